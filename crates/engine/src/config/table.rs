@@ -1,0 +1,223 @@
+//! The directives that do something, one row each.
+//!
+//! A new setting is a row here: its kind decides how it is read, `apply` copies it into [`Live`] where the running server
+//! sees it, and the row's text becomes its entry in docs/configuration.md.
+
+use super::directive::Change::{Protected, Runtime, Startup};
+use super::directive::Kind::{Choice, Flag, Int, Octal, OutputLimits, PowerOfTwo, Size, Text, Threads, Uint, Words};
+use super::directive::{Change, Directive, Kind, Value};
+use super::{Live, OutputLimit};
+use std::sync::atomic::Ordering::Relaxed;
+
+const NETWORK: &str = "Network";
+const CLIENTS: &str = "Clients";
+const GENERAL: &str = "General";
+
+const LOCAL: Kind = Choice(&["no", "yes", "local"]);
+
+const fn row(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    change: Change,
+    group: &'static str,
+    doc: &'static str,
+) -> Directive {
+    Directive { name, aliases: &[], kind, default, change, group, built: true, doc, apply: None }
+}
+
+impl Directive {
+    const fn alias(self, aliases: &'static [&'static str]) -> Directive {
+        Directive { aliases, ..self }
+    }
+
+    const fn live(self, apply: fn(&Live, &Value)) -> Directive {
+        Directive { apply: Some(apply), ..self }
+    }
+}
+
+fn number(value: &Value) -> u64 {
+    if let Value::Int(n) = value { *n as u64 } else { 0 }
+}
+
+fn flag(value: &Value) -> bool {
+    matches!(value, Value::Flag(true))
+}
+
+fn limits(value: &Value) -> [OutputLimit; 3] {
+    if let Value::Limits(limits) = value { *limits } else { Default::default() }
+}
+
+/// The directives in the order of their page.
+pub(super) const BUILT: &[Directive] = &[
+    row("port", Int { min: 0, max: 65535 }, "6379", Runtime, NETWORK, "The TCP port; 0 listens on no TCP port."),
+    row(
+        "bind",
+        Words,
+        "* -::*",
+        Runtime,
+        NETWORK,
+        "Addresses to listen on. `*` is every IPv4 address, `::*` every IPv6 address. An address after a minus may be \
+         missing on this machine. An empty list listens on no TCP port.",
+    ),
+    row(
+        "protected-mode",
+        Flag,
+        "yes",
+        Runtime,
+        NETWORK,
+        "While no password is set, refuse clients that do not come from this machine.",
+    )
+    .live(|live, value| live.protected_mode.store(flag(value), Relaxed)),
+    row("unixsocket", Text, "", Startup, NETWORK, "Path of a unix socket to listen on as well."),
+    row("unixsocketperm", Octal, "0", Startup, NETWORK, "Permissions of that socket; 0 leaves them to the umask."),
+    row(
+        "tcp-backlog",
+        Int { min: 0, max: i32::MAX as i64 },
+        "511",
+        Startup,
+        NETWORK,
+        "Connections that may wait to be accepted; the kernel may bound it further.",
+    ),
+    row(
+        "tcp-keepalive",
+        Int { min: 0, max: i32::MAX as i64 },
+        "300",
+        Runtime,
+        NETWORK,
+        "Seconds of silence after which the kernel probes whether a TCP client is still there; 0 never. Applies to \
+         connections made from then on.",
+    )
+    .live(|live, value| live.tcp_keepalive_s.store(number(value), Relaxed)),
+    row(
+        "max-new-connections-per-cycle",
+        Int { min: 1, max: 1000 },
+        "10",
+        Runtime,
+        NETWORK,
+        "Connections accepted from one listener before the others get their turn.",
+    )
+    .live(|live, value| live.accepts_per_turn.store(number(value) as usize, Relaxed)),
+    row(
+        "timeout",
+        Int { min: 0, max: i32::MAX as i64 },
+        "0",
+        Runtime,
+        CLIENTS,
+        "Seconds of idleness after which a client is disconnected; 0 never.",
+    )
+    .live(|live, value| live.timeout_s.store(number(value), Relaxed)),
+    row(
+        "maxclients",
+        Uint { min: 1, max: u32::MAX as i64 },
+        "10000",
+        Runtime,
+        CLIENTS,
+        "Clients that may be connected at the same time. Lowered at the start if the system allows fewer open files.",
+    )
+    .live(|live, value| live.maxclients.store(number(value) as usize, Relaxed)),
+    row(
+        "client-output-buffer-limit",
+        OutputLimits,
+        "normal 0 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60",
+        Runtime,
+        CLIENTS,
+        "Unsent replies at which a client is disconnected, by class: bytes for at once, bytes and seconds for \
+         staying over them. 0 is no limit. A client over 1 MB of unsent replies has its further commands wait.",
+    )
+    .live(|live, value| {
+        for (place, limit) in live.output_limits.iter().zip(limits(value)) {
+            place.hard.store(limit.hard, Relaxed);
+            place.soft.store(limit.soft, Relaxed);
+            place.soft_seconds.store(limit.soft_seconds, Relaxed);
+        }
+    }),
+    row(
+        "client-query-buffer-limit",
+        Size { min: 1 << 20, max: i64::MAX },
+        "1gb",
+        Runtime,
+        CLIENTS,
+        "Unexecuted bytes of requests at which a client is disconnected.",
+    )
+    .live(|live, value| live.client_query_buffer_limit.store(number(value) as usize, Relaxed)),
+    row(
+        "proto-max-bulk-len",
+        Size { min: 1 << 20, max: i64::MAX },
+        "512mb",
+        Runtime,
+        CLIENTS,
+        "The longest argument a command may have, and the longest string value.",
+    )
+    .live(|live, value| live.proto_max_bulk_len.store(number(value) as usize, Relaxed)),
+    row(
+        "requirepass",
+        Text,
+        "",
+        Runtime,
+        CLIENTS,
+        "The password clients must give with AUTH or HELLO before anything else; empty asks for none.",
+    ),
+    row(
+        "threads",
+        Threads,
+        "auto",
+        Startup,
+        GENERAL,
+        "Worker threads, each with its own connections; all work on the one keyspace. `auto` is one a core.",
+    )
+    .alias(&["io-threads"]),
+    row(
+        "shards",
+        PowerOfTwo { min: 1, max: 65536 },
+        "256",
+        Startup,
+        GENERAL,
+        "Parts of the keyspace, each with its own lock. More parts make waiting for one rarer and cost a little memory.",
+    ),
+    row("databases", Int { min: 1, max: 65536 }, "16", Startup, GENERAL, "The number of databases SELECT can choose."),
+    row(
+        "enable-debug-command",
+        LOCAL,
+        "no",
+        Startup,
+        GENERAL,
+        "Who may call DEBUG: nobody, everybody, or clients on this machine.",
+    ),
+    row(
+        "enable-protected-configs",
+        LOCAL,
+        "no",
+        Startup,
+        GENERAL,
+        "Who may change protected directives with CONFIG SET: nobody, everybody, or clients on this machine.",
+    ),
+    row("dir", Text, "./", Protected, GENERAL, "The working directory; other relative paths start from it."),
+    row("pidfile", Text, "", Startup, GENERAL, "A file that holds the process id while the server runs."),
+    row("logfile", Text, "", Startup, GENERAL, "The file that log lines are appended to; empty is standard output."),
+    row(
+        "loglevel",
+        Choice(&["debug", "verbose", "notice", "warning", "nothing"]),
+        "notice",
+        Runtime,
+        GENERAL,
+        "The least important lines that are logged.",
+    ),
+    row(
+        "shutdown-timeout",
+        Int { min: 0, max: i32::MAX as i64 },
+        "10",
+        Runtime,
+        GENERAL,
+        "Seconds that a stopping server waits for running commands and for clients to take their replies.",
+    )
+    .live(|live, value| live.shutdown_timeout_s.store(number(value), Relaxed)),
+    row(
+        "disable-thp",
+        Flag,
+        "no",
+        Startup,
+        GENERAL,
+        "Ask the kernel for no transparent huge pages. Redpoll does not fork, so that they cost it nothing.",
+    ),
+];

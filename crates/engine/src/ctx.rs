@@ -1,0 +1,286 @@
+//! What a handler works with: the keys that dispatch has locked for it, the reply it writes, and its session.
+//!
+//! [`Keys`] is the only way from a command to the keyspace. It knows the time (read once a batch), removes what has
+//! expired before anybody sees it, counts hits and misses, and keeps what was freed until the locks are gone. It is a
+//! field of its own so that a handler can hold on to an entry while it writes the reply.
+
+use crate::command::Command;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::registry::Registry;
+use crate::session::Session;
+use crate::stats::Counters;
+use crate::worker::{Job, Next};
+use resp::Out;
+use smallvec::SmallVec;
+use store::keyspace::{ShardGuard, ShardGuards};
+use store::{Blob, Dict, EntryRef, Found, Keyspace, NewValue, Removed, Type};
+
+/// The shards a command holds.
+pub(crate) enum Held<'e> {
+    None,
+    One(usize, ShardGuard<'e>),
+    Many(ShardGuards<'e>),
+}
+
+impl Held<'_> {
+    #[inline]
+    fn dict(&mut self, shard: usize, db: usize) -> &mut Dict {
+        match self {
+            Held::One(held, guard) if *held == shard => guard.db(db),
+            Held::Many(many) => many
+                .get_mut(shard)
+                .expect("dispatch locks the shards of all keys a command names")
+                .db(db),
+            _ => panic!("a key was used whose shard is not locked"),
+        }
+    }
+
+    #[inline]
+    fn dict_ref(&self, shard: usize, db: usize) -> &Dict {
+        match self {
+            Held::One(held, guard) if *held == shard => guard.db_ref(db),
+            Held::Many(many) => many
+                .get(shard)
+                .expect("dispatch locks the shards of all keys a command names")
+                .db_ref(db),
+            _ => panic!("a key was used whose shard is not locked"),
+        }
+    }
+}
+
+/// Freed values, kept until the locks are gone.
+pub(crate) type Garbage = SmallVec<[Blob; 2]>;
+
+/// See the module's page. Methods without `_in` work on the selected database.
+pub struct Keys<'e> {
+    pub(crate) ks: &'e Keyspace,
+    pub(crate) held: Held<'e>,
+    /// The selected database.
+    pub db: usize,
+    /// Unix milliseconds at the start of the batch.
+    pub now_ms: u64,
+    /// The access clock: Unix seconds, 24 bits.
+    pub clock: u32,
+    /// The first key's address and hash, from when its shard was chosen.
+    pub(crate) first: (usize, u64),
+    pub(crate) counters: &'e Counters,
+    pub(crate) no_touch: bool,
+    pub(crate) garbage: Garbage,
+    /// Large arguments, copied before the locks were taken: (address, copy).
+    pub(crate) prepared: &'e [(usize, Blob)],
+}
+
+impl<'e> Keys<'e> {
+    #[inline]
+    fn hash(&self, key: &[u8]) -> u64 {
+        if key.as_ptr() as usize == self.first.0 {
+            self.first.1
+        } else {
+            self.ks.hash(key)
+        }
+    }
+
+    /// Looks a key up to show something of it: counts a hit or a miss and sets the access clock.
+    #[inline]
+    pub fn read(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+        let counters = self.counters;
+        let found = self.lookup(self.db, key, true);
+        if found.is_some() {
+            counters.hits.add(1);
+        } else {
+            counters.misses.add(1);
+        }
+        found.map(Found::into_ref)
+    }
+
+    /// The same for commands that do not count as an access (TYPE, TTL, OBJECT).
+    #[inline]
+    pub fn read_untouched(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+        let counters = self.counters;
+        let found = self.lookup(self.db, key, false);
+        if found.is_some() {
+            counters.hits.add(1);
+        } else {
+            counters.misses.add(1);
+        }
+        found.map(Found::into_ref)
+    }
+
+    /// A string to show: an error if the key holds something else.
+    #[inline]
+    pub fn read_string(&mut self, key: &[u8]) -> Result<Option<EntryRef<'_>>> {
+        match self.read(key) {
+            Some(e) if e.kind() != Type::String => Err(Error::WRONG_TYPE),
+            e => Ok(e),
+        }
+    }
+
+    /// Looks a key up to change it.
+    #[inline]
+    pub fn write(&mut self, key: &[u8]) -> Option<Found<'_>> {
+        self.lookup(self.db, key, true)
+    }
+
+    /// Looks a key of any database up to change it.
+    pub fn write_in(&mut self, db: usize, key: &[u8]) -> Option<Found<'_>> {
+        self.lookup(db, key, true)
+    }
+
+    /// A string to change: an error if the key holds something else.
+    #[inline]
+    pub fn write_string(&mut self, key: &[u8]) -> Result<Option<Found<'_>>> {
+        match self.write(key) {
+            Some(f) if f.get().kind() != Type::String => Err(Error::WRONG_TYPE),
+            f => Ok(f),
+        }
+    }
+
+    #[inline]
+    fn lookup(&mut self, db: usize, key: &[u8], touch: bool) -> Option<Found<'_>> {
+        let hash = self.hash(key);
+        let dict = self.held.dict(self.ks.shard_of(hash), db);
+        let mut found = dict.find(hash, key)?;
+        if found.expiry_ms().is_some_and(|ms| ms <= self.now_ms) {
+            self.garbage.extend(found.remove().blob);
+            self.counters.expired.add(1);
+            return None;
+        }
+        if touch && !self.no_touch {
+            found.touch(self.clock);
+        }
+        Some(found)
+    }
+
+    /// Looks at a key without removing it should it have expired (it is then not seen), so that several entries can
+    /// be looked at together.
+    pub fn peek(&self, key: &[u8]) -> Option<EntryRef<'_>> {
+        let hash = self.hash(key);
+        let e = self
+            .held
+            .dict_ref(self.ks.shard_of(hash), self.db)
+            .get(hash, key)?;
+        if e.expiry_ms().is_some_and(|ms| ms <= self.now_ms) {
+            return None;
+        }
+        Some(e)
+    }
+
+    /// How to store an argument as a string value: as a number where it is one.
+    #[inline]
+    pub fn value<'v>(&self, bytes: &'v [u8]) -> NewValue<'v> {
+        for (at, blob) in self.prepared {
+            if *at == bytes.as_ptr() as usize && blob.len() == bytes.len() {
+                return NewValue::Blob(blob.clone());
+            }
+        }
+        store::new_value(bytes)
+    }
+
+    /// Sets a key to a string with this expiry (Unix milliseconds) or none.
+    #[inline]
+    pub fn set(&mut self, key: &[u8], value: NewValue<'_>, expiry_ms: Option<u64>) {
+        self.set_in(self.db, key, value, expiry_ms);
+    }
+
+    /// Sets a key of any database.
+    #[inline]
+    pub fn set_in(&mut self, db: usize, key: &[u8], value: NewValue<'_>, expiry_ms: Option<u64>) {
+        let hash = self.hash(key);
+        let dict = self.held.dict(self.ks.shard_of(hash), db);
+        let removed = dict.set(hash, key, value, expiry_ms, self.clock);
+        self.garbage.extend(removed.blob);
+    }
+
+    /// Adds a key that is known not to be there. `raw`: see [`EntryRef::is_raw`].
+    pub fn insert_in(
+        &mut self,
+        db: usize,
+        key: &[u8],
+        value: NewValue<'_>,
+        expiry_ms: Option<u64>,
+        raw: bool,
+    ) {
+        let hash = self.hash(key);
+        let dict = self.held.dict(self.ks.shard_of(hash), db);
+        dict.insert(hash, key, value, expiry_ms, raw, self.clock);
+    }
+
+    /// Replaces the value of a string to be changed, which stays what it was otherwise. The second part of every
+    /// read-modify-write: `write_string`, look, `replace`.
+    #[inline]
+    pub fn replace(&mut self, key: &[u8], value: NewValue<'_>, raw: bool) {
+        let hash = self.hash(key);
+        let dict = self.held.dict(self.ks.shard_of(hash), self.db);
+        match dict.find(hash, key) {
+            Some(mut found) => {
+                let removed = found.set_value(value, raw);
+                self.garbage.extend(removed.blob);
+            }
+            None => dict.insert(hash, key, value, None, raw, self.clock),
+        }
+    }
+
+    /// Removes a key; whether it was there.
+    pub fn remove(&mut self, key: &[u8]) -> bool {
+        self.remove_in(self.db, key)
+    }
+
+    /// Removes a key of any database; whether it was there.
+    pub fn remove_in(&mut self, db: usize, key: &[u8]) -> bool {
+        let removed = self.lookup(db, key, false).map(Found::remove);
+        let was = removed.is_some();
+        self.garbage.extend(removed.and_then(|r: Removed| r.blob));
+        was
+    }
+
+    /// Keeps a freed value until the locks are gone.
+    pub fn discard(&mut self, removed: Removed) {
+        self.garbage.extend(removed.blob);
+    }
+
+    /// All shards, of a command that holds them all.
+    pub(crate) fn all_shards(&mut self) -> impl Iterator<Item = &mut ShardGuard<'e>> {
+        match &mut self.held {
+            Held::Many(many) => many.iter_mut(),
+            _ => panic!("a command worked on all shards without holding them"),
+        }
+    }
+}
+
+/// What a handler gets. See the module's page.
+pub struct Ctx<'e> {
+    /// The keys it may use.
+    pub keys: Keys<'e>,
+    /// Where its reply goes.
+    pub out: &'e mut Out,
+    /// Its connection.
+    pub session: &'e mut Session,
+    /// Everything else.
+    pub engine: &'e Engine,
+    /// Its own row.
+    pub command: &'static Command,
+    pub(crate) next: Next,
+}
+
+impl<'e> Ctx<'e> {
+    /// All commands.
+    pub fn registry(&self) -> &'e Registry {
+        self.engine.registry()
+    }
+
+    /// Has the connection closed once its replies are sent.
+    pub fn close_after_reply(&mut self) {
+        self.next = Next::Close;
+    }
+
+    /// Has this connection, and it alone, wait before its next command.
+    pub fn sleep(&mut self, time: std::time::Duration) {
+        self.next = Next::Sleep(time);
+    }
+
+    /// Leaves the reply to a job that runs on a helper thread without any lock, while the connection waits for it.
+    pub fn offload(&mut self, job: Job) {
+        self.next = Next::Offload(job);
+    }
+}

@@ -1,0 +1,171 @@
+//! The engine: the keyspace, the table of commands, the settings, and who is connected.
+
+use crate::clients::{Clients, Origin};
+use crate::config::Config;
+use crate::host::Host;
+use crate::maintenance::{Maintenance, Reclaimer};
+use crate::registry::Registry;
+use crate::session::Session;
+use crate::stats::Stats;
+use crate::worker::Worker;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use store::Keyspace;
+
+/// CLIENT PAUSE: until when, and for which commands.
+#[derive(Debug, Default)]
+pub struct Pause {
+    /// Unix milliseconds; 0: not paused.
+    until_ms: AtomicU64,
+    /// 1: only writes wait.
+    writes_only: AtomicU64,
+}
+
+impl Pause {
+    /// Whether a command has to wait, and for how many milliseconds at most.
+    #[inline]
+    pub fn wait_ms(&self, now_ms: u64, is_write: bool) -> Option<u64> {
+        let until = self.until_ms.load(Relaxed);
+        if until == 0 || until <= now_ms || (!is_write && self.writes_only.load(Relaxed) == 1) {
+            return None;
+        }
+        Some(until - now_ms)
+    }
+
+    /// Pauses, or extends a pause; a pause of everything is not weakened to one of writes while it lasts.
+    pub fn start(&self, now_ms: u64, until_ms: u64, writes_only: bool) {
+        let running = self.until_ms.load(Relaxed) > now_ms;
+        if !(running && writes_only && self.writes_only.load(Relaxed) == 0) {
+            self.writes_only.store(u64::from(writes_only), Relaxed);
+        }
+        if !running || until_ms > self.until_ms.load(Relaxed) {
+            self.until_ms.store(until_ms, Relaxed);
+        }
+    }
+
+    /// Ends a pause.
+    pub fn stop(&self) {
+        self.until_ms.store(0, Relaxed);
+    }
+}
+
+/// See the module's page. Shared by all workers; made once.
+pub struct Engine {
+    keyspace: Keyspace,
+    registry: Registry,
+    config: Config,
+    host: Arc<dyn Host>,
+    clients: Clients,
+    stats: Stats,
+    pub(crate) reclaimer: Reclaimer,
+    /// CLIENT PAUSE.
+    pub pause: Pause,
+    /// When the engine was made.
+    pub started: Instant,
+    /// The same in Unix seconds.
+    pub started_s: u64,
+    /// 40 hexadecimal digits, new at each start.
+    pub run_id: String,
+}
+
+/// Unix nanoseconds now.
+#[inline]
+pub fn unix_nanos() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_nanos() as u64)
+}
+
+/// Unix milliseconds now.
+pub fn unix_ms() -> u64 {
+    unix_nanos() / 1_000_000
+}
+
+/// Bytes nobody can predict.
+///
+/// # Panics
+/// If the system cannot give any.
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0u8; N];
+    let mut got = 0;
+    while got < N {
+        // SAFETY: the pointer and length describe the part of the array that is still to be filled.
+        let n = unsafe { libc::getrandom(bytes[got..].as_mut_ptr().cast(), N - got, 0) };
+        assert!(n >= 0, "the system gives no random bytes");
+        got += n as usize;
+    }
+    bytes
+}
+
+impl Engine {
+    /// An engine with an empty keyspace.
+    pub fn new(config: Config, host: Arc<dyn Host>) -> Arc<Engine> {
+        let seed = u64::from_le_bytes(random_bytes());
+        Arc::new(Engine {
+            keyspace: Keyspace::new(config.shards(), config.databases(), seed),
+            registry: Registry::new(crate::cmd::FAMILIES),
+            config,
+            host,
+            clients: Clients::default(),
+            stats: Stats::default(),
+            reclaimer: Reclaimer::new(),
+            pause: Pause::default(),
+            started: Instant::now(),
+            started_s: unix_ms() / 1000,
+            run_id: random_bytes::<20>()
+                .iter()
+                .map(|b| format!("{b:02x}"))
+                .collect(),
+        })
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The surroundings.
+    pub fn host(&self) -> &dyn Host {
+        &*self.host
+    }
+
+    /// Who is connected.
+    pub fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    /// All keys.
+    pub fn keyspace(&self) -> &Keyspace {
+        &self.keyspace
+    }
+
+    /// All commands.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// All counters.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// What a thread runs commands with.
+    pub fn worker(self: &Arc<Self>) -> Worker {
+        Worker::new(self.clone())
+    }
+
+    /// A new client's state.
+    pub fn session(self: &Arc<Self>, origin: Origin) -> Session {
+        let trusted =
+            origin.kind == crate::clients::Kind::Embedded || self.config.requirepass().is_none();
+        let client = self.clients.add(origin, unix_ms() / 1000, 2);
+        client.words.lock().user = "default".into();
+        Session::new(self.clone(), client, trusted)
+    }
+
+    /// Starts the thread that removes expired keys and frees what is big, until the result is dropped.
+    pub fn start_maintenance(self: &Arc<Self>) -> Maintenance {
+        Maintenance::start(self)
+    }
+}

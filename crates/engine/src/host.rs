@@ -1,0 +1,64 @@
+//! The world outside the engine, as far as a command may ask something of it.
+//!
+//! The engine executes commands and knows nothing of sockets, signals or processes. What a few commands need of those
+//! (SHUTDOWN, CONFIG SET port, INFO's section on the server) they ask of a `Host`: the network server implements it, a
+//! program that embeds the engine may use [`NoHost`].
+
+use crate::config::Config;
+
+/// What SHUTDOWN was asked to do with the data set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SaveMode {
+    /// What the configuration says.
+    #[default]
+    Configured,
+    /// Write a snapshot first.
+    Save,
+    /// Write none.
+    NoSave,
+}
+
+/// The options of SHUTDOWN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShutdownMode {
+    /// SAVE, NOSAVE or neither.
+    pub save: SaveMode,
+    /// NOW: do not wait for clients to take their replies.
+    pub now: bool,
+    /// FORCE: stop even when something that should come first fails.
+    pub force: bool,
+}
+
+/// What the engine's surroundings can do for a command. Every method is called from a worker and must not block long.
+pub trait Host: Send + Sync {
+    /// Begins an orderly stop and returns at once. The error is the text to answer, without its code, of a host that
+    /// cannot be stopped by a client.
+    fn shutdown(&self, mode: ShutdownMode) -> Result<(), String>;
+
+    /// Puts a directive's new value into effect; `config` has it already.
+    ///
+    /// An error is the reason CONFIG SET gives; the value is then set back, and `applied` called again for the old one.
+    fn applied(&self, directive: &str, config: &Config) -> Result<(), String>;
+
+    /// Appends the host's lines, each ending in CR LF, to a section of INFO. `section` is its name in lower case.
+    fn info(&self, section: &str, into: &mut String);
+
+    /// Restarts the counters that [`Host::info`] reports (CONFIG RESETSTAT).
+    fn reset_stats(&self) {}
+}
+
+/// The host of an engine that is not behind a network server.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoHost;
+
+impl Host for NoHost {
+    fn shutdown(&self, _mode: ShutdownMode) -> Result<(), String> {
+        Err("the program that embeds this database decides when it ends".into())
+    }
+
+    fn applied(&self, _directive: &str, _config: &Config) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn info(&self, _section: &str, _into: &mut String) {}
+}

@@ -1,0 +1,32 @@
+//! What commands mean.
+//!
+//! The engine takes requests that are already parsed and executes them on the keyspace: [`worker`] dispatches,
+//! [`cmd`] holds the commands by family, [`ctx`] is what a handler works with, [`command`] says what a command is.
+//! It is synchronous, knows nothing of sockets, and asks its [`host::Host`] for the little it needs from outside.
+
+pub mod acl_categories;
+pub mod args;
+pub mod clients;
+pub mod cmd;
+pub mod command;
+pub mod config;
+pub mod ctx;
+pub mod docs;
+pub mod engine;
+pub mod error;
+pub mod glob;
+pub mod host;
+pub mod keys;
+pub mod maintenance;
+pub mod registry;
+pub mod session;
+pub mod stats;
+pub mod worker;
+
+pub use clients::{Client, Clients, Kind, Origin};
+pub use config::Config;
+pub use engine::Engine;
+pub use error::Error;
+pub use host::{Host, NoHost};
+pub use session::Session;
+pub use worker::{Job, Next, Progress, Worker};

@@ -1,0 +1,202 @@
+//! Work that no command waits for: removing keys whose time has come, and freeing what is big.
+//!
+//! # Expiry
+//! A command never sees an expired key, but keys that nobody asks for would stay in memory. A thread walks all
+//! dictionaries and removes what is due. Each segment of a table knows a lower bound of its earliest expiry, so a
+//! segment with nothing due costs one look at one word. The thread works at most [`DUTY`] of the time: after each
+//! slice it sleeps in proportion to what the slice took. A shard's lock is held for one segment at a time.
+//!
+//! # Frees
+//! Unmapping a value of hundreds of megabytes takes milliseconds. Such values, and whole databases that were
+//! flushed, are handed to a second thread to drop.
+
+use crate::engine::{Engine, unix_ms};
+use crate::stats::Counters;
+use parking_lot::{Condvar, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Weak, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use store::{Blob, Dict};
+
+/// The part of one core that active expiry may take.
+pub const DUTY: f64 = 0.05;
+
+/// Values at least this large are dropped on the reclaiming thread, in bytes.
+pub const BIG_VALUE: usize = 256 << 10;
+
+/// Keys removed under one hold of a shard's lock, at most.
+const MAX_PER_HOLD: usize = 64;
+
+enum Rubbish {
+    Blob(#[allow(dead_code, reason = "held to be dropped")] Blob),
+    Dicts(#[allow(dead_code, reason = "held to be dropped")] Vec<Dict>),
+}
+
+/// Drops what is big on a thread of its own.
+pub(crate) struct Reclaimer {
+    queue: mpsc::Sender<Rubbish>,
+}
+
+impl Reclaimer {
+    pub(crate) fn new() -> Reclaimer {
+        let (queue, incoming) = mpsc::channel::<Rubbish>();
+        // Ends when the engine, and with it the sender, is gone.
+        let spawned = std::thread::Builder::new()
+            .name("reclaim".into())
+            .spawn(move || incoming.into_iter().for_each(drop));
+        if let Err(e) = spawned {
+            // Sending then fails, and values are dropped where they are.
+            tracing::warn!("no thread for big frees: {e}");
+        }
+        Reclaimer { queue }
+    }
+
+    #[inline]
+    pub(crate) fn blob(&self, blob: Blob) {
+        if blob.capacity() >= BIG_VALUE {
+            // If the thread is gone, the error carries the value, which is dropped here.
+            let _ = self.queue.send(Rubbish::Blob(blob));
+        }
+    }
+
+    pub(crate) fn dicts(&self, dicts: Vec<Dict>) {
+        let _ = self.queue.send(Rubbish::Dicts(dicts));
+    }
+}
+
+#[derive(Default)]
+struct Stop {
+    stopped: AtomicBool,
+    lock: Mutex<()>,
+    bell: Condvar,
+}
+
+/// The running maintenance thread; stops it when dropped.
+pub struct Maintenance {
+    stop: Arc<Stop>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Maintenance {
+    pub(crate) fn start(engine: &Arc<Engine>) -> Maintenance {
+        let stop = Arc::new(Stop::default());
+        let counters = engine.stats().add_worker(engine.registry().ids());
+        let thread = {
+            let (stop, engine) = (stop.clone(), Arc::downgrade(engine));
+            std::thread::Builder::new()
+                .name("expire".into())
+                .spawn(move || run(&engine, &counters, &stop))
+        };
+        Maintenance {
+            stop,
+            thread: thread
+                .inspect_err(|e| tracing::warn!("no thread for active expiry: {e}"))
+                .ok(),
+        }
+    }
+}
+
+impl Drop for Maintenance {
+    fn drop(&mut self) {
+        self.stop.stopped.store(true, Relaxed);
+        drop(self.stop.lock.lock());
+        self.stop.bell.notify_all();
+        if let Some(t) = self.thread.take() {
+            let _ = t.join();
+        }
+    }
+}
+
+fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
+    let mut sweep = Sweep::default();
+    while !stop.stopped.load(Relaxed) {
+        let began = Instant::now();
+        {
+            let Some(engine) = engine.upgrade() else { return };
+            if engine.config().live.active_expire.load(Relaxed) {
+                // One full round at most, so that an idle server sleeps.
+                sweep.slice(&engine, counters, Duration::from_millis(1));
+            }
+        }
+        let rest = began
+            .elapsed()
+            .mul_f64((1.0 - DUTY) / DUTY)
+            .clamp(Duration::from_millis(2), Duration::from_millis(100));
+        let mut held = stop.lock.lock();
+        if !stop.stopped.load(Relaxed) {
+            stop.bell.wait_for(&mut held, rest);
+        }
+    }
+}
+
+/// Where a round over all dictionaries is.
+#[derive(Default)]
+pub struct Sweep {
+    shard: usize,
+    db: usize,
+    position: u64,
+}
+
+impl Sweep {
+    /// Removes due keys until the time is over or every dictionary has been looked at once; returns how many.
+    pub fn slice(&mut self, engine: &Engine, counters: &Counters, time: Duration) -> usize {
+        let began = Instant::now();
+        let ks = engine.keyspace();
+        let now_ms = unix_ms();
+        let mut removed = 0;
+        let mut left = ks.shards() * ks.databases();
+        let mut due = Vec::new();
+        let mut garbage = Vec::new();
+        self.shard %= ks.shards();
+        while left > 0 {
+            let mut shard = ks.lock(self.shard);
+            // Dictionaries without expiring keys are passed over under one hold.
+            while left > 0 && self.position == 0 && shard.db(self.db).expiring() == 0 {
+                left -= 1;
+                self.db += 1;
+                if self.db == ks.databases() {
+                    break;
+                }
+            }
+            if self.db < ks.databases() && left > 0 {
+                let dict = shard.db(self.db);
+                let (looked, next) = dict.due_from(self.position, now_ms, MAX_PER_HOLD, &mut due);
+                let full = due.len() == MAX_PER_HOLD;
+                for key in due.drain(..) {
+                    let hash = ks.hash(&key);
+                    if let Some(found) = dict.find(hash, &key) {
+                        garbage.extend(found.remove().blob);
+                        removed += 1;
+                    }
+                }
+                match next {
+                    // The same segment may hold more.
+                    _ if full && dict.expiring() > 0 => {}
+                    Some(position) => self.position = position,
+                    None => {
+                        self.position = 0;
+                        self.db += 1;
+                        left -= 1;
+                    }
+                }
+                drop(shard);
+                for blob in garbage.drain(..) {
+                    engine.reclaimer.blob(blob);
+                }
+                if looked && began.elapsed() > time {
+                    break;
+                }
+            } else {
+                drop(shard);
+            }
+            if self.db >= ks.databases() {
+                self.db = 0;
+                self.position = 0;
+                self.shard = (self.shard + 1) % ks.shards();
+            }
+        }
+        counters.expired.add(removed as u64);
+        removed
+    }
+}

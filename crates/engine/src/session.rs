@@ -1,0 +1,82 @@
+//! One connection's state as commands see it.
+
+use crate::clients::Client;
+use crate::engine::Engine;
+use resp::{Limits, Proto};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What CLIENT REPLY asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// Every command is answered.
+    #[default]
+    On,
+    /// None is.
+    Off,
+    /// The one after this is not.
+    SkipNext,
+    /// This one is not.
+    Skipping,
+}
+
+/// A connection's (or an embedding program's) state between commands. Made by [`Engine::session`]; the client is
+/// listed until it is dropped.
+pub struct Session {
+    engine: Arc<Engine>,
+    pub(crate) client: Arc<Client>,
+    /// The selected database.
+    pub db: usize,
+    /// The protocol version replies are written in.
+    pub proto: Proto,
+    /// Whether the client may run commands.
+    pub authenticated: bool,
+    /// What CLIENT REPLY asked for.
+    pub reply_mode: ReplyMode,
+}
+
+impl Session {
+    pub(crate) fn new(engine: Arc<Engine>, client: Arc<Client>, authenticated: bool) -> Session {
+        Session {
+            engine,
+            client,
+            db: 0,
+            proto: Proto::Resp2,
+            authenticated,
+            reply_mode: ReplyMode::On,
+        }
+    }
+
+    /// What is known of the client.
+    pub fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    /// The bounds its requests are read within.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            max_bulk_bytes: self.engine.config().live.proto_max_bulk_len.load(Relaxed),
+            authenticated: self.authenticated,
+            ..Limits::default()
+        }
+    }
+
+    /// Sets the protocol version, for COMMAND LIST's eyes too.
+    pub fn set_proto(&mut self, proto: Proto) {
+        self.proto = proto;
+        let n = if proto == Proto::Resp3 { 3 } else { 2 };
+        self.client.proto.store(n, Relaxed);
+    }
+
+    /// Selects a database.
+    pub fn select(&mut self, db: usize) {
+        self.db = db;
+        self.client.db.store(db, Relaxed);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.engine.clients().remove(self.client.id);
+    }
+}

@@ -1,0 +1,453 @@
+//! Dispatch: from a batch of requests to changes and replies.
+//!
+//! A batch is whatever a connection's socket had. For a pipeline the worker first finds every command's row, hashes
+//! its first key and starts fetching the cache lines it will need, bucket first, then entry; only then does it
+//! execute, in order. By the time a command runs its memory is there, and misses overlap instead of following one
+//! another.
+//!
+//! For each command dispatch checks arity and authentication, takes the locks of all the keys it names (in ascending
+//! order of shard, see [`store::locks`]), runs the handler, lets go, and drops what was freed. A handler that panics
+//! loses its reply and nothing else: the connection gets an error and goes on.
+
+use crate::args::Args;
+use crate::command::{ALL_SHARDS, Command, NO_AUTH, OWN_LOCKS, WRITE};
+use crate::ctx::{Ctx, Garbage, Held, Keys};
+use crate::engine::{Engine, unix_nanos};
+use crate::error::Error;
+use crate::maintenance::BIG_VALUE;
+use crate::registry::{Entry, KeyLayout};
+use crate::session::{ReplyMode, Session};
+use crate::stats::Counters;
+use resp::{Batch, Mark, Out, ProtocolError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use store::locks::Indices;
+use store::table::{Probe, table_hash};
+use store::{Blob, Keyspace};
+
+/// A computation for a helper thread, which writes the command's reply.
+pub type Job = Box<dyn FnOnce(&mut Out) + Send>;
+
+/// Why [`Worker::run`] returned.
+pub enum Next {
+    /// Everything in the batch has been executed.
+    Done,
+    /// The connection is to be closed once its replies are sent.
+    Close,
+    /// The connection is to be closed at once.
+    CloseNow,
+    /// The connection is to wait this long, then go on with the next command.
+    Sleep(Duration),
+    /// The command at [`Progress::executed`] was not executed (CLIENT PAUSE): try again after at most this long.
+    Retry(Duration),
+    /// Run the job on a helper thread; what it writes is the reply of the last command.
+    Offload(Job),
+    /// The command at [`Progress::executed`] is known to be long: run it with [`Worker::run_long`] of another worker on
+    /// a helper thread.
+    Elsewhere,
+}
+
+/// How far a batch got.
+pub struct Progress {
+    /// Index of the first command that was not executed.
+    pub executed: usize,
+    /// Why it stopped there.
+    pub next: Next,
+}
+
+/// Commands looked ahead in a pipeline. Each needs some three cache lines, which must all stay in the first level.
+const AHEAD: usize = 64;
+
+/// Requests with at least this many bytes of arguments are executed on a helper thread.
+const LONG_REQUEST: usize = 1 << 20;
+
+/// Multi-key commands start fetching the entries of this many keys at once.
+const KEYS_AHEAD: usize = 32;
+
+struct Planned {
+    /// Index of a registry entry's counters, for the time spent.
+    id: usize,
+    entry: Option<*const Entry>,
+    hash: u64,
+    hashed: bool,
+}
+
+/// What one thread runs commands with: scratch memory and counters.
+pub struct Worker {
+    engine: Arc<Engine>,
+    counters: Arc<Counters>,
+    plan: Vec<Planned>,
+    probes: Vec<(Probe, u64)>,
+    /// Whether this worker runs on a helper thread, where long commands are at home.
+    helper: bool,
+}
+
+// SAFETY: the plan's pointers lead into the registry of `engine`, which the worker keeps alive and which never changes.
+unsafe impl Send for Worker {}
+
+impl Worker {
+    pub(crate) fn new(engine: Arc<Engine>) -> Worker {
+        let counters = engine.stats().add_worker(engine.registry().ids());
+        Worker {
+            engine,
+            counters,
+            plan: Vec::with_capacity(AHEAD),
+            probes: Vec::with_capacity(AHEAD),
+            helper: false,
+        }
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Executes the commands of a batch from index `from` on and appends their replies to `out`, until the batch is
+    /// done or something else has to happen first. Never panics and never waits for more than locks.
+    pub fn run(
+        &mut self,
+        session: &mut Session,
+        batch: &Batch<'_>,
+        from: usize,
+        out: &mut Out,
+    ) -> Progress {
+        let began = unix_nanos();
+        out.set_proto(session.proto);
+        let mut at = from;
+        let mut next = Next::Done;
+        while at < batch.len() && matches!(next, Next::Done) {
+            let first = at;
+            let end = batch.len().min(first + AHEAD);
+            self.look_ahead(session.db, batch, first..end);
+            let mut mark = out.mark();
+            let ran = catch_unwind(AssertUnwindSafe(|| {
+                while at < end && matches!(next, Next::Done) {
+                    mark = out.mark();
+                    next = self.one(session, batch.get(at), at - first, began, out, mark);
+                    at += usize::from(!matches!(next, Next::Retry(_) | Next::Elsewhere));
+                }
+            }));
+            if ran.is_err() {
+                out.rollback(mark);
+                out.error(&Error::INTERNAL.0);
+                self.counters.panics.add(1);
+                self.counters.error("ERR");
+                tracing::error!(
+                    "a command panicked: {}",
+                    String::from_utf8_lossy(batch.get(at).first().unwrap_or(&&b""[..]))
+                );
+                next = Next::Done;
+                at += 1;
+            }
+        }
+        self.account(session, began, at - from);
+        Progress { executed: at, next }
+    }
+
+    /// Executes one command that [`Next::Elsewhere`] sent to a helper thread.
+    pub fn run_long(
+        &mut self,
+        session: &mut Session,
+        batch: &Batch<'_>,
+        at: usize,
+        out: &mut Out,
+    ) -> Progress {
+        self.helper = true;
+        self.run(session, batch, at, out)
+    }
+
+    /// Answers bytes that are no request, which ends the connection.
+    pub fn protocol_error(&mut self, session: &Session, error: &ProtocolError, out: &mut Out) {
+        out.set_proto(session.proto);
+        out.protocol_error(error);
+        self.counters.protocol_errors.add(1);
+        self.counters.error("ERR");
+    }
+
+    /// Books the time of a batch to its commands and to the client.
+    fn account(&mut self, session: &Session, began: u64, executed: usize) {
+        if executed == 0 {
+            return;
+        }
+        let share = unix_nanos().saturating_sub(began) / executed as u64;
+        // Of a batch longer than the look-ahead the last stretch stands for all: the sums stay right, and pipelines of
+        // such length are of one kind.
+        let n = self.plan.len().min(executed);
+        if n > 0 {
+            let each = share * executed as u64 / n as u64;
+            for p in &self.plan[..n] {
+                if p.entry.is_some() {
+                    self.counters.commands[p.id].nanos.add(each);
+                }
+            }
+        }
+        self.counters.calls.add(executed as u64);
+        let client = &session.client;
+        client.active_s.store(began / 1_000_000_000, Relaxed);
+        client.commands.store(
+            client.commands.load(Relaxed) + executed as u64,
+            Relaxed,
+        );
+        if let Some(p) = self.plan.last() {
+            let id = if p.entry.is_some() { p.id + 1 } else { 0 };
+            client.last_command.store(id, Relaxed);
+        }
+    }
+
+    /// Plans a stretch of a batch: finds rows, hashes first keys and begins to fetch what they need.
+    #[inline]
+    fn look_ahead(&mut self, db: usize, batch: &Batch<'_>, range: std::ops::Range<usize>) {
+        let engine = &*self.engine;
+        let ks = engine.keyspace();
+        self.plan.clear();
+        self.probes.clear();
+        let alone = range.len() == 1;
+        for i in range {
+            let argv = batch.get(i);
+            let entry = engine.registry().resolve(argv);
+            let mut p = Planned {
+                id: entry.map_or(0, |e| e.id),
+                entry: entry.map(|e| e as *const Entry),
+                hash: 0,
+                hashed: false,
+            };
+            let first = match entry.map(|e| e.keys) {
+                Some(KeyLayout::One(i) | KeyLayout::Range { first: i, .. }) => argv.get(i),
+                _ => None,
+            };
+            if let Some(key) = first {
+                p.hash = ks.hash(key);
+                p.hashed = true;
+                if !alone {
+                    self.probes.push((ks.probe(db, p.hash), p.hash));
+                }
+            }
+            self.plan.push(p);
+        }
+        for (probe, hash) in &self.probes {
+            probe.entry(table_hash(*hash));
+        }
+    }
+
+    /// Executes one command.
+    #[inline]
+    fn one(
+        &mut self,
+        session: &mut Session,
+        argv: &[&[u8]],
+        planned: usize,
+        began: u64,
+        out: &mut Out,
+        mark: Mark,
+    ) -> Next {
+        let engine = &*self.engine;
+        let counters = &*self.counters;
+        let planned = &self.plan[planned];
+        let Some(entry) = planned.entry else {
+            return refuse(counters, session, out, mark, &Error::unknown_command(argv));
+        };
+        // SAFETY: points into the registry of `self.engine`, which never changes.
+        let entry = unsafe { &*entry };
+        let command = entry.command;
+        let tally = &counters.commands[entry.id];
+        if !command.accepts(argv.len()) {
+            tally.rejected.add(1);
+            return refuse(counters, session, out, mark, &Error::wrong_arity(command.name));
+        }
+        if !session.authenticated && !command.has(NO_AUTH) {
+            tally.rejected.add(1);
+            return refuse(counters, session, out, mark, &Error::NO_AUTH);
+        }
+        let now_ms = began / 1_000_000;
+        if let Some(ms) = engine.pause.wait_ms(now_ms, command.has(WRITE))
+            && !command.has(NO_AUTH)
+            && !crate::cmd::is_client_command(command)
+        {
+            return Next::Retry(Duration::from_millis(ms.min(20)));
+        }
+        let mut prepared: Vec<(usize, Blob)> = Vec::new();
+        if command.has(WRITE) && argv.iter().any(|a| a.len() >= BIG_VALUE) {
+            if !self.helper && argv.iter().map(|a| a.len()).sum::<usize>() >= LONG_REQUEST {
+                return Next::Elsewhere;
+            }
+            // Copied before any lock is taken; see `Keys::value`.
+            prepared = argv
+                .iter()
+                .filter(|a| a.len() >= BIG_VALUE)
+                .map(|a| (a.as_ptr() as usize, Arc::new(a.to_vec())))
+                .collect();
+        }
+        let (held, first) = match lock(engine.keyspace(), session.db, entry, planned, argv) {
+            Ok(held) => held,
+            Err(e) => {
+                tally.rejected.add(1);
+                return refuse(counters, session, out, mark, &e);
+            }
+        };
+        let mut ctx = Ctx {
+            keys: Keys {
+                ks: engine.keyspace(),
+                held,
+                db: session.db,
+                now_ms,
+                clock: (now_ms / 1000) as u32 & 0xff_ffff,
+                first,
+                counters,
+                no_touch: session.client.no_touch.load(Relaxed),
+                garbage: Garbage::new(),
+                prepared: &prepared,
+            },
+            out,
+            session,
+            engine,
+            command,
+            next: Next::Done,
+        };
+        let result = (command.run)(&mut ctx, Args::new(argv, 1));
+        let Ctx {
+            keys: Keys { held, garbage, .. },
+            out,
+            session,
+            next,
+            ..
+        } = ctx;
+        drop(held);
+        for blob in garbage {
+            engine.reclaimer.blob(blob);
+        }
+        tally.calls.add(1);
+        if let Err(e) = result {
+            tally.failed.add(1);
+            counters.error(e.code());
+            out.rollback(mark);
+            out.error(&e.0);
+        }
+        if session.reply_mode != ReplyMode::On {
+            mute(session, out, mark);
+        }
+        next
+    }
+}
+
+/// Answers a command that is not executed.
+#[cold]
+fn refuse(
+    counters: &Counters,
+    session: &mut Session,
+    out: &mut Out,
+    mark: Mark,
+    error: &Error,
+) -> Next {
+    counters.error(error.code());
+    out.error(&error.0);
+    if session.reply_mode != ReplyMode::On {
+        mute(session, out, mark);
+    }
+    Next::Done
+}
+
+/// Takes a reply back that CLIENT REPLY does not want.
+#[cold]
+fn mute(session: &mut Session, out: &mut Out, mark: Mark) {
+    match session.reply_mode {
+        ReplyMode::On => {}
+        ReplyMode::Off => out.rollback(mark),
+        ReplyMode::SkipNext => {
+            out.rollback(mark);
+            session.reply_mode = ReplyMode::Skipping;
+        }
+        ReplyMode::Skipping => {
+            out.rollback(mark);
+            session.reply_mode = ReplyMode::On;
+        }
+    }
+}
+
+/// Takes the locks a command needs. Also returns the first key's address and hash.
+#[inline]
+fn lock<'e>(
+    ks: &'e Keyspace,
+    db: usize,
+    entry: &Entry,
+    planned: &Planned,
+    argv: &[&[u8]],
+) -> Result<(Held<'e>, (usize, u64)), Error> {
+    if let KeyLayout::One(i) = entry.keys
+        && planned.hashed
+    {
+        let shard = ks.shard_of(planned.hash);
+        return Ok((
+            Held::One(shard, ks.lock(shard)),
+            (argv[i].as_ptr() as usize, planned.hash),
+        ));
+    }
+    lock_several(ks, db, entry.command, entry.keys, argv)
+}
+
+fn lock_several<'e>(
+    ks: &'e Keyspace,
+    db: usize,
+    command: &Command,
+    layout: KeyLayout,
+    argv: &[&[u8]],
+) -> Result<(Held<'e>, (usize, u64)), Error> {
+    if command.has(ALL_SHARDS) {
+        return Ok((Held::Many(ks.lock_all()), (0, 0)));
+    }
+    if command.has(OWN_LOCKS) {
+        return Ok((Held::None, (0, 0)));
+    }
+    let mut wanted = Indices::new();
+    let mut ahead: smallvec::SmallVec<[(Probe, u64); KEYS_AHEAD]> = smallvec::SmallVec::new();
+    let mut first = (0, 0);
+    let mut add = |key: &[u8]| {
+        let hash = ks.hash(key);
+        if wanted.is_empty() {
+            first = (key.as_ptr() as usize, hash);
+        }
+        wanted.push(ks.shard_of(hash));
+        if ahead.len() < KEYS_AHEAD {
+            ahead.push((ks.probe(db, hash), hash));
+        }
+    };
+    match layout {
+        KeyLayout::None => return Ok((Held::None, (0, 0))),
+        KeyLayout::One(i) => {
+            if let Some(key) = argv.get(i) {
+                add(key);
+            }
+        }
+        KeyLayout::Range { first, last, step } => {
+            let last = if last < 0 {
+                argv.len().saturating_sub(last.unsigned_abs() as usize)
+            } else {
+                (last as usize).min(argv.len() - 1)
+            };
+            let mut i = first;
+            while i <= last && i < argv.len() {
+                add(argv[i]);
+                i += step;
+            }
+        }
+        KeyLayout::General => {
+            // A call whose keys cannot be found has a mistake that its handler will name before it touches any.
+            let _ = crate::keys::extract(command, argv, |i, _| {
+                if let Some(key) = argv.get(i) {
+                    add(key);
+                }
+            });
+        }
+    }
+    for (probe, hash) in &ahead {
+        probe.entry(table_hash(*hash));
+    }
+    if wanted.is_empty() {
+        return Ok((Held::None, (0, 0)));
+    }
+    if wanted.len() == 1 {
+        return Ok((Held::One(wanted[0], ks.lock(wanted[0])), first));
+    }
+    Ok((Held::Many(ks.lock_many(&mut wanted)), first))
+}

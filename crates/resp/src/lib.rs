@@ -1,0 +1,37 @@
+//! RESP, the Redis serialisation protocol, versions 2 and 3: bytes to commands and replies to bytes, without I/O.
+//!
+//! A server reads whatever its socket has and hands the buffer to [`Batch::fill`], which finds every complete
+//! command in it and yields their arguments as slices of that same buffer: nothing is copied and nothing is
+//! allocated per command. Executing a command appends its reply to an [`Out`], whose bytes go to the socket in one
+//! write. Clients of ours (tests, the load generator) read those replies with [`decode`] and write requests with
+//! [`write_command`]. The number formats that the protocol and its commands share are in [`number`].
+//!
+//! This crate knows nothing of keys, values or sockets, and contains no unsafe code.
+
+#![forbid(unsafe_code)]
+
+mod bigint;
+pub mod decode;
+pub mod long_double;
+pub mod number;
+pub mod reply;
+pub mod request;
+mod shortest;
+
+pub use decode::{DecodeError, Value, decode, skip_reply};
+pub use long_double::{LongDouble, LongDoubleError, add_long_double};
+pub use number::{format_f64, format_i64, parse_f64, parse_i64};
+pub use reply::{Mark, Out};
+pub use request::{Batch, Limits, Parser, ProtocolError, write_command};
+
+/// The version of the protocol a connection speaks; it decides how replies are written, not how requests are read.
+///
+/// Every connection starts with RESP2 and changes with `HELLO 3`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Proto {
+    /// Version 2: simple strings, errors, integers, bulk strings and arrays.
+    #[default]
+    Resp2,
+    /// Version 3: adds maps, sets, doubles, booleans, nulls, big numbers, verbatim strings, attributes and pushes.
+    Resp3,
+}

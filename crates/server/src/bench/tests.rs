@@ -1,0 +1,184 @@
+//! Whole stages against a small server of our own, so that what was sent can be looked at.
+
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use clap::Parser;
+
+use super::args::{Args, Plan};
+use super::stage::{Outcome, Stage, run};
+use super::template::Template;
+
+/// Requests received, as their arguments joined by blanks.
+type Received = Arc<Mutex<Vec<String>>>;
+
+/// Answers every request with what `answer` makes of its arguments, until the connection closes.
+fn serve(stream: TcpStream, received: &Received, answer: fn(&str) -> String) -> Option<()> {
+    let mut replies = stream.try_clone().ok()?;
+    let mut requests = BufReader::new(stream);
+    let header = |requests: &mut BufReader<TcpStream>| -> Option<usize> {
+        let mut line = String::new();
+        requests.read_line(&mut line).ok()?;
+        line.get(1..)?.trim_end().parse().ok()
+    };
+    loop {
+        let args = header(&mut requests)?;
+        let mut words = Vec::new();
+        for _ in 0..args {
+            let mut word = vec![0; header(&mut requests)? + 2];
+            requests.read_exact(&mut word).ok()?;
+            word.truncate(word.len() - 2);
+            words.push(String::from_utf8(word).ok()?);
+        }
+        let request = words.join(" ");
+        let reply = answer(&request);
+        received.lock().expect("not poisoned").push(request);
+        replies.write_all(reply.as_bytes()).ok()?;
+    }
+}
+
+/// A server on a free port. Its threads end with their connections.
+fn server(answer: fn(&str) -> String) -> (SocketAddr, Received) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let received = Received::default();
+    let shared = Arc::clone(&received);
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let received = Arc::clone(&shared);
+            thread::spawn(move || serve(stream, &received, answer));
+        }
+    });
+    (address, received)
+}
+
+fn plan(address: SocketAddr, options: &str) -> Plan {
+    let line = format!("--port {} {options}", address.port());
+    let args = Args::try_parse_from(line.split_whitespace()).expect("valid options");
+    Plan::new(&args).expect("a plan")
+}
+
+fn measure(plan: &Plan) -> Outcome {
+    run(plan, &Stage::measure(plan)).expect("a run")
+}
+
+fn ok(_: &str) -> String {
+    "+OK\r\n".to_string()
+}
+
+#[test]
+fn sends_exactly_the_requests_asked_for() {
+    let (address, received) = server(ok);
+    let plan = plan(
+        address,
+        "--requests 1003 --threads 2 --connections 5 --pipeline 7 --ratio 1:1 --keys 50",
+    );
+    let outcome = measure(&plan);
+    assert_eq!(outcome.requests, 1003);
+    assert_eq!(outcome.latencies.len(), 1003);
+    assert_eq!(outcome.errors.total, 0);
+    assert_eq!(outcome.received, 1003 * 5);
+    let received = received.lock().expect("not poisoned");
+    assert_eq!(received.len(), 1003);
+    let sets = received.iter().filter(|r| r.starts_with("SET ")).count();
+    assert!((350..650).contains(&sets), "{sets} SETs");
+    assert!(received.iter().all(|r| r[4..].starts_with("key:00000000")));
+}
+
+#[test]
+fn loading_sets_every_key_once() {
+    let (address, received) = server(ok);
+    let plan = plan(
+        address,
+        "--load --load-only --keys 1000 --threads 3 --connections 9 --value-size 8",
+    );
+    let template = plan.load.as_ref().expect("a load command");
+    let outcome = run(&plan, &Stage::load(&plan, template)).expect("a run");
+    assert_eq!(outcome.requests, 1000);
+    let received = received.lock().expect("not poisoned");
+    let keys: HashSet<&str> = received
+        .iter()
+        .map(|request| request.split(' ').nth(1).expect("a key"))
+        .collect();
+    assert_eq!((received.len(), keys.len()), (1000, 1000));
+}
+
+#[test]
+fn errors_are_counted_by_code() {
+    let (address, _) = server(|request| match request {
+        "A" => "-ERR no such thing\r\n".to_string(),
+        "B" => "*2\r\n-WRONGTYPE inside\r\n$3\r\nabc\r\n".to_string(),
+        _ => "$-1\r\n".to_string(),
+    });
+    let plan = plan(
+        address,
+        "--requests 600 --connections 2 --command A --command B --command C",
+    );
+    let outcome = measure(&plan);
+    assert_eq!(outcome.requests, 600);
+    let [err, wrong] = ["ERR", "WRONGTYPE"].map(|code| outcome.errors.by_code[code]);
+    assert!(err > 100 && wrong > 100, "{err} and {wrong}");
+    assert_eq!(outcome.errors.total, err + wrong);
+}
+
+#[test]
+fn an_open_loop_sends_its_requests_too() {
+    let (address, received) = server(ok);
+    let plan = plan(
+        address,
+        "--requests 200 --connections 3 --rate 20000 --command PING",
+    );
+    assert_eq!(measure(&plan).requests, 200);
+    assert_eq!(received.lock().expect("not poisoned").len(), 200);
+}
+
+#[test]
+fn an_open_loop_charges_a_stall_to_every_request_it_delayed() {
+    // One connection, and a server that keeps the first request for 100 ms: the 99 others were due meanwhile. A closed
+    // loop would see a single slow request.
+    let (address, _) = server(|request| {
+        if request == "HOLD 1" {
+            thread::sleep(std::time::Duration::from_millis(100));
+        }
+        ok(request)
+    });
+    let mut plan = plan(address, "--requests 100 --connections 1 --rate 10000");
+    let template = Template::new("HOLD {seq}", &plan.fill).expect("a template");
+    plan.commands = vec![(template, 1)];
+    let outcome = measure(&plan);
+    let delayed = outcome.latencies.count_between(50_000_000, u64::MAX);
+    assert!(delayed >= 90, "{delayed} of 100 requests show the stall");
+}
+
+#[test]
+fn a_server_that_leaves_or_babbles_ends_the_run() {
+    for nonsense in ["HTTP/1.1 400 Bad Request\r\n", "+OK\r\n+OK\r\n"] {
+        let answer = match nonsense {
+            "+OK\r\n+OK\r\n" => |_: &str| "+OK\r\n+OK\r\n".to_string(),
+            _ => |_: &str| "HTTP/1.1 400 Bad Request\r\n".to_string(),
+        };
+        let (address, _) = server(answer);
+        let plan = plan(address, "--requests 100 --connections 1 --command PING");
+        assert!(run(&plan, &Stage::measure(&plan)).is_err(), "{nonsense}");
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            drop(stream);
+        }
+    });
+    let plan = plan(address, "--requests 100 --connections 1");
+    assert!(run(&plan, &Stage::measure(&plan)).is_err());
+}
+
+#[test]
+fn a_refused_password_is_reported() {
+    let (address, _) = server(|_| "-WRONGPASS invalid\r\n".to_string());
+    let plan = plan(address, "--password x --requests 1");
+    let why = run(&plan, &Stage::measure(&plan)).err();
+    assert!(why.is_some_and(|why| why.contains("WRONGPASS invalid")));
+}

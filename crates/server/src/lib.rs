@@ -1,0 +1,56 @@
+//! The network server: sockets, worker threads, signals and logs around an [`engine::Engine`].
+//!
+//! The binary `redpoll` is a few lines around this library, and another program can run the same server beside its own
+//! code:
+//!
+//! ```no_run
+//! use engine::{Engine, config::Config};
+//! use server::{Server, ServerHost, ServerOptions};
+//!
+//! let mut config = Config::default();
+//! config.directive("port", &["7000"]).unwrap();
+//! let host = ServerHost::new();
+//! let engine = Engine::new(config, host.clone());
+//! let running = Server::start(engine, ServerOptions::new(host)).unwrap();
+//! running.stop();
+//! running.join();
+//! ```
+//!
+//! # Threads
+//!
+//! One *control* thread accepts connections, watches for signals, looks for idle clients and stops the server. One
+//! *worker* thread per core runs a single-threaded runtime with one task per connection; a new connection goes to the
+//! worker with the fewest, and stays there. Workers share nothing but the engine. A command that will take long moves
+//! to a helper thread and its connection awaits it, so that the worker's other connections do not wait.
+//!
+//! | file | what |
+//! |---|---|
+//! | `server` | starts and stops all of it |
+//! | `listen` | opens listening sockets |
+//! | `control` | the control thread: accepting, signals, idle clients |
+//! | `worker` | a worker thread and what its connections share |
+//! | `connection` | one client: read, execute, write |
+//! | `input`, `output`, `stream` | a connection's unparsed bytes, its unsent replies, its socket |
+//! | `host` | what commands may ask of the server |
+//! | `logging` | log lines in the form of redis-server's |
+//! | `system` | limits and files of the process |
+//! | `bench` | the load generator |
+
+#![forbid(unsafe_code)]
+
+pub mod bench;
+mod connection;
+mod control;
+mod host;
+mod input;
+mod listen;
+pub mod logging;
+mod output;
+mod server;
+mod stream;
+pub mod system;
+mod worker;
+
+pub use host::ServerHost;
+pub use listen::ListenError;
+pub use server::{RunningServer, Server, ServerOptions};

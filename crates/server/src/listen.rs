@@ -1,0 +1,213 @@
+//! Listening sockets.
+
+use engine::config::Config;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where a listener listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(addr) => addr.fmt(f),
+            Address::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// An open listening socket. It is closed when the last reference goes.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub address: Address,
+    /// The address as the configuration has it, for INFO.
+    pub name: String,
+    pub socket: Socket,
+}
+
+/// A socket that could not be opened: one line that says where and why.
+#[derive(Debug)]
+pub struct ListenError {
+    place: String,
+    error: io::Error,
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reason = self.error.to_string();
+        // Without the number that the standard library appends.
+        let reason = reason.split(" (os error").next().unwrap_or_default();
+        write!(f, "cannot listen on {}: {reason}", self.place)
+    }
+}
+
+impl std::error::Error for ListenError {}
+
+/// Opens the TCP sockets that `bind` and `port` ask for. One of `open` that is still wanted is kept, not opened again.
+///
+/// An address that begins with a minus is skipped when this machine does not have it; any other failure closes what was
+/// opened and is returned.
+pub(crate) fn tcp(config: &Config, open: &[Arc<Listener>]) -> Result<Vec<Arc<Listener>>, ListenError> {
+    let port = config.port();
+    let mut listeners: Vec<Arc<Listener>> = Vec::new();
+    if port == 0 {
+        return Ok(listeners);
+    }
+    for name in config.bind() {
+        let (host, optional) = match name.strip_prefix('-') {
+            Some(host) => (host, true),
+            None => (name.as_str(), false),
+        };
+        let fail = |error| ListenError { place: format!("{host}:{port}"), error };
+        for address in resolve(host, port).map_err(fail)? {
+            let wanted = Address::Tcp(address);
+            if listeners.iter().any(|listener| listener.address == wanted) {
+                continue;
+            }
+            if let Some(listener) = open.iter().find(|listener| listener.address == wanted) {
+                listeners.push(listener.clone());
+                continue;
+            }
+            match open_tcp(address, config.tcp_backlog()) {
+                Ok(socket) => listeners.push(Arc::new(Listener { address: wanted, name: name.clone(), socket })),
+                Err(error) if optional && is_absent(&error) => {}
+                Err(error) => return Err(ListenError { place: address.to_string(), error }),
+            }
+        }
+    }
+    Ok(listeners)
+}
+
+/// The addresses a word of `bind` stands for.
+fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok(match host {
+        "*" => vec![(Ipv4Addr::UNSPECIFIED, port).into()],
+        "::*" => vec![(Ipv6Addr::UNSPECIFIED, port).into()],
+        _ => match host.parse::<IpAddr>() {
+            Ok(ip) => vec![(ip, port).into()],
+            Err(_) => (host, port).to_socket_addrs()?.collect(),
+        },
+    })
+}
+
+/// Whether an address cannot be listened on because this machine does not have it, or no such protocol at all.
+fn is_absent(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
+    use rustix::io::Errno as E;
+    matches!(
+        code,
+        Some(E::ADDRNOTAVAIL | E::AFNOSUPPORT | E::PROTONOSUPPORT | E::PFNOSUPPORT | E::SOCKTNOSUPPORT | E::NOPROTOOPT)
+    )
+}
+
+fn open_tcp(address: SocketAddr, backlog: i32) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // So that IPv4 on the same port is a listener of its own.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Opens the unix socket, if one is configured. A socket that an earlier server left behind is replaced.
+pub(crate) fn unix(config: &Config) -> Result<Option<Arc<Listener>>, ListenError> {
+    let Some(path) = config.unixsocket() else { return Ok(None) };
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let fail = |error| ListenError { place: path.display().to_string(), error };
+    let socket = open_unix(&path, config.unixsocketperm(), config.tcp_backlog()).map_err(fail)?;
+    let name = path.display().to_string();
+    Ok(Some(Arc::new(Listener { address: Address::Unix(path), name, socket })))
+}
+
+fn open_unix(path: &Path, permissions: Option<u32>, backlog: i32) -> io::Result<Socket> {
+    // Only a socket is removed: a mistyped path must not cost somebody a file.
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        std::fs::remove_file(path)?;
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    if let Some(mode) = permissions {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Wraps a socket that the embedding program opened.
+pub(crate) fn adopt(listener: std::net::TcpListener) -> io::Result<Arc<Listener>> {
+    let address = listener.local_addr()?;
+    listener.set_nonblocking(true)?;
+    Ok(Arc::new(Listener {
+        address: Address::Tcp(address),
+        name: address.ip().to_string(),
+        socket: listener.into(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(bind: &[&str], port: u16) -> Config {
+        let mut config = Config::default();
+        config.directive("bind", bind).unwrap();
+        config.directive("port", &[&port.to_string()]).unwrap();
+        config
+    }
+
+    fn addresses(listeners: &[Arc<Listener>]) -> Vec<String> {
+        listeners.iter().map(|listener| listener.address.to_string()).collect()
+    }
+
+    #[test]
+    fn addresses_are_opened_once_and_kept_when_still_wanted() {
+        let first = tcp(&config(&["127.0.0.1", "127.0.0.1", "127.0.0.2"], 21391), &[]).unwrap();
+        assert_eq!(addresses(&first), ["127.0.0.1:21391", "127.0.0.2:21391"]);
+        let second = tcp(&config(&["127.0.0.2"], 21391), &first).unwrap();
+        assert!(Arc::ptr_eq(&second[0], &first[1]));
+        let error = tcp(&config(&["127.0.0.1"], 21391), &[]).unwrap_err().to_string();
+        assert_eq!(error, "cannot listen on 127.0.0.1:21391: Address already in use");
+        assert!(tcp(&config(&[], 21391), &[]).unwrap().is_empty());
+        assert!(tcp(&config(&["127.0.0.1"], 0), &[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_optional_address_may_be_missing_and_another_may_not() {
+        // 192.0.2.0/24 is set aside for documentation: no machine has it.
+        let found = tcp(&config(&["-192.0.2.1", "127.0.0.1"], 21392), &[]).unwrap();
+        assert_eq!(addresses(&found), ["127.0.0.1:21392"]);
+        assert!(tcp(&config(&["192.0.2.1"], 21392), &[]).is_err());
+    }
+
+    #[test]
+    fn a_stale_unix_socket_is_replaced_and_a_file_is_not() {
+        let path = std::env::temp_dir().join(format!("redpoll-listen-{}", std::process::id()));
+        let mut config = Config::default();
+        config.directive("unixsocket", &[path.to_str().unwrap()]).unwrap();
+        config.directive("unixsocketperm", &["700"]).unwrap();
+        for _ in 0..2 {
+            let listener = unix(&config).unwrap().unwrap();
+            assert_eq!(listener.address, Address::Unix(path.clone()));
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "precious").unwrap();
+        assert!(unix(&config).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+        std::fs::remove_file(&path).unwrap();
+    }
+}

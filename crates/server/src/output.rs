@@ -1,0 +1,110 @@
+//! The replies a connection could not send yet.
+//!
+//! A client that reads as fast as it asks never has any: its replies go out in the write right after they were made. When
+//! the socket takes no more, the rest waits here until it does, within the limits of `client-output-buffer-limit`.
+
+use crate::stream::Stream;
+use engine::config::LiveOutputLimit;
+use resp::Out;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
+
+/// Slices handed to one vectored write.
+const SLICES: usize = 64;
+
+/// Replies are collected in pieces of about this size, so that what is sent is freed while more is added.
+const PIECE: usize = 64 * 1024;
+
+/// A queue of replies.
+pub(crate) struct Unsent {
+    pieces: VecDeque<Out>,
+    /// Bytes of the first piece that are gone already.
+    sent: usize,
+    /// Bytes still to send, of all pieces.
+    left: usize,
+    /// Runs while the soft limit is exceeded.
+    over_soft: Option<Pin<Box<Sleep>>>,
+}
+
+impl Unsent {
+    /// Takes the replies out of `out`, of which `sent` bytes are gone.
+    pub fn new(out: &mut Out, sent: usize) -> Unsent {
+        let left = out.len() - sent;
+        Unsent { pieces: VecDeque::from([out.take()]), sent, left, over_soft: None }
+    }
+
+    /// Bytes still to send.
+    pub fn len(&self) -> usize {
+        self.left
+    }
+
+    /// Pieces still to send.
+    pub fn pieces(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Takes more replies out of `out`.
+    pub fn append(&mut self, out: &mut Out) {
+        self.left += out.len();
+        match self.pieces.back_mut() {
+            Some(last) if last.len() < PIECE => last.append(out),
+            _ => self.pieces.push_back(out.take()),
+        }
+    }
+
+    /// Writes as much as the socket takes. `Ready(Ok)` means that all of it is gone; `Pending` that the task will be
+    /// woken when there is room. Adds the bytes written to `written`.
+    pub fn poll_flush(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+        written: &mut u64,
+    ) -> Poll<io::Result<()>> {
+        while let Some(piece) = self.pieces.front() {
+            if self.sent == piece.len() {
+                self.pieces.pop_front();
+                self.sent = 0;
+                continue;
+            }
+            let mut slices = Vec::new();
+            piece.slices(self.sent, &mut slices, SLICES);
+            match stream.poll_write_vectored(cx, &slices) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => {
+                    self.sent += n;
+                    self.left -= n;
+                    *written += n as u64;
+                }
+                Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether the client has to go: it is over the hard limit, or has been over the soft one for too long. If it is
+    /// over the soft one now, the task will be woken when its time is up.
+    pub fn over_limit(&mut self, limit: &LiveOutputLimit, cx: &mut Context<'_>) -> bool {
+        let (hard, soft) = (limit.hard.load(Relaxed), limit.soft.load(Relaxed));
+        let len = self.left as u64;
+        if hard > 0 && len >= hard {
+            return true;
+        }
+        if soft == 0 || len < soft {
+            self.over_soft = None;
+            return false;
+        }
+        let timer = self.over_soft.get_or_insert_with(|| {
+            let seconds = Duration::from_secs(limit.soft_seconds.load(Relaxed));
+            Box::pin(tokio::time::sleep_until(Instant::now() + seconds))
+        });
+        timer.as_mut().poll(cx).is_ready()
+    }
+}

@@ -1,0 +1,71 @@
+//! The process: its limits, its working directory and its pid file.
+
+use engine::config::Config;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+/// Files a server needs besides those of its clients: listeners, epoll and event descriptors, logs.
+const OTHER_FILES: u64 = 32;
+
+/// Raises the limit on open files so that `clients` can be connected.
+///
+/// Returns how many can: `clients`, or fewer when the hard limit is lower and may not be raised.
+pub fn allow_clients(clients: usize) -> usize {
+    let wanted = clients as u64 + OTHER_FILES;
+    let limit = getrlimit(Resource::Nofile);
+    let enough = |limit: Option<u64>| limit.is_none_or(|n| n >= wanted);
+    if enough(limit.current) {
+        return clients;
+    }
+    let hard = if enough(limit.maximum) { limit.maximum } else { Some(wanted) };
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: hard }).is_ok();
+    if raised {
+        return clients;
+    }
+    // Raising the hard limit takes privileges; going up to it does not.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    clients.min(files.saturating_sub(OTHER_FILES) as usize)
+}
+
+/// Makes `dir` the working directory of the process and records its absolute form in the configuration.
+pub fn enter_dir(config: &Config) -> io::Result<()> {
+    std::env::set_current_dir(config.dir())?;
+    let absolute = std::env::current_dir()?;
+    // A path that is not UTF-8 stays as it was written.
+    if let Some(text) = absolute.to_str() {
+        let _ = config.record("dir", text);
+    }
+    Ok(())
+}
+
+/// Asks the kernel for no transparent huge pages, if the configuration says so.
+pub fn apply_huge_pages(config: &Config) -> io::Result<()> {
+    if config.flag("disable-thp") {
+        rustix::process::disable_transparent_huge_pages(true)?;
+    }
+    Ok(())
+}
+
+/// The file that tells others the process id; removed when dropped.
+#[derive(Debug)]
+pub struct PidFile(PathBuf);
+
+impl PidFile {
+    /// Writes the pid file, if one is configured.
+    pub fn write(config: &Config) -> io::Result<Option<PidFile>> {
+        let Some(path) = config.pidfile() else { return Ok(None) };
+        let path = std::path::absolute(&path)?;
+        fs::write(&path, format!("{}\n", std::process::id()))?;
+        Ok(Some(PidFile(path)))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        // Somebody may have removed it already, which is as good.
+        let _ = fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,394 @@
+//! One key with its value: a single allocation.
+//!
+//! ```text
+//! byte 0      representation (low nibble) and value type (high nibble)
+//! byte 1      flags: HAS_EXPIRY, RAW, LONG_KEY
+//! bytes 2-3   length of an inline value
+//! byte 4      length of the key, unless LONG_KEY
+//! bytes 5-7   access clock
+//! [8 bytes]   expiry, Unix milliseconds, if HAS_EXPIRY
+//! [4 bytes]   length of the key, if LONG_KEY
+//! key
+//! value       inline bytes, or 8 bytes of integer, or (at the next multiple of 8) a pointer to a shared blob
+//! ```
+//!
+//! A 16-byte key with a 32-byte value takes 56 bytes this way, and so does its slab slot. There is no dictionary of
+//! expiries, no header object, and no pointer to follow from the key to a small value.
+//!
+//! # Safety argument
+//! An [`EntryPtr`] is made by [`EntryPtr::create`] and lives until [`EntryPtr::destroy`]; both are called by
+//! [`crate::dict`] alone, which keeps exactly one pointer to each entry, in its table, and hands out views bound to a
+//! borrow of itself. Entries are 8-aligned, so expiry, long length and blob pointer are aligned; integers are read
+//! unaligned. Lengths in the header are only written together with an allocation that holds them.
+
+use crate::slab::{Arena, rounded};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// A large string, shared with the replies that are being sent.
+pub type Blob = Arc<Vec<u8>>;
+
+/// Longest value kept inside its entry, in bytes. Longer ones are blobs: a reply then only counts a reference up
+/// under the lock, where copying this much takes about a third of a microsecond.
+pub const MAX_INLINE: usize = 4096;
+
+const HAS_EXPIRY: u8 = 1;
+const RAW: u8 = 2;
+const LONG_KEY: u8 = 4;
+
+const REPR_INT: u8 = 0;
+const REPR_INLINE: u8 = 1;
+const REPR_BLOB: u8 = 2;
+
+/// The type of a value, numbered as in RDB's object types of old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Type {
+    String = 0,
+    List = 1,
+    Set = 2,
+    SortedSet = 3,
+    Hash = 4,
+    Stream = 6,
+}
+
+impl Type {
+    /// The name TYPE prints.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Type::String => "string",
+            Type::List => "list",
+            Type::Set => "set",
+            Type::SortedSet => "zset",
+            Type::Hash => "hash",
+            Type::Stream => "stream",
+        }
+    }
+}
+
+/// A string value as it is stored.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    /// A string that is the canonical text of this number.
+    Int(i64),
+    /// Bytes inside the entry.
+    Inline(&'a [u8]),
+    /// Bytes of their own.
+    Blob(&'a Blob),
+}
+
+/// A string value to store.
+#[derive(Debug)]
+pub enum NewValue<'a> {
+    /// Stored as a number.
+    Int(i64),
+    /// At most [`MAX_INLINE`] bytes, stored inside the entry.
+    Inline(&'a [u8]),
+    /// Stored by reference.
+    Blob(Blob),
+}
+
+impl NewValue<'_> {
+    /// Where an entry ends whose key ends at `at` and that holds this value.
+    fn end(&self, at: usize) -> usize {
+        match self {
+            NewValue::Int(_) => at + 8,
+            NewValue::Inline(b) => at + b.len(),
+            NewValue::Blob(_) => blob_offset(at) + 8,
+        }
+    }
+}
+
+/// Where the pointer to a blob stands when the key ends at `at`: aligned, so that it can be borrowed.
+const fn blob_offset(at: usize) -> usize {
+    (at + 7) & !7
+}
+
+/// The one pointer to an entry. See the module's page for who may hold it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct EntryPtr(NonNull<u8>);
+
+impl EntryPtr {
+    #[inline]
+    pub(crate) fn addr(self) -> usize {
+        self.0.as_ptr() as usize
+    }
+
+    /// # Safety
+    /// `addr` is that of a live entry.
+    #[inline]
+    pub(crate) unsafe fn from_addr(addr: usize) -> EntryPtr {
+        // SAFETY: entries are never at address zero.
+        EntryPtr(unsafe { NonNull::new_unchecked(addr as *mut u8) })
+    }
+
+    /// Allocates and fills an entry. `raw` marks a string that OBJECT ENCODING calls raw whatever its length.
+    #[inline]
+    pub(crate) fn create(
+        arena: &mut Arena,
+        key: &[u8],
+        value: NewValue<'_>,
+        expiry_ms: Option<u64>,
+        raw: bool,
+        clock: u32,
+    ) -> EntryPtr {
+        let long = key.len() >= 255;
+        let prefix = 8 + if expiry_ms.is_some() { 8 } else { 0 } + if long { 4 } else { 0 };
+        let p = arena.alloc(value.end(prefix + key.len()));
+        let e = EntryPtr(p);
+        let mut flags = if expiry_ms.is_some() { HAS_EXPIRY } else { 0 };
+        if raw {
+            flags |= RAW;
+        }
+        if long {
+            flags |= LONG_KEY;
+        }
+        // SAFETY: enough was allocated for everything below, which is written in the module's layout.
+        unsafe {
+            let b = p.as_ptr();
+            b.add(1).write(flags);
+            b.add(4).write(if long { 255 } else { key.len() as u8 });
+            let mut at = 8;
+            if let Some(ms) = expiry_ms {
+                b.add(at).cast::<u64>().write(ms);
+                at += 8;
+            }
+            if long {
+                b.add(at).cast::<u32>().write(key.len() as u32);
+                at += 4;
+            }
+            b.add(at).copy_from_nonoverlapping(key.as_ptr(), key.len());
+            e.write_value(at + key.len(), value);
+        }
+        e.set_clock(clock);
+        e
+    }
+
+    /// # Safety
+    /// The entry is live and has room for the value behind its key, which ends at `at`; an old value has been taken.
+    #[inline]
+    unsafe fn write_value(self, at: usize, value: NewValue<'_>) {
+        let b = self.0.as_ptr();
+        // SAFETY: as the caller promises; inline lengths fit 16 bits because of MAX_INLINE.
+        unsafe {
+            let (repr, len) = match value {
+                NewValue::Int(i) => {
+                    b.add(at).cast::<i64>().write_unaligned(i);
+                    (REPR_INT, 0)
+                }
+                NewValue::Inline(v) => {
+                    assert!(v.len() <= MAX_INLINE);
+                    b.add(at).copy_from_nonoverlapping(v.as_ptr(), v.len());
+                    (REPR_INLINE, v.len() as u16)
+                }
+                NewValue::Blob(v) => {
+                    b.add(blob_offset(at)).cast::<Blob>().write(v);
+                    (REPR_BLOB, 0)
+                }
+            };
+            b.write((Type::String as u8) << 4 | repr);
+            b.add(2).cast::<u16>().write(len);
+        }
+    }
+
+    #[inline]
+    fn byte(self, i: usize) -> u8 {
+        // SAFETY: the header of a live entry.
+        unsafe { *self.0.as_ptr().add(i) }
+    }
+
+    #[inline]
+    fn flags(self) -> u8 {
+        self.byte(1)
+    }
+
+    #[inline]
+    fn repr(self) -> u8 {
+        self.byte(0) & 15
+    }
+
+    #[inline]
+    fn inline_len(self) -> usize {
+        // SAFETY: the header of a live entry.
+        (unsafe { self.0.as_ptr().add(2).cast::<u16>().read() }) as usize
+    }
+
+    /// (offset, length) of the key.
+    #[inline]
+    fn key_span(self) -> (usize, usize) {
+        let flags = self.flags();
+        let at = 8 + if flags & HAS_EXPIRY != 0 { 8 } else { 0 };
+        if flags & LONG_KEY == 0 {
+            (at, self.byte(4) as usize)
+        } else {
+            // SAFETY: LONG_KEY says that the length is here.
+            let len = unsafe { self.0.as_ptr().add(at).cast::<u32>().read() };
+            (at + 4, len as usize)
+        }
+    }
+
+    #[inline]
+    fn key_end(self) -> usize {
+        let (at, len) = self.key_span();
+        at + len
+    }
+
+    /// Bytes of the allocation, before rounding.
+    pub(crate) fn size(self) -> usize {
+        let at = self.key_end();
+        match self.repr() {
+            REPR_INT => at + 8,
+            REPR_INLINE => at + self.inline_len(),
+            _ => blob_offset(at) + 8,
+        }
+    }
+
+    /// The key. The caller bounds `'a` by a borrow of the dictionary that owns the entry.
+    #[inline]
+    pub(crate) fn key<'a>(self) -> &'a [u8] {
+        let (at, len) = self.key_span();
+        // SAFETY: the key is there.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(at), len) }
+    }
+
+    /// The value. The caller bounds `'a` as for [`EntryPtr::key`].
+    #[inline]
+    pub(crate) fn value<'a>(self) -> Value<'a> {
+        let at = self.key_end();
+        // SAFETY: the representation says what is there.
+        unsafe {
+            let b = self.0.as_ptr();
+            match self.repr() {
+                REPR_INT => Value::Int(b.add(at).cast::<i64>().read_unaligned()),
+                REPR_INLINE => {
+                    Value::Inline(std::slice::from_raw_parts(b.add(at), self.inline_len()))
+                }
+                _ => Value::Blob(&*b.add(blob_offset(at)).cast::<Blob>()),
+            }
+        }
+    }
+
+    /// The inline bytes or the blob, to be changed in place. The caller bounds `'a` by an exclusive borrow.
+    pub(crate) fn value_mut<'a>(self) -> ValueMut<'a> {
+        let at = self.key_end();
+        // SAFETY: the representation says what is there.
+        unsafe {
+            let b = self.0.as_ptr();
+            match self.repr() {
+                REPR_INT => ValueMut::Int,
+                REPR_INLINE => ValueMut::Inline(std::slice::from_raw_parts_mut(
+                    b.add(at),
+                    self.inline_len(),
+                )),
+                _ => ValueMut::Blob(&mut *b.add(blob_offset(at)).cast::<Blob>()),
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_blob(self) -> bool {
+        self.repr() == REPR_BLOB
+    }
+
+    /// Replaces the value if the new one fits the slot that the entry has; gives it back if not.
+    #[inline]
+    pub(crate) fn try_replace<'v>(
+        self,
+        value: NewValue<'v>,
+        raw: bool,
+    ) -> Result<Option<Blob>, NewValue<'v>> {
+        let at = self.key_end();
+        if rounded(value.end(at)) != rounded(self.size()) {
+            return Err(value);
+        }
+        let old = self.take_blob();
+        // SAFETY: a slot of the same rounded size has room; an old blob has been taken.
+        unsafe { self.write_value(at, value) };
+        self.set_flag(RAW, raw);
+        Ok(old)
+    }
+
+    /// Moves an owned value out, leaving an integer behind, so that destroying the entry leaves the value alone.
+    fn take_blob(self) -> Option<Blob> {
+        if !self.is_blob() {
+            return None;
+        }
+        // SAFETY: there is a blob; afterwards nothing refers to it here any more, as 8 bytes suffice for an integer.
+        unsafe {
+            let blob = self.0.as_ptr().add(blob_offset(self.key_end())).cast::<Blob>().read();
+            Some(blob)
+        }
+    }
+
+    /// Frees the entry and gives back the blob it held.
+    ///
+    /// # Safety
+    /// The entry was created in this arena, and no pointer or view of it is used afterwards.
+    pub(crate) unsafe fn destroy(self, arena: &mut Arena) -> Option<Blob> {
+        let size = self.size();
+        let blob = self.take_blob();
+        // SAFETY: allocated with this size by `create` or moved to a size that rounds to the same.
+        unsafe { arena.free(self.0, size) };
+        blob
+    }
+
+    #[inline]
+    pub(crate) fn expiry_ms(self) -> Option<u64> {
+        if self.flags() & HAS_EXPIRY == 0 {
+            return None;
+        }
+        // SAFETY: HAS_EXPIRY says that it is here.
+        Some(unsafe { self.0.as_ptr().add(8).cast::<u64>().read() })
+    }
+
+    /// Overwrites the expiry of an entry that has one.
+    pub(crate) fn set_expiry_ms(self, ms: u64) {
+        assert!(self.flags() & HAS_EXPIRY != 0, "no room for an expiry");
+        // SAFETY: HAS_EXPIRY says that there is room.
+        unsafe { self.0.as_ptr().add(8).cast::<u64>().write(ms) };
+    }
+
+    fn set_flag(self, flag: u8, on: bool) {
+        let f = self.flags();
+        // SAFETY: the header of a live entry, which the caller may change.
+        unsafe { self.0.as_ptr().add(1).write(if on { f | flag } else { f & !flag }) };
+    }
+
+    pub(crate) fn set_raw(self) {
+        self.set_flag(RAW, true);
+    }
+
+    #[inline]
+    pub(crate) fn is_raw(self) -> bool {
+        self.flags() & RAW != 0
+    }
+
+    #[inline]
+    pub(crate) fn clock(self) -> u32 {
+        u32::from_le_bytes([self.byte(5), self.byte(6), self.byte(7), 0])
+    }
+
+    /// Sets the 24-bit access clock.
+    #[inline]
+    pub(crate) fn set_clock(self, clock: u32) {
+        let b = clock.to_le_bytes();
+        // SAFETY: the header of a live entry, which the caller may change.
+        unsafe {
+            let p = self.0.as_ptr();
+            p.add(5).write(b[0]);
+            p.add(6).write(b[1]);
+            p.add(7).write(b[2]);
+        }
+    }
+}
+
+/// A value to be changed in place.
+pub enum ValueMut<'a> {
+    /// A number: replaced, not changed in place.
+    Int,
+    /// Bytes inside the entry: their number is fixed.
+    Inline(&'a mut [u8]),
+    /// Bytes of their own.
+    Blob(&'a mut Blob),
+}

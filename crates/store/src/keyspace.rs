@@ -1,0 +1,246 @@
+//! The keyspace: shards behind locks.
+//!
+//! The low bits of a key's hash choose its shard and the high bits its place in the shard's table, so the two are
+//! independent. A shard holds its part of *every* database: MOVE, COPY between databases and SWAPDB then need no
+//! locks beyond those of their keys' shards, and one order of locks is enough for everything.
+//!
+//! Each shard's lock stands in a cache line of its own. The roots that prefetching starts from (see
+//! [`crate::table::Probe`]) are kept apart from the locks, in a dense array per database: read by every worker for
+//! every key, written only when a table gets a new directory.
+
+use crate::dict::{Dict, RootCell};
+use crate::locks::{Indices, Many};
+use crate::table::{Probe, table_hash};
+use foldhash::quality::FixedState;
+use parking_lot::{Mutex, MutexGuard};
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What one lock guards: a part of every database.
+pub struct Shard {
+    dbs: Box<[Dict]>,
+}
+
+impl Shard {
+    /// This shard's part of a database.
+    #[inline]
+    pub fn db(&mut self, db: usize) -> &mut Dict {
+        &mut self.dbs[db]
+    }
+
+    /// The same, to be looked at.
+    #[inline]
+    pub fn db_ref(&self, db: usize) -> &Dict {
+        &self.dbs[db]
+    }
+
+    /// All databases' parts.
+    pub fn dbs(&self) -> &[Dict] {
+        &self.dbs
+    }
+
+    /// Exchanges two databases' parts.
+    pub fn swap_dbs(&mut self, a: usize, b: usize) {
+        if a != b {
+            let (low, high) = (a.min(b), a.max(b));
+            let (head, tail) = self.dbs.split_at_mut(high);
+            head[low].swap_contents(&mut tail[0]);
+        }
+    }
+
+    /// Empties a database's part and returns what was in it, to be dropped after the lock or on another thread.
+    pub fn take_db(&mut self, db: usize) -> Dict {
+        let mut taken = Dict::new();
+        self.dbs[db].swap_contents(&mut taken);
+        taken
+    }
+}
+
+/// Holding one shard.
+pub type ShardGuard<'a> = MutexGuard<'a, Shard>;
+/// Holding several shards.
+pub type ShardGuards<'a> = Many<ShardGuard<'a>>;
+
+/// A cache line (and its neighbour, which the processor fetches along) of its own.
+#[repr(align(128))]
+struct Padded<T>(T);
+
+/// All keys of all databases. See the module's page.
+pub struct Keyspace {
+    shards: Box<[Padded<Mutex<Shard>>]>,
+    roots: Arc<[AtomicU64]>,
+    databases: usize,
+    hasher: FixedState,
+}
+
+impl Keyspace {
+    /// `shards` is rounded up to a power of two. `seed` should be unpredictable: it keeps outsiders from finding keys
+    /// that collide.
+    ///
+    /// # Panics
+    /// If `databases` is zero.
+    pub fn new(shards: usize, databases: usize, seed: u64) -> Keyspace {
+        assert!(databases > 0);
+        let shards = shards.clamp(1, 1 << 16).next_power_of_two();
+        let roots: Arc<[AtomicU64]> = (0..shards * databases).map(|_| AtomicU64::new(0)).collect();
+        let shards = (0..shards)
+            .map(|i| {
+                let dbs = (0..databases)
+                    .map(|db| {
+                        Dict::with_root(RootCell {
+                            cells: roots.clone(),
+                            index: db * shards + i,
+                        })
+                    })
+                    .collect();
+                Padded(Mutex::new(Shard { dbs }))
+            })
+            .collect();
+        Keyspace {
+            shards,
+            roots,
+            databases,
+            hasher: FixedState::with_seed(seed),
+        }
+    }
+
+    /// Number of shards: a power of two.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Number of databases.
+    pub fn databases(&self) -> usize {
+        self.databases
+    }
+
+    /// A key's hash.
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        let mut h = self.hasher.build_hasher();
+        h.write(key);
+        h.finish()
+    }
+
+    /// The shard of a key with this hash.
+    #[inline]
+    pub fn shard_of(&self, hash: u64) -> usize {
+        hash as usize & (self.shards.len() - 1)
+    }
+
+    /// Waits for a shard's lock.
+    #[inline]
+    pub fn lock(&self, shard: usize) -> ShardGuard<'_> {
+        self.shards[shard].0.lock()
+    }
+
+    /// Waits for the locks of several shards, given in any order.
+    pub fn lock_many(&self, wanted: &mut Indices) -> ShardGuards<'_> {
+        Many::acquire(wanted, |i| &self.shards[i].0)
+    }
+
+    /// Waits for the locks of all shards.
+    pub fn lock_all(&self) -> ShardGuards<'_> {
+        let mut wanted = (0..self.shards.len()).collect();
+        self.lock_many(&mut wanted)
+    }
+
+    /// First step of prefetching a key: takes no lock.
+    #[inline]
+    pub fn probe(&self, db: usize, hash: u64) -> Probe {
+        let shard = self.shard_of(hash);
+        crate::table::prefetch(&raw const self.shards[shard] as usize);
+        let root = self.roots[db * self.shards.len() + shard].load(Relaxed);
+        Probe::start(root, table_hash(hash))
+    }
+
+    /// Number of keys in a database, shard after shard: exact if nobody changes it meanwhile.
+    pub fn len(&self, db: usize) -> usize {
+        self.shards.iter().map(|s| s.0.lock().dbs[db].len()).sum()
+    }
+
+    /// Whether a database has no key.
+    pub fn is_empty(&self, db: usize) -> bool {
+        self.len(db) == 0
+    }
+
+    /// (keys, keys with an expiry, resident bytes) of a database.
+    pub fn totals(&self, db: usize) -> (usize, usize, usize) {
+        self.shards.iter().fold((0, 0, 0), |t, s| {
+            let s = s.0.lock();
+            let d = &s.dbs[db];
+            (t.0 + d.len(), t.1 + d.expiring(), t.2 + d.bytes())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{NewValue, Value};
+
+    fn put(ks: &Keyspace, db: usize, key: &[u8], n: i64) {
+        let h = ks.hash(key);
+        ks.lock(ks.shard_of(h)).db(db).set(h, key, NewValue::Int(n), None, 0);
+    }
+
+    fn get(ks: &Keyspace, db: usize, key: &[u8]) -> Option<i64> {
+        let h = ks.hash(key);
+        let mut shard = ks.lock(ks.shard_of(h));
+        match shard.db(db).get(h, key)?.value() {
+            Value::Int(i) => Some(i),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn databases_swap_and_empty() {
+        let ks = Keyspace::new(8, 4, 1);
+        for i in 0..1000 {
+            put(&ks, 0, format!("k{i}").as_bytes(), i);
+        }
+        put(&ks, 3, b"other", 5);
+        for s in ks.lock_all().iter_mut() {
+            s.swap_dbs(3, 0);
+        }
+        assert_eq!((ks.len(0), ks.len(3)), (1, 1000));
+        assert_eq!(get(&ks, 3, b"k7"), Some(7));
+        assert_eq!(get(&ks, 0, b"other"), Some(5));
+        let taken: Vec<Dict> = ks.lock_all().iter_mut().map(|s| s.take_db(3)).collect();
+        assert_eq!(taken.iter().map(Dict::len).sum::<usize>(), 1000);
+        assert!(ks.is_empty(3));
+    }
+
+    /// Prefetching runs beside writers that grow, shrink and flush the tables it looks at.
+    #[test]
+    fn probing_beside_writers_is_harmless() {
+        let ks = Arc::new(Keyspace::new(2, 1, 9));
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let prober = {
+            let (ks, stop) = (ks.clone(), stop.clone());
+            std::thread::spawn(move || {
+                let mut n = 0u64;
+                while !stop.load(Relaxed) {
+                    let h = ks.hash(&n.to_le_bytes());
+                    ks.probe(0, h).entry(table_hash(h));
+                    n += 1;
+                }
+                n
+            })
+        };
+        for _ in 0..if cfg!(feature = "memcheck") { 2 } else { 30 } {
+            for i in 0..10_000u64 {
+                put(&ks, 0, &i.to_le_bytes(), i as i64);
+            }
+            for i in 0..5_000u64 {
+                assert_eq!(get(&ks, 0, &i.to_le_bytes()), Some(i as i64));
+                let h = ks.hash(&i.to_le_bytes());
+                ks.lock(ks.shard_of(h)).db(0).find(h, &i.to_le_bytes()).unwrap().remove();
+            }
+            drop(ks.lock_all().iter_mut().map(|s| s.take_db(0)).collect::<Vec<_>>());
+        }
+        stop.store(true, Relaxed);
+        assert!(prober.join().unwrap() > 0);
+    }
+}

@@ -1,0 +1,381 @@
+//! The language in which the arguments of a command are written down, and the generator that speaks it.
+//!
+//! A row's grammar is one string, close to a command's documented syntax:
+//!
+//! | written | means |
+//! |---|---|
+//! | `EX` | the word, mostly in upper case, sometimes not |
+//! | `'timeout` | a word that is written in lower case |
+//! | `key`, `int`, ... | a random argument of that kind, often an odd one: see [`argument`] |
+//! | `[a b]` | nothing, or `a b` |
+//! | `(a\|b c)` | one of the alternatives (in `[]` too) |
+//! | `x+`, `x*` | one to four times, none to three times |
+//! | `#(a b)+` | how many times, then that many times |
+//! | `{[a] [b]}` | the parts in random order |
+//! | `@valkey x`, `@redis x` | an alternative that only that server knows, used in rounds played against it alone |
+//!
+//! One command in eight is then damaged: an argument dropped, doubled, exchanged for something odd, or added.
+
+use crate::rng::Rng;
+
+/// Which servers know a command or an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// All of them.
+    Common,
+    /// Only Valkey.
+    Valkey,
+    /// Only Redis 8.
+    Redis,
+}
+
+impl Dialect {
+    /// Whether something of dialect `self` may be sent in a round of dialect `round`.
+    pub fn spoken_in(self, round: Dialect) -> bool {
+        self == Dialect::Common || self == round
+    }
+}
+
+/// A parsed grammar.
+#[derive(Debug)]
+pub struct Grammar(Vec<Node>);
+
+#[derive(Debug)]
+enum Node {
+    Word(&'static str),
+    Kind(&'static str),
+    Choice { optional: bool, branches: Vec<(Dialect, Vec<Node>)> },
+    Repeat { at_least: usize, counted: bool, body: Box<Node> },
+    Shuffled(Vec<Node>),
+}
+
+impl Grammar {
+    /// Parses a row's grammar; panics on a mistake in it, since grammars are part of the program.
+    pub fn parse(text: &'static str) -> Grammar {
+        let mut tokens = tokens(text);
+        tokens.reverse();
+        let nodes = sequence(&mut tokens, text);
+        assert!(tokens.is_empty(), "unbalanced grammar: {text}");
+        Grammar(nodes)
+    }
+
+    /// Random arguments, without the command's name, and whose dialect they turned out to be.
+    pub fn generate(&self, rng: &mut Rng, round: Dialect, now_ms: u64) -> (Dialect, Vec<Vec<u8>>) {
+        let mut sink = Sink { rng, round, now_ms, spoken: Dialect::Common, args: Vec::new() };
+        sink.all(&self.0);
+        (sink.spoken, sink.args)
+    }
+}
+
+fn tokens(text: &'static str) -> Vec<&'static str> {
+    let mut tokens = Vec::new();
+    let mut start = None;
+    for (i, c) in text.char_indices() {
+        let single = "[](){}|+*#".contains(c);
+        if single || c == ' ' {
+            if let Some(start) = start.take() {
+                tokens.push(&text[start..i]);
+            }
+            if single {
+                tokens.push(&text[i..=i]);
+            }
+        } else if start.is_none() {
+            start = Some(i);
+        }
+    }
+    if let Some(start) = start {
+        tokens.push(&text[start..]);
+    }
+    tokens
+}
+
+/// Reads nodes up to a closing bracket or a bar; `rest` is reversed, so that its end is the next token.
+fn sequence(rest: &mut Vec<&'static str>, text: &str) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    while let Some(&token) = rest.last() {
+        if ["]", ")", "}", "|"].contains(&token) {
+            break;
+        }
+        rest.pop();
+        let counted = token == "#";
+        let opener = if counted { rest.pop().unwrap_or_default() } else { token };
+        let node = match opener {
+            "[" => choice(rest, true, "]", text),
+            "(" => choice(rest, false, ")", text),
+            "{" => {
+                let parts = sequence(rest, text);
+                assert_eq!(rest.pop(), Some("}"), "unbalanced grammar: {text}");
+                Node::Shuffled(parts)
+            }
+            word if word.starts_with(|c: char| c.is_ascii_lowercase()) => Node::Kind(word),
+            word => Node::Word(word.trim_start_matches('\'')),
+        };
+        nodes.push(match rest.last() {
+            Some(&("+" | "*")) => {
+                let at_least = usize::from(rest.pop() == Some("+"));
+                Node::Repeat { at_least, counted, body: Box::new(node) }
+            }
+            _ => node,
+        });
+    }
+    nodes
+}
+
+fn choice(rest: &mut Vec<&'static str>, optional: bool, closer: &str, text: &str) -> Node {
+    let mut branches = Vec::new();
+    loop {
+        let dialect = match rest.last() {
+            Some(&"@valkey") => Dialect::Valkey,
+            Some(&"@redis") => Dialect::Redis,
+            _ => Dialect::Common,
+        };
+        if dialect != Dialect::Common {
+            rest.pop();
+        }
+        branches.push((dialect, sequence(rest, text)));
+        match rest.pop() {
+            Some("|") => {}
+            Some(end) if end == closer => return Node::Choice { optional, branches },
+            _ => panic!("unbalanced grammar: {text}"),
+        }
+    }
+}
+
+struct Sink<'a> {
+    rng: &'a mut Rng,
+    round: Dialect,
+    now_ms: u64,
+    spoken: Dialect,
+    args: Vec<Vec<u8>>,
+}
+
+impl Sink<'_> {
+    fn all(&mut self, nodes: &[Node]) {
+        for node in nodes {
+            self.one(node);
+        }
+    }
+
+    fn one(&mut self, node: &Node) {
+        match node {
+            Node::Word(word) => self.args.push(random_case(self.rng, word)),
+            Node::Kind(kind) => self.args.push(argument(self.rng, kind, self.now_ms)),
+            Node::Choice { optional, branches } => {
+                let spoken: Vec<_> = branches.iter().filter(|(d, _)| d.spoken_in(self.round)).collect();
+                if spoken.is_empty() || (*optional && self.rng.chance(65)) {
+                    return;
+                }
+                let (dialect, branch) = *self.rng.pick(&spoken);
+                if *dialect != Dialect::Common {
+                    self.spoken = *dialect;
+                }
+                self.all(branch);
+            }
+            Node::Repeat { at_least, counted, body } => {
+                let times = at_least + self.rng.below(4);
+                if *counted {
+                    self.args.push(times.to_string().into_bytes());
+                }
+                for _ in 0..times {
+                    self.one(body);
+                }
+            }
+            Node::Shuffled(parts) => {
+                let mut order: Vec<usize> = (0..parts.len()).collect();
+                for i in (1..order.len()).rev() {
+                    order.swap(i, self.rng.below(i + 1));
+                }
+                for i in order {
+                    self.one(&parts[i]);
+                }
+            }
+        }
+    }
+}
+
+/// The word, one time in ten in lower or mixed case.
+pub fn random_case(rng: &mut Rng, word: &str) -> Vec<u8> {
+    match rng.below(20) {
+        0 => word.to_ascii_lowercase().into_bytes(),
+        1 => word
+            .bytes()
+            .enumerate()
+            .map(|(i, b)| if i % 2 == 0 { b.to_ascii_lowercase() } else { b })
+            .collect(),
+        _ => word.as_bytes().to_vec(),
+    }
+}
+
+const KEYS: &[&[u8]] = &[b"a", b"b", b"c", b"key:1", b"key:2", b"{t}x", b"", b"\x00\xff\r\n", b"missing"];
+
+const VALUES: &[&[u8]] = &[
+    b"",
+    b"hello",
+    b"0",
+    b"1",
+    b"10",
+    b"-7",
+    b"3.0",
+    b"1.5",
+    b"-0",
+    b"007",
+    b" 1",
+    b"9223372036854775807",
+    b"-9223372036854775808",
+    b"9223372036854775808",
+    b"1e5",
+    b"nan",
+    b"\x00\x01\xfe\xff\r\n",
+    b"exactly forty-four bytes: the embedded limit",
+    b"forty-five bytes, one over the embedded limit",
+    b"ohmytext, mynewtext, and some more words that are shared between these longer values",
+    b"mynewtext and ohmytext: some other words shared between values that are longer still",
+];
+
+/// What a number may look like on the way to being refused.
+const ODD_NUMBERS: &[&str] = &[
+    "-0",
+    "+1",
+    "01",
+    " 1",
+    "1 ",
+    "",
+    "abc",
+    "1.0",
+    "1e3",
+    "1e400",
+    "nan",
+    "inf",
+    "-inf",
+    "0x10",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775808",
+    "-9223372036854775809",
+    "18446744073709551616",
+];
+
+/// A random argument of a kind. The numbers that make a server reserve hundreds of megabytes are left out.
+///
+/// `now_ms`: the time of the round in milliseconds since 1970, from which absolute times are made. Expiries lie either in
+/// the past or at least 100 seconds ahead, so that no key expires while a round runs.
+pub fn argument(rng: &mut Rng, kind: &str, now_ms: u64) -> Vec<u8> {
+    let fixed = |rng: &mut Rng, usual: &[&str]| -> Vec<u8> {
+        let odd = rng.chance(12);
+        let text = if odd { rng.pick(ODD_NUMBERS) } else { rng.pick(usual) };
+        text.as_bytes().to_vec()
+    };
+    match kind {
+        "key" => rng.pick(KEYS).to_vec(),
+        "val" => rng.pick(VALUES).to_vec(),
+        "int" => fixed(rng, &["0", "1", "-1", "2", "100", "-1000", "4294967296", "9223372036854775806"]),
+        "float" => fixed(rng, &["0", "1", "-1.5", "0.1", "3.0e3", "1e17", "1e-7", "5e-324", "1.7e308", "-0.0"]),
+        "sec" => fixed(rng, &["100", "1000", "1000000", "100", "0", "-1", "9223372036854775"]),
+        "ms" => fixed(rng, &["100000", "1000000", "123456", "100000", "0", "-1"]),
+        "at" => {
+            let (soon, late) = ((now_ms / 1000 + 1000).to_string(), (now_ms / 1000 + 86_400).to_string());
+            fixed(rng, &[&soon, &late, &soon, "1", "0", "-5"])
+        }
+        "atms" => {
+            let (soon, late) = ((now_ms + 1_000_000).to_string(), (now_ms + 86_400_123).to_string());
+            fixed(rng, &[&soon, &late, &soon, "1", "0", "-5"])
+        }
+        "pos" => fixed(rng, &["0", "1", "-1", "-2", "3", "5", "-100", "100", "44", "4294967295"]),
+        "offset" => fixed(rng, &["0", "1", "5", "10", "50", "-1", "536870912"]),
+        "bitpos" => fixed(rng, &["0", "1", "7", "8", "9", "33", "100", "1000", "-1", "4294967296"]),
+        "bit" => fixed(rng, &["0", "1", "0", "1", "0", "1", "2"]),
+        "bittype" => {
+            fixed(rng, &["u1", "u8", "i8", "u4", "i5", "u63", "i64", "u64", "i65", "i0", "u7", "x8", "U8"])
+        }
+        "bitfield" => fixed(rng, &["0", "1", "7", "#0", "#1", "#3", "100", "-1", "#-1", "#", "1000"]),
+        "db" => fixed(rng, &["0", "1", "2", "0", "1", "15", "16", "-1"]),
+        "count" => fixed(rng, &["1", "2", "10", "1000", "0", "-1"]),
+        "pattern" => {
+            let patterns = ["*", "key:*", "key:?", "[ab]", "[^a]", "[a-c]", "k*[0-9]", "\\a", "nothing*", "", "**", "[", "a*b"];
+            rng.pick(&patterns).as_bytes().to_vec()
+        }
+        "type" => {
+            rng.pick(&["string", "list", "set", "zset", "hash", "stream", "STRING", "nonsense"]).as_bytes().to_vec()
+        }
+        "text" => rng.pick(&[&b"hello"[..], b"", b"a b", b"\x00\xff", b"line\r\nbreak", b"\xc3\xa9"]).to_vec(),
+        "name" => rng.pick(&["alice", "bob", "", "with space", "line\nbreak", "x-1.2.3"]).as_bytes().to_vec(),
+        "id" => fixed(rng, &["1000000", "2000000", "0", "-1"]),
+        _ => panic!("no such kind of argument: {kind}"),
+    }
+}
+
+/// Damages a command (name included) in one way that a server has to refuse or to bear with.
+pub fn damage(rng: &mut Rng, args: &mut Vec<Vec<u8>>, now_ms: u64) {
+    let somewhere = |rng: &mut Rng, args: &[Vec<u8>]| 1 + rng.below(args.len() - 1);
+    match rng.below(6) {
+        0 => {
+            args.pop();
+        }
+        1 if args.len() > 1 => {
+            let i = somewhere(rng, args);
+            args.remove(i);
+        }
+        2 if args.len() > 1 => {
+            let i = somewhere(rng, args);
+            let twice = args[i].clone();
+            args.push(twice);
+        }
+        3 if args.len() > 1 => {
+            let i = somewhere(rng, args);
+            args[i] = rng.pick(ODD_NUMBERS).as_bytes().to_vec();
+        }
+        4 if args.len() > 2 => {
+            let (i, j) = (somewhere(rng, args), somewhere(rng, args));
+            args.swap(i, j);
+        }
+        _ => {
+            let kind = *rng.pick(&["text", "val", "int", "key", "name"]);
+            args.push(argument(rng, kind, now_ms));
+        }
+    }
+    if args.is_empty() {
+        args.push(b"PING".to_vec());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generated(text: &'static str, round: Dialect) -> Vec<String> {
+        let grammar = Grammar::parse(text);
+        let mut rng = Rng::new(7);
+        (0..200)
+            .map(|_| {
+                let (_, args) = grammar.generate(&mut rng, round, 0);
+                let words = args.iter().map(|a| String::from_utf8_lossy(a).to_uppercase());
+                words.collect::<Vec<_>>().join(" ")
+            })
+            .collect()
+    }
+
+    #[test]
+    fn choices_options_and_order() {
+        let lines = generated("A [B] (C|D E) {[X] [Y]}", Dialect::Common);
+        for wanted in ["A C", "A D E", "A B C", "A C X Y", "A C Y X"] {
+            assert!(lines.iter().any(|line| line == wanted), "{wanted} is never generated");
+        }
+        assert!(lines.iter().all(|line| !line.contains("C D")));
+    }
+
+    #[test]
+    fn counted_repetition_says_how_often() {
+        for line in generated("#(K V)+", Dialect::Common) {
+            let words: Vec<&str> = line.split(' ').collect();
+            assert_eq!(words.len(), 1 + 2 * words[0].parse::<usize>().expect("a count"));
+        }
+    }
+
+    #[test]
+    fn a_dialect_is_spoken_only_in_its_own_rounds() {
+        let text = "(C|@valkey V|@redis R)";
+        assert!(generated(text, Dialect::Common).iter().all(|line| line == "C"));
+        assert!(generated(text, Dialect::Valkey).iter().any(|line| line == "V"));
+        assert!(generated(text, Dialect::Redis).iter().all(|line| line != "V"));
+    }
+}

@@ -1,0 +1,134 @@
+//! When two replies count as the same, and when ours counts as right.
+//!
+//! Most replies are compared byte for byte. Where the protocol leaves something open (the order of `KEYS`) or nature does
+//! (the time), a row of the command table says which looser comparison holds. Errors are always compared byte for byte.
+
+use crate::client::decode;
+use resp::Value;
+
+/// How a command's replies are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Byte for byte.
+    Exact,
+    /// An array or set whose order means nothing.
+    Unordered,
+    /// A map (in RESP2 a flat array) whose order means nothing.
+    Pairs,
+    /// A map of which these fields are each server's own: only their presence counts.
+    Except(&'static [&'static str]),
+    /// An integer that may differ by this much when both are positive: a time that is left.
+    Near(i64),
+    /// Only the kind of reply: its first byte.
+    Shape,
+    /// A cursor command, run to its end by the engine; compared as the set of what it returned.
+    Scan,
+}
+
+/// Whether two replies, given as raw bytes, are the same to a client.
+pub fn same(how: How, a: &[u8], b: &[u8]) -> bool {
+    if a == b {
+        return true;
+    }
+    if a.is_empty() || b.is_empty() || a[0] != b[0] || a[0] == b'-' {
+        return false;
+    }
+    match how {
+        How::Exact => false,
+        How::Shape => true,
+        How::Near(tolerance) => match (decode(a), decode(b)) {
+            (Value::Int(a), Value::Int(b)) => a > 0 && b > 0 && a.abs_diff(b) <= tolerance.unsigned_abs(),
+            _ => false,
+        },
+        How::Unordered | How::Scan => sorted(items(decode(a))) == sorted(items(decode(b))),
+        How::Pairs => pairs(decode(a), &[]) == pairs(decode(b), &[]),
+        How::Except(fields) => pairs(decode(a), fields) == pairs(decode(b), fields),
+    }
+}
+
+/// Whether Redpoll's reply is right: where the newer two servers differ, either of them will do. Redis 7.0 is asked too,
+/// for the report, but has no vote: where all three agree, so do the newer two.
+pub fn right(how: How, ours: &[u8], newer: &[&[u8]]) -> bool {
+    newer.iter().any(|theirs| same(how, ours, theirs))
+}
+
+fn items(value: Value) -> Vec<Value> {
+    match value {
+        Value::Array(items) | Value::Set(items) | Value::Push(items) => items,
+        other => vec![other],
+    }
+}
+
+fn sorted(items: Vec<Value>) -> Vec<String> {
+    let mut texts: Vec<String> = items.iter().map(|item| format!("{item:?}")).collect();
+    texts.sort();
+    texts
+}
+
+/// Keys and values in the order of their keys, the values of `blank` left out.
+fn pairs(value: Value, blank: &[&str]) -> Vec<(String, String)> {
+    let flat: Vec<(Value, Value)> = match value {
+        Value::Map(pairs) => pairs,
+        other => {
+            let mut rest = items(other).into_iter();
+            let mut pairs = Vec::new();
+            while let Some(key) = rest.next() {
+                pairs.push((key, rest.next().unwrap_or(Value::Null)));
+            }
+            pairs
+        }
+    };
+    let is_blank = |key: &Value| matches!(key, Value::Bulk(name) if blank.iter().any(|b| b.as_bytes() == name));
+    let mut texts: Vec<_> = flat
+        .iter()
+        .map(|(k, v)| (format!("{k:?}"), if is_blank(k) { String::new() } else { format!("{v:?}") }))
+        .collect();
+    texts.sort();
+    texts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exact_means_bytes() {
+        assert!(same(How::Exact, b"+OK\r\n", b"+OK\r\n"));
+        assert!(!same(How::Exact, b"+OK\r\n", b"$2\r\nOK\r\n"));
+        assert!(!same(How::Shape, b"-ERR a\r\n", b"-ERR b\r\n"), "errors are never loose");
+        assert!(!same(How::Shape, b":1\r\n", b"$1\r\n1\r\n"));
+    }
+
+    #[test]
+    fn times_are_near_but_signs_are_exact() {
+        assert!(same(How::Near(5), b":100\r\n", b":96\r\n"));
+        assert!(!same(How::Near(5), b":100\r\n", b":90\r\n"));
+        assert!(!same(How::Near(5), b":-1\r\n", b":-2\r\n"));
+        assert!(!same(How::Near(5), b":1\r\n", b":-1\r\n"));
+    }
+
+    #[test]
+    fn order_means_nothing_where_it_is_said() {
+        let (ab, ba) = (b"*2\r\n$1\r\na\r\n$1\r\nb\r\n", b"*2\r\n$1\r\nb\r\n$1\r\na\r\n");
+        assert!(same(How::Unordered, ab, ba));
+        assert!(!same(How::Exact, ab, ba));
+        assert!(!same(How::Unordered, ab, b"*1\r\n$1\r\na\r\n"));
+        assert!(!same(How::Pairs, ab, ba), "a key is not a value");
+    }
+
+    #[test]
+    fn excepted_fields_must_still_be_there() {
+        let one = b"%2\r\n$2\r\nid\r\n:1\r\n$4\r\nmode\r\n$1\r\nx\r\n";
+        let two = b"%2\r\n$4\r\nmode\r\n$1\r\nx\r\n$2\r\nid\r\n:2\r\n";
+        assert!(same(How::Except(&["id"]), one, two));
+        assert!(!same(How::Pairs, one, two));
+        assert!(!same(How::Except(&["id"]), one, b"%1\r\n$4\r\nmode\r\n$1\r\nx\r\n"));
+    }
+
+    #[test]
+    fn either_newer_server_will_do() {
+        assert!(right(How::Exact, b":1\r\n", &[b":2\r\n", b":1\r\n"]));
+        assert!(!right(How::Exact, b":3\r\n", &[b":2\r\n", b":1\r\n"]));
+        assert!(!right(How::Exact, b":3\r\n", &[]));
+    }
+}

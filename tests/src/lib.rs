@@ -1,0 +1,82 @@
+//! The harness of the tests that need running servers: Redpoll, the real servers it is compared with, and clients.
+//!
+//! - [`server`] starts and stops servers, each on a port and in a folder of its own;
+//! - [`client`] speaks RESP over a socket and keeps the raw bytes of every reply;
+//! - [`check`] writes expectations as one line each;
+//! - [`diff`] sends the same random commands to Redpoll and to real servers and compares what they answer.
+//!
+//! What a test needs and the machine lacks is reported by [`skip`]: `cargo test` passes without network and without
+//! peers, and says what it left out. `cargo xtask test` fetches the peers first.
+
+pub mod check;
+pub mod client;
+pub mod diff;
+#[path = "../../xtask/src/peers.rs"]
+pub mod peers;
+pub mod rng;
+pub mod server;
+
+pub use client::Client;
+pub use server::Server;
+
+use peers::Peer;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// The real servers by the part they play in comparisons.
+#[derive(Clone, Debug, Default)]
+pub struct Peers {
+    /// Redis 7.0: the oldest version whose clients we serve.
+    pub redis7: Option<Peer>,
+    /// Redis 8, one of the two newer servers.
+    pub redis8: Option<Peer>,
+    /// Valkey 9, the other.
+    pub valkey: Option<Peer>,
+}
+
+impl Peers {
+    /// The peers present on this machine.
+    pub fn find() -> Peers {
+        let mut peers = Peers::default();
+        for peer in peers::find() {
+            let major: u32 = peer.version.split('.').next().and_then(|v| v.parse().ok()).unwrap_or(0);
+            match (peer.name.as_str(), major) {
+                ("redis", 7) => peers.redis7 = Some(peer),
+                ("redis", 8..) => peers.redis8 = Some(peer),
+                ("valkey", 9..) => peers.valkey = Some(peer),
+                _ => {}
+            }
+        }
+        peers
+    }
+
+    /// Whether one of the two newer servers is there; if not, the calling test is reported as skipped.
+    pub fn or_skip(self, test: &str) -> Option<Peers> {
+        if self.redis8.is_none() && self.valkey.is_none() {
+            skip(test, "no peer: neither Redis 8 nor Valkey 9 found");
+            return None;
+        }
+        Some(self)
+    }
+}
+
+/// Reports that a test (or a part of it) did not run, and why. `cargo xtask test` lists these lines at its end.
+pub fn skip(test: &str, why: &str) {
+    println!("skipped: {test}: {why}");
+    if let Some(path) = std::env::var_os("REDPOLL_SKIP_LOG")
+        && let Ok(mut log) = std::fs::OpenOptions::new().append(true).create(true).open(path)
+    {
+        let _ = writeln!(log, "{test}: {why}");
+    }
+}
+
+/// The folder where `cargo xtask fetch` keeps what it fetched.
+pub fn peers_dir() -> PathBuf {
+    std::env::var_os("REDPOLL_PEERS_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../.peers"), PathBuf::from)
+}
+
+/// A number from the environment, or the default.
+pub fn env_number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}

@@ -1,0 +1,238 @@
+//! Starting servers for a test: Redpoll or a real one, on a free port, in a folder of its own, gone when dropped.
+
+use crate::client::Client;
+use crate::peers::Peer;
+use rustix::process::{Pid, Signal};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a server may take to answer its first PING, and to leave when told to.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    name: String,
+    port: u16,
+    dir: PathBuf,
+}
+
+impl Server {
+    /// Redpoll with no setting but its port.
+    pub fn redpoll() -> Server {
+        Server::redpoll_with(&[])
+    }
+
+    /// Redpoll with more `--directive value` arguments.
+    pub fn redpoll_with(args: &[&str]) -> Server {
+        Server::start("redpoll", redpoll_binary(), args)
+    }
+
+    /// A real server with more arguments.
+    pub fn peer(peer: &Peer, args: &[&str]) -> Server {
+        Server::start(&format!("{} {}", peer.name, peer.version), &peer.path, args)
+    }
+
+    fn start(name: &str, binary: &Path, args: &[&str]) -> Server {
+        // Between choosing a free port and the server's bind another process may take it: try again then.
+        for _ in 0..8 {
+            let mut server = Server::spawn(name, binary, free_port(), args);
+            match server.wait_until_ready() {
+                Ok(()) => return server,
+                Err(log) if log.contains("in use") => continue,
+                Err(log) => panic!("{name} did not start; its log ends:\n{log}"),
+            }
+        }
+        panic!("{name}: every port that was tried is in use");
+    }
+
+    fn spawn(name: &str, binary: &Path, port: u16, args: &[&str]) -> Server {
+        let dir = fresh_dir();
+        let log = std::fs::File::create(dir.join("log")).expect("a log file can be created");
+        let child = Command::new(binary)
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no"])
+            .args(args)
+            .current_dir(&dir)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file handle can be cloned"))
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {}: {error}", binary.display()));
+        Server { child, name: name.to_owned(), port, dir }
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if self.child.try_wait().is_ok_and(|status| status.is_some()) {
+                return Err(self.log_tail());
+            }
+            // Any reply will do: a server with a password answers NOAUTH.
+            if let Ok(mut client) = Client::try_connect(self.addr())
+                && client.try_call(&["PING"]).is_ok()
+            {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        Err(format!("no reply to PING in {PATIENCE:?}\n{}", self.log_tail()))
+    }
+
+    /// A new connection.
+    pub fn connect(&self) -> Client {
+        Client::connect(self.addr())
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// Its TCP port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What it is, for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its working directory, removed with it.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Bytes of memory resident now.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("/proc tells about a child");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|n| n.parse::<u64>().ok());
+        kib.expect("/proc/PID/status has VmRSS in kB") * 1024
+    }
+
+    /// Sends a signal to it.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a child has a pid");
+        rustix::process::kill_process(pid, signal).expect("a child can be signalled");
+    }
+
+    /// Waits until it has left by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        wait(&mut self.child).unwrap_or_else(|| panic!("{} did not leave in {PATIENCE:?}", self.name))
+    }
+
+    /// All that it wrote to its log.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.dir.join("log")).unwrap_or_default()).into_owned()
+    }
+
+    fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- {} on port {}, end of its log:\n{}", self.name, self.port, self.log_tail());
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// A run of a server program that is expected to end by itself, such as one with a bad flag.
+pub struct Run {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it wrote to standard output and standard error.
+    pub output: String,
+}
+
+/// Runs `redpoll` with these arguments until it ends; panics if it goes on for long.
+#[track_caller]
+pub fn run_redpoll(args: &[&str]) -> Run {
+    let dir = fresh_dir();
+    let path = dir.join("log");
+    let log = std::fs::File::create(&path).expect("a log file can be created");
+    let mut child = Command::new(redpoll_binary())
+        .args(args)
+        .current_dir(&dir)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a file handle can be cloned"))
+        .stderr(log)
+        .spawn()
+        .expect("redpoll can be started");
+    let status = wait(&mut child);
+    let output = std::fs::read_to_string(&path).unwrap_or_default();
+    let _ = child.kill();
+    let _ = child.wait();
+    let _ = std::fs::remove_dir_all(&dir);
+    match status {
+        Some(status) => Run { status, output },
+        None => panic!("redpoll {args:?} goes on instead of ending; it wrote:\n{output}"),
+    }
+}
+
+fn wait(child: &mut Child) -> Option<ExitStatus> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait().expect("a child can be waited for") {
+            return Some(status);
+        }
+        std::thread::sleep(Duration::from_millis(3));
+    }
+    None
+}
+
+/// A TCP port of the loopback that nobody listens on at this moment.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
+    listener.local_addr().expect("a listener has an address").port()
+}
+
+/// An empty folder under the system's temporary directory.
+pub fn fresh_dir() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let dir = std::env::temp_dir().join(format!("redpoll-tests-{}-{number}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a temporary folder can be created");
+    dir
+}
+
+/// The server under test: `REDPOLL_BIN`, or the debug build, brought up to date once a test program.
+///
+/// `REDPOLL_BIN` may name a real server: the harness itself is tested that way.
+pub fn redpoll_binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("REDPOLL_BIN") {
+            return PathBuf::from(path);
+        }
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(cargo)
+            .args(["build", "--quiet", "--package", "server", "--bin", "redpoll"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status();
+        assert!(built.is_ok_and(|status| status.success()), "the server does not build");
+        // This test program is target/PROFILE/deps/NAME; the server is target/debug/redpoll.
+        let program = std::env::current_exe().expect("a program knows its path");
+        let target = program.ancestors().nth(3).expect("a test program lies in a target directory");
+        target.join("debug/redpoll")
+    })
+}

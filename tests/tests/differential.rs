@@ -1,0 +1,29 @@
+//! The same random commands to Redpoll and to Redis 7.0.15, Redis 8.2.3 and Valkey 9.1.2: see `redpoll_tests::diff`.
+//!
+//! A failure prints the commands, shrunk, what each server replied, and the seed to set as `REDPOLL_SEED`.
+
+use redpoll_tests::diff::engine::{Protocol, compare};
+use redpoll_tests::diff::rows;
+
+/// A test a group and protocol.
+macro_rules! groups {
+    ($($resp2:ident, $resp3:ident: $table:ident;)*) => { $(
+        #[test]
+        fn $resp2() {
+            compare(stringify!($resp2), rows::$table, Protocol::Resp2);
+        }
+
+        #[test]
+        fn $resp3() {
+            compare(stringify!($resp3), rows::$table, Protocol::Resp3);
+        }
+    )* };
+}
+
+groups! {
+    string_resp2, string_resp3: STRING;
+    generic_resp2, generic_resp3: GENERIC;
+    bitmap_resp2, bitmap_resp3: BITMAP;
+    connection_resp2, connection_resp3: CONNECTION;
+    server_resp2, server_resp3: SERVER;
+}

@@ -1,0 +1,61 @@
+//! `cargo xtask`: what a developer runs, and what CI runs, are the same commands.
+//!
+//! Each task is a module: `fetch` brings the real servers and clients that the tests speak to, `peers` finds them,
+//! `test` runs everything that can run on this machine, `check` holds the rules that a compiler does not.
+
+mod check;
+mod fetch;
+mod peers;
+mod run;
+mod test;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The command line of `cargo xtask`.
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Tasks for people who work on Redpoll")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Fetch what the tests need into .peers/ and run all of them
+    Test(test::Options),
+    /// Formatting, lints, documentation and layer checks, then everything that `test` runs
+    Ci(test::Options),
+    /// Only fetch the servers and clients that the tests speak to
+    Fetch,
+    /// Only the layer checks: which crate may depend on which
+    Layers,
+    /// Only the store's tests under valgrind memcheck
+    Memcheck,
+}
+
+fn main() -> ExitCode {
+    match perform(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> anyhow::Result<()> {
+    match task {
+        Task::Test(options) => test::main(&options),
+        Task::Ci(options) => {
+            check::main()?;
+            test::main(&options)
+        }
+        Task::Fetch => {
+            fetch::all().print();
+            Ok(())
+        }
+        Task::Layers => check::layers(),
+        Task::Memcheck => test::memcheck(),
+    }
+}

@@ -1,0 +1,180 @@
+//! `cargo xtask test`: everything that can be tested on this machine.
+//!
+//! In order: fetch the peers, build the server, run the workspace's tests (with cargo-nextest where it is installed),
+//! then the store's tests once more under valgrind memcheck, which sees what its unsafe modules do to memory. A failure does
+//! not stop the later steps: the last lines say which steps failed.
+
+use crate::{fetch, run};
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// Options of `test` and `ci`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Install and download nothing: use what is there
+    #[arg(long)]
+    offline: bool,
+    /// Leave out valgrind memcheck
+    #[arg(long)]
+    no_memcheck: bool,
+    /// Run only tests whose names contain one of these words
+    filters: Vec<String>,
+}
+
+/// Runs the tests and prints a closing summary.
+pub fn main(options: &Options) -> Result<()> {
+    let began = Instant::now();
+    let missing = if options.offline {
+        Vec::new()
+    } else {
+        let report = fetch::all();
+        report.print();
+        report.missing().to_vec()
+    };
+    run::show(&mut run::cargo(&[
+        "build",
+        "--package",
+        "server",
+        "--bin",
+        "redpoll",
+    ]))?;
+    let skipped = skip_log();
+    let mut failed = Vec::new();
+    if let Err(error) = workspace_tests(&options.filters, &skipped) {
+        failed.push(format!("workspace tests: {error:#}"));
+    }
+    if options.filters.is_empty() {
+        if let Err(error) = run::show(&mut run::cargo(&[
+            "test",
+            "--quiet",
+            "--workspace",
+            "--doc",
+        ])) {
+            failed.push(format!("documentation examples: {error:#}"));
+        }
+        if !options.no_memcheck
+            && let Err(error) = memcheck()
+        {
+            failed.push(format!("memcheck: {error:#}"));
+        }
+    }
+    println!("\n--- cargo xtask test, {} s", began.elapsed().as_secs());
+    for item in missing {
+        println!("not installed: {item}");
+    }
+    for line in std::fs::read_to_string(&skipped)
+        .unwrap_or_default()
+        .lines()
+    {
+        println!("skipped: {line}");
+    }
+    for step in &failed {
+        println!("FAILED: {step}");
+    }
+    if !failed.is_empty() {
+        bail!("{} step(s) failed", failed.len());
+    }
+    println!("all steps passed");
+    Ok(())
+}
+
+fn workspace_tests(filters: &[String], skipped: &Path) -> Result<()> {
+    let nextest = run::cargo(&["nextest", "--version"])
+        .output()
+        .is_ok_and(|out| out.status.success());
+    let mut command = if nextest {
+        let mut command = run::cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]);
+        command.args(["--no-tests", "pass"]).args(filters);
+        command
+    } else {
+        let mut command = run::cargo(&["test", "--workspace", "--no-fail-fast", "--tests", "--"]);
+        command.args(filters);
+        command
+    };
+    // An absolute path, and one server for all test programs: none of them builds it again.
+    let server = target_dir()?.join("debug/redpoll");
+    run::show(
+        command
+            .env("REDPOLL_BIN", server)
+            .env("REDPOLL_PEERS_DIR", run::peers_dir())
+            .env("REDPOLL_SKIP_LOG", skipped),
+    )
+}
+
+/// Where tests note that they were skipped, a line each: a runner shows no output of a test that passes.
+fn skip_log() -> PathBuf {
+    let path = run::peers_dir().join("skipped.log");
+    let _ = std::fs::create_dir_all(run::peers_dir());
+    let _ = std::fs::remove_file(&path);
+    path
+}
+
+fn target_dir() -> Result<PathBuf> {
+    let metadata = run::output(&mut run::cargo(&[
+        "metadata",
+        "--no-deps",
+        "--format-version",
+        "1",
+    ]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    Ok(metadata["target_directory"]
+        .as_str()
+        .context("cargo metadata has no target directory")?
+        .into())
+}
+
+/// The store's tests under valgrind. It is 20 to 50 times slower than the machine, so the number of random cases is small:
+/// `REDPOLL_MEMCHECK_CASES` (default 4) sets it, `REDPOLL_MEMCHECK_FILTER` picks tests by words in their names, and
+/// `REDPOLL_MEMCHECK_SKIP` leaves some out.
+pub fn memcheck() -> Result<()> {
+    if run::on_path("valgrind").is_none() {
+        println!("skipped: memcheck, valgrind is not installed");
+        return Ok(());
+    }
+    let words = |name: &str, default: &str| -> Vec<String> {
+        let value = std::env::var(name).unwrap_or_else(|_| default.to_owned());
+        value.split_whitespace().map(str::to_owned).collect()
+    };
+    let cases = std::env::var("REDPOLL_MEMCHECK_CASES").unwrap_or_else(|_| "4".to_owned());
+    for binary in store_tests()? {
+        let mut command = Command::new("valgrind");
+        command
+            .args(["--quiet", "--error-exitcode=1", "--leak-check=full"])
+            .args([
+                "--errors-for-leak-kinds=definite",
+                "--show-leak-kinds=definite",
+            ])
+            .arg(&binary)
+            .args(["--test-threads", "1"])
+            .args(words("REDPOLL_MEMCHECK_FILTER", ""));
+        for word in words("REDPOLL_MEMCHECK_SKIP", "") {
+            command.args(["--skip", &word]);
+        }
+        // A crate's tests start in its folder, under cargo and here.
+        command.current_dir(run::root().join("crates/store"));
+        run::show(command.env("PROPTEST_CASES", &cases))?;
+    }
+    Ok(())
+}
+
+/// Builds the store's tests and returns their executables.
+fn store_tests() -> Result<Vec<PathBuf>> {
+    let build = [
+        "test",
+        "--package",
+        "store",
+        "--no-run",
+        "--message-format=json",
+    ];
+    let messages = run::output(&mut run::cargo(&build))?;
+    Ok(messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| {
+            message["reason"] == "compiler-artifact" && message["profile"]["test"] == true
+        })
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .collect())
+}
