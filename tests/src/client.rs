@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Longer than any reply takes; a server that does not answer fails the test instead of hanging it.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A connection to a server.
 pub struct Client {
@@ -115,6 +115,21 @@ impl Client {
     #[track_caller]
     pub fn run(&mut self, line: &str) -> Value {
         self.call(&line.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// Sends a long pipeline from another thread while reading its replies here: neither side's socket buffer can fill up and
+    /// stop both. `each` is given every reply's number, from 0, and its raw bytes.
+    #[track_caller]
+    pub fn send_and_read(&mut self, bytes: &[u8], replies: usize, mut each: impl FnMut(usize, &[u8])) {
+        let Stream::Tcp(stream) = &self.stream else { panic!("only over TCP") };
+        let mut writer = stream.try_clone().expect("a socket can be cloned");
+        std::thread::scope(|scope| {
+            scope.spawn(move || writer.write_all(bytes).expect("the server takes a pipeline"));
+            for i in 0..replies {
+                let raw = self.read_raw();
+                each(i, &raw);
+            }
+        });
     }
 
     /// All bytes until the server closes the connection. A reset counts as closing: the server may leave bytes of ours unread.

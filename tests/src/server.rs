@@ -115,11 +115,20 @@ impl Server {
 
     /// Bytes of memory resident now.
     pub fn resident_bytes(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// Bytes of address space in use now, touched or not.
+    pub fn mapped_bytes(&self) -> u64 {
+        self.status_bytes("VmSize:")
+    }
+
+    fn status_bytes(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
         let status = status.expect("/proc tells about a child");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
         let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|n| n.parse::<u64>().ok());
-        kib.expect("/proc/PID/status has VmRSS in kB") * 1024
+        kib.expect("/proc/PID/status has sizes in kB") * 1024
     }
 
     /// Sends a signal to it.

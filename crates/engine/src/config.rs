@@ -97,25 +97,40 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         let value = |row: &&Directive| {
-            let words: Vec<&str> =
-                if row.kind.takes_list() { row.default.split(' ').collect() } else { vec![row.default] };
-            row.kind.parse(&words, None).unwrap_or(Value::Text(String::new()))
+            let words: Vec<&str> = if row.kind.takes_list() {
+                row.default.split(' ').collect()
+            } else {
+                vec![row.default]
+            };
+            row.kind
+                .parse(&words, None)
+                .unwrap_or(Value::Text(String::new()))
         };
         let values: Vec<Value> = DIRECTIVES.iter().map(value).collect();
-        let live = Live { active_expire: AtomicBool::new(true), ..Live::default() };
+        let live = Live {
+            active_expire: AtomicBool::new(true),
+            ..Live::default()
+        };
         for (row, value) in DIRECTIVES.iter().zip(&values) {
             if let Some(apply) = row.apply {
                 apply(&live, value);
             }
         }
-        Config { values: RwLock::new(values), setting: Mutex::new(()), file: None, live }
+        Config {
+            values: RwLock::new(values),
+            setting: Mutex::new(()),
+            file: None,
+            live,
+        }
     }
 }
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the values: one of them is a password.
-        f.debug_struct("Config").field("file", &self.file).finish_non_exhaustive()
+        f.debug_struct("Config")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
     }
 }
 
@@ -131,10 +146,15 @@ impl Config {
         stdin: &mut dyn std::io::Read,
     ) -> Result<Config, ConfigError> {
         let source = lines::from_args(args, stdin)?;
-        let mut config = Config { file: source.file, ..Config::default() };
+        let mut config = Config {
+            file: source.file,
+            ..Config::default()
+        };
         for line in &source.lines {
             let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
-            config.directive(&line.name, &words).map_err(|reason| line.error(&reason))?;
+            config
+                .directive(&line.name, &words)
+                .map_err(|reason| line.error(&reason))?;
         }
         Ok(config)
     }
@@ -142,10 +162,17 @@ impl Config {
     /// Sets a directive before anything runs, as a line of redis.conf would. The error is the reason alone.
     pub fn directive(&mut self, name: &str, words: &[&str]) -> Result<(), String> {
         let Some(at) = find(name) else {
-            return Err(match fixed::LINES.iter().find(|(line, _)| line.eq_ignore_ascii_case(name)) {
-                Some((line, feature)) => format!("{line} belongs to {feature}, which is not built yet"),
-                None => "Bad directive or wrong number of arguments".into(),
-            });
+            return Err(
+                match fixed::LINES
+                    .iter()
+                    .find(|(line, _)| line.eq_ignore_ascii_case(name))
+                {
+                    Some((line, feature)) => {
+                        format!("{line} belongs to {feature}, which is not built yet")
+                    }
+                    None => "Bad directive or wrong number of arguments".into(),
+                },
+            );
         };
         let row = DIRECTIVES[at];
         let values = self.values.get_mut();
@@ -191,13 +218,19 @@ impl Config {
     ///
     /// `local` says whether the client is on this machine, which protected directives may depend on. The error is the
     /// text of the reply after `-ERR `.
-    pub fn set_for(&self, pairs: &[(&[u8], &[u8])], host: &dyn Host, local: bool) -> Result<(), String> {
+    pub fn set_for(
+        &self,
+        pairs: &[(&[u8], &[u8])],
+        host: &dyn Host,
+        local: bool,
+    ) -> Result<(), String> {
         let _alone = self.setting.lock();
         let mut rows: Vec<usize> = Vec::with_capacity(pairs.len());
         for (name, _) in pairs {
             let name = String::from_utf8_lossy(name);
-            let at = find(&name)
-                .ok_or_else(|| format!("Unknown option or number of arguments for CONFIG SET - '{name}'"))?;
+            let at = find(&name).ok_or_else(|| {
+                format!("Unknown option or number of arguments for CONFIG SET - '{name}'")
+            })?;
             let refused = match DIRECTIVES[at].change {
                 Change::Startup => Some("can't set immutable config"),
                 Change::Protected if !self.allows("enable-protected-configs", local) => {
@@ -216,10 +249,18 @@ impl Config {
         for (&at, (name, text)) in rows.iter().zip(pairs) {
             let (row, name) = (DIRECTIVES[at], String::from_utf8_lossy(name));
             let text = str::from_utf8(text).map_err(|_| failed(&name, "argument must be UTF-8"))?;
-            let words: Vec<&str> = if row.kind.takes_list() { text.split(' ').collect() } else { vec![text] };
-            let value = row.kind.parse(&words, Some(&old[at])).map_err(|reason| failed(&name, &reason))?;
+            let words: Vec<&str> = if row.kind.takes_list() {
+                text.split(' ').collect()
+            } else {
+                vec![text]
+            };
+            let value = row
+                .kind
+                .parse(&words, Some(&old[at]))
+                .map_err(|reason| failed(&name, &reason))?;
             if !row.built {
-                only_value(row, &name, &value, &old[at]).map_err(|reason| failed(&name, &reason))?;
+                only_value(row, &name, &value, &old[at])
+                    .map_err(|reason| failed(&name, &reason))?;
             }
             new[at] = value;
         }
@@ -288,7 +329,11 @@ impl Config {
 
     /// The addresses to listen on as they were written, `-` prefixes included.
     pub fn bind(&self) -> Vec<String> {
-        self.text("bind").split(' ').filter(|word| !word.is_empty()).map(Into::into).collect()
+        self.text("bind")
+            .split(' ')
+            .filter(|word| !word.is_empty())
+            .map(Into::into)
+            .collect()
     }
 
     /// The path of the unix socket to listen on.
@@ -347,7 +392,9 @@ impl Config {
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {
-        Some(self.text(name)).filter(|path| !path.is_empty()).map(Into::into)
+        Some(self.text(name))
+            .filter(|path| !path.is_empty())
+            .map(Into::into)
     }
 
     /// Records what the host made of a directive by itself: the absolute working directory, a bound the system lowered.
@@ -374,7 +421,10 @@ fn only_value(row: &Directive, name: &str, value: &Value, only: &Value) -> Resul
     }
     let only = only.text();
     let only = if only.is_empty() { "\"\"".into() } else { only };
-    Err(format!("{name} belongs to {}, which is not built yet: the only value is {only}", row.group))
+    Err(format!(
+        "{name} belongs to {}, which is not built yet: the only value is {only}",
+        row.group
+    ))
 }
 
 fn failed(name: &str, reason: &str) -> String {

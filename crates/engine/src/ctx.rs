@@ -14,7 +14,10 @@ use crate::worker::{Job, Next};
 use resp::Out;
 use smallvec::SmallVec;
 use store::keyspace::{ShardGuard, ShardGuards};
-use store::{Blob, Dict, EntryRef, Found, Keyspace, NewValue, Removed, Type};
+use store::{
+    Blob, Collection, Dict, EntryRef, Found, Freed, Keyspace, NewValue, Object, ObjectValue, Removed,
+    Type, Value,
+};
 
 /// The shards a command holds.
 pub(crate) enum Held<'e> {
@@ -50,7 +53,7 @@ impl Held<'_> {
 }
 
 /// Freed values, kept until the locks are gone.
-pub(crate) type Garbage = SmallVec<[Blob; 2]>;
+pub(crate) type Garbage = SmallVec<[Freed; 2]>;
 
 /// See the module's page. Methods without `_in` work on the selected database.
 pub struct Keys<'e> {
@@ -107,6 +110,12 @@ impl<'e> Keys<'e> {
         found.map(Found::into_ref)
     }
 
+    /// The same for a look that is not a read of the key's own (SET's conditions): counts nothing.
+    #[inline]
+    pub fn read_silently(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+        self.lookup(self.db, key, true).map(Found::into_ref)
+    }
+
     /// A string to show: an error if the key holds something else.
     #[inline]
     pub fn read_string(&mut self, key: &[u8]) -> Result<Option<EntryRef<'_>>> {
@@ -142,7 +151,7 @@ impl<'e> Keys<'e> {
         let dict = self.held.dict(self.ks.shard_of(hash), db);
         let mut found = dict.find(hash, key)?;
         if found.expiry_ms().is_some_and(|ms| ms <= self.now_ms) {
-            self.garbage.extend(found.remove().blob);
+            self.garbage.extend(found.remove().freed);
             self.counters.expired.add(1);
             return None;
         }
@@ -189,7 +198,7 @@ impl<'e> Keys<'e> {
         let hash = self.hash(key);
         let dict = self.held.dict(self.ks.shard_of(hash), db);
         let removed = dict.set(hash, key, value, expiry_ms, self.clock);
-        self.garbage.extend(removed.blob);
+        self.garbage.extend(removed.freed);
     }
 
     /// Adds a key that is known not to be there. `raw`: see [`EntryRef::is_raw`].
@@ -215,7 +224,7 @@ impl<'e> Keys<'e> {
         match dict.find(hash, key) {
             Some(mut found) => {
                 let removed = found.set_value(value, raw);
-                self.garbage.extend(removed.blob);
+                self.garbage.extend(removed.freed);
             }
             None => dict.insert(hash, key, value, None, raw, self.clock),
         }
@@ -230,13 +239,131 @@ impl<'e> Keys<'e> {
     pub fn remove_in(&mut self, db: usize, key: &[u8]) -> bool {
         let removed = self.lookup(db, key, false).map(Found::remove);
         let was = removed.is_some();
-        self.garbage.extend(removed.and_then(|r: Removed| r.blob));
+        self.garbage.extend(removed.and_then(|r: Removed| r.freed));
         was
+    }
+
+    /// A collection to show: an error if the key holds something else. Counts as [`Keys::read`] does.
+    #[inline]
+    pub fn view<C: Collection + 'static>(&mut self, key: &[u8]) -> Result<Option<C::Ref<'_>>> {
+        match self.read(key) {
+            None => Ok(None),
+            Some(e) => e.view::<C>().map(Some).ok_or(Error::WRONG_TYPE),
+        }
+    }
+
+    /// The same for looking at several together: see [`Keys::peek`].
+    pub fn peek_view<C: Collection + 'static>(&self, key: &[u8]) -> Result<Option<C::Ref<'_>>> {
+        match self.peek(key) {
+            None => Ok(None),
+            Some(e) => e.view::<C>().map(Some).ok_or(Error::WRONG_TYPE),
+        }
+    }
+
+    /// Changes a collection, which is removed if nothing is left in it; `None` if there is no such key, an error if
+    /// it holds something else.
+    #[inline]
+    pub fn edit<C: Collection, R>(&mut self, key: &[u8], f: impl FnOnce(&mut C) -> R) -> Result<Option<R>> {
+        let Some(mut found) = self.lookup(self.db, key, true) else {
+            return Ok(None);
+        };
+        let r = found.edit(f).ok_or(Error::WRONG_TYPE)?;
+        if found.is_empty_collection() {
+            let freed = found.remove().freed;
+            self.garbage.extend(freed);
+        }
+        Ok(Some(r))
+    }
+
+    /// Changes a collection, or makes one if there is no such key and `f` puts something into it.
+    #[inline]
+    pub fn edit_or_create<C: Collection, R>(&mut self, key: &[u8], f: impl FnOnce(&mut C) -> R) -> Result<R> {
+        // Looked up twice for a new key only: `f` can be given away once.
+        if self.lookup(self.db, key, true).is_some() {
+            return match self.edit(key, f)? {
+                Some(r) => Ok(r),
+                None => unreachable!("the key was just found under the same lock"),
+            };
+        }
+        let mut collection = C::new();
+        let r = f(&mut collection);
+        if !collection.is_empty() || C::KIND == Type::Stream {
+            self.insert_collection(self.db, key, collection, None);
+        }
+        Ok(r)
+    }
+
+    /// Makes a key hold this collection and nothing else, with no expiry; removes it if the collection is empty.
+    pub fn put<C: Collection>(&mut self, key: &[u8], collection: C) {
+        self.remove(key);
+        if !collection.is_empty() || C::KIND == Type::Stream {
+            self.insert_collection(self.db, key, collection, None);
+        }
+    }
+
+    /// Adds a collection under a key that is not there.
+    pub fn insert_collection<C: Collection>(
+        &mut self,
+        db: usize,
+        key: &[u8],
+        collection: C,
+        expiry_ms: Option<u64>,
+    ) {
+        match collection.packed() {
+            Some(bytes) if bytes.len() <= store::object::MAX_INLINE_PACKED => {
+                self.insert_in(db, key, NewValue::Packed(C::KIND, bytes), expiry_ms, false);
+            }
+            _ => {
+                let object = Box::new(collection.into_object());
+                self.insert_in(db, key, NewValue::Object(object), expiry_ms, false);
+            }
+        }
+    }
+
+    /// Takes a key out with all it is.
+    pub fn take_stored(&mut self, db: usize, key: &[u8]) -> Option<Stored> {
+        let found = self.lookup(db, key, false)?;
+        let e = found.get();
+        let (expiry_ms, raw) = (e.expiry_ms(), e.is_raw());
+        let inline = Stored::inline_value(e);
+        let freed = found.remove().freed;
+        let value = match (inline, freed) {
+            (Some(value), _) => value,
+            (None, Some(Freed::Blob(b))) => StoredValue::Blob(b),
+            (None, Some(Freed::Object(o))) => StoredValue::Object(o),
+            (None, None) => unreachable!("a value is inline or owned"),
+        };
+        Some(Stored {
+            value,
+            expiry_ms,
+            raw,
+        })
+    }
+
+    /// Puts it back under a key that is not there.
+    pub fn put_stored(&mut self, db: usize, key: &[u8], stored: Stored) {
+        let Stored {
+            value,
+            expiry_ms,
+            raw,
+        } = stored;
+        let value = match &value {
+            StoredValue::Int(i) => NewValue::Int(*i),
+            StoredValue::Bytes(Type::String, b) => NewValue::Inline(b),
+            StoredValue::Bytes(kind, b) => NewValue::Packed(*kind, b),
+            StoredValue::Blob(b) => NewValue::Blob(b.clone()),
+            StoredValue::Object(_) => {
+                let StoredValue::Object(o) = value else { unreachable!("just matched") };
+                self.insert_in(db, key, NewValue::Object(o), expiry_ms, raw);
+                return;
+            }
+        };
+        self.insert_in(db, key, value, expiry_ms, raw);
     }
 
     /// Keeps a freed value until the locks are gone.
     pub fn discard(&mut self, removed: Removed) {
-        self.garbage.extend(removed.blob);
+        self.garbage.extend(removed.freed);
     }
 
     /// All shards, of a command that holds them all.
@@ -244,6 +371,57 @@ impl<'e> Keys<'e> {
         match &mut self.held {
             Held::Many(many) => many.iter_mut(),
             _ => panic!("a command worked on all shards without holding them"),
+        }
+    }
+}
+
+/// A value on its way from one key to another, with its expiry.
+pub struct Stored {
+    value: StoredValue,
+    expiry_ms: Option<u64>,
+    raw: bool,
+}
+
+enum StoredValue {
+    Int(i64),
+    /// Inline bytes of this type.
+    Bytes(Type, SmallVec<[u8; 64]>),
+    Blob(Blob),
+    Object(Box<Object>),
+}
+
+impl Stored {
+    /// A copy; a blob is shared until one of the two changes.
+    pub fn copy_of(e: EntryRef<'_>) -> Stored {
+        let value = Stored::inline_value(e).unwrap_or_else(|| match e.kind() {
+            Type::String => match e.value() {
+                Value::Blob(b) => StoredValue::Blob(b.clone()),
+                _ => unreachable!("inline values are taken above"),
+            },
+            _ => match e.object() {
+                ObjectValue::Object(o) => StoredValue::Object(Box::new(o.clone())),
+                ObjectValue::Packed(_) => unreachable!("inline values are taken above"),
+            },
+        });
+        Stored {
+            value,
+            expiry_ms: e.expiry_ms(),
+            raw: e.is_raw(),
+        }
+    }
+
+    /// A copy of a value that lives inside its entry.
+    fn inline_value(e: EntryRef<'_>) -> Option<StoredValue> {
+        match e.kind() {
+            Type::String => match e.value() {
+                Value::Int(i) => Some(StoredValue::Int(i)),
+                Value::Inline(b) => Some(StoredValue::Bytes(Type::String, SmallVec::from_slice(b))),
+                Value::Blob(_) => None,
+            },
+            kind => match e.object() {
+                ObjectValue::Packed(b) => Some(StoredValue::Bytes(kind, SmallVec::from_slice(b))),
+                ObjectValue::Object(_) => None,
+            },
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::registry::Registry;
 use crate::session::Session;
 use crate::stats::Stats;
 use crate::worker::Worker;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use store::Keyspace;
@@ -52,6 +52,7 @@ impl Pause {
 
 /// See the module's page. Shared by all workers; made once.
 pub struct Engine {
+    me: Weak<Engine>,
     keyspace: Keyspace,
     registry: Registry,
     config: Config,
@@ -98,11 +99,30 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// A number below `n` (not zero), each as likely as any other.
+///
+/// Not for secrets: a xorshift generator per thread, seeded by the system.
+pub fn random_below(n: u64) -> u64 {
+    use std::cell::Cell;
+    thread_local!(static STATE: Cell<u64> = Cell::new(u64::from_le_bytes(random_bytes()) | 1));
+    let x = STATE.with(|s| {
+        let mut x = s.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        s.set(x);
+        x.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    });
+    // The bias of taking the high half of a product is below n / 2^64.
+    ((u128::from(x) * u128::from(n)) >> 64) as u64
+}
+
 impl Engine {
     /// An engine with an empty keyspace.
     pub fn new(config: Config, host: Arc<dyn Host>) -> Arc<Engine> {
         let seed = u64::from_le_bytes(random_bytes());
-        Arc::new(Engine {
+        Arc::new_cyclic(|me| Engine {
+            me: me.clone(),
             keyspace: Keyspace::new(config.shards(), config.databases(), seed),
             registry: Registry::new(crate::cmd::FAMILIES),
             config,
@@ -118,6 +138,14 @@ impl Engine {
                 .map(|b| format!("{b:02x}"))
                 .collect(),
         })
+    }
+
+    /// A handle that outlives the borrow.
+    ///
+    /// # Panics
+    /// While the engine is being dropped, when nobody can hold a borrow of it.
+    pub fn handle(&self) -> Arc<Engine> {
+        self.me.upgrade().expect("a borrowed engine is alive")
     }
 
     /// The settings.

@@ -11,8 +11,8 @@
 //! servers read them.
 
 use crate::command::{
-    Begin, Command, Find, KS_ACCESS, KS_DELETE, KS_INCOMPLETE, KS_NOT_KEY, KS_OW, KS_RO, KS_RW, KS_UPDATE,
-    KS_VARIABLE_FLAGS, KeySpec, NO_MANDATORY_KEYS,
+    Begin, Command, Find, KS_ACCESS, KS_DELETE, KS_INCOMPLETE, KS_NOT_KEY, KS_OW, KS_RO, KS_RW,
+    KS_UPDATE, KS_VARIABLE_FLAGS, KeySpec, NO_MANDATORY_KEYS,
 };
 
 /// The arguments do not fit the command's key specs: a count that is no number or promises more keys than there
@@ -27,7 +27,13 @@ const USE_FLAGS: u32 = !(KS_NOT_KEY | KS_INCOMPLETE | KS_VARIABLE_FLAGS);
 impl KeySpec {
     /// Keys behind `keyword`, which is searched from argument `from` on. `last` counts from the first key, or from
     /// the end if negative; `limit` 2 or more: only the first 1/limit of what is left are keys.
-    pub const fn after(keyword: &'static str, from: i32, last: i32, limit: i32, flags: u32) -> KeySpec {
+    pub const fn after(
+        keyword: &'static str,
+        from: i32,
+        last: i32,
+        limit: i32,
+        flags: u32,
+    ) -> KeySpec {
         KeySpec {
             flags,
             begin: Begin::Keyword(keyword, from),
@@ -67,7 +73,8 @@ impl KeySpec {
     }
 
     const fn is_rule(&self) -> bool {
-        self.flags & (KS_VARIABLE_FLAGS | KS_INCOMPLETE) == 0 && !matches!(self.begin, Begin::Unknown)
+        self.flags & (KS_VARIABLE_FLAGS | KS_INCOMPLETE) == 0
+            && !matches!(self.begin, Begin::Unknown)
     }
 }
 
@@ -82,7 +89,11 @@ pub fn has_keys(cmd: &Command) -> bool {
 /// An error ends the search. Keys reported before it are keys all the same: `PFMERGE d` has its destination, and
 /// it is an error that the sources are missing.
 #[inline]
-pub fn extract(cmd: &Command, argv: &[&[u8]], mut f: impl FnMut(usize, u32)) -> Result<(), KeysError> {
+pub fn extract(
+    cmd: &Command,
+    argv: &[&[u8]],
+    mut f: impl FnMut(usize, u32),
+) -> Result<(), KeysError> {
     for spec in cmd.keys {
         if !spec.is_rule() {
             return by_hand(cmd, argv, &mut f);
@@ -109,7 +120,11 @@ pub fn first_fixed(cmd: &Command, argc: usize) -> Option<usize> {
 }
 
 #[inline]
-fn by_rules(cmd: &Command, argv: &[&[u8]], f: &mut impl FnMut(usize, u32)) -> Result<(), KeysError> {
+fn by_rules(
+    cmd: &Command,
+    argv: &[&[u8]],
+    f: &mut impl FnMut(usize, u32),
+) -> Result<(), KeysError> {
     for spec in cmd.keys {
         if spec.flags & KS_NOT_KEY != 0 {
             continue;
@@ -117,7 +132,14 @@ fn by_rules(cmd: &Command, argv: &[&[u8]], f: &mut impl FnMut(usize, u32)) -> Re
         match spec.begin {
             // By far the most common rule, without the arithmetic of the others.
             Begin::Index(index)
-                if matches!(spec.find, Find::Range { last: 0, limit: 0, .. }) && (index as usize) < argv.len() =>
+                if matches!(
+                    spec.find,
+                    Find::Range {
+                        last: 0,
+                        limit: 0,
+                        ..
+                    }
+                ) && (index as usize) < argv.len() =>
             {
                 f(index as usize, spec.flags);
             }
@@ -128,7 +150,12 @@ fn by_rules(cmd: &Command, argv: &[&[u8]], f: &mut impl FnMut(usize, u32)) -> Re
 }
 
 /// Carries out one rule.
-fn apply(cmd: &Command, spec: &KeySpec, argv: &[&[u8]], f: &mut impl FnMut(usize, u32)) -> Result<(), KeysError> {
+fn apply(
+    cmd: &Command,
+    spec: &KeySpec,
+    argv: &[&[u8]],
+    f: &mut impl FnMut(usize, u32),
+) -> Result<(), KeysError> {
     let argc = argv.len() as i64;
     let first = match spec.begin {
         Begin::Index(index) => i64::from(index),
@@ -211,7 +238,12 @@ fn by_hand(cmd: &Command, argv: &[&[u8]], f: &mut impl FnMut(usize, u32)) -> Res
     }
 }
 
-fn require(argv: &[&[u8]], at: usize, flags: u32, f: &mut impl FnMut(usize, u32)) -> Result<(), KeysError> {
+fn require(
+    argv: &[&[u8]],
+    at: usize,
+    flags: u32,
+    f: &mut impl FnMut(usize, u32),
+) -> Result<(), KeysError> {
     if at >= argv.len() {
         return Err(KeysError);
     }
@@ -221,7 +253,10 @@ fn require(argv: &[&[u8]], at: usize, flags: u32, f: &mut impl FnMut(usize, u32)
 
 /// SET overwrites its key, unless GET asks for the old value.
 fn set(argv: &[&[u8]], f: &mut impl FnMut(usize, u32)) -> Result<(), KeysError> {
-    let returns_old = argv.iter().skip(3).any(|arg| arg.eq_ignore_ascii_case(b"get"));
+    let returns_old = argv
+        .iter()
+        .skip(3)
+        .any(|arg| arg.eq_ignore_ascii_case(b"get"));
     let flags = if returns_old {
         KS_RW | KS_ACCESS | KS_UPDATE
     } else {
@@ -273,7 +308,8 @@ fn last_store(
         if is_store && at + 1 < argv.len() {
             destination = Some(at + 1);
             at += 1;
-        } else if let Some((_, values)) = options.iter().find(|(o, _)| word.eq_ignore_ascii_case(o)) {
+        } else if let Some((_, values)) = options.iter().find(|(o, _)| word.eq_ignore_ascii_case(o))
+        {
             at += values;
         }
         at += 1;
@@ -290,7 +326,7 @@ fn migrate(argv: &[&[u8]], f: &mut impl FnMut(usize, u32)) -> Result<(), KeysErr
     let mut at = 6;
     while at < argv.len() {
         let word = argv[at];
-        if word.eq_ignore_ascii_case(b"keys") {
+        if word.eq_ignore_ascii_case(b"keys") && at + 1 < argv.len() {
             if !argv[3].is_empty() {
                 return Err(KeysError);
             }
@@ -335,7 +371,10 @@ mod tests {
     use super::*;
     use crate::command::{Group, KS_INSERT, row};
 
-    fn nothing(_: &mut crate::ctx::Ctx<'_>, _: crate::args::Args<'_>) -> Result<(), crate::error::Error> {
+    fn nothing(
+        _: &mut crate::ctx::Ctx<'_>,
+        _: crate::args::Args<'_>,
+    ) -> Result<(), crate::error::Error> {
         Ok(())
     }
 
@@ -345,9 +384,14 @@ mod tests {
 
     /// The keys of a call, by index, or None if it does not fit.
     fn keys(cmd: &Command, call: &str) -> Option<Vec<(usize, u32)>> {
-        let argv: Vec<&[u8]> = call.split(' ').map(|a| if a == "''" { b"" } else { a.as_bytes() }).collect();
+        let argv: Vec<&[u8]> = call
+            .split(' ')
+            .map(|a| if a == "''" { b"" } else { a.as_bytes() })
+            .collect();
         let mut found = Vec::new();
-        extract(cmd, &argv, |at, flags| found.push((at, flags))).ok().map(|()| found)
+        extract(cmd, &argv, |at, flags| found.push((at, flags)))
+            .ok()
+            .map(|()| found)
     }
 
     fn at(cmd: &Command, call: &str) -> Option<Vec<usize>> {
@@ -388,8 +432,14 @@ mod tests {
         const ZUNION: &[KeySpec] = &[KeySpec::numkeys(1, READ)];
         let zunion = cmd("zunion", 0, ZUNION);
         assert_eq!(at(&zunion, "zunion 2 a b withscores"), Some(vec![2, 3]));
-        for bad in ["zunion 0 a", "zunion -1 a", "zunion 3 a b", "zunion x a", "zunion 9223372036854775807 a", "zunion"]
-        {
+        for bad in [
+            "zunion 0 a",
+            "zunion -1 a",
+            "zunion 3 a b",
+            "zunion x a",
+            "zunion 9223372036854775807 a",
+            "zunion",
+        ] {
             assert_eq!(at(&zunion, bad), None, "{bad}");
         }
         const EVAL: &[KeySpec] = &[KeySpec::numkeys(2, READ)];
@@ -397,14 +447,20 @@ mod tests {
         assert_eq!(at(&eval, "eval s 0"), Some(vec![]));
         assert_eq!(at(&eval, "eval s 1 k a"), Some(vec![3]));
         const MSETEX: &[KeySpec] = &[KeySpec::numkeys(1, READ).every(2)];
-        assert_eq!(at(&cmd("msetex", 0, MSETEX), "msetex 2 a 1 b 2 ex 9"), Some(vec![2, 4]));
+        assert_eq!(
+            at(&cmd("msetex", 0, MSETEX), "msetex 2 a 1 b 2 ex 9"),
+            Some(vec![2, 4])
+        );
     }
 
     #[test]
     fn keywords() {
         const XREAD: &[KeySpec] = &[KeySpec::after("STREAMS", 1, -1, 2, READ)];
         let xread = cmd("xread", 0, XREAD);
-        assert_eq!(at(&xread, "xread count 1 streams a b 0 0"), Some(vec![4, 5]));
+        assert_eq!(
+            at(&xread, "xread count 1 streams a b 0 0"),
+            Some(vec![4, 5])
+        );
         assert_eq!(at(&xread, "xread count 1"), Some(vec![]));
         assert_eq!(at(&xread, "xread count streams"), Some(vec![]));
         const BACKWARDS: &[KeySpec] = &[KeySpec::after("KEYS", -2, -1, 0, READ)];
@@ -416,8 +472,14 @@ mod tests {
         const ONE: &[KeySpec] = &[KeySpec::at(1, KS_RW | KS_VARIABLE_FLAGS)];
         let set = cmd("set", 0, ONE);
         assert_eq!(keys(&set, "set k v"), Some(vec![(1, KS_OW | KS_UPDATE)]));
-        assert_eq!(keys(&set, "set k v nx GET"), Some(vec![(1, KS_RW | KS_ACCESS | KS_UPDATE)]));
-        assert_eq!(keys(&set, "set get get"), Some(vec![(1, KS_OW | KS_UPDATE)]));
+        assert_eq!(
+            keys(&set, "set k v nx GET"),
+            Some(vec![(1, KS_RW | KS_ACCESS | KS_UPDATE)])
+        );
+        assert_eq!(
+            keys(&set, "set get get"),
+            Some(vec![(1, KS_OW | KS_UPDATE)])
+        );
         assert_eq!(keys(&set, "set"), None);
         let bitfield = cmd("bitfield", 0, ONE);
         let write = KS_RW | KS_ACCESS | KS_UPDATE;
@@ -437,23 +499,42 @@ mod tests {
         const SPECS: &[KeySpec] = &[KeySpec::at(1, READ), KeySpec::unknown(KS_OW | KS_UPDATE)];
         let sort = cmd("sort", 0, SPECS);
         assert_eq!(at(&sort, "sort k"), Some(vec![1]));
-        assert_eq!(at(&sort, "sort k by store get store limit 0 store store d"), Some(vec![1, 10]));
+        assert_eq!(
+            at(&sort, "sort k by store get store limit 0 store store d"),
+            Some(vec![1, 10])
+        );
         assert_eq!(at(&sort, "sort k store a store b"), Some(vec![1, 5]));
         assert_eq!(at(&sort, "sort k store"), Some(vec![1]));
-        assert_eq!(at(&cmd("sort_ro", 0, SPECS), "sort_ro k store d"), Some(vec![1]));
+        assert_eq!(
+            at(&cmd("sort_ro", 0, SPECS), "sort_ro k store d"),
+            Some(vec![1])
+        );
         const RADIUS: &[KeySpec] = &[KeySpec::at(1, KS_VARIABLE_FLAGS)];
         let radius = cmd("georadius", 0, RADIUS);
-        assert_eq!(at(&radius, "georadius k 1 2 3 m store a storedist b"), Some(vec![1, 9]));
+        assert_eq!(
+            at(&radius, "georadius k 1 2 3 m store a storedist b"),
+            Some(vec![1, 9])
+        );
     }
 
     #[test]
     fn migrate_with_keys() {
-        const SPECS: &[KeySpec] = &[KeySpec::at(3, 0), KeySpec::after("KEYS", -2, -1, 0, KS_INCOMPLETE)];
+        const SPECS: &[KeySpec] = &[
+            KeySpec::at(3, 0),
+            KeySpec::after("KEYS", -2, -1, 0, KS_INCOMPLETE),
+        ];
         let migrate = cmd("migrate", 0, SPECS);
         assert_eq!(at(&migrate, "migrate h 1 k 0 9"), Some(vec![3]));
-        assert_eq!(at(&migrate, "migrate h 1 '' 0 9 copy keys a b"), Some(vec![8, 9]));
-        assert_eq!(at(&migrate, "migrate h 1 '' 0 9 auth2 keys keys keys a"), Some(vec![10]));
+        assert_eq!(
+            at(&migrate, "migrate h 1 '' 0 9 copy keys a b"),
+            Some(vec![8, 9])
+        );
+        assert_eq!(
+            at(&migrate, "migrate h 1 '' 0 9 auth2 keys keys keys a"),
+            Some(vec![10])
+        );
         assert_eq!(at(&migrate, "migrate h 1 k 0 9 keys a"), None);
+        assert_eq!(at(&migrate, "migrate h 1 k 0 9 keys"), Some(vec![3]));
         assert_eq!(at(&migrate, "migrate"), None);
     }
 
@@ -465,6 +546,8 @@ mod tests {
         assert_eq!(legacy_range(&cmd("rename", 0, RENAME)), (1, 2, 1));
         const MERGE: &[KeySpec] = &[KeySpec::at(1, READ), KeySpec::range(2, -1, 1, READ)];
         assert_eq!(legacy_range(&cmd("pfmerge", 0, MERGE)), (1, -1, 1));
+        const GAP: &[KeySpec] = &[KeySpec::at(1, READ), KeySpec::at(3, READ)];
+        assert_eq!(legacy_range(&cmd("gap", 0, GAP)), (1, 1, 1));
         const ZUNION: &[KeySpec] = &[KeySpec::numkeys(1, READ)];
         assert_eq!(legacy_range(&cmd("zunion", 0, ZUNION)), (0, 0, 0));
     }

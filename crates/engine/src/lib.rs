@@ -6,6 +6,7 @@
 
 pub mod acl_categories;
 pub mod args;
+pub mod bits;
 pub mod clients;
 pub mod cmd;
 pub mod command;
@@ -14,6 +15,7 @@ pub mod ctx;
 pub mod docs;
 pub mod engine;
 pub mod error;
+pub mod expiry;
 pub mod glob;
 pub mod host;
 pub mod keys;
@@ -21,6 +23,8 @@ pub mod maintenance;
 pub mod registry;
 pub mod session;
 pub mod stats;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod worker;
 
 pub use clients::{Client, Clients, Kind, Origin};

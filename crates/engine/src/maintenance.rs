@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Weak, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use store::{Blob, Dict};
+use store::{Dict, Freed};
 
 /// The part of one core that active expiry may take.
 pub const DUTY: f64 = 0.05;
@@ -29,7 +29,7 @@ pub const BIG_VALUE: usize = 256 << 10;
 const MAX_PER_HOLD: usize = 64;
 
 enum Rubbish {
-    Blob(#[allow(dead_code, reason = "held to be dropped")] Blob),
+    Value(#[allow(dead_code, reason = "held to be dropped")] Freed),
     Dicts(#[allow(dead_code, reason = "held to be dropped")] Vec<Dict>),
 }
 
@@ -53,10 +53,10 @@ impl Reclaimer {
     }
 
     #[inline]
-    pub(crate) fn blob(&self, blob: Blob) {
-        if blob.capacity() >= BIG_VALUE {
+    pub(crate) fn take(&self, freed: Freed) {
+        if freed.weight() >= BIG_VALUE {
             // If the thread is gone, the error carries the value, which is dropped here.
-            let _ = self.queue.send(Rubbish::Blob(blob));
+            let _ = self.queue.send(Rubbish::Value(freed));
         }
     }
 
@@ -151,8 +151,8 @@ impl Sweep {
         self.shard %= ks.shards();
         while left > 0 {
             let mut shard = ks.lock(self.shard);
-            // Dictionaries without expiring keys are passed over under one hold.
-            while left > 0 && self.position == 0 && shard.db(self.db).expiring() == 0 {
+            // Empty dictionaries are passed over under one hold.
+            while left > 0 && self.position == 0 && shard.db(self.db).is_empty() {
                 left -= 1;
                 self.db += 1;
                 if self.db == ks.databases() {
@@ -165,14 +165,22 @@ impl Sweep {
                 let full = due.len() == MAX_PER_HOLD;
                 for key in due.drain(..) {
                     let hash = ks.hash(&key);
-                    if let Some(found) = dict.find(hash, &key) {
-                        garbage.extend(found.remove().blob);
-                        removed += 1;
+                    if let Some(mut found) = dict.find(hash, &key) {
+                        if found.expiry_ms().is_none_or(|ms| ms > now_ms) {
+                            // Not the key is due, but elements of it.
+                            found.expire_elements(now_ms);
+                            if !found.is_empty_collection() {
+                                continue;
+                            }
+                        } else {
+                            removed += 1;
+                        }
+                        garbage.extend(found.remove().freed);
                     }
                 }
                 match next {
                     // The same segment may hold more.
-                    _ if full && dict.expiring() > 0 => {}
+                    _ if full => {}
                     Some(position) => self.position = position,
                     None => {
                         self.position = 0;
@@ -181,8 +189,8 @@ impl Sweep {
                     }
                 }
                 drop(shard);
-                for blob in garbage.drain(..) {
-                    engine.reclaimer.blob(blob);
+                for freed in garbage.drain(..) {
+                    engine.reclaimer.take(freed);
                 }
                 if looked && began.elapsed() > time {
                     break;

@@ -314,8 +314,8 @@ impl Worker {
             ..
         } = ctx;
         drop(held);
-        for blob in garbage {
-            engine.reclaimer.blob(blob);
+        for freed in garbage {
+            engine.reclaimer.take(freed);
         }
         tally.calls.add(1);
         if let Err(e) = result {

@@ -20,7 +20,9 @@ impl BigUint {
     pub(crate) fn from_digits(digits: &[u8]) -> BigUint {
         let mut big = BigUint(Vec::new());
         for group in digits.chunks(9) {
-            let value = group.iter().fold(0, |n, digit| n * 10 + u32::from(digit - b'0'));
+            let value = group
+                .iter()
+                .fold(0, |n, digit| n * 10 + u32::from(digit - b'0'));
             big.multiply_add(10u32.pow(group.len() as u32), value);
         }
         big
@@ -89,7 +91,8 @@ impl BigUint {
     fn subtract(&mut self, other: &BigUint) {
         let mut borrow = 0;
         for (i, limb) in self.0.iter_mut().enumerate() {
-            let difference = i64::from(*limb) - i64::from(other.0.get(i).copied().unwrap_or(0)) - borrow;
+            let difference =
+                i64::from(*limb) - i64::from(other.0.get(i).copied().unwrap_or(0)) - borrow;
             *limb = difference as u32;
             borrow = i64::from(difference < 0);
         }
@@ -104,10 +107,21 @@ impl BigUint {
         // With a shift within a limb 128 bits touch five of them.
         for (i, &limb) in self.0[limbs..].iter().enumerate() {
             let place = 32 * i as i32 - bits as i32;
-            top |= if place < 0 { u128::from(limb) >> bits } else { u128::from(limb) << place };
+            top |= if place < 0 {
+                u128::from(limb) >> bits
+            } else {
+                u128::from(limb) << place
+            };
         }
-        let cut = self.0.get(limbs).is_some_and(|limb| limb & ((1 << bits) - 1) != 0);
-        (top, below, cut || self.0[..limbs].iter().any(|&limb| limb != 0))
+        let cut = self
+            .0
+            .get(limbs)
+            .is_some_and(|limb| limb & ((1 << bits) - 1) != 0);
+        (
+            top,
+            below,
+            cut || self.0[..limbs].iter().any(|&limb| limb != 0),
+        )
     }
 
     /// The quotient of two non-zero numbers to 70 or 71 bits, as `(q, e, sticky)`: it is `q * 2^e`, plus something
@@ -169,7 +183,14 @@ mod tests {
 
     #[test]
     fn digits_survive_the_round_trip() {
-        for text in ["0", "1", "999999999", "1000000000", "4294967296", "340282366920938463463374607431768211456"] {
+        for text in [
+            "0",
+            "1",
+            "999999999",
+            "1000000000",
+            "4294967296",
+            "340282366920938463463374607431768211456",
+        ] {
             assert_eq!(decimal(&BigUint::from_digits(text.as_bytes())), text);
         }
         let long = "1234567890".repeat(500);
@@ -196,11 +217,32 @@ mod tests {
         let mut n = BigUint::from_u64(u64::MAX);
         n.shift_left(64);
         n.multiply_add(1, u32::MAX);
-        assert_eq!(n.top_bits(), ((u128::from(u64::MAX) << 64) + u128::from(u32::MAX), 0, false));
+        assert_eq!(
+            n.top_bits(),
+            (
+                (u128::from(u64::MAX) << 64) + u128::from(u32::MAX),
+                0,
+                false
+            )
+        );
         n.shift_left(67);
-        assert_eq!(n.top_bits(), ((u128::from(u64::MAX) << 64) + u128::from(u32::MAX), 67, false));
+        assert_eq!(
+            n.top_bits(),
+            (
+                (u128::from(u64::MAX) << 64) + u128::from(u32::MAX),
+                67,
+                false
+            )
+        );
         n.multiply_add(1, 1);
-        assert_eq!(n.top_bits(), ((u128::from(u64::MAX) << 64) + u128::from(u32::MAX), 67, true));
+        assert_eq!(
+            n.top_bits(),
+            (
+                (u128::from(u64::MAX) << 64) + u128::from(u32::MAX),
+                67,
+                true
+            )
+        );
     }
 
     #[test]

@@ -72,7 +72,9 @@ pub fn skip_reply(buf: &[u8]) -> Result<Option<usize>, DecodeError> {
     // Replies still to come, those inside aggregates included.
     let mut left = 1u64;
     while left > 0 {
-        let Some((tag, line)) = reader.line()? else { return Ok(None) };
+        let Some((tag, line)) = reader.line()? else {
+            return Ok(None);
+        };
         left -= 1;
         let frame = Frame::of(tag, line)?;
         match frame {
@@ -111,15 +113,21 @@ impl Frame {
             b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => return Ok(Frame::Line),
             b'$' | b'*' if line == b"-1" => return Ok(Frame::Null),
             b'$' | b'=' | b'!' => {
-                let len = parse_i64(line).and_then(|n| usize::try_from(n).ok()).ok_or(BAD_LENGTH)?;
+                let len = parse_i64(line)
+                    .and_then(|n| usize::try_from(n).ok())
+                    .ok_or(BAD_LENGTH)?;
                 return Ok(Frame::Text(len));
             }
             b'*' | b'~' | b'>' => 1,
             b'%' => 2,
             _ => return Frame::attribute(tag, line),
         };
-        let n = parse_i64(line).and_then(|n| u64::try_from(n).ok()).ok_or(BAD_LENGTH)?;
-        n.checked_mul(per_element).map(Frame::Elements).ok_or(TOO_LONG)
+        let n = parse_i64(line)
+            .and_then(|n| u64::try_from(n).ok())
+            .ok_or(BAD_LENGTH)?;
+        n.checked_mul(per_element)
+            .map(Frame::Elements)
+            .ok_or(TOO_LONG)
     }
 
     #[cold]
@@ -127,9 +135,14 @@ impl Frame {
         if tag != b'|' {
             return Err(DecodeError("unknown type of reply"));
         }
-        let n = parse_i64(line).and_then(|n| u64::try_from(n).ok()).ok_or(BAD_LENGTH)?;
+        let n = parse_i64(line)
+            .and_then(|n| u64::try_from(n).ok())
+            .ok_or(BAD_LENGTH)?;
         // The pairs, and the value they are about.
-        n.checked_mul(2).and_then(|n| n.checked_add(1)).map(Frame::Elements).ok_or(TOO_LONG)
+        n.checked_mul(2)
+            .and_then(|n| n.checked_add(1))
+            .map(Frame::Elements)
+            .ok_or(TOO_LONG)
     }
 }
 
@@ -145,7 +158,9 @@ impl<'b> Reader<'b> {
     #[inline]
     fn line(&mut self) -> Partial<(u8, &'b [u8])> {
         let rest = &self.buf[self.at..];
-        let Some(end) = memchr::memchr(b'\r', rest) else { return Ok(None) };
+        let Some(end) = memchr::memchr(b'\r', rest) else {
+            return Ok(None);
+        };
         match rest.get(end + 1) {
             None => Ok(None),
             Some(b'\n') => {
@@ -172,7 +187,9 @@ impl<'b> Reader<'b> {
     }
 
     fn value(&mut self, depth: usize) -> Partial<Value> {
-        let Some((tag, line)) = self.line()? else { return Ok(None) };
+        let Some((tag, line)) = self.line()? else {
+            return Ok(None);
+        };
         let (depth, frame) = match (depth.checked_sub(1), Frame::of(tag, line)?) {
             (None, Frame::Elements(_)) => return Err(DecodeError("nested too deeply")),
             (depth, frame) => (depth.unwrap_or(0), frame),
@@ -180,15 +197,24 @@ impl<'b> Reader<'b> {
         match frame {
             Frame::Null => Ok(Some(Value::Null)),
             Frame::Line => line_value(tag, line).map(Some),
-            Frame::Text(len) => self.text(len)?.map(|text| text_value(tag, text)).transpose(),
+            Frame::Text(len) => self
+                .text(len)?
+                .map(|text| text_value(tag, text))
+                .transpose(),
             Frame::Elements(n) => match tag {
                 b'%' => Ok(self.pairs(n / 2, depth)?.map(Value::Map)),
                 b'|' => {
-                    let Some(pairs) = self.pairs(n / 2, depth)? else { return Ok(None) };
-                    Ok(self.value(depth)?.map(|about| Value::Attribute(pairs, Box::new(about))))
+                    let Some(pairs) = self.pairs(n / 2, depth)? else {
+                        return Ok(None);
+                    };
+                    Ok(self
+                        .value(depth)?
+                        .map(|about| Value::Attribute(pairs, Box::new(about))))
                 }
                 _ => {
-                    let Some(elements) = self.elements(n, depth)? else { return Ok(None) };
+                    let Some(elements) = self.elements(n, depth)? else {
+                        return Ok(None);
+                    };
                     Ok(Some(match tag {
                         b'~' => Value::Set(elements),
                         b'>' => Value::Push(elements),
@@ -202,7 +228,9 @@ impl<'b> Reader<'b> {
     fn elements(&mut self, n: u64, depth: usize) -> Partial<Vec<Value>> {
         let mut elements = Vec::new();
         for _ in 0..n {
-            let Some(element) = self.value(depth)? else { return Ok(None) };
+            let Some(element) = self.value(depth)? else {
+                return Ok(None);
+            };
             elements.push(element);
         }
         Ok(Some(elements))
@@ -211,8 +239,12 @@ impl<'b> Reader<'b> {
     fn pairs(&mut self, n: u64, depth: usize) -> Partial<Vec<(Value, Value)>> {
         let mut pairs = Vec::new();
         for _ in 0..n {
-            let Some(key) = self.value(depth)? else { return Ok(None) };
-            let Some(value) = self.value(depth)? else { return Ok(None) };
+            let Some(key) = self.value(depth)? else {
+                return Ok(None);
+            };
+            let Some(value) = self.value(depth)? else {
+                return Ok(None);
+            };
             pairs.push((key, value));
         }
         Ok(Some(pairs))
@@ -229,7 +261,9 @@ fn line_value(tag: u8, line: &[u8]) -> Result<Value, DecodeError> {
         b'+' => Value::Simple(lossy(line)),
         b'-' => Value::Error(lossy(line)),
         b':' => Value::Int(parse_i64(line).ok_or(DecodeError("invalid integer"))?),
-        b',' if line.eq_ignore_ascii_case(b"nan") || line.eq_ignore_ascii_case(b"-nan") => Value::Double(f64::NAN),
+        b',' if line.eq_ignore_ascii_case(b"nan") || line.eq_ignore_ascii_case(b"-nan") => {
+            Value::Double(f64::NAN)
+        }
         b',' => Value::Double(parse_f64(line).ok_or(DecodeError("invalid double"))?),
         b'#' => match line {
             b"t" => Value::Bool(true),

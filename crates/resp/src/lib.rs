@@ -3,7 +3,7 @@
 //! A server reads whatever its socket has and hands the buffer to [`Batch::fill`], which finds every complete
 //! command in it and yields their arguments as slices of that same buffer: nothing is copied and nothing is
 //! allocated per command. Executing a command appends its reply to an [`Out`], whose bytes go to the socket in one
-//! write. Clients of ours (tests, the load generator) read those replies with [`decode`] and write requests with
+//! write. Clients of ours (tests, the load generator) read those replies with [`decode()`] and write requests with
 //! [`write_command`]. The number formats that the protocol and its commands share are in [`number`].
 //!
 //! This crate knows nothing of keys, values or sockets, and contains no unsafe code.

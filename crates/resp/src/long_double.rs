@@ -19,8 +19,16 @@ struct Format {
     max_exponent: i32,
 }
 
-const EXTENDED: Format = Format { bits: 64, min_exponent: -16445, max_exponent: 16320 };
-const DOUBLE: Format = Format { bits: 53, min_exponent: -1074, max_exponent: 971 };
+const EXTENDED: Format = Format {
+    bits: 64,
+    min_exponent: -16445,
+    max_exponent: 16320,
+};
+const DOUBLE: Format = Format {
+    bits: 53,
+    min_exponent: -1074,
+    max_exponent: 971,
+};
 
 /// The exponent that stands for infinity.
 const INFINITE: i32 = i32::MAX;
@@ -61,11 +69,17 @@ impl std::error::Error for LongDoubleError {}
 pub fn add_long_double(a: &[u8], b: &[u8]) -> Result<String, LongDoubleError> {
     let a = LongDouble::parse(a).ok_or(LongDoubleError::NotAFloat)?;
     let b = LongDouble::parse(b).ok_or(LongDoubleError::NotAFloat)?;
-    a.checked_add(b).map(|sum| sum.to_string()).ok_or(LongDoubleError::NanOrInf)
+    a.checked_add(b)
+        .map(|sum| sum.to_string())
+        .ok_or(LongDoubleError::NanOrInf)
 }
 
 impl LongDouble {
-    const ZERO: LongDouble = LongDouble { negative: false, significand: 0, exponent: EXTENDED.min_exponent };
+    const ZERO: LongDouble = LongDouble {
+        negative: false,
+        significand: 0,
+        exponent: EXTENDED.min_exponent,
+    };
 
     /// Reads a number as Redis does: the whole text as C's `strtold` reads it (decimal, hexadecimal, `inf`, `infinity`),
     /// without leading space. `nan` is refused, so is what rounds to infinity or, not being zero, to zero.
@@ -75,7 +89,11 @@ impl LongDouble {
         }
         let (negative, magnitude) = split_sign(text);
         if magnitude.eq_ignore_ascii_case(b"inf") || magnitude.eq_ignore_ascii_case(b"infinity") {
-            return Some(LongDouble { negative, significand: 1 << 63, exponent: INFINITE });
+            return Some(LongDouble {
+                negative,
+                significand: 1 << 63,
+                exponent: INFINITE,
+            });
         }
         let read = match magnitude {
             [b'0', b'x' | b'X', digits @ ..] => read_hex(digits, &EXTENDED),
@@ -85,7 +103,11 @@ impl LongDouble {
             Magnitude::Zero => (0, EXTENDED.min_exponent),
             Magnitude::Number(significand, exponent) => (significand, exponent),
         };
-        Some(LongDouble { negative, significand, exponent })
+        Some(LongDouble {
+            negative,
+            significand,
+            exponent,
+        })
     }
 
     /// Whether this is not an infinity.
@@ -99,7 +121,11 @@ impl LongDouble {
             return None;
         }
         // Zero has the smallest exponent, and every other number's significand is longer the larger its exponent.
-        let (large, small) = if self.magnitude() >= other.magnitude() { (self, other) } else { (other, self) };
+        let (large, small) = if self.magnitude() >= other.magnitude() {
+            (self, other)
+        } else {
+            (other, self)
+        };
         // 62 bits below the larger significand leave room for the carry above it.
         const ROOM: u32 = 62;
         let distance = large.exponent.abs_diff(small.exponent);
@@ -111,16 +137,28 @@ impl LongDouble {
         };
         let same_sign = large.negative == small.negative;
         // What is cut off is less than the last bit kept: taken away it leaves one less, and something.
-        let sum = if same_sign { a + b } else { a - b - u128::from(cut) };
+        let sum = if same_sign {
+            a + b
+        } else {
+            a - b - u128::from(cut)
+        };
         if sum == 0 {
             // Only -0 + -0 is negative; x - x is not.
-            return Some(LongDouble { negative: self.negative && other.negative, ..LongDouble::ZERO });
+            return Some(LongDouble {
+                negative: self.negative && other.negative,
+                ..LongDouble::ZERO
+            });
         }
         match round(sum, large.exponent - ROOM as i32, cut, &EXTENDED)? {
-            Magnitude::Zero => Some(LongDouble { negative: large.negative, ..LongDouble::ZERO }),
-            Magnitude::Number(significand, exponent) => {
-                Some(LongDouble { negative: large.negative, significand, exponent })
-            }
+            Magnitude::Zero => Some(LongDouble {
+                negative: large.negative,
+                ..LongDouble::ZERO
+            }),
+            Magnitude::Number(significand, exponent) => Some(LongDouble {
+                negative: large.negative,
+                significand,
+                exponent,
+            }),
         }
     }
 
@@ -148,7 +186,11 @@ impl LongDouble {
         let scaled = u128::from(self.significand) * UNIT;
         let shift = self.exponent.unsigned_abs();
         let units = if shift < 127 {
-            let (units, rest, half) = (scaled >> shift, scaled & ((1 << shift) - 1), 1 << (shift - 1));
+            let (units, rest, half) = (
+                scaled >> shift,
+                scaled & ((1 << shift) - 1),
+                1 << (shift - 1),
+            );
             units + u128::from(rest > half || (rest == half && units & 1 == 1))
         } else {
             0
@@ -175,7 +217,11 @@ impl From<i64> for LongDouble {
         }
         let magnitude = n.unsigned_abs();
         let shift = magnitude.leading_zeros();
-        LongDouble { negative: n < 0, significand: magnitude << shift, exponent: -(shift as i32) }
+        LongDouble {
+            negative: n < 0,
+            significand: magnitude << shift,
+            exponent: -(shift as i32),
+        }
     }
 }
 
@@ -188,6 +234,7 @@ impl fmt::Display for LongDouble {
 }
 
 /// A number without its sign: significand and exponent.
+#[derive(Debug, PartialEq, Eq)]
 enum Magnitude {
     Zero,
     Number(u64, i32),
@@ -236,7 +283,11 @@ fn read_decimal(text: &[u8]) -> Option<Magnitude> {
     };
     let (digits, after_point) = join_digits(mantissa, |b| b.is_ascii_digit())?;
     let leading = digits.iter().take_while(|&&b| b == b'0').count();
-    let trailing = digits[leading..].iter().rev().take_while(|&&b| b == b'0').count();
+    let trailing = digits[leading..]
+        .iter()
+        .rev()
+        .take_while(|&&b| b == b'0')
+        .count();
     let significant = &digits[leading..digits.len() - trailing];
     if significant.is_empty() {
         return Some(Magnitude::Zero);
@@ -249,35 +300,42 @@ fn read_decimal(text: &[u8]) -> Option<Magnitude> {
     }
     let power = power as i32;
     let read = match significant.len() {
-        0..=19 if (-17..=19).contains(&power) => {
-            let number = significant.iter().fold(0u64, |n, digit| n * 10 + u64::from(digit - b'0'));
-            let number = u128::from(number);
-            let ten = 10u128.pow(power.unsigned_abs());
-            if power >= 0 {
-                // 10^19 is below 2^64.
-                round(number * ten, 0, false, &EXTENDED)
-            } else {
-                // 128 bits over at most 57 leave a quotient of 71 or more.
-                let shift = number.leading_zeros();
-                let number = number << shift;
-                round(number / ten, -(shift as i32), number % ten != 0, &EXTENDED)
-            }
-        }
-        _ => {
-            let mut number = BigUint::from_digits(significant);
-            if power >= 0 {
-                number.multiply_power_of_ten(power.unsigned_abs());
-                let (bits, below, sticky) = number.top_bits();
-                round(bits, below as i32, sticky, &EXTENDED)
-            } else {
-                let mut ten = BigUint::from_u64(1);
-                ten.multiply_power_of_ten(power.unsigned_abs());
-                let (bits, exponent, sticky) = number.divide(ten);
-                round(bits, exponent, sticky, &EXTENDED)
-            }
-        }
+        0..=19 if (-17..=19).contains(&power) => round_short(significant, power),
+        _ => round_long(significant, power),
     };
     read.filter(|read| matches!(read, Magnitude::Number(..)))
+}
+
+/// Rounds `digits * 10^power` for up to 19 digits and powers from -17 to 19, within 128 bits.
+fn round_short(digits: &[u8], power: i32) -> Option<Magnitude> {
+    let number = u128::from(
+        digits
+            .iter()
+            .fold(0u64, |n, digit| n * 10 + u64::from(digit - b'0')),
+    );
+    let ten = 10u128.pow(power.unsigned_abs());
+    if power >= 0 {
+        // 10^19 is below 2^64.
+        return round(number * ten, 0, false, &EXTENDED);
+    }
+    // 128 bits over at most 57 leave a quotient of 71 or more.
+    let shift = number.leading_zeros();
+    let number = number << shift;
+    round(number / ten, -(shift as i32), number % ten != 0, &EXTENDED)
+}
+
+/// Rounds `digits * 10^power` for any number of digits.
+fn round_long(digits: &[u8], power: i32) -> Option<Magnitude> {
+    let mut number = BigUint::from_digits(digits);
+    if power >= 0 {
+        number.multiply_power_of_ten(power.unsigned_abs());
+        let (bits, below, sticky) = number.top_bits();
+        return round(bits, below as i32, sticky, &EXTENDED);
+    }
+    let mut ten = BigUint::from_u64(1);
+    ten.multiply_power_of_ten(power.unsigned_abs());
+    let (bits, exponent, sticky) = number.divide(ten);
+    round(bits, exponent, sticky, &EXTENDED)
 }
 
 /// Reads hexadecimal digits (behind `0x`) with an optional point and binary exponent.
@@ -322,14 +380,18 @@ fn read_exponent(text: &[u8]) -> Option<i64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let magnitude = digits.iter().fold(0i64, |n, digit| (n * 10 + i64::from(digit - b'0')).min(1 << 40));
+    let magnitude = digits.iter().fold(0i64, |n, digit| {
+        (n * 10 + i64::from(digit - b'0')).min(1 << 40)
+    });
     Some(if negative { -magnitude } else { magnitude })
 }
 
 /// Reads a double in C's hexadecimal form, `-0x1.8p3`, under the rules of [`crate::parse_f64`].
 pub(crate) fn parse_hex_f64(text: &[u8]) -> Option<f64> {
     let (negative, magnitude) = split_sign(text);
-    let [b'0', b'x' | b'X', digits @ ..] = magnitude else { return None };
+    let [b'0', b'x' | b'X', digits @ ..] = magnitude else {
+        return None;
+    };
     let bits = match read_hex(digits, &DOUBLE)? {
         Magnitude::Zero => 0,
         // The leading one of a normal number is not stored; subnormal ones have none and share the lowest exponent.
@@ -339,4 +401,300 @@ pub(crate) fn parse_hex_f64(text: &[u8]) -> Option<f64> {
         }
     };
     Some(f64::from_bits(bits | u64::from(negative) << 63))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn add(a: &str, b: &str) -> String {
+        add_long_double(a.as_bytes(), b.as_bytes()).unwrap_or_else(|error| format!("ERR {error}"))
+    }
+
+    /// Taken from INCRBYFLOAT of Redis 7.0.15, Redis 8.2.3 and Valkey 9.1.2, which agree on all of them.
+    #[test]
+    fn sums_as_the_real_servers_print_them() {
+        let cases = [
+            ("3.0", "0.2", "3.2"),
+            ("10.50", "0.1", "10.6"),
+            ("5.0e3", "2.0e2", "5200"),
+            ("0.1", "0.2", "0.3"),
+            ("1", "-1", "0"),
+            ("-0", "0", "0"),
+            ("-0.0", "-0.0", "0"),
+            ("0", "-0.00000000000000000001", "0"),
+            ("0", "0.000000000000000005", "0"),
+            ("0", "0.000000000000000015", "0.00000000000000002"),
+            ("0", "-0.000000000000000005", "0"),
+            ("1e-17", "1e-18", "0.00000000000000001"),
+            ("9223372036854775807", "1", "9223372036854775808"),
+            ("18446744073709551615", "0", "18446744073709551615"),
+            ("18446744073709551616", "1", "18446744073709551616"),
+            ("18446744073709551615", "0.5", "18446744073709551616"),
+            ("18446744073709551614", "0.5", "18446744073709551614"),
+            ("36893488147419103232", "1", "36893488147419103232"),
+            ("36893488147419103232", "2", "36893488147419103232"),
+            ("36893488147419103232", "3", "36893488147419103236"),
+            ("36893488147419103232", "-1", "36893488147419103232"),
+            ("36893488147419103232", "-1.5", "36893488147419103230"),
+            (
+                "123456789012345678901234567890",
+                "0",
+                "123456789012345678899921813504",
+            ),
+            ("1e20", "0", "100000000000000000000"),
+            ("1e27", "1", "1000000000000000000000000000"),
+            ("1.5e-5", "0", "0.000015"),
+            ("17179869184", "0.1", "17179869184.09999999962747097"),
+            ("-17179869184", "-0.1", "-17179869184.09999999962747097"),
+            ("1e17", "0.1", "100000000000000000.1015625"),
+            (
+                "0.12345678901234567",
+                "0.00000000000000001",
+                "0.12345678901234568",
+            ),
+            ("1", "1e-20", "1"),
+            ("1", "-1e-20", "1"),
+            ("3.6e-4951", "0", "0"),
+            ("0x10", "0x.8", "16.5"),
+            ("-0XAp-2", "0", "-2.5"),
+            ("00012", "+3", "15"),
+            (".5", "5.", "5.5"),
+            ("1E2", "1e+2", "200"),
+        ];
+        for (a, b, sum) in cases {
+            assert_eq!(add(a, b), sum, "{a} + {b}");
+        }
+        let largest = add("1.18973149535723176502e4932", "0x1p16318");
+        assert_eq!(
+            (&largest[..30], largest.len()),
+            ("118973149535723176502126385303", 4933)
+        );
+        let power = add("1e4932", "0");
+        assert_eq!(
+            (&power[..30], power.len()),
+            ("100000000000000000000601894938", 4933)
+        );
+    }
+
+    #[test]
+    fn sums_that_do_not_exist() {
+        for (a, b) in [
+            ("inf", "1"),
+            ("-inf", "inf"),
+            ("1", "+Infinity"),
+            ("1e4932", "1e4932"),
+            ("1.18973149535723176502e4932", "0x1p16320"),
+        ] {
+            assert_eq!(
+                add(a, b),
+                "ERR increment would produce NaN or Infinity",
+                "{a} + {b}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number() {
+        let long = "1".repeat(5 * 1024);
+        for text in [
+            "",
+            " 1",
+            "1 ",
+            "\t1",
+            "1\n",
+            "nan",
+            "-nan",
+            "nan(1)",
+            "infinit",
+            "in",
+            "1e",
+            "1e+",
+            "1e-",
+            "e5",
+            ".",
+            "+",
+            "-",
+            "--1",
+            "+-1",
+            "1.2.3",
+            "1,5",
+            "1f",
+            "1_0",
+            "1\0",
+            "0x",
+            "0x.",
+            "0xg",
+            "0x1p",
+            "0x1p+",
+            "0x1.8.8",
+            "1e5000",
+            "1e-5000",
+            "1e99999999999999999999",
+            "1e-99999999999999999999",
+            "0x1p16384",
+            "0x1p99999999999999999999",
+            "1p3",
+            "1e4933",
+            "1.18973149535723176509e4932",
+            "\u{663}",
+            &long,
+        ] {
+            assert_eq!(LongDouble::parse(text.as_bytes()), None, "{text:?}");
+        }
+        assert_eq!(add("x", "inf"), "ERR value is not a valid float");
+        assert!(LongDouble::parse(&long.as_bytes()[..4900]).is_some());
+        assert!(LongDouble::parse(format!("0.{}", &long[..5000]).as_bytes()).is_some());
+    }
+
+    /// Significand and exponent of a text.
+    fn parts(text: &str) -> (u64, i32) {
+        let number = LongDouble::parse(text.as_bytes()).unwrap_or_else(|| panic!("{text}"));
+        (number.significand, number.exponent)
+    }
+
+    #[test]
+    fn rounding_is_to_nearest_and_ties_to_even() {
+        const ONE: u64 = 1 << 63;
+        let cases = [
+            ("1", ONE),
+            ("0x1.0000000000000001p0", ONE),
+            (
+                "0x1.00000000000000010000000000000000000000000000000000000000000000000001p0",
+                ONE + 1,
+            ),
+            ("0x1.0000000000000002p0", ONE + 1),
+            ("0x1.0000000000000003p0", ONE + 2),
+            // 1 + 2^-64 and the digits next to it, in decimal.
+            (
+                "1.0000000000000000000542101086242752217003726400434970855712890625",
+                ONE,
+            ),
+            (
+                "1.00000000000000000005421010862427522170037264004349708557128906250",
+                ONE,
+            ),
+            (
+                "1.0000000000000000000542101086242752217003726400434970855712890626",
+                ONE + 1,
+            ),
+            (
+                "1.00000000000000000005421010862427522170037264004349708557128906250000000000000000000001",
+                ONE + 1,
+            ),
+            // 1 + 3 * 2^-64.
+            (
+                "1.0000000000000000001626303258728256651011179201304912567138671875",
+                ONE + 2,
+            ),
+            (
+                "1.0000000000000000001626303258728256651011179201304912567138671874",
+                ONE + 1,
+            ),
+        ];
+        for (text, significand) in cases {
+            assert_eq!(parts(text), (significand, -63), "{text}");
+        }
+        // Rounding up to the next power of two.
+        assert_eq!(parts("0x1.fffffffffffffffffp0"), (ONE, -62));
+        assert_eq!(parts("1.9999999999999999999999999"), (ONE, -62));
+    }
+
+    #[test]
+    fn the_smallest_numbers() {
+        assert_eq!(parts("0x1p-16445"), (1, -16445));
+        assert_eq!(parts("0x.8000001p-16445"), (1, -16445));
+        assert_eq!(parts("0x1.8p-16445"), (2, -16445));
+        assert_eq!(parts("3.6e-4951"), (1, -16445));
+        assert_eq!(parts("1.9e-4951"), (1, -16445));
+        assert_eq!(parts("0x1p-16382"), (1 << 63, -16445));
+        assert_eq!(parts("0x.fffffffffffffffep-16382"), ((1 << 63) - 1, -16445));
+        assert_eq!(parts("0"), (0, -16445));
+        // Exactly half of the smallest is rounded to zero, which is refused.
+        assert_eq!(LongDouble::parse(b"0x.8p-16445"), None);
+        assert_eq!(LongDouble::parse(b"1.8e-4951"), None);
+        let sum = LongDouble::parse(b"0x1p-16382")
+            .unwrap()
+            .checked_add(LongDouble::parse(b"-0x1p-16445").unwrap());
+        assert_eq!(sum.unwrap().significand, (1 << 63) - 1);
+    }
+
+    #[test]
+    fn hexadecimal_doubles() {
+        let cases = [
+            ("0x1p3", 8.0),
+            ("-0X1.8P-1", -0.75),
+            ("0x.8", 0.5),
+            ("0x1.", 1.0),
+            ("+0x10", 16.0),
+            ("0x1.fffffffffffffp1023", f64::MAX),
+            ("0x1p-1074", f64::from_bits(1)),
+            ("0x1p-1022", f64::MIN_POSITIVE),
+            ("0x.fffffffffffff8p-1022", f64::MIN_POSITIVE),
+            ("0x1.00000000000008p0", 1.0),
+            ("0x1.000000000000080001p0", 1.0 + f64::EPSILON),
+            ("0x1.00000000000018p0", 1.0 + 2.0 * f64::EPSILON),
+        ];
+        for (text, value) in cases {
+            assert_eq!(
+                parse_hex_f64(text.as_bytes()).map(f64::to_bits),
+                Some(value.to_bits()),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            parse_hex_f64(b"-0x0").map(f64::to_bits),
+            Some((-0.0f64).to_bits())
+        );
+        for text in [
+            "0x",
+            "0x.p1",
+            "0x1p",
+            "0x1p1024",
+            "0x1.fffffffffffff8p1023",
+            "0x1p-1075",
+            "0x1p-1080",
+            "x1",
+            "0x 1",
+        ] {
+            assert_eq!(parse_hex_f64(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn short_and_long_ways_round_alike(number in 1u64..10_000_000_000_000_000_000, power in -17i32..=19) {
+            let digits = number.to_string();
+            prop_assert_eq!(round_short(digits.as_bytes(), power), round_long(digits.as_bytes(), power));
+        }
+
+        #[test]
+        fn integers_of_64_bits_are_exact(a in any::<i64>(), b in any::<i64>()) {
+            // The sum has at most 64 bits and a sign.
+            let expected = (i128::from(a) + i128::from(b)).to_string();
+            prop_assert_eq!(LongDouble::from(a).checked_add(LongDouble::from(b)).unwrap().to_string(), expected);
+            prop_assert_eq!(LongDouble::parse(a.to_string().as_bytes()), Some(LongDouble::from(a)));
+        }
+
+        /// Below 16 the last bit is worth less than a tenth of the last digit printed.
+        #[test]
+        fn decimals_of_seventeen_places_are_exact(a in 0i128..800_000_000_000_000_000, b in 0i128..800_000_000_000_000_000, minus: bool) {
+            let text = |n: i128| {
+                let sign = if n < 0 { "-" } else { "" };
+                let n = n.abs();
+                format!("{sign}{}.{:017}", n / 10i128.pow(17), n % 10i128.pow(17))
+            };
+            let b = if minus { -b } else { b };
+            let expected = text(a + b);
+            let expected = expected.trim_end_matches('0').trim_end_matches('.');
+            prop_assert_eq!(add(&text(a), &text(b)), if expected == "-0" { "0" } else { expected });
+        }
+
+        #[test]
+        fn addition_is_symmetric_and_never_panics(a in "[-+]?[0-9]{0,30}(\\.[0-9]{0,30})?(e[-+]?[0-9]{1,5})?", b in "[-+]?(0x)?[0-9a-f]{0,30}(p-?[0-9]{1,5})?") {
+            prop_assert_eq!(add(&a, &b), add(&b, &a));
+        }
+    }
 }

@@ -44,7 +44,11 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
         }
         magnitude = magnitude * 10 + u64::from(digit);
     }
-    if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
+    if negative {
+        0i64.checked_sub_unsigned(magnitude)
+    } else {
+        i64::try_from(magnitude).ok()
+    }
 }
 
 /// Writes `n` in decimal into the end of `buf` and returns the part used.
@@ -76,7 +80,10 @@ pub fn format_i64(n: i64, buf: &mut [u8; 20]) -> &[u8] {
 ///
 /// A text whose value rounds to infinity, or to zero without being zero, is refused.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
-    let unsigned = text.strip_prefix(b"-").or_else(|| text.strip_prefix(b"+")).unwrap_or(text);
+    let unsigned = text
+        .strip_prefix(b"-")
+        .or_else(|| text.strip_prefix(b"+"))
+        .unwrap_or(text);
     if matches!(unsigned, [b'0', b'x' | b'X', ..]) {
         return crate::long_double::parse_hex_f64(text);
     }
@@ -88,8 +95,14 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
         return matches!(unsigned[0], b'i' | b'I').then_some(value);
     }
     if value == 0.0 {
-        let mantissa = unsigned.split(|b| matches!(b, b'e' | b'E')).next().unwrap_or_default();
-        return mantissa.iter().all(|b| matches!(b, b'0' | b'.')).then_some(value);
+        let mantissa = unsigned
+            .split(|b| matches!(b, b'e' | b'E'))
+            .next()
+            .unwrap_or_default();
+        return mantissa
+            .iter()
+            .all(|b| matches!(b, b'0' | b'.'))
+            .then_some(value);
     }
     Some(value)
 }
@@ -103,7 +116,11 @@ pub fn format_f64(value: f64, out: &mut Vec<u8>) {
         return out.extend_from_slice(if value > 0.0 { b"inf" } else { b"-inf" });
     }
     if value == 0.0 {
-        return out.extend_from_slice(if value.is_sign_negative() { b"-0" } else { b"0" });
+        return out.extend_from_slice(if value.is_sign_negative() {
+            b"-0"
+        } else {
+            b"0"
+        });
     }
     // Redis writes whole numbers of at most half the range of an i64 as integers, with all their digits.
     const HALF: f64 = (1u64 << 62) as f64;
@@ -112,4 +129,182 @@ pub fn format_f64(value: f64, out: &mut Vec<u8>) {
         return out.extend_from_slice(format_i64(value as i64, &mut digits));
     }
     write_shortest(value, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn integers_have_one_text_each() {
+        for n in [0, 1, -1, 9, 10, 99, 100, -100, 12345, i64::MAX, i64::MIN] {
+            assert_eq!(parse_i64(n.to_string().as_bytes()), Some(n));
+        }
+        for text in [
+            "",
+            "-",
+            "+1",
+            "-0",
+            "00",
+            "01",
+            "-01",
+            " 1",
+            "1 ",
+            "1a",
+            "a",
+            "1.0",
+            "--1",
+            "0x1",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "10000000000000000000",
+            "99999999999999999999",
+            "18446744073709551616",
+            "1\0",
+        ] {
+            assert_eq!(parse_i64(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    fn text(value: f64) -> String {
+        let mut out = b"x".to_vec();
+        format_f64(value, &mut out);
+        String::from_utf8(out).unwrap().split_off(1)
+    }
+
+    /// Taken from ZSCORE of Redis 8.2.3 and Valkey 9.1.2, which agree on all of them.
+    #[test]
+    fn doubles_as_the_real_servers_print_them() {
+        let cases = [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (3.0, "3"),
+            (-3.5, "-3.5"),
+            (0.1, "0.1"),
+            (1e17, "100000000000000000"),
+            (1e18, "1000000000000000000"),
+            (5e18, "5e+18"),
+            (1.2e19, "1.2e+19"),
+            (4611686018427387904.0, "4611686018427387904"),
+            (-4611686018427387904.0, "-4611686018427387904"),
+            (9223372036854774784.0, "9223372036854775000"),
+            (9223372036854775807.0, "9223372036854776000"),
+            (123456789012345680000.0, "123456789012345680000"),
+            (1234567890123456800.0, "1234567890123456768"),
+            (12345678901234567e32, "1.2345678901234566e+48"),
+            // Not the shortest.
+            (12.95221, "12.952209999999999"),
+            (5e22, "49999999999999996000000"),
+            (1e23, "99999999999999990000000"),
+            (5e23, "5e+23"),
+            (0.5, "0.5"),
+            (5e-6, "0.000005"),
+            (5e-7, "5e-7"),
+            (1.2e-5, "0.000012"),
+            (1.2e-6, "1.2e-6"),
+            (1.2e-7, "1.2e-7"),
+            (1111111111.1111112, "1.1111111111111112e+9"),
+            (2251799813685248.5, "2251799813685248.5"),
+            (1e-320, "1e-320"),
+            (5e-324, "5e-324"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+            (f64::NAN, "nan"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(text(value), expected);
+        }
+    }
+
+    #[test]
+    fn doubles_as_the_real_servers_read_them() {
+        let cases = [
+            ("1", 1.0),
+            ("+1", 1.0),
+            ("00012", 12.0),
+            (".5", 0.5),
+            ("5.", 5.0),
+            ("+.5e1", 5.0),
+            ("1E+5", 1e5),
+            ("-0", -0.0),
+            ("0e99999999999999999999", 0.0),
+            ("-0.00e-5", -0.0),
+            ("inf", f64::INFINITY),
+            ("+INF", f64::INFINITY),
+            ("-Infinity", f64::NEG_INFINITY),
+            ("0x1p3", 8.0),
+            ("4.9e-324", 5e-324),
+            ("2.5e-324", 5e-324),
+            ("1e-320", 1e-320),
+            ("1.7976931348623157e308", f64::MAX),
+        ];
+        for (text, value) in cases {
+            assert_eq!(
+                parse_f64(text.as_bytes()).map(f64::to_bits),
+                Some(value.to_bits()),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            ".",
+            "+",
+            "-",
+            " 1",
+            "1 ",
+            "\t1",
+            "1\0",
+            "--1",
+            "+-1",
+            "1e",
+            "1e+",
+            "1_0",
+            "1f",
+            "0b1",
+            "nan",
+            "-NaN",
+            "NaN(1)",
+            "infinit",
+            "1e400",
+            "-1e400",
+            "1e-400",
+            "2.4e-324",
+            "1.7976931348623159e308",
+            "0x",
+            "0x1p1024",
+            "e5",
+            "\u{663}",
+        ] {
+            assert_eq!(parse_f64(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(parse_f64(b"\xff"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn integers_come_back(n in any::<i64>(), shift in 0u32..64) {
+            let n = n >> shift;
+            let mut digits = [0; 20];
+            let digits = format_i64(n, &mut digits);
+            let expected = n.to_string();
+            prop_assert_eq!(digits, expected.as_bytes());
+            prop_assert_eq!(parse_i64(digits), Some(n));
+        }
+
+        #[test]
+        fn integers_are_read_as_written_or_not_at_all(text in "[-+]?[0-9]{0,21}") {
+            let expected = text.parse::<i64>().ok().filter(|n| n.to_string() == text);
+            prop_assert_eq!(parse_i64(text.as_bytes()), expected);
+        }
+
+        #[test]
+        fn doubles_come_back(bits in any::<u64>()) {
+            let value = f64::from_bits(bits);
+            prop_assume!(!value.is_nan());
+            prop_assert_eq!(parse_f64(text(value).as_bytes()).map(f64::to_bits), Some(bits));
+        }
+    }
 }

@@ -72,7 +72,10 @@ impl Header {
         bytes[1..end].copy_from_slice(digits);
         bytes[end] = b'\r';
         bytes[end + 1] = b'\n';
-        Header { bytes, len: end + 2 }
+        Header {
+            bytes,
+            len: end + 2,
+        }
     }
 
     fn as_bytes(&self) -> &[u8] {
@@ -83,7 +86,10 @@ impl Header {
 impl Out {
     /// An empty output; nothing is allocated until the first reply.
     pub fn new(proto: Proto) -> Out {
-        Out { proto, ..Out::default() }
+        Out {
+            proto,
+            ..Out::default()
+        }
     }
 
     /// The version replies are written in.
@@ -104,10 +110,12 @@ impl Out {
     #[inline]
     fn header(&mut self, tag: u8, n: usize) {
         if n < 10 {
-            self.buf.extend_from_slice(&[tag, b'0' + n as u8, b'\r', b'\n']);
+            self.buf
+                .extend_from_slice(&[tag, b'0' + n as u8, b'\r', b'\n']);
         } else if n < 100 {
             let n = n as u8;
-            self.buf.extend_from_slice(&[tag, b'0' + n / 10, b'0' + n % 10, b'\r', b'\n']);
+            self.buf
+                .extend_from_slice(&[tag, b'0' + n / 10, b'0' + n % 10, b'\r', b'\n']);
         } else {
             self.buf.extend_from_slice(Header::new(tag, n).as_bytes());
         }
@@ -117,7 +125,10 @@ impl Out {
     fn line(&mut self, tag: u8, text: &[u8]) {
         self.buf.reserve(text.len() + 3);
         self.buf.push(tag);
-        self.buf.extend(text.iter().map(|&b| if matches!(b, b'\r' | b'\n') { b' ' } else { b }));
+        self.buf.extend(
+            text.iter()
+                .map(|&b| if matches!(b, b'\r' | b'\n') { b' ' } else { b }),
+        );
         self.buf.extend_from_slice(b"\r\n");
     }
 
@@ -142,7 +153,10 @@ impl Out {
     pub fn error_bytes(&mut self, line: &[u8]) {
         let breaks = |b: &u8| matches!(b, b'\r' | b'\n');
         let start = line.iter().position(|b| !breaks(b)).unwrap_or(line.len());
-        let end = line.iter().rposition(|b| !breaks(b)).map_or(start, |last| last + 1);
+        let end = line
+            .iter()
+            .rposition(|b| !breaks(b))
+            .map_or(start, |last| last + 1);
         self.line(b'-', &line[start..end]);
     }
 
@@ -157,7 +171,8 @@ impl Out {
     #[inline]
     pub fn int(&mut self, n: i64) {
         if (0..10).contains(&n) {
-            self.buf.extend_from_slice(&[b':', b'0' + n as u8, b'\r', b'\n']);
+            self.buf
+                .extend_from_slice(&[b':', b'0' + n as u8, b'\r', b'\n']);
         } else {
             let mut digits = [0; 20];
             let digits = format_i64(n, &mut digits);
@@ -203,12 +218,14 @@ impl Out {
     /// No value: `$-1` in RESP2, `_` in RESP3.
     #[inline]
     pub fn null(&mut self) {
-        self.buf.extend_from_slice(if self.resp3() { b"_\r\n" } else { b"$-1\r\n" });
+        self.buf
+            .extend_from_slice(if self.resp3() { b"_\r\n" } else { b"$-1\r\n" });
     }
 
     /// No array: `*-1` in RESP2, `_` in RESP3.
     pub fn null_array(&mut self) {
-        self.buf.extend_from_slice(if self.resp3() { b"_\r\n" } else { b"*-1\r\n" });
+        self.buf
+            .extend_from_slice(if self.resp3() { b"_\r\n" } else { b"*-1\r\n" });
     }
 
     /// The header of an array; `n` replies must follow.
@@ -247,7 +264,11 @@ impl Out {
     }
 
     fn map_form(&self, pairs: usize) -> (u8, usize) {
-        if self.resp3() { (b'%', pairs) } else { (b'*', pairs * 2) }
+        if self.resp3() {
+            (b'%', pairs)
+        } else {
+            (b'*', pairs * 2)
+        }
     }
 
     fn set_tag(&self) -> u8 {
@@ -318,7 +339,12 @@ impl Out {
             return self.bulk(&bytes[start..end]);
         }
         self.header(b'$', len);
-        let chunk = Chunk { at: self.buf.len(), before: self.shared, bytes: Arc::clone(bytes), range: start..end };
+        let chunk = Chunk {
+            at: self.buf.len(),
+            before: self.shared,
+            bytes: Arc::clone(bytes),
+            range: start..end,
+        };
         self.chunks.push(chunk);
         self.shared += len;
         self.buf.extend_from_slice(b"\r\n");
@@ -326,7 +352,10 @@ impl Out {
 
     /// This place, for [`Out::rollback`].
     pub fn mark(&self) -> Mark {
-        Mark { buf: self.buf.len(), chunks: self.chunks.len() }
+        Mark {
+            buf: self.buf.len(),
+            chunks: self.chunks.len(),
+        }
     }
 
     /// Forgets everything written since `mark`: for a handler that fails after part of its reply.
@@ -368,7 +397,8 @@ impl Out {
         };
         self.buf.extend_from_slice(header.as_bytes());
         if moved > 0 {
-            self.buf.copy_within(mark.buf..mark.buf + moved, mark.buf + header.len);
+            self.buf
+                .copy_within(mark.buf..mark.buf + moved, mark.buf + header.len);
             self.buf[mark.buf..mark.buf + header.len].copy_from_slice(header.as_bytes());
         }
         for chunk in self.chunks.iter_mut().skip(mark.chunks) {
@@ -427,7 +457,9 @@ impl Out {
     /// output can go out in many writes.
     pub fn slices<'a>(&'a self, skip: usize, into: &mut Vec<IoSlice<'a>>, max: usize) {
         let full = into.len().saturating_add(max);
-        let first = self.chunks.partition_point(|c| c.at + c.before + c.range.len() <= skip);
+        let first = self
+            .chunks
+            .partition_point(|c| c.at + c.before + c.range.len() <= skip);
         // Where in `buf` and in the whole output the piece after the skipped chunks starts.
         let (mut from, mut place) = match first.checked_sub(1).map(|last| &self.chunks[last]) {
             Some(last) => (last.at, last.at + last.before + last.range.len()),

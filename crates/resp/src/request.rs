@@ -63,7 +63,10 @@ impl Limits {
         if self.authenticated {
             (self.max_args, self.max_bulk_bytes)
         } else {
-            (self.max_args.min(UNAUTHENTICATED_ARGS), self.max_bulk_bytes.min(UNAUTHENTICATED_BULK))
+            (
+                self.max_args.min(UNAUTHENTICATED_ARGS),
+                self.max_bulk_bytes.min(UNAUTHENTICATED_BULK),
+            )
         }
     }
 }
@@ -192,7 +195,11 @@ impl Parser {
         for done in 0..count {
             let bulk = match quick_length(buf, pos + 1, max_bulk) {
                 Some((len, start)) if buf[pos] == b'$' => match buf.get(start..) {
-                    Some(rest) if rest.get(len..).is_some_and(|tail| tail.starts_with(b"\r\n")) => {
+                    Some(rest)
+                        if rest
+                            .get(len..)
+                            .is_some_and(|tail| tail.starts_with(b"\r\n")) =>
+                    {
                         pos = start + len + 2;
                         Some(&rest[..len])
                     }
@@ -237,10 +244,20 @@ impl Parser {
 
     /// Saves what the quick path found: `argv[base..]` and that `left` arguments follow from `pos`.
     #[cold]
-    fn suspend<'b>(&mut self, buf: &'b [u8], argv: &mut Vec<&'b [u8]>, base: usize, pos: usize, left: usize) {
+    fn suspend<'b>(
+        &mut self,
+        buf: &'b [u8],
+        argv: &mut Vec<&'b [u8]>,
+        base: usize,
+        pos: usize,
+        left: usize,
+    ) {
         let origin = buf.as_ptr().addr();
         let span = |arg: &[u8]| (arg.as_ptr().addr() - origin, arg.len());
-        self.spans.extend(argv.drain(base..).map(|arg| (span(arg).0, span(arg).0 + span(arg).1)));
+        self.spans.extend(
+            argv.drain(base..)
+                .map(|arg| (span(arg).0, span(arg).0 + span(arg).1)),
+        );
         self.stage = Stage::Length;
         self.pos = pos;
         self.left = left;
@@ -295,13 +312,25 @@ impl Parser {
     /// Ends a command, for a next one that starts `consumed` bytes on.
     fn finish(&mut self, consumed: usize) -> usize {
         let rewritten = self.rewritten.take();
-        let stage = if rewritten.is_some() { Stage::Rewritten } else { Stage::Idle };
-        *self = Parser { stage, rewritten, ..Parser::default() };
+        let stage = if rewritten.is_some() {
+            Stage::Rewritten
+        } else {
+            Stage::Idle
+        };
+        *self = Parser {
+            stage,
+            rewritten,
+            ..Parser::default()
+        };
         consumed
     }
 
     /// Reads the line `*count` at the start. None: the line is incomplete. Counts below zero are as zero.
-    fn argument_count(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, ProtocolError> {
+    fn argument_count(
+        &mut self,
+        buf: &[u8],
+        limits: &Limits,
+    ) -> Result<Option<usize>, ProtocolError> {
         self.stage = Stage::FirstLine;
         let Some(line) = self.line(buf, limits, Malformed::LongArgCount)? else {
             return Ok(None);
@@ -329,11 +358,16 @@ impl Parser {
             return Err(ProtocolError(Malformed::ExpectedBulk(got)));
         };
         let len = parse_i64(digits).and_then(|n| usize::try_from(n).ok());
-        let len = len.filter(|&len| len <= limits.max_bulk_bytes).ok_or(ProtocolError(Malformed::BulkLength))?;
+        let len = len
+            .filter(|&len| len <= limits.max_bulk_bytes)
+            .ok_or(ProtocolError(Malformed::BulkLength))?;
         if len > UNAUTHENTICATED_BULK && !limits.authenticated {
             return Err(ProtocolError(Malformed::UnauthenticatedBulkLength));
         }
-        self.bulk_end = self.pos.checked_add(len).ok_or(ProtocolError(Malformed::BulkLength))?;
+        self.bulk_end = self
+            .pos
+            .checked_add(len)
+            .ok_or(ProtocolError(Malformed::BulkLength))?;
         self.stage = Stage::Bulk;
         Ok(true)
     }
@@ -378,7 +412,11 @@ impl Parser {
         if buf.get(end) != Some(&b'\n') {
             self.scanned = end;
             let too_long = buf.len() > limits.max_inline_bytes;
-            return if too_long { Err(ProtocolError(Malformed::LongInline)) } else { Ok(None) };
+            return if too_long {
+                Err(ProtocolError(Malformed::LongInline))
+            } else {
+                Ok(None)
+            };
         }
         if end > limits.max_inline_bytes {
             return Err(ProtocolError(Malformed::LongInline));
@@ -426,8 +464,12 @@ fn long_length(buf: &[u8], at: usize) -> Option<(usize, usize)> {
     let mut len = 0usize;
     for (i, &byte) in buf[at..].iter().take(10).enumerate() {
         match byte {
-            b'0'..=b'9' if i < 9 && (len > 0 || i == 0) => len = len * 10 + usize::from(byte - b'0'),
-            b'\r' if i > 0 && buf.get(at + i + 1) == Some(&b'\n') => return Some((len, at + i + 2)),
+            b'0'..=b'9' if i < 9 && (len > 0 || i == 0) => {
+                len = len * 10 + usize::from(byte - b'0')
+            }
+            b'\r' if i > 0 && buf.get(at + i + 1) == Some(&b'\n') => {
+                return Some((len, at + i + 2));
+            }
             _ => return None,
         }
     }
@@ -463,8 +505,12 @@ impl<'b> Words<'b> {
             None => return Ok(None),
             Some(&quote @ (b'"' | b'\'')) => {
                 let special = |b: &u8| *b == quote || *b == b'\\';
-                let end = rest[1..].iter().position(special).map_or(rest.len(), |at| at + 1);
-                let closed = rest.get(end) == Some(&quote) && rest.get(end + 1).is_none_or(|&b| is_space(b));
+                let end = rest[1..]
+                    .iter()
+                    .position(special)
+                    .map_or(rest.len(), |at| at + 1);
+                let closed =
+                    rest.get(end) == Some(&quote) && rest.get(end + 1).is_none_or(|&b| is_space(b));
                 if closed {
                     self.at += end + 1;
                     return Ok(Some(Cow::Borrowed(&rest[1..end])));
@@ -575,7 +621,9 @@ impl<'b> Batch<'b> {
     /// empty beyond.
     #[inline]
     pub fn get(&self, index: usize) -> &[&'b [u8]] {
-        let Some(&end) = self.ends.get(index) else { return &[] };
+        let Some(&end) = self.ends.get(index) else {
+            return &[];
+        };
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         &self.args[start..end]
     }
@@ -599,7 +647,11 @@ impl<'b> Batch<'b> {
         max_commands: usize,
     ) -> (usize, Option<ProtocolError>) {
         let mut consumed = 0;
-        let max_commands = if limits.authenticated { max_commands } else { max_commands.min(self.len() + 1) };
+        let max_commands = if limits.authenticated {
+            max_commands
+        } else {
+            max_commands.min(self.len() + 1)
+        };
         while self.ends.len() < max_commands {
             let before = self.args.len();
             match parser.next(&buf[consumed..], limits, &mut self.args) {
@@ -625,7 +677,10 @@ impl<'b> Batch<'b> {
         self.ends.clear();
         // Collecting a Vec's own iterator into a Vec of the same layout reuses its allocation.
         let args = self.args.into_iter().map(|_| -> &'c [u8] { &[] }).collect();
-        Batch { args, ends: self.ends }
+        Batch {
+            args,
+            ends: self.ends,
+        }
     }
 }
 
@@ -634,7 +689,10 @@ pub fn write_command<A: AsRef<[u8]>>(out: &mut Vec<u8>, args: &[A]) {
     let mut digits = [0; 20];
     let mut header = |out: &mut Vec<u8>, tag: u8, n: usize| {
         out.push(tag);
-        out.extend_from_slice(format_i64(i64::try_from(n).unwrap_or(i64::MAX), &mut digits));
+        out.extend_from_slice(format_i64(
+            i64::try_from(n).unwrap_or(i64::MAX),
+            &mut digits,
+        ));
         out.extend_from_slice(b"\r\n");
     };
     header(out, b'*', args.len());
@@ -666,9 +724,15 @@ mod tests {
         write_command(&mut stream, &[b"x"; 1000]);
         let mut parser = Parser::new();
         let mut argv = Vec::new();
-        assert_eq!(parser.next(&stream[..6000], &Limits::default(), &mut argv), Ok(None));
+        assert_eq!(
+            parser.next(&stream[..6000], &Limits::default(), &mut argv),
+            Ok(None)
+        );
         assert!(parser.spans.len() > 800 && argv.is_empty());
-        assert_eq!(parser.next(&stream, &Limits::default(), &mut argv), Ok(Some(stream.len())));
+        assert_eq!(
+            parser.next(&stream, &Limits::default(), &mut argv),
+            Ok(Some(stream.len()))
+        );
         assert_eq!((parser.spans.capacity(), argv.len()), (0, 1000));
     }
 
@@ -678,12 +742,21 @@ mod tests {
         let mut parser = Parser::new();
         let mut argv = Vec::new();
         // Lines already read are not looked at again: spoiling them changes nothing.
-        assert_eq!(parser.next(b"*2\r\n$3\r\nGET\r\n$1\r\n", &limits, &mut argv), Ok(None));
-        assert_eq!(parser.next(b"*???$???GET??$???k\r\n", &limits, &mut argv), Ok(Some(20)));
+        assert_eq!(
+            parser.next(b"*2\r\n$3\r\nGET\r\n$1\r\n", &limits, &mut argv),
+            Ok(None)
+        );
+        assert_eq!(
+            parser.next(b"*???$???GET??$???k\r\n", &limits, &mut argv),
+            Ok(Some(20))
+        );
         assert_eq!(argv, [&b"GET"[..], b"k"]);
         // Nor is the part of a line known to hold no end.
         assert_eq!(parser.next(b"GET k", &limits, &mut argv), Ok(None));
-        assert_eq!(parser.next(b"G\n\0 key\r\n", &limits, &mut argv), Ok(Some(9)));
+        assert_eq!(
+            parser.next(b"G\n\0 key\r\n", &limits, &mut argv),
+            Ok(Some(9))
+        );
     }
 
     #[test]
@@ -695,7 +768,10 @@ mod tests {
         let again: Batch<'static> = batch.recycle();
         drop(stream);
         assert!(again.is_empty() && again.args.is_empty() && again.args.capacity() >= 100);
-        assert_eq!((again.args.as_ptr().addr(), again.ends.as_ptr().addr()), (args, ends));
+        assert_eq!(
+            (again.args.as_ptr().addr(), again.ends.as_ptr().addr()),
+            (args, ends)
+        );
     }
 
     #[test]

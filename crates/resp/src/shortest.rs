@@ -8,6 +8,9 @@
 
 use crate::number::format_i64;
 
+/// The leading one of a normal number's significand, which its bits leave out.
+const HIDDEN_BIT: u64 = 1 << 52;
+
 /// A floating-point number with a 64-bit significand: `f * 2^e`.
 #[derive(Clone, Copy)]
 struct Wide {
@@ -19,13 +22,19 @@ impl Wide {
     /// The same number with the top bit of the significand set.
     fn normalized(self) -> Wide {
         let shift = self.f.leading_zeros();
-        Wide { f: self.f << shift, e: self.e - shift as i32 }
+        Wide {
+            f: self.f << shift,
+            e: self.e - shift as i32,
+        }
     }
 
     /// The upper half of the product, rounded.
     fn times(self, other: Wide) -> Wide {
         let product = u128::from(self.f) * u128::from(other.f);
-        Wide { f: ((product + (1 << 63)) >> 64) as u64, e: self.e + other.e + 64 }
+        Wide {
+            f: ((product + (1 << 63)) >> 64) as u64,
+            e: self.e + other.e + 64,
+        }
     }
 }
 
@@ -62,7 +71,10 @@ fn power(index: i32) -> Wide {
     let index = index.clamp(0, POWERS.len() as i32 - 1);
     // 217706 / 2^16 is log2(10), close enough for every power in the table.
     let e = (((FIRST_POWER + POWER_STEP * index) * 217_706) >> 16) - 63;
-    Wide { f: POWERS[index as usize], e }
+    Wide {
+        f: POWERS[index as usize],
+        e,
+    }
 }
 
 /// The power that scales a number with this exponent so that its integer part fits 32 bits, and its decimal exponent.
@@ -115,18 +127,37 @@ impl Digits {
 /// The digits of a positive finite double, and the power of ten of the last.
 fn shortest(value: f64) -> (Digits, i32) {
     let bits = value.to_bits();
-    let (fraction, biased) = (bits & ((1 << 52) - 1), (bits >> 52) as i32);
+    let (fraction, biased) = (bits & (HIDDEN_BIT - 1), (bits >> 52) as i32);
     let exact = match biased {
-        0 => Wide { f: fraction, e: -1074 },
-        _ => Wide { f: fraction | 1 << 52, e: biased - 1075 },
+        0 => Wide {
+            f: fraction,
+            e: -1074,
+        },
+        _ => Wide {
+            f: fraction | HIDDEN_BIT,
+            e: biased - 1075,
+        },
     };
     // Half way to the neighbours. Below a power of two the doubles are twice as dense.
-    let upper = Wide { f: exact.f * 2 + 1, e: exact.e - 1 }.normalized();
+    let upper = Wide {
+        f: exact.f * 2 + 1,
+        e: exact.e - 1,
+    }
+    .normalized();
     let lower = match exact.f {
-        HIDDEN_BIT => Wide { f: exact.f * 4 - 1, e: exact.e - 2 },
-        f => Wide { f: f * 2 - 1, e: exact.e - 1 },
+        HIDDEN_BIT => Wide {
+            f: exact.f * 4 - 1,
+            e: exact.e - 2,
+        },
+        f => Wide {
+            f: f * 2 - 1,
+            e: exact.e - 1,
+        },
     };
-    let lower = Wide { f: lower.f << (lower.e - upper.e), e: upper.e };
+    let lower = Wide {
+        f: lower.f << (lower.e - upper.e),
+        e: upper.e,
+    };
     let (scale, decimal) = power_for(upper.e);
     let exact = exact.normalized().times(scale);
     // One less and one more make up for the rounding of the products.
@@ -140,7 +171,10 @@ fn shortest(value: f64) -> (Digits, i32) {
     let range = upper.f - lower.f;
     let mut whole = upper.f >> point;
     let mut fraction = upper.f & ((1 << point) - 1);
-    let mut digits = Digits { text: [0; 18], len: 0 };
+    let mut digits = Digits {
+        text: [0; 18],
+        len: 0,
+    };
     let mut unit = 1_000_000_000u64;
     for place in (0..10).rev() {
         digits.push(whole / unit);
@@ -152,12 +186,13 @@ fn shortest(value: f64) -> (Digits, i32) {
         }
         unit /= 10;
     }
+    // Here `range` is less than `fraction`, which is less than 2^60: multiplying by ten stays within 64 bits.
     let (mut range, mut target) = (range, target);
     let mut place = 0;
     loop {
         fraction *= 10;
         range *= 10;
-        target = target.wrapping_mul(10);
+        target *= 10;
         place -= 1;
         digits.push(fraction >> point);
         fraction &= (1 << point) - 1;
@@ -167,8 +202,6 @@ fn shortest(value: f64) -> (Digits, i32) {
         }
     }
 }
-
-const HIDDEN_BIT: u64 = 1 << 52;
 
 /// Appends a finite double other than zero.
 pub(crate) fn write_shortest(value: f64, out: &mut Vec<u8>) {
@@ -203,5 +236,56 @@ pub(crate) fn write_shortest(value: f64, out: &mut Vec<u8>) {
         out.extend_from_slice(if first < 0 { b"e-" } else { b"e+" });
         let mut exponent = [0; 20];
         out.extend_from_slice(format_i64(i64::from(first.abs()), &mut exponent));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::bigint::BigUint;
+
+    #[test]
+    fn the_powers_are_those_of_ten_rounded() {
+        for index in 0..POWERS.len() as i32 {
+            let exponent = FIRST_POWER + POWER_STEP * index;
+            let mut ten = BigUint::from_u64(1);
+            ten.multiply_power_of_ten(exponent.unsigned_abs());
+            let (bits, e, sticky) = match exponent {
+                ..0 => BigUint::from_u64(1).divide(ten),
+                _ => {
+                    let (bits, e, sticky) = ten.top_bits();
+                    (bits, e as i32, sticky)
+                }
+            };
+            // To 64 bits, rounded to nearest. No power in the table is half way between two, or rounds up to 2^64.
+            let length = 128 - bits.leading_zeros();
+            let power = power(index);
+            assert_eq!(power.e, e + length as i32 - 64, "10^{exponent}");
+            match length.checked_sub(64) {
+                None | Some(0) => assert_eq!(
+                    (u128::from(power.f) >> (64 - length), sticky),
+                    (bits, false)
+                ),
+                Some(cut) => assert_eq!(
+                    u128::from(power.f),
+                    (bits + (1 << (cut - 1))) >> cut,
+                    "10^{exponent}"
+                ),
+            }
+        }
+    }
+
+    proptest! {
+        /// The standard library's digits are always the fewest; Grisu2 may need more, but never more than 17.
+        #[test]
+        fn digits_are_few_and_exact(bits in 1u64..0x7ff0_0000_0000_0000) {
+            let value = f64::from_bits(bits);
+            let (digits, power) = shortest(value);
+            let digits = std::str::from_utf8(&digits.text[..digits.len]).unwrap();
+            prop_assert_eq!(format!("{digits}e{power}").parse::<f64>().unwrap().to_bits(), bits);
+            prop_assert!(!digits.starts_with('0') && digits.len() <= 17);
+        }
     }
 }

@@ -21,7 +21,10 @@ fn every_type() {
     assert_eq!(value(b"+OK\r\n"), Value::Simple("OK".into()));
     assert_eq!(value(b"+\r\n"), Value::Simple(String::new()));
     assert_eq!(value(b"-ERR no\r\n"), Value::Error("ERR no".into()));
-    assert_eq!(value(b"!6\r\nERR\r\nx\r\n"), Value::Error("ERR\r\nx".into()));
+    assert_eq!(
+        value(b"!6\r\nERR\r\nx\r\n"),
+        Value::Error("ERR\r\nx".into())
+    );
     assert_eq!(value(b":-12\r\n"), Value::Int(-12));
     assert_eq!(value(b"$4\r\na\r\nb\r\n"), bulk("a\r\nb"));
     assert_eq!(value(b"$0\r\n\r\n"), bulk(""));
@@ -30,17 +33,29 @@ fn every_type() {
     }
     assert_eq!(value(b"*0\r\n"), Value::Array(vec![]));
     assert_eq!(value(b"*2\r\n:1\r\n*1\r\n+a\r\n"), {
-        Value::Array(vec![Value::Int(1), Value::Array(vec![Value::Simple("a".into())])])
+        Value::Array(vec![
+            Value::Int(1),
+            Value::Array(vec![Value::Simple("a".into())]),
+        ])
     });
-    assert_eq!(value(b"%1\r\n+k\r\n_\r\n"), Value::Map(vec![(Value::Simple("k".into()), Value::Null)]));
+    assert_eq!(
+        value(b"%1\r\n+k\r\n_\r\n"),
+        Value::Map(vec![(Value::Simple("k".into()), Value::Null)])
+    );
     assert_eq!(value(b"~1\r\n#t\r\n"), Value::Set(vec![Value::Bool(true)]));
-    assert_eq!(value(b">1\r\n#f\r\n"), Value::Push(vec![Value::Bool(false)]));
+    assert_eq!(
+        value(b">1\r\n#f\r\n"),
+        Value::Push(vec![Value::Bool(false)])
+    );
     assert_eq!(value(b",-1.5e+3\r\n"), Value::Double(-1500.0));
     assert_eq!(value(b",inf\r\n"), Value::Double(f64::INFINITY));
     assert!(matches!(value(b",nan\r\n"), Value::Double(nan) if nan.is_nan()));
     assert!(matches!(value(b",-nan\r\n"), Value::Double(nan) if nan.is_nan()));
     assert_eq!(value(b"(-123\r\n"), Value::BigNumber("-123".into()));
-    assert_eq!(value(b"=5\r\ntxt:a\r\n"), Value::Verbatim("txt".into(), b"a".to_vec()));
+    assert_eq!(
+        value(b"=5\r\ntxt:a\r\n"),
+        Value::Verbatim("txt".into(), b"a".to_vec())
+    );
     let about = Value::Attribute(vec![(bulk("ttl"), Value::Int(3))], Box::new(Value::Int(7)));
     assert_eq!(value(b"|1\r\n$3\r\nttl\r\n:3\r\n:7\r\n"), about);
 }
@@ -48,16 +63,40 @@ fn every_type() {
 #[test]
 fn malformed_replies() {
     let framing: [&[u8]; 16] = [
-        b"hello\r\n", b"\r\n", b"\0\r\n", b"+a\rb\r\n", b"$x\r\n", b"$-2\r\n", b"$\r\n", b"$03\r\nabc\r\n", b"$1\r\nab\r\n",
-        b"*-2\r\n", b"*x\r\n", b"%-1\r\n", b"%9223372036854775807\r\n+a\r\n:x\r\n:1x\r\nx\r\n", b"$?\r\n", b"|x\r\n", b"!-1\r\n",
+        b"hello\r\n",
+        b"\r\n",
+        b"\0\r\n",
+        b"+a\rb\r\n",
+        b"$x\r\n",
+        b"$-2\r\n",
+        b"$\r\n",
+        b"$03\r\nabc\r\n",
+        b"$1\r\nab\r\n",
+        b"*-2\r\n",
+        b"*x\r\n",
+        b"%-1\r\n",
+        b"%9223372036854775807\r\n+a\r\n:x\r\n:1x\r\nx\r\n",
+        b"$?\r\n",
+        b"|x\r\n",
+        b"!-1\r\n",
     ];
     for bytes in framing {
         assert!(decode(bytes).is_err(), "{}", bytes.escape_ascii());
         assert!(skip_reply(bytes).is_err(), "{}", bytes.escape_ascii());
     }
     let content: [&[u8]; 12] = [
-        b":\r\n", b":1.5\r\n", b":x\r\n", b",x\r\n", b",\r\n", b"#\r\n", b"#x\r\n", b"(\r\n", b"(1x\r\n", b"_x\r\n",
-        b"=3\r\ntxt\r\n", b"=4\r\ntxtx\r\n",
+        b":\r\n",
+        b":1.5\r\n",
+        b":x\r\n",
+        b",x\r\n",
+        b",\r\n",
+        b"#\r\n",
+        b"#x\r\n",
+        b"(\r\n",
+        b"(1x\r\n",
+        b"_x\r\n",
+        b"=3\r\ntxt\r\n",
+        b"=4\r\ntxtx\r\n",
     ];
     for bytes in content {
         assert!(decode(bytes).is_err(), "{}", bytes.escape_ascii());
@@ -79,7 +118,11 @@ fn nesting_is_limited() {
 
 #[test]
 fn huge_counts_are_waited_for_without_memory() {
-    for bytes in [&b"*9223372036854775807\r\n:1\r\n"[..], b"$9223372036854775807\r\nabc", b"%4611686018427387903\r\n:1\r\n"] {
+    for bytes in [
+        &b"*9223372036854775807\r\n:1\r\n"[..],
+        b"$9223372036854775807\r\nabc",
+        b"%4611686018427387903\r\n:1\r\n",
+    ] {
         assert_eq!(decode(bytes), Ok(None));
         assert_eq!(skip_reply(bytes), Ok(None));
     }
@@ -93,8 +136,12 @@ fn line() -> impl Strategy<Value = String> {
 
 /// A finite double with a text of its own kind: whole, tiny, huge, or anything.
 fn double() -> impl Strategy<Value = f64> {
-    prop_oneof![any::<f64>(), (-1_000_000i64..1_000_000).prop_map(|n| n as f64 / 8.0), Just(f64::NEG_INFINITY)]
-        .prop_filter("NaN is not equal to itself", |value| !value.is_nan())
+    prop_oneof![
+        any::<f64>(),
+        (-1_000_000i64..1_000_000).prop_map(|n| n as f64 / 8.0),
+        Just(f64::NEG_INFINITY)
+    ]
+    .prop_filter("NaN is not equal to itself", |value| !value.is_nan())
 }
 
 fn any_value() -> impl Strategy<Value = Value> {
@@ -107,7 +154,8 @@ fn any_value() -> impl Strategy<Value = Value> {
         double().prop_map(Value::Double),
         any::<bool>().prop_map(Value::Bool),
         "-?[0-9]{1,30}".prop_map(Value::BigNumber),
-        ("[a-z]{3}", prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(ext, text)| Value::Verbatim(ext, text)),
+        ("[a-z]{3}", prop::collection::vec(any::<u8>(), 0..40))
+            .prop_map(|(ext, text)| Value::Verbatim(ext, text)),
     ];
     leaf.prop_recursive(4, 40, 6, |inner| {
         let list = prop::collection::vec(inner.clone(), 0..6);

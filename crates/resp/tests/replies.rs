@@ -22,7 +22,10 @@ fn forms_that_are_the_same_in_both_versions() {
     same(|out| out.ok(), r"+OK\r\n");
     same(|out| out.simple("QUEUED"), r"+QUEUED\r\n");
     same(|out| out.simple("two\r\nlines"), r"+two  lines\r\n");
-    same(|out| out.error("ERR syntax error"), r"-ERR syntax error\r\n");
+    same(
+        |out| out.error("ERR syntax error"),
+        r"-ERR syntax error\r\n",
+    );
     same(|out| out.error("\r\nERR a\rb\nc\r\n\n"), r"-ERR a b c\r\n");
     same(|out| out.error(""), r"-\r\n");
     same(|out| out.error("\r\n"), r"-\r\n");
@@ -37,34 +40,61 @@ fn forms_that_are_the_same_in_both_versions() {
     same(|out| out.bulk(b"123456789"), r"$9\r\n123456789\r\n");
     same(|out| out.bulk(b"1234567890"), r"$10\r\n1234567890\r\n");
     same(|out| out.bulk_int(-42), r"$3\r\n-42\r\n");
-    same(|out| out.bulk_display(format_args!("{}-{}", 15, 0)), r"$4\r\n15-0\r\n");
+    same(
+        |out| out.bulk_display(format_args!("{}-{}", 15, 0)),
+        r"$4\r\n15-0\r\n",
+    );
     same(|out| out.array(0), r"*0\r\n");
     same(|out| out.array(99), r"*99\r\n");
     same(|out| out.array(100), r"*100\r\n");
     same(|out| out.array(1_000_000), r"*1000000\r\n");
     same(|out| out.raw(b"+x\r\n"), r"+x\r\n");
     let (long, expected) = ("x".repeat(99), format!(r"$99\r\n{}\r\n", "x".repeat(99)));
-    assert_eq!(both(|out| out.bulk(long.as_bytes())), [&expected[..], &expected]);
+    assert_eq!(
+        both(|out| out.bulk(long.as_bytes())),
+        [&expected[..], &expected]
+    );
 }
 
 #[test]
 fn forms_that_differ() {
-    let forms = |write: fn(&mut Out), resp2: &str, resp3: &str| assert_eq!(both(write), [resp2, resp3]);
+    let forms =
+        |write: fn(&mut Out), resp2: &str, resp3: &str| assert_eq!(both(write), [resp2, resp3]);
     forms(|out| out.null(), r"$-1\r\n", r"_\r\n");
     forms(|out| out.null_array(), r"*-1\r\n", r"_\r\n");
     forms(|out| out.map(3), r"*6\r\n", r"%3\r\n");
     forms(|out| out.set(3), r"*3\r\n", r"~3\r\n");
     forms(|out| out.push(3), r"*3\r\n", r">3\r\n");
-    forms(|out| assert_eq!(out.attribute(1), out.proto() == Proto::Resp3), "", r"|1\r\n");
+    forms(
+        |out| assert_eq!(out.attribute(1), out.proto() == Proto::Resp3),
+        "",
+        r"|1\r\n",
+    );
     forms(|out| out.double(3.0), r"$1\r\n3\r\n", r",3\r\n");
     forms(|out| out.double(-0.1), r"$4\r\n-0.1\r\n", r",-0.1\r\n");
-    forms(|out| out.double(f64::INFINITY), r"$3\r\ninf\r\n", r",inf\r\n");
+    forms(
+        |out| out.double(f64::INFINITY),
+        r"$3\r\ninf\r\n",
+        r",inf\r\n",
+    );
     forms(|out| out.bool(true), r":1\r\n", r"#t\r\n");
     forms(|out| out.bool(false), r":0\r\n", r"#f\r\n");
     forms(|out| out.big_number("123"), r"$3\r\n123\r\n", r"(123\r\n");
-    forms(|out| out.verbatim("txt", b"a\r\n"), r"$3\r\na\r\n\r\n", r"=7\r\ntxt:a\r\n\r\n");
-    forms(|out| out.verbatim("x", b""), r"$0\r\n\r\n", r"=4\r\nx  :\r\n");
-    forms(|out| out.verbatim("text", b""), r"$0\r\n\r\n", r"=4\r\ntex:\r\n");
+    forms(
+        |out| out.verbatim("txt", b"a\r\n"),
+        r"$3\r\na\r\n\r\n",
+        r"=7\r\ntxt:a\r\n\r\n",
+    );
+    forms(
+        |out| out.verbatim("x", b""),
+        r"$0\r\n\r\n",
+        r"=4\r\nx  :\r\n",
+    );
+    forms(
+        |out| out.verbatim("text", b""),
+        r"$0\r\n\r\n",
+        r"=4\r\ntex:\r\n",
+    );
 }
 
 #[test]
@@ -75,15 +105,27 @@ fn the_version_can_change_between_replies() {
     out.null();
     assert_eq!(out.as_bytes(), Some(&b"$-1\r\n_\r\n"[..]));
     assert_eq!(out.take().proto(), Proto::Resp3);
-    assert_eq!((out.proto(), out.len(), out.is_empty()), (Proto::Resp3, 0, true));
+    assert_eq!(
+        (out.proto(), out.len(), out.is_empty()),
+        (Proto::Resp3, 0, true)
+    );
 }
 
 #[test]
 fn protocol_errors_as_replies() {
     for (stream, reply) in [
-        (&b"*x\r\n"[..], &b"-ERR Protocol error: invalid multibulk length\r\n"[..]),
-        (b"*1\r\n\xff\r\n", b"-ERR Protocol error: expected '$', got '\xff'\r\n"),
-        (b"*1\r\n\r\n", b"-ERR Protocol error: expected '$', got ' '\r\n"),
+        (
+            &b"*x\r\n"[..],
+            &b"-ERR Protocol error: invalid multibulk length\r\n"[..],
+        ),
+        (
+            b"*1\r\n\xff\r\n",
+            b"-ERR Protocol error: expected '$', got '\xff'\r\n",
+        ),
+        (
+            b"*1\r\n\r\n",
+            b"-ERR Protocol error: expected '$', got ' '\r\n",
+        ),
     ] {
         let (_, error) = Batch::new().fill(&mut Parser::new(), stream, &Limits::default(), 1);
         let mut out = Out::new(Proto::Resp2);
@@ -94,7 +136,8 @@ fn protocol_errors_as_replies() {
 
 #[test]
 fn lengths_known_only_afterwards() {
-    let forms = |write: fn(&mut Out), resp2: &str, resp3: &str| assert_eq!(both(write), [resp2, resp3]);
+    let forms =
+        |write: fn(&mut Out), resp2: &str, resp3: &str| assert_eq!(both(write), [resp2, resp3]);
     forms(
         |out| {
             out.int(7);
@@ -155,9 +198,15 @@ fn large_strings_are_shared_and_small_ones_copied() {
     let large = Arc::new(vec![b'l'; SHARE_THRESHOLD]);
     let mut out = Out::new(Proto::Resp2);
     out.shared(&small);
-    assert_eq!((Arc::strong_count(&small), out.as_bytes().is_some()), (1, true));
+    assert_eq!(
+        (Arc::strong_count(&small), out.as_bytes().is_some()),
+        (1, true)
+    );
     out.shared(&large);
-    assert_eq!((Arc::strong_count(&large), out.as_bytes().is_some()), (2, false));
+    assert_eq!(
+        (Arc::strong_count(&large), out.as_bytes().is_some()),
+        (2, false)
+    );
     let mut slices = Vec::new();
     out.slices(0, &mut slices, 10);
     assert_eq!(slices.len(), 3);
@@ -204,7 +253,10 @@ fn appending_another_output() {
     write(&mut two);
     let expected = [one.to_vec(), two.to_vec()].concat();
     one.append(&mut two);
-    assert_eq!((one.to_vec(), two.len(), one.len()), (expected.clone(), 0, expected.len()));
+    assert_eq!(
+        (one.to_vec(), two.len(), one.len()),
+        (expected.clone(), 0, expected.len())
+    );
     let mark = one.mark();
     one.append(&mut one.clone());
     one.rollback(mark);

@@ -24,7 +24,10 @@ fn receive<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, limits: &Limits) -> O
             let rewritten = parser.take_rewritten();
             if let Some(command) = &rewritten {
                 let mut own = Batch::new();
-                assert_eq!(own.fill(&mut Parser::new(), command, &Limits::default(), 2), (command.len(), None));
+                assert_eq!(
+                    own.fill(&mut Parser::new(), command, &Limits::default(), 2),
+                    (command.len(), None)
+                );
                 assert_eq!(own.len(), 1);
                 outcome.commands.push(owned(own.get(0)));
             }
@@ -57,7 +60,11 @@ fn commands(stream: &[u8]) -> Vec<Vec<String>> {
     let outcome = whole(stream);
     assert_eq!(outcome.error, None, "{}", stream.escape_ascii());
     let text = |arg: &Vec<u8>| arg.escape_ascii().to_string();
-    outcome.commands.iter().map(|args| args.iter().map(text).collect()).collect()
+    outcome
+        .commands
+        .iter()
+        .map(|args| args.iter().map(text).collect())
+        .collect()
 }
 
 fn error(stream: &[u8]) -> Option<String> {
@@ -66,18 +73,30 @@ fn error(stream: &[u8]) -> Option<String> {
 
 #[test]
 fn arrays_of_bulk_strings() {
-    assert_eq!(commands(b"*2\r\n$3\r\nGET\r\n$16\r\n0123456789abcdef\r\n"), [["GET", "0123456789abcdef"]]);
-    assert_eq!(commands(b"*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nPING\r\n"), [["PING"], ["PING"]]);
+    assert_eq!(
+        commands(b"*2\r\n$3\r\nGET\r\n$16\r\n0123456789abcdef\r\n"),
+        [["GET", "0123456789abcdef"]]
+    );
+    assert_eq!(
+        commands(b"*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nPING\r\n"),
+        [["PING"], ["PING"]]
+    );
     assert_eq!(commands(b"*2\r\n$0\r\n\r\n$2\r\n\r\n\r\n"), [["", r"\r\n"]]);
     let long = "x".repeat(123_456);
-    assert_eq!(commands(format!("*2\r\n$4\r\nECHO\r\n$123456\r\n{long}\r\n").as_bytes()), [["ECHO", &long]]);
+    assert_eq!(
+        commands(format!("*2\r\n$4\r\nECHO\r\n$123456\r\n{long}\r\n").as_bytes()),
+        [["ECHO", &long]]
+    );
     let hundred = [&b"*100\r\n"[..], &b"$1\r\na\r\n".repeat(100)].concat();
     assert_eq!(commands(&hundred), [vec!["a"; 100]]);
 }
 
 #[test]
 fn commands_without_arguments_are_skipped() {
-    assert_eq!(commands(b"*0\r\n*-1\r\n*-5\r\n*-9223372036854775808\r\n\r\n\n  \r\n*1\r\n$4\r\nPING\r\n"), [["PING"]]);
+    assert_eq!(
+        commands(b"*0\r\n*-1\r\n*-5\r\n*-9223372036854775808\r\n\r\n\n  \r\n*1\r\n$4\r\nPING\r\n"),
+        [["PING"]]
+    );
 }
 
 #[test]
@@ -85,9 +104,15 @@ fn inline_commands() {
     assert_eq!(commands(b"PING\r\nPING\n"), [["PING"], ["PING"]]);
     assert_eq!(commands(b"\t SET  k\tv \r\n"), [["SET", "k", "v"]]);
     // A carriage return that is not the line's end separates words.
-    assert_eq!(commands(b"ECHO a\rb\r\nPING \r\r\n"), [vec!["ECHO", "a", "b"], vec!["PING"]]);
+    assert_eq!(
+        commands(b"ECHO a\rb\r\nPING \r\r\n"),
+        [vec!["ECHO", "a", "b"], vec!["PING"]]
+    );
     // Vertical tab and form feed are skipped before a word and part of it within.
-    assert_eq!(commands(b"\x0bPING\r\nECHO a\x0bb\x0c\r\n"), [vec!["PING"], vec!["ECHO", r"a\x0bb\x0c"]]);
+    assert_eq!(
+        commands(b"\x0bPING\r\nECHO a\x0bb\x0c\r\n"),
+        [vec!["PING"], vec!["ECHO", r"a\x0bb\x0c"]]
+    );
     assert_eq!(commands(b"$4\r\nPING\r\n"), [["$4"], ["PING"]]);
     assert_eq!(commands(b"ECHO \\x41\r\n"), [["ECHO", r"\\x41"]]);
 }
@@ -99,7 +124,10 @@ fn quoted_inline_commands() {
         (br#"ECHO """#, ""),
         (br#"ECHO 'a "b" c'"#, r#"a \"b\" c"#),
         (br#"ECHO "it's""#, r"it\'s"),
-        (br#"ECHO "a\x41\x7e\n\r\t\b\a\q\\\"""#, r#"aA~\n\r\t\x08\x07q\\\""#),
+        (
+            br#"ECHO "a\x41\x7e\n\r\t\b\a\q\\\"""#,
+            r#"aA~\n\r\t\x08\x07q\\\""#,
+        ),
         (br#"ECHO "\x00\xff""#, r"\x00\xff"),
         // Not two hex digits: an escaped x.
         (br#"ECHO "a\x4""#, "ax4"),
@@ -116,7 +144,10 @@ fn quoted_inline_commands() {
         assert_eq!(got.len(), 1);
     }
     // The line ends before quotes are looked at.
-    assert_eq!(error(b"ECHO \"a\nb\"\r\n").unwrap(), "unbalanced quotes in request");
+    assert_eq!(
+        error(b"ECHO \"a\nb\"\r\n").unwrap(),
+        "unbalanced quotes in request"
+    );
     // Words before and after the one that needed rewriting keep their places, and so do the commands around it.
     let stream = b"PING\r\nMSET a \"b c\" \"d\\n\" e 'f' g\\h\r\nPING x\r\n";
     let mset = vec!["MSET", "a", "b c", r"d\n", "e", "f", r"g\\h"];
@@ -138,7 +169,12 @@ fn unbalanced_quotes() {
     ];
     for line in lines {
         let error = error(&[line, b"\r\n"].concat());
-        assert_eq!(error.as_deref(), Some("unbalanced quotes in request"), "{}", line.escape_ascii());
+        assert_eq!(
+            error.as_deref(),
+            Some("unbalanced quotes in request"),
+            "{}",
+            line.escape_ascii()
+        );
     }
 }
 
@@ -177,10 +213,18 @@ fn malformed_requests_and_their_errors() {
         (b"*1\r\n$4\rxPING\r\n", "invalid CRLF in request"),
     ];
     for (stream, text) in cases {
-        assert_eq!(error(stream).as_deref(), Some(text), "{}", stream.escape_ascii());
+        assert_eq!(
+            error(stream).as_deref(),
+            Some(text),
+            "{}",
+            stream.escape_ascii()
+        );
         // What came before is executed.
         let after = whole(&[b"*1\r\n$4\r\nPING\r\n", stream].concat());
-        assert_eq!((after.commands.len(), after.error.as_deref()), (1, Some(text)));
+        assert_eq!(
+            (after.commands.len(), after.error.as_deref()),
+            (1, Some(text))
+        );
     }
 }
 
@@ -198,7 +242,12 @@ fn what_might_still_become_valid_is_waited_for() {
         b"PING\r",
     ];
     for stream in streams {
-        assert_eq!(whole(stream), Outcome::default(), "{}", stream.escape_ascii());
+        assert_eq!(
+            whole(stream),
+            Outcome::default(),
+            "{}",
+            stream.escape_ascii()
+        );
     }
 }
 
@@ -216,7 +265,10 @@ fn endless_lines() {
         let too_long = [&longest[..], b"1"].concat();
         assert_eq!(error(&too_long).as_deref(), Some(text));
         // The same, its end having come with it.
-        assert_eq!(error(&[&too_long[..], b"\r\n"].concat()).as_deref(), Some(text));
+        assert_eq!(
+            error(&[&too_long[..], b"\r\n"].concat()).as_deref(),
+            Some(text)
+        );
     }
     // The longest inline command, with a bare line feed.
     let longest = [&b"ECHO "[..], &b"a".repeat(limit - 5), b"\n"].concat();
@@ -230,34 +282,82 @@ fn a_nul_hides_the_end_of_an_inline_command() {
     for start in [&b"\0"[..], b"$\0", b"PI\0NG"] {
         let stream = [start, &[&b"A".repeat(1024)[..], b"\n"].concat().repeat(3)].concat();
         assert_eq!(whole(&stream), Outcome::default());
-        let pieces: Vec<u8> = [start, &[&b"A".repeat(1024)[..], b"\n"].concat().repeat(65)].concat();
-        assert_eq!(receive(pieces.chunks(1000), &Limits::default()).error.as_deref(), Some("too big inline request"));
+        let pieces: Vec<u8> =
+            [start, &[&b"A".repeat(1024)[..], b"\n"].concat().repeat(65)].concat();
+        assert_eq!(
+            receive(pieces.chunks(1000), &Limits::default())
+                .error
+                .as_deref(),
+            Some("too big inline request")
+        );
     }
 }
 
 #[test]
 fn limits_of_the_caller() {
-    let limits = Limits { max_args: 2, max_bulk_bytes: 5, max_inline_bytes: 20, authenticated: true };
+    let limits = Limits {
+        max_args: 2,
+        max_bulk_bytes: 5,
+        max_inline_bytes: 20,
+        authenticated: true,
+    };
     let error = |stream: &[u8]| receive([stream], &limits).error;
     assert_eq!(error(b"*2\r\n$5\r\n12345\r\n$1\r\na\r\n"), None);
-    assert_eq!(error(b"*3\r\n").as_deref(), Some("invalid multibulk length"));
-    assert_eq!(error(b"*1\r\n$6\r\n").as_deref(), Some("invalid bulk length"));
-    assert_eq!(error(&b"P".repeat(21)).as_deref(), Some("too big inline request"));
-    let largest = Limits { max_args: usize::MAX, max_bulk_bytes: usize::MAX, ..Limits::default() };
+    assert_eq!(
+        error(b"*3\r\n").as_deref(),
+        Some("invalid multibulk length")
+    );
+    assert_eq!(
+        error(b"*1\r\n$6\r\n").as_deref(),
+        Some("invalid bulk length")
+    );
+    assert_eq!(
+        error(&b"P".repeat(21)).as_deref(),
+        Some("too big inline request")
+    );
+    let largest = Limits {
+        max_args: usize::MAX,
+        max_bulk_bytes: usize::MAX,
+        ..Limits::default()
+    };
     let receive = |stream: &[u8]| receive([stream], &largest).error;
     assert_eq!(receive(b"*1\r\n$9223372036854775807\r\nabc"), None);
-    assert_eq!(receive(b"*2147483648\r\n").as_deref(), Some("invalid multibulk length"));
+    assert_eq!(
+        receive(b"*2147483648\r\n").as_deref(),
+        Some("invalid multibulk length")
+    );
 }
 
 #[test]
 fn limits_before_authentication() {
-    let limits = Limits { authenticated: false, ..Limits::default() };
+    let limits = Limits {
+        authenticated: false,
+        ..Limits::default()
+    };
     let run = |stream: &[u8]| receive([stream], &limits);
-    assert_eq!(run(b"*11\r\n").error.as_deref(), Some("unauthenticated multibulk length"));
-    assert_eq!(run(b"*10\r\n$16385\r\n").error.as_deref(), Some("unauthenticated bulk length"));
-    assert_eq!(run(b"*2147483648\r\n").error.as_deref(), Some("invalid multibulk length"));
-    assert_eq!(run(b"*1\r\n$536870913\r\n").error.as_deref(), Some("invalid bulk length"));
-    let largest = [&b"*10\r\n"[..], &[b"$16384\r\n", &b"x".repeat(16384)[..], b"\r\n"].concat().repeat(10)].concat();
+    assert_eq!(
+        run(b"*11\r\n").error.as_deref(),
+        Some("unauthenticated multibulk length")
+    );
+    assert_eq!(
+        run(b"*10\r\n$16385\r\n").error.as_deref(),
+        Some("unauthenticated bulk length")
+    );
+    assert_eq!(
+        run(b"*2147483648\r\n").error.as_deref(),
+        Some("invalid multibulk length")
+    );
+    assert_eq!(
+        run(b"*1\r\n$536870913\r\n").error.as_deref(),
+        Some("invalid bulk length")
+    );
+    let largest = [
+        &b"*10\r\n"[..],
+        &[b"$16384\r\n", &b"x".repeat(16384)[..], b"\r\n"]
+            .concat()
+            .repeat(10),
+    ]
+    .concat();
     assert_eq!(run(&largest).commands[0].len(), 10);
     // Inline commands have only the limit of their line.
     assert_eq!(run(b"a a a a a a a a a a a a\r\n").commands[0].len(), 12);
@@ -265,15 +365,25 @@ fn limits_before_authentication() {
 
 #[test]
 fn one_command_at_a_time_before_authentication() {
-    let stream = [&b"*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n*11\r\n"[..], &b"$1\r\na\r\n".repeat(11)].concat();
+    let stream = [
+        &b"*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n*11\r\n"[..],
+        &b"$1\r\na\r\n".repeat(11),
+    ]
+    .concat();
     let mut parser = Parser::new();
     let mut batch = Batch::new();
-    let strict = Limits { authenticated: false, ..Limits::default() };
+    let strict = Limits {
+        authenticated: false,
+        ..Limits::default()
+    };
     let (consumed, error) = batch.fill(&mut parser, &stream, &strict, 100);
     assert_eq!((batch.len(), error), (1, None));
     let mut batch = batch.recycle();
     let rest = &stream[consumed..];
-    assert_eq!(batch.fill(&mut parser, rest, &Limits::default(), 100), (rest.len(), None));
+    assert_eq!(
+        batch.fill(&mut parser, rest, &Limits::default(), 100),
+        (rest.len(), None)
+    );
 }
 
 #[test]
@@ -281,9 +391,18 @@ fn the_number_of_commands_is_limited() {
     let stream = b"*1\r\n$4\r\nPING\r\n".repeat(10);
     let mut parser = Parser::new();
     let mut batch = Batch::new();
-    assert_eq!(batch.fill(&mut parser, &stream, &Limits::default(), 4), (4 * 14, None));
-    assert_eq!(batch.fill(&mut parser, &stream[4 * 14..], &Limits::default(), 7), (3 * 14, None));
-    assert_eq!((batch.len(), batch.iter().len(), batch.get(7).len()), (7, 7, 0));
+    assert_eq!(
+        batch.fill(&mut parser, &stream, &Limits::default(), 4),
+        (4 * 14, None)
+    );
+    assert_eq!(
+        batch.fill(&mut parser, &stream[4 * 14..], &Limits::default(), 7),
+        (3 * 14, None)
+    );
+    assert_eq!(
+        (batch.len(), batch.iter().len(), batch.get(7).len()),
+        (7, 7, 0)
+    );
 }
 
 #[test]
@@ -292,7 +411,10 @@ fn missing_bytes_are_known_within_a_bulk_string() {
     let mut parser = Parser::new();
     let mut argv = Vec::new();
     for end in 0..stream.len() {
-        assert_eq!(parser.next(&stream[..end], &Limits::default(), &mut argv), Ok(None));
+        assert_eq!(
+            parser.next(&stream[..end], &Limits::default(), &mut argv),
+            Ok(None)
+        );
         let expected = if (8..13).contains(&end) { 13 - end } else { 0 };
         assert_eq!(parser.missing_bytes(end), expected, "after {end} bytes");
         assert_eq!(parser.is_mid_command(), end > 0);
@@ -301,8 +423,14 @@ fn missing_bytes_are_known_within_a_bulk_string() {
     assert_eq!(parser.missing_bytes(stream.len()), 1002);
     assert_eq!(argv.len(), 0);
     let all = [&stream[..], &[b'x'; 1000], b"\r\n"].concat();
-    assert_eq!(parser.next(&all, &Limits::default(), &mut argv), Ok(Some(all.len())));
-    assert_eq!((parser.missing_bytes(0), parser.is_mid_command(), argv.len()), (0, false, 2));
+    assert_eq!(
+        parser.next(&all, &Limits::default(), &mut argv),
+        Ok(Some(all.len()))
+    );
+    assert_eq!(
+        (parser.missing_bytes(0), parser.is_mid_command(), argv.len()),
+        (0, false, 2)
+    );
 }
 
 #[test]
@@ -310,10 +438,16 @@ fn nothing_more_is_parsed_until_a_rewritten_command_is_taken() {
     let mut parser = Parser::new();
     let mut argv = Vec::new();
     let limits = Limits::default();
-    assert_eq!(parser.next(b"ECHO \"\\n\"\r\n", &limits, &mut argv), Ok(Some(11)));
+    assert_eq!(
+        parser.next(b"ECHO \"\\n\"\r\n", &limits, &mut argv),
+        Ok(Some(11))
+    );
     assert!(argv.is_empty());
     assert_eq!(parser.next(b"PING\r\n", &limits, &mut argv), Ok(None));
-    assert_eq!(parser.take_rewritten().unwrap(), b"*2\r\n$4\r\nECHO\r\n$1\r\n\n\r\n");
+    assert_eq!(
+        parser.take_rewritten().unwrap(),
+        b"*2\r\n$4\r\nECHO\r\n$1\r\n\n\r\n"
+    );
     assert_eq!(parser.take_rewritten(), None);
     assert_eq!(parser.next(b"PING\r\n", &limits, &mut argv), Ok(Some(6)));
     assert_eq!(argv, [b"PING"]);
@@ -322,8 +456,16 @@ fn nothing_more_is_parsed_until_a_rewritten_command_is_taken() {
 #[test]
 fn arguments_found_before_an_error_are_withdrawn() {
     let mut argv: Vec<&[u8]> = vec![b"earlier"];
-    for stream in [&b"*2\r\n$1\r\na\r\nb\r\n"[..], b"ECHO a \"b\r\n", b"ECHO \"\\n\" \"b\r\n"] {
-        assert!(Parser::new().next(stream, &Limits::default(), &mut argv).is_err());
+    for stream in [
+        &b"*2\r\n$1\r\na\r\nb\r\n"[..],
+        b"ECHO a \"b\r\n",
+        b"ECHO \"\\n\" \"b\r\n",
+    ] {
+        assert!(
+            Parser::new()
+                .next(stream, &Limits::default(), &mut argv)
+                .is_err()
+        );
         assert_eq!(argv, [b"earlier"]);
     }
 }
@@ -342,7 +484,11 @@ fn every_cut_of_a_pipeline_gives_the_same_commands() {
         assert_eq!(receive([a, rest], &limits), expected, "cut at {first}");
         for second in first..=PIPELINE.len() {
             let (b, c) = PIPELINE[first..].split_at(second - first);
-            assert_eq!(receive([a, b, c], &limits), expected, "cut at {first} and {second}");
+            assert_eq!(
+                receive([a, b, c], &limits),
+                expected,
+                "cut at {first} and {second}"
+            );
         }
     }
     assert_eq!(receive(PIPELINE.chunks(1), &limits), expected);
@@ -359,15 +505,41 @@ fn argument() -> impl Strategy<Value = Vec<u8>> {
 /// Bytes that look enough like requests to get far into the parser.
 fn noise() -> impl Strategy<Value = Vec<u8>> {
     let fragments: Vec<&[u8]> = vec![
-        b"*", b"$", b"\r\n", b"\r", b"\n", b"1", b"2", b"0", b"-1", b"10", b"9999999999", b"GET", b" ", b"\"", b"'",
-        b"\\x41", b"\\", b"\0", b"*1\r\n", b"*2\r\n", b"$1\r\na\r\n", b"$3\r\nGET\r\n", b"PING\r\n", b"\xff", b"+",
+        b"*",
+        b"$",
+        b"\r\n",
+        b"\r",
+        b"\n",
+        b"1",
+        b"2",
+        b"0",
+        b"-1",
+        b"10",
+        b"9999999999",
+        b"GET",
+        b" ",
+        b"\"",
+        b"'",
+        b"\\x41",
+        b"\\",
+        b"\0",
+        b"*1\r\n",
+        b"*2\r\n",
+        b"$1\r\na\r\n",
+        b"$3\r\nGET\r\n",
+        b"PING\r\n",
+        b"\xff",
+        b"+",
     ];
     prop::collection::vec(prop::sample::select(fragments), 0..40).prop_map(|pieces| pieces.concat())
 }
 
 /// Cuts `stream` at places drawn as fractions of its length.
 fn cut<'s>(stream: &'s [u8], places: &[prop::sample::Index]) -> Vec<&'s [u8]> {
-    let mut places: Vec<usize> = places.iter().map(|place| place.index(stream.len() + 1)).collect();
+    let mut places: Vec<usize> = places
+        .iter()
+        .map(|place| place.index(stream.len() + 1))
+        .collect();
     places.sort_unstable();
     let mut pieces = Vec::new();
     let mut start = 0;

@@ -15,7 +15,7 @@ use crate::input::Input;
 use crate::output::Unsent;
 use crate::stream::Stream;
 use crate::worker::{Arrival, Kit, Load, with_kit};
-use engine::{Engine, Next, Session};
+use engine::{Client, Engine, Next, Progress, Session};
 use resp::{Batch, Limits, Out, Parser};
 use std::future::Future;
 use std::io;
@@ -48,24 +48,43 @@ const SMALL_LEFTOVER: usize = 8 * 1024;
 /// Bytes of a client's that are read and dropped when a connection is closed on it.
 const DISCARD: usize = 1024 * 1024;
 
+/// The place of ordinary clients among the output buffer limits.
+const NORMAL: usize = 0;
+
 /// What a connection waits for before it goes on with its commands.
 enum Busy {
-    /// A command that answers after a while.
+    /// Time that has to pass.
     Sleep(Pin<Box<Sleep>>),
-    /// A command that runs on a helper thread.
-    Helper(JoinHandle<Out>),
+    /// A computation on a helper thread, which writes the last command's reply.
+    Job(JoinHandle<Out>),
+    /// The first command of the input, executed on a helper thread. The session and the input are there meanwhile.
+    Long(JoinHandle<Long>),
+}
+
+/// What a helper thread gives back of [`Busy::Long`].
+struct Long {
+    session: Session,
+    input: Vec<u8>,
+    /// Bytes of the input that are done with.
+    start: usize,
+    out: Out,
+    next: Next,
 }
 
 /// A client's connection, a future that ends with it.
 pub(crate) struct Connection {
     stream: Stream,
-    session: Session,
+    client: Arc<Client>,
+    /// None while a helper thread has it.
+    session: Option<Session>,
     parser: Parser,
     input: Input,
     unsent: Option<Box<Unsent>>,
     busy: Option<Busy>,
     /// Whether `input` may hold commands that are complete.
     ready: bool,
+    /// The input's first command is to be executed on a helper thread.
+    elsewhere: bool,
     /// The client sends nothing more.
     ended: bool,
     /// Nothing more is executed; the connection ends when its replies are sent.
@@ -90,20 +109,28 @@ struct Ran {
 
 impl Connection {
     /// Takes an accepted client in. Called on its worker's thread, within the runtime.
-    pub fn new(arrival: Arrival, engine: &Arc<Engine>, on_end: &Arc<Notify>) -> io::Result<Connection> {
-        let load = with_kit(|kit| kit.load.clone()).ok_or_else(|| io::Error::other("not on a worker"))?;
+    pub fn new(
+        arrival: Arrival,
+        engine: &Arc<Engine>,
+        on_end: &Arc<Notify>,
+    ) -> io::Result<Connection> {
+        let load =
+            with_kit(|kit| kit.load.clone()).ok_or_else(|| io::Error::other("not on a worker"))?;
         let keepalive = engine.config().live.tcp_keepalive_s.load(Relaxed);
         let stream = Stream::new(arrival.socket, keepalive).inspect_err(|_| {
             load.connections.fetch_sub(1, Relaxed);
         })?;
+        let session = engine.session(arrival.origin);
         Ok(Connection {
             stream,
-            session: engine.session(arrival.origin),
+            client: session.client().clone(),
+            session: Some(session),
             parser: Parser::new(),
             input: Input::default(),
             unsent: None,
             busy: None,
             ready: false,
+            elsewhere: false,
             ended: false,
             closing: false,
             reported: false,
@@ -117,7 +144,7 @@ impl Connection {
     fn drive(&mut self, cx: &mut Context<'_>, kit: &mut Kit) -> Poll<()> {
         if self.slot.is_none() {
             self.slot = Some(kit.register(cx.waker()));
-            self.session.client().set_waker(cx.waker());
+            self.client.set_waker(cx.waker());
         }
         match self.serve(cx, kit) {
             Ok(()) => {
@@ -132,22 +159,11 @@ impl Connection {
     fn serve(&mut self, cx: &mut Context<'_>, kit: &mut Kit) -> Result<(), Over> {
         let mut turn = TURN;
         loop {
-            if self.session.client().kill_requested() {
+            if self.client.kill_requested() {
                 return Err(Over);
             }
-            if let Some(busy) = &mut self.busy {
-                match poll_busy(busy, cx) {
-                    Poll::Pending => {
-                        self.flush(cx, kit)?;
-                        return Ok(());
-                    }
-                    Poll::Ready(out) => {
-                        self.busy = None;
-                        if let Some(mut out) = out {
-                            self.send(&mut out, kit)?;
-                        }
-                    }
-                }
+            if self.poll_busy(cx)?.is_pending() {
+                return self.flush(cx, kit);
             }
             self.flush(cx, kit)?;
             self.closing |= kit.stopping || (self.ended && !self.ready);
@@ -160,13 +176,16 @@ impl Connection {
             }
             let clogged = self.unsent_bytes() >= CLOGGED;
             if self.ready && !clogged {
+                if mem::take(&mut self.elsewhere) {
+                    self.start_long(kit);
+                    continue;
+                }
                 if turn == 0 {
                     cx.waker().wake_by_ref();
                     return Ok(());
                 }
                 let (bytes, start) = self.input.take();
-                let ran = self.run(&bytes[start..], kit, &mut turn);
-                let ran = ran?;
+                let ran = self.run(&bytes[start..], kit, &mut turn)?;
                 self.ready = ran.more;
                 self.input.restore(bytes, start + ran.consumed);
                 continue;
@@ -186,7 +205,7 @@ impl Connection {
                 Poll::Ready(Ok(0)) => self.ended = true,
                 Poll::Ready(Ok(n)) => {
                     add(&kit.load.bytes_in, n);
-                    add(&self.session.client().net_in, n);
+                    add(&self.client.net_in, n);
                 }
             }
         }
@@ -211,9 +230,7 @@ impl Connection {
                 let bytes = &buffer[..left + n];
                 self.run(bytes, kit, turn).map(|ran| {
                     self.ready = ran.more;
-                    if ran.consumed < bytes.len() || left > 0 {
-                        self.input.replace(&bytes[ran.consumed..]);
-                    }
+                    self.input.replace(&bytes[ran.consumed..]);
                     Poll::Ready(Ok(n))
                 })
             }
@@ -224,16 +241,365 @@ impl Connection {
     }
 
     /// Reads into the connection's own buffer: a long argument, or what has to wait.
-    fn read_aside(&mut self, cx: &mut Context<'_>, kit: &mut Kit) -> Poll<io::Result<usize>> {
-        let limit = self.session.query_limit();
-        if self.input.len() >= limit {
-            tracing::warn!("Closing client {}: over client-query-buffer-limit", self.session.client().addr);
-            return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+    fn read_aside(&mut self, cx: &mut Context<'_>, kit: &Kit) -> Poll<io::Result<usize>> {
+        if self.input.len()
+            >= kit
+                .engine
+                .config()
+                .live
+                .client_query_buffer_limit
+                .load(Relaxed)
+        {
+            let client = &self.client;
+            tracing::warn!(
+                "Closing client {} ({}): over client-query-buffer-limit",
+                client.id,
+                client.addr
+            );
+            return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
         }
-        let missing = if self.ready { 0 } else { self.parser.missing_bytes(self.input.len()) };
-        let room = self.input.room(missing);
-        let mut unread = ReadBuf::uninit(room.spare_capacity_mut());
-        let _ = (&mut unread, cx, kit);
-        Poll::Pending
+        let missing = self.parser.missing_bytes(self.input.len());
+        let read = self.stream.poll_read_buf(cx, self.input.room(missing));
+        if let Poll::Ready(Ok(1..)) = read {
+            self.ready = true;
+        }
+        read
     }
+
+    /// Executes the commands in `bytes`, which begin where the parser left off, and sends their replies.
+    fn run(&mut self, bytes: &[u8], kit: &mut Kit, turn: &mut usize) -> Result<Ran, Over> {
+        let Some(mut session) = self.session.take() else {
+            return Ok(Ran {
+                consumed: 0,
+                more: true,
+            });
+        };
+        let ran = self.run_as(&mut session, bytes, kit, turn);
+        self.session = Some(session);
+        ran
+    }
+
+    fn run_as(
+        &mut self,
+        session: &mut Session,
+        bytes: &[u8],
+        kit: &mut Kit,
+        turn: &mut usize,
+    ) -> Result<Ran, Over> {
+        let mut ran = Ran {
+            consumed: 0,
+            more: true,
+        };
+        while !self.must_wait() {
+            let limits = session.limits();
+            // Whoever is not known yet is read one command at a time, since AUTH changes the limits of the next.
+            let most = if limits.authenticated {
+                BATCH.min(*turn)
+            } else {
+                1.min(*turn)
+            };
+            if most == 0 || self.unsent_bytes() >= CLOGGED {
+                break;
+            }
+            let rest = &bytes[ran.consumed..];
+            let mut batch = mem::take(&mut kit.batch).recycle();
+            let (taken, error) = batch.fill(&mut self.parser, rest, &limits, most);
+            let filled = batch.len();
+            let executed = self.execute(session, &batch, kit);
+            kit.batch = batch.recycle();
+            let executed = executed?;
+            *turn = turn.saturating_sub(executed.max(1));
+            if executed < filled || self.must_wait() {
+                // What follows is parsed again when its time comes.
+                self.parser = Parser::new();
+                ran.consumed += length_of(rest, executed, &limits);
+            } else {
+                ran.consumed += taken;
+                let rewritten = self.parser.take_rewritten();
+                if let Some(command) = &rewritten {
+                    self.run_rewritten(session, command, &limits, kit)?;
+                }
+                if let Some(error) = &error {
+                    kit.worker.protocol_error(session, error, &mut kit.out);
+                    self.closing = true;
+                }
+                if filled < most && rewritten.is_none() {
+                    ran.more = false;
+                    break;
+                }
+            }
+            if kit.out.len() >= FLUSH {
+                self.send(&mut kit.out)?;
+            }
+        }
+        self.send(&mut kit.out)?;
+        Ok(ran)
+    }
+
+    /// Whether the next command is not to be executed here and now.
+    fn must_wait(&self) -> bool {
+        self.closing || self.elsewhere || self.busy.is_some()
+    }
+
+    /// Executes a batch as far as it goes and notes what the connection has to do then. Returns how many commands were
+    /// executed; the rest of the batch is to be executed later, if at all.
+    fn execute(
+        &mut self,
+        session: &mut Session,
+        batch: &Batch<'_>,
+        kit: &mut Kit,
+    ) -> Result<usize, Over> {
+        if batch.is_empty() {
+            return Ok(0);
+        }
+        let Progress { executed, next } = kit.worker.run(session, batch, 0, &mut kit.out);
+        if let Err(Over) = self.follow(next, session) {
+            kit.out.clear();
+            return Err(Over);
+        }
+        Ok(executed)
+    }
+
+    /// Notes what the engine wants done next.
+    fn follow(&mut self, next: Next, session: &Session) -> Result<(), Over> {
+        match next {
+            Next::Done => {}
+            Next::Close => self.closing = true,
+            Next::CloseNow => return Err(Over),
+            Next::Sleep(time) | Next::Retry(time) => {
+                self.busy = Some(Busy::Sleep(Box::pin(tokio::time::sleep(time))));
+            }
+            Next::Offload(job) => {
+                let mut out = Out::new(session.proto);
+                let run = move || {
+                    job(&mut out);
+                    out
+                };
+                self.busy = Some(Busy::Job(tokio::task::spawn_blocking(run)));
+            }
+            Next::Elsewhere => self.elsewhere = true,
+        }
+        Ok(())
+    }
+
+    /// Executes an inline command whose quotes had to be resolved outside of the read buffer.
+    fn run_rewritten(
+        &mut self,
+        session: &mut Session,
+        command: &[u8],
+        limits: &Limits,
+        kit: &mut Kit,
+    ) -> Result<(), Over> {
+        let mut batch = Batch::new();
+        let (_, error) = batch.fill(&mut Parser::new(), command, limits, 1);
+        if let Some(error) = error {
+            kit.worker.protocol_error(session, &error, &mut kit.out);
+            self.closing = true;
+        }
+        // An inline command is at most 64 KiB, and so never one that the engine sends elsewhere or lets wait.
+        self.execute(session, &batch, kit).map(drop)
+    }
+
+    /// Has a helper thread execute the first command of the input.
+    fn start_long(&mut self, kit: &Kit) {
+        let Some(mut session) = self.session.take() else {
+            return;
+        };
+        let (input, mut start) = self.input.take();
+        let helpers = kit.helpers.clone();
+        let run = move || {
+            let (mut batch, limits) = (Batch::new(), session.limits());
+            let (taken, _) = batch.fill(&mut Parser::new(), &input[start..], &limits, 1);
+            let mut out = Out::new(session.proto);
+            let Progress { executed, next } = helpers.run_long(&mut session, &batch, &mut out);
+            if executed > 0 {
+                start += taken;
+            }
+            drop(batch);
+            Long {
+                session,
+                input,
+                start,
+                out,
+                next,
+            }
+        };
+        self.busy = Some(Busy::Long(tokio::task::spawn_blocking(run)));
+    }
+
+    /// Waits for what keeps the connection from going on, if anything does, and takes in what came of it.
+    fn poll_busy(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Over> {
+        let mut out = match &mut self.busy {
+            None => return Ok(Poll::Ready(())),
+            Some(Busy::Sleep(sleep)) => match sleep.as_mut().poll(cx) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(()) => Out::default(),
+            },
+            Some(Busy::Job(handle)) => match Pin::new(handle).poll(cx) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(Ok(out)) => out,
+                Poll::Ready(Err(_)) => {
+                    tracing::error!("A command panicked on a helper thread");
+                    let mut out = Out::default();
+                    out.error("ERR internal error");
+                    out
+                }
+            },
+            Some(Busy::Long(handle)) => match Pin::new(handle).poll(cx) {
+                Poll::Pending => return Ok(Poll::Pending),
+                // The engine catches the panics of commands. If one came through, the session is lost with it.
+                Poll::Ready(Err(_)) => return Err(Over),
+                Poll::Ready(Ok(long)) => {
+                    self.busy = None;
+                    self.input.restore(long.input, long.start);
+                    let followed = self.follow(long.next, &long.session);
+                    self.session = Some(long.session);
+                    followed?;
+                    let mut out = long.out;
+                    self.send(&mut out)?;
+                    // What the engine wanted next may be another wait.
+                    return self.poll_busy(cx);
+                }
+            },
+        };
+        self.busy = None;
+        self.send(&mut out)?;
+        Ok(Poll::Ready(()))
+    }
+
+    /// Sends replies, after those that are still unsent. Leaves `out` empty.
+    fn send(&mut self, out: &mut Out) -> Result<(), Over> {
+        if out.is_empty() {
+            return Ok(());
+        }
+        if let Some(unsent) = &mut self.unsent {
+            unsent.append(out);
+            return Ok(());
+        }
+        let mut sent = 0;
+        // Replies with large strings in them take a vectored write, which flush makes.
+        let bytes = out.as_bytes().unwrap_or_default();
+        while sent < bytes.len() {
+            match self.stream.try_write(&bytes[sent..]) {
+                Ok(0) => break,
+                Ok(n) => sent += n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    out.clear();
+                    return Err(Over);
+                }
+            }
+        }
+        self.count_out(sent);
+        if sent < out.len() {
+            self.unsent = Some(Box::new(Unsent::new(out, sent)));
+        } else {
+            out.clear();
+        }
+        Ok(())
+    }
+
+    /// Sends what is unsent, as far as the socket takes it; the task is woken when it takes more.
+    fn flush(&mut self, cx: &mut Context<'_>, kit: &Kit) -> Result<(), Over> {
+        let Some(unsent) = &mut self.unsent else {
+            return Ok(());
+        };
+        let before = unsent.len();
+        let flushed = unsent.poll_flush(&mut self.stream, cx);
+        let written = before - unsent.len();
+        let over = match flushed {
+            Poll::Ready(Ok(())) => {
+                self.unsent = None;
+                false
+            }
+            Poll::Ready(Err(_)) => return Err(Over),
+            Poll::Pending => unsent.over_limit(&kit.engine.config().live.output_limits[NORMAL], cx),
+        };
+        self.count_out(written);
+        if over {
+            let client = &self.client;
+            tracing::warn!(
+                "Closing client {} ({}): over client-output-buffer-limit",
+                client.id,
+                client.addr
+            );
+            return Err(Over);
+        }
+        Ok(())
+    }
+
+    fn unsent_bytes(&self) -> usize {
+        self.unsent.as_ref().map_or(0, |unsent| unsent.len())
+    }
+
+    fn count_out(&self, bytes: usize) {
+        add(&self.load.bytes_out, bytes);
+        add(&self.client.net_out, bytes);
+    }
+
+    /// Ends the conversation so that the client gets the last reply. Closing a socket with unread bytes in it would make
+    /// the kernel throw away what the client has not received yet.
+    fn say_goodbye(&mut self, cx: &mut Context<'_>, kit: &mut Kit) {
+        let _ = self.stream.poll_shutdown(cx);
+        let mut dropped = 0;
+        while dropped < DISCARD {
+            match self.stream.try_read(&mut kit.read) {
+                Ok(n @ 1..) => dropped += n,
+                _ => break,
+            }
+        }
+    }
+
+    /// Tells the engine's list of clients how much is waiting here.
+    fn report(&mut self) {
+        let (query, reply) = (self.input.len(), self.unsent_bytes());
+        let waiting = query + reply > 0;
+        if waiting || self.reported {
+            let pieces = self.unsent.as_ref().map_or(0, |unsent| unsent.pieces());
+            self.client
+                .set_buffers(query, self.input.free(), reply, pieces);
+            self.reported = waiting;
+        }
+    }
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let connection = self.get_mut();
+        // Without a kit this is not a worker, and there is nobody to serve the client.
+        with_kit(|kit| connection.drive(cx, kit)).unwrap_or(Poll::Ready(()))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot {
+            with_kit(|kit| kit.unregister(slot));
+        }
+        self.load.connections.fetch_sub(1, Relaxed);
+        self.on_end.notify_one();
+    }
+}
+
+/// The length of the first `commands` commands of `bytes`, which begin at the start of a command.
+fn length_of(bytes: &[u8], commands: usize, limits: &Limits) -> usize {
+    let (mut parser, mut args) = (Parser::new(), Vec::new());
+    let (mut length, mut found) = (0, 0);
+    while found < commands {
+        args.clear();
+        let Ok(Some(taken)) = parser.next(&bytes[length..], limits, &mut args) else {
+            break;
+        };
+        length += taken;
+        found += usize::from(!args.is_empty());
+    }
+    length
+}
+
+/// Adds to a counter that only this thread writes.
+fn add(counter: &AtomicU64, n: usize) {
+    counter.store(counter.load(Relaxed).wrapping_add(n as u64), Relaxed);
 }

@@ -26,10 +26,6 @@ impl Input {
         self.bytes.len() - self.start
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Room for more bytes before the queue has to grow.
     pub fn free(&self) -> usize {
         self.bytes.capacity() - self.bytes.len()
@@ -77,7 +73,11 @@ impl Input {
         }
         if self.free() == 0 {
             let most = self.bytes.len().max(STEP);
-            let wanted = if missing > 0 { missing.clamp(4096.min(most), most) } else { STEP.min(most) };
+            let wanted = if missing > 0 {
+                missing.clamp(4096.min(most), most)
+            } else {
+                STEP.min(most)
+            };
             self.bytes.reserve_exact(wanted);
         }
         &mut self.bytes
@@ -96,7 +96,7 @@ mod tests {
         let (bytes, start) = input.take();
         assert_eq!((bytes.as_slice(), start, input.len()), (&b"abc"[..], 0, 0));
         input.restore(bytes, 3);
-        assert!(input.is_empty());
+        assert_eq!(input.len(), 0);
         assert_eq!(input.bytes.capacity(), 0);
         input.replace(b"abc");
         input.replace(b"");

@@ -56,7 +56,10 @@ impl std::error::Error for ListenError {}
 ///
 /// An address that begins with a minus is skipped when this machine does not have it; any other failure closes what was
 /// opened and is returned.
-pub(crate) fn tcp(config: &Config, open: &[Arc<Listener>]) -> Result<Vec<Arc<Listener>>, ListenError> {
+pub(crate) fn tcp(
+    config: &Config,
+    open: &[Arc<Listener>],
+) -> Result<Vec<Arc<Listener>>, ListenError> {
     let port = config.port();
     let mut listeners: Vec<Arc<Listener>> = Vec::new();
     if port == 0 {
@@ -67,7 +70,10 @@ pub(crate) fn tcp(config: &Config, open: &[Arc<Listener>]) -> Result<Vec<Arc<Lis
             Some(host) => (host, true),
             None => (name.as_str(), false),
         };
-        let fail = |error| ListenError { place: format!("{host}:{port}"), error };
+        let fail = |error| ListenError {
+            place: format!("{host}:{port}"),
+            error,
+        };
         for address in resolve(host, port).map_err(fail)? {
             let wanted = Address::Tcp(address);
             if listeners.iter().any(|listener| listener.address == wanted) {
@@ -78,9 +84,18 @@ pub(crate) fn tcp(config: &Config, open: &[Arc<Listener>]) -> Result<Vec<Arc<Lis
                 continue;
             }
             match open_tcp(address, config.tcp_backlog()) {
-                Ok(socket) => listeners.push(Arc::new(Listener { address: wanted, name: name.clone(), socket })),
+                Ok(socket) => listeners.push(Arc::new(Listener {
+                    address: wanted,
+                    name: name.clone(),
+                    socket,
+                })),
                 Err(error) if optional && is_absent(&error) => {}
-                Err(error) => return Err(ListenError { place: address.to_string(), error }),
+                Err(error) => {
+                    return Err(ListenError {
+                        place: address.to_string(),
+                        error,
+                    });
+                }
             }
         }
     }
@@ -101,16 +116,29 @@ fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 
 /// Whether an address cannot be listened on because this machine does not have it, or no such protocol at all.
 fn is_absent(error: &io::Error) -> bool {
-    let code = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
+    let code = error
+        .raw_os_error()
+        .map(rustix::io::Errno::from_raw_os_error);
     use rustix::io::Errno as E;
     matches!(
         code,
-        Some(E::ADDRNOTAVAIL | E::AFNOSUPPORT | E::PROTONOSUPPORT | E::PFNOSUPPORT | E::SOCKTNOSUPPORT | E::NOPROTOOPT)
+        Some(
+            E::ADDRNOTAVAIL
+                | E::AFNOSUPPORT
+                | E::PROTONOSUPPORT
+                | E::PFNOSUPPORT
+                | E::SOCKTNOSUPPORT
+                | E::NOPROTOOPT
+        )
     )
 }
 
 fn open_tcp(address: SocketAddr, backlog: i32) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         // So that IPv4 on the same port is a listener of its own.
@@ -124,12 +152,21 @@ fn open_tcp(address: SocketAddr, backlog: i32) -> io::Result<Socket> {
 
 /// Opens the unix socket, if one is configured. A socket that an earlier server left behind is replaced.
 pub(crate) fn unix(config: &Config) -> Result<Option<Arc<Listener>>, ListenError> {
-    let Some(path) = config.unixsocket() else { return Ok(None) };
+    let Some(path) = config.unixsocket() else {
+        return Ok(None);
+    };
     let path = std::path::absolute(&path).unwrap_or(path);
-    let fail = |error| ListenError { place: path.display().to_string(), error };
+    let fail = |error| ListenError {
+        place: path.display().to_string(),
+        error,
+    };
     let socket = open_unix(&path, config.unixsocketperm(), config.tcp_backlog()).map_err(fail)?;
     let name = path.display().to_string();
-    Ok(Some(Arc::new(Listener { address: Address::Unix(path), name, socket })))
+    Ok(Some(Arc::new(Listener {
+        address: Address::Unix(path),
+        name,
+        socket,
+    })))
 }
 
 fn open_unix(path: &Path, permissions: Option<u32>, backlog: i32) -> io::Result<Socket> {
@@ -170,17 +207,29 @@ mod tests {
     }
 
     fn addresses(listeners: &[Arc<Listener>]) -> Vec<String> {
-        listeners.iter().map(|listener| listener.address.to_string()).collect()
+        listeners
+            .iter()
+            .map(|listener| listener.address.to_string())
+            .collect()
     }
 
     #[test]
     fn addresses_are_opened_once_and_kept_when_still_wanted() {
-        let first = tcp(&config(&["127.0.0.1", "127.0.0.1", "127.0.0.2"], 21391), &[]).unwrap();
+        let first = tcp(
+            &config(&["127.0.0.1", "127.0.0.1", "127.0.0.2"], 21391),
+            &[],
+        )
+        .unwrap();
         assert_eq!(addresses(&first), ["127.0.0.1:21391", "127.0.0.2:21391"]);
         let second = tcp(&config(&["127.0.0.2"], 21391), &first).unwrap();
         assert!(Arc::ptr_eq(&second[0], &first[1]));
-        let error = tcp(&config(&["127.0.0.1"], 21391), &[]).unwrap_err().to_string();
-        assert_eq!(error, "cannot listen on 127.0.0.1:21391: Address already in use");
+        let error = tcp(&config(&["127.0.0.1"], 21391), &[])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "cannot listen on 127.0.0.1:21391: Address already in use"
+        );
         assert!(tcp(&config(&[], 21391), &[]).unwrap().is_empty());
         assert!(tcp(&config(&["127.0.0.1"], 0), &[]).unwrap().is_empty());
     }
@@ -197,12 +246,17 @@ mod tests {
     fn a_stale_unix_socket_is_replaced_and_a_file_is_not() {
         let path = std::env::temp_dir().join(format!("redpoll-listen-{}", std::process::id()));
         let mut config = Config::default();
-        config.directive("unixsocket", &[path.to_str().unwrap()]).unwrap();
+        config
+            .directive("unixsocket", &[path.to_str().unwrap()])
+            .unwrap();
         config.directive("unixsocketperm", &["700"]).unwrap();
         for _ in 0..2 {
             let listener = unix(&config).unwrap().unwrap();
             assert_eq!(listener.address, Address::Unix(path.clone()));
-            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+            assert_eq!(
+                std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+                0o700
+            );
         }
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "precious").unwrap();

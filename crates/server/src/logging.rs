@@ -53,8 +53,15 @@ pub fn install(config: &Config) -> io::Result<LogLevel> {
         None => Target::Stdout,
     };
     let (level, handle) = reload::Layer::new(filter(&config.loglevel()));
-    let lines = tracing_subscriber::fmt::layer().event_format(Lines).with_writer(target).with_ansi(false);
-    tracing_subscriber::registry().with(level).with(lines).try_init().map_err(io::Error::other)?;
+    let lines = tracing_subscriber::fmt::layer()
+        .event_format(Lines)
+        .with_writer(target)
+        .with_ansi(false);
+    tracing_subscriber::registry()
+        .with(level)
+        .with(lines)
+        .try_init()
+        .map_err(io::Error::other)?;
     Ok(LogLevel(handle))
 }
 
@@ -91,7 +98,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        ctx: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let mark = match *event.metadata().level() {
             Level::TRACE => '.',
             Level::DEBUG => '-',

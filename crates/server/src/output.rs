@@ -36,7 +36,12 @@ impl Unsent {
     /// Takes the replies out of `out`, of which `sent` bytes are gone.
     pub fn new(out: &mut Out, sent: usize) -> Unsent {
         let left = out.len() - sent;
-        Unsent { pieces: VecDeque::from([out.take()]), sent, left, over_soft: None }
+        Unsent {
+            pieces: VecDeque::from([out.take()]),
+            sent,
+            left,
+            over_soft: None,
+        }
     }
 
     /// Bytes still to send.
@@ -59,12 +64,11 @@ impl Unsent {
     }
 
     /// Writes as much as the socket takes. `Ready(Ok)` means that all of it is gone; `Pending` that the task will be
-    /// woken when there is room. Adds the bytes written to `written`.
+    /// woken when there is room.
     pub fn poll_flush(
         &mut self,
         stream: &mut Stream,
         cx: &mut Context<'_>,
-        written: &mut u64,
     ) -> Poll<io::Result<()>> {
         while let Some(piece) = self.pieces.front() {
             if self.sent == piece.len() {
@@ -79,7 +83,6 @@ impl Unsent {
                 Poll::Ready(Ok(n)) => {
                     self.sent += n;
                     self.left -= n;
-                    *written += n as u64;
                 }
                 Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
                 Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),

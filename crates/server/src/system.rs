@@ -19,13 +19,30 @@ pub fn allow_clients(clients: usize) -> usize {
     if enough(limit.current) {
         return clients;
     }
-    let hard = if enough(limit.maximum) { limit.maximum } else { Some(wanted) };
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: hard }).is_ok();
+    let hard = if enough(limit.maximum) {
+        limit.maximum
+    } else {
+        Some(wanted)
+    };
+    let raised = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(wanted),
+            maximum: hard,
+        },
+    )
+    .is_ok();
     if raised {
         return clients;
     }
     // Raising the hard limit takes privileges; going up to it does not.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     clients.min(files.saturating_sub(OTHER_FILES) as usize)
 }
@@ -44,7 +61,7 @@ pub fn enter_dir(config: &Config) -> io::Result<()> {
 /// Asks the kernel for no transparent huge pages, if the configuration says so.
 pub fn apply_huge_pages(config: &Config) -> io::Result<()> {
     if config.flag("disable-thp") {
-        rustix::process::disable_transparent_huge_pages(true)?;
+        rustix::thread::disable_transparent_huge_pages(true)?;
     }
     Ok(())
 }
@@ -56,7 +73,9 @@ pub struct PidFile(PathBuf);
 impl PidFile {
     /// Writes the pid file, if one is configured.
     pub fn write(config: &Config) -> io::Result<Option<PidFile>> {
-        let Some(path) = config.pidfile() else { return Ok(None) };
+        let Some(path) = config.pidfile() else {
+            return Ok(None);
+        };
         let path = std::path::absolute(&path)?;
         fs::write(&path, format!("{}\n", std::process::id()))?;
         Ok(Some(PidFile(path)))

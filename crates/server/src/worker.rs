@@ -6,8 +6,9 @@
 //! is why tasks on this thread never find it taken.
 
 use crate::connection::Connection;
-use engine::Engine;
 use engine::clients::Origin;
+use engine::{Engine, Progress, Session};
+use parking_lot::Mutex;
 use resp::{Batch, Out, Proto};
 use socket2::Socket;
 use std::cell::RefCell;
@@ -55,10 +56,36 @@ pub(crate) struct Handle {
     pub thread: JoinHandle<()>,
 }
 
+/// What helper threads execute long commands with: as many of the engine's workers as were ever needed at once.
+pub(crate) struct Helpers {
+    engine: Arc<Engine>,
+    idle: Mutex<Vec<engine::Worker>>,
+}
+
+impl Helpers {
+    pub fn new(engine: Arc<Engine>) -> Helpers {
+        Helpers {
+            engine,
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Executes the first command of a batch, on a thread that may take its time.
+    pub fn run_long(&self, session: &mut Session, batch: &Batch<'_>, out: &mut Out) -> Progress {
+        let idle = self.idle.lock().pop();
+        let mut worker = idle.unwrap_or_else(|| self.engine.worker());
+        let progress = worker.run_long(session, batch, 0, out);
+        self.idle.lock().push(worker);
+        progress
+    }
+}
+
 /// What the connections of a worker share.
 pub(crate) struct Kit {
     pub read: Box<[u8]>,
-    pub engine: engine::Worker,
+    pub engine: Arc<Engine>,
+    pub worker: engine::Worker,
+    pub helpers: Arc<Helpers>,
     pub batch: Batch<'static>,
     pub out: Out,
     pub load: Arc<Load>,
@@ -80,7 +107,9 @@ thread_local! {
 
 /// Lends the kit of this worker for the time of a call; None outside a worker, or within another such call.
 pub(crate) fn with_kit<R>(f: impl FnOnce(&mut Kit) -> R) -> Option<R> {
-    KIT.try_with(|kit| Some(f(kit.try_borrow_mut().ok()?.as_mut()?))).ok().flatten()
+    KIT.try_with(|kit| Some(f(kit.try_borrow_mut().ok()?.as_mut()?)))
+        .ok()
+        .flatten()
 }
 
 impl Kit {
@@ -97,20 +126,35 @@ impl Kit {
 
     /// Takes a task out again.
     pub fn unregister(&mut self, slot: usize) {
-        if self.tasks.slots.get_mut(slot).and_then(Option::take).is_some() {
+        if self
+            .tasks
+            .slots
+            .get_mut(slot)
+            .and_then(Option::take)
+            .is_some()
+        {
             self.tasks.free.push(slot);
         }
     }
 
     fn wake_all(&self) {
-        self.tasks.slots.iter().flatten().for_each(Waker::wake_by_ref);
+        self.tasks
+            .slots
+            .iter()
+            .flatten()
+            .for_each(Waker::wake_by_ref);
     }
 }
 
 /// Starts a worker.
 ///
 /// It serves until `phase` says otherwise, then waits for its connections to leave, for as long as their patience lasts.
-pub(crate) fn start(index: usize, engine: Arc<Engine>, phase: watch::Receiver<Phase>) -> std::io::Result<Handle> {
+pub(crate) fn start(
+    index: usize,
+    engine: Arc<Engine>,
+    helpers: Arc<Helpers>,
+    phase: watch::Receiver<Phase>,
+) -> std::io::Result<Handle> {
     let load = Arc::new(Load::default());
     let (arrivals, received) = mpsc::unbounded_channel();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -121,7 +165,9 @@ pub(crate) fn start(index: usize, engine: Arc<Engine>, phase: watch::Receiver<Ph
         .build()?;
     let kit = Kit {
         read: vec![0; READ_BYTES].into(),
-        engine: engine.worker(),
+        worker: engine.worker(),
+        engine: engine.clone(),
+        helpers,
         batch: Batch::new(),
         out: Out::new(Proto::Resp2),
         load: load.clone(),
@@ -135,8 +181,14 @@ pub(crate) fn start(index: usize, engine: Arc<Engine>, phase: watch::Receiver<Ph
         runtime.shutdown_background();
         KIT.with(|place| place.borrow_mut().take());
     };
-    let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(body)?;
-    Ok(Handle { load, arrivals, thread })
+    let thread = std::thread::Builder::new()
+        .name(format!("worker-{index}"))
+        .spawn(body)?;
+    Ok(Handle {
+        load,
+        arrivals,
+        thread,
+    })
 }
 
 /// The main task of a worker: makes a task of each arrival until the server stops.

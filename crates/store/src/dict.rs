@@ -4,7 +4,8 @@
 //! anyway from choosing the shard. Nothing here knows the time: an entry past its expiry stays until somebody who
 //! knows removes it, so that exactly one place, dispatch, decides what an expiry means.
 
-use crate::entry::{Blob, EntryPtr, MAX_INLINE, NewValue, Type, Value, ValueMut};
+use crate::entry::{EntryPtr, MAX_INLINE, NewValue, ObjectValue, Type, Value, ValueMut};
+use crate::object::{Collection, Freed, MAX_INLINE_PACKED, Object};
 use crate::slab::Arena;
 use crate::table::{Pos, Table, Visited, table_hash};
 use std::sync::Arc;
@@ -23,17 +24,18 @@ pub struct Dict {
     arena: Option<Box<Arena>>,
     /// Entries with an expiry.
     expiring: usize,
-    /// Entries that own memory outside of slab pages: blobs, and slots too large for a page.
+    /// Entries that own memory outside of slab pages: blobs, objects, and slots too large for a page.
     heavy: usize,
-    blob_bytes: usize,
+    /// Bytes of blobs and objects.
+    owned_bytes: usize,
     root: Option<RootCell>,
 }
 
 /// What was removed: lets the caller drop big values after the lock.
 #[derive(Debug, Default)]
 pub struct Removed {
-    /// The value, if it was a blob.
-    pub blob: Option<Blob>,
+    /// The value, if it was a blob or an object.
+    pub freed: Option<Freed>,
 }
 
 /// A key with its value, to be looked at.
@@ -49,15 +51,39 @@ impl<'a> EntryRef<'a> {
         self.entry.key()
     }
 
-    /// The value.
+    /// The value of a string.
+    ///
+    /// # Panics
+    /// If it is a collection: ask for the kind first.
     #[inline]
     pub fn value(&self) -> Value<'a> {
         self.entry.value()
     }
 
+    /// The value of a collection.
+    ///
+    /// # Panics
+    /// If it is a string.
+    pub fn object(&self) -> ObjectValue<'a> {
+        self.entry.object()
+    }
+
+    /// A view of a collection; `None` if it is of another type.
+    #[inline]
+    pub fn view<C: Collection + 'a>(&self) -> Option<C::Ref<'a>> {
+        if self.kind() != C::KIND {
+            return None;
+        }
+        match self.entry.object() {
+            ObjectValue::Packed(b) => Some(C::view_packed(b)),
+            ObjectValue::Object(o) => C::of(o).map(C::view),
+        }
+    }
+
     /// The value's type.
+    #[inline]
     pub fn kind(&self) -> Type {
-        Type::String
+        self.entry.kind()
     }
 
     /// When it expires, in Unix milliseconds.
@@ -78,10 +104,7 @@ impl<'a> EntryRef<'a> {
 
     /// Bytes that the key takes: its slot, its share of the table, and what its value owns.
     pub fn memory(&self) -> usize {
-        let owned = match self.value() {
-            Value::Blob(b) => b.capacity() + size_of::<Vec<u8>>() + 16,
-            _ => 0,
-        };
+        let owned = owned_bytes(self.entry);
         crate::slab::rounded(self.entry.size()) + 8 + owned
     }
 }
@@ -130,41 +153,59 @@ impl<'a> Found<'a> {
     /// Replaces the value; the expiry stays.
     #[inline]
     pub fn set_value(&mut self, value: NewValue<'_>, raw: bool) -> Removed {
-        if let NewValue::Blob(b) = &value {
-            self.dict.blob_bytes += b.capacity();
-        }
-        let was_heavy = is_heavy(self.entry);
-        let blob = match self.entry.try_replace(value, raw) {
-            Ok(old) => {
-                self.dict.heavy =
-                    self.dict.heavy + usize::from(is_heavy(self.entry)) - usize::from(was_heavy);
-                old
+        let old_heavy = is_heavy(self.entry);
+        let freed = match self.entry.try_replace(value, raw) {
+            Ok(freed) => {
+                let dict = &mut *self.dict;
+                dict.heavy = dict.heavy + usize::from(is_heavy(self.entry)) - usize::from(old_heavy);
+                dict.owned_bytes += owned_bytes(self.entry);
+                freed
             }
             Err(value) => {
                 let expiry = self.entry.expiry_ms();
                 self.rebuild(value, expiry, raw)
             }
         };
-        self.dict.forget_blob(blob)
+        self.dict.forget(freed)
     }
 
-    /// Replaces the entry by one with another value or expiry.
-    fn rebuild(&mut self, value: NewValue<'_>, expiry: Option<u64>, raw: bool) -> Option<Blob> {
-        let dict = &mut *self.dict;
+    /// Replaces the entry by one with another value or expiry. What the old one owned is returned, not yet deducted.
+    fn rebuild(
+        &mut self,
+        value: NewValue<'_>,
+        expiry: Option<u64>,
+        raw: bool,
+    ) -> Option<Freed> {
         let old = self.entry;
-        let had_expiry = old.expiry_ms().is_some();
-        let arena = dict.arena.get_or_insert_default();
+        let arena = self.dict.arena.get_or_insert_default();
         let new = EntryPtr::create(arena, old.key(), value, expiry, raw, old.clock());
-        dict.heavy = dict.heavy + usize::from(is_heavy(new)) - usize::from(is_heavy(old));
-        dict.table.replace(self.pos, new.addr(), expiry.is_some());
-        // SAFETY: the table no longer points to the old entry, and `self.entry` is replaced below.
-        let blob = unsafe { old.destroy(arena) };
+        self.dict.owned_bytes += owned_bytes(new);
+        let was_heavy = is_heavy(old);
+        self.swap_in(new, was_heavy);
+        let arena = self.dict.arena.as_mut().expect("entries have an arena");
+        // SAFETY: the table no longer points to the old entry, and `self.entry` is the new one.
+        unsafe { old.destroy(arena) }
+    }
+
+    /// Points the table to `new`, which replaces `self.entry`, and keeps the counts.
+    fn swap_in(&mut self, new: EntryPtr, was_heavy: bool) {
+        let old = self.entry;
+        let dict = &mut *self.dict;
+        let expiry = new.expiry_ms();
+        dict.heavy = dict.heavy + usize::from(is_heavy(new)) - usize::from(was_heavy);
+        dict.expiring = dict.expiring + usize::from(expiry.is_some())
+            - usize::from(old.expiry_ms().is_some());
         self.entry = new;
-        dict.expiring = dict.expiring + usize::from(expiry.is_some()) - usize::from(had_expiry);
-        if let Some(ms) = expiry {
-            dict.table.note_due(self.h, ms);
+        self.flag();
+    }
+
+    /// Tells the table where the entry is and whether and when something about it becomes due.
+    fn flag(&mut self) {
+        let due = due_ms(self.entry);
+        self.dict.table.replace(self.pos, self.entry.addr(), due.is_some());
+        if let Some(ms) = due {
+            self.dict.table.note_due(self.h, ms);
         }
-        blob
     }
 
     /// Sets or clears the expiry, in Unix milliseconds.
@@ -176,21 +217,98 @@ impl<'a> Found<'a> {
                 self.dict.table.note_due(self.h, ms);
             }
             _ => {
-                let raw = self.entry.is_raw();
-                match self.entry.value() {
-                    Value::Int(i) => {
-                        self.rebuild(NewValue::Int(i), expiry_ms, raw);
-                    }
-                    Value::Inline(v) => {
-                        self.rebuild(NewValue::Inline(v), expiry_ms, raw);
-                    }
-                    Value::Blob(b) => {
-                        let b = b.clone();
-                        // The entry's own reference is what is dropped here; the bytes stay.
-                        self.rebuild(NewValue::Blob(b), expiry_ms, raw);
-                    }
+                let old = self.entry;
+                let (raw, was_heavy) = (old.is_raw(), is_heavy(old));
+                let arena = self.dict.arena.as_mut().expect("entries have an arena");
+                // SAFETY: the old entry is only freed from here on, by `free_shell` below.
+                let owned = unsafe { old.move_owned() };
+                let value = owned.unwrap_or_else(|| match old.kind() {
+                    Type::String => match old.value() {
+                        Value::Int(i) => NewValue::Int(i),
+                        Value::Inline(v) => NewValue::Inline(v),
+                        Value::Blob(_) => unreachable!("a blob is owned"),
+                    },
+                    kind => match old.object() {
+                        ObjectValue::Packed(v) => NewValue::Packed(kind, v),
+                        ObjectValue::Object(_) => unreachable!("an object is owned"),
+                    },
+                });
+                let new = EntryPtr::create(arena, old.key(), value, expiry_ms, raw, old.clock());
+                self.swap_in(new, was_heavy);
+                let arena = self.dict.arena.as_mut().expect("entries have an arena");
+                // SAFETY: the table no longer points to the old entry; what it owned lives in the new one.
+                unsafe { old.free_shell(arena) };
+            }
+        }
+    }
+
+    /// Changes a collection; `None` if the value is of another type. One that becomes empty stays until the caller
+    /// removes it: see [`Found::is_empty_collection`].
+    pub fn edit<C: Collection, R>(&mut self, f: impl FnOnce(&mut C) -> R) -> Option<R> {
+        if self.entry.kind() != C::KIND {
+            return None;
+        }
+        if let Some(object) = self.entry.object_mut() {
+            let before = object.memory();
+            let r = f(C::of_mut(object)?);
+            self.dict.owned_bytes = self.dict.owned_bytes + object.memory() - before;
+            // Only a hash has elements that expire.
+            if C::KIND == Type::Hash {
+                self.flag();
+            }
+            return Some(r);
+        }
+        let ObjectValue::Packed(bytes) = self.entry.object() else {
+            return None;
+        };
+        let mut scratch = SCRATCH.take();
+        scratch.clear();
+        scratch.extend_from_slice(bytes);
+        let mut collection = C::from_packed(scratch);
+        let r = f(&mut collection);
+        match collection.packed() {
+            Some(bytes) if bytes.len() <= MAX_INLINE_PACKED => {
+                self.set_value(NewValue::Packed(C::KIND, bytes), false);
+                if let Some(scratch) = collection.into_scratch() {
+                    SCRATCH.set(scratch);
                 }
             }
+            _ => {
+                self.set_value(NewValue::Object(Box::new(collection.into_object())), false);
+                self.flag();
+            }
+        }
+        Some(r)
+    }
+
+    /// Removes elements of a collection that have expired; returns how many.
+    pub fn expire_elements(&mut self, now_ms: u64) -> usize {
+        let Some(object) = self.entry.object_mut() else {
+            return 0;
+        };
+        let before = object.memory();
+        let n = object.expire_elements(now_ms);
+        self.dict.owned_bytes = self.dict.owned_bytes + object.memory() - before;
+        self.flag();
+        n
+    }
+
+    /// Whether the value is a collection without elements, which is no value.
+    pub fn is_empty_collection(&self) -> bool {
+        if self.entry.kind() == Type::String {
+            return false;
+        }
+        match self.entry.object() {
+            ObjectValue::Packed(b) => match self.entry.kind() {
+                Type::List => crate::types::list::List::view_packed(b).is_empty(),
+                Type::Set => crate::types::set::Set::view_packed(b).is_empty(),
+                Type::SortedSet => crate::types::sorted_set::SortedSet::view_packed(b).is_empty(),
+                Type::Hash => crate::types::hash::Hash::view_packed(b).is_empty(),
+                // A stream may be empty.
+                Type::Stream | Type::String => false,
+            },
+            ObjectValue::Object(Object::Stream(_)) => false,
+            ObjectValue::Object(o) => o.is_empty(),
         }
     }
 
@@ -214,7 +332,7 @@ impl<'a> Found<'a> {
         };
         let before = b.capacity();
         let r = f(Arc::make_mut(b));
-        self.dict.blob_bytes = self.dict.blob_bytes + b.capacity() - before;
+        self.dict.owned_bytes = self.dict.owned_bytes + b.capacity() - before;
         self.entry.set_raw();
         Some(r)
     }
@@ -228,14 +346,51 @@ impl<'a> Found<'a> {
         dict.table.remove(self.h, self.pos);
         let arena = dict.arena.as_mut().expect("entries have an arena");
         // SAFETY: the table no longer points to it, and `self` is consumed.
-        let blob = unsafe { entry.destroy(arena) };
+        let freed = unsafe { entry.destroy(arena) };
         dict.publish();
-        dict.forget_blob(blob)
+        dict.forget(freed)
     }
 }
 
+thread_local! {
+    /// Where packed collections are changed.
+    static SCRATCH: std::cell::Cell<Vec<u8>> = const { std::cell::Cell::new(Vec::new()) };
+}
+
+/// When something about an entry becomes due: it, or one of its elements.
+fn due_ms(e: EntryPtr) -> Option<u64> {
+    let element = match e.object_ref() {
+        Some(o) => o.next_due_ms(),
+        None => None,
+    };
+    match (e.expiry_ms(), element) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Bytes that an entry's value owns outside of the entry.
+fn owned_bytes(e: EntryPtr) -> usize {
+    if !e.owns() {
+        return 0;
+    }
+    match e.object_ref() {
+        Some(o) => o.memory(),
+        None => match e.value() {
+            Value::Blob(b) => freed_bytes(b.capacity()),
+            _ => 0,
+        },
+    }
+}
+
+/// Bytes of a blob of this capacity with its counts and its vector.
+fn freed_bytes(capacity: usize) -> usize {
+    capacity + size_of::<Vec<u8>>() + 16
+}
+
+#[inline]
 fn is_heavy(e: EntryPtr) -> bool {
-    e.is_blob() || e.size() > crate::slab::MAX_SLOT
+    e.owns() || e.size() > crate::slab::MAX_SLOT
 }
 
 impl Default for Dict {
@@ -252,7 +407,7 @@ impl Dict {
             arena: None,
             expiring: 0,
             heavy: 0,
-            blob_bytes: 0,
+            owned_bytes: 0,
             root: None,
         }
     }
@@ -288,7 +443,7 @@ impl Dict {
 
     /// Resident bytes: table, slab pages, large entries and blobs.
     pub fn bytes(&self) -> usize {
-        self.table.bytes() + self.arena.as_ref().map_or(0, |a| a.bytes()) + self.blob_bytes
+        self.table.bytes() + self.arena.as_ref().map_or(0, |a| a.bytes()) + self.owned_bytes
     }
 
     /// (segments, buckets) of the table.
@@ -309,11 +464,13 @@ impl Dict {
     }
 
     #[inline]
-    fn forget_blob(&mut self, blob: Option<Blob>) -> Removed {
-        if let Some(b) = &blob {
-            self.blob_bytes -= b.capacity();
+    fn forget(&mut self, freed: Option<Freed>) -> Removed {
+        match &freed {
+            None => {}
+            Some(Freed::Blob(b)) => self.owned_bytes -= freed_bytes(b.capacity()),
+            Some(Freed::Object(o)) => self.owned_bytes -= o.memory(),
         }
-        Removed { blob }
+        Removed { freed }
     }
 
     /// Looks a key up.
@@ -365,16 +522,18 @@ impl Dict {
         clock: u32,
     ) {
         debug_assert!(self.get(hash, key).is_none(), "the key is there already");
-        if let NewValue::Blob(b) = &value {
-            self.blob_bytes += b.capacity();
-        }
         let arena = self.arena.get_or_insert_default();
         let entry = EntryPtr::create(arena, key, value, expiry_ms, raw, clock);
-        self.heavy += usize::from(is_heavy(entry));
         let h = table_hash(hash);
-        self.table.insert(h, entry.addr(), expiry_ms.is_some());
-        if let Some(ms) = expiry_ms {
-            self.expiring += 1;
+        let mut due = expiry_ms;
+        if is_heavy(entry) {
+            self.heavy += 1;
+            self.owned_bytes += owned_bytes(entry);
+            due = due_ms(entry);
+        }
+        self.table.insert(h, entry.addr(), due.is_some());
+        self.expiring += usize::from(expiry_ms.is_some());
+        if let Some(ms) = due {
             self.table.note_due(h, ms);
         }
         self.publish();
@@ -404,11 +563,8 @@ impl Dict {
                     }
                     return found.set_value(value, false);
                 }
-                if let NewValue::Blob(b) = &value {
-                    found.dict.blob_bytes += b.capacity();
-                }
-                let blob = found.rebuild(value, expiry_ms, false);
-                self.forget_blob(blob)
+                let freed = found.rebuild(value, expiry_ms, false);
+                self.forget(freed)
             }
         }
     }
@@ -432,12 +588,9 @@ impl Dict {
         max: usize,
         due: &mut Vec<Vec<u8>>,
     ) -> (bool, Option<u64>) {
-        if self.expiring == 0 {
-            return (false, None);
-        }
         self.table.visit_due(position, now_ms, |v| {
             let e = self.view(v.addr);
-            let at = e.expiry_ms().unwrap_or(u64::MAX);
+            let at = due_ms(e.entry).unwrap_or(u64::MAX);
             if at <= now_ms && due.len() < max {
                 due.push(e.key().to_vec());
                 // Removed by the caller right away.
@@ -463,18 +616,16 @@ impl Dict {
     #[cfg(test)]
     pub(crate) fn check(&self) {
         self.table.check();
-        let (mut n, mut expiring, mut heavy, mut blob_bytes) = (0, 0, 0, 0);
+        let (mut n, mut expiring, mut heavy, mut owned) = (0, 0, 0, 0);
         self.for_each(|e| {
             n += 1;
             expiring += usize::from(e.expiry_ms().is_some());
             heavy += usize::from(is_heavy(e.entry));
-            if let Value::Blob(b) = e.value() {
-                blob_bytes += b.capacity();
-            }
+            owned += owned_bytes(e.entry);
         });
         assert_eq!(
-            (n, expiring, heavy, blob_bytes),
-            (self.len(), self.expiring, self.heavy, self.blob_bytes)
+            (n, expiring, heavy, owned),
+            (self.len(), self.expiring, self.heavy, self.owned_bytes)
         );
     }
 }
@@ -526,7 +677,7 @@ pub fn string_value(bytes: &[u8]) -> NewValue<'_> {
 
 /// The number whose canonical decimal text `b` is: no plus, no leading zero, no "-0".
 #[inline]
-fn canonical_i64(b: &[u8]) -> Option<i64> {
+pub(crate) fn canonical_i64(b: &[u8]) -> Option<i64> {
     let (negative, digits) = match b {
         [b'-', rest @ ..] => (true, rest),
         _ => (false, b),

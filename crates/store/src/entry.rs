@@ -9,7 +9,8 @@
 //! [8 bytes]   expiry, Unix milliseconds, if HAS_EXPIRY
 //! [4 bytes]   length of the key, if LONG_KEY
 //! key
-//! value       inline bytes, or 8 bytes of integer, or (at the next multiple of 8) a pointer to a shared blob
+//! value       inline bytes (a short string or a packed collection), or 8 bytes of integer, or (at the next multiple
+//!             of 8) a pointer to a shared blob or to an object
 //! ```
 //!
 //! A 16-byte key with a 32-byte value takes 56 bytes this way, and so does its slab slot. There is no dictionary of
@@ -21,6 +22,7 @@
 //! borrow of itself. Entries are 8-aligned, so expiry, long length and blob pointer are aligned; integers are read
 //! unaligned. Lengths in the header are only written together with an allocation that holds them.
 
+use crate::object::{Freed, MAX_INLINE_PACKED, Object};
 use crate::slab::{Arena, rounded};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -39,6 +41,7 @@ const LONG_KEY: u8 = 4;
 const REPR_INT: u8 = 0;
 const REPR_INLINE: u8 = 1;
 const REPR_BLOB: u8 = 2;
+const REPR_OBJECT: u8 = 3;
 
 /// The type of a value, numbered as in RDB's object types of old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +90,19 @@ pub enum NewValue<'a> {
     Inline(&'a [u8]),
     /// Stored by reference.
     Blob(Blob),
+    /// A packed collection of at most [`MAX_INLINE_PACKED`] bytes, stored inside the entry.
+    Packed(Type, &'a [u8]),
+    /// A collection of its own.
+    Object(Box<Object>),
+}
+
+/// A collection as it is stored.
+#[derive(Clone, Copy, Debug)]
+pub enum ObjectValue<'a> {
+    /// Packed inside the entry.
+    Packed(&'a [u8]),
+    /// Of its own.
+    Object(&'a Object),
 }
 
 impl NewValue<'_> {
@@ -95,13 +111,14 @@ impl NewValue<'_> {
         match self {
             NewValue::Int(_) => at + 8,
             NewValue::Inline(b) => at + b.len(),
-            NewValue::Blob(_) => blob_offset(at) + 8,
+            NewValue::Packed(_, b) => at + b.len(),
+            NewValue::Blob(_) | NewValue::Object(_) => pointer_offset(at) + 8,
         }
     }
 }
 
-/// Where the pointer to a blob stands when the key ends at `at`: aligned, so that it can be borrowed.
-const fn blob_offset(at: usize) -> usize {
+/// Where the pointer to a blob or an object stands when the key ends at `at`: aligned, so that it can be borrowed.
+const fn pointer_offset(at: usize) -> usize {
     (at + 7) & !7
 }
 
@@ -172,22 +189,32 @@ impl EntryPtr {
         let b = self.0.as_ptr();
         // SAFETY: as the caller promises; inline lengths fit 16 bits because of MAX_INLINE.
         unsafe {
-            let (repr, len) = match value {
+            let (kind, repr, len) = match value {
                 NewValue::Int(i) => {
                     b.add(at).cast::<i64>().write_unaligned(i);
-                    (REPR_INT, 0)
+                    (Type::String, REPR_INT, 0)
                 }
                 NewValue::Inline(v) => {
                     assert!(v.len() <= MAX_INLINE);
                     b.add(at).copy_from_nonoverlapping(v.as_ptr(), v.len());
-                    (REPR_INLINE, v.len() as u16)
+                    (Type::String, REPR_INLINE, v.len() as u16)
+                }
+                NewValue::Packed(kind, v) => {
+                    assert!(v.len() <= MAX_INLINE_PACKED);
+                    b.add(at).copy_from_nonoverlapping(v.as_ptr(), v.len());
+                    (kind, REPR_INLINE, v.len() as u16)
                 }
                 NewValue::Blob(v) => {
-                    b.add(blob_offset(at)).cast::<Blob>().write(v);
-                    (REPR_BLOB, 0)
+                    b.add(pointer_offset(at)).cast::<Blob>().write(v);
+                    (Type::String, REPR_BLOB, 0)
+                }
+                NewValue::Object(v) => {
+                    let kind = v.kind();
+                    b.add(pointer_offset(at)).cast::<Box<Object>>().write(v);
+                    (kind, REPR_OBJECT, 0)
                 }
             };
-            b.write((Type::String as u8) << 4 | repr);
+            b.write((kind as u8) << 4 | repr);
             b.add(2).cast::<u16>().write(len);
         }
     }
@@ -240,7 +267,7 @@ impl EntryPtr {
         match self.repr() {
             REPR_INT => at + 8,
             REPR_INLINE => at + self.inline_len(),
-            _ => blob_offset(at) + 8,
+            _ => pointer_offset(at) + 8,
         }
     }
 
@@ -264,8 +291,58 @@ impl EntryPtr {
                 REPR_INLINE => {
                     Value::Inline(std::slice::from_raw_parts(b.add(at), self.inline_len()))
                 }
-                _ => Value::Blob(&*b.add(blob_offset(at)).cast::<Blob>()),
+                REPR_BLOB => Value::Blob(&*b.add(pointer_offset(at)).cast::<Blob>()),
+                _ => unreachable!("a collection was taken for a string"),
             }
+        }
+    }
+
+    /// The collection. The caller bounds `'a` as for [`EntryPtr::key`].
+    #[inline]
+    pub(crate) fn object<'a>(self) -> ObjectValue<'a> {
+        let at = self.key_end();
+        // SAFETY: the representation says what is there.
+        unsafe {
+            let b = self.0.as_ptr();
+            match self.repr() {
+                REPR_INLINE => {
+                    ObjectValue::Packed(std::slice::from_raw_parts(b.add(at), self.inline_len()))
+                }
+                REPR_OBJECT => {
+                    ObjectValue::Object(&*b.add(pointer_offset(at)).cast::<Box<Object>>())
+                }
+                _ => unreachable!("a string was taken for a collection"),
+            }
+        }
+    }
+
+    /// The collection of its own, to be changed. The caller bounds `'a` by an exclusive borrow.
+    pub(crate) fn object_mut<'a>(self) -> Option<&'a mut Object> {
+        if self.repr() != REPR_OBJECT {
+            return None;
+        }
+        // SAFETY: the representation says what is there.
+        unsafe {
+            let p = self.0.as_ptr().add(pointer_offset(self.key_end()));
+            Some(&mut **p.cast::<Box<Object>>())
+        }
+    }
+
+    /// The collection of its own, to be looked at. The caller bounds `'a` as for [`EntryPtr::key`].
+    #[inline]
+    pub(crate) fn object_ref<'a>(self) -> Option<&'a Object> {
+        self.object_mut().map(|o| &*o)
+    }
+
+    #[inline]
+    pub(crate) fn kind(self) -> Type {
+        match self.byte(0) >> 4 {
+            0 => Type::String,
+            1 => Type::List,
+            2 => Type::Set,
+            3 => Type::SortedSet,
+            4 => Type::Hash,
+            _ => Type::Stream,
         }
     }
 
@@ -281,14 +358,16 @@ impl EntryPtr {
                     b.add(at),
                     self.inline_len(),
                 )),
-                _ => ValueMut::Blob(&mut *b.add(blob_offset(at)).cast::<Blob>()),
+                REPR_BLOB => ValueMut::Blob(&mut *b.add(pointer_offset(at)).cast::<Blob>()),
+                _ => ValueMut::Int,
             }
         }
     }
 
+    /// Whether the value owns memory outside of the entry.
     #[inline]
-    pub(crate) fn is_blob(self) -> bool {
-        self.repr() == REPR_BLOB
+    pub(crate) fn owns(self) -> bool {
+        self.repr() >= REPR_BLOB
     }
 
     /// Replaces the value if the new one fits the slot that the entry has; gives it back if not.
@@ -297,40 +376,63 @@ impl EntryPtr {
         self,
         value: NewValue<'v>,
         raw: bool,
-    ) -> Result<Option<Blob>, NewValue<'v>> {
+    ) -> Result<Option<Freed>, NewValue<'v>> {
         let at = self.key_end();
         if rounded(value.end(at)) != rounded(self.size()) {
             return Err(value);
         }
-        let old = self.take_blob();
-        // SAFETY: a slot of the same rounded size has room; an old blob has been taken.
+        let old = self.take_owned();
+        // SAFETY: a slot of the same rounded size has room; an old owned value has been taken.
         unsafe { self.write_value(at, value) };
         self.set_flag(RAW, raw);
         Ok(old)
     }
 
-    /// Moves an owned value out, leaving an integer behind, so that destroying the entry leaves the value alone.
-    fn take_blob(self) -> Option<Blob> {
-        if !self.is_blob() {
+    /// Moves an owned value out. The entry must then be given another value or be freed.
+    fn take_owned(self) -> Option<Freed> {
+        if !self.owns() {
             return None;
         }
-        // SAFETY: there is a blob; afterwards nothing refers to it here any more, as 8 bytes suffice for an integer.
+        // SAFETY: the representation says what is there, and the caller forgets it.
         unsafe {
-            let blob = self.0.as_ptr().add(blob_offset(self.key_end())).cast::<Blob>().read();
-            Some(blob)
+            let p = self.0.as_ptr().add(pointer_offset(self.key_end()));
+            Some(match self.repr() {
+                REPR_BLOB => Freed::Blob(p.cast::<Blob>().read()),
+                _ => Freed::Object(p.cast::<Box<Object>>().read()),
+            })
         }
     }
 
-    /// Frees the entry and gives back the blob it held.
+    /// Frees the entry and gives back what it owned.
     ///
     /// # Safety
     /// The entry was created in this arena, and no pointer or view of it is used afterwards.
-    pub(crate) unsafe fn destroy(self, arena: &mut Arena) -> Option<Blob> {
+    pub(crate) unsafe fn destroy(self, arena: &mut Arena) -> Option<Freed> {
         let size = self.size();
-        let blob = self.take_blob();
-        // SAFETY: allocated with this size by `create` or moved to a size that rounds to the same.
+        let owned = self.take_owned();
+        // SAFETY: allocated with this size by `create`, or given a value since that rounds to the same.
         unsafe { arena.free(self.0, size) };
-        blob
+        owned
+    }
+
+    /// Frees the entry and leaves what it owned to whoever has taken it over.
+    ///
+    /// # Safety
+    /// As for [`EntryPtr::destroy`]; and the owned value has been read out with [`EntryPtr::move_owned`].
+    pub(crate) unsafe fn free_shell(self, arena: &mut Arena) {
+        // SAFETY: as the caller promises.
+        unsafe { arena.free(self.0, self.size()) };
+    }
+
+    /// Reads an owned value out, as a new value for an entry that replaces this one.
+    ///
+    /// # Safety
+    /// This entry is then only freed, by [`EntryPtr::free_shell`].
+    pub(crate) unsafe fn move_owned<'v>(self) -> Option<NewValue<'v>> {
+        self.take_owned().map(|f| match f {
+            Freed::Blob(b) => NewValue::Blob(b),
+            Freed::Object(o) => NewValue::Object(o),
+        })
     }
 
     #[inline]

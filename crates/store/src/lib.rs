@@ -2,7 +2,8 @@
 //!
 //! From the inside out: [`words`] and [`slab`] provide memory, [`entry`] lays a key and its value out in one
 //! allocation, [`table`] finds entries by hash, [`dict`] joins the three behind a safe interface, [`keyspace`] is the
-//! array of shards, and [`locks`] holds several of them at once. There is no unsafe code but in the first four, each
+//! array of shards, and [`locks`] holds several of them at once. [`packed`], [`object`] and [`types`] are the collections.
+//! There is no unsafe code but in the first four, each
 //! with its safety argument on top, and in `dict`, which ties them together.
 //!
 //! Nothing here knows sockets, RESP, commands or the time of day, and nothing blocks but on a shard's lock.
@@ -11,13 +12,17 @@ pub mod dict;
 pub mod entry;
 pub mod keyspace;
 pub mod locks;
+pub mod object;
+pub mod packed;
 pub mod slab;
 pub mod table;
+pub mod types;
 pub mod words;
 
 pub use dict::{Dict, EntryRef, Found, Removed, new_value, string_value};
-pub use entry::{Blob, MAX_INLINE, NewValue, Type, Value};
+pub use entry::{Blob, MAX_INLINE, NewValue, ObjectValue, Type, Value};
 pub use keyspace::{Keyspace, Shard};
+pub use object::{Collection, Freed, Object};
 
 #[cfg(test)]
 pub(crate) mod testing {

@@ -56,7 +56,7 @@ pub fn compare(test: &str, table: &[Row], protocol: Protocol) {
     };
     let mut engine = Engine::start(peers, protocol);
     let seed = seed();
-    let rounds = env_number("REDPOLL_DIFF_COMMANDS", 6000).div_ceil(ROUND as u64);
+    let rounds = env_number("REDPOLL_DIFF_COMMANDS", 15_000).div_ceil(ROUND as u64);
     let mut reports: BTreeMap<String, String> = BTreeMap::new();
     for round in 0..rounds {
         let (dialect, steps) = engine.plan(table, seed.wrapping_add(round.wrapping_mul(0x5851_F42D)));
@@ -83,7 +83,7 @@ pub fn compare(test: &str, table: &[Row], protocol: Protocol) {
         texts.len(),
         texts.join("\n")
     );
-    assert!(engine.sent > engine.refused * 2, "most commands should be accepted, or little is tested");
+    assert!(engine.refused * 10 < engine.sent * 6, "most commands should be accepted, or little is tested");
 }
 
 /// The seed: `REDPOLL_SEED`, or a fixed one so that a run of the suite can be repeated.
@@ -100,6 +100,8 @@ fn seed() -> u64 {
 struct Step {
     args: Vec<Vec<u8>>,
     how: How,
+    /// Whether nothing else may be under way.
+    alone: bool,
     /// Common, if it uses nothing that only one server knows.
     dialect: Dialect,
     /// Whether the pipeline ends here and replies are read.
@@ -182,8 +184,9 @@ impl Engine {
         if !row.tame && rng.chance(12) {
             damage(rng, &mut args, now_ms);
         }
-        let last_of_pipeline = row.how == How::Scan || rng.chance(25);
-        Step { args, how: row.how, dialect, last_of_pipeline }
+        let alone = row.alone || row.how == How::Scan;
+        let last_of_pipeline = alone || rng.chance(25);
+        Step { args, how: row.how, alone, dialect, last_of_pipeline }
     }
 
     /// Plays a round; `look` compares what it leaves behind as well.
@@ -192,7 +195,7 @@ impl Engine {
         let mut begin = 0;
         while begin < steps.len() {
             let end = (begin..steps.len())
-                .find(|&i| steps[i].last_of_pipeline || steps.get(i + 1).is_some_and(|s| s.how == How::Scan))
+                .find(|&i| steps[i].last_of_pipeline || steps.get(i + 1).is_some_and(|s| s.alone))
                 .map_or(steps.len(), |i| i + 1);
             for (_, link) in &mut links {
                 link.send(&steps[begin..end]);
@@ -226,6 +229,8 @@ impl Engine {
             if self.protocol == Protocol::Resp3 {
                 link.client.call(&["HELLO", "3"]);
             }
+            // Else DBSIZE would depend on whether the sweeper has come by.
+            link.client.call(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]);
             link.client.call(&["FLUSHALL"]);
             link.client.call(&["CONFIG", "SET", "timeout", "0", "tcp-keepalive", "300"]);
         }

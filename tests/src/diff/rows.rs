@@ -22,11 +22,18 @@ pub struct Row {
     pub dialect: Dialect,
     /// Its arguments are sent as they are generated, never damaged.
     pub tame: bool,
+    /// Nothing else is under way when it is sent: it is a pipeline by itself.
+    pub alone: bool,
 }
 
 impl Row {
     const fn valkey(mut self) -> Row {
         self.dialect = Dialect::Valkey;
+        self
+    }
+
+    const fn alone(mut self) -> Row {
+        self.alone = true;
         self
     }
 
@@ -37,7 +44,7 @@ impl Row {
 }
 
 const fn row(name: &'static str, weight: usize, args: &'static str, how: How) -> Row {
-    Row { name, weight, args, how, dialect: Dialect::Common, tame: false }
+    Row { name, weight, args, how, dialect: Dialect::Common, tame: false, alone: false }
 }
 
 /// Seconds left may differ by the time a slow machine takes for a round.
@@ -125,8 +132,8 @@ pub const GENERIC: &[Row] = &[
     row("RANDOMKEY", 2, "", Shape),
     row("RENAME", 6, "key key", Exact),
     row("RENAMENX", 6, "key key", Exact),
-    row("SCAN", 6, "0 {[MATCH pattern] [COUNT count] [TYPE type]}", Scan),
-    row("SCAN", 1, "int", Shape),
+    row("SCAN", 6, "0 {[MATCH pattern] [COUNT count] [TYPE type]}", Scan).tame(),
+    row("SCAN", 2, "(text|0 text|0 COUNT text|0 MATCH|0 TYPE|0 COUNT 1 text val)", Exact).tame(),
     row("SELECT", 2, "db", Exact),
     row("SWAPDB", 1, "db db", Exact),
     row("TOUCH", 3, "key+", Exact),
@@ -160,7 +167,8 @@ pub const BITMAP: &[Row] = &[
 
 /// Group `connection`.
 pub const CONNECTION: &[Row] = &[
-    row("AUTH", 4, "[name] text", Exact),
+    // Redis 8.2.3 loses the reply to a refused AUTH that stands in a pipeline.
+    row("AUTH", 4, "[name] text", Exact).alone(),
     row("CLIENT CACHING", 2, "(YES|NO|text)", Exact),
     row("CLIENT CAPA", 2, "('redirect|text)+", Exact).valkey(),
     row("CLIENT GETNAME", 4, "", Exact),
@@ -184,7 +192,7 @@ pub const CONNECTION: &[Row] = &[
     row("CLIENT", 1, "text", Exact),
     row("ECHO", 6, "text", Exact),
     row("HELLO", 2, "", Except(&["server", "version", "id", "modules"])),
-    row("HELLO", 3, "(2|3|int) [AUTH name text] [SETNAME name]", Except(&["server", "version", "id", "modules"])),
+    row("HELLO", 3, "(2|3|int) [AUTH name text] [SETNAME name]", Except(&["server", "version", "id", "modules"])).alone(),
     row("PING", 6, "[text]", Exact),
     row("RESET", 2, "", Exact),
     row("SELECT", 6, "db", Exact),
@@ -213,7 +221,7 @@ pub const SERVER: &[Row] = &[
     row("DBSIZE", 6, "", Exact),
     row("DEBUG HELP", 1, "", Shape).tame(),
     row("DEBUG SLEEP", 1, "0", Exact).tame(),
-    row("DEBUG SET-ACTIVE-EXPIRE", 1, "1", Exact).tame(),
+    row("DEBUG SET-ACTIVE-EXPIRE", 1, "0", Exact).tame(),
     row("DEBUG STRINGMATCH-LEN", 2, "(10|100) pattern", Exact).tame(),
     row("FLUSHALL", 1, "[ASYNC|SYNC]", Exact),
     row("FLUSHDB", 2, "[ASYNC|SYNC]", Exact),

@@ -1,13 +1,33 @@
 //! The commands, a family a file: rows at the top, handlers below.
 
 use crate::command::Command;
+use store::types::{hash::Hash, list::List, set::Set, sorted_set::SortedSet, stream::Stream};
+use store::{Collection, EntryRef, Type};
 
+pub mod bitmap;
+pub mod lcs;
+pub mod generic;
 pub mod string;
 
 /// Every family's rows, in the order COMMAND lists them.
-pub const FAMILIES: &[&[Command]] = &[string::COMMANDS];
+pub const FAMILIES: &[&[Command]] = &[bitmap::COMMANDS, string::COMMANDS, generic::COMMANDS];
 
 /// Whether a command is CLIENT or one of its subcommands, which work while clients are paused.
 pub fn is_client_command(command: &Command) -> bool {
     command.name.starts_with("client|")
+}
+
+/// The name of a collection's encoding.
+fn collection_encoding(e: &EntryRef<'_>) -> &'static str {
+    fn of<C: Collection + 'static>(e: &EntryRef<'_>) -> &'static str {
+        e.view::<C>().map_or("unknown", C::encoding)
+    }
+    match e.kind() {
+        Type::String => "raw",
+        Type::List => of::<List>(e),
+        Type::Set => of::<Set>(e),
+        Type::SortedSet => of::<SortedSet>(e),
+        Type::Hash => of::<Hash>(e),
+        Type::Stream => of::<Stream>(e),
+    }
 }

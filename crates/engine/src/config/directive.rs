@@ -138,7 +138,9 @@ impl Kind {
             Kind::OutputLimits => return parse_limits(words, old),
             _ => {}
         }
-        let &[word] = words else { return Err("wrong number of arguments".into()) };
+        let &[word] = words else {
+            return Err("wrong number of arguments".into());
+        };
         match self {
             Kind::Flag if word.eq_ignore_ascii_case("yes") => Ok(Value::Flag(true)),
             Kind::Flag if word.eq_ignore_ascii_case("no") => Ok(Value::Flag(false)),
@@ -152,9 +154,9 @@ impl Kind {
                 n if n.count_ones() != 1 => Err("argument must be a power of two".into()),
                 n => in_range(n, min, max),
             },
-            Kind::Threads if word.eq_ignore_ascii_case("auto") => {
-                Ok(Value::Int(std::thread::available_parallelism().map_or(1, |n| n.get() as i64)))
-            }
+            Kind::Threads if word.eq_ignore_ascii_case("auto") => Ok(Value::Int(
+                std::thread::available_parallelism().map_or(1, |n| n.get() as i64),
+            )),
             Kind::Threads => in_range(parse_int(word)?, 1, 1024),
             Kind::Octal => match u32::from_str_radix(word, 8) {
                 Ok(mode) if mode <= 0o777 => Ok(Value::Octal(mode)),
@@ -165,11 +167,18 @@ impl Kind {
                 Some(bytes) => in_range(bytes, min, max),
                 None => Err("argument must be a memory value".into()),
             },
-            Kind::Choice(names) => match names.iter().find(|name| name.eq_ignore_ascii_case(word)) {
-                Some(name) => Ok(Value::Choice(name)),
-                None => Err(format!("argument(s) must be one of the following: {}", names.join(", "))),
-            },
-            Kind::Text | Kind::Words | Kind::Save | Kind::OutputLimits => Ok(Value::Text(word.into())),
+            Kind::Choice(names) => {
+                match names.iter().find(|name| name.eq_ignore_ascii_case(word)) {
+                    Some(name) => Ok(Value::Choice(name)),
+                    None => Err(format!(
+                        "argument(s) must be one of the following: {}",
+                        names.join(", ")
+                    )),
+                }
+            }
+            Kind::Text | Kind::Words | Kind::Save | Kind::OutputLimits => {
+                Ok(Value::Text(word.into()))
+            }
         }
     }
 
@@ -204,7 +213,8 @@ impl Value {
             Value::Words(words) => words.join(" "),
             Value::Limits(limits) => {
                 let classes = CLASSES.iter().zip(limits);
-                let texts = classes.map(|(class, l)| format!("{class} {} {} {}", l.hard, l.soft, l.soft_seconds));
+                let texts = classes
+                    .map(|(class, l)| format!("{class} {} {} {}", l.hard, l.soft, l.soft_seconds));
                 texts.collect::<Vec<_>>().join(" ")
             }
         }
@@ -212,7 +222,11 @@ impl Value {
 }
 
 fn range_text(min: i64, max: i64) -> String {
-    if max == i64::MAX { format!("integer, at least {min}") } else { format!("integer, {min} to {max}") }
+    if max == i64::MAX {
+        format!("integer, at least {min}")
+    } else {
+        format!("integer, {min} to {max}")
+    }
 }
 
 fn parse_int(word: &str) -> Result<i64, String> {
@@ -223,7 +237,9 @@ fn in_range(n: i64, min: i64, max: i64) -> Result<Value, String> {
     if (min..=max).contains(&n) {
         return Ok(Value::Int(n));
     }
-    Err(format!("argument must be between {min} and {max} inclusive"))
+    Err(format!(
+        "argument must be between {min} and {max} inclusive"
+    ))
 }
 
 /// Reads a number of bytes: digits, then nothing or one of `b`, `k`, `kb`, `m`, `mb`, `g`, `gb` in any case.
@@ -244,7 +260,11 @@ pub(super) fn parse_size(word: &str) -> Option<i64> {
 }
 
 fn some_words(words: &[&str]) -> Vec<String> {
-    words.iter().filter(|word| !word.is_empty()).map(|&word| word.into()).collect()
+    words
+        .iter()
+        .filter(|word| !word.is_empty())
+        .map(|&word| word.into())
+        .collect()
 }
 
 fn parse_save(words: &[&str]) -> Result<Value, String> {
@@ -252,9 +272,17 @@ fn parse_save(words: &[&str]) -> Result<Value, String> {
     let whole = points.len() % 2 == 0 && !words.is_empty();
     let numbers = points.chunks(2).all(|pair| {
         let seconds = parse_i64(pair[0].as_bytes()).is_some_and(|n| n >= 1);
-        seconds && pair.last().and_then(|n| parse_i64(n.as_bytes())).is_some_and(|n| n >= 0)
+        seconds
+            && pair
+                .last()
+                .and_then(|n| parse_i64(n.as_bytes()))
+                .is_some_and(|n| n >= 0)
     });
-    if whole && numbers { Ok(Value::Words(points)) } else { Err("Invalid save parameters".into()) }
+    if whole && numbers {
+        Ok(Value::Words(points))
+    } else {
+        Err("Invalid save parameters".into())
+    }
 }
 
 fn parse_limits(words: &[&str], old: Option<&Value>) -> Result<Value, String> {
@@ -270,14 +298,24 @@ fn parse_limits(words: &[&str], old: Option<&Value>) -> Result<Value, String> {
             "normal" => 0,
             "replica" | "slave" => 1,
             "pubsub" => 2,
-            _ => return Err("Invalid client class specified in buffer limit configuration.".into()),
+            _ => {
+                return Err("Invalid client class specified in buffer limit configuration.".into());
+            }
         };
         let bytes = |word: &str| parse_size(word).map(|n| n as u64);
         let seconds = of_class[3].parse::<u32>().ok();
-        let (Some(hard), Some(soft), Some(seconds)) = (bytes(of_class[1]), bytes(of_class[2]), seconds) else {
-            return Err("Error in hard, soft or soft_seconds setting in buffer limit configuration.".into());
+        let (Some(hard), Some(soft), Some(seconds)) =
+            (bytes(of_class[1]), bytes(of_class[2]), seconds)
+        else {
+            return Err(
+                "Error in hard, soft or soft_seconds setting in buffer limit configuration.".into(),
+            );
         };
-        limits[class] = OutputLimit { hard, soft, soft_seconds: seconds.into() };
+        limits[class] = OutputLimit {
+            hard,
+            soft,
+            soft_seconds: seconds.into(),
+        };
     }
     Ok(Value::Limits(limits))
 }
@@ -292,14 +330,36 @@ mod tests {
 
     #[test]
     fn memory_units_are_those_of_redis_conf() {
-        let size = Kind::Size { min: 0, max: i64::MAX };
-        for (text, bytes) in [("7", "7"), ("7b", "7"), ("1k", "1000"), ("1KB", "1024"), ("2mb", "2097152")] {
+        let size = Kind::Size {
+            min: 0,
+            max: i64::MAX,
+        };
+        for (text, bytes) in [
+            ("7", "7"),
+            ("7b", "7"),
+            ("1k", "1000"),
+            ("1KB", "1024"),
+            ("2mb", "2097152"),
+        ] {
             assert_eq!(parse(size, text).as_deref(), Ok(bytes));
         }
         assert_eq!(parse(size, "1gb").unwrap(), (1u64 << 30).to_string());
         assert_eq!(parse(size, "3G").unwrap(), "3000000000");
-        for bad in ["", "mb", "1mbb", "-1", "1.5mb", " 1", "99999999999999999999", "9223372036854775807kb"] {
-            assert_eq!(parse(size, bad).unwrap_err(), "argument must be a memory value", "{bad}");
+        for bad in [
+            "",
+            "mb",
+            "1mbb",
+            "-1",
+            "1.5mb",
+            " 1",
+            "99999999999999999999",
+            "9223372036854775807kb",
+        ] {
+            assert_eq!(
+                parse(size, bad).unwrap_err(),
+                "argument must be a memory value",
+                "{bad}"
+            );
         }
     }
 
@@ -307,32 +367,67 @@ mod tests {
     fn integers_are_strict_and_bounded() {
         let port = Kind::Int { min: 0, max: 65535 };
         assert_eq!(parse(port, "6379").unwrap(), "6379");
-        assert_eq!(parse(port, "70000").unwrap_err(), "argument must be between 0 and 65535 inclusive");
+        assert_eq!(
+            parse(port, "70000").unwrap_err(),
+            "argument must be between 0 and 65535 inclusive"
+        );
         for bad in ["", "1.5", "+1", "01", "six"] {
-            assert_eq!(parse(port, bad).unwrap_err(), "argument couldn't be parsed into an integer", "{bad}");
+            assert_eq!(
+                parse(port, bad).unwrap_err(),
+                "argument couldn't be parsed into an integer",
+                "{bad}"
+            );
         }
-        let clients = Kind::Uint { min: 1, max: 4294967295 };
-        assert_eq!(parse(clients, "-1").unwrap_err(), "argument must be greater or equal to 0");
-        assert_eq!(parse(clients, "0").unwrap_err(), "argument must be between 1 and 4294967295 inclusive");
-        assert_eq!(parse(Kind::PowerOfTwo { min: 1, max: 64 }, "48").unwrap_err(), "argument must be a power of two");
+        let clients = Kind::Uint {
+            min: 1,
+            max: 4294967295,
+        };
+        assert_eq!(
+            parse(clients, "-1").unwrap_err(),
+            "argument must be greater or equal to 0"
+        );
+        assert_eq!(
+            parse(clients, "0").unwrap_err(),
+            "argument must be between 1 and 4294967295 inclusive"
+        );
+        assert_eq!(
+            parse(Kind::PowerOfTwo { min: 1, max: 64 }, "48").unwrap_err(),
+            "argument must be a power of two"
+        );
         assert_eq!(parse(Kind::Octal, "700").unwrap(), "700");
         assert!(parse(Kind::Octal, "999").is_err() && parse(Kind::Octal, "1777").is_err());
     }
 
     #[test]
     fn names_match_in_any_case_and_print_as_declared() {
-        assert_eq!(parse(Kind::Choice(&["notice", "warning"]), "NOTICE").unwrap(), "notice");
+        assert_eq!(
+            parse(Kind::Choice(&["notice", "warning"]), "NOTICE").unwrap(),
+            "notice"
+        );
         let error = parse(Kind::Choice(&["a", "b"]), "c").unwrap_err();
         assert_eq!(error, "argument(s) must be one of the following: a, b");
         assert_eq!(parse(Kind::Flag, "YES").unwrap(), "yes");
-        assert_eq!(parse(Kind::Flag, "1").unwrap_err(), "argument must be 'yes' or 'no'");
+        assert_eq!(
+            parse(Kind::Flag, "1").unwrap_err(),
+            "argument must be 'yes' or 'no'"
+        );
     }
 
     #[test]
     fn output_limits_change_only_the_classes_named() {
-        let old = Kind::OutputLimits.parse(&["pubsub", "32mb", "8mb", "60"], None).unwrap();
-        let new = Kind::OutputLimits.parse(&["replica", "1mb", "2", "3", "normal", "4", "5", "6"], Some(&old)).unwrap();
-        assert_eq!(new.text(), "normal 4 5 6 slave 1048576 2 3 pubsub 33554432 8388608 60");
+        let old = Kind::OutputLimits
+            .parse(&["pubsub", "32mb", "8mb", "60"], None)
+            .unwrap();
+        let new = Kind::OutputLimits
+            .parse(
+                &["replica", "1mb", "2", "3", "normal", "4", "5", "6"],
+                Some(&old),
+            )
+            .unwrap();
+        assert_eq!(
+            new.text(),
+            "normal 4 5 6 slave 1048576 2 3 pubsub 33554432 8388608 60"
+        );
         let error = |words: &[&str]| Kind::OutputLimits.parse(words, None).unwrap_err();
         assert!(error(&["normal", "1"]).starts_with("Wrong number"));
         assert!(error(&["master", "1", "2", "3"]).starts_with("Invalid client class"));

@@ -46,7 +46,17 @@ const fn later(
     change: Change,
     feature: &'static str,
 ) -> Directive {
-    Directive { name, aliases, kind, default: only, change, group: feature, built: false, doc: "", apply: None }
+    Directive {
+        name,
+        aliases,
+        kind,
+        default: only,
+        change,
+        group: feature,
+        built: false,
+        doc: "",
+        apply: None,
+    }
 }
 
 /// Lines of a redis.conf that set no value and cannot be read back, with what they need.

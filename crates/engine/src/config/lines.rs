@@ -58,7 +58,9 @@ pub(super) fn split(line: &str) -> Option<Vec<String>> {
     let mut rest = line.as_bytes();
     loop {
         let start = rest.iter().position(|b| !is_space(*b));
-        let Some(start) = start else { return Some(words) };
+        let Some(start) = start else {
+            return Some(words);
+        };
         rest = &rest[start..];
         let mut word = Vec::new();
         let mut quote = None;
@@ -122,7 +124,10 @@ pub(super) fn from_args(
     stdin: &mut dyn Read,
 ) -> Result<Source, ConfigError> {
     let mut args = args
-        .map(|arg| arg.into_string().map_err(|arg| ConfigError(format!("argument {arg:?} is not UTF-8"))))
+        .map(|arg| {
+            arg.into_string()
+                .map_err(|arg| ConfigError(format!("argument {arg:?} is not UTF-8")))
+        })
         .collect::<Result<Vec<_>, _>>()?;
     let mut source = Source::default();
     if args.first().is_some_and(|first| !first.starts_with('-')) {
@@ -132,7 +137,10 @@ pub(super) fn from_args(
     }
     let dashes = args.first().is_some_and(|a| a == "-") || args.last().is_some_and(|a| a == "-");
     if dashes {
-        let ends = [args.first().is_some_and(|a| a == "-"), args.len() > 1 && args.last().is_some_and(|a| a == "-")];
+        let ends = [
+            args.first().is_some_and(|a| a == "-"),
+            args.len() > 1 && args.last().is_some_and(|a| a == "-"),
+        ];
         if ends[1] {
             args.pop();
         }
@@ -140,7 +148,9 @@ pub(super) fn from_args(
             args.remove(0);
         }
         let mut text = String::new();
-        stdin.read_to_string(&mut text).map_err(|e| ConfigError(format!("standard input: {e}")))?;
+        stdin
+            .read_to_string(&mut text)
+            .map_err(|e| ConfigError(format!("standard input: {e}")))?;
         read_lines("standard input", &text, &mut source.lines, 0)?;
     }
     command_line(&args, &mut source.lines)?;
@@ -156,17 +166,25 @@ fn command_line(args: &[String], lines: &mut Vec<Line>) -> Result<(), ConfigErro
         let Some(option) = arg.strip_prefix("--").filter(|_| complete) else {
             match &mut current {
                 Some(line) => line.words.push(arg.clone()),
-                None => return Err(ConfigError(format!("'{arg}': a directive on the command line begins with --"))),
+                None => {
+                    return Err(ConfigError(format!(
+                        "'{arg}': a directive on the command line begins with --"
+                    )));
+                }
             }
             continue;
         };
-        let unbalanced = || ConfigError(format!("'{arg}': Unbalanced quotes in configuration line"));
+        let unbalanced =
+            || ConfigError(format!("'{arg}': Unbalanced quotes in configuration line"));
         let mut words = split(option).ok_or_else(unbalanced)?.into_iter();
         let Some(name) = words.next() else {
             return Err(ConfigError("'--' is not a directive".into()));
         };
-        let mut line =
-            Line { place: "command line".into(), name: name.to_ascii_lowercase(), words: words.collect() };
+        let mut line = Line {
+            place: "command line".into(),
+            name: name.to_ascii_lowercase(),
+            words: words.collect(),
+        };
         let followed = args.get(at + 1).is_some_and(|next| !next.starts_with("--"));
         if line.name == "save" && line.words.is_empty() && !followed {
             line.words.push(String::new());
@@ -190,12 +208,19 @@ fn flush(line: Option<Line>, lines: &mut Vec<Line>) -> Result<(), ConfigError> {
 
 fn read_file(path: &Path, lines: &mut Vec<Line>, depth: usize) -> Result<(), ConfigError> {
     let shown = path.display();
-    let bytes = std::fs::read(path).map_err(|e| ConfigError(format!("can't open config file '{shown}': {}", reason(&e))))?;
-    let text = String::from_utf8(bytes).map_err(|_| ConfigError(format!("config file '{shown}' is not UTF-8")))?;
+    let bytes = std::fs::read(path)
+        .map_err(|e| ConfigError(format!("can't open config file '{shown}': {}", reason(&e))))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| ConfigError(format!("config file '{shown}' is not UTF-8")))?;
     read_lines(&shown.to_string(), &text, lines, depth)
 }
 
-fn read_lines(place: &str, text: &str, lines: &mut Vec<Line>, depth: usize) -> Result<(), ConfigError> {
+fn read_lines(
+    place: &str,
+    text: &str,
+    lines: &mut Vec<Line>,
+    depth: usize,
+) -> Result<(), ConfigError> {
     for (at, raw) in text.lines().enumerate() {
         let trimmed = raw.trim_matches([' ', '\t', '\r', '\n']);
         if trimmed.is_empty() || trimmed.starts_with('#') {
@@ -203,11 +228,17 @@ fn read_lines(place: &str, text: &str, lines: &mut Vec<Line>, depth: usize) -> R
         }
         let place = format!("{place}:{}", at + 1);
         let Some(words) = split(trimmed) else {
-            return Err(ConfigError(format!("{place}: '{trimmed}': Unbalanced quotes in configuration line")));
+            return Err(ConfigError(format!(
+                "{place}: '{trimmed}': Unbalanced quotes in configuration line"
+            )));
         };
         let mut words = words.into_iter();
         let Some(name) = words.next() else { continue };
-        let line = Line { place, name: name.to_ascii_lowercase(), words: words.collect() };
+        let line = Line {
+            place,
+            name: name.to_ascii_lowercase(),
+            words: words.collect(),
+        };
         if line.name == "include" {
             include(&line, lines, depth)?;
         } else {
@@ -226,16 +257,27 @@ fn include(line: &Line, lines: &mut Vec<Line>, depth: usize) -> Result<(), Confi
         return Err(line.error("files include each other too deeply"));
     }
     let path = Path::new(path);
-    let pattern = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let pattern = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     if !pattern.contains(['*', '?', '[']) {
         return read_file(path, lines, depth + 1);
     }
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = path
+        .parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let entries = std::fs::read_dir(dir).map_err(|e| line.error(&reason(&e)))?;
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
     files.sort();
     for file in files {
-        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = file
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         // As in a shell, a pattern does not match hidden files unless it says so.
         let hidden = name.starts_with('.') && !pattern.starts_with('.');
         if !hidden && crate::glob::matches(pattern.as_bytes(), name.as_bytes()) {
@@ -248,7 +290,10 @@ fn include(line: &Line, lines: &mut Vec<Line>, depth: usize) -> Result<(), Confi
 /// An I/O error without the code that the standard library appends.
 fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
+    text.split(" (os error")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -260,30 +305,72 @@ mod tests {
     }
 
     fn args(args: &[&str], stdin: &str) -> Result<Vec<String>, String> {
-        let source = from_args(args.iter().map(OsString::from), &mut stdin.as_bytes()).map_err(|e| e.to_string())?;
-        Ok(source.lines.iter().map(|l| format!("{}={}", l.name, l.words.join("|"))).collect())
+        let source = from_args(args.iter().map(OsString::from), &mut stdin.as_bytes())
+            .map_err(|e| e.to_string())?;
+        Ok(source
+            .lines
+            .iter()
+            .map(|l| format!("{}={}", l.name, l.words.join("|")))
+            .collect())
     }
 
     #[test]
     fn words_may_be_quoted_and_escaped() {
-        assert_eq!(words("  bind 127.0.0.1\t-::1 ").unwrap(), ["bind", "127.0.0.1", "-::1"]);
-        assert_eq!(words(r#"a "b c" 'd e' "" "#).unwrap(), ["a", "b c", "d e", ""]);
-        assert_eq!(words(r#""\x41\n\"\\\z" '\n\''"#).unwrap(), ["A\n\"\\z", "\\n'"]);
+        assert_eq!(
+            words("  bind 127.0.0.1\t-::1 ").unwrap(),
+            ["bind", "127.0.0.1", "-::1"]
+        );
+        assert_eq!(
+            words(r#"a "b c" 'd e' "" "#).unwrap(),
+            ["a", "b c", "d e", ""]
+        );
+        assert_eq!(
+            words(r#""\x41\n\"\\\z" '\n\''"#).unwrap(),
+            ["A\n\"\\z", "\\n'"]
+        );
         assert_eq!(words(r#"pre"fix ed""#).unwrap(), ["prefix ed"]);
         assert_eq!(words("").unwrap(), [""; 0]);
-        for bad in [r#""open"#, "'open", r#""a"b"#, r#"'a'b"#, r#""\"#, r#""\xff""#] {
+        for bad in [
+            r#""open"#,
+            "'open",
+            r#""a"b"#,
+            r#"'a'b"#,
+            r#""\"#,
+            r#""\xff""#,
+        ] {
             assert_eq!(words(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn the_command_line_has_the_syntax_of_redis_server() {
-        let lines = args(&["--port", "7000", "--BIND", "127.0.0.1", "::1", "--save", "--maxclients 5"], "").unwrap();
-        assert_eq!(lines, ["port=7000", "bind=127.0.0.1|::1", "save=", "maxclients=5"]);
-        assert_eq!(args(&["--save", "3600", "1", "--port", "1"], "").unwrap(), ["save=3600|1", "port=1"]);
+        let lines = args(
+            &[
+                "--port",
+                "7000",
+                "--BIND",
+                "127.0.0.1",
+                "::1",
+                "--save",
+                "--maxclients 5",
+            ],
+            "",
+        )
+        .unwrap();
+        assert_eq!(
+            lines,
+            ["port=7000", "bind=127.0.0.1|::1", "save=", "maxclients=5"]
+        );
+        assert_eq!(
+            args(&["--save", "3600", "1", "--port", "1"], "").unwrap(),
+            ["save=3600|1", "port=1"]
+        );
         assert_eq!(args(&["--save"], "").unwrap(), ["save="]);
         // The first word after a name is its value, whatever it looks like.
-        assert_eq!(args(&["--requirepass", "--secret", "--port", "1"], "").unwrap(), ["requirepass=--secret", "port=1"]);
+        assert_eq!(
+            args(&["--requirepass", "--secret", "--port", "1"], "").unwrap(),
+            ["requirepass=--secret", "port=1"]
+        );
         assert_eq!(args(&["--port"], "").unwrap(), ["port="]);
         assert!(args(&["--"], "").is_err());
     }
@@ -291,10 +378,17 @@ mod tests {
     #[test]
     fn standard_input_comes_before_the_command_line() {
         for order in [["-", "--port", "2"], ["--port", "2", "-"]] {
-            assert_eq!(args(&order, "port 1\n# comment\n\n timeout 3 \n").unwrap(), ["port=1", "timeout=3", "port=2"]);
+            assert_eq!(
+                args(&order, "port 1\n# comment\n\n timeout 3 \n").unwrap(),
+                ["port=1", "timeout=3", "port=2"]
+            );
         }
         assert_eq!(args(&["-"], "port 1").unwrap(), ["port=1"]);
-        assert!(args(&["-", "port", "1"], "").unwrap_err().contains("begins with --"));
+        assert!(
+            args(&["-", "port", "1"], "")
+                .unwrap_err()
+                .contains("begins with --")
+        );
     }
 
     #[test]
@@ -305,17 +399,38 @@ mod tests {
         std::fs::write(at("conf.d/b.conf"), "timeout 2\n").unwrap();
         std::fs::write(at("conf.d/a.conf"), "timeout 1\n").unwrap();
         std::fs::write(at("conf.d/.hidden.conf"), "timeout 9\n").unwrap();
-        std::fs::write(at("one.conf"), format!("port 1\ninclude {}\nport 3\n", at("conf.d/*.conf"))).unwrap();
-        assert_eq!(args(&[&at("one.conf")], "").unwrap(), ["port=1", "timeout=1", "timeout=2", "port=3"]);
-        assert_eq!(args(&["--include", &at("conf.d/a.conf"), "--port", "4"], "").unwrap(), ["timeout=1", "port=4"]);
+        std::fs::write(
+            at("one.conf"),
+            format!("port 1\ninclude {}\nport 3\n", at("conf.d/*.conf")),
+        )
+        .unwrap();
+        assert_eq!(
+            args(&[&at("one.conf")], "").unwrap(),
+            ["port=1", "timeout=1", "timeout=2", "port=3"]
+        );
+        assert_eq!(
+            args(&["--include", &at("conf.d/a.conf"), "--port", "4"], "").unwrap(),
+            ["timeout=1", "port=4"]
+        );
 
         std::fs::write(at("self.conf"), format!("include {}\n", at("self.conf"))).unwrap();
-        assert!(args(&[&at("self.conf")], "").unwrap_err().contains("too deeply"));
+        assert!(
+            args(&[&at("self.conf")], "")
+                .unwrap_err()
+                .contains("too deeply")
+        );
         std::fs::write(at("bad.conf"), "port 1\nfoo \"bar\n").unwrap();
         let error = args(&[&at("bad.conf")], "").unwrap_err();
-        assert!(error.ends_with("bad.conf:2: 'foo \"bar': Unbalanced quotes in configuration line"), "{error}");
+        assert!(
+            error.ends_with("bad.conf:2: 'foo \"bar': Unbalanced quotes in configuration line"),
+            "{error}"
+        );
         let error = args(&[&at("none.conf")], "").unwrap_err();
-        assert!(error.contains("can't open config file") && error.ends_with("No such file or directory"), "{error}");
+        assert!(
+            error.contains("can't open config file")
+                && error.ends_with("No such file or directory"),
+            "{error}"
+        );
         std::fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -31,7 +31,10 @@ pub fn markdown() -> String {
     for row in table::BUILT {
         if row.group != group {
             group = row.group;
-            let _ = write!(page, "\n## {group}\n\n| directive | value | default | what it does | CONFIG SET |\n");
+            let _ = write!(
+                page,
+                "\n## {group}\n\n| directive | value | default | what it does | CONFIG SET |\n"
+            );
             page.push_str("|---|---|---|---|---|\n");
         }
         let change = match row.change {
@@ -40,7 +43,11 @@ pub fn markdown() -> String {
             Change::Protected => "protected",
         };
         let (names, value, default) = (names(row), row.kind.describe(), code(row.default));
-        let _ = writeln!(page, "| {names} | {value} | {default} | {} | {change} |", row.doc);
+        let _ = writeln!(
+            page,
+            "| {names} | {value} | {default} | {} | {change} |",
+            row.doc
+        );
     }
     page.push_str(FIXED_INTRO);
     let mut rows: Vec<&Directive> = fixed::FIXED.iter().collect();
@@ -51,22 +58,37 @@ pub fn markdown() -> String {
             group = row.group;
             let mut heading = group.chars();
             let first = heading.next().unwrap_or_default().to_ascii_uppercase();
-            let _ = write!(page, "\n### {first}{}\n\n| directive | only value |\n|---|---|\n", heading.as_str());
+            let _ = write!(
+                page,
+                "\n### {first}{}\n\n| directive | only value |\n|---|---|\n",
+                heading.as_str()
+            );
         }
         let _ = writeln!(page, "| {} | {} |", names(row), code(row.default));
     }
     let lines: Vec<String> = fixed::LINES.iter().map(|(name, _)| code(name)).collect();
-    let _ = write!(page, "\nLines that are refused altogether: {}.\n", lines.join(", "));
+    let _ = write!(
+        page,
+        "\nLines that are refused altogether: {}.\n",
+        lines.join(", ")
+    );
     page
 }
 
 fn names(row: &Directive) -> String {
-    let names: Vec<String> = std::iter::once(&row.name).chain(row.aliases).map(|name| code(name)).collect();
+    let names: Vec<String> = std::iter::once(&row.name)
+        .chain(row.aliases)
+        .map(|name| code(name))
+        .collect();
     names.join(", ")
 }
 
 fn code(text: &str) -> String {
-    if text.is_empty() { "`\"\"`".into() } else { format!("`{text}`") }
+    if text.is_empty() {
+        "`\"\"`".into()
+    } else {
+        format!("`{text}`")
+    }
 }
 
 /// The directives that do something, in the order of their page: for a program's list of options.

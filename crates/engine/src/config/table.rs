@@ -4,7 +4,9 @@
 //! sees it, and the row's text becomes its entry in docs/configuration.md.
 
 use super::directive::Change::{Protected, Runtime, Startup};
-use super::directive::Kind::{Choice, Flag, Int, Octal, OutputLimits, PowerOfTwo, Size, Text, Threads, Uint, Words};
+use super::directive::Kind::{
+    Choice, Flag, Int, Octal, OutputLimits, PowerOfTwo, Size, Text, Threads, Uint, Words,
+};
 use super::directive::{Change, Directive, Kind, Value};
 use super::{Live, OutputLimit};
 use std::sync::atomic::Ordering::Relaxed;
@@ -23,7 +25,17 @@ const fn row(
     group: &'static str,
     doc: &'static str,
 ) -> Directive {
-    Directive { name, aliases: &[], kind, default, change, group, built: true, doc, apply: None }
+    Directive {
+        name,
+        aliases: &[],
+        kind,
+        default,
+        change,
+        group,
+        built: true,
+        doc,
+        apply: None,
+    }
 }
 
 impl Directive {
@@ -32,12 +44,19 @@ impl Directive {
     }
 
     const fn live(self, apply: fn(&Live, &Value)) -> Directive {
-        Directive { apply: Some(apply), ..self }
+        Directive {
+            apply: Some(apply),
+            ..self
+        }
     }
 }
 
 fn number(value: &Value) -> u64 {
-    if let Value::Int(n) = value { *n as u64 } else { 0 }
+    if let Value::Int(n) = value {
+        *n as u64
+    } else {
+        0
+    }
 }
 
 fn flag(value: &Value) -> bool {
@@ -45,7 +64,11 @@ fn flag(value: &Value) -> bool {
 }
 
 fn limits(value: &Value) -> [OutputLimit; 3] {
-    if let Value::Limits(limits) = value { *limits } else { Default::default() }
+    if let Value::Limits(limits) = value {
+        *limits
+    } else {
+        Default::default()
+    }
 }
 
 /// The directives in the order of their page.

@@ -18,24 +18,34 @@ impl Host for Picky {
     fn applied(&self, directive: &str, config: &Config) -> Result<(), String> {
         let value = config.text(directive);
         self.told.lock().push(format!("{directive}={value}"));
-        if directive == self.refuses && value == "7001" { Err("Unable to listen on this port.".into()) } else { Ok(()) }
+        if directive == self.refuses && value == "7001" {
+            Err("Unable to listen on this port.".into())
+        } else {
+            Ok(())
+        }
     }
 
     fn info(&self, _section: &str, _into: &mut String) {}
 }
 
 fn from(args: &[&str]) -> Result<Config, String> {
-    Config::from_args_and(args.iter().map(OsString::from), &mut std::io::empty()).map_err(|e| e.to_string())
+    Config::from_args_and(args.iter().map(OsString::from), &mut std::io::empty())
+        .map_err(|e| e.to_string())
 }
 
 fn set(config: &Config, pairs: &[(&str, &str)]) -> Result<(), String> {
-    let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+    let pairs: Vec<_> = pairs
+        .iter()
+        .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+        .collect();
     config.set(&pairs, &Picky::default())
 }
 
 fn get(config: &Config, pattern: &str) -> Vec<String> {
     let mut found = Vec::new();
-    config.get_matching(pattern.as_bytes(), &mut |name, value| found.push(format!("{name}={value}")));
+    config.get_matching(pattern.as_bytes(), &mut |name, value| {
+        found.push(format!("{name}={value}"))
+    });
     found
 }
 
@@ -43,7 +53,11 @@ fn get(config: &Config, pattern: &str) -> Vec<String> {
 fn every_default_is_a_value_of_its_kind_and_every_name_is_there_once() {
     let mut names = std::collections::HashSet::new();
     for row in DIRECTIVES.iter() {
-        let words: Vec<&str> = if row.kind.takes_list() { row.default.split(' ').collect() } else { vec![row.default] };
+        let words: Vec<&str> = if row.kind.takes_list() {
+            row.default.split(' ').collect()
+        } else {
+            vec![row.default]
+        };
         assert!(row.kind.parse(&words, None).is_ok(), "{}", row.name);
         for name in std::iter::once(&row.name).chain(row.aliases) {
             assert!(names.insert(*name), "{name} twice");
@@ -55,14 +69,45 @@ fn every_default_is_a_value_of_its_kind_and_every_name_is_there_once() {
 
 #[test]
 fn flags_set_values_and_the_last_one_counts() {
-    let config = from(&["--port", "7000", "--bind", "127.0.0.1", "-::1", "--io-threads", "3", "--port", "7001"]).unwrap();
+    let config = from(&[
+        "--port",
+        "7000",
+        "--bind",
+        "127.0.0.1",
+        "-::1",
+        "--io-threads",
+        "3",
+        "--port",
+        "7001",
+    ])
+    .unwrap();
     assert_eq!((config.port(), config.threads()), (7001, 3));
     assert_eq!(config.bind(), ["127.0.0.1", "-::1"]);
     assert_eq!(config.databases(), 16);
     assert_eq!(config.requirepass(), None);
-    assert_eq!(config.live.maxclients.load(std::sync::atomic::Ordering::Relaxed), 10000);
-    let config = from(&["--maxclients", "77", "--requirepass", "a b", "--unixsocketperm", "700"]).unwrap();
-    assert_eq!(config.live.maxclients.load(std::sync::atomic::Ordering::Relaxed), 77);
+    assert_eq!(
+        config
+            .live
+            .maxclients
+            .load(std::sync::atomic::Ordering::Relaxed),
+        10000
+    );
+    let config = from(&[
+        "--maxclients",
+        "77",
+        "--requirepass",
+        "a b",
+        "--unixsocketperm",
+        "700",
+    ])
+    .unwrap();
+    assert_eq!(
+        config
+            .live
+            .maxclients
+            .load(std::sync::atomic::Ordering::Relaxed),
+        77
+    );
     assert_eq!(config.requirepass().as_deref(), Some("a b"));
     assert_eq!(config.unixsocketperm(), Some(0o700));
 }
@@ -70,29 +115,79 @@ fn flags_set_values_and_the_last_one_counts() {
 #[test]
 fn an_error_names_the_place_and_the_reason() {
     let error = |args: &[&str]| from(args).unwrap_err();
-    assert_eq!(error(&["--port", "abc"]), "command line: 'port abc': argument couldn't be parsed into an integer");
-    assert_eq!(error(&["--foo", "b r"]), "command line: 'foo \"b r\"': Bad directive or wrong number of arguments");
-    assert_eq!(error(&["--port"]), "command line: 'port': wrong number of arguments");
-    assert_eq!(error(&["--maxclients", "1", "2"]), "command line: 'maxclients 1 2': wrong number of arguments");
+    assert_eq!(
+        error(&["--port", "abc"]),
+        "command line: 'port abc': argument couldn't be parsed into an integer"
+    );
+    assert_eq!(
+        error(&["--foo", "b r"]),
+        "command line: 'foo \"b r\"': Bad directive or wrong number of arguments"
+    );
+    assert_eq!(
+        error(&["--port"]),
+        "command line: 'port': wrong number of arguments"
+    );
+    assert_eq!(
+        error(&["--maxclients", "1", "2"]),
+        "command line: 'maxclients 1 2': wrong number of arguments"
+    );
 }
 
 #[test]
 fn what_is_not_built_is_refused_and_its_absence_accepted() {
-    let plain = ["--appendonly", "no", "--save", "", "--maxmemory", "0mb", "--cluster-enabled", "NO", "--tls-port", "0"];
+    let plain = [
+        "--appendonly",
+        "no",
+        "--save",
+        "",
+        "--maxmemory",
+        "0mb",
+        "--cluster-enabled",
+        "NO",
+        "--tls-port",
+        "0",
+    ];
     from(&plain).unwrap();
-    for (name, value) in [("appendonly", "yes"), ("maxmemory", "1gb"), ("daemonize", "yes"), ("tls-port", "7000")] {
+    for (name, value) in [
+        ("appendonly", "yes"),
+        ("maxmemory", "1gb"),
+        ("daemonize", "yes"),
+        ("tls-port", "7000"),
+    ] {
         let error = from(&[&format!("--{name}"), value]).unwrap_err();
         assert!(error.contains("is not built yet"), "{error}");
         let error = set(&Config::default(), &[(name, value)]).unwrap_err();
-        assert!(error.contains("is not built yet") || error.contains("immutable"), "{error}");
+        assert!(
+            error.contains("is not built yet") || error.contains("immutable"),
+            "{error}"
+        );
     }
-    assert!(from(&["--save", "3600", "1"]).unwrap_err().contains("is not built yet"));
-    assert!(from(&["--rename-command", "GET", "FETCH"]).unwrap_err().contains("is not built yet"));
+    assert!(
+        from(&["--save", "3600", "1"])
+            .unwrap_err()
+            .contains("is not built yet")
+    );
+    assert!(
+        from(&["--rename-command", "GET", "FETCH"])
+            .unwrap_err()
+            .contains("is not built yet")
+    );
     let config = Config::default();
-    set(&config, &[("save", ""), ("appendonly", "no"), ("maxmemory-policy", "noeviction")]).unwrap();
+    set(
+        &config,
+        &[
+            ("save", ""),
+            ("appendonly", "no"),
+            ("maxmemory-policy", "noeviction"),
+        ],
+    )
+    .unwrap();
     // A value that is no value at all is told from one that is only missing its feature.
     let error = set(&config, &[("appendonly", "2")]).unwrap_err();
-    assert_eq!(error, "CONFIG SET failed (possibly related to argument 'appendonly') - argument must be 'yes' or 'no'");
+    assert_eq!(
+        error,
+        "CONFIG SET failed (possibly related to argument 'appendonly') - argument must be 'yes' or 'no'"
+    );
 }
 
 #[test]
@@ -132,10 +227,15 @@ fn config_get_matches_names_and_aliases() {
     assert_eq!(get(&config, "P[o]rt"), ["port=6379"]);
     assert_eq!(get(&config, "slaveof"), ["slaveof="]);
     assert_eq!(get(&config, "slave-read*"), ["slave-read-only=yes"]);
-    assert_eq!(get(&config, "proto-max-bulk-len"), ["proto-max-bulk-len=536870912"]);
+    assert_eq!(
+        get(&config, "proto-max-bulk-len"),
+        ["proto-max-bulk-len=536870912"]
+    );
     assert_eq!(
         get(&config, "client-output*"),
-        ["client-output-buffer-limit=normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"]
+        [
+            "client-output-buffer-limit=normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"
+        ]
     );
     assert!(get(&config, "nothing").is_empty() && get(&config, "\u{1}*").is_empty());
     assert!(get(&config, "*").len() > 150);
@@ -146,14 +246,32 @@ fn config_get_matches_names_and_aliases() {
 fn config_set_errors_are_those_of_redis() {
     let config = Config::default();
     let error = |pairs: &[(&str, &str)]| set(&config, pairs).unwrap_err();
-    assert_eq!(error(&[("foo", "1")]), "Unknown option or number of arguments for CONFIG SET - 'foo'");
+    assert_eq!(
+        error(&[("foo", "1")]),
+        "Unknown option or number of arguments for CONFIG SET - 'foo'"
+    );
     let about = |name: &str, reason: &str| {
         format!("CONFIG SET failed (possibly related to argument '{name}') - {reason}")
     };
-    assert_eq!(error(&[("databases", "3")]), about("databases", "can't set immutable config"));
-    assert_eq!(error(&[("dir", "/")]), about("dir", "can't set protected config"));
-    assert_eq!(error(&[("timeout", "1"), ("TIMEOUT", "2")]), about("TIMEOUT", "duplicate parameter"));
-    assert_eq!(error(&[("timeout", "-1")]), about("timeout", "argument must be between 0 and 2147483647 inclusive"));
+    assert_eq!(
+        error(&[("databases", "3")]),
+        about("databases", "can't set immutable config")
+    );
+    assert_eq!(
+        error(&[("dir", "/")]),
+        about("dir", "can't set protected config")
+    );
+    assert_eq!(
+        error(&[("timeout", "1"), ("TIMEOUT", "2")]),
+        about("TIMEOUT", "duplicate parameter")
+    );
+    assert_eq!(
+        error(&[("timeout", "-1")]),
+        about(
+            "timeout",
+            "argument must be between 0 and 2147483647 inclusive"
+        )
+    );
     assert_eq!(config.text("timeout"), "0");
 }
 
@@ -164,17 +282,38 @@ fn config_set_changes_all_or_nothing() {
     assert!(error.contains("'maxclients'"));
     assert_eq!(config.text("tcp-keepalive"), "300");
 
-    let host = Picky { refuses: "port", ..Picky::default() };
+    let host = Picky {
+        refuses: "port",
+        ..Picky::default()
+    };
     let pairs: [(&[u8], &[u8]); 2] = [(b"timeout", b"5"), (b"port", b"7001")];
     let error = config.set(&pairs, &host).unwrap_err();
-    assert_eq!(error, "CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port.");
+    assert_eq!(
+        error,
+        "CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port."
+    );
     assert_eq!((config.text("timeout"), config.port()), ("0".into(), 6379));
-    assert_eq!(config.live.timeout_s.load(std::sync::atomic::Ordering::Relaxed), 0);
-    assert_eq!(*host.told.lock(), ["timeout=5", "port=7001", "timeout=0", "port=6379"]);
+    assert_eq!(
+        config
+            .live
+            .timeout_s
+            .load(std::sync::atomic::Ordering::Relaxed),
+        0
+    );
+    assert_eq!(
+        *host.told.lock(),
+        ["timeout=5", "port=7001", "timeout=0", "port=6379"]
+    );
 
     config.set(&pairs, &Picky::default()).unwrap();
     assert_eq!((config.text("timeout"), config.port()), ("5".into(), 7001));
-    assert_eq!(config.live.timeout_s.load(std::sync::atomic::Ordering::Relaxed), 5);
+    assert_eq!(
+        config
+            .live
+            .timeout_s
+            .load(std::sync::atomic::Ordering::Relaxed),
+        5
+    );
 }
 
 #[test]
@@ -182,7 +321,9 @@ fn protected_directives_ask_who_is_calling() {
     let mut config = Config::default();
     let pair: [(&[u8], &[u8]); 1] = [(b"dir", b"/tmp")];
     assert!(config.set_for(&pair, &Picky::default(), true).is_err());
-    config.directive("enable-protected-configs", &["local"]).unwrap();
+    config
+        .directive("enable-protected-configs", &["local"])
+        .unwrap();
     assert!(config.set_for(&pair, &Picky::default(), false).is_err());
     config.set_for(&pair, &Picky::default(), true).unwrap();
     assert_eq!(config.text("dir"), "/tmp");
@@ -196,5 +337,8 @@ fn the_page_of_directives_is_up_to_date() {
         std::fs::write(&path, markdown()).unwrap();
     }
     let page = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(page == markdown(), "docs/configuration.md is out of date: REDPOLL_BLESS=1 cargo test -p engine config");
+    assert!(
+        page == markdown(),
+        "docs/configuration.md is out of date: REDPOLL_BLESS=1 cargo test -p engine config"
+    );
 }

@@ -64,7 +64,7 @@ fn write_text(
     )?;
     writeln!(
         out,
-        "             {} threads, {} connections, pipeline {}, {} keys {}, values of {} bytes",
+        "             threads {}, connections {}, pipeline {}, {} keys {}, values of {} bytes",
         plan.threads,
         plan.connections,
         plan.pipeline,

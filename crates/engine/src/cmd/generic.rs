@@ -1,0 +1,622 @@
+//! Keys of any type: deleting, renaming, expiring, finding them.
+
+use crate::args::Args;
+use crate::command::{
+    Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RM, KS_RO, KS_RW,
+    KS_UPDATE, KeySpec, LOADING, OWN_LOCKS, READONLY, STALE, WRITE, container, row,
+};
+use crate::acl_categories::{CAT_DANGEROUS, CAT_KEYSPACE};
+use crate::ctx::{Ctx, Stored};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::expiry::{self, to_unix_ms};
+use crate::glob;
+use resp::Out;
+use resp::number::parse_i64;
+use store::table::POSITIONS;
+use store::{EntryRef, Type, Value};
+
+/// The commands of this file.
+#[rustfmt::skip]
+pub const COMMANDS: &[Command] = &[
+    row("copy", -3, WRITE | DENYOOM, Group::Generic, "6.2.0", copy)
+        .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS), KeySpec::at(2, KS_OW | KS_UPDATE)])
+        .args("source:key destination:key#1 [DB destination-db:int] [REPLACE]")
+        .docs("Copies the value of a key to another key.",
+              "O(N), N being the number of elements of a collection; O(1) for a string"),
+    row("del", -2, WRITE, Group::Generic, "1.0.0", del)
+        .keys(&[KeySpec::range(1, -1, 1, KS_RM | KS_DELETE)]).args("key...")
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .docs("Deletes keys.",
+              "O(N), N being the number of keys, and O(M) for each collection of M elements"),
+    row("exists", -2, READONLY | FAST, Group::Generic, "1.0.0", exists)
+        .keys(&[KeySpec::range(1, -1, 1, KS_RO)]).args("key...")
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .docs("Counts how many of the given keys exist.", "O(N), N being the number of keys")
+        .history(&[("3.0.3", "Several keys may be given.")]),
+    row("expire", -3, WRITE | FAST, Group::Generic, "1.0.0", expire)
+        .keys(&[KeySpec::at(1, KS_RW | KS_UPDATE)])
+        .args("key seconds:int [condition(NX | XX | GT | LT)@7.0.0]")
+        .docs("Lets a key expire after so many seconds.", "O(1)")
+        .history(&[("7.0.0", "New options NX, XX, GT and LT.")]),
+    row("expireat", -3, WRITE | FAST, Group::Generic, "1.2.0", expireat)
+        .keys(&[KeySpec::at(1, KS_RW | KS_UPDATE)])
+        .args("key unix-time-seconds:time [condition(NX | XX | GT | LT)@7.0.0]")
+        .docs("Lets a key expire at a Unix time in seconds.", "O(1)")
+        .history(&[("7.0.0", "New options NX, XX, GT and LT.")]),
+    row("expiretime", 2, READONLY | FAST, Group::Generic, "7.0.0", expiretime)
+        .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key")
+        .docs("Returns the Unix time in seconds at which a key expires.", "O(1)"),
+    row("keys", 2, OWN_LOCKS | READONLY, Group::Generic, "1.0.0", keys)
+        .args("pattern:pattern").acl(CAT_KEYSPACE | CAT_DANGEROUS)
+        .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
+        .docs("Returns every key that matches a pattern.",
+              "O(N), N being the number of keys in the database"),
+    row("move", 3, WRITE | FAST, Group::Generic, "1.0.0", move_)
+        .keys(&[KeySpec::at(1, KS_RW | KS_ACCESS | KS_UPDATE)]).args("key db:int")
+        .docs("Moves a key to another database.", "O(1)"),
+    container("object", Group::Generic, "2.2.3", OBJECT_COMMANDS)
+        .docs("Holds the commands that look at how a value is stored.",
+              "Depends on the subcommand"),
+    row("persist", 2, WRITE | FAST, Group::Generic, "2.2.0", persist)
+        .keys(&[KeySpec::at(1, KS_RW | KS_UPDATE)]).args("key")
+        .docs("Removes the expiry of a key.", "O(1)"),
+    row("pexpire", -3, WRITE | FAST, Group::Generic, "2.6.0", pexpire)
+        .keys(&[KeySpec::at(1, KS_RW | KS_UPDATE)])
+        .args("key milliseconds:int [condition(NX | XX | GT | LT)@7.0.0]")
+        .docs("Lets a key expire after so many milliseconds.", "O(1)")
+        .history(&[("7.0.0", "New options NX, XX, GT and LT.")]),
+    row("pexpireat", -3, WRITE | FAST, Group::Generic, "2.6.0", pexpireat)
+        .keys(&[KeySpec::at(1, KS_RW | KS_UPDATE)])
+        .args("key unix-time-milliseconds:time [condition(NX | XX | GT | LT)@7.0.0]")
+        .docs("Lets a key expire at a Unix time in milliseconds.", "O(1)")
+        .history(&[("7.0.0", "New options NX, XX, GT and LT.")]),
+    row("pexpiretime", 2, READONLY | FAST, Group::Generic, "7.0.0", pexpiretime)
+        .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key")
+        .docs("Returns the Unix time in milliseconds at which a key expires.", "O(1)"),
+    row("pttl", 2, READONLY | FAST, Group::Generic, "2.6.0", pttl)
+        .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key").tips(&["nondeterministic_output"])
+        .docs("Returns how many milliseconds a key has left to live.", "O(1)")
+        .history(&[("2.8.0", "Answers -2 for a missing key.")]),
+    row("randomkey", 1, OWN_LOCKS | READONLY, Group::Generic, "1.0.0", randomkey)
+        .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"])
+        .docs("Returns one of the database's keys, picked at random.", "O(1)"),
+    row("rename", 3, WRITE, Group::Generic, "1.0.0", rename)
+        .keys(&[KeySpec::at(1, KS_RW | KS_ACCESS | KS_DELETE), KeySpec::at(2, KS_OW | KS_UPDATE)])
+        .args("key newkey:key#1")
+        .docs("Renames a key, replacing the target if it exists.", "O(1)"),
+    row("renamenx", 3, WRITE | FAST, Group::Generic, "1.0.0", renamenx)
+        .keys(&[KeySpec::at(1, KS_RW | KS_ACCESS | KS_DELETE), KeySpec::at(2, KS_OW | KS_INSERT)])
+        .args("key newkey:key#1")
+        .docs("Renames a key if the new name is free.", "O(1)")
+        .history(&[("3.2.0", "Renaming a key to itself is no longer an error.")]),
+    row("scan", -2, OWN_LOCKS | READONLY, Group::Generic, "2.8.0", scan)
+        .args("cursor:int [MATCH pattern:pattern] [COUNT count:int] [TYPE type@6.0.0]")
+        .tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"])
+        .docs("Goes through the keys of the database step by step.",
+              "O(1) for a call, O(N) for a full pass, N being the number of keys")
+        .history(&[("6.0.0", "New option TYPE.")]),
+    row("touch", -2, READONLY | FAST, Group::Generic, "3.2.1", touch)
+        .keys(&[KeySpec::range(1, -1, 1, KS_RO)]).args("key...")
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .docs("Counts the keys that exist and marks them as just used.",
+              "O(N), N being the number of keys"),
+    row("ttl", 2, READONLY | FAST, Group::Generic, "1.0.0", ttl)
+        .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key").tips(&["nondeterministic_output"])
+        .docs("Returns how many seconds a key has left to live.", "O(1)")
+        .history(&[("2.8.0", "Answers -2 for a missing key.")]),
+    row("type", 2, READONLY | FAST, Group::Generic, "1.0.0", type_)
+        .keys(&[KeySpec::at(1, KS_RO)]).args("key")
+        .docs("Returns the type of the value at a key.", "O(1)"),
+    row("unlink", -2, WRITE | FAST, Group::Generic, "4.0.0", unlink)
+        .keys(&[KeySpec::range(1, -1, 1, KS_RM | KS_DELETE)]).args("key...")
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .docs("Deletes keys and frees large values in the background.",
+              "O(N), N being the number of keys; freeing is O(M), M being the number of \
+               allocations, on another thread"),
+];
+
+/// The subcommands of OBJECT.
+#[rustfmt::skip]
+const OBJECT_COMMANDS: &[Command] = &[
+    row("object|encoding", 3, READONLY, Group::Generic, "2.2.3", object_encoding)
+        .keys(&[KeySpec::at(2, KS_RO)]).args("key").tips(&["nondeterministic_output"])
+        .docs("Returns how a value is encoded inside the server.", "O(1)"),
+    row("object|freq", 3, READONLY, Group::Generic, "4.0.0", object_freq)
+        .keys(&[KeySpec::at(2, KS_RO)]).args("key").tips(&["nondeterministic_output"])
+        .docs("Returns how often a key is used, on a logarithmic scale.", "O(1)"),
+    row("object|help", 2, LOADING | STALE, Group::Generic, "6.2.0", object_help)
+        .docs("Lists the subcommands of OBJECT.", "O(1)"),
+    row("object|idletime", 3, READONLY, Group::Generic, "2.2.3", object_idletime)
+        .keys(&[KeySpec::at(2, KS_RO)]).args("key").tips(&["nondeterministic_output"])
+        .docs("Returns for how many seconds a key has not been used.", "O(1)"),
+    row("object|refcount", 3, READONLY, Group::Generic, "2.2.3", object_refcount)
+        .keys(&[KeySpec::at(2, KS_RO)]).args("key").tips(&["nondeterministic_output"])
+        .docs("Returns how many references a value has.", "O(1)"),
+];
+
+fn del(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let n = args.rest().iter().filter(|k| ctx.keys.remove(k)).count();
+    ctx.out.int(n as i64);
+    Ok(())
+}
+
+/// Big values are freed on another thread whichever command deletes them, so this is DEL.
+fn unlink(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    del(ctx, args)
+}
+
+fn exists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let n = args.rest().iter().filter(|k| ctx.keys.read(k).is_some()).count();
+    ctx.out.int(n as i64);
+    Ok(())
+}
+
+fn touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    exists(ctx, args)
+}
+
+fn type_(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let name = ctx
+        .keys
+        .read_untouched(args.take())
+        .map_or("none", |e| e.kind().name());
+    ctx.out.simple(name);
+    Ok(())
+}
+
+// ---- Expiry
+
+#[derive(Default)]
+struct ExpireIf {
+    nx: bool,
+    xx: bool,
+    gt: bool,
+    lt: bool,
+}
+
+fn expire_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: expiry::Unit) -> Result {
+    let key = args.take();
+    let time = args.take();
+    let mut only = ExpireIf::default();
+    while let Some(word) = args.peek() {
+        if args.keyword("NX") {
+            only.nx = true;
+        } else if args.keyword("XX") {
+            only.xx = true;
+        } else if args.keyword("GT") {
+            only.gt = true;
+        } else if args.keyword("LT") {
+            only.lt = true;
+        } else {
+            return Err(Error::new(format!(
+                "ERR Unsupported option {}",
+                String::from_utf8_lossy(word)
+            )));
+        }
+    }
+    if only.nx && (only.xx || only.gt || only.lt) {
+        return Err(Error::new(
+            "ERR NX and XX, GT or LT options at the same time are not compatible",
+        ));
+    }
+    if only.gt && only.lt {
+        return Err(Error::new(
+            "ERR GT and LT options at the same time are not compatible",
+        ));
+    }
+    let n = parse_i64(time).ok_or(Error::NOT_AN_INTEGER)?;
+    let now_ms = ctx.keys.now_ms;
+    let at = to_unix_ms(n, unit, now_ms).ok_or(Error::invalid_expire(ctx.command.name))?;
+    let Some(mut f) = ctx.keys.write(key) else {
+        ctx.out.int(0);
+        return Ok(());
+    };
+    let present = f.expiry_ms().map(|ms| ms as i64);
+    let refused = (only.nx && present.is_some())
+        || (only.xx && present.is_none())
+        // No expiry counts as one in the infinite future.
+        || (only.gt && present.is_none_or(|p| at <= p))
+        || (only.lt && present.is_some_and(|p| at >= p));
+    if !refused {
+        if at <= now_ms as i64 {
+            ctx.keys.remove(key);
+        } else {
+            f.set_expiry(Some(at as u64));
+        }
+    }
+    ctx.out.int(i64::from(!refused));
+    Ok(())
+}
+
+fn expire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    expire_generic(ctx, args, expiry::SECONDS)
+}
+
+fn pexpire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    expire_generic(ctx, args, expiry::MILLISECONDS)
+}
+
+fn expireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    expire_generic(ctx, args, expiry::UNIX_SECONDS)
+}
+
+fn pexpireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    expire_generic(ctx, args, expiry::UNIX_MILLISECONDS)
+}
+
+/// Answers -2 without a key, -1 without an expiry, else what `show` makes of it (Unix milliseconds).
+fn show_expiry(ctx: &mut Ctx<'_>, mut args: Args<'_>, show: fn(at: u64, now_ms: u64) -> u64) -> Result {
+    let now_ms = ctx.keys.now_ms;
+    let n = match ctx.keys.read_untouched(args.take()).map(|e| e.expiry_ms()) {
+        None => -2,
+        Some(None) => -1,
+        Some(Some(at)) => show(at, now_ms) as i64,
+    };
+    ctx.out.int(n);
+    Ok(())
+}
+
+fn ttl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    show_expiry(ctx, args, |at, now| (at - now + 500) / 1000)
+}
+
+fn pttl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    show_expiry(ctx, args, |at, now| at - now)
+}
+
+fn expiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    show_expiry(ctx, args, |at, _| (at + 500) / 1000)
+}
+
+fn pexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    show_expiry(ctx, args, |at, _| at)
+}
+
+fn persist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let had = match ctx.keys.write(args.take()) {
+        Some(mut f) => {
+            let had = f.expiry_ms().is_some();
+            f.set_expiry(None);
+            had
+        }
+        None => false,
+    };
+    ctx.out.int(i64::from(had));
+    Ok(())
+}
+
+// ---- Moving whole keys
+
+fn rename_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, only_if_new: bool) -> Result {
+    let (from, to) = (args.take(), args.take());
+    let db = ctx.keys.db;
+    if ctx.keys.write(from).is_none() {
+        return Err(Error::NO_SUCH_KEY);
+    }
+    let taken = from != to && only_if_new && ctx.keys.write(to).is_some();
+    let renamed = from != to && !taken;
+    if renamed && let Some(stored) = ctx.keys.take_stored(db, from) {
+        ctx.keys.remove(to);
+        ctx.keys.put_stored(db, to, stored);
+    }
+    if only_if_new {
+        ctx.out.int(i64::from(renamed));
+    } else {
+        ctx.out.ok();
+    }
+    Ok(())
+}
+
+fn rename(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    rename_generic(ctx, args, false)
+}
+
+fn renamenx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    rename_generic(ctx, args, true)
+}
+
+/// A database number as COPY and MOVE take it.
+fn database(ctx: &Ctx<'_>, args: &mut Args<'_>) -> usize {
+    let n = args.int();
+    match usize::try_from(n) {
+        Ok(db) if db < ctx.engine.keyspace().databases() => db,
+        _ => {
+            args.fail(Error::DB_INDEX);
+            0
+        }
+    }
+}
+
+fn move_(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.take();
+    let db = database(ctx, &mut args);
+    args.check()?;
+    let here = ctx.keys.db;
+    if db == here {
+        return Err(Error::SAME_OBJECT);
+    }
+    let movable = ctx.keys.write(key).is_some() && ctx.keys.write_in(db, key).is_none();
+    if movable && let Some(stored) = ctx.keys.take_stored(here, key) {
+        ctx.keys.put_stored(db, key, stored);
+    }
+    ctx.out.int(i64::from(movable));
+    Ok(())
+}
+
+fn copy(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (from, to) = (args.take(), args.take());
+    let here = ctx.keys.db;
+    let (mut db, mut replace) = (here, false);
+    while args.left() > 0 && !args.failed() {
+        if args.keyword_with_value("DB") {
+            db = database(ctx, &mut args);
+        } else if args.keyword("REPLACE") {
+            replace = true;
+        } else {
+            args.fail(Error::SYNTAX);
+        }
+    }
+    args.check()?;
+    if db == here && from == to {
+        return Err(Error::SAME_OBJECT);
+    }
+    let stored = ctx.keys.write(from).map(|f| Stored::copy_of(f.get()));
+    let mut copied = false;
+    if let Some(stored) = stored {
+        let taken = ctx.keys.write_in(db, to).is_some();
+        if !taken || replace {
+            ctx.keys.remove_in(db, to);
+            ctx.keys.put_stored(db, to, stored);
+            copied = true;
+        }
+    }
+    ctx.out.int(i64::from(copied));
+    Ok(())
+}
+
+// ---- Finding keys
+
+/// Databases with more keys than this are listed on a helper thread.
+const LONG_LISTING: usize = 20_000;
+
+fn keys(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let pattern = args.take();
+    let (db, now_ms) = (ctx.session.db, ctx.keys.now_ms);
+    if ctx.engine.keyspace().len(db) <= LONG_LISTING {
+        list_keys(ctx.engine, db, now_ms, pattern, ctx.out);
+    } else {
+        let (engine, pattern) = (ctx.engine.handle(), pattern.to_vec());
+        ctx.offload(Box::new(move |out| {
+            list_keys(&engine, db, now_ms, &pattern, out);
+        }));
+    }
+    Ok(())
+}
+
+fn alive(e: &EntryRef<'_>, now_ms: u64) -> bool {
+    e.expiry_ms().is_none_or(|ms| ms > now_ms)
+}
+
+fn list_keys(engine: &Engine, db: usize, now_ms: u64, pattern: &[u8], out: &mut Out) {
+    let ks = engine.keyspace();
+    let mark = out.begin_array();
+    let mut n = 0;
+    let all = pattern == b"*";
+    for shard in 0..ks.shards() {
+        ks.lock(shard).db(db).for_each(|e| {
+            if alive(&e, now_ms) && (all || glob::matches(pattern, e.key())) {
+                out.bulk(e.key());
+                n += 1;
+            }
+        });
+    }
+    out.end_array(mark, n);
+}
+
+fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let cursor = parse_cursor(args.take())?;
+    let (mut count, mut pattern, mut kind) = (10usize, None, None);
+    while args.left() > 0 && !args.failed() {
+        if args.keyword_with_value("COUNT") {
+            let n = args.int();
+            if !args.failed() && n < 1 {
+                args.fail(Error::SYNTAX);
+            }
+            count = n.max(1) as usize;
+        } else if args.keyword_with_value("MATCH") {
+            pattern = Some(args.take()).filter(|p| p != b"*");
+        } else if args.keyword_with_value("TYPE") {
+            let name = args.take();
+            kind = Some(
+                [
+                    Type::String,
+                    Type::List,
+                    Type::Set,
+                    Type::SortedSet,
+                    Type::Hash,
+                    Type::Stream,
+                ]
+                .into_iter()
+                .find(|t| t.name().as_bytes().eq_ignore_ascii_case(name)),
+            );
+        } else {
+            args.fail(Error::SYNTAX);
+        }
+    }
+    args.check()?;
+    let ks = ctx.engine.keyspace();
+    let (db, now_ms) = (ctx.session.db, ctx.keys.now_ms);
+    let mut shard = (cursor / POSITIONS) as usize;
+    let mut position = cursor % POSITIONS;
+    // Sparse databases: pass over at most so many empty places before answering with few keys or none.
+    let mut budget = count.saturating_mul(10).max(1000);
+    let mut seen = 0;
+    let mut found: Vec<Vec<u8>> = Vec::new();
+    let mut here: Vec<(u64, &[u8], bool)> = Vec::new();
+    while shard < ks.shards() && seen < count && budget > 0 {
+        let guard = ks.lock(shard);
+        let dict = guard.db_ref(db);
+        let mut next = Some(position);
+        while let Some(from) = next
+            && seen < count
+            && budget > 0
+        {
+            let after = dict.visit_from(from, |at, e| {
+                let wanted = alive(&e, now_ms)
+                    && kind.is_none_or(|k| k == Some(e.kind()))
+                    && pattern.is_none_or(|p| glob::matches(p, e.key()));
+                here.push((at, e.key(), wanted));
+            });
+            // In hash order, and never apart if at the same place, so that the cursor needs to know nothing but the place.
+            here.sort_unstable_by_key(|&(at, ..)| at);
+            let mut cut = (count - seen).min(here.len());
+            while cut > 0 && cut < here.len() && here[cut].0 == here[cut - 1].0 {
+                cut += 1;
+            }
+            next = if cut < here.len() { Some(here[cut].0) } else { after };
+            seen += cut;
+            budget = budget.saturating_sub(cut.max(1));
+            found.extend(here.drain(..).take(cut).filter(|(.., w)| *w).map(|(_, k, _)| k.to_vec()));
+        }
+        here = Vec::new();
+        match next {
+            Some(p) => position = p,
+            None => {
+                shard += 1;
+                position = 0;
+            }
+        }
+    }
+    let cursor = if shard < ks.shards() { shard as u64 * POSITIONS + position } else { 0 };
+    ctx.out.array(2);
+    ctx.out.bulk_display(cursor);
+    ctx.out.array(found.len());
+    for key in &found {
+        ctx.out.bulk(key);
+    }
+    Ok(())
+}
+
+/// A cursor: an unsigned 64-bit number.
+pub fn parse_cursor(arg: &[u8]) -> Result<u64> {
+    if arg.is_empty() || !arg.iter().all(u8::is_ascii_digit) {
+        return Err(Error::INVALID_CURSOR);
+    }
+    std::str::from_utf8(arg)
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .ok_or(Error::INVALID_CURSOR)
+}
+
+fn randomkey(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    let ks = ctx.engine.keyspace();
+    let (db, now_ms) = (ctx.session.db, ctx.keys.now_ms);
+    // Expired keys that are still there are drawn again, but not for ever: a database may hold nothing else.
+    for _ in 0..100 {
+        let mut lens: Vec<usize> = Vec::with_capacity(ks.shards());
+        let mut total = 0;
+        for shard in 0..ks.shards() {
+            total += ks.lock(shard).db(db).len();
+            lens.push(total);
+        }
+        if total == 0 {
+            break;
+        }
+        let n = crate::engine::random_below(total as u64) as usize;
+        let shard = lens.partition_point(|&upto| upto <= n);
+        let before = if shard == 0 { 0 } else { lens[shard - 1] };
+        let guard = ks.lock(shard);
+        if let Some(e) = guard.db_ref(db).nth(n - before)
+            && alive(&e, now_ms)
+        {
+            ctx.out.bulk(e.key());
+            return Ok(());
+        }
+    }
+    ctx.out.null();
+    Ok(())
+}
+
+// ---- OBJECT
+
+/// The encoding's name, as clients know it from Redis.
+pub fn encoding(e: &EntryRef<'_>) -> &'static str {
+    if e.kind() != Type::String {
+        return super::collection_encoding(e);
+    }
+    match e.value() {
+        Value::Int(_) => "int",
+        Value::Inline(b) if b.len() <= 44 && !e.is_raw() => "embstr",
+        _ => "raw",
+    }
+}
+
+fn object_encoding(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    args.take();
+    match ctx.keys.read_untouched(args.take()) {
+        Some(e) => ctx.out.bulk(encoding(&e).as_bytes()),
+        None => ctx.out.null(),
+    }
+    Ok(())
+}
+
+fn object_refcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    args.take();
+    match ctx.keys.read_untouched(args.take()) {
+        Some(_) => ctx.out.int(1),
+        None => ctx.out.null(),
+    }
+    Ok(())
+}
+
+fn object_idletime(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    args.take();
+    let clock = ctx.keys.clock;
+    match ctx.keys.read_untouched(args.take()) {
+        // The clock wraps around after 194 days.
+        Some(e) => ctx.out.int(i64::from(clock.wrapping_sub(e.clock()) & 0xff_ffff)),
+        None => ctx.out.null(),
+    }
+    Ok(())
+}
+
+fn object_freq(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    args.take();
+    if ctx.keys.read_untouched(args.take()).is_some() {
+        return Err(Error::new(
+            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
+             switching between policies at runtime LRU and LFU data will take some time to adjust.",
+        ));
+    }
+    ctx.out.null();
+    Ok(())
+}
+
+fn object_help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    help(
+        ctx.out,
+        &[
+            "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+            "ENCODING <key>",
+            "    How the value of <key> is stored.",
+            "FREQ <key>",
+            "    How often <key> was used lately, on a logarithmic scale.",
+            "IDLETIME <key>",
+            "    Seconds since <key> was last used.",
+            "REFCOUNT <key>",
+            "    How many references there are to the value of <key>.",
+            "HELP",
+            "    This list.",
+        ],
+    );
+    Ok(())
+}
+
+/// Writes the reply of a HELP subcommand: its lines as simple strings.
+pub fn help(out: &mut Out, lines: &[&str]) {
+    out.array(lines.len());
+    for line in lines {
+        out.simple(line);
+    }
+}

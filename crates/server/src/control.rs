@@ -1,0 +1,373 @@
+//! The control thread: it accepts connections, closes those that have been idle for too long, keeps INFO's running
+//! figures, and stops the server when a signal, a command or the embedding program asks for it.
+//!
+//! It sleeps most of the time, and is a thread of its own so that a busy worker never delays an accept or a signal.
+
+use crate::host::ServerHost;
+use crate::listen::{Address, Listener};
+use crate::worker::{Arrival, Handle, Phase};
+use engine::{Engine, Kind, Origin};
+use socket2::Socket;
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// How often running figures are sampled.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Samples that a running figure is averaged over.
+const SAMPLES: usize = 8;
+
+/// The pause after an accept that failed for want of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the control thread is told.
+pub(crate) enum Order {
+    /// Stop; `now` gives clients no time to take their replies.
+    Stop { now: bool },
+    /// Listen on these sockets from now on and no others.
+    Listen(Vec<Arc<Listener>>),
+}
+
+/// Everything the control thread works with.
+pub(crate) struct Control {
+    pub engine: Arc<Engine>,
+    pub host: Arc<ServerHost>,
+    pub workers: Arc<Vec<Handle>>,
+    pub orders: mpsc::UnboundedReceiver<Order>,
+    pub phase: watch::Sender<Phase>,
+    pub listeners: Vec<Arc<Listener>>,
+    pub signals: bool,
+}
+
+impl Control {
+    /// Serves until told to stop; then tells the workers, and returns.
+    pub async fn run(mut self) {
+        let mut accepting: Vec<(Arc<Listener>, JoinHandle<()>)> = Vec::new();
+        let listeners = std::mem::take(&mut self.listeners);
+        self.listen(&mut accepting, listeners);
+        let mut signals = Signals::new(self.signals);
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut figures = Figures::default();
+        let mut tick = 0u32;
+        let now = loop {
+            tokio::select! {
+                order = self.orders.recv() => match order {
+                    Some(Order::Stop { now }) => break now,
+                    Some(Order::Listen(listeners)) => self.listen(&mut accepting, listeners),
+                    // The host is gone, and with it whoever could ask for anything.
+                    None => break true,
+                },
+                name = signals.next() => {
+                    tracing::info!("Received {name}, stopping");
+                    break false;
+                }
+                _ = ticks.tick() => {
+                    figures.sample(&self.engine, &self.host);
+                    tick = tick.wrapping_add(1);
+                    if tick.is_multiple_of(4) {
+                        self.close_idle();
+                    }
+                }
+            }
+        };
+        for (_, task) in accepting.drain(..) {
+            task.abort();
+        }
+        let seconds = self.engine.config().live.shutdown_timeout_s.load(Relaxed);
+        let patience = if now {
+            Duration::ZERO
+        } else {
+            Duration::from_secs(seconds)
+        };
+        self.phase.send_replace(Phase::Stopping { patience });
+        // A second signal ends the wait for slow clients.
+        tokio::select! {
+            () = self.drained(patience) => {}
+            name = signals.next() => {
+                tracing::warn!("Received {name} again, leaving at once");
+                self.phase.send_replace(Phase::Stopping { patience: Duration::ZERO });
+            }
+        }
+    }
+
+    /// Waits until the workers have closed their connections, or their patience is over.
+    async fn drained(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline
+            && self
+                .workers
+                .iter()
+                .any(|worker| !worker.thread.is_finished())
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Accepts on these listeners and on no others.
+    fn listen(
+        &self,
+        accepting: &mut Vec<(Arc<Listener>, JoinHandle<()>)>,
+        wanted: Vec<Arc<Listener>>,
+    ) {
+        accepting.retain(|(listener, task)| {
+            let keep = wanted.iter().any(|other| Arc::ptr_eq(listener, other));
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+        for listener in wanted {
+            if !accepting
+                .iter()
+                .any(|(other, _)| Arc::ptr_eq(&listener, other))
+            {
+                let acceptor = Acceptor {
+                    engine: self.engine.clone(),
+                    host: self.host.clone(),
+                    workers: self.workers.clone(),
+                    listener: listener.clone(),
+                    first: 0,
+                };
+                accepting.push((listener, tokio::spawn(acceptor.run())));
+            }
+        }
+    }
+
+    /// Closes clients that have said nothing for `timeout` seconds.
+    fn close_idle(&self) {
+        let timeout = self.engine.config().live.timeout_s.load(Relaxed);
+        if timeout == 0 {
+            return;
+        }
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        for client in self.engine.clients().list() {
+            // A client that waits for its own replies is not idle, and has the output buffer limits.
+            if client.idle_s(now) > timeout && client.reply_bytes.load(Relaxed) == 0 {
+                tracing::debug!("Closing idle client {} ({})", client.id, client.addr);
+                client.kill();
+            }
+        }
+    }
+}
+
+/// Accepts the connections of one listener.
+struct Acceptor {
+    engine: Arc<Engine>,
+    host: Arc<ServerHost>,
+    workers: Arc<Vec<Handle>>,
+    listener: Arc<Listener>,
+    /// Where the search for the least loaded worker begins, so that equals take turns.
+    first: usize,
+}
+
+impl Acceptor {
+    async fn run(mut self) {
+        let socket = match Accepting::new(&self.listener) {
+            Ok(socket) => socket,
+            Err(error) => {
+                return tracing::error!("Cannot accept on {}: {error}", self.listener.address);
+            }
+        };
+        loop {
+            for _ in 0..self.engine.config().live.accepts_per_turn.load(Relaxed) {
+                match socket.accept().await {
+                    Ok((socket, peer)) => self.admit(socket, peer),
+                    Err(error) if is_passing(&error) => {}
+                    Err(error) => {
+                        // Most likely there are no file descriptors left; the connection stays in the queue.
+                        tracing::warn!("Accepting on {}: {error}", self.listener.address);
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Gives a connection to a worker, unless there is a reason to refuse it.
+    fn admit(&mut self, socket: Socket, peer: Option<SocketAddr>) {
+        let live = &self.engine.config().live;
+        let counts = &self.host.counts;
+        let connected: usize = self
+            .workers
+            .iter()
+            .map(|worker| worker.load.connections.load(Relaxed))
+            .sum();
+        if connected >= live.maxclients.load(Relaxed) {
+            counts.rejected.fetch_add(1, Relaxed);
+            return refuse(&socket, "-ERR max number of clients reached\r\n");
+        }
+        let from_here = peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback());
+        if !from_here
+            && live.protected_mode.load(Relaxed)
+            && self.engine.config().requirepass().is_none()
+        {
+            counts.rejected.fetch_add(1, Relaxed);
+            return refuse(
+                &socket,
+                "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set \
+                 for the default user. Only clients on the server's own machine may connect. To let others in, set a \
+                 password (requirepass), or set protected-mode to no if nobody else can reach this port.\r\n",
+            );
+        }
+        counts.accepted.fetch_add(1, Relaxed);
+        let count = self.workers.len();
+        let order = (0..count).map(|step| (self.first + step) % count);
+        let least = order.min_by_key(|&at| self.workers[at].load.connections.load(Relaxed));
+        let Some(at) = least else { return };
+        self.first = (at + 1) % count;
+        let worker = &self.workers[at];
+        worker.load.connections.fetch_add(1, Relaxed);
+        let origin = self.origin(&socket, peer);
+        if worker.arrivals.send(Arrival { socket, origin }).is_err() {
+            // The worker has stopped, and the connection is closed with the arrival.
+            worker.load.connections.fetch_sub(1, Relaxed);
+        }
+    }
+
+    fn origin(&self, socket: &Socket, peer: Option<SocketAddr>) -> Origin {
+        let fd = socket.as_raw_fd().into();
+        if let Address::Unix(path) = &self.listener.address {
+            let addr = format!("{}:0", path.display());
+            return Origin {
+                laddr: addr.clone(),
+                addr,
+                fd,
+                kind: Kind::Unix,
+                waker: None,
+            };
+        }
+        let text =
+            |addr: Option<SocketAddr>| addr.map_or_else(String::new, |addr| addr.to_string());
+        let local = socket.local_addr().ok().and_then(|addr| addr.as_socket());
+        let (addr, laddr) = (text(peer), text(local));
+        Origin {
+            addr,
+            laddr,
+            fd,
+            kind: Kind::Tcp,
+            waker: None,
+        }
+    }
+}
+
+/// A listening socket as the runtime wants it.
+enum Accepting {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Accepting {
+    fn new(listener: &Listener) -> io::Result<Accepting> {
+        let socket = listener.socket.try_clone()?;
+        Ok(match listener.address {
+            Address::Tcp(_) => Accepting::Tcp(TcpListener::from_std(socket.into())?),
+            Address::Unix(_) => Accepting::Unix(UnixListener::from_std(socket.into())?),
+        })
+    }
+
+    /// The next connection, free to be served by the runtime of another thread, and where it comes from if over TCP.
+    async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
+        match self {
+            Accepting::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((stream.into_std()?.into(), Some(peer)))
+            }
+            Accepting::Unix(listener) => Ok((listener.accept().await?.0.into_std()?.into(), None)),
+        }
+    }
+}
+
+/// Whether a failed accept says nothing about the next: the client was gone already.
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(
+        error.kind(),
+        K::ConnectionAborted | K::ConnectionReset | K::Interrupted
+    )
+}
+
+/// Tells a client why it is not served. It may not even get that, which makes no difference.
+fn refuse(socket: &Socket, reason: &str) {
+    let _ = socket.set_nonblocking(true);
+    let _ = socket.send(reason.as_bytes());
+}
+
+/// The signals that stop the server.
+struct Signals {
+    terminate: Option<Signal>,
+    interrupt: Option<Signal>,
+}
+
+impl Signals {
+    fn new(wanted: bool) -> Signals {
+        let open = |kind| if wanted { signal(kind).ok() } else { None };
+        Signals {
+            terminate: open(SignalKind::terminate()),
+            interrupt: open(SignalKind::interrupt()),
+        }
+    }
+
+    /// The next signal's name; waits forever if signals are left to the embedding program.
+    async fn next(&mut self) -> &'static str {
+        async fn received(signal: &mut Option<Signal>) {
+            let arrived = match signal {
+                Some(signal) => signal.recv().await,
+                None => None,
+            };
+            if arrived.is_none() {
+                std::future::pending().await
+            }
+        }
+        tokio::select! {
+            () = received(&mut self.terminate) => "SIGTERM",
+            () = received(&mut self.interrupt) => "SIGINT",
+        }
+    }
+}
+
+/// The figures of INFO that are averages over the last seconds.
+#[derive(Default)]
+struct Figures {
+    samples: VecDeque<(Instant, [u64; 3])>,
+}
+
+impl Figures {
+    fn sample(&mut self, engine: &Engine, host: &ServerHost) {
+        let (bytes_in, bytes_out) = host.traffic();
+        let now = Instant::now();
+        let counted = [
+            engine.stats().sum(|counters| counters.calls.get()),
+            bytes_in,
+            bytes_out,
+        ];
+        if self.samples.len() == SAMPLES {
+            self.samples.pop_front();
+        }
+        if let Some((then, before)) = self.samples.front() {
+            let counts = &host.counts;
+            let seconds = now.duration_since(*then).as_secs_f64().max(0.001);
+            for (at, figure) in [&counts.ops_per_s, &counts.in_per_s, &counts.out_per_s]
+                .into_iter()
+                .enumerate()
+            {
+                // CONFIG RESETSTAT may have set a count back.
+                let change = counted[at].saturating_sub(before[at]) as f64;
+                figure.store((change / seconds) as u64, Relaxed);
+            }
+        }
+        self.samples.push_back((now, counted));
+    }
+}

@@ -1,0 +1,186 @@
+//! What commands may ask of the server: to stop, to put a directive into effect, to tell about itself.
+
+use crate::control::Order;
+use crate::listen::{self, Listener};
+use crate::logging::LogLevel;
+use crate::system;
+use crate::worker::Load;
+use engine::Config;
+use engine::host::{Host, ShutdownMode};
+use parking_lot::Mutex;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::mpsc;
+
+/// The host of an engine that a [`Server`](crate::Server) serves.
+///
+/// It exists before the engine, which keeps it, and before the server, which fills it in when it starts.
+#[derive(Default)]
+pub struct ServerHost {
+    orders: OnceLock<mpsc::UnboundedSender<Order>>,
+    loads: OnceLock<Vec<Arc<Load>>>,
+    log_level: OnceLock<LogLevel>,
+    /// The open TCP listeners of `bind` and `port`.
+    pub(crate) tcp: Mutex<Vec<Arc<Listener>>>,
+    /// The unix listener, and those of the embedding program.
+    pub(crate) others: Mutex<Vec<Arc<Listener>>>,
+    pub(crate) counts: Counts,
+}
+
+/// Counters of the server as a whole.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub accepted: AtomicU64,
+    pub rejected: AtomicU64,
+    /// Commands per second lately.
+    pub ops_per_s: AtomicU64,
+    /// Bytes per second lately, read and written.
+    pub in_per_s: AtomicU64,
+    pub out_per_s: AtomicU64,
+    /// Bytes that CONFIG RESETSTAT has taken off the totals.
+    pub in_reset: AtomicU64,
+    pub out_reset: AtomicU64,
+}
+
+impl ServerHost {
+    /// A host whose server has not started.
+    pub fn new() -> Arc<ServerHost> {
+        Arc::default()
+    }
+
+    /// Lets CONFIG SET loglevel reach the log. Of several calls the first counts.
+    pub fn set_log_level(&self, level: LogLevel) {
+        let _ = self.log_level.set(level);
+    }
+
+    /// Connects the host with its server; false if it has one already.
+    pub(crate) fn start(
+        &self,
+        orders: mpsc::UnboundedSender<Order>,
+        loads: Vec<Arc<Load>>,
+    ) -> bool {
+        self.orders.set(orders).is_ok() && self.loads.set(loads).is_ok()
+    }
+
+    /// Sends the control thread an order; false if there is no server, or it has stopped.
+    pub(crate) fn order(&self, order: Order) -> bool {
+        self.orders
+            .get()
+            .is_some_and(|orders| orders.send(order).is_ok())
+    }
+
+    /// Bytes read from and written to sockets since the start.
+    pub(crate) fn traffic(&self) -> (u64, u64) {
+        let loads = self.loads.get().map(Vec::as_slice).unwrap_or_default();
+        let sum =
+            |of: fn(&Load) -> &AtomicU64| loads.iter().map(|load| of(load).load(Relaxed)).sum();
+        (sum(|load| &load.bytes_in), sum(|load| &load.bytes_out))
+    }
+
+    /// Opens the listeners the configuration asks for now, and closes those it does not.
+    fn listen(&self, config: &Config) -> Result<(), String> {
+        let mut open = self.tcp.lock();
+        let wanted = listen::tcp(config, &open).map_err(|error| {
+            tracing::warn!("{error}");
+            "Unable to listen on this port. Check server logs.".to_owned()
+        })?;
+        *open = wanted;
+        let mut all = open.clone();
+        all.extend(self.others.lock().iter().cloned());
+        self.order(Order::Listen(all));
+        Ok(())
+    }
+
+    fn info_server(&self, into: &mut String) {
+        let tcp = self.tcp.lock();
+        let others = self.others.lock();
+        for (at, listener) in tcp.iter().chain(others.iter()).enumerate() {
+            let _ = match &listener.address {
+                listen::Address::Tcp(address) => {
+                    write!(
+                        into,
+                        "listener{at}:name=tcp,bind={},port={}\r\n",
+                        listener.name,
+                        address.port()
+                    )
+                }
+                listen::Address::Unix(path) => {
+                    write!(into, "listener{at}:name=unix,bind={}\r\n", path.display())
+                }
+            };
+        }
+    }
+
+    fn info_stats(&self, into: &mut String) {
+        let counts = &self.counts;
+        let get = |count: &AtomicU64| count.load(Relaxed);
+        let (bytes_in, bytes_out) = self.traffic();
+        let kb = |count: &AtomicU64| get(count) as f64 / 1024.0;
+        let _ = write!(
+            into,
+            "total_connections_received:{}\r\nrejected_connections:{}\r\ninstantaneous_ops_per_sec:{}\r\n\
+             total_net_input_bytes:{}\r\ntotal_net_output_bytes:{}\r\n\
+             instantaneous_input_kbps:{:.2}\r\ninstantaneous_output_kbps:{:.2}\r\n",
+            get(&counts.accepted),
+            get(&counts.rejected),
+            get(&counts.ops_per_s),
+            bytes_in.saturating_sub(get(&counts.in_reset)),
+            bytes_out.saturating_sub(get(&counts.out_reset)),
+            kb(&counts.in_per_s),
+            kb(&counts.out_per_s),
+        );
+    }
+}
+
+impl Host for ServerHost {
+    fn shutdown(&self, mode: ShutdownMode) -> Result<(), String> {
+        if self.order(Order::Stop { now: mode.now }) {
+            return Ok(());
+        }
+        Err("the server is not running".into())
+    }
+
+    fn applied(&self, directive: &str, config: &Config) -> Result<(), String> {
+        match directive {
+            "port" => self.listen(config),
+            "bind" => self
+                .listen(config)
+                .map_err(|_| "Failed to bind to specified addresses.".into()),
+            "maxclients" => {
+                let wanted = config.number("maxclients") as usize;
+                let possible = system::allow_clients(wanted);
+                if possible < wanted {
+                    return Err(format!(
+                        "The operating system is not able to handle the specified number of clients, try with {possible}"
+                    ));
+                }
+                Ok(())
+            }
+            "loglevel" => {
+                if let Some(level) = self.log_level.get() {
+                    level.set(&config.loglevel());
+                }
+                Ok(())
+            }
+            "dir" => system::enter_dir(config).map_err(|error| error.to_string()),
+            _ => Ok(()),
+        }
+    }
+
+    fn info(&self, section: &str, into: &mut String) {
+        match section {
+            "server" => self.info_server(into),
+            "stats" => self.info_stats(into),
+            _ => {}
+        }
+    }
+
+    fn reset_stats(&self) {
+        let (bytes_in, bytes_out) = self.traffic();
+        self.counts.in_reset.store(bytes_in, Relaxed);
+        self.counts.out_reset.store(bytes_out, Relaxed);
+        self.counts.accepted.store(0, Relaxed);
+        self.counts.rejected.store(0, Relaxed);
+    }
+}

@@ -1,0 +1,117 @@
+//! The program `redpoll`: the server by default, and its tools as subcommands.
+
+use engine::Engine;
+use engine::config::{Config, directives};
+use server::{Server, ServerHost, ServerOptions, logging, system};
+use std::error::Error;
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Most of what a server holds is small and lives long; this allocator wastes little on it and is quick about it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const USAGE: &str = "\
+Redpoll, an in-memory data store that speaks the Redis protocol.
+
+Usage: redpoll [/path/to/redis.conf|-] [--directive value ...] [-]
+       redpoll bench [options]      load generator; see redpoll bench --help
+       redpoll -v | --version
+       redpoll -h | --help
+
+A lone dash reads directives from standard input.
+
+Examples:
+       redpoll
+       redpoll --port 7777 --bind 127.0.0.1 ::1
+       redpoll /etc/redpoll.conf --loglevel verbose
+       echo 'maxclients 100' | redpoll -
+
+Directives, each with its default:
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1).peekable();
+    match args.peek().and_then(|first| first.to_str()) {
+        Some("bench") => return server::bench::main(args.skip(1)),
+        Some("-v" | "--version") => {
+            println!(
+                "Redpoll server v={} malloc=mimalloc bits={}",
+                env!("CARGO_PKG_VERSION"),
+                usize::BITS
+            );
+            return ExitCode::SUCCESS;
+        }
+        Some("-h" | "--help") => {
+            print!("{USAGE}");
+            for row in directives() {
+                let default = if row.default.is_empty() {
+                    "\"\""
+                } else {
+                    row.default
+                };
+                println!("  {} {default}\n      {}", row.name, row.doc);
+            }
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
+    }
+    match serve(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("redpoll: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves until a signal or SHUTDOWN ends it.
+fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
+    let config = Config::from_args(args)?;
+    let dir = config.dir();
+    system::enter_dir(&config).map_err(|error| format!("dir '{}': {error}", dir.display()))?;
+    let level = logging::install(&config).map_err(|error| format!("logfile: {error}"))?;
+    let host = ServerHost::new();
+    host.set_log_level(level);
+    let wanted = config.number("maxclients") as usize;
+    let possible = system::allow_clients(wanted);
+    if possible == 0 {
+        return Err("the limit on open files (ulimit -n) leaves none for clients".into());
+    }
+    if possible < wanted {
+        tracing::warn!(
+            "Lowered maxclients from {wanted} to {possible}: no more files may be open (ulimit -n)"
+        );
+        config.record("maxclients", &possible.to_string())?;
+    }
+    system::apply_huge_pages(&config).map_err(|error| format!("disable-thp: {error}"))?;
+
+    tracing::info!(
+        "Redpoll {} starting with {} threads",
+        env!("CARGO_PKG_VERSION"),
+        config.threads()
+    );
+    let engine = Engine::new(config, host.clone());
+    let options = ServerOptions {
+        signals: true,
+        ..ServerOptions::new(host)
+    };
+    let running = Server::start(engine.clone(), options)?;
+    let pid_file = system::PidFile::write(engine.config()).unwrap_or_else(|error| {
+        tracing::warn!("Could not write the pid file: {error}");
+        None
+    });
+    if !running.tcp_addresses().is_empty() {
+        tracing::info!("Ready to accept connections tcp");
+    }
+    if let Some(path) = engine.config().unixsocket() {
+        tracing::info!("Ready to accept connections unix ({})", path.display());
+    }
+    running.join();
+    drop(pid_file);
+    tracing::info!("Bye");
+    // The process is about to end: giving back millions of entries one by one would only delay that.
+    std::mem::forget::<Arc<Engine>>(engine);
+    Ok(())
+}

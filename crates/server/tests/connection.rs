@@ -1,0 +1,284 @@
+//! What a client sees of a connection: framing, order, backpressure, limits and endings.
+
+mod common;
+
+use common::{Client, TestServer, bulk, command};
+use engine::host::Host;
+use std::io::{ErrorKind, Write};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Sends until the server has stopped reading, or all is sent; returns how much was.
+fn send_until_stuck(client: &mut Client, bytes: &[u8]) -> usize {
+    client.0.set_nonblocking(true).unwrap();
+    let (mut sent, mut stuck) = (0, 0);
+    while sent < bytes.len() && stuck < 200 {
+        match client.0.write(&bytes[sent..]) {
+            Ok(n) => (sent, stuck) = (sent + n, 0),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                // Gives the server a chance to read on; how long it takes does not decide the test.
+                std::thread::sleep(std::time::Duration::from_millis(5));
+                stuck += 1;
+            }
+            Err(_) => break,
+        }
+    }
+    client.0.set_nonblocking(false).unwrap();
+    sent
+}
+
+#[test]
+fn a_pipeline_may_be_cut_anywhere() {
+    let server = TestServer::start(&[]);
+    let mut stream = command(&[b"SET", b"key", b"a\r\nb\0"]);
+    stream.extend(b"GET key\r\n\r\n");
+    stream.extend(b"SET other \"quoted \\x41\"\r\nGET other\r\n");
+    stream.extend(command(&[b"STRLEN", b"key"]));
+    let expected = b"+OK\r\n$5\r\na\r\nb\0\r\n+OK\r\n$8\r\nquoted A\r\n:5\r\n";
+    for cut in 0..=stream.len() {
+        let mut client = server.connect();
+        client.0.set_nodelay(true).unwrap();
+        client.send(&stream[..cut]);
+        // The server has read the first part once it has executed what came before the cut on another connection's
+        // account; a round trip elsewhere makes that likely without depending on time.
+        server.connect().send(b"");
+        client.send(&stream[cut..]);
+        client.expect(expected);
+    }
+    let mut client = server.connect();
+    client.0.set_nodelay(true).unwrap();
+    for byte in &stream {
+        client.send([*byte]);
+    }
+    client.expect(expected);
+}
+
+#[test]
+fn a_deep_pipeline_is_answered_in_order() {
+    let server = TestServer::start(&[]);
+    let mut client = server.connect();
+    let (mut requests, mut replies) = (Vec::new(), Vec::new());
+    for n in 1..=100_000 {
+        requests.extend(b"*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n");
+        replies.extend(format!(":{n}\r\n").into_bytes());
+    }
+    let mut sender = Client(client.0.try_clone().unwrap());
+    let sending = std::thread::spawn(move || sender.send(requests));
+    client.expect(replies);
+    sending.join().unwrap();
+}
+
+#[test]
+fn a_client_may_send_all_before_it_reads_anything() {
+    let server = TestServer::start(&[]);
+    let mut client = server.connect();
+    let value = vec![b'v'; 10_000];
+    client.send(command(&[b"SET", b"k", &value]));
+    client.expect(b"+OK\r\n");
+    // Some 60 MB of replies: far more than the sockets hold, so that the server has to set the rest aside.
+    let requests = command(&[b"GET", b"k"]).repeat(6_000);
+    assert_eq!(send_until_stuck(&mut client, &requests), requests.len());
+    let reply = bulk(&value);
+    for _ in 0..6_000 {
+        client.expect(&reply);
+    }
+    client.send("STRLEN k\r\n");
+    client.expect(b":10000\r\n");
+}
+
+#[test]
+fn unexecuted_requests_are_bounded() {
+    let server = TestServer::start(&[("client-query-buffer-limit", &["1mb"])]);
+    let mut client = server.connect();
+    let value = vec![b'v'; 1_000_000];
+    client.send(command(&[b"SET", b"k", &value]));
+    client.expect(b"+OK\r\n");
+    let requests = command(&[b"GET", b"k"]).repeat(2_000_000);
+    assert!(send_until_stuck(&mut client, &requests) < requests.len());
+    // It is gone, and others are served.
+    client.rest();
+    let mut other = server.connect();
+    other.send("STRLEN k\r\n");
+    other.expect(b":1000000\r\n");
+}
+
+#[test]
+fn unsent_replies_are_bounded() {
+    let server = TestServer::start(&[("client-output-buffer-limit", &["normal", "8mb", "0", "0"])]);
+    let mut client = server.connect();
+    let value = vec![b'v'; 60 << 20];
+    client.send(command(&[b"SET", b"k", &value]));
+    client.expect(b"+OK\r\n");
+    client.send("GET k\r\n");
+    assert!(client.rest().len() < value.len());
+    let server = TestServer::start(&[("client-output-buffer-limit", &["normal", "0", "1mb", "1"])]);
+    let mut client = server.connect();
+    client.send(command(&[b"SET", b"k", &value]));
+    client.expect(b"+OK\r\n");
+    client.send("GET k\r\n");
+    // Nobody reads; the soft limit's second passes, and the client is closed without being asked anything.
+    while !server.engine.clients().is_empty() {
+        std::thread::yield_now();
+    }
+    assert!(client.rest().len() < value.len());
+}
+
+#[test]
+fn long_values_travel_whole() {
+    let server = TestServer::start(&[]);
+    let mut client = server.connect();
+    let value: Vec<u8> = (0..40u32 << 20).map(|n| (n ^ n >> 8) as u8).collect();
+    let mut requests = command(&[b"SET", b"big", &value]);
+    requests.extend(command(&[b"STRLEN", b"big"]));
+    requests.extend(command(&[b"GETRANGE", b"big", b"0", b"9"]));
+    client.send(&requests);
+    client.expect(format!("+OK\r\n:{}\r\n", value.len()));
+    client.expect(bulk(&value[..10]));
+    client.send(command(&[b"GET", b"big"]));
+    client.expect(bulk(&value));
+}
+
+#[test]
+fn a_malformed_request_is_answered_after_those_before_it() {
+    let server = TestServer::start(&[]);
+    let mut client = server.connect();
+    client.send(b"SET k 1\r\n*1\r\n!4\r\nPING\r\nINCR k\r\n");
+    let rest = String::from_utf8(client.rest()).unwrap();
+    assert_eq!(
+        rest,
+        "+OK\r\n-ERR Protocol error: expected '$', got '!'\r\n"
+    );
+    let mut client = server.connect();
+    client.send(b"GET k\r\n");
+    client.expect(bulk(b"1"));
+}
+
+#[test]
+fn the_requests_before_a_half_close_are_answered() {
+    let server = TestServer::start(&[]);
+    let mut client = server.connect();
+    let value = vec![b'v'; 3_000_000];
+    client.send(command(&[b"SET", b"k", &value]));
+    client.expect(b"+OK\r\n");
+    client.send(b"GET k\r\nGET k\r\nSTRLEN k\r\nSTRLE");
+    client.finish();
+    let mut expected = bulk(&value).repeat(2);
+    expected.extend(b":3000000\r\n");
+    assert!(client.rest() == expected);
+}
+
+#[test]
+fn one_client_too_many_is_told_so() {
+    let server = TestServer::start(&[("maxclients", &["2"])]);
+    let mut clients = [server.connect(), server.connect()];
+    for client in &mut clients {
+        client.send("SET k v\r\n");
+        client.expect(b"+OK\r\n");
+    }
+    assert_eq!(
+        server.connect().rest(),
+        b"-ERR max number of clients reached\r\n"
+    );
+    drop(clients);
+    while !server.engine.clients().is_empty() {
+        std::thread::yield_now();
+    }
+    let mut stats = String::new();
+    server.host.info("stats", &mut stats);
+    assert!(
+        stats.contains("total_connections_received:2\r\nrejected_connections:1\r\n"),
+        "{stats}"
+    );
+}
+
+#[test]
+fn killed_and_idle_clients_are_closed() {
+    let server = TestServer::start(&[]);
+    let mut client = server.connect();
+    client.send("SET k v\r\n");
+    client.expect(b"+OK\r\n");
+    server.engine.clients().list()[0].kill();
+    assert_eq!(client.rest(), b"");
+    let mut client = server.connect();
+    client.send("SET k v\r\n");
+    client.expect(b"+OK\r\n");
+    server.engine.config().live.timeout_s.store(1, Relaxed);
+    assert_eq!(client.rest(), b"");
+}
+
+#[test]
+fn a_stop_sends_what_was_executed_and_frees_the_port() {
+    let mut server = TestServer::start(&[]);
+    let mut idle = server.connect();
+    let mut slow = server.connect();
+    let value = vec![b'v'; 30 << 20];
+    slow.send(command(&[b"SET", b"k", &value]));
+    slow.expect(b"+OK\r\n");
+    slow.send("GET k\r\n");
+    // The reply has begun to arrive, so the command has been executed.
+    slow.expect(format!("${}\r\n", value.len()));
+    server.stop();
+    assert_eq!(idle.rest(), b"");
+    let rest = slow.rest();
+    assert_eq!(rest.len(), value.len() + 2);
+    server.join();
+    assert!(server.engine.clients().is_empty());
+    std::net::TcpListener::bind(server.address).unwrap();
+}
+
+#[test]
+fn a_stop_does_not_wait_forever_for_a_client_that_never_reads() {
+    let mut server = TestServer::start(&[("shutdown-timeout", &["0"])]);
+    let mut slow = server.connect();
+    slow.send(command(&[b"SET", b"k", &vec![b'v'; 30 << 20]]));
+    slow.expect(b"+OK\r\n");
+    slow.send("GET k\r\n");
+    slow.expect(b"$");
+    server.stop();
+    server.join();
+    assert!(server.engine.clients().is_empty());
+}
+
+#[test]
+fn connections_are_spread_over_the_workers() {
+    let server = TestServer::start(&[]);
+    let mut clients: Vec<Client> = (0..200).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send("APPEND k x\r\n");
+    }
+    drop(clients.split_off(100));
+    for client in &mut clients {
+        client.send("SET done 1\r\n");
+        client.0.set_read_timeout(None).unwrap();
+    }
+    for client in &mut clients {
+        let mut line = Vec::new();
+        while !line.ends_with(b"+OK\r\n") {
+            let mut byte = [0];
+            std::io::Read::read_exact(&mut client.0, &mut byte).unwrap();
+            line.extend(byte);
+        }
+    }
+}
+
+#[test]
+fn config_set_port_moves_the_server() {
+    let server = TestServer::start(&[("bind", &["127.0.0.1"])]);
+    let config = server.engine.config();
+    let set = |port: &str| config.set(&[(b"port", port.as_bytes())], &*server.host);
+    set("21381").unwrap();
+    let mut first = Client(std::net::TcpStream::connect("127.0.0.1:21381").unwrap());
+    let taken = std::net::TcpListener::bind("127.0.0.1:21382").unwrap();
+    let error = set("21382").unwrap_err();
+    assert!(
+        error.ends_with("'port') - Unable to listen on this port. Check server logs."),
+        "{error}"
+    );
+    assert_eq!(config.port(), 21381);
+    drop(taken);
+    set("21382").unwrap();
+    let mut second = Client(std::net::TcpStream::connect("127.0.0.1:21382").unwrap());
+    for client in [&mut first, &mut second] {
+        client.send("SET k v\r\n");
+        client.expect(b"+OK\r\n");
+    }
+}

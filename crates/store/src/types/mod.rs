@@ -1,0 +1,7 @@
+//! The collections.
+
+pub mod hash;
+pub mod list;
+pub mod set;
+pub mod sorted_set;
+pub mod stream;

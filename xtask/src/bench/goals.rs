@@ -1,0 +1,210 @@
+//! The project's goals, held against the figures of a run.
+//!
+//! A goal whose figures are missing (a peer that is not there, a measurement that was not asked for, other numbers of
+//! keys in a quick run) is left out.
+
+use super::Results;
+use super::load::Measurement;
+use super::scenarios::{Settings, one_core, two_cores};
+use super::servers::ECHO;
+
+/// A goal and what was measured.
+pub struct Outcome {
+    /// What is asked for.
+    pub goal: String,
+    /// The number the goal is about.
+    pub measured: f64,
+    /// The bound.
+    pub bound: f64,
+    /// Whether the number must stay below the bound or reach it.
+    pub at_most: bool,
+}
+
+impl Outcome {
+    /// Whether the goal is met.
+    pub fn met(&self) -> bool {
+        if self.at_most {
+            self.measured <= self.bound
+        } else {
+            self.measured >= self.bound
+        }
+    }
+}
+
+/// Holds the goals against `results`.
+pub fn check(settings: &Settings, results: &Results) -> Vec<Outcome> {
+    let figure = |scenario: &str, is_wanted: &dyn Fn(&str) -> bool| -> Option<Measurement> {
+        results
+            .loads
+            .iter()
+            .filter(|figure| figure.scenario == scenario)
+            // Valkeys come oldest first, and the plain one before the one with I/O threads.
+            .filter(|figure| is_wanted(&figure.contender))
+            .map(|figure| figure.median)
+            .next_back()
+    };
+    let redpoll = |scenario: &str| figure(scenario, &|name| name == "Redpoll");
+    let echo = |scenario: &str| figure(scenario, &|name| name == ECHO);
+    let valkey = |scenario: &str| {
+        figure(scenario, &|name| {
+            name.starts_with("Valkey") && !name.contains("io-threads")
+        })
+    };
+    let [few, more, many] = settings.keys;
+    let mut outcomes = Vec::new();
+    let mut compare = |goal: String,
+                       ours: Option<Measurement>,
+                       theirs: Option<Measurement>,
+                       number: fn(&Measurement) -> f64,
+                       at_most: bool,
+                       bound: f64| {
+        if let (Some(ours), Some(theirs)) = (ours, theirs) {
+            outcomes.push(Outcome {
+                goal,
+                measured: number(&ours) / number(&theirs).max(1e-9),
+                bound,
+                at_most,
+            });
+        }
+    };
+    for verb in ["get", "set"] {
+        let name = one_core(verb, 1, few);
+        let goal = format!("{name}: CPU per request over the bare Tokio echo's");
+        compare(
+            goal,
+            redpoll(&name),
+            echo(&name),
+            |m| m.server_cpu_us,
+            true,
+            1.05,
+        );
+        for keys in [more, many] {
+            for (pipeline, bound) in [(16, 0.8), (64, 0.5)] {
+                let name = one_core(verb, pipeline, keys);
+                let goal = format!("{name}: CPU per request over Valkey's");
+                compare(
+                    goal,
+                    redpoll(&name),
+                    valkey(&name),
+                    |m| m.server_cpu_us,
+                    true,
+                    bound,
+                );
+            }
+        }
+        for (pipeline, bound) in [(1, 1.4), (16, 1.4), (64, 2.0)] {
+            let name = two_cores(verb, pipeline);
+            let (ours, theirs) = (redpoll(&name), valkey(&name));
+            let goal = format!("{name}: throughput over Valkey's");
+            compare(goal, ours, theirs, |m| m.throughput, false, bound);
+            let goal = format!("{name}: p99 over Valkey's");
+            compare(goal, ours, theirs, |m| m.p99_us, true, 1.0);
+        }
+    }
+    for pipeline in [16, 64] {
+        let (at_many, at_few) = (
+            one_core("get", pipeline, many),
+            one_core("get", pipeline, few),
+        );
+        let goal = format!("{at_many}: CPU per request over {at_few}");
+        compare(
+            goal,
+            redpoll(&at_many),
+            redpoll(&at_few),
+            |m| m.server_cpu_us,
+            true,
+            1.3,
+        );
+    }
+    let ours = |contender: &str| contender == "Redpoll";
+    for figure in results.memory.iter().filter(|f| ours(&f.contender)) {
+        outcomes.push(Outcome {
+            goal: format!("{}: resident bytes an element", figure.data_set.name),
+            measured: figure.bytes_per_element,
+            bound: figure.data_set.goal,
+            at_most: true,
+        });
+    }
+    for figure in results.idle.iter().filter(|f| ours(&f.contender)) {
+        outcomes.push(Outcome {
+            goal: "idle-connections: resident bytes a connection".to_string(),
+            measured: figure.value,
+            bound: 4096.0,
+            at_most: true,
+        });
+    }
+    for figure in results.start.iter().filter(|f| ours(&f.contender)) {
+        outcomes.push(Outcome {
+            goal: "start: milliseconds to the first PONG".to_string(),
+            measured: figure.value,
+            bound: 20.0,
+            at_most: true,
+        });
+    }
+    outcomes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::LoadFigure;
+
+    fn figure(scenario: &str, contender: &str, cpu: f64, throughput: f64) -> LoadFigure {
+        let median = Measurement {
+            throughput,
+            p50_us: 1.0,
+            p99_us: 1.0,
+            p999_us: 1.0,
+            server_cpu_us: cpu,
+            load_cpu_us: 1.0,
+            errors: 0.0,
+        };
+        LoadFigure {
+            scenario: scenario.to_string(),
+            contender: contender.to_string(),
+            rounds: vec![median],
+            median,
+        }
+    }
+
+    #[test]
+    fn compares_with_the_newest_plain_valkey() {
+        let name = two_cores("get", 16);
+        let results = Results {
+            loads: vec![
+                figure(&name, "Redpoll", 1.0, 300.0),
+                figure(&name, "Valkey 8.0.1", 1.0, 300.0),
+                figure(&name, "Valkey 9.1.2", 1.0, 200.0),
+                figure(&name, "Valkey 9.1.2, 2 io-threads", 1.0, 600.0),
+            ],
+            ..Results::default()
+        };
+        let outcomes = check(&Settings::full(), &results);
+        assert_eq!(outcomes.len(), 2, "throughput and p99");
+        assert_eq!(outcomes[0].measured, 1.5);
+        assert!(outcomes.iter().all(Outcome::met));
+    }
+
+    #[test]
+    fn says_when_a_goal_is_missed() {
+        let name = one_core("get", 64, 10_000_000);
+        let results = Results {
+            loads: vec![
+                figure(&name, "Redpoll", 0.6, 1.0),
+                figure(&name, "Valkey 9.1.2", 1.0, 1.0),
+                figure(&one_core("get", 64, 10_000), "Redpoll", 0.5, 1.0),
+            ],
+            ..Results::default()
+        };
+        let met: Vec<bool> = check(&Settings::full(), &results)
+            .iter()
+            .map(Outcome::met)
+            .collect();
+        assert_eq!(met, [false, true], "0.6 of Valkey's, 1.2 of its own");
+    }
+
+    #[test]
+    fn nothing_measured_is_nothing_promised() {
+        assert!(check(&Settings::full(), &Results::default()).is_empty());
+    }
+}

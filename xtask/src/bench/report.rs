@@ -1,0 +1,349 @@
+//! The figures as Markdown, to be pasted into docs/benchmarks.md, and as JSON.
+
+use std::fmt::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::goals::{self, Outcome};
+use super::load::Measurement;
+use super::scenarios::{CONNECTIONS, DATA_SETS, Settings, VALUE_SIZE};
+use super::servers::Contender;
+use super::{ProbeFigure, Results};
+
+/// A run's figures, ready to be written down.
+pub struct Report<'a> {
+    settings: &'a Settings,
+    contenders: &'a [Contender],
+    results: &'a Results,
+    goals: Vec<Outcome>,
+    date: String,
+    machine: String,
+}
+
+impl Report<'_> {
+    /// Holds the goals against `results` and notes when and where this is.
+    pub fn new<'a>(
+        settings: &'a Settings,
+        contenders: &'a [Contender],
+        results: &'a Results,
+    ) -> Report<'a> {
+        Report {
+            settings,
+            contenders,
+            results,
+            goals: goals::check(settings, results),
+            date: today(),
+            machine: machine(),
+        }
+    }
+
+    /// The report as Markdown.
+    pub fn markdown(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        let _ = self.write_markdown(&mut out);
+        out
+    }
+
+    fn write_markdown(&self, out: &mut String) -> std::fmt::Result {
+        let Settings { rounds, time, .. } = self.settings;
+        writeln!(
+            out,
+            "Measured {} on {}, by `cargo xtask bench`: medians of {rounds} interleaved rounds of {:.1} s, \
+             {CONNECTIONS} connections, 16-byte keys, {VALUE_SIZE}-byte values, loopback TCP.\n",
+            self.date,
+            self.machine,
+            time.as_secs_f64()
+        )?;
+        if !self.goals.is_empty() {
+            writeln!(
+                out,
+                "| goal | measured | asked for | met |\n|---|---:|---:|---|"
+            )?;
+            for outcome in &self.goals {
+                writeln!(
+                    out,
+                    "| {} | {} | {} {} | {} |",
+                    outcome.goal,
+                    number(outcome.measured),
+                    if outcome.at_most {
+                        "at most"
+                    } else {
+                        "at least"
+                    },
+                    outcome.bound,
+                    if outcome.met() { "yes" } else { "**no**" }
+                )?;
+            }
+            writeln!(out)?;
+        }
+        if !self.results.loads.is_empty() {
+            writeln!(
+                out,
+                "| scenario | server | requests/s | p50 us | p99 us | p99.9 us | server CPU us/request | load CPU us/request |\n\
+                 |---|---|---:|---:|---:|---:|---:|---:|"
+            )?;
+            let mut last = "";
+            for figure in &self.results.loads {
+                let scenario = if figure.scenario == last {
+                    ""
+                } else {
+                    &figure.scenario
+                };
+                last = &figure.scenario;
+                let m = &figure.median;
+                let errors = if m.errors > 0.0 {
+                    format!(" ({:.0} error replies)", m.errors)
+                } else {
+                    String::new()
+                };
+                writeln!(
+                    out,
+                    "| {scenario} | {}{errors} | {:.0} | {:.0} | {:.0} | {:.0} | {:.3} | {:.3} |",
+                    figure.contender,
+                    m.throughput,
+                    m.p50_us,
+                    m.p99_us,
+                    m.p999_us,
+                    m.server_cpu_us,
+                    m.load_cpu_us
+                )?;
+            }
+            writeln!(out)?;
+        }
+        self.write_memory(out)?;
+        write_probe(
+            out,
+            &format!(
+                "resident bytes of each of {} idle connections",
+                self.settings.connections
+            ),
+            &self.results.idle,
+        )?;
+        write_probe(
+            out,
+            "milliseconds from start to the first PONG",
+            &self.results.start,
+        )?;
+        for note in &self.results.notes {
+            writeln!(out, "- {note}")?;
+        }
+        Ok(())
+    }
+
+    /// One row a data set, one column a server.
+    fn write_memory(&self, out: &mut String) -> std::fmt::Result {
+        if self.results.memory.is_empty() {
+            return Ok(());
+        }
+        let servers: Vec<&str> = self
+            .contenders
+            .iter()
+            .filter(|contender| contender.is_peer_or_redpoll())
+            .map(|contender| contender.label.as_str())
+            .collect();
+        write!(
+            out,
+            "| resident bytes an element | elements | payload | goal |"
+        )?;
+        for server in &servers {
+            write!(out, " {server} |")?;
+        }
+        writeln!(
+            out,
+            "\n|---|---:|---:|---:|{}",
+            "---:|".repeat(servers.len())
+        )?;
+        for data_set in &DATA_SETS {
+            let of_set: Vec<_> = self
+                .results
+                .memory
+                .iter()
+                .filter(|figure| figure.data_set.name == data_set.name)
+                .collect();
+            let Some(first) = of_set.first() else {
+                continue;
+            };
+            let payload = data_set.payload.map_or("-".to_string(), |n| n.to_string());
+            write!(
+                out,
+                "| {} | {} | {payload} | {} |",
+                data_set.what, first.elements, data_set.goal
+            )?;
+            for server in &servers {
+                match of_set.iter().find(|figure| figure.contender == *server) {
+                    Some(figure) => write!(out, " {:.1} |", figure.bytes_per_element)?,
+                    None => write!(out, " - |")?,
+                }
+            }
+            writeln!(out)?;
+        }
+        writeln!(out)
+    }
+
+    /// The report as JSON, every round included. Times are in the units the names end with, sizes in bytes.
+    pub fn json(&self) -> Result<String> {
+        let loads: Vec<Value> = self
+            .results
+            .loads
+            .iter()
+            .map(|figure| {
+                json!({
+                    "scenario": figure.scenario,
+                    "server": figure.contender,
+                    "median": measurement(&figure.median),
+                    "rounds": figure.rounds.iter().map(measurement).collect::<Vec<_>>(),
+                })
+            })
+            .collect();
+        let memory: Vec<Value> = self
+            .results
+            .memory
+            .iter()
+            .map(|figure| {
+                json!({
+                    "data_set": figure.data_set.name,
+                    "server": figure.contender,
+                    "elements": figure.elements,
+                    "bytes_per_element": figure.bytes_per_element,
+                    "payload": figure.data_set.payload,
+                    "goal": figure.data_set.goal,
+                })
+            })
+            .collect();
+        let probe = |figures: &[ProbeFigure]| -> Vec<Value> {
+            figures
+                .iter()
+                .map(|figure| json!({ "server": figure.contender, "value": figure.value }))
+                .collect()
+        };
+        let goals: Vec<Value> = self
+            .goals
+            .iter()
+            .map(|outcome| {
+                json!({
+                    "goal": outcome.goal,
+                    "measured": outcome.measured,
+                    "bound": outcome.bound,
+                    "at_most": outcome.at_most,
+                    "met": outcome.met(),
+                })
+            })
+            .collect();
+        let report = json!({
+            "date": self.date,
+            "machine": self.machine,
+            "rounds": self.settings.rounds,
+            "seconds": self.settings.time.as_secs_f64(),
+            "loads": loads,
+            "memory": memory,
+            "idle_connection_bytes": probe(&self.results.idle),
+            "start_to_pong_ms": probe(&self.results.start),
+            "goals": goals,
+            "notes": self.results.notes,
+        });
+        Ok(serde_json::to_string_pretty(&report)? + "\n")
+    }
+}
+
+fn measurement(m: &Measurement) -> Value {
+    json!({
+        "throughput": m.throughput,
+        "p50_us": m.p50_us,
+        "p99_us": m.p99_us,
+        "p99.9_us": m.p999_us,
+        "server_cpu_us": m.server_cpu_us,
+        "load_cpu_us": m.load_cpu_us,
+        "errors": m.errors,
+    })
+}
+
+fn write_probe(out: &mut String, title: &str, figures: &[ProbeFigure]) -> std::fmt::Result {
+    if figures.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "| server | {title} |\n|---|---:|")?;
+    for figure in figures {
+        writeln!(out, "| {} | {} |", figure.contender, number(figure.value))?;
+    }
+    writeln!(out)
+}
+
+/// Ratios with two decimals, large numbers with none.
+fn number(value: f64) -> String {
+    match value.abs() {
+        ..10.0 => format!("{value:.2}"),
+        10.0..1000.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+/// Processor, cores and kernel, as far as the system tells.
+fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cpuinfo = read("/proc/cpuinfo");
+    let model = cpuinfo
+        .lines()
+        .find(|line| line.starts_with("model name"))
+        .and_then(|line| line.split_once(':'))
+        .map_or("unknown processor", |(_, model)| model.trim());
+    let kernel = read("/proc/sys/kernel/osrelease");
+    format!(
+        "{} cores of {model}, {} {}",
+        super::servers::cpus(),
+        std::env::consts::OS,
+        kernel.trim().split('-').next().unwrap_or_default()
+    )
+}
+
+/// Today in UTC, as in 2026-03-31.
+fn today() -> String {
+    let days = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs() / 86_400);
+    date(days)
+}
+
+/// The date `days` days after 1970-01-01, by walking through the years and months.
+fn date(mut days: u64) -> String {
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    let mut year = 1970;
+    while days >= 365 + u64::from(leap(year)) {
+        days -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let february = 28 + u64::from(leap(year));
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    format!("{year}-{month:02}-{:02}", days + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        assert_eq!(date(0), "1970-01-01");
+        assert_eq!(date(31 + 28), "1970-03-01");
+        assert_eq!(date(11_016), "2000-02-29");
+        assert_eq!(date(20_453), "2025-12-31");
+    }
+
+    #[test]
+    fn numbers() {
+        assert_eq!(number(0.804), "0.80");
+        assert_eq!(number(69.97), "70.0");
+        assert_eq!(number(4095.6), "4096");
+    }
+}
