@@ -344,7 +344,7 @@ mod tests {
             for op in [Op::And, Op::Or, Op::Xor, Op::Not, Op::Diff, Op::Diff1, Op::AndOr, Op::One] {
                 let result = combine(op, &slices);
                 prop_assert_eq!(result.len(), len);
-                for i in 0..len as u64 * 8 {
+                for i in (len as u64 * 8).saturating_sub(700)..len as u64 * 8 {
                     let first = get(slices[0], i);
                     let others = slices[1..].iter().filter(|s| get(s, i)).count();
                     let set = others + usize::from(first);

@@ -5,6 +5,7 @@
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::Waker;
@@ -72,6 +73,8 @@ pub struct Client {
     pub reply_chunks: AtomicUsize,
     pub no_evict: AtomicBool,
     pub no_touch: AtomicBool,
+    /// CLIENT CAPA REDIRECT: it can follow redirections.
+    pub can_redirect: AtomicBool,
     pub words: Mutex<Words>,
     kill: AtomicBool,
     waker: Mutex<Option<Waker>>,
@@ -113,10 +116,25 @@ impl Client {
         self.reply_chunks.store(reply_chunks, Relaxed);
     }
 
+    /// Whether it came from this machine.
+    pub fn is_local(&self) -> bool {
+        self.kind != Kind::Tcp || ip_of(&self.addr).parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
+    }
+
+    /// The address it came from, without the port and without an IPv6 address's brackets.
+    pub fn ip(&self) -> &str {
+        ip_of(&self.addr)
+    }
+
     /// Seconds since its last command.
     pub fn idle_s(&self, now_s: u64) -> u64 {
         now_s.saturating_sub(self.active_s.load(Relaxed))
     }
+}
+
+fn ip_of(addr: &str) -> &str {
+    let host = addr.rsplit_once(':').map_or(addr, |(host, _)| host);
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 /// All clients, by id.
@@ -152,6 +170,7 @@ impl Clients {
             reply_chunks: AtomicUsize::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            can_redirect: AtomicBool::new(false),
             words: Mutex::new(Words::default()),
             kill: AtomicBool::new(false),
             waker: Mutex::new(origin.waker),

@@ -56,12 +56,12 @@ flags! {
     NO_ASYNC_LOADING = 15, "no_async_loading";
     /// Not allowed inside MULTI.
     NO_MULTI = 16, "no_multi";
+    /// Has key arguments that may be absent.
+    NO_MANDATORY_KEYS = 19, "no_mandatory_keys";
     /// Keys are not at fixed positions.
     MOVABLEKEYS = 17, "movablekeys";
     /// Allowed while a script is running for too long.
     ALLOW_BUSY = 18, "allow_busy";
-    /// Has key arguments that may be absent.
-    NO_MANDATORY_KEYS = 19, "no_mandatory_keys";
     /// Touches keys that are not among its arguments.
     TOUCHES_ARBITRARY_KEYS = 20, "touches_arbitrary_keys";
 }
@@ -69,6 +69,7 @@ flags! {
 /// Needs every shard's lock for its whole run (FLUSHALL, SWAPDB): a fact about Redpoll, not printed.
 pub const ALL_SHARDS: u64 = 1 << 40;
 /// The handler takes the locks it needs itself, shard by shard (SCAN, KEYS, DBSIZE): not printed.
+/// Bit 42 is [`crate::docs::SYSCMD`].
 pub const OWN_LOCKS: u64 = 1 << 41;
 
 /// The groups of the command documentation.
@@ -241,7 +242,7 @@ pub struct Command {
     pub run: Handler,
     /// Where its keys are.
     pub keys: &'static [KeySpec],
-    /// ACL categories beyond those that follow from flags and group.
+    /// ACL categories in place of the group's; those that follow from flags come on top.
     pub acl: u64,
     /// One sentence.
     pub summary: &'static str,

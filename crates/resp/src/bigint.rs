@@ -234,6 +234,13 @@ mod tests {
                 false
             )
         );
+        // Below them, in the limb they begin in, and in one further down.
+        let mut near = n.clone();
+        near.multiply_add(1, 0);
+        let mut bit = BigUint::from_u64(1);
+        bit.shift_left(66);
+        near.subtract(&bit);
+        assert!(near.top_bits().2);
         n.multiply_add(1, 1);
         assert_eq!(
             n.top_bits(),

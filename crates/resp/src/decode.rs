@@ -109,41 +109,30 @@ enum Frame {
 impl Frame {
     #[inline]
     fn of(tag: u8, line: &[u8]) -> Result<Frame, DecodeError> {
-        let per_element = match tag {
+        let (per_entry, more) = match tag {
             b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => return Ok(Frame::Line),
             b'$' | b'*' if line == b"-1" => return Ok(Frame::Null),
             b'$' | b'=' | b'!' => {
-                let len = parse_i64(line)
-                    .and_then(|n| usize::try_from(n).ok())
-                    .ok_or(BAD_LENGTH)?;
-                return Ok(Frame::Text(len));
+                let len = length(line)?;
+                return usize::try_from(len)
+                    .map(Frame::Text)
+                    .map_err(|_| BAD_LENGTH);
             }
-            b'*' | b'~' | b'>' => 1,
-            b'%' => 2,
-            _ => return Frame::attribute(tag, line),
+            b'*' | b'~' | b'>' => (1, 0),
+            b'%' => (2, 0),
+            // The pairs, and the value they are about.
+            b'|' => (2, 1),
+            _ => return Err(DecodeError("unknown type of reply")),
         };
-        let n = parse_i64(line)
-            .and_then(|n| u64::try_from(n).ok())
-            .ok_or(BAD_LENGTH)?;
-        n.checked_mul(per_element)
-            .map(Frame::Elements)
-            .ok_or(TOO_LONG)
+        // No overflow: a length has 63 bits.
+        length(line).map(|n| Frame::Elements(n * per_entry + more))
     }
+}
 
-    #[cold]
-    fn attribute(tag: u8, line: &[u8]) -> Result<Frame, DecodeError> {
-        if tag != b'|' {
-            return Err(DecodeError("unknown type of reply"));
-        }
-        let n = parse_i64(line)
-            .and_then(|n| u64::try_from(n).ok())
-            .ok_or(BAD_LENGTH)?;
-        // The pairs, and the value they are about.
-        n.checked_mul(2)
-            .and_then(|n| n.checked_add(1))
-            .map(Frame::Elements)
-            .ok_or(TOO_LONG)
-    }
+fn length(line: &[u8]) -> Result<u64, DecodeError> {
+    parse_i64(line)
+        .and_then(|n| u64::try_from(n).ok())
+        .ok_or(BAD_LENGTH)
 }
 
 struct Reader<'b> {

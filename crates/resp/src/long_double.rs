@@ -429,6 +429,9 @@ mod tests {
             ("0", "0.000000000000000015", "0.00000000000000002"),
             ("0", "-0.000000000000000005", "0"),
             ("1e-17", "1e-18", "0.00000000000000001"),
+            // Half way between two texts: 3.814697265625e-6 and three times that.
+            ("0x1p-18", "0", "0.00000381469726562"),
+            ("0x3p-18", "0", "0.00001144409179688"),
             ("9223372036854775807", "1", "9223372036854775808"),
             ("18446744073709551615", "0", "18446744073709551615"),
             ("18446744073709551616", "1", "18446744073709551616"),
@@ -546,6 +549,9 @@ mod tests {
         }
         assert_eq!(add("x", "inf"), "ERR value is not a valid float");
         assert!(LongDouble::parse(&long.as_bytes()[..4900]).is_some());
+        let zeros = "0".repeat(5 * 1024);
+        assert!(LongDouble::parse(&zeros.as_bytes()[1..]).is_some());
+        assert!(LongDouble::parse(zeros.as_bytes()).is_none());
         assert!(LongDouble::parse(format!("0.{}", &long[..5000]).as_bytes()).is_some());
     }
 
@@ -603,6 +609,42 @@ mod tests {
     }
 
     #[test]
+    fn bits_shifted_out_of_a_sum_count() {
+        let sum = |a: &str, b: &str| {
+            let (a, b) = (
+                LongDouble::parse(a.as_bytes()),
+                LongDouble::parse(b.as_bytes()),
+            );
+            let sum = a.unwrap().checked_add(b.unwrap()).unwrap();
+            (sum.negative, sum.significand, sum.exponent)
+        };
+        // Half way between two numbers below 1, and a little less, and a little more.
+        assert_eq!(
+            sum("1", "-0xC000000000000000p-127"),
+            (false, u64::MAX - 1, -64)
+        );
+        assert_eq!(
+            sum("1", "-0xC000000000000001p-127"),
+            (false, u64::MAX - 1, -64)
+        );
+        assert_eq!(sum("1", "-0xBFFFFFFFFFFFFFFFp-127"), (false, u64::MAX, -64));
+        assert_eq!(
+            sum("0x1.0000000000000002p0", "0x8000000000000000p-127"),
+            (false, (1 << 63) + 2, -63)
+        );
+        assert_eq!(sum("1", "0x8000000000000000p-127"), (false, 1 << 63, -63));
+        assert_eq!(
+            sum("1", "0x8000000000000001p-127"),
+            (false, (1 << 63) + 1, -63)
+        );
+        assert_eq!(sum("-1", "-1e-4000"), (true, 1 << 63, -63));
+        // Zeros.
+        assert_eq!(sum("-1", "1"), (false, 0, -16445));
+        assert_eq!(sum("-0", "0"), (false, 0, -16445));
+        assert_eq!(sum("-0", "-0"), (true, 0, -16445));
+    }
+
+    #[test]
     fn the_smallest_numbers() {
         assert_eq!(parts("0x1p-16445"), (1, -16445));
         assert_eq!(parts("0x.8000001p-16445"), (1, -16445));
@@ -614,6 +656,31 @@ mod tests {
         assert_eq!(parts("0"), (0, -16445));
         // Exactly half of the smallest is rounded to zero, which is refused.
         assert_eq!(LongDouble::parse(b"0x.8p-16445"), None);
+        // With so many digits that all of them are shifted out.
+        assert_eq!(
+            parts("0xc0000000000000000000000000000000p-16573"),
+            (1, -16445)
+        );
+        assert_eq!(
+            parts("0x80000000000000000000000000000001p-16573"),
+            (1, -16445)
+        );
+        assert_eq!(
+            parts("0x800000000000000000000000000000001p-16577"),
+            (1, -16445)
+        );
+        assert_eq!(
+            LongDouble::parse(b"0x80000000000000000000000000000000p-16573"),
+            None
+        );
+        assert_eq!(
+            LongDouble::parse(b"0x7fffffffffffffffffffffffffffffff1p-16577"),
+            None
+        );
+        assert_eq!(
+            LongDouble::parse(b"0xffffffffffffffffffffffffffffffffp-16575"),
+            None
+        );
         assert_eq!(LongDouble::parse(b"1.8e-4951"), None);
         let sum = LongDouble::parse(b"0x1p-16382")
             .unwrap()
@@ -660,6 +727,21 @@ mod tests {
             "0x 1",
         ] {
             assert_eq!(parse_hex_f64(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    /// Where the quotient is half way but for its remainder is met every few hundred numbers.
+    #[test]
+    fn remainders_break_ties() {
+        for i in 0..3000u64 {
+            let number = 1 + i.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 10_000_000_000_000_000_000;
+            let digits = number.to_string();
+            let digits = digits.as_bytes();
+            assert_eq!(
+                round_short(digits, -17),
+                round_long(digits, -17),
+                "{number}"
+            );
         }
     }
 

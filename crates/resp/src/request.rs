@@ -462,11 +462,10 @@ fn quick_length(buf: &[u8], at: usize, max: usize) -> Option<(usize, usize)> {
 /// [`quick_length`] for three to nine digits.
 fn long_length(buf: &[u8], at: usize) -> Option<(usize, usize)> {
     let mut len = 0usize;
+    // Nine digits and the carriage return.
     for (i, &byte) in buf[at..].iter().take(10).enumerate() {
         match byte {
-            b'0'..=b'9' if i < 9 && (len > 0 || i == 0) => {
-                len = len * 10 + usize::from(byte - b'0')
-            }
+            b'0'..=b'9' if len > 0 || i == 0 => len = len * 10 + usize::from(byte - b'0'),
             b'\r' if i > 0 && buf.get(at + i + 1) == Some(&b'\n') => {
                 return Some((len, at + i + 2));
             }

@@ -257,6 +257,12 @@ fn appending_another_output() {
         (one.to_vec(), two.len(), one.len()),
         (expected.clone(), 0, expected.len())
     );
+    let mut slices = Vec::new();
+    one.slices(expected.len() - 10, &mut slices, 10);
+    assert_eq!(
+        *slices[0],
+        expected[expected.len() - 10..expected.len() - 2]
+    );
     let mark = one.mark();
     one.append(&mut one.clone());
     one.rollback(mark);

@@ -180,7 +180,7 @@ fn unbalanced_quotes() {
 
 #[test]
 fn malformed_requests_and_their_errors() {
-    let cases: [(&[u8], &str); 30] = [
+    let cases: [(&[u8], &str); 31] = [
         (b"*abc\r\n", "invalid multibulk length"),
         (b"*\r\n", "invalid multibulk length"),
         (b"*03\r\n", "invalid multibulk length"),
@@ -195,6 +195,7 @@ fn malformed_requests_and_their_errors() {
         (b"*99999999999999999999\r\n", "invalid multibulk length"),
         (b"*1\r\n+PING\r\n", "expected '$', got '+'"),
         (b"*1\r\n*1\r\n", "expected '$', got '*'"),
+        (b"*1\r\n+4\r\nPING\r\n", "expected '$', got '+'"),
         (b"*1\r\n\xe93\r\n", "expected '$', got '\u{e9}'"),
         (b"*2\r\n$1\r\na\r\nb\r\n", "expected '$', got 'b'"),
         (b"*1\r\n\r\n", "expected '$', got '\r'"),
@@ -359,6 +360,18 @@ fn limits_before_authentication() {
     ]
     .concat();
     assert_eq!(run(&largest).commands[0].len(), 10);
+    assert_eq!(receive(largest.chunks(7), &limits).commands[0].len(), 10);
+    // All there, and still too long.
+    let long = [&b"*1\r\n$16385\r\n"[..], &[b'x'; 16385], b"\r\n"].concat();
+    assert_eq!(
+        run(&long).error.as_deref(),
+        Some("unauthenticated bulk length")
+    );
+    let many = [&b"*11\r\n"[..], &b"$1\r\na\r\n".repeat(11)].concat();
+    assert_eq!(
+        run(&many).error.as_deref(),
+        Some("unauthenticated multibulk length")
+    );
     // Inline commands have only the limit of their line.
     assert_eq!(run(b"a a a a a a a a a a a a\r\n").commands[0].len(), 12);
 }

@@ -54,6 +54,15 @@ impl ServerHost {
         let _ = self.log_level.set(level);
     }
 
+    /// How many connections each worker has.
+    pub fn connections(&self) -> Vec<usize> {
+        let loads = self.loads.get().map(Vec::as_slice).unwrap_or_default();
+        loads
+            .iter()
+            .map(|load| load.connections.load(Relaxed))
+            .collect()
+    }
+
     /// Connects the host with its server; false if it has one already.
     pub(crate) fn start(
         &self,
