@@ -21,7 +21,10 @@ use resp::Value;
 #[track_caller]
 pub fn check(client: &mut Client, line: &str, expected: &str) {
     let reply = show(&client.run(line));
-    assert!(reply == expected, "{line}\n  replied  {reply}\n  expected {expected}");
+    assert!(
+        reply == expected,
+        "{line}\n  replied  {reply}\n  expected {expected}"
+    );
 }
 
 /// As [`check`], with arguments of any bytes.
@@ -29,22 +32,34 @@ pub fn check(client: &mut Client, line: &str, expected: &str) {
 pub fn check_args<A: AsRef<[u8]>>(client: &mut Client, args: &[A], expected: &str) {
     let reply = show(&client.call(args));
     let line = show_command(args);
-    assert!(reply == expected, "{line}\n  replied  {reply}\n  expected {expected}");
+    assert!(
+        reply == expected,
+        "{line}\n  replied  {reply}\n  expected {expected}"
+    );
 }
 
 /// Checks the next reply's raw bytes.
 #[track_caller]
 pub fn check_raw(client: &mut Client, expected: &[u8]) {
     let reply = client.read_raw();
-    let (reply, expected) = (reply.escape_ascii().to_string(), expected.escape_ascii().to_string());
-    assert!(reply == expected, "\n  replied  {reply}\n  expected {expected}");
+    let (reply, expected) = (
+        reply.escape_ascii().to_string(),
+        expected.escape_ascii().to_string(),
+    );
+    assert!(
+        reply == expected,
+        "\n  replied  {reply}\n  expected {expected}"
+    );
 }
 
 /// A command as one would type it, with bytes that are not plain escaped.
 pub fn show_command<A: AsRef<[u8]>>(args: &[A]) -> String {
     let word = |arg: &A| {
         let arg = arg.as_ref();
-        let plain = !arg.is_empty() && arg.iter().all(|b| b.is_ascii_graphic() && !b"\"'\\".contains(b));
+        let plain = !arg.is_empty()
+            && arg
+                .iter()
+                .all(|b| b.is_ascii_graphic() && !b"\"'\\".contains(b));
         let text = arg.escape_ascii().to_string();
         if plain { text } else { format!("\"{text}\"") }
     };
@@ -65,7 +80,10 @@ pub fn show(value: &Value) -> String {
         Value::Push(items) => format!(">[{}]", list(items)),
         Value::Map(pairs) => {
             let pair = |(k, v): &(Value, Value)| format!("{}: {}", show(k), show(v));
-            format!("{{{}}}", pairs.iter().map(pair).collect::<Vec<_>>().join(", "))
+            format!(
+                "{{{}}}",
+                pairs.iter().map(pair).collect::<Vec<_>>().join(", ")
+            )
         }
         Value::Double(n) => format!(",{n}"),
         Value::Bool(true) => "#t".to_owned(),

@@ -27,7 +27,8 @@ impl Client {
     /// Connects over TCP; panics with the address if nobody listens.
     #[track_caller]
     pub fn connect(addr: SocketAddr) -> Client {
-        Client::try_connect(addr).unwrap_or_else(|error| panic!("cannot connect to {addr}: {error}"))
+        Client::try_connect(addr)
+            .unwrap_or_else(|error| panic!("cannot connect to {addr}: {error}"))
     }
 
     /// Connects over TCP.
@@ -36,14 +37,22 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
-        Ok(Client { stream: Stream::Tcp(stream), buf: Vec::new(), start: 0 })
+        Ok(Client {
+            stream: Stream::Tcp(stream),
+            buf: Vec::new(),
+            start: 0,
+        })
     }
 
     /// Connects to a unix socket.
     pub fn connect_unix(path: &Path) -> io::Result<Client> {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
-        Ok(Client { stream: Stream::Unix(stream), buf: Vec::new(), start: 0 })
+        Ok(Client {
+            stream: Stream::Unix(stream),
+            buf: Vec::new(),
+            start: 0,
+        })
     }
 
     /// Sends bytes as they are.
@@ -59,7 +68,8 @@ impl Client {
     pub fn send<A: AsRef<[u8]>>(&mut self, args: &[A]) {
         let mut bytes = Vec::new();
         encode(args, &mut bytes);
-        self.send_raw(&bytes).expect("the connection takes a command");
+        self.send_raw(&bytes)
+            .expect("the connection takes a command");
     }
 
     /// The raw bytes of the next reply.
@@ -78,7 +88,9 @@ impl Client {
                 Ok(None) => self.fill()?,
                 Err(error) => {
                     let bytes = self.buf[self.start..].escape_ascii();
-                    return Err(io::Error::other(format!("not a reply: {error:?} in {bytes}")));
+                    return Err(io::Error::other(format!(
+                        "not a reply: {error:?} in {bytes}"
+                    )));
                 }
             }
         }
@@ -87,7 +99,8 @@ impl Client {
     /// The next reply's bytes; panics if the connection ends first.
     #[track_caller]
     pub fn read_raw(&mut self) -> Vec<u8> {
-        self.try_read_raw().unwrap_or_else(|error| panic!("no reply: {error}"))
+        self.try_read_raw()
+            .unwrap_or_else(|error| panic!("no reply: {error}"))
     }
 
     /// The next reply.
@@ -120,11 +133,22 @@ impl Client {
     /// Sends a long pipeline from another thread while reading its replies here: neither side's socket buffer can fill up and
     /// stop both. `each` is given every reply's number, from 0, and its raw bytes.
     #[track_caller]
-    pub fn send_and_read(&mut self, bytes: &[u8], replies: usize, mut each: impl FnMut(usize, &[u8])) {
-        let Stream::Tcp(stream) = &self.stream else { panic!("only over TCP") };
+    pub fn send_and_read(
+        &mut self,
+        bytes: &[u8],
+        replies: usize,
+        mut each: impl FnMut(usize, &[u8]),
+    ) {
+        let Stream::Tcp(stream) = &self.stream else {
+            panic!("only over TCP")
+        };
         let mut writer = stream.try_clone().expect("a socket can be cloned");
         std::thread::scope(|scope| {
-            scope.spawn(move || writer.write_all(bytes).expect("the server takes a pipeline"));
+            scope.spawn(move || {
+                writer
+                    .write_all(bytes)
+                    .expect("the server takes a pipeline")
+            });
             for i in 0..replies {
                 let raw = self.read_raw();
                 each(i, &raw);
@@ -137,7 +161,12 @@ impl Client {
         loop {
             match self.fill() {
                 Ok(()) => {}
-                Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
+                    ) =>
+                {
                     return self.buf.split_off(self.start);
                 }
                 Err(error) => panic!("the server does not close the connection: {error}"),

@@ -17,7 +17,7 @@ pub mod rng;
 pub mod server;
 
 pub use client::Client;
-pub use server::Server;
+pub use server::{Server, eventually};
 
 use peers::Peer;
 use std::io::Write;
@@ -39,7 +39,12 @@ impl Peers {
     pub fn find() -> Peers {
         let mut peers = Peers::default();
         for peer in peers::find() {
-            let major: u32 = peer.version.split('.').next().and_then(|v| v.parse().ok()).unwrap_or(0);
+            let major: u32 = peer
+                .version
+                .split('.')
+                .next()
+                .and_then(|v| v.parse().ok())
+                .unwrap_or(0);
             match (peer.name.as_str(), major) {
                 ("redis", 7) => peers.redis7 = Some(peer),
                 ("redis", 8..) => peers.redis8 = Some(peer),
@@ -64,7 +69,10 @@ impl Peers {
 pub fn skip(test: &str, why: &str) {
     println!("skipped: {test}: {why}");
     if let Some(path) = std::env::var_os("REDPOLL_SKIP_LOG")
-        && let Ok(mut log) = std::fs::OpenOptions::new().append(true).create(true).open(path)
+        && let Ok(mut log) = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
     {
         let _ = writeln!(log, "{test}: {why}");
     }
@@ -72,11 +80,16 @@ pub fn skip(test: &str, why: &str) {
 
 /// The folder where `cargo xtask fetch` keeps what it fetched.
 pub fn peers_dir() -> PathBuf {
-    std::env::var_os("REDPOLL_PEERS_DIR")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../.peers"), PathBuf::from)
+    std::env::var_os("REDPOLL_PEERS_DIR").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../.peers"),
+        PathBuf::from,
+    )
 }
 
 /// A number from the environment, or the default.
 pub fn env_number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+    std::env::var(name)
+        .ok()
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(default)
 }

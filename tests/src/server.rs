@@ -29,18 +29,28 @@ impl Server {
 
     /// Redpoll with more `--directive value` arguments.
     pub fn redpoll_with(args: &[&str]) -> Server {
-        Server::start("redpoll", redpoll_binary(), args)
+        Server::start("redpoll", redpoll_binary(), None, args)
+    }
+
+    /// Redpoll with a configuration file of this text, in its working directory, and more arguments.
+    pub fn redpoll_with_file(text: &str, args: &[&str]) -> Server {
+        Server::start("redpoll", redpoll_binary(), Some(text), args)
     }
 
     /// A real server with more arguments.
     pub fn peer(peer: &Peer, args: &[&str]) -> Server {
-        Server::start(&format!("{} {}", peer.name, peer.version), &peer.path, args)
+        Server::start(
+            &format!("{} {}", peer.name, peer.version),
+            &peer.path,
+            None,
+            args,
+        )
     }
 
-    fn start(name: &str, binary: &Path, args: &[&str]) -> Server {
+    fn start(name: &str, binary: &Path, file: Option<&str>, args: &[&str]) -> Server {
         // Between choosing a free port and the server's bind another process may take it: try again then.
         for _ in 0..8 {
-            let mut server = Server::spawn(name, binary, free_port(), args);
+            let mut server = Server::spawn(name, binary, file, free_port(), args);
             match server.wait_until_ready() {
                 Ok(()) => return server,
                 Err(log) if log.contains("in use") => continue,
@@ -50,10 +60,15 @@ impl Server {
         panic!("{name}: every port that was tried is in use");
     }
 
-    fn spawn(name: &str, binary: &Path, port: u16, args: &[&str]) -> Server {
+    fn spawn(name: &str, binary: &Path, file: Option<&str>, port: u16, args: &[&str]) -> Server {
         let dir = fresh_dir();
+        let mut command = Command::new(binary);
+        if let Some(text) = file {
+            std::fs::write(dir.join("redis.conf"), text).expect("a file can be written");
+            command.arg("redis.conf");
+        }
         let log = std::fs::File::create(dir.join("log")).expect("a log file can be created");
-        let child = Command::new(binary)
+        let child = command
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no"])
             .args(args)
@@ -63,7 +78,12 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {}: {error}", binary.display()));
-        Server { child, name: name.to_owned(), port, dir }
+        Server {
+            child,
+            name: name.to_owned(),
+            port,
+            dir,
+        }
     }
 
     fn wait_until_ready(&mut self) -> Result<(), String> {
@@ -80,7 +100,10 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(3));
         }
-        Err(format!("no reply to PING in {PATIENCE:?}\n{}", self.log_tail()))
+        Err(format!(
+            "no reply to PING in {PATIENCE:?}\n{}",
+            self.log_tail()
+        ))
     }
 
     /// A new connection.
@@ -127,24 +150,31 @@ impl Server {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
         let status = status.expect("/proc tells about a child");
         let line = status.lines().find_map(|line| line.strip_prefix(field));
-        let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|n| n.parse::<u64>().ok());
+        let kib = line
+            .and_then(|line| line.split_whitespace().next())
+            .and_then(|n| n.parse::<u64>().ok());
         kib.expect("/proc/PID/status has sizes in kB") * 1024
     }
 
     /// Sends a signal to it.
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a child has a pid");
+        let pid = i32::try_from(self.pid())
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a child has a pid");
         rustix::process::kill_process(pid, signal).expect("a child can be signalled");
     }
 
     /// Waits until it has left by itself.
     pub fn wait(&mut self) -> ExitStatus {
-        wait(&mut self.child).unwrap_or_else(|| panic!("{} did not leave in {PATIENCE:?}", self.name))
+        wait(&mut self.child)
+            .unwrap_or_else(|| panic!("{} did not leave in {PATIENCE:?}", self.name))
     }
 
     /// All that it wrote to its log.
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(self.dir.join("log")).unwrap_or_default()).into_owned()
+        String::from_utf8_lossy(&std::fs::read(self.dir.join("log")).unwrap_or_default())
+            .into_owned()
     }
 
     fn log_tail(&self) -> String {
@@ -157,7 +187,12 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- {} on port {}, end of its log:\n{}", self.name, self.port, self.log_tail());
+            eprintln!(
+                "--- {} on port {}, end of its log:\n{}",
+                self.name,
+                self.port,
+                self.log_tail()
+            );
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -165,36 +200,59 @@ impl Drop for Server {
     }
 }
 
-/// A run of a server program that is expected to end by itself, such as one with a bad flag.
+/// A run of a program that ended by itself, such as a server with a bad flag.
 pub struct Run {
     /// How it ended.
     pub status: ExitStatus,
-    /// What it wrote to standard output and standard error.
-    pub output: String,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
 }
 
-/// Runs `redpoll` with these arguments until it ends; panics if it goes on for long.
+/// Runs `redpoll` with these arguments in a folder of these files until it ends; panics if it goes on for long.
 #[track_caller]
-pub fn run_redpoll(args: &[&str]) -> Run {
+pub fn run_redpoll(args: &[&str], files: &[(&str, &str)]) -> Run {
     let dir = fresh_dir();
-    let path = dir.join("log");
-    let log = std::fs::File::create(&path).expect("a log file can be created");
+    for (name, text) in files {
+        std::fs::write(dir.join(name), text).expect("a file can be written");
+    }
+    let create =
+        |name: &str| std::fs::File::create(dir.join(name)).expect("a log file can be created");
     let mut child = Command::new(redpoll_binary())
         .args(args)
         .current_dir(&dir)
         .stdin(Stdio::null())
-        .stdout(log.try_clone().expect("a file handle can be cloned"))
-        .stderr(log)
+        .stdout(create("stdout"))
+        .stderr(create("stderr"))
         .spawn()
         .expect("redpoll can be started");
     let status = wait(&mut child);
-    let output = std::fs::read_to_string(&path).unwrap_or_default();
     let _ = child.kill();
     let _ = child.wait();
+    let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap_or_default();
+    let (stdout, stderr) = (read("stdout"), read("stderr"));
     let _ = std::fs::remove_dir_all(&dir);
     match status {
-        Some(status) => Run { status, output },
-        None => panic!("redpoll {args:?} goes on instead of ending; it wrote:\n{output}"),
+        Some(status) => Run {
+            status,
+            stdout,
+            stderr,
+        },
+        None => panic!("redpoll {args:?} goes on instead of ending; it wrote:\n{stdout}{stderr}"),
+    }
+}
+
+/// Calls `condition` until it holds; panics if it does not within the time that a server may take for anything.
+#[track_caller]
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(
+            Instant::now() < deadline,
+            "still not so after {PATIENCE:?}: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -212,7 +270,10 @@ fn wait(child: &mut Child) -> Option<ExitStatus> {
 /// A TCP port of the loopback that nobody listens on at this moment.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
-    listener.local_addr().expect("a listener has an address").port()
+    listener
+        .local_addr()
+        .expect("a listener has an address")
+        .port()
 }
 
 /// An empty folder under the system's temporary directory.
@@ -235,13 +296,26 @@ pub fn redpoll_binary() -> &'static Path {
         }
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let built = Command::new(cargo)
-            .args(["build", "--quiet", "--package", "server", "--bin", "redpoll"])
+            .args([
+                "build",
+                "--quiet",
+                "--package",
+                "server",
+                "--bin",
+                "redpoll",
+            ])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status();
-        assert!(built.is_ok_and(|status| status.success()), "the server does not build");
+        assert!(
+            built.is_ok_and(|status| status.success()),
+            "the server does not build"
+        );
         // This test program is target/PROFILE/deps/NAME; the server is target/debug/redpoll.
         let program = std::env::current_exe().expect("a program knows its path");
-        let target = program.ancestors().nth(3).expect("a test program lies in a target directory");
+        let target = program
+            .ancestors()
+            .nth(3)
+            .expect("a test program lies in a target directory");
         target.join("debug/redpoll")
     })
 }

@@ -13,11 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 const GROUPS: &[&str] = &["string", "generic", "bitmap", "connection"];
 
 /// Commands of those groups that are still to come. A test fails as soon as one of them exists, so that the list stays true.
-const NOT_YET: &[&str] = &["sort", "sort_ro", "dump", "restore", "migrate", "wait", "waitaof"];
+const NOT_YET: &[&str] = &[
+    "sort", "sort_ro", "dump", "restore", "migrate", "wait", "waitaof",
+];
 
 /// Commands of other groups that must be there.
 const ALSO: &[&str] = &[
-    "command", "info", "dbsize", "flushdb", "flushall", "swapdb", "time", "lolwut", "config", "shutdown", "memory", "debug",
+    "command", "info", "dbsize", "flushdb", "flushall", "swapdb", "time", "lolwut", "config",
+    "shutdown", "memory", "debug",
 ];
 
 /// Containers that have all subcommands of one of the newer servers; the others have some of them.
@@ -33,12 +36,18 @@ fn facts_equal_those_of_a_newer_server() {
     };
     let mut wrong = Vec::new();
     for (command, fields) in &ours {
-        let known: Vec<_> = theirs.iter().filter_map(|(name, facts)| Some((*name, facts.get(command)?))).collect();
+        let known: Vec<_> = theirs
+            .iter()
+            .filter_map(|(name, facts)| Some((*name, facts.get(command)?)))
+            .collect();
         if known.is_empty() {
             wrong.push(format!("{command}: no real server knows it"));
             continue;
         }
-        let names: BTreeSet<&String> = fields.keys().chain(known.iter().flat_map(|(_, facts)| facts.keys())).collect();
+        let names: BTreeSet<&String> = fields
+            .keys()
+            .chain(known.iter().flat_map(|(_, facts)| facts.keys()))
+            .collect();
         for field in names {
             let our = fields.get(field).map_or("(none)", String::as_str);
             let their: Vec<_> = known
@@ -58,9 +67,22 @@ fn facts_equal_those_of_a_newer_server() {
             }
         }
     }
-    let shown = wrong.iter().take(40).cloned().collect::<Vec<_>>().join("\n  ");
-    assert!(wrong.is_empty(), "{} facts differ, the first:\n  {shown}", wrong.len());
-    assert!(ours.len() > 80, "only {} commands were compared", ours.len());
+    let shown = wrong
+        .iter()
+        .take(40)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("\n  ");
+    assert!(
+        wrong.is_empty(),
+        "{} facts differ, the first:\n  {shown}",
+        wrong.len()
+    );
+    assert!(
+        ours.len() > 80,
+        "only {} commands were compared",
+        ours.len()
+    );
 }
 
 #[test]
@@ -71,26 +93,44 @@ fn every_command_of_the_groups_exists() {
     let mut wanted: BTreeSet<&str> = ALSO.iter().copied().collect();
     for (_, facts) in &theirs {
         for (command, fields) in facts {
-            if fields.get("group").is_some_and(|g| GROUPS.contains(&g.trim_matches('"'))) {
+            if fields
+                .get("group")
+                .is_some_and(|g| GROUPS.contains(&g.trim_matches('"')))
+            {
                 wanted.insert(command);
             }
         }
     }
-    assert!(wanted.len() > 80, "the real servers list only {} commands", wanted.len());
-    let missing: Vec<_> = wanted.iter().filter(|c| !NOT_YET.contains(c) && !ours.contains_key(**c)).collect();
+    assert!(
+        wanted.len() > 80,
+        "the real servers list only {} commands",
+        wanted.len()
+    );
+    let missing: Vec<_> = wanted
+        .iter()
+        .filter(|c| !NOT_YET.contains(c) && !ours.contains_key(**c))
+        .collect();
     assert!(missing.is_empty(), "missing: {missing:?}");
     let early: Vec<_> = NOT_YET.iter().filter(|c| ours.contains_key(**c)).collect();
-    assert!(early.is_empty(), "no longer missing, take them off the list: {early:?}");
+    assert!(
+        early.is_empty(),
+        "no longer missing, take them off the list: {early:?}"
+    );
 }
 
 #[test]
 fn counts_and_lists_agree() {
     let server = Server::redpoll();
     let mut c = server.connect();
-    let Value::Int(count) = c.run("COMMAND COUNT") else { panic!("COMMAND COUNT is a number") };
+    let Value::Int(count) = c.run("COMMAND COUNT") else {
+        panic!("COMMAND COUNT is a number")
+    };
     let all = items(c.run("COMMAND"));
     // COMMAND LIST names subcommands too, as container|subcommand.
-    let names: Vec<String> = strings(c.run("COMMAND LIST")).into_iter().filter(|name| !name.contains('|')).collect();
+    let names: Vec<String> = strings(c.run("COMMAND LIST"))
+        .into_iter()
+        .filter(|name| !name.contains('|'))
+        .collect();
     let docs = items(c.run("COMMAND DOCS"));
     assert_eq!(usize::try_from(count).ok(), Some(all.len()));
     assert_eq!(names.len(), all.len());
@@ -104,11 +144,16 @@ fn list_filters() {
     let server = Server::redpoll();
     let mut c = server.connect();
     let gets = strings(c.run("COMMAND LIST FILTERBY PATTERN get*"));
-    assert!(gets.contains(&"getrange".to_owned()) && gets.iter().all(|name| name.starts_with("get")), "{gets:?}");
+    assert!(
+        gets.contains(&"getrange".to_owned()) && gets.iter().all(|name| name.starts_with("get")),
+        "{gets:?}"
+    );
     let subcommands = strings(c.run("COMMAND LIST FILTERBY PATTERN config|g*"));
     assert_eq!(subcommands, ["config|get"]);
     let strings_only = strings(c.run("COMMAND LIST FILTERBY ACLCAT string"));
-    assert!(strings_only.contains(&"append".to_owned()) && !strings_only.contains(&"del".to_owned()));
+    assert!(
+        strings_only.contains(&"append".to_owned()) && !strings_only.contains(&"del".to_owned())
+    );
     check(&mut c, "COMMAND LIST FILTERBY ACLCAT nosuchcategory", "[]");
     check(&mut c, "COMMAND LIST FILTERBY MODULE nosuchmodule", "[]");
 }
@@ -124,8 +169,16 @@ fn lookups_of_one_command() {
     assert_eq!(show(&items(info[0].clone())[0]), "\"get\"");
     assert_eq!(show(&items(info[1].clone())[0]), "\"config|get\"");
     check(&mut c, "COMMAND GETKEYS MSET a 1 b 2", "[\"a\", \"b\"]");
-    check(&mut c, "COMMAND GETKEYS PING", "-ERR The command has no key arguments");
-    check(&mut c, "COMMAND GETKEYSANDFLAGS SET k v", "[[\"k\", [OW, update]]]");
+    check(
+        &mut c,
+        "COMMAND GETKEYS PING",
+        "-ERR The command has no key arguments",
+    );
+    check(
+        &mut c,
+        "COMMAND GETKEYSANDFLAGS SET k v",
+        "[[\"k\", [OW, update]]]",
+    );
 }
 
 /// Facts of Redpoll and of the two newer servers; None (and reported as skipped) without them.
@@ -148,7 +201,9 @@ fn facts(client: &mut Client) -> Facts {
     for info in items(client.run("COMMAND")) {
         add_info(&mut facts, info);
     }
-    let Value::Map(docs) = client.run("COMMAND DOCS") else { panic!("COMMAND DOCS is a map") };
+    let Value::Map(docs) = client.run("COMMAND DOCS") else {
+        panic!("COMMAND DOCS is a map")
+    };
     for (name, doc) in docs {
         add_docs(&mut facts, text(&name), doc);
     }
@@ -158,7 +213,15 @@ fn facts(client: &mut Client) -> Facts {
 /// The fields of COMMAND INFO by position, and those of its subcommands as commands of their own.
 fn add_info(facts: &mut Facts, info: Value) {
     const POSITIONS: [&str; 10] = [
-        "name", "arity", "flags", "first key", "last key", "step", "ACL categories", "tips", "key specifications",
+        "name",
+        "arity",
+        "flags",
+        "first key",
+        "last key",
+        "step",
+        "ACL categories",
+        "tips",
+        "key specifications",
         "subcommands",
     ];
     let values = items(info);
@@ -176,17 +239,24 @@ fn add_info(facts: &mut Facts, info: Value) {
         } else {
             canonical(&value)
         };
-        facts.entry(name.clone()).or_default().insert(position.to_owned(), fact);
+        facts
+            .entry(name.clone())
+            .or_default()
+            .insert(position.to_owned(), fact);
     }
 }
 
 fn add_docs(facts: &mut Facts, name: String, doc: Value) {
-    let Value::Map(fields) = doc else { panic!("the docs of {name} are a map") };
+    let Value::Map(fields) = doc else {
+        panic!("the docs of {name} are a map")
+    };
     for (field, value) in fields {
         let field = text(&field);
         let fact = match field.as_str() {
             "subcommands" => {
-                let Value::Map(subcommands) = value else { panic!("subcommands are a map") };
+                let Value::Map(subcommands) = value else {
+                    panic!("subcommands are a map")
+                };
                 for (name, doc) in subcommands {
                     add_docs(facts, text(&name), doc);
                 }
@@ -195,7 +265,10 @@ fn add_docs(facts: &mut Facts, name: String, doc: Value) {
             "summary" | "complexity" | "replaced_by" => "(present)".to_owned(),
             // Pairs of a version and a sentence.
             "history" => {
-                let versions: Vec<String> = items(value).into_iter().map(|pair| text(&items(pair)[0])).collect();
+                let versions: Vec<String> = items(value)
+                    .into_iter()
+                    .map(|pair| text(&items(pair)[0]))
+                    .collect();
                 versions.join(" ")
             }
             _ => canonical(&value),

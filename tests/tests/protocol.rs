@@ -10,7 +10,10 @@ fn mixed_pipeline() -> (Vec<u8>, Vec<u8>) {
     let mut bytes = Vec::new();
     encode(&["SET", "key", "value"], &mut bytes);
     bytes.extend_from_slice(b"PING\r\n\r\n*0\r\n");
-    encode(&[&b"SET"[..], b"bin\r\n\x00", b"*3\r\n$3\r\n\xff"], &mut bytes);
+    encode(
+        &[&b"SET"[..], b"bin\r\n\x00", b"*3\r\n$3\r\n\xff"],
+        &mut bytes,
+    );
     encode(&[&b"GET"[..], b"bin\r\n\x00"], &mut bytes);
     bytes.extend_from_slice(b"SET inline \"a\\x42\\r\\n\" \n");
     encode(&["GET", "inline"], &mut bytes);
@@ -18,7 +21,8 @@ fn mixed_pipeline() -> (Vec<u8>, Vec<u8>) {
     encode(&["STRLEN", "empty"], &mut bytes);
     encode(&["NOSUCH"], &mut bytes);
     encode(&["ECHO", "the end"], &mut bytes);
-    let replies = b"+OK\r\n+PONG\r\n+OK\r\n$9\r\n*3\r\n$3\r\n\xff\r\n+OK\r\n$4\r\naB\r\n\r\n+OK\r\n:0\r\n\
+    let replies =
+        b"+OK\r\n+PONG\r\n+OK\r\n$9\r\n*3\r\n$3\r\n\xff\r\n+OK\r\n$4\r\naB\r\n\r\n+OK\r\n:0\r\n\
         -ERR unknown command 'NOSUCH', with args beginning with: \r\n$7\r\nthe end\r\n";
     (bytes, replies.to_vec())
 }
@@ -35,12 +39,20 @@ fn commands_split_at_every_byte() {
     let mut other = server.connect();
     for at in 1..bytes.len() {
         let mut client = server.connect();
-        client.send_raw(&bytes[..at]).expect("the server takes the first part");
+        client
+            .send_raw(&bytes[..at])
+            .expect("the server takes the first part");
         // A reply on another connection gives the server time to read the first part; the result must not depend on it.
         check(&mut other, "PING", "PONG");
-        client.send_raw(&bytes[at..]).expect("the server takes the second part");
+        client
+            .send_raw(&bytes[at..])
+            .expect("the server takes the second part");
         let replies = mixed_replies(&mut client);
-        assert_eq!(replies.escape_ascii().to_string(), expected.escape_ascii().to_string(), "split at byte {at}");
+        assert_eq!(
+            replies.escape_ascii().to_string(),
+            expected.escape_ascii().to_string(),
+            "split at byte {at}"
+        );
     }
 }
 
@@ -53,7 +65,10 @@ fn commands_that_arrive_byte_by_byte() {
         for byte in &bytes {
             client.send_raw(&[*byte]).expect("the server takes a byte");
         }
-        assert_eq!(mixed_replies(&mut client).escape_ascii().to_string(), expected.escape_ascii().to_string());
+        assert_eq!(
+            mixed_replies(&mut client).escape_ascii().to_string(),
+            expected.escape_ascii().to_string()
+        );
     }
 }
 
@@ -70,7 +85,10 @@ const MALFORMED: &[(&[u8], &str)] = &[
     (b"*1\r\nPING\r\n", "expected '$', got 'P'"),
     (b"*1\r\n:1\r\n", "expected '$', got ':'"),
     (b"*1\r\n*1\r\n", "expected '$', got '*'"),
-    (b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\nfoo\r\n", "expected '$', got 'f'"),
+    (
+        b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\nfoo\r\n",
+        "expected '$', got 'f'",
+    ),
     (b"*1\r\n$\r\n", "invalid bulk length"),
     (b"*1\r\n$abc\r\n", "invalid bulk length"),
     (b"*1\r\n$-1\r\n", "invalid bulk length"),
@@ -88,10 +106,17 @@ fn malformed_frames_are_named_and_the_connection_closes() {
     for (bytes, text) in MALFORMED {
         let mut client = server.connect();
         // The command before is answered, the one after never runs.
-        client.send_raw(&[b"PING\r\n", *bytes, b"\r\nSET canary dead\r\n"].concat()).expect("the server takes it");
+        client
+            .send_raw(&[b"PING\r\n", *bytes, b"\r\nSET canary dead\r\n"].concat())
+            .expect("the server takes it");
         let replies = client.read_to_close();
         let expected = format!("+PONG\r\n-ERR Protocol error: {text}\r\n");
-        assert_eq!(String::from_utf8_lossy(&replies), expected, "{}", bytes.escape_ascii());
+        assert_eq!(
+            String::from_utf8_lossy(&replies),
+            expected,
+            "{}",
+            bytes.escape_ascii()
+        );
     }
     check(&mut server.connect(), "EXISTS canary", "0");
 }
@@ -123,14 +148,23 @@ fn inline_commands() {
         (b"PING\n", "PONG"),
         (b"  \r\n\r\nPING\r\n", "PONG"),
         (b"\tECHO\t hi \r\n", "\"hi\""),
-        (b"ECHO \"a b\\x41\\n\\t\\\"\\\\\"\r\n", "\"a bA\\n\\t\\\"\\\\\""),
+        (
+            b"ECHO \"a b\\x41\\n\\t\\\"\\\\\"\r\n",
+            "\"a bA\\n\\t\\\"\\\\\"",
+        ),
         (b"ECHO 'a\\'b\\n'\r\n", "\"a\\'b\\\\n\""),
         (b"ECHO \"\\xzz\\q\"\r\n", "\"xzzq\""),
         (b"ECHO \"\"\r\n", "\"\""),
-        (b"\"\"\r\n", "-ERR unknown command '', with args beginning with: "),
+        (
+            b"\"\"\r\n",
+            "-ERR unknown command '', with args beginning with: ",
+        ),
         (b"*-1\r\nPING\r\n", "PONG"),
         (b"*-10\r\n*0\r\nPING\r\n", "PONG"),
-        (b"*1\r\n$0\r\n\r\n", "-ERR unknown command '', with args beginning with: "),
+        (
+            b"*1\r\n$0\r\n\r\n",
+            "-ERR unknown command '', with args beginning with: ",
+        ),
     ];
     for (line, expected) in lines {
         client.send_raw(line).expect("the server takes a line");
@@ -141,9 +175,14 @@ fn inline_commands() {
 #[test]
 fn http_requests_are_closed_without_a_reply() {
     let server = Server::redpoll();
-    for request in [&b"POST / HTTP/1.1\r\nSET a b\r\n\r\n"[..], b"Host: 127.0.0.1\r\nSET a b\r\n"] {
+    for request in [
+        &b"POST / HTTP/1.1\r\nSET a b\r\n\r\n"[..],
+        b"Host: 127.0.0.1\r\nSET a b\r\n",
+    ] {
         let mut client = server.connect();
-        client.send_raw(request).expect("the server takes a request");
+        client
+            .send_raw(request)
+            .expect("the server takes a request");
         assert_eq!(client.read_to_close(), b"");
     }
     check(&mut server.connect(), "EXISTS a", "0");
@@ -161,17 +200,24 @@ fn announced_sizes_reserve_no_memory() {
             1 => b"PING\r\n*2\r\n$3\r\nGET\r\n$536870912\r\nabc",
             _ => b"PING\r\n*2147483647\r\n$536870912\r\nabc",
         };
-        client.send_raw(frame).expect("the server takes the beginning");
+        client
+            .send_raw(frame)
+            .expect("the server takes the beginning");
         assert_eq!(client.read_raw(), b"+PONG\r\n");
     }
     // A second round trip: what followed the PING has been read by now.
     for client in &mut clients {
-        client.send_raw(b"d").expect("the server takes one more byte");
+        client
+            .send_raw(b"d")
+            .expect("the server takes one more byte");
     }
     check(&mut server.connect(), "PING", "PONG");
     let more_resident = server.resident_bytes().saturating_sub(resident);
     let more_mapped = server.mapped_bytes().saturating_sub(mapped);
-    assert!(more_resident < 32 << 20, "{more_resident} bytes more are resident");
+    assert!(
+        more_resident < 32 << 20,
+        "{more_resident} bytes more are resident"
+    );
     assert!(more_mapped < 1 << 30, "{more_mapped} bytes more are mapped");
 }
 
@@ -180,7 +226,10 @@ fn strangers_may_not_send_big_frames() {
     let server = Server::redpoll_with(&["--requirepass", "secret"]);
     let too_much: [(&[u8], &str); 2] = [
         (b"*11\r\n", "unauthenticated multibulk length"),
-        (b"*2\r\n$4\r\nECHO\r\n$16385\r\n", "unauthenticated bulk length"),
+        (
+            b"*2\r\n$4\r\nECHO\r\n$16385\r\n",
+            "unauthenticated bulk length",
+        ),
     ];
     for (bytes, text) in too_much {
         let mut client = server.connect();
@@ -221,7 +270,10 @@ fn values_of_megabytes() {
     let reply = client.read_raw();
     let header = format!("${}\r\n", value.len());
     assert!(reply.starts_with(header.as_bytes()) && reply.ends_with(b"\r\n"));
-    assert!(reply[header.len()..reply.len() - 2] == value[..], "the value comes back changed");
+    assert!(
+        reply[header.len()..reply.len() - 2] == value[..],
+        "the value comes back changed"
+    );
     check(&mut client, "DEL big", "1");
     let key = vec![0xA5; 1 << 20];
     check_args(&mut client, &[b"SET".as_slice(), &key, b"v"], "OK");
@@ -233,12 +285,19 @@ fn keys_of_any_bytes() {
     let server = Server::redpoll();
     let mut client = server.connect();
     for byte in 0..=255u8 {
-        check_args(&mut client, &[b"SET".as_slice(), &[byte], &[byte, byte]], "OK");
+        check_args(
+            &mut client,
+            &[b"SET".as_slice(), &[byte], &[byte, byte]],
+            "OK",
+        );
     }
     check(&mut client, "DBSIZE", "256");
     for byte in 0..=255u8 {
         client.send(&[b"GET".as_slice(), &[byte]]);
-        assert_eq!(client.read_raw(), [b"$2\r\n", [byte, byte].as_slice(), b"\r\n"].concat());
+        assert_eq!(
+            client.read_raw(),
+            [b"$2\r\n", [byte, byte].as_slice(), b"\r\n"].concat()
+        );
     }
 }
 
@@ -246,7 +305,16 @@ fn keys_of_any_bytes() {
 fn a_client_that_does_not_read_is_cut_off() {
     let server = Server::redpoll();
     let mut other = server.connect();
-    check_args(&mut other, &["CONFIG", "SET", "client-output-buffer-limit", "normal 8mb 0 0"], "OK");
+    check_args(
+        &mut other,
+        &[
+            "CONFIG",
+            "SET",
+            "client-output-buffer-limit",
+            "normal 8mb 0 0",
+        ],
+        "OK",
+    );
     check_args(&mut other, &["SET", "mb", &"x".repeat(1 << 20)], "OK");
     let before = server.resident_bytes();
     let mut silent = server.connect();
@@ -266,10 +334,19 @@ fn a_client_that_does_not_read_is_cut_off() {
     if outcome.is_ok() {
         // It may have taken all commands before it noticed; then the replies end before all 4 GB have come.
         let received = silent.read_to_close().len();
-        assert!(received < 1 << 30, "{received} bytes of replies had been kept");
+        assert!(
+            received < 1 << 30,
+            "{received} bytes of replies had been kept"
+        );
     } else {
         let kind = outcome.map_err(|error| error.kind());
-        assert!(matches!(kind, Err(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)), "{kind:?}");
+        assert!(
+            matches!(
+                kind,
+                Err(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+            ),
+            "{kind:?}"
+        );
     }
     let grown = server.resident_bytes().saturating_sub(before);
     assert!(grown < 128 << 20, "{grown} bytes more are resident");
@@ -280,20 +357,40 @@ fn a_client_that_does_not_read_is_cut_off() {
 fn hello_and_the_two_protocols() {
     let server = Server::redpoll_with(&["--requirepass", "secret"]);
     let mut c = server.connect();
-    check(&mut c, "HELLO 3", "-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time");
+    check(
+        &mut c,
+        "HELLO 3",
+        "-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+    );
     check(&mut c, "HELLO 4", "-NOPROTO unsupported protocol version");
-    check(&mut c, "HELLO x", "-ERR Protocol version is not an integer or out of range");
-    check(&mut c, "HELLO 3 AUTH default wrong", "-WRONGPASS invalid username-password pair or user is disabled.");
+    check(
+        &mut c,
+        "HELLO x",
+        "-ERR Protocol version is not an integer or out of range",
+    );
+    check(
+        &mut c,
+        "HELLO 3 AUTH default wrong",
+        "-WRONGPASS invalid username-password pair or user is disabled.",
+    );
     check(&mut c, "GET k", "-NOAUTH Authentication required.");
     let hello = show(&c.run("HELLO 3 AUTH default secret SETNAME me"));
-    assert!(hello.starts_with('{') && hello.contains("\"proto\": 3") && hello.contains("\"role\": \"master\""), "{hello}");
+    assert!(
+        hello.starts_with('{')
+            && hello.contains("\"proto\": 3")
+            && hello.contains("\"role\": \"master\""),
+        "{hello}"
+    );
     check(&mut c, "CLIENT GETNAME", "\"me\"");
     c.send(&["GET", "missing"]);
     assert_eq!(c.read_raw(), b"_\r\n");
     c.send(&["CONFIG", "GET", "databases"]);
     assert_eq!(c.read_raw(), b"%1\r\n$9\r\ndatabases\r\n$2\r\n16\r\n");
     let hello = show(&c.run("HELLO 2"));
-    assert!(hello.starts_with('[') && hello.contains("\"proto\", 2"), "{hello}");
+    assert!(
+        hello.starts_with('[') && hello.contains("\"proto\", 2"),
+        "{hello}"
+    );
     c.send(&["GET", "missing"]);
     assert_eq!(c.read_raw(), b"$-1\r\n");
     check(&mut c, "RESET", "RESET");
@@ -304,9 +401,11 @@ fn hello_and_the_two_protocols() {
 fn replies_can_be_turned_off() {
     let server = Server::redpoll();
     let mut c = server.connect();
-    c.send_raw(b"CLIENT REPLY SKIP\r\nPING\r\nECHO one\r\n").expect("the server takes a pipeline");
+    c.send_raw(b"CLIENT REPLY SKIP\r\nPING\r\nECHO one\r\n")
+        .expect("the server takes a pipeline");
     assert_eq!(show(&c.read()), "\"one\"");
-    c.send_raw(b"CLIENT REPLY OFF\r\nPING\r\nSET k v\r\nNOSUCH\r\nCLIENT REPLY ON\r\nGET k\r\n").expect("the server takes a pipeline");
+    c.send_raw(b"CLIENT REPLY OFF\r\nPING\r\nSET k v\r\nNOSUCH\r\nCLIENT REPLY ON\r\nGET k\r\n")
+        .expect("the server takes a pipeline");
     assert_eq!(show(&c.read()), "OK");
     assert_eq!(show(&c.read()), "\"v\"");
 }
@@ -315,7 +414,8 @@ fn replies_can_be_turned_off() {
 fn quit_answers_and_closes() {
     let server = Server::redpoll();
     let mut c = server.connect();
-    c.send_raw(b"SET k v\r\nQUIT\r\nSET k other\r\n").expect("the server takes a pipeline");
+    c.send_raw(b"SET k v\r\nQUIT\r\nSET k other\r\n")
+        .expect("the server takes a pipeline");
     assert_eq!(c.read_to_close(), b"+OK\r\n+OK\r\n");
     check(&mut server.connect(), "GET k", "\"v\"");
 }

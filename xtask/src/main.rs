@@ -1,8 +1,10 @@
 //! `cargo xtask`: what a developer runs, and what CI runs, are the same commands.
 //!
 //! Each task is a module: `fetch` brings the real servers and clients that the tests speak to, `peers` finds them,
-//! `test` runs everything that can run on this machine, `check` holds the rules that a compiler does not.
+//! `test` runs everything that can run on this machine, `check` holds the rules that a compiler does not,
+//! `bench` measures.
 
+mod bench;
 mod check;
 mod fetch;
 mod peers;
@@ -26,6 +28,8 @@ enum Task {
     Test(test::Options),
     /// Formatting, lints, documentation and layer checks, then everything that `test` runs
     Ci(test::Options),
+    /// Measure Redpoll and the servers beside it, in one run
+    Bench(bench::Options),
     /// Only fetch the servers and clients that the tests speak to
     Fetch,
     /// Only the layer checks: which crate may depend on which
@@ -51,6 +55,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
             check::main()?;
             test::main(&options)
         }
+        Task::Bench(options) => bench::main(&options),
         Task::Fetch => {
             fetch::all().print();
             Ok(())

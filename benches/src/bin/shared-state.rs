@@ -1,5 +1,5 @@
 //! Measures the strategies of the Tokio tutorial's chapter "Shared state" side by side; see the library's
-//! `shared_state`. Prints a table, and writes a CSV and a plot.
+//! `shared_state`. Prints a table, and writes a CSV, a plot, and the table into the page that explains them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,11 @@ struct Args {
     /// Measurements of each figure, whose median counts.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Folder for shared-state.csv and shared-state.svg [default: the workspace's docs].
+    /// Seconds, in all, for taking measurements again that other programs disturbed.
+    #[arg(long, default_value_t = 300.0)]
+    patience: f64,
+    /// Folder for shared-state.csv and shared-state.svg, and for the table in shared-state.md if there is such a page
+    /// [default: the workspace's docs].
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -40,7 +44,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), String> {
-    let time = Duration::try_from_secs_f64(args.seconds).map_err(|why| why.to_string())?;
+    let seconds = |n: f64| Duration::try_from_secs_f64(n).map_err(|why| why.to_string());
     if args.tasks.contains(&0) || args.keys == 0 || args.rounds == 0 {
         return Err("--tasks, --keys and --rounds must be at least 1".to_string());
     }
@@ -52,10 +56,12 @@ fn run(args: &Args) -> Result<(), String> {
         keys: args.keys,
         value_size: 64,
         sets_percent: 10,
-        time,
+        time: seconds(args.seconds)?,
         rounds: args.rounds,
+        patience: seconds(args.patience)?,
     };
-    let figures = shared_state::run(&settings, |now| eprintln!("{now}"))?;
+    let outcome = shared_state::run(&settings, |now| eprintln!("{now}"))?;
+    let figures = outcome.figures;
     let table = shared_state::table(&figures);
     let title = format!(
         "One map of {} keys, {} % get and {} % set",
@@ -73,6 +79,38 @@ fn run(args: &Args) -> Result<(), String> {
     };
     write("shared-state.csv", shared_state::csv(&figures))?;
     write("shared-state.svg", plot::svg(&title, &figures))?;
-    print!("{table}");
+    let mut text = format!(
+        "Measured {} on {}: medians of {} rounds of {} s.\n\n{table}",
+        chrono::Utc::now().format("%Y-%m-%d"),
+        machine(),
+        settings.rounds,
+        args.seconds
+    );
+    if outcome.disturbed > 0 {
+        text += &format!(
+            "\nOther programs were at work on the machine during {} of the {} measurements.\n",
+            outcome.disturbed,
+            figures.len() * settings.rounds
+        );
+    }
+    print!("{text}");
+    if let Ok(page) = fs::read_to_string(out.join("shared-state.md")) {
+        write(
+            "shared-state.md",
+            shared_state::put_into_page(&page, &text)?,
+        )?;
+    }
     Ok(())
+}
+
+/// Cores and processor, as far as the system tells.
+fn machine() -> String {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo
+        .lines()
+        .find(|line| line.starts_with("model name"))
+        .and_then(|line| line.split_once(':'))
+        .map_or("an unknown processor", |(_, model)| model.trim());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{cores} cores of {model}")
 }

@@ -2,9 +2,11 @@
 //!
 //! Every task runs on a worker thread of its own in one multi-thread Tokio runtime, and does nothing but get (90 %)
 //! and set (10 %) random keys. Strategies take turns round by round, so that a slow minute of the machine hits all of
-//! them; each figure is the median of its rounds.
+//! them; each figure is the median of its rounds. A measurement during which other programs kept the cores busy is
+//! taken again, as long as there is patience left.
 
 pub mod plot;
+mod quiet;
 pub mod strategies;
 
 use std::fmt::Write as _;
@@ -14,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use quiet::Patience;
 use strategies::{
     LockFreeReads, OwningTask, ParkingLotMutex, ShardedMutex, StdMutex, Strategy, TokioMutex, Value,
 };
@@ -33,6 +36,8 @@ pub struct Settings {
     pub time: Duration,
     /// Measurements of each figure.
     pub rounds: usize,
+    /// Time that may be spent, in all, on waiting for other programs and on taking disturbed measurements again.
+    pub patience: Duration,
 }
 
 /// One figure: a strategy with a number of tasks.
@@ -67,8 +72,18 @@ const STRATEGIES: [(&str, Measure); 6] = [
     (LockFreeReads::NAME, measure::<LockFreeReads>),
 ];
 
+/// All figures, and how good they are.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// One for each strategy and number of tasks.
+    pub figures: Vec<Figure>,
+    /// Measurements that count although other programs kept the cores busy: patience had run out.
+    pub disturbed: usize,
+}
+
 /// Measures everything, calling `progress` before each round.
-pub fn run(settings: &Settings, progress: impl Fn(&str)) -> Result<Vec<Figure>, String> {
+pub fn run(settings: &Settings, progress: impl Fn(&str)) -> Result<Outcome, String> {
+    let mut patience = Patience::new(settings.patience);
     let mut samples: Vec<Vec<Vec<Sample>>> = Vec::new();
     samples.resize_with(settings.tasks.len(), || {
         STRATEGIES.iter().map(|_| Vec::new()).collect()
@@ -83,7 +98,8 @@ pub fn run(settings: &Settings, progress: impl Fn(&str)) -> Result<Vec<Figure>, 
             // Another strategy goes first each round.
             for turn in 0..STRATEGIES.len() {
                 let which = (turn + round) % STRATEGIES.len();
-                samples[row][which].push(STRATEGIES[which].1(settings, tasks)?);
+                let measure = STRATEGIES[which].1;
+                samples[row][which].push(patience.undisturbed(|| measure(settings, tasks))?);
             }
         }
     }
@@ -100,7 +116,10 @@ pub fn run(settings: &Settings, progress: impl Fn(&str)) -> Result<Vec<Figure>, 
             });
         }
     }
-    Ok(figures)
+    Ok(Outcome {
+        figures,
+        disturbed: patience.disturbed(),
+    })
 }
 
 /// One operation in this many is timed: reading the clock costs as much as an uncontended get.
@@ -168,7 +187,8 @@ async fn work<S: Strategy>(
     let mut latencies = histogram()?;
     let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut count = 0u64;
-    while !stop.load(Ordering::Relaxed) {
+    // The check comes last, so that even the shortest run counts an operation of every task.
+    loop {
         // Xorshift: good enough to pick keys, and a nanosecond.
         random ^= random << 13;
         random ^= random >> 7;
@@ -186,8 +206,10 @@ async fn work<S: Strategy>(
             latencies.saturating_record(began.elapsed().as_nanos() as u64);
         }
         count += 1;
+        if stop.load(Ordering::Relaxed) {
+            return Ok((count, latencies));
+        }
     }
-    Ok((count, latencies))
 }
 
 fn histogram() -> Result<Histogram<u64>, String> {
@@ -235,6 +257,21 @@ pub fn table(figures: &[Figure]) -> String {
     out
 }
 
+/// Lines between which `docs/shared-state.md` holds the figures of the last run.
+const BEGIN: &str = "<!-- figures: written by the shared-state program -->";
+const END: &str = "<!-- end of figures -->";
+
+/// Puts `figures` between the marks in the text of a page, in place of what is there.
+pub fn put_into_page(page: &str, figures: &str) -> Result<String, String> {
+    let marked = page
+        .split_once(BEGIN)
+        .and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    match marked {
+        Some((before, after)) => Ok(format!("{before}{BEGIN}\n\n{figures}\n{END}{after}")),
+        None => Err(format!("the page lacks the lines {BEGIN} and {END}")),
+    }
+}
+
 /// A number with as many decimals as its size calls for.
 fn short(value: f64) -> String {
     if value < 10.0 {
@@ -270,6 +307,15 @@ mod tests {
     }
 
     #[test]
+    fn a_page_keeps_what_is_around_the_figures() {
+        let page = format!("# Title\n{BEGIN}\nold\n{END}\nText.\n");
+        let once = put_into_page(&page, "new\n").expect("marks");
+        assert_eq!(once, format!("# Title\n{BEGIN}\n\nnew\n\n{END}\nText.\n"));
+        assert_eq!(put_into_page(&once, "new\n"), Ok(once));
+        assert!(put_into_page("no marks", "new").is_err());
+    }
+
+    #[test]
     fn every_strategy_gets_a_figure_for_every_number_of_tasks() {
         let settings = Settings {
             tasks: vec![1, 3],
@@ -278,8 +324,9 @@ mod tests {
             sets_percent: 10,
             time: Duration::from_millis(5),
             rounds: 1,
+            patience: Duration::ZERO,
         };
-        let figures = run(&settings, |_| {}).expect("figures");
+        let figures = run(&settings, |_| {}).expect("figures").figures;
         assert_eq!(figures.len(), 2 * STRATEGIES.len());
         assert!(figures.iter().all(|f| f.throughput > 0.0), "{figures:?}");
         assert_eq!(csv(&figures).lines().count(), 1 + figures.len());

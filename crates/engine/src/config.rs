@@ -12,6 +12,7 @@ mod page;
 mod table;
 
 pub use directive::{Change, Directive, Kind, OutputLimit, Value};
+pub(crate) use directive::parse_size;
 pub use page::{directives, markdown};
 
 use crate::host::Host;

@@ -5,7 +5,7 @@
 //! field of its own so that a handler can hold on to an entry while it writes the reply.
 
 use crate::command::Command;
-use crate::engine::Engine;
+use crate::engine::{Engine, unix_ms};
 use crate::error::{Error, Result};
 use crate::registry::Registry;
 use crate::session::Session;
@@ -52,6 +52,12 @@ impl Held<'_> {
     }
 }
 
+/// Whether an expiry has come; see [`Keys::coarse`].
+#[inline]
+fn is_past(expiry_ms: u64, now_ms: u64, coarse: bool) -> bool {
+    expiry_ms <= now_ms || (coarse && expiry_ms <= unix_ms())
+}
+
 /// Freed values, kept until the locks are gone.
 pub(crate) type Garbage = SmallVec<[Freed; 2]>;
 
@@ -63,6 +69,8 @@ pub struct Keys<'e> {
     pub db: usize,
     /// Unix milliseconds at the start of the batch.
     pub now_ms: u64,
+    /// `now_ms` may lag behind: entries that expire after it are compared with the exact time.
+    pub(crate) coarse: bool,
     /// The access clock: Unix seconds, 24 bits.
     pub clock: u32,
     /// The first key's address and hash, from when its shard was chosen.
@@ -150,7 +158,10 @@ impl<'e> Keys<'e> {
         let hash = self.hash(key);
         let dict = self.held.dict(self.ks.shard_of(hash), db);
         let mut found = dict.find(hash, key)?;
-        if found.expiry_ms().is_some_and(|ms| ms <= self.now_ms) {
+        if found
+            .expiry_ms()
+            .is_some_and(|ms| is_past(ms, self.now_ms, self.coarse))
+        {
             self.garbage.extend(found.remove().freed);
             self.counters.expired.add(1);
             return None;
@@ -169,7 +180,9 @@ impl<'e> Keys<'e> {
             .held
             .dict_ref(self.ks.shard_of(hash), self.db)
             .get(hash, key)?;
-        if e.expiry_ms().is_some_and(|ms| ms <= self.now_ms) {
+        if e.expiry_ms()
+            .is_some_and(|ms| is_past(ms, self.now_ms, self.coarse))
+        {
             return None;
         }
         Some(e)

@@ -9,7 +9,7 @@ use crate::session::Session;
 use crate::stats::Stats;
 use crate::worker::Worker;
 use std::sync::{Arc, Weak};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use store::Keyspace;
 
@@ -60,8 +60,12 @@ pub struct Engine {
     clients: Clients,
     stats: Stats,
     pub(crate) reclaimer: Reclaimer,
+    /// See [`Engine::coarse_ms`].
+    pub(crate) clock_ms: AtomicU64,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// DEBUG PAUSE-CRON: the maintenance thread leaves everything as it is.
+    pub maintenance_paused: AtomicBool,
     /// When the engine was made.
     pub started: Instant,
     /// The same in Unix seconds.
@@ -130,7 +134,9 @@ impl Engine {
             clients: Clients::default(),
             stats: Stats::default(),
             reclaimer: Reclaimer::new(),
+            clock_ms: AtomicU64::new(unix_ms()),
             pause: Pause::default(),
+            maintenance_paused: AtomicBool::new(false),
             started: Instant::now(),
             started_s: unix_ms() / 1000,
             run_id: random_bytes::<20>()

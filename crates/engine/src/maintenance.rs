@@ -114,7 +114,8 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
         let began = Instant::now();
         {
             let Some(engine) = engine.upgrade() else { return };
-            if engine.config().live.active_expire.load(Relaxed) {
+            engine.note_time();
+            if engine.config().live.active_expire.load(Relaxed) && !engine.maintenance_paused.load(Relaxed) {
                 // One full round at most, so that an idle server sleeps.
                 sweep.slice(&engine, counters, Duration::from_millis(1));
             }

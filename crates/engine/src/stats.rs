@@ -6,7 +6,7 @@
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// A number that one thread adds to and any may read.
 #[derive(Debug, Default)]
@@ -124,6 +124,8 @@ impl Counters {
 #[derive(Debug, Default)]
 pub struct Stats {
     sets: Mutex<Vec<Arc<Counters>>>,
+    /// The most memory, in bytes, that was ever found in use.
+    pub(crate) peak_memory: AtomicUsize,
 }
 
 impl Stats {

@@ -108,7 +108,10 @@ impl TestClient {
         let mut progress = self.worker.run(&mut self.session, &batch, 0, &mut out);
         if let Next::Elsewhere = progress.next {
             let at = progress.executed;
-            progress = self.engine.worker().run_long(&mut self.session, &batch, at, &mut out);
+            progress = self
+                .engine
+                .worker()
+                .run_long(&mut self.session, &batch, at, &mut out);
         }
         let Progress { next, .. } = progress;
         self.asked = match next {
@@ -132,8 +135,15 @@ impl TestClient {
         if bytes.is_empty() {
             return None;
         }
-        let (value, used) = resp::decode(&bytes).expect("a valid reply").expect("a whole reply");
-        assert_eq!(used, bytes.len(), "more than one reply: {}", bytes.escape_ascii());
+        let (value, used) = resp::decode(&bytes)
+            .expect("a valid reply")
+            .expect("a whole reply");
+        assert_eq!(
+            used,
+            bytes.len(),
+            "more than one reply: {}",
+            bytes.escape_ascii()
+        );
         Some(value)
     }
 
@@ -182,12 +192,16 @@ pub(crate) fn words(line: &str) -> Vec<Vec<u8>> {
     let mut parser = Parser::new();
     let mut argv = Vec::new();
     let line = format!("{line}\r\n");
-    parser.next(line.as_bytes(), &Limits::default(), &mut argv).expect("a command line");
+    parser
+        .next(line.as_bytes(), &Limits::default(), &mut argv)
+        .expect("a command line");
     match parser.take_rewritten() {
         None => owned(&argv),
         Some(request) => {
             let mut argv = Vec::new();
-            Parser::new().next(&request, &Limits::default(), &mut argv).expect("a rewritten line");
+            Parser::new()
+                .next(&request, &Limits::default(), &mut argv)
+                .expect("a rewritten line");
             owned(&argv)
         }
     }
@@ -196,9 +210,16 @@ pub(crate) fn words(line: &str) -> Vec<Vec<u8>> {
 /// A reply in the notation of this module.
 pub(crate) fn show(value: &Value) -> String {
     let list = |items: &[Value]| items.iter().map(show).collect::<Vec<_>>().join(" ");
-    let quote = |bytes: &[u8]| format!("\"{}\"", bytes.escape_ascii().to_string().replace("\\'", "'"));
+    let quote = |bytes: &[u8]| {
+        format!(
+            "\"{}\"",
+            bytes.escape_ascii().to_string().replace("\\'", "'")
+        )
+    };
     let pairs = |pairs: &[(Value, Value)]| {
-        let pairs = pairs.iter().map(|(k, v)| format!("{}: {}", show(k), show(v)));
+        let pairs = pairs
+            .iter()
+            .map(|(k, v)| format!("{}: {}", show(k), show(v)));
         pairs.collect::<Vec<_>>().join(" ")
     };
     match value {
@@ -221,8 +242,17 @@ pub(crate) fn show(value: &Value) -> String {
 
 #[test]
 fn replies_are_shown() {
-    assert_eq!(words(r#"SET "a\x00b" 'c d'"#), [&b"SET"[..], b"a\0b", b"c d"]);
-    check("NOSUCH a", "-ERR unknown command 'NOSUCH', with args beginning with: 'a' ");
-    let nested = Value::Map(vec![(Value::Bulk(b"k\r".to_vec()), Value::Array(vec![Value::Int(1), Value::Null]))]);
+    assert_eq!(
+        words(r#"SET "a\x00b" 'c d'"#),
+        [&b"SET"[..], b"a\0b", b"c d"]
+    );
+    check(
+        "NOSUCH a",
+        "-ERR unknown command 'NOSUCH', with args beginning with: 'a' ",
+    );
+    let nested = Value::Map(vec![(
+        Value::Bulk(b"k\r".to_vec()),
+        Value::Array(vec![Value::Int(1), Value::Null]),
+    )]);
     assert_eq!(show(&nested), r#"{"k\r": [1 nil]}"#);
 }

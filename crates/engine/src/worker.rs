@@ -32,7 +32,8 @@ pub type Job = Box<dyn FnOnce(&mut Out) + Send>;
 
 /// Why [`Worker::run`] returned.
 pub enum Next {
-    /// Everything in the batch has been executed.
+    /// Everything in the batch has been executed, or [`Progress::executed`] commands of it have filled the output: send it
+    /// and go on from there.
     Done,
     /// The connection is to be closed once its replies are sent.
     Close,
@@ -59,6 +60,9 @@ pub struct Progress {
 
 /// Commands looked ahead in a pipeline. Each needs some three cache lines, which must all stay in the first level.
 const AHEAD: usize = 64;
+
+/// Bytes of replies after which a batch is left for later, so that a client has to read before it gets more.
+const ENOUGH: usize = 1 << 20;
 
 /// Requests with at least this many bytes of arguments are executed on a helper thread.
 const LONG_REQUEST: usize = 1 << 20;
@@ -117,13 +121,13 @@ impl Worker {
         out.set_proto(session.proto);
         let mut at = from;
         let mut next = Next::Done;
-        while at < batch.len() && matches!(next, Next::Done) {
+        while at < batch.len() && matches!(next, Next::Done) && out.len() < ENOUGH {
             let first = at;
             let end = batch.len().min(first + AHEAD);
             self.look_ahead(session.db, batch, first..end);
             let mut mark = out.mark();
             let ran = catch_unwind(AssertUnwindSafe(|| {
-                while at < end && matches!(next, Next::Done) {
+                while at < end && matches!(next, Next::Done) && out.len() < ENOUGH {
                     mark = out.mark();
                     next = self.one(session, batch.get(at), at - first, began, out, mark);
                     at += usize::from(!matches!(next, Next::Retry(_) | Next::Elsewhere));
@@ -292,6 +296,7 @@ impl Worker {
                 held,
                 db: session.db,
                 now_ms,
+                coarse: false,
                 clock: (now_ms / 1000) as u32 & 0xff_ffff,
                 first,
                 counters,
@@ -326,6 +331,10 @@ impl Worker {
         }
         if session.reply_mode != ReplyMode::On {
             mute(session, out, mark);
+            if let Next::Offload(job) = next {
+                // What it will write is not wanted either.
+                return Next::Offload(Box::new(move |out| job(&mut Out::new(out.proto()))));
+            }
         }
         next
     }

@@ -1,1 +1,60 @@
-//! .
+//! Redpoll as a library: the database that the server serves, inside your program.
+//!
+//! A [`Db`] is cheap to clone and can be used from any number of threads and tasks at once. It needs no runtime, no
+//! socket and no configuration file:
+//!
+//! ```
+//! use redpoll::{Config, Db};
+//! use std::time::Duration;
+//!
+//! let db = Db::open(Config::default())?;
+//! db.set("user:1", "Ada")?;
+//! db.set_for("session:1", "user:1", Duration::from_secs(3600))?;
+//! assert_eq!(db.get("user:1")?.unwrap(), "Ada");
+//! assert_eq!(db.incr("visits")?, 1);
+//!
+//! // Every command of the server, with its own syntax:
+//! use redpoll::Value;
+//! assert_eq!(db.execute(["STRLEN", "user:1"])?, Value::Int(3));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Two ways in
+//! *Typed calls* ([`Db::get`], [`Db::set`], [`Db::incr`] ...) go straight to the key: hash, lock, look, copy out. A
+//! hit takes some tens of nanoseconds. *Commands* ([`Db::execute`]) go through the same dispatch as those of the server's
+//! clients, in some hundreds. Both work on the same data, obey the same expiries and pauses, and count towards the same hits
+//! and misses; commands also appear in INFO's command statistics.
+//!
+//! # One database, one server
+//! A `Db` is also the handle the network server works on: [`Db::from_engine`] makes one of a running server's engine, so that
+//! a program can serve its data to Redis clients and use it itself at the price of a function call.
+//!
+//! # Locks
+//! Keys are spread over shards, each behind a lock that is held for the nanoseconds that a key's access takes, and never
+//! while code of yours runs: [`Db::get_with`] calls its closure after letting go. So nothing you do in a closure, be it
+//! another call, can deadlock, and calls may be made from async tasks: they never wait longer than another thread's access.
+//! (The exceptions are commands that are long by nature, like KEYS on a large database.)
+
+#![forbid(unsafe_code)]
+
+mod bitmaps;
+mod bytes;
+mod connection;
+mod db;
+mod error;
+mod keys;
+mod scan;
+mod strings;
+mod threads;
+
+pub use bitmaps::{BitField, BitOp, Overflow};
+pub use bytes::{Bytes, Payload};
+pub use connection::Connection;
+pub use db::Db;
+pub use engine::{Config, Engine};
+pub use error::{Error, Result};
+pub use keys::{ExpireIf, Ttl};
+pub use resp::Value;
+pub use scan::Scan;
+pub use store::Type;
+pub use strings::SetOptions;

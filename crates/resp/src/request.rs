@@ -616,6 +616,14 @@ impl<'b> Batch<'b> {
         self.ends.is_empty()
     }
 
+    /// Adds a command whose arguments are at hand; one without arguments is skipped.
+    pub fn push(&mut self, argv: &[&'b [u8]]) {
+        if !argv.is_empty() {
+            self.args.extend_from_slice(argv);
+            self.ends.push(self.args.len());
+        }
+    }
+
     /// The arguments of the command at `index`, its name first; never empty for an index below [`Batch::len`], and
     /// empty beyond.
     #[inline]

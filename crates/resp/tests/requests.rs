@@ -360,7 +360,7 @@ fn limits_before_authentication() {
     ]
     .concat();
     assert_eq!(run(&largest).commands[0].len(), 10);
-    assert_eq!(receive(largest.chunks(7), &limits).commands[0].len(), 10);
+    assert_eq!(receive(largest.chunks(3), &limits).commands[0].len(), 10);
     // All there, and still too long.
     let long = [&b"*1\r\n$16385\r\n"[..], &[b'x'; 16385], b"\r\n"].concat();
     assert_eq!(
@@ -413,7 +413,7 @@ fn the_number_of_commands_is_limited() {
         (3 * 14, None)
     );
     assert_eq!(
-        (batch.len(), batch.iter().len(), batch.get(7).len()),
+        (batch.len(), batch.iter().len(), batch.get(100).len()),
         (7, 7, 0)
     );
 }

@@ -146,6 +146,7 @@ impl Connection {
             self.slot = Some(kit.register(cx.waker()));
             self.client.set_waker(cx.waker());
         }
+        kit.mend();
         match self.serve(cx, kit) {
             Ok(()) => {
                 self.report();
@@ -203,10 +204,7 @@ impl Connection {
                 Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
                 Poll::Ready(Err(_)) => return Err(Over),
                 Poll::Ready(Ok(0)) => self.ended = true,
-                Poll::Ready(Ok(n)) => {
-                    add(&kit.load.bytes_in, n);
-                    add(&self.client.net_in, n);
-                }
+                Poll::Ready(Ok(_)) => {}
             }
         }
     }
@@ -226,6 +224,7 @@ impl Connection {
         let n = unread.filled().len();
         let result = match read {
             Poll::Ready(Ok(())) if n > 0 => {
+                self.count_in(n);
                 buffer[..left].copy_from_slice(self.input.as_slice());
                 let bytes = &buffer[..left + n];
                 self.run(bytes, kit, turn).map(|ran| {
@@ -242,25 +241,15 @@ impl Connection {
 
     /// Reads into the connection's own buffer: a long argument, or what has to wait.
     fn read_aside(&mut self, cx: &mut Context<'_>, kit: &Kit) -> Poll<io::Result<usize>> {
-        if self.input.len()
-            >= kit
-                .engine
-                .config()
-                .live
-                .client_query_buffer_limit
-                .load(Relaxed)
-        {
-            let client = &self.client;
-            tracing::warn!(
-                "Closing client {} ({}): over client-query-buffer-limit",
-                client.id,
-                client.addr
-            );
+        let live = &kit.engine.config().live;
+        if self.input.len() >= live.client_query_buffer_limit.load(Relaxed) {
+            self.warn("over client-query-buffer-limit");
             return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
         }
         let missing = self.parser.missing_bytes(self.input.len());
         let read = self.stream.poll_read_buf(cx, self.input.room(missing));
-        if let Poll::Ready(Ok(1..)) = read {
+        if let Poll::Ready(Ok(n @ 1..)) = read {
+            self.count_in(n);
             self.ready = true;
         }
         read
@@ -518,19 +507,24 @@ impl Connection {
         };
         self.count_out(written);
         if over {
-            let client = &self.client;
-            tracing::warn!(
-                "Closing client {} ({}): over client-output-buffer-limit",
-                client.id,
-                client.addr
-            );
+            self.warn("over client-output-buffer-limit");
             return Err(Over);
         }
         Ok(())
     }
 
+    fn warn(&self, reason: &str) {
+        let (id, addr) = (self.client.id, &self.client.addr);
+        tracing::warn!("Closing client {id} ({addr}): {reason}");
+    }
+
     fn unsent_bytes(&self) -> usize {
         self.unsent.as_ref().map_or(0, |unsent| unsent.len())
+    }
+
+    fn count_in(&self, bytes: usize) {
+        add(&self.load.bytes_in, bytes);
+        add(&self.client.net_in, bytes);
     }
 
     fn count_out(&self, bytes: usize) {

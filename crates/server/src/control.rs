@@ -10,7 +10,7 @@ use engine::{Engine, Kind, Origin};
 use socket2::Socket;
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -198,29 +198,20 @@ impl Acceptor {
 
     /// Gives a connection to a worker, unless there is a reason to refuse it.
     fn admit(&mut self, socket: Socket, peer: Option<SocketAddr>) {
-        let live = &self.engine.config().live;
-        let counts = &self.host.counts;
-        let connected: usize = self
+        let config = self.engine.config();
+        let connections = self
             .workers
             .iter()
-            .map(|worker| worker.load.connections.load(Relaxed))
-            .sum();
-        if connected >= live.maxclients.load(Relaxed) {
+            .map(|worker| worker.load.connections.load(Relaxed));
+        let full = connections.sum::<usize>() >= config.live.maxclients.load(Relaxed);
+        let protected = config.live.protected_mode.load(Relaxed) && config.requirepass().is_none();
+        let counts = &self.host.counts;
+        if let Some(reason) = refusal(full, protected, peer.map(|peer| peer.ip())) {
             counts.rejected.fetch_add(1, Relaxed);
-            return refuse(&socket, "-ERR max number of clients reached\r\n");
-        }
-        let from_here = peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback());
-        if !from_here
-            && live.protected_mode.load(Relaxed)
-            && self.engine.config().requirepass().is_none()
-        {
-            counts.rejected.fetch_add(1, Relaxed);
-            return refuse(
-                &socket,
-                "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set \
-                 for the default user. Only clients on the server's own machine may connect. To let others in, set a \
-                 password (requirepass), or set protected-mode to no if nobody else can reach this port.\r\n",
-            );
+            // It may not even get that, which makes no difference.
+            let _ = socket.set_nonblocking(true);
+            let _ = socket.send(reason.as_bytes());
+            return;
         }
         counts.accepted.fetch_add(1, Relaxed);
         let count = self.workers.len();
@@ -299,10 +290,17 @@ fn is_passing(error: &io::Error) -> bool {
     )
 }
 
-/// Tells a client why it is not served. It may not even get that, which makes no difference.
-fn refuse(socket: &Socket, reason: &str) {
-    let _ = socket.set_nonblocking(true);
-    let _ = socket.send(reason.as_bytes());
+/// What a client that is not served is told. `peer` is None for one that came over a unix socket.
+fn refusal(full: bool, protected: bool, peer: Option<IpAddr>) -> Option<&'static str> {
+    if full {
+        return Some("-ERR max number of clients reached\r\n");
+    }
+    let from_here = peer.is_none_or(|ip| ip.to_canonical().is_loopback());
+    (protected && !from_here).then_some(
+        "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the \
+         default user. Only clients on the server's own machine may connect. To let others in, set a password \
+         (requirepass), or set protected-mode to no if nobody else can reach this port.\r\n",
+    )
 }
 
 /// The signals that stop the server.
@@ -369,5 +367,31 @@ impl Figures {
             }
         }
         self.samples.push_back((now, counted));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protected_mode_lets_in_only_this_machine() {
+        let of = |ip: &str| refusal(false, true, Some(ip.parse().unwrap()));
+        for here in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(of(here), None, "{here}");
+        }
+        for there in ["10.0.0.1", "::ffff:10.0.0.1", "fe80::1"] {
+            assert!(
+                of(there)
+                    .unwrap()
+                    .starts_with("-DENIED Redis is running in protected mode")
+            );
+            assert_eq!(refusal(false, false, Some(there.parse().unwrap())), None);
+        }
+        assert_eq!(refusal(false, true, None), None);
+        assert_eq!(
+            refusal(true, false, None),
+            Some("-ERR max number of clients reached\r\n")
+        );
     }
 }

@@ -173,6 +173,11 @@ impl RunningServer {
         self.addresses.iter().filter_map(tcp).collect()
     }
 
+    /// Whether the server still serves: false once a stop has completed.
+    pub fn is_running(&self) -> bool {
+        !self.thread.is_finished()
+    }
+
     /// Waits until the server has stopped.
     pub fn join(self) {
         // A thread that panicked has ended too; the panic was reported when it happened.

@@ -137,6 +137,17 @@ impl Kit {
         }
     }
 
+    /// Puts right what a panic in another connection's turn may have left behind. The engine catches those of commands, so
+    /// that there is hardly ever anything to do, but no client must ever see the replies of another.
+    pub fn mend(&mut self) {
+        if !self.out.is_empty() {
+            self.out.clear();
+        }
+        if self.read.is_empty() {
+            self.read = read_buffer();
+        }
+    }
+
     fn wake_all(&self) {
         self.tasks
             .slots
@@ -144,6 +155,10 @@ impl Kit {
             .flatten()
             .for_each(Waker::wake_by_ref);
     }
+}
+
+fn read_buffer() -> Box<[u8]> {
+    vec![0; READ_BYTES].into()
 }
 
 /// Starts a worker.
@@ -164,7 +179,7 @@ pub(crate) fn start(
         .thread_name(format!("helper-{index}"))
         .build()?;
     let kit = Kit {
-        read: vec![0; READ_BYTES].into(),
+        read: read_buffer(),
         worker: engine.worker(),
         engine: engine.clone(),
         helpers,

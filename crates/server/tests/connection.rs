@@ -207,6 +207,85 @@ fn killed_and_idle_clients_are_closed() {
 }
 
 #[test]
+fn authentication_lifts_the_limits_of_the_next_request() {
+    let server = TestServer::start(&[("requirepass", &["secret"])]);
+    let value = vec![b'v'; 20_000];
+    let set = command(&[b"SET", b"k", &value]);
+    let mut client = server.connect();
+    client.send([b"AUTH secret\r\n", set.as_slice(), b"STRLEN k\r\n"].concat());
+    client.expect(b"+OK\r\n+OK\r\n:20000\r\n");
+    let mut stranger = server.connect();
+    stranger.send([b"GET k\r\n", set.as_slice()].concat());
+    assert_eq!(
+        String::from_utf8(stranger.rest()).unwrap(),
+        "-NOAUTH Authentication required.\r\n-ERR Protocol error: unauthenticated bulk length\r\n"
+    );
+}
+
+#[test]
+fn shutdown_ends_the_server_without_a_reply() {
+    let mut server = TestServer::start(&[]);
+    let mut client = server.connect();
+    client.send("SET k v\r\nSHUTDOWN NOSAVE\r\nSET k w\r\n");
+    assert_eq!(client.rest(), b"+OK\r\n");
+    server.join();
+}
+
+#[test]
+fn info_and_config_reach_the_server() {
+    let server = TestServer::start(&[]);
+    let mut client = server.connect();
+    client.send("INFO server\r\nINFO stats\r\nCONFIG RESETSTAT\r\nINFO stats\r\nCONFIG SET port 0\r\nQUIT\r\n");
+    let text = String::from_utf8(client.rest()).unwrap();
+    let port = server.address.port();
+    assert!(
+        text.contains(&format!(
+            "listener0:name=tcp,bind=127.0.0.1,port={port}\r\n"
+        )),
+        "{text}"
+    );
+    assert!(text.contains("total_connections_received:1\r\n"), "{text}");
+    assert!(text.contains("total_connections_received:0\r\n"), "{text}");
+    assert!(text.ends_with("+OK\r\n+OK\r\n"), "{text}");
+}
+
+#[test]
+fn a_paused_command_waits_and_keeps_its_place() {
+    let server = TestServer::start(&[]);
+    let mut other = server.connect();
+    other.send("CLIENT PAUSE 100000 WRITE\r\n");
+    other.expect(b"+OK\r\n");
+    let mut client = server.connect();
+    client.send("GET k\r\nSET k v\r\nGET k\r\n");
+    client.expect(b"$-1\r\n");
+    other.send("GET k\r\nCLIENT UNPAUSE\r\n");
+    other.expect(b"$-1\r\n+OK\r\n");
+    client.expect(b"+OK\r\n$1\r\nv\r\n");
+}
+
+#[test]
+fn client_list_tells_what_is_waiting() {
+    let server = TestServer::start(&[]);
+    let mut client = server.connect();
+    client.send(command(&[b"SET", b"k", &vec![b'v'; 30 << 20]]));
+    client.expect(b"+OK\r\n");
+    client.send("GET k\r\nGET k\r\nGE");
+    client.expect(b"$31457280\r\n");
+    let info = &server.engine.clients().list()[0];
+    // The socket is full: one reply is being sent and the second command waits with the start of a third.
+    while info.reply_bytes.load(Relaxed) == 0 || info.query_bytes.load(Relaxed) != 9 {
+        std::thread::yield_now();
+    }
+    let value = vec![b'v'; 30 << 20];
+    client.expect(&value);
+    client.expect(b"\r\n");
+    client.expect(bulk(&value));
+    while info.reply_bytes.load(Relaxed) != 0 || info.query_bytes.load(Relaxed) != 2 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn a_stop_sends_what_was_executed_and_frees_the_port() {
     let mut server = TestServer::start(&[]);
     let mut idle = server.connect();

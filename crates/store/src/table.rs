@@ -34,6 +34,8 @@ use crate::words::{self, Block, LINE, PAGE, Use};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+mod walk;
+
 /// Bits of hash that a table uses.
 pub const HASH_BITS: u32 = 26;
 const SLOT_HASH_BITS: u32 = 19;

@@ -11,9 +11,10 @@
 use super::grammar::{Dialect, Grammar, damage, random_case};
 use super::reply::{How, right};
 use super::rows::{OTHER_TYPES, Row, SETUP};
-use crate::check::show_command;
+use crate::check::{show, show_command};
 use crate::rng::Rng;
 use crate::{Client, Peers, Server, env_number};
+use resp::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::io::ErrorKind;
@@ -59,7 +60,8 @@ pub fn compare(test: &str, table: &[Row], protocol: Protocol) {
     let rounds = env_number("REDPOLL_DIFF_COMMANDS", 15_000).div_ceil(ROUND as u64);
     let mut reports: BTreeMap<String, String> = BTreeMap::new();
     for round in 0..rounds {
-        let (dialect, steps) = engine.plan(table, seed.wrapping_add(round.wrapping_mul(0x5851_F42D)));
+        let (dialect, steps) =
+            engine.plan(table, seed.wrapping_add(round.wrapping_mul(0x5851_F42D)));
         if let Some(mismatch) = engine.play(dialect, &steps, true) {
             let (mismatch, steps) = engine.shrink(dialect, steps, mismatch);
             if engine.is_free_choice(dialect, &steps, &mismatch) {
@@ -75,7 +77,10 @@ pub fn compare(test: &str, table: &[Row], protocol: Protocol) {
             break;
         }
     }
-    println!("{test}: {} commands, {} of them refused", engine.sent, engine.refused);
+    println!(
+        "{test}: {} commands, {} of them refused",
+        engine.sent, engine.refused
+    );
     let texts: Vec<String> = reports.into_values().collect();
     assert!(
         texts.is_empty(),
@@ -83,14 +88,21 @@ pub fn compare(test: &str, table: &[Row], protocol: Protocol) {
         texts.len(),
         texts.join("\n")
     );
-    assert!(engine.refused * 10 < engine.sent * 6, "most commands should be accepted, or little is tested");
+    assert!(
+        engine.refused * 10 < engine.sent * 6,
+        "most commands should be accepted, or little is tested"
+    );
 }
 
 /// The seed: `REDPOLL_SEED`, or a fixed one so that a run of the suite can be repeated.
 fn seed() -> u64 {
     match std::env::var("REDPOLL_SEED").as_deref() {
-        Ok("random") => SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64),
-        Ok(number) => number.parse().expect("REDPOLL_SEED is a number or the word random"),
+        Ok("random") => SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(1, |d| d.as_nanos() as u64),
+        Ok(number) => number
+            .parse()
+            .expect("REDPOLL_SEED is a number or the word random"),
         Err(_) => 20_260_729,
     }
 }
@@ -129,22 +141,38 @@ impl Engine {
     fn start(peers: Peers, protocol: Protocol) -> Engine {
         let debug = ["--enable-debug-command", "yes"];
         let mut servers = vec![(Role::Ours, Server::redpoll_with(&debug))];
-        let real = [(Role::Valkey, peers.valkey), (Role::Redis8, peers.redis8), (Role::Redis7, peers.redis7)];
+        let real = [
+            (Role::Valkey, peers.valkey),
+            (Role::Redis8, peers.redis8),
+            (Role::Redis7, peers.redis7),
+        ];
         for (role, peer) in real {
             if let Some(peer) = peer {
                 servers.push((role, Server::peer(&peer, &debug)));
             }
         }
         let mut ours = servers[0].1.connect();
-        let known = |row: &&Row| ours.call(&["COMMAND", "INFO", row.name]) != resp::Value::Array(vec![resp::Value::Null]);
+        let known = |row: &&Row| match ours.call(&["COMMAND", "INFO", row.name]) {
+            Value::Array(infos) => infos.first().is_some_and(|info| *info != Value::Null),
+            _ => false,
+        };
         let other_types = OTHER_TYPES.iter().filter(known).copied().collect();
-        Engine { servers, protocol, other_types, grammars: BTreeMap::new(), sent: 0, refused: 0 }
+        Engine {
+            servers,
+            protocol,
+            other_types,
+            grammars: BTreeMap::new(),
+            sent: 0,
+            refused: 0,
+        }
     }
 
     /// The commands of a round, a function of its seed, the table and the time.
     fn plan(&mut self, table: &[Row], seed: u64) -> (Dialect, Vec<Step>) {
         let mut rng = Rng::new(seed);
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+        let now_ms = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_millis() as u64);
         let has = |role| self.servers.iter().any(|(r, _)| *r == role);
         let dialect = match rng.below(4) {
             0 if has(Role::Valkey) => Dialect::Valkey,
@@ -153,7 +181,10 @@ impl Engine {
             _ if has(Role::Valkey) => Dialect::Valkey,
             _ => Dialect::Redis,
         };
-        let usable: Vec<&Row> = table.iter().filter(|row| row.dialect.spoken_in(dialect)).collect();
+        let usable: Vec<&Row> = table
+            .iter()
+            .filter(|row| row.dialect.spoken_in(dialect))
+            .collect();
         let total: usize = usable.iter().map(|row| row.weight).sum();
         let mut steps = Vec::with_capacity(ROUND);
         while steps.len() < ROUND {
@@ -176,17 +207,34 @@ impl Engine {
     }
 
     fn step(&mut self, row: &Row, rng: &mut Rng, dialect: Dialect, now_ms: u64) -> Step {
-        let grammar = self.grammars.entry(row.args).or_insert_with(|| Grammar::parse(row.args));
-        let mut args: Vec<Vec<u8>> = row.name.split(' ').map(|word| random_case(rng, word)).collect();
+        let grammar = self
+            .grammars
+            .entry(row.args)
+            .or_insert_with(|| Grammar::parse(row.args));
+        let mut args: Vec<Vec<u8>> = row
+            .name
+            .split(' ')
+            .map(|word| random_case(rng, word))
+            .collect();
         let (own, generated) = grammar.generate(rng, dialect, now_ms);
         args.extend(generated);
-        let dialect = if row.dialect == Dialect::Common { own } else { row.dialect };
+        let dialect = if row.dialect == Dialect::Common {
+            own
+        } else {
+            row.dialect
+        };
         if !row.tame && rng.chance(12) {
             damage(rng, &mut args, now_ms);
         }
         let alone = row.alone || row.how == How::Scan;
         let last_of_pipeline = alone || rng.chance(25);
-        Step { args, how: row.how, alone, dialect, last_of_pipeline }
+        Step {
+            args,
+            how: row.how,
+            alone,
+            dialect,
+            last_of_pipeline,
+        }
     }
 
     /// Plays a round; `look` compares what it leaves behind as well.
@@ -201,11 +249,18 @@ impl Engine {
                 link.send(&steps[begin..end]);
             }
             for (at, step) in steps.iter().enumerate().take(end).skip(begin) {
-                let replies: Vec<_> = links.iter_mut().map(|(role, link)| (*role, link.reply(step))).collect();
+                let replies: Vec<_> = links
+                    .iter_mut()
+                    .map(|(role, link)| (*role, link.reply(step)))
+                    .collect();
                 self.sent += 1;
                 self.refused += usize::from(replies[0].1.first() == Some(&b'-'));
                 if !is_right(step.how, &replies) {
-                    return Some(Mismatch { at, look: String::new(), replies });
+                    return Some(Mismatch {
+                        at,
+                        look: String::new(),
+                        replies,
+                    });
                 }
                 if replies[0].1 == CLOSED || replies[0].1 == SILENCE {
                     return None;
@@ -213,7 +268,11 @@ impl Engine {
             }
             begin = end;
         }
-        if look { self.look_around(dialect, steps.len()) } else { None }
+        if look {
+            self.look_around(dialect, steps.len())
+        } else {
+            None
+        }
     }
 
     /// Fresh connections to the servers of a dialect, their data gone.
@@ -224,15 +283,24 @@ impl Engine {
             Dialect::Redis => matches!(role, Role::Ours | Role::Redis8),
         };
         let servers = self.servers.iter().filter(|(role, _)| takes_part(*role));
-        let mut links: Vec<_> = servers.map(|(role, server)| (*role, Link::new(server))).collect();
-        for (_, link) in &mut links {
+        let mut links: Vec<_> = servers
+            .map(|(role, server)| (*role, Link::new(server)))
+            .collect();
+        for (role, link) in &mut links {
             if self.protocol == Protocol::Resp3 {
                 link.client.call(&["HELLO", "3"]);
             }
             // Else DBSIZE would depend on whether the sweeper has come by.
             link.client.call(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]);
-            link.client.call(&["FLUSHALL"]);
-            link.client.call(&["CONFIG", "SET", "timeout", "0", "tcp-keepalive", "300"]);
+            let flushed = link.client.call(&["FLUSHALL"]);
+            assert_eq!(
+                show(&flushed),
+                "OK",
+                "{} cannot be emptied",
+                self.server_name(*role)
+            );
+            link.client
+                .call(&["CONFIG", "SET", "timeout", "0", "tcp-keepalive", "300"]);
         }
         links
     }
@@ -244,15 +312,32 @@ impl Engine {
             Dialect::Valkey => matches!(role, Role::Ours | Role::Valkey),
             Dialect::Redis => matches!(role, Role::Ours | Role::Redis8),
         };
-        let servers: Vec<_> = self.servers.iter().filter(|(role, _)| takes_part(*role)).collect();
-        let mut links: Vec<_> =
-            servers.iter().map(|(role, server)| (*role, Link::new(server))).collect();
+        let servers: Vec<_> = self
+            .servers
+            .iter()
+            .filter(|(role, _)| takes_part(*role))
+            .collect();
+        let mut links: Vec<_> = servers
+            .iter()
+            .map(|(role, server)| (*role, Link::new(server)))
+            .collect();
         let mut ask = |args: &[&[u8]], how: How| -> Result<Vec<u8>, Mismatch> {
-            let replies: Vec<_> = links.iter_mut().map(|(role, link)| (*role, link.ask(args))).collect();
+            let replies: Vec<_> = links
+                .iter_mut()
+                .map(|(role, link)| (*role, link.ask(args)))
+                .collect();
             if is_right(how, &replies) {
-                return Ok(replies.into_iter().next().map(|(_, raw)| raw).unwrap_or_default());
+                return Ok(replies
+                    .into_iter()
+                    .next()
+                    .map(|(_, raw)| raw)
+                    .unwrap_or_default());
             }
-            Err(Mismatch { at, look: show_command(args), replies })
+            Err(Mismatch {
+                at,
+                look: show_command(args),
+                replies,
+            })
         };
         let mut all = || -> Result<(), Mismatch> {
             for db in [b"0".as_slice(), b"1", b"2", b"15"] {
@@ -273,7 +358,12 @@ impl Engine {
     }
 
     /// Drops commands as long as a mismatch of the same command stays.
-    fn shrink(&mut self, dialect: Dialect, steps: Vec<Step>, found: Mismatch) -> (Mismatch, Vec<Step>) {
+    fn shrink(
+        &mut self,
+        dialect: Dialect,
+        steps: Vec<Step>,
+        found: Mismatch,
+    ) -> (Mismatch, Vec<Step>) {
         let (mut best, mut kept) = (found, steps);
         kept.truncate(best.at + 1);
         let mut alone = kept.clone();
@@ -314,11 +404,16 @@ impl Engine {
     fn is_free_choice(&mut self, dialect: Dialect, steps: &[Step], found: &Mismatch) -> bool {
         dialect != Dialect::Common
             && steps.iter().all(|step| step.dialect == Dialect::Common)
-            && self.play(Dialect::Common, steps, !found.look.is_empty()).is_none()
+            && self
+                .play(Dialect::Common, steps, !found.look.is_empty())
+                .is_none()
     }
 
     fn server_name(&self, role: Role) -> &str {
-        self.servers.iter().find(|(r, _)| *r == role).map_or("", |(_, server)| server.name())
+        self.servers
+            .iter()
+            .find(|(r, _)| *r == role)
+            .map_or("", |(_, server)| server.name())
     }
 }
 
@@ -327,18 +422,22 @@ impl Mismatch {
     fn what(&self, steps: &[Step]) -> String {
         match steps.get(self.at) {
             Some(step) => {
-                let words = step.args.iter().take(1).map(|w| String::from_utf8_lossy(w).to_uppercase());
+                let words = step
+                    .args
+                    .iter()
+                    .take(1)
+                    .map(|w| String::from_utf8_lossy(w).to_uppercase());
                 words.collect::<Vec<_>>().join(" ")
             }
             None => self.look.split(' ').take(1).collect(),
         }
     }
 
-    /// What makes two mismatches the same finding: the command and how the replies begin.
+    /// What makes two mismatches the same finding: the command, and how our reply and one other begin.
     fn signature(&self, steps: &[Step]) -> String {
-        let beginning = |(_, raw): &(Role, Vec<u8>)| raw[..raw.len().min(16)].escape_ascii().to_string();
-        let replies: Vec<String> = self.replies.iter().map(beginning).collect();
-        format!("{} {}", self.what(steps), replies.join(" "))
+        let beginning = |raw: &[u8]| raw[..raw.len().min(16)].escape_ascii().to_string();
+        let replies = self.replies.iter().take(2).map(|(_, raw)| beginning(raw));
+        format!("{} {}", self.what(steps), replies.collect::<Vec<_>>().join(" "))
     }
 
     fn report(&self, title: &str, steps: &[Step], engine: &Engine) -> String {
@@ -350,7 +449,11 @@ impl Mismatch {
             let _ = writeln!(text, "  (and then, on another connection) {}", self.look);
         }
         for (role, raw) in &self.replies {
-            let reply = if raw == CLOSED { "(connection closed)".to_owned() } else { raw.escape_ascii().to_string() };
+            let reply = if raw == CLOSED {
+                "(connection closed)".to_owned()
+            } else {
+                raw.escape_ascii().to_string()
+            };
             let shown: String = reply.chars().take(1500).collect();
             let _ = writeln!(text, "    {:<14} {shown}", engine.server_name(*role));
         }
@@ -386,7 +489,9 @@ struct Link {
 impl Link {
     fn new(server: &Server) -> Link {
         let client = server.connect();
-        client.set_read_timeout(PATIENCE).expect("a timeout can be set");
+        client
+            .set_read_timeout(PATIENCE)
+            .expect("a timeout can be set");
         Link { client }
     }
 
@@ -405,7 +510,9 @@ impl Link {
             match self.client.try_read_raw() {
                 Ok(raw) if raw.starts_with(b">") => {}
                 Ok(raw) => return raw,
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
                     return SILENCE.to_vec();
                 }
                 Err(_) => return CLOSED.to_vec(),
@@ -422,7 +529,11 @@ impl Link {
 
     fn reply(&mut self, step: &Step) -> Vec<u8> {
         let first = self.next();
-        if step.how == How::Scan && first.starts_with(b"*2") { self.scan_on(&step.args, first) } else { first }
+        if step.how == How::Scan && first.starts_with(b"*2") {
+            self.scan_on(&step.args, first)
+        } else {
+            first
+        }
     }
 
     /// Goes on with a SCAN until its cursor is back at 0; the reply is the array of all that was returned, each once.
@@ -430,7 +541,11 @@ impl Link {
         let mut seen = BTreeSet::new();
         let mut page = bulks(&first);
         loop {
-            let cursor = if page.is_empty() { Vec::new() } else { page.remove(0) };
+            let cursor = if page.is_empty() {
+                Vec::new()
+            } else {
+                page.remove(0)
+            };
             seen.extend(page);
             if cursor == b"0" || cursor.is_empty() {
                 break;
@@ -448,10 +563,10 @@ impl Link {
 
 /// All bulk strings of a reply, at any depth, in order.
 fn bulks(raw: &[u8]) -> Vec<Vec<u8>> {
-    fn collect(value: resp::Value, into: &mut Vec<Vec<u8>>) {
+    fn collect(value: Value, into: &mut Vec<Vec<u8>>) {
         match value {
-            resp::Value::Bulk(bytes) => into.push(bytes),
-            resp::Value::Array(items) | resp::Value::Set(items) => {
+            Value::Bulk(bytes) => into.push(bytes),
+            Value::Array(items) | Value::Set(items) => {
                 for item in items {
                     collect(item, into);
                 }
@@ -475,10 +590,19 @@ mod tests {
     fn our_reply_needs_a_newer_server_on_its_side() {
         let replies = |ours: &[u8], valkey: &[u8], redis8: &[u8], redis7: &[u8]| {
             let roles = [Role::Ours, Role::Valkey, Role::Redis8, Role::Redis7];
-            roles.into_iter().zip([ours, valkey, redis8, redis7].map(<[u8]>::to_vec)).collect::<Vec<_>>()
+            roles
+                .into_iter()
+                .zip([ours, valkey, redis8, redis7].map(<[u8]>::to_vec))
+                .collect::<Vec<_>>()
         };
-        assert!(is_right(How::Exact, &replies(b":1\r\n", b":1\r\n", b":2\r\n", b":2\r\n")));
-        assert!(!is_right(How::Exact, &replies(b":1\r\n", b":2\r\n", b":3\r\n", b":1\r\n")));
+        assert!(is_right(
+            How::Exact,
+            &replies(b":1\r\n", b":1\r\n", b":2\r\n", b":2\r\n")
+        ));
+        assert!(!is_right(
+            How::Exact,
+            &replies(b":1\r\n", b":2\r\n", b":3\r\n", b":1\r\n")
+        ));
     }
 
     #[test]

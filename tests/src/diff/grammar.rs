@@ -44,8 +44,15 @@ pub struct Grammar(Vec<Node>);
 enum Node {
     Word(&'static str),
     Kind(&'static str),
-    Choice { optional: bool, branches: Vec<(Dialect, Vec<Node>)> },
-    Repeat { at_least: usize, counted: bool, body: Box<Node> },
+    Choice {
+        optional: bool,
+        branches: Vec<(Dialect, Vec<Node>)>,
+    },
+    Repeat {
+        at_least: usize,
+        counted: bool,
+        body: Box<Node>,
+    },
     Shuffled(Vec<Node>),
 }
 
@@ -61,7 +68,13 @@ impl Grammar {
 
     /// Random arguments, without the command's name, and whose dialect they turned out to be.
     pub fn generate(&self, rng: &mut Rng, round: Dialect, now_ms: u64) -> (Dialect, Vec<Vec<u8>>) {
-        let mut sink = Sink { rng, round, now_ms, spoken: Dialect::Common, args: Vec::new() };
+        let mut sink = Sink {
+            rng,
+            round,
+            now_ms,
+            spoken: Dialect::Common,
+            args: Vec::new(),
+        };
         sink.all(&self.0);
         (sink.spoken, sink.args)
     }
@@ -98,7 +111,11 @@ fn sequence(rest: &mut Vec<&'static str>, text: &str) -> Vec<Node> {
         }
         rest.pop();
         let counted = token == "#";
-        let opener = if counted { rest.pop().unwrap_or_default() } else { token };
+        let opener = if counted {
+            rest.pop().unwrap_or_default()
+        } else {
+            token
+        };
         let node = match opener {
             "[" => choice(rest, true, "]", text),
             "(" => choice(rest, false, ")", text),
@@ -113,7 +130,11 @@ fn sequence(rest: &mut Vec<&'static str>, text: &str) -> Vec<Node> {
         nodes.push(match rest.last() {
             Some(&("+" | "*")) => {
                 let at_least = usize::from(rest.pop() == Some("+"));
-                Node::Repeat { at_least, counted, body: Box::new(node) }
+                Node::Repeat {
+                    at_least,
+                    counted,
+                    body: Box::new(node),
+                }
             }
             _ => node,
         });
@@ -161,7 +182,10 @@ impl Sink<'_> {
             Node::Word(word) => self.args.push(random_case(self.rng, word)),
             Node::Kind(kind) => self.args.push(argument(self.rng, kind, self.now_ms)),
             Node::Choice { optional, branches } => {
-                let spoken: Vec<_> = branches.iter().filter(|(d, _)| d.spoken_in(self.round)).collect();
+                let spoken: Vec<_> = branches
+                    .iter()
+                    .filter(|(d, _)| d.spoken_in(self.round))
+                    .collect();
                 if spoken.is_empty() || (*optional && self.rng.chance(65)) {
                     return;
                 }
@@ -171,7 +195,11 @@ impl Sink<'_> {
                 }
                 self.all(branch);
             }
-            Node::Repeat { at_least, counted, body } => {
+            Node::Repeat {
+                at_least,
+                counted,
+                body,
+            } => {
                 let times = at_least + self.rng.below(4);
                 if *counted {
                     self.args.push(times.to_string().into_bytes());
@@ -200,13 +228,29 @@ pub fn random_case(rng: &mut Rng, word: &str) -> Vec<u8> {
         1 => word
             .bytes()
             .enumerate()
-            .map(|(i, b)| if i % 2 == 0 { b.to_ascii_lowercase() } else { b })
+            .map(|(i, b)| {
+                if i % 2 == 0 {
+                    b.to_ascii_lowercase()
+                } else {
+                    b
+                }
+            })
             .collect(),
         _ => word.as_bytes().to_vec(),
     }
 }
 
-const KEYS: &[&[u8]] = &[b"a", b"b", b"c", b"key:1", b"key:2", b"{t}x", b"", b"\x00\xff\r\n", b"missing"];
+const KEYS: &[&[u8]] = &[
+    b"a",
+    b"b",
+    b"c",
+    b"key:1",
+    b"key:2",
+    b"{t}x",
+    b"",
+    b"\x00\xff\r\n",
+    b"missing",
+];
 
 const VALUES: &[&[u8]] = &[
     b"",
@@ -262,43 +306,149 @@ const ODD_NUMBERS: &[&str] = &[
 pub fn argument(rng: &mut Rng, kind: &str, now_ms: u64) -> Vec<u8> {
     let fixed = |rng: &mut Rng, usual: &[&str]| -> Vec<u8> {
         let odd = rng.chance(12);
-        let text = if odd { rng.pick(ODD_NUMBERS) } else { rng.pick(usual) };
+        let text = if odd {
+            rng.pick(ODD_NUMBERS)
+        } else {
+            rng.pick(usual)
+        };
         text.as_bytes().to_vec()
     };
     match kind {
         "key" => rng.pick(KEYS).to_vec(),
         "val" => rng.pick(VALUES).to_vec(),
-        "int" => fixed(rng, &["0", "1", "-1", "2", "100", "-1000", "4294967296", "9223372036854775806"]),
-        "float" => fixed(rng, &["0", "1", "-1.5", "0.1", "3.0e3", "1e17", "1e-7", "5e-324", "1.7e308", "-0.0"]),
-        "sec" => fixed(rng, &["100", "1000", "1000000", "100", "0", "-1", "9223372036854775"]),
+        "int" => fixed(
+            rng,
+            &[
+                "0",
+                "1",
+                "-1",
+                "2",
+                "100",
+                "-1000",
+                "4294967296",
+                "9223372036854775806",
+            ],
+        ),
+        "float" => fixed(
+            rng,
+            &[
+                "0", "1", "-1.5", "0.1", "3.0e3", "1e17", "1e-7", "5e-324", "1.7e308", "-0.0",
+            ],
+        ),
+        "sec" => fixed(
+            rng,
+            &[
+                "100",
+                "1000",
+                "1000000",
+                "100",
+                "0",
+                "-1",
+                "9223372036854775",
+            ],
+        ),
         "ms" => fixed(rng, &["100000", "1000000", "123456", "100000", "0", "-1"]),
         "at" => {
-            let (soon, late) = ((now_ms / 1000 + 1000).to_string(), (now_ms / 1000 + 86_400).to_string());
+            let (soon, late) = (
+                (now_ms / 1000 + 1000).to_string(),
+                (now_ms / 1000 + 86_400).to_string(),
+            );
             fixed(rng, &[&soon, &late, &soon, "1", "0", "-5"])
         }
         "atms" => {
-            let (soon, late) = ((now_ms + 1_000_000).to_string(), (now_ms + 86_400_123).to_string());
+            let (soon, late) = (
+                (now_ms + 1_000_000).to_string(),
+                (now_ms + 86_400_123).to_string(),
+            );
             fixed(rng, &[&soon, &late, &soon, "1", "0", "-5"])
         }
-        "pos" => fixed(rng, &["0", "1", "-1", "-2", "3", "5", "-100", "100", "44", "4294967295"]),
+        "pos" => fixed(
+            rng,
+            &[
+                "0",
+                "1",
+                "-1",
+                "-2",
+                "3",
+                "5",
+                "-100",
+                "100",
+                "44",
+                "4294967295",
+            ],
+        ),
         "offset" => fixed(rng, &["0", "1", "5", "10", "50", "-1", "536870912"]),
-        "bitpos" => fixed(rng, &["0", "1", "7", "8", "9", "33", "100", "1000", "-1", "4294967296"]),
+        "bitpos" => fixed(
+            rng,
+            &[
+                "0",
+                "1",
+                "7",
+                "8",
+                "9",
+                "33",
+                "100",
+                "1000",
+                "-1",
+                "4294967296",
+            ],
+        ),
         "bit" => fixed(rng, &["0", "1", "0", "1", "0", "1", "2"]),
-        "bittype" => {
-            fixed(rng, &["u1", "u8", "i8", "u4", "i5", "u63", "i64", "u64", "i65", "i0", "u7", "x8", "U8"])
-        }
-        "bitfield" => fixed(rng, &["0", "1", "7", "#0", "#1", "#3", "100", "-1", "#-1", "#", "1000"]),
+        "bittype" => fixed(
+            rng,
+            &[
+                "u1", "u8", "i8", "u4", "i5", "u63", "i64", "u64", "i65", "i0", "u7", "x8", "U8",
+            ],
+        ),
+        "bitfield" => fixed(
+            rng,
+            &[
+                "0", "1", "7", "#0", "#1", "#3", "100", "-1", "#-1", "#", "1000",
+            ],
+        ),
         "db" => fixed(rng, &["0", "1", "2", "0", "1", "15", "16", "-1"]),
         "count" => fixed(rng, &["1", "2", "10", "1000", "0", "-1"]),
         "pattern" => {
-            let patterns = ["*", "key:*", "key:?", "[ab]", "[^a]", "[a-c]", "k*[0-9]", "\\a", "nothing*", "", "**", "[", "a*b"];
+            let patterns = [
+                "*", "key:*", "key:?", "[ab]", "[^a]", "[a-c]", "k*[0-9]", "\\a", "nothing*", "",
+                "**", "[", "a*b",
+            ];
             rng.pick(&patterns).as_bytes().to_vec()
         }
-        "type" => {
-            rng.pick(&["string", "list", "set", "zset", "hash", "stream", "STRING", "nonsense"]).as_bytes().to_vec()
+        // Patterns that meet only commands which Redpoll has.
+        "listpattern" => {
+            let patterns = [
+                "append*",
+                "[gs]et",
+                "GETR*",
+                "object|enc*",
+                "config|get",
+                "",
+                "nothing*",
+                "\\set",
+            ];
+            rng.pick(&patterns).as_bytes().to_vec()
         }
-        "text" => rng.pick(&[&b"hello"[..], b"", b"a b", b"\x00\xff", b"line\r\nbreak", b"\xc3\xa9"]).to_vec(),
-        "name" => rng.pick(&["alice", "bob", "", "with space", "line\nbreak", "x-1.2.3"]).as_bytes().to_vec(),
+        "type" => rng
+            .pick(&[
+                "string", "list", "set", "zset", "hash", "stream", "STRING", "nonsense",
+            ])
+            .as_bytes()
+            .to_vec(),
+        "text" => rng
+            .pick(&[
+                &b"hello"[..],
+                b"",
+                b"a b",
+                b"\x00\xff",
+                b"line\r\nbreak",
+                b"\xc3\xa9",
+            ])
+            .to_vec(),
+        "name" => rng
+            .pick(&["alice", "bob", "", "with space", "line\nbreak", "x-1.2.3"])
+            .as_bytes()
+            .to_vec(),
         "id" => fixed(rng, &["1000000", "2000000", "0", "-1"]),
         _ => panic!("no such kind of argument: {kind}"),
     }
@@ -348,7 +498,9 @@ mod tests {
         (0..200)
             .map(|_| {
                 let (_, args) = grammar.generate(&mut rng, round, 0);
-                let words = args.iter().map(|a| String::from_utf8_lossy(a).to_uppercase());
+                let words = args
+                    .iter()
+                    .map(|a| String::from_utf8_lossy(a).to_uppercase());
                 words.collect::<Vec<_>>().join(" ")
             })
             .collect()
@@ -358,7 +510,10 @@ mod tests {
     fn choices_options_and_order() {
         let lines = generated("A [B] (C|D E) {[X] [Y]}", Dialect::Common);
         for wanted in ["A C", "A D E", "A B C", "A C X Y", "A C Y X"] {
-            assert!(lines.iter().any(|line| line == wanted), "{wanted} is never generated");
+            assert!(
+                lines.iter().any(|line| line == wanted),
+                "{wanted} is never generated"
+            );
         }
         assert!(lines.iter().all(|line| !line.contains("C D")));
     }
@@ -367,15 +522,30 @@ mod tests {
     fn counted_repetition_says_how_often() {
         for line in generated("#(K V)+", Dialect::Common) {
             let words: Vec<&str> = line.split(' ').collect();
-            assert_eq!(words.len(), 1 + 2 * words[0].parse::<usize>().expect("a count"));
+            assert_eq!(
+                words.len(),
+                1 + 2 * words[0].parse::<usize>().expect("a count")
+            );
         }
     }
 
     #[test]
     fn a_dialect_is_spoken_only_in_its_own_rounds() {
         let text = "(C|@valkey V|@redis R)";
-        assert!(generated(text, Dialect::Common).iter().all(|line| line == "C"));
-        assert!(generated(text, Dialect::Valkey).iter().any(|line| line == "V"));
-        assert!(generated(text, Dialect::Redis).iter().all(|line| line != "V"));
+        assert!(
+            generated(text, Dialect::Common)
+                .iter()
+                .all(|line| line == "C")
+        );
+        assert!(
+            generated(text, Dialect::Valkey)
+                .iter()
+                .any(|line| line == "V")
+        );
+        assert!(
+            generated(text, Dialect::Redis)
+                .iter()
+                .all(|line| line != "V")
+        );
     }
 }

@@ -37,7 +37,9 @@ pub fn same(how: How, a: &[u8], b: &[u8]) -> bool {
         How::Exact => false,
         How::Shape => true,
         How::Near(tolerance) => match (decode(a), decode(b)) {
-            (Value::Int(a), Value::Int(b)) => a > 0 && b > 0 && a.abs_diff(b) <= tolerance.unsigned_abs(),
+            (Value::Int(a), Value::Int(b)) => {
+                a > 0 && b > 0 && a.abs_diff(b) <= tolerance.unsigned_abs()
+            }
             _ => false,
         },
         How::Unordered | How::Scan => sorted(items(decode(a))) == sorted(items(decode(b))),
@@ -81,7 +83,16 @@ fn pairs(value: Value, blank: &[&str]) -> Vec<(String, String)> {
     let is_blank = |key: &Value| matches!(key, Value::Bulk(name) if blank.iter().any(|b| b.as_bytes() == name));
     let mut texts: Vec<_> = flat
         .iter()
-        .map(|(k, v)| (format!("{k:?}"), if is_blank(k) { String::new() } else { format!("{v:?}") }))
+        .map(|(k, v)| {
+            (
+                format!("{k:?}"),
+                if is_blank(k) {
+                    String::new()
+                } else {
+                    format!("{v:?}")
+                },
+            )
+        })
         .collect();
     texts.sort();
     texts
@@ -95,7 +106,10 @@ mod tests {
     fn exact_means_bytes() {
         assert!(same(How::Exact, b"+OK\r\n", b"+OK\r\n"));
         assert!(!same(How::Exact, b"+OK\r\n", b"$2\r\nOK\r\n"));
-        assert!(!same(How::Shape, b"-ERR a\r\n", b"-ERR b\r\n"), "errors are never loose");
+        assert!(
+            !same(How::Shape, b"-ERR a\r\n", b"-ERR b\r\n"),
+            "errors are never loose"
+        );
         assert!(!same(How::Shape, b":1\r\n", b"$1\r\n1\r\n"));
     }
 
@@ -109,7 +123,10 @@ mod tests {
 
     #[test]
     fn order_means_nothing_where_it_is_said() {
-        let (ab, ba) = (b"*2\r\n$1\r\na\r\n$1\r\nb\r\n", b"*2\r\n$1\r\nb\r\n$1\r\na\r\n");
+        let (ab, ba) = (
+            b"*2\r\n$1\r\na\r\n$1\r\nb\r\n",
+            b"*2\r\n$1\r\nb\r\n$1\r\na\r\n",
+        );
         assert!(same(How::Unordered, ab, ba));
         assert!(!same(How::Exact, ab, ba));
         assert!(!same(How::Unordered, ab, b"*1\r\n$1\r\na\r\n"));
@@ -122,7 +139,11 @@ mod tests {
         let two = b"%2\r\n$4\r\nmode\r\n$1\r\nx\r\n$2\r\nid\r\n:2\r\n";
         assert!(same(How::Except(&["id"]), one, two));
         assert!(!same(How::Pairs, one, two));
-        assert!(!same(How::Except(&["id"]), one, b"%1\r\n$4\r\nmode\r\n$1\r\nx\r\n"));
+        assert!(!same(
+            How::Except(&["id"]),
+            one,
+            b"%1\r\n$4\r\nmode\r\n$1\r\nx\r\n"
+        ));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::command::{
     KeySpec, READONLY, WRITE, row,
 };
 
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Keys};
 use crate::error::{Error, Result};
 use resp::number::parse_i64;
 use smallvec::SmallVec;
@@ -86,12 +86,17 @@ fn bit_offset(ctx: &Ctx<'_>, arg: &[u8], width: Option<u32>) -> Result<u64> {
 
 /// Lets `change` work on the string at a key in place, after padding it with zeros to `len` bytes if it is shorter. A
 /// key that does not exist is created. The string is raw afterwards.
-fn change<R>(ctx: &mut Ctx<'_>, key: &[u8], len: usize, mut change: impl FnMut(&mut [u8]) -> R) -> Result<R> {
-    let Some(mut f) = ctx.keys.write_string(key)? else {
+pub fn change<R>(
+    keys: &mut Keys<'_>,
+    key: &[u8],
+    len: usize,
+    mut change: impl FnMut(&mut [u8]) -> R,
+) -> Result<R> {
+    let Some(mut f) = keys.write_string(key)? else {
         let mut new = vec![0; len];
         let r = change(&mut new);
         let value = if len <= MAX_INLINE { NewValue::Inline(&new) } else { NewValue::Blob(Blob::new(new.split_off(0))) };
-        ctx.keys.insert_in(ctx.keys.db, key, value, None, true);
+        keys.insert_in(keys.db, key, value, None, true);
         return Ok(r);
     };
     if let Some((r, old)) = f.edit_blob(|b| {
@@ -99,7 +104,7 @@ fn change<R>(ctx: &mut Ctx<'_>, key: &[u8], len: usize, mut change: impl FnMut(&
         (change(b), old)
     }) {
         // Unmapping a large buffer takes its time, which others need not wait for.
-        ctx.keys.discard(Removed { freed: old.map(|v| Freed::Blob(Blob::new(v))) });
+        keys.discard(Removed { freed: old.map(|v| Freed::Blob(Blob::new(v))) });
         return Ok(r);
     }
     let mut buf = [0; 20];
@@ -151,7 +156,7 @@ fn setbit(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let offset = bit_offset(ctx, args.take(), None)?;
     let on = args.int_in(0..=1, Error::BIT_VALUE) == 1;
     args.check()?;
-    let was = change(ctx, key, (offset / 8) as usize + 1, |bytes| bits::set(bytes, offset, on))?;
+    let was = change(&mut ctx.keys, key, (offset / 8) as usize + 1, |bytes| bits::set(bytes, offset, on))?;
     ctx.out.int(was.into());
     Ok(())
 }
@@ -416,7 +421,7 @@ fn fields(ctx: &mut Ctx<'_>, key: &[u8], ops: &[FieldOp]) -> Result {
         return Ok(());
     };
     let replies: SmallVec<[Option<i64>; 4]> =
-        change(ctx, key, (last / 8) as usize + 1, |bytes| ops.iter().map(|op| op.run(bytes)).collect())?;
+        change(&mut ctx.keys, key, (last / 8) as usize + 1, |bytes| ops.iter().map(|op| op.run(bytes)).collect())?;
     ctx.out.array(ops.len());
     for reply in replies {
         match reply {

@@ -3,9 +3,7 @@
 use super::client::validate_word;
 use crate::args::Args;
 use crate::clients::Kind;
-use crate::command::{
-    ALLOW_BUSY, Command, FAST, Group, LOADING, NO_AUTH, NOSCRIPT, STALE, row,
-};
+use crate::command::{ALLOW_BUSY, Command, FAST, Group, LOADING, NO_AUTH, NOSCRIPT, STALE, row};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::session::ReplyMode;
@@ -76,7 +74,11 @@ fn select(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 fn auth(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    let user = if args.left() > 1 { args.take() } else { DEFAULT_USER.as_bytes() };
+    let user = if args.left() > 1 {
+        args.take()
+    } else {
+        DEFAULT_USER.as_bytes()
+    };
     let password = args.take();
     let named = args.index() == 3;
     args.finish()?;
@@ -159,7 +161,11 @@ fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if let Some(proto) = proto {
         set_proto(ctx, proto);
     }
-    let version = if ctx.session.proto == Proto::Resp3 { 3 } else { 2 };
+    let version = if ctx.session.proto == Proto::Resp3 {
+        3
+    } else {
+        2
+    };
     let out = &mut *ctx.out;
     out.map(7);
     out.bulk(b"server");
@@ -217,7 +223,10 @@ mod tests {
     fn ping_and_echo_answer() {
         check("PING", "PONG");
         check("PING hi", r#""hi""#);
-        check("PING a b", "-ERR wrong number of arguments for 'ping' command");
+        check(
+            "PING a b",
+            "-ERR wrong number of arguments for 'ping' command",
+        );
         check(r#"ECHO "a\x00b""#, r#""a\x00b""#);
     }
 
@@ -253,17 +262,26 @@ mod tests {
     #[test]
     fn hello_refuses_what_it_does_not_know() {
         let mut c = TestClient::new();
-        c.check("HELLO abc", "-ERR Protocol version is not an integer or out of range");
+        c.check(
+            "HELLO abc",
+            "-ERR Protocol version is not an integer or out of range",
+        );
         c.check("HELLO 4", "-NOPROTO unsupported protocol version");
         c.check("HELLO 99999999999", "-NOPROTO unsupported protocol version");
         c.check("HELLO 3 AUTH a", "-ERR Syntax error in HELLO option 'AUTH'");
-        c.check("HELLO 3 SETNAME", "-ERR Syntax error in HELLO option 'SETNAME'");
+        c.check(
+            "HELLO 3 SETNAME",
+            "-ERR Syntax error in HELLO option 'SETNAME'",
+        );
         c.check("HELLO 3 foo", "-ERR Syntax error in HELLO option 'foo'");
         c.check(
             r#"HELLO 3 SETNAME "a b""#,
             "-ERR Client names cannot contain spaces, newlines or special characters.",
         );
-        c.check("CLIENT TRACKINGINFO", r#"["flags" ["off"] "redirect" -1 "prefixes" []]"#);
+        c.check(
+            "CLIENT TRACKINGINFO",
+            r#"["flags" ["off"] "redirect" -1 "prefixes" []]"#,
+        );
     }
 
     #[test]
@@ -271,7 +289,10 @@ mod tests {
         let mut c = TestClient::with(&[("requirepass", "pw")]);
         let wrong = "-WRONGPASS invalid username-password pair or user is disabled.";
         c.check("PING", "-NOAUTH Authentication required.");
-        assert!(c.run("HELLO 3").starts_with("-NOAUTH HELLO must be called with"));
+        assert!(
+            c.run("HELLO 3")
+                .starts_with("-NOAUTH HELLO must be called with")
+        );
         c.check("AUTH p", wrong);
         c.check("AUTH pwd", wrong);
         c.check("AUTH other pw", wrong);
@@ -291,9 +312,15 @@ mod tests {
     #[test]
     fn without_a_password_anybody_is_the_default_user() {
         let mut c = TestClient::new();
-        assert!(c.run("AUTH x").starts_with("-ERR AUTH <password> called without any password"));
+        assert!(
+            c.run("AUTH x")
+                .starts_with("-ERR AUTH <password> called without any password")
+        );
         c.check("AUTH default x", "OK");
-        c.check("AUTH y x", "-WRONGPASS invalid username-password pair or user is disabled.");
+        c.check(
+            "AUTH y x",
+            "-WRONGPASS invalid username-password pair or user is disabled.",
+        );
     }
 
     #[test]
@@ -303,7 +330,10 @@ mod tests {
         c.check("RESET", "RESET");
         assert_eq!(c.raw(&["CLIENT", "GETNAME"]), b"$-1\r\n");
         let info = c.run("CLIENT INFO");
-        assert!(info.contains(" flags=N ") && info.contains(" db=0 ") && info.contains(" resp=2 "), "{info}");
+        assert!(
+            info.contains(" flags=N ") && info.contains(" db=0 ") && info.contains(" resp=2 "),
+            "{info}"
+        );
     }
 
     #[test]

@@ -243,7 +243,7 @@ fn in_range(n: i64, min: i64, max: i64) -> Result<Value, String> {
 }
 
 /// Reads a number of bytes: digits, then nothing or one of `b`, `k`, `kb`, `m`, `mb`, `g`, `gb` in any case.
-pub(super) fn parse_size(word: &str) -> Option<i64> {
+pub(crate) fn parse_size(word: &str) -> Option<i64> {
     let digits = word.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = word.split_at(digits);
     let factor: i64 = match unit.to_ascii_lowercase().as_str() {

@@ -1,0 +1,233 @@
+//! Which clients CLIENT LIST and CLIENT KILL mean.
+//!
+//! A filter is a list of conditions that must all hold, each possibly negated by `NOT-` before its name.
+
+use super::{capa, flags};
+use crate::args::Args;
+use crate::clients::Client;
+use crate::cmd::connection::DEFAULT_USER;
+use crate::ctx::Ctx;
+use crate::error::{Error, Result};
+use resp::number::parse_i64;
+use std::mem::discriminant;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The letters that CLIENT LIST has for flags, those of features that do not exist yet included.
+const FLAGS: &str = "bcdeirtuxABEIMNOPRSTU";
+
+/// Which command the filter is for: they differ in what they answer to bad ids and in what SKIPME is by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    List,
+    Kill,
+}
+
+#[derive(Debug)]
+enum Condition {
+    Id(Vec<i64>),
+    /// Of the classes of clients only normal ones exist: the others are never met.
+    IsNormal(bool),
+    User(String),
+    Addr(String),
+    Laddr(String),
+    Ip(String),
+    Name(String),
+    LibName(String),
+    LibVersion(String),
+    Flags(String),
+    Capa(String),
+    Db(usize),
+    MaxAge(u64),
+    Idle(u64),
+}
+
+/// See the module's page.
+#[derive(Debug)]
+pub(super) struct Filter {
+    /// (negated, condition)
+    conditions: Vec<(bool, Condition)>,
+    skip_me: bool,
+}
+
+impl Filter {
+    /// The filter of the old form of CLIENT KILL: everybody from one address.
+    pub fn address(addr: &[u8]) -> Filter {
+        Filter {
+            conditions: vec![(false, Condition::Addr(text(addr)))],
+            skip_me: false,
+        }
+    }
+
+    /// Reads all arguments that are left.
+    pub fn parse(args: &mut Args<'_>, ctx: &Ctx<'_>, of: Use) -> Result<Filter> {
+        let mut filter = Filter {
+            conditions: Vec::new(),
+            skip_me: of == Use::Kill,
+        };
+        while args.left() > 0 {
+            let word = text(args.take()).to_ascii_uppercase();
+            if args.left() == 0 {
+                return Err(Error::SYNTAX);
+            }
+            if word == "SKIPME" {
+                filter.skip_me = args.keyword("YES");
+                if !filter.skip_me && !args.keyword("NO") {
+                    return Err(Error::SYNTAX);
+                }
+                continue;
+            }
+            let (negated, name) = match word.strip_prefix("NOT-") {
+                Some(name) => (true, name),
+                None => (false, &word[..]),
+            };
+            let condition = match name {
+                "ID" => ids(args, of, negated)?,
+                "TYPE" => class(args)?,
+                "USER" => user(args)?,
+                "ADDR" => Condition::Addr(text(args.take())),
+                "LADDR" => Condition::Laddr(text(args.take())),
+                "IP" => Condition::Ip(text(args.take())),
+                "NAME" => Condition::Name(text(args.take())),
+                "LIB-NAME" => Condition::LibName(text(args.take())),
+                "LIB-VER" => Condition::LibVersion(text(args.take())),
+                "FLAGS" => Condition::Flags(letters(args, "flags", FLAGS)?),
+                "CAPA" => Condition::Capa(letters(args, "capa", "r")?),
+                "DB" => db(args, &word, ctx)?,
+                "MAXAGE" if !negated => Condition::MaxAge(seconds(args, "maxage")?),
+                "IDLE" if !negated => Condition::Idle(seconds(args, "idle")?),
+                _ => return Err(Error::SYNTAX),
+            };
+            // The last of several counts.
+            let kind = discriminant(&condition);
+            filter
+                .conditions
+                .retain(|(n, c)| (*n, discriminant(c)) != (negated, kind));
+            filter.conditions.push((negated, condition));
+        }
+        Ok(filter)
+    }
+
+    /// Whether a client is meant.
+    pub fn accepts(&self, client: &Client, ctx: &Ctx<'_>) -> bool {
+        if self.skip_me && client.id == ctx.session.client.id {
+            return false;
+        }
+        self.conditions
+            .iter()
+            .all(|(negated, condition)| condition.holds(client, ctx) != *negated)
+    }
+}
+
+impl Condition {
+    fn holds(&self, client: &Client, ctx: &Ctx<'_>) -> bool {
+        let now_s = ctx.keys.now_ms / 1000;
+        match self {
+            Condition::Id(ids) => ids.contains(&(client.id as i64)),
+            Condition::IsNormal(normal) => *normal,
+            Condition::User(user) => client.words.lock().user == *user,
+            Condition::Addr(addr) => client.addr == *addr,
+            Condition::Laddr(laddr) => client.laddr == *laddr,
+            Condition::Ip(ip) => client.ip() == ip,
+            Condition::Name(name) => !name.is_empty() && client.words.lock().name == *name,
+            Condition::LibName(name) => !name.is_empty() && client.words.lock().lib_name == *name,
+            Condition::LibVersion(v) => !v.is_empty() && client.words.lock().lib_version == *v,
+            Condition::Flags(wanted) => {
+                let shown = flags(client);
+                wanted.chars().all(|letter| shown.contains(letter))
+            }
+            Condition::Capa(wanted) => wanted.chars().all(|letter| capa(client).contains(letter)),
+            Condition::Db(db) => client.db.load(Relaxed) == *db,
+            Condition::MaxAge(seconds) => now_s.saturating_sub(client.since_s) >= *seconds,
+            Condition::Idle(seconds) => {
+                let idle = if client.id == ctx.session.client.id {
+                    0
+                } else {
+                    client.idle_s(now_s)
+                };
+                idle >= *seconds
+            }
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// One id or more: as many numbers as follow.
+fn ids(args: &mut Args<'_>, of: Use, negated: bool) -> Result<Condition> {
+    let not_positive = || Error::new("ERR client-id should be greater than 0");
+    let mut ids = Vec::new();
+    while let Some(id) = args.peek().and_then(parse_i64) {
+        // CLIENT LIST has always answered nothing to ids that nobody has.
+        if id <= 0 && (of == Use::Kill || negated) {
+            return Err(not_positive());
+        }
+        ids.push(id);
+        args.take();
+    }
+    match (ids.is_empty(), of) {
+        (false, _) => Ok(Condition::Id(ids)),
+        (true, _) if negated => Err(Error::SYNTAX),
+        (true, Use::List) => Err(Error::new("ERR Invalid client ID")),
+        (true, Use::Kill) => Err(not_positive()),
+    }
+}
+
+fn class(args: &mut Args<'_>) -> Result<Condition> {
+    let name = args.take();
+    let is = |word: &str| name.eq_ignore_ascii_case(word.as_bytes());
+    if is("normal") {
+        return Ok(Condition::IsNormal(true));
+    }
+    if ["master", "primary", "slave", "replica", "pubsub"]
+        .into_iter()
+        .any(is)
+    {
+        return Ok(Condition::IsNormal(false));
+    }
+    Err(Error::new(format!(
+        "ERR Unknown client type '{}'",
+        text(name)
+    )))
+}
+
+fn user(args: &mut Args<'_>) -> Result<Condition> {
+    let user = text(args.take());
+    if user != DEFAULT_USER {
+        return Err(Error::new(format!("ERR No such user '{user}'")));
+    }
+    Ok(Condition::User(user))
+}
+
+fn letters(args: &mut Args<'_>, what: &str, known: &str) -> Result<String> {
+    let wanted = text(args.take());
+    if !wanted.chars().all(|letter| known.contains(letter)) {
+        return Err(Error::new(format!(
+            "ERR Unknown {what} found in the provided filter: {wanted}"
+        )));
+    }
+    Ok(wanted)
+}
+
+fn db(args: &mut Args<'_>, word: &str, ctx: &Ctx<'_>) -> Result<Condition> {
+    let databases = ctx.engine.keyspace().databases();
+    let db = parse_i64(args.take())
+        .ok_or_else(|| Error::new(format!("ERR {word} is not an integer or out of range")))?;
+    match usize::try_from(db) {
+        Ok(db) if db < databases => Ok(Condition::Db(db)),
+        _ => Err(Error::new(format!(
+            "ERR {word} number should be between 0 and {}",
+            databases - 1
+        ))),
+    }
+}
+
+fn seconds(args: &mut Args<'_>, what: &str) -> Result<u64> {
+    let n = parse_i64(args.take())
+        .ok_or_else(|| Error::new(format!("ERR {what} is not an integer or out of range")))?;
+    if n <= 0 {
+        return Err(Error::new(format!("ERR {what} should be greater than 0")));
+    }
+    Ok(n as u64)
+}

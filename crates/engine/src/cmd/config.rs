@@ -1,0 +1,159 @@
+//! CONFIG: the settings, read and changed while the server runs.
+
+use super::command::help;
+use crate::args::Args;
+use crate::command::{ADMIN, Command, Group, LOADING, NOSCRIPT, STALE, container, row};
+use crate::ctx::Ctx;
+use crate::error::{Error, Result};
+use std::collections::HashSet;
+
+/// The commands of this file.
+#[rustfmt::skip]
+pub const COMMANDS: &[Command] = &[
+    container("config", Group::Server, "2.0.0", CONFIG_COMMANDS)
+        .docs("Holds the commands about the configuration.", "Depends on the subcommand"),
+];
+
+/// The subcommands of CONFIG.
+#[rustfmt::skip]
+const CONFIG_COMMANDS: &[Command] = &[
+    row("config|get", -3, ADMIN | NOSCRIPT | LOADING | STALE, Group::Server, "2.0.0", config_get)
+        .args("parameter...")
+        .docs("Returns the settings whose names match.", "O(N), N being the number of settings")
+        .history(&[("7.0.0", "Several patterns may be given.")]),
+    row("config|help", 2, LOADING | STALE, Group::Server, "5.0.0", help)
+        .docs("Lists the subcommands of CONFIG.", "O(1)"),
+    row("config|resetstat", 2, ADMIN | NOSCRIPT | LOADING | STALE,
+            Group::Server, "2.0.0", config_resetstat)
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+        .docs("Sets the counters that INFO shows back to zero.", "O(1)"),
+    row("config|set", -4, ADMIN | NOSCRIPT | LOADING | STALE, Group::Server, "2.0.0", config_set)
+        .args("data{parameter value}...")
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+        .docs("Changes settings while the server runs.",
+              "O(N), N being the number of settings given")
+        .history(&[("7.0.0", "Several settings may be given.")]),
+];
+
+fn config_get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let mut told = HashSet::new();
+    let out = &mut *ctx.out;
+    let start = out.begin_array();
+    for pattern in &args.argv()[2..] {
+        ctx.engine
+            .config()
+            .get_matching(pattern, &mut |name, value| {
+                // A directive that several patterns match is told once.
+                if told.insert(name.to_ascii_lowercase()) {
+                    out.bulk(name.as_bytes());
+                    out.bulk(value.as_bytes());
+                }
+            });
+    }
+    out.end_map(start, told.len());
+    Ok(())
+}
+
+fn config_set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let (pairs, odd) = args.argv()[2..].as_chunks::<2>();
+    if !odd.is_empty() {
+        return Err(Error::SYNTAX);
+    }
+    let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
+    let engine = ctx.engine;
+    let set = engine
+        .config()
+        .set_for(&pairs, engine.host(), ctx.session.client.is_local());
+    set.map_err(|text| Error::new(format!("ERR {text}")))?;
+    ctx.out.ok();
+    Ok(())
+}
+
+fn config_resetstat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    ctx.engine.stats().reset();
+    ctx.engine.host().reset_stats();
+    ctx.out.ok();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{TestClient, check, check3, run};
+
+    #[test]
+    fn get_tells_each_setting_once() {
+        check("CONFIG GET maxclients", r#"["maxclients" "10000"]"#);
+        check(
+            "CONFIG GET maxclients MAXCLIENTS maxcl*",
+            r#"["maxclients" "10000"]"#,
+        );
+        check("CONFIG GET nosuch", "[]");
+        check3(
+            "CONFIG GET timeout databases",
+            r#"{"timeout": "0" "databases": "16"}"#,
+        );
+        assert!(run("CONFIG GET *").contains(r#""proto-max-bulk-len" "536870912""#));
+        check(
+            "CONFIG GET",
+            "-ERR wrong number of arguments for 'config|get' command",
+        );
+    }
+
+    #[test]
+    fn set_changes_all_or_nothing() {
+        let mut c = TestClient::new();
+        c.check("CONFIG SET timeout 5 maxclients 77", "OK");
+        c.check(
+            "CONFIG GET timeout maxclients",
+            r#"["timeout" "5" "maxclients" "77"]"#,
+        );
+        c.check(
+            "CONFIG SET timeout 6 maxclients x",
+            "-ERR CONFIG SET failed (possibly related to argument 'maxclients') - argument couldn't be parsed into \
+             an integer",
+        );
+        c.check(
+            "CONFIG SET foo bar",
+            "-ERR Unknown option or number of arguments for CONFIG SET - 'foo'",
+        );
+        c.check("CONFIG SET timeout 6 maxclients", "-ERR syntax error");
+        c.check("CONFIG GET timeout", r#"["timeout" "5"]"#);
+        c.check(
+            "CONFIG SET timeout",
+            "-ERR wrong number of arguments for 'config|set' command",
+        );
+    }
+
+    #[test]
+    fn a_password_set_at_run_time_holds_for_new_clients() {
+        let mut c = TestClient::new();
+        c.check("CONFIG SET requirepass pw", "OK");
+        c.check("PING", "PONG");
+        c.another()
+            .check("PING", "-NOAUTH Authentication required.");
+    }
+
+    #[test]
+    fn resetstat_starts_counting_anew() {
+        let mut c = TestClient::new();
+        c.run("GET nosuch; NOSUCH");
+        assert_eq!(
+            c.engine
+                .stats()
+                .sum(|s| s.misses.get() + s.error_replies.get()),
+            2
+        );
+        c.check("CONFIG RESETSTAT", "OK");
+        assert_eq!(
+            c.engine
+                .stats()
+                .sum(|s| s.misses.get() + s.error_replies.get()),
+            0
+        );
+        assert!(c.engine.stats().errors().is_empty());
+        c.check(
+            "CONFIG nosuch",
+            "-ERR unknown subcommand 'nosuch'. Try CONFIG HELP.",
+        );
+    }
+}

@@ -1,0 +1,431 @@
+//! DEBUG: switches and probes for testing a server from outside.
+//!
+//! Who may call it `enable-debug-command` decides. Its subcommands are no commands of their own: they may come and go,
+//! and COMMAND does not list them. One that belongs to a feature that is not built says so; none answers OK without
+//! doing what it says.
+//!
+//! The probes lock what they look at themselves; those that look at everything do so one segment of one shard's table
+//! at a time on a helper thread, so that a test's DEBUG DIGEST does not stop other clients.
+
+mod digest;
+mod tables;
+
+use self::digest::{Digest, digest_all, digest_value};
+use super::generic::{encoding, help};
+use crate::args::Args;
+use crate::command::{ADMIN, Command, Group, LOADING, NOSCRIPT, OWN_LOCKS, STALE, row};
+use crate::ctx::Ctx;
+use crate::docs::SYSCMD;
+use crate::engine::{Engine, random_below, unix_ms};
+use crate::error::{Error, Result};
+use crate::glob;
+use resp::number::{parse_f64, parse_i64};
+use resp::{Out, Proto};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+use store::{EntryRef, Type, Value};
+
+/// The commands of this file.
+#[rustfmt::skip]
+pub const COMMANDS: &[Command] = &[
+    row("debug", -2, ADMIN | NOSCRIPT | LOADING | STALE | SYSCMD | OWN_LOCKS, Group::Server, "1.0.0", debug)
+        .docs("Holds the switches and probes used in testing.", "Depends on the subcommand"),
+];
+
+/// What DEBUG HELP prints.
+#[rustfmt::skip]
+const HELP: &[&str] = &[
+    "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CLIENT-EVICTION",
+    "    The pools of clients that may be evicted; there are none without maxmemory-clients.",
+    "DIGEST",
+    "    A SHA-1 that two servers share if and only if they hold the same data.",
+    "DIGEST-VALUE <key> [<key> ...]",
+    "    The same of the values of some keys, each for itself.",
+    "ERROR <text>",
+    "    Answers the text as an error.",
+    "HTSTATS <dbid> [FULL]",
+    "    The shape of a database's tables.",
+    "HTSTATS-KEY <key> [FULL]",
+    "    The same of the table that holds a key's value.",
+    "LISTPACK <key>",
+    "    What is in the listpack of a key's value.",
+    "LOG <text>",
+    "    Writes the text to the server's log.",
+    "OBJECT <key> [FAST]",
+    "    How a key's value is stored; FAST leaves out what takes time to find out.",
+    "PAUSE-CRON <0|1>",
+    "    1: no maintenance in the background.",
+    "POPULATE <count> [<prefix>] [<size>]",
+    "    Creates so many strings named <prefix>:<number>, of <size> bytes.",
+    "PROTOCOL <type>",
+    "    Answers an example of a type of reply: string, integer, double, bignum,",
+    "    null, array, set, map, attrib, push, verbatim, true or false.",
+    "QUICKLIST <key> [<0|1>]",
+    "    What is in the nodes of a key's list.",
+    "SDSLEN <key>",
+    "    The lengths and the spare room of a key and its string.",
+    "SET-ACTIVE-EXPIRE <0|1>",
+    "    0: expired keys are removed only when somebody asks for them.",
+    "SLEEP <seconds>",
+    "    Answers so much later. Other connections are served meanwhile.",
+    "STRINGMATCH-LEN <pattern> <text>",
+    "    1 if the text matches the glob pattern, else 0.",
+    "STRINGMATCH-TEST",
+    "    Tries the glob matcher on many random patterns.",
+    "HELP",
+    "    Prints this help.",
+];
+
+fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    if !ctx
+        .engine
+        .config()
+        .allows("enable-debug-command", ctx.session.client.is_local())
+    {
+        return Err(Error::new(
+            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from \
+             a local connection, otherwise you need to set this option in the configuration file, and then restart \
+             the server.",
+        ));
+    }
+    let name = String::from_utf8_lossy(args.argv()[1]);
+    match (&name.to_ascii_lowercase()[..], &args.argv()[2..]) {
+        ("help", []) => {
+            help(ctx.out, HELP);
+            Ok(())
+        }
+        // Switches.
+        ("sleep", [seconds]) => sleep(ctx, seconds),
+        ("set-active-expire", [on]) => switch(ctx, &ctx.engine.config().live.active_expire, on),
+        ("pause-cron", [on]) => switch(ctx, &ctx.engine.maintenance_paused, on),
+        // Probes of one key.
+        ("object", [key]) => object(ctx, key, false),
+        ("object", [key, word]) => object(ctx, key, word.eq_ignore_ascii_case(b"fast")),
+        ("sdslen", [key]) => sdslen(ctx, key),
+        ("listpack", [key]) => not_encoded_so(ctx, key, "ERR Not a listpack encoded object."),
+        ("quicklist", [key] | [key, _]) => {
+            not_encoded_so(ctx, key, "ERR Not a quicklist encoded object.")
+        }
+        ("htstats-key", [key] | [key, _]) => not_encoded_so(
+            ctx,
+            key,
+            "ERR The value stored at the specified key is not represented using an hash table",
+        ),
+        ("digest-value", keys) => values_digests(ctx, keys),
+        // Probes of all keys.
+        ("digest", []) => {
+            let engine = ctx.engine.handle();
+            ctx.offload(Box::new(move |out| match digest_all(&engine) {
+                Ok(digest) => out.simple(&digest.hex()),
+                Err(error) => out.error(&error.0),
+            }));
+            Ok(())
+        }
+        ("htstats", [db]) => tables::htstats(ctx, db, false),
+        ("htstats", [db, word]) => tables::htstats(ctx, db, word.eq_ignore_ascii_case(b"full")),
+        // What makes data, replies, log lines.
+        ("populate", [_] | [_, _] | [_, _, _]) => populate(ctx, &args.argv()[2..]),
+        ("protocol", [kind]) => protocol(ctx.out, kind),
+        ("error", [text]) => Err(Error::new(String::from_utf8_lossy(text).into_owned())),
+        ("log", [text]) => {
+            tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(text));
+            ctx.out.ok();
+            Ok(())
+        }
+        // Glob patterns.
+        ("stringmatch-len", [pattern, text]) => {
+            ctx.out.int(glob::matches(pattern, text).into());
+            Ok(())
+        }
+        ("stringmatch-test", []) => {
+            ctx.offload(Box::new(|out| {
+                try_globs();
+                out.simple("The matcher came through all random patterns: test passed");
+            }));
+            Ok(())
+        }
+        // What belongs to features that are not built, or that are built in a way that leaves nothing to switch.
+        ("client-eviction", []) => Err(Error::new("ERR maxmemory-clients is disabled.")),
+        ("quicklist-packed-threshold", [size]) if !is_list_threshold(size) => Err(Error::new(
+            "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
+        )),
+        ("quicklist-packed-threshold", [_]) => Err(not_built(&name, "lists in nodes")),
+        ("reload", options) if !options.iter().all(is_reload_option) => Err(Error::new(
+            "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+        )),
+        ("reload", _) => Err(not_built(&name, "snapshots")),
+        ("loadaof", []) => Err(not_built(&name, "the append-only file")),
+        ("set-skip-checksum-validation", [_]) => Err(not_built(&name, "RESTORE")),
+        ("change-repl-id", []) => Err(not_built(&name, "replication")),
+        ("replybuffer", [_, _]) => Err(nothing_to_switch(
+            &name,
+            "clients have no reply buffers of their own",
+        )),
+        ("dict-resizing", [_]) => Err(nothing_to_switch(
+            &name,
+            "tables grow by splitting one segment at a time",
+        )),
+        _ => Err(Error::new(format!(
+            "ERR unknown subcommand or wrong number of arguments for '{name}'. Try DEBUG HELP."
+        ))),
+    }
+}
+
+fn not_built(name: &str, feature: &str) -> Error {
+    Error::new(format!(
+        "ERR DEBUG {} belongs to {feature}, which is not built yet",
+        name.to_ascii_uppercase()
+    ))
+}
+
+fn nothing_to_switch(name: &str, why: &str) -> Error {
+    Error::new(format!(
+        "ERR DEBUG {} has nothing to switch here: {why}",
+        name.to_ascii_uppercase()
+    ))
+}
+
+fn is_reload_option(option: &&[u8]) -> bool {
+    ["merge", "noflush", "nosave"]
+        .iter()
+        .any(|known| option.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// Whether the text is a size that a list's packed nodes may be bounded by: 0 for the default, or up to 4 GB.
+fn is_list_threshold(text: &[u8]) -> bool {
+    let size = str::from_utf8(text)
+        .ok()
+        .and_then(crate::config::parse_size);
+    size.is_some_and(|bytes| (0..=1 << 32).contains(&bytes))
+}
+
+fn switch(ctx: &mut Ctx<'_>, switch: &AtomicBool, to: &[u8]) -> Result {
+    let to = parse_i64(to).ok_or(Error::NOT_AN_INTEGER)?;
+    switch.store(to != 0, Relaxed);
+    ctx.out.ok();
+    Ok(())
+}
+
+fn sleep(ctx: &mut Ctx<'_>, seconds: &[u8]) -> Result {
+    let seconds = parse_f64(seconds).ok_or(Error::NOT_A_FLOAT)?;
+    let time = Duration::try_from_secs_f64(seconds.max(0.0)).map_err(|_| Error::NOT_A_FLOAT)?;
+    ctx.out.ok();
+    ctx.sleep(time);
+    Ok(())
+}
+
+// ---- one key
+
+/// Looks at a key of the selected database under its shard's lock; `None` if it is not there or has expired.
+fn with_entry<R>(ctx: &Ctx<'_>, key: &[u8], look: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
+    let ks = ctx.engine.keyspace();
+    let hash = ks.hash(key);
+    let shard = ks.lock(ks.shard_of(hash));
+    let entry = shard.db_ref(ctx.keys.db).get(hash, key)?;
+    let expired = entry.expiry_ms().is_some_and(|ms| ms <= ctx.keys.now_ms);
+    (!expired).then(|| look(entry))
+}
+
+fn object(ctx: &mut Ctx<'_>, key: &[u8], fast: bool) -> Result {
+    let clock = ctx.keys.clock;
+    let text = with_entry(ctx, key, |entry| {
+        let length = match serialized_length(&entry) {
+            Some(bytes) if !fast => format!("serializedlength:{bytes} "),
+            _ => String::new(),
+        };
+        format!(
+            "Value at:{:p} refcount:1 encoding:{} {length}lru:{} lru_seconds_idle:{}",
+            entry.key().as_ptr(),
+            encoding(&entry),
+            entry.clock(),
+            clock.wrapping_sub(entry.clock()) & 0xff_ffff,
+        )
+    });
+    ctx.out.simple(&text.ok_or(Error::NO_SUCH_KEY)?);
+    Ok(())
+}
+
+/// Bytes of a string in a snapshot, not compressed: small numbers in binary, else a length and the bytes. `None` for
+/// collections.
+fn serialized_length(entry: &EntryRef<'_>) -> Option<usize> {
+    if entry.kind() != Type::String {
+        return None;
+    }
+    let of_bytes = |length: usize| match length {
+        0..64 => 1 + length,
+        64..16384 => 2 + length,
+        _ => 5 + length,
+    };
+    Some(match entry.value() {
+        Value::Int(n) if i8::try_from(n).is_ok() => 2,
+        Value::Int(n) if i16::try_from(n).is_ok() => 3,
+        Value::Int(n) if i32::try_from(n).is_ok() => 5,
+        Value::Int(n) => of_bytes(n.to_string().len()),
+        Value::Inline(bytes) => of_bytes(bytes.len()),
+        Value::Blob(blob) => of_bytes(blob.len()),
+    })
+}
+
+fn sdslen(ctx: &mut Ctx<'_>, key: &[u8]) -> Result {
+    let text = with_entry(ctx, key, |entry| {
+        if entry.kind() != Type::String {
+            return None;
+        }
+        // (length, spare room, bytes outside of the entry)
+        let (length, spare, own) = match entry.value() {
+            Value::Int(_) => return None,
+            Value::Inline(bytes) => (bytes.len(), 0, 0),
+            Value::Blob(blob) => (blob.len(), blob.capacity() - blob.len(), blob.capacity()),
+        };
+        Some(format!(
+            "key_sds_len:{}, key_sds_avail:0, key_zmalloc: {}, val_sds_len:{length}, val_sds_avail:{spare}, \
+             val_zmalloc: {own}",
+            entry.key().len(),
+            entry.memory() - own,
+        ))
+    });
+    let text = text.ok_or(Error::NO_SUCH_KEY)?;
+    ctx.out
+        .simple(&text.ok_or_else(|| Error::new("ERR Not an sds encoded string."))?);
+    Ok(())
+}
+
+/// Answers a probe of an encoding that no value has.
+fn not_encoded_so(ctx: &mut Ctx<'_>, key: &[u8], error: &'static str) -> Result {
+    with_entry(ctx, key, |_| ()).ok_or(Error::NO_SUCH_KEY)?;
+    Err(Error::new(error))
+}
+
+fn values_digests(ctx: &mut Ctx<'_>, keys: &[&[u8]]) -> Result {
+    ctx.out.array(keys.len());
+    for key in keys {
+        let digest = with_entry(ctx, key, |entry| digest_value(&entry)).transpose()?;
+        ctx.out.simple(&digest.unwrap_or(Digest::ZERO).hex());
+    }
+    Ok(())
+}
+
+// ---- data and replies
+
+fn populate(ctx: &mut Ctx<'_>, args: &[&[u8]]) -> Result {
+    let number = |arg: Option<&&[u8]>| match arg {
+        None => Ok(0),
+        Some(n) => parse_i64(n)
+            .and_then(|n| u64::try_from(n).ok())
+            .ok_or(Error::NOT_POSITIVE),
+    };
+    let count = number(args.first())?;
+    let prefix = args.get(1).map_or(&b"key"[..], |p| p).to_vec();
+    let size = number(args.get(2))?;
+    if size > ctx.engine.config().live.proto_max_bulk_len.load(Relaxed) as u64 {
+        return Err(Error::STRING_TOO_LONG);
+    }
+    let (engine, db) = (ctx.engine.handle(), ctx.keys.db);
+    ctx.offload(Box::new(move |out| {
+        for n in 0..count {
+            add_numbered(&engine, db, &prefix, n, size as usize);
+        }
+        out.ok();
+    }));
+    Ok(())
+}
+
+/// Adds the `n`th key of POPULATE unless it is there: its value is its number, cut or filled up to `size` bytes.
+fn add_numbered(engine: &Engine, db: usize, prefix: &[u8], n: u64, size: usize) {
+    let mut key = prefix.to_vec();
+    key.extend_from_slice(format!(":{n}").as_bytes());
+    let mut value = format!("value:{n}").into_bytes();
+    if size > 0 {
+        value.resize(size, 0);
+    }
+    let ks = engine.keyspace();
+    let hash = ks.hash(&key);
+    let now = unix_ms();
+    // Copied out of the lock if it is large.
+    let value = store::string_value(&value);
+    let mut shard = ks.lock(ks.shard_of(hash));
+    let dict = shard.db(db);
+    if dict
+        .get(hash, &key)
+        .is_some_and(|e| e.expiry_ms().is_none_or(|ms| ms > now))
+    {
+        return;
+    }
+    let clock = (now / 1000) as u32 & 0xff_ffff;
+    let replaced = dict.set(hash, &key, value, None, clock);
+    drop(shard);
+    drop(replaced);
+}
+
+#[expect(clippy::approx_constant, reason = "it is an example of a double, not pi")]
+fn protocol(out: &mut Out, kind: &[u8]) -> Result {
+    let numbers = |out: &mut Out| (0..3).for_each(|n| out.int(n));
+    match &kind.to_ascii_lowercase()[..] {
+        b"string" => out.bulk(b"Hello World"),
+        b"integer" => out.int(12345),
+        b"double" => out.double(3.141),
+        b"bignum" => out.big_number("1234567999999999999999999999999999999"),
+        b"null" => out.null(),
+        b"array" => {
+            out.array(3);
+            numbers(out);
+        }
+        b"set" => {
+            out.set(3);
+            numbers(out);
+        }
+        b"map" => {
+            out.map(3);
+            for n in 0..3 {
+                out.int(n);
+                out.bool(n == 1);
+            }
+        }
+        b"attrib" => {
+            if out.attribute(1) {
+                out.bulk(b"key-popularity");
+                out.array(2);
+                out.bulk(b"key:123");
+                out.int(90);
+            }
+            out.bulk(b"Some real reply following the attribute");
+        }
+        b"push" if out.proto() == Proto::Resp2 => {
+            return Err(Error::new("ERR RESP2 is not supported by this command"));
+        }
+        b"push" => {
+            out.bulk(b"Some real reply following the push reply");
+            out.push(2);
+            out.bulk(b"server-cpu-usage");
+            out.int(42);
+        }
+        b"verbatim" => out.verbatim("txt", b"This is a verbatim\nstring"),
+        b"true" => out.bool(true),
+        b"false" => out.bool(false),
+        _ => {
+            return Err(Error::new(
+                "ERR Wrong protocol type name. Please use one of the following: \
+                 string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Matches random patterns with random texts: whatever they are, the matcher has to come to an end.
+fn try_globs() {
+    const LETTERS: &[u8] = b"ab*?[]^-\\\0";
+    let word = || -> Vec<u8> {
+        let letter = |_| LETTERS[random_below(LETTERS.len() as u64) as usize];
+        (0..random_below(24)).map(letter).collect()
+    };
+    for _ in 0..100_000 {
+        let (pattern, text) = (word(), word());
+        glob::matches(&pattern, &text);
+        glob::matches_ignore_case(&pattern, &text);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! DEBUG DIGEST: a fingerprint of the data set.
+//!
+//! Two servers with the same keys, values and expiries have the same digest, whatever the order of keys in their tables
+//! and whether the server is Redis, Valkey or this one: that is what makes it useful in tests. The construction is
+//! Redis's. A digest is 20 bytes. *Adding* a text is exclusive or with its SHA-1, so that order does not matter; *mixing*
+//! is the same followed by replacing the digest by its own SHA-1, so that it does.
+
+use crate::engine::{Engine, unix_ms};
+use crate::error::{Error, Result};
+use sha1_smol::Sha1;
+use store::{EntryRef, Type, Value};
+
+/// See the module's page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Digest([u8; 20]);
+
+impl Digest {
+    /// Of nothing.
+    pub const ZERO: Digest = Digest([0; 20]);
+
+    fn add(&mut self, text: &[u8]) {
+        for (mine, other) in self.0.iter_mut().zip(sha1(text)) {
+            *mine ^= other;
+        }
+    }
+
+    fn mix(&mut self, text: &[u8]) {
+        self.add(text);
+        self.0 = sha1(&self.0);
+    }
+
+    /// 40 hexadecimal digits.
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+fn sha1(text: &[u8]) -> [u8; 20] {
+    let mut hash = Sha1::new();
+    hash.update(text);
+    hash.digest().bytes()
+}
+
+/// Mixes an entry's type and value into a digest, and adds whether it will expire.
+fn mix_value(digest: &mut Digest, entry: &EntryRef<'_>) -> Result {
+    // Types have the numbers that they have in Redis's objects, of which a string's is 0.
+    digest.mix(&0u32.to_be_bytes());
+    if entry.kind() != Type::String {
+        return Err(Error::new(format!(
+            "ERR DEBUG DIGEST cannot take a {} in yet",
+            entry.kind().name()
+        )));
+    }
+    match entry.value() {
+        Value::Int(n) => digest.mix(n.to_string().as_bytes()),
+        Value::Inline(bytes) => digest.mix(bytes),
+        Value::Blob(blob) => digest.mix(blob),
+    }
+    if entry.expiry_ms().is_some() {
+        digest.add(b"!!expire!!");
+    }
+    Ok(())
+}
+
+/// The digest of one key's value.
+pub(super) fn digest_value(entry: &EntryRef<'_>) -> Result<Digest> {
+    let mut digest = Digest::ZERO;
+    mix_value(&mut digest, entry)?;
+    Ok(digest)
+}
+
+/// The digest of everything. Locks one shard at a time for one segment, so it is that of a moment only if nobody writes.
+pub(super) fn digest_all(engine: &Engine) -> Result<Digest> {
+    let ks = engine.keyspace();
+    let now_ms = unix_ms();
+    let mut all = Digest::ZERO;
+    for db in (0..ks.databases()).filter(|db| !ks.is_empty(*db)) {
+        all.mix(&(db as u32).to_be_bytes());
+        for shard in 0..ks.shards() {
+            let mut position = Some(0);
+            while let Some(at) = position {
+                let mut failed = None;
+                position = ks.lock(shard).db_ref(db).visit_from(at, |_, entry| {
+                    if entry.expiry_ms().is_some_and(|ms| ms <= now_ms) {
+                        return;
+                    }
+                    let mut digest = Digest::ZERO;
+                    digest.mix(entry.key());
+                    match mix_value(&mut digest, &entry) {
+                        Ok(()) => all.add(&digest.0),
+                        Err(error) => failed = Some(error),
+                    }
+                });
+                if let Some(error) = failed {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Ok(all)
+}

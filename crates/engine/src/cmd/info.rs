@@ -1,0 +1,606 @@
+//! INFO: what the server tells about itself, section by section.
+//!
+//! The lines carry the names that dashboards and clients know from Redis. A line is there if its value is known and true:
+//! counts of features that do not exist yet are zero, and lines about the inner workings of Redis are left out. What
+//! only the network server knows (traffic, listeners) it adds itself, see [`crate::host::Host::info`].
+
+use super::memory::Usage;
+use crate::acl_categories::CAT_DANGEROUS;
+use crate::args::Args;
+use crate::command::{Command, Group, LOADING, STALE, row};
+use crate::ctx::Ctx;
+use crate::engine::{Engine, random_below, unix_nanos};
+use crate::error::Result;
+use crate::process;
+use crate::{MODE, REDIS_VERSION, ROLE, VERSION};
+use std::cell::OnceCell;
+use std::fmt::Write;
+use std::sync::atomic::Ordering::Relaxed;
+use store::table::POSITIONS;
+
+/// The commands of this file.
+#[rustfmt::skip]
+pub const COMMANDS: &[Command] = &[
+    row("info", -1, LOADING | STALE, Group::Server, "1.0.0", info)
+        .args("[section...]").acl(CAT_DANGEROUS)
+        .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
+        .docs("Reports on the server, section by section.", "O(1)")
+        .history(&[("7.0.0", "Several sections may be given.")]),
+];
+
+/// A section: its name, and whether INFO without arguments shows it.
+struct Section {
+    name: &'static str,
+    by_default: bool,
+    write: fn(&Report<'_>, &mut String),
+}
+
+/// All sections, in the order they are shown in.
+const SECTIONS: &[Section] = &[
+    Section {
+        name: "Server",
+        by_default: true,
+        write: server,
+    },
+    Section {
+        name: "Clients",
+        by_default: true,
+        write: clients,
+    },
+    Section {
+        name: "Memory",
+        by_default: true,
+        write: memory,
+    },
+    Section {
+        name: "Persistence",
+        by_default: true,
+        write: persistence,
+    },
+    Section {
+        name: "Stats",
+        by_default: true,
+        write: stats,
+    },
+    Section {
+        name: "Replication",
+        by_default: true,
+        write: replication,
+    },
+    Section {
+        name: "CPU",
+        by_default: true,
+        write: cpu,
+    },
+    Section {
+        name: "Modules",
+        by_default: true,
+        write: |_, _| {},
+    },
+    Section {
+        name: "Commandstats",
+        by_default: false,
+        write: commandstats,
+    },
+    Section {
+        name: "Errorstats",
+        by_default: true,
+        write: errorstats,
+    },
+    Section {
+        name: "Cluster",
+        by_default: true,
+        write: cluster,
+    },
+    Section {
+        name: "Keyspace",
+        by_default: true,
+        write: keyspace,
+    },
+];
+
+/// What the sections are written from.
+struct Report<'e> {
+    engine: &'e Engine,
+    now_ms: u64,
+    usage: OnceCell<Usage>,
+}
+
+impl Report<'_> {
+    fn usage(&self) -> &Usage {
+        self.usage.get_or_init(|| Usage::measure(self.engine))
+    }
+}
+
+macro_rules! line {
+    ($into:expr, $($part:tt)*) => {{
+        // Writing to a string does not fail.
+        let _ = write!($into, $($part)*);
+        $into.push_str("\r\n");
+    }};
+}
+
+fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let asked = args.rest();
+    let is_asked = |name: &str| {
+        asked
+            .iter()
+            .any(|a| a.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    let default = asked.is_empty() || is_asked("default");
+    let all = is_asked("all") || is_asked("everything");
+    let report = Report {
+        engine: ctx.engine,
+        now_ms: ctx.keys.now_ms,
+        usage: OnceCell::new(),
+    };
+    let mut text = String::new();
+    for section in SECTIONS {
+        if all || (default && section.by_default) || is_asked(section.name) {
+            if !text.is_empty() {
+                text.push_str("\r\n");
+            }
+            line!(text, "# {}", section.name);
+            (section.write)(&report, &mut text);
+        }
+    }
+    ctx.out.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+fn server(report: &Report<'_>, into: &mut String) {
+    let engine = report.engine;
+    let uptime = engine.started.elapsed().as_secs();
+    line!(into, "redis_version:{REDIS_VERSION}");
+    line!(into, "redpoll_version:{VERSION}");
+    line!(into, "redis_git_sha1:00000000");
+    line!(into, "redis_git_dirty:0");
+    line!(into, "redis_mode:{MODE}");
+    line!(into, "os:{}", process::system_name());
+    line!(into, "arch_bits:{}", usize::BITS);
+    line!(into, "process_id:{}", std::process::id());
+    line!(into, "run_id:{}", engine.run_id);
+    line!(into, "tcp_port:{}", engine.config().port());
+    line!(into, "server_time_usec:{}", unix_nanos() / 1000);
+    line!(into, "uptime_in_seconds:{uptime}");
+    line!(into, "uptime_in_days:{}", uptime / 86400);
+    line!(into, "hz:{}", engine.config().text("hz"));
+    line!(into, "configured_hz:{}", engine.config().text("hz"));
+    line!(into, "lru_clock:{}", (report.now_ms / 1000) & 0xff_ffff);
+    if let Ok(path) = std::env::current_exe() {
+        line!(into, "executable:{}", path.display());
+    }
+    let file = engine
+        .config()
+        .file()
+        .map(|path| path.display().to_string());
+    line!(into, "config_file:{}", file.unwrap_or_default());
+    line!(
+        into,
+        "io_threads_active:{}",
+        u8::from(engine.config().threads() > 1)
+    );
+    engine.host().info("server", into);
+}
+
+fn clients(report: &Report<'_>, into: &mut String) {
+    let engine = report.engine;
+    let all = engine.clients().list();
+    let largest = |of: fn(&crate::Client) -> usize| all.iter().map(|c| of(c)).max().unwrap_or(0);
+    let (paused, left) = match (
+        engine.pause.wait_ms(report.now_ms, false),
+        engine.pause.wait_ms(report.now_ms, true),
+    ) {
+        (Some(ms), _) => ("all", ms),
+        (None, Some(ms)) => ("write", ms),
+        (None, None) => ("none", 0),
+    };
+    line!(into, "connected_clients:{}", all.len());
+    line!(into, "cluster_connections:0");
+    line!(
+        into,
+        "maxclients:{}",
+        engine.config().live.maxclients.load(Relaxed)
+    );
+    line!(
+        into,
+        "client_recent_max_input_buffer:{}",
+        largest(|c| c.query_bytes.load(Relaxed) + c.query_free.load(Relaxed))
+    );
+    line!(
+        into,
+        "client_recent_max_output_buffer:{}",
+        largest(|c| c.reply_bytes.load(Relaxed))
+    );
+    for name in [
+        "blocked_clients",
+        "tracking_clients",
+        "pubsub_clients",
+        "watching_clients",
+        "clients_in_timeout_table",
+        "total_watched_keys",
+        "total_blocking_keys",
+        "total_blocking_keys_on_nokey",
+    ] {
+        line!(into, "{name}:0");
+    }
+    line!(into, "paused_actions:{paused}");
+    line!(into, "paused_timeout_milliseconds:{left}");
+    engine.host().info("clients", into);
+}
+
+/// A number of bytes as people read it: `1.50K`.
+fn human(bytes: u64) -> String {
+    let mut n = bytes as f64;
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    for unit in ["K", "M", "G", "T"] {
+        n /= 1024.0;
+        if n < 1024.0 {
+            return format!("{n:.2}{unit}");
+        }
+    }
+    format!("{:.2}P", n / 1024.0)
+}
+
+/// A line with a number of bytes and one with the same for people.
+fn size(into: &mut String, name: &str, bytes: u64) {
+    line!(into, "{name}:{bytes}");
+    line!(into, "{name}_human:{}", human(bytes));
+}
+
+fn memory(report: &Report<'_>, into: &mut String) {
+    let usage = report.usage();
+    let config = report.engine.config();
+    size(into, "used_memory", usage.used() as u64);
+    if let Some(resident) = usage.resident {
+        size(into, "used_memory_rss", resident);
+    }
+    size(into, "used_memory_peak", usage.peak as u64);
+    line!(into, "used_memory_peak_perc:{:.2}%", usage.peak_percent());
+    line!(into, "used_memory_overhead:{}", usage.overhead());
+    line!(into, "used_memory_startup:{}", usage.fixed);
+    line!(into, "used_memory_dataset:{}", usage.dataset());
+    line!(
+        into,
+        "used_memory_dataset_perc:{:.2}%",
+        usage.dataset_percent()
+    );
+    if let Some(bytes) = process::machine_bytes() {
+        size(into, "total_system_memory", bytes);
+    }
+    size(into, "maxmemory", config.number("maxmemory") as u64);
+    line!(into, "maxmemory_policy:{}", config.text("maxmemory-policy"));
+    if let Some((ratio, bytes)) = usage.fragmentation() {
+        line!(into, "mem_fragmentation_ratio:{ratio:.2}");
+        line!(into, "mem_fragmentation_bytes:{bytes}");
+    }
+    line!(into, "mem_clients_slaves:0");
+    line!(into, "mem_clients_normal:{}", usage.clients);
+    line!(into, "mem_replication_backlog:0");
+    line!(into, "mem_aof_buffer:0");
+    line!(into, "active_defrag_running:0");
+    report.engine.host().info("memory", into);
+}
+
+fn persistence(report: &Report<'_>, into: &mut String) {
+    // Nothing is loaded or saved yet.
+    for name in [
+        "loading",
+        "async_loading",
+        "rdb_bgsave_in_progress",
+        "aof_enabled",
+        "aof_rewrite_in_progress",
+        "aof_rewrite_scheduled",
+    ] {
+        line!(into, "{name}:0");
+    }
+    report.engine.host().info("persistence", into);
+}
+
+fn stats(report: &Report<'_>, into: &mut String) {
+    let engine = report.engine;
+    let stats = engine.stats();
+    engine.host().info("stats", into);
+    line!(
+        into,
+        "total_commands_processed:{}",
+        stats.sum(|c| c.calls.get())
+    );
+    line!(into, "expired_keys:{}", stats.sum(|c| c.expired.get()));
+    line!(into, "evicted_keys:0");
+    line!(into, "evicted_clients:0");
+    line!(into, "keyspace_hits:{}", stats.sum(|c| c.hits.get()));
+    line!(into, "keyspace_misses:{}", stats.sum(|c| c.misses.get()));
+    for name in [
+        "sync_full",
+        "sync_partial_ok",
+        "sync_partial_err",
+        "pubsub_channels",
+        "pubsub_patterns",
+        "pubsubshard_channels",
+        "latest_fork_usec",
+        "total_forks",
+        "tracking_total_keys",
+        "tracking_total_items",
+        "tracking_total_prefixes",
+    ] {
+        line!(into, "{name}:0");
+    }
+    line!(
+        into,
+        "total_error_replies:{}",
+        stats.sum(|c| c.error_replies.get())
+    );
+    line!(
+        into,
+        "protocol_errors:{}",
+        stats.sum(|c| c.protocol_errors.get())
+    );
+    line!(into, "command_panics:{}", stats.sum(|c| c.panics.get()));
+    line!(
+        into,
+        "acl_access_denied_auth:{}",
+        stats.sum(|c| c.auth_failures.get())
+    );
+}
+
+fn replication(report: &Report<'_>, into: &mut String) {
+    line!(into, "role:{ROLE}");
+    line!(into, "connected_slaves:0");
+    line!(into, "master_failover_state:no-failover");
+    line!(into, "master_repl_offset:0");
+    line!(into, "repl_backlog_active:0");
+    report.engine.host().info("replication", into);
+}
+
+fn cpu(_: &Report<'_>, into: &mut String) {
+    if let Some(time) = process::cpu_time() {
+        line!(into, "used_cpu_sys:{:.6}", time.system);
+        line!(into, "used_cpu_user:{:.6}", time.user);
+        line!(into, "used_cpu_sys_children:{:.6}", time.children_system);
+        line!(into, "used_cpu_user_children:{:.6}", time.children_user);
+    }
+    if let Some(time) = process::main_thread_cpu_time() {
+        line!(into, "used_cpu_sys_main_thread:{:.6}", time.system);
+        line!(into, "used_cpu_user_main_thread:{:.6}", time.user);
+    }
+}
+
+fn commandstats(report: &Report<'_>, into: &mut String) {
+    let stats = report.engine.stats();
+    for entry in report.engine.registry().iter_all() {
+        let sum = |of: fn(&crate::stats::CommandCounters) -> u64| {
+            stats.sum(|c| of(&c.commands[entry.id]))
+        };
+        let calls = sum(|c| c.calls.get());
+        let rejected = sum(|c| c.rejected.get());
+        if calls == 0 && rejected == 0 {
+            continue;
+        }
+        let usec = sum(|c| c.nanos.get()) / 1000;
+        line!(
+            into,
+            "cmdstat_{}:calls={calls},usec={usec},usec_per_call={:.2},rejected_calls={rejected},failed_calls={}",
+            entry.command.name,
+            if calls == 0 {
+                0.0
+            } else {
+                usec as f64 / calls as f64
+            },
+            sum(|c| c.failed.get())
+        );
+    }
+}
+
+fn errorstats(report: &Report<'_>, into: &mut String) {
+    for (code, n) in report.engine.stats().errors() {
+        line!(into, "errorstat_{code}:count={n}");
+    }
+}
+
+fn cluster(_: &Report<'_>, into: &mut String) {
+    line!(into, "cluster_enabled:0");
+}
+
+fn keyspace(report: &Report<'_>, into: &mut String) {
+    for (number, db) in report
+        .usage()
+        .dbs
+        .iter()
+        .enumerate()
+        .filter(|(_, db)| db.keys > 0)
+    {
+        let ttl = if db.expiring > 0 {
+            average_ttl(report.engine, number, report.now_ms)
+        } else {
+            0
+        };
+        line!(
+            into,
+            "db{number}:keys={},expires={},avg_ttl={ttl},subexpiry=0",
+            db.keys,
+            db.expiring
+        );
+    }
+}
+
+/// Segments that are looked at for the average time to live.
+const TTL_SAMPLES: usize = 4;
+
+/// The average of the remaining times, in milliseconds, of a sample of the keys that will expire: those from some place
+/// on in a segment of a few shards.
+fn average_ttl(engine: &Engine, db: usize, now_ms: u64) -> u64 {
+    let ks = engine.keyspace();
+    let first = random_below(ks.shards() as u64) as usize;
+    let (mut sum, mut n, mut looked) = (0u128, 0u128, 0);
+    for i in 0..ks.shards() {
+        let shard = ks.lock((first + i) % ks.shards());
+        let dict = shard.db_ref(db);
+        if dict.expiring() == 0 {
+            continue;
+        }
+        let mut add = |_, entry: store::EntryRef<'_>| {
+            if let Some(left) = entry.expiry_ms().and_then(|at| at.checked_sub(now_ms)) {
+                sum += u128::from(left);
+                n += 1;
+            }
+        };
+        // A small table is one segment: all of it, from its beginning.
+        let position = if dict.shape().0 == 1 {
+            0
+        } else {
+            random_below(POSITIONS)
+        };
+        dict.visit_from(position, &mut add);
+        looked += 1;
+        if looked >= TTL_SAMPLES && n > 0 {
+            break;
+        }
+    }
+    sum.checked_div(n).map_or(0, |average| average as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{TestClient, run};
+
+    /// The lines of an INFO reply.
+    fn lines(reply: &str) -> Vec<String> {
+        let text = reply.trim_start_matches("=txt:").trim_matches('"');
+        text.split("\\r\\n").map(str::to_owned).collect()
+    }
+
+    fn headers(line: &str) -> Vec<String> {
+        let lines = lines(&run(line));
+        lines
+            .iter()
+            .filter_map(|l| l.strip_prefix("# "))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn sections_are_chosen_by_name() {
+        let all: Vec<&str> = SECTIONS.iter().map(|s| s.name).collect();
+        let default: Vec<&str> = SECTIONS
+            .iter()
+            .filter(|s| s.by_default)
+            .map(|s| s.name)
+            .collect();
+        assert_eq!(headers("INFO"), default);
+        assert_eq!(headers("INFO default"), default);
+        assert_eq!(headers("INFO ALL"), all);
+        assert_eq!(headers("INFO everything"), all);
+        assert_eq!(
+            headers("INFO keyspace SERVER server"),
+            ["Server", "Keyspace"]
+        );
+        assert_eq!(headers("INFO default commandstats"), all);
+        assert_eq!(run("INFO nosuch"), "\"\"");
+        assert_eq!(
+            run("INFO cluster modules"),
+            r##""# Modules\r\n\r\n# Cluster\r\ncluster_enabled:0\r\n""##
+        );
+        assert!(
+            TestClient::new()
+                .resp3()
+                .run("INFO cpu")
+                .starts_with("=txt:\"# CPU")
+        );
+    }
+
+    #[test]
+    fn lines_are_a_name_and_a_value() {
+        for line in lines(&run("SET k v; SET t v EX 100; INFO everything")) {
+            let pair = line
+                .split_once(':')
+                .is_some_and(|(name, _)| !name.contains(' '));
+            assert!(line.is_empty() || line.starts_with("# ") || pair, "{line}");
+        }
+    }
+
+    #[test]
+    fn commands_and_errors_are_counted() {
+        let mut c = TestClient::new();
+        c.run("SET k v; SET k v; GET; GET k; GET nosuch; INCR k; HELLO 9; CLIENT ID; CLIENT nosuch; NOSUCH");
+        let report = lines(&c.run("INFO commandstats errorstats stats"));
+        let counts = |name: &str| {
+            let line = report
+                .iter()
+                .find(|l| l.starts_with(&format!("cmdstat_{name}:")))
+                .unwrap();
+            let number = |field: &str| {
+                let field = line
+                    .split([':', ','])
+                    .find_map(|f| f.strip_prefix(&format!("{field}=")));
+                field.unwrap().parse::<u64>().unwrap()
+            };
+            (
+                number("calls"),
+                number("rejected_calls"),
+                number("failed_calls"),
+            )
+        };
+        assert_eq!(counts("set"), (2, 0, 0));
+        assert_eq!(counts("get"), (2, 1, 0));
+        assert_eq!(counts("incr"), (1, 0, 1));
+        assert_eq!(counts("client|id"), (1, 0, 0));
+        assert_eq!(counts("client"), (1, 0, 1));
+        for line in [
+            "errorstat_ERR:count=4",
+            "errorstat_NOPROTO:count=1",
+            "keyspace_hits:1",
+            "keyspace_misses:1",
+            "total_error_replies:5",
+        ] {
+            assert!(report.iter().any(|l| l == line), "{line} in {report:?}");
+        }
+        assert!(!report.iter().any(|l| l.starts_with("cmdstat_del:")));
+    }
+
+    #[test]
+    fn keyspace_counts_keys_and_estimates_their_time() {
+        let mut c = TestClient::new();
+        c.run("SET a 1; SET b 1 PX 1000000; SELECT 9; SET c 1");
+        let report = lines(&c.run("INFO keyspace"));
+        let ttl = report[1]
+            .strip_prefix("db0:keys=2,expires=1,avg_ttl=")
+            .expect("two keys");
+        let ttl: u64 = ttl.strip_suffix(",subexpiry=0").unwrap().parse().unwrap();
+        assert!((900_000..=1_000_000).contains(&ttl), "{ttl}");
+        assert_eq!(report[2], "db9:keys=1,expires=0,avg_ttl=0,subexpiry=0");
+    }
+
+    #[test]
+    fn clients_and_pauses_are_told() {
+        let mut c = TestClient::new();
+        let other = c.another();
+        let has = |c: &mut TestClient, line: &str| {
+            lines(&c.run("INFO clients")).iter().any(|l| l == line)
+        };
+        assert!(has(&mut c, "connected_clients:2"));
+        drop(other);
+        assert!(has(&mut c, "connected_clients:1"));
+        assert!(has(&mut c, "paused_actions:none"));
+        c.run("CLIENT PAUSE 100000 WRITE");
+        assert!(has(&mut c, "paused_actions:write"));
+    }
+
+    #[test]
+    fn sizes_for_people() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1.00K"),
+            (1536 << 10, "1.50M"),
+            (3 << 30, "3.00G"),
+            (5 << 40, "5.00T"),
+            (2 << 50, "2.00P"),
+        ] {
+            assert_eq!(human(bytes), text);
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! MEMORY, and the account of memory that INFO shows too.
+//!
+//! The keyspace knows exactly what its tables, entries and large values take. What clients' buffers take, connections
+//! report. Together with the fixed tables that is `used_memory`; the rest of the resident size (code, stacks, scratch
+//! buffers, pages that the allocator keeps) the operating system knows.
+
+use super::client::memory_of;
+use super::command::help;
+use crate::args::Args;
+use crate::command::{Command, Group, KS_RO, KeySpec, LOADING, READONLY, STALE, container, row};
+use crate::ctx::Ctx;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::process;
+use crate::stats::CommandCounters;
+use resp::Out;
+use std::sync::atomic::Ordering::Relaxed;
+use store::Dict;
+
+/// The commands of this file.
+#[rustfmt::skip]
+pub const COMMANDS: &[Command] = &[
+    container("memory", Group::Server, "4.0.0", MEMORY_COMMANDS)
+        .docs("Holds the commands about memory.", "Depends on the subcommand"),
+];
+
+/// The subcommands of MEMORY.
+#[rustfmt::skip]
+const MEMORY_COMMANDS: &[Command] = &[
+    row("memory|doctor", 2, 0, Group::Server, "4.0.0", memory_doctor)
+        .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
+        .docs("Explains what the server's memory may be lost on.", "O(1)"),
+    row("memory|help", 2, LOADING | STALE, Group::Server, "4.0.0", help)
+        .docs("Lists the subcommands of MEMORY.", "O(1)"),
+    row("memory|malloc-stats", 2, LOADING, Group::Server, "4.0.0", memory_malloc_stats)
+        .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
+        .docs("Returns the allocator's own statistics.",
+              "Depends on how much memory is allocated; may be slow"),
+    row("memory|purge", 2, LOADING, Group::Server, "4.0.0", memory_purge)
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .docs("Asks the allocator to give unused memory back.",
+              "Depends on how much memory is allocated; may be slow"),
+    row("memory|stats", 2, 0, Group::Server, "4.0.0", memory_stats)
+        .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
+        .docs("Tells what the server's memory is used for.", "O(1)"),
+    row("memory|usage", -3, READONLY, Group::Server, "4.0.0", memory_usage)
+        .keys(&[KeySpec::at(2, KS_RO)]).args("key [SAMPLES count:int]")
+        .docs("Estimates how much memory a key and its value take.",
+              "O(N), N being the number of samples"),
+];
+
+/// Keys and bytes of one database.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct DbUsage {
+    pub keys: usize,
+    pub expiring: usize,
+    /// Bytes of tables, slab pages and large values.
+    pub bytes: usize,
+    /// Bytes of the tables among them.
+    pub table_bytes: usize,
+}
+
+/// Where the memory is.
+#[derive(Debug)]
+pub(crate) struct Usage {
+    /// By number.
+    pub dbs: Vec<DbUsage>,
+    /// The locks, the roots of tables and the counters: what an empty server takes.
+    pub fixed: usize,
+    /// Clients' records and buffers.
+    pub clients: usize,
+    /// The most that `used` has been when somebody looked.
+    pub peak: usize,
+    /// Resident bytes of the process, if the system tells.
+    pub resident: Option<u64>,
+}
+
+impl Usage {
+    /// Adds up what is there now, one shard after the other.
+    pub fn measure(engine: &Engine) -> Usage {
+        let ks = engine.keyspace();
+        let mut dbs = vec![DbUsage::default(); ks.databases()];
+        for shard in 0..ks.shards() {
+            let shard = ks.lock(shard);
+            for (total, dict) in dbs.iter_mut().zip(shard.dbs()) {
+                let (segments, buckets) = dict.shape();
+                total.keys += dict.len();
+                total.expiring += dict.expiring();
+                total.bytes += dict.bytes();
+                total.table_bytes += (segments + buckets) * TABLE_LINE;
+            }
+        }
+        let counters = engine.registry().ids() * size_of::<CommandCounters>();
+        let mut usage = Usage {
+            dbs,
+            fixed: ks.shards() * (128 + ks.databases() * (size_of::<Dict>() + size_of::<u64>()))
+                + engine.stats().sum(|_| counters as u64) as usize,
+            clients: engine.clients().list().iter().map(|c| memory_of(c)).sum(),
+            peak: 0,
+            resident: process::resident_bytes(),
+        };
+        let used = usage.used();
+        usage.peak = used.max(engine.stats().peak_memory.fetch_max(used, Relaxed));
+        usage
+    }
+
+    /// Keys of all databases.
+    pub fn keys(&self) -> usize {
+        self.dbs.iter().map(|d| d.keys).sum()
+    }
+
+    /// Bytes of all databases.
+    pub fn data(&self) -> usize {
+        self.dbs.iter().map(|d| d.bytes).sum()
+    }
+
+    /// Bytes of all databases' tables.
+    pub fn tables(&self) -> usize {
+        self.dbs.iter().map(|d| d.table_bytes).sum()
+    }
+
+    /// All bytes that are accounted for.
+    pub fn used(&self) -> usize {
+        self.data() + self.fixed + self.clients
+    }
+
+    /// What of it is not keys and values.
+    pub fn overhead(&self) -> usize {
+        self.tables() + self.fixed + self.clients
+    }
+
+    /// Keys and values.
+    pub fn dataset(&self) -> usize {
+        self.data() - self.tables()
+    }
+
+    /// Keys and values in percent of what an empty server does not take.
+    pub fn dataset_percent(&self) -> f64 {
+        percent(self.dataset(), self.used() - self.fixed)
+    }
+
+    /// `used` in percent of its peak.
+    pub fn peak_percent(&self) -> f64 {
+        percent(self.used(), self.peak)
+    }
+
+    /// Resident bytes for each byte used, and the bytes that are resident beyond those used.
+    pub fn fragmentation(&self) -> Option<(f64, i64)> {
+        let resident = self.resident?;
+        let used = self.used();
+        Some((resident as f64 / used as f64, resident as i64 - used as i64))
+    }
+}
+
+/// Bytes of a table's bucket.
+const TABLE_LINE: usize = 64;
+
+fn percent(part: usize, whole: usize) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 * 100.0 / whole as f64
+    }
+}
+
+fn memory_usage(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    args.take();
+    let key = args.take();
+    while args.left() > 0 {
+        if !args.keyword_with_value("SAMPLES") {
+            return Err(Error::SYNTAX);
+        }
+        // Of a collection this many elements would be measured. Strings are measured whole.
+        let samples = args.int();
+        args.check()?;
+        if samples < 0 {
+            return Err(Error::SYNTAX);
+        }
+    }
+    match ctx.keys.peek(key) {
+        Some(entry) => ctx.out.int(entry.memory() as i64),
+        None => ctx.out.null(),
+    }
+    Ok(())
+}
+
+fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    let usage = Usage::measure(ctx.engine);
+    let out = &mut *ctx.out;
+    let start = out.begin_array();
+    let mut fields = 0;
+    let mut int = |out: &mut Out, name: &str, n: usize| {
+        out.bulk(name.as_bytes());
+        out.int(n as i64);
+        fields += 1;
+    };
+    int(out, "peak.allocated", usage.peak);
+    int(out, "total.allocated", usage.used());
+    int(out, "startup.allocated", usage.fixed);
+    // There is no replication, no log and no script that could hold memory.
+    for name in [
+        "replication.backlog",
+        "clients.slaves",
+        "cluster.links",
+        "aof.buffer",
+        "lua.caches",
+        "functions.caches",
+    ] {
+        int(out, name, 0);
+    }
+    int(out, "clients.normal", usage.clients);
+    int(out, "overhead.db.hashtable.lut", usage.tables());
+    int(out, "overhead.total", usage.overhead());
+    int(out, "keys.count", usage.keys());
+    int(
+        out,
+        "keys.bytes-per-key",
+        (usage.used() - usage.fixed) / usage.keys().max(1),
+    );
+    int(out, "dataset.bytes", usage.dataset());
+    for (number, db) in usage.dbs.iter().enumerate().filter(|(_, db)| db.keys > 0) {
+        out.bulk(format!("db.{number}").as_bytes());
+        out.map(2);
+        out.bulk(b"overhead.hashtable.main");
+        out.int(db.table_bytes as i64);
+        // Expiries are kept with their keys.
+        out.bulk(b"overhead.hashtable.expires");
+        out.int(0);
+        fields += 1;
+    }
+    let mut double = |name: &str, n: f64| {
+        out.bulk(name.as_bytes());
+        out.double(n);
+        fields += 1;
+    };
+    double("dataset.percentage", usage.dataset_percent());
+    double("peak.percentage", usage.peak_percent());
+    if let Some((ratio, bytes)) = usage.fragmentation() {
+        double("fragmentation", ratio);
+        out.bulk(b"fragmentation.bytes");
+        out.int(bytes);
+        fields += 1;
+    }
+    out.end_map(start, fields);
+    Ok(())
+}
+
+/// Below this many used bytes there is nothing to diagnose.
+const TOO_SMALL: usize = 5 << 20;
+
+fn memory_doctor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    let usage = Usage::measure(ctx.engine);
+    ctx.out.verbatim("txt", diagnose(&usage).as_bytes());
+    Ok(())
+}
+
+fn diagnose(usage: &Usage) -> String {
+    let used = usage.used();
+    if used < TOO_SMALL {
+        return "There is too little data to say anything about its memory.\n".into();
+    }
+    let mut findings = String::new();
+    if usage.peak > used + used / 2 {
+        findings += "* Peak: the server has used more than 1.5 times of what it uses now. Memory that was freed may \
+                     still be resident.\n";
+    }
+    if let Some((ratio, bytes)) = usage.fragmentation()
+        && ratio > 1.4
+        && bytes > 10 << 20
+    {
+        findings += "* Fragmentation: more than 1.4 times the used memory is resident. That is freed memory the \
+                     allocator keeps, or pages that are partly empty after many deletions.\n";
+    }
+    if usage.clients > used / 2 {
+        findings += "* Clients: their buffers take more than half of the memory. See tot-mem in CLIENT LIST, and bound \
+                     them with client-output-buffer-limit and client-query-buffer-limit.\n";
+    }
+    if findings.is_empty() {
+        return "No memory problems were found.\n".into();
+    }
+    findings
+}
+
+fn memory_malloc_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    ctx.out
+        .verbatim("txt", b"Stats not supported for the current allocator");
+    Ok(())
+}
+
+fn memory_purge(_: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    Err(Error::new(
+        "ERR MEMORY PURGE is not supported: the allocator gives unused memory back by itself and takes no orders",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{TestClient, check};
+
+    #[test]
+    fn usage_counts_the_entry_and_its_value() {
+        let mut c = TestClient::new();
+        let mut usage = |line: &str| c.run(line).parse::<usize>().unwrap();
+        let small = usage("SET k v; MEMORY USAGE k");
+        assert!((16..64).contains(&small), "{small}");
+        let large = usage("SETRANGE big 99999 x; MEMORY USAGE big SAMPLES 0 SAMPLES 5");
+        assert!((100_000..150_000).contains(&large), "{large}");
+        c.check("MEMORY USAGE nosuch", "nil");
+        c.check("MEMORY USAGE k SAMPLES", "-ERR syntax error");
+        c.check("MEMORY USAGE k SAMPLES -1", "-ERR syntax error");
+        c.check("MEMORY USAGE k DEPTH 1", "-ERR syntax error");
+        c.check(
+            "MEMORY USAGE k SAMPLES x",
+            "-ERR value is not an integer or out of range",
+        );
+        c.check(
+            "SET k v PX 1000000; MEMORY USAGE k SAMPLES 0",
+            &(small + 8).to_string(),
+        );
+    }
+
+    #[test]
+    fn the_account_follows_the_data() {
+        let mut c = TestClient::new();
+        let empty = Usage::measure(&c.engine);
+        assert_eq!((empty.data(), empty.keys()), (0, 0));
+        c.run("SETRANGE big 999999 x; SELECT 2; SET k v EX 1000");
+        let full = Usage::measure(&c.engine);
+        assert_eq!((full.keys(), full.dbs[2].expiring), (2, 1));
+        assert!((1_000_000..1_200_000).contains(&full.data()), "{full:?}");
+        assert!(full.tables() > 0 && full.tables() < 10_000, "{full:?}");
+        assert_eq!(full.used(), full.dataset() + full.overhead());
+        assert_eq!(full.peak, full.used());
+        c.run("FLUSHALL");
+        let again = Usage::measure(&c.engine);
+        assert_eq!((again.data(), again.peak), (0, full.peak));
+    }
+
+    #[test]
+    fn stats_is_a_map_with_a_map_for_each_database() {
+        let mut c = TestClient::new().resp3();
+        let stats = c.run("SET k v; MEMORY STATS");
+        assert!(stats.starts_with(r#"{"peak.allocated": "#), "{stats}");
+        assert!(stats.contains(r#""keys.count": 1 "#), "{stats}");
+        assert!(
+            stats.contains(r#""db.0": {"overhead.hashtable.main": "#),
+            "{stats}"
+        );
+        assert!(stats.contains(r#""peak.percentage": ,"#), "{stats}");
+    }
+
+    #[test]
+    fn the_doctor_looks_at_the_figures() {
+        check(
+            "MEMORY DOCTOR",
+            r#""There is too little data to say anything about its memory.\n""#,
+        );
+        let mut usage = Usage {
+            dbs: vec![DbUsage {
+                keys: 1,
+                expiring: 0,
+                bytes: 100 << 20,
+                table_bytes: 0,
+            }],
+            fixed: 0,
+            clients: 0,
+            peak: 100 << 20,
+            resident: Some(100 << 20),
+        };
+        assert_eq!(diagnose(&usage), "No memory problems were found.\n");
+        usage.peak = 200 << 20;
+        assert!(diagnose(&usage).starts_with("* Peak"));
+        usage.resident = Some(200 << 20);
+        assert!(diagnose(&usage).contains("* Fragmentation"));
+        usage.clients = 110 << 20;
+        assert!(diagnose(&usage).contains("* Clients"));
+    }
+
+    #[test]
+    fn what_the_allocator_does_not_offer_is_said() {
+        check(
+            "MEMORY MALLOC-STATS",
+            r#""Stats not supported for the current allocator""#,
+        );
+        assert!(
+            crate::testing::run("MEMORY PURGE").starts_with("-ERR MEMORY PURGE is not supported")
+        );
+        check(
+            "MEMORY nosuch",
+            "-ERR unknown subcommand 'nosuch'. Try MEMORY HELP.",
+        );
+    }
+}

@@ -1,0 +1,362 @@
+//! The server and its databases as wholes: emptying, swapping, counting them, and stopping.
+
+use crate::VERSION;
+use crate::acl_categories::{CAT_DANGEROUS, CAT_KEYSPACE};
+use crate::args::Args;
+use crate::command::{
+    ADMIN, ALL_SHARDS, ALLOW_BUSY, Command, FAST, Group, LOADING, NO_MULTI, NOSCRIPT, OWN_LOCKS,
+    READONLY, STALE, WRITE, row,
+};
+use crate::ctx::Ctx;
+use crate::engine::{random_below, unix_nanos};
+use crate::error::{Error, Result};
+use crate::host::{SaveMode, ShutdownMode};
+use resp::number::parse_i64;
+use std::ops::Range;
+use store::Dict;
+
+/// The commands of this file.
+#[rustfmt::skip]
+pub const COMMANDS: &[Command] = &[
+    row("dbsize", 1, READONLY | FAST | OWN_LOCKS, Group::Server, "1.0.0", dbsize)
+        .acl(CAT_KEYSPACE).tips(&["request_policy:all_shards", "response_policy:agg_sum"])
+        .docs("Counts the keys of the database.", "O(1)"),
+    row("flushall", -1, WRITE | ALL_SHARDS, Group::Server, "1.0.0", flushall)
+        .args("[flush-type(ASYNC@4.0.0 | SYNC@6.2.0)]").acl(CAT_KEYSPACE | CAT_DANGEROUS)
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .docs("Deletes all keys of all databases.",
+              "O(N), N being the number of keys in all databases")
+        .history(&[("4.0.0", "New option ASYNC."), ("6.2.0", "New option SYNC.")]),
+    row("flushdb", -1, WRITE | ALL_SHARDS, Group::Server, "1.0.0", flushdb)
+        .args("[flush-type(ASYNC@4.0.0 | SYNC@6.2.0)]").acl(CAT_KEYSPACE | CAT_DANGEROUS)
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .docs("Deletes all keys of the database.",
+              "O(N), N being the number of keys in the database")
+        .history(&[("4.0.0", "New option ASYNC."), ("6.2.0", "New option SYNC.")]),
+    row("lolwut", -1, READONLY | FAST, Group::Server, "5.0.0", lolwut)
+        .args("[VERSION version:int]")
+        .docs("Draws a piece of computer art and tells the version.", ""),
+    row("shutdown", -1, ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY,
+            Group::Server, "1.0.0", shutdown)
+        .args("[abort-selector(save-selector-block{[save-selector(NOSAVE \
+               | SAVE)] [NOW@7.0.0] [FORCE@7.0.0] [SAFE@9.0.0] [FAILOVER@9.0.0]} | ABORT@7.0.0)]")
+        .docs("Stops the server, with or without saving.",
+              "O(N) when saving, N being the number of keys in all databases, else O(1)")
+        .history(&[
+            ("7.0.0", "New options NOW, FORCE and ABORT."),
+            ("9.0.0", "New options SAFE and FAILOVER."),
+        ]),
+    row("swapdb", 3, WRITE | FAST | ALL_SHARDS, Group::Server, "4.0.0", swapdb)
+        .args("index1:int index2:int").acl(CAT_KEYSPACE | CAT_DANGEROUS)
+        .docs("Swaps the contents of two databases.",
+              "O(N), N being the number of clients watching or waiting for keys of either"),
+    row("time", 1, LOADING | STALE | FAST, Group::Server, "2.6.0", time)
+        .tips(&["nondeterministic_output"])
+        .docs("Returns the server's time.", "O(1)"),
+];
+
+fn dbsize(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    ctx.out.int(ctx.engine.keyspace().len(ctx.keys.db) as i64);
+    Ok(())
+}
+
+/// Databases of at most so many bytes are freed where they were flushed: a few microseconds.
+const SMALL_FLUSH: usize = 64 << 10;
+
+fn flushdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let db = ctx.keys.db;
+    flush(ctx, args, db..db + 1)
+}
+
+fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let databases = ctx.engine.keyspace().databases();
+    flush(ctx, args, 0..databases)
+}
+
+/// Empties databases at one moment, by taking their contents out under all locks. Freeing them comes after: ASYNC does
+/// not wait for it, SYNC (which is what no option means) does, but not on the worker if there is much to free.
+fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, dbs: Range<usize>) -> Result {
+    let in_background = args.keyword("ASYNC");
+    if !in_background {
+        args.keyword("SYNC");
+    }
+    args.finish()?;
+    let mut taken: Vec<Dict> = Vec::new();
+    for shard in ctx.keys.all_shards() {
+        for db in dbs.clone() {
+            if shard.db_ref(db).bytes() > 0 {
+                taken.push(shard.take_db(db));
+            }
+        }
+    }
+    if in_background {
+        ctx.engine.reclaimer.dicts(taken);
+    } else if taken.iter().map(Dict::bytes).sum::<usize>() > SMALL_FLUSH {
+        ctx.offload(Box::new(move |out| {
+            drop(taken);
+            out.ok();
+        }));
+        return Ok(());
+    }
+    ctx.out.ok();
+    Ok(())
+}
+
+fn swapdb(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let mut index = |which: &str| {
+        // Read as Redis reads them: 32 bits.
+        let n = parse_i64(args.take()).and_then(|n| i32::try_from(n).ok());
+        n.ok_or_else(|| Error::new(format!("ERR invalid {which} DB index")))
+    };
+    let (a, b) = (index("first")?, index("second")?);
+    let databases = ctx.engine.keyspace().databases();
+    let in_range = |n: i32| {
+        usize::try_from(n)
+            .ok()
+            .filter(|&n| n < databases)
+            .ok_or(Error::DB_INDEX)
+    };
+    let (a, b) = (in_range(a)?, in_range(b)?);
+    for shard in ctx.keys.all_shards() {
+        shard.swap_dbs(a, b);
+    }
+    ctx.out.ok();
+    Ok(())
+}
+
+fn time(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    let us = unix_nanos() / 1000;
+    ctx.out.array(2);
+    ctx.out.bulk_int((us / 1_000_000) as i64);
+    ctx.out.bulk_int((us % 1_000_000) as i64);
+    Ok(())
+}
+
+fn shutdown(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let mut mode = ShutdownMode::default();
+    let (mut abort, mut failover) = (false, false);
+    let options = args.left();
+    while args.left() > 0 {
+        if args.keyword("NOW") {
+            mode.now = true;
+        } else if args.keyword("FORCE") {
+            mode.force = true;
+        } else if args.keyword("ABORT") {
+            abort = true;
+        } else if args.keyword("FAILOVER") {
+            failover = true;
+        } else if args.keyword("SAVE") && mode.save != SaveMode::NoSave {
+            mode.save = SaveMode::Save;
+        } else if args.keyword("NOSAVE") && mode.save != SaveMode::Save {
+            mode.save = SaveMode::NoSave;
+        // SAFE keeps a primary of a cluster from leaving at a bad time; this one is alone, and any time will do.
+        } else if !args.keyword("SAFE") {
+            return Err(Error::SYNTAX);
+        }
+    }
+    if abort && options > 1 {
+        return Err(Error::SYNTAX);
+    }
+    if abort {
+        // A stop that has begun executes no more commands, so this one finds none.
+        return Err(Error::new("ERR No shutdown in progress."));
+    }
+    if mode.save == SaveMode::Save {
+        return Err(Error::new(
+            "ERR snapshots are not built yet: SHUTDOWN can only stop without saving (SHUTDOWN NOSAVE)",
+        ));
+    }
+    if failover {
+        return Err(Error::new(
+            "ERR SHUTDOWN FAILOVER needs a cluster, and this server is on its own",
+        ));
+    }
+    let begun = ctx.engine.host().shutdown(mode);
+    begun.map_err(|text| Error::new(format!("ERR {text}")))?;
+    // There is no reply: the connection ends with the server.
+    ctx.close_after_reply();
+    Ok(())
+}
+
+// ---- LOLWUT
+
+/// Width and height of the picture in dots; a braille character shows 2 by 4 of them.
+const PICTURE: (usize, usize) = (144, 72);
+
+/// LOLWUT [VERSION n [rule]]: the only version with a picture is 0, and the default.
+fn lolwut(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let mut version = 0;
+    if args.keyword_with_value("VERSION") {
+        version = args.int();
+    }
+    let rule = match args.left() {
+        0 => INTERESTING[random_below(INTERESTING.len() as u64) as usize],
+        _ => args.int_in(0..=255, Error::NOT_AN_INTEGER) as u8,
+    };
+    args.finish()?;
+    let mut text = String::new();
+    if version == 0 {
+        text = automaton(rule, PICTURE.0, PICTURE.1);
+        text += &format!(
+            "\nEvery row follows from the one above it by rule {rule}: three cells decide about one.\n"
+        );
+    }
+    text += &format!("Redpoll ver. {VERSION}\n");
+    ctx.out.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+/// Rules whose pictures are worth looking at.
+const INTERESTING: [u8; 8] = [18, 30, 45, 60, 90, 105, 110, 150];
+
+/// Draws an elementary cellular automaton that starts with one living cell, in braille.
+fn automaton(rule: u8, width: usize, height: usize) -> String {
+    let mut cells = vec![false; width];
+    cells[width / 2] = true;
+    // Dots of a braille character are numbered down its left column, then down its right, then along the bottom.
+    const DOT: [[u32; 2]; 4] = [[0, 3], [1, 4], [2, 5], [6, 7]];
+    let mut text = String::new();
+    for _ in 0..height / 4 {
+        let mut line = vec![0u32; width / 2];
+        for dots in DOT {
+            for (x, alive) in cells.iter().enumerate() {
+                line[x / 2] |= u32::from(*alive) << dots[x % 2];
+            }
+            let at = |x: usize| usize::from(cells[x % width]);
+            cells = (0..width)
+                .map(|x| rule >> (at(x + width - 1) << 2 | at(x) << 1 | at(x + 1)) & 1 == 1)
+                .collect();
+        }
+        text.extend(line.iter().filter_map(|dots| char::from_u32(0x2800 | dots)));
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::host::Host;
+    use crate::testing::{Asked, TestClient, check, check3, run};
+    use parking_lot::Mutex;
+    use std::sync::Arc;
+
+    #[test]
+    fn flushing_empties_one_database_or_all() {
+        let mut c = TestClient::new();
+        c.run("SET a 1; SET b 2; SELECT 3; SET c 3");
+        c.check("DBSIZE", "1");
+        c.check("FLUSHDB", "OK");
+        c.check("DBSIZE", "0");
+        c.check("SELECT 0; DBSIZE", "2");
+        c.check("FLUSHALL async", "OK");
+        c.check("DBSIZE", "0");
+        c.check("SET a 1; FLUSHALL SYNC; GET a", "nil");
+        for bad in ["FLUSHALL now", "FLUSHDB ASYNC SYNC", "FLUSHALL SYNC SYNC"] {
+            c.check(bad, "-ERR syntax error");
+        }
+    }
+
+    #[test]
+    fn much_is_freed_on_a_helper_thread() {
+        let mut c = TestClient::new();
+        c.run("SETRANGE big 1000000 x; SETRANGE big2 1000000 x; CLIENT REPLY SKIP");
+        // The harness runs the job; its reply is not wanted either.
+        c.check("FLUSHALL SYNC", "");
+        c.check("DBSIZE", "0");
+        c.check("SETRANGE big 1000000 x; FLUSHALL", "OK");
+        assert_eq!(c.engine.keyspace().totals(0).2, 0);
+    }
+
+    #[test]
+    fn swapdb_exchanges_contents() {
+        let mut c = TestClient::new();
+        c.check("SET a 1; SWAPDB 0 5; GET a", "nil");
+        c.check("SELECT 5; GET a", r#""1""#);
+        c.check("SWAPDB 5 5; GET a", r#""1""#);
+        c.check("SWAPDB a 0", "-ERR invalid first DB index");
+        c.check("SWAPDB 0 99999999999", "-ERR invalid second DB index");
+        c.check("SWAPDB 0 16", "-ERR DB index is out of range");
+        c.check("SWAPDB -1 0", "-ERR DB index is out of range");
+    }
+
+    #[test]
+    fn time_is_two_numbers() {
+        let reply = run("TIME");
+        let words: Vec<u64> = reply
+            .trim_matches(&['[', ']'][..])
+            .split(' ')
+            .map(|w| w.trim_matches('"').parse().unwrap())
+            .collect();
+        assert!(
+            words.len() == 2 && words[0] > 1_700_000_000 && words[1] < 1_000_000,
+            "{reply}"
+        );
+    }
+
+    #[test]
+    fn lolwut_draws() {
+        assert_eq!(automaton(90, 8, 4), "\u{2880}\u{2894}\u{2891}\u{2884}\n");
+        let picture = run("LOLWUT VERSION 0 30");
+        assert!(
+            picture.ends_with(&format!("Redpoll ver. {VERSION}\\n\"")),
+            "{picture}"
+        );
+        assert!(picture.contains("rule 30"));
+        check3(
+            "LOLWUT VERSION 5",
+            &format!("=txt:\"Redpoll ver. {VERSION}\\n\""),
+        );
+        check(
+            "LOLWUT VERSION x",
+            "-ERR value is not an integer or out of range",
+        );
+        check("LOLWUT 256", "-ERR value is not an integer or out of range");
+    }
+
+    #[derive(Default)]
+    struct Stopping(Mutex<Option<ShutdownMode>>);
+
+    impl Host for Stopping {
+        fn shutdown(&self, mode: ShutdownMode) -> std::result::Result<(), String> {
+            *self.0.lock() = Some(mode);
+            Ok(())
+        }
+        fn applied(&self, _: &str, _: &Config) -> std::result::Result<(), String> {
+            Ok(())
+        }
+        fn info(&self, _: &str, _: &mut String) {}
+    }
+
+    #[test]
+    fn shutdown_asks_the_host_and_answers_nothing() {
+        let host = Arc::new(Stopping::default());
+        let mut c = TestClient::behind(host.clone(), &[]);
+        c.check("SHUTDOWN nosave NOW safe", "");
+        assert_eq!(c.asked, Asked::Close);
+        let mode = ShutdownMode {
+            save: SaveMode::NoSave,
+            now: true,
+            force: false,
+        };
+        assert_eq!(host.0.lock().take(), Some(mode));
+        for bad in ["foo", "SAVE NOSAVE", "NOSAVE SAVE", "ABORT NOW", "NOW foo"] {
+            c.check(&format!("SHUTDOWN {bad}"), "-ERR syntax error");
+        }
+        c.check("SHUTDOWN ABORT", "-ERR No shutdown in progress.");
+        assert!(
+            c.run("SHUTDOWN SAVE")
+                .starts_with("-ERR snapshots are not built yet")
+        );
+        assert!(
+            c.run("SHUTDOWN FAILOVER")
+                .starts_with("-ERR SHUTDOWN FAILOVER needs a cluster")
+        );
+        assert_eq!(*host.0.lock(), None);
+        check(
+            "SHUTDOWN",
+            "-ERR the program that embeds this database decides when it ends",
+        );
+    }
+}

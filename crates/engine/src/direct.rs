@@ -1,0 +1,120 @@
+//! Working on a key without a request: the way in for the program that the engine is part of.
+//!
+//! Such a call needs no parsing, no row and no reply. It takes the lock of the key's shard and gets the same [`Keys`]
+//! that handlers get, so what expiry, access clocks, counters and freed values mean is written once. Two things are
+//! different because such calls come singly and a whole one may take no longer than reading the clock twice:
+//!
+//! * the time is only read when an entry has an expiry; access clocks, which count seconds, take it from
+//!   [`Engine::coarse_ms`];
+//! * counters are the caller's, one set a thread (see [`crate::stats`]).
+
+use crate::ctx::{Garbage, Held, Keys};
+use crate::engine::{Engine, unix_ms};
+use crate::stats::Counters;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+impl Engine {
+    /// Locks a key's shard and lets `work` have the key. What `work` frees is dropped after the lock.
+    ///
+    /// `work` must be short and must not call anything that takes a lock of the keyspace. Waits while CLIENT PAUSE is
+    /// in force; `is_write` says whether a pause of writes counts.
+    ///
+    /// # Panics
+    /// If there is no database `db`, or if `work` uses a key of another shard.
+    #[inline]
+    pub fn with_key<R>(
+        &self,
+        db: usize,
+        key: &[u8],
+        is_write: bool,
+        counters: &Counters,
+        work: impl FnOnce(&mut Keys<'_>) -> R,
+    ) -> R {
+        let now_ms = self.coarse_ms();
+        if self.pause.wait_ms(now_ms, is_write).is_some() {
+            self.wait_out_pause(is_write);
+        }
+        let ks = self.keyspace();
+        let hash = ks.hash(key);
+        let shard = ks.shard_of(hash);
+        let mut keys = Keys {
+            ks,
+            held: Held::One(shard, ks.lock(shard)),
+            db,
+            now_ms,
+            coarse: true,
+            clock: (now_ms / 1000) as u32 & 0xff_ffff,
+            first: (key.as_ptr() as usize, hash),
+            counters,
+            no_touch: false,
+            garbage: Garbage::new(),
+            prepared: &[],
+        };
+        let result = work(&mut keys);
+        let Keys { held, garbage, .. } = keys;
+        drop(held);
+        for freed in garbage {
+            self.reclaimer.take(freed);
+        }
+        result
+    }
+
+    #[cold]
+    fn wait_out_pause(&self, is_write: bool) {
+        while let Some(ms) = self.pause.wait_ms(unix_ms(), is_write) {
+            std::thread::sleep(Duration::from_millis(ms.min(20)));
+        }
+    }
+
+    /// Unix milliseconds as of the last time somebody noted them: the maintenance thread does several times a second.
+    #[inline]
+    pub fn coarse_ms(&self) -> u64 {
+        self.clock_ms.load(Relaxed)
+    }
+
+    /// Notes the time for [`Engine::coarse_ms`].
+    pub(crate) fn note_time(&self) {
+        self.clock_ms.store(unix_ms(), Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::TestClient;
+    use store::{NewValue, Value};
+
+    fn read(db: &TestClient, key: &[u8]) -> Option<i64> {
+        db.engine.with_key(0, key, false, db.worker.counters(), |keys| match keys.read(key)?.value() {
+            Value::Int(i) => Some(i),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn sees_what_commands_see() {
+        let mut db = TestClient::new();
+        db.run("SET k 5; SET gone 6 PXAT 1000; SET t 7 EX 100");
+        assert_eq!(read(&db, b"k"), Some(5));
+        assert_eq!(read(&db, b"t"), Some(7));
+        assert_eq!(read(&db, b"absent"), None);
+        db.engine.with_key(0, b"k", true, db.worker.counters(), |keys| keys.set(b"k", NewValue::Int(8), None));
+        db.check("GET k", r#""8""#);
+    }
+
+    /// However old the noted time is: what has expired by the clock is not seen, and is removed.
+    #[test]
+    fn expiry_does_not_trust_the_coarse_clock() {
+        let db = TestClient::new();
+        let past = crate::engine::unix_ms() - 1;
+        db.engine.clock_ms.store(past - 1000, std::sync::atomic::Ordering::Relaxed);
+        for key in [b"a", b"b"] {
+            let counters = db.worker.counters();
+            db.engine.with_key(0, key, true, counters, |keys| keys.set(key, NewValue::Int(1), Some(past)));
+        }
+        assert_eq!(read(&db, b"a"), None);
+        assert_eq!(db.engine.keyspace().len(0), 1);
+        let seen = db.engine.with_key(0, b"b", false, db.worker.counters(), |keys| keys.peek(b"b").is_some());
+        assert!(!seen);
+    }
+}

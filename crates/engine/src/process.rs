@@ -1,0 +1,112 @@
+//! What the operating system knows of this process, for INFO and MEMORY. Read from Linux's /proc; elsewhere unknown.
+
+use std::fs::read_to_string;
+
+/// Processor time is counted in hundredths of a second there: a constant of Linux's interface to programs.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Processor seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CpuTime {
+    /// In the program.
+    pub user: f64,
+    /// In the kernel on the program's behalf.
+    pub system: f64,
+    /// The same of child processes that have ended.
+    pub children_user: f64,
+    /// See above.
+    pub children_system: f64,
+}
+
+/// Processor time of the process with all its threads.
+pub fn cpu_time() -> Option<CpuTime> {
+    parse_stat(&read_to_string("/proc/self/stat").ok()?)
+}
+
+/// Processor time of the thread that the process began with.
+pub fn main_thread_cpu_time() -> Option<CpuTime> {
+    let path = format!("/proc/self/task/{}/stat", std::process::id());
+    parse_stat(&read_to_string(path).ok()?)
+}
+
+fn parse_stat(stat: &str) -> Option<CpuTime> {
+    // The second field is the program's name in parentheses, which may hold anything. utime is the 14th.
+    let rest = &stat[stat.rfind(')')? + 1..];
+    let mut fields = rest.split_ascii_whitespace().skip(11);
+    let mut seconds = || {
+        fields
+            .next()?
+            .parse::<f64>()
+            .ok()
+            .map(|ticks| ticks / TICKS_PER_SECOND)
+    };
+    Some(CpuTime {
+        user: seconds()?,
+        system: seconds()?,
+        children_user: seconds()?,
+        children_system: seconds()?,
+    })
+}
+
+/// Resident bytes of the process.
+pub fn resident_bytes() -> Option<u64> {
+    kilobytes(&read_to_string("/proc/self/status").ok()?, "VmRSS:")
+}
+
+/// Bytes of memory the machine has.
+pub fn machine_bytes() -> Option<u64> {
+    kilobytes(&read_to_string("/proc/meminfo").ok()?, "MemTotal:")
+}
+
+fn kilobytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim()
+        .strip_suffix("kB")?
+        .trim()
+        .parse::<u64>()
+        .ok()
+        .map(|kb| kb * 1024)
+}
+
+/// The system's name and version and the processor's architecture, as `uname -srm` prints them.
+pub fn system_name() -> String {
+    let read = |what: &str| {
+        read_to_string(format!("/proc/sys/kernel/{what}")).map(|text| text.trim().to_owned())
+    };
+    match (read("ostype"), read("osrelease")) {
+        (Ok(name), Ok(release)) => format!("{name} {release} {}", std::env::consts::ARCH),
+        _ => format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proc_files_are_understood() {
+        let stat = "12 (a) b (c) S 1 12 12 0 -1 4194560 100 0 0 0 250 50 3 4 20 0 1 0 100";
+        let expected = CpuTime {
+            user: 2.5,
+            system: 0.5,
+            children_user: 0.03,
+            children_system: 0.04,
+        };
+        assert_eq!(parse_stat(stat), Some(expected));
+        assert_eq!(parse_stat("12 (a) S 1"), None);
+        assert_eq!(
+            kilobytes("VmHWM:\t 9 kB\nVmRSS:\t   12 kB\n", "VmRSS:"),
+            Some(12 * 1024)
+        );
+        assert_eq!(kilobytes("VmRSS: many", "VmRSS:"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn this_process_uses_memory() {
+        assert!(resident_bytes().unwrap() > 100_000);
+        assert!(machine_bytes() > resident_bytes());
+        assert!(cpu_time().is_some() && main_thread_cpu_time().is_some());
+        assert!(system_name().starts_with("Linux "));
+    }
+}

@@ -1,0 +1,121 @@
+//! Commands through dispatch, as a client of the server has them.
+
+use crate::db::Db;
+use crate::error::{Error, Result};
+use engine::command::Group;
+use engine::{Engine, Kind, Next, Origin, Session, Worker};
+use parking_lot::Mutex;
+use resp::{Batch, Out, Proto, Value};
+
+/// Executes commands one after another with a state of its own, like a client's connection: a selected database, a
+/// name, and so on. Made by [`Db::connect`], for the database that the `Db` works on.
+///
+/// ```
+/// # use redpoll::{Db, Config, Value};
+/// # let db = Db::open(Config::default())?;
+/// let mut connection = db.connect();
+/// connection.execute(["SELECT", "2"])?;
+/// connection.execute(["SET", "k", "v"])?;
+/// assert_eq!(db.select(2)?.get("k")?.unwrap(), "v");
+/// # Ok::<(), redpoll::Error>(())
+/// ```
+pub struct Connection {
+    worker: Worker,
+    session: Session,
+    batch: Batch<'static>,
+    out: Out,
+}
+
+impl Connection {
+    pub(crate) fn new(db: &Db) -> Connection {
+        let engine = &db.shared.engine;
+        let mut session = engine.session(Origin {
+            addr: String::new(),
+            laddr: String::new(),
+            fd: -1,
+            kind: Kind::Embedded,
+            waker: None,
+        });
+        session.set_proto(Proto::Resp3);
+        session.select(db.index);
+        Connection {
+            worker: engine.worker(),
+            session,
+            batch: Batch::new(),
+            out: Out::new(Proto::Resp3),
+        }
+    }
+
+    /// Carries out a command; see [`Db::execute`]. After `CLIENT REPLY OFF` the result is [`Value::Null`].
+    pub fn execute<A: AsRef<[u8]>>(&mut self, args: impl IntoIterator<Item = A>) -> Result<Value> {
+        let args: smallvec::SmallVec<[A; 8]> = args.into_iter().collect();
+        let args: smallvec::SmallVec<[&[u8]; 8]> = args.iter().map(AsRef::as_ref).collect();
+        self.call(&args)
+    }
+
+    pub(crate) fn call(&mut self, args: &[&[u8]]) -> Result<Value> {
+        let most = self.session.limits().max_bulk_bytes;
+        if args.is_empty() || args.iter().any(|a| a.len() > most) {
+            return Err(Error::new("ERR Protocol error: invalid bulk length"));
+        }
+        let mut batch = std::mem::take(&mut self.batch).recycle();
+        batch.push(args);
+        let mut from = 0;
+        while from < batch.len() {
+            // Long commands may run right here: this thread has nobody else to serve.
+            let progress = self.worker.run_long(&mut self.session, &batch, from, &mut self.out);
+            from = progress.executed;
+            match progress.next {
+                Next::Done | Next::Close | Next::CloseNow | Next::Elsewhere => {}
+                Next::Sleep(time) | Next::Retry(time) => std::thread::sleep(time),
+                Next::Offload(job) => job(&mut self.out),
+            }
+        }
+        self.batch = batch.recycle();
+        let reply = match self.out.as_bytes() {
+            Some(bytes) => resp::decode(bytes),
+            None => resp::decode(&self.out.to_vec()),
+        };
+        self.out.clear();
+        match reply {
+            Ok(Some((Value::Error(line), _))) => Err(Error::new(line)),
+            Ok(Some((value, _))) => Ok(value),
+            Ok(None) => Ok(Value::Null),
+            Err(e) => Err(Error::new(format!("ERR a malformed reply: {e}"))),
+        }
+    }
+}
+
+/// Connections that wait for the next call.
+#[derive(Default)]
+pub(crate) struct Idle(Mutex<Vec<Connection>>);
+
+/// Connections kept at most: as many as there are calls at a time in all but strange programs.
+const MOST_IDLE: usize = 64;
+
+impl Idle {
+    pub(crate) fn take(&self, db: &Db) -> Connection {
+        let idle = self.0.lock().pop();
+        match idle {
+            Some(mut connection) => {
+                connection.session.select(db.index);
+                connection
+            }
+            None => Connection::new(db),
+        }
+    }
+
+    /// Keeps a connection, unless the command may have changed its state.
+    pub(crate) fn give_back(&self, engine: &Engine, connection: Connection, args: &[&[u8]]) {
+        let entry = args.first().and_then(|name| engine.registry().get(name));
+        let stateful = entry.is_some_and(|e| {
+            matches!(e.command.group, Group::Connection | Group::Transactions | Group::Pubsub)
+        });
+        if !stateful {
+            let mut idle = self.0.lock();
+            if idle.len() < MOST_IDLE {
+                idle.push(connection);
+            }
+        }
+    }
+}

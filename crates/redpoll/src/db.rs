@@ -1,0 +1,176 @@
+//! The handle: opening, sharing, and the two ways to a key.
+
+use crate::connection::{Connection, Idle};
+use crate::error::{Error, Result};
+use crate::threads::PerThread;
+use engine::ctx::Keys;
+use engine::maintenance::Maintenance;
+use engine::stats::Counters;
+use engine::{Config, Engine, NoHost};
+use resp::Value;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Longest key, in bytes.
+const MAX_KEY: usize = 512 << 20;
+
+pub(crate) struct Shared {
+    pub(crate) engine: Arc<Engine>,
+    counters: PerThread<Arc<Counters>>,
+    pub(crate) idle: Idle,
+    /// Stops when the last handle is gone.
+    _maintenance: Option<Maintenance>,
+}
+
+/// A handle to one numbered database of a data set. See the [crate's page](crate).
+///
+/// Clones share everything. The data live until the last handle is dropped.
+#[derive(Clone)]
+pub struct Db {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) index: usize,
+}
+
+impl Db {
+    /// Opens an empty data set with a thread of its own that removes expired keys; the result is database 0.
+    ///
+    /// Of the configuration, what concerns sockets and logging has no effect.
+    ///
+    /// ```
+    /// use redpoll::{Config, Db};
+    /// let mut config = Config::default();
+    /// config.directive("databases", &["4"])?;
+    /// let db = Db::open(config)?;
+    /// assert!(db.select(3).is_ok() && db.select(4).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open(config: Config) -> Result<Db> {
+        let engine = Engine::new(config, Arc::new(NoHost));
+        let maintenance = engine.start_maintenance();
+        Ok(Db::of(engine, Some(maintenance)))
+    }
+
+    /// A handle to the data set of an engine that somebody else runs, such as a server in the same program. Its
+    /// maintenance must be running, or expired keys stay in memory and access times stand still.
+    pub fn from_engine(engine: Arc<Engine>) -> Db {
+        Db::of(engine, None)
+    }
+
+    fn of(engine: Arc<Engine>, maintenance: Option<Maintenance>) -> Db {
+        let shared = Shared {
+            engine,
+            counters: PerThread::new(),
+            idle: Idle::default(),
+            _maintenance: maintenance,
+        };
+        Db { shared: Arc::new(shared), index: 0 }
+    }
+
+    /// What the server works on too: configuration, clients, statistics.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.shared.engine
+    }
+
+    /// The number of the database that calls work on.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// A handle to another of the numbered databases of the same data set.
+    ///
+    /// ```
+    /// # let db = redpoll::Db::open(redpoll::Config::default())?;
+    /// let sessions = db.select(1)?;
+    /// sessions.set("k", "in database 1")?;
+    /// assert!(!db.exists("k"));
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn select(&self, index: usize) -> Result<Db> {
+        if index >= self.shared.engine.keyspace().databases() {
+            return Err(engine::Error::DB_INDEX.into());
+        }
+        Ok(Db { shared: self.shared.clone(), index })
+    }
+
+    /// Carries out any command, in the syntax of the protocol. Replies come in the types of RESP3; an error reply is
+    /// an `Err`.
+    ///
+    /// Each call stands for itself: a command that changes a connection's state (SELECT, CLIENT REPLY ...) has no
+    /// effect on later calls. For those there is [`Db::connect`].
+    ///
+    /// ```
+    /// # use redpoll::{Db, Config, Value};
+    /// # let db = Db::open(Config::default())?;
+    /// db.execute(["SET", "k", "v", "PX", "60000", "NX"])?;
+    /// assert_eq!(db.execute([b"GET", &b"k"[..]])?, Value::Bulk(b"v".to_vec()));
+    /// assert_eq!(db.execute(["GET", "nosuch"])?, Value::Null);
+    /// assert_eq!(db.execute(["INCR", "k"]).unwrap_err().to_string(), "ERR value is not an integer or out of range");
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn execute<A: AsRef<[u8]>>(&self, args: impl IntoIterator<Item = A>) -> Result<Value> {
+        let args: smallvec::SmallVec<[A; 8]> = args.into_iter().collect();
+        let args: smallvec::SmallVec<[&[u8]; 8]> = args.iter().map(AsRef::as_ref).collect();
+        self.call(&args)
+    }
+
+    /// A connection: commands with a state that lasts from one to the next.
+    pub fn connect(&self) -> Connection {
+        Connection::new(self)
+    }
+
+    /// One command on a connection of the pool.
+    pub(crate) fn call(&self, args: &[&[u8]]) -> Result<Value> {
+        let mut connection = self.shared.idle.take(self);
+        let result = connection.call(args);
+        self.shared.idle.give_back(&self.shared.engine, connection, args);
+        result
+    }
+
+    /// Works on one key under its shard's lock; see [`Engine::with_key`].
+    #[inline]
+    pub(crate) fn on_key<R>(&self, key: &[u8], is_write: bool, work: impl FnOnce(&mut Keys<'_>) -> R) -> R {
+        let shared = &*self.shared;
+        let counters = shared.counters.get(|| shared.new_counters());
+        shared.engine.with_key(self.index, key, is_write, counters, work)
+    }
+
+    /// Refuses keys and values that are longer than the protocol lets clients send.
+    #[inline]
+    pub(crate) fn check_lengths(&self, key: usize, value: usize) -> Result {
+        // No configuration makes values bounded by less than this.
+        const ALWAYS_FINE: usize = 1 << 20;
+        if key.max(value) > ALWAYS_FINE {
+            return self.check_long(key, value);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn check_long(&self, key: usize, value: usize) -> Result {
+        let most = self.shared.engine.config().live.proto_max_bulk_len.load(Relaxed);
+        if key > MAX_KEY.min(most) || value > most {
+            return Err(engine::Error::STRING_TOO_LONG.into());
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    #[cold]
+    fn new_counters(&self) -> Arc<Counters> {
+        self.engine.stats().add_worker(self.engine.registry().ids())
+    }
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+/// A reply that no command of this name gives.
+#[cold]
+pub(crate) fn unexpected(value: &Value) -> Error {
+    Error::new(format!("ERR an unexpected reply: {value:?}"))
+}

@@ -1,0 +1,231 @@
+//! Typed calls on keys, whatever they hold.
+
+use crate::bytes::Bytes;
+use crate::db::{Db, unexpected};
+use crate::error::Result;
+use crate::scan::Scan;
+use crate::strings::{millis, to_bytes, to_int, unix_millis};
+use engine::engine::unix_ms;
+use resp::Value;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use store::Type;
+
+/// How long a key has left; see [`Db::ttl`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ttl {
+    /// The key does not exist.
+    Absent,
+    /// It does not expire.
+    Never,
+    /// It expires after this time.
+    In(Duration),
+}
+
+/// When [`Db::expire_if`] sets an expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpireIf {
+    /// If the key has none (NX).
+    None,
+    /// If the key has one (XX).
+    Some,
+    /// If it is later than the one the key has (GT); a key without one never expires, so that is later still.
+    Later,
+    /// If it is sooner than the one the key has (LT).
+    Sooner,
+}
+
+impl Db {
+    /// Whether a key exists.
+    pub fn exists(&self, key: impl AsRef<[u8]>) -> bool {
+        let key = key.as_ref();
+        self.on_key(key, false, |keys| keys.read_untouched(key).is_some())
+    }
+
+    /// How many of these keys exist, one that is named twice counting twice.
+    pub fn exists_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Result<usize> {
+        self.count(b"EXISTS", keys)
+    }
+
+    /// Deletes a key; whether it existed.
+    pub fn del(&self, key: impl AsRef<[u8]>) -> bool {
+        let key = key.as_ref();
+        self.on_key(key, true, |keys| keys.remove(key))
+    }
+
+    /// Deletes several keys at one moment; how many existed.
+    pub fn del_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Result<usize> {
+        self.count(b"DEL", keys)
+    }
+
+    /// Marks keys as used just now; how many exist.
+    pub fn touch<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Result<usize> {
+        self.count(b"TOUCH", keys)
+    }
+
+    fn count<K: AsRef<[u8]>>(&self, name: &[u8], keys: impl IntoIterator<Item = K>) -> Result<usize> {
+        match self.call_many(name, keys)? {
+            None => Ok(0),
+            Some(reply) => Ok(to_int(reply)? as usize),
+        }
+    }
+
+    /// Has a key expire after `time`; whether it exists. No time at all deletes it.
+    ///
+    /// ```
+    /// # use redpoll::{Db, Config, Ttl};
+    /// # use std::time::Duration;
+    /// # let db = Db::open(Config::default())?;
+    /// db.set("k", "v")?;
+    /// assert!(db.expire("k", Duration::from_secs(60))?);
+    /// assert!(matches!(db.ttl("k"), Ttl::In(left) if left <= Duration::from_secs(60)));
+    /// assert!(db.persist("k"));
+    /// assert_eq!(db.ttl("k"), Ttl::Never);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn expire(&self, key: impl AsRef<[u8]>, time: Duration) -> Result<bool> {
+        let Some(at) = (unix_ms() as i64).checked_add(millis(time)) else {
+            return Err(engine::Error::invalid_expire("pexpire").into());
+        };
+        Ok(self.expire_at_ms(key.as_ref(), at))
+    }
+
+    /// Has a key expire at `time`; whether it exists. A time that has passed deletes it.
+    pub fn expire_at(&self, key: impl AsRef<[u8]>, time: SystemTime) -> bool {
+        self.expire_at_ms(key.as_ref(), unix_millis(time))
+    }
+
+    fn expire_at_ms(&self, key: &[u8], at: i64) -> bool {
+        if at <= unix_ms() as i64 {
+            return self.del(key);
+        }
+        self.on_key(key, true, |keys| match keys.write(key) {
+            None => false,
+            Some(mut found) => {
+                found.set_expiry(Some(at as u64));
+                true
+            }
+        })
+    }
+
+    /// Has a key expire after `time` under a condition; whether that was set.
+    pub fn expire_if(&self, key: impl AsRef<[u8]>, time: Duration, condition: ExpireIf) -> Result<bool> {
+        let condition: &[u8] = match condition {
+            ExpireIf::None => b"NX",
+            ExpireIf::Some => b"XX",
+            ExpireIf::Later => b"GT",
+            ExpireIf::Sooner => b"LT",
+        };
+        let mut buf = [0; 20];
+        let args: [&[u8]; 4] =
+            [b"PEXPIRE", key.as_ref(), resp::format_i64(millis(time), &mut buf), condition];
+        Ok(to_int(self.call(&args)?)? == 1)
+    }
+
+    /// Has a key never expire; whether it exists and would have.
+    pub fn persist(&self, key: impl AsRef<[u8]>) -> bool {
+        let key = key.as_ref();
+        self.on_key(key, true, |keys| match keys.write(key) {
+            Some(mut found) if found.expiry_ms().is_some() => {
+                found.set_expiry(None);
+                true
+            }
+            _ => false,
+        })
+    }
+
+    /// How long a key has left.
+    pub fn ttl(&self, key: impl AsRef<[u8]>) -> Ttl {
+        match self.expiry(key.as_ref()) {
+            None => Ttl::Absent,
+            Some(None) => Ttl::Never,
+            Some(Some(at)) => Ttl::In(Duration::from_millis(at.saturating_sub(unix_ms()))),
+        }
+    }
+
+    /// When a key expires; `None` if it does not exist or never does.
+    pub fn expire_time(&self, key: impl AsRef<[u8]>) -> Option<SystemTime> {
+        let ms = self.expiry(key.as_ref())??;
+        UNIX_EPOCH.checked_add(Duration::from_millis(ms))
+    }
+
+    fn expiry(&self, key: &[u8]) -> Option<Option<u64>> {
+        self.on_key(key, false, |keys| keys.read_untouched(key).map(|e| e.expiry_ms()))
+    }
+
+    /// Gives a key another name, replacing what has that name. An error if there is no such key.
+    pub fn rename(&self, key: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result {
+        self.call(&[b"RENAME", key.as_ref(), to.as_ref()])?;
+        Ok(())
+    }
+
+    /// Gives a key another name if nothing has that name yet; whether it did so. An error if there is no such key.
+    pub fn renamenx(&self, key: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<bool> {
+        Ok(to_int(self.call(&[b"RENAMENX", key.as_ref(), to.as_ref()])?)? == 1)
+    }
+
+    /// Copies a key with its expiry to a key that does not exist; whether it did so.
+    pub fn copy(&self, key: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<bool> {
+        Ok(to_int(self.call(&[b"COPY", key.as_ref(), to.as_ref()])?)? == 1)
+    }
+
+    /// Copies a key with its expiry over whatever is at another, possibly in another database; whether there was a
+    /// key to copy.
+    pub fn copy_over(&self, key: impl AsRef<[u8]>, to: impl AsRef<[u8]>, db: usize) -> Result<bool> {
+        let db = db.to_string();
+        let args: [&[u8]; 6] = [b"COPY", key.as_ref(), to.as_ref(), b"DB", db.as_bytes(), b"REPLACE"];
+        Ok(to_int(self.call(&args)?)? == 1)
+    }
+
+    /// Moves a key to another database, unless that has a key of this name; whether it did so.
+    pub fn move_to(&self, key: impl AsRef<[u8]>, db: usize) -> Result<bool> {
+        Ok(to_int(self.call(&[b"MOVE", key.as_ref(), db.to_string().as_bytes()])?)? == 1)
+    }
+
+    /// What kind of value a key holds; `None` if it does not exist.
+    pub fn key_type(&self, key: impl AsRef<[u8]>) -> Option<Type> {
+        let key = key.as_ref();
+        self.on_key(key, false, |keys| keys.read_untouched(key).map(|e| e.kind()))
+    }
+
+    /// All keys that a glob pattern matches (`*`, `?`, `[a-z]`, `\`). Goes through all keys there are, so for a large
+    /// database [`Db::scan`] is the better neighbour.
+    pub fn keys(&self, pattern: impl AsRef<[u8]>) -> Result<Vec<Bytes>> {
+        match self.call(&[b"KEYS", pattern.as_ref()])? {
+            Value::Array(items) => items.into_iter().filter_map(|v| to_bytes(v).transpose()).collect(),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Goes through the keys a few at a time, while others work on the database; see [`Scan`].
+    pub fn scan(&self) -> Scan {
+        Scan::new(self.clone())
+    }
+
+    /// Some key, each as likely as any other; `None` if there are none.
+    pub fn random_key(&self) -> Result<Option<Bytes>> {
+        to_bytes(self.call(&[b"RANDOMKEY"])?)
+    }
+
+    /// How many keys there are, expired ones that have not been removed yet included.
+    pub fn dbsize(&self) -> usize {
+        self.shared.engine.keyspace().len(self.index)
+    }
+
+    /// Deletes all keys of this database at one moment.
+    pub fn flushdb(&self) -> Result {
+        self.call(&[b"FLUSHDB"])?;
+        Ok(())
+    }
+
+    /// Deletes all keys of all databases at one moment.
+    pub fn flushall(&self) -> Result {
+        self.call(&[b"FLUSHALL"])?;
+        Ok(())
+    }
+
+    /// Exchanges the contents of two databases at one moment.
+    pub fn swapdb(&self, a: usize, b: usize) -> Result {
+        self.call(&[b"SWAPDB", a.to_string().as_bytes(), b.to_string().as_bytes()])?;
+        Ok(())
+    }
+}

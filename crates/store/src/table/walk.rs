@@ -1,0 +1,304 @@
+//! Ways through a table that collections need beside lookups: a scan in small steps, a random entry, the first due time.
+
+use super::{
+    ADDR_BITS, FLAG, HASH_BITS, HEAD_DUE, LAST_SIZE, POSITIONS, Pos, SIZES, SLOTS, Segment,
+    TAG_BITS, Table, Visited, addr_of, hash_of,
+};
+use smallvec::SmallVec;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A bit for each slot of a bucket in use, in bit 7 of its byte.
+const USED: u64 = 0x0080_8080_8080_8080;
+
+/// How often a random place may turn out empty before [`Table::pick`] counts instead.
+const MAX_MISSES: usize = 1000;
+
+impl Table {
+    /// Visits at least `want` entries at `position` and after it, in no order, fewer only at the end of a segment;
+    /// returns the position to go on from, or `None` after the last. The promise is that of [`Table::visit_from`],
+    /// but a step looks at the buckets it needs, not at a whole segment.
+    ///
+    /// Entries only ever live behind their home bucket, and a bucket counts those that went past it. So once a bucket
+    /// counts none, everything at home before its end has been met, and the walk may stop at the last position that
+    /// ends there.
+    pub fn step_from(
+        &self,
+        position: u64,
+        want: usize,
+        mut visit: impl FnMut(Visited),
+    ) -> Option<u64> {
+        debug_assert!(position < POSITIONS);
+        let s = self.segment(position << TAG_BITS)?;
+        let buckets = s.buckets();
+        let first = s.home(position << TAG_BITS);
+        let base = position & !((POSITIONS >> s.depth) - 1);
+        let mut met: SmallVec<[Visited; 24]> = SmallVec::new();
+        for b in first..buckets {
+            let spilled = meet(s, b, position, &mut met, |home| home <= b);
+            if spilled > 0 || met.len() < want || b + 1 == buckets {
+                continue;
+            }
+            // The first hash at home in the next bucket, and the position it belongs to, which may begin in this one.
+            let boundary = ((b as u64 + 1) << HASH_BITS).div_ceil(buckets as u64);
+            let next = base + (boundary >> s.depth >> TAG_BITS);
+            if next > position && met.iter().filter(|v| v.position < next).count() >= want {
+                met.into_iter()
+                    .filter(|v| v.position < next)
+                    .for_each(visit);
+                return Some(next);
+            }
+        }
+        // Those that found no place up to the last bucket went on at the first.
+        for b in 0..buckets {
+            if s.bucket((b + buckets - 1) % buckets, 0).load(Relaxed) >> 56 == 0 {
+                break;
+            }
+            meet(s, b, position, &mut met, |home| home > b);
+        }
+        met.into_iter().for_each(&mut visit);
+        self.after(s, position)
+    }
+
+    /// A random entry, each as likely as any other, as its hash and place; `below(n)` gives a random number below `n`.
+    /// `None` if there is no entry.
+    pub fn pick(&self, mut below: impl FnMut(u64) -> u64) -> Option<(u64, Pos)> {
+        if self.len == 0 {
+            return None;
+        }
+        // A place is drawn among more than there are, so that every one is as likely whatever its segment's size and
+        // depth, and drawn again if it is empty or not there.
+        let widest = match self.segments {
+            1 => Segment::unpack(self.dir_word(0).load(Relaxed)).buckets(),
+            _ => SIZES[LAST_SIZE] - 1,
+        };
+        let places = (widest * SLOTS) as u64;
+        for _ in 0..MAX_MISSES {
+            let drawn = below(places << self.depth);
+            let (i, place) = ((drawn / places) as usize, (drawn % places) as usize);
+            let s = Segment::unpack(self.dir_word(i).load(Relaxed));
+            let span = 1usize << (self.depth - s.depth);
+            let (bucket, slot) = (place / SLOTS, place % SLOTS);
+            // Of the words that lead to a segment only the first counts.
+            if i % span != 0 || bucket >= s.buckets() {
+                continue;
+            }
+            let ctrl = s.bucket(bucket, 0).load(Relaxed);
+            if ctrl & USED & (0xff << (8 * slot)) != 0 {
+                let word = s.bucket(bucket, 1 + slot).load(Relaxed);
+                let h = u64::from(hash_of(word, ctrl >> (8 * slot)));
+                return Some((
+                    h,
+                    Pos {
+                        segment: s,
+                        bucket,
+                        slot,
+                    },
+                ));
+            }
+        }
+        self.place_of_nth(below(self.len as u64) as usize)
+    }
+
+    /// The hash and place of the `n`th entry: takes time in proportion to the table's size.
+    fn place_of_nth(&self, mut n: usize) -> Option<(u64, Pos)> {
+        let mut i = 0;
+        while i < 1 << self.depth {
+            let s = Segment::unpack(self.dir_word(i).load(Relaxed));
+            for bucket in 0..s.buckets() {
+                let ctrl = s.bucket(bucket, 0).load(Relaxed);
+                for slot in (0..SLOTS).filter(|slot| ctrl & USED & (0xff << (8 * slot)) != 0) {
+                    if n == 0 {
+                        let word = s.bucket(bucket, 1 + slot).load(Relaxed);
+                        let h = u64::from(hash_of(word, ctrl >> (8 * slot)));
+                        return Some((
+                            h,
+                            Pos {
+                                segment: s,
+                                bucket,
+                                slot,
+                            },
+                        ));
+                    }
+                    n -= 1;
+                }
+            }
+            i += 1 << (self.depth - s.depth);
+        }
+        None
+    }
+
+    /// The earliest time noted for any segment, `u64::MAX` if there is none: looks at each segment's header.
+    pub fn earliest_due(&self) -> u64 {
+        let mut earliest = u64::MAX;
+        let mut i = 0;
+        while self.dir.is_some() && i < 1 << self.depth {
+            let s = Segment::unpack(self.dir_word(i).load(Relaxed));
+            earliest = earliest.min(s.head(HEAD_DUE).load(Relaxed));
+            i += 1 << (self.depth - s.depth);
+        }
+        earliest
+    }
+}
+
+/// Collects the entries of bucket `b` at `position` or after it whose home is wanted; returns how many entries passed
+/// the bucket.
+fn meet(
+    s: Segment,
+    b: usize,
+    position: u64,
+    into: &mut SmallVec<[Visited; 24]>,
+    wanted: impl Fn(usize) -> bool,
+) -> u64 {
+    let ctrl = s.bucket(b, 0).load(Relaxed);
+    let mut used = ctrl & USED;
+    while used != 0 {
+        let i = (used.trailing_zeros() / 8) as usize;
+        used &= used - 1;
+        let slot = s.bucket(b, 1 + i).load(Relaxed);
+        let at = slot >> (ADDR_BITS + 1);
+        if at >= position && wanted(s.home(u64::from(hash_of(slot, ctrl >> (8 * i))))) {
+            into.push(Visited {
+                position: at,
+                addr: addr_of(slot),
+                flag: slot & FLAG != 0,
+            });
+        }
+    }
+    ctrl >> 56
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn mix(n: u64) -> u64 {
+        (n + 1)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(29)
+            .wrapping_mul(0xbf58_476d_1ce4_e5b9)
+    }
+
+    fn filled(n: u64) -> Table {
+        let mut table = Table::new();
+        for i in 0..n {
+            table.insert(
+                super::super::table_hash(mix(i)),
+                (i as usize + 1) << 3,
+                i % 3 == 0,
+            );
+        }
+        table
+    }
+
+    /// Any step width, any size: everything exactly once while nothing changes.
+    #[test]
+    fn steps_meet_everything_once() {
+        for n in [1u64, 5, 14, 60, 1000, 3000, 20_000] {
+            let table = filled(n);
+            for want in [1usize, 10, 1000] {
+                let mut seen: BTreeMap<usize, u32> = BTreeMap::new();
+                let mut at = Some(0);
+                let mut steps = 0;
+                while let Some(p) = at {
+                    let mut now = 0;
+                    at = table.step_from(p, want, |v| {
+                        now += 1;
+                        *seen.entry(v.addr >> 3).or_default() += 1;
+                        assert_eq!(v.flag, (v.addr as u64 / 8 - 1).is_multiple_of(3));
+                    });
+                    assert!(at.is_none_or(|next| next > p));
+                    assert!(now <= want + 300, "{now} entries in a step of {want}");
+                    steps += 1;
+                }
+                assert_eq!(seen.len() as u64, n, "{n} by {want}");
+                assert!(seen.values().all(|&times| times == 1), "{n} by {want}");
+                assert!(steps <= n as usize / want + table.segments + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn steps_meet_what_stays_while_the_table_changes() {
+        let n = if cfg!(feature = "memcheck") {
+            6000
+        } else {
+            30_000
+        };
+        let mut table = filled(n / 10);
+        let mut seen = vec![false; n as usize];
+        let (mut at, mut step, mut added) = (Some(0), 0, n / 10);
+        while let Some(p) = at {
+            at = table.step_from(p, 20, |v| seen[(v.addr >> 3) - 1] = true);
+            step += 1;
+            if step % 3 != 0 && added < n {
+                for i in added..(added + 700).min(n) {
+                    table.insert(
+                        super::super::table_hash(mix(i)),
+                        (i as usize + 1) << 3,
+                        false,
+                    );
+                }
+                added = (added + 700).min(n);
+            } else if added > n / 10 {
+                let down = (n / 10).max(added.saturating_sub(1000));
+                for i in down..added {
+                    let h = super::super::table_hash(mix(i));
+                    let pos = table
+                        .find(h, |a| a >> 3 == i as usize + 1)
+                        .expect("was added");
+                    table.remove(h, pos);
+                }
+                added = down;
+            }
+        }
+        assert!(seen[..n as usize / 10].iter().all(|&s| s));
+    }
+
+    /// Chi-squared over tables of one and of many segments.
+    #[test]
+    fn picks_are_uniform() {
+        for n in [1u64, 3, 40, 500, 9000] {
+            let table = filled(n);
+            let mut state = 0x1234_5678_9abc_def1u64;
+            let mut below = |m: u64| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                ((u128::from(state.wrapping_mul(0x2545_f491_4f6c_dd1d)) * u128::from(m)) >> 64)
+                    as u64
+            };
+            let draws = n * if cfg!(feature = "memcheck") { 4 } else { 40 };
+            let mut counts = vec![0u64; n as usize];
+            for _ in 0..draws {
+                let (h, pos) = table.pick(&mut below).expect("not empty");
+                let i = (table.addr(pos) >> 3) - 1;
+                assert_eq!(h, super::super::table_hash(mix(i as u64)));
+                counts[i] += 1;
+            }
+            let expected = draws as f64 / n as f64;
+            let chi: f64 = counts
+                .iter()
+                .map(|&c| (c as f64 - expected).powi(2) / expected)
+                .sum();
+            let degrees = (n - 1) as f64;
+            assert!(
+                chi < degrees + 6.0 * (2.0 * degrees).sqrt() + 1.0,
+                "n {n}: chi {chi}"
+            );
+        }
+        assert!(Table::new().pick(|_| 0).is_none());
+        // A generator that always says the same ends, too.
+        assert!(filled(100).pick(|n| n - 1).is_some());
+    }
+
+    #[test]
+    fn the_earliest_due_time_of_all_segments() {
+        let mut table = filled(9000);
+        assert_eq!(table.earliest_due(), u64::MAX);
+        for (i, ms) in [(5u64, 900), (77, 300), (8000, 700)] {
+            table.note_due(super::super::table_hash(mix(i)), ms);
+        }
+        assert_eq!(table.earliest_due(), 300);
+    }
+}

@@ -1,0 +1,290 @@
+//! The large form of a sorted set: slots for the members, a table to find them by hash, a tree for their order.
+
+use super::range::{LexBound, LexRange, ScoreRange};
+use super::slots::Slots;
+use super::small;
+use super::tree::{Seek, Tree, Walk, key_of};
+use super::{Limits, SortedSet};
+use crate::packed::Item;
+use crate::table::{POSITIONS, Pos, Table, table_hash};
+use foldhash::quality::FixedState;
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::ops::Range;
+use std::sync::LazyLock;
+
+/// The table's part of a member's hash, keyed like that of keys.
+fn hash(member: &[u8]) -> u64 {
+    static HASHER: LazyLock<FixedState> =
+        LazyLock::new(|| FixedState::with_seed(RandomState::new().build_hasher().finish()));
+    let mut h = HASHER.build_hasher();
+    h.write(member);
+    table_hash(h.finish())
+}
+
+/// Slots as the table knows them: it wants addresses, which are multiples of eight.
+fn addr_of(slot: u32) -> usize {
+    (slot as usize) << 3
+}
+
+fn slot_at(addr: usize) -> u32 {
+    (addr >> 3) as u32
+}
+
+/// See the module's page.
+#[derive(Default)]
+pub struct Large {
+    slots: Slots,
+    table: Table,
+    tree: Tree,
+}
+
+impl Clone for Large {
+    fn clone(&self) -> Self {
+        let mut table = Table::new();
+        for slot in self.tree.walk(0..self.len(), false) {
+            table.insert(hash(self.slots.member(slot)), addr_of(slot), false);
+        }
+        Large { slots: self.slots.clone(), table, tree: self.tree.clone() }
+    }
+}
+
+impl fmt::Debug for Large {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Large").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl Large {
+    /// Number of members.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.tree.len()
+    }
+
+    /// Bytes it owns, its own size included.
+    pub fn memory(&self) -> usize {
+        size_of::<Large>() + self.slots.memory() + self.table.bytes() + self.tree.memory()
+    }
+
+    #[inline]
+    fn find(&self, h: u64, member: &[u8]) -> Option<(Pos, u32)> {
+        let pos = self.table.find(h, |addr| self.slots.member(slot_at(addr)) == member)?;
+        Some((pos, slot_at(self.table.addr(pos))))
+    }
+
+    /// A member's score.
+    #[inline]
+    pub fn score(&self, member: &[u8]) -> Option<f64> {
+        let (_, slot) = self.find(hash(member), member)?;
+        Some(self.slots.score(slot))
+    }
+
+    /// How many members come before this one, and its score.
+    pub fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
+        let score = self.score(member)?;
+        let seek = Seek::Member { key: key_of(score), member, after: false };
+        Some((self.tree.rank(&self.slots, &seek), score))
+    }
+
+    /// Adds a member that is not there.
+    pub fn insert(&mut self, member: &[u8], score: f64) {
+        self.insert_hashed(hash(member), member, score);
+    }
+
+    fn insert_hashed(&mut self, h: u64, member: &[u8], score: f64) {
+        let slot = self.slots.insert(member, score);
+        self.table.insert(h, addr_of(slot), false);
+        self.tree.insert(&self.slots, slot);
+    }
+
+    /// Sets a member's score to what `f` makes of the present one, or leaves all as it is.
+    pub fn update(&mut self, member: &[u8], f: impl FnOnce(Option<f64>) -> Option<f64>) {
+        let h = hash(member);
+        match self.find(h, member) {
+            None => {
+                if let Some(score) = f(None) {
+                    self.insert_hashed(h, member, score);
+                }
+            }
+            Some((_, slot)) => {
+                let old = self.slots.score(slot);
+                if let Some(new) = f(Some(old))
+                    && new != old
+                {
+                    if self.tree.rescore(&self.slots, slot, new) {
+                        self.slots.set_score(slot, new);
+                    } else {
+                        self.tree.remove(&self.slots, slot);
+                        self.slots.set_score(slot, new);
+                        self.tree.insert(&self.slots, slot);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Removes a member; returns the score it had.
+    pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
+        let h = hash(member);
+        let (pos, slot) = self.find(h, member)?;
+        let score = self.slots.score(slot);
+        self.tree.remove(&self.slots, slot);
+        self.table.remove(h, pos);
+        self.slots.remove(slot);
+        Some(score)
+    }
+
+    /// Removes the members of these ranks.
+    pub fn remove_ranks(&mut self, ranks: Range<usize>) {
+        let mut left = ranks.len();
+        while left > 0 {
+            let run = self.tree.remove_run(&self.slots, ranks.start, left);
+            if run.is_empty() {
+                break;
+            }
+            left -= run.len();
+            for slot in run {
+                let h = hash(self.slots.member(slot));
+                if let Some(pos) = self.table.find(h, |addr| addr == addr_of(slot)) {
+                    self.table.remove(h, pos);
+                }
+                self.slots.remove(slot);
+            }
+        }
+    }
+
+    /// What is in a slot.
+    #[inline]
+    pub fn entry(&self, slot: u32) -> (Item<'_>, f64) {
+        (Item::Bytes(self.slots.member(slot)), self.slots.score(slot))
+    }
+
+    /// The slot of a rank, which must be below the number of members.
+    pub fn at(&self, rank: usize) -> u32 {
+        self.tree.at(rank)
+    }
+
+    /// The slots of these ranks.
+    pub fn walk(&self, ranks: Range<usize>, downwards: bool) -> Walk<'_> {
+        self.tree.walk(ranks, downwards)
+    }
+
+    /// The ranks of a range of scores.
+    pub fn ranks_by_score(&self, range: &ScoreRange) -> Range<usize> {
+        let [low, high] = range.ends().map(|end| self.tree.rank(&self.slots, &end));
+        low..high.max(low)
+    }
+
+    /// The ranks of a range of members.
+    pub fn ranks_by_lex(&self, range: &LexRange<'_>) -> Range<usize> {
+        let rank = |bound: LexBound<'_>, is_high: bool| match bound {
+            LexBound::Min => 0,
+            LexBound::Max => self.len(),
+            LexBound::Closed(member) => self.tree.rank(&self.slots, &Seek::Lex { member, after: is_high }),
+            LexBound::Open(member) => self.tree.rank(&self.slots, &Seek::Lex { member, after: !is_high }),
+        };
+        let low = rank(range.min, false);
+        low..rank(range.max, true).max(low)
+    }
+
+    /// Visits at least `count` members from a cursor on, if there are so many, and returns the next cursor, which is 0
+    /// after the last. Whatever is there from the first call to the last is visited.
+    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(u32)) -> u64 {
+        let mut here: Vec<(u64, u32)> = Vec::new();
+        let mut next = Some(cursor).filter(|&c| c < POSITIONS);
+        let mut left = count.max(1);
+        while let Some(from) = next {
+            if left == 0 {
+                return from;
+            }
+            let after = self.table.visit_from(from, |v| here.push((v.position, slot_at(v.addr))));
+            next = after;
+            if here.len() > left {
+                // Members at the same place stay together, so that the cursor needs to know nothing but the place.
+                let (_, &mut (last, _), _) = here.select_nth_unstable_by_key(left - 1, |&(at, _)| at);
+                let beyond = here.iter().map(|&(at, _)| at).filter(|&at| at > last).min();
+                here.retain(|&(at, _)| at <= last);
+                next = beyond.or(after);
+            }
+            left = left.saturating_sub(here.len());
+            here.drain(..).for_each(|(_, slot)| visit(slot));
+        }
+        0
+    }
+
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        self.tree.check(&self.slots);
+        self.table.check();
+        assert_eq!(self.table.len(), self.tree.len());
+        for slot in self.walk(0..self.len(), false) {
+            let member = self.slots.member(slot);
+            assert_eq!(self.find(hash(member), member).map(|(_, s)| s), Some(slot));
+        }
+    }
+}
+
+/// Collects members in any order, to be made a sorted set at once: what ZUNIONSTORE and its kin need.
+#[derive(Default)]
+pub struct Builder {
+    slots: Slots,
+    table: Table,
+    members: Vec<u32>,
+    longest: usize,
+}
+
+impl Builder {
+    /// An empty one.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    /// Number of members so far.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether there is none so far.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Sets a member's score to what `f` makes of the one it has so far.
+    pub fn merge(&mut self, member: &[u8], f: impl FnOnce(Option<f64>) -> f64) {
+        let h = hash(member);
+        match self.table.find(h, |addr| self.slots.member(slot_at(addr)) == member) {
+            Some(pos) => {
+                let slot = slot_at(self.table.addr(pos));
+                let score = f(Some(self.slots.score(slot)));
+                self.slots.set_score(slot, score);
+            }
+            None => {
+                let slot = self.slots.insert(member, f(None));
+                self.table.insert(h, addr_of(slot), false);
+                self.members.push(slot);
+                self.longest = self.longest.max(member.len());
+            }
+        }
+    }
+
+    /// Orders the members.
+    pub fn finish(self, limits: Limits) -> SortedSet {
+        let Builder { slots, table, members, longest } = self;
+        let mut order: Vec<(u64, u32)> =
+            members.into_iter().map(|slot| (key_of(slots.score(slot)), slot)).collect();
+        order.sort_unstable_by(|a, b| {
+            a.0.cmp(&b.0).then_with(|| slots.member(a.1).cmp(slots.member(b.1)))
+        });
+        if order.len() <= limits.entries && longest <= limits.member {
+            let mut bytes = Vec::new();
+            for (_, slot) in order {
+                small::push(&mut bytes, Item::of(slots.member(slot)), slots.score(slot));
+            }
+            return SortedSet::small(bytes);
+        }
+        let tree = Tree::from_sorted(&order, &slots);
+        SortedSet::large(Large { slots, table, tree })
+    }
+}
