@@ -465,7 +465,8 @@ impl<'e> Ctx<'e> {
         self.next = Next::Close;
     }
 
-    /// Has this connection, and it alone, wait before its next command.
+    /// Has this connection, and it alone, wait and then execute this command again. What it answers by then counts: the
+    /// handler writes nothing now and remembers in the session that it has waited.
     pub fn sleep(&mut self, time: std::time::Duration) {
         self.next = Next::Sleep(time);
     }

@@ -103,9 +103,10 @@ impl Error {
         Error::new(format!("ERR invalid expire time in '{name}' command"))
     }
 
-    /// The code: the text's first word.
+    /// The code: the text's first word, if it could be one.
     pub fn code(&self) -> &str {
-        self.0.split(' ').next().unwrap_or("ERR")
+        let word = self.0.split(|c: char| c.is_whitespace() || c.is_control()).next();
+        word.filter(|word| !word.is_empty()).unwrap_or("ERR")
     }
 }
 

@@ -10,6 +10,7 @@ pub mod bits;
 pub mod clients;
 pub mod cmd;
 pub mod command;
+pub mod commands_page;
 pub mod config;
 pub mod ctx;
 pub mod direct;

@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use resp::{Limits, Proto};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 /// What CLIENT REPLY asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct Session {
     pub authenticated: bool,
     /// What CLIENT REPLY asked for.
     pub reply_mode: ReplyMode,
+    /// When the command that sleeps now is to answer.
+    pub(crate) sleeping_until: Option<Instant>,
 }
 
 impl Session {
@@ -44,6 +47,7 @@ impl Session {
             proto: Proto::Resp2,
             authenticated,
             reply_mode: ReplyMode::On,
+            sleeping_until: None,
         }
     }
 

@@ -39,7 +39,8 @@ pub enum Next {
     Close,
     /// The connection is to be closed at once.
     CloseNow,
-    /// The connection is to wait this long, then go on with the next command.
+    /// The command at [`Progress::executed`] wants to wait this long and then to be executed again, which is when it
+    /// answers.
     Sleep(Duration),
     /// The command at [`Progress::executed`] was not executed (CLIENT PAUSE): try again after at most this long.
     Retry(Duration),
@@ -130,7 +131,10 @@ impl Worker {
                 while at < end && matches!(next, Next::Done) && out.len() < ENOUGH {
                     mark = out.mark();
                     next = self.one(session, batch.get(at), at - first, began, out, mark);
-                    at += usize::from(!matches!(next, Next::Retry(_) | Next::Elsewhere));
+                    at += usize::from(!matches!(
+                        next,
+                        Next::Retry(_) | Next::Sleep(_) | Next::Elsewhere
+                    ));
                 }
             }));
             if ran.is_err() {
@@ -321,6 +325,9 @@ impl Worker {
         drop(held);
         for freed in garbage {
             engine.reclaimer.take(freed);
+        }
+        if let Next::Sleep(_) = next {
+            return next;
         }
         tally.calls.add(1);
         if let Err(e) = result {

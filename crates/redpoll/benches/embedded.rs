@@ -1,7 +1,8 @@
 //! What a typed call costs, in one thread and in two at once.
 //!
-//! `cargo bench -p redpoll`: 100,000 resident 16-byte keys with 32-byte values, drawn at random. Prints nanoseconds
-//! per call, the median of several rounds, and how much more two threads do than one.
+//! `cargo bench -p redpoll [-- NAME]`: 100,000 resident 16-byte keys with 32-byte values, drawn at random. Prints
+//! nanoseconds per call, the median of several rounds, and how much more two threads do than one; with a name, only of
+//! the calls that contain it.
 
 use redpoll::{Config, Db};
 use std::hint::black_box;
@@ -59,8 +60,9 @@ fn measure(threads: usize, call: &(dyn Fn(usize) + Sync)) -> (f64, f64) {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // `cargo test --benches` runs this too: then only that it runs is of interest.
-    let only_try = std::env::args().any(|a| a == "--test");
+    // `cargo test --benches` runs this without `--bench`: then only that it runs is of interest.
+    let only_try = !std::env::args().any(|a| a == "--bench");
+    let wanted = std::env::args().skip(1).find(|a| !a.starts_with('-')).unwrap_or_default();
     let db = Db::open(Config::default())?;
     let keys: Vec<String> = (0..KEYS).map(|i| format!("key:{i:012}")).collect();
     for (i, key) in keys.iter().enumerate() {
@@ -83,7 +85,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("execute GET", Box::new(|i| _ = black_box(db.execute(["GET", &numbers[i]])))),
     ];
     println!("{:32} {:>10} {:>12} {:>8}", "call", "1 thread", "2 threads", "speed-up");
-    for (name, call) in &calls {
+    for (name, call) in calls.iter().filter(|(name, _)| name.contains(&wanted)) {
         if only_try {
             call(1);
             continue;

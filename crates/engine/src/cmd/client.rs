@@ -499,6 +499,7 @@ fn client_caching(_: &mut Ctx<'_>, _: Args<'_>) -> Result {
 fn client_tracking(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
     let state = args.take();
+    let (mut bcast, mut optin, mut optout, mut prefix) = (false, false, false, false);
     while args.left() > 0 {
         if args.keyword_with_value("REDIRECT") {
             let id = args.int();
@@ -514,10 +515,14 @@ fn client_tracking(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             }
         } else if args.keyword_with_value("PREFIX") {
             args.take();
-        } else if !["BCAST", "OPTIN", "OPTOUT", "NOLOOP"]
-            .iter()
-            .any(|word| args.keyword(word))
-        {
+            prefix = true;
+        } else if args.keyword("BCAST") {
+            bcast = true;
+        } else if args.keyword("OPTIN") {
+            optin = true;
+        } else if args.keyword("OPTOUT") {
+            optout = true;
+        } else if !args.keyword("NOLOOP") {
             return Err(Error::SYNTAX);
         }
     }
@@ -526,12 +531,18 @@ fn client_tracking(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.out.ok();
         return Ok(());
     }
-    if state.eq_ignore_ascii_case(b"on") {
-        return Err(Error::new(
-            "ERR client-side caching is not built yet: CLIENT TRACKING can only be OFF",
-        ));
+    if !state.eq_ignore_ascii_case(b"on") {
+        return Err(Error::SYNTAX);
     }
-    Err(Error::SYNTAX)
+    Err(Error::new(if prefix && !bcast {
+        "ERR PREFIX option requires BCAST mode to be enabled"
+    } else if bcast && (optin || optout) {
+        "ERR OPTIN and OPTOUT are not compatible with BCAST"
+    } else if optin && optout {
+        "ERR You can't specify both OPTIN mode and OPTOUT mode"
+    } else {
+        "ERR client-side caching is not built yet: CLIENT TRACKING can only be OFF"
+    }))
 }
 
 fn client_import_source(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {

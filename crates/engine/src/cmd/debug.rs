@@ -22,7 +22,7 @@ use crate::glob;
 use resp::number::{parse_f64, parse_i64};
 use resp::{Out, Proto};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::{EntryRef, Type, Value};
 
 /// The commands of this file.
@@ -207,11 +207,22 @@ fn switch(ctx: &mut Ctx<'_>, switch: &AtomicBool, to: &[u8]) -> Result {
     Ok(())
 }
 
+/// Executed twice: the first time it says how long to wait, the second time it answers.
 fn sleep(ctx: &mut Ctx<'_>, seconds: &[u8]) -> Result {
     let seconds = parse_f64(seconds).ok_or(Error::NOT_A_FLOAT)?;
     let time = Duration::try_from_secs_f64(seconds.max(0.0)).map_err(|_| Error::NOT_A_FLOAT)?;
-    ctx.out.ok();
-    ctx.sleep(time);
+    let now = Instant::now();
+    let until = match ctx.session.sleeping_until {
+        Some(until) => until,
+        None => now.checked_add(time).ok_or(Error::NOT_A_FLOAT)?,
+    };
+    if until > now {
+        ctx.session.sleeping_until = Some(until);
+        ctx.sleep(until - now);
+    } else {
+        ctx.session.sleeping_until = None;
+        ctx.out.ok();
+    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 use crate::clients::{Kind, Origin};
 use crate::testing::{Asked, TestClient};
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn client() -> TestClient {
     TestClient::with(&[("enable-debug-command", "yes")])
@@ -65,17 +65,25 @@ fn unknown_subcommands_and_wrong_counts() {
 }
 
 #[test]
-fn sleep_makes_only_this_connection_wait() {
+fn sleep_answers_when_the_time_is_over() {
     let mut c = client();
-    c.check("DEBUG SLEEP 1.5", "OK");
-    assert_eq!(c.asked, Asked::Sleep(Duration::from_millis(1500)));
+    c.run("CLIENT REPLY SKIP");
+    c.check("DEBUG SLEEP 1000", "");
+    let Asked::Sleep(time) = c.asked else {
+        panic!("{:?}", c.asked);
+    };
+    assert!(time > Duration::from_secs(900) && time <= Duration::from_secs(1000));
+    // Asked again too early, it goes on sleeping.
+    c.check("DEBUG SLEEP 1000", "");
+    assert!(matches!(c.asked, Asked::Sleep(_)));
+    c.session.sleeping_until = Some(Instant::now());
+    // The whole of it is one command, whose reply was to be left out.
+    c.check("DEBUG SLEEP 1000", "");
+    assert_eq!(c.asked, Asked::Nothing);
+    c.check("DEBUG SLEEP 0", "OK");
     c.check("DEBUG SLEEP -1", "OK");
-    assert_eq!(c.asked, Asked::Sleep(Duration::ZERO));
     for bad in ["x", "1e300", "inf"] {
-        c.check(
-            &format!("DEBUG SLEEP {bad}"),
-            "-ERR value is not a valid float",
-        );
+        c.check(&format!("DEBUG SLEEP {bad}"), "-ERR value is not a valid float");
     }
 }
 
