@@ -11,8 +11,8 @@ mod lines;
 mod page;
 mod table;
 
-pub use directive::{Change, Directive, Kind, OutputLimit, Value};
 pub(crate) use directive::parse_size;
+pub use directive::{Change, Directive, Kind, OutputLimit, Value};
 pub use page::{directives, markdown};
 
 use crate::host::Host;
@@ -81,6 +81,12 @@ pub struct Live {
     pub protected_mode: AtomicBool,
     /// Seconds a stop may wait for clients.
     pub shutdown_timeout_s: AtomicU64,
+    /// `set-max-intset-entries`
+    pub set_max_intset_entries: AtomicUsize,
+    /// `set-max-listpack-entries`
+    pub set_max_listpack_entries: AtomicUsize,
+    /// `set-max-listpack-value`, in bytes
+    pub set_max_listpack_value: AtomicUsize,
     /// Whether expired keys are also looked for in the background. No directive: DEBUG SET-ACTIVE-EXPIRE changes it.
     pub active_expire: AtomicBool,
 }
@@ -248,7 +254,9 @@ impl Config {
         let old = self.values.read().clone();
         let mut new = old.clone();
         for (&at, (name, text)) in rows.iter().zip(pairs) {
-            let (row, name) = (DIRECTIVES[at], String::from_utf8_lossy(name));
+            // Redis names a directive as it was written when it may not be set, and in lower case when its value is wrong.
+            let row = DIRECTIVES[at];
+            let name = String::from_utf8_lossy(name).to_ascii_lowercase();
             let text = str::from_utf8(text).map_err(|_| failed(&name, "argument must be UTF-8"))?;
             let words: Vec<&str> = if row.kind.takes_list() {
                 text.split(' ').collect()

@@ -23,6 +23,7 @@ pub mod host;
 pub mod keys;
 pub mod maintenance;
 pub mod process;
+pub mod ranges;
 pub mod registry;
 pub mod session;
 pub mod stats;

@@ -10,6 +10,7 @@
 //! Unmapping a value of hundreds of megabytes takes milliseconds. Such values, and whole databases that were
 //! flushed, are handed to a second thread to drop.
 
+use crate::cmd::memory::Usage;
 use crate::engine::{Engine, unix_ms};
 use crate::stats::Counters;
 use parking_lot::{Condvar, Mutex};
@@ -27,6 +28,12 @@ pub const BIG_VALUE: usize = 256 << 10;
 
 /// Keys removed under one hold of a shard's lock, at most.
 const MAX_PER_HOLD: usize = 64;
+
+/// How often the memory in use is added up, so that INFO knows its peak.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
+
+/// With more dictionaries than this that is left to INFO: it would take longer than a few milliseconds.
+const MEASURE_MAX: usize = 1 << 16;
 
 enum Rubbish {
     Value(#[allow(dead_code, reason = "held to be dropped")] Freed),
@@ -110,6 +117,7 @@ impl Drop for Maintenance {
 
 fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
     let mut sweep = Sweep::default();
+    let mut measured = Instant::now();
     while !stop.stopped.load(Relaxed) {
         let began = Instant::now();
         {
@@ -118,6 +126,12 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
             if engine.config().live.active_expire.load(Relaxed) && !engine.maintenance_paused.load(Relaxed) {
                 // One full round at most, so that an idle server sleeps.
                 sweep.slice(&engine, counters, Duration::from_millis(1));
+            }
+            let ks = engine.keyspace();
+            if measured.elapsed() >= MEASURE_EVERY && ks.shards() * ks.databases() <= MEASURE_MAX {
+                // Notes the peak of memory use.
+                Usage::measure(&engine);
+                measured = Instant::now();
             }
         }
         let rest = began

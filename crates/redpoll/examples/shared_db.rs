@@ -63,7 +63,7 @@ async fn main() -> Result<()> {
         left += db.incr_by(format!("product:{product}:stock"), 0)?;
     }
     assert_eq!(sold + left, PRODUCTS as i64 * STOCK, "nothing is sold twice and nothing gets lost");
-    let carts = db.scan().matching("cart:*").count(1000).count();
+    let carts = db.scan().matching("cart:*").batch(1000).count();
     println!("{} customers came, {carts} of them have a cart", db.bitcount("customers:seen", ..)?);
     println!("sold {sold} items, {left} are left");
     println!("{:.0} visits a second", (CUSTOMERS * VISITS) as f64 / took.as_secs_f64());

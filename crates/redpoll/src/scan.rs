@@ -25,7 +25,7 @@ pub struct Scan {
     db: Db,
     pattern: Option<Vec<u8>>,
     kind: Option<Type>,
-    count: usize,
+    batch: usize,
     /// `None`: the end has been reached.
     cursor: Option<Vec<u8>>,
     fetched: VecDeque<Bytes>,
@@ -37,7 +37,7 @@ impl Scan {
             db,
             pattern: None,
             kind: None,
-            count: 100,
+            batch: 100,
             cursor: Some(b"0".to_vec()),
             fetched: VecDeque::new(),
         }
@@ -56,14 +56,14 @@ impl Scan {
     }
 
     /// About how many keys to look at in one go: 100 if not said otherwise.
-    pub fn count(mut self, count: usize) -> Scan {
-        self.count = count.max(1);
+    pub fn batch(mut self, keys: usize) -> Scan {
+        self.batch = keys.max(1);
         self
     }
 
     fn fetch(&mut self) {
         let Some(cursor) = self.cursor.take() else { return };
-        let count = self.count.to_string();
+        let count = self.batch.to_string();
         let mut args: Vec<&[u8]> = vec![b"SCAN", &cursor, b"COUNT", count.as_bytes()];
         if let Some(pattern) = &self.pattern {
             args.extend([b"MATCH", pattern.as_slice()]);

@@ -209,15 +209,15 @@ fn scanning() {
     for i in 0..3000 {
         db.set(format!("{}:{i}", if i % 3 == 0 { "a" } else { "b" }), i).unwrap();
     }
-    for count in [1, 100, 10_000] {
-        let mut all: Vec<_> = db.scan().count(count).collect();
+    for batch in [1, 100, 10_000] {
+        let mut all: Vec<_> = db.scan().batch(batch).collect();
         all.sort();
         all.dedup();
         assert_eq!(all.len(), 3000);
     }
-    assert_eq!(db.scan().matching("a:*").count(10).count(), 1000);
-    assert_eq!(db.scan().of_type(Type::Hash).count(1000).next(), None);
-    assert_eq!(db.keys("b:1?").unwrap().len(), 6);
+    assert_eq!(db.scan().matching("a:*").batch(10).count(), 1000);
+    assert_eq!(db.scan().of_type(Type::Hash).batch(1000).next(), None);
+    assert_eq!(db.keys("b:1?").unwrap().len(), 7);
 }
 
 #[test]

@@ -24,6 +24,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::io::ReadBuf;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -505,7 +506,14 @@ impl Connection {
             Poll::Ready(Err(_)) => return Err(Over),
             Poll::Pending => unsent.over_limit(&kit.engine.config().live.output_limits[NORMAL], cx),
         };
-        self.count_out(written);
+        if written > 0 {
+            self.count_out(written);
+            // A client that takes a long reply bit by bit is not idle.
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            self.client
+                .active_s
+                .store(now.map_or(0, |since| since.as_secs()), Relaxed);
+        }
         if over {
             self.warn("over client-output-buffer-limit");
             return Err(Over);

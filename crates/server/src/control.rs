@@ -143,7 +143,7 @@ impl Control {
         }
     }
 
-    /// Closes clients that have said nothing for `timeout` seconds.
+    /// Closes clients that have neither asked anything nor taken any reply for `timeout` seconds.
     fn close_idle(&self) {
         let timeout = self.engine.config().live.timeout_s.load(Relaxed);
         if timeout == 0 {
@@ -153,8 +153,7 @@ impl Control {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
         for client in self.engine.clients().list() {
-            // A client that waits for its own replies is not idle, and has the output buffer limits.
-            if client.idle_s(now) > timeout && client.reply_bytes.load(Relaxed) == 0 {
+            if client.idle_s(now) > timeout {
                 tracing::debug!("Closing idle client {} ({})", client.id, client.addr);
                 client.kill();
             }

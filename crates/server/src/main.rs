@@ -85,6 +85,10 @@ fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
         );
         config.record("maxclients", &possible.to_string())?;
     }
+    if let Some(limit) = system::lower_backlog(&config) {
+        let wanted = config.tcp_backlog();
+        tracing::warn!("tcp-backlog is {wanted}, but net.core.somaxconn lets only {limit} wait");
+    }
     system::apply_huge_pages(&config).map_err(|error| format!("disable-thp: {error}"))?;
 
     tracing::info!(

@@ -47,6 +47,13 @@ pub fn allow_clients(clients: usize) -> usize {
     clients.min(files.saturating_sub(OTHER_FILES) as usize)
 }
 
+/// How many connections the kernel lets wait, if that is fewer than `tcp-backlog` asks for.
+pub fn lower_backlog(config: &Config) -> Option<i32> {
+    let text = fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?;
+    let limit = text.trim().parse().ok()?;
+    (limit < config.tcp_backlog()).then_some(limit)
+}
+
 /// Makes `dir` the working directory of the process and records its absolute form in the configuration.
 pub fn enter_dir(config: &Config) -> io::Result<()> {
     std::env::set_current_dir(config.dir())?;

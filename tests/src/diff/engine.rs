@@ -437,7 +437,11 @@ impl Mismatch {
     fn signature(&self, steps: &[Step]) -> String {
         let beginning = |raw: &[u8]| raw[..raw.len().min(16)].escape_ascii().to_string();
         let replies = self.replies.iter().take(2).map(|(_, raw)| beginning(raw));
-        format!("{} {}", self.what(steps), replies.collect::<Vec<_>>().join(" "))
+        format!(
+            "{} {}",
+            self.what(steps),
+            replies.collect::<Vec<_>>().join(" ")
+        )
     }
 
     fn report(&self, title: &str, steps: &[Step], engine: &Engine) -> String {

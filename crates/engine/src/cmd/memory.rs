@@ -69,7 +69,7 @@ pub(crate) struct Usage {
     pub fixed: usize,
     /// Clients' records and buffers.
     pub clients: usize,
-    /// The most that `used` has been when somebody looked.
+    /// The most that `used` has been when somebody looked; the maintenance thread looks every second.
     pub peak: usize,
     /// Resident bytes of the process, if the system tells.
     pub resident: Option<u64>,

@@ -15,10 +15,11 @@ pub mod info;
 pub mod config;
 pub mod lcs;
 pub mod generic;
+pub mod set;
 pub mod string;
 
 /// Every family's rows, in the order COMMAND lists them.
-pub const FAMILIES: &[&[Command]] = &[connection::COMMANDS, client::COMMANDS, debug::COMMANDS, server::COMMANDS, memory::COMMANDS, info::COMMANDS, config::COMMANDS, bitmap::COMMANDS, string::COMMANDS, generic::COMMANDS, command::COMMANDS];
+pub const FAMILIES: &[&[Command]] = &[connection::COMMANDS, client::COMMANDS, debug::COMMANDS, server::COMMANDS, memory::COMMANDS, info::COMMANDS, config::COMMANDS, bitmap::COMMANDS, string::COMMANDS, set::COMMANDS, generic::COMMANDS, command::COMMANDS];
 
 /// Whether a command is CLIENT or one of its subcommands, which work while clients are paused.
 pub fn is_client_command(command: &Command) -> bool {

@@ -256,7 +256,13 @@ pub(crate) fn parse_size(word: &str) -> Option<i64> {
         "gb" => 1 << 30,
         _ => return None,
     };
-    number.parse::<i64>().ok()?.checked_mul(factor)
+    // As Redis does, a unit alone is none of it.
+    let number = if digits == 0 {
+        0
+    } else {
+        number.parse::<i64>().ok()?
+    };
+    number.checked_mul(factor)
 }
 
 fn some_words(words: &[&str]) -> Vec<String> {
@@ -290,6 +296,10 @@ fn parse_limits(words: &[&str], old: Option<&Value>) -> Result<Value, String> {
         Some(Value::Limits(limits)) => *limits,
         _ => Default::default(),
     };
+    if words == [""] {
+        // CONFIG SET with an empty text names no class, which is no mistake.
+        return Ok(Value::Limits(limits));
+    }
     if words.is_empty() || !words.len().is_multiple_of(4) {
         return Err("Wrong number of arguments in buffer limit configuration.".into());
     }
@@ -345,9 +355,9 @@ mod tests {
         }
         assert_eq!(parse(size, "1gb").unwrap(), (1u64 << 30).to_string());
         assert_eq!(parse(size, "3G").unwrap(), "3000000000");
+        assert_eq!(parse(size, "").unwrap(), "0");
+        assert_eq!(parse(size, "mb").unwrap(), "0");
         for bad in [
-            "",
-            "mb",
             "1mbb",
             "-1",
             "1.5mb",
@@ -428,6 +438,7 @@ mod tests {
             new.text(),
             "normal 4 5 6 slave 1048576 2 3 pubsub 33554432 8388608 60"
         );
+        assert_eq!(Kind::OutputLimits.parse(&[""], Some(&old)), Ok(old));
         let error = |words: &[&str]| Kind::OutputLimits.parse(words, None).unwrap_err();
         assert!(error(&["normal", "1"]).starts_with("Wrong number"));
         assert!(error(&["master", "1", "2", "3"]).starts_with("Invalid client class"));

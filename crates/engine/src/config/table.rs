@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering::Relaxed;
 const NETWORK: &str = "Network";
 const CLIENTS: &str = "Clients";
 const GENERAL: &str = "General";
+const DATA_TYPES: &str = "Data types";
 
 const LOCAL: Kind = Choice(&["no", "yes", "local"]);
 
@@ -243,4 +244,10 @@ pub(super) const BUILT: &[Directive] = &[
         GENERAL,
         "Ask the kernel for no transparent huge pages. Redpoll does not fork, so that they cost it nothing.",
     ),
+    row("set-max-intset-entries", Uint { min: 0, max: i64::MAX }, "512", Runtime, DATA_TYPES, "Integers a set may hold as a sorted array.")
+        .live(|live, value| live.set_max_intset_entries.store(number(value) as usize, Relaxed)),
+    row("set-max-listpack-entries", Uint { min: 0, max: i64::MAX }, "128", Runtime, DATA_TYPES, "Members a set may hold as a packed sequence.")
+        .live(|live, value| live.set_max_listpack_entries.store(number(value) as usize, Relaxed)),
+    row("set-max-listpack-value", Uint { min: 0, max: i64::MAX }, "64", Runtime, DATA_TYPES, "Bytes of the longest member of a packed set.")
+        .live(|live, value| live.set_max_listpack_value.store(number(value) as usize, Relaxed)),
 ];

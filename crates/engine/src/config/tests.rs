@@ -272,6 +272,8 @@ fn config_set_errors_are_those_of_redis() {
             "argument must be between 0 and 2147483647 inclusive"
         )
     );
+    let integer = "argument couldn't be parsed into an integer";
+    assert_eq!(error(&[("TimeOut", "x")]), about("timeout", integer));
     assert_eq!(config.text("timeout"), "0");
 }
 

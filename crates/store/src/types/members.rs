@@ -164,8 +164,8 @@ impl Log {
 
     /// Appends an item of these parts; returns its chunk and offset.
     #[inline]
-    fn push(&mut self, parts: [&[u8]; 3]) -> (usize, usize) {
-        let size = parts[0].len() + parts[1].len() + parts[2].len();
+    fn push<const N: usize>(&mut self, parts: [&[u8]; N]) -> (usize, usize) {
+        let size = parts.iter().map(|p| p.len()).sum();
         let fits = |c: &Chunk| c.bytes.capacity().min(CHUNK) >= c.bytes.len() + size;
         let id = if self.chunks.get(self.current).is_some_and(fits) {
             self.current
@@ -316,7 +316,7 @@ impl<T: Tail> Clone for Members<T> {
     fn clone(&self) -> Self {
         let mut copy = Members::new();
         for item in self.items() {
-            copy.add(hash_of(item.member), item.member, [item.tail, b""]);
+            copy.add(hash_of(item.member), item.member, [item.tail, b"", b""]);
         }
         copy
     }
@@ -330,7 +330,7 @@ impl Members<Bare> {
         if self.find_hashed(hash, member).is_some() {
             return false;
         }
-        self.add(hash, member, [b"", b""]);
+        self.add(hash, member, [b"", b"", b""]);
         true
     }
 
@@ -409,14 +409,14 @@ impl<T: Tail> Members<T> {
         &mut self.log.chunks[at.place.id()].bytes[start..end]
     }
 
-    /// Adds a member that is known not to be there, with a tail in two parts.
+    /// Adds a member that is known not to be there, with a tail in three parts.
     #[inline]
-    pub fn add_new(&mut self, member: &[u8], tail: [&[u8]; 2]) {
+    pub fn add_new(&mut self, member: &[u8], tail: [&[u8]; 3]) {
         self.add(hash_of(member), member, tail);
     }
 
     #[inline]
-    fn add(&mut self, hash: u64, member: &[u8], tail: [&[u8]; 2]) {
+    fn add(&mut self, hash: u64, member: &[u8], tail: [&[u8]; 3]) {
         debug_assert!(
             self.find_hashed(hash, member).is_none(),
             "the member is there already"
@@ -432,7 +432,7 @@ impl<T: Tail> Members<T> {
 
     /// Puts an item at the end of the log.
     #[inline]
-    fn append(&mut self, hash: u64, member: &[u8], tail: [&[u8]; 2]) -> (Place, Option<u64>) {
+    fn append(&mut self, hash: u64, member: &[u8], tail: [&[u8]; 3]) -> (Place, Option<u64>) {
         let mut long = [LONG; 5];
         let short;
         let head: &[u8] = if member.len() < LONG as usize {
@@ -442,29 +442,27 @@ impl<T: Tail> Members<T> {
             long[1..].copy_from_slice(&(member.len() as u32).to_le_bytes());
             &long
         };
-        let (id, offset) = if tail[0].is_empty() && tail[1].is_empty() {
-            self.log.push([head, member, b""])
-        } else {
-            let mut joined: SmallVec<[u8; 96]> =
-                SmallVec::with_capacity(tail[0].len() + tail[1].len());
-            joined.extend_from_slice(tail[0]);
-            joined.extend_from_slice(tail[1]);
-            self.log.push([head, member, &joined])
-        };
+        let [a, b, c] = tail;
+        let (id, offset) = self.log.push([head, member, a, b, c]);
         let place = Place::new(hash, id, offset);
-        let due = T::due_ms(split::<T>(self.log.item(place)).0.tail);
+        let start = offset + head.len() + member.len();
+        let due = T::due_ms(&self.log.chunks[id].bytes[start..]);
         (place, due)
     }
 
-    /// Gives the member at `at` another tail, in two parts.
-    pub fn set(&mut self, at: At, tail: [&[u8]; 2]) {
+    /// Gives the member at `at` another tail, in three parts.
+    pub fn set(&mut self, at: At, tail: [&[u8]; 3]) {
         let (item, size) = split::<T>(self.log.item(at.place));
-        if item.tail.len() == tail[0].len() + tail[1].len() {
-            let to = self.tail_mut(at);
-            let (first, second) = to.split_at_mut(tail[0].len());
-            first.copy_from_slice(tail[0]);
-            second.copy_from_slice(tail[1]);
-            let due = T::due_ms(to);
+        if item.tail.len() == tail.iter().map(|part| part.len()).sum() {
+            let mut to = self.tail_mut(at);
+            let due = {
+                for part in tail {
+                    let (here, rest) = to.split_at_mut(part.len());
+                    here.copy_from_slice(part);
+                    to = rest;
+                }
+                T::due_ms(self.get(at).tail)
+            };
             self.point(at, at.place, due);
             return;
         }
@@ -531,7 +529,7 @@ impl<T: Tail> Members<T> {
     /// One step of a scan: visits about `count` members from `cursor` on (0 begins) and returns the next cursor, 0 after
     /// the last. The cursor is all there is to remember; a pass meets every member that is there throughout, whatever
     /// else comes and goes. No member is visited twice in a pass unless it went and came back.
-    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(Item<'_>)) -> u64 {
+    pub fn scan<'a>(&'a self, cursor: u64, count: usize, mut visit: impl FnMut(Item<'a>)) -> u64 {
         if cursor >= POSITIONS {
             return 0;
         }
@@ -628,7 +626,7 @@ impl<T: Tail> Members<T> {
         }
         for (hash, at, size) in moving {
             let item = &bytes[at..at + size];
-            let (to, offset) = self.log.push([item, b"", b""]);
+            let (to, offset) = self.log.push([item]);
             let due = T::due_ms(split::<T>(item).0.tail).is_some();
             let old = Place::new(hash, id, at);
             let pos = self.table.find(table_hash(hash), |addr| addr == old.0);

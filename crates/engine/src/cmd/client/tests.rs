@@ -306,9 +306,18 @@ fn tracking_is_off() {
     );
     check("CLIENT TRACKING OFF PREFIX", "-ERR syntax error");
     check("CLIENT TRACKING maybe", "-ERR syntax error");
-    check("CLIENT TRACKING ON PREFIX a", "-ERR PREFIX option requires BCAST mode to be enabled");
-    check("CLIENT TRACKING ON BCAST OPTIN", "-ERR OPTIN and OPTOUT are not compatible with BCAST");
-    check("CLIENT TRACKING ON OPTIN OPTOUT", "-ERR You can't specify both OPTIN mode and OPTOUT mode");
+    check(
+        "CLIENT TRACKING ON PREFIX a",
+        "-ERR PREFIX option requires BCAST mode to be enabled",
+    );
+    check(
+        "CLIENT TRACKING ON BCAST OPTIN",
+        "-ERR OPTIN and OPTOUT are not compatible with BCAST",
+    );
+    check(
+        "CLIENT TRACKING ON OPTIN OPTOUT",
+        "-ERR You can't specify both OPTIN mode and OPTOUT mode",
+    );
     check(
         "CLIENT TRACKING ON",
         "-ERR client-side caching is not built yet: CLIENT TRACKING can only be OFF",

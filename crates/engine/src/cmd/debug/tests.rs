@@ -83,7 +83,10 @@ fn sleep_answers_when_the_time_is_over() {
     c.check("DEBUG SLEEP 0", "OK");
     c.check("DEBUG SLEEP -1", "OK");
     for bad in ["x", "1e300", "inf"] {
-        c.check(&format!("DEBUG SLEEP {bad}"), "-ERR value is not a valid float");
+        c.check(
+            &format!("DEBUG SLEEP {bad}"),
+            "-ERR value is not a valid float",
+        );
     }
 }
 

@@ -1,0 +1,510 @@
+//! Sets.
+
+use crate::args::Args;
+use crate::command::{
+    Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RO, KS_RW, KS_UPDATE,
+    KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
+};
+use crate::cmd::generic::parse_cursor;
+use crate::ctx::{Ctx, Keys};
+use crate::engine::random_below;
+use crate::error::{Error, Result};
+use crate::glob;
+use resp::Out;
+use std::borrow::Cow;
+use std::sync::atomic::Ordering::Relaxed;
+use store::Collection;
+use store::packed::Item;
+use store::types::set::{Limits, Set, SetRef};
+
+/// The commands of this file.
+#[rustfmt::skip]
+pub const COMMANDS: &[Command] = &[
+    row("sadd", -3, WRITE | DENYOOM | FAST, Group::Set, "1.0.0", sadd)
+        .keys(&[KeySpec::at(1, KS_RW | KS_INSERT)]).args("key member...")
+        .docs("Adds members to a set, creating it if need be.",
+              "O(N), N being the number of members given")
+        .history(&[("2.4.0", "Several members may be given.")]),
+    row("scard", 2, READONLY | FAST, Group::Set, "1.0.0", scard)
+        .keys(&[KeySpec::at(1, KS_RO)]).args("key")
+        .docs("Counts the members of a set.", "O(1)"),
+    row("sdiff", -2, READONLY, Group::Set, "1.0.0", sdiff)
+        .keys(&[KeySpec::range(1, -1, 1, KS_RO | KS_ACCESS)]).args("key...")
+        .tips(&["nondeterministic_output_order"])
+        .docs("Returns the members of the first set that are in none of the others.",
+              "O(N), N being the number of members of all sets"),
+    row("sdiffstore", -3, WRITE | DENYOOM, Group::Set, "1.0.0", sdiffstore)
+        .keys(&[KeySpec::at(1, KS_OW | KS_UPDATE), KeySpec::range(2, -1, 1, KS_RO | KS_ACCESS)])
+        .args("destination:key key#1...")
+        .docs("Stores the members of the first set that are in none of the others.",
+              "O(N), N being the number of members of all sets"),
+    row("sinter", -2, READONLY, Group::Set, "1.0.0", sinter)
+        .keys(&[KeySpec::range(1, -1, 1, KS_RO | KS_ACCESS)]).args("key...")
+        .tips(&["nondeterministic_output_order"])
+        .docs("Returns the members that several sets have in common.",
+              "O(N*M), N being the size of the smallest set and M the number of sets"),
+    row("sintercard", -3, READONLY | MOVABLEKEYS, Group::Set, "7.0.0", sintercard)
+        .keys(&[KeySpec::numkeys(1, KS_RO | KS_ACCESS)])
+        .args("numkeys:int key... [LIMIT limit:int]")
+        .docs("Counts the members that several sets have in common.",
+              "O(N*M), N being the size of the smallest set and M the number of sets"),
+    row("sinterstore", -3, WRITE | DENYOOM, Group::Set, "1.0.0", sinterstore)
+        .keys(&[KeySpec::at(1, KS_OW | KS_UPDATE), KeySpec::range(2, -1, 1, KS_RO | KS_ACCESS)])
+        .args("destination:key key#1...")
+        .docs("Stores the members that several sets have in common.",
+              "O(N*M), N being the size of the smallest set and M the number of sets"),
+    row("sismember", 3, READONLY | FAST, Group::Set, "1.0.0", sismember)
+        .keys(&[KeySpec::at(1, KS_RO)]).args("key member")
+        .docs("Tells whether a set has a member.", "O(1)"),
+    row("smembers", 2, READONLY, Group::Set, "1.0.0", smembers)
+        .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key")
+        .tips(&["nondeterministic_output_order"])
+        .docs("Returns all members of a set.", "O(N), N being the size of the set"),
+    row("smismember", -3, READONLY | FAST, Group::Set, "6.2.0", smismember)
+        .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key member...")
+        .docs("Tells which of several members a set has.",
+              "O(N), N being the number of members asked for"),
+    row("smove", 4, WRITE | FAST, Group::Set, "1.0.0", smove)
+        .keys(&[KeySpec::at(1, KS_RW | KS_ACCESS | KS_DELETE), KeySpec::at(2, KS_RW | KS_INSERT)])
+        .args("source:key destination:key#1 member")
+        .docs("Moves a member from one set to another.", "O(1)"),
+    row("spop", -2, WRITE | FAST, Group::Set, "1.0.0", spop)
+        .keys(&[KeySpec::at(1, KS_RW | KS_ACCESS | KS_DELETE)]).args("key [count:int@3.2.0]")
+        .tips(&["nondeterministic_output"])
+        .docs("Removes members picked at random and returns them.",
+              "O(1) without a count, else O(N), N being the count")
+        .history(&[("3.2.0", "New argument count.")]),
+    row("srandmember", -2, READONLY, Group::Set, "1.0.0", srandmember)
+        .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key [count:int@2.6.0]")
+        .tips(&["nondeterministic_output"])
+        .docs("Returns members picked at random.",
+              "O(1) without a count, else O(N), N being the absolute value of the count")
+        .history(&[("2.6.0", "New argument count.")]),
+    row("srem", -3, WRITE | FAST, Group::Set, "1.0.0", srem)
+        .keys(&[KeySpec::at(1, KS_RW | KS_DELETE)]).args("key member...")
+        .docs("Removes members from a set.", "O(N), N being the number of members given")
+        .history(&[("2.4.0", "Several members may be given.")]),
+    row("sscan", -3, READONLY, Group::Set, "2.8.0", sscan)
+        .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)])
+        .args("key cursor:int [MATCH pattern:pattern] [COUNT count:int]")
+        .tips(&["nondeterministic_output"])
+        .docs("Goes through the members of a set step by step.",
+              "O(1) for a call, O(N) for a full pass, N being the size of the set"),
+    row("sunion", -2, READONLY, Group::Set, "1.0.0", sunion)
+        .keys(&[KeySpec::range(1, -1, 1, KS_RO | KS_ACCESS)]).args("key...")
+        .tips(&["nondeterministic_output_order"])
+        .docs("Returns the members that are in any of several sets.",
+              "O(N), N being the number of members of all sets"),
+    row("sunionstore", -3, WRITE | DENYOOM, Group::Set, "1.0.0", sunionstore)
+        .keys(&[KeySpec::at(1, KS_OW | KS_UPDATE), KeySpec::range(2, -1, 1, KS_RO | KS_ACCESS)])
+        .args("destination:key key#1...")
+        .docs("Stores the members that are in any of several sets.",
+              "O(N), N being the number of members of all sets"),
+];
+
+/// The settings that decide when a set outgrows its small forms.
+pub(crate) fn limits(ctx: &Ctx<'_>) -> Limits {
+    let live = &ctx.engine.config().live;
+    Limits {
+        intset_entries: live.set_max_intset_entries.load(Relaxed),
+        listpack_entries: live.set_max_listpack_entries.load(Relaxed),
+        listpack_value: live.set_max_listpack_value.load(Relaxed),
+    }
+}
+
+/// Writes a member as a reply.
+fn reply_member(out: &mut Out, item: Item<'_>) {
+    match item {
+        Item::Int(n) => out.bulk_int(n),
+        Item::Bytes(b) => out.bulk(b),
+    }
+}
+
+fn reply_set(out: &mut Out, set: SetRef<'_>) {
+    out.set(set.len());
+    set.for_each(|item| reply_member(out, item));
+}
+
+fn sadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.take();
+    let members = args.rest();
+    let limits = limits(ctx);
+    let n = ctx.keys.edit_or_create::<Set, _>(key, |set| {
+        if set.is_empty() {
+            *set = Set::for_first(members[0], members.len(), limits);
+        } else {
+            set.expect(members.len(), limits);
+        }
+        members.iter().filter(|m| set.insert(m, limits)).count()
+    })?;
+    ctx.out.int(n as i64);
+    Ok(())
+}
+
+fn srem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.take();
+    let members = args.rest();
+    let n = ctx
+        .keys
+        .edit::<Set, _>(key, |set| members.iter().filter(|m| set.remove(m)).count())?;
+    ctx.out.int(n.unwrap_or(0) as i64);
+    Ok(())
+}
+
+fn scard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let n = ctx.keys.view::<Set>(args.take())?.map_or(0, |s| s.len());
+    ctx.out.int(n as i64);
+    Ok(())
+}
+
+fn sismember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.take();
+    let member = args.take();
+    let is = ctx.keys.view::<Set>(key)?.is_some_and(|s| s.contains(member));
+    ctx.out.int(i64::from(is));
+    Ok(())
+}
+
+fn smismember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let set = ctx.keys.view::<Set>(args.take())?;
+    ctx.out.array(args.left());
+    for member in args.rest() {
+        let is = set.as_ref().is_some_and(|s| s.contains(member));
+        ctx.out.int(i64::from(is));
+    }
+    Ok(())
+}
+
+fn smembers(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    match ctx.keys.view::<Set>(args.take())? {
+        Some(set) => reply_set(ctx.out, set),
+        None => ctx.out.set(0),
+    }
+    Ok(())
+}
+
+fn smove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (from, to, member) = (args.take(), args.take(), args.take());
+    let limits = limits(ctx);
+    let has = match ctx.keys.peek_view::<Set>(from)? {
+        None => {
+            ctx.out.int(0);
+            return Ok(());
+        }
+        Some(set) => set.contains(member),
+    };
+    ctx.keys.peek_view::<Set>(to)?;
+    if has && from != to {
+        ctx.keys.edit::<Set, _>(from, |set| set.remove(member))?;
+        ctx.keys.edit_or_create::<Set, _>(to, |set| set.insert(member, limits))?;
+    }
+    ctx.out.int(i64::from(has));
+    Ok(())
+}
+
+fn spop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.take();
+    if args.left() > 1 {
+        return Err(Error::SYNTAX);
+    }
+    if args.left() == 0 {
+        let member = ctx.keys.edit::<Set, _>(key, |set| {
+            let member = set.view().random(random_below).map(Item::to_vec);
+            if let Some(m) = &member {
+                set.remove(m);
+            }
+            member
+        })?;
+        match member.flatten() {
+            Some(m) => ctx.out.bulk(&m),
+            None => ctx.out.null(),
+        }
+        return Ok(());
+    }
+    let count = args.int_in(0..=i64::MAX, Error::NOT_POSITIVE) as usize;
+    args.check()?;
+    let len = match ctx.keys.view::<Set>(key)? {
+        None => 0,
+        Some(set) if count >= set.len() => {
+            reply_set(ctx.out, set);
+            ctx.keys.remove(key);
+            return Ok(());
+        }
+        Some(set) => set.len(),
+    };
+    if count == 0 || len == 0 {
+        ctx.out.set(0);
+        return Ok(());
+    }
+    ctx.out.set(count);
+    let out = &mut *ctx.out;
+    ctx.keys.edit::<Set, _>(key, |set| {
+        for _ in 0..count {
+            if let Some(m) = set.view().random(random_below).map(Item::to_vec) {
+                set.remove(&m);
+                out.bulk(&m);
+            }
+        }
+    })?;
+    Ok(())
+}
+
+fn srandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.take();
+    if args.left() > 1 {
+        return Err(Error::SYNTAX);
+    }
+    if args.left() == 0 {
+        match ctx.keys.view::<Set>(key)?.and_then(|s| s.random(random_below)) {
+            Some(item) => reply_member(ctx.out, item),
+            None => ctx.out.null(),
+        }
+        return Ok(());
+    }
+    let count = args.int();
+    args.check()?;
+    if count == i64::MIN {
+        return Err(Error::new(
+            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+        ));
+    }
+    let Some(set) = ctx.keys.view::<Set>(key)? else {
+        ctx.out.array(0);
+        return Ok(());
+    };
+    let len = set.len();
+    let wanted = count.unsigned_abs() as usize;
+    if count < 0 {
+        ctx.out.array(wanted);
+        for _ in 0..wanted {
+            if let Some(item) = set.random(random_below) {
+                reply_member(ctx.out, item);
+            }
+        }
+    } else if wanted >= len {
+        ctx.out.array(len);
+        set.for_each(|item| reply_member(ctx.out, item));
+    } else if wanted * 3 > len {
+        // Most of the set: walk it, taking each member with the probability that leaves exactly as many as wanted.
+        ctx.out.array(wanted);
+        let (mut need, mut left) = (wanted as u64, len as u64);
+        let out = &mut *ctx.out;
+        set.for_each_while(|item| {
+            if random_below(left) < need {
+                reply_member(out, item);
+                need -= 1;
+            }
+            left -= 1;
+            need > 0
+        });
+    } else {
+        ctx.out.array(wanted);
+        let mut seen = std::collections::HashSet::with_capacity(wanted);
+        while seen.len() < wanted {
+            if let Some(item) = set.random(random_below)
+                && seen.insert(item.to_vec())
+            {
+                reply_member(ctx.out, item);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn sscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.take();
+    let cursor = parse_cursor(args.take())?;
+    let (mut count, mut pattern) = (10usize, None);
+    while args.left() > 0 && !args.failed() {
+        if args.keyword_with_value("COUNT") {
+            let n = args.int();
+            if !args.failed() && n < 1 {
+                args.fail(Error::SYNTAX);
+            }
+            count = n.max(1) as usize;
+        } else if args.keyword_with_value("MATCH") {
+            pattern = Some(args.take()).filter(|p| p != b"*");
+        } else if args.keyword("NOVALUES") {
+            args.fail(Error::new("ERR NOVALUES option can only be used in HSCAN"));
+        } else {
+            args.fail(Error::SYNTAX);
+        }
+    }
+    args.check()?;
+    let mut found = Vec::new();
+    let mut next = 0;
+    if let Some(set) = ctx.keys.view::<Set>(key)? {
+        next = set.scan(cursor, count, |item| {
+            let mut buf = [0; 20];
+            let text = item.text(&mut buf);
+            if pattern.is_none_or(|p| glob::matches(p, text)) {
+                found.push(text.to_vec());
+            }
+        });
+    }
+    ctx.out.array(2);
+    ctx.out.bulk_display(next);
+    ctx.out.array(found.len());
+    for m in &found {
+        ctx.out.bulk(m);
+    }
+    Ok(())
+}
+
+// ---- Sets combined
+
+/// Views of several sets; `None` for keys that are not there.
+fn views<'a>(keys: &'a Keys<'_>, names: &[&[u8]]) -> Result<Vec<Option<SetRef<'a>>>> {
+    names.iter().map(|name| keys.peek_view::<Set>(name)).collect()
+}
+
+/// Calls `f` for every member that all sets have, until it returns false.
+fn intersect(sets: &[Option<SetRef<'_>>], mut f: impl FnMut(Item<'_>) -> bool) {
+    let mut sets: Vec<SetRef<'_>> = match sets.iter().copied().collect::<Option<Vec<_>>>() {
+        Some(sets) => sets,
+        None => return,
+    };
+    // The smallest is walked and the next smallest asked first: most members fail early.
+    sets.sort_by_key(SetRef::len);
+    let Some((first, others)) = sets.split_first() else { return };
+    first.for_each_while(|item| {
+        let mut buf = [0; 20];
+        let text = item.text(&mut buf);
+        if others.iter().all(|s| s.contains(text)) { f(item) } else { true }
+    });
+}
+
+fn sinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let sets = views(&ctx.keys, args.rest())?;
+    let mark = ctx.out.begin_array();
+    let mut n = 0;
+    intersect(&sets, |item| {
+        reply_member(ctx.out, item);
+        n += 1;
+        true
+    });
+    ctx.out.end_set(mark, n);
+    Ok(())
+}
+
+fn sintercard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    const BAD_COUNT: Error = Error(Cow::Borrowed("ERR numkeys should be greater than 0"));
+    const BAD_LIMIT: Error = Error(Cow::Borrowed("ERR LIMIT can't be negative"));
+    let n = args.int_in(1..=i64::MAX, BAD_COUNT);
+    args.check()?;
+    if n as usize > args.left() {
+        return Err(Error::new("ERR Number of keys can't be greater than number of args"));
+    }
+    let names = &args.rest()[..n as usize];
+    for _ in names {
+        args.take();
+    }
+    let mut limit = 0;
+    while args.left() > 0 && !args.failed() {
+        if args.keyword_with_value("LIMIT") {
+            limit = args.int_in(0..=i64::MAX, BAD_LIMIT) as usize;
+        } else {
+            args.fail(Error::SYNTAX);
+        }
+    }
+    args.check()?;
+    let sets = views(&ctx.keys, names)?;
+    let mut n = 0;
+    intersect(&sets, |_| {
+        n += 1;
+        limit == 0 || n < limit
+    });
+    ctx.out.int(n as i64);
+    Ok(())
+}
+
+/// Members of any of the sets, or of the first but none of the others, as a set.
+fn combine(sets: &[Option<SetRef<'_>>], union: bool, limits: Limits) -> Set {
+    let mut result = Set::new();
+    let large = |s: &Option<SetRef<'_>>| matches!(s, Some(SetRef::Large(_)));
+    if union {
+        if sets.iter().any(large) {
+            result.enlarge();
+        }
+        for set in sets.iter().flatten() {
+            set.for_each(|item| {
+                result.insert(item.text(&mut [0; 20]), limits);
+            });
+        }
+    } else if let Some((Some(first), others)) = sets.split_first() {
+        if large(&Some(*first)) {
+            result.enlarge();
+        }
+        first.for_each(|item| {
+            let mut buf = [0; 20];
+            let text = item.text(&mut buf);
+            if !others.iter().flatten().any(|s| s.contains(text)) {
+                result.insert(text, limits);
+            }
+        });
+    }
+    result
+}
+
+fn sunion(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let limits = limits(ctx);
+    let result = combine(&views(&ctx.keys, args.rest())?, true, limits);
+    reply_set(ctx.out, result.view());
+    Ok(())
+}
+
+fn sdiff(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let sets = views(&ctx.keys, args.rest())?;
+    let mark = ctx.out.begin_array();
+    let mut n = 0;
+    if let Some((Some(first), others)) = sets.split_first() {
+        first.for_each(|item| {
+            let mut buf = [0; 20];
+            let text = item.text(&mut buf);
+            if !others.iter().flatten().any(|s| s.contains(text)) {
+                reply_member(ctx.out, item);
+                n += 1;
+            }
+        });
+    }
+    ctx.out.end_set(mark, n);
+    Ok(())
+}
+
+/// Stores a result and answers its size.
+fn store_result(ctx: &mut Ctx<'_>, key: &[u8], result: Set) -> Result {
+    ctx.out.int(result.len() as i64);
+    ctx.keys.put(key, result);
+    Ok(())
+}
+
+fn sinterstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.take();
+    let limits = limits(ctx);
+    let sets = views(&ctx.keys, args.rest())?;
+    let mut result = Set::new();
+    let smallest = sets.iter().flatten().min_by_key(|s| s.len());
+    if matches!(smallest, Some(SetRef::Large(_))) {
+        result.enlarge();
+    }
+    intersect(&sets, |item| {
+        result.insert(item.text(&mut [0; 20]), limits);
+        true
+    });
+    result.prefer_ints(limits);
+    store_result(ctx, key, result)
+}
+
+fn sunionstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.take();
+    let limits = limits(ctx);
+    let result = combine(&views(&ctx.keys, args.rest())?, true, limits);
+    store_result(ctx, key, result)
+}
+
+fn sdiffstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.take();
+    let limits = limits(ctx);
+    let result = combine(&views(&ctx.keys, args.rest())?, false, limits);
+    store_result(ctx, key, result)
+}

@@ -1,0 +1,448 @@
+//! Long lists: a deque of nodes.
+//!
+//! A node is a run of elements of limited size, or a single element that is larger than a node may be. Nodes stand side by
+//! side in one deque, with their numbers of elements, so that the node of an index is found by adding up a few bytes for
+//! each; both ends are reached at once.
+//!
+//! Where elements go follows Redis's quicklist step by step: when an end gets a new node, how a full node in the middle
+//! is split, and which neighbours are joined afterwards. It shows: a list whose last node has become small enough is
+//! a listpack again to OBJECT ENCODING, and a dump is made of nodes.
+
+use super::entry::{Encoded, Item, LISTPACK_FRAME, Span};
+use super::run::{Packed, Run, is_body};
+use super::{End, Limits};
+use crate::entry::Blob;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// What a node's size is estimated to grow by beside an element's text.
+const ENTRY_ESTIMATE: usize = 8;
+
+/// Bytes of a blob's counts and its vector.
+const BLOB_OVERHEAD: usize = 16 + size_of::<Vec<u8>>();
+
+/// Longest packed node in bytes: replacing elements by longer ones ends there.
+const MAX_NODE: usize = 1 << 30;
+
+/// Part of a long list.
+#[derive(Clone, Debug)]
+pub(super) enum Node {
+    /// Several elements, or one that is not large.
+    Packed(Packed),
+    /// One large element.
+    Plain(Blob),
+}
+
+impl Node {
+    #[inline]
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Node::Packed(run) => run.count(),
+            Node::Plain(_) => 1,
+        }
+    }
+
+    #[inline]
+    fn heap(&self) -> usize {
+        match self {
+            Node::Packed(run) => run.heap(),
+            Node::Plain(blob) => blob.capacity() + BLOB_OVERHEAD,
+        }
+    }
+
+    fn plain(value: Item<'_>) -> Node {
+        Node::Plain(match value {
+            Item::Blob(blob) => blob.clone(),
+            value => Arc::new(value.to_vec()),
+        })
+    }
+
+    fn seal(&mut self) {
+        if let Node::Packed(run) = self {
+            run.seal();
+        }
+    }
+}
+
+/// A long list. See the module's page. `limits` in its methods: only the bound for large elements counts, since the
+/// bound of nodes is kept from when the list became one.
+#[derive(Clone, Debug)]
+pub(super) struct Nodes {
+    nodes: VecDeque<Node>,
+    count: usize,
+    /// Bytes that the nodes own.
+    heap: usize,
+    fill: i32,
+}
+
+impl Nodes {
+    pub(super) fn new(first: Option<Packed>, fill: i32) -> Nodes {
+        let mut list = Nodes { nodes: VecDeque::new(), count: 0, heap: 0, fill };
+        if let Some(run) = first.filter(|run| run.count() > 0) {
+            list.put(0, Node::Packed(run));
+        }
+        list
+    }
+
+    /// Number of elements.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Bytes it owns.
+    #[inline]
+    pub(super) fn memory(&self) -> usize {
+        self.heap + self.nodes.capacity() * size_of::<Node>()
+    }
+
+    pub(super) fn node(&self, at: usize) -> Option<&Node> {
+        self.nodes.get(at)
+    }
+
+    /// The number of nodes.
+    pub(super) fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The run of a list that has but one.
+    pub(super) fn single(&self) -> Option<&Packed> {
+        match self.nodes.front() {
+            Some(Node::Packed(run)) if self.nodes.len() == 1 => Some(run),
+            _ => None,
+        }
+    }
+
+    /// The same, taken out.
+    pub(super) fn take_single(&mut self) -> Option<Packed> {
+        self.single()?;
+        match self.take(0) {
+            Node::Packed(run) => Some(run),
+            Node::Plain(_) => None,
+        }
+    }
+
+    /// The node that holds the element of this index, which must be there, and the element's index in it.
+    pub(super) fn locate(&self, index: usize) -> (usize, usize) {
+        if index <= self.count / 2 {
+            let mut left = index;
+            for (at, node) in self.nodes.iter().enumerate() {
+                if left < node.count() {
+                    return (at, left);
+                }
+                left -= node.count();
+            }
+        } else {
+            let mut first = self.count;
+            for (at, node) in self.nodes.iter().enumerate().rev() {
+                first -= node.count();
+                if index >= first {
+                    return (at, index - first);
+                }
+            }
+        }
+        (self.nodes.len(), 0)
+    }
+
+    // ---- Nodes, with their counts
+
+    fn put(&mut self, at: usize, node: Node) {
+        self.count += node.count();
+        self.heap += node.heap();
+        self.nodes.insert(at, node);
+    }
+
+    fn take(&mut self, at: usize) -> Node {
+        let node = self.nodes.remove(at).expect("the node of an element");
+        self.count -= node.count();
+        self.heap -= node.heap();
+        if self.nodes.capacity() > 16 && self.nodes.len() < self.nodes.capacity() / 4 {
+            self.nodes.shrink_to(self.nodes.len() * 2);
+        }
+        node
+    }
+
+    /// Changes a packed node and keeps the counts.
+    #[inline]
+    fn change<R>(&mut self, at: usize, f: impl FnOnce(&mut Packed, usize) -> R) -> R {
+        let likely_max = self.likely_max();
+        let Some(Node::Packed(run)) = self.nodes.get_mut(at) else {
+            unreachable!("asked to be packed before")
+        };
+        let (heap, count) = (run.heap(), run.count());
+        let r = f(run, likely_max);
+        self.heap = self.heap + run.heap() - heap;
+        self.count = self.count + run.count() - count;
+        r
+    }
+
+    /// The length that the entries of a node stay below.
+    #[inline]
+    fn likely_max(&self) -> usize {
+        Limits::node_bytes(self.fill) - LISTPACK_FRAME
+    }
+
+    // ---- The rules of a quicklist
+
+    #[inline]
+    fn is_large(&self, len: usize, limits: Limits) -> bool {
+        match limits.packed_threshold {
+            0 => len > Limits::node_bytes(self.fill),
+            threshold => len >= threshold,
+        }
+    }
+
+    /// Whether the node at `at`, if there is one, takes one more element of this length.
+    #[inline]
+    fn allows(&self, at: usize, len: usize, limits: Limits) -> bool {
+        match self.nodes.get(at) {
+            Some(Node::Packed(run)) => {
+                !self.is_large(len, limits)
+                    && !Limits::exceeded(self.fill, run.listpack_bytes() + len + ENTRY_ESTIMATE, run.count() + 1)
+            }
+            _ => false,
+        }
+    }
+
+    /// Joins the nodes at `at` and behind it if there are such and they may be joined.
+    fn merge(&mut self, at: usize) -> bool {
+        let (Some(Node::Packed(a)), Some(Node::Packed(b))) = (self.nodes.get(at), self.nodes.get(at + 1)) else {
+            return false;
+        };
+        let bytes = a.listpack_bytes() + b.listpack_bytes() - LISTPACK_FRAME;
+        if Limits::exceeded(self.fill, bytes, a.count() + b.count()) {
+            return false;
+        }
+        if let Node::Packed(b) = self.take(at + 1) {
+            self.change(at, |a, likely_max| a.append(&b, likely_max));
+        }
+        true
+    }
+
+    /// Joins what may be joined around a node: first its neighbours with theirs, then it with them.
+    fn merge_around(&mut self, mut at: usize) {
+        if at >= 2 && self.merge(at - 2) {
+            at -= 1;
+        }
+        self.merge(at + 1);
+        if at >= 1 && self.merge(at - 1) {
+            at -= 1;
+        }
+        self.merge(at);
+    }
+
+    // ---- Elements
+
+    /// Adds an element at an end.
+    #[inline]
+    pub(super) fn push(&mut self, end: End, value: Item<'_>, limits: Limits) {
+        let len = value.text_len();
+        let at = if end == End::Front { 0 } else { self.nodes.len().saturating_sub(1) };
+        if self.allows(at, len, limits) {
+            self.change(at, |run, likely_max| run.push(end, value, likely_max));
+        } else {
+            self.push_node(end, value, len, limits);
+        }
+    }
+
+    /// Adds an element as a new node.
+    fn push_node(&mut self, end: End, value: Item<'_>, len: usize, limits: Limits) {
+        // The node that was the end will not grow soon.
+        let last = if end == End::Front { self.nodes.front_mut() } else { self.nodes.back_mut() };
+        if let Some(node) = last {
+            self.heap -= node.heap();
+            node.seal();
+            self.heap += node.heap();
+        }
+        let node = if self.is_large(len, limits) {
+            Node::plain(value)
+        } else {
+            // An eighth of what the list takes already, so that a list of little more than one node is not mostly room.
+            let room = (self.heap / 8).min(self.likely_max());
+            Node::Packed(Packed::new(value, end, room))
+        };
+        let at = if end == End::Front { 0 } else { self.nodes.len() };
+        self.put(at, node);
+    }
+
+    /// Removes the element at an end after `f` has seen it.
+    #[inline]
+    pub(super) fn pop<R>(&mut self, end: End, f: impl FnOnce(Item<'_>) -> R) -> Option<R> {
+        let at = if end == End::Front { 0 } else { self.nodes.len().checked_sub(1)? };
+        match self.nodes.get(at)? {
+            Node::Packed(run) if run.count() > 1 => Some(self.change(at, |run, _| run.pop(end, f))),
+            _ => Some(match self.take(at) {
+                Node::Packed(mut run) => run.pop(end, f),
+                Node::Plain(blob) => f(Item::Blob(&blob)),
+            }),
+        }
+    }
+
+    /// Removes `n` elements from this index on, which must be there.
+    pub(super) fn remove(&mut self, index: usize, n: usize) {
+        if n == 0 {
+            return;
+        }
+        let (mut at, skip) = self.locate(index);
+        let mut left = n;
+        if skip > 0 {
+            let part = left.min(self.nodes[at].count() - skip);
+            self.change(at, |run, _| run.remove(skip..skip + part));
+            left -= part;
+            at += 1;
+        }
+        let mut whole = at;
+        while whole < self.nodes.len() && left >= self.nodes[whole].count() && left > 0 {
+            left -= self.nodes[whole].count();
+            self.count -= self.nodes[whole].count();
+            self.heap -= self.nodes[whole].heap();
+            whole += 1;
+        }
+        self.nodes.drain(at..whole);
+        if left > 0 {
+            self.change(at, |run, _| run.remove(0..left));
+        }
+        if self.nodes.capacity() > 16 && self.nodes.len() < self.nodes.capacity() / 4 {
+            self.nodes.shrink_to(self.nodes.len() * 2);
+        }
+    }
+
+    /// Inserts an element before or behind the one of `index` in the node at `at`.
+    pub(super) fn insert(&mut self, at: usize, index: usize, behind: bool, value: Item<'_>, limits: Limits) {
+        let len = value.text_len();
+        let place = index + usize::from(behind);
+        let is_edge = place == if behind { self.nodes[at].count() } else { 0 };
+        // Where a new node goes, and which of the neighbours is beside the place.
+        let beside = if behind { at + 1 } else { at };
+        let neighbour = if behind { Some(at + 1) } else { at.checked_sub(1) };
+        if self.is_large(len, limits) {
+            if is_edge || matches!(self.nodes[at], Node::Plain(_)) {
+                self.put(beside, Node::plain(value));
+            } else {
+                self.split(at, place);
+                self.put(at + 1, Node::plain(value));
+            }
+        } else if self.allows(at, len, limits) {
+            self.change(at, |run, likely_max| run.insert(run.offset(place), value, likely_max));
+        } else if is_edge {
+            match neighbour.filter(|next| self.allows(*next, len, limits)) {
+                Some(next) => {
+                    let end = if behind { End::Front } else { End::Back };
+                    self.change(next, |run, likely_max| run.push(end, value, likely_max));
+                }
+                None => self.put(beside, Node::Packed(Packed::new(value, End::Back, 0))),
+            }
+        } else {
+            // The half without the neighbour is the one that gets the element.
+            self.split(at, place);
+            let (half, end) = if behind { (at + 1, End::Front) } else { (at, End::Back) };
+            self.change(half, |run, likely_max| run.push(end, value, likely_max));
+            self.merge_around(if behind { at } else { at + 1 });
+        }
+    }
+
+    /// Splits a packed node in two before the element of this index.
+    fn split(&mut self, at: usize, index: usize) {
+        let tail = self.change(at, |run, _| run.split_off(index));
+        self.put(at + 1, Node::Packed(tail));
+    }
+
+    /// Replaces the element of this index, which must be there.
+    pub(super) fn replace(&mut self, index: usize, value: Item<'_>, limits: Limits) {
+        let len = value.text_len();
+        let (at, index) = self.locate(index);
+        let large = self.is_large(len, limits);
+        match &self.nodes[at] {
+            Node::Packed(run) if !large && run.bytes().len() + Encoded::of(value).len() <= MAX_NODE => {
+                self.change(at, |run, likely_max| run.replace(index, value, likely_max));
+            }
+            Node::Plain(_) if large => {
+                self.take(at);
+                self.put(at, Node::plain(value));
+            }
+            Node::Plain(_) => {
+                self.insert(at, 0, true, value, limits);
+                self.take(at);
+            }
+            Node::Packed(run) => {
+                if index + 1 < run.count() {
+                    self.split(at, index + 1);
+                }
+                let node = if large { Node::plain(value) } else { Node::Packed(Packed::new(value, End::Back, 0)) };
+                self.put(at + 1, node);
+                // The element that was replaced is the last of its node.
+                if index == 0 {
+                    self.take(at);
+                } else {
+                    self.change(at, |run, _| run.remove(index..index + 1));
+                    self.merge_around(at + 1);
+                }
+            }
+        }
+    }
+
+    /// Removes up to `most` elements with this body and text, from an end on; returns how many.
+    pub(super) fn remove_equal(&mut self, body: &[u8], text: &[u8], end: End, most: usize) -> usize {
+        let mut removed = 0;
+        let mut emptied = false;
+        for step in 0..self.nodes.len() {
+            let at = if end == End::Front { step } else { self.nodes.len() - 1 - step };
+            let here = match &self.nodes[at] {
+                Node::Packed(run) => {
+                    let found = run.find_all(body, end, most - removed);
+                    self.change(at, |run, _| run.remove_all(&found));
+                    found.len()
+                }
+                Node::Plain(blob) if blob[..] == *text => {
+                    self.count -= 1;
+                    self.heap -= self.nodes[at].heap();
+                    self.nodes[at] = Node::Packed(Packed::default());
+                    1
+                }
+                Node::Plain(_) => 0,
+            };
+            removed += here;
+            emptied |= self.nodes[at].count() == 0;
+            if removed == most {
+                break;
+            }
+        }
+        if emptied {
+            let mut heap = 0;
+            self.nodes.retain(|node| {
+                let keep = node.count() > 0;
+                heap += if keep { 0 } else { node.heap() };
+                keep
+            });
+            self.heap -= heap;
+            self.nodes.shrink_to(self.nodes.len() * 2);
+        }
+        removed
+    }
+
+    /// The first element with this body and text, as the place of its node and its index there.
+    pub(super) fn find(&self, body: &[u8], text: &[u8]) -> Option<(usize, usize)> {
+        self.nodes.iter().enumerate().find_map(|(at, node)| match node {
+            Node::Packed(run) => {
+                let mut span = Span::of(run.bytes());
+                let mut entries = std::iter::from_fn(|| span.next(End::Front));
+                entries.position(|entry| is_body(&run.bytes()[entry], body)).map(|index| (at, index))
+            }
+            Node::Plain(blob) => (blob[..] == *text).then_some((at, 0)),
+        })
+    }
+
+    /// Checks the counts against what is there; for tests.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        assert_eq!(self.count, self.nodes.iter().map(Node::count).sum::<usize>());
+        assert_eq!(self.heap, self.nodes.iter().map(Node::heap).sum::<usize>());
+        for node in &self.nodes {
+            assert!(node.count() > 0, "an empty node");
+            if let Node::Packed(run) = node {
+                let mut span = Span::of(run.bytes());
+                assert_eq!(std::iter::from_fn(|| span.next(End::Front)).count(), run.count());
+            }
+        }
+    }
+}
