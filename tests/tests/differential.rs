@@ -26,4 +26,7 @@ groups! {
     bitmap_resp2, bitmap_resp3: BITMAP;
     connection_resp2, connection_resp3: CONNECTION;
     server_resp2, server_resp3: SERVER;
+    set_resp2, set_resp3: SET_GROUP;
+    sorted_set_resp2, sorted_set_resp3: SORTED_SET;
+    sorted_set_lex_resp2, sorted_set_lex_resp3: SORTED_SET_LEX;
 }

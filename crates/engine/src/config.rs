@@ -81,12 +81,20 @@ pub struct Live {
     pub protected_mode: AtomicBool,
     /// Seconds a stop may wait for clients.
     pub shutdown_timeout_s: AtomicU64,
+    /// `hash-max-listpack-entries`
+    pub hash_max_listpack_entries: AtomicUsize,
+    /// `hash-max-listpack-value`, in bytes
+    pub hash_max_listpack_value: AtomicUsize,
     /// `set-max-intset-entries`
     pub set_max_intset_entries: AtomicUsize,
     /// `set-max-listpack-entries`
     pub set_max_listpack_entries: AtomicUsize,
     /// `set-max-listpack-value`, in bytes
     pub set_max_listpack_value: AtomicUsize,
+    /// Most members of a packed sorted set.
+    pub zset_max_listpack_entries: AtomicUsize,
+    /// Longest member of a packed sorted set, in bytes.
+    pub zset_max_listpack_value: AtomicUsize,
     /// Whether expired keys are also looked for in the background. No directive: DEBUG SET-ACTIVE-EXPIRE changes it.
     pub active_expire: AtomicBool,
 }

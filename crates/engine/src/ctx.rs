@@ -451,6 +451,7 @@ pub struct Ctx<'e> {
     pub engine: &'e Engine,
     /// Its own row.
     pub command: &'static Command,
+    pub(crate) helper: bool,
     pub(crate) next: Next,
 }
 
@@ -474,5 +475,15 @@ impl<'e> Ctx<'e> {
     /// Leaves the reply to a job that runs on a helper thread without any lock, while the connection waits for it.
     pub fn offload(&mut self, job: Job) {
         self.next = Next::Offload(job);
+    }
+
+    /// For a command that turns out to be long once its keys are seen: whether it is to return at once, without a reply
+    /// and without having changed or counted anything, because it will be executed again on a helper thread. There its
+    /// locks are held, but the worker's other connections do not wait. False if this is a helper thread already.
+    pub fn moves_elsewhere(&mut self) -> bool {
+        if !self.helper {
+            self.next = Next::Elsewhere;
+        }
+        !self.helper
     }
 }

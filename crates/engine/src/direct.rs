@@ -13,6 +13,7 @@ use crate::engine::{Engine, unix_ms};
 use crate::stats::Counters;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use store::table::table_hash;
 
 impl Engine {
     /// Locks a key's shard and lets `work` have the key. What `work` frees is dropped after the lock.
@@ -38,6 +39,8 @@ impl Engine {
         let ks = self.keyspace();
         let hash = ks.hash(key);
         let shard = ks.shard_of(hash);
+        // Bucket and entry arrive while the lock does, which another core may have had last.
+        ks.probe(db, hash).entry(table_hash(hash));
         let mut keys = Keys {
             ks,
             held: Held::One(shard, ks.lock(shard)),

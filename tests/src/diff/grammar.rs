@@ -408,6 +408,19 @@ pub fn argument(rng: &mut Rng, kind: &str, now_ms: u64) -> Vec<u8> {
         ),
         "db" => fixed(rng, &["0", "1", "2", "0", "1", "15", "16", "-1"]),
         "count" => fixed(rng, &["1", "2", "10", "1000", "0", "-1"]),
+        "bound" => fixed(
+            rng,
+            &[
+                "-inf", "+inf", "0", "(0", "1", "(1", "-1.5", "(3.0e3", "1e17", "(inf", "", "(",
+            ],
+        ),
+        "lex" => {
+            let bounds = [
+                "-", "+", "[", "(", "[hello", "(hello", "[1", "(1", "[007", "(9", "[z", "(ohmy",
+                "hello", "+x",
+            ];
+            rng.pick(&bounds).as_bytes().to_vec()
+        }
         "pattern" => {
             let patterns = [
                 "*", "key:*", "key:?", "[ab]", "[^a]", "[a-c]", "k*[0-9]", "\\a", "nothing*", "",

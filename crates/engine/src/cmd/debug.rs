@@ -23,7 +23,8 @@ use resp::number::{parse_f64, parse_i64};
 use resp::{Out, Proto};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use store::{EntryRef, Type, Value};
+use store::types::list::List;
+use store::{EntryRef, ObjectValue, Type, Value};
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -47,9 +48,9 @@ const HELP: &[&str] = &[
     "HTSTATS <dbid> [FULL]",
     "    The shape of a database's tables.",
     "HTSTATS-KEY <key> [FULL]",
-    "    The same of the table that holds a key's value.",
+    "    The size of the table that holds a key's value.",
     "LISTPACK <key>",
-    "    What is in the listpack of a key's value.",
+    "    How large the listpack of a key's value is.",
     "LOG <text>",
     "    Writes the text to the server's log.",
     "OBJECT <key> [FAST]",
@@ -62,7 +63,7 @@ const HELP: &[&str] = &[
     "    Answers an example of a type of reply: string, integer, double, bignum,",
     "    null, array, set, map, attrib, push, verbatim, true or false.",
     "QUICKLIST <key> [<0|1>]",
-    "    What is in the nodes of a key's list.",
+    "    How many elements and nodes a key's list has.",
     "SDSLEN <key>",
     "    The lengths and the spare room of a key and its string.",
     "SET-ACTIVE-EXPIRE <0|1>",
@@ -81,7 +82,7 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     if !ctx
         .engine
         .config()
-        .allows("enable-debug-command", true)
+        .allows("enable-debug-command", ctx.session.client.is_local())
     {
         return Err(Error::new(
             "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from \
@@ -103,15 +104,9 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         ("object", [key]) => object(ctx, key, false),
         ("object", [key, word]) => object(ctx, key, word.eq_ignore_ascii_case(b"fast")),
         ("sdslen", [key]) => sdslen(ctx, key),
-        ("listpack", [key]) => not_encoded_so(ctx, key, "ERR Not a listpack encoded object."),
-        ("quicklist", [key] | [key, _]) => {
-            not_encoded_so(ctx, key, "ERR Not a quicklist encoded object.")
-        }
-        ("htstats-key", [key] | [key, _]) => not_encoded_so(
-            ctx,
-            key,
-            "ERR The value stored at the specified key is not represented using an hash table",
-        ),
+        ("listpack", [key]) => listpack(ctx, key),
+        ("quicklist", [key] | [key, _]) => quicklist(ctx, key),
+        ("htstats-key", [key] | [key, _]) => tables::htstats_key(ctx, key),
         ("digest-value", keys) => values_digests(ctx, keys),
         // Probes of all keys.
         ("digest", []) => {
@@ -302,16 +297,42 @@ fn sdslen(ctx: &mut Ctx<'_>, key: &[u8]) -> Result {
     Ok(())
 }
 
-/// Answers a probe of an encoding that no value has.
-fn not_encoded_so(ctx: &mut Ctx<'_>, key: &[u8], error: &'static str) -> Result {
-    with_entry(ctx, key, |_| ()).ok_or(Error::NO_SUCH_KEY)?;
-    Err(Error::new(error))
+fn listpack(ctx: &mut Ctx<'_>, key: &[u8]) -> Result {
+    let found = with_entry(ctx, key, |entry| match entry.kind() {
+        Type::String => None,
+        _ if encoding(&entry) != "listpack" => None,
+        _ => match entry.object() {
+            ObjectValue::Packed(bytes) => Some(bytes.len()),
+            ObjectValue::Object(object) => Some(object.memory()),
+        },
+    });
+    let bytes = found.ok_or(Error::NO_SUCH_KEY)?;
+    let bytes = bytes.ok_or_else(|| Error::new("ERR Not a listpack encoded object."))?;
+    ctx.out.simple(&format!("Listpack of {bytes} bytes"));
+    Ok(())
+}
+
+fn quicklist(ctx: &mut Ctx<'_>, key: &[u8]) -> Result {
+    let found = with_entry(ctx, key, |entry| {
+        let list = entry
+            .view::<List>()
+            .filter(|_| encoding(&entry) == "quicklist");
+        list.map(|list| (list.chunk_count(), list.len()))
+    });
+    let shape = found.ok_or(Error::NO_SUCH_KEY)?;
+    let (nodes, elements) =
+        shape.ok_or_else(|| Error::new("ERR Not a quicklist encoded object."))?;
+    ctx.out.simple(&format!(
+        "Quicklist of {elements} elements in {nodes} nodes"
+    ));
+    Ok(())
 }
 
 fn values_digests(ctx: &mut Ctx<'_>, keys: &[&[u8]]) -> Result {
+    let now_ms = ctx.keys.now_ms;
     ctx.out.array(keys.len());
     for key in keys {
-        let digest = with_entry(ctx, key, |entry| digest_value(&entry)).transpose()?;
+        let digest = with_entry(ctx, key, |entry| digest_value(&entry, now_ms)).transpose()?;
         ctx.out.simple(&digest.unwrap_or(Digest::ZERO).hex());
     }
     Ok(())

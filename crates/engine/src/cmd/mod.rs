@@ -15,11 +15,16 @@ pub mod info;
 pub mod config;
 pub mod lcs;
 pub mod generic;
+pub mod hash;
+pub mod hash_expiry;
 pub mod set;
+pub mod sorted_set;
+pub mod sorted_set_combine;
+pub mod sorted_set_range;
 pub mod string;
 
 /// Every family's rows, in the order COMMAND lists them.
-pub const FAMILIES: &[&[Command]] = &[connection::COMMANDS, client::COMMANDS, debug::COMMANDS, server::COMMANDS, memory::COMMANDS, info::COMMANDS, config::COMMANDS, bitmap::COMMANDS, string::COMMANDS, set::COMMANDS, generic::COMMANDS, command::COMMANDS];
+pub const FAMILIES: &[&[Command]] = &[connection::COMMANDS, client::COMMANDS, debug::COMMANDS, server::COMMANDS, memory::COMMANDS, info::COMMANDS, config::COMMANDS, bitmap::COMMANDS, string::COMMANDS, hash::COMMANDS, hash_expiry::COMMANDS, sorted_set::COMMANDS, sorted_set_range::COMMANDS, sorted_set_combine::COMMANDS, set::COMMANDS, generic::COMMANDS, command::COMMANDS];
 
 /// Whether a command is CLIENT or one of its subcommands, which work while clients are paused.
 pub fn is_client_command(command: &Command) -> bool {

@@ -314,6 +314,13 @@ fn srandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn sscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let cursor = parse_cursor(args.take())?;
+    // Options are not looked at for a key that is not there.
+    if ctx.keys.view::<Set>(key)?.is_none() {
+        ctx.out.array(2);
+        ctx.out.bulk(b"0");
+        ctx.out.array(0);
+        return Ok(());
+    }
     let (mut count, mut pattern) = (10usize, None);
     while args.left() > 0 && !args.failed() {
         if args.keyword_with_value("COUNT") {
@@ -333,7 +340,7 @@ fn sscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.check()?;
     let mut found = Vec::new();
     let mut next = 0;
-    if let Some(set) = ctx.keys.view::<Set>(key)? {
+    if let Some(set) = ctx.keys.peek_view::<Set>(key)? {
         next = set.scan(cursor, count, |item| {
             let mut buf = [0; 20];
             let text = item.text(&mut buf);
@@ -432,9 +439,6 @@ fn combine(sets: &[Option<SetRef<'_>>], union: bool, limits: Limits) -> Set {
             });
         }
     } else if let Some((Some(first), others)) = sets.split_first() {
-        if large(&Some(*first)) {
-            result.enlarge();
-        }
         first.for_each(|item| {
             let mut buf = [0; 20];
             let text = item.text(&mut buf);
@@ -482,11 +486,7 @@ fn sinterstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let limits = limits(ctx);
     let sets = views(&ctx.keys, args.rest())?;
-    let mut result = Set::new();
-    let smallest = sets.iter().flatten().min_by_key(|s| s.len());
-    if matches!(smallest, Some(SetRef::Large(_))) {
-        result.enlarge();
-    }
+    let mut result = Set::for_first(b"", 0, limits);
     intersect(&sets, |item| {
         result.insert(item.text(&mut [0; 20]), limits);
         true

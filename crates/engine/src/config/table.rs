@@ -244,10 +244,50 @@ pub(super) const BUILT: &[Directive] = &[
         GENERAL,
         "Ask the kernel for no transparent huge pages. Redpoll does not fork, so that they cost it nothing.",
     ),
+    row(
+        "hash-max-listpack-entries",
+        Uint { min: 0, max: i64::MAX },
+        "512",
+        Runtime,
+        DATA_TYPES,
+        "Fields a hash may hold as a packed sequence.",
+    )
+    .alias(&["hash-max-ziplist-entries"])
+    .live(|live, value| live.hash_max_listpack_entries.store(number(value) as usize, Relaxed)),
+    row(
+        "hash-max-listpack-value",
+        Size { min: 0, max: i64::MAX },
+        "64",
+        Runtime,
+        DATA_TYPES,
+        "Bytes of the longest field name or value of a packed hash.",
+    )
+    .alias(&["hash-max-ziplist-value"])
+    .live(|live, value| live.hash_max_listpack_value.store(number(value) as usize, Relaxed)),
     row("set-max-intset-entries", Uint { min: 0, max: i64::MAX }, "512", Runtime, DATA_TYPES, "Integers a set may hold as a sorted array.")
         .live(|live, value| live.set_max_intset_entries.store(number(value) as usize, Relaxed)),
     row("set-max-listpack-entries", Uint { min: 0, max: i64::MAX }, "128", Runtime, DATA_TYPES, "Members a set may hold as a packed sequence.")
         .live(|live, value| live.set_max_listpack_entries.store(number(value) as usize, Relaxed)),
     row("set-max-listpack-value", Uint { min: 0, max: i64::MAX }, "64", Runtime, DATA_TYPES, "Bytes of the longest member of a packed set.")
         .live(|live, value| live.set_max_listpack_value.store(number(value) as usize, Relaxed)),
+    row(
+        "zset-max-listpack-entries",
+        Uint { min: 0, max: i64::MAX },
+        "128",
+        Runtime,
+        DATA_TYPES,
+        "Members that a sorted set may have in its packed form.",
+    )
+    .alias(&["zset-max-ziplist-entries"])
+    .live(|live, value| live.zset_max_listpack_entries.store(number(value) as usize, Relaxed)),
+    row(
+        "zset-max-listpack-value",
+        Size { min: 0, max: i64::MAX },
+        "64",
+        Runtime,
+        DATA_TYPES,
+        "Bytes that a member of a sorted set in its packed form may have.",
+    )
+    .alias(&["zset-max-ziplist-value"])
+    .live(|live, value| live.zset_max_listpack_value.store(number(value) as usize, Relaxed)),
 ];

@@ -189,15 +189,13 @@ impl<'a> SetRef<'a> {
 impl Set {
     /// An empty set in the form that Redis gives a new one whose first member is `first` of `hint` that are coming.
     pub fn for_first(first: &[u8], hint: usize, limits: Limits) -> Set {
-        let mut set = Set::new();
-        let int = matches!(Item::of(first), Item::Int(_));
-        if hint > if int { limits.intset_entries } else { limits.listpack_entries }
-            && (int || hint > limits.listpack_entries)
-            && hint > limits.listpack_entries
-        {
-            set.enlarge();
+        match Item::of(first) {
+            Item::Int(n) if hint <= limits.intset_entries => {
+                Set(Repr::Small(vec![width_of(n) as u8]))
+            }
+            _ if hint <= limits.listpack_entries => Set(Repr::Small(vec![PACKED])),
+            _ => Set(Repr::Large(Members::new())),
         }
-        set
     }
 
     /// Makes room for `more` members that are coming: a small form that could not hold them is given up at once.

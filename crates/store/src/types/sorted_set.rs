@@ -96,10 +96,10 @@ impl SortedSet {
         }
     }
 
-    /// Prepares an empty set for this many members of which the first has this length: one that will outgrow its packed
-    /// form need not begin with it.
+    /// Prepares for this many members to be set, of which the first has this length: a set that would outgrow its packed
+    /// form with them leaves it at once (Redis looks at the length only if the set is new).
     pub fn expect(&mut self, members: usize, first_len: usize, limits: Limits) {
-        if members > limits.entries || first_len > limits.member {
+        if members > limits.entries || self.is_empty() && first_len > limits.member {
             self.enlarge();
         }
     }
@@ -170,6 +170,11 @@ impl<'a> SortedSetRef<'a> {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether it is in its packed form, whose members can only be gone through.
+    pub fn is_packed(&self) -> bool {
+        matches!(self.0, View::Small(_))
     }
 
     /// A member's score.

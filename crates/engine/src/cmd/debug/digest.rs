@@ -8,6 +8,7 @@
 use crate::engine::{Engine, unix_ms};
 use crate::error::{Error, Result};
 use sha1_smol::Sha1;
+use store::types::{hash::Hash, list::List, set::Set, sorted_set::SortedSet};
 use store::{EntryRef, Type, Value};
 
 /// See the module's page.
@@ -29,6 +30,13 @@ impl Digest {
         self.0 = sha1(&self.0);
     }
 
+    fn add_pair(&mut self, name: &[u8], value: &[u8]) {
+        let mut pair = Digest::ZERO;
+        pair.mix(name);
+        pair.mix(value);
+        self.add(&pair.0);
+    }
+
     /// 40 hexadecimal digits.
     pub fn hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -42,19 +50,50 @@ fn sha1(text: &[u8]) -> [u8; 20] {
 }
 
 /// Mixes an entry's type and value into a digest, and adds whether it will expire.
-fn mix_value(digest: &mut Digest, entry: &EntryRef<'_>) -> Result {
-    // Types have the numbers that they have in Redis's objects, of which a string's is 0.
-    digest.mix(&0u32.to_be_bytes());
-    if entry.kind() != Type::String {
-        return Err(Error::new(format!(
-            "ERR DEBUG DIGEST cannot take a {} in yet",
-            entry.kind().name()
-        )));
-    }
-    match entry.value() {
-        Value::Int(n) => digest.mix(n.to_string().as_bytes()),
-        Value::Inline(bytes) => digest.mix(bytes),
-        Value::Blob(blob) => digest.mix(blob),
+///
+/// A list is mixed in, element by element. The others have no order: their elements are added, each pair as a digest of
+/// its own. Scores are taken as ZSCORE prints them, as Redis 8 and Valkey do.
+fn mix_value(digest: &mut Digest, entry: &EntryRef<'_>, now_ms: u64) -> Result {
+    // The numbers of the types are those that they have in Redis.
+    digest.mix(&(entry.kind() as u32).to_be_bytes());
+    let mut buf = [0; 20];
+    match entry.kind() {
+        Type::String => match entry.value() {
+            Value::Int(n) => digest.mix(n.to_string().as_bytes()),
+            Value::Inline(bytes) => digest.mix(bytes),
+            Value::Blob(blob) => digest.mix(blob),
+        },
+        Type::List => {
+            for item in entry.view::<List>().iter().flat_map(|list| list.iter()) {
+                digest.mix(item.text(&mut buf));
+            }
+        }
+        Type::Set => {
+            if let Some(set) = entry.view::<Set>() {
+                set.for_each(|member| digest.add(member.text(&mut [0; 20])));
+            }
+        }
+        Type::Hash => {
+            for (name, field) in entry
+                .view::<Hash>()
+                .iter()
+                .flat_map(|hash| hash.iter(now_ms))
+            {
+                digest.add_pair(name, field.value.text(&mut buf));
+            }
+        }
+        Type::SortedSet => {
+            for (member, score) in entry
+                .view::<SortedSet>()
+                .iter()
+                .flat_map(|set| set.entries())
+            {
+                let mut text = Vec::new();
+                resp::format_f64(score, &mut text);
+                digest.add_pair(member.text(&mut buf), &text);
+            }
+        }
+        Type::Stream => return Err(Error::new("ERR DEBUG DIGEST cannot take a stream in yet")),
     }
     if entry.expiry_ms().is_some() {
         digest.add(b"!!expire!!");
@@ -63,9 +102,9 @@ fn mix_value(digest: &mut Digest, entry: &EntryRef<'_>) -> Result {
 }
 
 /// The digest of one key's value.
-pub(super) fn digest_value(entry: &EntryRef<'_>) -> Result<Digest> {
+pub(super) fn digest_value(entry: &EntryRef<'_>, now_ms: u64) -> Result<Digest> {
     let mut digest = Digest::ZERO;
-    mix_value(&mut digest, entry)?;
+    mix_value(&mut digest, entry, now_ms)?;
     Ok(digest)
 }
 
@@ -86,7 +125,7 @@ pub(super) fn digest_all(engine: &Engine) -> Result<Digest> {
                     }
                     let mut digest = Digest::ZERO;
                     digest.mix(entry.key());
-                    match mix_value(&mut digest, &entry) {
+                    match mix_value(&mut digest, &entry, now_ms) {
                         Ok(()) => all.add(&digest.0),
                         Err(error) => failed = Some(error),
                     }

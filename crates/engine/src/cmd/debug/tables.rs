@@ -1,9 +1,12 @@
 //! DEBUG HTSTATS: the shape of a database's tables.
 
+use super::with_entry;
+use crate::cmd::generic::encoding;
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use resp::number::parse_i64;
 use std::fmt::Write;
+use store::{ObjectValue, Type};
 
 /// Entries a bucket of a table has room for.
 const PER_BUCKET: usize = 7;
@@ -58,6 +61,30 @@ pub(super) fn htstats(ctx: &mut Ctx<'_>, db: &[u8], full: bool) -> Result {
              kept: with their keys\n"
         );
     }
+    ctx.out.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+/// Writes the size of the table that a key's value is.
+pub(super) fn htstats_key(ctx: &mut Ctx<'_>, key: &[u8]) -> Result {
+    let found = with_entry(ctx, key, |entry| {
+        if entry.kind() == Type::String || !matches!(encoding(&entry), "hashtable" | "skiplist") {
+            return None;
+        }
+        match entry.object() {
+            ObjectValue::Object(object) => Some((object.len(), object.memory())),
+            ObjectValue::Packed(_) => None,
+        }
+    });
+    let size = found.ok_or(Error::NO_SUCH_KEY)?;
+    let (elements, bytes) = size.ok_or_else(|| {
+        Error::new(
+            "ERR The value stored at the specified key is not represented using an hash table",
+        )
+    })?;
+    let text = format!(
+        "Hash table 0 stats (main hash table):\n number of elements: {elements}\n bytes with elements: {bytes}\n"
+    );
     ctx.out.verbatim("txt", text.as_bytes());
     Ok(())
 }

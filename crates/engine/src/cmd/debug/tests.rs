@@ -72,6 +72,7 @@ fn sleep_answers_when_the_time_is_over() {
     let Asked::Sleep(time) = c.asked else {
         panic!("{:?}", c.asked);
     };
+    assert!(!c.finished);
     assert!(time > Duration::from_secs(900) && time <= Duration::from_secs(1000));
     // Asked again too early, it goes on sleeping.
     c.check("DEBUG SLEEP 1000", "");
@@ -80,6 +81,7 @@ fn sleep_answers_when_the_time_is_over() {
     // The whole of it is one command, whose reply was to be left out.
     c.check("DEBUG SLEEP 1000", "");
     assert_eq!(c.asked, Asked::Nothing);
+    assert!(c.finished);
     c.check("DEBUG SLEEP 0", "OK");
     c.check("DEBUG SLEEP -1", "OK");
     for bad in ["x", "1e300", "inf"] {
@@ -164,6 +166,23 @@ fn probes_of_other_encodings() {
     );
     let error = "-ERR The value stored at the specified key is not represented using an hash table";
     c.check("DEBUG HTSTATS-KEY k full", error);
+    c.run("SADD small a b; SADD ints 1 2");
+    let text = c.run("DEBUG LISTPACK small");
+    assert!(
+        text.starts_with("Listpack of ") && text.ends_with(" bytes"),
+        "{text}"
+    );
+    c.check("DEBUG LISTPACK ints", "-ERR Not a listpack encoded object.");
+    c.check("DEBUG HTSTATS-KEY small", error);
+    for n in 0..1000 {
+        c.run(&format!("SADD large member:{n}"));
+    }
+    let text = c.run("DEBUG HTSTATS-KEY large");
+    assert!(text.contains(r"\n number of elements: 1000\n"), "{text}");
+    c.check(
+        "DEBUG QUICKLIST large",
+        "-ERR Not a quicklist encoded object.",
+    );
 }
 
 /// The digests are those that Redis 7.0.15, Redis 8.2.3 and Valkey 9.1.2 answer to the same commands.
@@ -196,6 +215,46 @@ fn digests_are_those_of_other_servers() {
     );
     c.check("DEBUG DIGEST-VALUE", "[]");
     c.check("FLUSHALL; DEBUG DIGEST", &"0".repeat(40));
+}
+
+/// As above. Sorted sets are written as Redis 8 and Valkey write them.
+#[test]
+fn digests_of_collections() {
+    let mut c = client();
+    for (line, digest) in [
+        (
+            "SADD k a b 17 -5",
+            "ae80b3a94b325b5a960beeacefc820ce3055e038",
+        ),
+        (
+            r#"SADD k a b c x """#,
+            "92f32a74e32c17cdf768b679f37a0e8ce497fd09",
+        ),
+        (
+            "SADD k 1 2 3 500",
+            "d27c12035e09c4a02e8bc461ae14c6a7ab5c2a51",
+        ),
+        (
+            "ZADD k 1 a 2.5 b 0.1 c -inf d 1e300 e -0.001 f 3 17 1e20 g 123456789012345678 h",
+            "d2f559004f15af6e3f2143055a0a8d618c91b4bf",
+        ),
+        (
+            "HSET k f v g 12",
+            "8530acc75d5274eb0fc0da86f28ed5533274a6d4",
+        ),
+        (
+            r#"RPUSH k a 12 b """#,
+            "174df9c2931a1bbba9573ceaed38dee1227fe2ac",
+        ),
+    ] {
+        // Families of commands that this build does not have are skipped.
+        if !c
+            .run(&format!("DEL k; {line}"))
+            .starts_with("-ERR unknown command")
+        {
+            c.check("DEBUG DIGEST-VALUE k", &format!("[{digest}]"));
+        }
+    }
 }
 
 #[test]

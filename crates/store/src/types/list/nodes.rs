@@ -66,13 +66,22 @@ impl Node {
 
 /// A long list. See the module's page. `limits` in its methods: only the bound for large elements counts, since the
 /// bound of nodes is kept from when the list became one.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Nodes {
     nodes: VecDeque<Node>,
     count: usize,
     /// Bytes that the nodes own.
     heap: usize,
     fill: i32,
+}
+
+impl Clone for Nodes {
+    fn clone(&self) -> Nodes {
+        // Copied nodes have no room to spare.
+        let nodes = self.nodes.clone();
+        let heap = nodes.iter().map(Node::heap).sum();
+        Nodes { nodes, heap, ..*self }
+    }
 }
 
 impl Nodes {
@@ -188,7 +197,7 @@ impl Nodes {
     fn is_large(&self, len: usize, limits: Limits) -> bool {
         match limits.packed_threshold {
             0 => len > Limits::node_bytes(self.fill),
-            threshold => len >= threshold,
+            threshold => len >= threshold.min(MAX_NODE),
         }
     }
 
@@ -336,8 +345,13 @@ impl Nodes {
             // The half without the neighbour is the one that gets the element.
             self.split(at, place);
             let (half, end) = if behind { (at + 1, End::Front) } else { (at, End::Back) };
-            self.change(half, |run, likely_max| run.push(end, value, likely_max));
-            self.merge_around(if behind { at } else { at + 1 });
+            match &self.nodes[half] {
+                Node::Packed(run) if run.bytes().len() + len < MAX_NODE => {
+                    self.change(half, |run, likely_max| run.push(end, value, likely_max));
+                    self.merge_around(if behind { at } else { at + 1 });
+                }
+                _ => self.put(at + 1, Node::Packed(Packed::new(value, End::Back, 0))),
+            }
         }
     }
 

@@ -360,8 +360,8 @@ mod tests {
         let last = run.find_all(&body, End::Back, 2);
         run.remove_all(&last);
         assert_eq!(texts(run), ["3", "s", "b0", "b1", "b3"]);
-        assert_eq!(run.pop(End::Front, Item::to_vec), b"3");
-        assert_eq!(run.pop(End::Back, Item::to_vec), b"b3");
+        assert_eq!(run.pop(End::Front, |item| item.to_vec()), b"3");
+        assert_eq!(run.pop(End::Back, |item| item.to_vec()), b"b3");
         run.remove(0..3);
         assert_eq!((run.count(), run.bytes().len()), (0, 0));
         run.push(End::Back, Item::Bytes(b"again"), 100);

@@ -114,8 +114,8 @@ pub fn push(bytes: &mut Vec<u8>, member: Item<'_>, score: f64) {
 }
 
 fn push_score(bytes: &mut Vec<u8>, score: f64) {
-    let whole = score.trunc() == score && score.abs() < WHOLE && !(score == 0.0 && score.is_sign_negative());
-    if whole {
+    // Of the two zeros only the positive one is kept, as in Redis.
+    if score.trunc() == score && score.abs() < WHOLE {
         Item::Int(score as i64).push_to(bytes);
     } else {
         Item::Bytes(&score.to_le_bytes()).push_to(bytes);

@@ -1,0 +1,439 @@
+//! Hashes whose fields expire: setting, reading and removing the expiry of single fields.
+//!
+//! Where Redis 8.2 and Valkey 9.1 disagree on the order of checks or on a text, this is Redis; options that only Valkey
+//! has (NX and XX of HSETEX, conditions that combine) are Valkey's.
+
+use crate::args::Args;
+use crate::cmd::hash::{limits, reply_field, reply_item};
+use crate::command::{
+    Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE, KeySpec, READONLY, WRITE,
+    row,
+};
+use crate::ctx::Ctx;
+use crate::error::{Error, Result};
+use crate::expiry::{MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, Unit};
+use resp::number::parse_i64;
+use store::Collection;
+use store::types::hash::{Expiry, Hash};
+
+/// The commands of this file.
+#[rustfmt::skip]
+pub const COMMANDS: &[Command] = &[
+    row("hexpire", -6, WRITE | FAST, Group::Hash, "7.4.0", hexpire)
+        .keys(&[KeySpec::at(1, KS_RW | KS_UPDATE)])
+        .args("key seconds:int [condition(NX | XX | GT | LT)] FIELDS{numfields:int field...}")
+        .docs("Lets fields of a hash expire after so many seconds.",
+              "O(N), N being the number of fields"),
+    row("hexpireat", -6, WRITE | FAST, Group::Hash, "7.4.0", hexpireat)
+        .keys(&[KeySpec::at(1, KS_RW | KS_UPDATE)])
+        .args("key unix-time-seconds:time [condition(NX | XX | GT | LT)] \
+               FIELDS{numfields:int field...}")
+        .docs("Lets fields of a hash expire at a Unix time in seconds.",
+              "O(N), N being the number of fields"),
+    row("hexpiretime", -5, READONLY | FAST, Group::Hash, "7.4.0", hexpiretime)
+        .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key FIELDS{numfields:int field...}")
+        .docs("Returns the Unix times in seconds at which fields expire.",
+              "O(N), N being the number of fields"),
+    row("hgetdel", -5, WRITE | FAST, Group::Hash, "8.0.0", hgetdel)
+        .keys(&[KeySpec::at(1, KS_RW | KS_ACCESS | KS_DELETE)])
+        .args("key FIELDS{numfields:int field...}")
+        .docs("Returns the values of fields and deletes them.",
+              "O(N), N being the number of fields"),
+    row("hgetex", -5, WRITE | FAST, Group::Hash, "8.0.0", hgetex)
+        .keys(&[KeySpec::at(1, KS_RW | KS_ACCESS | KS_UPDATE)
+                    .note("RW and update because the expiry may change")])
+        .args("key [expiration(EX seconds:int | PX milliseconds:int \
+               | EXAT unix-time-seconds:time | PXAT unix-time-milliseconds:time | PERSIST)] \
+               FIELDS{numfields:int field...}")
+        .docs("Returns the values of fields and sets or removes their expiry.",
+              "O(N), N being the number of fields"),
+    row("hpersist", -5, WRITE | FAST, Group::Hash, "7.4.0", hpersist)
+        .keys(&[KeySpec::at(1, KS_RW | KS_UPDATE)]).args("key FIELDS{numfields:int field...}")
+        .docs("Removes the expiry of fields.", "O(N), N being the number of fields"),
+    row("hpexpire", -6, WRITE | FAST, Group::Hash, "7.4.0", hpexpire)
+        .keys(&[KeySpec::at(1, KS_RW | KS_UPDATE)])
+        .args("key milliseconds:int [condition(NX | XX | GT | LT)] FIELDS{numfields:int field...}")
+        .docs("Lets fields of a hash expire after so many milliseconds.",
+              "O(N), N being the number of fields"),
+    row("hpexpireat", -6, WRITE | FAST, Group::Hash, "7.4.0", hpexpireat)
+        .keys(&[KeySpec::at(1, KS_RW | KS_UPDATE)])
+        .args("key unix-time-milliseconds:time [condition(NX | XX | GT | LT)] \
+               FIELDS{numfields:int field...}")
+        .docs("Lets fields of a hash expire at a Unix time in milliseconds.",
+              "O(N), N being the number of fields"),
+    row("hpexpiretime", -5, READONLY | FAST, Group::Hash, "7.4.0", hpexpiretime)
+        .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key FIELDS{numfields:int field...}")
+        .docs("Returns the Unix times in milliseconds at which fields expire.",
+              "O(N), N being the number of fields"),
+    row("hpttl", -5, READONLY | FAST, Group::Hash, "7.4.0", hpttl)
+        .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key FIELDS{numfields:int field...}")
+        .tips(&["nondeterministic_output"])
+        .docs("Returns how many milliseconds fields have left to live.",
+              "O(N), N being the number of fields"),
+    row("hsetex", -6, WRITE | DENYOOM | FAST, Group::Hash, "8.0.0", hsetex)
+        .keys(&[KeySpec::at(1, KS_RW | KS_INSERT)])
+        .args("key [key-condition(NX | XX)] [fields-condition(FNX | FXX)] \
+               [expiration(EX seconds:int | PX milliseconds:int \
+               | EXAT unix-time-seconds:time | PXAT unix-time-milliseconds:time | KEEPTTL)] \
+               FIELDS{numfields:int#0 data{field value}...}")
+        .docs("Sets fields of a hash with one expiry for all, on a condition if asked.",
+              "O(N), N being the number of fields"),
+    row("httl", -5, READONLY | FAST, Group::Hash, "7.4.0", httl)
+        .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key FIELDS{numfields:int field...}")
+        .tips(&["nondeterministic_output"])
+        .docs("Returns how many seconds fields have left to live.",
+              "O(N), N being the number of fields"),
+];
+
+/// Latest expiry of a field in Unix milliseconds: Redis has 46 bits for it.
+const LATEST_MS: i64 = (1 << 46) - 1;
+
+/// A time in Unix milliseconds.
+fn time(text: &[u8], unit: Unit, now_ms: u64, command: &str) -> Result<u64> {
+    let n = parse_i64(text).ok_or(Error::NOT_AN_INTEGER)?;
+    if n < 0 {
+        return Err(Error::new("ERR invalid expire time, must be >= 0"));
+    }
+    crate::expiry::to_unix_ms(n, unit, now_ms)
+        .filter(|&ms| ms <= LATEST_MS)
+        .map(|ms| ms as u64)
+        .ok_or(Error::invalid_expire(command))
+}
+
+/// The unit that an option means.
+fn option_unit(word: &[u8]) -> Option<Unit> {
+    [("EX", SECONDS), ("PX", MILLISECONDS), ("EXAT", UNIX_SECONDS), ("PXAT", UNIX_MILLISECONDS)]
+        .into_iter()
+        .find_map(|(name, unit)| word.eq_ignore_ascii_case(name.as_bytes()).then_some(unit))
+}
+
+/// What is wrong with a number of fields that is no positive number.
+const NOT_A_COUNT: Error = Error(std::borrow::Cow::Borrowed("ERR Number of fields must be a positive integer"));
+
+/// The end of most of these commands: `FIELDS numfields field ...`.
+fn fields<'a>(args: &mut Args<'a>, not_a_count: Error) -> Result<&'a [&'a [u8]]> {
+    if !args.keyword("FIELDS") {
+        return Err(Error::new("ERR Mandatory argument FIELDS is missing or not at the right position"));
+    }
+    let n = args.int_in(1..=i64::MAX, not_a_count);
+    args.check()?;
+    if n as u64 != args.left() as u64 {
+        return Err(Error::new("ERR The `numfields` parameter must match the number of arguments"));
+    }
+    Ok(args.rest())
+}
+
+/// An error if the key holds something that is no hash: these commands look at the key before their other arguments.
+fn check_type(ctx: &Ctx<'_>, key: &[u8]) -> Result {
+    ctx.keys.peek_view::<Hash>(key).map(|_| ())
+}
+
+// ---- HEXPIRE
+
+#[derive(Clone, Copy, Default)]
+struct Conditions {
+    nx: bool,
+    xx: bool,
+    gt: bool,
+    lt: bool,
+}
+
+impl Conditions {
+    fn take(args: &mut Args<'_>) -> Result<Conditions> {
+        let mut c = Conditions::default();
+        loop {
+            if args.keyword("NX") {
+                c.nx = true;
+            } else if args.keyword("XX") {
+                c.xx = true;
+            } else if args.keyword("GT") {
+                c.gt = true;
+            } else if args.keyword("LT") {
+                c.lt = true;
+            } else {
+                break;
+            }
+        }
+        if c.nx && (c.xx || c.gt || c.lt) {
+            return Err(Error::new("ERR NX and XX, GT or LT options at the same time are not compatible"));
+        }
+        if c.gt && c.lt {
+            return Err(Error::new("ERR GT and LT options at the same time are not compatible"));
+        }
+        Ok(c)
+    }
+
+    /// Whether an expiry may become `new`. None counts as one in the infinite future.
+    fn allow(self, old: Option<u64>, new: u64) -> bool {
+        !(self.nx && old.is_some()
+            || self.xx && old.is_none()
+            || self.gt && old.is_none_or(|old| new <= old)
+            || self.lt && old.is_some_and(|old| new >= old))
+    }
+}
+
+fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
+    let (key, now_ms) = (args.take(), ctx.keys.now_ms);
+    check_type(ctx, key)?;
+    let at = time(args.take(), unit, now_ms, ctx.command.name)?;
+    let only = Conditions::take(&mut args)?;
+    if args.left() < 2 {
+        return Err(Error::wrong_arity(ctx.command.name));
+    }
+    let fields = fields(&mut args, Error::new("ERR Parameter `numFields` should be greater than 0"))?;
+    let out = &mut *ctx.out;
+    out.array(fields.len());
+    let done = ctx.keys.edit::<Hash, _>(key, |hash| {
+        hash.expire_fields(now_ms);
+        for field in fields {
+            out.int(match hash.view().get(field, now_ms) {
+                None => -2,
+                Some(f) if !only.allow(f.due_ms, at) => 0,
+                Some(_) if at <= now_ms => {
+                    hash.remove(field, now_ms);
+                    2
+                }
+                Some(_) => {
+                    hash.set_expiry(field, Some(at));
+                    1
+                }
+            });
+        }
+    })?;
+    if done.is_none() {
+        fields.iter().for_each(|_| ctx.out.int(-2));
+    }
+    Ok(())
+}
+
+fn hexpire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    expire(ctx, args, SECONDS)
+}
+
+fn hpexpire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    expire(ctx, args, MILLISECONDS)
+}
+
+fn hexpireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    expire(ctx, args, UNIX_SECONDS)
+}
+
+fn hpexpireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    expire(ctx, args, UNIX_MILLISECONDS)
+}
+
+fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (key, now_ms) = (args.take(), ctx.keys.now_ms);
+    check_type(ctx, key)?;
+    let fields = fields(&mut args, NOT_A_COUNT)?;
+    let out = &mut *ctx.out;
+    out.array(fields.len());
+    let done = ctx.keys.edit::<Hash, _>(key, |hash| {
+        hash.expire_fields(now_ms);
+        for field in fields {
+            out.int(match hash.view().get(field, now_ms).map(|f| f.due_ms) {
+                None => -2,
+                Some(None) => -1,
+                Some(Some(_)) => {
+                    hash.set_expiry(field, None);
+                    1
+                }
+            });
+        }
+    })?;
+    if done.is_none() {
+        fields.iter().for_each(|_| ctx.out.int(-2));
+    }
+    Ok(())
+}
+
+/// Answers -2 for a field that is not there, -1 for one without an expiry, else what `show` makes of it.
+fn show_expiry(ctx: &mut Ctx<'_>, mut args: Args<'_>, show: fn(at: u64, now_ms: u64) -> u64) -> Result {
+    let (key, now_ms) = (args.take(), ctx.keys.now_ms);
+    let hash = ctx.keys.view::<Hash>(key)?;
+    let fields = fields(&mut args, NOT_A_COUNT)?;
+    ctx.out.array(fields.len());
+    for field in fields {
+        ctx.out.int(match hash.and_then(|h| h.get(field, now_ms)) {
+            None => -2,
+            Some(f) => f.due_ms.map_or(-1, |at| show(at, now_ms) as i64),
+        });
+    }
+    Ok(())
+}
+
+fn httl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    show_expiry(ctx, args, |at, now| (at - now).div_ceil(1000))
+}
+
+fn hpttl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    show_expiry(ctx, args, |at, now| at - now)
+}
+
+fn hexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    show_expiry(ctx, args, |at, _| at.div_ceil(1000))
+}
+
+fn hpexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    show_expiry(ctx, args, |at, _| at)
+}
+
+// ---- Reading and writing values along with it
+
+/// What HGETEX does to the fields it returns.
+enum After {
+    Nothing,
+    Persist,
+    ExpireAt(u64),
+}
+
+fn hgetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (key, now_ms) = (args.take(), ctx.keys.now_ms);
+    check_type(ctx, key)?;
+    let mut after = After::Nothing;
+    if let Some(unit) = args.peek().and_then(option_unit) {
+        args.take();
+        after = After::ExpireAt(time(args.take(), unit, now_ms, ctx.command.name)?);
+    } else if args.keyword("PERSIST") {
+        after = After::Persist;
+    }
+    if args.left() < 2 {
+        return Err(Error::wrong_arity(ctx.command.name));
+    }
+    let fields = fields(&mut args, NOT_A_COUNT)?;
+    let out = &mut *ctx.out;
+    out.array(fields.len());
+    if let After::Nothing = after {
+        let hash = ctx.keys.view::<Hash>(key)?;
+        fields.iter().for_each(|field| reply_field(out, hash, field, now_ms));
+        return Ok(());
+    }
+    let done = ctx.keys.edit::<Hash, _>(key, |hash| {
+        hash.expire_fields(now_ms);
+        for field in fields {
+            let Some(f) = hash.view().get(field, now_ms) else {
+                out.null();
+                continue;
+            };
+            reply_item(out, f.value);
+            match after {
+                After::ExpireAt(at) if at <= now_ms => {
+                    hash.remove(field, now_ms);
+                }
+                After::ExpireAt(at) => hash.set_expiry(field, Some(at)),
+                After::Persist if f.due_ms.is_some() => hash.set_expiry(field, None),
+                _ => {}
+            }
+        }
+    })?;
+    if done.is_none() {
+        fields.iter().for_each(|_| ctx.out.null());
+    }
+    Ok(())
+}
+
+fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (key, now_ms) = (args.take(), ctx.keys.now_ms);
+    check_type(ctx, key)?;
+    let fields = fields(&mut args, NOT_A_COUNT)?;
+    let out = &mut *ctx.out;
+    out.array(fields.len());
+    let done = ctx.keys.edit::<Hash, _>(key, |hash| {
+        hash.expire_fields(now_ms);
+        for field in fields {
+            reply_field(out, Some(hash.view()), field, now_ms);
+            hash.remove(field, now_ms);
+        }
+    })?;
+    if done.is_none() {
+        fields.iter().for_each(|_| ctx.out.null());
+    }
+    Ok(())
+}
+
+/// The options of HSETEX. `key` and `field` say whether the key and every field must be there, or must not.
+struct SetOptions {
+    key: Option<bool>,
+    field: Option<bool>,
+    expiry: Option<Expiry>,
+}
+
+/// Reads options up to and with FIELDS and the number of fields.
+fn set_options<'a>(args: &mut Args<'a>, now_ms: u64, command: &'static str) -> Result<(SetOptions, &'a [&'a [u8]])> {
+    let mut o = SetOptions { key: None, field: None, expiry: None };
+    while let Some(word) = args.peek() {
+        if args.keyword("FIELDS") {
+            if args.left() < 3 {
+                return Err(Error::wrong_arity(command));
+            }
+            let n = args.int_in(1..=i64::from(i32::MAX), Error::new("ERR invalid number of fields"));
+            args.check()?;
+            if n as usize * 2 != args.left() {
+                return Err(Error::wrong_arity(command));
+            }
+            return Ok((o, args.rest()));
+        }
+        args.take();
+        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        let unit = option_unit(word);
+        if is("FNX") || is("FXX") {
+            if o.field.replace(is("FXX")).is_some() {
+                return Err(Error::new("ERR Only one of FXX or FNX arguments can be specified"));
+            }
+        } else if is("NX") || is("XX") {
+            if o.key.replace(is("XX")).is_some_and(|before| before != is("XX")) {
+                return Err(Error::SYNTAX);
+            }
+        } else if unit.is_some() || is("KEEPTTL") {
+            if o.expiry.is_some() {
+                return Err(Error::new(
+                    "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified",
+                ));
+            }
+            o.expiry = Some(match unit {
+                None => Expiry::Keep,
+                Some(_) if args.left() == 0 => return Err(Error::new("ERR missing expire time")),
+                Some(unit) => Expiry::At(time(args.take(), unit, now_ms, command)?),
+            });
+        } else {
+            return Err(Error::new(format!("ERR unknown argument: {}", String::from_utf8_lossy(word))));
+        }
+    }
+    Err(Error::wrong_arity(command))
+}
+
+fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (key, now_ms) = (args.take(), ctx.keys.now_ms);
+    let (options, pairs) = set_options(&mut args, now_ms, ctx.command.name)?;
+    let hash = ctx.keys.peek_view::<Hash>(key)?;
+    let mut names = pairs.iter().step_by(2);
+    let met = options.key.is_none_or(|must| hash.is_some() == must)
+        && options.field.is_none_or(|must| {
+            names.all(|field| hash.is_some_and(|h| h.get(field, now_ms).is_some()) == must)
+        });
+    if !met {
+        ctx.out.int(0);
+        return Ok(());
+    }
+    let expiry = options.expiry.unwrap_or(Expiry::Clear);
+    if matches!(expiry, Expiry::At(ms) if ms <= now_ms) {
+        // What is set and has expired at once is the same as removed.
+        ctx.keys.edit::<Hash, _>(key, |hash| {
+            hash.expire_fields(now_ms);
+            for field in pairs.iter().step_by(2) {
+                hash.remove(field, now_ms);
+            }
+        })?;
+    } else {
+        let limits = limits(ctx);
+        ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
+            hash.expire_fields(now_ms);
+            hash.prepare(pairs.len() / 2, pairs.iter().copied(), limits);
+            for pair in pairs.chunks_exact(2) {
+                hash.set(pair[0], pair[1], expiry, now_ms, limits);
+            }
+        })?;
+    }
+    ctx.out.int(1);
+    Ok(())
+}

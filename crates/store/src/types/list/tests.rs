@@ -1,0 +1,253 @@
+//! Lists of every form against a plain vector, through random histories.
+
+use super::*;
+use proptest::prelude::*;
+use std::sync::Arc;
+
+/// Texts of every kind of entry, with equal ones among them.
+pub(super) fn text() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        6 => (0u8..6).prop_map(|n| vec![b'a' + n; n as usize]),
+        4 => (-9i64..200).prop_map(|n| n.to_string().into_bytes()),
+        2 => (0u32..64, any::<bool>()).prop_map(|(b, neg)| {
+            let n = 1i64.wrapping_shl(b);
+            (if neg { n.wrapping_neg() } else { n.wrapping_sub(1) }).to_string().into_bytes()
+        }),
+        3 => prop::collection::vec(any::<u8>(), 0..300),
+        1 => (1usize..20_000).prop_map(|n| vec![b'x'; n]),
+    ]
+}
+
+fn end() -> impl Strategy<Value = End> {
+    any::<bool>().prop_map(|front| if front { End::Front } else { End::Back })
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Push(End, Vec<Vec<u8>>),
+    Pop(End),
+    Rotate(End, End),
+    Set(usize, Vec<u8>),
+    Insert(usize, bool, Vec<u8>),
+    Remove(usize, usize),
+    Keep(usize, usize),
+    RemoveEqual(usize, End, usize),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let at = 0usize..1000;
+    prop_oneof![
+        8 => (end(), prop::collection::vec(text(), 1..8)).prop_map(|(e, t)| Op::Push(e, t)),
+        4 => end().prop_map(Op::Pop),
+        1 => (end(), end()).prop_map(|(a, b)| Op::Rotate(a, b)),
+        4 => (at.clone(), text()).prop_map(|(i, t)| Op::Set(i, t)),
+        4 => (at.clone(), any::<bool>(), text()).prop_map(|(i, b, t)| Op::Insert(i, b, t)),
+        1 => (at.clone(), 0usize..60).prop_map(|(i, n)| Op::Remove(i, n)),
+        1 => (at.clone(), 0usize..200).prop_map(|(i, n)| Op::Keep(i, n)),
+        2 => (at, end(), 1usize..5).prop_map(|(i, e, n)| Op::RemoveEqual(i, e, if n == 4 { usize::MAX } else { n })),
+    ]
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    let sizes = prop_oneof![Just(-2), Just(-1), Just(1), Just(2), Just(4), Just(16), Just(128), Just(0), Just(-5)];
+    let thresholds = prop_oneof![4 => Just(0usize), 1 => Just(100usize), 1 => Just(1usize)];
+    (sizes, thresholds).prop_map(|(max_listpack_size, packed_threshold)| Limits { max_listpack_size, packed_threshold })
+}
+
+fn texts(items: impl Iterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
+    items.collect()
+}
+
+fn check(list: &List, model: &[Vec<u8>]) {
+    let view = list.view();
+    assert_eq!((view.len(), Collection::len(list)), (model.len(), model.len()));
+    assert_eq!(texts(view.iter().map(Item::to_vec)), model);
+    let mut backwards = texts(view.iter_from(model.len().wrapping_sub(1), End::Back).map(Item::to_vec));
+    backwards.reverse();
+    assert_eq!(backwards, model);
+    let chunks: usize = (0..view.chunk_count()).map(|at| match view.chunk(at) {
+        Some(Chunk::Packed(_, count)) => count,
+        Some(Chunk::Plain(_)) => 1,
+        None => panic!("a piece is missing"),
+    }).sum();
+    assert_eq!(chunks, model.len());
+    match &list.0 {
+        Repr::Nodes(nodes) => nodes.check(),
+        Repr::Small(run) => assert!(run.0.len() <= MAX_INLINE),
+        Repr::Single(_) => {}
+    }
+}
+
+/// Applies an operation to both; they must agree on what it returns.
+fn apply(op: Op, list: &mut List, model: &mut Vec<Vec<u8>>, limits: Limits) {
+    let pick = |at: usize, model: &[Vec<u8>]| if model.is_empty() { 0 } else { at % model.len() };
+    match op {
+        Op::Push(end, new) => {
+            // Some of them come with memory of their own.
+            let blobs: Vec<_> = new.iter().map(|t| Arc::new(t.clone())).collect();
+            let items = blobs.iter().map(|b| if b.len() % 2 == 0 { Item::Bytes(b) } else { Item::Blob(b) });
+            list.push(end, items, limits);
+            for text in new {
+                model.insert(if end == End::Front { 0 } else { model.len() }, text);
+            }
+        }
+        Op::Pop(end) => {
+            let got = list.pop(end, limits, |item| item.to_vec());
+            let want = match end {
+                End::Front => (!model.is_empty()).then(|| model.remove(0)),
+                End::Back => model.pop(),
+            };
+            assert_eq!(got, want);
+        }
+        Op::Rotate(from, to) => {
+            let got = list.rotate(from, to, limits, |item| item.to_vec());
+            let want = match from {
+                End::Front => (!model.is_empty()).then(|| model.remove(0)),
+                End::Back => model.pop(),
+            };
+            assert_eq!(got, want);
+            if let Some(text) = want {
+                model.insert(if to == End::Front { 0 } else { model.len() }, text);
+            }
+        }
+        Op::Set(at, text) => {
+            let at = if at % 10 == 0 { model.len() } else { pick(at, model) };
+            assert_eq!(list.set(at, Item::Bytes(&text), limits), at < model.len());
+            if let Some(old) = model.get_mut(at) {
+                *old = text;
+            }
+        }
+        Op::Insert(at, behind, text) => {
+            let pivot = model.get(pick(at, model)).cloned().unwrap_or_else(|| b"missing".to_vec());
+            let found = model.iter().position(|t| *t == pivot);
+            assert_eq!(list.insert(&pivot, behind, Item::Bytes(&text), limits), found.is_some());
+            if let Some(found) = found {
+                model.insert(found + usize::from(behind), text);
+            }
+        }
+        Op::Remove(at, n) => {
+            let at = pick(at, model);
+            let range = at..(at + n).min(model.len());
+            list.remove(range.clone(), limits);
+            model.drain(range);
+        }
+        Op::Keep(at, n) => {
+            let at = pick(at, model);
+            let range = at..(at + n).min(model.len());
+            list.keep(range.clone(), limits);
+            *model = model[range].to_vec();
+        }
+        Op::RemoveEqual(at, end, most) => {
+            let Some(text) = model.get(pick(at, model)).cloned() else { return };
+            let mut places: Vec<usize> = (0..model.len()).filter(|i| model[*i] == text).collect();
+            if end == End::Back {
+                places.reverse();
+            }
+            places.truncate(most);
+            assert_eq!(list.remove_equal(&text, end, most, limits), places.len());
+            let mut at = 0;
+            model.retain(|_| (!places.contains(&at), at += 1).0);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: crate::testing::cases(150), ..ProptestConfig::default() })]
+    #[test]
+    fn behaves_like_a_vector(
+        histories in prop::collection::vec((limits(), prop::collection::vec(op(), 1..60)), 1..4),
+        looks in prop::collection::vec(any::<prop::sample::Index>(), 5),
+    ) {
+        let (mut list, mut model) = (List::new(), Vec::new());
+        for (limits, ops) in histories {
+            for op in ops {
+                apply(op, &mut list, &mut model, limits);
+                // As a keyspace would: a short list lives in its bytes alone.
+                if let Some(bytes) = list.packed() {
+                    let bytes = bytes.to_vec();
+                    assert_eq!(List::view_packed(&bytes).len(), model.len());
+                    list = List::from_packed(bytes);
+                }
+                check(&list, &model);
+            }
+        }
+        for look in looks {
+            if model.is_empty() {
+                prop_assert!(list.view().get(0).is_none());
+                break;
+            }
+            let at = look.index(model.len());
+            prop_assert_eq!(&list.view().get(at).unwrap().to_vec(), &model[at]);
+            let rest = texts(list.view().iter_from(at, End::Front).map(Item::to_vec));
+            prop_assert_eq!(&rest, &model[at..]);
+            let mut found = Vec::new();
+            list.view().find(&model[at], End::Back, model.len(), |i| {
+                found.push(model.len() - 1 - i);
+                ControlFlow::Continue(())
+            });
+            found.reverse();
+            let want: Vec<usize> = (0..model.len()).filter(|i| model[*i] == model[at]).collect();
+            prop_assert_eq!(found, want);
+        }
+        let copy = list.clone();
+        check(&copy, &model);
+        // What spare room there is is bounded.
+        prop_assert!(copy.memory() <= list.memory() + 4 * size_of::<Node>() * (1 + list.view().chunk_count()));
+        list.remove(0..model.len(), Limits::default());
+        prop_assert!(Collection::is_empty(&list));
+        check(&list, &[]);
+    }
+}
+
+fn push(list: &mut List, end: End, text: &str, limits: Limits) {
+    list.push(end, std::iter::once(Item::Bytes(text.as_bytes())), limits);
+}
+
+/// A list of a million elements of 16 bytes, filled from either end.
+#[test]
+fn a_long_list_costs_little_more_than_its_elements() {
+    let n = if cfg!(feature = "memcheck") { 20_000 } else { 1_000_000 };
+    for end in [End::Front, End::Back] {
+        let mut list = List::new();
+        for i in 0..n {
+            push(&mut list, end, &format!("element:{i:08}"), Limits::default());
+        }
+        let each = list.memory() as f64 / n as f64;
+        println!("{end:?}: {each:.2} bytes an element");
+        assert!(each < 18.4, "{each} bytes an element");
+        let first = if end == End::Front { n - 1 } else { 0 };
+        assert_eq!(list.view().get(0).unwrap().to_vec(), format!("element:{first:08}").into_bytes());
+        // Taking the elements away again gives the memory back on the way.
+        for _ in 0..n - n / 10 {
+            list.pop(End::Front, Limits::default(), |_| ());
+        }
+        assert!(list.memory() < n / 10 * 20);
+    }
+}
+
+/// The boundaries between the encodings, as the real servers have them (checked against them by the differential tests).
+#[test]
+fn encodings_change_where_redis_changes_them() {
+    let encoding = |list: &List| List::encoding(list.view());
+    let limits = Limits { max_listpack_size: 4, packed_threshold: 0 };
+    let mut list = List::new();
+    for i in 0..4 {
+        push(&mut list, End::Back, &i.to_string(), limits);
+    }
+    assert_eq!(encoding(&list), "listpack");
+    push(&mut list, End::Back, "5", limits);
+    assert_eq!(encoding(&list), "quicklist");
+    // Three elements are too many to go back, two are not.
+    list.remove(3..5, limits);
+    assert_eq!(encoding(&list), "quicklist");
+    list.pop(End::Front, limits, |_| ());
+    assert_eq!((encoding(&list), Collection::len(&list)), ("listpack", 2));
+    // Setting an index that is not there can make it long nevertheless.
+    let bytes = Limits { max_listpack_size: -1, packed_threshold: 0 };
+    assert!(!list.set(9, Item::Bytes(&[b'x'; 4090]), bytes));
+    assert_eq!(encoding(&list), "quicklist");
+    // A large element has a node of its own.
+    push(&mut list, End::Front, &"y".repeat(5000), bytes);
+    assert_eq!(list.view().chunk_count(), 2);
+    assert!(matches!(list.view().chunk(0), Some(Chunk::Plain(blob)) if blob.len() == 5000));
+}
