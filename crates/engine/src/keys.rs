@@ -184,7 +184,7 @@ fn apply(
                 .ok()
                 .and_then(|at| argv.get(at))
                 .and_then(|arg| resp::parse_i64(arg))
-                .filter(|&n| n <= argc)
+                .filter(|n| (0..=argc).contains(n))
                 .ok_or(KeysError)?;
             if count == 0 && cmd.has(NO_MANDATORY_KEYS) {
                 return Ok(());

@@ -323,35 +323,6 @@ pub const SERVER: &[Row] = &[
     row("GET", 4, "key", Exact),
 ];
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::diff::grammar::Grammar;
-    use crate::rng::Rng;
-
-    #[test]
-    fn every_grammar_can_be_parsed_and_spoken() {
-        let tables = [
-            SETUP,
-            OTHER_TYPES,
-            STRING,
-            GENERIC,
-            BITMAP,
-            CONNECTION,
-            SERVER,
-        ];
-        let mut rng = Rng::new(1);
-        for row in tables.concat() {
-            let grammar = Grammar::parse(row.args);
-            for round in [Dialect::Common, Dialect::Valkey, Dialect::Redis] {
-                for _ in 0..50 {
-                    grammar.generate(&mut rng, round, 1_700_000_000_000);
-                }
-            }
-        }
-    }
-}
-
 /// Group `set`. Commands that draw at random are sent in their forms that do not, or compared by the kind of reply.
 pub const SET_GROUP: &[Row] = &[
     row("SADD", 12, "key val+", Exact),
@@ -566,7 +537,7 @@ pub const SORTED_SET_LEX: &[Row] = &[
     )
     .tame(),
     row("ZREM", 4, "('lex1|'lex2) val+", Exact).tame(),
-    row("ZLEXCOUNT", 8, "('lex1|'lex2|key) lex lex", Exact).tame(),
+    row("ZLEXCOUNT", 8, "('lex1|'lex2) lex lex", Exact).tame(),
     row(
         "ZRANGEBYLEX",
         12,
@@ -609,7 +580,7 @@ pub const SORTED_SET_LEX: &[Row] = &[
     )
     .tame(),
     row("ZREMRANGEBYLEX", 4, "('lex1|'lex2) lex lex", Exact).tame(),
-    row("ZLEXCOUNT", 1, "key text lex", Exact),
+    row("ZLEXCOUNT", 1, "'nothing text lex", Exact),
     row("ZRANGE", 3, "('lex1|'lex2) 0 -1", Exact).tame(),
     row(
         "CONFIG SET",
@@ -620,3 +591,32 @@ pub const SORTED_SET_LEX: &[Row] = &[
     .tame()
     .alone(),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diff::grammar::Grammar;
+    use crate::rng::Rng;
+
+    #[test]
+    fn every_grammar_can_be_parsed_and_spoken() {
+        let tables = [
+            SETUP,
+            OTHER_TYPES,
+            STRING,
+            GENERIC,
+            BITMAP,
+            CONNECTION,
+            SERVER,
+        ];
+        let mut rng = Rng::new(1);
+        for row in tables.concat() {
+            let grammar = Grammar::parse(row.args);
+            for round in [Dialect::Common, Dialect::Valkey, Dialect::Redis] {
+                for _ in 0..50 {
+                    grammar.generate(&mut rng, round, 1_700_000_000_000);
+                }
+            }
+        }
+    }
+}

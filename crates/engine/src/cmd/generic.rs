@@ -498,14 +498,21 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// A cursor: an unsigned 64-bit number.
+/// A cursor: an unsigned 64-bit number, with the leading space and sign that the C library's reader lets pass.
 pub fn parse_cursor(arg: &[u8]) -> Result<u64> {
-    if arg.is_empty() || !arg.iter().all(u8::is_ascii_digit) {
+    let text = arg.trim_ascii_start();
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, text),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(Error::INVALID_CURSOR);
     }
-    std::str::from_utf8(arg)
+    std::str::from_utf8(digits)
         .ok()
         .and_then(|s| s.parse().ok())
+        .filter(|&n: &u64| !negative || n == 0)
         .ok_or(Error::INVALID_CURSOR)
 }
 

@@ -437,3 +437,6 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     ctx.out.int(1);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -428,11 +428,7 @@ fn sintercard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 /// Members of any of the sets, or of the first but none of the others, as a set.
 fn combine(sets: &[Option<SetRef<'_>>], union: bool, limits: Limits) -> Set {
     let mut result = Set::new();
-    let large = |s: &Option<SetRef<'_>>| matches!(s, Some(SetRef::Large(_)));
     if union {
-        if sets.iter().any(large) {
-            result.enlarge();
-        }
         for set in sets.iter().flatten() {
             set.for_each(|item| {
                 result.insert(item.text(&mut [0; 20]), limits);
@@ -486,7 +482,12 @@ fn sinterstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let limits = limits(ctx);
     let sets = views(&ctx.keys, args.rest())?;
-    let mut result = Set::for_first(b"", 0, limits);
+    // Integers stay the array even where a packed sequence could not hold them.
+    let smallest = sets.iter().flatten().min_by_key(|s| s.len());
+    let mut result = match smallest {
+        Some(SetRef::Ints { .. }) => Set::new(),
+        _ => Set::for_first(b"", 0, limits),
+    };
     intersect(&sets, |item| {
         result.insert(item.text(&mut [0; 20]), limits);
         true

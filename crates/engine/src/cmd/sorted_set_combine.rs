@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use std::borrow::Cow;
 use store::packed::Item;
 use store::types::set::{Set, SetRef};
-use store::types::sorted_set::{Builder, SortedSet, SortedSetRef};
+use store::types::sorted_set::{Builder, Limits, SortedSet, SortedSetRef};
 use store::{Collection, Type};
 
 /// The commands of this file.
@@ -65,6 +65,9 @@ pub const COMMANDS: &[Command] = &[
 
 const NOT_A_WEIGHT: Error = Error(Cow::Borrowed("ERR weight value is not a float"));
 const NEGATIVE_LIMIT: Error = Error(Cow::Borrowed("ERR LIMIT can't be negative"));
+
+/// For results that are only shown.
+const NEVER_PACKED: Limits = Limits { entries: 0, member: 0 };
 
 /// How the inputs are combined.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -297,12 +300,12 @@ fn combine(ctx: &mut Ctx<'_>, mut args: Args<'_>, how: Combine, outcome: Outcome
     };
     drop(inputs);
     let n = result.len();
-    let result = result.finish(limits(ctx.engine));
     if let Outcome::Store(destination) = outcome {
+        let result = result.finish(limits(ctx.engine));
         ctx.keys.put(destination, result);
         ctx.out.int(n as i64);
     } else {
-        reply_members(ctx.out, n, with_scores, result.view().entries());
+        reply_members(ctx.out, n, with_scores, result.finish(NEVER_PACKED).view().entries());
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::ranges::{Limit, index_range, lex_range, score_range};
 use std::borrow::Cow;
 use std::ops::Range;
-use store::types::sorted_set::{Builder, LexRange, ScoreRange, SortedSet, SortedSetRef};
+use store::types::sorted_set::{LexRange, ScoreRange, SortedSet, SortedSetRef};
 use store::Collection;
 
 /// The commands of this file.
@@ -190,14 +190,20 @@ fn range_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, form: Form, destination:
         }
         return Ok(());
     };
-    let mut builder = Builder::new();
+    // One after the other, in the order asked for: the result's form, and whether a zero keeps its sign, are then those of
+    // the real servers.
+    let limits = limits(ctx.engine);
+    let mut result = SortedSet::new();
+    if by == By::Rank {
+        result.expect(ranks.len(), 0, limits);
+    }
     if let Some(set) = set {
-        for (member, score) in set.iter(ranks) {
-            builder.merge(member.text(&mut [0; 20]), |_| score);
+        let entries = if downwards { set.iter_down(ranks) } else { set.iter(ranks) };
+        for (member, score) in entries {
+            result.insert(member.text(&mut [0; 20]), score, limits);
         }
     }
-    ctx.out.int(builder.len() as i64);
-    let result = builder.finish(limits(ctx.engine));
+    ctx.out.int(result.len() as i64);
     ctx.keys.put(destination, result);
     Ok(())
 }

@@ -1,0 +1,172 @@
+//! Tests of expiring fields: replies as Redis 8.2.3 gives them.
+
+use crate::maintenance::Sweep;
+use crate::testing::{TestClient, check};
+use std::time::Duration;
+
+const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
+const NO_FIELDS: &str = "-ERR Mandatory argument FIELDS is missing or not at the right position";
+const MISMATCH: &str = "-ERR The `numfields` parameter must match the number of arguments";
+const NEGATIVE: &str = "-ERR invalid expire time, must be >= 0";
+
+/// The last reply of commands on a hash with the fields a, b and c, of which a expires in 100 seconds; for each form.
+#[track_caller]
+fn on_hash(line: &str, expected: &str) {
+    for entries in ["512", "0"] {
+        let mut c = TestClient::with(&[("hash-max-listpack-entries", entries)]);
+        c.check("HSET h a 1 b 2 c 3; HEXPIRE h 100 FIELDS 1 a", "[1]");
+        let mut last = String::new();
+        for command in line.split("; ") {
+            last = c.run(command);
+        }
+        assert_eq!(last, expected, "reply of {line}, up to {entries} fields packed");
+    }
+}
+
+#[test]
+fn setting_an_expiry() {
+    on_hash("HTTL h FIELDS 3 a b zz", "[100 -1 -2]");
+    on_hash("HEXPIRE h 50 NX FIELDS 3 a b zz", "[0 1 -2]");
+    on_hash("HEXPIRE h 50 XX FIELDS 2 a b", "[1 0]");
+    on_hash("HEXPIRE h 50 GT FIELDS 2 a b", "[0 0]");
+    on_hash("HEXPIRE h 500 GT FIELDS 2 a b; HTTL h FIELDS 2 a b", "[500 -1]");
+    on_hash("HEXPIRE h 50 LT FIELDS 2 a b", "[1 1]");
+    on_hash("HEXPIRE h 500 LT FIELDS 2 a b", "[0 1]");
+    on_hash("HPEXPIRE h 5000 FIELDS 1 b; HTTL h FIELDS 1 b", "[5]");
+    on_hash("HEXPIREAT h 70368744177 FIELDS 1 b; HPEXPIRETIME h FIELDS 1 b", "[70368744177000]");
+    on_hash("HPEXPIREAT h 70368744177663 FIELDS 1 b; HEXPIRETIME h FIELDS 2 b c", "[70368744178 -1]");
+    on_hash("HPEXPIREAT h 70368744177664 FIELDS 1 b", "-ERR invalid expire time in 'hpexpireat' command");
+    on_hash("HEXPIRE h 9223372036854775807 FIELDS 1 b", "-ERR invalid expire time in 'hexpire' command");
+    on_hash("HEXPIRE h 0 FIELDS 3 b b zz; HMGET h a b c", r#"["1" nil "3"]"#);
+    on_hash("HEXPIRE h 0 FIELDS 3 b b zz", "[2 -2 -2]");
+    on_hash("HEXPIRE h 0 GT FIELDS 1 b", "[0]");
+    on_hash("HPERSIST h FIELDS 3 a b zz", "[1 -1 -2]");
+    on_hash("HPERSIST h FIELDS 1 a; HTTL h FIELDS 1 a", "[-1]");
+    check("HEXPIRE h 10 FIELDS 2 a b", "[-2 -2]");
+    check("HPERSIST h FIELDS 2 a b", "[-2 -2]");
+    check("HTTL h FIELDS 2 a b", "[-2 -2]");
+}
+
+#[test]
+fn what_writing_does_to_an_expiry() {
+    on_hash("HSET h a 5; HTTL h FIELDS 1 a", "[-1]");
+    on_hash("HSETNX h a 5; HTTL h FIELDS 1 a", "[100]");
+    on_hash("HINCRBY h a 5; HTTL h FIELDS 1 a", "[100]");
+    on_hash("HINCRBYFLOAT h a 0.5; HTTL h FIELDS 1 a", "[100]");
+    on_hash("HDEL h a; HSET h a 1; HTTL h FIELDS 1 a", "[-1]");
+    on_hash("HSETEX h KEEPTTL FIELDS 2 a 5 b 6; HTTL h FIELDS 2 a b", "[100 -1]");
+    on_hash("HSETEX h FIELDS 1 a 5; HTTL h FIELDS 1 a", "[-1]");
+    on_hash("HSETEX h EX 50 FIELDS 2 a 5 b 6; HTTL h FIELDS 3 a b c", "[50 50 -1]");
+}
+
+#[test]
+fn getting_with_a_new_expiry() {
+    on_hash("HGETEX h FIELDS 2 a zz", r#"["1" nil]"#);
+    on_hash("HGETEX h EX 50 FIELDS 2 a b; HTTL h FIELDS 3 a b c", "[50 50 -1]");
+    on_hash("HGETEX h PERSIST FIELDS 2 a b; HTTL h FIELDS 1 a", "[-1]");
+    on_hash("HGETEX h PXAT 1 FIELDS 3 b b c", r#"["2" nil "3"]"#);
+    on_hash("HGETEX h EXAT 1 FIELDS 3 a b c; EXISTS h", "0");
+    on_hash("HGETEX h EX 10 PX 10 FIELDS 1 a", NO_FIELDS);
+    on_hash("HGETEX h EX -1 FIELDS 1 a", NEGATIVE);
+    on_hash("HGETEX h EX x FIELDS 1 a", "-ERR value is not an integer or out of range");
+    on_hash("HGETEX h EX 10 foo", "-ERR wrong number of arguments for 'hgetex' command");
+    on_hash("HGETEX h FIELDS 0 a", "-ERR Number of fields must be a positive integer");
+    on_hash("HGETEX h FIELDS 2 a", MISMATCH);
+    check("HGETEX h EX 10 FIELDS 2 a b", "[nil nil]");
+    on_hash("HGETDEL h FIELDS 3 a a zz", r#"["1" nil nil]"#);
+    on_hash("HGETDEL h FIELDS 1 a; HMGET h a b", r#"[nil "2"]"#);
+    on_hash("HGETDEL h FIELDS 2 a", MISMATCH);
+    check("HGETDEL h FIELDS 1 a", "[nil]");
+}
+
+#[test]
+fn setting_with_conditions() {
+    on_hash("HSETEX h FNX FIELDS 2 a 5 z 6; HMGET h a z", r#"["1" nil]"#);
+    on_hash("HSETEX h FNX FIELDS 2 y 5 z 6", "1");
+    on_hash("HSETEX h FXX FIELDS 2 a 5 z 6", "0");
+    on_hash("HSETEX h FXX FIELDS 2 a 5 b 6", "1");
+    on_hash("HSETEX h NX FIELDS 1 z 6", "0");
+    on_hash("HSETEX h XX FNX FIELDS 1 z 6", "1");
+    check("HSETEX h XX FIELDS 1 z 6; EXISTS h", "0");
+    check("HSETEX h NX FIELDS 1 z 6", "1");
+    check("HSETEX h FXX FIELDS 1 z 6; EXISTS h", "0");
+    on_hash("HSETEX h EXAT 1 FIELDS 3 a 1 b 2 z 3; HKEYS h", r#"["c"]"#);
+    check("HSETEX h EXAT 1 FIELDS 1 a 1", "1");
+    check("HSETEX h EXAT 1 FIELDS 1 a 1; EXISTS h", "0");
+    on_hash("HSETEX h FXX FNX FIELDS 1 a 1", "-ERR Only one of FXX or FNX arguments can be specified");
+    on_hash("HSETEX h NX XX FIELDS 1 a 1", "-ERR syntax error");
+    on_hash(
+        "HSETEX h EX 10 KEEPTTL FIELDS 1 a 1",
+        "-ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified",
+    );
+    on_hash("HSETEX h PERSIST FIELDS 1 a 1", "-ERR unknown argument: PERSIST");
+    on_hash("HSETEX h FIELDS 0 a 1", "-ERR invalid number of fields");
+    on_hash("HSETEX h FIELDS 1 a 1 b 2", "-ERR wrong number of arguments for 'hsetex' command");
+    on_hash("HSETEX h EX -1 FIELDS 1 a 1", NEGATIVE);
+    check("SET s x; HSETEX s EX -1 FIELDS 1 a 1", NEGATIVE);
+    check("SET s x; HSETEX s FIELDS 1 a 1", WRONG_TYPE);
+}
+
+#[test]
+fn the_order_of_checks() {
+    for command in ["HEXPIRE s x FIELDS 1 a", "HTTL s foo 0 a", "HPERSIST s FIELDS 0 a", "HGETEX s EX -1 foo", "HGETDEL s FIELDS 3 a"] {
+        check(&format!("SET s x; {command}"), WRONG_TYPE);
+    }
+    on_hash("HEXPIRE h x foo 1 a", "-ERR value is not an integer or out of range");
+    on_hash("HEXPIRE h -1 foo 1 a", NEGATIVE);
+    on_hash("HEXPIRE h 10 foo 1 a", NO_FIELDS);
+    on_hash("HEXPIRE h 10 FIELDS 0 a", "-ERR Parameter `numFields` should be greater than 0");
+    on_hash("HEXPIRE h 10 FIELDS 2 a", MISMATCH);
+    on_hash("HEXPIRE h 10 NX GT FIELDS 1 a", "-ERR NX and XX, GT or LT options at the same time are not compatible");
+    on_hash("HEXPIRE h 10 GT LT FIELDS 1 a", "-ERR GT and LT options at the same time are not compatible");
+    on_hash("HTTL h FIELDS x a", "-ERR Number of fields must be a positive integer");
+    on_hash("HTTL h foo 1 a", NO_FIELDS);
+    on_hash("HTTL h FIELDS 5000000000 a", MISMATCH);
+}
+
+/// Time is passed in by hand: milliseconds since the fields were set.
+#[test]
+fn expired_fields_are_not_seen() {
+    for entries in ["512", "0"] {
+        let mut c = TestClient::with(&[("hash-max-listpack-entries", entries)]);
+        c.check("HSET h a 1 b 2 c 3; HPEXPIRE h 1 FIELDS 2 a b", "[1 1]");
+        // The clock is the system's: wait until it has moved past the millisecond.
+        let due = crate::engine::unix_ms() + 2;
+        while crate::engine::unix_ms() < due {
+            std::hint::spin_loop();
+        }
+        c.check("HGET h a", "nil");
+        c.check("HEXISTS h b", "0");
+        c.check("HMGET h a b c", r#"[nil nil "3"]"#);
+        c.check("HGETALL h", r#"["c" "3"]"#);
+        c.check("HKEYS h", r#"["c"]"#);
+        c.check("HRANDFIELD h 5", r#"["c"]"#);
+        c.check("HRANDFIELD h", r#""c""#);
+        c.check("HSCAN h 0", r#"["0" ["c" "3"]]"#);
+        c.check("HTTL h FIELDS 3 a b c", "[-2 -2 -1]");
+        // Whoever writes removes them.
+        c.check("HSETNX h a 5", "1");
+        c.check("HLEN h", "2");
+        c.check("HTTL h FIELDS 1 a", "[-1]");
+    }
+}
+
+#[test]
+fn the_sweeper_removes_fields_and_then_the_key() {
+    for entries in ["512", "0"] {
+        let mut c = TestClient::with(&[("hash-max-listpack-entries", entries)]);
+        c.check("HSET h a 1 b 2 c 3; HPEXPIRE h 1 FIELDS 2 a b", "[1 1]");
+        c.check("HSET gone a 1; HPEXPIRE gone 1 FIELDS 1 a", "[1]");
+        c.check("HSET later a 1; HPEXPIRE later 100000 FIELDS 1 a", "[1]");
+        let due = crate::engine::unix_ms() + 2;
+        while crate::engine::unix_ms() < due {
+            std::hint::spin_loop();
+        }
+        let counters = c.engine.stats().add_worker(c.engine.registry().ids());
+        Sweep::default().slice(&c.engine, &counters, Duration::from_secs(10));
+        c.check("DBSIZE", "2");
+        c.check("HLEN h", "1");
+        c.check("HLEN later", "1");
+        c.check("EXISTS gone", "0");
+    }
+}
