@@ -26,6 +26,9 @@ groups! {
     bitmap_resp2, bitmap_resp3: BITMAP;
     connection_resp2, connection_resp3: CONNECTION;
     server_resp2, server_resp3: SERVER;
+    hash_resp2, hash_resp3: HASH;
+    list_resp2, list_resp3: LIST;
+    list_nodes_resp2, list_nodes_resp3: LIST_NODES;
     set_resp2, set_resp3: SET_GROUP;
     sorted_set_resp2, sorted_set_resp3: SORTED_SET;
     sorted_set_lex_resp2, sorted_set_lex_resp3: SORTED_SET_LEX;

@@ -109,6 +109,17 @@ impl<'a> Args<'a> {
         })
     }
 
+    /// The next argument as a 32-bit integer, with Redis's two errors for text and for numbers past the range.
+    pub fn int32(&mut self) -> i32 {
+        let n = self.int();
+        i32::try_from(n).unwrap_or_else(|_| {
+            self.fail(Error::new(
+                "ERR value is out of range, value must between -2147483648 and 2147483647",
+            ));
+            0
+        })
+    }
+
     /// The next argument as an integer in a range, with an error for both kinds of misfit.
     pub fn int_in(&mut self, range: std::ops::RangeInclusive<i64>, error: Error) -> i64 {
         let n = self.int_or(error.clone());

@@ -22,7 +22,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize};
 
 /// Every directive, those that do something first.
 static DIRECTIVES: LazyLock<Vec<&'static Directive>> =
@@ -85,6 +85,11 @@ pub struct Live {
     pub hash_max_listpack_entries: AtomicUsize,
     /// `hash-max-listpack-value`, in bytes
     pub hash_max_listpack_value: AtomicUsize,
+    /// `list-max-listpack-size`
+    pub list_max_listpack_size: AtomicI32,
+    /// Bytes from which an element of a list has a node of its own; 0: those that are longer than a node may be. No
+    /// directive: DEBUG QUICKLIST-PACKED-THRESHOLD changes it.
+    pub quicklist_packed_threshold: AtomicUsize,
     /// `set-max-intset-entries`
     pub set_max_intset_entries: AtomicUsize,
     /// `set-max-listpack-entries`

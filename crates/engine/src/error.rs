@@ -110,6 +110,11 @@ impl Error {
     }
 }
 
+/// An argument as error texts quote it: up to a zero byte, where Redis's formatting ends too.
+pub fn shown(arg: &[u8]) -> String {
+    clip(arg, usize::MAX)
+}
+
 /// At most `max` bytes of an argument, as text: up to a zero byte, where Redis's formatting ends too.
 fn clip(bytes: &[u8], max: usize) -> String {
     let bytes = bytes.split(|b| *b == 0).next().unwrap_or(bytes);

@@ -506,11 +506,17 @@ fn is_right(how: How, replies: &[(Role, Vec<u8>)]) -> bool {
     right(how, &replies[0].1, &newer)
 }
 
-/// The one difference between the newer servers that shows in rounds of one dialect too often to be argued one by one: up to
-/// which length a string is "embstr". Redis draws the line at 44 bytes, Valkey where key and value fill two cache lines.
+/// The differences between the newer servers that show in rounds of one dialect too often to be argued one by one: up to
+/// which length a string is "embstr" (Redis draws the line at 44 bytes, Valkey where key and value fill two cache lines), and
+/// what a small hash becomes when a field of it gets an expiry.
 fn is_either_encoding(ours: &[u8], theirs: &[u8]) -> bool {
-    let encodings: [&[u8]; 2] = [b"$6\r\nembstr\r\n", b"$3\r\nraw\r\n"];
-    encodings.contains(&ours) && encodings.contains(&theirs)
+    const EITHER: [[&[u8]; 2]; 2] = [
+        [b"$6\r\nembstr\r\n", b"$3\r\nraw\r\n"],
+        [b"$10\r\nlistpackex\r\n", b"$9\r\nhashtable\r\n"],
+    ];
+    EITHER
+        .iter()
+        .any(|both| both.contains(&ours) && both.contains(&theirs))
 }
 
 /// A connection of a round.

@@ -276,6 +276,20 @@ const VALUES: &[&[u8]] = &[
     b"mynewtext and ohmytext: some other words shared between values that are longer still",
 ];
 
+/// Names of a hash's fields: few, so that commands meet.
+const FIELDS: &[&[u8]] = &[
+    b"f",
+    b"g",
+    b"h",
+    b"field:1",
+    b"field:2",
+    b"0",
+    b"17",
+    b"",
+    b"\x00\xff\r\n",
+    b"a name of a length that no small head can hold, and more",
+];
+
 /// What a number may look like on the way to being refused.
 const ODD_NUMBERS: &[&str] = &[
     "-0",
@@ -407,6 +421,16 @@ pub fn argument(rng: &mut Rng, kind: &str, now_ms: u64) -> Vec<u8> {
             ],
         ),
         "db" => fixed(rng, &["0", "1", "2", "0", "1", "15", "16", "-1"]),
+        "field" => rng.pick(FIELDS).to_vec(),
+        // Elements of lists: a few that are often equal, and some that fill the nodes of a list or are larger than one.
+        "elem" => match rng.below(16) {
+            0..6 => rng.pick(VALUES).to_vec(),
+            6..12 => rng.below(12).to_string().into_bytes(),
+            12..14 => vec![*rng.pick(b"xy"); *rng.pick(&[63, 64, 100, 127, 500, 1000])],
+            14 => vec![*rng.pick(b"xy"); 4040 + rng.below(70)],
+            _ => vec![*rng.pick(b"xy"); *rng.pick(&[2000, 3000, 5000, 8170, 8192, 8193, 9000])],
+        },
+        "nth" => (rng.below(24) as i64 - 12).to_string().into_bytes(),
         "count" => fixed(rng, &["1", "2", "10", "1000", "0", "-1"]),
         "bound" => fixed(
             rng,

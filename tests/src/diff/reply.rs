@@ -17,7 +17,7 @@ pub enum How {
     Pairs,
     /// A map of which these fields are each server's own: only their presence counts.
     Except(&'static [&'static str]),
-    /// An integer that may differ by this much when both are positive: a time that is left.
+    /// An integer that may differ by this much when both are positive: a time that is left. Or an array of such.
     Near(i64),
     /// Only the kind of reply: its first byte.
     Shape,
@@ -36,12 +36,7 @@ pub fn same(how: How, a: &[u8], b: &[u8]) -> bool {
     match how {
         How::Exact => false,
         How::Shape => true,
-        How::Near(tolerance) => match (decode(a), decode(b)) {
-            (Value::Int(a), Value::Int(b)) => {
-                a > 0 && b > 0 && a.abs_diff(b) <= tolerance.unsigned_abs()
-            }
-            _ => false,
-        },
+        How::Near(tolerance) => near(&decode(a), &decode(b), tolerance.unsigned_abs()),
         How::Unordered | How::Scan => sorted(items(decode(a))) == sorted(items(decode(b))),
         How::Pairs => pairs(decode(a), &[]) == pairs(decode(b), &[]),
         How::Except(fields) => pairs(decode(a), fields) == pairs(decode(b), fields),
@@ -52,6 +47,19 @@ pub fn same(how: How, a: &[u8], b: &[u8]) -> bool {
 /// for the report, but has no vote: where all three agree, so do the newer two.
 pub fn right(how: How, ours: &[u8], newer: &[&[u8]]) -> bool {
     newer.iter().any(|theirs| same(how, ours, theirs))
+}
+
+/// Whether two integers, or two arrays of integers, are near each other; zero and what is below it are exact.
+fn near(a: &Value, b: &Value, tolerance: u64) -> bool {
+    match (a, b) {
+        (Value::Int(a), Value::Int(b)) => {
+            a == b || *a > 0 && *b > 0 && a.abs_diff(*b) <= tolerance
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| near(a, b, tolerance))
+        }
+        _ => false,
+    }
 }
 
 fn items(value: Value) -> Vec<Value> {
@@ -119,6 +127,10 @@ mod tests {
         assert!(!same(How::Near(5), b":100\r\n", b":90\r\n"));
         assert!(!same(How::Near(5), b":-1\r\n", b":-2\r\n"));
         assert!(!same(How::Near(5), b":1\r\n", b":-1\r\n"));
+        let times = b"*2\r\n:100\r\n:-1\r\n";
+        assert!(same(How::Near(5), times, b"*2\r\n:99\r\n:-1\r\n"));
+        assert!(!same(How::Near(5), times, b"*2\r\n:99\r\n:-2\r\n"));
+        assert!(!same(How::Near(5), times, b"*1\r\n:100\r\n"));
     }
 
     #[test]

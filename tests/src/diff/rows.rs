@@ -4,6 +4,10 @@
 //! commands that stop or block a server (SHUTDOWN, CLIENT PAUSE, DEBUG SLEEP of a random length) or silence a connection
 //! (CLIENT REPLY): tests of their own cover them.
 
+mod hash;
+
+pub use hash::HASH;
+
 use super::grammar::Dialect;
 use super::reply::How::{self, Exact, Except, Near, Pairs, Scan, Shape, Unordered};
 
@@ -234,7 +238,7 @@ pub const CONNECTION: &[Row] = &[
     row(
         "CLIENT LIST",
         3,
-        "[TYPE ('normal|'pubsub|text)] [ID id+]",
+        "[TYPE ('normal|'pubsub|text)|ID id+|@valkey TYPE 'normal ID id+]",
         Shape,
     ),
     row("CLIENT NO-EVICT", 2, "(ON|OFF|text)", Exact),
@@ -592,6 +596,85 @@ pub const SORTED_SET_LEX: &[Row] = &[
     .alone(),
 ];
 
+/// Group `list`: what can go wrong with arguments, and what is answered.
+pub const LIST: &[Row] = &[
+    row("LINDEX", 8, "key pos", Exact),
+    row("LINSERT", 10, "key (BEFORE|AFTER|text) elem elem", Exact),
+    row("LLEN", 4, "key", Exact),
+    row(
+        "LMOVE",
+        8,
+        "key key (LEFT|RIGHT|text) (LEFT|RIGHT)",
+        Exact,
+    ),
+    row("LMPOP", 8, "#key+ (LEFT|RIGHT) [COUNT count]", Exact),
+    row("LPOP", 6, "key [pos]", Exact),
+    row(
+        "LPOS",
+        12,
+        "key elem {[RANK pos] [COUNT count] [MAXLEN pos]}",
+        Exact,
+    ),
+    row("LPOS", 2, "key elem {[RANK int] [COUNT int] [MAXLEN int]}", Exact),
+    row("LPUSH", 12, "key elem+", Exact),
+    row("LPUSHX", 3, "key elem+", Exact),
+    row("LRANGE", 8, "key pos pos", Exact),
+    row("LREM", 8, "key pos elem", Exact),
+    row("LREM", 2, "key int elem", Exact),
+    row("LSET", 8, "key pos elem", Exact),
+    row("LTRIM", 5, "key pos pos", Exact),
+    row("RPOP", 6, "key [pos]", Exact),
+    row("RPOPLPUSH", 5, "key key", Exact),
+    row("RPUSH", 12, "key elem+", Exact),
+    row("RPUSHX", 3, "key elem+", Exact),
+    row("COPY", 3, "key key [REPLACE]", Exact),
+    row("OBJECT ENCODING", 8, "key", Exact),
+    row(
+        "CONFIG SET",
+        2,
+        "'list-max-listpack-size (0|1|2|4|8|-1|-2|-3)",
+        Exact,
+    )
+    .tame()
+    .alone(),
+];
+
+/// Lists that grow and shrink: few keys, little refused, and often a look at the encoding, which depends on what Redis's
+/// nodes have come to look like.
+pub const LIST_NODES: &[Row] = &[
+    row("LPUSH", 10, "('list1|'list2) elem+", Exact).tame(),
+    row("RPUSH", 10, "('list1|'list2) elem+", Exact).tame(),
+    row("RPUSH", 3, "('list1|'list2) elem elem elem elem elem elem elem+", Exact).tame(),
+    row("LINSERT", 16, "('list1|'list2) (BEFORE|AFTER) elem elem", Exact).tame(),
+    row("LSET", 16, "('list1|'list2) nth elem", Exact).tame(),
+    row("LREM", 5, "('list1|'list2) nth elem", Exact).tame(),
+    row("LTRIM", 2, "('list1|'list2) (1|2|0) (-2|-1|-3)", Exact).tame(),
+    row("LPOP", 4, "('list1|'list2) [(1|2|3)]", Exact).tame(),
+    row("RPOP", 4, "('list1|'list2) [(1|2|3)]", Exact).tame(),
+    row(
+        "LMOVE",
+        6,
+        "('list1|'list2) ('list1|'list2) (LEFT|RIGHT) (LEFT|RIGHT)",
+        Exact,
+    )
+    .tame(),
+    row("LMPOP", 2, "1 ('list1|'list2) (LEFT|RIGHT) COUNT (1|2|3)", Exact).tame(),
+    row("LINDEX", 4, "('list1|'list2) nth", Exact).tame(),
+    row("LPOS", 4, "('list1|'list2) elem {[RANK nth] COUNT 0}", Exact).tame(),
+    row("LRANGE", 4, "('list1|'list2) nth nth", Exact).tame(),
+    row("COPY", 1, "('list1|'list2) ('list1|'list2) REPLACE", Exact).tame(),
+    row("DEL", 1, "('list1|'list2)", Exact).tame(),
+    row("OBJECT ENCODING", 30, "('list1|'list2)", Exact).tame(),
+    row(
+        "CONFIG SET",
+        3,
+        "'list-max-listpack-size (1|2|3|4|5|6|8|-1|-2)",
+        Exact,
+    )
+    .tame()
+    .alone(),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -608,6 +691,9 @@ mod tests {
             BITMAP,
             CONNECTION,
             SERVER,
+            HASH,
+            LIST,
+            LIST_NODES,
         ];
         let mut rng = Rng::new(1);
         for row in tables.concat() {

@@ -204,7 +204,7 @@ fn client_setinfo(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if !is_name && !attribute.eq_ignore_ascii_case(b"lib-ver") {
         return Err(Error::new(format!(
             "ERR Unrecognized option '{}'",
-            String::from_utf8_lossy(attribute)
+            crate::error::shown(attribute)
         )));
     }
     let value = validate_word(&String::from_utf8_lossy(attribute), args.take())?;
@@ -415,7 +415,7 @@ fn client_reply(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn too_many(args: &Args<'_>) -> Error {
     Error::new(format!(
         "ERR unknown subcommand or wrong number of arguments for '{}'. Try CLIENT HELP.",
-        String::from_utf8_lossy(args.argv()[1])
+        crate::error::shown(args.argv()[1])
     ))
 }
 

@@ -63,7 +63,7 @@ fn echo(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 fn select(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    let db = args.int();
+    let db = args.int32();
     args.finish()?;
     match usize::try_from(db) {
         Ok(db) if db < ctx.engine.keyspace().databases() => ctx.session.select(db),
@@ -141,7 +141,7 @@ fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         } else {
             return Err(Error::new(format!(
                 "ERR Syntax error in HELLO option '{}'",
-                String::from_utf8_lossy(option)
+                crate::error::shown(option)
             )));
         }
     }

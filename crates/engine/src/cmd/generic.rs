@@ -191,7 +191,7 @@ fn expire_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: expiry::Unit) -> 
         } else {
             return Err(Error::new(format!(
                 "ERR Unsupported option {}",
-                String::from_utf8_lossy(word)
+                crate::error::shown(word)
             )));
         }
     }
@@ -318,7 +318,7 @@ fn renamenx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 /// A database number as COPY and MOVE take it.
 fn database(ctx: &Ctx<'_>, args: &mut Args<'_>) -> usize {
-    let n = args.int();
+    let n = args.int32();
     match usize::try_from(n) {
         Ok(db) if db < ctx.engine.keyspace().databases() => db,
         _ => {
@@ -498,7 +498,8 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// A cursor: an unsigned 64-bit number, with the leading space and sign that the C library's reader lets pass.
+/// A cursor: an unsigned 64-bit number, with the leading space and sign that the C library's reader lets pass, and its
+/// wrapping of negative numbers; those that fit 64 bits are refused.
 pub fn parse_cursor(arg: &[u8]) -> Result<u64> {
     let text = arg.trim_ascii_start();
     let (negative, digits) = match text {
@@ -506,14 +507,14 @@ pub fn parse_cursor(arg: &[u8]) -> Result<u64> {
         [b'+', rest @ ..] => (false, rest),
         _ => (false, text),
     };
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) || parse_i64(arg).is_some_and(|n| n < 0) {
         return Err(Error::INVALID_CURSOR);
     }
-    std::str::from_utf8(digits)
+    let n: u64 = std::str::from_utf8(digits)
         .ok()
         .and_then(|s| s.parse().ok())
-        .filter(|&n: &u64| !negative || n == 0)
-        .ok_or(Error::INVALID_CURSOR)
+        .ok_or(Error::INVALID_CURSOR)?;
+    Ok(if negative { n.wrapping_neg() } else { n })
 }
 
 fn randomkey(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {

@@ -396,7 +396,9 @@ fn set_options<'a>(args: &mut Args<'a>, now_ms: u64, command: &'static str) -> R
                 Some(unit) => Expiry::At(time(args.take(), unit, now_ms, command)?),
             });
         } else {
-            return Err(Error::new(format!("ERR unknown argument: {}", String::from_utf8_lossy(word))));
+            // Redis's formatting ends at a zero byte.
+            let shown = word.split(|b| *b == 0).next().unwrap_or(word);
+            return Err(Error::new(format!("ERR unknown argument: {}", crate::error::shown(shown))));
         }
     }
     Err(Error::wrong_arity(command))

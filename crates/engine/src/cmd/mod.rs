@@ -14,6 +14,7 @@ pub mod memory;
 pub mod info;
 pub mod config;
 pub mod lcs;
+pub mod list;
 pub mod generic;
 pub mod hash;
 pub mod hash_expiry;
@@ -24,7 +25,7 @@ pub mod sorted_set_range;
 pub mod string;
 
 /// Every family's rows, in the order COMMAND lists them.
-pub const FAMILIES: &[&[Command]] = &[connection::COMMANDS, client::COMMANDS, debug::COMMANDS, server::COMMANDS, memory::COMMANDS, info::COMMANDS, config::COMMANDS, bitmap::COMMANDS, string::COMMANDS, hash::COMMANDS, hash_expiry::COMMANDS, sorted_set::COMMANDS, sorted_set_range::COMMANDS, sorted_set_combine::COMMANDS, set::COMMANDS, generic::COMMANDS, command::COMMANDS];
+pub const FAMILIES: &[&[Command]] = &[connection::COMMANDS, client::COMMANDS, debug::COMMANDS, server::COMMANDS, memory::COMMANDS, info::COMMANDS, config::COMMANDS, bitmap::COMMANDS, string::COMMANDS, list::COMMANDS, hash::COMMANDS, hash_expiry::COMMANDS, sorted_set::COMMANDS, sorted_set_range::COMMANDS, sorted_set_combine::COMMANDS, set::COMMANDS, generic::COMMANDS, command::COMMANDS];
 
 /// Whether a command is CLIENT or one of its subcommands, which work while clients are paused.
 pub fn is_client_command(command: &Command) -> bool {

@@ -275,7 +275,7 @@ fn some_words(words: &[&str]) -> Vec<String> {
 
 fn parse_save(words: &[&str]) -> Result<Value, String> {
     let points = some_words(words);
-    let whole = points.len() % 2 == 0 && !words.is_empty();
+    let whole = points.len().is_multiple_of(2) && !words.is_empty();
     let numbers = points.chunks(2).all(|pair| {
         let seconds = parse_i64(pair[0].as_bytes()).is_some_and(|n| n >= 1);
         seconds

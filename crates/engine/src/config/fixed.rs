@@ -27,6 +27,7 @@ const POLICIES: &[&str] = &[
 // What the rows of a group are about, as it stands in their error message and in the page of directives.
 const ACL: &str = "access control lists";
 const CLUSTER: &str = "clustering";
+const COMPRESSION: &str = "compressing the inner nodes of lists";
 const DATA_TYPES: &str = "the collection data types";
 const DURABILITY: &str = "snapshots and the append-only file";
 const EVICTION: &str = "a memory limit with eviction";
@@ -150,8 +151,7 @@ pub(super) const FIXED: &[Directive] = &[
     later("syslog-facility", &[], Text, "local0", Startup, SERVICE),
     later("syslog-ident", &[], Text, "redis", Startup, SERVICE),
     later("hll-sparse-max-bytes", &[], Size { min: 0, max: LONG }, "3000", Runtime, DATA_TYPES),
-    later("list-compress-depth", &[], Int { min: 0, max: INT }, "0", Runtime, DATA_TYPES),
-    later("list-max-listpack-size", &["list-max-ziplist-size"], Int { min: -INT - 1, max: INT }, "-2", Runtime, DATA_TYPES),
+    later("list-compress-depth", &[], Int { min: 0, max: INT }, "0", Runtime, COMPRESSION),
     later("stream-node-max-bytes", &[], Size { min: 0, max: LONG }, "4096", Runtime, DATA_TYPES),
     later("stream-node-max-entries", &[], Int { min: 0, max: LONG }, "100", Runtime, DATA_TYPES),
     later("locale-collate", &[], Text, "", Runtime, INNER),

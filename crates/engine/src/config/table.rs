@@ -264,6 +264,17 @@ pub(super) const BUILT: &[Directive] = &[
     )
     .alias(&["hash-max-ziplist-value"])
     .live(|live, value| live.hash_max_listpack_value.store(number(value) as usize, Relaxed)),
+    row(
+        "list-max-listpack-size",
+        Int { min: i32::MIN as i64, max: i32::MAX as i64 },
+        "-2",
+        Runtime,
+        DATA_TYPES,
+        "The size up to which a list is one packed sequence, and of the pieces a longer one is made of: so many elements, \
+         or, if negative, 4 KB (-1), 8 KB (-2), 16 KB (-3), 32 KB (-4) or 64 KB (-5).",
+    )
+    .alias(&["list-max-ziplist-size"])
+    .live(|live, value| live.list_max_listpack_size.store(number(value) as i32, Relaxed)),
     row("set-max-intset-entries", Uint { min: 0, max: i64::MAX }, "512", Runtime, DATA_TYPES, "Integers a set may hold as a sorted array.")
         .live(|live, value| live.set_max_intset_entries.store(number(value) as usize, Relaxed)),
     row("set-max-listpack-entries", Uint { min: 0, max: i64::MAX }, "128", Runtime, DATA_TYPES, "Members a set may hold as a packed sequence.")

@@ -154,17 +154,33 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Whether a word begins another condition.
+fn is_filter_word(word: &[u8]) -> bool {
+    let word = word.to_ascii_uppercase();
+    let name = word.strip_prefix(b"NOT-").unwrap_or(&word);
+    [
+        "ID", "TYPE", "USER", "ADDR", "LADDR", "IP", "NAME", "LIB-NAME", "LIB-VER", "FLAGS", "CAPA", "DB",
+        "MAXAGE", "IDLE", "SKIPME",
+    ]
+    .iter()
+    .any(|known| known.as_bytes() == name)
+}
+
 /// One id or more: as many numbers as follow.
 fn ids(args: &mut Args<'_>, of: Use, negated: bool) -> Result<Condition> {
     let not_positive = || Error::new("ERR client-id should be greater than 0");
+    // CLIENT LIST ID has always answered nothing to ids that nobody has, and taken nothing but ids.
+    let old_form = of == Use::List && args.index() == 3 && !negated;
     let mut ids = Vec::new();
     while let Some(id) = args.peek().and_then(parse_i64) {
-        // CLIENT LIST has always answered nothing to ids that nobody has.
-        if id <= 0 && (of == Use::Kill || negated) {
+        if id <= 0 && !old_form {
             return Err(not_positive());
         }
         ids.push(id);
         args.take();
+    }
+    if old_form && args.peek().is_some_and(|next| !is_filter_word(next)) {
+        return Err(Error::new("ERR Invalid client ID"));
     }
     match (ids.is_empty(), of) {
         (false, _) => Ok(Condition::Id(ids)),
@@ -188,7 +204,7 @@ fn class(args: &mut Args<'_>) -> Result<Condition> {
     }
     Err(Error::new(format!(
         "ERR Unknown client type '{}'",
-        text(name)
+        crate::error::shown(name)
     )))
 }
 

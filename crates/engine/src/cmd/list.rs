@@ -1,0 +1,597 @@
+//! Lists.
+
+use crate::args::Args;
+use crate::command::{
+    Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE, KeySpec, MOVABLEKEYS,
+    READONLY, WRITE, row,
+};
+use crate::ctx::Ctx;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::maintenance::BIG_VALUE;
+use resp::Out;
+use std::ops::{ControlFlow, Range};
+use std::sync::atomic::Ordering::Relaxed;
+use store::types::list::{End, Item, Limits, List, Moved};
+use store::{Blob, Collection, Type};
+
+/// The commands of this file.
+#[rustfmt::skip]
+pub const COMMANDS: &[Command] = &[
+    row("lindex", 3, READONLY, Group::List, "1.0.0", lindex)
+        .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key index:int")
+        .docs("Returns the element of a list at an index.",
+              "O(N), N being the number of elements between the index and the nearer end"),
+    row("linsert", 5, WRITE | DENYOOM, Group::List, "2.2.0", linsert)
+        .keys(&[KeySpec::at(1, KS_RW | KS_INSERT)])
+        .args("key where(BEFORE | AFTER) pivot element")
+        .docs("Inserts an element into a list before or after another.",
+              "O(N), N being the number of elements looked at before the other is found"),
+    row("llen", 2, READONLY | FAST, Group::List, "1.0.0", llen)
+        .keys(&[KeySpec::at(1, KS_RO)]).args("key")
+        .docs("Returns the length of a list.", "O(1)"),
+    row("lmove", 5, WRITE | DENYOOM, Group::List, "6.2.0", lmove)
+        .keys(&[KeySpec::at(1, KS_RW | KS_ACCESS | KS_DELETE), KeySpec::at(2, KS_RW | KS_INSERT)])
+        .args("source:key destination:key#1 wherefrom(LEFT | RIGHT) whereto(LEFT | RIGHT)")
+        .docs("Moves an element from one list to another and returns it.", "O(1)"),
+    row("lmpop", -4, WRITE | MOVABLEKEYS, Group::List, "7.0.0", lmpop)
+        .keys(&[KeySpec::numkeys(1, KS_RW | KS_ACCESS | KS_DELETE)])
+        .args("numkeys:int key... where(LEFT | RIGHT) [COUNT count:int]")
+        .docs("Pops elements from the first of several lists that has any.",
+              "O(N+M), N being the number of keys and M the number of elements popped"),
+    row("lpop", -2, WRITE | FAST, Group::List, "1.0.0", lpop)
+        .keys(&[KeySpec::at(1, KS_RW | KS_ACCESS | KS_DELETE)]).args("key [count:int@6.2.0]")
+        .docs("Pops elements from the front of a list.",
+              "O(N), N being the number of elements popped")
+        .history(&[("6.2.0", "New argument count.")]),
+    row("lpos", -3, READONLY, Group::List, "6.0.6", lpos)
+        .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)])
+        .args("key element [RANK rank:int] [COUNT num-matches:int] [MAXLEN len:int]")
+        .docs("Finds the positions of elements equal to the given one in a list.",
+              "O(N), N being the number of elements compared"),
+    row("lpush", -3, WRITE | DENYOOM | FAST, Group::List, "1.0.0", lpush)
+        .keys(&[KeySpec::at(1, KS_RW | KS_INSERT)]).args("key element...")
+        .docs("Puts elements at the front of a list, creating it if need be.",
+              "O(N), N being the number of elements added")
+        .history(&[("2.4.0", "Several elements may be given.")]),
+    row("lpushx", -3, WRITE | DENYOOM | FAST, Group::List, "2.2.0", lpushx)
+        .keys(&[KeySpec::at(1, KS_RW | KS_INSERT)]).args("key element...")
+        .docs("Puts elements at the front of a list if it exists.",
+              "O(N), N being the number of elements added")
+        .history(&[("4.0.0", "Several elements may be given.")]),
+    row("lrange", 4, READONLY, Group::List, "1.0.0", lrange)
+        .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key start:int stop:int")
+        .docs("Returns the elements of a list from one index to another.",
+              "O(S+N), S being the distance of the first element from the nearer end and N the \
+               number of elements returned"),
+    row("lrem", 4, WRITE, Group::List, "1.0.0", lrem)
+        .keys(&[KeySpec::at(1, KS_RW | KS_DELETE)]).args("key count:int element")
+        .docs("Removes elements equal to the given one from a list.",
+              "O(N+M), N being the length of the list and M the number of elements removed"),
+    row("lset", 4, WRITE | DENYOOM, Group::List, "1.0.0", lset)
+        .keys(&[KeySpec::at(1, KS_RW | KS_UPDATE)]).args("key index:int element")
+        .docs("Replaces the element of a list at an index.",
+              "O(N), N being the length of the list; O(1) at either end"),
+    row("ltrim", 4, WRITE, Group::List, "1.0.0", ltrim)
+        .keys(&[KeySpec::at(1, KS_RW | KS_DELETE)]).args("key start:int stop:int")
+        .docs("Keeps only the elements of a list from one index to another.",
+              "O(N), N being the number of elements removed"),
+    row("rpop", -2, WRITE | FAST, Group::List, "1.0.0", rpop)
+        .keys(&[KeySpec::at(1, KS_RW | KS_ACCESS | KS_DELETE)]).args("key [count:int@6.2.0]")
+        .docs("Pops elements from the end of a list.",
+              "O(N), N being the number of elements popped")
+        .history(&[("6.2.0", "New argument count.")]),
+    row("rpoplpush", 3, WRITE | DENYOOM, Group::List, "1.2.0", rpoplpush)
+        .keys(&[KeySpec::at(1, KS_RW | KS_ACCESS | KS_DELETE), KeySpec::at(2, KS_RW | KS_INSERT)])
+        .args("source:key destination:key#1")
+        .docs("Moves the last element of a list to the front of another and returns it.", "O(1)"),
+    row("rpush", -3, WRITE | DENYOOM | FAST, Group::List, "1.0.0", rpush)
+        .keys(&[KeySpec::at(1, KS_RW | KS_INSERT)]).args("key element...")
+        .docs("Puts elements at the end of a list, creating it if need be.",
+              "O(N), N being the number of elements added")
+        .history(&[("2.4.0", "Several elements may be given.")]),
+    row("rpushx", -3, WRITE | DENYOOM | FAST, Group::List, "2.2.0", rpushx)
+        .keys(&[KeySpec::at(1, KS_RW | KS_INSERT)]).args("key element...")
+        .docs("Puts elements at the end of a list if it exists.",
+              "O(N), N being the number of elements added")
+        .history(&[("4.0.0", "Several elements may be given.")]),
+];
+
+/// The settings that shape lists.
+pub(crate) fn limits(engine: &Engine) -> Limits {
+    let live = &engine.config().live;
+    Limits {
+        max_listpack_size: live.list_max_listpack_size.load(Relaxed),
+        packed_threshold: live.quicklist_packed_threshold.load(Relaxed),
+    }
+}
+
+/// An argument as an element: one that dispatch has copied already is not copied again.
+#[inline]
+fn argument<'v>(prepared: &'v [(usize, Blob)], arg: &'v [u8]) -> Item<'v> {
+    if arg.len() >= BIG_VALUE {
+        let copied = |(at, blob): &&(usize, Blob)| *at == arg.as_ptr() as usize && blob.len() == arg.len();
+        if let Some((_, blob)) = prepared.iter().find(copied) {
+            return Item::Blob(blob);
+        }
+    }
+    Item::Bytes(arg)
+}
+
+/// Writes an element.
+#[inline]
+fn reply(out: &mut Out, item: Item<'_>) {
+    match item {
+        Item::Int(n) => out.bulk_int(n),
+        Item::Bytes(text) => out.bulk(text),
+        Item::Blob(blob) => out.shared(blob),
+    }
+}
+
+/// LEFT or RIGHT.
+fn end(args: &mut Args<'_>) -> End {
+    if args.keyword("LEFT") {
+        End::Front
+    } else if args.keyword("RIGHT") {
+        End::Back
+    } else {
+        args.fail(Error::SYNTAX);
+        End::Back
+    }
+}
+
+/// An integer other than the smallest, which has no counterpart.
+fn signed_count(args: &mut Args<'_>) -> i64 {
+    let n = args.int();
+    if n == i64::MIN {
+        args.fail(Error::new(format!("ERR value is out of range, value must between {} and {}", -i64::MAX, i64::MAX)));
+    }
+    n
+}
+
+/// The index that a possibly negative one stands for, if there is an element.
+fn index(n: i64, len: usize) -> Option<usize> {
+    let n = if n < 0 { n + len as i64 } else { n };
+    usize::try_from(n).ok().filter(|n| *n < len)
+}
+
+/// The indices from `start` to `stop`, both included and possibly negative.
+fn range(start: i64, stop: i64, len: usize) -> Range<usize> {
+    let from_front = |n: i64| if n < 0 { n + len as i64 } else { n };
+    let start = from_front(start).max(0);
+    let stop = from_front(stop).min(len as i64 - 1);
+    if start > stop { 0..0 } else { start as usize..stop as usize + 1 }
+}
+
+// ---- Adding
+
+fn push(ctx: &mut Ctx<'_>, mut args: Args<'_>, end: End, only_existing: bool) -> Result {
+    let key = args.take();
+    let (limits, prepared) = (limits(ctx.engine), ctx.keys.prepared);
+    let items = args.rest().iter().map(|arg| argument(prepared, arg));
+    let mut add = |list: &mut List| {
+        list.push(end, items.clone(), limits);
+        list.len()
+    };
+    let len = match ctx.keys.edit(key, &mut add)? {
+        Some(len) => len,
+        None if only_existing => 0,
+        None => {
+            let mut list = List::new();
+            let len = add(&mut list);
+            ctx.keys.insert_collection(ctx.keys.db, key, list, None);
+            len
+        }
+    };
+    ctx.out.int(len as i64);
+    Ok(())
+}
+
+fn lpush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    push(ctx, args, End::Front, false)
+}
+
+fn rpush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    push(ctx, args, End::Back, false)
+}
+
+fn lpushx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    push(ctx, args, End::Front, true)
+}
+
+fn rpushx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    push(ctx, args, End::Back, true)
+}
+
+fn linsert(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.take();
+    let behind = args.keyword("AFTER");
+    if !behind && !args.keyword("BEFORE") {
+        return Err(Error::SYNTAX);
+    }
+    let (pivot, value) = (args.take(), argument(ctx.keys.prepared, args.take()));
+    let limits = limits(ctx.engine);
+    let len = ctx.keys.edit(key, |list: &mut List| {
+        if list.insert(pivot, behind, value, limits) { list.len() as i64 } else { -1 }
+    })?;
+    ctx.out.int(len.unwrap_or(0));
+    Ok(())
+}
+
+fn lset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.take();
+    if list_len(ctx, key)?.is_none() {
+        return Err(Error::NO_SUCH_KEY);
+    }
+    // Both Redis and Valkey keep only 32 bits of this command's index.
+    let n = i64::from(args.int() as i32);
+    args.check()?;
+    let value = argument(ctx.keys.prepared, args.take());
+    let limits = limits(ctx.engine);
+    let set = ctx.keys.edit(key, |list: &mut List| {
+        let at = index(n, list.len()).unwrap_or(usize::MAX);
+        list.set(at, value, limits)
+    })?;
+    if set != Some(true) {
+        return Err(Error::INDEX_RANGE);
+    }
+    ctx.out.ok();
+    Ok(())
+}
+
+// ---- Removing
+
+/// The length of a list that is to be changed, if there is one.
+fn list_len(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<Option<usize>> {
+    match ctx.keys.write(key) {
+        None => Ok(None),
+        Some(found) => found.get().view::<List>().map(|list| Some(list.len())).ok_or(Error::WRONG_TYPE),
+    }
+}
+
+fn pop(ctx: &mut Ctx<'_>, mut args: Args<'_>, end: End) -> Result {
+    let key = args.take();
+    match args.left() {
+        0 => {
+            let limits = limits(ctx.engine);
+            let out = &mut *ctx.out;
+            let popped = ctx.keys.edit(key, |list: &mut List| list.pop(end, limits, |item| reply(out, item)))?;
+            if popped.flatten().is_none() {
+                ctx.out.null();
+            }
+        }
+        1 => {
+            let count = args.int_in(0..=i64::MAX, Error::NOT_POSITIVE);
+            args.check()?;
+            match list_len(ctx, key)? {
+                None => ctx.out.null_array(),
+                Some(_) if count == 0 => ctx.out.array(0),
+                Some(len) => pop_several(ctx, key, end, len.min(count as usize))?,
+            }
+        }
+        _ => return Err(Error::wrong_arity(ctx.command.name)),
+    }
+    Ok(())
+}
+
+fn lpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    pop(ctx, args, End::Front)
+}
+
+fn rpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    pop(ctx, args, End::Back)
+}
+
+/// Removes `n` elements from an end of a list that has that many, and writes them as an array.
+fn pop_several(ctx: &mut Ctx<'_>, key: &[u8], end: End, n: usize) -> Result {
+    let limits = limits(ctx.engine);
+    let out = &mut *ctx.out;
+    out.array(n);
+    let emptied = ctx.keys.edit(key, |list: &mut List| {
+        let len = list.len();
+        let first = if end == End::Front { 0 } else { len - 1 };
+        for item in list.view().iter_from(first, end).take(n) {
+            reply(out, item);
+        }
+        if n == len {
+            return true;
+        }
+        list.remove(if end == End::Front { 0..n } else { len - n..len }, limits);
+        false
+    })?;
+    if emptied == Some(true) {
+        // What it owned is dropped when the locks are gone.
+        ctx.keys.remove(key);
+    }
+    Ok(())
+}
+
+fn lmpop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let numkeys = args.int_in(1..=i64::MAX, Error::new("ERR numkeys should be greater than 0"));
+    args.check()?;
+    let Some(keys) = usize::try_from(numkeys).ok().and_then(|n| args.rest().get(..n)) else {
+        return Err(Error::SYNTAX);
+    };
+    let mut args = Args::new(args.argv(), args.index() + keys.len());
+    let end = end(&mut args);
+    args.check()?;
+    let mut count = 1;
+    if args.keyword_with_value("COUNT") {
+        count = args.int_in(1..=i64::MAX, Error::new("ERR count should be greater than 0")) as usize;
+    }
+    args.finish()?;
+    for key in keys {
+        if let Some(len) = list_len(ctx, key)? {
+            ctx.out.array(2);
+            ctx.out.bulk(key);
+            return pop_several(ctx, key, end, len.min(count));
+        }
+    }
+    ctx.out.null_array();
+    Ok(())
+}
+
+fn lrem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.take();
+    let count = signed_count(&mut args);
+    args.check()?;
+    let value = args.take();
+    let limits = limits(ctx.engine);
+    let end = if count < 0 { End::Back } else { End::Front };
+    let most = if count == 0 { usize::MAX } else { count.unsigned_abs() as usize };
+    let removed = ctx.keys.edit(key, |list: &mut List| list.remove_equal(value, end, most, limits))?;
+    ctx.out.int(removed.unwrap_or(0) as i64);
+    Ok(())
+}
+
+fn ltrim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (key, start, stop) = (args.take(), args.int(), args.int());
+    args.check()?;
+    let limits = limits(ctx.engine);
+    if let Some(len) = list_len(ctx, key)? {
+        let kept = range(start, stop, len);
+        if kept.is_empty() {
+            ctx.keys.remove(key);
+        } else {
+            ctx.keys.edit(key, |list: &mut List| list.keep(kept, limits))?;
+        }
+    }
+    ctx.out.ok();
+    Ok(())
+}
+
+// ---- Moving
+
+fn move_element(ctx: &mut Ctx<'_>, source: &[u8], target: &[u8], from: End, to: End) -> Result {
+    let limits = limits(ctx.engine);
+    if list_len(ctx, source)?.is_none() {
+        ctx.out.null();
+        return Ok(());
+    }
+    let out = &mut *ctx.out;
+    if source == target {
+        ctx.keys.edit(source, |list: &mut List| list.rotate(from, to, limits, |item| reply(out, item)))?;
+        return Ok(());
+    }
+    if ctx.keys.write(target).is_some_and(|found| found.get().kind() != Type::List) {
+        return Err(Error::WRONG_TYPE);
+    }
+    let moved = ctx.keys.edit(source, |list: &mut List| {
+        list.pop(from, limits, |item| {
+            reply(out, item);
+            Moved::of(item)
+        })
+    })?;
+    if let Some(moved) = moved.flatten() {
+        let item = std::iter::once(moved.item());
+        ctx.keys.edit_or_create(target, |list: &mut List| list.push(to, item, limits))?;
+    }
+    Ok(())
+}
+
+fn lmove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (source, target) = (args.take(), args.take());
+    let (from, to) = (end(&mut args), end(&mut args));
+    args.check()?;
+    move_element(ctx, source, target, from, to)
+}
+
+fn rpoplpush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (source, target) = (args.take(), args.take());
+    move_element(ctx, source, target, End::Back, End::Front)
+}
+
+// ---- Looking
+
+fn llen(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let len = ctx.keys.view::<List>(args.take())?.map_or(0, |list| list.len());
+    ctx.out.int(len as i64);
+    Ok(())
+}
+
+fn lindex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let out = &mut *ctx.out;
+    let Some(list) = ctx.keys.view::<List>(args.take())? else {
+        out.null();
+        return Ok(());
+    };
+    let n = args.int();
+    args.check()?;
+    match index(n, list.len()).and_then(|at| list.get(at)) {
+        Some(item) => reply(out, item),
+        None => out.null(),
+    }
+    Ok(())
+}
+
+fn lrange(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (key, start, stop) = (args.take(), args.int(), args.int());
+    args.check()?;
+    let out = &mut *ctx.out;
+    let Some(list) = ctx.keys.view::<List>(key)? else {
+        out.array(0);
+        return Ok(());
+    };
+    let range = range(start, stop, list.len());
+    out.array(range.len());
+    for item in list.iter_from(range.start, End::Front).take(range.len()) {
+        reply(out, item);
+    }
+    Ok(())
+}
+
+fn lpos(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (key, wanted) = (args.take(), args.take());
+    let (mut rank, mut count, mut most) = (1, None, 0);
+    while args.left() > 0 && !args.failed() {
+        if args.keyword_with_value("RANK") {
+            rank = signed_count(&mut args);
+            if rank == 0 {
+                args.fail(Error::new(
+                    "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use \
+                     negative to start from the end of the list",
+                ));
+            }
+        } else if args.keyword_with_value("COUNT") {
+            count = Some(args.int_in(0..=i64::MAX, Error::new("ERR COUNT can't be negative")) as u64);
+        } else if args.keyword_with_value("MAXLEN") {
+            most = args.int_in(0..=i64::MAX, Error::new("ERR MAXLEN can't be negative")) as usize;
+        } else {
+            args.fail(Error::SYNTAX);
+        }
+    }
+    args.check()?;
+    let end = if rank < 0 { End::Back } else { End::Front };
+    let out = &mut *ctx.out;
+    let list = ctx.keys.view::<List>(key)?;
+    // The matches that are passed over, and those that are wanted; a COUNT of 0 wants all.
+    let mut skip = rank.unsigned_abs() - 1;
+    let wanted_matches = match count {
+        None => 1,
+        Some(0) => u64::MAX,
+        Some(n) => n,
+    };
+    let mark = count.map(|_| out.begin_array());
+    let mut found = 0;
+    if let Some(list) = list {
+        let most = if most == 0 { usize::MAX } else { most };
+        list.find(wanted, end, most, |distance| {
+            if skip > 0 {
+                skip -= 1;
+                return ControlFlow::Continue(());
+            }
+            let at = if end == End::Front { distance } else { list.len() - 1 - distance };
+            out.int(at as i64);
+            found += 1;
+            if found == wanted_matches { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+    }
+    match mark {
+        Some(mark) => out.end_array(mark, found as usize),
+        None if found == 0 => out.null(),
+        None => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::COMMANDS;
+    use crate::testing::{TestClient, check, check3};
+
+    #[test]
+    fn elements_go_to_either_end() {
+        check("RPUSH l a b c; LPUSH l 1 2; LRANGE l 0 -1", r#"["2" "1" "a" "b" "c"]"#);
+        check("LPUSHX l a; EXISTS l", "0");
+        check("RPUSH l a; RPUSHX l b c", "3");
+        check("SET s v; LPUSH s a", "-WRONGTYPE Operation against a key holding the wrong kind of value");
+        check("RPUSH l a b c; LPOP l", r#""a""#);
+        check("RPUSH l a b c; RPOP l 2", r#"["c" "b"]"#);
+        check("RPUSH l a b c; LPOP l 9; EXISTS l", "0");
+        check("LPOP l", "nil");
+        check("LPOP l 1", "nil");
+        check("RPUSH l a; LPOP l 0", "[]");
+        check("LPOP l -1", "-ERR value is out of range, must be positive");
+        check("LPOP l 1 2", "-ERR wrong number of arguments for 'lpop' command");
+    }
+
+    #[test]
+    fn elements_are_changed_in_place() {
+        check("RPUSH l a b c; LSET l -2 x; LRANGE l 0 -1", r#"["a" "x" "c"]"#);
+        check("LSET l zero x", "-ERR no such key");
+        check("RPUSH l a; LSET l 1 x", "-ERR index out of range");
+        check("RPUSH l a; LSET l 4294967295 x; LRANGE l 0 -1", r#"["x"]"#);
+        check("RPUSH l a b; LINSERT l after a 1; LINSERT l BEFORE a 0; LRANGE l 0 -1", r#"["0" "a" "1" "b"]"#);
+        check("RPUSH l a; LINSERT l BEFORE nothing 0", "-1");
+        check("LINSERT l BEFORE a 0", "0");
+        check("LINSERT l BESIDE a 0", "-ERR syntax error");
+        check("RPUSH l a b a b a; LREM l -2 a; LRANGE l 0 -1", r#"["a" "b" "b"]"#);
+        check("RPUSH l 1 01 1; LREM l 0 1; LRANGE l 0 -1", r#"["01"]"#);
+        check("RPUSH l a b c d; LTRIM l 1 -2; LRANGE l 0 -1", r#"["b" "c"]"#);
+        check("RPUSH l a b; LTRIM l 5 9; EXISTS l", "0");
+    }
+
+    #[test]
+    fn lists_are_looked_at() {
+        check("RPUSH l a b c; LINDEX l -1", r#""c""#);
+        check("RPUSH l a; LINDEX l 1", "nil");
+        check("LINDEX l one", "nil");
+        check("RPUSH l a b c; LRANGE l -100 1", r#"["a" "b"]"#);
+        check("RPUSH l a b c; LRANGE l 2 1", "[]");
+        check("RPUSH l a b c; LLEN l", "3");
+        check("RPUSH l a b a b a; LPOS l a RANK 2", "2");
+        check("RPUSH l a b a b a; LPOS l a RANK -1 COUNT 2", "[4 2]");
+        check("RPUSH l a b a b a; LPOS l a COUNT 0 MAXLEN 4", "[0 2]");
+        check("RPUSH l a b; LPOS l c", "nil");
+        check("LPOS l c COUNT 1", "[]");
+        check("LPOS l c RANK -9223372036854775808", "-ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
+    }
+
+    #[test]
+    fn elements_move() {
+        check("RPUSH l a b c; RPOPLPUSH l m; LRANGE m 0 -1", r#"["c"]"#);
+        check("RPUSH l a b c; RPOPLPUSH l l; LRANGE l 0 -1", r#"["c" "a" "b"]"#);
+        check("RPUSH l a; LMOVE l m LEFT RIGHT; EXISTS l m", "1");
+        check("LMOVE l m LEFT UP", "-ERR syntax error");
+        check("LMOVE l m LEFT RIGHT", "nil");
+        check("SET s v; RPUSH l a; LMOVE l s LEFT RIGHT", "-WRONGTYPE Operation against a key holding the wrong kind of value");
+        check("SET s v; RPUSH l a; LMOVE l s LEFT RIGHT; LLEN l", "1");
+        check("RPUSH m a b c; LMPOP 2 l m LEFT COUNT 2", r#"["m" ["a" "b"]]"#);
+        check("LMPOP 1 l RIGHT", "nil");
+        check3("LMPOP 1 l RIGHT", "nil");
+        check("LMPOP 2 l RIGHT", "-ERR syntax error");
+        check("LMPOP 0 l RIGHT", "-ERR numkeys should be greater than 0");
+        check("LMPOP 1 l RIGHT COUNT 0", "-ERR count should be greater than 0");
+    }
+
+    #[test]
+    fn the_encoding_follows_the_setting() {
+        let mut db = TestClient::new();
+        db.check("CONFIG SET list-max-ziplist-size 2", "OK");
+        db.check("RPUSH l a b; OBJECT ENCODING l", r#""listpack""#);
+        db.check("RPUSH l c; OBJECT ENCODING l", r#""quicklist""#);
+        db.check("LPOP l 2; OBJECT ENCODING l", r#""listpack""#);
+        db.check("CONFIG SET list-max-listpack-size -1", "OK");
+        let long = "x".repeat(4100);
+        db.check(&format!("RPUSH m {long}; OBJECT ENCODING m"), r#""quicklist""#);
+        db.check("COPY m n; LSET n 0 y; OBJECT ENCODING n", r#""listpack""#);
+        db.check("LINDEX m 0", &format!("{long:?}"));
+    }
+
+    #[test]
+    fn large_elements_are_shared() {
+        let mut db = TestClient::new();
+        let large = vec![b'v'; 2 << 20];
+        db.call(&[b"RPUSH", &b"l"[..], &large, b"small"]);
+        let reply = db.raw(&[b"LMOVE", &b"l"[..], b"l", b"LEFT", b"RIGHT"]);
+        assert_eq!(reply.len(), large.len() + 12);
+        db.check("LINDEX l 0", r#""small""#);
+        assert_eq!(db.raw(&[b"RPOP", &b"l"[..]]), reply);
+    }
+
+    #[test]
+    fn a_row_for_every_command_that_does_not_block() {
+        assert_eq!(COMMANDS.len(), 17);
+        assert!(COMMANDS.iter().all(|c| !c.name.starts_with('b')));
+    }
+}
