@@ -30,6 +30,7 @@ groups! {
     list_resp2, list_resp3: LIST;
     list_nodes_resp2, list_nodes_resp3: LIST_NODES;
     set_resp2, set_resp3: SET_GROUP;
+    sort_resp2, sort_resp3: SORT;
     sorted_set_resp2, sorted_set_resp3: SORTED_SET;
     sorted_set_lex_resp2, sorted_set_lex_resp3: SORTED_SET_LEX;
 }

@@ -52,8 +52,10 @@ fn perform(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Test(options) => test::main(&options),
         Task::Ci(options) => {
-            check::main()?;
-            test::main(&options)
+            // The tests run whatever the checks say: one run shows all that is wrong.
+            let checks = check::main();
+            let tests = test::main(&options);
+            checks.and(tests)
         }
         Task::Bench(options) => bench::main(&options),
         Task::Fetch => {

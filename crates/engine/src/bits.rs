@@ -35,7 +35,8 @@ const STEP: usize = 16 * 8 * LANES;
 /// remainders of smaller weights, so that bits are counted once for every sixteen words.
 pub fn count(bytes: &[u8]) -> u64 {
     let (steps, rest) = bytes.as_chunks::<STEP>();
-    let (mut ones, mut twos, mut fours, mut eights): (Words, Words, Words, Words) = Default::default();
+    let (mut ones, mut twos, mut fours, mut eights): (Words, Words, Words, Words) =
+        Default::default();
     let mut total = 0;
     for step in steps {
         let group = |i: usize| -> Words {
@@ -68,7 +69,10 @@ pub fn count(bytes: &[u8]) -> u64 {
         + 4 * weight(fours)
         + 2 * weight(twos)
         + weight(ones)
-        + words.iter().map(|w| u64::from(u64::from_le_bytes(*w).count_ones())).sum::<u64>()
+        + words
+            .iter()
+            .map(|w| u64::from(u64::from_le_bytes(*w).count_ones()))
+            .sum::<u64>()
         + tail.iter().map(|b| u64::from(b.count_ones())).sum::<u64>()
 }
 
@@ -244,11 +248,18 @@ impl Field {
         };
         let bits = resp::number::parse_i64(digits)?;
         let most = if signed { 64 } else { 63 };
-        (1..=most).contains(&bits).then_some(Field { signed, bits: bits as u32 })
+        (1..=most).contains(&bits).then_some(Field {
+            signed,
+            bits: bits as u32,
+        })
     }
 
     fn min(self) -> i128 {
-        if self.signed { -(1 << (self.bits - 1)) } else { 0 }
+        if self.signed {
+            -(1 << (self.bits - 1))
+        } else {
+            0
+        }
     }
 
     fn max(self) -> i128 {
@@ -259,7 +270,11 @@ impl Field {
     fn wrap(self, n: i128) -> i64 {
         let unused = 64 - self.bits;
         let n = (n as i64) << unused;
-        if self.signed { n >> unused } else { (n as u64 >> unused) as i64 }
+        if self.signed {
+            n >> unused
+        } else {
+            (n as u64 >> unused) as i64
+        }
     }
 
     /// Makes a number fit, or says that it does not.
@@ -276,7 +291,9 @@ impl Field {
 
     /// Reads the number that starts at bit `offset`; bits past the end are 0.
     pub fn get(self, bytes: &[u8], offset: u64) -> i64 {
-        let from = usize::try_from(offset / 8).unwrap_or(usize::MAX).min(bytes.len());
+        let from = usize::try_from(offset / 8)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
         // A field touches nine bytes at most.
         let near = &bytes[from..bytes.len().min(from.saturating_add(9))];
         let mut window = [0; 16];
@@ -390,16 +407,49 @@ mod tests {
 
     #[test]
     fn overflow() {
-        let (i8, u8) = (Field { signed: true, bits: 8 }, Field { signed: false, bits: 8 });
+        let (i8, u8) = (
+            Field {
+                signed: true,
+                bits: 8,
+            },
+            Field {
+                signed: false,
+                bits: 8,
+            },
+        );
         for (field, n, wrapped, saturated) in [
             (i8, 127, 127, 127),
             (i8, 128, -128, 127),
             (i8, -129, 127, -128),
             (u8, 256, 0, 255),
             (u8, -1, 255, 0),
-            (Field { signed: true, bits: 64 }, 1 << 63, i64::MIN, i64::MAX),
-            (Field { signed: false, bits: 63 }, 1 << 63, 0, i64::MAX),
-            (Field { signed: true, bits: 1 }, 1, -1, 0),
+            (
+                Field {
+                    signed: true,
+                    bits: 64,
+                },
+                1 << 63,
+                i64::MIN,
+                i64::MAX,
+            ),
+            (
+                Field {
+                    signed: false,
+                    bits: 63,
+                },
+                1 << 63,
+                0,
+                i64::MAX,
+            ),
+            (
+                Field {
+                    signed: true,
+                    bits: 1,
+                },
+                1,
+                -1,
+                0,
+            ),
         ] {
             assert_eq!(field.fit(n, Overflow::Wrap), Some(wrapped));
             assert_eq!(field.fit(n, Overflow::Saturate), Some(saturated));
@@ -410,8 +460,20 @@ mod tests {
 
     #[test]
     fn field_names() {
-        assert_eq!(Field::parse(b"i64"), Some(Field { signed: true, bits: 64 }));
-        assert_eq!(Field::parse(b"u63"), Some(Field { signed: false, bits: 63 }));
+        assert_eq!(
+            Field::parse(b"i64"),
+            Some(Field {
+                signed: true,
+                bits: 64
+            })
+        );
+        assert_eq!(
+            Field::parse(b"u63"),
+            Some(Field {
+                signed: false,
+                bits: 63
+            })
+        );
         for bad in ["", "u", "u64", "i65", "u0", "U8", "u08", "u+8", "x8", "8"] {
             assert_eq!(Field::parse(bad.as_bytes()), None, "{bad}");
         }

@@ -71,6 +71,9 @@ pub const ALL_SHARDS: u64 = 1 << 40;
 /// The handler takes the locks it needs itself, shard by shard (SCAN, KEYS, DBSIZE): not printed.
 /// Bit 42 is [`crate::docs::SYSCMD`].
 pub const OWN_LOCKS: u64 = 1 << 41;
+/// BY and GET patterns among the arguments name further keys, which dispatch cannot know: a call that has such patterns
+/// gets every shard's lock, any other only those of the keys it names (SORT). Not printed.
+pub const PATTERN_KEYS: u64 = 1 << 43;
 
 /// The groups of the command documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

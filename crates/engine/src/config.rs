@@ -100,6 +100,14 @@ pub struct Live {
     pub zset_max_listpack_entries: AtomicUsize,
     /// Longest member of a packed sorted set, in bytes.
     pub zset_max_listpack_value: AtomicUsize,
+    /// Longest sparse HyperLogLog, in bytes.
+    pub hll_sparse_max_bytes: AtomicUsize,
+    /// Bytes of a stream's node; 0 for no bound.
+    pub stream_node_max_bytes: AtomicUsize,
+    /// Entries of a stream's node; 0 for no bound.
+    pub stream_node_max_entries: AtomicUsize,
+    /// `rdbcompression`
+    pub rdb_compression: AtomicBool,
     /// Whether expired keys are also looked for in the background. No directive: DEBUG SET-ACTIVE-EXPIRE changes it.
     pub active_expire: AtomicBool,
 }

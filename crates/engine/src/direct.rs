@@ -40,7 +40,7 @@ impl Engine {
         let hash = ks.hash(key);
         let shard = ks.shard_of(hash);
         // Bucket and entry arrive while the lock does, which another core may have had last.
-        ks.probe(db, hash).entry(table_hash(hash));
+        ks.probe(db, hash).entry(table_hash(hash), false);
         let mut keys = Keys {
             ks,
             held: Held::One(shard, ks.lock(shard)),
@@ -88,10 +88,13 @@ mod tests {
     use store::{NewValue, Value};
 
     fn read(db: &TestClient, key: &[u8]) -> Option<i64> {
-        db.engine.with_key(0, key, false, db.worker.counters(), |keys| match keys.read(key)?.value() {
-            Value::Int(i) => Some(i),
-            _ => None,
-        })
+        db.engine
+            .with_key(0, key, false, db.worker.counters(), |keys| {
+                match keys.read(key)?.value() {
+                    Value::Int(i) => Some(i),
+                    _ => None,
+                }
+            })
     }
 
     #[test]
@@ -101,7 +104,10 @@ mod tests {
         assert_eq!(read(&db, b"k"), Some(5));
         assert_eq!(read(&db, b"t"), Some(7));
         assert_eq!(read(&db, b"absent"), None);
-        db.engine.with_key(0, b"k", true, db.worker.counters(), |keys| keys.set(b"k", NewValue::Int(8), None));
+        db.engine
+            .with_key(0, b"k", true, db.worker.counters(), |keys| {
+                keys.set(b"k", NewValue::Int(8), None)
+            });
         db.check("GET k", r#""8""#);
     }
 
@@ -110,14 +116,22 @@ mod tests {
     fn expiry_does_not_trust_the_coarse_clock() {
         let db = TestClient::new();
         let past = crate::engine::unix_ms() - 1;
-        db.engine.clock_ms.store(past - 1000, std::sync::atomic::Ordering::Relaxed);
+        db.engine
+            .clock_ms
+            .store(past - 1000, std::sync::atomic::Ordering::Relaxed);
         for key in [b"a", b"b"] {
             let counters = db.worker.counters();
-            db.engine.with_key(0, key, true, counters, |keys| keys.set(key, NewValue::Int(1), Some(past)));
+            db.engine.with_key(0, key, true, counters, |keys| {
+                keys.set(key, NewValue::Int(1), Some(past))
+            });
         }
         assert_eq!(read(&db, b"a"), None);
         assert_eq!(db.engine.keyspace().len(0), 1);
-        let seen = db.engine.with_key(0, b"b", false, db.worker.counters(), |keys| keys.peek(b"b").is_some());
+        let seen = db
+            .engine
+            .with_key(0, b"b", false, db.worker.counters(), |keys| {
+                keys.peek(b"b").is_some()
+            });
         assert!(!seen);
     }
 }

@@ -18,6 +18,7 @@ pub mod docs;
 pub mod engine;
 pub mod error;
 pub mod expiry;
+pub mod geo;
 pub mod glob;
 pub mod host;
 pub mod keys;

@@ -26,6 +26,9 @@ pub const DUTY: f64 = 0.05;
 /// Values at least this large are dropped on the reclaiming thread, in bytes.
 pub const BIG_VALUE: usize = 256 << 10;
 
+/// Rest between looks that find nothing.
+const IDLE_REST: Duration = Duration::from_millis(100);
+
 /// Keys removed under one hold of a shard's lock, at most.
 const MAX_PER_HOLD: usize = 64;
 
@@ -120,12 +123,13 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
     let mut measured = Instant::now();
     while !stop.stopped.load(Relaxed) {
         let began = Instant::now();
+        let mut removed = 0;
         {
             let Some(engine) = engine.upgrade() else { return };
             engine.note_time();
             if engine.config().live.active_expire.load(Relaxed) && !engine.maintenance_paused.load(Relaxed) {
                 // One full round at most, so that an idle server sleeps.
-                sweep.slice(&engine, counters, Duration::from_millis(1));
+                removed = sweep.slice(&engine, counters, Duration::from_millis(1));
             }
             let ks = engine.keyspace();
             if measured.elapsed() >= MEASURE_EVERY && ks.shards() * ks.databases() <= MEASURE_MAX {
@@ -134,10 +138,12 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
                 measured = Instant::now();
             }
         }
+        // Where nothing was due, the next look can wait: a wake-up costs more than it finds.
+        let least = if removed == 0 { IDLE_REST } else { Duration::from_millis(2) };
         let rest = began
             .elapsed()
             .mul_f64((1.0 - DUTY) / DUTY)
-            .clamp(Duration::from_millis(2), Duration::from_millis(100));
+            .clamp(least, IDLE_REST);
         let mut held = stop.lock.lock();
         if !stop.stopped.load(Relaxed) {
             stop.bell.wait_for(&mut held, rest);

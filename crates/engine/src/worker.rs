@@ -10,7 +10,7 @@
 //! loses its reply and nothing else: the connection gets an error and goes on.
 
 use crate::args::Args;
-use crate::command::{ALL_SHARDS, Command, NO_AUTH, OWN_LOCKS, WRITE};
+use crate::command::{ALL_SHARDS, Command, NO_AUTH, OWN_LOCKS, PATTERN_KEYS, WRITE};
 use crate::ctx::{Ctx, Garbage, Held, Keys};
 use crate::engine::{Engine, unix_nanos};
 use crate::error::Error;
@@ -71,6 +71,21 @@ const LONG_REQUEST: usize = 1 << 20;
 /// Multi-key commands start fetching the entries of this many keys at once.
 const KEYS_AHEAD: usize = 32;
 
+/// Bytes of request or reply per command beyond which entries probably take more than two cache lines.
+const WIDE: usize = 60;
+
+/// About how many bytes the commands `from..to` took in the buffer they were read into.
+fn request_bytes(batch: &Batch<'_>, from: usize, to: usize) -> usize {
+    let (first, last) = (batch.get(from), batch.get(to - 1));
+    match (first.first(), last.last()) {
+        (Some(first), Some(last)) => {
+            let end = last.as_ptr() as usize + last.len();
+            end.saturating_sub(first.as_ptr() as usize)
+        }
+        _ => 0,
+    }
+}
+
 struct Planned {
     /// Index of a registry entry's counters, for the time spent.
     id: usize,
@@ -85,6 +100,8 @@ pub struct Worker {
     counters: Arc<Counters>,
     plan: Vec<Planned>,
     probes: Vec<(Probe, u64)>,
+    /// Whether the last batch's requests or replies were so long that entries probably take more than two cache lines.
+    wide: bool,
     /// Whether this worker runs on a helper thread, where long commands are at home.
     helper: bool,
 }
@@ -100,6 +117,7 @@ impl Worker {
             counters,
             plan: Vec::with_capacity(AHEAD),
             probes: Vec::with_capacity(AHEAD),
+            wide: false,
             helper: false,
         }
     }
@@ -120,6 +138,7 @@ impl Worker {
     ) -> Progress {
         let began = unix_nanos();
         out.set_proto(session.proto);
+        let empty = out.len();
         let mut at = from;
         let mut next = Next::Done;
         while at < batch.len() && matches!(next, Next::Done) && out.len() < ENOUGH {
@@ -149,6 +168,9 @@ impl Worker {
                 next = Next::Done;
                 at += 1;
             }
+        }
+        if at > from {
+            self.wide = (out.len() - empty).max(request_bytes(batch, from, at)) / (at - from) > WIDE;
         }
         self.account(session, began, at - from);
         Progress { executed: at, next }
@@ -212,9 +234,20 @@ impl Worker {
         self.plan.clear();
         self.probes.clear();
         let alone = range.len() == 1;
+        // Pipelines mostly repeat one command: the last one found is tried first.
+        let mut last: Option<(&[u8], &Entry)> = None;
         for i in range {
             let argv = batch.get(i);
-            let entry = engine.registry().resolve(argv);
+            let entry = match last {
+                Some((name, e)) if name == argv[0] => Some(e),
+                _ => engine.registry().resolve(argv),
+            };
+            if let Some(e) = entry
+                && e.command.subs.is_empty()
+                && !e.command.name.contains('|')
+            {
+                last = Some((argv[0], e));
+            }
             let mut p = Planned {
                 id: entry.map_or(0, |e| e.id),
                 entry: entry.map(|e| e as *const Entry),
@@ -235,7 +268,7 @@ impl Worker {
             self.plan.push(p);
         }
         for (probe, hash) in &self.probes {
-            probe.entry(table_hash(*hash));
+            probe.entry(table_hash(*hash), self.wide);
         }
     }
 
@@ -410,7 +443,7 @@ fn lock_several<'e>(
     layout: KeyLayout,
     argv: &[&[u8]],
 ) -> Result<(Held<'e>, (usize, u64)), Error> {
-    if command.has(ALL_SHARDS) {
+    if command.has(ALL_SHARDS) || command.has(PATTERN_KEYS) && crate::cmd::sort::has_patterns(argv) {
         return Ok((Held::Many(ks.lock_all()), (0, 0)));
     }
     if command.has(OWN_LOCKS) {
@@ -458,7 +491,7 @@ fn lock_several<'e>(
         }
     }
     for (probe, hash) in &ahead {
-        probe.entry(table_hash(*hash));
+        probe.entry(table_hash(*hash), false);
     }
     if wanted.is_empty() {
         return Ok((Held::None, (0, 0)));

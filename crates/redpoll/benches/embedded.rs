@@ -40,7 +40,10 @@ fn measure(threads: usize, call: &(dyn Fn(usize) + Sync)) -> (f64, f64) {
                         })
                     })
                     .collect();
-                running.into_iter().map(|t| t.join().expect("a thread that only calls")).collect()
+                running
+                    .into_iter()
+                    .map(|t| t.join().expect("a thread that only calls"))
+                    .collect()
             });
             rates.iter().sum()
         })
@@ -53,7 +56,10 @@ fn measure(threads: usize, call: &(dyn Fn(usize) + Sync)) -> (f64, f64) {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // `cargo test --benches` runs this without `--bench`: then only that it runs is of interest.
     let only_try = !std::env::args().any(|a| a == "--bench");
-    let wanted = std::env::args().skip(1).find(|a| !a.starts_with('-')).unwrap_or_default();
+    let wanted = std::env::args()
+        .skip(1)
+        .find(|a| !a.starts_with('-'))
+        .unwrap_or_default();
     let db = Db::open(Config::default())?;
     // Multiplication by an odd number that has no factor in common with KEYS visits every number once.
     let number = |i: usize| i * 61_803_399 % KEYS;
@@ -73,18 +79,42 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let value = [7u8; 32];
     type Call<'a> = Box<dyn Fn(usize) + Sync + 'a>;
     let calls: Vec<(&str, Call<'_>)> = vec![
-        ("nothing (included below)", Box::new(|i| _ = black_box(&keys[i]))),
+        (
+            "nothing (included below)",
+            Box::new(|i| _ = black_box(&keys[i])),
+        ),
         ("get", Box::new(|i| _ = black_box(db.get(keys[i])))),
-        ("get_with", Box::new(|i| _ = black_box(db.get_with(keys[i], |v| v.len())))),
-        ("get, absent", Box::new(|i| _ = black_box(db.get(absent[i])))),
+        (
+            "get_with",
+            Box::new(|i| _ = black_box(db.get_with(keys[i], |v| v.len()))),
+        ),
+        (
+            "get, absent",
+            Box::new(|i| _ = black_box(db.get(absent[i]))),
+        ),
         ("exists", Box::new(|i| _ = black_box(db.exists(keys[i])))),
-        ("set, 32 bytes", Box::new(|i| _ = black_box(db.set(keys[i], &value)))),
-        ("set_for", Box::new(|i| _ = black_box(db.set_for(expiring[i], &value, Duration::from_secs(3600))))),
-        ("get, of keys that expire", Box::new(|i| _ = black_box(db.get(expiring[i])))),
+        (
+            "set, 32 bytes",
+            Box::new(|i| _ = black_box(db.set(keys[i], &value))),
+        ),
+        (
+            "set_for",
+            Box::new(|i| _ = black_box(db.set_for(expiring[i], &value, Duration::from_secs(3600)))),
+        ),
+        (
+            "get, of keys that expire",
+            Box::new(|i| _ = black_box(db.get(expiring[i]))),
+        ),
         ("incr", Box::new(|i| _ = black_box(db.incr(numbers[i])))),
-        ("execute GET", Box::new(|i| _ = black_box(db.execute([b"GET", &keys[i][..]])))),
+        (
+            "execute GET",
+            Box::new(|i| _ = black_box(db.execute([b"GET", &keys[i][..]]))),
+        ),
     ];
-    println!("{:32} {:>10} {:>12} {:>8}", "call", "1 thread", "2 threads", "speed-up");
+    println!(
+        "{:32} {:>10} {:>12} {:>8}",
+        "call", "1 thread", "2 threads", "speed-up"
+    );
     for (name, call) in calls.iter().filter(|(name, _)| name.contains(&wanted)) {
         if only_try {
             call(1);
@@ -92,7 +122,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let (one, one_rate) = measure(1, &**call);
         let (two, two_rate) = measure(2, &**call);
-        println!("{name:32} {one:7.1} ns {two:9.1} ns {:7.2} x", two_rate / one_rate);
+        println!(
+            "{name:32} {one:7.1} ns {two:9.1} ns {:7.2} x",
+            two_rate / one_rate
+        );
     }
     Ok(())
 }

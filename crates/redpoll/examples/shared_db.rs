@@ -50,7 +50,9 @@ async fn main() -> Result<()> {
     }
 
     let began = Instant::now();
-    let customers: Vec<_> = (0..CUSTOMERS).map(|c| tokio::spawn(shop(db.clone(), c))).collect();
+    let customers: Vec<_> = (0..CUSTOMERS)
+        .map(|c| tokio::spawn(shop(db.clone(), c)))
+        .collect();
     let mut sold = 0;
     for customer in customers {
         sold += customer.await.expect("a customer panicked")?;
@@ -62,10 +64,20 @@ async fn main() -> Result<()> {
         // Counting down to zero and back up again, so never below.
         left += db.incr_by(format!("product:{product}:stock"), 0)?;
     }
-    assert_eq!(sold + left, PRODUCTS as i64 * STOCK, "nothing is sold twice and nothing gets lost");
+    assert_eq!(
+        sold + left,
+        PRODUCTS as i64 * STOCK,
+        "nothing is sold twice and nothing gets lost"
+    );
     let carts = db.scan().matching("cart:*").batch(1000).count();
-    println!("{} customers came, {carts} of them have a cart", db.bitcount("customers:seen", ..)?);
+    println!(
+        "{} customers came, {carts} of them have a cart",
+        db.bitcount("customers:seen", ..)?
+    );
     println!("sold {sold} items, {left} are left");
-    println!("{:.0} visits a second", (CUSTOMERS * VISITS) as f64 / took.as_secs_f64());
+    println!(
+        "{:.0} visits a second",
+        (CUSTOMERS * VISITS) as f64 / took.as_secs_f64()
+    );
     Ok(())
 }

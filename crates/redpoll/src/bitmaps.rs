@@ -76,12 +76,22 @@ impl BitField {
 
     /// Stores a number and returns the one that was there.
     pub fn set(self, kind: &str, offset: u64, number: i64) -> BitField {
-        self.add(["SET".into(), kind.into(), offset.to_string(), number.to_string()])
+        self.add([
+            "SET".into(),
+            kind.into(),
+            offset.to_string(),
+            number.to_string(),
+        ])
     }
 
     /// Adds to a number and returns the sum.
     pub fn incr_by(self, kind: &str, offset: u64, by: i64) -> BitField {
-        self.add(["INCRBY".into(), kind.into(), offset.to_string(), by.to_string()])
+        self.add([
+            "INCRBY".into(),
+            kind.into(),
+            offset.to_string(),
+            by.to_string(),
+        ])
     }
 
     /// What the operations after this one do with numbers that do not fit.
@@ -124,12 +134,22 @@ impl Db {
     pub fn setbit(&self, key: impl AsRef<[u8]>, offset: u64, on: bool) -> Result<bool> {
         let key = key.as_ref();
         self.check_lengths(key.len(), 0)?;
-        let most = self.shared.engine.config().live.proto_max_bulk_len.load(Relaxed) as u64;
+        let most = self
+            .shared
+            .engine
+            .config()
+            .live
+            .proto_max_bulk_len
+            .load(Relaxed) as u64;
         if offset / 8 >= most {
             return Err(engine::Error::BIT_OFFSET.into());
         }
         let len = (offset / 8) as usize + 1;
-        self.on_key(key, true, |keys| Ok(change(keys, key, len, |bytes| bits::set(bytes, offset, on))?))
+        self.on_key(key, true, |keys| {
+            Ok(change(keys, key, len, |bytes| {
+                bits::set(bytes, offset, on)
+            })?)
+        })
     }
 
     /// A bit of a string; bits past its end are clear.
@@ -146,25 +166,45 @@ impl Db {
 
     /// How many bits of a range are set.
     pub fn bitcount(&self, key: impl AsRef<[u8]>, bits: impl RangeBounds<u64>) -> Result<u64> {
-        let Some((first, last)) = ends(bits) else { return Ok(0) };
+        let Some((first, last)) = ends(bits) else {
+            return Ok(0);
+        };
         let (mut a, mut b) = ([0; 20], [0; 20]);
-        let args: [&[u8]; 5] =
-            [b"BITCOUNT", key.as_ref(), resp::format_i64(first, &mut a), resp::format_i64(last, &mut b), b"BIT"];
+        let args: [&[u8]; 5] = [
+            b"BITCOUNT",
+            key.as_ref(),
+            resp::format_i64(first, &mut a),
+            resp::format_i64(last, &mut b),
+            b"BIT",
+        ];
         Ok(to_int(self.call(&args)?)? as u64)
     }
 
     /// The first bit of a range that is set or clear. The bits behind a string's end do not count, unlike in BITPOS
     /// without an end.
-    pub fn bitpos(&self, key: impl AsRef<[u8]>, on: bool, bits: impl RangeBounds<u64>) -> Result<Option<u64>> {
+    pub fn bitpos(
+        &self,
+        key: impl AsRef<[u8]>,
+        on: bool,
+        bits: impl RangeBounds<u64>,
+    ) -> Result<Option<u64>> {
         let key = key.as_ref();
-        let Some((first, last)) = ends(bits) else { return Ok(None) };
+        let Some((first, last)) = ends(bits) else {
+            return Ok(None);
+        };
         if !self.exists(key) {
             return Ok(None);
         }
         let (mut a, mut b) = ([0; 20], [0; 20]);
         let on: &[u8] = if on { b"1" } else { b"0" };
-        let args: [&[u8]; 6] =
-            [b"BITPOS", key, on, resp::format_i64(first, &mut a), resp::format_i64(last, &mut b), b"BIT"];
+        let args: [&[u8]; 6] = [
+            b"BITPOS",
+            key,
+            on,
+            resp::format_i64(first, &mut a),
+            resp::format_i64(last, &mut b),
+            b"BIT",
+        ];
         Ok(u64::try_from(to_int(self.call(&args)?)?).ok())
     }
 
@@ -192,10 +232,16 @@ impl Db {
     }
 
     /// Carries out operations on integers inside a string, all at one moment; what each returns.
-    pub fn bitfield(&self, key: impl AsRef<[u8]>, operations: &BitField) -> Result<Vec<Option<i64>>> {
+    pub fn bitfield(
+        &self,
+        key: impl AsRef<[u8]>,
+        operations: &BitField,
+    ) -> Result<Vec<Option<i64>>> {
         let mut args: Vec<&[u8]> = vec![b"BITFIELD", key.as_ref()];
         args.extend(operations.words.iter().map(String::as_bytes));
-        let Value::Array(replies) = self.call(&args)? else { return Ok(Vec::new()) };
+        let Value::Array(replies) = self.call(&args)? else {
+            return Ok(Vec::new());
+        };
         let number = |reply: Value| match reply {
             Value::Int(n) => Ok(Some(n)),
             Value::Null => Ok(None),

@@ -42,7 +42,10 @@ impl Bytes {
         if from.len() <= IN_PLACE {
             let mut bytes = [0; IN_PLACE];
             bytes[..from.len()].copy_from_slice(from);
-            Bytes(Repr::InPlace { len: from.len() as u8, bytes })
+            Bytes(Repr::InPlace {
+                len: from.len() as u8,
+                bytes,
+            })
         } else {
             Bytes(Repr::Owned(from.into()))
         }
@@ -82,7 +85,11 @@ impl Deref for Bytes {
 
 impl From<Vec<u8>> for Bytes {
     fn from(bytes: Vec<u8>) -> Bytes {
-        if bytes.len() <= IN_PLACE { Bytes::copy(&bytes) } else { Bytes(Repr::Owned(bytes.into())) }
+        if bytes.len() <= IN_PLACE {
+            Bytes::copy(&bytes)
+        } else {
+            Bytes(Repr::Owned(bytes.into()))
+        }
     }
 }
 
@@ -321,9 +328,11 @@ mod tests {
         let payload = Payload::from(blob.clone());
         payload.store(|v| assert!(matches!(v, NewValue::Blob(b) if Arc::ptr_eq(&b, &blob))));
         Payload::from("12").store(|v| assert!(matches!(v, NewValue::Int(12))));
-        Payload::from(vec![b'x'; 10]).store(|v| assert!(matches!(v, NewValue::Inline(b"xxxxxxxxxx"))));
+        Payload::from(vec![b'x'; 10])
+            .store(|v| assert!(matches!(v, NewValue::Inline(b"xxxxxxxxxx"))));
         Payload::from(7).with_bytes(|b| assert_eq!(b, b"7"));
         let back = Bytes::of_value(Value::Blob(&blob));
-        Payload::from(&back).store(|v| assert!(matches!(v, NewValue::Blob(b) if Arc::ptr_eq(&b, &blob))));
+        Payload::from(&back)
+            .store(|v| assert!(matches!(v, NewValue::Blob(b) if Arc::ptr_eq(&b, &blob))));
     }
 }

@@ -63,7 +63,9 @@ impl Connection {
         let mut from = 0;
         while from < batch.len() {
             // Long commands may run right here: this thread has nobody else to serve.
-            let progress = self.worker.run_long(&mut self.session, &batch, from, &mut self.out);
+            let progress = self
+                .worker
+                .run_long(&mut self.session, &batch, from, &mut self.out);
             from = progress.executed;
             match progress.next {
                 Next::Done | Next::Close | Next::CloseNow | Next::Elsewhere => {}
@@ -109,7 +111,10 @@ impl Idle {
     pub(crate) fn give_back(&self, engine: &Engine, connection: Connection, args: &[&[u8]]) {
         let entry = args.first().and_then(|name| engine.registry().get(name));
         let stateful = entry.is_some_and(|e| {
-            matches!(e.command.group, Group::Connection | Group::Transactions | Group::Pubsub)
+            matches!(
+                e.command.group,
+                Group::Connection | Group::Transactions | Group::Pubsub
+            )
         });
         if !stateful {
             let mut idle = self.0.lock();

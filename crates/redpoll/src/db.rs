@@ -64,7 +64,10 @@ impl Db {
             idle: Idle::default(),
             _maintenance: maintenance,
         };
-        Db { shared: Arc::new(shared), index: 0 }
+        Db {
+            shared: Arc::new(shared),
+            index: 0,
+        }
     }
 
     /// What the server works on too: configuration, clients, statistics.
@@ -90,7 +93,10 @@ impl Db {
         if index >= self.shared.engine.keyspace().databases() {
             return Err(engine::Error::DB_INDEX.into());
         }
-        Ok(Db { shared: self.shared.clone(), index })
+        Ok(Db {
+            shared: self.shared.clone(),
+            index,
+        })
     }
 
     /// Carries out any command, in the syntax of the protocol. Replies come in the types of RESP3; an error reply is
@@ -123,16 +129,25 @@ impl Db {
     pub(crate) fn call(&self, args: &[&[u8]]) -> Result<Value> {
         let mut connection = self.shared.idle.take(self);
         let result = connection.call(args);
-        self.shared.idle.give_back(&self.shared.engine, connection, args);
+        self.shared
+            .idle
+            .give_back(&self.shared.engine, connection, args);
         result
     }
 
     /// Works on one key under its shard's lock; see [`Engine::with_key`].
     #[inline]
-    pub(crate) fn on_key<R>(&self, key: &[u8], is_write: bool, work: impl FnOnce(&mut Keys<'_>) -> R) -> R {
+    pub(crate) fn on_key<R>(
+        &self,
+        key: &[u8],
+        is_write: bool,
+        work: impl FnOnce(&mut Keys<'_>) -> R,
+    ) -> R {
         let shared = &*self.shared;
         let counters = shared.counters.get(|| shared.new_counters());
-        shared.engine.with_key(self.index, key, is_write, counters, work)
+        shared
+            .engine
+            .with_key(self.index, key, is_write, counters, work)
     }
 
     /// Refuses keys and values that are longer than the protocol lets clients send.
@@ -148,7 +163,13 @@ impl Db {
 
     #[cold]
     fn check_long(&self, key: usize, value: usize) -> Result {
-        let most = self.shared.engine.config().live.proto_max_bulk_len.load(Relaxed);
+        let most = self
+            .shared
+            .engine
+            .config()
+            .live
+            .proto_max_bulk_len
+            .load(Relaxed);
         if key > MAX_KEY.min(most) || value > most {
             return Err(engine::Error::STRING_TOO_LONG.into());
         }
@@ -165,7 +186,9 @@ impl Shared {
 
 impl fmt::Debug for Db {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Db").field("index", &self.index).finish_non_exhaustive()
+        f.debug_struct("Db")
+            .field("index", &self.index)
+            .finish_non_exhaustive()
     }
 }
 

@@ -62,7 +62,11 @@ impl Db {
         self.count(b"TOUCH", keys)
     }
 
-    fn count<K: AsRef<[u8]>>(&self, name: &[u8], keys: impl IntoIterator<Item = K>) -> Result<usize> {
+    fn count<K: AsRef<[u8]>>(
+        &self,
+        name: &[u8],
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<usize> {
         match self.call_many(name, keys)? {
             None => Ok(0),
             Some(reply) => Ok(to_int(reply)? as usize),
@@ -108,7 +112,12 @@ impl Db {
     }
 
     /// Has a key expire after `time` under a condition; whether that was set.
-    pub fn expire_if(&self, key: impl AsRef<[u8]>, time: Duration, condition: ExpireIf) -> Result<bool> {
+    pub fn expire_if(
+        &self,
+        key: impl AsRef<[u8]>,
+        time: Duration,
+        condition: ExpireIf,
+    ) -> Result<bool> {
         let condition: &[u8] = match condition {
             ExpireIf::None => b"NX",
             ExpireIf::Some => b"XX",
@@ -116,8 +125,12 @@ impl Db {
             ExpireIf::Sooner => b"LT",
         };
         let mut buf = [0; 20];
-        let args: [&[u8]; 4] =
-            [b"PEXPIRE", key.as_ref(), resp::format_i64(millis(time), &mut buf), condition];
+        let args: [&[u8]; 4] = [
+            b"PEXPIRE",
+            key.as_ref(),
+            resp::format_i64(millis(time), &mut buf),
+            condition,
+        ];
         Ok(to_int(self.call(&args)?)? == 1)
     }
 
@@ -149,7 +162,9 @@ impl Db {
     }
 
     fn expiry(&self, key: &[u8]) -> Option<Option<u64>> {
-        self.on_key(key, false, |keys| keys.read_untouched(key).map(|e| e.expiry_ms()))
+        self.on_key(key, false, |keys| {
+            keys.read_untouched(key).map(|e| e.expiry_ms())
+        })
     }
 
     /// Gives a key another name, replacing what has that name. An error if there is no such key.
@@ -170,9 +185,21 @@ impl Db {
 
     /// Copies a key with its expiry over whatever is at another, possibly in another database; whether there was a
     /// key to copy.
-    pub fn copy_over(&self, key: impl AsRef<[u8]>, to: impl AsRef<[u8]>, db: usize) -> Result<bool> {
+    pub fn copy_over(
+        &self,
+        key: impl AsRef<[u8]>,
+        to: impl AsRef<[u8]>,
+        db: usize,
+    ) -> Result<bool> {
         let db = db.to_string();
-        let args: [&[u8]; 6] = [b"COPY", key.as_ref(), to.as_ref(), b"DB", db.as_bytes(), b"REPLACE"];
+        let args: [&[u8]; 6] = [
+            b"COPY",
+            key.as_ref(),
+            to.as_ref(),
+            b"DB",
+            db.as_bytes(),
+            b"REPLACE",
+        ];
         Ok(to_int(self.call(&args)?)? == 1)
     }
 
@@ -184,14 +211,19 @@ impl Db {
     /// What kind of value a key holds; `None` if it does not exist.
     pub fn key_type(&self, key: impl AsRef<[u8]>) -> Option<Type> {
         let key = key.as_ref();
-        self.on_key(key, false, |keys| keys.read_untouched(key).map(|e| e.kind()))
+        self.on_key(key, false, |keys| {
+            keys.read_untouched(key).map(|e| e.kind())
+        })
     }
 
     /// All keys that a glob pattern matches (`*`, `?`, `[a-z]`, `\`). Goes through all keys there are, so for a large
     /// database [`Db::scan`] is the better neighbour.
     pub fn keys(&self, pattern: impl AsRef<[u8]>) -> Result<Vec<Bytes>> {
         match self.call(&[b"KEYS", pattern.as_ref()])? {
-            Value::Array(items) => items.into_iter().filter_map(|v| to_bytes(v).transpose()).collect(),
+            Value::Array(items) => items
+                .into_iter()
+                .filter_map(|v| to_bytes(v).transpose())
+                .collect(),
             other => Err(unexpected(&other)),
         }
     }
@@ -225,7 +257,11 @@ impl Db {
 
     /// Exchanges the contents of two databases at one moment.
     pub fn swapdb(&self, a: usize, b: usize) -> Result {
-        self.call(&[b"SWAPDB", a.to_string().as_bytes(), b.to_string().as_bytes()])?;
+        self.call(&[
+            b"SWAPDB",
+            a.to_string().as_bytes(),
+            b.to_string().as_bytes(),
+        ])?;
         Ok(())
     }
 }

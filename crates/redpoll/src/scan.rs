@@ -62,7 +62,9 @@ impl Scan {
     }
 
     fn fetch(&mut self) {
-        let Some(cursor) = self.cursor.take() else { return };
+        let Some(cursor) = self.cursor.take() else {
+            return;
+        };
         let count = self.batch.to_string();
         let mut args: Vec<&[u8]> = vec![b"SCAN", &cursor, b"COUNT", count.as_bytes()];
         if let Some(pattern) = &self.pattern {
@@ -72,13 +74,16 @@ impl Scan {
             args.extend([b"TYPE", kind.name().as_bytes()]);
         }
         // A call with arguments like these has no way to fail.
-        let Ok(Value::Array(reply)) = self.db.call(&args) else { return };
+        let Ok(Value::Array(reply)) = self.db.call(&args) else {
+            return;
+        };
         let mut reply = reply.into_iter();
         if let (Some(Value::Bulk(next)), Some(Value::Array(keys))) = (reply.next(), reply.next()) {
-            self.fetched.extend(keys.into_iter().filter_map(|key| match key {
-                Value::Bulk(key) => Some(Bytes::from(key)),
-                _ => None,
-            }));
+            self.fetched
+                .extend(keys.into_iter().filter_map(|key| match key {
+                    Value::Bulk(key) => Some(Bytes::from(key)),
+                    _ => None,
+                }));
             self.cursor = (next != b"0").then_some(next);
         }
     }

@@ -85,7 +85,13 @@ impl SetOptions {
     }
 
     /// Calls `with` with the arguments of SET.
-    fn args<R>(&self, key: &[u8], value: &Payload<'_>, get: bool, with: impl FnOnce(&[&[u8]]) -> R) -> R {
+    fn args<R>(
+        &self,
+        key: &[u8],
+        value: &Payload<'_>,
+        get: bool,
+        with: impl FnOnce(&[&[u8]]) -> R,
+    ) -> R {
         let mut time = [0; 20];
         value.with_bytes(|value| {
             let mut args: SmallVec<[&[u8]; 8]> = SmallVec::from_slice(&[b"SET", key, value]);
@@ -98,7 +104,9 @@ impl SetOptions {
             match self.expiry {
                 None => {}
                 Some(Expiry::Keep) => args.push(b"KEEPTTL"),
-                Some(Expiry::In(d)) => args.extend_from_slice(&[b"PX", resp::format_i64(millis(d), &mut time)]),
+                Some(Expiry::In(d)) => {
+                    args.extend_from_slice(&[b"PX", resp::format_i64(millis(d), &mut time)])
+                }
                 Some(Expiry::At(t)) => {
                     args.extend_from_slice(&[b"PXAT", resp::format_i64(unix_millis(t), &mut time)]);
                 }
@@ -179,7 +187,11 @@ impl Db {
     /// # Ok::<(), redpoll::Error>(())
     /// ```
     #[inline]
-    pub fn get_with<R>(&self, key: impl AsRef<[u8]>, look: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
+    pub fn get_with<R>(
+        &self,
+        key: impl AsRef<[u8]>,
+        look: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>> {
         let key = key.as_ref();
         // What is not shared is at most this long, so it never leaves the stack.
         let mut copy: SmallVec<[u8; MAX_INLINE]> = SmallVec::new();
@@ -220,7 +232,12 @@ impl Db {
     /// db.set_for("token", "abc", Duration::from_secs(60))?;
     /// # Ok::<(), redpoll::Error>(())
     /// ```
-    pub fn set_for<'v>(&self, key: impl AsRef<[u8]>, value: impl Into<Payload<'v>>, time: Duration) -> Result {
+    pub fn set_for<'v>(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl Into<Payload<'v>>,
+        time: Duration,
+    ) -> Result {
         let ms = millis(time);
         let at = unix_ms() as i64;
         match at.checked_add(ms) {
@@ -254,7 +271,9 @@ impl Db {
         value: impl Into<Payload<'v>>,
         options: &SetOptions,
     ) -> Result<Option<Bytes>> {
-        options.args(key.as_ref(), &value.into(), true, |args| to_bytes(self.call(args)?))
+        options.args(key.as_ref(), &value.into(), true, |args| {
+            to_bytes(self.call(args)?)
+        })
     }
 
     /// Stores a string if the key does not exist; whether it did so.
@@ -263,7 +282,11 @@ impl Db {
     }
 
     /// Stores a string and returns the one that was there.
-    pub fn getset<'v>(&self, key: impl AsRef<[u8]>, value: impl Into<Payload<'v>>) -> Result<Option<Bytes>> {
+    pub fn getset<'v>(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl Into<Payload<'v>>,
+    ) -> Result<Option<Bytes>> {
         self.set_with_get(key, value, &SetOptions::new())
     }
 
@@ -277,7 +300,12 @@ impl Db {
         let key = key.as_ref();
         to_bytes(match time {
             None => self.call(&[b"GETEX", key, b"PERSIST"])?,
-            Some(time) => self.call(&[b"GETEX", key, b"PX", resp::format_i64(millis(time), &mut [0; 20])])?,
+            Some(time) => self.call(&[
+                b"GETEX",
+                key,
+                b"PX",
+                resp::format_i64(millis(time), &mut [0; 20]),
+            ])?,
         })
     }
 
@@ -301,17 +329,30 @@ impl Db {
     /// Part of a string, from the first to the last byte; negative numbers count from the end. Empty outside of it.
     pub fn getrange(&self, key: impl AsRef<[u8]>, first: i64, last: i64) -> Result<Bytes> {
         let (mut a, mut b) = ([0; 20], [0; 20]);
-        let args: [&[u8]; 4] =
-            [b"GETRANGE", key.as_ref(), resp::format_i64(first, &mut a), resp::format_i64(last, &mut b)];
+        let args: [&[u8]; 4] = [
+            b"GETRANGE",
+            key.as_ref(),
+            resp::format_i64(first, &mut a),
+            resp::format_i64(last, &mut b),
+        ];
         Ok(to_bytes(self.call(&args)?)?.unwrap_or_default())
     }
 
     /// Overwrites a string from byte `offset` on, padding it with zeros if it is shorter; its length afterwards.
-    pub fn setrange(&self, key: impl AsRef<[u8]>, offset: usize, bytes: impl AsRef<[u8]>) -> Result<usize> {
+    pub fn setrange(
+        &self,
+        key: impl AsRef<[u8]>,
+        offset: usize,
+        bytes: impl AsRef<[u8]>,
+    ) -> Result<usize> {
         let offset = i64::try_from(offset).unwrap_or(i64::MAX);
         let mut buf = [0; 20];
-        let args: [&[u8]; 4] =
-            [b"SETRANGE", key.as_ref(), resp::format_i64(offset, &mut buf), bytes.as_ref()];
+        let args: [&[u8]; 4] = [
+            b"SETRANGE",
+            key.as_ref(),
+            resp::format_i64(offset, &mut buf),
+            bytes.as_ref(),
+        ];
         Ok(to_int(self.call(&args)?)? as usize)
     }
 
@@ -366,7 +407,10 @@ impl Db {
     /// assert_eq!(found[2], None);
     /// # Ok::<(), redpoll::Error>(())
     /// ```
-    pub fn mget<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<Option<Bytes>>> {
+    pub fn mget<K: AsRef<[u8]>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Vec<Option<Bytes>>> {
         match self.call_many(b"MGET", keys)? {
             None => Ok(Vec::new()),
             Some(Value::Array(items)) => items.into_iter().map(to_bytes).collect(),
@@ -375,13 +419,19 @@ impl Db {
     }
 
     /// Stores several strings at one moment.
-    pub fn mset<K: AsRef<[u8]>, V: AsRef<[u8]>>(&self, pairs: impl IntoIterator<Item = (K, V)>) -> Result {
+    pub fn mset<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        pairs: impl IntoIterator<Item = (K, V)>,
+    ) -> Result {
         self.call_pairs(b"MSET", pairs)?;
         Ok(())
     }
 
     /// Stores several strings at one moment, if none of the keys exists; whether it did so.
-    pub fn msetnx<K: AsRef<[u8]>, V: AsRef<[u8]>>(&self, pairs: impl IntoIterator<Item = (K, V)>) -> Result<bool> {
+    pub fn msetnx<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        pairs: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<bool> {
         match self.call_pairs(b"MSETNX", pairs)? {
             None => Ok(true),
             Some(reply) => Ok(to_int(reply)? == 1),
@@ -398,7 +448,9 @@ impl Db {
         if keys.is_empty() {
             return Ok(None);
         }
-        let args: Vec<&[u8]> = std::iter::once(name).chain(keys.iter().map(AsRef::as_ref)).collect();
+        let args: Vec<&[u8]> = std::iter::once(name)
+            .chain(keys.iter().map(AsRef::as_ref))
+            .collect();
         self.call(&args).map(Some)
     }
 

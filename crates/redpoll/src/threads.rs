@@ -16,7 +16,10 @@ struct Numbers {
     returned: BTreeSet<usize>,
 }
 
-static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { next: 0, returned: BTreeSet::new() });
+static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers {
+    next: 0,
+    returned: BTreeSet::new(),
+});
 
 thread_local! {
     // Apart from the guard because a thread-local without a destructor is a plain load.
@@ -68,7 +71,9 @@ pub(crate) struct PerThread<T> {
 
 impl<T> PerThread<T> {
     pub(crate) const fn new() -> PerThread<T> {
-        PerThread { parts: [const { OnceLock::new() }; PARTS] }
+        PerThread {
+            parts: [const { OnceLock::new() }; PARTS],
+        }
     }
 
     /// This thread's element, made by `new` if no thread with its number has had one yet.
@@ -77,7 +82,8 @@ impl<T> PerThread<T> {
         let n = number() + FIRST;
         let part = (n.ilog2() - FIRST.ilog2()) as usize;
         let size = FIRST << part;
-        let elements = self.parts[part].get_or_init(|| (0..size).map(|_| OnceLock::new()).collect());
+        let elements =
+            self.parts[part].get_or_init(|| (0..size).map(|_| OnceLock::new()).collect());
         elements[n - size].get_or_init(new)
     }
 }
@@ -102,7 +108,11 @@ mod tests {
                         let new = || (made.fetch_add(1, Relaxed), AtomicUsize::new(0));
                         let (id, users) = all.get(new);
                         together.wait();
-                        assert_eq!(users.fetch_add(1, Relaxed), 0, "two threads have element {id}");
+                        assert_eq!(
+                            users.fetch_add(1, Relaxed),
+                            0,
+                            "two threads have element {id}"
+                        );
                         together.wait();
                         assert_eq!(all.get(new).0, *id);
                         users.fetch_sub(1, Relaxed);

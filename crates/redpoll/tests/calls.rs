@@ -30,7 +30,10 @@ fn strings_of_every_size() {
         db.set("k", &value).unwrap();
         assert_eq!(run(&db, "GET k"), value);
         assert_eq!(db.get("k").unwrap().unwrap(), value);
-        assert_eq!(db.get_with("k", |b| b == value.as_bytes()).unwrap(), Some(true));
+        assert_eq!(
+            db.get_with("k", |b| b == value.as_bytes()).unwrap(),
+            Some(true)
+        );
         assert_eq!(db.strlen("k").unwrap(), len);
         db.set("owned", value.clone()).unwrap();
         assert_eq!(db.get("owned").unwrap(), db.get("k").unwrap());
@@ -61,8 +64,14 @@ fn numbers() {
     assert_eq!(db.incr_by_float("raw", 0.25).unwrap(), -4.75);
     assert_eq!(db.incr_by("new", 7).unwrap(), 7);
     db.set("max", i64::MAX).unwrap();
-    assert_eq!(db.incr("max").unwrap_err().to_string(), "ERR increment or decrement would overflow");
-    assert_eq!(db.decr_by("max", i64::MIN).unwrap_err().to_string(), "ERR decrement would overflow");
+    assert_eq!(
+        db.incr("max").unwrap_err().to_string(),
+        "ERR increment or decrement would overflow"
+    );
+    assert_eq!(
+        db.decr_by("max", i64::MIN).unwrap_err().to_string(),
+        "ERR decrement would overflow"
+    );
     db.set("word", "abc").unwrap();
     assert_eq!(db.incr("word").unwrap_err().to_string(), WRONG_NUMBER);
     db.set("long", "1".repeat(5000)).unwrap();
@@ -78,21 +87,42 @@ fn setting_under_conditions() {
     assert!(db.set_with("k", "1", &absent).unwrap());
     assert!(!db.set_with("k", "2", &absent).unwrap());
     assert!(!db.setnx("k", "2").unwrap());
-    assert!(!db.set_with("other", "2", &SetOptions::new().if_present()).unwrap());
-    assert!(!db.set_with("k", "3", &SetOptions::new().if_equal("2")).unwrap());
-    assert!(db.set_with("k", "3", &SetOptions::new().if_equal("1").expire_in(MINUTE)).unwrap());
+    assert!(
+        !db.set_with("other", "2", &SetOptions::new().if_present())
+            .unwrap()
+    );
+    assert!(
+        !db.set_with("k", "3", &SetOptions::new().if_equal("2"))
+            .unwrap()
+    );
+    assert!(
+        db.set_with("k", "3", &SetOptions::new().if_equal("1").expire_in(MINUTE))
+            .unwrap()
+    );
     assert!(matches!(db.ttl("k"), Ttl::In(_)));
-    assert!(db.set_with("k", "4", &SetOptions::new().keep_expiry()).unwrap());
+    assert!(
+        db.set_with("k", "4", &SetOptions::new().keep_expiry())
+            .unwrap()
+    );
     assert!(matches!(db.ttl("k"), Ttl::In(_)));
     assert_eq!(db.getset("k", "5").unwrap().unwrap(), "4");
     assert_eq!(db.ttl("k"), Ttl::Never);
     assert_eq!(db.set_with_get("k", "6", &absent).unwrap().unwrap(), "5");
     assert_eq!(db.getdel("k").unwrap().unwrap(), "5");
     assert_eq!(db.getdel("k").unwrap(), None);
-    assert!(db.set_with("k", "7", &SetOptions::new().expire_at(SystemTime::UNIX_EPOCH + MINUTE)).unwrap());
+    assert!(
+        db.set_with(
+            "k",
+            "7",
+            &SetOptions::new().expire_at(SystemTime::UNIX_EPOCH + MINUTE)
+        )
+        .unwrap()
+    );
     assert!(!db.exists("k"));
     assert_eq!(
-        db.set_for("k", "v", Duration::ZERO).unwrap_err().to_string(),
+        db.set_for("k", "v", Duration::ZERO)
+            .unwrap_err()
+            .to_string(),
         "ERR invalid expire time in 'set' command"
     );
     assert!(db.set_for("k", "v", Duration::MAX).is_err());
@@ -169,7 +199,10 @@ fn names_and_databases() {
     let db = open();
     db.set_for("a", "1", MINUTE).unwrap();
     db.rename("a", "b").unwrap();
-    assert_eq!(db.rename("a", "b").unwrap_err().to_string(), "ERR no such key");
+    assert_eq!(
+        db.rename("a", "b").unwrap_err().to_string(),
+        "ERR no such key"
+    );
     assert!(db.copy("b", "c").unwrap());
     assert!(!db.copy("b", "c").unwrap());
     assert!(!db.renamenx("b", "c").unwrap());
@@ -182,11 +215,17 @@ fn names_and_databases() {
     assert!(db.move_to("c", 1).unwrap());
     assert_eq!((db.dbsize(), other.dbsize()), (1, 2));
     assert_eq!(other.get("c").unwrap().unwrap(), "1");
-    assert_eq!(other.execute(["GET", "c"]).unwrap(), Value::Bulk(b"1".to_vec()));
+    assert_eq!(
+        other.execute(["GET", "c"]).unwrap(),
+        Value::Bulk(b"1".to_vec())
+    );
     assert_eq!(db.key_type("b"), Some(Type::String));
     assert_eq!(db.key_type("c"), None);
     assert_eq!(db.random_key().unwrap().unwrap(), "b");
-    assert_eq!(db.select(16).unwrap_err().to_string(), "ERR DB index is out of range");
+    assert_eq!(
+        db.select(16).unwrap_err().to_string(),
+        "ERR DB index is out of range"
+    );
 }
 
 #[test]
@@ -207,7 +246,8 @@ fn whole_databases() {
 fn scanning() {
     let db = open();
     for i in 0..3000 {
-        db.set(format!("{}:{i}", if i % 3 == 0 { "a" } else { "b" }), i).unwrap();
+        db.set(format!("{}:{i}", if i % 3 == 0 { "a" } else { "b" }), i)
+            .unwrap();
     }
     for batch in [1, 100, 10_000] {
         let mut all: Vec<_> = db.scan().batch(batch).collect();
@@ -248,7 +288,10 @@ fn bits() {
     assert_eq!(db.get("one").unwrap().unwrap(), b"\xff\x0f");
     db.set("n", 5).unwrap();
     assert!(db.getbit("n", 2).unwrap());
-    assert!(db.bitfield("n", &redpoll::BitField::new().get("u64", 0)).is_err());
+    assert!(
+        db.bitfield("n", &redpoll::BitField::new().get("u64", 0))
+            .is_err()
+    );
 }
 
 #[test]
@@ -258,7 +301,14 @@ fn commands_of_any_kind() {
     assert_eq!(run(&db, "SELECT 3"), "OK");
     assert_eq!(run(&db, "SET k v"), "OK");
     assert!(db.exists("k"));
-    assert_eq!(run(&db, "NOSUCH"), "ERR unknown command 'NOSUCH', with args beginning with: ");
+    assert_eq!(run(&db, "CLIENT SETNAME me"), "OK");
+    assert_ne!(run(&db, "CLIENT GETNAME"), "me");
+    run(&db, "CLIENT REPLY OFF");
+    assert_eq!(run(&db, "ECHO here"), "here");
+    assert_eq!(
+        run(&db, "NOSUCH"),
+        "ERR unknown command 'NOSUCH', with args beginning with: "
+    );
     let none: [&str; 0] = [];
     assert!(db.execute(none).is_err());
     let mut connection = db.connect();
@@ -267,9 +317,18 @@ fn commands_of_any_kind() {
     assert_eq!(db.select(3).unwrap().get("k").unwrap().unwrap(), "in 3");
     // Large arguments and replies, and work that a server would do on another thread.
     let large = vec![b'x'; 5 << 20];
-    assert_eq!(db.execute([b"SET", &b"large"[..], &large]).unwrap(), Value::Simple("OK".into()));
-    assert_eq!(db.execute(["GET", "large"]).unwrap(), Value::Bulk(large.clone()));
-    assert_eq!(db.execute(["BITCOUNT", "large"]).unwrap(), Value::Int(4 * large.len() as i64));
+    assert_eq!(
+        db.execute([b"SET", &b"large"[..], &large]).unwrap(),
+        Value::Simple("OK".into())
+    );
+    assert_eq!(
+        db.execute(["GET", "large"]).unwrap(),
+        Value::Bulk(large.clone())
+    );
+    assert_eq!(
+        db.execute(["BITCOUNT", "large"]).unwrap(),
+        Value::Int(4 * large.len() as i64)
+    );
 }
 
 #[test]
@@ -281,7 +340,9 @@ fn hits_and_misses_are_counted_on_both_ways_in() {
     assert!(db.exists("k"));
     run(&db, "GET k");
     let other = db.clone();
-    std::thread::spawn(move || other.get("absent").unwrap()).join().unwrap();
+    std::thread::spawn(move || other.get("absent").unwrap())
+        .join()
+        .unwrap();
     let stats = db.engine().stats();
     assert_eq!(stats.sum(|c| c.hits.get()), 3);
     assert_eq!(stats.sum(|c| c.misses.get()), 2);

@@ -49,7 +49,9 @@ fn values_are_seen_whole() {
     together(|t| {
         for i in 0..1000 {
             match t % 4 {
-                0 => db.set("k", vec![b'a' + (i % 20) as u8; sizes[i % sizes.len()]]).unwrap(),
+                0 => db
+                    .set("k", vec![b'a' + (i % 20) as u8; sizes[i % sizes.len()]])
+                    .unwrap(),
                 1 => assert!(whole(&db.get("k").unwrap().unwrap())),
                 2 => assert_eq!(db.get_with("k", whole).unwrap(), Some(true)),
                 _ => match db.execute(["GET", "k"]).unwrap() {
@@ -101,9 +103,14 @@ fn a_pause_is_waited_out() {
     let db = Db::open(Config::default()).unwrap();
     let pause = Duration::from_millis(50);
     for write in [false, true] {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_millis() as u64;
         let began = Instant::now();
-        db.engine().pause.start(now, now + pause.as_millis() as u64 + 1, true);
+        db.engine()
+            .pause
+            .start(now, now + pause.as_millis() as u64 + 1, true);
         if write {
             db.set("k", "v").unwrap();
             assert!(began.elapsed() >= pause);

@@ -223,7 +223,7 @@ mod tests {
                 let mut n = 0u64;
                 while !stop.load(Relaxed) {
                     let h = ks.hash(&n.to_le_bytes());
-                    ks.probe(0, h).entry(table_hash(h));
+                    ks.probe(0, h).entry(table_hash(h), n.is_multiple_of(2));
                     n += 1;
                 }
                 n

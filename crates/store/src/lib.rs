@@ -2,7 +2,8 @@
 //!
 //! From the inside out: [`words`] and [`slab`] provide memory, [`entry`] lays a key and its value out in one
 //! allocation, [`table`] finds entries by hash, [`dict`] joins the three behind a safe interface, [`keyspace`] is the
-//! array of shards, and [`locks`] holds several of them at once. [`packed`], [`object`] and [`types`] are the collections.
+//! array of shards, and [`locks`] holds several of them at once. [`packed`], [`object`] and [`types`] are the collections;
+//! [`hll`] is what some strings mean.
 //! There is no unsafe code but in the first four, each
 //! with its safety argument on top, and in `dict`, which ties them together.
 //!
@@ -10,6 +11,7 @@
 
 pub mod dict;
 pub mod entry;
+pub mod hll;
 pub mod keyspace;
 pub mod locks;
 pub mod object;

@@ -30,34 +30,32 @@ const HEADER: usize = 64;
 const CHUNK: usize = 2 << 20;
 const PAGES_PER_CHUNK: usize = CHUNK / PAGE;
 
-/// Steps of 8 to 256, of 16 to 512, then the sizes that cut a page into 7, 6, 5 and 4.
-const CLASSES: usize = 32 + 16 + 4;
+/// Steps of 8 to 256, then the sizes that cut a page into 15, 14, 13 ... 4 slots: any other size would waste what is left
+/// of the page.
+const CLASSES: usize = 32 + 12;
 const NONE: u16 = 0;
 
-const fn class_of(size: usize) -> usize {
-    if size <= 256 {
-        size.div_ceil(8) - 1
-    } else if size <= 512 {
-        32 + (size - 256).div_ceil(16) - 1
-    } else if size <= 576 {
-        48
-    } else if size <= 672 {
-        49
-    } else if size <= 800 {
-        50
-    } else {
-        51
+/// The classes of sizes above 256, by size in steps of 8.
+const ABOVE_256: [u8; MAX_SLOT / 8 + 1] = {
+    let mut classes = [0; MAX_SLOT / 8 + 1];
+    let mut i = 0;
+    while i < classes.len() {
+        let slots = if i > 32 { (PAGE - HEADER) / (i * 8) } else { 15 };
+        classes[i] = 32 + (15 - slots) as u8;
+        i += 1;
     }
+    classes
+};
+
+const fn class_of(size: usize) -> usize {
+    let eights = size.div_ceil(8);
+    if size <= 256 { eights - 1 } else { ABOVE_256[eights] as usize }
 }
 
 const fn size_of_class(class: usize) -> usize {
     match class {
         0..32 => (class + 1) * 8,
-        32..48 => 256 + (class - 31) * 16,
-        48 => 576,
-        49 => 672,
-        50 => 800,
-        _ => MAX_SLOT,
+        _ => ((PAGE - HEADER) / (47 - class)) & !7,
     }
 }
 

@@ -765,7 +765,8 @@ impl Probe {
 
     /// Once the bucket is there: begins to fetch the entry of `h`, if it is in its home bucket.
     #[inline]
-    pub fn entry(self, h: u64) {
+    /// `wide` fetches a third line, for entries of more than some 100 bytes.
+    pub fn entry(self, h: u64, wide: bool) {
         if self.bucket == 0 {
             return;
         }
@@ -783,6 +784,9 @@ impl Probe {
                 prefetch(addr);
                 // An entry of the usual size straddles two lines as often as not.
                 prefetch(addr + LINE - 8);
+                if wide {
+                    prefetch(addr + 2 * LINE - 16);
+                }
                 return;
             }
         }

@@ -486,6 +486,14 @@ pub fn argument(rng: &mut Rng, kind: &str, now_ms: u64) -> Vec<u8> {
             .pick(&["alice", "bob", "", "with space", "line\nbreak", "x-1.2.3"])
             .as_bytes()
             .to_vec(),
+        "weights" => rng
+            .pick(&["w*", "w*", "h*->f", "*", "w*->f", "h*->", "key:*", "nothing*"])
+            .as_bytes()
+            .to_vec(),
+        "pattern-of-get" => rng
+            .pick(&["#", "w*", "h*->f", "fixed", "h*->nothing", "w*->", "*", "->*", "h*->f->g", ""])
+            .as_bytes()
+            .to_vec(),
         "id" => fixed(rng, &["1000000", "2000000", "0", "-1"]),
         _ => panic!("no such kind of argument: {kind}"),
     }

@@ -52,9 +52,7 @@ pub fn right(how: How, ours: &[u8], newer: &[&[u8]]) -> bool {
 /// Whether two integers, or two arrays of integers, are near each other; zero and what is below it are exact.
 fn near(a: &Value, b: &Value, tolerance: u64) -> bool {
     match (a, b) {
-        (Value::Int(a), Value::Int(b)) => {
-            a == b || *a > 0 && *b > 0 && a.abs_diff(*b) <= tolerance
-        }
+        (Value::Int(a), Value::Int(b)) => a == b || *a > 0 && *b > 0 && a.abs_diff(*b) <= tolerance,
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| near(a, b, tolerance))
         }

@@ -5,8 +5,10 @@
 //! (CLIENT REPLY): tests of their own cover them.
 
 mod hash;
+mod sort;
 
 pub use hash::HASH;
+pub use sort::SORT;
 
 use super::grammar::Dialect;
 use super::reply::How::{self, Exact, Except, Near, Pairs, Scan, Shape, Unordered};
@@ -601,12 +603,7 @@ pub const LIST: &[Row] = &[
     row("LINDEX", 8, "key pos", Exact),
     row("LINSERT", 10, "key (BEFORE|AFTER|text) elem elem", Exact),
     row("LLEN", 4, "key", Exact),
-    row(
-        "LMOVE",
-        8,
-        "key key (LEFT|RIGHT|text) (LEFT|RIGHT)",
-        Exact,
-    ),
+    row("LMOVE", 8, "key key (LEFT|RIGHT|text) (LEFT|RIGHT)", Exact),
     row("LMPOP", 8, "#key+ (LEFT|RIGHT) [COUNT count]", Exact),
     row("LPOP", 6, "key [pos]", Exact),
     row(
@@ -615,7 +612,12 @@ pub const LIST: &[Row] = &[
         "key elem {[RANK pos] [COUNT count] [MAXLEN pos]}",
         Exact,
     ),
-    row("LPOS", 2, "key elem {[RANK int] [COUNT int] [MAXLEN int]}", Exact),
+    row(
+        "LPOS",
+        2,
+        "key elem {[RANK int] [COUNT int] [MAXLEN int]}",
+        Exact,
+    ),
     row("LPUSH", 12, "key elem+", Exact),
     row("LPUSHX", 3, "key elem+", Exact),
     row("LRANGE", 8, "key pos pos", Exact),
@@ -644,8 +646,20 @@ pub const LIST: &[Row] = &[
 pub const LIST_NODES: &[Row] = &[
     row("LPUSH", 10, "('list1|'list2) elem+", Exact).tame(),
     row("RPUSH", 10, "('list1|'list2) elem+", Exact).tame(),
-    row("RPUSH", 3, "('list1|'list2) elem elem elem elem elem elem elem+", Exact).tame(),
-    row("LINSERT", 16, "('list1|'list2) (BEFORE|AFTER) elem elem", Exact).tame(),
+    row(
+        "RPUSH",
+        3,
+        "('list1|'list2) elem elem elem elem elem elem elem+",
+        Exact,
+    )
+    .tame(),
+    row(
+        "LINSERT",
+        16,
+        "('list1|'list2) (BEFORE|AFTER) elem elem",
+        Exact,
+    )
+    .tame(),
     row("LSET", 16, "('list1|'list2) nth elem", Exact).tame(),
     row("LREM", 5, "('list1|'list2) nth elem", Exact).tame(),
     row("LTRIM", 2, "('list1|'list2) (1|2|0) (-2|-1|-3)", Exact).tame(),
@@ -658,9 +672,21 @@ pub const LIST_NODES: &[Row] = &[
         Exact,
     )
     .tame(),
-    row("LMPOP", 2, "1 ('list1|'list2) (LEFT|RIGHT) COUNT (1|2|3)", Exact).tame(),
+    row(
+        "LMPOP",
+        2,
+        "1 ('list1|'list2) (LEFT|RIGHT) COUNT (1|2|3)",
+        Exact,
+    )
+    .tame(),
     row("LINDEX", 4, "('list1|'list2) nth", Exact).tame(),
-    row("LPOS", 4, "('list1|'list2) elem {[RANK nth] COUNT 0}", Exact).tame(),
+    row(
+        "LPOS",
+        4,
+        "('list1|'list2) elem {[RANK nth] COUNT 0}",
+        Exact,
+    )
+    .tame(),
     row("LRANGE", 4, "('list1|'list2) nth nth", Exact).tame(),
     row("COPY", 1, "('list1|'list2) ('list1|'list2) REPLACE", Exact).tame(),
     row("DEL", 1, "('list1|'list2)", Exact).tame(),

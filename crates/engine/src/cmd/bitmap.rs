@@ -95,7 +95,11 @@ pub fn change<R>(
     let Some(mut f) = keys.write_string(key)? else {
         let mut new = vec![0; len];
         let r = change(&mut new);
-        let value = if len <= MAX_INLINE { NewValue::Inline(&new) } else { NewValue::Blob(Blob::new(new.split_off(0))) };
+        let value = if len <= MAX_INLINE {
+            NewValue::Inline(&new)
+        } else {
+            NewValue::Blob(Blob::new(std::mem::take(&mut new)))
+        };
         keys.insert_in(keys.db, key, value, None, true);
         return Ok(r);
     };
@@ -104,7 +108,9 @@ pub fn change<R>(
         (change(b), old)
     }) {
         // Unmapping a large buffer takes its time, which others need not wait for.
-        keys.discard(Removed { freed: old.map(|v| Freed::Blob(Blob::new(v))) });
+        keys.discard(Removed {
+            freed: old.map(|v| Freed::Blob(Blob::new(v))),
+        });
         return Ok(r);
     }
     let mut buf = [0; 20];
@@ -156,7 +162,9 @@ fn setbit(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let offset = bit_offset(ctx, args.take(), None)?;
     let on = args.int_in(0..=1, Error::BIT_VALUE) == 1;
     args.check()?;
-    let was = change(&mut ctx.keys, key, (offset / 8) as usize + 1, |bytes| bits::set(bytes, offset, on))?;
+    let was = change(&mut ctx.keys, key, (offset / 8) as usize + 1, |bytes| {
+        bits::set(bytes, offset, on)
+    })?;
     ctx.out.int(was.into());
     Ok(())
 }
@@ -188,7 +196,11 @@ impl Range {
         }
         let first = if args.left() > 0 { args.int() } else { 0 };
         args.check()?;
-        let mut range = Range { first, last: None, bits: false };
+        let mut range = Range {
+            first,
+            last: None,
+            bits: false,
+        };
         if let [end, unit @ ..] = args.rest() {
             range.bits = match unit {
                 [] => false,
@@ -203,14 +215,25 @@ impl Range {
 
     /// The first and last bit that it means in a string of `len` bytes.
     fn in_string(&self, len: usize) -> Option<(u64, u64)> {
-        let n = if self.bits { len as i64 * 8 } else { len as i64 };
+        let n = if self.bits {
+            len as i64 * 8
+        } else {
+            len as i64
+        };
         let from_end = |i: i64| if i < 0 { n.saturating_add(i).max(0) } else { i };
-        let (first, last) = (from_end(self.first), from_end(self.last.unwrap_or(-1)).min(n - 1));
+        let (first, last) = (
+            from_end(self.first),
+            from_end(self.last.unwrap_or(-1)).min(n - 1),
+        );
         if first > last {
             return None;
         }
         let (first, last) = (first as u64, last as u64);
-        Some(if self.bits { (first, last) } else { (first * 8, last * 8 + 7) })
+        Some(if self.bits {
+            (first, last)
+        } else {
+            (first * 8, last * 8 + 7)
+        })
     }
 }
 
@@ -225,20 +248,26 @@ fn bitcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut buf = [0; 20];
     let bytes = text(value, &mut buf);
     // Two ends before the string's beginning would otherwise both come to mean its first byte.
-    let backwards = range.last.is_some_and(|last| range.first < 0 && last < 0 && range.first > last);
-    match (range.in_string(bytes.len()), value) {
-        (Some((first, last)), Value::Blob(b)) if !backwards && (last - first) / 8 >= LONG => {
+    let backwards = range
+        .last
+        .is_some_and(|last| range.first < 0 && last < 0 && range.first > last);
+    match (range.in_string(bytes.len()).filter(|_| !backwards), value) {
+        (Some((first, last)), Value::Blob(b)) if (last - first) / 8 >= LONG => {
             let b = b.clone();
-            ctx.offload(Box::new(move |out| out.int(bits::count_range(&b, first, last) as i64)));
+            ctx.offload(Box::new(move |out| {
+                out.int(bits::count_range(&b, first, last) as i64)
+            }));
         }
-        (Some((first, last)), _) if !backwards => ctx.out.int(bits::count_range(bytes, first, last) as i64),
-        _ => ctx.out.int(0),
+        (Some((first, last)), _) => ctx.out.int(bits::count_range(bytes, first, last) as i64),
+        (None, _) => ctx.out.int(0),
     }
     Ok(())
 }
 
 fn bitpos(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    const BIT_ARGUMENT: Error = Error(std::borrow::Cow::Borrowed("ERR The bit argument must be 1 or 0."));
+    const BIT_ARGUMENT: Error = Error(std::borrow::Cow::Borrowed(
+        "ERR The bit argument must be 1 or 0.",
+    ));
     let key = args.take();
     let bit = args.int();
     args.check()?;
@@ -260,7 +289,11 @@ fn bitpos(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     };
     // Unless an end was given, zeros follow the string.
-    let none = if on || range.last.is_some() { -1 } else { bytes.len() as i64 * 8 };
+    let none = if on || range.last.is_some() {
+        -1
+    } else {
+        bytes.len() as i64 * 8
+    };
     match value {
         Value::Blob(b) if (last - first) / 8 >= LONG => {
             let b = b.clone();
@@ -268,7 +301,9 @@ fn bitpos(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 out.int(bits::find(&b, on, first, last).map_or(none, |i| i as i64));
             }));
         }
-        _ => ctx.out.int(bits::find(bytes, on, first, last).map_or(none, |i| i as i64)),
+        _ => ctx
+            .out
+            .int(bits::find(bytes, on, first, last).map_or(none, |i| i as i64)),
     }
     Ok(())
 }
@@ -292,10 +327,14 @@ fn bitop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let dest = args.take();
     let keys = args.rest();
     if op == Op::Not && keys.len() != 1 {
-        return Err(Error::new("ERR BITOP NOT must be called with a single source key."));
+        return Err(Error::new(
+            "ERR BITOP NOT must be called with a single source key.",
+        ));
     }
     if matches!(op, Op::Diff | Op::Diff1 | Op::AndOr) && keys.len() < 2 {
-        return Err(Error::new(format!("ERR BITOP {name} must be called with at least two source keys.")));
+        return Err(Error::new(format!(
+            "ERR BITOP {name} must be called with at least two source keys."
+        )));
     }
     let work: usize = keys.iter().map(|key| blob_len(ctx.keys.peek(key))).sum();
     if work as u64 >= LONG && ctx.moves_elsewhere() {
@@ -308,16 +347,27 @@ fn bitop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let sources: SmallVec<[&[u8]; 8]> = keys
         .iter()
         .zip(&mut bufs)
-        .map(|(key, buf)| ctx.keys.peek(key).map_or(&b""[..], |e| text(e.value(), buf)))
+        .map(|(key, buf)| {
+            ctx.keys
+                .peek(key)
+                .map_or(&b""[..], |e| text(e.value(), buf))
+        })
         .collect();
     let result = bits::combine(op, &sources);
     let len = result.len();
     drop(sources);
     ctx.keys.remove(dest);
     if len > MAX_INLINE {
-        ctx.keys.insert_in(ctx.keys.db, dest, NewValue::Blob(Blob::new(result)), None, true);
+        ctx.keys.insert_in(
+            ctx.keys.db,
+            dest,
+            NewValue::Blob(Blob::new(result)),
+            None,
+            true,
+        );
     } else if len > 0 {
-        ctx.keys.insert_in(ctx.keys.db, dest, NewValue::Inline(&result), None, true);
+        ctx.keys
+            .insert_in(ctx.keys.db, dest, NewValue::Inline(&result), None, true);
     }
     ctx.out.int(len as i64);
     Ok(())
@@ -396,7 +446,13 @@ fn field_ops(ctx: &Ctx<'_>, args: &mut Args<'_>) -> Result<SmallVec<[FieldOp; 4]
         let offset = bit_offset(ctx, args.take(), Some(field.bits))?;
         let n = if action == Action::Get { 0 } else { args.int() };
         args.check()?;
-        ops.push(FieldOp { action, field, offset, n, overflow });
+        ops.push(FieldOp {
+            action,
+            field,
+            offset,
+            n,
+            overflow,
+        });
     }
     Ok(ops)
 }
@@ -411,7 +467,9 @@ fn bitfield_ro(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let ops = field_ops(ctx, &mut args)?;
     if ops.iter().any(|op| op.action != Action::Get) {
-        return Err(Error::new("ERR BITFIELD_RO only supports the GET subcommand"));
+        return Err(Error::new(
+            "ERR BITFIELD_RO only supports the GET subcommand",
+        ));
     }
     fields(ctx, key, &ops)
 }
@@ -433,7 +491,9 @@ fn fields(ctx: &mut Ctx<'_>, key: &[u8], ops: &[FieldOp]) -> Result {
         return Ok(());
     };
     let replies: SmallVec<[Option<i64>; 4]> =
-        change(&mut ctx.keys, key, (last / 8) as usize + 1, |bytes| ops.iter().map(|op| op.run(bytes)).collect())?;
+        change(&mut ctx.keys, key, (last / 8) as usize + 1, |bytes| {
+            ops.iter().map(|op| op.run(bytes)).collect()
+        })?;
     ctx.out.array(ops.len());
     for reply in replies {
         match reply {
@@ -464,7 +524,10 @@ mod tests {
         db.check("SET n 5; GETBIT n 2", "1");
         db.check("SETBIT n 15 0; GET n", r#""5\x00""#);
         db.check("OBJECT ENCODING n", r#""raw""#);
-        db.check("SET e embedded; SETBIT e 7 1; OBJECT ENCODING e", r#""raw""#);
+        db.check(
+            "SET e embedded; SETBIT e 7 1; OBJECT ENCODING e",
+            r#""raw""#,
+        );
         db.check("SET t x EX 100; SETBIT t 100 1; TTL t", "100");
         for (line, error) in [
             ("SETBIT k -1 1", OFFSET),
@@ -485,7 +548,20 @@ mod tests {
     fn growth() {
         let mut db = TestClient::new();
         let mut set = Vec::new();
-        for offset in [0, 7, 8, 200, 32_767, 32_768, 40_000, 80_001, 9_000_000, 9_000_001, 10_000_000, 100_000_000] {
+        for offset in [
+            0,
+            7,
+            8,
+            200,
+            32_767,
+            32_768,
+            40_000,
+            80_001,
+            9_000_000,
+            9_000_001,
+            10_000_000,
+            100_000_000,
+        ] {
             db.check(&format!("SETBIT k {offset} 1"), "0");
             set.push(offset);
             db.check("BITCOUNT k", &set.len().to_string());
@@ -602,10 +678,22 @@ mod tests {
         db.check("BITOP AND a a b; GET a", r#""\xc0\x00""#);
         for (args, error) in [
             ("FOO d a", SYNTAX),
-            ("NOT d a b", "-ERR BITOP NOT must be called with a single source key."),
-            ("diff d a", "-ERR BITOP DIFF must be called with at least two source keys."),
-            ("DIFF1 d a", "-ERR BITOP DIFF1 must be called with at least two source keys."),
-            ("ANDOR d a", "-ERR BITOP ANDOR must be called with at least two source keys."),
+            (
+                "NOT d a b",
+                "-ERR BITOP NOT must be called with a single source key.",
+            ),
+            (
+                "diff d a",
+                "-ERR BITOP DIFF must be called with at least two source keys.",
+            ),
+            (
+                "DIFF1 d a",
+                "-ERR BITOP DIFF1 must be called with at least two source keys.",
+            ),
+            (
+                "ANDOR d a",
+                "-ERR BITOP ANDOR must be called with at least two source keys.",
+            ),
         ] {
             db.check(&format!("BITOP {args}"), error);
         }
@@ -616,16 +704,25 @@ mod tests {
         let mut db = TestClient::new();
         db.run("SET s foobar");
         for (args, reply) in [
-            ("s GET u8 0 GET u8 #1 get i64 0", "[102 111 7381240782615871488]"),
+            (
+                "s GET u8 0 GET u8 #1 get i64 0",
+                "[102 111 7381240782615871488]",
+            ),
             ("s", "[]"),
             ("nokey GET i5 100", "[0]"),
             ("new OVERFLOW FAIL SET u8 0 256", "[nil]"),
-            ("new OVERFLOW SAT SET u8 0 256 GET u8 0 INCRBY u8 0 -300 INCRBY i8 0 200 INCRBY i8 0 -1000",
-             "[0 255 0 127 -128]"),
-            ("new SET u8 0 -1 SET i8 0 -129 GET i8 0 SET u63 0 -1 GET u63 0 SET i64 0 -1 INCRBY i64 0 -9223372036854775808",
-             "[128 -1 127 4575657221408423936 9223372036854775807 -2 9223372036854775807]"),
-            ("new OVERFLOW FAIL INCRBY i64 0 1 INCRBY i64 0 -9223372036854775808 SET i4 0 8 SET i4 0 7 GET i4 0",
-             "[nil -1 nil -1 7]"),
+            (
+                "new OVERFLOW SAT SET u8 0 256 GET u8 0 INCRBY u8 0 -300 INCRBY i8 0 200 INCRBY i8 0 -1000",
+                "[0 255 0 127 -128]",
+            ),
+            (
+                "new SET u8 0 -1 SET i8 0 -129 GET i8 0 SET u63 0 -1 GET u63 0 SET i64 0 -1 INCRBY i64 0 -9223372036854775808",
+                "[128 -1 127 4575657221408423936 9223372036854775807 -2 9223372036854775807]",
+            ),
+            (
+                "new OVERFLOW FAIL INCRBY i64 0 1 INCRBY i64 0 -9223372036854775808 SET i4 0 8 SET i4 0 7 GET i4 0",
+                "[nil -1 nil -1 7]",
+            ),
             ("s SET u8 100 1 GET u8 100", "[0 1]"),
             ("s OVERFLOW wrap", "[]"),
             ("s OVERFLOW", SYNTAX),
@@ -639,15 +736,20 @@ mod tests {
             ("s GET u8 #", OFFSET),
             ("s GET u8 #536870912", OFFSET),
             ("s GET i64 #4611686018427387904", OFFSET),
-            ("s SET u64 x x",
-             "-ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is."),
+            (
+                "s SET u64 x x",
+                "-ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.",
+            ),
         ] {
             db.check(&format!("BITFIELD {args}"), reply);
         }
         // What is refused changes nothing, what merely fails creates the key.
         db.check("STRLEN new", "8");
         db.check("EXISTS nokey", "0");
-        db.check("BITFIELD failed OVERFLOW FAIL SET u8 8 256; STRLEN failed", "2");
+        db.check(
+            "BITFIELD failed OVERFLOW FAIL SET u8 8 256; STRLEN failed",
+            "2",
+        );
         check3("BITFIELD k OVERFLOW FAIL SET u8 0 256", "[nil]");
     }
 
@@ -657,7 +759,10 @@ mod tests {
         db.run("SET s foobar");
         db.check("BITFIELD_RO s GET u8 0 GET u8 8", "[102 111]");
         db.check("BITFIELD_RO s OVERFLOW WRAP GET u8 0", "[102]");
-        db.check("BITFIELD_RO s SET u8 0 1", "-ERR BITFIELD_RO only supports the GET subcommand");
+        db.check(
+            "BITFIELD_RO s SET u8 0 1",
+            "-ERR BITFIELD_RO only supports the GET subcommand",
+        );
         db.check("BITFIELD_RO s SET u8 x 1", OFFSET);
         db.check("BITFIELD_RO s INCRBY u8 0 1 FOO", SYNTAX);
         check("BITFIELD_RO nokey", "[]");

@@ -13,6 +13,7 @@ use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::expiry::{MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, Unit};
 use resp::number::parse_i64;
+use std::borrow::Cow;
 use store::Collection;
 use store::types::hash::{Expiry, Hash};
 
@@ -107,13 +108,17 @@ fn option_unit(word: &[u8]) -> Option<Unit> {
         .find_map(|(name, unit)| word.eq_ignore_ascii_case(name.as_bytes()).then_some(unit))
 }
 
+/// What is wrong where FIELDS should be.
+const NO_FIELDS: Error =
+    Error(Cow::Borrowed("ERR Mandatory argument FIELDS is missing or not at the right position"));
+
 /// What is wrong with a number of fields that is no positive number.
-const NOT_A_COUNT: Error = Error(std::borrow::Cow::Borrowed("ERR Number of fields must be a positive integer"));
+const NOT_A_COUNT: Error = Error(Cow::Borrowed("ERR Number of fields must be a positive integer"));
 
 /// The end of most of these commands: `FIELDS numfields field ...`.
 fn fields<'a>(args: &mut Args<'a>, not_a_count: Error) -> Result<&'a [&'a [u8]]> {
     if !args.keyword("FIELDS") {
-        return Err(Error::new("ERR Mandatory argument FIELDS is missing or not at the right position"));
+        return Err(NO_FIELDS);
     }
     let n = args.int_in(1..=i64::MAX, not_a_count);
     args.check()?;
@@ -139,8 +144,11 @@ struct Conditions {
 }
 
 impl Conditions {
+    /// Takes all that come. Redis takes one and finds FIELDS missing where another stands; Valkey takes those that can
+    /// hold together.
     fn take(args: &mut Args<'_>) -> Result<Conditions> {
         let mut c = Conditions::default();
+        let mut n = 0;
         loop {
             if args.keyword("NX") {
                 c.nx = true;
@@ -153,12 +161,16 @@ impl Conditions {
             } else {
                 break;
             }
+            n += 1;
         }
-        if c.nx && (c.xx || c.gt || c.lt) {
-            return Err(Error::new("ERR NX and XX, GT or LT options at the same time are not compatible"));
-        }
-        if c.gt && c.lt {
-            return Err(Error::new("ERR GT and LT options at the same time are not compatible"));
+        let rest = args.rest();
+        let sound = || {
+            let n = rest.get(1).and_then(|n| parse_i64(n));
+            rest.first().is_some_and(|word| word.eq_ignore_ascii_case(b"FIELDS"))
+                && n.is_some_and(|n| n > 0 && n as u64 == rest.len() as u64 - 2)
+        };
+        if n > 1 && (c.nx && (c.xx || c.gt || c.lt) || c.gt && c.lt || !sound()) {
+            return Err(NO_FIELDS);
         }
         Ok(c)
     }
@@ -351,30 +363,62 @@ fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
+/// What Valkey says of a number of fields that is not right.
+const VALKEY_COUNT: Error =
+    Error(Cow::Borrowed("ERR numfields should be greater than 0 and match the provided number of fields"));
+
 /// The options of HSETEX. `key` and `field` say whether the key and every field must be there, or must not.
-struct SetOptions {
+#[derive(Default)]
+struct SetOptions<'a> {
     key: Option<bool>,
     field: Option<bool>,
-    expiry: Option<Expiry>,
+    keep: bool,
+    time: Option<(&'a [u8], Unit)>,
+}
+
+impl SetOptions<'_> {
+    fn expiry(&self, now_ms: u64, command: &str) -> Result<Expiry> {
+        match self.time {
+            Some((text, _)) if self.key.is_some() && parse_i64(text).is_some_and(|n| n < 0) => {
+                Err(Error::invalid_expire(command))
+            }
+            Some((text, unit)) => time(text, unit, now_ms, command).map(Expiry::At),
+            None if self.keep => Ok(Expiry::Keep),
+            None => Ok(Expiry::Clear),
+        }
+    }
 }
 
 /// Reads options up to and with FIELDS and the number of fields.
-fn set_options<'a>(args: &mut Args<'a>, now_ms: u64, command: &'static str) -> Result<(SetOptions, &'a [&'a [u8]])> {
-    let mut o = SetOptions { key: None, field: None, expiry: None };
+fn set_options<'a>(
+    args: &mut Args<'a>,
+    now_ms: u64,
+    command: &'static str,
+) -> Result<(SetOptions<'a>, &'a [&'a [u8]])> {
+    let mut o = SetOptions::default();
+    let equal = |word: &[u8], name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+    // Conditions on the key are Valkey's, and so are the checks of a call that has one.
+    let mut before = args.rest().iter().take_while(|word| !equal(word, "FIELDS"));
+    let valkey = before.any(|word| equal(word, "NX") || equal(word, "XX"));
+    let wrong_count = || if valkey { VALKEY_COUNT } else { Error::wrong_arity(command) };
     while let Some(word) = args.peek() {
         if args.keyword("FIELDS") {
             if args.left() < 3 {
-                return Err(Error::wrong_arity(command));
+                return Err(wrong_count());
             }
-            let n = args.int_in(1..=i64::from(i32::MAX), Error::new("ERR invalid number of fields"));
+            let not_a_count = Error::new("ERR invalid number of fields");
+            let n = args.int_or(if valkey { Error::NOT_AN_INTEGER } else { not_a_count.clone() });
             args.check()?;
-            if n as usize * 2 != args.left() {
-                return Err(Error::wrong_arity(command));
+            if !valkey && !(1..=i64::from(i32::MAX)).contains(&n) {
+                return Err(not_a_count);
+            }
+            if n < 1 || n.checked_mul(2) != Some(args.left() as i64) {
+                return Err(wrong_count());
             }
             return Ok((o, args.rest()));
         }
         args.take();
-        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        let is = |name| equal(word, name);
         let unit = option_unit(word);
         if is("FNX") || is("FXX") {
             if o.field.replace(is("FXX")).is_some() {
@@ -385,23 +429,28 @@ fn set_options<'a>(args: &mut Args<'a>, now_ms: u64, command: &'static str) -> R
                 return Err(Error::SYNTAX);
             }
         } else if unit.is_some() || is("KEEPTTL") {
-            if o.expiry.is_some() {
+            if o.keep || o.time.is_some() {
                 return Err(Error::new(
                     "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified",
                 ));
             }
-            o.expiry = Some(match unit {
-                None => Expiry::Keep,
+            match unit {
+                None => o.keep = true,
                 Some(_) if args.left() == 0 => return Err(Error::new("ERR missing expire time")),
-                Some(unit) => Expiry::At(time(args.take(), unit, now_ms, command)?),
-            });
+                Some(unit) => o.time = Some((args.take(), unit)),
+            }
+            if !valkey {
+                o.expiry(now_ms, command)?;
+            }
+        } else if valkey {
+            return Err(Error::SYNTAX);
         } else {
             // Redis's formatting ends at a zero byte.
             let shown = word.split(|b| *b == 0).next().unwrap_or(word);
-            return Err(Error::new(format!("ERR unknown argument: {}", crate::error::shown(shown))));
+            return Err(Error::new(format!("ERR unknown argument: {}", String::from_utf8_lossy(shown))));
         }
     }
-    Err(Error::wrong_arity(command))
+    Err(wrong_count())
 }
 
 fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
@@ -409,33 +458,30 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (options, pairs) = set_options(&mut args, now_ms, ctx.command.name)?;
     let hash = ctx.keys.peek_view::<Hash>(key)?;
     let mut names = pairs.iter().step_by(2);
-    let met = options.key.is_none_or(|must| hash.is_some() == must)
-        && options.field.is_none_or(|must| {
-            names.all(|field| hash.is_some_and(|h| h.get(field, now_ms).is_some()) == must)
-        });
-    if !met {
+    if options.key.is_some_and(|must| hash.is_some() != must) {
         ctx.out.int(0);
         return Ok(());
     }
-    let expiry = options.expiry.unwrap_or(Expiry::Clear);
-    if matches!(expiry, Expiry::At(ms) if ms <= now_ms) {
-        // What is set and has expired at once is the same as removed.
-        ctx.keys.edit::<Hash, _>(key, |hash| {
-            hash.expire_fields(now_ms);
-            for field in pairs.iter().step_by(2) {
-                hash.remove(field, now_ms);
-            }
-        })?;
-    } else {
-        let limits = limits(ctx);
-        ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
-            hash.expire_fields(now_ms);
-            hash.prepare(pairs.len() / 2, pairs.iter().copied(), limits);
-            for pair in pairs.chunks_exact(2) {
-                hash.set(pair[0], pair[1], expiry, now_ms, limits);
-            }
-        })?;
+    let expiry = options.expiry(now_ms, ctx.command.name)?;
+    let is_there = |field: &[u8]| hash.is_some_and(|h| h.get(field, now_ms).is_some());
+    if options.field.is_some_and(|must| names.any(|field| is_there(field) != must)) {
+        ctx.out.int(0);
+        return Ok(());
     }
+    // What expires at once is set all the same, for what that may make of the hash, and removed.
+    let gone = matches!(expiry, Expiry::At(ms) if ms <= now_ms);
+    let expiry = if gone { Expiry::Clear } else { expiry };
+    let limits = limits(ctx);
+    ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
+        hash.expire_fields(now_ms);
+        hash.prepare(pairs.len() / 2, pairs.iter().copied(), limits);
+        for pair in pairs.chunks_exact(2) {
+            hash.set(pair[0], pair[1], expiry, now_ms, limits);
+            if gone {
+                hash.remove(pair[0], now_ms);
+            }
+        }
+    })?;
     ctx.out.int(1);
     Ok(())
 }

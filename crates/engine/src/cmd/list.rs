@@ -2,8 +2,8 @@
 
 use crate::args::Args;
 use crate::command::{
-    Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE, KeySpec, MOVABLEKEYS,
-    READONLY, WRITE, row,
+    Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE,
+    KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
 };
 use crate::ctx::Ctx;
 use crate::engine::Engine;
@@ -110,7 +110,8 @@ pub(crate) fn limits(engine: &Engine) -> Limits {
 #[inline]
 fn argument<'v>(prepared: &'v [(usize, Blob)], arg: &'v [u8]) -> Item<'v> {
     if arg.len() >= BIG_VALUE {
-        let copied = |(at, blob): &&(usize, Blob)| *at == arg.as_ptr() as usize && blob.len() == arg.len();
+        let copied =
+            |(at, blob): &&(usize, Blob)| *at == arg.as_ptr() as usize && blob.len() == arg.len();
         if let Some((_, blob)) = prepared.iter().find(copied) {
             return Item::Blob(blob);
         }
@@ -144,7 +145,11 @@ fn end(args: &mut Args<'_>) -> End {
 fn signed_count(args: &mut Args<'_>) -> i64 {
     let n = args.int();
     if n == i64::MIN {
-        args.fail(Error::new(format!("ERR value is out of range, value must between {} and {}", -i64::MAX, i64::MAX)));
+        args.fail(Error::new(format!(
+            "ERR value is out of range, value must between {} and {}",
+            -i64::MAX,
+            i64::MAX
+        )));
     }
     n
 }
@@ -160,7 +165,11 @@ fn range(start: i64, stop: i64, len: usize) -> Range<usize> {
     let from_front = |n: i64| if n < 0 { n + len as i64 } else { n };
     let start = from_front(start).max(0);
     let stop = from_front(stop).min(len as i64 - 1);
-    if start > stop { 0..0 } else { start as usize..stop as usize + 1 }
+    if start > stop {
+        0..0
+    } else {
+        start as usize..stop as usize + 1
+    }
 }
 
 // ---- Adding
@@ -212,7 +221,11 @@ fn linsert(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (pivot, value) = (args.take(), argument(ctx.keys.prepared, args.take()));
     let limits = limits(ctx.engine);
     let len = ctx.keys.edit(key, |list: &mut List| {
-        if list.insert(pivot, behind, value, limits) { list.len() as i64 } else { -1 }
+        if list.insert(pivot, behind, value, limits) {
+            list.len() as i64
+        } else {
+            -1
+        }
     })?;
     ctx.out.int(len.unwrap_or(0));
     Ok(())
@@ -245,7 +258,11 @@ fn lset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn list_len(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<Option<usize>> {
     match ctx.keys.write(key) {
         None => Ok(None),
-        Some(found) => found.get().view::<List>().map(|list| Some(list.len())).ok_or(Error::WRONG_TYPE),
+        Some(found) => found
+            .get()
+            .view::<List>()
+            .map(|list| Some(list.len()))
+            .ok_or(Error::WRONG_TYPE),
     }
 }
 
@@ -255,7 +272,9 @@ fn pop(ctx: &mut Ctx<'_>, mut args: Args<'_>, end: End) -> Result {
         0 => {
             let limits = limits(ctx.engine);
             let out = &mut *ctx.out;
-            let popped = ctx.keys.edit(key, |list: &mut List| list.pop(end, limits, |item| reply(out, item)))?;
+            let popped = ctx.keys.edit(key, |list: &mut List| {
+                list.pop(end, limits, |item| reply(out, item))
+            })?;
             if popped.flatten().is_none() {
                 ctx.out.null();
             }
@@ -296,7 +315,14 @@ fn pop_several(ctx: &mut Ctx<'_>, key: &[u8], end: End, n: usize) -> Result {
         if n == len {
             return true;
         }
-        list.remove(if end == End::Front { 0..n } else { len - n..len }, limits);
+        list.remove(
+            if end == End::Front {
+                0..n
+            } else {
+                len - n..len
+            },
+            limits,
+        );
         false
     })?;
     if emptied == Some(true) {
@@ -307,9 +333,15 @@ fn pop_several(ctx: &mut Ctx<'_>, key: &[u8], end: End, n: usize) -> Result {
 }
 
 fn lmpop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    let numkeys = args.int_in(1..=i64::MAX, Error::new("ERR numkeys should be greater than 0"));
+    let numkeys = args.int_in(
+        1..=i64::MAX,
+        Error::new("ERR numkeys should be greater than 0"),
+    );
     args.check()?;
-    let Some(keys) = usize::try_from(numkeys).ok().and_then(|n| args.rest().get(..n)) else {
+    let Some(keys) = usize::try_from(numkeys)
+        .ok()
+        .and_then(|n| args.rest().get(..n))
+    else {
         return Err(Error::SYNTAX);
     };
     let mut args = Args::new(args.argv(), args.index() + keys.len());
@@ -317,7 +349,10 @@ fn lmpop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.check()?;
     let mut count = 1;
     if args.keyword_with_value("COUNT") {
-        count = args.int_in(1..=i64::MAX, Error::new("ERR count should be greater than 0")) as usize;
+        count = args.int_in(
+            1..=i64::MAX,
+            Error::new("ERR count should be greater than 0"),
+        ) as usize;
     }
     args.finish()?;
     for key in keys {
@@ -338,8 +373,14 @@ fn lrem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let value = args.take();
     let limits = limits(ctx.engine);
     let end = if count < 0 { End::Back } else { End::Front };
-    let most = if count == 0 { usize::MAX } else { count.unsigned_abs() as usize };
-    let removed = ctx.keys.edit(key, |list: &mut List| list.remove_equal(value, end, most, limits))?;
+    let most = if count == 0 {
+        usize::MAX
+    } else {
+        count.unsigned_abs() as usize
+    };
+    let removed = ctx.keys.edit(key, |list: &mut List| {
+        list.remove_equal(value, end, most, limits)
+    })?;
     ctx.out.int(removed.unwrap_or(0) as i64);
     Ok(())
 }
@@ -353,7 +394,8 @@ fn ltrim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         if kept.is_empty() {
             ctx.keys.remove(key);
         } else {
-            ctx.keys.edit(key, |list: &mut List| list.keep(kept, limits))?;
+            ctx.keys
+                .edit(key, |list: &mut List| list.keep(kept, limits))?;
         }
     }
     ctx.out.ok();
@@ -370,10 +412,16 @@ fn move_element(ctx: &mut Ctx<'_>, source: &[u8], target: &[u8], from: End, to: 
     }
     let out = &mut *ctx.out;
     if source == target {
-        ctx.keys.edit(source, |list: &mut List| list.rotate(from, to, limits, |item| reply(out, item)))?;
+        ctx.keys.edit(source, |list: &mut List| {
+            list.rotate(from, to, limits, |item| reply(out, item))
+        })?;
         return Ok(());
     }
-    if ctx.keys.write(target).is_some_and(|found| found.get().kind() != Type::List) {
+    if ctx
+        .keys
+        .write(target)
+        .is_some_and(|found| found.get().kind() != Type::List)
+    {
         return Err(Error::WRONG_TYPE);
     }
     let moved = ctx.keys.edit(source, |list: &mut List| {
@@ -384,7 +432,8 @@ fn move_element(ctx: &mut Ctx<'_>, source: &[u8], target: &[u8], from: End, to: 
     })?;
     if let Some(moved) = moved.flatten() {
         let item = std::iter::once(moved.item());
-        ctx.keys.edit_or_create(target, |list: &mut List| list.push(to, item, limits))?;
+        ctx.keys
+            .edit_or_create(target, |list: &mut List| list.push(to, item, limits))?;
     }
     Ok(())
 }
@@ -404,7 +453,10 @@ fn rpoplpush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 // ---- Looking
 
 fn llen(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    let len = ctx.keys.view::<List>(args.take())?.map_or(0, |list| list.len());
+    let len = ctx
+        .keys
+        .view::<List>(args.take())?
+        .map_or(0, |list| list.len());
     ctx.out.int(len as i64);
     Ok(())
 }
@@ -453,7 +505,8 @@ fn lpos(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 ));
             }
         } else if args.keyword_with_value("COUNT") {
-            count = Some(args.int_in(0..=i64::MAX, Error::new("ERR COUNT can't be negative")) as u64);
+            count =
+                Some(args.int_in(0..=i64::MAX, Error::new("ERR COUNT can't be negative")) as u64);
         } else if args.keyword_with_value("MAXLEN") {
             most = args.int_in(0..=i64::MAX, Error::new("ERR MAXLEN can't be negative")) as usize;
         } else {
@@ -480,10 +533,18 @@ fn lpos(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 skip -= 1;
                 return ControlFlow::Continue(());
             }
-            let at = if end == End::Front { distance } else { list.len() - 1 - distance };
+            let at = if end == End::Front {
+                distance
+            } else {
+                list.len() - 1 - distance
+            };
             out.int(at as i64);
             found += 1;
-            if found == wanted_matches { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if found == wanted_matches {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         });
     }
     match mark {
@@ -501,10 +562,16 @@ mod tests {
 
     #[test]
     fn elements_go_to_either_end() {
-        check("RPUSH l a b c; LPUSH l 1 2; LRANGE l 0 -1", r#"["2" "1" "a" "b" "c"]"#);
+        check(
+            "RPUSH l a b c; LPUSH l 1 2; LRANGE l 0 -1",
+            r#"["2" "1" "a" "b" "c"]"#,
+        );
         check("LPUSHX l a; EXISTS l", "0");
         check("RPUSH l a; RPUSHX l b c", "3");
-        check("SET s v; LPUSH s a", "-WRONGTYPE Operation against a key holding the wrong kind of value");
+        check(
+            "SET s v; LPUSH s a",
+            "-WRONGTYPE Operation against a key holding the wrong kind of value",
+        );
         check("RPUSH l a b c; LPOP l", r#""a""#);
         check("RPUSH l a b c; RPOP l 2", r#"["c" "b"]"#);
         check("RPUSH l a b c; LPOP l 9; EXISTS l", "0");
@@ -512,22 +579,37 @@ mod tests {
         check("LPOP l 1", "nil");
         check("RPUSH l a; LPOP l 0", "[]");
         check("LPOP l -1", "-ERR value is out of range, must be positive");
-        check("LPOP l 1 2", "-ERR wrong number of arguments for 'lpop' command");
+        check(
+            "LPOP l 1 2",
+            "-ERR wrong number of arguments for 'lpop' command",
+        );
     }
 
     #[test]
     fn elements_are_changed_in_place() {
-        check("RPUSH l a b c; LSET l -2 x; LRANGE l 0 -1", r#"["a" "x" "c"]"#);
+        check(
+            "RPUSH l a b c; LSET l -2 x; LRANGE l 0 -1",
+            r#"["a" "x" "c"]"#,
+        );
         check("LSET l zero x", "-ERR no such key");
         check("RPUSH l a; LSET l 1 x", "-ERR index out of range");
         check("RPUSH l a; LSET l 4294967295 x; LRANGE l 0 -1", r#"["x"]"#);
-        check("RPUSH l a b; LINSERT l after a 1; LINSERT l BEFORE a 0; LRANGE l 0 -1", r#"["0" "a" "1" "b"]"#);
+        check(
+            "RPUSH l a b; LINSERT l after a 1; LINSERT l BEFORE a 0; LRANGE l 0 -1",
+            r#"["0" "a" "1" "b"]"#,
+        );
         check("RPUSH l a; LINSERT l BEFORE nothing 0", "-1");
         check("LINSERT l BEFORE a 0", "0");
         check("LINSERT l BESIDE a 0", "-ERR syntax error");
-        check("RPUSH l a b a b a; LREM l -2 a; LRANGE l 0 -1", r#"["a" "b" "b"]"#);
+        check(
+            "RPUSH l a b a b a; LREM l -2 a; LRANGE l 0 -1",
+            r#"["a" "b" "b"]"#,
+        );
         check("RPUSH l 1 01 1; LREM l 0 1; LRANGE l 0 -1", r#"["01"]"#);
-        check("RPUSH l a b c d; LTRIM l 1 -2; LRANGE l 0 -1", r#"["b" "c"]"#);
+        check(
+            "RPUSH l a b c d; LTRIM l 1 -2; LRANGE l 0 -1",
+            r#"["b" "c"]"#,
+        );
         check("RPUSH l a b; LTRIM l 5 9; EXISTS l", "0");
     }
 
@@ -544,24 +626,39 @@ mod tests {
         check("RPUSH l a b a b a; LPOS l a COUNT 0 MAXLEN 4", "[0 2]");
         check("RPUSH l a b; LPOS l c", "nil");
         check("LPOS l c COUNT 1", "[]");
-        check("LPOS l c RANK -9223372036854775808", "-ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
+        check(
+            "LPOS l c RANK -9223372036854775808",
+            "-ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+        );
     }
 
     #[test]
     fn elements_move() {
         check("RPUSH l a b c; RPOPLPUSH l m; LRANGE m 0 -1", r#"["c"]"#);
-        check("RPUSH l a b c; RPOPLPUSH l l; LRANGE l 0 -1", r#"["c" "a" "b"]"#);
+        check(
+            "RPUSH l a b c; RPOPLPUSH l l; LRANGE l 0 -1",
+            r#"["c" "a" "b"]"#,
+        );
         check("RPUSH l a; LMOVE l m LEFT RIGHT; EXISTS l m", "1");
         check("LMOVE l m LEFT UP", "-ERR syntax error");
         check("LMOVE l m LEFT RIGHT", "nil");
-        check("SET s v; RPUSH l a; LMOVE l s LEFT RIGHT", "-WRONGTYPE Operation against a key holding the wrong kind of value");
+        check(
+            "SET s v; RPUSH l a; LMOVE l s LEFT RIGHT",
+            "-WRONGTYPE Operation against a key holding the wrong kind of value",
+        );
         check("SET s v; RPUSH l a; LMOVE l s LEFT RIGHT; LLEN l", "1");
-        check("RPUSH m a b c; LMPOP 2 l m LEFT COUNT 2", r#"["m" ["a" "b"]]"#);
+        check(
+            "RPUSH m a b c; LMPOP 2 l m LEFT COUNT 2",
+            r#"["m" ["a" "b"]]"#,
+        );
         check("LMPOP 1 l RIGHT", "nil");
         check3("LMPOP 1 l RIGHT", "nil");
         check("LMPOP 2 l RIGHT", "-ERR syntax error");
         check("LMPOP 0 l RIGHT", "-ERR numkeys should be greater than 0");
-        check("LMPOP 1 l RIGHT COUNT 0", "-ERR count should be greater than 0");
+        check(
+            "LMPOP 1 l RIGHT COUNT 0",
+            "-ERR count should be greater than 0",
+        );
     }
 
     #[test]
@@ -573,7 +670,10 @@ mod tests {
         db.check("LPOP l 2; OBJECT ENCODING l", r#""listpack""#);
         db.check("CONFIG SET list-max-listpack-size -1", "OK");
         let long = "x".repeat(4100);
-        db.check(&format!("RPUSH m {long}; OBJECT ENCODING m"), r#""quicklist""#);
+        db.check(
+            &format!("RPUSH m {long}; OBJECT ENCODING m"),
+            r#""quicklist""#,
+        );
         db.check("COPY m n; LSET n 0 y; OBJECT ENCODING n", r#""listpack""#);
         db.check("LINDEX m 0", &format!("{long:?}"));
     }

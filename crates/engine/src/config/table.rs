@@ -78,7 +78,7 @@ pub(super) const BUILT: &[Directive] = &[
     row(
         "bind",
         Words,
-        "* -::*",
+        "127.0.0.1 -::1",
         Runtime,
         NETWORK,
         "Addresses to listen on. `*` is every IPv4 address, `::*` every IPv6 address. An address after a minus may be \
@@ -301,4 +301,40 @@ pub(super) const BUILT: &[Directive] = &[
     )
     .alias(&["zset-max-ziplist-value"])
     .live(|live, value| live.zset_max_listpack_value.store(number(value) as usize, Relaxed)),
+    row(
+        "stream-node-max-bytes",
+        Size { min: 0, max: i64::MAX },
+        "4096",
+        Runtime,
+        DATA_TYPES,
+        "Bytes of a node of a stream; 0 for the most there may be.",
+    )
+    .live(|live, value| live.stream_node_max_bytes.store(number(value) as usize, Relaxed)),
+    row(
+        "stream-node-max-entries",
+        Int { min: 0, max: i64::MAX },
+        "100",
+        Runtime,
+        DATA_TYPES,
+        "Entries of a node of a stream; 0 for no bound.",
+    )
+    .live(|live, value| live.stream_node_max_entries.store(number(value) as usize, Relaxed)),
+    row(
+        "rdbcompression",
+        Flag,
+        "yes",
+        Runtime,
+        DATA_TYPES,
+        "Whether DUMP compresses strings longer than 20 bytes where that makes them shorter.",
+    )
+    .live(|live, value| live.rdb_compression.store(flag(value), Relaxed)),
+    row(
+        "hll-sparse-max-bytes",
+        Size { min: 0, max: i64::MAX },
+        "3000",
+        Runtime,
+        DATA_TYPES,
+        "Bytes up to which a HyperLogLog stays sparse, its header included; it then takes 12 KB.",
+    )
+    .live(|live, value| live.hll_sparse_max_bytes.store(number(value) as usize, Relaxed)),
 ];

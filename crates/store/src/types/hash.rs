@@ -233,33 +233,23 @@ impl Hash {
         let alive = |due: u64| due == 0 || due > now_ms;
         let timed = matches!(self.form, Form::Timed(_));
         match &mut self.form {
-            Form::Packed(bytes) | Form::Timed(bytes) => match pairs::find(bytes, timed, field) {
-                Ok(pair) => {
-                    let (span, old) = (pair.span, pair.due_ms);
-                    pairs::replace(
-                        bytes,
-                        span,
-                        field,
-                        pairs::value_of(value),
-                        timed.then_some(resolve(old)),
-                    );
-                    !alive(old)
+            Form::Packed(bytes) | Form::Timed(bytes) => {
+                let found = pairs::find(bytes, timed, field).map(|pair| (pair.span, pair.due_ms));
+                let end = bytes.len();
+                let (span, old) = found.clone().unwrap_or((end..end, 0));
+                let due = timed.then_some(resolve(old));
+                pairs::replace(bytes, span, field, pairs::value_of(value), due);
+                // As in Redis an update counts too, should the limit have been lowered. A pair takes at least two
+                // bytes, which mostly saves the counting.
+                let too_many = match found {
+                    Err(n) => n >= limits.entries,
+                    Ok(_) => bytes.len() / 2 > limits.entries && pairs::pairs(bytes, timed).count() > limits.entries,
+                };
+                if too_many {
+                    self.become_table();
                 }
-                Err(n) => {
-                    let end = bytes.len();
-                    pairs::replace(
-                        bytes,
-                        end..end,
-                        field,
-                        pairs::value_of(value),
-                        timed.then_some(resolve(0)),
-                    );
-                    if n >= limits.entries {
-                        self.become_table();
-                    }
-                    true
-                }
-            },
+                found.is_err() || !alive(old)
+            }
             Form::Table(table) => {
                 let at = table.find(field);
                 let old = at

@@ -42,7 +42,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { max_listpack_size: -2, packed_threshold: 0 }
+        Limits {
+            max_listpack_size: -2,
+            packed_threshold: 0,
+        }
     }
 }
 
@@ -66,7 +69,8 @@ impl Limits {
 
     /// Whether a node of so many bytes and elements is larger than the setting allows.
     fn exceeded(setting: i32, bytes: usize, count: usize) -> bool {
-        bytes > Limits::node_bytes(setting) || Limits::node_count(setting).is_some_and(|max| count > max)
+        bytes > Limits::node_bytes(setting)
+            || Limits::node_count(setting).is_some_and(|max| count > max)
     }
 
     /// Whether a list's last node is so much smaller than the setting allows that the list becomes a listpack.
@@ -114,9 +118,16 @@ macro_rules! each_form {
 
 impl List {
     /// Adds elements at an end, one after the other: several at the front end up in reverse order.
-    pub fn push<'v>(&mut self, end: End, items: impl Iterator<Item = Item<'v>> + Clone, limits: Limits) {
+    pub fn push<'v>(
+        &mut self,
+        end: End,
+        items: impl Iterator<Item = Item<'v>> + Clone,
+        limits: Limits,
+    ) {
         if !matches!(self.0, Repr::Nodes(_)) {
-            let (bytes, count) = items.clone().fold((0, 0), |(bytes, n), item| (bytes + counted(item), n + 1));
+            let (bytes, count) = items
+                .clone()
+                .fold((0, 0), |(bytes, n), item| (bytes + counted(item), n + 1));
             self.grow(bytes, count, limits);
         }
         for item in items {
@@ -141,7 +152,13 @@ impl List {
     }
 
     /// Moves the element at one end to an end after `f` has seen it; `None` if there is none.
-    pub fn rotate<R>(&mut self, from: End, to: End, limits: Limits, f: impl FnOnce(Item<'_>) -> R) -> Option<R> {
+    pub fn rotate<R>(
+        &mut self,
+        from: End,
+        to: End,
+        limits: Limits,
+        f: impl FnOnce(Item<'_>) -> R,
+    ) -> Option<R> {
         let (moved, r) = self.pop_only(from, |item| (Moved::of(item), f(item)))?;
         self.push(to, std::iter::once(moved.item()), limits);
         self.shrink(limits);
@@ -204,21 +221,21 @@ impl List {
         self.grow(counted(value), 1, limits);
         let body = Encoded::of(Item::Bytes(pivot)).body();
         let inserted = each_form!(&mut self.0,
-            run => match run.find_all(&body, End::Front, 1).first() {
-                Some(found) => {
-                    let at = if behind { found.end } else { found.start };
-                    run.insert(at, value, Limits::node_bytes(limits.max_listpack_size));
-                    true
-                }
-                None => false,
-            },
-            nodes => match nodes.find(&body, pivot) {
-                Some((at, index)) => {
-                    nodes.insert(at, index, behind, value, limits);
-                    true
-                }
-                None => false,
-            });
+        run => match run.find_all(&body, End::Front, 1).first() {
+            Some(found) => {
+                let at = if behind { found.end } else { found.start };
+                run.insert(at, value, Limits::node_bytes(limits.max_listpack_size));
+                true
+            }
+            None => false,
+        },
+        nodes => match nodes.find(&body, pivot) {
+            Some((at, index)) => {
+                nodes.insert(at, index, behind, value, limits);
+                true
+            }
+            None => false,
+        });
         self.leave_entry(0);
         inserted
     }
@@ -351,11 +368,21 @@ impl<'a> ListRef<'a> {
     }
 
     /// Calls `f` with the distance from an end of each element equal to a text, among the first `most` from that end.
-    pub fn find(&self, text: &[u8], end: End, most: usize, mut f: impl FnMut(usize) -> ControlFlow<()>) {
+    pub fn find(
+        &self,
+        text: &[u8],
+        end: End,
+        most: usize,
+        mut f: impl FnMut(usize) -> ControlFlow<()>,
+    ) {
         let body = Encoded::of(Item::Bytes(text)).body();
         let mut passed = 0;
         for step in 0..self.chunk_count() {
-            let at = if end == End::Front { step } else { self.chunk_count() - 1 - step };
+            let at = if end == End::Front {
+                step
+            } else {
+                self.chunk_count() - 1 - step
+            };
             match self.chunk(at) {
                 Some(Chunk::Packed(run, _)) => {
                     let mut span = Span::of(run);
@@ -407,7 +434,9 @@ impl Collection for List {
 
     #[inline]
     fn view(&self) -> ListRef<'_> {
-        ListRef(each_form!(&self.0, run => View::Run(run.bytes(), run.count()), nodes => View::Nodes(nodes)))
+        ListRef(
+            each_form!(&self.0, run => View::Run(run.bytes(), run.count()), nodes => View::Nodes(nodes)),
+        )
     }
 
     #[inline]

@@ -95,6 +95,9 @@ fn setting_with_conditions() {
     check("HSETEX h EXAT 1 FIELDS 1 a 1; EXISTS h", "0");
     on_hash("HSETEX h FXX FNX FIELDS 1 a 1", "-ERR Only one of FXX or FNX arguments can be specified");
     on_hash("HSETEX h NX XX FIELDS 1 a 1", "-ERR syntax error");
+    on_hash("HSETEX h NX EX -1 FIELDS 1 a 1", "0");
+    on_hash("HSETEX h EX -1 XX FIELDS 1 a 1", "-ERR invalid expire time in 'hsetex' command");
+    on_hash("HSETEX h EX -1 XX FIELDS 2 a 1", "-ERR numfields should be greater than 0 and match the provided number of fields");
     on_hash(
         "HSETEX h EX 10 KEEPTTL FIELDS 1 a 1",
         "-ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified",
@@ -117,8 +120,10 @@ fn the_order_of_checks() {
     on_hash("HEXPIRE h 10 foo 1 a", NO_FIELDS);
     on_hash("HEXPIRE h 10 FIELDS 0 a", "-ERR Parameter `numFields` should be greater than 0");
     on_hash("HEXPIRE h 10 FIELDS 2 a", MISMATCH);
-    on_hash("HEXPIRE h 10 NX GT FIELDS 1 a", "-ERR NX and XX, GT or LT options at the same time are not compatible");
-    on_hash("HEXPIRE h 10 GT LT FIELDS 1 a", "-ERR GT and LT options at the same time are not compatible");
+    on_hash("HEXPIRE h 10 NX GT FIELDS 1 a", NO_FIELDS);
+    on_hash("HEXPIRE h 10 GT LT FIELDS 1 a", NO_FIELDS);
+    on_hash("HEXPIRE h 10 XX GT FIELDS 2 a", NO_FIELDS);
+    on_hash("HEXPIRE h 200 XX GT FIELDS 2 a b", "[1 0]");
     on_hash("HTTL h FIELDS x a", "-ERR Number of fields must be a positive integer");
     on_hash("HTTL h foo 1 a", NO_FIELDS);
     on_hash("HTTL h FIELDS 5000000000 a", MISMATCH);

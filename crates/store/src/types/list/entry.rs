@@ -107,7 +107,11 @@ impl<'a> Encoded<'a> {
                 5
             }
         };
-        Encoded { head, head_len, text }
+        Encoded {
+            head,
+            head_len,
+            text,
+        }
     }
 
     fn number(n: i64) -> Encoded<'a> {
@@ -133,7 +137,11 @@ impl<'a> Encoded<'a> {
             -0x8000_0000..=0x7fff_ffff => wide(0xf3, 4),
             _ => wide(0xf4, 8),
         };
-        Encoded { head, head_len, text: &[] }
+        Encoded {
+            head,
+            head_len,
+            text: &[],
+        }
     }
 
     #[inline]
@@ -272,7 +280,11 @@ pub(super) struct Span<'a> {
 
 impl<'a> Span<'a> {
     pub(super) fn of(run: &'a [u8]) -> Span<'a> {
-        Span { run, start: 0, end: run.len() }
+        Span {
+            run,
+            start: 0,
+            end: run.len(),
+        }
     }
 
     /// Those from this index on if they are to be taken from the front, those up to it from the back.
@@ -338,15 +350,24 @@ mod tests {
             ("4096", &[0xf1, 0, 0x10, 3]),
             ("-32769", &[0xf2, 0xff, 0x7f, 0xff, 4]),
             ("8388608", &[0xf3, 0, 0, 0x80, 0, 5]),
-            ("-9223372036854775808", &[0xf4, 0, 0, 0, 0, 0, 0, 0, 0x80, 9]),
+            (
+                "-9223372036854775808",
+                &[0xf4, 0, 0, 0, 0, 0, 0, 0, 0x80, 9],
+            ),
             ("-0", &[0x82, b'-', b'0', 3]),
         ] {
             assert_eq!(encoded(Item::Bytes(text.as_bytes())), bytes, "{text}");
         }
         let long = encoded(Item::Bytes(&[b'x'; 200]));
-        assert_eq!((&long[..3], &long[202..]), (&[0xe0, 200, b'x'][..], &[1, 0xca][..]));
+        assert_eq!(
+            (&long[..3], &long[202..]),
+            (&[0xe0, 200, b'x'][..], &[1, 0xca][..])
+        );
         let longer = encoded(Item::Bytes(&[b'x'; 16_378]));
-        assert_eq!((&longer[..6], &longer[16_383..]), (&[0xf0, 0xfa, 0x3f, 0, 0, b'x'][..], &[0, 0xff, 0xff][..]));
+        assert_eq!(
+            (&longer[..6], &longer[16_383..]),
+            (&[0xf0, 0xfa, 0x3f, 0, 0, b'x'][..], &[0, 0xff, 0xff][..])
+        );
     }
 
     proptest! {

@@ -27,7 +27,12 @@ pub struct Iter<'a> {
 
 impl<'a> Iter<'a> {
     pub(super) fn new(view: View<'a>, index: usize, from: End) -> Iter<'a> {
-        let mut iter = Iter { from, span: Span::of(&[]), plain: None, nodes: None };
+        let mut iter = Iter {
+            from,
+            span: Span::of(&[]),
+            plain: None,
+            nodes: None,
+        };
         match view {
             View::Run(run, count) => {
                 if index < count {
@@ -54,8 +59,14 @@ impl<'a> Iter<'a> {
     /// Goes on to the next node; false if there is none.
     #[cold]
     fn next_node(&mut self) -> bool {
-        let Some((nodes, at)) = &mut self.nodes else { return false };
-        let next = if self.from == End::Front { Some(*at + 1) } else { at.checked_sub(1) };
+        let Some((nodes, at)) = &mut self.nodes else {
+            return false;
+        };
+        let next = if self.from == End::Front {
+            Some(*at + 1)
+        } else {
+            at.checked_sub(1)
+        };
         let node = next.and_then(|next| Some((next, nodes.node(next)?)));
         match node {
             Some((next, node)) => {

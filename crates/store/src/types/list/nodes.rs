@@ -80,13 +80,22 @@ impl Clone for Nodes {
         // Copied nodes have no room to spare.
         let nodes = self.nodes.clone();
         let heap = nodes.iter().map(Node::heap).sum();
-        Nodes { nodes, heap, ..*self }
+        Nodes {
+            nodes,
+            heap,
+            ..*self
+        }
     }
 }
 
 impl Nodes {
     pub(super) fn new(first: Option<Packed>, fill: i32) -> Nodes {
-        let mut list = Nodes { nodes: VecDeque::new(), count: 0, heap: 0, fill };
+        let mut list = Nodes {
+            nodes: VecDeque::new(),
+            count: 0,
+            heap: 0,
+            fill,
+        };
         if let Some(run) = first.filter(|run| run.count() > 0) {
             list.put(0, Node::Packed(run));
         }
@@ -207,7 +216,11 @@ impl Nodes {
         match self.nodes.get(at) {
             Some(Node::Packed(run)) => {
                 !self.is_large(len, limits)
-                    && !Limits::exceeded(self.fill, run.listpack_bytes() + len + ENTRY_ESTIMATE, run.count() + 1)
+                    && !Limits::exceeded(
+                        self.fill,
+                        run.listpack_bytes() + len + ENTRY_ESTIMATE,
+                        run.count() + 1,
+                    )
             }
             _ => false,
         }
@@ -215,7 +228,9 @@ impl Nodes {
 
     /// Joins the nodes at `at` and behind it if there are such and they may be joined.
     fn merge(&mut self, at: usize) -> bool {
-        let (Some(Node::Packed(a)), Some(Node::Packed(b))) = (self.nodes.get(at), self.nodes.get(at + 1)) else {
+        let (Some(Node::Packed(a)), Some(Node::Packed(b))) =
+            (self.nodes.get(at), self.nodes.get(at + 1))
+        else {
             return false;
         };
         let bytes = a.listpack_bytes() + b.listpack_bytes() - LISTPACK_FRAME;
@@ -246,7 +261,11 @@ impl Nodes {
     #[inline]
     pub(super) fn push(&mut self, end: End, value: Item<'_>, limits: Limits) {
         let len = value.text_len();
-        let at = if end == End::Front { 0 } else { self.nodes.len().saturating_sub(1) };
+        let at = if end == End::Front {
+            0
+        } else {
+            self.nodes.len().saturating_sub(1)
+        };
         if self.allows(at, len, limits) {
             self.change(at, |run, likely_max| run.push(end, value, likely_max));
         } else {
@@ -257,7 +276,11 @@ impl Nodes {
     /// Adds an element as a new node.
     fn push_node(&mut self, end: End, value: Item<'_>, len: usize, limits: Limits) {
         // The node that was the end will not grow soon.
-        let last = if end == End::Front { self.nodes.front_mut() } else { self.nodes.back_mut() };
+        let last = if end == End::Front {
+            self.nodes.front_mut()
+        } else {
+            self.nodes.back_mut()
+        };
         if let Some(node) = last {
             self.heap -= node.heap();
             node.seal();
@@ -270,14 +293,22 @@ impl Nodes {
             let room = (self.heap / 8).min(self.likely_max());
             Node::Packed(Packed::new(value, end, room))
         };
-        let at = if end == End::Front { 0 } else { self.nodes.len() };
+        let at = if end == End::Front {
+            0
+        } else {
+            self.nodes.len()
+        };
         self.put(at, node);
     }
 
     /// Removes the element at an end after `f` has seen it.
     #[inline]
     pub(super) fn pop<R>(&mut self, end: End, f: impl FnOnce(Item<'_>) -> R) -> Option<R> {
-        let at = if end == End::Front { 0 } else { self.nodes.len().checked_sub(1)? };
+        let at = if end == End::Front {
+            0
+        } else {
+            self.nodes.len().checked_sub(1)?
+        };
         match self.nodes.get(at)? {
             Node::Packed(run) if run.count() > 1 => Some(self.change(at, |run, _| run.pop(end, f))),
             _ => Some(match self.take(at) {
@@ -317,13 +348,24 @@ impl Nodes {
     }
 
     /// Inserts an element before or behind the one of `index` in the node at `at`.
-    pub(super) fn insert(&mut self, at: usize, index: usize, behind: bool, value: Item<'_>, limits: Limits) {
+    pub(super) fn insert(
+        &mut self,
+        at: usize,
+        index: usize,
+        behind: bool,
+        value: Item<'_>,
+        limits: Limits,
+    ) {
         let len = value.text_len();
         let place = index + usize::from(behind);
         let is_edge = place == if behind { self.nodes[at].count() } else { 0 };
         // Where a new node goes, and which of the neighbours is beside the place.
         let beside = if behind { at + 1 } else { at };
-        let neighbour = if behind { Some(at + 1) } else { at.checked_sub(1) };
+        let neighbour = if behind {
+            Some(at + 1)
+        } else {
+            at.checked_sub(1)
+        };
         if self.is_large(len, limits) {
             if is_edge || matches!(self.nodes[at], Node::Plain(_)) {
                 self.put(beside, Node::plain(value));
@@ -332,7 +374,9 @@ impl Nodes {
                 self.put(at + 1, Node::plain(value));
             }
         } else if self.allows(at, len, limits) {
-            self.change(at, |run, likely_max| run.insert(run.offset(place), value, likely_max));
+            self.change(at, |run, likely_max| {
+                run.insert(run.offset(place), value, likely_max)
+            });
         } else if is_edge {
             match neighbour.filter(|next| self.allows(*next, len, limits)) {
                 Some(next) => {
@@ -344,7 +388,11 @@ impl Nodes {
         } else {
             // The half without the neighbour is the one that gets the element.
             self.split(at, place);
-            let (half, end) = if behind { (at + 1, End::Front) } else { (at, End::Back) };
+            let (half, end) = if behind {
+                (at + 1, End::Front)
+            } else {
+                (at, End::Back)
+            };
             match &self.nodes[half] {
                 Node::Packed(run) if run.bytes().len() + len < MAX_NODE => {
                     self.change(half, |run, likely_max| run.push(end, value, likely_max));
@@ -367,7 +415,9 @@ impl Nodes {
         let (at, index) = self.locate(index);
         let large = self.is_large(len, limits);
         match &self.nodes[at] {
-            Node::Packed(run) if !large && run.bytes().len() + Encoded::of(value).len() <= MAX_NODE => {
+            Node::Packed(run)
+                if !large && run.bytes().len() + Encoded::of(value).len() <= MAX_NODE =>
+            {
                 self.change(at, |run, likely_max| run.replace(index, value, likely_max));
             }
             Node::Plain(_) if large => {
@@ -382,7 +432,11 @@ impl Nodes {
                 if index + 1 < run.count() {
                     self.split(at, index + 1);
                 }
-                let node = if large { Node::plain(value) } else { Node::Packed(Packed::new(value, End::Back, 0)) };
+                let node = if large {
+                    Node::plain(value)
+                } else {
+                    Node::Packed(Packed::new(value, End::Back, 0))
+                };
                 self.put(at + 1, node);
                 // The element that was replaced is the last of its node.
                 if index == 0 {
@@ -396,11 +450,21 @@ impl Nodes {
     }
 
     /// Removes up to `most` elements with this body and text, from an end on; returns how many.
-    pub(super) fn remove_equal(&mut self, body: &[u8], text: &[u8], end: End, most: usize) -> usize {
+    pub(super) fn remove_equal(
+        &mut self,
+        body: &[u8],
+        text: &[u8],
+        end: End,
+        most: usize,
+    ) -> usize {
         let mut removed = 0;
         let mut emptied = false;
         for step in 0..self.nodes.len() {
-            let at = if end == End::Front { step } else { self.nodes.len() - 1 - step };
+            let at = if end == End::Front {
+                step
+            } else {
+                self.nodes.len() - 1 - step
+            };
             let here = match &self.nodes[at] {
                 Node::Packed(run) => {
                     let found = run.find_all(body, end, most - removed);
@@ -436,26 +500,37 @@ impl Nodes {
 
     /// The first element with this body and text, as the place of its node and its index there.
     pub(super) fn find(&self, body: &[u8], text: &[u8]) -> Option<(usize, usize)> {
-        self.nodes.iter().enumerate().find_map(|(at, node)| match node {
-            Node::Packed(run) => {
-                let mut span = Span::of(run.bytes());
-                let mut entries = std::iter::from_fn(|| span.next(End::Front));
-                entries.position(|entry| is_body(&run.bytes()[entry], body)).map(|index| (at, index))
-            }
-            Node::Plain(blob) => (blob[..] == *text).then_some((at, 0)),
-        })
+        self.nodes
+            .iter()
+            .enumerate()
+            .find_map(|(at, node)| match node {
+                Node::Packed(run) => {
+                    let mut span = Span::of(run.bytes());
+                    let mut entries = std::iter::from_fn(|| span.next(End::Front));
+                    entries
+                        .position(|entry| is_body(&run.bytes()[entry], body))
+                        .map(|index| (at, index))
+                }
+                Node::Plain(blob) => (blob[..] == *text).then_some((at, 0)),
+            })
     }
 
     /// Checks the counts against what is there; for tests.
     #[cfg(test)]
     pub(super) fn check(&self) {
-        assert_eq!(self.count, self.nodes.iter().map(Node::count).sum::<usize>());
+        assert_eq!(
+            self.count,
+            self.nodes.iter().map(Node::count).sum::<usize>()
+        );
         assert_eq!(self.heap, self.nodes.iter().map(Node::heap).sum::<usize>());
         for node in &self.nodes {
             assert!(node.count() > 0, "an empty node");
             if let Node::Packed(run) = node {
                 let mut span = Span::of(run.bytes());
-                assert_eq!(std::iter::from_fn(|| span.next(End::Front)).count(), run.count());
+                assert_eq!(
+                    std::iter::from_fn(|| span.next(End::Front)).count(),
+                    run.count()
+                );
             }
         }
     }

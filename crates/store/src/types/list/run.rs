@@ -4,7 +4,9 @@
 //! (inserting, replacing, removing elements by their place in bytes) is the same for both.
 
 use super::End;
-use super::entry::{Encoded, Item, LISTPACK_FRAME, Span, body_len, entry_len, item, last_entry_len, offset_of};
+use super::entry::{
+    Encoded, Item, LISTPACK_FRAME, Span, body_len, entry_len, item, last_entry_len, offset_of,
+};
 use std::ops::Range;
 
 /// A run of entries. Offsets are in bytes from the first entry and lie between entries.
@@ -17,7 +19,14 @@ pub(super) trait Run {
     fn count(&self) -> usize;
     /// Replaces `remove` bytes at `at` by a hole of `insert` bytes, which the caller fills, and changes the number of
     /// entries by `more`. `likely_max`: the length that the run is expected to stay below.
-    fn open(&mut self, at: usize, remove: usize, insert: usize, more: isize, likely_max: usize) -> &mut [u8];
+    fn open(
+        &mut self,
+        at: usize,
+        remove: usize,
+        insert: usize,
+        more: isize,
+        likely_max: usize,
+    ) -> &mut [u8];
 
     /// Bytes of the listpack that these entries would be.
     #[inline]
@@ -35,7 +44,11 @@ pub(super) trait Run {
     /// Adds an element at an end.
     #[inline]
     fn push(&mut self, end: End, value: Item<'_>, likely_max: usize) {
-        let at = if end == End::Front { 0 } else { self.bytes().len() };
+        let at = if end == End::Front {
+            0
+        } else {
+            self.bytes().len()
+        };
         self.insert(at, value, likely_max);
     }
 
@@ -153,10 +166,18 @@ impl Run for Small {
     }
 
     #[inline]
-    fn open(&mut self, at: usize, remove: usize, insert: usize, more: isize, _: usize) -> &mut [u8] {
+    fn open(
+        &mut self,
+        at: usize,
+        remove: usize,
+        insert: usize,
+        more: isize,
+        _: usize,
+    ) -> &mut [u8] {
         let count = (self.count() as isize + more) as u16;
         let bytes = &mut self.0;
         if bytes.is_empty() {
+            bytes.reserve(2 + insert);
             bytes.resize(2, 0);
         }
         bytes[..2].copy_from_slice(&count.to_le_bytes());
@@ -188,16 +209,30 @@ impl Packed {
         let encoded = Encoded::of(value);
         let len = encoded.len();
         let mut buf = zeroed(room.max(len).max(MIN_BUFFER));
-        let start = if end == End::Front { buf.len() - len } else { 0 };
+        let start = if end == End::Front {
+            buf.len() - len
+        } else {
+            0
+        };
         encoded.write(&mut buf[start..start + len]);
-        Packed { buf, start: start as u32, end: (start + len) as u32, count: 1 }
+        Packed {
+            buf,
+            start: start as u32,
+            end: (start + len) as u32,
+            count: 1,
+        }
     }
 
     /// A node with these entries.
     pub(super) fn from_run(run: &[u8], count: usize, room: usize) -> Packed {
         let mut buf = zeroed(room.max(run.len()));
         buf[..run.len()].copy_from_slice(run);
-        Packed { buf, start: 0, end: run.len() as u32, count: count as u32 }
+        Packed {
+            buf,
+            start: 0,
+            end: run.len() as u32,
+            count: count as u32,
+        }
     }
 
     /// Bytes of memory it owns.
@@ -225,7 +260,13 @@ impl Packed {
     /// Adds the elements of another node at the end.
     pub(super) fn append(&mut self, other: &Packed, likely_max: usize) {
         let run = other.bytes();
-        let hole = self.open(self.bytes().len(), 0, run.len(), other.count() as isize, likely_max);
+        let hole = self.open(
+            self.bytes().len(),
+            0,
+            run.len(),
+            other.count() as isize,
+            likely_max,
+        );
         hole.copy_from_slice(run);
     }
 
@@ -243,15 +284,21 @@ impl Packed {
     fn reserve(&mut self, end: End, more: usize, likely_max: usize) {
         let len = self.bytes().len();
         let need = len + more;
-        let (old, place) = (self.buf.len(), |room: usize| if end == End::Front { room - len } else { 0 });
+        let (old, place) = (self.buf.len(), |room: usize| {
+            if end == End::Front { room - len } else { 0 }
+        });
         if need <= old / 4 * 3 {
             // Moving the entries is paid for by the quarter of the buffer that it makes room for.
             let to = place(old);
-            self.buf.copy_within(self.start as usize..self.end as usize, to);
+            self.buf
+                .copy_within(self.start as usize..self.end as usize, to);
             (self.start, self.end) = (to as u32, (to + len) as u32);
         } else {
             let room = if need <= likely_max {
-                (old * 2).max(need + need / 2).max(MIN_BUFFER).min(likely_max.max(MIN_BUFFER))
+                (old * 2)
+                    .max(need + need / 2)
+                    .max(MIN_BUFFER)
+                    .min(likely_max.max(MIN_BUFFER))
             } else {
                 need + need / 8
             };
@@ -287,14 +334,25 @@ impl Run for Packed {
     }
 
     #[inline]
-    fn open(&mut self, at: usize, remove: usize, insert: usize, more: isize, likely_max: usize) -> &mut [u8] {
+    fn open(
+        &mut self,
+        at: usize,
+        remove: usize,
+        insert: usize,
+        more: isize,
+        likely_max: usize,
+    ) -> &mut [u8] {
         self.count = (self.count as isize + more) as u32;
         // The shorter side moves.
         let behind = self.bytes().len() - at - remove;
         let front = at < behind;
         if insert > remove {
             let more = insert - remove;
-            let room = if front { self.start as usize } else { self.buf.len() - self.end as usize };
+            let room = if front {
+                self.start as usize
+            } else {
+                self.buf.len() - self.end as usize
+            };
             if room < more {
                 self.reserve(if front { End::Front } else { End::Back }, more, likely_max);
             }
@@ -305,10 +363,14 @@ impl Run for Packed {
             self.buf.copy_within(start..start + at, new_start);
             self.start = new_start as u32;
         } else {
-            self.buf.copy_within(start + at + remove..end, start + at + insert);
+            self.buf
+                .copy_within(start + at + remove..end, start + at + insert);
             self.end = (end + insert - remove) as u32;
         }
-        if remove > insert && self.buf.len() > 4 * MIN_BUFFER && self.bytes().len() < self.buf.len() / 4 {
+        if remove > insert
+            && self.buf.len() > 4 * MIN_BUFFER
+            && self.bytes().len() < self.buf.len() / 4
+        {
             self.shrink();
         }
         let at = self.start as usize + at;
@@ -324,7 +386,13 @@ impl Clone for Packed {
 
 impl std::fmt::Debug for Packed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Packed({} in {} of {} bytes)", self.count, self.bytes().len(), self.buf.len())
+        write!(
+            f,
+            "Packed({} in {} of {} bytes)",
+            self.count,
+            self.bytes().len(),
+            self.buf.len()
+        )
     }
 }
 
@@ -351,7 +419,17 @@ mod tests {
         run.replace(1, Item::Bytes(b"longer than it was"), 100);
         run.replace(6, Item::Bytes(b"longer as well"), 100);
         run.remove(2..4);
-        assert_eq!(texts(run), ["3", "longer than it was", "b0", "b1", "longer as well", "b3"]);
+        assert_eq!(
+            texts(run),
+            [
+                "3",
+                "longer than it was",
+                "b0",
+                "b1",
+                "longer as well",
+                "b3"
+            ]
+        );
         run.replace(1, Item::Bytes(b"s"), 100);
         run.replace(4, Item::Bytes(b"b0"), 100);
         run.insert(run.offset(3), Item::Bytes(b"b0"), 100);
@@ -391,7 +469,10 @@ mod tests {
         while node.count() > 10 {
             node.pop(End::Front, |_| ());
         }
-        assert!(node.heap() <= 4 * MIN_BUFFER, "an emptied node gives memory back");
+        assert!(
+            node.heap() <= 4 * MIN_BUFFER,
+            "an emptied node gives memory back"
+        );
         node.seal();
         assert!(node.heap() <= node.bytes().len() + MIN_BUFFER);
     }
@@ -403,6 +484,9 @@ mod tests {
         let tail = node.split_off(7);
         assert_eq!(texts(&tail), ["7", "8", "9"]);
         node.append(&tail, 100);
-        assert_eq!(texts(&node), ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+        assert_eq!(
+            texts(&node),
+            ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
+        );
     }
 }

@@ -49,9 +49,22 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    let sizes = prop_oneof![Just(-2), Just(-1), Just(1), Just(2), Just(4), Just(16), Just(128), Just(0), Just(-5)];
+    let sizes = prop_oneof![
+        Just(-2),
+        Just(-1),
+        Just(1),
+        Just(2),
+        Just(4),
+        Just(16),
+        Just(128),
+        Just(0),
+        Just(-5)
+    ];
     let thresholds = prop_oneof![4 => Just(0usize), 1 => Just(100usize), 1 => Just(1usize)];
-    (sizes, thresholds).prop_map(|(max_listpack_size, packed_threshold)| Limits { max_listpack_size, packed_threshold })
+    (sizes, thresholds).prop_map(|(max_listpack_size, packed_threshold)| Limits {
+        max_listpack_size,
+        packed_threshold,
+    })
 }
 
 fn texts(items: impl Iterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
@@ -60,16 +73,24 @@ fn texts(items: impl Iterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
 
 fn check(list: &List, model: &[Vec<u8>]) {
     let view = list.view();
-    assert_eq!((view.len(), Collection::len(list)), (model.len(), model.len()));
+    assert_eq!(
+        (view.len(), Collection::len(list)),
+        (model.len(), model.len())
+    );
     assert_eq!(texts(view.iter().map(Item::to_vec)), model);
-    let mut backwards = texts(view.iter_from(model.len().wrapping_sub(1), End::Back).map(Item::to_vec));
+    let mut backwards = texts(
+        view.iter_from(model.len().wrapping_sub(1), End::Back)
+            .map(Item::to_vec),
+    );
     backwards.reverse();
     assert_eq!(backwards, model);
-    let chunks: usize = (0..view.chunk_count()).map(|at| match view.chunk(at) {
-        Some(Chunk::Packed(_, count)) => count,
-        Some(Chunk::Plain(_)) => 1,
-        None => panic!("a piece is missing"),
-    }).sum();
+    let chunks: usize = (0..view.chunk_count())
+        .map(|at| match view.chunk(at) {
+            Some(Chunk::Packed(_, count)) => count,
+            Some(Chunk::Plain(_)) => 1,
+            None => panic!("a piece is missing"),
+        })
+        .sum();
     assert_eq!(chunks, model.len());
     match &list.0 {
         Repr::Nodes(nodes) => nodes.check(),
@@ -80,12 +101,24 @@ fn check(list: &List, model: &[Vec<u8>]) {
 
 /// Applies an operation to both; they must agree on what it returns.
 fn apply(op: Op, list: &mut List, model: &mut Vec<Vec<u8>>, limits: Limits) {
-    let pick = |at: usize, model: &[Vec<u8>]| if model.is_empty() { 0 } else { at % model.len() };
+    let pick = |at: usize, model: &[Vec<u8>]| {
+        if model.is_empty() {
+            0
+        } else {
+            at % model.len()
+        }
+    };
     match op {
         Op::Push(end, new) => {
             // Some of them come with memory of their own.
             let blobs: Vec<_> = new.iter().map(|t| Arc::new(t.clone())).collect();
-            let items = blobs.iter().map(|b| if b.len() % 2 == 0 { Item::Bytes(b) } else { Item::Blob(b) });
+            let items = blobs.iter().map(|b| {
+                if b.len() % 2 == 0 {
+                    Item::Bytes(b)
+                } else {
+                    Item::Blob(b)
+                }
+            });
             list.push(end, items, limits);
             for text in new {
                 model.insert(if end == End::Front { 0 } else { model.len() }, text);
@@ -111,16 +144,26 @@ fn apply(op: Op, list: &mut List, model: &mut Vec<Vec<u8>>, limits: Limits) {
             }
         }
         Op::Set(at, text) => {
-            let at = if at % 10 == 0 { model.len() } else { pick(at, model) };
+            let at = if at % 10 == 0 {
+                model.len()
+            } else {
+                pick(at, model)
+            };
             assert_eq!(list.set(at, Item::Bytes(&text), limits), at < model.len());
             if let Some(old) = model.get_mut(at) {
                 *old = text;
             }
         }
         Op::Insert(at, behind, text) => {
-            let pivot = model.get(pick(at, model)).cloned().unwrap_or_else(|| b"missing".to_vec());
+            let pivot = model
+                .get(pick(at, model))
+                .cloned()
+                .unwrap_or_else(|| b"missing".to_vec());
             let found = model.iter().position(|t| *t == pivot);
-            assert_eq!(list.insert(&pivot, behind, Item::Bytes(&text), limits), found.is_some());
+            assert_eq!(
+                list.insert(&pivot, behind, Item::Bytes(&text), limits),
+                found.is_some()
+            );
             if let Some(found) = found {
                 model.insert(found + usize::from(behind), text);
             }
@@ -138,7 +181,9 @@ fn apply(op: Op, list: &mut List, model: &mut Vec<Vec<u8>>, limits: Limits) {
             *model = model[range].to_vec();
         }
         Op::RemoveEqual(at, end, most) => {
-            let Some(text) = model.get(pick(at, model)).cloned() else { return };
+            let Some(text) = model.get(pick(at, model)).cloned() else {
+                return;
+            };
             let mut places: Vec<usize> = (0..model.len()).filter(|i| model[*i] == text).collect();
             if end == End::Back {
                 places.reverse();
@@ -206,17 +251,29 @@ fn push(list: &mut List, end: End, text: &str, limits: Limits) {
 /// A list of a million elements of 16 bytes, filled from either end.
 #[test]
 fn a_long_list_costs_little_more_than_its_elements() {
-    let n = if cfg!(feature = "memcheck") { 20_000 } else { 1_000_000 };
+    let n = if cfg!(feature = "memcheck") {
+        20_000
+    } else {
+        1_000_000
+    };
     for end in [End::Front, End::Back] {
         let mut list = List::new();
         for i in 0..n {
-            push(&mut list, end, &format!("element:{i:08}"), Limits::default());
+            push(
+                &mut list,
+                end,
+                &format!("element:{i:08}"),
+                Limits::default(),
+            );
         }
         let each = list.memory() as f64 / n as f64;
         println!("{end:?}: {each:.2} bytes an element");
         assert!(each < 18.4, "{each} bytes an element");
         let first = if end == End::Front { n - 1 } else { 0 };
-        assert_eq!(list.view().get(0).unwrap().to_vec(), format!("element:{first:08}").into_bytes());
+        assert_eq!(
+            list.view().get(0).unwrap().to_vec(),
+            format!("element:{first:08}").into_bytes()
+        );
         // Taking the elements away again gives the memory back on the way.
         for _ in 0..n - n / 10 {
             list.pop(End::Front, Limits::default(), |_| ());
@@ -225,11 +282,25 @@ fn a_long_list_costs_little_more_than_its_elements() {
     }
 }
 
+/// Nodes that their elements do not fill to the end are cut to size when the next one begins.
+#[test]
+fn nodes_keep_no_room_that_nothing_will_fill() {
+    let mut list = List::new();
+    for _ in 0..1000 {
+        push(&mut list, End::Back, &"x".repeat(3000), Limits::default());
+    }
+    let each = list.memory() as f64 / 1000.0;
+    assert!(each < 3100.0, "{each} bytes an element");
+}
+
 /// The boundaries between the encodings, as the real servers have them (checked against them by the differential tests).
 #[test]
 fn encodings_change_where_redis_changes_them() {
     let encoding = |list: &List| List::encoding(list.view());
-    let limits = Limits { max_listpack_size: 4, packed_threshold: 0 };
+    let limits = Limits {
+        max_listpack_size: 4,
+        packed_threshold: 0,
+    };
     let mut list = List::new();
     for i in 0..4 {
         push(&mut list, End::Back, &i.to_string(), limits);
@@ -243,7 +314,10 @@ fn encodings_change_where_redis_changes_them() {
     list.pop(End::Front, limits, |_| ());
     assert_eq!((encoding(&list), Collection::len(&list)), ("listpack", 2));
     // Setting an index that is not there can make it long nevertheless.
-    let bytes = Limits { max_listpack_size: -1, packed_threshold: 0 };
+    let bytes = Limits {
+        max_listpack_size: -1,
+        packed_threshold: 0,
+    };
     assert!(!list.set(9, Item::Bytes(&[b'x'; 4090]), bytes));
     assert_eq!(encoding(&list), "quicklist");
     // A large element has a node of its own.

@@ -113,11 +113,9 @@ impl Large {
                 if let Some(new) = f(Some(old))
                     && new != old
                 {
-                    if self.tree.rescore(&self.slots, slot, new) {
-                        self.slots.set_score(slot, new);
-                    } else {
-                        self.tree.remove(&self.slots, slot);
-                        self.slots.set_score(slot, new);
+                    let removed = self.tree.rescore(&self.slots, slot, new);
+                    self.slots.set_score(slot, new);
+                    if removed {
                         self.tree.insert(&self.slots, slot);
                     }
                 }

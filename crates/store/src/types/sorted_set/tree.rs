@@ -1,6 +1,6 @@
 //! A counted B+ tree over the members of a large sorted set, ordered by score, then by member.
 //!
-//! It holds no members: an element is a slot number (see [`super::slots`]). There is no node per member; 64 elements
+//! It holds no members: an element is a slot number (see [`super::slots`]). There is no node per member; 60 elements
 //! share a leaf of half a kilobyte. Inner nodes know of each child how many elements it holds and which is the first,
 //! so that an element's rank, the element of a rank, and the ends of a range take one walk down.
 //!
@@ -17,19 +17,21 @@
 //! quarters full together. All leaves are at the same depth.
 
 use super::slots::Slots;
+use crate::table::prefetch;
+use crate::words::LINE;
 use smallvec::SmallVec;
 use std::ops::Range;
 
-/// Elements of a leaf.
-pub(super) const LEAF: usize = 64;
+/// Elements of a leaf: as many as make it, with the allocator's own word, eight cache lines.
+pub(super) const LEAF: usize = 60;
 /// Children of an inner node.
-const FANOUT: usize = 64;
+const FANOUT: usize = 32;
 /// Elements per leaf of a tree that is built at once: leaves some room.
 const BUILT: usize = 56;
-/// A node with fewer elements or children looks for a neighbour to join.
-const SPARSE: usize = 16;
-/// The most that two nodes may have to be joined.
-const JOINED: usize = 48;
+/// Children per inner node of a tree that is built at once.
+const BUILT_INNER: usize = 28;
+/// A node less than one part in this of full looks for a neighbour to join.
+const SPARSE: usize = 4;
 /// Leaves whose hints span less than this are read anew when they split.
 const COARSE: u32 = 1 << 12;
 
@@ -86,16 +88,20 @@ impl Seek<'_> {
     }
 }
 
+/// In this order in memory, as what is looked at first should come in the first cache lines.
 #[derive(Clone, Debug)]
+#[repr(C)]
 struct Leaf {
     /// A multiple of the hints' unit.
     base: u64,
-    hints: [u32; LEAF],
-    slots: [u32; LEAF],
     len: u8,
     /// The hints' unit, as a power of two, at most 32.
     shift: u8,
+    hints: [u32; LEAF],
+    slots: [u32; LEAF],
 }
+
+const _: () = assert!(size_of::<Leaf>() <= 504);
 
 /// Base and shift for hints of keys from `low` to `high`, no finer than `shift`.
 fn unit(low: u64, high: u64, mut shift: u8) -> (u64, u8) {
@@ -174,7 +180,7 @@ impl Leaf {
         if self.shift == 0 || len < 2 || self.hints[len - 1] - self.hints[0] >= COARSE {
             return;
         }
-        let elements: SmallVec<[(u64, u32); LEAF]> =
+        let elements: SmallVec<[(u64, u32); 64]> =
             self.used().iter().map(|&slot| (key_of(slots.score(slot)), slot)).collect();
         *self = Leaf::of(&elements);
     }
@@ -192,10 +198,28 @@ impl Leaf {
                 return high;
             }
             let hint = hint as u32;
-            low = self.hints[..high].partition_point(|&h| h < hint);
-            high = low + self.hints[low..high].partition_point(|&h| h == hint);
+            // All are compared: a leaf that is not in the cache arrives sooner if its lines are not asked for one after
+            // the other, as a binary search would.
+            low = self.hints[..high].iter().map(|&h| u32::from(h < hint)).sum::<u32>() as usize;
+            high = low + self.hints[low..high].iter().take_while(|&&h| h == hint).count();
         }
         low + self.slots[low..high].partition_point(|&slot| seek.passes(slots, slot))
+    }
+
+    /// Whether the element at `at` may stay there with another key. Not at the leaf's ends: beyond them are neighbours
+    /// that it does not know, and its first element's key is known further up, too.
+    fn may_stay(&self, at: usize, key: u64, slots: &Slots) -> bool {
+        if at == 0 || at + 1 >= self.len() || key < self.base || key > self.top() {
+            return false;
+        }
+        let hint = ((key - self.base) >> self.shift) as u32;
+        let (before, behind) = (self.hints[at - 1], self.hints[at + 1]);
+        if hint < before || hint > behind {
+            return false;
+        }
+        let place = Seek::Member { key, member: slots.member(self.slots[at]), after: false };
+        (hint > before || place.passes(slots, self.slots[at - 1]))
+            && (hint < behind || !place.passes(slots, self.slots[at + 1]))
     }
 
     /// Inserts an element where there is room.
@@ -248,12 +272,13 @@ impl Leaf {
 }
 
 #[derive(Clone, Debug)]
+#[repr(C)]
 struct Inner {
     len: usize,
     /// Of each child: the key and the slot of its first element, and how many it holds.
     keys: [u64; FANOUT],
-    firsts: [u32; FANOUT],
     counts: [u32; FANOUT],
+    firsts: [u32; FANOUT],
     children: SmallVec<[Node; FANOUT]>,
 }
 
@@ -269,6 +294,26 @@ impl Node {
         match self {
             Node::Leaf(leaf) => leaf.len(),
             Node::Inner(inner) => inner.len,
+        }
+    }
+
+    /// The most it may have.
+    fn capacity(&self) -> usize {
+        match self {
+            Node::Leaf(_) => LEAF,
+            Node::Inner(_) => FANOUT,
+        }
+    }
+
+    /// Has all of it come into the cache at once, rather than line after line as it is looked at.
+    #[inline]
+    fn fetch(&self) {
+        let (addr, size) = match self {
+            Node::Leaf(leaf) => (&raw const **leaf as usize, size_of::<Leaf>()),
+            Node::Inner(inner) => (&raw const **inner as usize, size_of::<Inner>()),
+        };
+        for line in (0..size).step_by(LINE) {
+            prefetch(addr + line);
         }
     }
 
@@ -314,8 +359,12 @@ impl Inner {
     fn position(&self, slots: &Slots, seek: &Seek<'_>) -> usize {
         let (mut low, mut high) = (0, self.len);
         if let Some(key) = seek.key() {
-            low = self.keys[..high].partition_point(|&k| k < key);
-            high = low + self.keys[low..high].partition_point(|&k| k == key);
+            // One key of each cache line at once, then those of one line.
+            let lines = self.keys[..high].iter().step_by(8).map(|&k| usize::from(k < key)).sum::<usize>();
+            let line = lines.saturating_sub(1) * 8;
+            let within = &self.keys[line..high.min(line + 8)];
+            low = line + within.iter().map(|&k| usize::from(k < key)).sum::<usize>();
+            high = low + self.keys[low..high].iter().take_while(|&&k| k == key).count();
         }
         low + self.firsts[low..high].partition_point(|&slot| seek.passes_equal(slots, slot))
     }
@@ -385,8 +434,9 @@ impl Inner {
             (self.keys[at], self.firsts[at]) = self.children[at].first(slots);
         }
         let len = self.children[at].len();
-        if len < SPARSE {
-            let fits = |other: usize| self.children[other].len() + len <= JOINED;
+        let full = self.children[at].capacity();
+        if len < full / SPARSE {
+            let fits = |other: usize| self.children[other].len() + len <= full / SPARSE * (SPARSE - 1);
             let left = if at + 1 < self.len && fits(at + 1) {
                 Some(at)
             } else if at > 0 && fits(at - 1) {
@@ -440,11 +490,31 @@ impl Default for Tree {
     }
 }
 
+/// Slots of elements that have been removed together.
+pub type Run = SmallVec<[u32; 64]>;
+
 /// What an insertion takes along on its way down.
 struct Insertion<'a> {
     key: u64,
     slot: u32,
     seek: Seek<'a>,
+}
+
+/// What a removal takes along on its way down.
+struct Removal<'a> {
+    /// Behind the element.
+    seek: Seek<'a>,
+    slot: u32,
+    /// The element may stay, with this key, if it need not move for it.
+    new_key: Option<u64>,
+}
+
+/// What became of an element that was to be removed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Stays,
+    /// Removed; whether it was the node's first.
+    Out(bool),
 }
 
 impl Tree {
@@ -459,7 +529,7 @@ impl Tree {
             .collect();
         shape.leaves = level.len();
         while level.len() > 1 {
-            let ranges = evenly(level.len(), BUILT);
+            let ranges = evenly(level.len(), BUILT_INNER);
             let mut children = level.into_iter();
             level = ranges
                 .map(|range| {
@@ -505,47 +575,30 @@ impl Tree {
 
     /// Removes an element, which must be there, its slot still as it was.
     pub fn remove(&mut self, slots: &Slots, slot: u32) {
-        let key = key_of(slots.score(slot));
-        let seek = Seek::Member { key, member: slots.member(slot), after: true };
-        remove(&mut self.root, slots, &seek, slot, &mut self.shape);
-        self.len -= 1;
-        self.lower_root();
+        self.take_out(slots, slot, None);
     }
 
-    /// Gives an element, whose slot is still as it was, another key without moving it, if its neighbours allow that
-    /// and stand in the same leaf. Returns whether it was done; the caller then changes the slot.
+    /// Prepares an element, whose slot is still as it was, for another score: puts it right if it may stay between its
+    /// neighbours in its leaf, and removes it if not. Returns whether it was removed.
     pub fn rescore(&mut self, slots: &Slots, slot: u32, score: f64) -> bool {
-        let (old, new) = (key_of(slots.score(slot)), key_of(score));
-        let member = slots.member(slot);
-        let seek = Seek::Member { key: old, member, after: true };
-        let mut node = &mut self.root;
-        loop {
-            match node {
-                Node::Inner(inner) => {
-                    let at = inner.position(slots, &seek) - 1;
-                    node = &mut inner.children[at];
-                }
-                Node::Leaf(leaf) => {
-                    let at = leaf.position(slots, &seek) - 1;
-                    debug_assert_eq!(leaf.slots[at], slot);
-                    // The first element's key is known further up, too.
-                    if at == 0 || at + 1 >= leaf.len() || new < leaf.base || new > leaf.top() {
-                        return false;
-                    }
-                    let place = Seek::Member { key: new, member, after: false };
-                    if !place.passes(slots, leaf.slots[at - 1]) || place.passes(slots, leaf.slots[at + 1]) {
-                        return false;
-                    }
-                    leaf.hints[at] = ((new - leaf.base) >> leaf.shift) as u32;
-                    return true;
-                }
-            }
+        self.take_out(slots, slot, Some(key_of(score)))
+    }
+
+    fn take_out(&mut self, slots: &Slots, slot: u32, new_key: Option<u64>) -> bool {
+        let key = key_of(slots.score(slot));
+        let seek = Seek::Member { key, member: slots.member(slot), after: true };
+        let removal = Removal { seek, slot, new_key };
+        if take_out(&mut self.root, slots, &removal, &mut self.shape) == Taken::Stays {
+            return false;
         }
+        self.len -= 1;
+        self.lower_root();
+        true
     }
 
     /// Removes up to `n` elements from a rank on, as many as are in one leaf, and returns their slots, still as they
     /// were.
-    pub fn remove_run(&mut self, slots: &Slots, rank: usize, n: usize) -> SmallVec<[u32; LEAF]> {
+    pub fn remove_run(&mut self, slots: &Slots, rank: usize, n: usize) -> Run {
         let mut run = SmallVec::new();
         if rank < self.len && n > 0 {
             remove_run(&mut self.root, slots, rank, n, &mut run, &mut self.shape);
@@ -584,6 +637,7 @@ impl Tree {
                     }
                     rank += inner.counts[..n - 1].iter().map(|&c| c as usize).sum::<usize>();
                     node = &inner.children[n - 1];
+                    node.fetch();
                 }
             }
         }
@@ -678,6 +732,7 @@ fn insert(
             }
             inner.counts[at] += 1;
             let (first, last) = (first && at == 0, last && at + 1 == inner.len);
+            inner.children[at].fetch();
             let split = insert(&mut inner.children[at], slots, new, first, last, shape)?;
             inner.counts[at] -= split.count();
             let at = at + 1;
@@ -698,20 +753,31 @@ fn insert(
     }
 }
 
-/// Removes the element before a place, which is the one in `slot`. Returns whether it was the node's first.
-fn remove(node: &mut Node, slots: &Slots, seek: &Seek<'_>, slot: u32, shape: &mut Shape) -> bool {
+/// Removes an element below a node.
+fn take_out(node: &mut Node, slots: &Slots, removal: &Removal<'_>, shape: &mut Shape) -> Taken {
     match node {
         Node::Leaf(leaf) => {
-            let at = leaf.position(slots, seek) - 1;
-            assert_eq!(leaf.slots[at], slot, "the element to be removed is there");
+            let at = leaf.position(slots, &removal.seek) - 1;
+            assert_eq!(leaf.slots[at], removal.slot, "the element to be removed is there");
+            if let Some(key) = removal.new_key
+                && leaf.may_stay(at, key, slots)
+            {
+                leaf.hints[at] = ((key - leaf.base) >> leaf.shift) as u32;
+                return Taken::Stays;
+            }
             leaf.remove(at..at + 1);
-            at == 0
+            Taken::Out(at == 0)
         }
         Node::Inner(inner) => {
-            let at = inner.position(slots, seek) - 1;
-            inner.counts[at] -= 1;
-            let first_changed = remove(&mut inner.children[at], slots, seek, slot, shape);
-            inner.mend(at, first_changed, slots, shape)
+            let at = inner.position(slots, &removal.seek) - 1;
+            inner.children[at].fetch();
+            match take_out(&mut inner.children[at], slots, removal, shape) {
+                Taken::Stays => Taken::Stays,
+                Taken::Out(first_changed) => {
+                    inner.counts[at] -= 1;
+                    Taken::Out(inner.mend(at, first_changed, slots, shape))
+                }
+            }
         }
     }
 }
@@ -722,7 +788,7 @@ fn remove_run(
     slots: &Slots,
     rank: usize,
     n: usize,
-    run: &mut SmallVec<[u32; LEAF]>,
+    run: &mut Run,
     shape: &mut Shape,
 ) -> bool {
     match node {

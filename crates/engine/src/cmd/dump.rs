@@ -1,0 +1,257 @@
+//! DUMP and RESTORE: values as bytes that Redis and Valkey understand. The format is the `persist` crate's.
+
+use crate::acl_categories::{CAT_DANGEROUS, CAT_KEYSPACE};
+use crate::args::Args;
+use crate::command::{
+    Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, READONLY, WRITE, row,
+};
+use crate::ctx::Ctx;
+use crate::error::{Error, Result};
+use persist::encode::Options;
+use persist::payload::{self, Refused};
+use persist::{Loaded, Settings};
+use store::types::stream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use store::{Collection, MAX_INLINE, NewValue, Object};
+
+/// The commands of this file.
+#[rustfmt::skip]
+pub const COMMANDS: &[Command] = &[
+    row("dump", 2, READONLY, Group::Generic, "2.6.0", dump)
+        .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key").tips(&["nondeterministic_output"])
+        .docs("Returns a value in serialized form.",
+              "O(N*M), N being the number of objects in the value and M their average size"),
+    row("restore", -4, WRITE | DENYOOM, Group::Generic, "2.6.0", restore)
+        .keys(&[KeySpec::at(1, KS_OW | KS_UPDATE)])
+        .args("key ttl:int serialized-value [REPLACE@3.0.0] [ABSTTL@5.0.0] \
+               [IDLETIME seconds:int@5.0.0] [FREQ frequency:int@5.0.0]")
+        .acl(CAT_KEYSPACE | CAT_DANGEROUS)
+        .docs("Creates a key from a serialized value.",
+              "O(N*M), N being the number of objects in the value and M their average size; \
+               O(N*M*log(N)) for sorted sets")
+        .history(&[
+            ("3.0.0", "New option REPLACE."),
+            ("5.0.0", "New option ABSTTL."),
+            ("5.0.0", "New options IDLETIME and FREQ."),
+        ]),
+];
+
+/// Larger values are written and read on a helper thread.
+const LONG_VALUE: usize = 1 << 17;
+
+fn dump(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.take();
+    let size = ctx.keys.peek(key).map_or(0, |e| e.memory());
+    if size > LONG_VALUE && ctx.moves_elsewhere() {
+        return Ok(());
+    }
+    let options = Options {
+        compress: ctx.engine.config().live.rdb_compression.load(Relaxed),
+        now_ms: ctx.keys.now_ms,
+        stream: stream_limits(ctx),
+    };
+    match ctx.keys.read(key).and_then(|e| payload::dump(&e, &options)) {
+        Some(bytes) if bytes.len() > LONG_VALUE => ctx.out.shared(&Arc::new(bytes)),
+        Some(bytes) => ctx.out.bulk(&bytes),
+        None => ctx.out.null(),
+    }
+    Ok(())
+}
+
+fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (key, ttl, bytes) = (args.take(), args.take(), args.take());
+    if bytes.len() > LONG_VALUE && ctx.moves_elsewhere() {
+        return Ok(());
+    }
+    let (mut replace, mut absolute) = (false, false);
+    let (mut idle_s, mut frequency) = (None, None);
+    while args.left() > 0 {
+        if args.keyword("REPLACE") {
+            replace = true;
+        } else if args.keyword("ABSTTL") {
+            absolute = true;
+        } else if frequency.is_none() && args.keyword_with_value("IDLETIME") {
+            idle_s = Some(args.int());
+            args.check()?;
+            if idle_s < Some(0) {
+                return Err(Error::new("ERR Invalid IDLETIME value, must be >= 0"));
+            }
+        } else if idle_s.is_none() && args.keyword_with_value("FREQ") {
+            let n = args.int();
+            args.check()?;
+            if !(0..=255).contains(&n) {
+                return Err(Error::new("ERR Invalid FREQ value, must be >= 0 and <= 255"));
+            }
+            frequency = Some(n);
+        } else {
+            return Err(Error::SYNTAX);
+        }
+    }
+    if !replace && ctx.keys.write(key).is_some() {
+        return Err(Error::new("BUSYKEY Target key name already exists."));
+    }
+    let ttl = resp::number::parse_i64(ttl).ok_or(Error::NOT_AN_INTEGER)?;
+    if ttl < 0 {
+        return Err(Error::new("ERR Invalid TTL value, must be >= 0"));
+    }
+    let loaded = payload::restore(bytes, &settings(ctx)).map_err(|refused| match refused {
+        Refused::Footer => Error::new("ERR DUMP payload version or checksum are wrong"),
+        Refused::Value(_) => Error::new("ERR Bad data format"),
+    })?;
+    ctx.keys.remove(key);
+    let now_ms = ctx.keys.now_ms as i64;
+    let expiry_ms = match ttl {
+        0 => None,
+        at if absolute => Some(at),
+        ttl => Some(ttl.saturating_add(now_ms)),
+    };
+    if expiry_ms.is_none_or(|at| at > now_ms) {
+        insert(ctx, key, loaded, expiry_ms.map(|ms| ms as u64));
+        // How often a key is used is not tracked, so that FREQ has nothing to set.
+        if let Some(idle_s) = idle_s {
+            let clock = ctx.keys.clock.wrapping_sub(idle_s as u32) & 0xff_ffff;
+            if let Some(mut found) = ctx.keys.write(key) {
+                found.touch(clock);
+            }
+        }
+    }
+    ctx.out.ok();
+    Ok(())
+}
+
+/// Adds a value under a key that is not there.
+fn insert(ctx: &mut Ctx<'_>, key: &[u8], loaded: Loaded, expiry_ms: Option<u64>) {
+    fn collection<C: Collection>(ctx: &mut Ctx<'_>, key: &[u8], value: C, expiry_ms: Option<u64>) {
+        ctx.keys.insert_collection(ctx.keys.db, key, value, expiry_ms);
+    }
+    match loaded {
+        Loaded::String(text) if text.len() > MAX_INLINE => {
+            ctx.keys.set(key, NewValue::Blob(Arc::new(text)), expiry_ms);
+        }
+        Loaded::String(text) => ctx.keys.set(key, store::new_value(&text), expiry_ms),
+        Loaded::Object(Object::List(value)) => collection(ctx, key, value, expiry_ms),
+        Loaded::Object(Object::Set(value)) => collection(ctx, key, value, expiry_ms),
+        Loaded::Object(Object::SortedSet(value)) => collection(ctx, key, value, expiry_ms),
+        // All of its fields had expired.
+        Loaded::Object(Object::Hash(value)) if value.is_empty() => {}
+        Loaded::Object(Object::Hash(value)) => collection(ctx, key, value, expiry_ms),
+        Loaded::Object(Object::Stream(value)) => collection(ctx, key, value, expiry_ms),
+    }
+}
+
+fn stream_limits(ctx: &Ctx<'_>) -> stream::Limits {
+    let live = &ctx.engine.config().live;
+    stream::Limits {
+        node_bytes: live.stream_node_max_bytes.load(Relaxed),
+        node_entries: live.stream_node_max_entries.load(Relaxed),
+    }
+}
+
+fn settings(ctx: &Ctx<'_>) -> Settings {
+    Settings {
+        now_ms: ctx.keys.now_ms,
+        list: super::list::limits(ctx.engine),
+        set: super::set::limits(ctx),
+        hash: super::hash::limits(ctx),
+        sorted_set: super::sorted_set::limits(ctx.engine),
+        stream: stream_limits(ctx),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::TestClient;
+    use resp::Value;
+
+    #[track_caller]
+    fn dump(db: &mut TestClient, key: &str) -> Vec<u8> {
+        match db.call(&["DUMP", key]) {
+            Some(Value::Bulk(bytes)) => bytes,
+            other => panic!("no payload: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn restore(db: &mut TestClient, args: &[&[u8]]) -> Value {
+        db.call(&[&[b"RESTORE".as_slice()], args].concat()).unwrap()
+    }
+
+    /// Every type and encoding, and what shows that nothing of it is lost.
+    const VALUES: &[(&str, &str, &str)] = &[
+        ("SET k 12", "GET k", r#""12""#),
+        ("SET k -70000", "GET k", r#""-70000""#),
+        ("SET k 123456789012345678", "GET k", r#""123456789012345678""#),
+        ("SET k aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab", "GETRANGE k -3 -1", r#""aab""#),
+        ("SETRANGE k 100000 x", "BITCOUNT k", "4"),
+        ("RPUSH k a 1 -300 70000", "LRANGE k 0 -1", r#"["a" "1" "-300" "70000"]"#),
+        ("CONFIG SET list-max-listpack-size 2; RPUSH k a b c d e", "LRANGE k 0 -1", r#"["a" "b" "c" "d" "e"]"#),
+        ("SADD k 3 1 2", "SMEMBERS k", r#"["1" "2" "3"]"#),
+        ("SADD k a 2", "SMEMBERS k", r#"["a" "2"]"#),
+        ("CONFIG SET set-max-listpack-entries 1; SADD k a b c", "SCARD k", "3"),
+        ("ZADD k 1.5 a -inf b 3 4", "ZRANGE k 0 -1 WITHSCORES", r#"["b" "-inf" "a" "1.5" "4" "3"]"#),
+        (
+            "CONFIG SET zset-max-listpack-entries 1; ZADD k 1.5 a -inf b",
+            "ZRANGE k 0 -1 WITHSCORES",
+            r#"["b" "-inf" "a" "1.5"]"#,
+        ),
+        ("HSET k f v 1 2", "HGETALL k", r#"["f" "v" "1" "2"]"#),
+        ("CONFIG SET hash-max-listpack-entries 1; HSET k f v g w", "HMGET k f g", r#"["v" "w"]"#),
+        (
+            "HSET k f v g w; HPEXPIREAT k 33333333333333 FIELDS 1 f",
+            "HPEXPIRETIME k FIELDS 2 f g",
+            "[33333333333333 -1]",
+        ),
+    ];
+
+    #[test]
+    fn round_trips_keep_value_and_encoding() {
+        for (make, look, expected) in VALUES {
+            let mut db = TestClient::new();
+            db.run(make);
+            let encoding = db.call(&["OBJECT", "ENCODING", "k"]);
+            let payload = dump(&mut db, "k");
+            assert_eq!(restore(&mut db, &[b"k", b"0", &payload, b"REPLACE"]), Value::Simple("OK".into()), "{make}");
+            db.check(look, expected);
+            assert_eq!(db.call(&["OBJECT", "ENCODING", "k"]), encoding, "{make}");
+            assert_eq!(dump(&mut db, "k"), payload, "{make}");
+        }
+    }
+
+    #[test]
+    fn options_and_errors() {
+        let mut db = TestClient::new();
+        db.check("DUMP nothing", "nil");
+        db.run("SET k 5; SET other 6");
+        let payload = dump(&mut db, "k");
+        let error = |text: &str| Value::Error(text.into());
+        let ok = Value::Simple("OK".into());
+        assert_eq!(
+            restore(&mut db, &[b"other", b"0", &payload]),
+            error("BUSYKEY Target key name already exists.")
+        );
+        assert_eq!(
+            restore(&mut db, &[b"new", b"-1", &payload]),
+            error("ERR Invalid TTL value, must be >= 0")
+        );
+        let mut broken = payload.clone();
+        broken[1] ^= 1;
+        assert_eq!(
+            restore(&mut db, &[b"new", b"0", &broken]),
+            error("ERR DUMP payload version or checksum are wrong")
+        );
+        let mut odd = vec![99];
+        persist::payload::seal(&mut odd, 10);
+        assert_eq!(restore(&mut db, &[b"new", b"0", &odd]), error("ERR Bad data format"));
+        // A refused payload leaves what is there.
+        assert_eq!(restore(&mut db, &[b"k", b"0", &odd, b"REPLACE"]), error("ERR Bad data format"));
+        db.check("GET k", r#""5""#);
+        assert_eq!(restore(&mut db, &[b"new", b"33333333333333", &payload, b"ABSTTL"]), ok);
+        db.check("PEXPIRETIME new", "33333333333333");
+        assert_eq!(restore(&mut db, &[b"idle", b"0", &payload, b"IDLETIME", b"1000"]), ok);
+        db.check("OBJECT IDLETIME idle", "1000");
+        // A time in the past deletes what was there.
+        assert_eq!(restore(&mut db, &[b"other", b"1", &payload, b"ABSTTL", b"REPLACE"]), ok);
+        db.check("EXISTS other", "0");
+    }
+}

@@ -1,0 +1,302 @@
+//! XREAD and XREADGROUP: what has come since, of several streams at once.
+
+use crate::args::Args;
+use crate::cmd::stream_ids::{self as ids, c_text, shown};
+use crate::ctx::Ctx;
+use crate::error::{Error, Result};
+use resp::{Out, Proto};
+use store::types::stream::{Group, Pending, Stream, StreamId, StreamRef};
+
+/// What a call says before its keys.
+#[derive(Default)]
+struct Options<'a> {
+    /// 0 is all.
+    count: usize,
+    block: bool,
+    no_ack: bool,
+    /// Group and consumer.
+    group: Option<(&'a [u8], &'a [u8])>,
+    /// The keys, then as many IDs.
+    streams: &'a [&'a [u8]],
+}
+
+fn options<'a>(args: &mut Args<'a>, name: &str, in_group: bool, now_ms: u64) -> Result<Options<'a>> {
+    let mut options = Options::default();
+    // Dispatch has locked the keys behind this word, which could be a group's name as well.
+    let from = if in_group { 4 } else { 1 };
+    let argv = args.argv();
+    let locked = (from..argv.len()).find(|i| argv[*i].eq_ignore_ascii_case(b"STREAMS"));
+    while args.left() > 0 {
+        if args.keyword_with_value("BLOCK") {
+            let ms = args.int_or(Error::new("ERR timeout is not an integer or out of range"));
+            args.check()?;
+            if ms < 0 {
+                return Err(Error::new("ERR timeout is negative"));
+            }
+            if ms.checked_add_unsigned(now_ms).is_none() {
+                return Err(Error::new("ERR timeout is out of range"));
+            }
+            options.block = true;
+        } else if args.keyword_with_value("COUNT") {
+            options.count = args.int().max(0) as usize;
+            args.check()?;
+        } else if args.keyword_with_value("STREAMS") {
+            options.streams = args.rest();
+            if locked != Some(args.index() - 1) {
+                return Err(Error::new(
+                    "ERR a group or consumer of this name has to stand before all other options",
+                ));
+            }
+            if options.streams.len() % 2 != 0 {
+                let forms = if in_group { "an ID or '>'" } else { "an ID, '+', or '$'" };
+                return Err(Error::new(format!(
+                    "ERR Unbalanced '{name}' list of streams: for each stream key {forms} must be specified."
+                )));
+            }
+            break;
+        } else if args.left() >= 3 && args.keyword("GROUP") {
+            if !in_group {
+                return Err(Error::new(
+                    "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.",
+                ));
+            }
+            options.group = Some((args.take(), args.take()));
+        } else if args.keyword("NOACK") {
+            if !in_group {
+                return Err(Error::new(
+                    "ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead.",
+                ));
+            }
+            options.no_ack = true;
+        } else {
+            return Err(Error::SYNTAX);
+        }
+    }
+    if options.streams.is_empty() {
+        return Err(Error::SYNTAX);
+    }
+    if in_group && options.group.is_none() {
+        return Err(Error::new("ERR Missing GROUP option for XREADGROUP"));
+    }
+    Ok(options)
+}
+
+/// From where on a stream is to be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Since {
+    /// Everything after this ID; for a consumer, its own pending messages after it.
+    After(StreamId),
+    /// The last entry (`+`).
+    Last,
+    /// What the group has not given to anybody yet (`>`).
+    New,
+}
+
+fn since(text: &[u8], stream: Option<StreamRef<'_>>, in_group: bool) -> Result<Since> {
+    match c_text(text) {
+        sign @ (b"$" | b"+") if in_group => Err(Error::new(format!(
+            "ERR The {0} ID is meaningless in the context of XREADGROUP: you want to read the history of this \
+             consumer by specifying a proper ID, or use the > ID to get new messages. The {0} ID would just return \
+             an empty result set.",
+            sign[0] as char
+        ))),
+        b"$" => Ok(Since::After(stream.map_or(StreamId::MIN, |s| s.last_id()))),
+        b"+" => Ok(Since::Last),
+        b">" if in_group => Ok(Since::New),
+        b">" => Err(Error::new(
+            "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.",
+        )),
+        _ => match ids::strict(text)? {
+            // The greatest ID is how real servers note `>` down.
+            StreamId::MAX if in_group => Ok(Since::New),
+            id => Ok(Since::After(id)),
+        },
+    }
+}
+
+/// The reply: a map of keys to entries, in RESP2 an array of pairs. Its length is known when it is complete.
+struct Reply {
+    mark: resp::Mark,
+    streams: usize,
+}
+
+impl Reply {
+    fn begin(out: &mut Out) -> Reply {
+        Reply {
+            mark: out.begin_array(),
+            streams: 0,
+        }
+    }
+
+    fn key(&mut self, out: &mut Out, key: &[u8]) {
+        self.streams += 1;
+        if out.proto() == Proto::Resp2 {
+            out.array(2);
+        }
+        out.bulk(key);
+    }
+
+    /// Completes it. Nothing to read is a null, and an error if it should have been waited for.
+    fn end(self, out: &mut Out, block: bool) -> Result {
+        match (self.streams, out.proto()) {
+            (0, _) if block => Err(Error::new(
+                "ERR nothing to read yet, and waiting for it (BLOCK) is not built yet",
+            )),
+            (0, _) => {
+                out.null_array();
+                Ok(())
+            }
+            (n, Proto::Resp2) => {
+                out.end_array(self.mark, n);
+                Ok(())
+            }
+            (n, Proto::Resp3) => {
+                out.end_map(self.mark, n);
+                Ok(())
+            }
+        }
+    }
+}
+
+pub(super) fn xread(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let options = options(&mut args, ctx.command.name, false, ctx.keys.now_ms)?;
+    let (keys, from) = options.streams.split_at(options.streams.len() / 2);
+    let mut wanted = Vec::with_capacity(keys.len());
+    for (key, text) in keys.iter().zip(from) {
+        wanted.push(since(text, ctx.keys.view::<Stream>(key)?, false)?);
+    }
+    let out = &mut *ctx.out;
+    let mut reply = Reply::begin(out);
+    for (key, since) in keys.iter().zip(wanted) {
+        let Some(stream) = ctx.keys.peek_view::<Stream>(key)? else {
+            continue;
+        };
+        let Some(last) = stream.last() else { continue };
+        let start = match since {
+            Since::Last => Some(last.id),
+            Since::After(id) => id.next().filter(|start| *start <= last.id),
+            Since::New => None,
+        };
+        if let Some(start) = start {
+            reply.key(out, key);
+            ids::reply_entries(out, stream.range(start, StreamId::MAX), options.count);
+        }
+    }
+    reply.end(out, options.block)
+}
+
+pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let options = options(&mut args, ctx.command.name, true, ctx.keys.now_ms)?;
+    let (keys, from) = options.streams.split_at(options.streams.len() / 2);
+    let (name, consumer) = options.group.unwrap_or_default();
+    let mut wanted = Vec::with_capacity(keys.len());
+    for (key, text) in keys.iter().zip(from) {
+        let stream = ctx.keys.view::<Stream>(key)?;
+        if stream.and_then(|s| s.group(name)).is_none() {
+            return Err(Error::new(format!(
+                "NOGROUP No such key '{}' or consumer group '{}' in XREADGROUP with GROUP option",
+                shown(key),
+                shown(name)
+            )));
+        }
+        wanted.push(since(text, stream, true)?);
+    }
+    let now_ms = ctx.keys.now_ms as i64;
+    let out = &mut *ctx.out;
+    let mut reply = Reply::begin(out);
+    for (key, since) in keys.iter().zip(wanted) {
+        ctx.keys.edit(key, |s: &mut Stream| {
+            s.edit_group(name, |entries, group| {
+                let (no, _) = group.consumer_or_new(consumer, now_ms);
+                if let Some(consumer) = group.consumer_mut(no) {
+                    consumer.seen_ms = now_ms;
+                }
+                if let Since::After(id) = since {
+                    reply.key(out, key);
+                    read_history(out, entries, group, no, id, options.count, now_ms);
+                } else if entries.last().is_some_and(|last| last.id > group.last_id) {
+                    reply.key(out, key);
+                    read_new(out, entries, group, no, &options, now_ms);
+                }
+            })
+        })?;
+    }
+    reply.end(out, options.block)
+}
+
+/// A consumer's pending messages once more.
+fn read_history(
+    out: &mut Out,
+    entries: StreamRef<'_>,
+    group: &mut Group,
+    no: u32,
+    after: StreamId,
+    count: usize,
+    now_ms: i64,
+) {
+    let most = if count == 0 { usize::MAX } else { count };
+    let pending: Vec<StreamId> = match (group.consumer(no), after.next()) {
+        (Some(consumer), Some(start)) => consumer.pending_from(start).take(most).collect(),
+        _ => Vec::new(),
+    };
+    out.array(pending.len());
+    for id in pending {
+        match entries.get(id) {
+            Some(entry) => {
+                ids::reply_entry(out, &entry);
+                if let Some(pending) = group.pending_mut(id) {
+                    pending.delivered_ms = now_ms;
+                    pending.deliveries = pending.deliveries.wrapping_add(1);
+                }
+            }
+            // Deleted since: its consumer is told by there being no fields.
+            None => {
+                out.array(2);
+                ids::reply(out, id);
+                out.null_array();
+            }
+        }
+    }
+}
+
+/// What the group has not given to anybody yet.
+fn read_new(
+    out: &mut Out,
+    entries: StreamRef<'_>,
+    group: &mut Group,
+    no: u32,
+    options: &Options<'_>,
+    now_ms: i64,
+) {
+    let mark = out.begin_array();
+    let most = if options.count == 0 { usize::MAX } else { options.count };
+    let start = group.last_id.next().unwrap_or(StreamId::MAX);
+    let mut n = 0;
+    for entry in entries.range(start, StreamId::MAX).take(most) {
+        group.entries_read = match group.entries_read {
+            // Without gaps ahead the count goes on by one.
+            Some(read)
+                if group.last_id >= entries.first_id() && !entries.has_gap_after(group.last_id) =>
+            {
+                read.checked_add(1)
+            }
+            _ if entries.entries_added() > 0 => entries.entries_up_to(entry.id),
+            read => read,
+        };
+        group.last_id = entry.id;
+        ids::reply_entry(out, &entry);
+        n += 1;
+        if !options.no_ack {
+            let pending = Pending {
+                consumer: no,
+                delivered_ms: now_ms,
+                deliveries: 1,
+            };
+            group.assign(entry.id, pending);
+            if let Some(consumer) = group.consumer_mut(no) {
+                consumer.active_ms = Some(now_ms);
+            }
+        }
+    }
+    out.end_array(mark, n);
+}

@@ -1,0 +1,321 @@
+//! Streams: nodes of entries, each a listpack under its first ID, then the stream's numbers, then its groups.
+//!
+//! A node begins with a master entry: how many entries it has, how many of them are deleted, and the field names that most
+//! of them share. An entry is its flags, how far its ID is past the node's (milliseconds and sequence), its fields, and how
+//! many elements that was, for walking backwards.
+
+use crate::encode::Options;
+use crate::listpack::{Builder, Listpack};
+use crate::reader::Reader;
+use crate::writer::{length, string};
+use crate::{Malformed, Result, Settings, kinds};
+use store::Collection;
+use store::packed::Item;
+use store::types::stream::{Entry, Group, Pending, Stream, StreamId, StreamRef};
+
+const DELETED: i64 = 1;
+const SAME_FIELDS: i64 = 2;
+
+const BAD: Malformed = Malformed("bad stream");
+
+/// So many times larger than its node an entry's text may become in all, since its field names may stand elsewhere.
+const MAX_GROWTH: usize = 128;
+
+pub(crate) fn read(kind: u8, r: &mut Reader<'_>, settings: &Settings) -> Result<Stream> {
+    let mut stream = Stream::new();
+    for _ in 0..r.count()? {
+        let key = r.string()?;
+        let first = raw_id(&mut Reader::new(&key))?;
+        if key.len() != 16 {
+            return Err(BAD);
+        }
+        let bytes = r.string()?;
+        node(&mut stream, first, &bytes, settings)?;
+    }
+    let entries = r.length()?;
+    let last_id = id(r)?;
+    if entries != stream.len() as u64 || last_id < stream.view().last_id() {
+        return Err(BAD);
+    }
+    let (mut added, mut deleted) = (entries, StreamId::MIN);
+    if kind != kinds::STREAM_LISTPACKS {
+        // The first ID follows from the entries.
+        id(r)?;
+        deleted = id(r)?;
+        added = r.length()?;
+        if deleted > last_id || added < entries {
+            return Err(BAD);
+        }
+    }
+    stream.set_last_id(last_id, Some(added), Some(deleted));
+    for _ in 0..r.count()? {
+        let name = r.string()?;
+        let group = group(kind, r, &stream)?;
+        if !stream.create_group(&name, group) {
+            return Err(BAD);
+        }
+    }
+    Ok(stream)
+}
+
+fn id(r: &mut Reader<'_>) -> Result<StreamId> {
+    Ok(StreamId::new(r.length()?, r.length()?))
+}
+
+/// An ID as 16 bytes, big endian.
+fn raw_id(r: &mut Reader<'_>) -> Result<StreamId> {
+    Ok(StreamId::new(r.u64_be()?, r.u64_be()?))
+}
+
+fn time(r: &mut Reader<'_>) -> Result<i64> {
+    r.u64_le().map(|ms| ms as i64)
+}
+
+fn count(elements: &mut Listpack<'_>) -> Result<usize> {
+    usize::try_from(elements.number()?).map_err(|_| BAD)
+}
+
+fn node(stream: &mut Stream, first: StreamId, bytes: &[u8], settings: &Settings) -> Result<()> {
+    let mut elements = Listpack::new(bytes)?;
+    let (mut live, mut deleted) = (count(&mut elements)?, count(&mut elements)?);
+    let mut names: Vec<Vec<u8>> = Vec::new();
+    for _ in 0..count(&mut elements)? {
+        names.push(elements.item()?.to_vec());
+    }
+    if elements.number()? != 0 {
+        return Err(BAD);
+    }
+    let mut growth_left = bytes.len().saturating_mul(MAX_GROWTH);
+    while live + deleted > 0 {
+        let flags = elements.number()?;
+        let (ms, seq) = (elements.number()?, elements.number()?);
+        let id = StreamId::new(
+            first.ms.wrapping_add(ms as u64),
+            first.seq.wrapping_add(seq as u64),
+        );
+        let same = flags & SAME_FIELDS != 0;
+        let fields = if same {
+            names.len()
+        } else {
+            count(&mut elements)?
+        };
+        let mut texts: Vec<Vec<u8>> = Vec::new();
+        for at in 0..fields {
+            if same {
+                growth_left = growth_left.checked_sub(names[at].len()).ok_or(BAD)?;
+                texts.push(names[at].clone());
+            } else {
+                texts.push(elements.item()?.to_vec());
+            }
+            texts.push(elements.item()?.to_vec());
+        }
+        let expected = if same { fields + 3 } else { 2 * fields + 4 };
+        if count(&mut elements)? != expected {
+            return Err(BAD);
+        }
+        if flags & DELETED != 0 {
+            deleted = deleted.checked_sub(1).ok_or(BAD)?;
+            continue;
+        }
+        live = live.checked_sub(1).ok_or(BAD)?;
+        if fields == 0 || id <= stream.view().last_id() {
+            return Err(BAD);
+        }
+        let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        stream.append(id, &texts, settings.stream);
+    }
+    if elements.next()?.is_some() {
+        Err(BAD)
+    } else {
+        Ok(())
+    }
+}
+
+fn group(kind: u8, r: &mut Reader<'_>, stream: &Stream) -> Result<Group> {
+    let last_id = id(r)?;
+    let entries_read = if kind == kinds::STREAM_LISTPACKS {
+        stream.view().entries_up_to(last_id)
+    } else {
+        // A negative number stands for one that is not known.
+        Some(r.length()? as i64).filter(|n| *n >= 0)
+    };
+    let mut group = Group::new(last_id, entries_read);
+    let mut pending: Vec<(StreamId, i64, u64)> = Vec::new();
+    for _ in 0..r.count()? {
+        pending.push((raw_id(r)?, time(r)?, r.length()?));
+    }
+    pending.sort_unstable();
+    if pending.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        return Err(BAD);
+    }
+    for _ in 0..r.count()? {
+        let name = r.string()?;
+        let seen_ms = time(r)?;
+        let active_ms = if kind == kinds::STREAM_LISTPACKS_3 {
+            Some(time(r)?).filter(|ms| *ms >= 0)
+        } else {
+            Some(seen_ms)
+        };
+        let (no, new) = group.consumer_or_new(&name, seen_ms);
+        if !new {
+            return Err(BAD);
+        }
+        if let Some(consumer) = group.consumer_mut(no) {
+            consumer.active_ms = active_ms;
+        }
+        for _ in 0..r.count()? {
+            let id = raw_id(r)?;
+            let at = pending
+                .binary_search_by_key(&id, |p| p.0)
+                .map_err(|_| BAD)?;
+            if group.pending(id).is_some() {
+                return Err(BAD);
+            }
+            let (_, delivered_ms, deliveries) = pending[at];
+            group.assign(
+                id,
+                Pending {
+                    consumer: no,
+                    delivered_ms,
+                    deliveries,
+                },
+            );
+        }
+    }
+    if group.pending_len() != pending.len() {
+        return Err(BAD);
+    }
+    Ok(group)
+}
+
+pub(crate) fn write(out: &mut Vec<u8>, stream: StreamRef<'_>, options: &Options) {
+    let mut nodes = Vec::new();
+    let mut open: Option<Node> = None;
+    for entry in stream.range(StreamId::MIN, StreamId::MAX) {
+        let full = open
+            .as_ref()
+            .is_some_and(|node| node.is_full(&entry, options));
+        if full && let Some(node) = open.take() {
+            nodes.push(node.finish());
+        }
+        open.get_or_insert_with(|| Node::new(&entry)).push(&entry);
+    }
+    nodes.extend(open.map(Node::finish));
+    length(out, nodes.len() as u64);
+    for (first, bytes) in &nodes {
+        let mut key = Vec::with_capacity(16);
+        push_raw_id(&mut key, *first);
+        string(out, &key, false);
+        string(out, bytes, options.compress);
+    }
+    length(out, stream.len() as u64);
+    push_id(out, stream.last_id());
+    push_id(out, stream.first_id());
+    push_id(out, stream.max_deleted_id());
+    length(out, stream.entries_added());
+    length(out, stream.groups().len() as u64);
+    for (name, group) in stream.groups() {
+        string(out, name, options.compress);
+        push_id(out, group.last_id);
+        length(out, group.entries_read.unwrap_or(-1) as u64);
+        length(out, group.pending_len() as u64);
+        for (id, pending) in group.pending_from(StreamId::MIN) {
+            push_raw_id(out, *id);
+            out.extend(pending.delivered_ms.to_le_bytes());
+            length(out, pending.deliveries);
+        }
+        length(out, group.consumers_len() as u64);
+        for consumer in group.consumers() {
+            string(out, &consumer.name, options.compress);
+            out.extend(consumer.seen_ms.to_le_bytes());
+            length(out, consumer.pending_len() as u64);
+            for id in consumer.pending_from(StreamId::MIN) {
+                push_raw_id(out, id);
+            }
+        }
+    }
+}
+
+fn push_id(out: &mut Vec<u8>, id: StreamId) {
+    length(out, id.ms);
+    length(out, id.seq);
+}
+
+fn push_raw_id(out: &mut Vec<u8>, id: StreamId) {
+    out.extend(id.ms.to_be_bytes());
+    out.extend(id.seq.to_be_bytes());
+}
+
+/// A node being written.
+struct Node {
+    first: StreamId,
+    names: Vec<Vec<u8>>,
+    entries: Builder,
+    count: usize,
+}
+
+impl Node {
+    fn new(first: &Entry<'_>) -> Node {
+        Node {
+            first: first.id,
+            names: first.pairs().map(|(name, _)| name.to_vec()).collect(),
+            entries: Builder::new(),
+            count: 0,
+        }
+    }
+
+    fn is_full(&self, entry: &Entry<'_>, options: &Options) -> bool {
+        let text: usize = entry
+            .pairs()
+            .map(|(n, v)| n.text_len() + v.text_len())
+            .sum();
+        let limits = options.stream;
+        let most = if limits.node_bytes == 0 {
+            1 << 20
+        } else {
+            limits.node_bytes
+        };
+        self.entries.len() + text >= most
+            || limits.node_entries != 0 && self.count >= limits.node_entries
+    }
+
+    fn push(&mut self, entry: &Entry<'_>) {
+        let same = entry.len() == self.names.len()
+            && entry
+                .pairs()
+                .zip(&self.names)
+                .all(|((name, _), ours)| name.text(&mut [0; 20]) == ours);
+        let builder = &mut self.entries;
+        let mut elements = 3;
+        builder.push(Item::Int(if same { SAME_FIELDS } else { 0 }));
+        builder.push(Item::Int(entry.id.ms.wrapping_sub(self.first.ms) as i64));
+        builder.push(Item::Int(entry.id.seq.wrapping_sub(self.first.seq) as i64));
+        if !same {
+            builder.push(Item::Int(entry.len() as i64));
+            elements += 1;
+        }
+        for (name, value) in entry.pairs() {
+            if !same {
+                builder.push(name);
+                elements += 1;
+            }
+            builder.push(value);
+            elements += 1;
+        }
+        builder.push(Item::Int(elements));
+        self.count += 1;
+    }
+
+    fn finish(self) -> (StreamId, Vec<u8>) {
+        let mut builder = Builder::new();
+        builder.push(Item::Int(self.count as i64));
+        builder.push(Item::Int(0));
+        builder.push(Item::Int(self.names.len() as i64));
+        for name in &self.names {
+            builder.push_text(name);
+        }
+        builder.push(Item::Int(0));
+        builder.append(&self.entries);
+        (self.first, builder.finish())
+    }
+}

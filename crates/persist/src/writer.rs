@@ -1,0 +1,64 @@
+//! Writing lengths and strings as [`crate::reader`] reads them.
+
+use crate::lzf;
+use store::packed::Item;
+
+/// Appends a length, or a number that is stored as one.
+pub fn length(out: &mut Vec<u8>, n: u64) {
+    match n {
+        0..=0x3f => out.push(n as u8),
+        0x40..=0x3fff => out.extend([0x40 | (n >> 8) as u8, n as u8]),
+        0x4000..=0xffff_ffff => {
+            out.push(0x80);
+            out.extend((n as u32).to_be_bytes());
+        }
+        _ => {
+            out.push(0x81);
+            out.extend(n.to_be_bytes());
+        }
+    }
+}
+
+/// Strings up to this length are never compressed.
+const SHORT: usize = 20;
+
+/// Appends a string: as a number if it is the canonical text of a small one, compressed if that is wanted and saves some
+/// bytes.
+pub fn string(out: &mut Vec<u8>, text: &[u8], compress: bool) {
+    if text.len() <= 11
+        && let Item::Int(n) = Item::of(text)
+        && let Ok(n) = i32::try_from(n)
+    {
+        return small_number(out, n);
+    }
+    if compress
+        && text.len() > SHORT
+        && let Some(small) = lzf::compress(text, text.len() - 4)
+    {
+        out.push(0xc3);
+        length(out, small.len() as u64);
+        length(out, text.len() as u64);
+        out.extend(small);
+        return;
+    }
+    length(out, text.len() as u64);
+    out.extend_from_slice(text);
+}
+
+fn small_number(out: &mut Vec<u8>, n: i32) {
+    if let Ok(n) = i8::try_from(n) {
+        out.push(0xc0);
+        out.extend(n.to_le_bytes());
+    } else if let Ok(n) = i16::try_from(n) {
+        out.push(0xc1);
+        out.extend(n.to_le_bytes());
+    } else {
+        out.push(0xc2);
+        out.extend(n.to_le_bytes());
+    }
+}
+
+/// Appends an element of a packed collection as a string.
+pub fn item(out: &mut Vec<u8>, item: Item<'_>, compress: bool) {
+    string(out, item.text(&mut [0; 20]), compress);
+}
