@@ -26,6 +26,7 @@ groups! {
     bitmap_resp2, bitmap_resp3: BITMAP;
     connection_resp2, connection_resp3: CONNECTION;
     server_resp2, server_resp3: SERVER;
+    stream_resp2, stream_resp3: STREAM;
     hash_resp2, hash_resp3: HASH;
     list_resp2, list_resp3: LIST;
     list_nodes_resp2, list_nodes_resp3: LIST_NODES;
@@ -33,4 +34,7 @@ groups! {
     sort_resp2, sort_resp3: SORT;
     sorted_set_resp2, sorted_set_resp3: SORTED_SET;
     sorted_set_lex_resp2, sorted_set_lex_resp3: SORTED_SET_LEX;
+    geo_resp2, geo_resp3: GEO;
+    hyperloglog_resp2, hyperloglog_resp3: HYPERLOGLOG;
+    hyperloglog_growth_resp2, hyperloglog_growth_resp3: HYPERLOGLOG_GROWTH;
 }

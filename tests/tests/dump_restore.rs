@@ -79,10 +79,13 @@ fn many(n: usize, stem: &str) -> Vec<Vec<u8>> {
     (0..n).map(|i| format!("{stem}{i}").into_bytes()).collect()
 }
 
+/// Redis 7.0 shows these scores with more digits than later servers.
+const ODD_SCORES: &str = "a sorted set of odd scores";
+
 fn collections() -> Vec<Made> {
     let pairs = |names: Vec<Vec<u8>>| names.into_iter().enumerate().flat_map(|(i, n)| [n, format!("{i}").into_bytes()]);
     let scored = |names: Vec<Vec<u8>>| {
-        let score = |i: usize| ["1.5", "-inf", "3", "inf", "0.1", "-7e-10", "1e300", "-0"][i % 8].as_bytes().to_vec();
+        let score = |i: usize| ["1.5", "-inf", "3", "inf", "0.125", "-1024.75", "1099511627776", "-0"][i % 8].as_bytes().to_vec();
         names.into_iter().enumerate().flat_map(move |(i, n)| [score(i), n])
     };
     let lengths = [0, 1, 62, 63, 64, 65, 126, 127, 128, 250, 4090, 4095, 4096, 9000, 20_000];
@@ -105,6 +108,7 @@ fn collections() -> Vec<Made> {
         one("a sorted set of numbers", with("ZADD k", scored(numbers()))),
         one("a long sorted set", with("ZADD k", scored(many(1000, "member:")))),
         one("a sorted set with a long member", with("ZADD k 1", [noise(100)])),
+        one(ODD_SCORES, line("ZADD k 0.1 a -7e-10 b 1e300 c 5e-324 d 1e17 e 0.30000000000000004 f")),
         one("a short hash", line("HSET k f v g 1 2 -3")),
         one("a hash of numbers", with("HSET k", pairs(numbers()))),
         one("a long hash", with("HSET k", pairs(many(1000, "field:")))),
@@ -159,7 +163,7 @@ fn streams() -> Vec<Made> {
 fn seen(client: &mut Client, key: &str, encodings: bool) -> Vec<String> {
     let mut ask = |text: &str, unordered: usize| {
         let reply = client.run(&text.replace('@', key));
-        let Value::Array(items) = &reply else { return show(&reply) };
+        let Value::Array(items) = &reply else { return show(&reply).replace(&format!("'{key}'"), "KEY") };
         let mut parts: Vec<String> = items.chunks(unordered.max(1)).map(|c| c.iter().map(show).collect()).collect();
         if unordered > 0 {
             parts.sort();
@@ -169,7 +173,8 @@ fn seen(client: &mut Client, key: &str, encodings: bool) -> Vec<String> {
     let kind = ask("TYPE @", 0);
     let mut seen = vec![kind.clone(), ask("PEXPIRETIME @", 0)];
     if encodings {
-        seen.push(ask("OBJECT ENCODING @", 0));
+        // How long a string may be embedded depends on the length of its key, in a way of each server's own.
+        seen.push(ask("OBJECT ENCODING @", 0).replace("embstr", "raw"));
     }
     match kind.as_str() {
         "string" => seen.push(ask("GET @", 0)),
@@ -181,10 +186,18 @@ fn seen(client: &mut Client, key: &str, encodings: bool) -> Vec<String> {
             seen.push(ask("XRANGE @ - +", 0));
             for group in ["g", "other", "unread"] {
                 seen.push(ask(&format!("XPENDING @ {group}"), 0));
-                seen.push(ask(&format!("XPENDING @ {group} - + 200"), 0));
             }
             seen.push(ask("XINFO GROUPS @", 0));
             // Numbers of the tree that the entries are stored in are each server's own.
+            for group in ["g", "other"] {
+                // Entry, consumer, number of deliveries; not the time since the last, which goes on.
+                if let Value::Array(pending) = client.run(&format!("XPENDING {key} {group} - + 200")) {
+                    for entry in &pending {
+                        let Value::Array(parts) = entry else { panic!("a pending entry is an array") };
+                        seen.push([0, 1, 3].map(|i| show(&parts[i])).join(" "));
+                    }
+                }
+            }
             let Value::Array(fields) = client.run(&format!("XINFO STREAM {key}")) else {
                 panic!("XINFO STREAM is a map")
             };
@@ -249,6 +262,7 @@ fn both_ways(test: &str, pick: fn(Peers) -> Option<Peer>, encodings: bool) {
     let knows_streams = matches!(a.run("XADD probe 1-1 f v"), Value::Bulk(_)) && matches!(a.run("XINFO STREAM probe"), Value::Array(_));
     let mut values = strings();
     values.extend(collections());
+    values.retain(|(name, _)| encodings || name != ODD_SCORES);
     if knows_streams {
         values.extend(streams());
     } else {
@@ -262,7 +276,7 @@ fn both_ways(test: &str, pick: fn(Peers) -> Option<Peer>, encodings: bool) {
     for client in [&mut a, &mut b] {
         assert_eq!(show(&client.run("CONFIG SET rdbcompression no")), "OK");
     }
-    for value in strings().iter().chain(&collections()) {
+    for value in &values {
         crosses(("Redpoll", &mut a), (theirs.name(), &mut b), value, encodings);
         crosses((theirs.name(), &mut b), ("Redpoll", &mut a), value, encodings);
     }

@@ -279,15 +279,29 @@ impl Search {
     fn cells(&self) -> impl Iterator<Item = Cell> + use<> {
         let bounds = self.bounds();
         let step = step_for(self.reach(bounds), self.center.lat);
-        let mut center = Cell::of(self.center, step, MAX_LAT);
-        let edge = |east, north| center.moved(east, north).bounds();
+        let whole = matches!(self.shape, Shape::Polygon(_));
+        let cell_of = |step| {
+            let cell = Cell::of(self.center, step, MAX_LAT);
+            // The middle of a polygon may be on the map's very edge, and its cell is to be on the map.
+            let last = if whole { (1 << step) - 1 } else { u32::MAX };
+            Cell { lon: cell.lon.min(last), lat: cell.lat.min(last), step }
+        };
         // Where the centre is near its cell's edge, the cells beyond may not reach far enough.
-        let too_small = edge(0, 1).max.lat < bounds.max.lat
-            || edge(0, -1).min.lat > bounds.min.lat
-            || edge(1, 0).max.lon < bounds.max.lon
-            || edge(-1, 0).min.lon > bounds.min.lon;
-        if step > 1 && too_small {
-            center = Cell::of(self.center, step - 1, MAX_LAT);
+        let too_small = |center: Cell| {
+            let edge = |east, north| center.moved(east, north).bounds();
+            edge(0, 1).max.lat < bounds.max.lat
+                || edge(0, -1).min.lat > bounds.min.lat
+                || edge(1, 0).max.lon < bounds.max.lon
+                || edge(-1, 0).min.lon > bounds.min.lon
+        };
+        let mut center = cell_of(step);
+        if step > 1 && too_small(center) {
+            center = cell_of(step - 1);
+        }
+        // The corners of a polygon may be near its middle around the back of the map, and yet it spans all of it. (Valkey
+        // does not find what is in such polygons.)
+        while whole && center.step > 1 && too_small(center) {
+            center = cell_of(center.step - 1);
         }
         let inner = center.bounds();
         let needed = move |east: i32, north: i32| {
@@ -455,6 +469,21 @@ mod tests {
             let all = set.view().entries().map(|(_, score)| score);
             let wanted: Vec<f64> = all.filter(|s| search.distance_inside(position(*s)).is_some()).collect();
             assert_eq!(found, wanted, "{search:?}");
+        }
+    }
+
+    #[test]
+    fn a_polygon_may_span_the_map() {
+        let mut set = SortedSet::new();
+        let limits = Limits { entries: 128, member: 64 };
+        for lon in -17..18 {
+            let p = Point { lon: f64::from(lon) * 10.0, lat: 40.0 };
+            set.insert(lon.to_string().as_bytes(), score(p), limits);
+        }
+        for (west, east) in [(-180.0, 180.0), (-179.0, 179.0), (-171.0, 179.9)] {
+            let corners = [(west, 10.0), (east, 10.0), (east, 60.0), (west, 60.0)];
+            let search = Search::polygon(corners.map(|(lon, lat)| Point { lon, lat }).to_vec());
+            assert_eq!(search.find(set.view(), usize::MAX).len(), 35, "{west} to {east}");
         }
     }
 

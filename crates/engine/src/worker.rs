@@ -287,6 +287,10 @@ impl Worker {
         let counters = &*self.counters;
         let planned = &self.plan[planned];
         let Some(entry) = planned.entry else {
+            if is_http(argv[0]) {
+                tracing::warn!("a client speaks HTTP (perhaps against its user's will); its connection is closed");
+                return Next::CloseNow;
+            }
             return refuse(counters, session, out, mark, &Error::unknown_command(argv));
         };
         // SAFETY: points into the registry of `self.engine`, which never changes.
@@ -379,6 +383,13 @@ impl Worker {
         }
         next
     }
+}
+
+/// Whether a first word is that of an HTTP request. A web page can make a browser send one to any local port, with a body
+/// of the page's choice, so such a connection must be closed before more of it is taken for commands.
+#[cold]
+fn is_http(word: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(b"post") || word.eq_ignore_ascii_case(b"host:")
 }
 
 /// Answers a command that is not executed.

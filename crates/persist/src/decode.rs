@@ -81,16 +81,16 @@ impl<'a> Packed<'a> {
         })
     }
 
-    fn next(&mut self) -> Result<Option<Item<'a>>> {
+    fn next_item(&mut self) -> Result<Option<Item<'a>>> {
         match self {
-            Packed::Listpack(elements) => elements.next(),
-            Packed::Ziplist(elements) => elements.next(),
+            Packed::Listpack(elements) => elements.next_item(),
+            Packed::Ziplist(elements) => elements.next_item(),
         }
     }
 
     /// The second element of a pair whose first was there.
     fn partner(&mut self) -> Result<Item<'a>> {
-        self.next()?.ok_or(Malformed("half a pair"))
+        self.next_item()?.ok_or(Malformed("half a pair"))
     }
 }
 
@@ -109,7 +109,7 @@ fn list(kind: u8, r: &mut Reader<'_>, settings: &Settings) -> Result<List> {
     if kind == kinds::LIST_ZIPLIST {
         let bytes = r.string()?;
         let mut elements = Packed::new(&bytes, true)?;
-        while let Some(item) = elements.next()? {
+        while let Some(item) = elements.next_item()? {
             push(item);
         }
         return Ok(list);
@@ -129,7 +129,7 @@ fn list(kind: u8, r: &mut Reader<'_>, settings: &Settings) -> Result<List> {
             return Err(Malformed("unknown kind of list node"));
         }
         let mut elements = Packed::new(&bytes, kind == kinds::LIST_QUICKLIST)?;
-        while let Some(item) = elements.next()? {
+        while let Some(item) = elements.next_item()? {
             push(item);
         }
     }
@@ -156,13 +156,13 @@ fn set(kind: u8, r: &mut Reader<'_>, settings: &Settings) -> Result<Set> {
             let bytes = r.string()?;
             let mut counted = Packed::new(&bytes, false)?;
             let mut count = 0;
-            while counted.next()?.is_some() {
+            while counted.next_item()?.is_some() {
                 count += 1;
             }
             // Members that are all integers stay a packed sequence.
             set = Set::for_first(b"text", count, limits);
             let mut members = Packed::new(&bytes, false)?;
-            while let Some(member) = members.next()? {
+            while let Some(member) = members.next_item()? {
                 add(&mut set, member.text(&mut [0; 20]))?;
             }
         }
@@ -205,7 +205,7 @@ fn sorted_set(kind: u8, r: &mut Reader<'_>, settings: &Settings) -> Result<Sorte
     } else {
         let bytes = r.string()?;
         let mut pairs = Packed::new(&bytes, kind == kinds::ZSET_ZIPLIST)?;
-        while let Some(member) = pairs.next()? {
+        while let Some(member) = pairs.next_item()? {
             let score = match pairs.partner()? {
                 Item::Int(n) => n as f64,
                 Item::Bytes(text) => {
@@ -251,7 +251,7 @@ fn hash(kind: u8, r: &mut Reader<'_>, settings: &Settings) -> Result<Hash> {
     } else {
         let bytes = r.string()?;
         let mut pairs = Packed::new(&bytes, kind == kinds::HASH_ZIPLIST)?;
-        while let Some(field) = pairs.next()? {
+        while let Some(field) = pairs.next_item()? {
             let value = pairs.partner()?;
             add_field(
                 &mut hash,
@@ -280,9 +280,9 @@ enum Times {
     BeforeSince(u64),
 }
 
-/// Checks a time in Unix milliseconds: no server stores one past 2^46, nor do our hashes.
+/// Checks a time in Unix milliseconds. Redis stores none past 2^46, Valkey any that its commands can name.
 fn expiry(ms: u64) -> Result<u64> {
-    if ms < 1 << 48 {
+    if i64::try_from(ms).is_ok() {
         Ok(ms)
     } else {
         Err(Malformed("a field's expiry is out of range"))
@@ -299,7 +299,7 @@ fn timed_hash(r: &mut Reader<'_>, settings: &Settings, times: Times) -> Result<H
             Times::Before => r.length()?,
             Times::BeforeSince(first) => match r.length()? {
                 0 => 0,
-                n => (first - first.min(1)).saturating_add(n - u64::from(first == 0)),
+                n => first.saturating_add(n - 1),
             },
         };
         let (field, value) = (r.string()?, r.string()?);
@@ -320,7 +320,7 @@ fn timed_listpack(bytes: &[u8], settings: &Settings) -> Result<Hash> {
     let mut hash = Hash::new();
     let mut elements = Listpack::new(bytes)?;
     let mut count = 0;
-    while let Some(field) = elements.next()? {
+    while let Some(field) = elements.next_item()? {
         let (value, due) = (elements.item()?, elements.number()?);
         let due = match u64::try_from(due) {
             Ok(0) => None,

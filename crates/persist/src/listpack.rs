@@ -40,7 +40,7 @@ impl<'a> Listpack<'a> {
     }
 
     /// The next element, or `None` after the last.
-    pub fn next(&mut self) -> Result<Option<Item<'a>>> {
+    pub fn next_item(&mut self) -> Result<Option<Item<'a>>> {
         let before = self.rest.left();
         if before == 0 {
             return if self.left.unwrap_or(0) == 0 {
@@ -64,7 +64,7 @@ impl<'a> Listpack<'a> {
 
     /// An element that must be there.
     pub fn item(&mut self) -> Result<Item<'a>> {
-        self.next()?.ok_or(BAD)
+        self.next_item()?.ok_or(BAD)
     }
 
     /// A number that must be there.
@@ -256,7 +256,7 @@ mod tests {
             for text in &texts {
                 prop_assert_eq!(&read.item().unwrap().to_vec(), text);
             }
-            prop_assert_eq!(read.next().unwrap(), None);
+            prop_assert_eq!(read.next_item().unwrap(), None);
         }
 
         #[test]
@@ -268,7 +268,7 @@ mod tests {
                 *bytes.last_mut().unwrap() = END;
             }
             if let Ok(mut read) = Listpack::new(&bytes) {
-                while let Ok(Some(_)) = read.next() {}
+                while let Ok(Some(_)) = read.next_item() {}
             }
         }
     }
@@ -282,6 +282,6 @@ mod tests {
         for n in 0..70_000 {
             assert_eq!(read.number(), Ok(n));
         }
-        assert_eq!(read.next(), Ok(None));
+        assert_eq!(read.next_item(), Ok(None));
     }
 }

@@ -100,14 +100,15 @@ fn node(stream: &mut Stream, first: StreamId, bytes: &[u8], settings: &Settings)
             count(&mut elements)?
         };
         let mut texts: Vec<Vec<u8>> = Vec::new();
-        for at in 0..fields {
-            if same {
-                growth_left = growth_left.checked_sub(names[at].len()).ok_or(BAD)?;
-                texts.push(names[at].clone());
-            } else {
-                texts.push(elements.item()?.to_vec());
+        if same {
+            for name in &names {
+                growth_left = growth_left.checked_sub(name.len()).ok_or(BAD)?;
+                texts.extend([name.clone(), elements.item()?.to_vec()]);
             }
-            texts.push(elements.item()?.to_vec());
+        } else {
+            for _ in 0..fields {
+                texts.extend([elements.item()?.to_vec(), elements.item()?.to_vec()]);
+            }
         }
         let expected = if same { fields + 3 } else { 2 * fields + 4 };
         if count(&mut elements)? != expected {
@@ -124,7 +125,7 @@ fn node(stream: &mut Stream, first: StreamId, bytes: &[u8], settings: &Settings)
         let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
         stream.append(id, &texts, settings.stream);
     }
-    if elements.next()?.is_some() {
+    if elements.next_item()?.is_some() {
         Err(BAD)
     } else {
         Ok(())

@@ -34,7 +34,7 @@ impl<'a> Ziplist<'a> {
     }
 
     /// The next element, or `None` after the last.
-    pub fn next(&mut self) -> Result<Option<Item<'a>>> {
+    pub fn next_item(&mut self) -> Result<Option<Item<'a>>> {
         let r = &mut self.rest;
         let start = r.left();
         if start == 0 {

@@ -56,6 +56,9 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// An entry of a stream: how much later it is than the one before, its fields and values.
+type Step = (u64, Vec<(Vec<u8>, Vec<u8>)>);
+
 #[derive(Clone, Debug)]
 enum Model {
     String(Vec<u8>),
@@ -63,7 +66,7 @@ enum Model {
     Set(BTreeSet<Vec<u8>>),
     SortedSet(BTreeMap<Vec<u8>, f64>),
     Hash(BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>),
-    Stream(Vec<(u64, Vec<(Vec<u8>, Vec<u8>)>)>),
+    Stream(Vec<Step>),
 }
 
 fn model() -> impl Strategy<Value = Model> {
@@ -118,7 +121,7 @@ fn build(model: &Model, compress: bool) -> Vec<u8> {
 }
 
 /// A stream of these entries, each so much later than the one before, some deleted, with a group that has read some.
-fn stream_of(entries: &[(u64, Vec<(Vec<u8>, Vec<u8>)>)]) -> Stream {
+fn stream_of(entries: &[Step]) -> Stream {
     let mut stream = Stream::new();
     let mut id = StreamId::new(5, 0);
     let mut group = Group::new(StreamId::new(6, 0), Some(2));

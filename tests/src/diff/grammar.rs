@@ -494,6 +494,72 @@ pub fn argument(rng: &mut Rng, kind: &str, now_ms: u64) -> Vec<u8> {
             .pick(&["#", "w*", "h*->f", "fixed", "h*->nothing", "w*->", "*", "->*", "h*->f->g", ""])
             .as_bytes()
             .to_vec(),
+        // Elements of HyperLogLogs: some that are often the same, or so many that they are rarely.
+        "hllelem" => rng.below(60).to_string().into_bytes(),
+        "hllmany" => rng.below(4000).to_string().into_bytes(),
+        "hllbyte" => vec![*rng.pick(b"\x00\x01\x80\xff\xfd")],
+        // Strings that are HyperLogLogs, or nearly. None ends within a run: Redis then goes on reading past the end.
+        "hll" => {
+            let runs: &[&[u8]] = &[
+                b"\x7f\xff",
+                b"\x7f\xfe\x80",
+                b"\x80\x84\xfc\xff\x7f\xf4",
+                b"\x00\x00",
+                b"\x7f\xff\x00",
+                b"",
+            ];
+            let mut bytes = [&b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80"[..], *rng.pick::<&[u8]>(runs)].concat();
+            if rng.chance(5) {
+                let at = rng.below(8);
+                bytes[at] ^= 1;
+            }
+            bytes
+        }
+        "lon" => fixed(
+            rng,
+            &[
+                "13.361389", "15.087269", "13.5", "0", "-0.1", "180", "-180", "179.9999", "-73.98", "2.35", "120.5", "15",
+            ],
+        ),
+        "lat" => fixed(
+            rng,
+            &[
+                "38.115556", "37.502669", "38", "0", "-0.1", "85.05112878", "-85.05112878", "66.5", "80.1", "40.7", "-33.9",
+            ],
+        ),
+        "radius" => fixed(
+            rng,
+            &[
+                "0", "1", "100", "200.5", "1000", "5000", "20000", "100000", "30000000", "1e300", "-1", "0.001",
+            ],
+        ),
+        "geounit" => rng.pick(&["m", "km", "km", "ft", "mi"]).as_bytes().to_vec(),
+        "place" => rng.pick(&["Palermo", "Catania", "1", "2", "x", "y", "z", ""]).as_bytes().to_vec(),
+        // Streams: few keys, IDs that are often there, and IDs that mostly go up.
+        "skey" => rng.pick(&[&b"s:1"[..], b"s:1", b"s:1", b"s:1", b"s:1", b"s:2", b"s:2", b"s:2", b"a", b"missing"]).to_vec(),
+        "sid" => match rng.below(24) {
+            0 => rng.pick(&["-", "+", "$", ">", "1-*", "(1-1"]).as_bytes().to_vec(),
+            1 => rng.pick(ODD_NUMBERS).as_bytes().to_vec(),
+            2 => rng.pick(&["0", "0-0", "0-1", "18446744073709551615-18446744073709551615"]).as_bytes().to_vec(),
+            3..6 => (1 + rng.below(12)).to_string().into_bytes(),
+            _ => format!("{}-{}", 1 + rng.below(12), rng.below(3)).into_bytes(),
+        },
+        "newsid" => match rng.below(16) {
+            0 => rng.pick(&["0-0", "0-*", "1-*-*", "-", "18446744073709551615-*", "7"]).as_bytes().to_vec(),
+            1..8 => format!("{}-{}", 1 + rng.below(12), rng.below(3)).into_bytes(),
+            _ => format!("{}-*", 1 + rng.below(13)).into_bytes(),
+        },
+        "sbound" => match rng.below(12) {
+            0..3 => b"-".to_vec(),
+            3..6 => b"+".to_vec(),
+            6..8 => format!("({}-{}", 1 + rng.below(12), rng.below(3)).into_bytes(),
+            8 => rng.pick(&["(-", "(+", "(0-0", "(", "(18446744073709551615-18446744073709551615"]).as_bytes().to_vec(),
+            _ => format!("{}-{}", 1 + rng.below(12), rng.below(3)).into_bytes(),
+        },
+        "group" => rng.pick(&[&b"g"[..], b"g", b"g", b"h", b"h", b"nogroup"]).to_vec(),
+        "consumer" => rng.pick(&[&b"c"[..], b"c", b"d", b""]).to_vec(),
+        "idle" => fixed(rng, &["0", "0", "0", "10000000", "-1"]),
+        "small" => fixed(rng, &["1", "2", "3", "5", "0", "-1"]),
         "id" => fixed(rng, &["1000000", "2000000", "0", "-1"]),
         _ => panic!("no such kind of argument: {kind}"),
     }

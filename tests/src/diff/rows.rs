@@ -4,10 +4,16 @@
 //! commands that stop or block a server (SHUTDOWN, CLIENT PAUSE, DEBUG SLEEP of a random length) or silence a connection
 //! (CLIENT REPLY): tests of their own cover them.
 
+mod geo;
 mod hash;
+mod stream;
+mod hyperloglog;
 mod sort;
 
+pub use geo::GEO;
 pub use hash::HASH;
+pub use stream::STREAM;
+pub use hyperloglog::{HYPERLOGLOG, HYPERLOGLOG_GROWTH};
 pub use sort::SORT;
 
 use super::grammar::Dialect;
@@ -33,6 +39,11 @@ pub struct Row {
 }
 
 impl Row {
+    const fn redis(mut self) -> Row {
+        self.dialect = Dialect::Redis;
+        self
+    }
+
     const fn valkey(mut self) -> Row {
         self.dialect = Dialect::Valkey;
         self
@@ -713,6 +724,7 @@ mod tests {
             SETUP,
             OTHER_TYPES,
             STRING,
+            STREAM,
             GENERIC,
             BITMAP,
             CONNECTION,
@@ -720,6 +732,9 @@ mod tests {
             HASH,
             LIST,
             LIST_NODES,
+            GEO,
+            HYPERLOGLOG,
+            HYPERLOGLOG_GROWTH,
         ];
         let mut rng = Rng::new(1);
         for row in tables.concat() {

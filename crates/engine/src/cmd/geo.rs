@@ -9,7 +9,7 @@ use crate::command::{
 use crate::ctx::Ctx;
 use crate::error::{Error, Result, shown};
 use crate::geo::{self, Hit, MAX_LAT, MAX_LON, Point, Search, Shape};
-use resp::{Out, Proto};
+use resp::Out;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use store::types::sorted_set::{SortedSet, SortedSetRef};
@@ -170,21 +170,10 @@ fn reply_distance(out: &mut Out, distance: f64) {
     out.bulk_display(format_args!("{}.{:04}", n / 10_000, n % 10_000));
 }
 
-/// Writes a coordinate: up to 17 digits after the point.
-fn reply_coordinate(out: &mut Out, degrees: f64) {
-    let text = format!("{degrees:.17}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    let text = if text == "-0" { "0" } else { text };
-    match out.proto() {
-        Proto::Resp2 => out.bulk(text.as_bytes()),
-        Proto::Resp3 => out.raw(format!(",{text}\r\n").as_bytes()),
-    }
-}
-
 fn reply_point(out: &mut Out, p: Point) {
     out.array(2);
-    reply_coordinate(out, p.lon);
-    reply_coordinate(out, p.lat);
+    out.double(p.lon);
+    out.double(p.lat);
 }
 
 // ---- GEOADD, and what is asked about members

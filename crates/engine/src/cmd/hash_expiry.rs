@@ -95,10 +95,10 @@ fn time(text: &[u8], unit: Unit, now_ms: u64, command: &str) -> Result<u64> {
     if n < 0 {
         return Err(Error::new("ERR invalid expire time, must be >= 0"));
     }
-    crate::expiry::to_unix_ms(n, unit, now_ms)
-        .filter(|&ms| ms <= LATEST_MS)
-        .map(|ms| ms as u64)
-        .ok_or(Error::invalid_expire(command))
+    match crate::expiry::to_unix_ms(n, unit, now_ms) {
+        Some(ms) if ms <= LATEST_MS => Ok(ms as u64),
+        _ => Err(Error::invalid_expire(command)),
+    }
 }
 
 /// The unit that an option means.
@@ -379,8 +379,13 @@ struct SetOptions<'a> {
 impl SetOptions<'_> {
     fn expiry(&self, now_ms: u64, command: &str) -> Result<Expiry> {
         match self.time {
-            Some((text, _)) if self.key.is_some() && parse_i64(text).is_some_and(|n| n < 0) => {
-                Err(Error::invalid_expire(command))
+            // As Valkey checks it, for which there is no latest time.
+            Some((text, unit)) if self.key.is_some() => {
+                let n = parse_i64(text).ok_or(Error::NOT_AN_INTEGER)?;
+                match crate::expiry::to_unix_ms(n, unit, now_ms) {
+                    Some(ms) if n >= 0 => Ok(Expiry::At(ms as u64)),
+                    _ => Err(Error::invalid_expire(command)),
+                }
             }
             Some((text, unit)) => time(text, unit, now_ms, command).map(Expiry::At),
             None if self.keep => Ok(Expiry::Keep),

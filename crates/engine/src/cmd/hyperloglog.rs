@@ -161,15 +161,14 @@ fn pfcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut buf = [0; 20];
     let bytes = text(e.value(), &mut buf);
     let (kept, is_raw) = (hll::cached(bytes), e.is_raw());
-    let card = match kept {
-        Some(card) => card,
-        None => hll::count(bytes)?,
-    };
+    let card = kept.map_or_else(|| hll::count(bytes), Ok);
     if (kept.is_none() || !is_raw)
         && let Some(mut found) = ctx.keys.write(key)
     {
-        found.edit_bytes(|bytes| hll::set_cached(bytes, card));
+        // The string is raw then, as in Redis, even where it turned out to be corrupt.
+        found.edit_bytes(|bytes| card.into_iter().for_each(|card| hll::set_cached(bytes, card)));
     }
+    let card = card?;
     ctx.out.int(card as i64);
     Ok(())
 }

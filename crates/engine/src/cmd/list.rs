@@ -178,11 +178,11 @@ fn push(ctx: &mut Ctx<'_>, mut args: Args<'_>, end: End, only_existing: bool) ->
     let key = args.take();
     let (limits, prepared) = (limits(ctx.engine), ctx.keys.prepared);
     let items = args.rest().iter().map(|arg| argument(prepared, arg));
-    let mut add = |list: &mut List| {
+    let add = |list: &mut List| {
         list.push(end, items.clone(), limits);
         list.len()
     };
-    let len = match ctx.keys.edit(key, &mut add)? {
+    let len = match ctx.keys.edit(key, add)? {
         Some(len) => len,
         None if only_existing => 0,
         None => {

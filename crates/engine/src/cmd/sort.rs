@@ -231,14 +231,15 @@ fn elements(e: &EntryRef<'_>, range: Option<std::ops::Range<usize>>, backwards: 
     texts
 }
 
-/// What an element weighs: a number as C's `strtod` reads it, up to a zero byte if there is one. No text at all is zero.
+/// What an element weighs: the decimal number that it is, up to a zero byte if there is one. No text at all is zero; a
+/// number too large is infinite.
 fn weight(text: &[u8]) -> Option<f64> {
     let text = text.split(|b| *b == 0).next().unwrap_or_default();
     if text.is_empty() {
         return Some(0.0);
     }
-    let start = text.iter().position(|b| !matches!(b, b' ' | b'\t'..=b'\r'))?;
-    resp::number::parse_f64(&text[start..])
+    let number: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    (!number.is_nan()).then_some(number)
 }
 
 fn sort_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Result {
@@ -299,6 +300,11 @@ fn sort_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Resul
     Ok(())
 }
 
+/// What alphabetical order looks at. Redis compares as the C library does, up to a zero byte, unless the result is stored.
+fn seen(text: &[u8], stored: bool) -> &[u8] {
+    if stored { text } else { text.split(|b| *b == 0).next().unwrap_or_default() }
+}
+
 /// Brings the places of `range` into order; the others may end up in any.
 fn arrange(
     ctx: &mut Ctx<'_>,
@@ -319,13 +325,14 @@ fn arrange(
                 });
             }
         }
+        let stored = request.store.is_some();
         // Equal weights leave the elements in the order in which they were.
         arrange_by(order, range, |a, b| {
             let (x, y) = (*a as usize, *b as usize);
             direction(if request.by.is_some() {
-                (has_weight[x], weights.get(x)).cmp(&(has_weight[y], weights.get(y)))
+                (has_weight[x], seen(weights.get(x), stored)).cmp(&(has_weight[y], seen(weights.get(y), stored)))
             } else {
-                texts.get(x).cmp(texts.get(y))
+                seen(texts.get(x), stored).cmp(seen(texts.get(y), stored))
             })
             .then(a.cmp(b))
         });
@@ -403,6 +410,19 @@ mod tests {
         check("RPUSH l 1 x; SORT l", "-ERR One or more scores can't be converted into double");
         check("SET s 1; SORT s", "-WRONGTYPE Operation against a key holding the wrong kind of value");
         check("SORT nothing", "[]");
+    }
+
+    #[test]
+    fn weights() {
+        let numbers: [&[u8]; 12] =
+            [b"", b"+1", b"-1", b"1e400", b"1e-400", b".5", b"5.", b"1E5", b"-Infinity", b"1\0x", b"\0", b"1e-310"];
+        for text in numbers {
+            assert!(super::weight(text).is_some(), "{text:?}");
+        }
+        let others: [&[u8]; 8] = [b" 1", b"1 ", b"nan", b"0x10", b"1e", b".", b"+-1", b"\xff"];
+        for text in others {
+            assert!(super::weight(text).is_none(), "{text:?}");
+        }
     }
 
     #[test]

@@ -148,6 +148,9 @@ pub fn reply_members<'a>(
 
 // ---- ZADD, ZINCRBY
 
+/// Members of one ZADD whose places are fetched into the cache together.
+const AHEAD: usize = 8;
+
 /// ZADD's options.
 #[derive(Clone, Copy, Default)]
 struct Add {
@@ -241,8 +244,15 @@ fn zadd_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, mut add: Add) -> Result {
     let mut done = Added::default();
     let change = |set: &mut SortedSet| {
         set.expect(scores.len(), pairs[1].len(), limits);
-        for (pair, &score) in pairs.chunks_exact(2).zip(&scores) {
-            set.update(pair[1], limits, |present| add.apply(score, present, &mut done));
+        for (pairs, scores) in pairs.chunks(2 * AHEAD).zip(scores.chunks(AHEAD)) {
+            if !add.increment {
+                for (pair, &score) in pairs.chunks_exact(2).zip(scores) {
+                    set.fetch(pair[1], score);
+                }
+            }
+            for (pair, &score) in pairs.chunks_exact(2).zip(scores) {
+                set.update(pair[1], limits, |present| add.apply(score, present, &mut done));
+            }
         }
     };
     if add.present_only {

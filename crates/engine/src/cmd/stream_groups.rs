@@ -98,22 +98,28 @@ fn group_options(args: &mut Args<'_>, creating: bool) -> Result<GroupOptions> {
     Ok(options)
 }
 
+const NO_STREAM: Error = Error(std::borrow::Cow::Borrowed(
+    "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM \
+     option to create an empty stream automatically.",
+));
+
 /// The stream that a subcommand of XGROUP needs.
 fn existing<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<StreamRef<'a>> {
-    ctx.keys.view::<Stream>(key)?.ok_or(Error::new(
-        "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the \
-         MKSTREAM option to create an empty stream automatically.",
-    ))
+    ctx.keys.view::<Stream>(key)?.ok_or(NO_STREAM)
 }
 
 /// The same with a group that must be there as well.
-fn existing_group(ctx: &mut Ctx<'_>, key: &[u8], group: &[u8]) -> Result<StreamId> {
+fn existing_group<'a>(ctx: &'a mut Ctx<'_>, key: &[u8], group: &[u8]) -> Result<StreamRef<'a>> {
     let stream = existing(ctx, key)?;
-    let last_id = stream.last_id();
     match stream.group(group) {
-        Some(_) => Ok(last_id),
+        Some(_) => Ok(stream),
         None => Err(no_such_group(key, group)),
     }
+}
+
+/// A group cannot have read more than was ever added.
+fn plausible(entries_read: Option<i64>, entries_added: u64) -> Option<i64> {
+    entries_read.map(|n| n.min(i64::try_from(entries_added).unwrap_or(i64::MAX)))
 }
 
 /// Where a group is to go on: after `$`, the stream's last entry, or after an ID.
@@ -128,14 +134,14 @@ fn xgroup_create(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
     let (key, name, at) = (args.take(), args.take(), args.take());
     let options = group_options(&mut args, true)?;
-    let last_id = match ctx.keys.view::<Stream>(key)? {
-        Some(stream) => Some(stream.last_id()),
-        None if options.make_stream => None,
-        None => existing(ctx, key).map(|s| Some(s.last_id()))?,
+    let stream = match ctx.keys.view::<Stream>(key)? {
+        None if !options.make_stream => return Err(NO_STREAM),
+        stream => stream,
     };
-    let at = position(at, last_id.unwrap_or_default())?;
-    let group = Group::new(at, options.entries_read);
-    if last_id.is_none() {
+    let (last_id, added) = stream.map_or((StreamId::MIN, 0), |s| (s.last_id(), s.entries_added()));
+    let is_new = stream.is_none();
+    let group = Group::new(position(at, last_id)?, plausible(options.entries_read, added));
+    if is_new {
         ctx.keys.put(key, Stream::new());
     }
     let created = ctx.keys.edit(key, |s: &mut Stream| s.create_group(name, group))?;
@@ -150,12 +156,13 @@ fn xgroup_setid(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
     let (key, name, at) = (args.take(), args.take(), args.take());
     let options = group_options(&mut args, false)?;
-    let last_id = existing_group(ctx, key, name)?;
-    let at = position(at, last_id)?;
+    let stream = existing_group(ctx, key, name)?;
+    let at = position(at, stream.last_id())?;
+    let entries_read = plausible(options.entries_read, stream.entries_added());
     ctx.keys.edit(key, |s: &mut Stream| {
         s.edit_group(name, |_, group| {
             group.last_id = at;
-            group.entries_read = options.entries_read;
+            group.entries_read = entries_read;
         })
     })?;
     ctx.out.ok();

@@ -12,16 +12,18 @@ pub const INVALID_ID: Error = Error(std::borrow::Cow::Borrowed(
     "ERR Invalid stream ID specified as stream command argument",
 ));
 
-/// A number of an ID. Real servers read it with C's `strtoull` unless it is plainly a negative number, so that signs
-/// and leading zeros pass.
+/// A number of an ID. Real servers read it with C's `strtoull` unless it is plainly a negative number, so that spaces in
+/// front, signs and leading zeros pass.
 fn number(text: &[u8]) -> Option<u64> {
     if let Some(n) = parse_i64(text) {
         return u64::try_from(n).ok();
     }
-    let (negative, digits) = match text {
+    let space = |b: &u8| b.is_ascii_whitespace() || *b == 0x0b;
+    let start = text.iter().position(|b| !space(b)).unwrap_or(text.len());
+    let (negative, digits) = match &text[start..] {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
-        _ => (false, text),
+        rest => (false, rest),
     };
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -40,7 +42,7 @@ pub fn shown(text: &[u8]) -> String {
     String::from_utf8_lossy(c_text(text)).into_owned()
 }
 
-/// An ID whose sequence number may be missing (`None`: left out) or `*`.
+/// An ID as it was written: whole, without a sequence number, or with `*` in its place.
 enum Read {
     Id(StreamId),
     Ms(u64),
@@ -92,10 +94,7 @@ fn bound(text: &[u8], missing_seq: u64) -> Result<(StreamId, bool)> {
     match text {
         b"-" => Ok((StreamId::MIN, false)),
         b"+" => Ok((StreamId::MAX, false)),
-        [b'(', id, rest @ ..] => {
-            let _ = (id, rest);
-            Ok((bounded(&text[1..], missing_seq)?, true))
-        }
+        [b'(', _, ..] => Ok((bounded(&text[1..], missing_seq)?, true)),
         _ => Ok((bounded(text, missing_seq)?, false)),
     }
 }
@@ -199,7 +198,8 @@ mod tests {
             ("-", None),
             ("", None),
             ("1-*", None),
-            (" 1-1", None),
+            (" 1-1", Some(id(1, 1))),
+            ("1 -1", None),
             ("1-1-1", None),
         ] {
             assert_eq!(strict(text.as_bytes()).ok(), expected, "{text}");

@@ -258,7 +258,14 @@ mod tests {
     /// Chi-squared over tables of one and of many segments.
     #[test]
     fn picks_are_uniform() {
-        for n in [1u64, 3, 40, 500, 9000] {
+        // One with segments of different depths: between the first split of a round and the last.
+        let mut growing = filled(6000);
+        let mut uneven = 6000;
+        while growing.segments == 1 << growing.depth {
+            growing.insert(super::super::table_hash(mix(uneven)), (uneven as usize + 1) << 3, false);
+            uneven += 1;
+        }
+        for n in [1u64, 3, 40, 500, 9000, uneven] {
             let table = filled(n);
             let mut state = 0x1234_5678_9abc_def1u64;
             let mut below = |m: u64| {

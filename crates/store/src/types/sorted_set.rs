@@ -96,6 +96,15 @@ impl SortedSet {
         }
     }
 
+    /// Begins to fetch what setting this score will need into the cache, if the set is so large that it is not there: the
+    /// ways to the member and to its new place are then waited for together, not one after the other.
+    #[inline]
+    pub fn fetch(&self, member: &[u8], score: f64) {
+        if let Repr::Large(large) = &self.0 {
+            large.fetch(member, score);
+        }
+    }
+
     /// Prepares for this many members to be set, of which the first has this length: a set that would outgrow its packed
     /// form with them leaves it at once (Redis looks at the length only if the set is new).
     pub fn expect(&mut self, members: usize, first_len: usize, limits: Limits) {

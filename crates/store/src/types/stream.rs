@@ -158,13 +158,14 @@ impl Stream {
         true
     }
 
-    /// Deletes an entry as `refs` says. `None`: there is no such entry; otherwise whether it is gone.
+    /// Deletes an entry as `refs` says; whether it is gone. `None`: there is no such entry.
     pub fn delete_with(&mut self, id: StreamId, refs: Refs) -> Option<bool> {
-        if !self.body().contains(id) {
-            return None;
-        }
+        // A group refers to what it has yet to read, whether or not there is such an entry.
         if refs == Refs::Acknowledged && self.body().is_referenced(id) {
             return Some(false);
+        }
+        if !self.body().contains(id) {
+            return None;
         }
         if refs == Refs::Delete {
             self.drop_references(id);

@@ -36,7 +36,8 @@ pub const HASH: &[Row] = &[
         4,
         "key 0 {[MATCH pattern] [COUNT count] [NOVALUES]}",
         Scan,
-    ),
+    )
+    .tame(),
     row(
         "HSCAN",
         2,

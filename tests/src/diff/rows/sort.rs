@@ -51,4 +51,6 @@ pub const SORT: &[Row] = &[
     row("COMMAND GETKEYS", 2, "SORT key {[BY weights] [STORE key] [GET pattern-of-get]}", Exact),
     row("LRANGE", 4, "key 0 -1", Exact),
     row("OBJECT ENCODING", 3, "key", Exact),
+    row("CONFIG SET", 1, "'list-max-listpack-size (2|5|-2)", Exact).tame().alone(),
+    row("CONFIG SET", 1, "'set-max-listpack-entries (2|128)", Exact).tame().alone(),
 ];

@@ -162,7 +162,7 @@ fn filters_are_checked() {
         ("TYPE", "syntax error"),
         ("NOT-MAXAGE 1", "syntax error"),
         ("SKIPME maybe", "syntax error"),
-        ("ID 1 a", "syntax error"),
+        ("ID 1 a", "Invalid client ID"),
         ("TYPE odd", "Unknown client type 'odd'"),
         ("NOT-ID a", "syntax error"),
         ("NOT-ID 0", "client-id should be greater than 0"),

@@ -22,7 +22,7 @@ fn the_bytes_are_those_of_the_real_servers() {
     check("PFADD h; GET h", &format!(r#""{header}\x80\x7f\xff""#));
     check("PFADD h; PFCOUNT h; GET h", &format!(r#""{header}\x00\x7f\xff""#));
     check("PFADD h a b c; PFDEBUG DECODE h", r#""Z:8436 v:1,1 Z:4274 v:2,1 Z:3068 v:1,1 Z:603""#);
-    check("PFADD h a; OBJECT ENCODING h", "raw");
+    check("PFADD h a; OBJECT ENCODING h", r#""raw""#);
 }
 
 #[test]

@@ -152,6 +152,8 @@ fn forms_change_where_redis_changes_them() {
     set(&mut long, b"a", b"01234567890");
     assert_eq!(encoding(&long), "hashtable");
     let mut many = h.clone();
+    many.prepare(4, [], LIMITS);
+    assert_eq!(encoding(&many), "listpack");
     many.prepare(5, [], LIMITS);
     assert_eq!(encoding(&many), "hashtable");
     let mut lowered = h.clone();

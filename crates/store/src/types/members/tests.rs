@@ -177,6 +177,14 @@ fn a_large_member_leaves_nothing_behind() {
     assert!(set.memory() < 10_000);
     assert!(set.insert(&vec![b'y'; 5000]) && set.insert(b"other"));
     set.check();
+    // Nor where it stands in the place that the first chunk for small ones would have.
+    let mut set: Members = Members::new();
+    assert!(set.insert(&vec![b'x'; 1 << 20]) && set.insert(&vec![b'y'; 5000]));
+    assert!(set.remove(&vec![b'x'; 1 << 20]));
+    set.check();
+    assert!(set.memory() < 10_000);
+    assert!(set.insert(b"small") && set.contains(b"small"));
+    set.check();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::small;
 use super::tree::{Seek, Tree, Walk, key_of};
 use super::{Limits, SortedSet};
 use crate::packed::Item;
-use crate::table::{POSITIONS, Pos, Table, table_hash};
+use crate::table::{POSITIONS, Pos, Probe, Table, table_hash};
 use foldhash::quality::FixedState;
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -31,6 +31,9 @@ fn addr_of(slot: u32) -> usize {
 fn slot_at(addr: usize) -> u32 {
     (addr >> 3) as u32
 }
+
+/// Members from which on a set is no longer in the cache anyway.
+const FETCH_FROM: usize = 1 << 15;
 
 /// See the module's page.
 #[derive(Default)]
@@ -86,6 +89,14 @@ impl Large {
         let score = self.score(member)?;
         let seek = Seek::Member { key: key_of(score), member, after: false };
         Some((self.tree.rank(&self.slots, &seek), score))
+    }
+
+    /// Has what setting this score will need come into the cache: see [`SortedSet::fetch`].
+    pub fn fetch(&self, member: &[u8], score: f64) {
+        if self.len() >= FETCH_FROM {
+            Probe::start(self.table.root(), hash(member));
+            self.tree.fetch(&self.slots, key_of(score));
+        }
     }
 
     /// Adds a member that is not there.

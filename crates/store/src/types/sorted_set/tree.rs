@@ -557,6 +557,16 @@ impl Tree {
         self.shape.leaves * size_of::<Leaf>() + self.shape.inners * size_of::<Inner>()
     }
 
+    /// Has the way to where a key stands come into the cache, without waiting for its last step.
+    pub fn fetch(&self, slots: &Slots, key: u64) {
+        let seek = Seek::Score { key, after: false };
+        let mut node = &self.root;
+        while let Node::Inner(inner) = node {
+            node = &inner.children[inner.position(slots, &seek).saturating_sub(1)];
+            node.fetch();
+        }
+    }
+
     /// Inserts an element, which must not be there.
     pub fn insert(&mut self, slots: &Slots, slot: u32) {
         let key = key_of(slots.score(slot));

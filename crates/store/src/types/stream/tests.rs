@@ -179,7 +179,8 @@ fn references_decide_what_may_be_deleted() {
         let (consumer, _) = g.consumer_or_new(b"c", 0);
         g.assign(id(1), Pending { consumer, delivered_ms: 0, deliveries: 1 });
     });
-    assert_eq!(s.delete_with(id(9), Refs::Acknowledged), None);
+    assert_eq!(s.delete_with(id(9), Refs::Acknowledged), Some(false));
+    assert_eq!(s.delete_with(id(9), Refs::Keep), None);
     // Pending, and not read yet.
     assert_eq!(s.delete_with(id(1), Refs::Acknowledged), Some(false));
     assert_eq!(s.delete_with(id(4), Refs::Acknowledged), Some(false));
