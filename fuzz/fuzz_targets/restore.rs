@@ -21,11 +21,24 @@ fuzz_target!(|data: &[u8]| {
     let entries = usize::from(*size);
     let settings = Settings {
         now_ms: NOW_MS,
-        list: list::Limits { max_listpack_size: i32::from(*size as i8), packed_threshold: 0 },
-        set: set::Limits { intset_entries: entries, listpack_entries: entries, listpack_value: 20 },
+        list: list::Limits {
+            max_listpack_size: i32::from(*size as i8),
+            packed_threshold: 0,
+        },
+        set: set::Limits {
+            intset_entries: entries,
+            listpack_entries: entries,
+            listpack_value: 20,
+        },
         hash: hash::Limits { entries, value: 20 },
-        sorted_set: sorted_set::Limits { entries, member: 20 },
-        stream: stream::Limits { node_bytes: 4096, node_entries: entries },
+        sorted_set: sorted_set::Limits {
+            entries,
+            member: 20,
+        },
+        stream: stream::Limits {
+            node_bytes: 4096,
+            node_entries: entries,
+        },
     };
     let mut payload = value.to_vec();
     seal(&mut payload, [10, 12, 80][usize::from(*version) % 3]);
@@ -34,7 +47,11 @@ fuzz_target!(|data: &[u8]| {
     };
     let mut dict = Dict::new();
     dict.set(1, b"key", NewValue::Object(Box::new(object)), None, 0);
-    let options = Options { compress: version % 2 == 0, now_ms: NOW_MS, stream: settings.stream };
+    let options = Options {
+        compress: version % 2 == 0,
+        now_ms: NOW_MS,
+        stream: settings.stream,
+    };
     let entry = dict.get(1, b"key").expect("just put there");
     // A hash of expired fields has no payload.
     if let Some(again) = dump(&entry, &options) {

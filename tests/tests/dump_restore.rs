@@ -35,8 +35,26 @@ fn noise(n: usize) -> Vec<u8> {
 
 fn strings() -> Vec<Made> {
     let mut texts: Vec<Vec<u8>> = [
-        "", "0", "-1", "127", "128", "-128", "-129", "32767", "32768", "-32769", "2147483647", "2147483648", "-2147483648",
-        "-2147483649", "12345678901", "123456789012", "9223372036854775807", "-9223372036854775808", "007", "hello",
+        "",
+        "0",
+        "-1",
+        "127",
+        "128",
+        "-128",
+        "-129",
+        "32767",
+        "32768",
+        "-32769",
+        "2147483647",
+        "2147483648",
+        "-2147483648",
+        "-2147483649",
+        "12345678901",
+        "123456789012",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "007",
+        "hello",
         "a text of forty-four bytes, which is a limit",
     ]
     .map(|t| t.as_bytes().to_vec())
@@ -44,7 +62,12 @@ fn strings() -> Vec<Made> {
     texts.extend([
         vec![b'a'; 45],
         b"0123456789".repeat(2000),
-        [b"abcabcabc".repeat(100), noise(300), b"abcabcabc".repeat(100)].concat(),
+        [
+            b"abcabcabc".repeat(100),
+            noise(300),
+            b"abcabcabc".repeat(100),
+        ]
+        .concat(),
         noise(63),
         noise(64),
         noise(16_384),
@@ -52,7 +75,12 @@ fn strings() -> Vec<Made> {
     ]);
     texts
         .into_iter()
-        .map(|t| (format!("a string of {} bytes", t.len()), vec![command(&[b"SET", b"k", &t])]))
+        .map(|t| {
+            (
+                format!("a string of {} bytes", t.len()),
+                vec![command(&[b"SET", b"k", &t])],
+            )
+        })
         .collect()
 }
 
@@ -60,7 +88,12 @@ fn strings() -> Vec<Made> {
 fn numbers() -> Vec<Vec<u8>> {
     let mut numbers = Vec::new();
     for bits in [0, 4, 6, 7, 8, 12, 13, 15, 16, 23, 24, 31, 32, 47, 62] {
-        for n in [1i64 << bits, (1i64 << bits) - 1, -(1i64 << bits), -(1i64 << bits) - 1] {
+        for n in [
+            1i64 << bits,
+            (1i64 << bits) - 1,
+            -(1i64 << bits),
+            -(1i64 << bits) - 1,
+        ] {
             numbers.push(n.to_string().into_bytes());
         }
     }
@@ -83,32 +116,73 @@ fn many(n: usize, stem: &str) -> Vec<Vec<u8>> {
 const ODD_SCORES: &str = "a sorted set of odd scores";
 
 fn collections() -> Vec<Made> {
-    let pairs = |names: Vec<Vec<u8>>| names.into_iter().enumerate().flat_map(|(i, n)| [n, format!("{i}").into_bytes()]);
-    let scored = |names: Vec<Vec<u8>>| {
-        let score = |i: usize| ["1.5", "-inf", "3", "inf", "0.125", "-1024.75", "1099511627776", "-0"][i % 8].as_bytes().to_vec();
-        names.into_iter().enumerate().flat_map(move |(i, n)| [score(i), n])
+    let pairs = |names: Vec<Vec<u8>>| {
+        names
+            .into_iter()
+            .enumerate()
+            .flat_map(|(i, n)| [n, format!("{i}").into_bytes()])
     };
-    let lengths = [0, 1, 62, 63, 64, 65, 126, 127, 128, 250, 4090, 4095, 4096, 9000, 20_000];
+    let scored = |names: Vec<Vec<u8>>| {
+        let score = |i: usize| {
+            [
+                "1.5",
+                "-inf",
+                "3",
+                "inf",
+                "0.125",
+                "-1024.75",
+                "1099511627776",
+                "-0",
+            ][i % 8]
+                .as_bytes()
+                .to_vec()
+        };
+        names
+            .into_iter()
+            .enumerate()
+            .flat_map(move |(i, n)| [score(i), n])
+    };
+    let lengths = [
+        0, 1, 62, 63, 64, 65, 126, 127, 128, 250, 4090, 4095, 4096, 9000, 20_000,
+    ];
     let texts: Vec<Vec<u8>> = lengths.into_iter().map(noise).collect();
     let one = |name: &str, command: Vec<Vec<u8>>| (name.to_owned(), vec![command]);
     vec![
         one("a short list", line("RPUSH k a b 1 -5")),
         one("a list of numbers", with("RPUSH k", numbers())),
         one("a list of texts of many lengths", with("RPUSH k", texts)),
-        one("a list of large elements", with("RPUSH k", [noise(9000), noise(70_000), b"x".to_vec()])),
+        one(
+            "a list of large elements",
+            with("RPUSH k", [noise(9000), noise(70_000), b"x".to_vec()]),
+        ),
         one("a long list", with("RPUSH k", many(3000, "element:"))),
         one("a set of 16-bit integers", line("SADD k 3 1 2 -5")),
         one("a set of 32-bit integers", line("SADD k 3 1 70000")),
-        one("a set of 64-bit integers", line("SADD k 3 1 5000000000 -5000000000")),
+        one(
+            "a set of 64-bit integers",
+            line("SADD k 3 1 5000000000 -5000000000"),
+        ),
         one("a set of many integers", with("SADD k", many(2000, ""))),
         one("a short set", line("SADD k a b 1 c")),
         one("a set of many texts", with("SADD k", many(700, "member:"))),
-        one("a set with a long member", with("SADD k", [noise(100), b"a".to_vec()])),
+        one(
+            "a set with a long member",
+            with("SADD k", [noise(100), b"a".to_vec()]),
+        ),
         one("a short sorted set", with("ZADD k", scored(many(8, "m")))),
         one("a sorted set of numbers", with("ZADD k", scored(numbers()))),
-        one("a long sorted set", with("ZADD k", scored(many(1000, "member:")))),
-        one("a sorted set with a long member", with("ZADD k 1", [noise(100)])),
-        one(ODD_SCORES, line("ZADD k 0.1 a -7e-10 b 1e300 c 5e-324 d 1e17 e 0.30000000000000004 f")),
+        one(
+            "a long sorted set",
+            with("ZADD k", scored(many(1000, "member:"))),
+        ),
+        one(
+            "a sorted set with a long member",
+            with("ZADD k 1", [noise(100)]),
+        ),
+        one(
+            ODD_SCORES,
+            line("ZADD k 0.1 a -7e-10 b 1e300 c 5e-324 d 1e17 e 0.30000000000000004 f"),
+        ),
         one("a short hash", line("HSET k f v g 1 2 -3")),
         one("a hash of numbers", with("HSET k", pairs(numbers()))),
         one("a long hash", with("HSET k", pairs(many(1000, "field:")))),
@@ -120,11 +194,21 @@ fn streams() -> Vec<Made> {
     let entries = |n: usize, f: fn(usize) -> String| (0..n).map(move |i| line(&f(i)));
     let same: Vec<_> = entries(250, |i| format!("XADD k {i}-1 name n{i} n {i}")).collect();
     let mixed: Vec<_> = entries(120, |i| {
-        format!("XADD k 5-{} f{} {} g x{}", i + 1, i % 3, i * 7919, if i % 5 == 0 { " h y" } else { "" })
+        format!(
+            "XADD k 5-{} f{} {} g x{}",
+            i + 1,
+            i % 3,
+            i * 7919,
+            if i % 5 == 0 { " h y" } else { "" }
+        )
     })
     .collect();
     let then = |first: &[Vec<Vec<u8>>], more: &[&str]| {
-        first.iter().cloned().chain(more.iter().map(|l| line(l))).collect::<Vec<_>>()
+        first
+            .iter()
+            .cloned()
+            .chain(more.iter().map(|l| line(l)))
+            .collect::<Vec<_>>()
     };
     vec![
         ("a short stream".into(), vec![line("XADD k 1-1 f v")]),
@@ -132,11 +216,22 @@ fn streams() -> Vec<Made> {
         ("a stream of unlike entries".into(), mixed.clone()),
         (
             "a stream with deleted entries".into(),
-            then(&same, &["XDEL k 0-1 7-1 249-1 100-1", "XTRIM k MAXLEN 150", "XADD k 1000-5 other x"]),
+            then(
+                &same,
+                &[
+                    "XDEL k 0-1 7-1 249-1 100-1",
+                    "XTRIM k MAXLEN 150",
+                    "XADD k 1000-5 other x",
+                ],
+            ),
         ),
         (
             "an empty stream that was not".into(),
-            vec![line("XADD k 5-5 f v"), line("XDEL k 5-5"), line("XGROUP CREATE k g $")],
+            vec![
+                line("XADD k 5-5 f v"),
+                line("XDEL k 5-5"),
+                line("XGROUP CREATE k g $"),
+            ],
         ),
         (
             "a stream with groups".into(),
@@ -163,8 +258,13 @@ fn streams() -> Vec<Made> {
 fn seen(client: &mut Client, key: &str, encodings: bool) -> Vec<String> {
     let mut ask = |text: &str, unordered: usize| {
         let reply = client.run(&text.replace('@', key));
-        let Value::Array(items) = &reply else { return show(&reply).replace(&format!("'{key}'"), "KEY") };
-        let mut parts: Vec<String> = items.chunks(unordered.max(1)).map(|c| c.iter().map(show).collect()).collect();
+        let Value::Array(items) = &reply else {
+            return show(&reply).replace(&format!("'{key}'"), "KEY");
+        };
+        let mut parts: Vec<String> = items
+            .chunks(unordered.max(1))
+            .map(|c| c.iter().map(show).collect())
+            .collect();
         if unordered > 0 {
             parts.sort();
         }
@@ -191,9 +291,13 @@ fn seen(client: &mut Client, key: &str, encodings: bool) -> Vec<String> {
             // Numbers of the tree that the entries are stored in are each server's own.
             for group in ["g", "other"] {
                 // Entry, consumer, number of deliveries; not the time since the last, which goes on.
-                if let Value::Array(pending) = client.run(&format!("XPENDING {key} {group} - + 200")) {
+                if let Value::Array(pending) =
+                    client.run(&format!("XPENDING {key} {group} - + 200"))
+                {
                     for entry in &pending {
-                        let Value::Array(parts) = entry else { panic!("a pending entry is an array") };
+                        let Value::Array(parts) = entry else {
+                            panic!("a pending entry is an array")
+                        };
                         seen.push([0, 1, 3].map(|i| show(&parts[i])).join(" "));
                     }
                 }
@@ -203,9 +307,16 @@ fn seen(client: &mut Client, key: &str, encodings: bool) -> Vec<String> {
             };
             for pair in fields.chunks(2) {
                 let name = show(&pair[0]);
-                if ["last-generated-id", "max-deleted", "entries-added", "recorded-first", "length", "groups"]
-                    .iter()
-                    .any(|wanted| name.contains(wanted))
+                if [
+                    "last-generated-id",
+                    "max-deleted",
+                    "entries-added",
+                    "recorded-first",
+                    "length",
+                    "groups",
+                ]
+                .iter()
+                .any(|wanted| name.contains(wanted))
                 {
                     seen.push(format!("{name} {}", show(&pair[1])));
                 }
@@ -225,28 +336,52 @@ fn dump(client: &mut Client, key: &str) -> Vec<u8> {
 }
 
 /// Makes a value at `from`, restores its payload there and at `to`, and compares.
-fn crosses(from: (&str, &mut Client), to: (&str, &mut Client), (name, commands): &Made, encodings: bool) {
+fn crosses(
+    from: (&str, &mut Client),
+    to: (&str, &mut Client),
+    (name, commands): &Made,
+    encodings: bool,
+) {
     let ((from_name, from), (to_name, to)) = (from, to);
     from.run("FLUSHALL");
     to.run("FLUSHALL");
     for command in commands {
         let reply = from.call(command);
-        assert!(!matches!(reply, Value::Error(_)), "{name} cannot be made at {from_name}: {}", show(&reply));
+        assert!(
+            !matches!(reply, Value::Error(_)),
+            "{name} cannot be made at {from_name}: {}",
+            show(&reply)
+        );
     }
     let payload = dump(from, "k");
     for (at, client) in [(from_name, &mut *from), (to_name, &mut *to)] {
-        let reply = client.call(&[b"RESTORE".as_slice(), b"copy", b"33333333333333", &payload, b"ABSTTL"]);
+        let reply = client.call(&[
+            b"RESTORE".as_slice(),
+            b"copy",
+            b"33333333333333",
+            &payload,
+            b"ABSTTL",
+        ]);
         assert_eq!(show(&reply), "OK", "{name} of {from_name} at {at}");
     }
     let (there, here) = (seen(to, "copy", encodings), seen(from, "copy", encodings));
     for (a, b) in there.iter().zip(&here) {
-        assert!(a == b, "{name} of {from_name} at {to_name}:\n{}\ninstead of\n{}", clip(a), clip(b));
+        assert!(
+            a == b,
+            "{name} of {from_name} at {to_name}:\n{}\ninstead of\n{}",
+            clip(a),
+            clip(b)
+        );
     }
     assert_eq!(there.len(), here.len());
     // And what it was made of is what its payload became, if both know what they write.
     let original = seen(from, "k", false);
     let copy = seen(from, "copy", false);
-    assert_eq!(original[2..], copy[2..], "{name} of {from_name}, restored where it comes from");
+    assert_eq!(
+        original[2..],
+        copy[2..],
+        "{name} of {from_name}, restored where it comes from"
+    );
 }
 
 fn clip(text: &str) -> String {
@@ -259,7 +394,8 @@ fn both_ways(test: &str, pick: fn(Peers) -> Option<Peer>, encodings: bool) {
     };
     let (ours, theirs) = (Server::redpoll(), Server::peer(&peer, &[]));
     let (mut a, mut b) = (ours.connect(), theirs.connect());
-    let knows_streams = matches!(a.run("XADD probe 1-1 f v"), Value::Bulk(_)) && matches!(a.run("XINFO STREAM probe"), Value::Array(_));
+    let knows_streams = matches!(a.run("XADD probe 1-1 f v"), Value::Bulk(_))
+        && matches!(a.run("XINFO STREAM probe"), Value::Array(_));
     let mut values = strings();
     values.extend(collections());
     values.retain(|(name, _)| encodings || name != ODD_SCORES);
@@ -269,16 +405,36 @@ fn both_ways(test: &str, pick: fn(Peers) -> Option<Peer>, encodings: bool) {
         skip(test, "Redpoll does not know streams yet");
     }
     for value in &values {
-        crosses(("Redpoll", &mut a), (theirs.name(), &mut b), value, encodings);
-        crosses((theirs.name(), &mut b), ("Redpoll", &mut a), value, encodings);
+        crosses(
+            ("Redpoll", &mut a),
+            (theirs.name(), &mut b),
+            value,
+            encodings,
+        );
+        crosses(
+            (theirs.name(), &mut b),
+            ("Redpoll", &mut a),
+            value,
+            encodings,
+        );
     }
     // The same without compression.
     for client in [&mut a, &mut b] {
         assert_eq!(show(&client.run("CONFIG SET rdbcompression no")), "OK");
     }
     for value in &values {
-        crosses(("Redpoll", &mut a), (theirs.name(), &mut b), value, encodings);
-        crosses((theirs.name(), &mut b), ("Redpoll", &mut a), value, encodings);
+        crosses(
+            ("Redpoll", &mut a),
+            (theirs.name(), &mut b),
+            value,
+            encodings,
+        );
+        crosses(
+            (theirs.name(), &mut b),
+            ("Redpoll", &mut a),
+            value,
+            encodings,
+        );
     }
 }
 
@@ -312,22 +468,39 @@ fn fields_that_expire() {
     for (make, expire) in [
         (short, "HPEXPIREAT k 33333333333333 FIELDS 1 f"),
         (short, "HPEXPIREAT k 33333333333399 FIELDS 2 f 1"),
-        (long.as_str(), "HPEXPIREAT k 33333333333333 FIELDS 3 f0 f599 f77"),
+        (
+            long.as_str(),
+            "HPEXPIREAT k 33333333333333 FIELDS 3 f0 f599 f77",
+        ),
     ] {
         let later = "HPEXPIREAT k 33333333334444 FIELDS 1 g";
-        let value: Made = (format!("{} fields", make.len()), vec![line(make), line(expire), line(later)]);
+        let value: Made = (
+            format!("{} fields", make.len()),
+            vec![line(make), line(expire), line(later)],
+        );
         let fields = |client: &mut Client| {
-            ["HPEXPIRETIME copy FIELDS 6 f g 1 f0 f599 f77", "HLEN copy"].map(|l| show(&client.run(l)))
+            ["HPEXPIRETIME copy FIELDS 6 f g 1 f0 f599 f77", "HLEN copy"]
+                .map(|l| show(&client.run(l)))
         };
         for peer in [&peers.redis8, &peers.valkey].into_iter().flatten() {
             let theirs = Server::peer(peer, &[]);
             let mut b = theirs.connect();
             // Valkey has one encoding less.
             let encodings = peer.name == "redis";
-            crosses((theirs.name(), &mut b), ("Redpoll", &mut a), &value, encodings);
+            crosses(
+                (theirs.name(), &mut b),
+                ("Redpoll", &mut a),
+                &value,
+                encodings,
+            );
             assert_eq!(fields(&mut a), fields(&mut b), "from {}", theirs.name());
             if peer.name == "redis" {
-                crosses(("Redpoll", &mut a), (theirs.name(), &mut b), &value, encodings);
+                crosses(
+                    ("Redpoll", &mut a),
+                    (theirs.name(), &mut b),
+                    &value,
+                    encodings,
+                );
                 assert_eq!(fields(&mut a), fields(&mut b), "to {}", theirs.name());
             }
         }

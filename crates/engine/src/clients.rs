@@ -118,7 +118,10 @@ impl Client {
 
     /// Whether it came from this machine.
     pub fn is_local(&self) -> bool {
-        self.kind != Kind::Tcp || ip_of(&self.addr).parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
+        self.kind != Kind::Tcp
+            || ip_of(&self.addr)
+                .parse()
+                .is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
     }
 
     /// The address it came from, without the port and without an IPv6 address's brackets.
@@ -134,7 +137,9 @@ impl Client {
 
 fn ip_of(addr: &str) -> &str {
     let host = addr.rsplit_once(':').map_or(addr, |(host, _)| host);
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    host.strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host)
 }
 
 /// All clients, by id.

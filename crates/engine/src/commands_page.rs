@@ -24,7 +24,10 @@ pub fn markdown() -> String {
     for c in all {
         if c.group.name() != group {
             group = c.group.name();
-            let _ = write!(page, "\n## {group}\n\n| command | since | what it does | complexity |\n|---|---|---|---|\n");
+            let _ = write!(
+                page,
+                "\n## {group}\n\n| command | since | what it does | complexity |\n|---|---|---|---|\n"
+            );
         }
         line(&mut page, c);
         for sub in c.subs {

@@ -5,7 +5,7 @@
 //! field of its own so that a handler can hold on to an entry while it writes the reply.
 
 use crate::command::Command;
-use crate::engine::{Engine, unix_ms};
+use crate::engine::{Engine, tick_ms, unix_ms};
 use crate::error::{Error, Result};
 use crate::registry::Registry;
 use crate::session::Session;
@@ -15,8 +15,8 @@ use resp::Out;
 use smallvec::SmallVec;
 use store::keyspace::{ShardGuard, ShardGuards};
 use store::{
-    Blob, Collection, Dict, EntryRef, Found, Freed, Keyspace, NewValue, Object, ObjectValue, Removed,
-    Type, Value,
+    Blob, Collection, Dict, EntryRef, Found, Freed, Keyspace, NewValue, Object, ObjectValue,
+    Removed, Type, Value,
 };
 
 /// The shards a command holds.
@@ -54,8 +54,10 @@ impl Held<'_> {
 
 /// Whether an expiry has come; see [`Keys::coarse`].
 #[inline]
-fn is_past(expiry_ms: u64, now_ms: u64, coarse: bool) -> bool {
-    expiry_ms <= now_ms || (coarse && expiry_ms <= unix_ms())
+pub(crate) fn is_past(expiry_ms: u64, now_ms: u64, coarse: bool) -> bool {
+    // The kernel's last tick costs a fraction of reading the clock, and says enough of an expiry that is not near.
+    const NEAR_MS: u64 = 1000;
+    expiry_ms <= now_ms || (coarse && expiry_ms <= tick_ms() + NEAR_MS && expiry_ms <= unix_ms())
 }
 
 /// Freed values, kept until the locks are gone.
@@ -276,7 +278,11 @@ impl<'e> Keys<'e> {
     /// Changes a collection, which is removed if nothing is left in it; `None` if there is no such key, an error if
     /// it holds something else.
     #[inline]
-    pub fn edit<C: Collection, R>(&mut self, key: &[u8], f: impl FnOnce(&mut C) -> R) -> Result<Option<R>> {
+    pub fn edit<C: Collection, R>(
+        &mut self,
+        key: &[u8],
+        f: impl FnOnce(&mut C) -> R,
+    ) -> Result<Option<R>> {
         let Some(mut found) = self.lookup(self.db, key, true) else {
             return Ok(None);
         };
@@ -290,7 +296,11 @@ impl<'e> Keys<'e> {
 
     /// Changes a collection, or makes one if there is no such key and `f` puts something into it.
     #[inline]
-    pub fn edit_or_create<C: Collection, R>(&mut self, key: &[u8], f: impl FnOnce(&mut C) -> R) -> Result<R> {
+    pub fn edit_or_create<C: Collection, R>(
+        &mut self,
+        key: &[u8],
+        f: impl FnOnce(&mut C) -> R,
+    ) -> Result<R> {
         // Looked up twice for a new key only: `f` can be given away once.
         if self.lookup(self.db, key, true).is_some() {
             return match self.edit(key, f)? {
@@ -366,7 +376,9 @@ impl<'e> Keys<'e> {
             StoredValue::Bytes(kind, b) => NewValue::Packed(*kind, b),
             StoredValue::Blob(b) => NewValue::Blob(b.clone()),
             StoredValue::Object(_) => {
-                let StoredValue::Object(o) = value else { unreachable!("just matched") };
+                let StoredValue::Object(o) = value else {
+                    unreachable!("just matched")
+                };
                 self.insert_in(db, key, NewValue::Object(o), expiry_ms, raw);
                 return;
             }

@@ -8,11 +8,12 @@
 //!   [`Engine::coarse_ms`];
 //! * counters are the caller's, one set a thread (see [`crate::stats`]).
 
-use crate::ctx::{Garbage, Held, Keys};
+use crate::ctx::{Garbage, Held, Keys, is_past};
 use crate::engine::{Engine, unix_ms};
 use crate::stats::Counters;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use store::EntryRef;
 use store::table::table_hash;
 
 impl Engine {
@@ -61,6 +62,58 @@ impl Engine {
             self.reclaimer.take(freed);
         }
         result
+    }
+
+    /// Lets `look` see a key, or that there is none, in most cases without taking a lock: see [`store::readers`]. Counts
+    /// a hit or a miss; `touch` says whether it also sets the access clock.
+    ///
+    /// `look` must be short, must not call anything that takes a lock of the keyspace, and may be called twice, the last
+    /// time counting.
+    ///
+    /// # Panics
+    /// If there is no database `db`.
+    #[inline]
+    pub fn look<R>(
+        &self,
+        db: usize,
+        key: &[u8],
+        touch: bool,
+        counters: &Counters,
+        mut look: impl FnMut(Option<EntryRef<'_>>) -> R,
+    ) -> R {
+        let now_ms = self.coarse_ms();
+        if self.pause.wait_ms(now_ms, false).is_some() {
+            self.wait_out_pause(false);
+        }
+        let ks = self.keyspace();
+        let hash = ks.hash(key);
+        ks.probe(db, hash).entry(table_hash(hash), false);
+        let seen = ks.read(ks.shard_of(hash), |shard| {
+            let e = shard.db_ref(db).get(hash, key);
+            if let Some(e) = e {
+                if e.expiry_ms().is_some_and(|ms| is_past(ms, now_ms, true)) {
+                    return None;
+                }
+                if touch {
+                    e.touch((now_ms / 1000) as u32 & 0xff_ffff);
+                }
+                counters.hits.add(1);
+            } else {
+                counters.misses.add(1);
+            }
+            Some(look(e))
+        });
+        match seen {
+            Some(result) => result,
+            // It has expired and is to be removed.
+            None => self.with_key(db, key, false, counters, |keys| {
+                look(if touch {
+                    keys.read(key)
+                } else {
+                    keys.read_untouched(key)
+                })
+            }),
+        }
     }
 
     #[cold]

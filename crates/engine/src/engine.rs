@@ -8,8 +8,8 @@ use crate::registry::Registry;
 use crate::session::Session;
 use crate::stats::Stats;
 use crate::worker::Worker;
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use store::Keyspace;
 
@@ -85,6 +85,23 @@ pub fn unix_nanos() -> u64 {
 /// Unix milliseconds now.
 pub fn unix_ms() -> u64 {
     unix_nanos() / 1_000_000
+}
+
+/// Unix milliseconds as of the kernel's last tick, some milliseconds ago at most while the processor is busy.
+#[inline]
+pub fn tick_ms() -> u64 {
+    #[cfg(target_os = "linux")]
+    {
+        let mut at = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: the call writes one timespec to where it is told to.
+        if unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &mut at) } == 0 {
+            return at.tv_sec as u64 * 1000 + at.tv_nsec as u64 / 1_000_000;
+        }
+    }
+    unix_ms()
 }
 
 /// Bytes nobody can predict.

@@ -70,7 +70,10 @@ impl Error {
 
     /// `ERR unknown command ...`, quoting the beginning of the arguments as Redis does.
     pub fn unknown_command(argv: &[&[u8]]) -> Error {
-        let mut text = format!("ERR unknown command '{}', with args beginning with: ", clip(argv[0], 128));
+        let mut text = format!(
+            "ERR unknown command '{}', with args beginning with: ",
+            clip(argv[0], 128)
+        );
         let mut budget = 128usize;
         for arg in &argv[1..] {
             if budget == 0 {
@@ -95,7 +98,9 @@ impl Error {
 
     /// `ERR wrong number of arguments ...`; a subcommand's name is `container|sub`.
     pub fn wrong_arity(name: &str) -> Error {
-        Error::new(format!("ERR wrong number of arguments for '{name}' command"))
+        Error::new(format!(
+            "ERR wrong number of arguments for '{name}' command"
+        ))
     }
 
     /// `ERR invalid expire time in '...' command`.
@@ -105,7 +110,10 @@ impl Error {
 
     /// The code: the text's first word, if it could be one.
     pub fn code(&self) -> &str {
-        let word = self.0.split(|c: char| c.is_whitespace() || c.is_control()).next();
+        let word = self
+            .0
+            .split(|c: char| c.is_whitespace() || c.is_control())
+            .next();
         word.filter(|word| !word.is_empty()).unwrap_or("ERR")
     }
 }

@@ -35,7 +35,11 @@ pub const UNIX_MILLISECONDS: Unit = Unit {
 
 /// A number in some unit as Unix milliseconds; `None` if that overflows. May be in the past, or negative.
 pub fn to_unix_ms(n: i64, unit: Unit, now_ms: u64) -> Option<i64> {
-    let ms = if unit.seconds { n.checked_mul(1000)? } else { n };
+    let ms = if unit.seconds {
+        n.checked_mul(1000)?
+    } else {
+        n
+    };
     if unit.absolute {
         Some(ms)
     } else {

@@ -85,7 +85,11 @@ impl Cell {
     fn of(p: Point, step: u32, max_lat: f64) -> Cell {
         let cells = (1u64 << step) as f64;
         let index = |at: f64, max: f64| ((at + max) / (max + max) * cells) as u32;
-        Cell { lon: index(p.lon, MAX_LON), lat: index(p.lat, max_lat), step }
+        Cell {
+            lon: index(p.lon, MAX_LON),
+            lat: index(p.lat, max_lat),
+            step,
+        }
     }
 
     fn bits(self) -> u64 {
@@ -96,23 +100,42 @@ impl Cell {
         let cells = (1u64 << self.step) as f64;
         let edge = |index: u32, max: f64| -max + f64::from(index) / cells * (max + max);
         Bounds {
-            min: Point { lon: edge(self.lon, MAX_LON), lat: edge(self.lat, MAX_LAT) },
-            max: Point { lon: edge(self.lon.wrapping_add(1), MAX_LON), lat: edge(self.lat.wrapping_add(1), MAX_LAT) },
+            min: Point {
+                lon: edge(self.lon, MAX_LON),
+                lat: edge(self.lat, MAX_LAT),
+            },
+            max: Point {
+                lon: edge(self.lon.wrapping_add(1), MAX_LON),
+                lat: edge(self.lat.wrapping_add(1), MAX_LAT),
+            },
         }
     }
 
     /// The cell so many cells to the east and to the north, around the map if need be.
     fn moved(self, east: i32, north: i32) -> Cell {
         let mask = (1u32 << self.step) - 1;
-        let step = |at: u32, by: i32| if by == 0 { at } else { at.wrapping_add_signed(by) & mask };
-        Cell { lon: step(self.lon, east), lat: step(self.lat, north), step: self.step }
+        let step = |at: u32, by: i32| {
+            if by == 0 {
+                at
+            } else {
+                at.wrapping_add_signed(by) & mask
+            }
+        };
+        Cell {
+            lon: step(self.lon, east),
+            lat: step(self.lat, north),
+            step: self.step,
+        }
     }
 
     /// The scores of the positions in it.
     fn scores(self) -> ScoreRange {
         let shift = 2 * (BITS - self.step);
         let score = |bits: u64| (bits << shift) as f64;
-        ScoreRange { max_open: true, ..ScoreRange::closed(score(self.bits()), score(self.bits() + 1)) }
+        ScoreRange {
+            max_open: true,
+            ..ScoreRange::closed(score(self.bits()), score(self.bits() + 1))
+        }
     }
 }
 
@@ -124,19 +147,38 @@ pub fn score(p: Point) -> f64 {
 /// A score as a whole number: whatever the score is, as the real servers' machine conversion has it.
 fn bits_of(score: f64) -> u64 {
     const HALF: f64 = 9_223_372_036_854_775_808.0;
-    let signed = |x: f64| if (-HALF..HALF).contains(&x) { x as i64 as u64 } else { 1 << 63 };
-    if score < HALF { signed(score) } else { signed(score - HALF) ^ 1 << 63 }
+    let signed = |x: f64| {
+        if (-HALF..HALF).contains(&x) {
+            x as i64 as u64
+        } else {
+            1 << 63
+        }
+    };
+    if score < HALF {
+        signed(score)
+    } else {
+        signed(score - HALF) ^ 1 << 63
+    }
 }
 
 /// A score as WITHHASH shows it.
 pub fn shown_score(score: f64) -> i64 {
-    if score < i64::MAX as f64 { score as i64 } else { i64::MIN }
+    if score < i64::MAX as f64 {
+        score as i64
+    } else {
+        i64::MIN
+    }
 }
 
 /// The position that a score stands for: the middle of its smallest cell.
 pub fn position(score: f64) -> Point {
     let bits = bits_of(score);
-    let Bounds { min, max } = Cell { lon: gather(bits >> 1), lat: gather(bits), step: BITS }.bounds();
+    let Bounds { min, max } = Cell {
+        lon: gather(bits >> 1),
+        lat: gather(bits),
+        step: BITS,
+    }
+    .bounds();
     Point {
         lon: ((min.lon + max.lon) / 2.0).clamp(-MAX_LON, MAX_LON),
         lat: ((min.lat + max.lat) / 2.0).clamp(-MAX_LAT, MAX_LAT),
@@ -230,8 +272,15 @@ impl Search {
         }
         let n = corners.len() as f64;
         let (x, y, z) = (x / n, y / n, z / n);
-        let center = Point { lon: y.atan2(x) / DEGREE, lat: z.atan2((x * x + y * y).sqrt()) / DEGREE };
-        Search { center, shape: Shape::Polygon(corners), unit: 1.0 }
+        let center = Point {
+            lon: y.atan2(x) / DEGREE,
+            lat: z.atan2((x * x + y * y).sqrt()) / DEGREE,
+        };
+        Search {
+            center,
+            shape: Shape::Polygon(corners),
+            unit: 1.0,
+        }
     }
 
     /// The rectangle around the shape.
@@ -241,12 +290,24 @@ impl Search {
             Shape::Box { width, height } => (self.unit * width / 2.0, self.unit * height / 2.0),
             Shape::Polygon(corners) => {
                 let none = Bounds {
-                    min: Point { lon: MAX_LON, lat: MAX_LAT },
-                    max: Point { lon: -MAX_LON, lat: -MAX_LAT },
+                    min: Point {
+                        lon: MAX_LON,
+                        lat: MAX_LAT,
+                    },
+                    max: Point {
+                        lon: -MAX_LON,
+                        lat: -MAX_LAT,
+                    },
                 };
                 return corners.iter().fold(none, |b, p| Bounds {
-                    min: Point { lon: b.min.lon.min(p.lon), lat: b.min.lat.min(p.lat) },
-                    max: Point { lon: b.max.lon.max(p.lon), lat: b.max.lat.max(p.lat) },
+                    min: Point {
+                        lon: b.min.lon.min(p.lon),
+                        lat: b.min.lat.min(p.lat),
+                    },
+                    max: Point {
+                        lon: b.max.lon.max(p.lon),
+                        lat: b.max.lat.max(p.lat),
+                    },
                 });
             }
         };
@@ -255,7 +316,16 @@ impl Search {
         // The side that is nearer to a pole spans more degrees.
         let nearer = if lat < 0.0 { lat - high } else { lat + high };
         let wide = width / EARTH_RADIUS / (nearer * DEGREE).cos() / DEGREE;
-        Bounds { min: Point { lon: lon - wide, lat: lat - high }, max: Point { lon: lon + wide, lat: lat + high } }
+        Bounds {
+            min: Point {
+                lon: lon - wide,
+                lat: lat - high,
+            },
+            max: Point {
+                lon: lon + wide,
+                lat: lat + high,
+            },
+        }
     }
 
     /// How far the shape reaches from its centre, in metres.
@@ -267,10 +337,23 @@ impl Search {
             }
             Shape::Polygon(_) => {
                 let Bounds { min, max } = bounds;
-                [(min.lon, max.lat), (max.lon, max.lat), (min.lon, min.lat), (max.lon, min.lat)]
-                    .iter()
-                    .map(|(lon, lat)| distance(self.center, Point { lon: *lon, lat: *lat }))
-                    .fold(0.0, f64::max)
+                [
+                    (min.lon, max.lat),
+                    (max.lon, max.lat),
+                    (min.lon, min.lat),
+                    (max.lon, min.lat),
+                ]
+                .iter()
+                .map(|(lon, lat)| {
+                    distance(
+                        self.center,
+                        Point {
+                            lon: *lon,
+                            lat: *lat,
+                        },
+                    )
+                })
+                .fold(0.0, f64::max)
             }
         }
     }
@@ -284,7 +367,11 @@ impl Search {
             let cell = Cell::of(self.center, step, MAX_LAT);
             // The middle of a polygon may be on the map's very edge, and its cell is to be on the map.
             let last = if whole { (1 << step) - 1 } else { u32::MAX };
-            Cell { lon: cell.lon.min(last), lat: cell.lat.min(last), step }
+            Cell {
+                lon: cell.lon.min(last),
+                lat: cell.lat.min(last),
+                step,
+            }
         };
         // Where the centre is near its cell's edge, the cells beyond may not reach far enough.
         let too_small = |center: Cell| {
@@ -311,21 +398,39 @@ impl Search {
                     || east < 0 && inner.min.lon < bounds.min.lon
                     || east > 0 && inner.max.lon > bounds.max.lon)
         };
-        let around = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)];
+        let around = [
+            (0, 0),
+            (0, 1),
+            (0, -1),
+            (1, 0),
+            (-1, 0),
+            (1, 1),
+            (-1, 1),
+            (1, -1),
+            (-1, -1),
+        ];
         let mut last = None;
         // On a coarse grid the cells to both sides are the same one.
-        around.into_iter().filter(move |(east, north)| needed(*east, *north)).filter_map(move |(east, north)| {
-            let cell = center.moved(east, north);
-            (last.replace(cell) != Some(cell)).then_some(cell)
-        })
+        around
+            .into_iter()
+            .filter(move |(east, north)| needed(*east, *north))
+            .filter_map(move |(east, north)| {
+                let cell = center.moved(east, north);
+                (last.replace(cell) != Some(cell)).then_some(cell)
+            })
     }
 
     /// The distance from the centre in metres, if a position is inside the shape.
     fn distance_inside(&self, p: Point) -> Option<f64> {
         match &self.shape {
-            Shape::Circle { radius } => Some(distance(self.center, p)).filter(|d| *d <= radius * self.unit),
+            Shape::Circle { radius } => {
+                Some(distance(self.center, p)).filter(|d| *d <= radius * self.unit)
+            }
             Shape::Box { width, height } => {
-                let beside = Point { lon: self.center.lon, lat: p.lat };
+                let beside = Point {
+                    lon: self.center.lon,
+                    lat: p.lat,
+                };
                 let inside = lat_distance(p.lat, self.center.lat) <= height * self.unit / 2.0
                     && distance(p, beside) <= width * self.unit / 2.0;
                 inside.then(|| distance(self.center, p))
@@ -349,7 +454,12 @@ impl Search {
             for (member, score) in set.iter(set.ranks_by_score(&cell.scores())) {
                 let at = position(score);
                 if let Some(distance) = self.distance_inside(at) {
-                    hits.push(Hit { member, score, at, distance });
+                    hits.push(Hit {
+                        member,
+                        score,
+                        at,
+                        distance,
+                    });
                     if hits.len() >= limit {
                         return hits;
                     }
@@ -392,7 +502,8 @@ pub fn sort(hits: &mut Vec<Hit<'_>>, descending: bool, count: usize) {
         return;
     }
     let mut numbered: Vec<(usize, Hit<'_>)> = hits.drain(..).enumerate().collect();
-    let order = |a: &(usize, Hit<'_>), b: &(usize, Hit<'_>)| by_distance(&a.1, &b.1).then(a.0.cmp(&b.0));
+    let order =
+        |a: &(usize, Hit<'_>), b: &(usize, Hit<'_>)| by_distance(&a.1, &b.1).then(a.0.cmp(&b.0));
     numbered.select_nth_unstable_by(count, order);
     numbered.truncate(count);
     numbered.sort_unstable_by(order);
@@ -406,12 +517,17 @@ mod tests {
     use store::types::sorted_set::{Limits, SortedSet};
 
     fn random(state: &mut u64) -> f64 {
-        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (*state >> 11) as f64 / (1u64 << 53) as f64
     }
 
     fn point(state: &mut u64) -> Point {
-        Point { lon: (random(state) * 2.0 - 1.0) * MAX_LON, lat: (random(state) * 2.0 - 1.0) * MAX_LAT }
+        Point {
+            lon: (random(state) * 2.0 - 1.0) * MAX_LON,
+            lat: (random(state) * 2.0 - 1.0) * MAX_LAT,
+        }
     }
 
     #[test]
@@ -431,7 +547,15 @@ mod tests {
             assert!((p.lon - back.lon).abs() < 3e-6 && (p.lat - back.lat).abs() < 1.5e-6);
             assert_eq!(score(back), score(p));
         }
-        for odd in [f64::INFINITY, f64::NEG_INFINITY, -1.0, 1e300, -1e300, 0.5, 1e19] {
+        for odd in [
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            -1.0,
+            1e300,
+            -1e300,
+            0.5,
+            1e19,
+        ] {
             let p = position(odd);
             assert!(p.lon.abs() <= MAX_LON && p.lat.abs() <= MAX_LAT);
         }
@@ -440,19 +564,32 @@ mod tests {
     #[test]
     fn a_search_finds_what_going_through_all_finds() {
         let state = &mut 2;
-        let limits = Limits { entries: 128, member: 64 };
+        let limits = Limits {
+            entries: 128,
+            member: 64,
+        };
         let mut set = SortedSet::new();
         for n in 0..3000 {
             set.insert(format!("m{n}").as_bytes(), score(point(state)), limits);
         }
         for round in 0..300 {
             let size = 10f64.powf(random(state) * 3.0 + 1.0);
-            let center = Point { lat: 60.0 * (2.0 * random(state) - 1.0), lon: 120.0 * (2.0 * random(state) - 1.0) };
+            let center = Point {
+                lat: 60.0 * (2.0 * random(state) - 1.0),
+                lon: 120.0 * (2.0 * random(state) - 1.0),
+            };
             let search = match round % 3 {
-                0 => Search { center, shape: Shape::Circle { radius: size / 5.0 }, unit: 1000.0 },
+                0 => Search {
+                    center,
+                    shape: Shape::Circle { radius: size / 5.0 },
+                    unit: 1000.0,
+                },
                 1 => Search {
                     center,
-                    shape: Shape::Box { width: size / 5.0, height: size / 5.0 * random(state) },
+                    shape: Shape::Box {
+                        width: size / 5.0,
+                        height: size / 5.0 * random(state),
+                    },
                     unit: 1000.0,
                 },
                 _ => Search::polygon(
@@ -464,10 +601,16 @@ mod tests {
                         .collect(),
                 ),
             };
-            let mut found: Vec<f64> = search.find(set.view(), usize::MAX).iter().map(|hit| hit.score).collect();
+            let mut found: Vec<f64> = search
+                .find(set.view(), usize::MAX)
+                .iter()
+                .map(|hit| hit.score)
+                .collect();
             found.sort_by(f64::total_cmp);
             let all = set.view().entries().map(|(_, score)| score);
-            let wanted: Vec<f64> = all.filter(|s| search.distance_inside(position(*s)).is_some()).collect();
+            let wanted: Vec<f64> = all
+                .filter(|s| search.distance_inside(position(*s)).is_some())
+                .collect();
             assert_eq!(found, wanted, "{search:?}");
         }
     }
@@ -475,15 +618,25 @@ mod tests {
     #[test]
     fn a_polygon_may_span_the_map() {
         let mut set = SortedSet::new();
-        let limits = Limits { entries: 128, member: 64 };
+        let limits = Limits {
+            entries: 128,
+            member: 64,
+        };
         for lon in -17..18 {
-            let p = Point { lon: f64::from(lon) * 10.0, lat: 40.0 };
+            let p = Point {
+                lon: f64::from(lon) * 10.0,
+                lat: 40.0,
+            };
             set.insert(lon.to_string().as_bytes(), score(p), limits);
         }
         for (west, east) in [(-180.0, 180.0), (-179.0, 179.0), (-171.0, 179.9)] {
             let corners = [(west, 10.0), (east, 10.0), (east, 60.0), (west, 60.0)];
             let search = Search::polygon(corners.map(|(lon, lat)| Point { lon, lat }).to_vec());
-            assert_eq!(search.find(set.view(), usize::MAX).len(), 35, "{west} to {east}");
+            assert_eq!(
+                search.find(set.view(), usize::MAX).len(),
+                35,
+                "{west} to {east}"
+            );
         }
     }
 
@@ -501,7 +654,11 @@ mod tests {
         for descending in [false, true] {
             let mut all = hits.clone();
             sort(&mut all, descending, 0);
-            assert!(all.is_sorted_by(|a, b| if descending { a.distance >= b.distance } else { a.distance <= b.distance }));
+            assert!(all.is_sorted_by(|a, b| if descending {
+                a.distance >= b.distance
+            } else {
+                a.distance <= b.distance
+            }));
             for count in [1, 7, 499, 500, 1000] {
                 let mut some = hits.clone();
                 sort(&mut some, descending, count);

@@ -51,7 +51,13 @@ fn run(pattern: &[u8], text: &[u8], ignore_case: bool) -> bool {
 
 /// Whether the first element of `pattern` (not a star) matches `c`, and how long the element is.
 fn one(pattern: &[u8], c: u8, ignore_case: bool) -> (bool, usize) {
-    let fold = |b: u8| if ignore_case { b.to_ascii_lowercase() } else { b };
+    let fold = |b: u8| {
+        if ignore_case {
+            b.to_ascii_lowercase()
+        } else {
+            b
+        }
+    };
     match pattern[0] {
         b'?' => (true, 1),
         b'\\' if pattern.len() >= 2 => (fold(pattern[1]) == fold(c), 2),
@@ -95,7 +101,11 @@ mod tests {
 
     #[track_caller]
     fn check(pattern: &str, text: &str, want: bool) {
-        assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), want, "{pattern} on {text}");
+        assert_eq!(
+            matches(pattern.as_bytes(), text.as_bytes()),
+            want,
+            "{pattern} on {text}"
+        );
     }
 
     #[test]

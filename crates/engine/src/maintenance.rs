@@ -125,9 +125,13 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
         let began = Instant::now();
         let mut removed = 0;
         {
-            let Some(engine) = engine.upgrade() else { return };
+            let Some(engine) = engine.upgrade() else {
+                return;
+            };
             engine.note_time();
-            if engine.config().live.active_expire.load(Relaxed) && !engine.maintenance_paused.load(Relaxed) {
+            if engine.config().live.active_expire.load(Relaxed)
+                && !engine.maintenance_paused.load(Relaxed)
+            {
                 // One full round at most, so that an idle server sleeps.
                 removed = sweep.slice(&engine, counters, Duration::from_millis(1));
             }
@@ -139,7 +143,11 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
             }
         }
         // Where nothing was due, the next look can wait: a wake-up costs more than it finds.
-        let least = if removed == 0 { IDLE_REST } else { Duration::from_millis(2) };
+        let least = if removed == 0 {
+            IDLE_REST
+        } else {
+            Duration::from_millis(2)
+        };
         let rest = began
             .elapsed()
             .mul_f64((1.0 - DUTY) / DUTY)

@@ -8,7 +8,9 @@ use store::types::sorted_set::{LexBound, LexRange, ScoreRange};
 /// What a score range that cannot be read is answered with.
 const NOT_A_SCORE: Error = Error(std::borrow::Cow::Borrowed("ERR min or max is not a float"));
 /// What a range of members that cannot be read is answered with.
-const NOT_A_LEX: Error = Error(std::borrow::Cow::Borrowed("ERR min or max not valid string range item"));
+const NOT_A_LEX: Error = Error(std::borrow::Cow::Borrowed(
+    "ERR min or max not valid string range item",
+));
 
 /// One end of a score range and whether it is open.
 ///
@@ -29,10 +31,16 @@ fn score_bound(text: &[u8]) -> Option<(f64, bool)> {
 
 /// A score range from its two ends.
 pub fn score_range(min: &[u8], max: &[u8]) -> Result<ScoreRange> {
-    let (Some((min, min_open)), Some((max, max_open))) = (score_bound(min), score_bound(max)) else {
+    let (Some((min, min_open)), Some((max, max_open))) = (score_bound(min), score_bound(max))
+    else {
         return Err(NOT_A_SCORE);
     };
-    Ok(ScoreRange { min, max, min_open, max_open })
+    Ok(ScoreRange {
+        min,
+        max,
+        min_open,
+        max_open,
+    })
 }
 
 fn lex_bound(text: &[u8]) -> Option<LexBound<'_>> {
@@ -59,7 +67,11 @@ pub fn index_range(start: i64, stop: i64, len: usize) -> Range<usize> {
     let from_front = |i: i64| if i < 0 { i.saturating_add(n) } else { i };
     let start = from_front(start).max(0);
     let stop = from_front(stop).min(n - 1);
-    if start > stop { 0..0 } else { start as usize..stop as usize + 1 }
+    if start > stop {
+        0..0
+    } else {
+        start as usize..stop as usize + 1
+    }
 }
 
 /// LIMIT: how many to pass over, and how many to return at most (all, if negative).
@@ -73,13 +85,19 @@ pub struct Limit {
 
 impl Limit {
     /// Nothing is cut.
-    pub const ALL: Limit = Limit { offset: 0, count: -1 };
+    pub const ALL: Limit = Limit {
+        offset: 0,
+        count: -1,
+    };
 
     /// Reads `LIMIT offset count` if it comes next.
     pub fn take(&mut self, args: &mut Args<'_>) -> bool {
         let found = args.left() >= 3 && args.keyword("LIMIT");
         if found {
-            *self = Limit { offset: args.int(), count: args.int() };
+            *self = Limit {
+                offset: args.int(),
+                count: args.int(),
+            };
         }
         found
     }
@@ -93,7 +111,8 @@ impl Limit {
         if offset >= len {
             return 0..0;
         }
-        let count = usize::try_from(self.count).map_or(len - offset, |count| count.min(len - offset));
+        let count =
+            usize::try_from(self.count).map_or(len - offset, |count| count.min(len - offset));
         if downwards {
             range.end - offset - count..range.end - offset
         } else {
@@ -123,8 +142,20 @@ mod tests {
 
     #[test]
     fn members() {
-        assert_eq!(lex_range(b"-", b"(").unwrap(), LexRange { min: LexBound::Min, max: LexBound::Open(b"") });
-        assert_eq!(lex_range(b"[a", b"+").unwrap(), LexRange { min: LexBound::Closed(b"a"), max: LexBound::Max });
+        assert_eq!(
+            lex_range(b"-", b"(").unwrap(),
+            LexRange {
+                min: LexBound::Min,
+                max: LexBound::Open(b"")
+            }
+        );
+        assert_eq!(
+            lex_range(b"[a", b"+").unwrap(),
+            LexRange {
+                min: LexBound::Closed(b"a"),
+                max: LexBound::Max
+            }
+        );
         for bad in [&b""[..], b"a", b"+x", b"-x"] {
             assert!(lex_range(bad, b"+").is_err() && lex_range(b"-", bad).is_err());
         }

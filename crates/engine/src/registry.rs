@@ -11,7 +11,11 @@ pub enum KeyLayout {
     One(usize),
     /// From `first`, every `step`th, up to `last` (from the end if negative).
     #[allow(missing_docs)]
-    Range { first: usize, last: i32, step: usize },
+    Range {
+        first: usize,
+        last: i32,
+        step: usize,
+    },
     /// As its key specs say.
     General,
 }

@@ -170,7 +170,8 @@ impl Worker {
             }
         }
         if at > from {
-            self.wide = (out.len() - empty).max(request_bytes(batch, from, at)) / (at - from) > WIDE;
+            self.wide =
+                (out.len() - empty).max(request_bytes(batch, from, at)) / (at - from) > WIDE;
         }
         self.account(session, began, at - from);
         Progress { executed: at, next }
@@ -216,10 +217,9 @@ impl Worker {
         self.counters.calls.add(executed as u64);
         let client = &session.client;
         client.active_s.store(began / 1_000_000_000, Relaxed);
-        client.commands.store(
-            client.commands.load(Relaxed) + executed as u64,
-            Relaxed,
-        );
+        client
+            .commands
+            .store(client.commands.load(Relaxed) + executed as u64, Relaxed);
         if let Some(p) = self.plan.last() {
             let id = if p.entry.is_some() { p.id + 1 } else { 0 };
             client.last_command.store(id, Relaxed);
@@ -288,7 +288,9 @@ impl Worker {
         let planned = &self.plan[planned];
         let Some(entry) = planned.entry else {
             if is_http(argv[0]) {
-                tracing::warn!("a client speaks HTTP (perhaps against its user's will); its connection is closed");
+                tracing::warn!(
+                    "a client speaks HTTP (perhaps against its user's will); its connection is closed"
+                );
                 return Next::CloseNow;
             }
             return refuse(counters, session, out, mark, &Error::unknown_command(argv));
@@ -299,7 +301,13 @@ impl Worker {
         let tally = &counters.commands[entry.id];
         if !command.accepts(argv.len()) {
             tally.rejected.add(1);
-            return refuse(counters, session, out, mark, &Error::wrong_arity(command.name));
+            return refuse(
+                counters,
+                session,
+                out,
+                mark,
+                &Error::wrong_arity(command.name),
+            );
         }
         if !session.authenticated && !command.has(NO_AUTH) {
             tally.rejected.add(1);
@@ -454,7 +462,8 @@ fn lock_several<'e>(
     layout: KeyLayout,
     argv: &[&[u8]],
 ) -> Result<(Held<'e>, (usize, u64)), Error> {
-    if command.has(ALL_SHARDS) || command.has(PATTERN_KEYS) && crate::cmd::sort::has_patterns(argv) {
+    if command.has(ALL_SHARDS) || command.has(PATTERN_KEYS) && crate::cmd::sort::has_patterns(argv)
+    {
         return Ok((Held::Many(ks.lock_all()), (0, 0)));
     }
     if command.has(OWN_LOCKS) {

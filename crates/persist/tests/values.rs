@@ -12,20 +12,48 @@ use store::types::sorted_set::{self, SortedSet};
 use store::types::stream::{self, Group, Pending, Stream, StreamId};
 use store::{Collection, Dict, NewValue, Object};
 
+/// Cases a property test runs: `PERSIST_PROPTEST_CASES` if set, else `default`.
+fn cases(default: u32) -> u32 {
+    std::env::var("PERSIST_PROPTEST_CASES")
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(default)
+}
+
 const NOW_MS: u64 = 1_700_000_000_000;
 
 /// Limits so small that a few elements reach every form.
 const SETTINGS: Settings = Settings {
     now_ms: NOW_MS,
-    list: list::Limits { max_listpack_size: 4, packed_threshold: 100 },
-    set: set::Limits { intset_entries: 6, listpack_entries: 4, listpack_value: 20 },
-    hash: hash::Limits { entries: 4, value: 20 },
-    sorted_set: sorted_set::Limits { entries: 4, member: 20 },
-    stream: stream::Limits { node_bytes: 200, node_entries: 3 },
+    list: list::Limits {
+        max_listpack_size: 4,
+        packed_threshold: 100,
+    },
+    set: set::Limits {
+        intset_entries: 6,
+        listpack_entries: 4,
+        listpack_value: 20,
+    },
+    hash: hash::Limits {
+        entries: 4,
+        value: 20,
+    },
+    sorted_set: sorted_set::Limits {
+        entries: 4,
+        member: 20,
+    },
+    stream: stream::Limits {
+        node_bytes: 200,
+        node_entries: 3,
+    },
 };
 
 fn options(compress: bool) -> Options {
-    Options { compress, now_ms: NOW_MS, stream: SETTINGS.stream }
+    Options {
+        compress,
+        now_ms: NOW_MS,
+        stream: SETTINGS.stream,
+    }
 }
 
 /// The payload of a value that a key is given.
@@ -70,14 +98,21 @@ enum Model {
 }
 
 fn model() -> impl Strategy<Value = Model> {
-    let score = prop_oneof![any::<i32>().prop_map(f64::from), any::<f64>().prop_filter("a score", |x| !x.is_nan())];
+    let score = prop_oneof![
+        any::<i32>().prop_map(f64::from),
+        any::<f64>().prop_filter("a score", |x| !x.is_nan())
+    ];
     let due = prop_oneof![3 => Just(None), 1 => (1u64..1 << 40).prop_map(|ms| Some(NOW_MS + ms))];
     let pairs = prop::collection::vec((text(), text()), 1..4);
     prop_oneof![
         text().prop_map(Model::String),
         prop::collection::vec(text(), 1..15).prop_map(Model::List),
         prop::collection::btree_set(text(), 1..10).prop_map(Model::Set),
-        prop::collection::btree_set((-300i64..300).prop_map(|n| n.to_string().into_bytes()), 1..10).prop_map(Model::Set),
+        prop::collection::btree_set(
+            (-300i64..300).prop_map(|n| n.to_string().into_bytes()),
+            1..10
+        )
+        .prop_map(Model::Set),
         prop::collection::btree_map(text(), score, 1..10).prop_map(Model::SortedSet),
         prop::collection::btree_map(text(), (text(), due), 1..10).prop_map(Model::Hash),
         prop::collection::vec((1u64..1000, pairs), 0..12).prop_map(Model::Stream),
@@ -128,11 +163,22 @@ fn stream_of(entries: &[Step]) -> Stream {
     let (one, _) = group.consumer_or_new(b"one", NOW_MS as i64);
     group.consumer_or_new(b"two", NOW_MS as i64 + 1);
     for (i, (step, pairs)) in entries.iter().enumerate() {
-        id = if step % 3 == 0 { id.next().unwrap() } else { StreamId::new(id.ms + step, step % 2) };
+        id = if step % 3 == 0 {
+            id.next().unwrap()
+        } else {
+            StreamId::new(id.ms + step, step % 2)
+        };
         let texts: Vec<&[u8]> = pairs.iter().flat_map(|(n, v)| [n.as_slice(), v]).collect();
         stream.append(id, &texts, SETTINGS.stream);
         if i % 4 == 1 {
-            group.assign(id, Pending { consumer: one, delivered_ms: 77, deliveries: i as u64 });
+            group.assign(
+                id,
+                Pending {
+                    consumer: one,
+                    delivered_ms: 77,
+                    deliveries: i as u64,
+                },
+            );
         }
         if i % 5 == 2 {
             stream.delete(id);
@@ -155,7 +201,10 @@ fn shown(stream: &Stream) -> String {
         view.entries_added()
     );
     for entry in view.range(StreamId::MIN, StreamId::MAX) {
-        let pairs: Vec<_> = entry.pairs().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
+        let pairs: Vec<_> = entry
+            .pairs()
+            .map(|(n, v)| (n.to_vec(), v.to_vec()))
+            .collect();
         writeln!(out, "{} {pairs:?}", entry.id).unwrap();
     }
     for (name, group) in view.groups() {
@@ -172,7 +221,7 @@ fn shown(stream: &Stream) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(cases(600)))]
 
     #[test]
     fn round_trip(model in model(), compress in any::<bool>()) {
@@ -265,12 +314,20 @@ fn footers_are_checked() {
     for at in 0..good.len() {
         let mut bad = good.clone();
         bad[at] ^= 0x10;
-        assert_eq!(restore(&bad, &SETTINGS).unwrap_err(), Refused::Footer, "byte {at}");
+        assert_eq!(
+            restore(&bad, &SETTINGS).unwrap_err(),
+            Refused::Footer,
+            "byte {at}"
+        );
     }
     for version in [13, 40, 79, 81, u16::MAX] {
         let mut bytes = good[..good.len() - 10].to_vec();
         seal(&mut bytes, version);
-        assert_eq!(restore(&bytes, &SETTINGS).unwrap_err(), Refused::Footer, "version {version}");
+        assert_eq!(
+            restore(&bytes, &SETTINGS).unwrap_err(),
+            Refused::Footer,
+            "version {version}"
+        );
     }
     assert_eq!(restore(b"", &SETTINGS).unwrap_err(), Refused::Footer);
 }
@@ -280,22 +337,66 @@ fn what_no_server_writes_is_refused() {
     let refused = |bytes: &[u8]| {
         let mut bytes = bytes.to_vec();
         seal(&mut bytes, 10);
-        assert!(matches!(restore(&bytes, &SETTINGS), Err(Refused::Value(_))), "{bytes:?}");
+        assert!(
+            matches!(restore(&bytes, &SETTINGS), Err(Refused::Value(_))),
+            "{bytes:?}"
+        );
     };
     refused(&[]);
     // Collections without elements, counts beyond the bytes there are, a module's value, something left over.
     refused(&[kinds::SET, 0]);
     refused(&[kinds::HASH, 0]);
-    refused(&[kinds::SET, 0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
-    refused(&[kinds::STRING, 0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+    refused(&[
+        kinds::SET,
+        0x81,
+        0xff,
+        0xff,
+        0xff,
+        0xff,
+        0xff,
+        0xff,
+        0xff,
+        0xff,
+    ]);
+    refused(&[
+        kinds::STRING,
+        0x81,
+        0xff,
+        0xff,
+        0xff,
+        0xff,
+        0xff,
+        0xff,
+        0xff,
+        0xff,
+    ]);
     refused(&[7, 0]);
     refused(&[kinds::STRING, 1, b'a', 0]);
     // Twice the same member, and a score that is no number.
     refused(&[kinds::SET, 2, 1, b'a', 1, b'a']);
-    let nan = [&[kinds::ZSET_2, 1, 1, b'a'], f64::NAN.to_le_bytes().as_slice()].concat();
+    let nan = [
+        &[kinds::ZSET_2, 1, 1, b'a'],
+        f64::NAN.to_le_bytes().as_slice(),
+    ]
+    .concat();
     refused(&nan);
     // A short string that claims to become a huge one.
-    refused(&[kinds::STRING, 0xc3, 2, 0x81, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0, b'a']);
+    refused(&[
+        kinds::STRING,
+        0xc3,
+        2,
+        0x81,
+        0,
+        0,
+        0,
+        0xff,
+        0xff,
+        0xff,
+        0xff,
+        0xff,
+        0,
+        b'a',
+    ]);
 }
 
 #[test]
@@ -313,7 +414,10 @@ fn hashes_of_every_dialect() {
         fields
     };
     let due = NOW_MS + 1000;
-    let expected = vec![(b"a".to_vec(), b"1".to_vec(), None), (b"b".to_vec(), b"2".to_vec(), Some(due))];
+    let expected = vec![
+        (b"a".to_vec(), b"1".to_vec(), None),
+        (b"b".to_vec(), b"2".to_vec(), Some(due)),
+    ];
     let mut body = vec![kinds::HASH_METADATA];
     body.extend(due.to_le_bytes());
     body.extend([2, 0, 1, b'a', 1, b'1', 1, 1, b'b', 1, b'2']);
@@ -356,15 +460,28 @@ fn ziplists() {
         0, 2, b'a', b'b', 4, 0xf6, 2, 0xfe, 0xfe, 3, 0xc0, 0xe8, 3, 4, 0xf0, 0xa0, 0x86, 1,
     ];
     let z = ziplist(&entries, 5);
-    let expected: Vec<Vec<u8>> = ["ab", "5", "-2", "1000", "100000"].map(|t| t.as_bytes().to_vec()).into();
-    for bytes in [payload(kinds::LIST_QUICKLIST, &[1], &z), payload(kinds::LIST_ZIPLIST, &[], &z)] {
+    let expected: Vec<Vec<u8>> = ["ab", "5", "-2", "1000", "100000"]
+        .map(|t| t.as_bytes().to_vec())
+        .into();
+    for bytes in [
+        payload(kinds::LIST_QUICKLIST, &[1], &z),
+        payload(kinds::LIST_ZIPLIST, &[], &z),
+    ] {
         let object = loaded(&bytes);
-        let read: Vec<_> = List::of(&object).unwrap().view().iter().map(|i| i.to_vec()).collect();
+        let read: Vec<_> = List::of(&object)
+            .unwrap()
+            .view()
+            .iter()
+            .map(|i| i.to_vec())
+            .collect();
         assert_eq!(read, expected);
     }
     let pair = ziplist(&[0, 1, b'm', 3, 3, b'1', b'.', b'5'], 2);
     let object = loaded(&payload(kinds::ZSET_ZIPLIST, &[], &pair));
-    assert_eq!(SortedSet::of(&object).unwrap().view().score(b"m"), Some(1.5));
+    assert_eq!(
+        SortedSet::of(&object).unwrap().view().score(b"m"),
+        Some(1.5)
+    );
     let object = loaded(&payload(kinds::HASH_ZIPLIST, &[], &pair));
     let field = Hash::of(&object).unwrap().view().get(b"m", NOW_MS).unwrap();
     assert_eq!(field.value.to_vec(), b"1.5");
@@ -374,7 +491,8 @@ fn ziplists() {
 
 #[test]
 fn the_version_is_the_lowest_that_will_do() {
-    let version = |bytes: &[u8]| u16::from_le_bytes([bytes[bytes.len() - 10], bytes[bytes.len() - 9]]);
+    let version =
+        |bytes: &[u8]| u16::from_le_bytes([bytes[bytes.len() - 10], bytes[bytes.len() - 9]]);
     let mut hash = Hash::new();
     hash.set(b"f", b"v", Expiry::Clear, NOW_MS, SETTINGS.hash);
     assert_eq!(version(&dumped(object(hash.clone()), true)), 10);
@@ -383,6 +501,9 @@ fn the_version_is_the_lowest_that_will_do() {
     // Nothing is left of it when all has expired.
     let mut dict = Dict::new();
     dict.set(1, b"key", object(hash), None, 0);
-    let later = Options { now_ms: NOW_MS + 6, ..options(true) };
+    let later = Options {
+        now_ms: NOW_MS + 6,
+        ..options(true)
+    };
     assert_eq!(payload::dump(&dict.get(1, b"key").unwrap(), &later), None);
 }

@@ -154,14 +154,12 @@ impl Db {
 
     /// A bit of a string; bits past its end are clear.
     pub fn getbit(&self, key: impl AsRef<[u8]>, offset: u64) -> Result<bool> {
-        let key = key.as_ref();
-        self.on_key(key, false, |keys| {
-            Ok(keys.read_string(key)?.is_some_and(|e| match e.value() {
-                store::Value::Int(n) => bits::get(resp::format_i64(n, &mut [0; 20]), offset),
-                store::Value::Inline(bytes) => bits::get(bytes, offset),
-                store::Value::Blob(blob) => bits::get(blob, offset),
-            }))
-        })
+        let on = self.look_at_string(key.as_ref(), |value| match value {
+            store::Value::Int(n) => bits::get(resp::format_i64(n, &mut [0; 20]), offset),
+            store::Value::Inline(bytes) => bits::get(bytes, offset),
+            store::Value::Blob(blob) => bits::get(blob, offset),
+        })?;
+        Ok(on.unwrap_or(false))
     }
 
     /// How many bits of a range are set.

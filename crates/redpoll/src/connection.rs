@@ -2,6 +2,7 @@
 
 use crate::db::Db;
 use crate::error::{Error, Result};
+use crate::threads::PerThread;
 use engine::command::Group;
 use engine::{Engine, Kind, Next, Origin, Session, Worker};
 use parking_lot::Mutex;
@@ -88,16 +89,20 @@ impl Connection {
     }
 }
 
-/// Connections that wait for the next call.
-#[derive(Default)]
-pub(crate) struct Idle(Mutex<Vec<Connection>>);
-
-/// Connections kept at most: as many as there are calls at a time in all but strange programs.
-const MOST_IDLE: usize = 64;
+/// The connections that single commands use: one for each thread, so that its memory stays with the thread's core.
+pub(crate) struct Idle(PerThread<Mutex<Option<Connection>>>);
 
 impl Idle {
+    pub(crate) const fn new() -> Idle {
+        Idle(PerThread::new())
+    }
+
+    fn own(&self) -> &Mutex<Option<Connection>> {
+        self.0.get(Mutex::default)
+    }
+
     pub(crate) fn take(&self, db: &Db) -> Connection {
-        let idle = self.0.lock().pop();
+        let idle = self.own().lock().take();
         match idle {
             Some(mut connection) => {
                 connection.session.select(db.index);
@@ -117,10 +122,7 @@ impl Idle {
             )
         });
         if !stateful {
-            let mut idle = self.0.lock();
-            if idle.len() < MOST_IDLE {
-                idle.push(connection);
-            }
+            *self.own().lock() = Some(connection);
         }
     }
 }

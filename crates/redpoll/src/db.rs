@@ -11,6 +11,7 @@ use resp::Value;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use store::EntryRef;
 
 /// Longest key, in bytes.
 const MAX_KEY: usize = 512 << 20;
@@ -61,7 +62,7 @@ impl Db {
         let shared = Shared {
             engine,
             counters: PerThread::new(),
-            idle: Idle::default(),
+            idle: Idle::new(),
             _maintenance: maintenance,
         };
         Db {
@@ -148,6 +149,33 @@ impl Db {
         shared
             .engine
             .with_key(self.index, key, is_write, counters, work)
+    }
+
+    /// Looks at one key, in most cases without a lock; see [`Engine::look`].
+    #[inline]
+    pub(crate) fn look<R>(
+        &self,
+        key: &[u8],
+        touch: bool,
+        look: impl FnMut(Option<EntryRef<'_>>) -> R,
+    ) -> R {
+        let shared = &*self.shared;
+        let counters = shared.counters.get(|| shared.new_counters());
+        shared.engine.look(self.index, key, touch, counters, look)
+    }
+
+    /// Looks at the string at a key: an error if it holds something else.
+    #[inline]
+    pub(crate) fn look_at_string<R>(
+        &self,
+        key: &[u8],
+        mut look: impl FnMut(store::Value<'_>) -> R,
+    ) -> Result<Option<R>> {
+        self.look(key, true, |e| match e {
+            None => Ok(None),
+            Some(e) if e.kind() != store::Type::String => Err(engine::Error::WRONG_TYPE.into()),
+            Some(e) => Ok(Some(look(e.value()))),
+        })
     }
 
     /// Refuses keys and values that are longer than the protocol lets clients send.

@@ -37,8 +37,7 @@ pub enum ExpireIf {
 impl Db {
     /// Whether a key exists.
     pub fn exists(&self, key: impl AsRef<[u8]>) -> bool {
-        let key = key.as_ref();
-        self.on_key(key, false, |keys| keys.read_untouched(key).is_some())
+        self.look(key.as_ref(), false, |e| e.is_some())
     }
 
     /// How many of these keys exist, one that is named twice counting twice.
@@ -162,9 +161,7 @@ impl Db {
     }
 
     fn expiry(&self, key: &[u8]) -> Option<Option<u64>> {
-        self.on_key(key, false, |keys| {
-            keys.read_untouched(key).map(|e| e.expiry_ms())
-        })
+        self.look(key, false, |e| e.map(|e| e.expiry_ms()))
     }
 
     /// Gives a key another name, replacing what has that name. An error if there is no such key.
@@ -210,10 +207,7 @@ impl Db {
 
     /// What kind of value a key holds; `None` if it does not exist.
     pub fn key_type(&self, key: impl AsRef<[u8]>) -> Option<Type> {
-        let key = key.as_ref();
-        self.on_key(key, false, |keys| {
-            keys.read_untouched(key).map(|e| e.kind())
-        })
+        self.look(key.as_ref(), false, |e| e.map(|e| e.kind()))
     }
 
     /// All keys that a glob pattern matches (`*`, `?`, `[a-z]`, `\`). Goes through all keys there are, so for a large

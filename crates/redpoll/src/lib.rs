@@ -30,7 +30,8 @@
 //! a program can serve its data to Redis clients and use it itself at the price of a function call.
 //!
 //! # Locks
-//! Keys are spread over shards, each behind a lock that is held for the nanoseconds that a key's access takes, and never
+//! Keys are spread over shards, each behind a lock that is held for the nanoseconds that a change takes; typed calls that
+//! only read mostly need none, so that readers on several cores do not slow each other down. No lock is ever held
 //! while code of yours runs: [`Db::get_with`] calls its closure after letting go. So nothing you do in a closure, be it
 //! another call, can deadlock, and calls may be made from async tasks: they never wait longer than another thread's access.
 //! (The exceptions are commands that are long by nature, like KEYS on a large database.)

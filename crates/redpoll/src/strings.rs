@@ -166,12 +166,7 @@ impl Db {
     /// ```
     #[inline]
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>> {
-        let key = key.as_ref();
-        self.on_key(key, false, |keys| match keys.read_string(key) {
-            Ok(Some(e)) => Ok(Some(Bytes::of_value(e.value()))),
-            Ok(None) => Ok(None),
-            Err(e) => Err(e.into()),
-        })
+        self.look_at_string(key.as_ref(), Bytes::of_value)
     }
 
     /// Lets `look` see the string at a key without allocating or copying what is large; `None` if the key does not exist.
@@ -192,24 +187,16 @@ impl Db {
         key: impl AsRef<[u8]>,
         look: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>> {
-        let key = key.as_ref();
         // What is not shared is at most this long, so it never leaves the stack.
         let mut copy: SmallVec<[u8; MAX_INLINE]> = SmallVec::new();
-        let shared = self.on_key(key, false, |keys| -> Result<_> {
-            let Some(e) = keys.read_string(key)? else {
-                return Ok(None);
-            };
-            Ok(Some(match e.value() {
-                store::Value::Blob(blob) => Some(blob.clone()),
-                store::Value::Inline(bytes) => {
-                    copy.extend_from_slice(bytes);
-                    None
-                }
-                store::Value::Int(n) => {
-                    copy.extend_from_slice(resp::format_i64(n, &mut [0; 20]));
-                    None
-                }
-            }))
+        let shared = self.look_at_string(key.as_ref(), |value| {
+            copy.clear();
+            match value {
+                store::Value::Blob(blob) => return Some(blob.clone()),
+                store::Value::Inline(bytes) => copy.extend_from_slice(bytes),
+                store::Value::Int(n) => copy.extend_from_slice(resp::format_i64(n, &mut [0; 20])),
+            }
+            None
         })?;
         Ok(match shared {
             None => None,
@@ -316,14 +303,12 @@ impl Db {
 
     /// The length of a string, 0 if there is none.
     pub fn strlen(&self, key: impl AsRef<[u8]>) -> Result<usize> {
-        let key = key.as_ref();
-        self.on_key(key, false, |keys| {
-            Ok(keys.read_string(key)?.map_or(0, |e| match e.value() {
-                store::Value::Int(n) => resp::format_i64(n, &mut [0; 20]).len(),
-                store::Value::Inline(bytes) => bytes.len(),
-                store::Value::Blob(blob) => blob.len(),
-            }))
-        })
+        let len = self.look_at_string(key.as_ref(), |value| match value {
+            store::Value::Int(n) => resp::format_i64(n, &mut [0; 20]).len(),
+            store::Value::Inline(bytes) => bytes.len(),
+            store::Value::Blob(blob) => blob.len(),
+        })?;
+        Ok(len.unwrap_or(0))
     }
 
     /// Part of a string, from the first to the last byte; negative numbers count from the end. Empty outside of it.

@@ -1,64 +1,11 @@
 //! One of something for each thread, for every database there is.
 //!
-//! Counting hits must not make threads fight over a cache line, so each thread counts for itself. Threads get small
-//! numbers, given again when one ends; a [`PerThread`] is an array by that number. Finding a thread's own element costs
-//! a thread-local load and two array loads, and the elements live as long as the array, not as the thread.
+//! Counting hits must not make threads fight over a cache line, so each thread counts for itself. A [`PerThread`] is an
+//! array by the threads' [numbers](store::threads). Finding a thread's own element costs a thread-local load and two
+//! array loads, and the elements live as long as the array, not as the thread.
 
-use parking_lot::Mutex;
-use std::cell::Cell;
-use std::collections::BTreeSet;
 use std::sync::OnceLock;
-
-const NONE: usize = usize::MAX;
-
-struct Numbers {
-    next: usize,
-    returned: BTreeSet<usize>,
-}
-
-static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers {
-    next: 0,
-    returned: BTreeSet::new(),
-});
-
-thread_local! {
-    // Apart from the guard because a thread-local without a destructor is a plain load.
-    static NUMBER: Cell<usize> = const { Cell::new(NONE) };
-    static GUARD: Guard = const { Guard(Cell::new(NONE)) };
-}
-
-/// Gives a thread's number back when the thread ends.
-struct Guard(Cell<usize>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        NUMBER.set(NONE);
-        NUMBERS.lock().returned.insert(self.0.get());
-    }
-}
-
-/// This thread's number: no other living thread has it.
-#[inline]
-fn number() -> usize {
-    match NUMBER.get() {
-        NONE => take_number(),
-        n => n,
-    }
-}
-
-#[cold]
-fn take_number() -> usize {
-    let mut numbers = NUMBERS.lock();
-    let n = numbers.returned.pop_first().unwrap_or_else(|| {
-        numbers.next += 1;
-        numbers.next - 1
-    });
-    drop(numbers);
-    NUMBER.set(n);
-    // In a thread that is ending and has dropped its guard the number is lost, which does no harm.
-    let _ = GUARD.try_with(|guard| guard.0.set(n));
-    n
-}
+use store::threads::number;
 
 /// Elements of the first part; each further part has twice as many as the one before.
 const FIRST: usize = 16;

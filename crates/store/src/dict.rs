@@ -92,6 +92,14 @@ impl<'a> EntryRef<'a> {
         self.entry.expiry_ms()
     }
 
+    /// Sets the access clock, touching memory only if it changes. Others may do so at the same time.
+    #[inline]
+    pub fn touch(&self, clock: u32) {
+        if self.entry.clock() != clock {
+            self.entry.set_clock(clock);
+        }
+    }
+
     /// The 24-bit access clock.
     pub fn clock(&self) -> u32 {
         self.entry.clock()
@@ -157,7 +165,8 @@ impl<'a> Found<'a> {
         let freed = match self.entry.try_replace(value, raw) {
             Ok(freed) => {
                 let dict = &mut *self.dict;
-                dict.heavy = dict.heavy + usize::from(is_heavy(self.entry)) - usize::from(old_heavy);
+                dict.heavy =
+                    dict.heavy + usize::from(is_heavy(self.entry)) - usize::from(old_heavy);
                 dict.owned_bytes += owned_bytes(self.entry);
                 freed
             }
@@ -170,12 +179,7 @@ impl<'a> Found<'a> {
     }
 
     /// Replaces the entry by one with another value or expiry. What the old one owned is returned, not yet deducted.
-    fn rebuild(
-        &mut self,
-        value: NewValue<'_>,
-        expiry: Option<u64>,
-        raw: bool,
-    ) -> Option<Freed> {
+    fn rebuild(&mut self, value: NewValue<'_>, expiry: Option<u64>, raw: bool) -> Option<Freed> {
         let old = self.entry;
         let arena = self.dict.arena.get_or_insert_default();
         let new = EntryPtr::create(arena, old.key(), value, expiry, raw, old.clock());
@@ -193,8 +197,8 @@ impl<'a> Found<'a> {
         let dict = &mut *self.dict;
         let expiry = new.expiry_ms();
         dict.heavy = dict.heavy + usize::from(is_heavy(new)) - usize::from(was_heavy);
-        dict.expiring = dict.expiring + usize::from(expiry.is_some())
-            - usize::from(old.expiry_ms().is_some());
+        dict.expiring =
+            dict.expiring + usize::from(expiry.is_some()) - usize::from(old.expiry_ms().is_some());
         self.entry = new;
         self.flag();
     }
@@ -202,7 +206,9 @@ impl<'a> Found<'a> {
     /// Tells the table where the entry is and whether and when something about it becomes due.
     fn flag(&mut self) {
         let due = due_ms(self.entry);
-        self.dict.table.replace(self.pos, self.entry.addr(), due.is_some());
+        self.dict
+            .table
+            .replace(self.pos, self.entry.addr(), due.is_some());
         if let Some(ms) = due {
             self.dict.table.note_due(self.h, ms);
         }
@@ -633,7 +639,9 @@ impl Dict {
 impl Drop for Dict {
     fn drop(&mut self) {
         // Entries in slab pages go with their pages; only those that own more have to be visited.
-        let Some(arena) = self.arena.as_mut() else { return };
+        let Some(arena) = self.arena.as_mut() else {
+            return;
+        };
         if self.heavy > 0 || cfg!(feature = "memcheck") {
             let mut position = Some(0);
             while let Some(p) = position {
@@ -732,7 +740,9 @@ mod tests {
         // Poor on purpose in its low bits: the table uses only the top ones, which the multiplication mixes well.
         let mut h = 0xcbf2_9ce4_8422_2325_u64;
         for &b in key {
-            h = (h ^ u64::from(b)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+            h = (h ^ u64::from(b))
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .rotate_left(29);
         }
         h.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
@@ -772,7 +782,7 @@ mod tests {
     fn key_of(k: u16) -> Vec<u8> {
         // Some keys are long enough to need the long form of their length.
         let mut key = format!("key:{k}").into_bytes();
-        if k % 17 == 0 {
+        if k.is_multiple_of(17) {
             key.resize(250 + k as usize % 20, b'k');
             key.extend(k.to_le_bytes());
         }
@@ -861,7 +871,11 @@ mod tests {
     /// Grows through every size of segment and several splits, then shrinks back, with a walk in progress.
     #[test]
     fn walks_meet_what_stays_through_growth_and_shrinking() {
-        let n: u32 = if cfg!(feature = "memcheck") { 12_000 } else { 60_000 };
+        let n: u32 = if cfg!(feature = "memcheck") {
+            12_000
+        } else {
+            60_000
+        };
         let mut dict = Dict::new();
         let key = |i: u32| format!("k{i}").into_bytes();
         for i in 0..n / 10 {
@@ -902,6 +916,9 @@ mod tests {
             dict.find(hash(&k), &k).unwrap().remove();
         }
         assert_eq!(dict.len(), 0);
-        assert!(dict.bytes() < bytes / 10 + 8192, "an emptied table gives its memory back");
+        assert!(
+            dict.bytes() < bytes / 10 + 8192,
+            "an emptied table gives its memory back"
+        );
     }
 }

@@ -26,6 +26,7 @@ use crate::object::{Freed, MAX_INLINE_PACKED, Object};
 use crate::slab::{Arena, rounded};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// A large string, shared with the replies that are being sent.
 pub type Blob = Arc<Vec<u8>>;
@@ -165,7 +166,8 @@ impl EntryPtr {
         unsafe {
             let b = p.as_ptr();
             b.add(1).write(flags);
-            b.add(4).write(if long { 255 } else { key.len() as u8 });
+            let tail = clock << 8 | if long { 255 } else { key.len() as u32 };
+            b.add(4).cast::<u32>().write(tail.to_le());
             let mut at = 8;
             if let Some(ms) = expiry_ms {
                 b.add(at).cast::<u64>().write(ms);
@@ -178,7 +180,6 @@ impl EntryPtr {
             b.add(at).copy_from_nonoverlapping(key.as_ptr(), key.len());
             e.write_value(at + key.len(), value);
         }
-        e.set_clock(clock);
         e
     }
 
@@ -247,7 +248,7 @@ impl EntryPtr {
         let flags = self.flags();
         let at = 8 + if flags & HAS_EXPIRY != 0 { 8 } else { 0 };
         if flags & LONG_KEY == 0 {
-            (at, self.byte(4) as usize)
+            (at, (self.tail() & 0xff) as usize)
         } else {
             // SAFETY: LONG_KEY says that the length is here.
             let len = unsafe { self.0.as_ptr().add(at).cast::<u32>().read() };
@@ -354,10 +355,9 @@ impl EntryPtr {
             let b = self.0.as_ptr();
             match self.repr() {
                 REPR_INT => ValueMut::Int,
-                REPR_INLINE => ValueMut::Inline(std::slice::from_raw_parts_mut(
-                    b.add(at),
-                    self.inline_len(),
-                )),
+                REPR_INLINE => {
+                    ValueMut::Inline(std::slice::from_raw_parts_mut(b.add(at), self.inline_len()))
+                }
                 REPR_BLOB => ValueMut::Blob(&mut *b.add(pointer_offset(at)).cast::<Blob>()),
                 _ => ValueMut::Int,
             }
@@ -454,7 +454,12 @@ impl EntryPtr {
     fn set_flag(self, flag: u8, on: bool) {
         let f = self.flags();
         // SAFETY: the header of a live entry, which the caller may change.
-        unsafe { self.0.as_ptr().add(1).write(if on { f | flag } else { f & !flag }) };
+        unsafe {
+            self.0
+                .as_ptr()
+                .add(1)
+                .write(if on { f | flag } else { f & !flag })
+        };
     }
 
     pub(crate) fn set_raw(self) {
@@ -468,20 +473,27 @@ impl EntryPtr {
 
     #[inline]
     pub(crate) fn clock(self) -> u32 {
-        u32::from_le_bytes([self.byte(5), self.byte(6), self.byte(7), 0])
+        self.tail() >> 8
     }
 
-    /// Sets the 24-bit access clock.
+    /// Bytes 4 to 7 as one number: the length of the key and, above it, the access clock.
+    #[inline]
+    fn tail(self) -> u32 {
+        u32::from_le(self.tail_word().load(Relaxed))
+    }
+
+    #[inline]
+    fn tail_word<'a>(self) -> &'a AtomicU32 {
+        // SAFETY: the header of a live entry, aligned to 8. Several threads may look at it and set the clock at a time, so
+        // these four bytes are only accessed through this, but for writing them before anybody else knows the entry.
+        unsafe { AtomicU32::from_ptr(self.0.as_ptr().add(4).cast()) }
+    }
+
+    /// Sets the 24-bit access clock. Others may be looking at the entry.
     #[inline]
     pub(crate) fn set_clock(self, clock: u32) {
-        let b = clock.to_le_bytes();
-        // SAFETY: the header of a live entry, which the caller may change.
-        unsafe {
-            let p = self.0.as_ptr();
-            p.add(5).write(b[0]);
-            p.add(6).write(b[1]);
-            p.add(7).write(b[2]);
-        }
+        let tail = clock << 8 | (self.tail() & 0xff);
+        self.tail_word().store(tail.to_le(), Relaxed);
     }
 }
 

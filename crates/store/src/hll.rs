@@ -187,12 +187,20 @@ impl Run {
     }
 
     fn value(self) -> u8 {
-        if let Run::Val(value, _) = self { value } else { 0 }
+        if let Run::Val(value, _) = self {
+            value
+        } else {
+            0
+        }
     }
 
     /// The shortest run of so many zeros.
     fn zeros(n: usize) -> Run {
-        if n > ZERO_MAX { Run::XZero(n) } else { Run::Zero(n) }
+        if n > ZERO_MAX {
+            Run::XZero(n)
+        } else {
+            Run::Zero(n)
+        }
     }
 
     fn push_to(self, to: &mut SmallVec<[u8; 8]>) {
@@ -228,7 +236,11 @@ fn for_each_run(bytes: &[u8], mut f: impl FnMut(Range<usize>, u8)) -> Result<(),
         f(first..end, run.value());
         ControlFlow::Continue(end)
     });
-    if end == ControlFlow::Continue(REGISTERS) { Ok(()) } else { Err(Corrupt) }
+    if end == ControlFlow::Continue(REGISTERS) {
+        Ok(())
+    } else {
+        Err(Corrupt)
+    }
 }
 
 /// A HyperLogLog that is being changed: a copy, which turns dense when it has to.
@@ -260,7 +272,10 @@ impl Draft {
 
     /// A copy of a HyperLogLog: of a string of which [`form`] knows the form.
     pub fn of(bytes: &[u8]) -> Draft {
-        Draft { bytes: SmallVec::from_slice(bytes), hint: None }
+        Draft {
+            bytes: SmallVec::from_slice(bytes),
+            hint: None,
+        }
     }
 
     /// The string as it stands.
@@ -325,7 +340,11 @@ impl Draft {
         if self.is_dense() {
             return Ok(dense_raise(&mut self.bytes, index, value));
         }
-        match if value > VAL_TOP { None } else { self.raise_sparse(index, value, max)? } {
+        match if value > VAL_TOP {
+            None
+        } else {
+            self.raise_sparse(index, value, max)?
+        } {
             Some(changed) => Ok(changed),
             None => {
                 self.make_dense()?;
@@ -335,7 +354,12 @@ impl Draft {
     }
 
     /// Raises a register of the sparse form, unless it becomes too long by that (`None`).
-    fn raise_sparse(&mut self, index: usize, value: u8, max: usize) -> Result<Option<bool>, Corrupt> {
+    fn raise_sparse(
+        &mut self,
+        index: usize,
+        value: u8,
+        max: usize,
+    ) -> Result<Option<bool>, Corrupt> {
         // The run that the register is in, and the one before it.
         let (mut at, mut first) = self.hint.unwrap_or((HEADER, 0));
         let mut before = None;
@@ -359,7 +383,13 @@ impl Draft {
             self.bytes[at] = val_byte(value, 1);
         } else {
             let (left, right) = (index - first, first + run.registers() - 1 - index);
-            let part = |n| if run.value() == 0 { Run::zeros(n) } else { Run::Val(run.value(), n) };
+            let part = |n| {
+                if run.value() == 0 {
+                    Run::zeros(n)
+                } else {
+                    Run::Val(run.value(), n)
+                }
+            };
             let mut new = SmallVec::new();
             if left > 0 {
                 part(left).push_to(&mut new);
@@ -468,7 +498,9 @@ pub fn count(bytes: &[u8]) -> Result<u64, Corrupt> {
     if form(bytes) == Some(Form::Dense) {
         for_each_dense(bytes, |_, value| histogram[usize::from(value)] += 1);
     } else {
-        for_each_run(bytes, |range, value| histogram[usize::from(value)] += range.len() as u32)?;
+        for_each_run(bytes, |range, value| {
+            histogram[usize::from(value)] += range.len() as u32
+        })?;
     }
     Ok(estimate(&histogram))
 }
@@ -477,7 +509,7 @@ pub fn count(bytes: &[u8]) -> Result<u64, Corrupt> {
 /// how many registers have each value. Operations are in the order that gives Redis's rounding.
 fn estimate(histogram: &[u32; 64]) -> u64 {
     /// 0.5 / ln 2
-    const ALPHA: f64 = 0.721_347_520_444_481_703_680;
+    const ALPHA: f64 = 0.721_347_520_444_481_7;
     let m = REGISTERS as f64;
     let count = |value: usize| f64::from(histogram[value]);
     let top = RUN_BITS as usize + 1;
@@ -488,7 +520,11 @@ fn estimate(histogram: &[u32; 64]) -> u64 {
     z += m * sigma(count(0) / m);
     let e = (ALPHA * m * m / z).round();
     // What does not fit becomes what Redis's conversion makes of it.
-    if e < i64::MAX as f64 { e as u64 } else { i64::MIN as u64 }
+    if e < i64::MAX as f64 {
+        e as u64
+    } else {
+        i64::MIN as u64
+    }
 }
 
 /// x + x^2 + 2 x^4 + 4 x^8 + ...
@@ -540,19 +576,27 @@ pub fn self_test() -> Result<(), String> {
         for (i, wanted) in wanted.iter().enumerate() {
             let got = dense_get(&registers, i);
             if got != *wanted {
-                return Err(format!("TESTFAILED Register {i} should be {wanted} but is {got}"));
+                return Err(format!(
+                    "TESTFAILED Register {i} should be {wanted} but is {got}"
+                ));
             }
         }
     }
     let mut sparse = Draft::new();
     let mut dense = Draft::new();
-    dense.make_dense().map_err(|_| "TESTFAILED an empty one is corrupted".to_owned())?;
+    dense
+        .make_dense()
+        .map_err(|_| "TESTFAILED an empty one is corrupted".to_owned())?;
     let mut checkpoint = 1;
     for n in 1..=300_000u64 {
         let element = hash(&n.to_le_bytes()).to_le_bytes();
-        dense.add(&element, 0).map_err(|_| "TESTFAILED dense form is corrupted".to_owned())?;
+        dense
+            .add(&element, 0)
+            .map_err(|_| "TESTFAILED dense form is corrupted".to_owned())?;
         if n <= 10_000 {
-            sparse.add(&element, 3000).map_err(|_| "TESTFAILED sparse form is corrupted".to_owned())?;
+            sparse
+                .add(&element, 3000)
+                .map_err(|_| "TESTFAILED sparse form is corrupted".to_owned())?;
         }
         if n == checkpoint {
             checkpoint = (checkpoint * 3).min(300_000);
@@ -560,9 +604,13 @@ pub fn self_test() -> Result<(), String> {
             if n <= 10_000 && count(sparse.bytes()) != Ok(card) {
                 return Err("TESTFAILED dense/sparse disagree".to_owned());
             }
-            let allowed = (1.04 / (REGISTERS as f64).sqrt() * 6.0 * n as f64).ceil() as u64 + u64::from(n == 10);
+            let allowed = (1.04 / (REGISTERS as f64).sqrt() * 6.0 * n as f64).ceil() as u64
+                + u64::from(n == 10);
             if card.abs_diff(n) > allowed {
-                return Err(format!("TESTFAILED Too big error. card:{n} abserr:{}", card.abs_diff(n)));
+                return Err(format!(
+                    "TESTFAILED Too big error. card:{n} abserr:{}",
+                    card.abs_diff(n)
+                ));
             }
         }
     }

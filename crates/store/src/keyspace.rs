@@ -4,18 +4,21 @@
 //! independent. A shard holds its part of *every* database: MOVE, COPY between databases and SWAPDB then need no
 //! locks beyond those of their keys' shards, and one order of locks is enough for everything.
 //!
+//! Who only looks can often do without the lock: see [`crate::readers`].
+//!
 //! Each shard's lock stands in a cache line of its own. The roots that prefetching starts from (see
 //! [`crate::table::Probe`]) are kept apart from the locks, in a dense array per database: read by every worker for
 //! every key, written only when a table gets a new directory.
 
 use crate::dict::{Dict, RootCell};
-use crate::locks::{Indices, Many};
+use crate::locks::{Indices, Lockable, Many};
+use crate::readers::{Slots, Word};
 use crate::table::{Probe, table_hash};
 use foldhash::quality::FixedState;
 use parking_lot::{Mutex, MutexGuard};
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// What one lock guards: a part of every database.
 pub struct Shard {
@@ -66,9 +69,89 @@ pub type ShardGuards<'a> = Many<ShardGuard<'a>>;
 #[repr(align(128))]
 struct Padded<T>(T);
 
+/// Threads that can look at open shards at a time; further ones take locks.
+const READERS: usize = 128;
+
+/// Readers that must have taken a shard's lock before it is opened to them again.
+const READS_TO_OPEN: usize = 32;
+
+/// What one reader is looking at.
+#[repr(align(128))]
+struct Slot(AtomicUsize);
+
+impl Word for Slot {
+    #[inline]
+    fn load(&self) -> usize {
+        Word::load(&self.0)
+    }
+    #[inline]
+    fn store(&self, value: usize) {
+        Word::store(&self.0, value);
+    }
+    #[inline]
+    fn clear(&self) {
+        self.0.clear();
+    }
+}
+
+/// Leaves a shard that a reader has entered.
+struct Entered<'a>(&'a Slot);
+
+impl Drop for Entered<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}
+
+type Readers = Slots<Slot, AtomicUsize>;
+
+/// One shard with its lock.
+struct Guarded {
+    index: usize,
+    lock: Mutex<Shard>,
+    /// 1: open to readers.
+    open: AtomicUsize,
+    /// Readers that have taken the lock since it was closed. Changed under the lock.
+    waited: AtomicUsize,
+    readers: Arc<Readers>,
+}
+
+impl Lockable for Guarded {
+    type Guard<'a> = ShardGuard<'a>;
+
+    #[inline]
+    fn acquire(&self) -> ShardGuard<'_> {
+        let guard = self.lock.lock();
+        if self.open.load(Relaxed) != 0 {
+            self.close();
+        }
+        guard
+    }
+}
+
+impl Guarded {
+    #[cold]
+    fn close(&self) {
+        self.waited.store(0, Relaxed);
+        let mut spins = 0;
+        // Readers take some tens of nanoseconds, unless their thread is not running.
+        self.readers.close(self.index, &self.open, || {
+            spins += 1;
+            if spins < 100 {
+                std::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
+        });
+    }
+}
+
 /// All keys of all databases. See the module's page.
 pub struct Keyspace {
-    shards: Box<[Padded<Mutex<Shard>>]>,
+    shards: Box<[Padded<Guarded>]>,
+    readers: Arc<Readers>,
+    registering: Mutex<()>,
     roots: Arc<[AtomicU64]>,
     databases: usize,
     hasher: FixedState,
@@ -84,6 +167,10 @@ impl Keyspace {
         assert!(databases > 0);
         let shards = shards.clamp(1, 1 << 16).next_power_of_two();
         let roots: Arc<[AtomicU64]> = (0..shards * databases).map(|_| AtomicU64::new(0)).collect();
+        let readers = Arc::new(Slots {
+            slots: (0..READERS).map(|_| Slot(AtomicUsize::new(0))).collect(),
+            used: AtomicUsize::new(0),
+        });
         let shards = (0..shards)
             .map(|i| {
                 let dbs = (0..databases)
@@ -94,11 +181,19 @@ impl Keyspace {
                         })
                     })
                     .collect();
-                Padded(Mutex::new(Shard { dbs }))
+                Padded(Guarded {
+                    index: i,
+                    lock: Mutex::new(Shard { dbs }),
+                    open: AtomicUsize::new(0),
+                    waited: AtomicUsize::new(0),
+                    readers: readers.clone(),
+                })
             })
             .collect();
         Keyspace {
             shards,
+            readers,
+            registering: Mutex::new(()),
             roots,
             databases,
             hasher: FixedState::with_seed(seed),
@@ -132,7 +227,43 @@ impl Keyspace {
     /// Waits for a shard's lock.
     #[inline]
     pub fn lock(&self, shard: usize) -> ShardGuard<'_> {
-        self.shards[shard].0.lock()
+        self.shards[shard].0.acquire()
+    }
+
+    /// Lets `look` see a shard, if possible without taking its lock: see [`crate::readers`]. `look` must not lock
+    /// anything of this keyspace.
+    #[inline]
+    pub fn read<R>(&self, shard: usize, look: impl FnOnce(&Shard) -> R) -> R {
+        let reader = crate::threads::number();
+        let guarded = &self.shards[shard].0;
+        if let Some(slot) = self.readers.enter(reader, shard, &guarded.open) {
+            let _entered = Entered(slot);
+            // SAFETY: whoever changes a shard has got it from `acquire`, which closes it and waits for this slot; and
+            // the slot is only this thread's. Looking at a shard from several threads at a time is fine: it is `Sync`.
+            return look(unsafe { &*guarded.lock.data_ptr() });
+        }
+        self.read_locked(shard, reader, look)
+    }
+
+    fn read_locked<R>(&self, shard: usize, reader: usize, look: impl FnOnce(&Shard) -> R) -> R {
+        let guarded = &self.shards[shard].0;
+        // Not `acquire`: it may stay open while everybody only looks.
+        let guard = guarded.lock.lock();
+        let result = look(&guard);
+        let waited = guarded.waited.load(Relaxed) + 1;
+        guarded.waited.store(waited, Relaxed);
+        if waited >= READS_TO_OPEN && self.register(reader) {
+            Word::store(&guarded.open, 1);
+        }
+        result
+    }
+
+    fn register(&self, reader: usize) -> bool {
+        if reader < Word::load(&self.readers.used) || reader >= READERS {
+            return reader < READERS;
+        }
+        let _alone = self.registering.lock();
+        self.readers.register(reader)
     }
 
     /// Waits for the locks of several shards, given in any order.
@@ -157,7 +288,11 @@ impl Keyspace {
 
     /// Number of keys in a database, shard after shard: exact if nobody changes it meanwhile.
     pub fn len(&self, db: usize) -> usize {
-        self.shards.iter().map(|s| s.0.lock().dbs[db].len()).sum()
+        // Here and below not `acquire`, as nothing is changed and the shards may stay open to readers.
+        self.shards
+            .iter()
+            .map(|s| s.0.lock.lock().dbs[db].len())
+            .sum()
     }
 
     /// Whether a database has no key.
@@ -168,7 +303,7 @@ impl Keyspace {
     /// (keys, keys with an expiry, resident bytes) of a database.
     pub fn totals(&self, db: usize) -> (usize, usize, usize) {
         self.shards.iter().fold((0, 0, 0), |t, s| {
-            let s = s.0.lock();
+            let s = s.0.lock.lock();
             let d = &s.dbs[db];
             (t.0 + d.len(), t.1 + d.expiring(), t.2 + d.bytes())
         })
@@ -182,7 +317,9 @@ mod tests {
 
     fn put(ks: &Keyspace, db: usize, key: &[u8], n: i64) {
         let h = ks.hash(key);
-        ks.lock(ks.shard_of(h)).db(db).set(h, key, NewValue::Int(n), None, 0);
+        ks.lock(ks.shard_of(h))
+            .db(db)
+            .set(h, key, NewValue::Int(n), None, 0);
     }
 
     fn get(ks: &Keyspace, db: usize, key: &[u8]) -> Option<i64> {
@@ -212,6 +349,88 @@ mod tests {
         assert!(ks.is_empty(3));
     }
 
+    fn peek(ks: &Keyspace, key: &[u8]) -> Option<Vec<u8>> {
+        let h = ks.hash(key);
+        ks.read(ks.shard_of(h), |shard| {
+            match shard.db_ref(0).get(h, key)?.value() {
+                Value::Inline(b) => Some(b.to_vec()),
+                _ => None,
+            }
+        })
+    }
+
+    #[test]
+    fn shards_open_to_readers_and_close_to_writers() {
+        let ks = Keyspace::new(1, 1, 3);
+        let open = || ks.shards[0].0.open.load(Relaxed) == 1;
+        put(&ks, 0, b"k", 1);
+        for _ in 0..READS_TO_OPEN {
+            assert!(!open());
+            peek(&ks, b"k");
+        }
+        assert!(open());
+        // A look inside a look takes the lock, as a thread announces one shard only.
+        ks.read(0, |outer| {
+            assert_eq!(outer.db_ref(0).len(), 1);
+            assert_eq!(peek(&ks, b"k"), None);
+            assert_ne!(Word::load(&ks.readers.slots[crate::threads::number()]), 0);
+        });
+        assert!(open());
+        put(&ks, 0, b"k", 2);
+        assert!(!open());
+    }
+
+    /// Values change size and place, and come and go, while others look without a lock.
+    #[test]
+    fn readers_beside_writers_see_whole_values() {
+        let ks = Arc::new(Keyspace::new(2, 1, 9));
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let readers: Vec<_> = (0..3)
+            .map(|_| {
+                let (ks, stop) = (ks.clone(), stop.clone());
+                std::thread::spawn(move || {
+                    let mut seen = 0;
+                    while !stop.load(Relaxed) {
+                        for key in 0..20u8 {
+                            if let Some(v) = peek(&ks, &[key]) {
+                                assert!(v.iter().all(|b| *b == v[0]), "half of two values: {v:?}");
+                                seen += 1;
+                            }
+                        }
+                    }
+                    seen
+                })
+            })
+            .collect();
+        let rounds = if cfg!(feature = "memcheck") {
+            300
+        } else {
+            20_000
+        };
+        for i in 0..rounds {
+            let key = [(i % 20) as u8];
+            let h = ks.hash(&key);
+            let mut shard = ks.lock(ks.shard_of(h));
+            if i % 7 == 0 {
+                if let Some(found) = shard.db(0).find(h, &key) {
+                    found.remove();
+                }
+            } else {
+                let value = vec![i as u8; 1 + i % 90];
+                shard.db(0).set(h, &key, NewValue::Inline(&value), None, 0);
+            }
+            drop(shard);
+            if i % 500 == 0 {
+                // Lets the shards open.
+                while !ks.shards.iter().all(|s| s.0.open.load(Relaxed) == 1) {
+                    std::thread::yield_now();
+                }
+            }
+        }
+        stop.store(true, Relaxed);
+        assert!(readers.into_iter().map(|r| r.join().unwrap()).sum::<i32>() > 0);
+    }
+
     /// Prefetching runs beside writers that grow, shrink and flush the tables it looks at.
     #[test]
     fn probing_beside_writers_is_harmless() {
@@ -236,9 +455,18 @@ mod tests {
             for i in 0..5_000u64 {
                 assert_eq!(get(&ks, 0, &i.to_le_bytes()), Some(i as i64));
                 let h = ks.hash(&i.to_le_bytes());
-                ks.lock(ks.shard_of(h)).db(0).find(h, &i.to_le_bytes()).unwrap().remove();
+                ks.lock(ks.shard_of(h))
+                    .db(0)
+                    .find(h, &i.to_le_bytes())
+                    .unwrap()
+                    .remove();
             }
-            drop(ks.lock_all().iter_mut().map(|s| s.take_db(0)).collect::<Vec<_>>());
+            drop(
+                ks.lock_all()
+                    .iter_mut()
+                    .map(|s| s.take_db(0))
+                    .collect::<Vec<_>>(),
+            );
         }
         stop.store(true, Relaxed);
         assert!(prober.join().unwrap() > 0);

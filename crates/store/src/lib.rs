@@ -4,8 +4,9 @@
 //! allocation, [`table`] finds entries by hash, [`dict`] joins the three behind a safe interface, [`keyspace`] is the
 //! array of shards, and [`locks`] holds several of them at once. [`packed`], [`object`] and [`types`] are the collections;
 //! [`hll`] is what some strings mean.
+//! [`readers`] lets threads look at a shard without its lock, announcing it by their number from [`threads`].
 //! There is no unsafe code but in the first four, each
-//! with its safety argument on top, and in `dict`, which ties them together.
+//! with its safety argument on top, in `dict`, which ties them together, and where `keyspace` lets a reader in.
 //!
 //! Nothing here knows sockets, RESP, commands or the time of day, and nothing blocks but on a shard's lock.
 
@@ -16,8 +17,10 @@ pub mod keyspace;
 pub mod locks;
 pub mod object;
 pub mod packed;
+pub mod readers;
 pub mod slab;
 pub mod table;
+pub mod threads;
 pub mod types;
 pub mod words;
 

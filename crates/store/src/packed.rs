@@ -149,12 +149,22 @@ pub fn first(buf: &[u8]) -> Option<(Item<'_>, usize)> {
         0x80..=0x85 => {
             let width = WIDTHS[(tag & 7) as usize];
             let bytes = buf.get(1..1 + width)?;
-            let mut le = [if bytes[width - 1] & 0x80 != 0 { 0xff } else { 0 }; 8];
+            let mut le = [if bytes[width - 1] & 0x80 != 0 {
+                0xff
+            } else {
+                0
+            }; 8];
             le[..width].copy_from_slice(bytes);
             Some((Item::Int(i64::from_le_bytes(le)), 1 + width))
         }
-        0x90 => string(3, u16::from_le_bytes(buf.get(1..3)?.try_into().ok()?) as usize),
-        0x91 => string(5, u32::from_le_bytes(buf.get(1..5)?.try_into().ok()?) as usize),
+        0x90 => string(
+            3,
+            u16::from_le_bytes(buf.get(1..3)?.try_into().ok()?) as usize,
+        ),
+        0x91 => string(
+            5,
+            u32::from_le_bytes(buf.get(1..5)?.try_into().ok()?) as usize,
+        ),
         _ => None,
     }
 }
@@ -241,7 +251,13 @@ mod tests {
             (0usize..70_000).prop_map(|n| vec![b'x'; n]),
             (0u32..64, any::<bool>()).prop_map(|(b, neg)| {
                 let n = 1i64.wrapping_shl(b);
-                (if neg { n.wrapping_neg() } else { n.wrapping_sub(1) }).to_string().into_bytes()
+                (if neg {
+                    n.wrapping_neg()
+                } else {
+                    n.wrapping_sub(1)
+                })
+                .to_string()
+                .into_bytes()
             }),
         ]
     }

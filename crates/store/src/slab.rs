@@ -40,7 +40,11 @@ const ABOVE_256: [u8; MAX_SLOT / 8 + 1] = {
     let mut classes = [0; MAX_SLOT / 8 + 1];
     let mut i = 0;
     while i < classes.len() {
-        let slots = if i > 32 { (PAGE - HEADER) / (i * 8) } else { 15 };
+        let slots = if i > 32 {
+            (PAGE - HEADER) / (i * 8)
+        } else {
+            15
+        };
         classes[i] = 32 + (15 - slots) as u8;
         i += 1;
     }
@@ -49,7 +53,11 @@ const ABOVE_256: [u8; MAX_SLOT / 8 + 1] = {
 
 const fn class_of(size: usize) -> usize {
     let eights = size.div_ceil(8);
-    if size <= 256 { eights - 1 } else { ABOVE_256[eights] as usize }
+    if size <= 256 {
+        eights - 1
+    } else {
+        ABOVE_256[eights] as usize
+    }
 }
 
 const fn size_of_class(class: usize) -> usize {
@@ -183,6 +191,8 @@ pub struct Arena {
 
 // SAFETY: an arena's pages are reachable only through it, so moving it to another thread moves them along.
 unsafe impl Send for Arena {}
+// SAFETY: a shared arena can only be asked about sizes, which changes nothing.
+unsafe impl Sync for Arena {}
 
 impl Default for Arena {
     fn default() -> Self {
@@ -307,7 +317,11 @@ impl Arena {
     unsafe fn list(&mut self, page: *mut Page, has_room: bool) {
         // SAFETY: listed pages of this arena have valid headers, and no reference to one is alive here.
         unsafe {
-            let list = if has_room { (*page).class as usize } else { CLASSES };
+            let list = if has_room {
+                (*page).class as usize
+            } else {
+                CLASSES
+            };
             let first = self.lists[list];
             (*page).prev = std::ptr::null_mut();
             (*page).next = first;
@@ -326,7 +340,11 @@ impl Arena {
         unsafe {
             let (prev, next) = ((*page).prev, (*page).next);
             if prev.is_null() {
-                let list = if (*page).has_room { (*page).class as usize } else { CLASSES };
+                let list = if (*page).has_room {
+                    (*page).class as usize
+                } else {
+                    CLASSES
+                };
                 self.lists[list] = next;
             } else {
                 (*prev).next = next;

@@ -189,7 +189,8 @@ impl Segment {
             if free != 0 {
                 let i = (free.trailing_zeros() / 8) as usize;
                 self.bucket(b, 1 + i).store(slot, Relaxed);
-                self.bucket(b, 0).store(ctrl | tag_of(h) << (8 * i), Relaxed);
+                self.bucket(b, 0)
+                    .store(ctrl | tag_of(h) << (8 * i), Relaxed);
                 return;
             }
             if ctrl >> 56 != 0xff {
@@ -268,6 +269,8 @@ pub struct Table {
 
 // SAFETY: the blocks of a table are reachable for writing only through it.
 unsafe impl Send for Table {}
+// SAFETY: and for reading, which changes nothing; all words are atomics anyway.
+unsafe impl Sync for Table {}
 
 impl Default for Table {
     fn default() -> Self {
@@ -353,7 +356,10 @@ impl Table {
                 let i = (m.trailing_zeros() / 8) as usize;
                 m &= m - 1;
                 let slot = segment.bucket(b, 1 + i).load(Relaxed);
-                if slot >> (ADDR_BITS + 1) == want && (ctrl >> (8 * i)) & 0xff == tag && eq(addr_of(slot)) {
+                if slot >> (ADDR_BITS + 1) == want
+                    && (ctrl >> (8 * i)) & 0xff == tag
+                    && eq(addr_of(slot))
+                {
                     return Some(Pos {
                         segment,
                         bucket: b,
@@ -374,11 +380,7 @@ impl Table {
     /// The address of the entry at `pos`.
     #[inline]
     pub fn addr(&self, pos: Pos) -> usize {
-        addr_of(
-            pos.segment
-                .bucket(pos.bucket, 1 + pos.slot)
-                .load(Relaxed),
-        )
+        addr_of(pos.segment.bucket(pos.bucket, 1 + pos.slot).load(Relaxed))
     }
 
     /// Puts another entry with the same hash at `pos`.
@@ -552,12 +554,14 @@ impl Table {
             let to = if hash >> bit & 1 == 1 { &high } else { &low };
             to.place(u64::from(hash), slot);
         }
-        low.head(HEAD_COUNT).store((all.len() - ones) as u64, Relaxed);
+        low.head(HEAD_COUNT)
+            .store((all.len() - ones) as u64, Relaxed);
         high.head(HEAD_COUNT).store(ones as u64, Relaxed);
         low.head(HEAD_DUE).store(due, Relaxed);
         high.head(HEAD_DUE).store(due, Relaxed);
         self.segments += 1;
-        self.resident = self.resident + (SIZES[low.size] + SIZES[high.size]) * LINE - SIZES[s.size] * LINE;
+        self.resident =
+            self.resident + (SIZES[low.size] + SIZES[high.size]) * LINE - SIZES[s.size] * LINE;
         let prefix = h & !((1 << (bit + 1)) - 1);
         self.publish(prefix, low);
         self.publish(prefix | 1 << bit, high);
@@ -565,7 +569,10 @@ impl Table {
 
     /// Doubles the directory.
     fn double(&mut self) {
-        assert!(self.depth < MAX_DEPTH, "more than 1.6 billion entries in one table");
+        assert!(
+            self.depth < MAX_DEPTH,
+            "more than 1.6 billion entries in one table"
+        );
         let old = self.dir.expect("a directory");
         let old_lines = self.dir_lines();
         let new = words::alloc_small(Use::Directory, (1usize << (self.depth + 1)).div_ceil(8));
@@ -684,21 +691,32 @@ impl Table {
             let span = 1 << (self.depth - s.depth);
             assert_eq!(i % span, 0, "a segment's words are aligned");
             for k in i..i + span {
-                assert_eq!(self.dir_word(k).load(Relaxed), s.pack(), "one segment, one word");
+                assert_eq!(
+                    self.dir_word(k).load(Relaxed),
+                    s.pack(),
+                    "one segment, one word"
+                );
             }
             let mut all = Vec::new();
             s.collect(&mut all);
             assert_eq!(all.len(), s.count());
             assert!(all.len() <= limit(s.size));
             for (hash, _) in &all {
-                assert_eq!(self.dir_index(u64::from(*hash)) & !(span - 1), i, "in its segment");
+                assert_eq!(
+                    self.dir_index(u64::from(*hash)) & !(span - 1),
+                    i,
+                    "in its segment"
+                );
             }
             total += all.len();
             resident += SIZES[s.size] * LINE;
             segments += 1;
             i += span;
         }
-        assert_eq!((total, resident, segments), (self.len, self.resident, self.segments));
+        assert_eq!(
+            (total, resident, segments),
+            (self.len, self.resident, self.segments)
+        );
     }
 }
 
@@ -711,7 +729,7 @@ impl Drop for Table {
 /// The smallest size that holds `count` entries with a quarter to spare.
 fn fitting(count: usize) -> usize {
     (0..LAST_SIZE)
-        .find(|&s| limit(s) >= count + count / 4 + 1)
+        .find(|&s| limit(s) > count + count / 4)
         .unwrap_or(LAST_SIZE)
 }
 

@@ -486,15 +486,40 @@ pub fn argument(rng: &mut Rng, kind: &str, now_ms: u64) -> Vec<u8> {
             .pick(&["alice", "bob", "", "with space", "line\nbreak", "x-1.2.3"])
             .as_bytes()
             .to_vec(),
+        "payload" => {
+            let mut payload = rng.pick(PAYLOADS).to_vec();
+            if rng.chance(10) {
+                let at = rng.below(payload.len());
+                payload[at] ^= 1;
+            }
+            payload
+        }
         "weights" => rng
-            .pick(&["w*", "w*", "h*->f", "*", "w*->f", "h*->", "key:*", "nothing*"])
+            .pick(&[
+                "w*", "w*", "h*->f", "*", "w*->f", "h*->", "key:*", "nothing*",
+            ])
             .as_bytes()
             .to_vec(),
         "pattern-of-get" => rng
-            .pick(&["#", "w*", "h*->f", "fixed", "h*->nothing", "w*->", "*", "->*", "h*->f->g", ""])
+            .pick(&[
+                "#",
+                "w*",
+                "h*->f",
+                "fixed",
+                "h*->nothing",
+                "w*->",
+                "*",
+                "->*",
+                "h*->f->g",
+                "",
+            ])
             .as_bytes()
             .to_vec(),
         // Elements of HyperLogLogs: some that are often the same, or so many that they are rarely.
+        "hkey" => match rng.below(3) {
+            0 => rng.pick(KEYS).to_vec(),
+            _ => rng.pick(&["hll1", "hll2"]).as_bytes().to_vec(),
+        },
         "hllelem" => rng.below(60).to_string().into_bytes(),
         "hllmany" => rng.below(4000).to_string().into_bytes(),
         "hllbyte" => vec![*rng.pick(b"\x00\x01\x80\xff\xfd")],
@@ -508,7 +533,11 @@ pub fn argument(rng: &mut Rng, kind: &str, now_ms: u64) -> Vec<u8> {
                 b"\x7f\xff\x00",
                 b"",
             ];
-            let mut bytes = [&b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80"[..], *rng.pick::<&[u8]>(runs)].concat();
+            let mut bytes = [
+                &b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80"[..],
+                *rng.pick::<&[u8]>(runs),
+            ]
+            .concat();
             if rng.chance(5) {
                 let at = rng.below(8);
                 bytes[at] ^= 1;
@@ -518,34 +547,86 @@ pub fn argument(rng: &mut Rng, kind: &str, now_ms: u64) -> Vec<u8> {
         "lon" => fixed(
             rng,
             &[
-                "13.361389", "15.087269", "13.5", "0", "-0.1", "180", "-180", "179.9999", "-73.98", "2.35", "120.5", "15",
+                "13.361389",
+                "15.087269",
+                "13.5",
+                "0",
+                "-0.1",
+                "180",
+                "-180",
+                "179.9999",
+                "-73.98",
+                "2.35",
+                "120.5",
+                "15",
             ],
         ),
         "lat" => fixed(
             rng,
             &[
-                "38.115556", "37.502669", "38", "0", "-0.1", "85.05112878", "-85.05112878", "66.5", "80.1", "40.7", "-33.9",
+                "38.115556",
+                "37.502669",
+                "38",
+                "0",
+                "-0.1",
+                "85.05112878",
+                "-85.05112878",
+                "66.5",
+                "80.1",
+                "40.7",
+                "-33.9",
             ],
         ),
         "radius" => fixed(
             rng,
             &[
-                "0", "1", "100", "200.5", "1000", "5000", "20000", "100000", "30000000", "1e300", "-1", "0.001",
+                "0", "1", "100", "200.5", "1000", "5000", "20000", "100000", "30000000", "1e300",
+                "-1", "0.001",
             ],
         ),
         "geounit" => rng.pick(&["m", "km", "km", "ft", "mi"]).as_bytes().to_vec(),
-        "place" => rng.pick(&["Palermo", "Catania", "1", "2", "x", "y", "z", ""]).as_bytes().to_vec(),
+        "place" => rng
+            .pick(&["Palermo", "Catania", "1", "2", "x", "y", "z", ""])
+            .as_bytes()
+            .to_vec(),
         // Streams: few keys, IDs that are often there, and IDs that mostly go up.
-        "skey" => rng.pick(&[&b"s:1"[..], b"s:1", b"s:1", b"s:1", b"s:1", b"s:2", b"s:2", b"s:2", b"a", b"missing"]).to_vec(),
+        "skey" => rng
+            .pick(&[
+                &b"s:1"[..],
+                b"s:1",
+                b"s:1",
+                b"s:1",
+                b"s:1",
+                b"s:2",
+                b"s:2",
+                b"s:2",
+                b"a",
+                b"missing",
+            ])
+            .to_vec(),
         "sid" => match rng.below(24) {
-            0 => rng.pick(&["-", "+", "$", ">", "1-*", "(1-1"]).as_bytes().to_vec(),
+            0 => rng
+                .pick(&["-", "+", "$", ">", "1-*", "(1-1"])
+                .as_bytes()
+                .to_vec(),
             1 => rng.pick(ODD_NUMBERS).as_bytes().to_vec(),
-            2 => rng.pick(&["0", "0-0", "0-1", "18446744073709551615-18446744073709551615"]).as_bytes().to_vec(),
+            2 => rng
+                .pick(&[
+                    "0",
+                    "0-0",
+                    "0-1",
+                    "18446744073709551615-18446744073709551615",
+                ])
+                .as_bytes()
+                .to_vec(),
             3..6 => (1 + rng.below(12)).to_string().into_bytes(),
             _ => format!("{}-{}", 1 + rng.below(12), rng.below(3)).into_bytes(),
         },
         "newsid" => match rng.below(16) {
-            0 => rng.pick(&["0-0", "0-*", "1-*-*", "-", "18446744073709551615-*", "7"]).as_bytes().to_vec(),
+            0 => rng
+                .pick(&["0-0", "0-*", "1-*-*", "-", "18446744073709551615-*", "7"])
+                .as_bytes()
+                .to_vec(),
             1..8 => format!("{}-{}", 1 + rng.below(12), rng.below(3)).into_bytes(),
             _ => format!("{}-*", 1 + rng.below(13)).into_bytes(),
         },
@@ -553,10 +634,21 @@ pub fn argument(rng: &mut Rng, kind: &str, now_ms: u64) -> Vec<u8> {
             0..3 => b"-".to_vec(),
             3..6 => b"+".to_vec(),
             6..8 => format!("({}-{}", 1 + rng.below(12), rng.below(3)).into_bytes(),
-            8 => rng.pick(&["(-", "(+", "(0-0", "(", "(18446744073709551615-18446744073709551615"]).as_bytes().to_vec(),
+            8 => rng
+                .pick(&[
+                    "(-",
+                    "(+",
+                    "(0-0",
+                    "(",
+                    "(18446744073709551615-18446744073709551615",
+                ])
+                .as_bytes()
+                .to_vec(),
             _ => format!("{}-{}", 1 + rng.below(12), rng.below(3)).into_bytes(),
         },
-        "group" => rng.pick(&[&b"g"[..], b"g", b"g", b"h", b"h", b"nogroup"]).to_vec(),
+        "group" => rng
+            .pick(&[&b"g"[..], b"g", b"g", b"h", b"h", b"nogroup"])
+            .to_vec(),
         "consumer" => rng.pick(&[&b"c"[..], b"c", b"d", b""]).to_vec(),
         "idle" => fixed(rng, &["0", "0", "0", "10000000", "-1"]),
         "small" => fixed(rng, &["1", "2", "3", "5", "0", "-1"]),
@@ -564,6 +656,16 @@ pub fn argument(rng: &mut Rng, kind: &str, now_ms: u64) -> Vec<u8> {
         _ => panic!("no such kind of argument: {kind}"),
     }
 }
+
+/// What DUMP gave of a string, a number, a list, a sorted set, a hash and a set at Redis 7.0.
+const PAYLOADS: &[&[u8]] = &[
+    b"\x00\x05hello\x0a\x00cr\xdfve4 \x0a",
+    b"\x00\xc0\xf9\x0a\x00^&\xd10\xd7\xa2B\xab",
+    b"\x12\x01\x02\x0c\x0c\x00\x00\x00\x02\x00\x81a\x02\x0a\x01\xff\x0a\x00-\x8aa\x0a?3\xd9Y",
+    b"\x11\x0f\x0f\x00\x00\x00\x02\x00\x81m\x02\x831.5\x04\xff\x0a\x00I\xd9\x87`x%N\x8a",
+    b"\x10\x0d\x0d\x00\x00\x00\x02\x00\x81f\x02\x81v\x02\xff\x0a\x00 \xf1=D#T\x08\x9d",
+    b"\x0b\x0c\x02\x00\x00\x00\x02\x00\x00\x00\x01\x00\x02\x00\x0a\x00oy8\xb14\xeb .",
+];
 
 /// Damages a command (name included) in one way that a server has to refuse or to bear with.
 pub fn damage(rng: &mut Rng, args: &mut Vec<Vec<u8>>, now_ms: u64) {

@@ -98,7 +98,12 @@ fn timeless(value: Value) -> Value {
 
 /// Whether the number behind this name is each server's own.
 fn is_own(name: &Value) -> bool {
-    let own: [&[u8]; 4] = [b"idle", b"inactive", b"radix-tree-keys", b"radix-tree-nodes"];
+    let own: [&[u8]; 4] = [
+        b"idle",
+        b"inactive",
+        b"radix-tree-keys",
+        b"radix-tree-nodes",
+    ];
     matches!(name, Value::Bulk(name) if own.contains(&name.as_slice()))
 }
 
@@ -193,7 +198,11 @@ mod tests {
         assert!(same(How::Times, &consumers(1, 5, 1), &consumers(9, 6, 1)));
         assert!(!same(How::Times, &consumers(1, -1, 1), &consumers(1, 6, 1)));
         assert!(!same(How::Times, &consumers(1, 5, 1), &consumers(1, 5, 2)));
-        assert!(same(How::Times, b"*1\r\n:1700000000000\r\n", b"*1\r\n:1700000000009\r\n"));
+        assert!(same(
+            How::Times,
+            b"*1\r\n:1700000000000\r\n",
+            b"*1\r\n:1700000000009\r\n"
+        ));
     }
 
     #[test]

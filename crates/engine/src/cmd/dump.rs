@@ -10,9 +10,9 @@ use crate::error::{Error, Result};
 use persist::encode::Options;
 use persist::payload::{self, Refused};
 use persist::{Loaded, Settings};
-use store::types::stream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use store::types::stream;
 use store::{Collection, MAX_INLINE, NewValue, Object};
 
 /// The commands of this file.
@@ -81,7 +81,9 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             let n = args.int();
             args.check()?;
             if !(0..=255).contains(&n) {
-                return Err(Error::new("ERR Invalid FREQ value, must be >= 0 and <= 255"));
+                return Err(Error::new(
+                    "ERR Invalid FREQ value, must be >= 0 and <= 255",
+                ));
             }
             frequency = Some(n);
         } else {
@@ -104,7 +106,8 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let expiry_ms = match ttl {
         0 => None,
         at if absolute => Some(at),
-        ttl => Some(ttl.saturating_add(now_ms)),
+        // Past the range it wraps around to a time long gone, as in Redis.
+        ttl => Some(ttl.wrapping_add(now_ms)),
     };
     if expiry_ms.is_none_or(|at| at > now_ms) {
         insert(ctx, key, loaded, expiry_ms.map(|ms| ms as u64));
@@ -123,7 +126,8 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 /// Adds a value under a key that is not there.
 fn insert(ctx: &mut Ctx<'_>, key: &[u8], loaded: Loaded, expiry_ms: Option<u64>) {
     fn collection<C: Collection>(ctx: &mut Ctx<'_>, key: &[u8], value: C, expiry_ms: Option<u64>) {
-        ctx.keys.insert_collection(ctx.keys.db, key, value, expiry_ms);
+        ctx.keys
+            .insert_collection(ctx.keys.db, key, value, expiry_ms);
     }
     match loaded {
         Loaded::String(text) if text.len() > MAX_INLINE => {
@@ -181,22 +185,50 @@ mod tests {
     const VALUES: &[(&str, &str, &str)] = &[
         ("SET k 12", "GET k", r#""12""#),
         ("SET k -70000", "GET k", r#""-70000""#),
-        ("SET k 123456789012345678", "GET k", r#""123456789012345678""#),
-        ("SET k aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab", "GETRANGE k -3 -1", r#""aab""#),
+        (
+            "SET k 123456789012345678",
+            "GET k",
+            r#""123456789012345678""#,
+        ),
+        (
+            "SET k aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab",
+            "GETRANGE k -3 -1",
+            r#""aab""#,
+        ),
         ("SETRANGE k 100000 x", "BITCOUNT k", "4"),
-        ("RPUSH k a 1 -300 70000", "LRANGE k 0 -1", r#"["a" "1" "-300" "70000"]"#),
-        ("CONFIG SET list-max-listpack-size 2; RPUSH k a b c d e", "LRANGE k 0 -1", r#"["a" "b" "c" "d" "e"]"#),
+        (
+            "RPUSH k a 1 -300 70000",
+            "LRANGE k 0 -1",
+            r#"["a" "1" "-300" "70000"]"#,
+        ),
+        (
+            "CONFIG SET list-max-listpack-size 2; RPUSH k a b c d e",
+            "LRANGE k 0 -1",
+            r#"["a" "b" "c" "d" "e"]"#,
+        ),
         ("SADD k 3 1 2", "SMEMBERS k", r#"["1" "2" "3"]"#),
         ("SADD k a 2", "SMEMBERS k", r#"["a" "2"]"#),
-        ("CONFIG SET set-max-listpack-entries 1; SADD k a b c", "SCARD k", "3"),
-        ("ZADD k 1.5 a -inf b 3 4", "ZRANGE k 0 -1 WITHSCORES", r#"["b" "-inf" "a" "1.5" "4" "3"]"#),
+        (
+            "CONFIG SET set-max-listpack-entries 1; SADD k a b c",
+            "SCARD k",
+            "3",
+        ),
+        (
+            "ZADD k 1.5 a -inf b 3 4",
+            "ZRANGE k 0 -1 WITHSCORES",
+            r#"["b" "-inf" "a" "1.5" "4" "3"]"#,
+        ),
         (
             "CONFIG SET zset-max-listpack-entries 1; ZADD k 1.5 a -inf b",
             "ZRANGE k 0 -1 WITHSCORES",
             r#"["b" "-inf" "a" "1.5"]"#,
         ),
         ("HSET k f v 1 2", "HGETALL k", r#"["f" "v" "1" "2"]"#),
-        ("CONFIG SET hash-max-listpack-entries 1; HSET k f v g w", "HMGET k f g", r#"["v" "w"]"#),
+        (
+            "CONFIG SET hash-max-listpack-entries 1; HSET k f v g w",
+            "HMGET k f g",
+            r#"["v" "w"]"#,
+        ),
         (
             "HSET k f v g w; HPEXPIREAT k 33333333333333 FIELDS 1 f",
             "HPEXPIRETIME k FIELDS 2 f g",
@@ -211,7 +243,11 @@ mod tests {
             db.run(make);
             let encoding = db.call(&["OBJECT", "ENCODING", "k"]);
             let payload = dump(&mut db, "k");
-            assert_eq!(restore(&mut db, &[b"k", b"0", &payload, b"REPLACE"]), Value::Simple("OK".into()), "{make}");
+            assert_eq!(
+                restore(&mut db, &[b"k", b"0", &payload, b"REPLACE"]),
+                Value::Simple("OK".into()),
+                "{make}"
+            );
             db.check(look, expected);
             assert_eq!(db.call(&["OBJECT", "ENCODING", "k"]), encoding, "{make}");
             assert_eq!(dump(&mut db, "k"), payload, "{make}");
@@ -242,16 +278,38 @@ mod tests {
         );
         let mut odd = vec![99];
         persist::payload::seal(&mut odd, 10);
-        assert_eq!(restore(&mut db, &[b"new", b"0", &odd]), error("ERR Bad data format"));
+        assert_eq!(
+            restore(&mut db, &[b"new", b"0", &odd]),
+            error("ERR Bad data format")
+        );
         // A refused payload leaves what is there.
-        assert_eq!(restore(&mut db, &[b"k", b"0", &odd, b"REPLACE"]), error("ERR Bad data format"));
+        assert_eq!(
+            restore(&mut db, &[b"k", b"0", &odd, b"REPLACE"]),
+            error("ERR Bad data format")
+        );
         db.check("GET k", r#""5""#);
-        assert_eq!(restore(&mut db, &[b"new", b"33333333333333", &payload, b"ABSTTL"]), ok);
+        assert_eq!(
+            restore(&mut db, &[b"new", b"33333333333333", &payload, b"ABSTTL"]),
+            ok
+        );
         db.check("PEXPIRETIME new", "33333333333333");
-        assert_eq!(restore(&mut db, &[b"idle", b"0", &payload, b"IDLETIME", b"1000"]), ok);
+        assert_eq!(
+            restore(&mut db, &[b"idle", b"0", &payload, b"IDLETIME", b"1000"]),
+            ok
+        );
         db.check("OBJECT IDLETIME idle", "1000");
         // A time in the past deletes what was there.
-        assert_eq!(restore(&mut db, &[b"other", b"1", &payload, b"ABSTTL", b"REPLACE"]), ok);
+        assert_eq!(
+            restore(&mut db, &[b"other", b"1", &payload, b"ABSTTL", b"REPLACE"]),
+            ok
+        );
         db.check("EXISTS other", "0");
+        // So does one past the range.
+        let end = i64::MAX.to_string();
+        assert_eq!(
+            restore(&mut db, &[b"new", end.as_bytes(), &payload, b"REPLACE"]),
+            ok
+        );
+        db.check("EXISTS new", "0");
     }
 }

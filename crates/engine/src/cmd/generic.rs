@@ -1,11 +1,11 @@
 //! Keys of any type: deleting, renaming, expiring, finding them.
 
+use crate::acl_categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use crate::args::Args;
 use crate::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RM, KS_RO, KS_RW,
     KS_UPDATE, KeySpec, LOADING, OWN_LOCKS, READONLY, STALE, WRITE, container, row,
 };
-use crate::acl_categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use crate::ctx::{Ctx, Stored};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -147,7 +147,11 @@ fn unlink(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 }
 
 fn exists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    let n = args.rest().iter().filter(|k| ctx.keys.read(k).is_some()).count();
+    let n = args
+        .rest()
+        .iter()
+        .filter(|k| ctx.keys.read(k).is_some())
+        .count();
     ctx.out.int(n as i64);
     Ok(())
 }
@@ -246,7 +250,11 @@ fn pexpireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 }
 
 /// Answers -2 without a key, -1 without an expiry, else what `show` makes of it (Unix milliseconds).
-fn show_expiry(ctx: &mut Ctx<'_>, mut args: Args<'_>, show: fn(at: u64, now_ms: u64) -> u64) -> Result {
+fn show_expiry(
+    ctx: &mut Ctx<'_>,
+    mut args: Args<'_>,
+    show: fn(at: u64, now_ms: u64) -> u64,
+) -> Result {
     let now_ms = ctx.keys.now_ms;
     let n = match ctx.keys.read_untouched(args.take()).map(|e| e.expiry_ms()) {
         None => -2,
@@ -474,10 +482,19 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             while cut > 0 && cut < here.len() && here[cut].0 == here[cut - 1].0 {
                 cut += 1;
             }
-            next = if cut < here.len() { Some(here[cut].0) } else { after };
+            next = if cut < here.len() {
+                Some(here[cut].0)
+            } else {
+                after
+            };
             seen += cut;
             budget = budget.saturating_sub(cut.max(1));
-            found.extend(here.drain(..).take(cut).filter(|(.., w)| *w).map(|(_, k, _)| k.to_vec()));
+            found.extend(
+                here.drain(..)
+                    .take(cut)
+                    .filter(|(.., w)| *w)
+                    .map(|(_, k, _)| k.to_vec()),
+            );
         }
         here = Vec::new();
         match next {
@@ -488,7 +505,11 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             }
         }
     }
-    let cursor = if shard < ks.shards() { shard as u64 * POSITIONS + position } else { 0 };
+    let cursor = if shard < ks.shards() {
+        shard as u64 * POSITIONS + position
+    } else {
+        0
+    };
     ctx.out.array(2);
     ctx.out.bulk_display(cursor);
     ctx.out.array(found.len());
@@ -507,7 +528,10 @@ pub fn parse_cursor(arg: &[u8]) -> Result<u64> {
         [b'+', rest @ ..] => (false, rest),
         _ => (false, text),
     };
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) || parse_i64(arg).is_some_and(|n| n < 0) {
+    if digits.is_empty()
+        || !digits.iter().all(u8::is_ascii_digit)
+        || parse_i64(arg).is_some_and(|n| n < 0)
+    {
         return Err(Error::INVALID_CURSOR);
     }
     let n: u64 = std::str::from_utf8(digits)
@@ -583,7 +607,9 @@ fn object_idletime(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let clock = ctx.keys.clock;
     match ctx.keys.read_untouched(args.take()) {
         // The clock wraps around after 194 days.
-        Some(e) => ctx.out.int(i64::from(clock.wrapping_sub(e.clock()) & 0xff_ffff)),
+        Some(e) => ctx
+            .out
+            .int(i64::from(clock.wrapping_sub(e.clock()) & 0xff_ffff)),
         None => ctx.out.null(),
     }
     Ok(())

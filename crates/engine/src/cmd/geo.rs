@@ -12,8 +12,8 @@ use crate::geo::{self, Hit, MAX_LAT, MAX_LON, Point, Search, Shape};
 use resp::Out;
 use smallvec::SmallVec;
 use std::borrow::Cow;
-use store::types::sorted_set::{SortedSet, SortedSetRef};
 use store::Collection;
+use store::types::sorted_set::{SortedSet, SortedSetRef};
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -125,7 +125,9 @@ const fn text(text: &'static str) -> Error {
 /// Metres in a unit.
 fn unit(arg: &[u8]) -> Result<f64> {
     let units = [("m", 1.0), ("km", 1000.0), ("ft", 0.3048), ("mi", 1609.34)];
-    let found = units.iter().find(|(name, _)| arg.eq_ignore_ascii_case(name.as_bytes()));
+    let found = units
+        .iter()
+        .find(|(name, _)| arg.eq_ignore_ascii_case(name.as_bytes()));
     found.map(|(_, metres)| *metres).ok_or(UNIT)
 }
 
@@ -135,9 +137,15 @@ fn number(arg: &[u8], error: &'static str) -> Result<f64> {
 
 fn point(lon: &[u8], lat: &[u8]) -> Result<Point> {
     let number = |arg| resp::parse_f64(arg).ok_or(Error::NOT_A_FLOAT);
-    let p = Point { lon: number(lon)?, lat: number(lat)? };
+    let p = Point {
+        lon: number(lon)?,
+        lat: number(lat)?,
+    };
     if p.lon.abs() > MAX_LON || p.lat.abs() > MAX_LAT {
-        return Err(Error::new(format!("ERR invalid longitude,latitude pair {:.6},{:.6}", p.lon, p.lat)));
+        return Err(Error::new(format!(
+            "ERR invalid longitude,latitude pair {:.6},{:.6}",
+            p.lon, p.lat
+        )));
     }
     Ok(p)
 }
@@ -224,7 +232,11 @@ fn geoadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     } else {
         ctx.keys.edit_or_create(key, change)?;
     }
-    ctx.out.int(if count_changed { added + updated } else { added });
+    ctx.out.int(if count_changed {
+        added + updated
+    } else {
+        added
+    });
     Ok(())
 }
 
@@ -237,7 +249,10 @@ fn geodist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     };
     let set = ctx.keys.view::<SortedSet>(key)?;
     match set.and_then(|set| Some((set.score(a)?, set.score(b)?))) {
-        Some((a, b)) => reply_distance(ctx.out, geo::distance(geo::position(a), geo::position(b)) / metres),
+        Some((a, b)) => reply_distance(
+            ctx.out,
+            geo::distance(geo::position(a), geo::position(b)) / metres,
+        ),
         None => ctx.out.null(),
     }
     Ok(())
@@ -305,7 +320,10 @@ impl<'a> Options<'a> {
         } else if args.keyword_with_value("COUNT") {
             let count = args.int();
             args.check()?;
-            self.count = usize::try_from(count).ok().filter(|n| *n > 0).ok_or(COUNT)?;
+            self.count = usize::try_from(count)
+                .ok()
+                .filter(|n| *n > 0)
+                .ok_or(COUNT)?;
         } else {
             return Ok(false);
         }
@@ -322,7 +340,11 @@ impl<'a> Options<'a> {
     }
 
     fn check_any(&self) -> Result {
-        if self.any && self.count == 0 { Err(ANY_WITHOUT_COUNT) } else { Ok(()) }
+        if self.any && self.count == 0 {
+            Err(ANY_WITHOUT_COUNT)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -334,9 +356,18 @@ fn run(ctx: &mut Ctx<'_>, key: &[u8], search: Option<Search>, options: Options<'
     let mut metres = 1.0;
     if let (Some(set), Some(search)) = (set, search) {
         metres = search.unit;
-        hits = search.find(set, if options.any { options.count } else { usize::MAX });
+        hits = search.find(
+            set,
+            if options.any {
+                options.count
+            } else {
+                usize::MAX
+            },
+        );
         // The first few without an order are the nearest few.
-        let order = options.descending.or((options.count > 0 && !options.any).then_some(false));
+        let order = options
+            .descending
+            .or((options.count > 0 && !options.any).then_some(false));
         if let Some(descending) = order {
             geo::sort(&mut hits, descending, options.count);
         }
@@ -348,7 +379,11 @@ fn run(ctx: &mut Ctx<'_>, key: &[u8], search: Option<Search>, options: Options<'
     let limits = limits(ctx.engine);
     let mut result = SortedSet::new();
     for hit in &hits {
-        let score = if options.store_distance { hit.distance / metres } else { hit.score };
+        let score = if options.store_distance {
+            hit.distance / metres
+        } else {
+            hit.score
+        };
         result.insert(hit.member.text(&mut [0; 20]), score, limits);
     }
     ctx.out.int(hits.len() as i64);
@@ -357,7 +392,12 @@ fn run(ctx: &mut Ctx<'_>, key: &[u8], search: Option<Search>, options: Options<'
 }
 
 fn reply_hits(out: &mut Out, hits: &[Hit<'_>], metres: f64, options: Options<'_>) {
-    let Options { distance, hash, coordinates, .. } = options;
+    let Options {
+        distance,
+        hash,
+        coordinates,
+        ..
+    } = options;
     let parts = usize::from(distance) + usize::from(hash) + usize::from(coordinates);
     out.array(hits.len());
     for hit in hits {
@@ -378,7 +418,12 @@ fn reply_hits(out: &mut Out, hits: &[Hit<'_>], metres: f64, options: Options<'_>
 }
 
 /// GEORADIUS and its kin: around a point, or around a member.
-fn georadius_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, by_member: bool, stores: bool) -> Result {
+fn georadius_generic(
+    ctx: &mut Ctx<'_>,
+    mut args: Args<'_>,
+    by_member: bool,
+    stores: bool,
+) -> Result {
     let key = args.take();
     let set = ctx.keys.view::<SortedSet>(key)?;
     let center = if by_member {
@@ -392,7 +437,11 @@ fn georadius_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, by_member: bool, sto
     let search = match center {
         Some(center) => {
             let (shape, unit) = circle(radius, unit_name)?;
-            Some(Search { center, shape, unit })
+            Some(Search {
+                center,
+                shape,
+                unit,
+            })
         }
         None => None,
     };
@@ -442,7 +491,10 @@ enum From {
 fn polygon(args: &mut Args<'_>) -> Result<Search> {
     let n = resp::parse_i64(args.take()).and_then(|n| i32::try_from(n).ok());
     let n = n.ok_or(text("ERR invalid number of vertices"))?;
-    let n = usize::try_from(n).ok().filter(|n| *n >= 3 && *n <= args.left() / 2).ok_or(FEW_CORNERS)?;
+    let n = usize::try_from(n)
+        .ok()
+        .filter(|n| *n >= 3 && *n <= args.left() / 2)
+        .ok_or(FEW_CORNERS)?;
     let mut corners = Vec::with_capacity(n);
     for _ in 0..n {
         corners.push(point(args.take(), args.take())?);
@@ -450,25 +502,40 @@ fn polygon(args: &mut Args<'_>) -> Result<Search> {
     Ok(Search::polygon(corners))
 }
 
-fn geosearch_generic<'a>(ctx: &mut Ctx<'_>, mut args: Args<'a>, destination: Option<&'a [u8]>) -> Result {
+fn geosearch_generic<'a>(
+    ctx: &mut Ctx<'_>,
+    mut args: Args<'a>,
+    destination: Option<&'a [u8]>,
+) -> Result {
     let key = args.take();
     let set = ctx.keys.view::<SortedSet>(key)?;
-    let mut options = Options { destination, ..Options::default() };
+    let mut options = Options {
+        destination,
+        ..Options::default()
+    };
     let mut from = None;
     let mut by = None;
     let mut outline: Option<Search> = None;
     while args.left() > 0 {
         let (circular, boxed) = match &by {
             None => (false, false),
-            Some((shape, _)) => (matches!(shape, Shape::Circle { .. }), matches!(shape, Shape::Box { .. })),
+            Some((shape, _)) => (
+                matches!(shape, Shape::Circle { .. }),
+                matches!(shape, Shape::Box { .. }),
+            ),
         };
         let left = args.left();
         if options.take(&mut args)? {
         } else if destination.is_some() && args.keyword("STOREDIST") {
             options.store_distance = true;
-        } else if outline.is_none() && !matches!(from, Some(From::Point(_))) && args.keyword_with_value("FROMMEMBER") {
+        } else if outline.is_none()
+            && !matches!(from, Some(From::Point(_)))
+            && args.keyword_with_value("FROMMEMBER")
+        {
             let member = args.take();
-            from = Some(From::Member(set.map(|set| member_position(set, member)).transpose()?));
+            from = Some(From::Member(
+                set.map(|set| member_position(set, member)).transpose()?,
+            ));
         } else if outline.is_none()
             && left > 2
             && !matches!(from, Some(From::Member(_)))
@@ -503,7 +570,11 @@ fn geosearch_generic<'a>(ctx: &mut Ctx<'_>, mut args: Args<'a>, destination: Opt
         }
         (None, Some(From::Member(None)), _) => None,
         (None, Some(From::Member(Some(center)) | From::Point(center)), Some((shape, unit))) => {
-            Some(Search { center, shape, unit })
+            Some(Search {
+                center,
+                shape,
+                unit,
+            })
         }
     };
     options.check_any()?;

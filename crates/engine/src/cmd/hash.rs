@@ -3,8 +3,8 @@
 use crate::args::Args;
 use crate::cmd::generic::parse_cursor;
 use crate::command::{
-    Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE, KeySpec, READONLY, WRITE,
-    row,
+    Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE,
+    KeySpec, READONLY, WRITE, row,
 };
 use crate::ctx::Ctx;
 use crate::engine::random_below;
@@ -161,7 +161,11 @@ fn reply_all(ctx: &mut Ctx<'_>, key: &[u8], fields: bool, values: bool) -> Resul
     let both = fields && values;
     let out = &mut *ctx.out;
     let Some(hash) = ctx.keys.view::<Hash>(key)? else {
-        if both { out.map(0) } else { out.array(0) }
+        if both {
+            out.map(0)
+        } else {
+            out.array(0)
+        }
         return Ok(());
     };
     // Where counting would take a walk of its own, the header is written last.
@@ -254,7 +258,11 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let now_ms = ctx.keys.now_ms;
     if args.left() == 0 {
-        match ctx.keys.view::<Hash>(key)?.and_then(|h| h.random(now_ms, random_below)) {
+        match ctx
+            .keys
+            .view::<Hash>(key)?
+            .and_then(|h| h.random(now_ms, random_below))
+        {
             Some((field, _)) => ctx.out.bulk(field),
             None => ctx.out.null(),
         }
@@ -294,7 +302,11 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if count < 0 {
         let picks = count.unsigned_abs() as usize;
         // A packed hash is walked once, not once a pick.
-        let all: Vec<_> = if hash.is_packed() { hash.iter(now_ms).collect() } else { Vec::new() };
+        let all: Vec<_> = if hash.is_packed() {
+            hash.iter(now_ms).collect()
+        } else {
+            Vec::new()
+        };
         let pick = || match all.len() {
             0 => hash.random(now_ms, random_below),
             n => Some(all[random_below(n as u64) as usize]),
@@ -309,13 +321,19 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     let wanted = count as usize;
-    let size = if hash.may_be_due(now_ms) { hash.iter(now_ms).count() } else { hash.len() };
+    let size = if hash.may_be_due(now_ms) {
+        hash.iter(now_ms).count()
+    } else {
+        hash.len()
+    };
     out.array(wanted.min(size) * each);
     if !hash.is_packed() && wanted < size / 3 {
         // Few of many: drawn again where a field comes up twice.
         let mut seen = HashSet::with_capacity(wanted);
         while seen.len() < wanted {
-            let Some((field, f)) = hash.random(now_ms, random_below) else { break };
+            let Some((field, f)) = hash.random(now_ms, random_below) else {
+                break;
+            };
             if seen.insert(field) {
                 reply(out, field, f.value);
             }
@@ -366,7 +384,11 @@ fn hmset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn hsetnx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, field, value) = (args.take(), args.take(), args.take());
     let (limits, now_ms) = (limits(ctx), ctx.keys.now_ms);
-    if ctx.keys.peek_view::<Hash>(key)?.is_some_and(|h| h.get(field, now_ms).is_some()) {
+    if ctx
+        .keys
+        .peek_view::<Hash>(key)?
+        .is_some_and(|h| h.get(field, now_ms).is_some())
+    {
         ctx.out.int(0);
         return Ok(());
     }
@@ -382,7 +404,10 @@ fn hdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, now_ms) = (args.take(), ctx.keys.now_ms);
     let n = ctx.keys.edit::<Hash, _>(key, |hash| {
         hash.expire_fields(now_ms);
-        args.rest().iter().filter(|field| hash.remove(field, now_ms)).count()
+        args.rest()
+            .iter()
+            .filter(|field| hash.remove(field, now_ms))
+            .count()
     })?;
     ctx.out.int(n.unwrap_or(0) as i64);
     Ok(())
@@ -432,8 +457,11 @@ fn hincrbyfloat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::new("ERR value is NaN or Infinity"));
     }
     let text = update(ctx, key, field, |old, new| {
-        let old = LongDouble::parse(old.unwrap_or(b"0")).ok_or(Error::new("ERR hash value is not a float"))?;
-        old.checked_add(by).ok_or(Error::NAN_OR_INFINITY)?.write_text(new);
+        let old = LongDouble::parse(old.unwrap_or(b"0"))
+            .ok_or(Error::new("ERR hash value is not a float"))?;
+        old.checked_add(by)
+            .ok_or(Error::NAN_OR_INFINITY)?
+            .write_text(new);
         Ok(new.clone())
     })?;
     ctx.out.bulk(&text);

@@ -6,8 +6,8 @@
 use crate::args::Args;
 use crate::cmd::hash::{limits, reply_field, reply_item};
 use crate::command::{
-    Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE, KeySpec, READONLY, WRITE,
-    row,
+    Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE,
+    KeySpec, READONLY, WRITE, row,
 };
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
@@ -103,17 +103,25 @@ fn time(text: &[u8], unit: Unit, now_ms: u64, command: &str) -> Result<u64> {
 
 /// The unit that an option means.
 fn option_unit(word: &[u8]) -> Option<Unit> {
-    [("EX", SECONDS), ("PX", MILLISECONDS), ("EXAT", UNIX_SECONDS), ("PXAT", UNIX_MILLISECONDS)]
-        .into_iter()
-        .find_map(|(name, unit)| word.eq_ignore_ascii_case(name.as_bytes()).then_some(unit))
+    [
+        ("EX", SECONDS),
+        ("PX", MILLISECONDS),
+        ("EXAT", UNIX_SECONDS),
+        ("PXAT", UNIX_MILLISECONDS),
+    ]
+    .into_iter()
+    .find_map(|(name, unit)| word.eq_ignore_ascii_case(name.as_bytes()).then_some(unit))
 }
 
 /// What is wrong where FIELDS should be.
-const NO_FIELDS: Error =
-    Error(Cow::Borrowed("ERR Mandatory argument FIELDS is missing or not at the right position"));
+const NO_FIELDS: Error = Error(Cow::Borrowed(
+    "ERR Mandatory argument FIELDS is missing or not at the right position",
+));
 
 /// What is wrong with a number of fields that is no positive number.
-const NOT_A_COUNT: Error = Error(Cow::Borrowed("ERR Number of fields must be a positive integer"));
+const NOT_A_COUNT: Error = Error(Cow::Borrowed(
+    "ERR Number of fields must be a positive integer",
+));
 
 /// The end of most of these commands: `FIELDS numfields field ...`.
 fn fields<'a>(args: &mut Args<'a>, not_a_count: Error) -> Result<&'a [&'a [u8]]> {
@@ -123,7 +131,9 @@ fn fields<'a>(args: &mut Args<'a>, not_a_count: Error) -> Result<&'a [&'a [u8]]>
     let n = args.int_in(1..=i64::MAX, not_a_count);
     args.check()?;
     if n as u64 != args.left() as u64 {
-        return Err(Error::new("ERR The `numfields` parameter must match the number of arguments"));
+        return Err(Error::new(
+            "ERR The `numfields` parameter must match the number of arguments",
+        ));
     }
     Ok(args.rest())
 }
@@ -166,7 +176,8 @@ impl Conditions {
         let rest = args.rest();
         let sound = || {
             let n = rest.get(1).and_then(|n| parse_i64(n));
-            rest.first().is_some_and(|word| word.eq_ignore_ascii_case(b"FIELDS"))
+            rest.first()
+                .is_some_and(|word| word.eq_ignore_ascii_case(b"FIELDS"))
                 && n.is_some_and(|n| n > 0 && n as u64 == rest.len() as u64 - 2)
         };
         if n > 1 && (c.nx && (c.xx || c.gt || c.lt) || c.gt && c.lt || !sound()) {
@@ -192,7 +203,10 @@ fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
     if args.left() < 2 {
         return Err(Error::wrong_arity(ctx.command.name));
     }
-    let fields = fields(&mut args, Error::new("ERR Parameter `numFields` should be greater than 0"))?;
+    let fields = fields(
+        &mut args,
+        Error::new("ERR Parameter `numFields` should be greater than 0"),
+    )?;
     let out = &mut *ctx.out;
     out.array(fields.len());
     let done = ctx.keys.edit::<Hash, _>(key, |hash| {
@@ -260,7 +274,11 @@ fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 /// Answers -2 for a field that is not there, -1 for one without an expiry, else what `show` makes of it.
-fn show_expiry(ctx: &mut Ctx<'_>, mut args: Args<'_>, show: fn(at: u64, now_ms: u64) -> u64) -> Result {
+fn show_expiry(
+    ctx: &mut Ctx<'_>,
+    mut args: Args<'_>,
+    show: fn(at: u64, now_ms: u64) -> u64,
+) -> Result {
     let (key, now_ms) = (args.take(), ctx.keys.now_ms);
     let hash = ctx.keys.view::<Hash>(key)?;
     let fields = fields(&mut args, NOT_A_COUNT)?;
@@ -317,7 +335,9 @@ fn hgetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     out.array(fields.len());
     if let After::Nothing = after {
         let hash = ctx.keys.view::<Hash>(key)?;
-        fields.iter().for_each(|field| reply_field(out, hash, field, now_ms));
+        fields
+            .iter()
+            .for_each(|field| reply_field(out, hash, field, now_ms));
         return Ok(());
     }
     let done = ctx.keys.edit::<Hash, _>(key, |hash| {
@@ -364,8 +384,9 @@ fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 /// What Valkey says of a number of fields that is not right.
-const VALKEY_COUNT: Error =
-    Error(Cow::Borrowed("ERR numfields should be greater than 0 and match the provided number of fields"));
+const VALKEY_COUNT: Error = Error(Cow::Borrowed(
+    "ERR numfields should be greater than 0 and match the provided number of fields",
+));
 
 /// The options of HSETEX. `key` and `field` say whether the key and every field must be there, or must not.
 #[derive(Default)]
@@ -405,14 +426,24 @@ fn set_options<'a>(
     // Conditions on the key are Valkey's, and so are the checks of a call that has one.
     let mut before = args.rest().iter().take_while(|word| !equal(word, "FIELDS"));
     let valkey = before.any(|word| equal(word, "NX") || equal(word, "XX"));
-    let wrong_count = || if valkey { VALKEY_COUNT } else { Error::wrong_arity(command) };
+    let wrong_count = || {
+        if valkey {
+            VALKEY_COUNT
+        } else {
+            Error::wrong_arity(command)
+        }
+    };
     while let Some(word) = args.peek() {
         if args.keyword("FIELDS") {
             if args.left() < 3 {
                 return Err(wrong_count());
             }
             let not_a_count = Error::new("ERR invalid number of fields");
-            let n = args.int_or(if valkey { Error::NOT_AN_INTEGER } else { not_a_count.clone() });
+            let n = args.int_or(if valkey {
+                Error::NOT_AN_INTEGER
+            } else {
+                not_a_count.clone()
+            });
             args.check()?;
             if !valkey && !(1..=i64::from(i32::MAX)).contains(&n) {
                 return Err(not_a_count);
@@ -427,10 +458,15 @@ fn set_options<'a>(
         let unit = option_unit(word);
         if is("FNX") || is("FXX") {
             if o.field.replace(is("FXX")).is_some() {
-                return Err(Error::new("ERR Only one of FXX or FNX arguments can be specified"));
+                return Err(Error::new(
+                    "ERR Only one of FXX or FNX arguments can be specified",
+                ));
             }
         } else if is("NX") || is("XX") {
-            if o.key.replace(is("XX")).is_some_and(|before| before != is("XX")) {
+            if o.key
+                .replace(is("XX"))
+                .is_some_and(|before| before != is("XX"))
+            {
                 return Err(Error::SYNTAX);
             }
         } else if unit.is_some() || is("KEEPTTL") {
@@ -452,7 +488,10 @@ fn set_options<'a>(
         } else {
             // Redis's formatting ends at a zero byte.
             let shown = word.split(|b| *b == 0).next().unwrap_or(word);
-            return Err(Error::new(format!("ERR unknown argument: {}", String::from_utf8_lossy(shown))));
+            return Err(Error::new(format!(
+                "ERR unknown argument: {}",
+                String::from_utf8_lossy(shown)
+            )));
         }
     }
     Err(wrong_count())
@@ -469,7 +508,10 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let expiry = options.expiry(now_ms, ctx.command.name)?;
     let is_there = |field: &[u8]| hash.is_some_and(|h| h.get(field, now_ms).is_some());
-    if options.field.is_some_and(|must| names.any(|field| is_there(field) != must)) {
+    if options
+        .field
+        .is_some_and(|must| names.any(|field| is_there(field) != must))
+    {
         ctx.out.int(0);
         return Ok(());
     }

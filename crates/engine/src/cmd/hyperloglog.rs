@@ -6,7 +6,8 @@
 use crate::args::Args;
 use crate::cmd::string::text;
 use crate::command::{
-    ADMIN, Command, DENYOOM, FAST, Group, KS_ACCESS, KS_INSERT, KS_RO, KS_RW, KeySpec, READONLY, WRITE, row,
+    ADMIN, Command, DENYOOM, FAST, Group, KS_ACCESS, KS_INSERT, KS_RO, KS_RW, KeySpec, READONLY,
+    WRITE, row,
 };
 use crate::ctx::{Ctx, Keys};
 use crate::docs::SYSCMD;
@@ -42,7 +43,9 @@ pub const COMMANDS: &[Command] = &[
         .docs("Tests the HyperLogLog implementation.", "N/A"),
 ];
 
-const NOT_A_HLL: Error = Error(Cow::Borrowed("WRONGTYPE Key is not a valid HyperLogLog string value."));
+const NOT_A_HLL: Error = Error(Cow::Borrowed(
+    "WRONGTYPE Key is not a valid HyperLogLog string value.",
+));
 const CORRUPT: Error = Error(Cow::Borrowed("INVALIDOBJ Corrupted HLL object detected"));
 
 impl From<Corrupt> for Error {
@@ -77,7 +80,9 @@ fn put_back(found: &mut Found<'_>, draft: Draft) -> Removed {
 
 /// Stores a HyperLogLog under a key that is not there.
 fn insert(keys: &mut Keys<'_>, key: &[u8], draft: Draft) {
-    with_value(draft, |value| keys.insert_in(keys.db, key, value, None, true));
+    with_value(draft, |value| {
+        keys.insert_in(keys.db, key, value, None, true)
+    });
 }
 
 /// Adds elements to the HyperLogLog at a key that is there; whether they changed it, or what went wrong on the way.
@@ -98,7 +103,9 @@ fn add_to(found: &mut Found<'_>, elements: &[&[u8]], max: usize) -> (Result<bool
         return (Ok(changed.unwrap_or(false)), nothing);
     }
     let mut draft = Draft::of(text(found.get().value(), &mut [0; 20]));
-    let changed = elements.iter().try_fold(false, |changed, e| Ok(draft.add(e, max)? || changed));
+    let changed = elements
+        .iter()
+        .try_fold(false, |changed, e| Ok(draft.add(e, max)? || changed));
     if changed == Ok(false) {
         // Marks the string as raw, as it is after each attempt at changing it.
         found.edit_bytes(|_| ());
@@ -166,7 +173,10 @@ fn pfcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         && let Some(mut found) = ctx.keys.write(key)
     {
         // The string is raw then, as in Redis, even where it turned out to be corrupt.
-        found.edit_bytes(|bytes| card.into_iter().for_each(|card| hll::set_cached(bytes, card)));
+        found.edit_bytes(|bytes| {
+            card.into_iter()
+                .for_each(|card| hll::set_cached(bytes, card))
+        });
     }
     let card = card?;
     ctx.out.int(card as i64);
@@ -204,7 +214,11 @@ fn pfdebug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     found.edit_bytes(|_| ());
     let is = |name: &str| subcommand.eq_ignore_ascii_case(name.as_bytes());
     if is("ENCODING") {
-        ctx.out.simple(if form == Form::Dense { "dense" } else { "sparse" });
+        ctx.out.simple(if form == Form::Dense {
+            "dense"
+        } else {
+            "sparse"
+        });
     } else if is("DECODE") {
         if form != Form::Sparse {
             return Err(Error::new("ERR HLL encoding is not sparse"));
@@ -236,7 +250,10 @@ fn pfdebug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ctx.out.int(i64::from(*register));
         }
     } else {
-        return Err(Error::new(format!("ERR Unknown PFDEBUG subcommand '{}'", shown(subcommand))));
+        return Err(Error::new(format!(
+            "ERR Unknown PFDEBUG subcommand '{}'",
+            shown(subcommand)
+        )));
     }
     Ok(())
 }

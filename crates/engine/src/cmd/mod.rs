@@ -7,20 +7,20 @@ use store::{Collection, EntryRef, Type};
 pub mod bitmap;
 pub mod client;
 pub mod command;
+pub mod config;
 pub mod connection;
 pub mod debug;
 pub mod dump;
-pub mod server;
-pub mod memory;
-pub mod info;
-pub mod config;
-pub mod lcs;
-pub mod list;
 pub mod generic;
 pub mod geo;
 pub mod hash;
 pub mod hash_expiry;
 pub mod hyperloglog;
+pub mod info;
+pub mod lcs;
+pub mod list;
+pub mod memory;
+pub mod server;
 pub mod set;
 pub mod sort;
 pub mod sorted_set;
@@ -34,7 +34,31 @@ pub mod stream_read;
 pub mod string;
 
 /// Every family's rows, in the order COMMAND lists them.
-pub const FAMILIES: &[&[Command]] = &[connection::COMMANDS, client::COMMANDS, debug::COMMANDS, server::COMMANDS, memory::COMMANDS, info::COMMANDS, config::COMMANDS, bitmap::COMMANDS, string::COMMANDS, list::COMMANDS, hash::COMMANDS, hash_expiry::COMMANDS, sorted_set::COMMANDS, sorted_set_range::COMMANDS, sorted_set_combine::COMMANDS, set::COMMANDS, hyperloglog::COMMANDS, geo::COMMANDS, generic::COMMANDS, sort::COMMANDS, dump::COMMANDS, stream::COMMANDS, command::COMMANDS];
+pub const FAMILIES: &[&[Command]] = &[
+    connection::COMMANDS,
+    client::COMMANDS,
+    debug::COMMANDS,
+    server::COMMANDS,
+    memory::COMMANDS,
+    info::COMMANDS,
+    config::COMMANDS,
+    bitmap::COMMANDS,
+    string::COMMANDS,
+    list::COMMANDS,
+    hash::COMMANDS,
+    hash_expiry::COMMANDS,
+    sorted_set::COMMANDS,
+    sorted_set_range::COMMANDS,
+    sorted_set_combine::COMMANDS,
+    set::COMMANDS,
+    hyperloglog::COMMANDS,
+    geo::COMMANDS,
+    generic::COMMANDS,
+    sort::COMMANDS,
+    dump::COMMANDS,
+    stream::COMMANDS,
+    command::COMMANDS,
+];
 
 /// Whether a command is CLIENT or one of its subcommands, which work while clients are paused.
 pub fn is_client_command(command: &Command) -> bool {

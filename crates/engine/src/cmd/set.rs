@@ -1,11 +1,11 @@
 //! Sets.
 
 use crate::args::Args;
+use crate::cmd::generic::parse_cursor;
 use crate::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RO, KS_RW, KS_UPDATE,
     KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
 };
-use crate::cmd::generic::parse_cursor;
 use crate::ctx::{Ctx, Keys};
 use crate::engine::random_below;
 use crate::error::{Error, Result};
@@ -160,7 +160,10 @@ fn scard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn sismember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let member = args.take();
-    let is = ctx.keys.view::<Set>(key)?.is_some_and(|s| s.contains(member));
+    let is = ctx
+        .keys
+        .view::<Set>(key)?
+        .is_some_and(|s| s.contains(member));
     ctx.out.int(i64::from(is));
     Ok(())
 }
@@ -196,7 +199,8 @@ fn smove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     ctx.keys.peek_view::<Set>(to)?;
     if has && from != to {
         ctx.keys.edit::<Set, _>(from, |set| set.remove(member))?;
-        ctx.keys.edit_or_create::<Set, _>(to, |set| set.insert(member, limits))?;
+        ctx.keys
+            .edit_or_create::<Set, _>(to, |set| set.insert(member, limits))?;
     }
     ctx.out.int(i64::from(has));
     Ok(())
@@ -255,7 +259,11 @@ fn srandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::SYNTAX);
     }
     if args.left() == 0 {
-        match ctx.keys.view::<Set>(key)?.and_then(|s| s.random(random_below)) {
+        match ctx
+            .keys
+            .view::<Set>(key)?
+            .and_then(|s| s.random(random_below))
+        {
             Some(item) => reply_member(ctx.out, item),
             None => ctx.out.null(),
         }
@@ -362,7 +370,10 @@ fn sscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 /// Views of several sets; `None` for keys that are not there.
 fn views<'a>(keys: &'a Keys<'_>, names: &[&[u8]]) -> Result<Vec<Option<SetRef<'a>>>> {
-    names.iter().map(|name| keys.peek_view::<Set>(name)).collect()
+    names
+        .iter()
+        .map(|name| keys.peek_view::<Set>(name))
+        .collect()
 }
 
 /// Calls `f` for every member that all sets have, until it returns false.
@@ -373,11 +384,17 @@ fn intersect(sets: &[Option<SetRef<'_>>], mut f: impl FnMut(Item<'_>) -> bool) {
     };
     // The smallest is walked and the next smallest asked first: most members fail early.
     sets.sort_by_key(SetRef::len);
-    let Some((first, others)) = sets.split_first() else { return };
+    let Some((first, others)) = sets.split_first() else {
+        return;
+    };
     first.for_each_while(|item| {
         let mut buf = [0; 20];
         let text = item.text(&mut buf);
-        if others.iter().all(|s| s.contains(text)) { f(item) } else { true }
+        if others.iter().all(|s| s.contains(text)) {
+            f(item)
+        } else {
+            true
+        }
     });
 }
 
@@ -400,7 +417,9 @@ fn sintercard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let n = args.int_in(1..=i64::MAX, BAD_COUNT);
     args.check()?;
     if n as usize > args.left() {
-        return Err(Error::new("ERR Number of keys can't be greater than number of args"));
+        return Err(Error::new(
+            "ERR Number of keys can't be greater than number of args",
+        ));
     }
     let names = &args.rest()[..n as usize];
     for _ in names {

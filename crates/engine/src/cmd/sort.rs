@@ -60,9 +60,13 @@ fn sort_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 /// Whether a call has patterns in which elements are put, and so may touch any key. Looks at every place where one could
 /// stand, whether or not the call turns out to be well-formed.
 pub(crate) fn has_patterns(argv: &[&[u8]]) -> bool {
-    argv.iter().skip(2).zip(argv.iter().skip(3)).any(|(word, pattern)| {
-        (word.eq_ignore_ascii_case(b"by") || word.eq_ignore_ascii_case(b"get")) && pattern.contains(&b'*')
-    })
+    argv.iter()
+        .skip(2)
+        .zip(argv.iter().skip(3))
+        .any(|(word, pattern)| {
+            (word.eq_ignore_ascii_case(b"by") || word.eq_ignore_ascii_case(b"get"))
+                && pattern.contains(&b'*')
+        })
 }
 
 /// A pattern of BY or GET.
@@ -96,25 +100,43 @@ impl<'a> Pattern<'a> {
                 after: &after[..at],
                 field: Some(&after[at + 2..]),
             },
-            _ => Pattern::Key { before, after, field: None },
+            _ => Pattern::Key {
+                before,
+                after,
+                field: None,
+            },
         }
     }
 
     /// Calls `f` with the text that the pattern stands for with this element.
-    fn look_up<R>(self, keys: &mut Keys<'_>, element: &[u8], f: impl FnOnce(Option<&[u8]>) -> R) -> R {
-        let Pattern::Key { before, after, field } = self else {
+    fn look_up<R>(
+        self,
+        keys: &mut Keys<'_>,
+        element: &[u8],
+        f: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> R {
+        let Pattern::Key {
+            before,
+            after,
+            field,
+        } = self
+        else {
             return f(matches!(self, Pattern::Element).then_some(element));
         };
         let key = [before, element, after].concat();
         let now_ms = keys.now_ms;
-        let Some(found) = keys.read(&key) else { return f(None) };
+        let Some(found) = keys.read(&key) else {
+            return f(None);
+        };
         let mut buf = [0; 20];
         match (field, found.kind()) {
             (None, Type::String) => f(Some(super::string::text(found.value(), &mut buf))),
-            (Some(field), Type::Hash) => match found.view::<Hash>().and_then(|h| h.get(field, now_ms)) {
-                Some(field) => f(Some(field.value.text(&mut buf))),
-                None => f(None),
-            },
+            (Some(field), Type::Hash) => {
+                match found.view::<Hash>().and_then(|h| h.get(field, now_ms)) {
+                    Some(field) => f(Some(field.value.text(&mut buf))),
+                    None => f(None),
+                }
+            }
             _ => f(None),
         }
     }
@@ -213,7 +235,11 @@ fn elements(e: &EntryRef<'_>, range: Option<std::ops::Range<usize>>, backwards: 
     if let Some(list) = e.view::<List>() {
         let range = range.unwrap_or(0..list.len());
         let from = if backwards { End::Back } else { End::Front };
-        let start = if backwards { list.len().saturating_sub(range.start + 1) } else { range.start };
+        let start = if backwards {
+            list.len().saturating_sub(range.start + 1)
+        } else {
+            range.start
+        };
         if !range.is_empty() {
             for item in list.iter_from(start, from).take(range.len()) {
                 texts.push(item.text(&mut buf));
@@ -223,7 +249,11 @@ fn elements(e: &EntryRef<'_>, range: Option<std::ops::Range<usize>>, backwards: 
         set.for_each(|member| texts.push(member.text(&mut buf)));
     } else if let Some(set) = e.view::<SortedSet>() {
         let range = range.unwrap_or(0..set.len());
-        let entries = if backwards { set.iter_down(range) } else { set.iter(range) };
+        let entries = if backwards {
+            set.iter_down(range)
+        } else {
+            set.iter(range)
+        };
         for (member, _) in entries {
             texts.push(member.text(&mut buf));
         }
@@ -245,7 +275,11 @@ fn weight(text: &[u8]) -> Option<f64> {
 fn sort_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Result {
     let key = args.take();
     let mut request = parse(&mut args, read_only)?;
-    let known = ctx.keys.peek(key).and_then(|e| length(&e).ok()).unwrap_or(0);
+    let known = ctx
+        .keys
+        .peek(key)
+        .and_then(|e| length(&e).ok())
+        .unwrap_or(0);
     if known > LONG_SORT && ctx.moves_elsewhere() {
         return Ok(());
     }
@@ -254,7 +288,11 @@ fn sort_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Resul
     if let Some(e) = ctx.keys.read(key) {
         let len = length(&e)?;
         let start = request.offset.clamp(0, len as i64) as usize;
-        let most = if request.count < 0 { len } else { request.count.min(len as i64) as usize };
+        let most = if request.count < 0 {
+            len
+        } else {
+            request.count.min(len as i64) as usize
+        };
         range = start..start.saturating_add(most).min(len);
         if request.unsorted && e.kind() == Type::Set && request.store.is_some() {
             // What is stored must not depend on the order in which a set happens to be.
@@ -271,7 +309,8 @@ fn sort_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Resul
     if packed_sorted_set {
         // Redis turns it into a skip list to work on it, which OBJECT ENCODING shows.
         let limits = super::sorted_set::limits(ctx.engine);
-        ctx.keys.edit(key, |set: &mut SortedSet| set.expect(usize::MAX, 0, limits))?;
+        ctx.keys
+            .edit(key, |set: &mut SortedSet| set.expect(usize::MAX, 0, limits))?;
     }
     let mut order: Vec<u32> = (0..texts.len() as u32).collect();
     if !request.unsorted {
@@ -302,7 +341,11 @@ fn sort_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Resul
 
 /// What alphabetical order looks at. Redis compares as the C library does, up to a zero byte, unless the result is stored.
 fn seen(text: &[u8], stored: bool) -> &[u8] {
-    if stored { text } else { text.split(|b| *b == 0).next().unwrap_or_default() }
+    if stored {
+        text
+    } else {
+        text.split(|b| *b == 0).next().unwrap_or_default()
+    }
 }
 
 /// Brings the places of `range` into order; the others may end up in any.
@@ -330,7 +373,8 @@ fn arrange(
         arrange_by(order, range, |a, b| {
             let (x, y) = (*a as usize, *b as usize);
             direction(if request.by.is_some() {
-                (has_weight[x], seen(weights.get(x), stored)).cmp(&(has_weight[y], seen(weights.get(y), stored)))
+                (has_weight[x], seen(weights.get(x), stored))
+                    .cmp(&(has_weight[y], seen(weights.get(y), stored)))
             } else {
                 seen(texts.get(x), stored).cmp(seen(texts.get(y), stored))
             })
@@ -342,22 +386,32 @@ fn arrange(
     for at in 0..texts.len() {
         let element = texts.get(at);
         weights.push(match request.by {
-            Some(by) => by.look_up(&mut ctx.keys, element, |text| text.map_or(Some(0.0), weight)),
+            Some(by) => by.look_up(&mut ctx.keys, element, |text| {
+                text.map_or(Some(0.0), weight)
+            }),
             None => weight(element),
         });
     }
     let weights: Option<Vec<f64>> = weights.into_iter().collect();
-    let weights = weights.ok_or(Error::new("ERR One or more scores can't be converted into double"))?;
+    let weights = weights.ok_or(Error::new(
+        "ERR One or more scores can't be converted into double",
+    ))?;
     arrange_by(order, range, |a, b| {
         let (x, y) = (*a as usize, *b as usize);
-        let by_weight = weights[x].partial_cmp(&weights[y]).unwrap_or(Ordering::Equal);
+        let by_weight = weights[x]
+            .partial_cmp(&weights[y])
+            .unwrap_or(Ordering::Equal);
         direction(by_weight.then_with(|| texts.get(x).cmp(texts.get(y)))).then(a.cmp(b))
     });
     Ok(())
 }
 
 /// Sorts, but only as much as it takes for `range` to be right.
-fn arrange_by(order: &mut [u32], range: &std::ops::Range<usize>, cmp: impl Fn(&u32, &u32) -> Ordering) {
+fn arrange_by(
+    order: &mut [u32],
+    range: &std::ops::Range<usize>,
+    cmp: impl Fn(&u32, &u32) -> Ordering,
+) {
     let mut wanted = order;
     if range.end < wanted.len() {
         if range.is_empty() {
@@ -374,17 +428,26 @@ fn arrange_by(order: &mut [u32], range: &std::ops::Range<usize>, cmp: impl Fn(&u
 }
 
 /// Makes the destination a list of the result; what a GET pattern does not find is an empty element.
-fn store_result(ctx: &mut Ctx<'_>, request: &Request<'_>, texts: &Texts, chosen: &[u32], destination: &[u8]) {
+fn store_result(
+    ctx: &mut Ctx<'_>,
+    request: &Request<'_>,
+    texts: &Texts,
+    chosen: &[u32],
+    destination: &[u8],
+) {
     let limits = super::list::limits(ctx.engine);
     let mut list = List::new();
-    let mut push = |text: &[u8]| list.push(End::Back, std::iter::once(ListItem::Bytes(text)), limits);
+    let mut push =
+        |text: &[u8]| list.push(End::Back, std::iter::once(ListItem::Bytes(text)), limits);
     for at in chosen {
         let element = texts.get(*at as usize);
         if request.get.is_empty() {
             push(element);
         }
         for pattern in &request.get {
-            pattern.look_up(&mut ctx.keys, element, |text| push(text.unwrap_or_default()));
+            pattern.look_up(&mut ctx.keys, element, |text| {
+                push(text.unwrap_or_default())
+            });
         }
     }
     let n = list.len();
@@ -403,19 +466,46 @@ mod tests {
         check("RPUSH l 3 1 2 10; SORT l ALPHA", r#"["1" "10" "2" "3"]"#);
         check("RPUSH l 3 1 2 10; SORT l LIMIT -5 2", r#"["1" "2"]"#);
         check("RPUSH l 3 1 2 10; SORT l LIMIT 4 2", "[]");
-        check("RPUSH l 3 1 2 10; SORT l BY nosort DESC LIMIT 1 2", r#"["2" "1"]"#);
+        check(
+            "RPUSH l 3 1 2 10; SORT l BY nosort DESC LIMIT 1 2",
+            r#"["2" "1"]"#,
+        );
         check("RPUSH l 3 1 2 10; SORT l BY nosort DESC LIMIT 9 2", "[]");
-        check("ZADD z 1 b 2 a 3 c; SORT z BY nosort DESC", r#"["c" "a" "b"]"#);
-        check("SADD s b a c; SORT s BY nosort STORE d; LRANGE d 0 -1", r#"["a" "b" "c"]"#);
-        check("RPUSH l 1 x; SORT l", "-ERR One or more scores can't be converted into double");
-        check("SET s 1; SORT s", "-WRONGTYPE Operation against a key holding the wrong kind of value");
+        check(
+            "ZADD z 1 b 2 a 3 c; SORT z BY nosort DESC",
+            r#"["c" "a" "b"]"#,
+        );
+        check(
+            "SADD s b a c; SORT s BY nosort STORE d; LRANGE d 0 -1",
+            r#"["a" "b" "c"]"#,
+        );
+        check(
+            "RPUSH l 1 x; SORT l",
+            "-ERR One or more scores can't be converted into double",
+        );
+        check(
+            "SET s 1; SORT s",
+            "-WRONGTYPE Operation against a key holding the wrong kind of value",
+        );
         check("SORT nothing", "[]");
     }
 
     #[test]
     fn weights() {
-        let numbers: [&[u8]; 12] =
-            [b"", b"+1", b"-1", b"1e400", b"1e-400", b".5", b"5.", b"1E5", b"-Infinity", b"1\0x", b"\0", b"1e-310"];
+        let numbers: [&[u8]; 12] = [
+            b"",
+            b"+1",
+            b"-1",
+            b"1e400",
+            b"1e-400",
+            b".5",
+            b"5.",
+            b"1E5",
+            b"-Infinity",
+            b"1\0x",
+            b"\0",
+            b"1e-310",
+        ];
         for text in numbers {
             assert!(super::weight(text).is_some(), "{text:?}");
         }
@@ -430,8 +520,14 @@ mod tests {
         let mut db = TestClient::new();
         db.run("RPUSH l 1 2 3 4; MSET w1 30 w2 20 w3 10 o1 one o2 two; HSET h1 f x; HSET h2 f 5; SET h3 f");
         db.check("SORT l BY w* GET #", r#"["4" "3" "2" "1"]"#);
-        db.check("SORT_RO l BY nosort GET o* GET # LIMIT 1 2", r#"["two" "2" nil "3"]"#);
-        db.check("SORT l BY h*->f", "-ERR One or more scores can't be converted into double");
+        db.check(
+            "SORT_RO l BY nosort GET o* GET # LIMIT 1 2",
+            r#"["two" "2" nil "3"]"#,
+        );
+        db.check(
+            "SORT l BY h*->f",
+            "-ERR One or more scores can't be converted into double",
+        );
         db.check("SORT l BY h*->f ALPHA GET h*->f", r#"[nil nil "5" "x"]"#);
         db.check("SORT l BY w* DESC GET o* GET fixed STORE d", "8");
         db.check("LRANGE d 0 -1", r#"["one" "" "two" "" "" "" "" ""]"#);
@@ -448,8 +544,16 @@ mod tests {
         let mut sorted = all.clone();
         sorted.sort_by_key(|n| n.parse::<u32>().unwrap());
         for (start, n) in [(0, 1), (0, 200), (5, 7), (199, 5), (100, 100), (50, 0)] {
-            let expected: Vec<String> = sorted.iter().skip(start).take(n).map(|n| format!("\"{n}\"")).collect();
-            db.check(&format!("SORT l LIMIT {start} {n}"), &format!("[{}]", expected.join(" ")));
+            let expected: Vec<String> = sorted
+                .iter()
+                .skip(start)
+                .take(n)
+                .map(|n| format!("\"{n}\""))
+                .collect();
+            db.check(
+                &format!("SORT l LIMIT {start} {n}"),
+                &format!("[{}]", expected.join(" ")),
+            );
         }
     }
 

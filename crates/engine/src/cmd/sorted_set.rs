@@ -5,8 +5,8 @@
 use crate::args::Args;
 use crate::cmd::generic::parse_cursor;
 use crate::command::{
-    Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_RO, KS_RW, KS_UPDATE, KeySpec, MOVABLEKEYS, READONLY,
-    WRITE, row,
+    Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_RO, KS_RW, KS_UPDATE, KeySpec,
+    MOVABLEKEYS, READONLY, WRITE, row,
 };
 use crate::ctx::{Ctx, Keys};
 use crate::engine::{Engine, random_below};
@@ -94,13 +94,15 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 const NOT_COMPATIBLE: Error = text("ERR XX and NX options at the same time are not compatible");
-const NOT_COMPARABLE: Error = text("ERR GT, LT, and/or NX options at the same time are not compatible");
+const NOT_COMPARABLE: Error =
+    text("ERR GT, LT, and/or NX options at the same time are not compatible");
 const ONE_INCREMENT: Error = text("ERR INCR option supports a single increment-element pair");
 const NOT_A_NUMBER: Error = text("ERR resulting score is not a number (NaN)");
 const NO_KEYS: Error = text("ERR numkeys should be greater than 0");
 const NO_COUNT: Error = text("ERR count should be greater than 0");
-const COUNT_RANGE: Error =
-    text("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
+const COUNT_RANGE: Error = text(
+    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+);
 const OUT_OF_RANGE: Error = text("ERR value is out of range");
 
 const fn text(text: &'static str) -> Error {
@@ -251,7 +253,9 @@ fn zadd_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, mut add: Add) -> Result {
                 }
             }
             for (pair, &score) in pairs.chunks_exact(2).zip(scores) {
-                set.update(pair[1], limits, |present| add.apply(score, present, &mut done));
+                set.update(pair[1], limits, |present| {
+                    add.apply(score, present, &mut done)
+                });
             }
         }
     };
@@ -277,13 +281,23 @@ fn zadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 }
 
 fn zincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    zadd_generic(ctx, args, Add { increment: true, ..Add::default() })
+    zadd_generic(
+        ctx,
+        args,
+        Add {
+            increment: true,
+            ..Add::default()
+        },
+    )
 }
 
 // ---- One member or all of them
 
 fn zcard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    let len = ctx.keys.view::<SortedSet>(args.take())?.map_or(0, |set| set.len());
+    let len = ctx
+        .keys
+        .view::<SortedSet>(args.take())?
+        .map_or(0, |set| set.len());
     ctx.out.int(len as i64);
     Ok(())
 }
@@ -323,7 +337,8 @@ fn zrank_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, from_top: bool) -> Resul
             if with_score {
                 ctx.out.array(2);
             }
-            ctx.out.int(if from_top { len - 1 - rank } else { rank } as i64);
+            ctx.out
+                .int(if from_top { len - 1 - rank } else { rank } as i64);
             if with_score {
                 ctx.out.double(score);
             }
@@ -345,7 +360,10 @@ fn zrevrank(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 fn zrem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let removed = ctx.keys.edit(key, |set: &mut SortedSet| {
-        args.rest().iter().filter(|member| set.remove(member).is_some()).count()
+        args.rest()
+            .iter()
+            .filter(|member| set.remove(member).is_some())
+            .count()
     })?;
     ctx.out.int(removed.unwrap_or(0) as i64);
     Ok(())
@@ -444,7 +462,11 @@ impl<'a> MultiPop<'a> {
             count = args.int_in(1..=i64::MAX, NO_COUNT) as usize;
         }
         args.finish()?;
-        Ok(MultiPop { keys, highest, count })
+        Ok(MultiPop {
+            keys,
+            highest,
+            count,
+        })
     }
 
     /// Pops from the first key that holds anything and writes the reply; false if none does.
@@ -497,7 +519,10 @@ fn zrandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         match ctx.keys.view::<SortedSet>(key)? {
             Some(set) => {
                 let member = set.at(random_below(set.len() as u64) as usize);
-                reply_member(ctx.out, member.map_or(Item::Bytes(b""), |(member, _)| member));
+                reply_member(
+                    ctx.out,
+                    member.map_or(Item::Bytes(b""), |(member, _)| member),
+                );
             }
             None => ctx.out.null(),
         }
@@ -545,7 +570,12 @@ fn reply_ranks(
         reply_members(out, n, with_scores, ranks.map(|rank| all[rank]));
     } else {
         let none = (Item::Bytes(b""), 0.0);
-        reply_members(out, n, with_scores, ranks.map(|rank| set.at(rank).unwrap_or(none)));
+        reply_members(
+            out,
+            n,
+            with_scores,
+            ranks.map(|rank| set.at(rank).unwrap_or(none)),
+        );
     }
 }
 
@@ -584,7 +614,11 @@ fn zscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     });
     out.array(2);
     out.bulk_display(next);
-    out.array(if with_scores { 2 * found.len() } else { found.len() });
+    out.array(if with_scores {
+        2 * found.len()
+    } else {
+        found.len()
+    });
     for (member, score) in found {
         reply_member(out, member);
         if with_scores {
@@ -612,10 +646,19 @@ fn format_17_digits(score: f64, into: &mut Vec<u8>) {
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if (-4..17).contains(&exponent) {
         let fixed = format!("{score:.*}", (16 - exponent) as usize);
-        let short = if fixed.contains('.') { fixed.trim_end_matches('0').trim_end_matches('.') } else { &fixed };
+        let short = if fixed.contains('.') {
+            fixed.trim_end_matches('0').trim_end_matches('.')
+        } else {
+            &fixed
+        };
         into.extend_from_slice(short.as_bytes());
     } else {
-        into.extend_from_slice(mantissa.trim_end_matches('0').trim_end_matches('.').as_bytes());
+        into.extend_from_slice(
+            mantissa
+                .trim_end_matches('0')
+                .trim_end_matches('.')
+                .as_bytes(),
+        );
         let sign = if exponent < 0 { '-' } else { '+' };
         into.extend_from_slice(format!("e{sign}{:02}", exponent.unsigned_abs()).as_bytes());
     }

@@ -3,7 +3,8 @@
 use crate::args::Args;
 use crate::cmd::sorted_set::{kind_of, limits, reply_members};
 use crate::command::{
-    Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
+    Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, MOVABLEKEYS, READONLY,
+    WRITE, row,
 };
 use crate::ctx::{Ctx, Keys};
 use crate::error::{Error, Result};
@@ -67,7 +68,10 @@ const NOT_A_WEIGHT: Error = Error(Cow::Borrowed("ERR weight value is not a float
 const NEGATIVE_LIMIT: Error = Error(Cow::Borrowed("ERR LIMIT can't be negative"));
 
 /// For results that are only shown.
-const NEVER_PACKED: Limits = Limits { entries: 0, member: 0 };
+const NEVER_PACKED: Limits = Limits {
+    entries: 0,
+    member: 0,
+};
 
 /// How the inputs are combined.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -116,8 +120,12 @@ impl<'a> Members<'a> {
     /// The value of a key that has been found to be of the right type.
     fn of(keys: &'a Keys<'_>, key: &[u8], kind: Option<Type>) -> Result<Members<'a>> {
         Ok(match kind {
-            Some(Type::Set) => keys.peek_view::<Set>(key)?.map_or(Members::None, Members::Plain),
-            Some(_) => keys.peek_view::<SortedSet>(key)?.map_or(Members::None, Members::Scored),
+            Some(Type::Set) => keys
+                .peek_view::<Set>(key)?
+                .map_or(Members::None, Members::Plain),
+            Some(_) => keys
+                .peek_view::<SortedSet>(key)?
+                .map_or(Members::None, Members::Scored),
             None => Members::None,
         })
     }
@@ -175,7 +183,9 @@ fn unite(inputs: &[Input<'_>], aggregate: Aggregate) -> Builder {
     for input in inputs {
         input.members.for_each_while(|member, score| {
             let score = number(input.weighted(score));
-            result.merge(member, |so_far| so_far.map_or(score, |so_far| aggregate.join(so_far, score)));
+            result.merge(member, |so_far| {
+                so_far.map_or(score, |so_far| aggregate.join(so_far, score))
+            });
             true
         });
     }
@@ -205,7 +215,10 @@ fn subtract(inputs: &[Input<'_>]) -> Builder {
         return result;
     };
     first.members.for_each_while(|member, score| {
-        if !others.iter().any(|other| other.members.score(member).is_some()) {
+        if !others
+            .iter()
+            .any(|other| other.members.score(member).is_some())
+        {
             result.merge(member, |_| score);
         }
         true
@@ -226,7 +239,10 @@ fn combine(ctx: &mut Ctx<'_>, mut args: Args<'_>, how: Combine, outcome: Outcome
     let n = args.int();
     args.check()?;
     if n < 1 {
-        return Err(Error::new(format!("ERR at least 1 input key is needed for '{}' command", ctx.command.name)));
+        return Err(Error::new(format!(
+            "ERR at least 1 input key is needed for '{}' command",
+            ctx.command.name
+        )));
     }
     let n = usize::try_from(n).unwrap_or(usize::MAX);
     if n > args.left() {
@@ -270,7 +286,10 @@ fn combine(ctx: &mut Ctx<'_>, mut args: Args<'_>, how: Combine, outcome: Outcome
     args.finish()?;
     let mut inputs: SmallVec<[Input<'_>; 8]> = SmallVec::new();
     for ((key, kind), weight) in keys.iter().zip(kinds).zip(weights) {
-        inputs.push(Input { members: Members::of(&ctx.keys, key, kind)?, weight });
+        inputs.push(Input {
+            members: Members::of(&ctx.keys, key, kind)?,
+            weight,
+        });
     }
     if how != Combine::Difference {
         // The smallest first: least to look up. The order in which scores are added is that of the real servers, too.
@@ -305,7 +324,12 @@ fn combine(ctx: &mut Ctx<'_>, mut args: Args<'_>, how: Combine, outcome: Outcome
         ctx.keys.put(destination, result);
         ctx.out.int(n as i64);
     } else {
-        reply_members(ctx.out, n, with_scores, result.finish(NEVER_PACKED).view().entries());
+        reply_members(
+            ctx.out,
+            n,
+            with_scores,
+            result.finish(NEVER_PACKED).view().entries(),
+        );
     }
     Ok(())
 }
@@ -333,7 +357,12 @@ fn zunionstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 fn zinterstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let destination = args.take();
-    combine(ctx, args, Combine::Intersection, Outcome::Store(destination))
+    combine(
+        ctx,
+        args,
+        Combine::Intersection,
+        Outcome::Store(destination),
+    )
 }
 
 fn zdiffstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {

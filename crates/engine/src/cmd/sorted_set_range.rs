@@ -3,15 +3,16 @@
 use crate::args::Args;
 use crate::cmd::sorted_set::{limits, reply_members};
 use crate::command::{
-    Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_OW, KS_RO, KS_RW, KS_UPDATE, KeySpec, READONLY, WRITE, row,
+    Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_OW, KS_RO, KS_RW, KS_UPDATE, KeySpec,
+    READONLY, WRITE, row,
 };
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::ranges::{Limit, index_range, lex_range, score_range};
 use std::borrow::Cow;
 use std::ops::Range;
-use store::types::sorted_set::{LexRange, ScoreRange, SortedSet, SortedSetRef};
 use store::Collection;
+use store::types::sorted_set::{LexRange, ScoreRange, SortedSet, SortedSetRef};
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -90,8 +91,9 @@ pub const COMMANDS: &[Command] = &[
 const LIMIT_OF_RANKS: Error = Error(Cow::Borrowed(
     "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
 ));
-const SCORES_BY_LEX: Error =
-    Error(Cow::Borrowed("ERR syntax error, WITHSCORES not supported in combination with BYLEX"));
+const SCORES_BY_LEX: Error = Error(Cow::Borrowed(
+    "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
+));
 
 /// What a range is a range of.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -128,7 +130,11 @@ impl<'a> Bounds<'a> {
             Bounds::Rank(start, stop) => {
                 let len = set.len();
                 let ranks = index_range(*start, *stop, len);
-                if downwards { len - ranks.end..len - ranks.start } else { ranks }
+                if downwards {
+                    len - ranks.end..len - ranks.start
+                } else {
+                    ranks
+                }
             }
             Bounds::Score(range) => set.ranks_by_score(range),
             Bounds::Lex(range) => set.ranks_by_lex(range, downwards),
@@ -143,9 +149,17 @@ struct Form {
 }
 
 /// All the range commands: `key min max [options]` (from the arguments' next), and where the result goes.
-fn range_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, form: Form, destination: Option<&[u8]>) -> Result {
+fn range_generic(
+    ctx: &mut Ctx<'_>,
+    mut args: Args<'_>,
+    form: Form,
+    destination: Option<&[u8]>,
+) -> Result {
     let (key, mut low, mut high) = (args.take(), args.take(), args.take());
-    let Form { mut by, mut downwards } = form;
+    let Form {
+        mut by,
+        mut downwards,
+    } = form;
     let mut limit = Limit::ALL;
     let mut with_scores = false;
     while args.left() > 0 && !args.failed() {
@@ -179,7 +193,9 @@ fn range_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, form: Form, destination:
     }
     let bounds = Bounds::read(by, low, high)?;
     let set = ctx.keys.view::<SortedSet>(key)?;
-    let ranks = set.map_or(0..0, |set| limit.cut(bounds.ranks(set, downwards), downwards));
+    let ranks = set.map_or(0..0, |set| {
+        limit.cut(bounds.ranks(set, downwards), downwards)
+    });
     let Some(destination) = destination else {
         match set {
             None => ctx.out.array(0),
@@ -198,7 +214,11 @@ fn range_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, form: Form, destination:
         result.expect(ranks.len(), 0, limits);
     }
     if let Some(set) = set {
-        let entries = if downwards { set.iter_down(ranks) } else { set.iter(ranks) };
+        let entries = if downwards {
+            set.iter_down(ranks)
+        } else {
+            set.iter(ranks)
+        };
         for (member, score) in entries {
             result.insert(member.text(&mut [0; 20]), score, limits);
         }
@@ -209,32 +229,88 @@ fn range_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, form: Form, destination:
 }
 
 fn zrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    range_generic(ctx, args, Form { by: None, downwards: None }, None)
+    range_generic(
+        ctx,
+        args,
+        Form {
+            by: None,
+            downwards: None,
+        },
+        None,
+    )
 }
 
 fn zrangestore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let destination = args.take();
-    range_generic(ctx, args, Form { by: None, downwards: None }, Some(destination))
+    range_generic(
+        ctx,
+        args,
+        Form {
+            by: None,
+            downwards: None,
+        },
+        Some(destination),
+    )
 }
 
 fn zrevrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    range_generic(ctx, args, Form { by: Some(By::Rank), downwards: Some(true) }, None)
+    range_generic(
+        ctx,
+        args,
+        Form {
+            by: Some(By::Rank),
+            downwards: Some(true),
+        },
+        None,
+    )
 }
 
 fn zrangebyscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    range_generic(ctx, args, Form { by: Some(By::Score), downwards: Some(false) }, None)
+    range_generic(
+        ctx,
+        args,
+        Form {
+            by: Some(By::Score),
+            downwards: Some(false),
+        },
+        None,
+    )
 }
 
 fn zrevrangebyscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    range_generic(ctx, args, Form { by: Some(By::Score), downwards: Some(true) }, None)
+    range_generic(
+        ctx,
+        args,
+        Form {
+            by: Some(By::Score),
+            downwards: Some(true),
+        },
+        None,
+    )
 }
 
 fn zrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    range_generic(ctx, args, Form { by: Some(By::Lex), downwards: Some(false) }, None)
+    range_generic(
+        ctx,
+        args,
+        Form {
+            by: Some(By::Lex),
+            downwards: Some(false),
+        },
+        None,
+    )
 }
 
 fn zrevrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    range_generic(ctx, args, Form { by: Some(By::Lex), downwards: Some(true) }, None)
+    range_generic(
+        ctx,
+        args,
+        Form {
+            by: Some(By::Lex),
+            downwards: Some(true),
+        },
+        None,
+    )
 }
 
 // ---- Counting and removing
@@ -242,7 +318,10 @@ fn zrevrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 fn count_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, by: By) -> Result {
     let key = args.take();
     let bounds = Bounds::read(by, args.take(), args.take())?;
-    let n = ctx.keys.view::<SortedSet>(key)?.map_or(0, |set| bounds.ranks(set, false).len());
+    let n = ctx
+        .keys
+        .view::<SortedSet>(key)?
+        .map_or(0, |set| bounds.ranks(set, false).len());
     ctx.out.int(n as i64);
     Ok(())
 }

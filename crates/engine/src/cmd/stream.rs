@@ -137,10 +137,14 @@ fn limits(live: &Live) -> Limits {
 
 /// Takes KEEPREF, DELREF or ACKED.
 fn refs_keyword(args: &mut Args<'_>) -> Option<Refs> {
-    [("KEEPREF", Refs::Keep), ("DELREF", Refs::Delete), ("ACKED", Refs::Acknowledged)]
-        .into_iter()
-        .find(|(word, _)| args.keyword(word))
-        .map(|(_, refs)| refs)
+    [
+        ("KEEPREF", Refs::Keep),
+        ("DELREF", Refs::Delete),
+        ("ACKED", Refs::Acknowledged),
+    ]
+    .into_iter()
+    .find(|(word, _)| args.keyword(word))
+    .map(|(_, refs)| refs)
 }
 
 // ---- Adding and trimming
@@ -187,21 +191,24 @@ fn options(args: &mut Args<'_>, adding: bool, live: &Live) -> Result<Options> {
             keep = Some(if by_length {
                 let n = args.int();
                 args.check()?;
-                Keep::Last(u64::try_from(n).map_err(|_| {
-                    Error::new("ERR The MAXLEN argument must be >= 0.")
-                })?)
+                Keep::Last(
+                    u64::try_from(n)
+                        .map_err(|_| Error::new("ERR The MAXLEN argument must be >= 0."))?,
+                )
             } else {
                 Keep::From(ids::strict(args.take())?)
             });
         } else if args.keyword_with_value("LIMIT") {
             let n = args.int();
             args.check()?;
-            limit = Some(u64::try_from(n).map_err(|_| {
-                Error::new("ERR The LIMIT argument must be >= 0.")
-            })?);
+            limit = Some(
+                u64::try_from(n).map_err(|_| Error::new("ERR The LIMIT argument must be >= 0."))?,
+            );
         } else if adding && args.keyword("NOMKSTREAM") {
             no_create = true;
-        } else if refs.is_none() && let Some(chosen) = refs_keyword(args) {
+        } else if refs.is_none()
+            && let Some(chosen) = refs_keyword(args)
+        {
             refs = Some(chosen);
         } else if adding {
             let (ms, seq) = ids::of_new(args.take())?;
@@ -270,11 +277,16 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let options = options(&mut args, true, live)?;
     let pairs = args.rest();
-    let Some(wanted) = options.id.filter(|_| pairs.len() >= 2 && pairs.len() % 2 == 0) else {
+    let Some(wanted) = options
+        .id
+        .filter(|_| pairs.len() >= 2 && pairs.len().is_multiple_of(2))
+    else {
         return Err(Error::wrong_arity(ctx.command.name));
     };
     if matches!(wanted, NewId::Given(0, Some(0))) {
-        return Err(Error::new("ERR The ID specified in XADD must be greater than 0-0"));
+        return Err(Error::new(
+            "ERR The ID specified in XADD must be greater than 0-0",
+        ));
     }
     let (now_ms, limits) = (ctx.keys.now_ms, limits(live));
     let add = |stream: &mut Stream| {
@@ -383,10 +395,12 @@ fn xdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 pub(super) fn refs_and_ids<'a>(args: &mut Args<'a>) -> Result<(Refs, &'a [&'a [u8]])> {
     let (mut refs, mut wanted) = (None, None);
     while args.left() > 0 {
-        if refs.is_none() && let Some(chosen) = refs_keyword(args) {
+        if refs.is_none()
+            && let Some(chosen) = refs_keyword(args)
+        {
             refs = Some(chosen);
         } else if args.keyword_with_value("IDS") {
-            let count = parse_i64(args.take()).filter(|n| (1..=i64::from(i32::MAX)).contains(n));
+            let count = parse_i64(args.take()).filter(|n| *n > 0);
             let count = count.ok_or(Error::new("ERR Number of IDs must be a positive integer"))?;
             let rest = args.rest();
             let these = rest.get(..count as usize).ok_or(Error::new(
@@ -455,7 +469,8 @@ fn xsetid(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let stream = ctx.keys.view::<Stream>(key)?.ok_or(Error::NO_SUCH_KEY)?;
     check_last_id(stream, id, added)?;
-    ctx.keys.edit(key, |s: &mut Stream| s.set_last_id(id, added, max_deleted))?;
+    ctx.keys
+        .edit(key, |s: &mut Stream| s.set_last_id(id, added, max_deleted))?;
     ctx.out.ok();
     Ok(())
 }

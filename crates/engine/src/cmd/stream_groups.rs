@@ -11,8 +11,8 @@ use crate::command::{
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use resp::number::parse_i64;
-use store::types::stream::{Group, Pending, Refs, Stream, StreamId, StreamRef};
 use store::Collection;
+use store::types::stream::{Group, Pending, Refs, Stream, StreamId, StreamRef};
 
 /// The subcommands of XGROUP.
 #[rustfmt::skip]
@@ -88,7 +88,9 @@ fn group_options(args: &mut Args<'_>, creating: bool) -> Result<GroupOptions> {
             let n = args.int();
             args.check()?;
             if n < -1 {
-                return Err(Error::new("ERR value for ENTRIESREAD must be positive or -1"));
+                return Err(Error::new(
+                    "ERR value for ENTRIESREAD must be positive or -1",
+                ));
             }
             options.entries_read = Some(n).filter(|n| *n >= 0);
         } else {
@@ -122,14 +124,6 @@ fn plausible(entries_read: Option<i64>, entries_added: u64) -> Option<i64> {
     entries_read.map(|n| n.min(i64::try_from(entries_added).unwrap_or(i64::MAX)))
 }
 
-/// Where a group is to go on: after `$`, the stream's last entry, or after an ID.
-fn position(text: &[u8], last_id: StreamId) -> Result<StreamId> {
-    if text == b"$" {
-        return Ok(last_id);
-    }
-    ids::strict(text)
-}
-
 fn xgroup_create(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
     let (key, name, at) = (args.take(), args.take(), args.take());
@@ -140,11 +134,22 @@ fn xgroup_create(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     };
     let (last_id, added) = stream.map_or((StreamId::MIN, 0), |s| (s.last_id(), s.entries_added()));
     let is_new = stream.is_none();
-    let group = Group::new(position(at, last_id)?, plausible(options.entries_read, added));
+    // An option given twice.
+    if args.argv().len() > 8 {
+        return Err(subcommand_syntax(&args));
+    }
+    let at = if at == b"$" {
+        last_id
+    } else {
+        ids::strict(at)?
+    };
+    let group = Group::new(at, plausible(options.entries_read, added));
     if is_new {
         ctx.keys.put(key, Stream::new());
     }
-    let created = ctx.keys.edit(key, |s: &mut Stream| s.create_group(name, group))?;
+    let created = ctx
+        .keys
+        .edit(key, |s: &mut Stream| s.create_group(name, group))?;
     if created != Some(true) {
         return Err(Error::new("BUSYGROUP Consumer Group name already exists"));
     }
@@ -157,7 +162,14 @@ fn xgroup_setid(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name, at) = (args.take(), args.take(), args.take());
     let options = group_options(&mut args, false)?;
     let stream = existing_group(ctx, key, name)?;
-    let at = position(at, stream.last_id())?;
+    if args.argv().len() > 7 {
+        return Err(subcommand_syntax(&args));
+    }
+    let at = if at == b"$" {
+        stream.last_id()
+    } else {
+        ids::or_end(at)?
+    };
     let entries_read = plausible(options.entries_read, stream.entries_added());
     ctx.keys.edit(key, |s: &mut Stream| {
         s.edit_group(name, |_, group| {
@@ -405,9 +417,15 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             let idle = int_of(&mut args, "ERR Invalid IDLE option argument for XCLAIM")?;
             delivered_ms = Some(now_ms.wrapping_sub(idle));
         } else if args.keyword_with_value("TIME") {
-            delivered_ms = Some(int_of(&mut args, "ERR Invalid TIME option argument for XCLAIM")?);
+            delivered_ms = Some(int_of(
+                &mut args,
+                "ERR Invalid TIME option argument for XCLAIM",
+            )?);
         } else if args.keyword_with_value("RETRYCOUNT") {
-            deliveries = int_of(&mut args, "ERR Invalid RETRYCOUNT option argument for XCLAIM")?;
+            deliveries = int_of(
+                &mut args,
+                "ERR Invalid RETRYCOUNT option argument for XCLAIM",
+            )?;
         } else if args.keyword_with_value("LASTID") {
             last_id = ids::strict(args.take())?;
         } else {
@@ -437,7 +455,9 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 continue;
             };
             let mut pending = match group.pending(id) {
-                Some(p) if min_idle_ms > 0 && now_ms.saturating_sub(p.delivered_ms) < min_idle_ms => {
+                Some(p)
+                    if min_idle_ms > 0 && now_ms.saturating_sub(p.delivered_ms) < min_idle_ms =>
+                {
                     continue;
                 }
                 Some(p) => *p,
@@ -468,7 +488,8 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
         out.end_array(mark, n);
     };
-    ctx.keys.edit(key, |s: &mut Stream| s.edit_group(name, claim))?;
+    ctx.keys
+        .edit(key, |s: &mut Stream| s.edit_group(name, claim))?;
     Ok(())
 }
 
@@ -477,7 +498,11 @@ const LOOKS_PER_CLAIM: u64 = 10;
 
 pub(super) fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name, consumer) = (args.take(), args.take(), args.take());
-    let min_idle_ms = int_of(&mut args, "ERR Invalid min-idle-time argument for XAUTOCLAIM")?.max(0);
+    let min_idle_ms = int_of(
+        &mut args,
+        "ERR Invalid min-idle-time argument for XAUTOCLAIM",
+    )?
+    .max(0);
     let start = ids::start(args.take())?;
     let (mut count, mut only_ids) = (100, false);
     while args.left() > 0 {
@@ -532,7 +557,9 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             claimed.push(id);
             left -= 1;
         }
-        if !claimed.is_empty() && let Some(consumer) = group.consumer_mut(no) {
+        if !claimed.is_empty()
+            && let Some(consumer) = group.consumer_mut(no)
+        {
             consumer.active_ms = Some(now_ms);
         }
         let cursor = next.and_then(|from| group.pending_from(from).next());
@@ -551,6 +578,7 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ids::reply(out, id);
         }
     };
-    ctx.keys.edit(key, |s: &mut Stream| s.edit_group(name, claim))?;
+    ctx.keys
+        .edit(key, |s: &mut Stream| s.edit_group(name, claim))?;
     Ok(())
 }

@@ -99,6 +99,15 @@ fn bound(text: &[u8], missing_seq: u64) -> Result<(StreamId, bool)> {
     }
 }
 
+/// A whole ID, or one of the ends `-` and `+`.
+pub fn or_end(text: &[u8]) -> Result<StreamId> {
+    match text {
+        b"-" => Ok(StreamId::MIN),
+        b"+" => Ok(StreamId::MAX),
+        _ => strict(text),
+    }
+}
+
 /// The lower bound of a range.
 pub fn start(text: &[u8]) -> Result<StreamId> {
     match bound(text, 0)? {
@@ -190,7 +199,10 @@ mod tests {
             ("+1-02", Some(id(1, 2))),
             ("1--05", Some(id(1, 5u64.wrapping_neg()))),
             ("1-2\0junk", Some(id(1, 2))),
-            ("18446744073709551615-18446744073709551615", Some(StreamId::MAX)),
+            (
+                "18446744073709551615-18446744073709551615",
+                Some(StreamId::MAX),
+            ),
             ("18446744073709551616-0", None),
             ("1--5", None),
             ("1-", None),

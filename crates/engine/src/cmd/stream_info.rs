@@ -50,7 +50,10 @@ const FULL_COUNT: i64 = 10;
 
 fn xinfo_stream(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
-    let stream = ctx.keys.view::<Stream>(args.take())?.ok_or(Error::NO_SUCH_KEY)?;
+    let stream = ctx
+        .keys
+        .view::<Stream>(args.take())?
+        .ok_or(Error::NO_SUCH_KEY)?;
     let mut full = None;
     if args.left() > 0 {
         if !matches!(args.left(), 1 | 3) || !args.keyword("FULL") {
@@ -68,7 +71,11 @@ fn xinfo_stream(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             }
         }
         // 0 is all.
-        full = Some(if count == 0 { usize::MAX } else { count as usize });
+        full = Some(if count == 0 {
+            usize::MAX
+        } else {
+            count as usize
+        });
     }
     let out = &mut *ctx.out;
     out.map(if full.is_some() { 9 } else { 10 });
@@ -100,7 +107,10 @@ fn xinfo_stream(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     } else {
         out.bulk(b"groups");
         out.int(stream.groups().len() as i64);
-        for (name, entry) in [("first-entry", stream.first()), ("last-entry", stream.last())] {
+        for (name, entry) in [
+            ("first-entry", stream.first()),
+            ("last-entry", stream.last()),
+        ] {
             out.bulk(name.as_bytes());
             match entry {
                 Some(entry) => ids::reply_entry(out, &entry),
@@ -159,7 +169,10 @@ fn full_group(out: &mut Out, stream: StreamRef<'_>, name: &[u8], group: &Group, 
 
 fn xinfo_groups(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
-    let stream = ctx.keys.view::<Stream>(args.take())?.ok_or(Error::NO_SUCH_KEY)?;
+    let stream = ctx
+        .keys
+        .view::<Stream>(args.take())?
+        .ok_or(Error::NO_SUCH_KEY)?;
     let out = &mut *ctx.out;
     out.array(stream.groups().len());
     for (name, group) in stream.groups() {
@@ -197,7 +210,11 @@ fn xinfo_consumers(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         out.bulk(b"idle");
         out.int(now_ms.saturating_sub(consumer.seen_ms).max(0));
         out.bulk(b"inactive");
-        out.int(consumer.active_ms.map_or(-1, |at| now_ms.saturating_sub(at).max(0)));
+        out.int(
+            consumer
+                .active_ms
+                .map_or(-1, |at| now_ms.saturating_sub(at).max(0)),
+        );
     }
     Ok(())
 }

@@ -20,12 +20,18 @@ struct Options<'a> {
     streams: &'a [&'a [u8]],
 }
 
-fn options<'a>(args: &mut Args<'a>, name: &str, in_group: bool, now_ms: u64) -> Result<Options<'a>> {
+fn options<'a>(
+    args: &mut Args<'a>,
+    name: &str,
+    in_group: bool,
+    now_ms: u64,
+) -> Result<Options<'a>> {
     let mut options = Options::default();
     // Dispatch has locked the keys behind this word, which could be a group's name as well.
     let from = if in_group { 4 } else { 1 };
     let argv = args.argv();
     let locked = (from..argv.len()).find(|i| argv[*i].eq_ignore_ascii_case(b"STREAMS"));
+    let mut found = None;
     while args.left() > 0 {
         if args.keyword_with_value("BLOCK") {
             let ms = args.int_or(Error::new("ERR timeout is not an integer or out of range"));
@@ -42,13 +48,13 @@ fn options<'a>(args: &mut Args<'a>, name: &str, in_group: bool, now_ms: u64) -> 
             args.check()?;
         } else if args.keyword_with_value("STREAMS") {
             options.streams = args.rest();
-            if locked != Some(args.index() - 1) {
-                return Err(Error::new(
-                    "ERR a group or consumer of this name has to stand before all other options",
-                ));
-            }
-            if options.streams.len() % 2 != 0 {
-                let forms = if in_group { "an ID or '>'" } else { "an ID, '+', or '$'" };
+            found = Some(args.index() - 1);
+            if !options.streams.len().is_multiple_of(2) {
+                let forms = if in_group {
+                    "an ID or '>'"
+                } else {
+                    "an ID, '+', or '$'"
+                };
                 return Err(Error::new(format!(
                     "ERR Unbalanced '{name}' list of streams: for each stream key {forms} must be specified."
                 )));
@@ -77,6 +83,11 @@ fn options<'a>(args: &mut Args<'a>, name: &str, in_group: bool, now_ms: u64) -> 
     }
     if in_group && options.group.is_none() {
         return Err(Error::new("ERR Missing GROUP option for XREADGROUP"));
+    }
+    if found != locked {
+        return Err(Error::new(
+            "ERR a group or consumer of this name has to stand before all other options",
+        ));
     }
     Ok(options)
 }
@@ -269,7 +280,11 @@ fn read_new(
     now_ms: i64,
 ) {
     let mark = out.begin_array();
-    let most = if options.count == 0 { usize::MAX } else { options.count };
+    let most = if options.count == 0 {
+        usize::MAX
+    } else {
+        options.count
+    };
     let start = group.last_id.next().unwrap_or(StreamId::MAX);
     let mut n = 0;
     for entry in entries.range(start, StreamId::MAX).take(most) {

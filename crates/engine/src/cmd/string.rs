@@ -212,7 +212,11 @@ fn set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut met = true;
     let mut kept = None;
     if want_old || condition != Condition::Always || expiry == Expiry::Keep {
-        let found = if want_old { ctx.keys.read(key) } else { ctx.keys.read_silently(key) };
+        let found = if want_old {
+            ctx.keys.read(key)
+        } else {
+            ctx.keys.read_silently(key)
+        };
         if let Some(e) = &found
             && (want_old || matches!(condition, Condition::Equals(_)))
             && e.kind() != store::Type::String
@@ -333,7 +337,8 @@ fn getex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let mut expiry = Expiry::None;
     while args.left() > 0 && !args.failed() {
-        if !expiry.take_time(&mut args) && !expiry.take_word(&mut args, "PERSIST", Expiry::Persist) {
+        if !expiry.take_time(&mut args) && !expiry.take_word(&mut args, "PERSIST", Expiry::Persist)
+        {
             args.fail(Error::SYNTAX);
         }
     }
@@ -386,7 +391,7 @@ fn mget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 /// The key-value pairs of MSET.
 fn pairs<'a>(ctx: &Ctx<'_>, rest: &'a [&'a [u8]]) -> Result<std::slice::ChunksExact<'a, &'a [u8]>> {
-    if rest.len() % 2 != 0 {
+    if !rest.len().is_multiple_of(2) {
         return Err(Error::wrong_arity(ctx.command.name));
     }
     Ok(rest.chunks_exact(2))
@@ -480,7 +485,8 @@ fn add(ctx: &mut Ctx<'_>, key: &[u8], by: i64) -> Result {
             new
         }
         None => {
-            ctx.keys.insert_in(ctx.keys.db, key, NewValue::Int(by), None, false);
+            ctx.keys
+                .insert_in(ctx.keys.db, key, NewValue::Int(by), None, false);
             by
         }
     };

@@ -28,7 +28,6 @@ const POLICIES: &[&str] = &[
 const ACL: &str = "access control lists";
 const CLUSTER: &str = "clustering";
 const COMPRESSION: &str = "compressing the inner nodes of lists";
-const DATA_TYPES: &str = "the collection data types";
 const DURABILITY: &str = "snapshots and the append-only file";
 const EVICTION: &str = "a memory limit with eviction";
 const INNER: &str = "a mechanism inside Redis without a counterpart here";

@@ -21,11 +21,11 @@ proptest! {
         let mut draft = Draft::new();
         let mut model = vec![0; REGISTERS];
         for (first, value, n) in raises {
-            for index in first..(first + n).min(REGISTERS) {
+            for (index, register) in model.iter_mut().enumerate().skip(first).take(n) {
                 draft.hint = None;
                 let changed = draft.raise(index, value, max).expect("a valid HyperLogLog");
-                prop_assert_eq!(changed, model[index] < value);
-                model[index] = value.max(model[index]);
+                prop_assert_eq!(changed, *register < value);
+                *register = value.max(*register);
             }
             prop_assert!(draft.is_dense() || draft.bytes().len() <= max.max(HEADER + 2));
         }

@@ -262,7 +262,11 @@ mod tests {
         let mut growing = filled(6000);
         let mut uneven = 6000;
         while growing.segments == 1 << growing.depth {
-            growing.insert(super::super::table_hash(mix(uneven)), (uneven as usize + 1) << 3, false);
+            growing.insert(
+                super::super::table_hash(mix(uneven)),
+                (uneven as usize + 1) << 3,
+                false,
+            );
             uneven += 1;
         }
         for n in [1u64, 3, 40, 500, 9000, uneven] {

@@ -243,7 +243,10 @@ impl Hash {
                 // bytes, which mostly saves the counting.
                 let too_many = match found {
                     Err(n) => n >= limits.entries,
-                    Ok(_) => bytes.len() / 2 > limits.entries && pairs::pairs(bytes, timed).count() > limits.entries,
+                    Ok(_) => {
+                        bytes.len() / 2 > limits.entries
+                            && pairs::pairs(bytes, timed).count() > limits.entries
+                    }
                 };
                 if too_many {
                     self.become_table();

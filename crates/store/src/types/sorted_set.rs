@@ -7,8 +7,8 @@
 //! A range of any kind is first turned into ranks ([`SortedSetRef::ranks_by_score`], [`SortedSetRef::ranks_by_lex`]), which
 //! takes logarithmic time; ranks can then be counted, cut to a LIMIT, iterated over in either direction, or removed.
 
-pub mod large;
-pub mod range;
+mod large;
+mod range;
 mod slots;
 mod small;
 #[cfg(test)]
@@ -72,7 +72,12 @@ impl SortedSet {
     /// Sets a member's score to what `f` makes of the present one (`None`: it is not there), or leaves all as it is if
     /// `f` returns `None`. One lookup does for both. `f` must not return a NaN.
     #[inline]
-    pub fn update(&mut self, member: &[u8], limits: Limits, f: impl FnOnce(Option<f64>) -> Option<f64>) {
+    pub fn update(
+        &mut self,
+        member: &[u8],
+        limits: Limits,
+        f: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) {
         let bytes = match &mut self.0 {
             Repr::Large(large) => return large.update(member, f),
             Repr::Small(bytes) => bytes,
@@ -201,7 +206,9 @@ impl<'a> SortedSetRef<'a> {
             View::Small(bytes) => {
                 let wanted = Item::of(member);
                 let mut pairs = small::pairs(bytes).enumerate();
-                pairs.find(|(_, pair)| pair.member == wanted).map(|(rank, pair)| (rank, pair.score))
+                pairs
+                    .find(|(_, pair)| pair.member == wanted)
+                    .map(|(rank, pair)| (rank, pair.score))
             }
             View::Large(large) => large.rank(member),
         }
@@ -210,7 +217,9 @@ impl<'a> SortedSetRef<'a> {
     /// The member of a rank, with its score.
     pub fn at(&self, rank: usize) -> Option<(Item<'a>, f64)> {
         match self.0 {
-            View::Small(bytes) => small::pairs(bytes).nth(rank).map(|pair| (pair.member, pair.score)),
+            View::Small(bytes) => small::pairs(bytes)
+                .nth(rank)
+                .map(|pair| (pair.member, pair.score)),
             View::Large(large) if rank < large.len() => Some(large.entry(large.at(rank))),
             View::Large(_) => None,
         }
@@ -253,7 +262,10 @@ impl<'a> SortedSetRef<'a> {
         match self.0 {
             View::Small(bytes) => {
                 let pairs = small::pairs(bytes).skip(ranks.start).take(ranks.len());
-                Entries(Inner::Down(bytes, pairs.map(|pair| pair.range.start as u32).collect()))
+                Entries(Inner::Down(
+                    bytes,
+                    pairs.map(|pair| pair.range.start as u32).collect(),
+                ))
             }
             View::Large(large) => Entries(Inner::Walk(large, large.walk(ranks, true))),
         }

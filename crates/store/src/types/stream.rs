@@ -211,7 +211,8 @@ impl Stream {
                 looked_at += live;
                 continue;
             }
-            if trim.approximate && !whole {
+            // Where references matter entries go one by one, which real servers never do approximately.
+            if trim.approximate {
                 break;
             }
             let (gone, stopped) = self.trim_node(first, trim);
@@ -444,7 +445,10 @@ impl<'a> StreamRef<'a> {
 
     /// The groups in the order of their names.
     pub fn groups(&self) -> impl ExactSizeIterator<Item = (&'a [u8], &'a Group)> + use<'a> {
-        self.body.groups.iter().map(|(name, group)| (&**name, group))
+        self.body
+            .groups
+            .iter()
+            .map(|(name, group)| (&**name, group))
     }
 
     /// Whether a group has this entry pending or has yet to read it.

@@ -14,8 +14,18 @@ macro_rules! corner {
 /// The group's commands. Coordinates have fewer digits in Redis 8 than in Valkey; so polygons are asked for none.
 pub const GEO: &[Row] = &[
     row("GEOADD", 20, "key {[NX|XX] [CH]} (lon lat place)+", Exact),
-    row("GEOADD", 8, "key lon lat place lon lat place lon lat place lon lat place", Exact),
-    row("GEOADD", 1, "key {[NX] [XX] [CH]} (float float val)+", Exact),
+    row(
+        "GEOADD",
+        8,
+        "key lon lat place lon lat place lon lat place lon lat place",
+        Exact,
+    ),
+    row(
+        "GEOADD",
+        1,
+        "key {[NX] [XX] [CH]} (float float val)+",
+        Exact,
+    ),
     row("ZADD", 2, "key float place", Exact),
     row("GEODIST", 10, "key place place [geounit]", Exact),
     row("GEODIST", 1, "key place place text", Exact),
@@ -27,22 +37,42 @@ pub const GEO: &[Row] = &[
         "key lon lat radius geounit {[WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC|DESC]}",
         Exact,
     ),
-    row("GEORADIUS", 5, "key lon lat radius geounit {[COUNT count] [ASC|DESC] (STORE key|STOREDIST key)}", Exact),
+    row(
+        "GEORADIUS",
+        5,
+        "key lon lat radius geounit {[COUNT count] [ASC|DESC] (STORE key|STOREDIST key)}",
+        Exact,
+    ),
     row(
         "GEORADIUS",
         2,
         "key lon lat radius geounit {[WITHDIST] [COUNT count] [ANY] [STORE key] [STOREDIST key]}",
         Exact,
     ),
-    row("GEORADIUS_RO", 5, "key lon lat radius geounit {[WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]]}", Exact),
+    row(
+        "GEORADIUS_RO",
+        5,
+        "key lon lat radius geounit {[WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]]}",
+        Exact,
+    ),
     row(
         "GEORADIUSBYMEMBER",
         10,
         "key place radius geounit {[WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC|DESC]}",
         Exact,
     ),
-    row("GEORADIUSBYMEMBER", 4, "key place radius geounit {[COUNT count] [ASC|DESC] (STORE key|STOREDIST key)}", Exact),
-    row("GEORADIUSBYMEMBER_RO", 4, "key place radius geounit {[WITHDIST] [COUNT count [ANY]] [STORE key]}", Exact),
+    row(
+        "GEORADIUSBYMEMBER",
+        4,
+        "key place radius geounit {[COUNT count] [ASC|DESC] (STORE key|STOREDIST key)}",
+        Exact,
+    ),
+    row(
+        "GEORADIUSBYMEMBER_RO",
+        4,
+        "key place radius geounit {[WITHDIST] [COUNT count [ANY]] [STORE key]}",
+        Exact,
+    ),
     row(
         "GEOSEARCH",
         24,
@@ -117,5 +147,12 @@ pub const GEO: &[Row] = &[
     ),
     row("ZRANGE", 4, "key 0 -1 WITHSCORES", Exact),
     row("OBJECT ENCODING", 2, "key", Exact),
-    row("CONFIG SET", 1, "'zset-max-listpack-entries (0|2|128)", Exact).tame().alone(),
+    row(
+        "CONFIG SET",
+        1,
+        "'zset-max-listpack-entries (0|2|128)",
+        Exact,
+    )
+    .tame()
+    .alone(),
 ];

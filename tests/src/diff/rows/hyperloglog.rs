@@ -5,31 +5,39 @@ use super::{Row, row};
 
 /// The group's commands. Bytes are compared with GET, and by what a round leaves behind.
 pub const HYPERLOGLOG: &[Row] = &[
-    row("PFADD", 20, "key val*", Exact),
-    row("PFADD", 10, "key hllelem+", Exact),
+    row("PFADD", 20, "hkey val*", Exact),
+    row("PFADD", 10, "hkey hllelem+", Exact),
     row(
         "PFADD",
         10,
-        "key hllelem hllelem hllelem hllelem hllelem hllelem hllelem hllelem hllelem hllelem+",
+        "hkey hllelem hllelem hllelem hllelem hllelem hllelem hllelem hllelem hllelem hllelem+",
         Exact,
     ),
-    row("PFCOUNT", 8, "key", Exact),
-    row("PFCOUNT", 6, "key+", Exact),
-    row("PFMERGE", 10, "key key*", Exact),
-    row("PFDEBUG ENCODING", 3, "key", Exact),
-    row("PFDEBUG DECODE", 4, "key", Exact),
-    row("PFDEBUG GETREG", 1, "key", Exact),
-    row("PFDEBUG TODENSE", 2, "key", Exact),
-    row("PFDEBUG", 1, "text key", Exact),
-    row("GET", 10, "key", Exact),
-    row("STRLEN", 2, "key", Exact),
-    row("COPY", 3, "key key [REPLACE]", Exact),
-    row("OBJECT ENCODING", 4, "key", Exact),
-    // Strings that are, or pretend to be, HyperLogLogs.
-    row("SET", 3, "key hll", Exact),
-    row("SETRANGE", 2, "key (4|8|12|16|17|18|20) (hllbyte|hllelem)", Exact),
-    row("APPEND", 1, "key hllbyte", Exact),
-    row("CONFIG SET", 2, "'hll-sparse-max-bytes (0|20|30|60|200|3000)", Exact).tame().alone(),
+    row("PFCOUNT", 8, "hkey", Exact),
+    row("PFCOUNT", 6, "hkey+", Exact),
+    row("PFMERGE", 10, "hkey hkey*", Exact),
+    row("PFDEBUG ENCODING", 3, "hkey", Exact),
+    row("PFDEBUG DECODE", 4, "hkey", Exact),
+    row("PFDEBUG GETREG", 1, "hkey", Exact),
+    row("PFDEBUG TODENSE", 2, "hkey", Exact),
+    row("PFDEBUG", 1, "text hkey", Exact),
+    row("GET", 10, "hkey", Exact),
+    row("STRLEN", 2, "hkey", Exact),
+    row("COPY", 3, "hkey ('hll1|'hll2) [REPLACE]", Exact).tame(),
+    row("OBJECT ENCODING", 4, "hkey", Exact),
+    // Strings that are, or pretend to be, HyperLogLogs; under keys that get no other text, for a run that is cut off is
+    // read past the string's end by Redis.
+    row("SET", 3, "('hll1|'hll2) hll", Exact).tame(),
+    row("SETRANGE", 2, "('hll1|'hll2) (4|8|12|15|16) hllbyte", Exact).tame(),
+    row("APPEND", 1, "('hll1|'hll2) hllbyte", Exact).tame(),
+    row(
+        "CONFIG SET",
+        2,
+        "'hll-sparse-max-bytes (0|20|30|60|200|3000)",
+        Exact,
+    )
+    .tame()
+    .alone(),
 ];
 
 /// HyperLogLogs that grow: few keys, many elements, little refused.

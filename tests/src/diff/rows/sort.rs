@@ -13,7 +13,12 @@ pub const SORT: &[Row] = &[
     row("SADD", 2, "key name+", Exact),
     row("ZADD", 4, "key (float (int|name))+", Exact),
     row("ZADD", 5, "'z (float (int|name))+", Exact),
-    row("MSET", 8, "(('w0|'w1|'w2|'w10|'w100) (int|float|val))+", Exact),
+    row(
+        "MSET",
+        8,
+        "(('w0|'w1|'w2|'w10|'w100) (int|float|val))+",
+        Exact,
+    ),
     row("HSET", 6, "('h0|'h1|'h2|'h10|'w100) ('f (int|val))+", Exact),
     row("DEL", 2, "('w0|'w1|'h1|'h2|'l|'z)", Exact),
     row("SORT", 8, "key {[LIMIT pos pos] [ASC|DESC] [ALPHA]}", Exact),
@@ -25,14 +30,24 @@ pub const SORT: &[Row] = &[
     ),
     row("SORT", 6, "key {BY weights ALPHA [ASC|DESC]}", Unordered),
     row("SORT", 3, "key {BY 'nosort [ALPHA] [ASC|DESC]}", Unordered),
-    row("SORT", 2, "key {BY 'nosort [LIMIT pos pos] [GET pattern-of-get]}", Shape),
+    row(
+        "SORT",
+        2,
+        "key {BY 'nosort [LIMIT pos pos] [GET pattern-of-get]}",
+        Shape,
+    ),
     row(
         "SORT",
         6,
         "('l|'z) {BY 'nosort [LIMIT pos pos] [GET pattern-of-get] [ASC|DESC]}",
         Exact,
     ),
-    row("SORT", 6, "key {[LIMIT pos pos] [ASC|DESC] ALPHA STORE key}", Exact),
+    row(
+        "SORT",
+        6,
+        "key {[LIMIT pos pos] [ASC|DESC] ALPHA STORE key}",
+        Exact,
+    ),
     row(
         "SORT",
         6,
@@ -47,10 +62,24 @@ pub const SORT: &[Row] = &[
         Exact,
     ),
     row("SORT_RO", 1, "key STORE key", Exact),
-    row("SORT", 2, "key {[BY weights] [LIMIT text pos] [GET] [STORE] [text]}", Exact),
-    row("COMMAND GETKEYS", 2, "SORT key {[BY weights] [STORE key] [GET pattern-of-get]}", Exact),
+    row(
+        "SORT",
+        2,
+        "key {[BY weights] [LIMIT text pos] [GET] [STORE] [text]}",
+        Exact,
+    ),
+    row(
+        "COMMAND GETKEYS",
+        2,
+        "SORT key {[BY weights] [STORE key] [GET pattern-of-get]}",
+        Exact,
+    ),
     row("LRANGE", 4, "key 0 -1", Exact),
     row("OBJECT ENCODING", 3, "key", Exact),
-    row("CONFIG SET", 1, "'list-max-listpack-size (2|5|-2)", Exact).tame().alone(),
-    row("CONFIG SET", 1, "'set-max-listpack-entries (2|128)", Exact).tame().alone(),
+    row("CONFIG SET", 1, "'list-max-listpack-size (2|5|-2)", Exact)
+        .tame()
+        .alone(),
+    row("CONFIG SET", 1, "'set-max-listpack-entries (2|128)", Exact)
+        .tame()
+        .alone(),
 ];

@@ -1,7 +1,7 @@
 //! Group `stream`.
 
-use crate::diff::reply::How::{Exact, Shape, Times};
 use super::{Row, row};
+use crate::diff::reply::How::{Exact, Shape, Times};
 
 /// The group's commands. IDs are given, as those that come from the clock cannot be compared; nothing waits.
 pub const STREAM: &[Row] = &[
@@ -25,13 +25,43 @@ pub const STREAM: &[Row] = &[
         "skey (MAXLEN [~|=] small|MINID [~|=] sid) [LIMIT small] [@redis KEEPREF|@redis DELREF|@redis ACKED]",
         Exact,
     ),
-    row("XTRIM", 2, "skey {[MAXLEN small] [MINID sid] [LIMIT small]}", Exact),
-    row("XSETID", 3, "skey sid {[ENTRIESADDED small] [MAXDELETEDID sid]}", Exact),
-    row("XREAD", 6, "[COUNT small] STREAMS (skey sid|skey skey sid sid)", Exact),
+    row(
+        "XTRIM",
+        2,
+        "skey {[MAXLEN small] [MINID sid] [LIMIT small]}",
+        Exact,
+    ),
+    row(
+        "XSETID",
+        3,
+        "skey sid {[ENTRIESADDED small] [MAXDELETEDID sid]}",
+        Exact,
+    ),
+    row(
+        "XREAD",
+        6,
+        "[COUNT small] STREAMS (skey sid|skey skey sid sid)",
+        Exact,
+    ),
     row("XREAD", 2, "[COUNT small] STREAMS skey (+|$)", Exact),
-    row("XREAD", 2, "{[COUNT small] [NOACK] [GROUP group consumer] [BLOCK text]} STREAMS skey sid", Exact),
-    row("XGROUP CREATE", 14, "skey group (0|0|$|sid) {[MKSTREAM] [ENTRIESREAD small]}", Exact),
-    row("XGROUP SETID", 5, "skey group (0|$|sid) [ENTRIESREAD small]", Exact),
+    row(
+        "XREAD",
+        2,
+        "{[COUNT small] [NOACK] [GROUP group consumer] [BLOCK text]} STREAMS skey sid",
+        Exact,
+    ),
+    row(
+        "XGROUP CREATE",
+        14,
+        "skey group (0|0|$|sid) {[MKSTREAM] [ENTRIESREAD small]}",
+        Exact,
+    ),
+    row(
+        "XGROUP SETID",
+        5,
+        "skey group (0|$|sid) [ENTRIESREAD small]",
+        Exact,
+    ),
     row("XGROUP DESTROY", 1, "skey group", Exact),
     row("XGROUP CREATECONSUMER", 3, "skey group consumer", Exact),
     row("XGROUP DELCONSUMER", 2, "skey group consumer", Exact),
@@ -43,28 +73,68 @@ pub const STREAM: &[Row] = &[
         "GROUP group consumer {[COUNT small] [NOACK]} STREAMS (skey >|skey >|skey >|skey sid|skey skey > sid)",
         Exact,
     ),
-    row("XREADGROUP", 3, "GROUP group consumer STREAMS skey ($|+|0)", Exact),
+    row(
+        "XREADGROUP",
+        3,
+        "GROUP group consumer STREAMS skey ($|+|0)",
+        Exact,
+    ),
     row("XACK", 8, "skey group sid+", Exact),
     row("XPENDING", 6, "skey group", Exact),
-    row("XPENDING", 8, "skey group [IDLE idle] sbound sbound small [consumer]", Times),
+    row(
+        "XPENDING",
+        8,
+        "skey group [IDLE idle] sbound sbound small [consumer]",
+        Times,
+    ),
     row(
         "XCLAIM",
         12,
         "skey group consumer idle sid+ {[IDLE (50000|20000000)] [TIME small] [RETRYCOUNT small] [FORCE] [JUSTID] [LASTID sid]}",
         Exact,
     ),
-    row("XAUTOCLAIM", 10, "skey group consumer idle (0|sbound) {[COUNT small] [JUSTID]}", Exact),
+    row(
+        "XAUTOCLAIM",
+        10,
+        "skey group consumer idle (0|sbound) {[COUNT small] [JUSTID]}",
+        Exact,
+    ),
     row("XINFO STREAM", 6, "skey", Times),
     row("XINFO STREAM", 12, "skey FULL [COUNT small]", Times),
     row("XINFO GROUPS", 8, "skey", Exact),
     row("XINFO CONSUMERS", 6, "skey group", Times),
     row("XINFO HELP", 1, "", Shape).tame(),
     row("XINFO", 1, "text val val", Exact),
-    row("XDELEX", 10, "skey [KEEPREF|DELREF|ACKED] IDS #(sid)+", Exact).redis(),
+    row(
+        "XDELEX",
+        10,
+        "skey [KEEPREF|DELREF|ACKED] IDS #(sid)+",
+        Exact,
+    )
+    .redis(),
     row("XDELEX", 2, "skey {[KEEPREF] [ACKED] IDS small sid}", Exact).redis(),
-    row("XACKDEL", 14, "skey group [KEEPREF|DELREF|ACKED] IDS #(sid)+", Exact).redis(),
-    row("XACKDEL", 2, "skey group {[DELREF] [ACKED] IDS small sid}", Exact).redis(),
+    row(
+        "XACKDEL",
+        14,
+        "skey group [KEEPREF|DELREF|ACKED] IDS #(sid)+",
+        Exact,
+    )
+    .redis(),
+    row(
+        "XACKDEL",
+        2,
+        "skey group {[DELREF] [ACKED] IDS small sid}",
+        Exact,
+    )
+    .redis(),
     row("COPY", 2, "skey skey [REPLACE]", Exact),
     row("OBJECT ENCODING", 1, "skey", Exact),
-    row("CONFIG SET", 4, "'stream-node-max-entries (1|2|3|5|100)", Exact).tame().alone(),
+    row(
+        "CONFIG SET",
+        4,
+        "'stream-node-max-entries (1|2|3|5|100)",
+        Exact,
+    )
+    .tame()
+    .alone(),
 ];

@@ -159,8 +159,8 @@ fn is_filter_word(word: &[u8]) -> bool {
     let word = word.to_ascii_uppercase();
     let name = word.strip_prefix(b"NOT-").unwrap_or(&word);
     [
-        "ID", "TYPE", "USER", "ADDR", "LADDR", "IP", "NAME", "LIB-NAME", "LIB-VER", "FLAGS", "CAPA", "DB",
-        "MAXAGE", "IDLE", "SKIPME",
+        "ID", "TYPE", "USER", "ADDR", "LADDR", "IP", "NAME", "LIB-NAME", "LIB-VER", "FLAGS",
+        "CAPA", "DB", "MAXAGE", "IDLE", "SKIPME",
     ]
     .iter()
     .any(|known| known.as_bytes() == name)

@@ -19,7 +19,10 @@ fn on_hash(line: &str, expected: &str) {
         for command in line.split("; ") {
             last = c.run(command);
         }
-        assert_eq!(last, expected, "reply of {line}, up to {entries} fields packed");
+        assert_eq!(
+            last, expected,
+            "reply of {line}, up to {entries} fields packed"
+        );
     }
 }
 
@@ -29,15 +32,33 @@ fn setting_an_expiry() {
     on_hash("HEXPIRE h 50 NX FIELDS 3 a b zz", "[0 1 -2]");
     on_hash("HEXPIRE h 50 XX FIELDS 2 a b", "[1 0]");
     on_hash("HEXPIRE h 50 GT FIELDS 2 a b", "[0 0]");
-    on_hash("HEXPIRE h 500 GT FIELDS 2 a b; HTTL h FIELDS 2 a b", "[500 -1]");
+    on_hash(
+        "HEXPIRE h 500 GT FIELDS 2 a b; HTTL h FIELDS 2 a b",
+        "[500 -1]",
+    );
     on_hash("HEXPIRE h 50 LT FIELDS 2 a b", "[1 1]");
     on_hash("HEXPIRE h 500 LT FIELDS 2 a b", "[0 1]");
     on_hash("HPEXPIRE h 5000 FIELDS 1 b; HTTL h FIELDS 1 b", "[5]");
-    on_hash("HEXPIREAT h 70368744177 FIELDS 1 b; HPEXPIRETIME h FIELDS 1 b", "[70368744177000]");
-    on_hash("HPEXPIREAT h 70368744177663 FIELDS 1 b; HEXPIRETIME h FIELDS 2 b c", "[70368744178 -1]");
-    on_hash("HPEXPIREAT h 70368744177664 FIELDS 1 b", "-ERR invalid expire time in 'hpexpireat' command");
-    on_hash("HEXPIRE h 9223372036854775807 FIELDS 1 b", "-ERR invalid expire time in 'hexpire' command");
-    on_hash("HEXPIRE h 0 FIELDS 3 b b zz; HMGET h a b c", r#"["1" nil "3"]"#);
+    on_hash(
+        "HEXPIREAT h 70368744177 FIELDS 1 b; HPEXPIRETIME h FIELDS 1 b",
+        "[70368744177000]",
+    );
+    on_hash(
+        "HPEXPIREAT h 70368744177663 FIELDS 1 b; HEXPIRETIME h FIELDS 2 b c",
+        "[70368744178 -1]",
+    );
+    on_hash(
+        "HPEXPIREAT h 70368744177664 FIELDS 1 b",
+        "-ERR invalid expire time in 'hpexpireat' command",
+    );
+    on_hash(
+        "HEXPIRE h 9223372036854775807 FIELDS 1 b",
+        "-ERR invalid expire time in 'hexpire' command",
+    );
+    on_hash(
+        "HEXPIRE h 0 FIELDS 3 b b zz; HMGET h a b c",
+        r#"["1" nil "3"]"#,
+    );
     on_hash("HEXPIRE h 0 FIELDS 3 b b zz", "[2 -2 -2]");
     on_hash("HEXPIRE h 0 GT FIELDS 1 b", "[0]");
     on_hash("HPERSIST h FIELDS 3 a b zz", "[1 -1 -2]");
@@ -54,23 +75,41 @@ fn what_writing_does_to_an_expiry() {
     on_hash("HINCRBY h a 5; HTTL h FIELDS 1 a", "[100]");
     on_hash("HINCRBYFLOAT h a 0.5; HTTL h FIELDS 1 a", "[100]");
     on_hash("HDEL h a; HSET h a 1; HTTL h FIELDS 1 a", "[-1]");
-    on_hash("HSETEX h KEEPTTL FIELDS 2 a 5 b 6; HTTL h FIELDS 2 a b", "[100 -1]");
+    on_hash(
+        "HSETEX h KEEPTTL FIELDS 2 a 5 b 6; HTTL h FIELDS 2 a b",
+        "[100 -1]",
+    );
     on_hash("HSETEX h FIELDS 1 a 5; HTTL h FIELDS 1 a", "[-1]");
-    on_hash("HSETEX h EX 50 FIELDS 2 a 5 b 6; HTTL h FIELDS 3 a b c", "[50 50 -1]");
+    on_hash(
+        "HSETEX h EX 50 FIELDS 2 a 5 b 6; HTTL h FIELDS 3 a b c",
+        "[50 50 -1]",
+    );
 }
 
 #[test]
 fn getting_with_a_new_expiry() {
     on_hash("HGETEX h FIELDS 2 a zz", r#"["1" nil]"#);
-    on_hash("HGETEX h EX 50 FIELDS 2 a b; HTTL h FIELDS 3 a b c", "[50 50 -1]");
+    on_hash(
+        "HGETEX h EX 50 FIELDS 2 a b; HTTL h FIELDS 3 a b c",
+        "[50 50 -1]",
+    );
     on_hash("HGETEX h PERSIST FIELDS 2 a b; HTTL h FIELDS 1 a", "[-1]");
     on_hash("HGETEX h PXAT 1 FIELDS 3 b b c", r#"["2" nil "3"]"#);
     on_hash("HGETEX h EXAT 1 FIELDS 3 a b c; EXISTS h", "0");
     on_hash("HGETEX h EX 10 PX 10 FIELDS 1 a", NO_FIELDS);
     on_hash("HGETEX h EX -1 FIELDS 1 a", NEGATIVE);
-    on_hash("HGETEX h EX x FIELDS 1 a", "-ERR value is not an integer or out of range");
-    on_hash("HGETEX h EX 10 foo", "-ERR wrong number of arguments for 'hgetex' command");
-    on_hash("HGETEX h FIELDS 0 a", "-ERR Number of fields must be a positive integer");
+    on_hash(
+        "HGETEX h EX x FIELDS 1 a",
+        "-ERR value is not an integer or out of range",
+    );
+    on_hash(
+        "HGETEX h EX 10 foo",
+        "-ERR wrong number of arguments for 'hgetex' command",
+    );
+    on_hash(
+        "HGETEX h FIELDS 0 a",
+        "-ERR Number of fields must be a positive integer",
+    );
     on_hash("HGETEX h FIELDS 2 a", MISMATCH);
     check("HGETEX h EX 10 FIELDS 2 a b", "[nil nil]");
     on_hash("HGETDEL h FIELDS 3 a a zz", r#"["1" nil nil]"#);
@@ -93,18 +132,33 @@ fn setting_with_conditions() {
     on_hash("HSETEX h EXAT 1 FIELDS 3 a 1 b 2 z 3; HKEYS h", r#"["c"]"#);
     check("HSETEX h EXAT 1 FIELDS 1 a 1", "1");
     check("HSETEX h EXAT 1 FIELDS 1 a 1; EXISTS h", "0");
-    on_hash("HSETEX h FXX FNX FIELDS 1 a 1", "-ERR Only one of FXX or FNX arguments can be specified");
+    on_hash(
+        "HSETEX h FXX FNX FIELDS 1 a 1",
+        "-ERR Only one of FXX or FNX arguments can be specified",
+    );
     on_hash("HSETEX h NX XX FIELDS 1 a 1", "-ERR syntax error");
     on_hash("HSETEX h NX EX -1 FIELDS 1 a 1", "0");
-    on_hash("HSETEX h EX -1 XX FIELDS 1 a 1", "-ERR invalid expire time in 'hsetex' command");
-    on_hash("HSETEX h EX -1 XX FIELDS 2 a 1", "-ERR numfields should be greater than 0 and match the provided number of fields");
+    on_hash(
+        "HSETEX h EX -1 XX FIELDS 1 a 1",
+        "-ERR invalid expire time in 'hsetex' command",
+    );
+    on_hash(
+        "HSETEX h EX -1 XX FIELDS 2 a 1",
+        "-ERR numfields should be greater than 0 and match the provided number of fields",
+    );
     on_hash(
         "HSETEX h EX 10 KEEPTTL FIELDS 1 a 1",
         "-ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified",
     );
-    on_hash("HSETEX h PERSIST FIELDS 1 a 1", "-ERR unknown argument: PERSIST");
+    on_hash(
+        "HSETEX h PERSIST FIELDS 1 a 1",
+        "-ERR unknown argument: PERSIST",
+    );
     on_hash("HSETEX h FIELDS 0 a 1", "-ERR invalid number of fields");
-    on_hash("HSETEX h FIELDS 1 a 1 b 2", "-ERR wrong number of arguments for 'hsetex' command");
+    on_hash(
+        "HSETEX h FIELDS 1 a 1 b 2",
+        "-ERR wrong number of arguments for 'hsetex' command",
+    );
     on_hash("HSETEX h EX -1 FIELDS 1 a 1", NEGATIVE);
     check("SET s x; HSETEX s EX -1 FIELDS 1 a 1", NEGATIVE);
     check("SET s x; HSETEX s FIELDS 1 a 1", WRONG_TYPE);
@@ -112,19 +166,34 @@ fn setting_with_conditions() {
 
 #[test]
 fn the_order_of_checks() {
-    for command in ["HEXPIRE s x FIELDS 1 a", "HTTL s foo 0 a", "HPERSIST s FIELDS 0 a", "HGETEX s EX -1 foo", "HGETDEL s FIELDS 3 a"] {
+    for command in [
+        "HEXPIRE s x FIELDS 1 a",
+        "HTTL s foo 0 a",
+        "HPERSIST s FIELDS 0 a",
+        "HGETEX s EX -1 foo",
+        "HGETDEL s FIELDS 3 a",
+    ] {
         check(&format!("SET s x; {command}"), WRONG_TYPE);
     }
-    on_hash("HEXPIRE h x foo 1 a", "-ERR value is not an integer or out of range");
+    on_hash(
+        "HEXPIRE h x foo 1 a",
+        "-ERR value is not an integer or out of range",
+    );
     on_hash("HEXPIRE h -1 foo 1 a", NEGATIVE);
     on_hash("HEXPIRE h 10 foo 1 a", NO_FIELDS);
-    on_hash("HEXPIRE h 10 FIELDS 0 a", "-ERR Parameter `numFields` should be greater than 0");
+    on_hash(
+        "HEXPIRE h 10 FIELDS 0 a",
+        "-ERR Parameter `numFields` should be greater than 0",
+    );
     on_hash("HEXPIRE h 10 FIELDS 2 a", MISMATCH);
     on_hash("HEXPIRE h 10 NX GT FIELDS 1 a", NO_FIELDS);
     on_hash("HEXPIRE h 10 GT LT FIELDS 1 a", NO_FIELDS);
     on_hash("HEXPIRE h 10 XX GT FIELDS 2 a", NO_FIELDS);
     on_hash("HEXPIRE h 200 XX GT FIELDS 2 a b", "[1 0]");
-    on_hash("HTTL h FIELDS x a", "-ERR Number of fields must be a positive integer");
+    on_hash(
+        "HTTL h FIELDS x a",
+        "-ERR Number of fields must be a positive integer",
+    );
     on_hash("HTTL h foo 1 a", NO_FIELDS);
     on_hash("HTTL h FIELDS 5000000000 a", MISMATCH);
 }

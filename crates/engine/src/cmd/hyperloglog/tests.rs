@@ -20,8 +20,14 @@ fn elements_are_counted_once() {
 fn the_bytes_are_those_of_the_real_servers() {
     let header = r"HYLL\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00";
     check("PFADD h; GET h", &format!(r#""{header}\x80\x7f\xff""#));
-    check("PFADD h; PFCOUNT h; GET h", &format!(r#""{header}\x00\x7f\xff""#));
-    check("PFADD h a b c; PFDEBUG DECODE h", r#""Z:8436 v:1,1 Z:4274 v:2,1 Z:3068 v:1,1 Z:603""#);
+    check(
+        "PFADD h; PFCOUNT h; GET h",
+        &format!(r#""{header}\x00\x7f\xff""#),
+    );
+    check(
+        "PFADD h a b c; PFDEBUG DECODE h",
+        r#""Z:8436 v:1,1 Z:4274 v:2,1 Z:3068 v:1,1 Z:603""#,
+    );
     check("PFADD h a; OBJECT ENCODING h", r#""raw""#);
 }
 
@@ -32,14 +38,26 @@ fn what_is_no_hyperloglog_is_refused() {
     check("SET s 12345678901234567; PFCOUNT s", no);
     check("SET s hello; PFADD h a; PFMERGE h s", no);
     check("SET s hello; PFADD h a; PFCOUNT h s", no);
-    check("RPUSH l a; PFADD l a", "-WRONGTYPE Operation against a key holding the wrong kind of value");
+    check(
+        "RPUSH l a; PFADD l a",
+        "-WRONGTYPE Operation against a key holding the wrong kind of value",
+    );
     let corrupt = "-INVALIDOBJ Corrupted HLL object detected";
     check("PFADD h a; APPEND h x; PFCOUNT h", corrupt);
     check("PFADD h a; APPEND h x; PFMERGE i h", corrupt);
     check("PFADD h a; APPEND h x; PFDEBUG TODENSE h", corrupt);
-    check("PFADD h a; SETRANGE h 16 \"\\x00\\x00\"; PFADD h b", corrupt);
-    check("PFDEBUG ENCODING nothing", "-ERR The specified key does not exist");
-    check("PFADD h a; PFDEBUG NONSENSE h", "-ERR Unknown PFDEBUG subcommand 'NONSENSE'");
+    check(
+        "PFADD h a; SETRANGE h 16 \"\\x00\\x00\"; PFADD h b",
+        corrupt,
+    );
+    check(
+        "PFDEBUG ENCODING nothing",
+        "-ERR The specified key does not exist",
+    );
+    check(
+        "PFADD h a; PFDEBUG NONSENSE h",
+        "-ERR Unknown PFDEBUG subcommand 'NONSENSE'",
+    );
 }
 
 #[test]
@@ -50,12 +68,24 @@ fn both_forms() {
     check("PFADD h a; PFDEBUG TODENSE h; STRLEN h", "12304");
     check("PFADD h a; PFDEBUG TODENSE h; PFADD h b c; PFCOUNT h", "3");
     check("PFADD h a; PFDEBUG TODENSE h; PFADD h a", "0");
-    check("PFADD h a; PFDEBUG TODENSE h; PFADD i b; PFMERGE i h; PFDEBUG ENCODING i", "dense");
-    check("PFADD h a; PFDEBUG TODENSE h; PFDEBUG DECODE h", "-ERR HLL encoding is not sparse");
-    check("CONFIG SET hll-sparse-max-bytes 20; PFADD h a b c; PFDEBUG ENCODING h", "dense");
+    check(
+        "PFADD h a; PFDEBUG TODENSE h; PFADD i b; PFMERGE i h; PFDEBUG ENCODING i",
+        "dense",
+    );
+    check(
+        "PFADD h a; PFDEBUG TODENSE h; PFDEBUG DECODE h",
+        "-ERR HLL encoding is not sparse",
+    );
+    check(
+        "CONFIG SET hll-sparse-max-bytes 20; PFADD h a b c; PFDEBUG ENCODING h",
+        "dense",
+    );
     check("PFADD h a; PFDEBUG GETREG h; STRLEN h", "12304");
     // A copy shares its bytes until one of the two changes.
-    check("PFADD h a; PFDEBUG TODENSE h; COPY h i; PFADD h b; PFCOUNT i", "1");
+    check(
+        "PFADD h a; PFDEBUG TODENSE h; COPY h i; PFADD h b; PFCOUNT i",
+        "1",
+    );
 }
 
 #[test]

@@ -157,7 +157,16 @@ fn forms_change_where_redis_changes_them() {
     many.prepare(5, [], LIMITS);
     assert_eq!(encoding(&many), "hashtable");
     let mut lowered = h.clone();
-    lowered.set(b"a", b"", Expiry::Clear, 0, Limits { entries: 3, value: 10 });
+    lowered.set(
+        b"a",
+        b"",
+        Expiry::Clear,
+        0,
+        Limits {
+            entries: 3,
+            value: 10,
+        },
+    );
     assert_eq!(encoding(&lowered), "hashtable");
     h.set_expiry(b"a", Some(50));
     assert_eq!(encoding(&h), "listpackex");

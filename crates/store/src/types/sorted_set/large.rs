@@ -49,13 +49,19 @@ impl Clone for Large {
         for slot in self.tree.walk(0..self.len(), false) {
             table.insert(hash(self.slots.member(slot)), addr_of(slot), false);
         }
-        Large { slots: self.slots.clone(), table, tree: self.tree.clone() }
+        Large {
+            slots: self.slots.clone(),
+            table,
+            tree: self.tree.clone(),
+        }
     }
 }
 
 impl fmt::Debug for Large {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Large").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Large")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -73,7 +79,9 @@ impl Large {
 
     #[inline]
     fn find(&self, h: u64, member: &[u8]) -> Option<(Pos, u32)> {
-        let pos = self.table.find(h, |addr| self.slots.member(slot_at(addr)) == member)?;
+        let pos = self
+            .table
+            .find(h, |addr| self.slots.member(slot_at(addr)) == member)?;
         Some((pos, slot_at(self.table.addr(pos))))
     }
 
@@ -87,7 +95,11 @@ impl Large {
     /// How many members come before this one, and its score.
     pub fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
         let score = self.score(member)?;
-        let seek = Seek::Member { key: key_of(score), member, after: false };
+        let seek = Seek::Member {
+            key: key_of(score),
+            member,
+            after: false,
+        };
         Some((self.tree.rank(&self.slots, &seek), score))
     }
 
@@ -191,8 +203,20 @@ impl Large {
         let rank = |bound: LexBound<'_>, is_high: bool| match bound {
             LexBound::Min => 0,
             LexBound::Max => self.len(),
-            LexBound::Closed(member) => self.tree.rank(&self.slots, &Seek::Lex { member, after: is_high }),
-            LexBound::Open(member) => self.tree.rank(&self.slots, &Seek::Lex { member, after: !is_high }),
+            LexBound::Closed(member) => self.tree.rank(
+                &self.slots,
+                &Seek::Lex {
+                    member,
+                    after: is_high,
+                },
+            ),
+            LexBound::Open(member) => self.tree.rank(
+                &self.slots,
+                &Seek::Lex {
+                    member,
+                    after: !is_high,
+                },
+            ),
         };
         let low = rank(range.min, false);
         low..rank(range.max, true).max(low)
@@ -208,11 +232,14 @@ impl Large {
             if left == 0 {
                 return from;
             }
-            let after = self.table.visit_from(from, |v| here.push((v.position, slot_at(v.addr))));
+            let after = self
+                .table
+                .visit_from(from, |v| here.push((v.position, slot_at(v.addr))));
             next = after;
             if here.len() > left {
                 // Members at the same place stay together, so that the cursor needs to know nothing but the place.
-                let (_, &mut (last, _), _) = here.select_nth_unstable_by_key(left - 1, |&(at, _)| at);
+                let (_, &mut (last, _), _) =
+                    here.select_nth_unstable_by_key(left - 1, |&(at, _)| at);
                 let beyond = here.iter().map(|&(at, _)| at).filter(|&at| at > last).min();
                 here.retain(|&(at, _)| at <= last);
                 next = beyond.or(after);
@@ -263,7 +290,10 @@ impl Builder {
     /// Sets a member's score to what `f` makes of the one it has so far.
     pub fn merge(&mut self, member: &[u8], f: impl FnOnce(Option<f64>) -> f64) {
         let h = hash(member);
-        match self.table.find(h, |addr| self.slots.member(slot_at(addr)) == member) {
+        match self
+            .table
+            .find(h, |addr| self.slots.member(slot_at(addr)) == member)
+        {
             Some(pos) => {
                 let slot = slot_at(self.table.addr(pos));
                 let score = f(Some(self.slots.score(slot)));
@@ -280,11 +310,19 @@ impl Builder {
 
     /// Orders the members.
     pub fn finish(self, limits: Limits) -> SortedSet {
-        let Builder { slots, table, members, longest } = self;
-        let mut order: Vec<(u64, u32)> =
-            members.into_iter().map(|slot| (key_of(slots.score(slot)), slot)).collect();
+        let Builder {
+            slots,
+            table,
+            members,
+            longest,
+        } = self;
+        let mut order: Vec<(u64, u32)> = members
+            .into_iter()
+            .map(|slot| (key_of(slots.score(slot)), slot))
+            .collect();
         order.sort_unstable_by(|a, b| {
-            a.0.cmp(&b.0).then_with(|| slots.member(a.1).cmp(slots.member(b.1)))
+            a.0.cmp(&b.0)
+                .then_with(|| slots.member(a.1).cmp(slots.member(b.1)))
         });
         if order.len() <= limits.entries && longest <= limits.member {
             let mut bytes = Vec::new();

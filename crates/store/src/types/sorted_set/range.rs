@@ -18,23 +18,42 @@ pub struct ScoreRange {
 impl ScoreRange {
     /// The scores from `min` to `max`, both included.
     pub fn closed(min: f64, max: f64) -> ScoreRange {
-        ScoreRange { min, max, min_open: false, max_open: false }
+        ScoreRange {
+            min,
+            max,
+            min_open: false,
+            max_open: false,
+        }
     }
 
     /// Whether a score is not too low.
     pub fn above_min(&self, score: f64) -> bool {
-        if self.min_open { score > self.min } else { score >= self.min }
+        if self.min_open {
+            score > self.min
+        } else {
+            score >= self.min
+        }
     }
 
     /// Whether a score is not too high.
     pub fn below_max(&self, score: f64) -> bool {
-        if self.max_open { score < self.max } else { score <= self.max }
+        if self.max_open {
+            score < self.max
+        } else {
+            score <= self.max
+        }
     }
 
     pub(super) fn ends(&self) -> [Seek<'static>; 2] {
         [
-            Seek::Score { key: key_of(self.min), after: self.min_open },
-            Seek::Score { key: key_of(self.max), after: !self.max_open },
+            Seek::Score {
+                key: key_of(self.min),
+                after: self.min_open,
+            },
+            Seek::Score {
+                key: key_of(self.max),
+                after: !self.max_open,
+            },
         ]
     }
 }

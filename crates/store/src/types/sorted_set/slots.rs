@@ -272,7 +272,10 @@ impl Slots {
             }
             None => {
                 let number = self.pages.len() as u32;
-                assert!(number < 1 << (32 - PAGE_BITS), "a sorted set of more than 16 GB");
+                assert!(
+                    number < 1 << (32 - PAGE_BITS),
+                    "a sorted set of more than 16 GB"
+                );
                 self.pages.push(page);
                 self.bytes.push(Box::default());
                 number
@@ -328,7 +331,10 @@ mod tests {
             let class = class_of(size);
             assert!(class < CLASSES);
             assert!(granules_of(class) * GRANULE >= size, "{size}");
-            assert!(class == 1 || granules_of(class - 1) * GRANULE < size, "{size}");
+            assert!(
+                class == 1 || granules_of(class - 1) * GRANULE < size,
+                "{size}"
+            );
         }
         assert_eq!(granules_of(class_of(8 + 1 + 16)) * GRANULE, 28);
         assert_eq!(class_of(MAX_SLOT), CLASSES - 1);
@@ -369,7 +375,9 @@ mod tests {
     #[test]
     fn returned_slots_are_used_again() {
         let mut slots = Slots::default();
-        let all: Vec<u32> = (0..10_000).map(|n| slots.insert(b"0123456789abcdef", n as f64)).collect();
+        let all: Vec<u32> = (0..10_000)
+            .map(|n| slots.insert(b"0123456789abcdef", n as f64))
+            .collect();
         let memory = slots.memory();
         assert!(memory < 10_000 * 31, "{memory}");
         for slot in all.iter().step_by(2) {

@@ -45,7 +45,11 @@ impl<'a> Iterator for Pairs<'a> {
     fn next(&mut self) -> Option<Pair<'a>> {
         let (first, member) = self.0.next()?;
         let (second, score) = self.0.next()?;
-        Some(Pair { range: first.start..second.end, member, score: score_of(score) })
+        Some(Pair {
+            range: first.start..second.end,
+            member,
+            score: score_of(score),
+        })
     }
 }
 
@@ -155,17 +159,27 @@ pub fn remove(bytes: &mut Vec<u8>, range: Range<usize>, n: usize) {
 /// The bytes of these ranks, which must be there.
 pub fn bytes_of(bytes: &[u8], ranks: &Range<usize>) -> Range<usize> {
     let mut it = pairs(bytes);
-    let start = it.by_ref().nth(ranks.start).map_or(bytes.len()..bytes.len(), |pair| pair.range);
+    let start = it
+        .by_ref()
+        .nth(ranks.start)
+        .map_or(bytes.len()..bytes.len(), |pair| pair.range);
     if ranks.len() <= 1 {
         return start;
     }
-    start.start..it.nth(ranks.len() - 2).map_or(bytes.len(), |pair| pair.range.end)
+    start.start
+        ..it.nth(ranks.len() - 2)
+            .map_or(bytes.len(), |pair| pair.range.end)
 }
 
 /// The ranks of a range of scores.
 pub fn ranks_by_score(bytes: &[u8], range: &ScoreRange) -> Range<usize> {
-    let start = pairs(bytes).take_while(|pair| !range.above_min(pair.score)).count();
-    let within = pairs(bytes).skip(start).take_while(|pair| range.below_max(pair.score)).count();
+    let start = pairs(bytes)
+        .take_while(|pair| !range.above_min(pair.score))
+        .count();
+    let within = pairs(bytes)
+        .skip(start)
+        .take_while(|pair| range.below_max(pair.score))
+        .count();
     start..start + within
 }
 
@@ -184,10 +198,21 @@ pub fn ranks_by_lex(bytes: &[u8], range: &LexRange<'_>, downwards: bool) -> Rang
     }
     if !downwards {
         let start = pairs(bytes).take_while(|pair| !above(pair)).count();
-        let within = pairs(bytes).skip(start).take_while(|pair| below(pair)).count();
+        let within = pairs(bytes)
+            .skip(start)
+            .take_while(|pair| below(pair))
+            .count();
         return start..start + within;
     }
-    let end = pairs(bytes).enumerate().filter(|(_, pair)| below(pair)).last().map_or(0, |(at, _)| at + 1);
-    let outside = pairs(bytes).take(end).enumerate().filter(|(_, pair)| !above(pair)).last();
+    let end = pairs(bytes)
+        .enumerate()
+        .filter(|(_, pair)| below(pair))
+        .last()
+        .map_or(0, |(at, _)| at + 1);
+    let outside = pairs(bytes)
+        .take(end)
+        .enumerate()
+        .filter(|(_, pair)| !above(pair))
+        .last();
     outside.map_or(0, |(at, _)| at + 1)..end
 }

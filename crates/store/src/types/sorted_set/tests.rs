@@ -4,8 +4,14 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-const LIMITS: Limits = Limits { entries: 8, member: 12 };
-const NEVER_SMALL: Limits = Limits { entries: 0, member: 0 };
+const LIMITS: Limits = Limits {
+    entries: 8,
+    member: 12,
+};
+const NEVER_SMALL: Limits = Limits {
+    entries: 0,
+    member: 0,
+};
 
 /// Members and scores in order.
 fn sorted(model: &BTreeMap<Vec<u8>, f64>) -> Vec<(Vec<u8>, f64)> {
@@ -192,7 +198,11 @@ fn grows_out_of_its_packed_form_as_redis_does() {
     for n in 0..8 {
         set.remove(format!("{n}").as_bytes());
     }
-    assert_eq!((encoding(&set), set.view().len()), ("skiplist", 1), "there is no way back");
+    assert_eq!(
+        (encoding(&set), set.view().len()),
+        ("skiplist", 1),
+        "there is no way back"
+    );
     let mut set = SortedSet::default();
     set.insert(b"twelve bytes", 1.0, LIMITS);
     assert_eq!(encoding(&set), "listpack");
@@ -209,7 +219,9 @@ fn a_member_of_16_bytes_takes_few_more() {
     const N: u64 = 100_000;
     let mut state = 1u64;
     let mut random = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         state >> 11
     };
     for ascending in [false, true] {

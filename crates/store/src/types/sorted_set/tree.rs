@@ -40,7 +40,11 @@ const COARSE: u32 = 1 << 12;
 pub fn key_of(score: f64) -> u64 {
     // Adding zero turns -0 into 0 and changes nothing else.
     let bits = (score + 0.0).to_bits();
-    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+    if bits >> 63 == 1 {
+        !bits
+    } else {
+        bits | 1 << 63
+    }
 }
 
 /// A place between elements: behind all that come before it, before all others.
@@ -49,7 +53,11 @@ pub enum Seek<'a> {
     /// Before (or, if `after`, behind) the elements of a score.
     Score { key: u64, after: bool },
     /// Before or behind an element, there or not.
-    Member { key: u64, member: &'a [u8], after: bool },
+    Member {
+        key: u64,
+        member: &'a [u8],
+        after: bool,
+    },
     /// Before or behind a member whatever its score, in a set whose scores are all the same.
     Lex { member: &'a [u8], after: bool },
 }
@@ -116,7 +124,13 @@ fn unit(low: u64, high: u64, mut shift: u8) -> (u64, u8) {
 
 impl Leaf {
     fn new() -> Leaf {
-        Leaf { base: 0, hints: [0; LEAF], slots: [0; LEAF], len: 0, shift: 0 }
+        Leaf {
+            base: 0,
+            hints: [0; LEAF],
+            slots: [0; LEAF],
+            len: 0,
+            shift: 0,
+        }
     }
 
     fn len(&self) -> usize {
@@ -143,7 +157,8 @@ impl Leaf {
 
     /// The highest key that can be expressed.
     fn top(&self) -> u64 {
-        self.base.saturating_add(u64::from(u32::MAX) << self.shift | ((1 << self.shift) - 1))
+        self.base
+            .saturating_add(u64::from(u32::MAX) << self.shift | ((1 << self.shift) - 1))
     }
 
     /// Changes base and shift to others that can express at least what the hints say, at no finer unit.
@@ -180,8 +195,11 @@ impl Leaf {
         if self.shift == 0 || len < 2 || self.hints[len - 1] - self.hints[0] >= COARSE {
             return;
         }
-        let elements: SmallVec<[(u64, u32); 64]> =
-            self.used().iter().map(|&slot| (key_of(slots.score(slot)), slot)).collect();
+        let elements: SmallVec<[(u64, u32); 64]> = self
+            .used()
+            .iter()
+            .map(|&slot| (key_of(slots.score(slot)), slot))
+            .collect();
         *self = Leaf::of(&elements);
     }
 
@@ -200,8 +218,15 @@ impl Leaf {
             let hint = hint as u32;
             // All are compared: a leaf that is not in the cache arrives sooner if its lines are not asked for one after
             // the other, as a binary search would.
-            low = self.hints[..high].iter().map(|&h| u32::from(h < hint)).sum::<u32>() as usize;
-            high = low + self.hints[low..high].iter().take_while(|&&h| h == hint).count();
+            low = self.hints[..high]
+                .iter()
+                .map(|&h| u32::from(h < hint))
+                .sum::<u32>() as usize;
+            high = low
+                + self.hints[low..high]
+                    .iter()
+                    .take_while(|&&h| h == hint)
+                    .count();
         }
         low + self.slots[low..high].partition_point(|&slot| seek.passes(slots, slot))
     }
@@ -217,7 +242,11 @@ impl Leaf {
         if hint < before || hint > behind {
             return false;
         }
-        let place = Seek::Member { key, member: slots.member(self.slots[at]), after: false };
+        let place = Seek::Member {
+            key,
+            member: slots.member(self.slots[at]),
+            after: false,
+        };
         (hint > before || place.passes(slots, self.slots[at - 1]))
             && (hint < behind || !place.passes(slots, self.slots[at + 1]))
     }
@@ -242,7 +271,11 @@ impl Leaf {
 
     /// Cuts off the elements from `at` on.
     fn split(&mut self, at: usize, slots: &Slots) -> Leaf {
-        let mut right = Leaf { base: self.base, shift: self.shift, ..Leaf::new() };
+        let mut right = Leaf {
+            base: self.base,
+            shift: self.shift,
+            ..Leaf::new()
+        };
         let moved = self.len() - at;
         right.hints[..moved].copy_from_slice(&self.hints[at..at + moved]);
         right.slots[..moved].copy_from_slice(&self.slots[at..at + moved]);
@@ -260,7 +293,10 @@ impl Leaf {
             return;
         }
         let key = |leaf: &Leaf, at: usize| leaf.base + (u64::from(leaf.hints[at]) << leaf.shift);
-        let (low, high) = (key(&other, 0), key(&other, moved - 1) | ((1 << other.shift) - 1));
+        let (low, high) = (
+            key(&other, 0),
+            key(&other, moved - 1) | ((1 << other.shift) - 1),
+        );
         self.cover(low, high, other.shift);
         // The unit is now no finer than either's, and the base a multiple of it below both.
         other.rebase(self.base, self.shift);
@@ -360,11 +396,19 @@ impl Inner {
         let (mut low, mut high) = (0, self.len);
         if let Some(key) = seek.key() {
             // One key of each cache line at once, then those of one line.
-            let lines = self.keys[..high].iter().step_by(8).map(|&k| usize::from(k < key)).sum::<usize>();
+            let lines = self.keys[..high]
+                .iter()
+                .step_by(8)
+                .map(|&k| usize::from(k < key))
+                .sum::<usize>();
             let line = lines.saturating_sub(1) * 8;
             let within = &self.keys[line..high.min(line + 8)];
             low = line + within.iter().map(|&k| usize::from(k < key)).sum::<usize>();
-            high = low + self.keys[low..high].iter().take_while(|&&k| k == key).count();
+            high = low
+                + self.keys[low..high]
+                    .iter()
+                    .take_while(|&&k| k == key)
+                    .count();
         }
         low + self.firsts[low..high].partition_point(|&slot| seek.passes_equal(slots, slot))
     }
@@ -436,7 +480,8 @@ impl Inner {
         let len = self.children[at].len();
         let full = self.children[at].capacity();
         if len < full / SPARSE {
-            let fits = |other: usize| self.children[other].len() + len <= full / SPARSE * (SPARSE - 1);
+            let fits =
+                |other: usize| self.children[other].len() + len <= full / SPARSE * (SPARSE - 1);
             let left = if at + 1 < self.len && fits(at + 1) {
                 Some(at)
             } else if at > 0 && fits(at - 1) {
@@ -484,7 +529,10 @@ impl Default for Tree {
     fn default() -> Self {
         Tree {
             root: Node::Leaf(Box::new(Leaf::new())),
-            shape: Shape { leaves: 1, inners: 0 },
+            shape: Shape {
+                leaves: 1,
+                inners: 0,
+            },
             len: 0,
         }
     }
@@ -542,8 +590,14 @@ impl Tree {
                 .collect();
             shape.inners += level.len();
         }
-        let root = level.pop().unwrap_or_else(|| Node::Leaf(Box::new(Leaf::new())));
-        Tree { root, shape, len: elements.len() }
+        let root = level
+            .pop()
+            .unwrap_or_else(|| Node::Leaf(Box::new(Leaf::new())));
+        Tree {
+            root,
+            shape,
+            len: elements.len(),
+        }
     }
 
     /// Number of elements.
@@ -570,7 +624,11 @@ impl Tree {
     /// Inserts an element, which must not be there.
     pub fn insert(&mut self, slots: &Slots, slot: u32) {
         let key = key_of(slots.score(slot));
-        let seek = Seek::Member { key, member: slots.member(slot), after: false };
+        let seek = Seek::Member {
+            key,
+            member: slots.member(slot),
+            after: false,
+        };
         let new = Insertion { key, slot, seek };
         self.len += 1;
         if let Some(right) = insert(&mut self.root, slots, &new, true, true, &mut self.shape) {
@@ -596,8 +654,16 @@ impl Tree {
 
     fn take_out(&mut self, slots: &Slots, slot: u32, new_key: Option<u64>) -> bool {
         let key = key_of(slots.score(slot));
-        let seek = Seek::Member { key, member: slots.member(slot), after: true };
-        let removal = Removal { seek, slot, new_key };
+        let seek = Seek::Member {
+            key,
+            member: slots.member(slot),
+            after: true,
+        };
+        let removal = Removal {
+            seek,
+            slot,
+            new_key,
+        };
         if take_out(&mut self.root, slots, &removal, &mut self.shape) == Taken::Stays {
             return false;
         }
@@ -645,7 +711,10 @@ impl Tree {
                     if n == 0 {
                         return rank;
                     }
-                    rank += inner.counts[..n - 1].iter().map(|&c| c as usize).sum::<usize>();
+                    rank += inner.counts[..n - 1]
+                        .iter()
+                        .map(|&c| c as usize)
+                        .sum::<usize>();
                     node = &inner.children[n - 1];
                     node.fetch();
                 }
@@ -671,9 +740,22 @@ impl Tree {
     /// The slots of the elements of these ranks, upwards or downwards.
     pub fn walk(&self, ranks: Range<usize>, downwards: bool) -> Walk<'_> {
         let ranks = ranks.start..ranks.end.min(self.len);
-        let mut walk = Walk { path: SmallVec::new(), leaf: &[], at: 0, left: ranks.len(), downwards };
+        let mut walk = Walk {
+            path: SmallVec::new(),
+            leaf: &[],
+            at: 0,
+            left: ranks.len(),
+            downwards,
+        };
         if walk.left > 0 {
-            walk.descend(&self.root, if downwards { ranks.end - 1 } else { ranks.start });
+            walk.descend(
+                &self.root,
+                if downwards {
+                    ranks.end - 1
+                } else {
+                    ranks.start
+                },
+            );
         }
         walk
     }
@@ -685,7 +767,10 @@ impl Tree {
         let mut all = Vec::new();
         check(&self.root, slots, true, &mut shape, &mut all);
         assert_eq!(all.len(), self.len);
-        assert_eq!((shape.leaves, shape.inners), (self.shape.leaves, self.shape.inners));
+        assert_eq!(
+            (shape.leaves, shape.inners),
+            (self.shape.leaves, self.shape.inners)
+        );
         let sorted = |pair: &[u32]| {
             let place = |slot| (key_of(slots.score(slot)), slots.member(slot));
             place(pair[0]) < place(pair[1])
@@ -768,7 +853,10 @@ fn take_out(node: &mut Node, slots: &Slots, removal: &Removal<'_>, shape: &mut S
     match node {
         Node::Leaf(leaf) => {
             let at = leaf.position(slots, &removal.seek) - 1;
-            assert_eq!(leaf.slots[at], removal.slot, "the element to be removed is there");
+            assert_eq!(
+                leaf.slots[at], removal.slot,
+                "the element to be removed is there"
+            );
             if let Some(key) = removal.new_key
                 && leaf.may_stay(at, key, slots)
             {
@@ -811,7 +899,8 @@ fn remove_run(
         Node::Inner(inner) => {
             let (at, before) = inner.child_of_rank(rank);
             let had = run.len();
-            let first_changed = remove_run(&mut inner.children[at], slots, rank - before, n, run, shape);
+            let first_changed =
+                remove_run(&mut inner.children[at], slots, rank - before, n, run, shape);
             inner.counts[at] -= (run.len() - had) as u32;
             inner.mend(at, first_changed, slots, shape)
         }
@@ -819,7 +908,13 @@ fn remove_run(
 }
 
 #[cfg(test)]
-fn check(node: &Node, slots: &Slots, is_root: bool, shape: &mut Shape, all: &mut Vec<u32>) -> usize {
+fn check(
+    node: &Node,
+    slots: &Slots,
+    is_root: bool,
+    shape: &mut Shape,
+    all: &mut Vec<u32>,
+) -> usize {
     assert!(is_root || node.len() > 0, "no empty node but the root");
     match node {
         Node::Leaf(leaf) => {
@@ -884,10 +979,18 @@ impl<'a> Walk<'a> {
     #[cold]
     fn turn_page(&mut self) {
         while let Some((inner, at)) = self.path.pop() {
-            let next = if self.downwards { at.checked_sub(1) } else { Some(at + 1).filter(|&n| n < inner.len) };
+            let next = if self.downwards {
+                at.checked_sub(1)
+            } else {
+                Some(at + 1).filter(|&n| n < inner.len)
+            };
             if let Some(next) = next {
                 self.path.push((inner, next));
-                let rank = if self.downwards { inner.counts[next] as usize - 1 } else { 0 };
+                let rank = if self.downwards {
+                    inner.counts[next] as usize - 1
+                } else {
+                    0
+                };
                 self.descend(&inner.children[next], rank);
                 return;
             }

@@ -6,8 +6,8 @@
 //! entries can hold more cheaply than a name.
 
 use super::id::StreamId;
-use std::collections::btree_map::{self, BTreeMap};
 use std::collections::BTreeSet;
+use std::collections::btree_map::{self, BTreeMap};
 use std::sync::Arc;
 
 /// Number of a consumer within its group.

@@ -68,10 +68,7 @@ mod tests {
     #[test]
     fn neighbours_carry_over() {
         assert_eq!(StreamId::MIN.next(), Some(StreamId::new(0, 1)));
-        assert_eq!(
-            StreamId::new(1, u64::MAX).next(),
-            Some(StreamId::new(2, 0))
-        );
+        assert_eq!(StreamId::new(1, u64::MAX).next(), Some(StreamId::new(2, 0)));
         assert_eq!(StreamId::MAX.next(), None);
         assert_eq!(
             StreamId::new(2, 0).previous(),

@@ -82,8 +82,7 @@ impl Node {
     /// Whether an entry of `text_len` bytes of names and values would be too much.
     pub fn is_full(&self, text_len: usize, limits: Limits) -> bool {
         self.bytes.len() + text_len >= limits.bytes()
-            || (limits.node_entries != 0
-                && (self.live + self.dead) as usize >= limits.node_entries)
+            || (limits.node_entries != 0 && (self.live + self.dead) as usize >= limits.node_entries)
     }
 
     /// Gives back what was reserved for further entries.

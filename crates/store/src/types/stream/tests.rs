@@ -54,7 +54,9 @@ fn check_memory(s: &Stream) {
     let bytes: usize = nodes.map(|n| NODE_BYTES + n.memory()).sum();
     assert_eq!(s.0.node_bytes, bytes);
     let groups = s.0.groups.iter();
-    let bytes: usize = groups.map(|(n, g)| GROUP_BYTES + n.len() + g.memory()).sum();
+    let bytes: usize = groups
+        .map(|(n, g)| GROUP_BYTES + n.len() + g.memory())
+        .sum();
     assert_eq!(s.0.group_bytes, bytes);
 }
 
@@ -163,7 +165,10 @@ proptest! {
 
 fn stream(n: u64) -> Stream {
     let mut s = Stream::new();
-    let limits = Limits { node_bytes: 0, node_entries: 3 };
+    let limits = Limits {
+        node_bytes: 0,
+        node_entries: 3,
+    };
     for i in 1..=n {
         s.append(StreamId::new(i, 0), &[b"a", b"1"], limits);
     }
@@ -177,7 +182,14 @@ fn references_decide_what_may_be_deleted() {
     s.create_group(b"g", Group::new(id(3), None));
     s.edit_group(b"g", |_, g| {
         let (consumer, _) = g.consumer_or_new(b"c", 0);
-        g.assign(id(1), Pending { consumer, delivered_ms: 0, deliveries: 1 });
+        g.assign(
+            id(1),
+            Pending {
+                consumer,
+                delivered_ms: 0,
+                deliveries: 1,
+            },
+        );
     });
     assert_eq!(s.delete_with(id(9), Refs::Acknowledged), Some(false));
     assert_eq!(s.delete_with(id(9), Refs::Keep), None);
@@ -197,12 +209,19 @@ fn references_decide_what_may_be_deleted() {
 #[test]
 fn an_entry_of_two_small_fields_takes_at_most_24_bytes() {
     let mut s = Stream::new();
-    let limits = Limits { node_bytes: 4096, node_entries: 100 };
+    let limits = Limits {
+        node_bytes: 4096,
+        node_entries: 100,
+    };
     let n = 100_000u64;
     for i in 0..n {
         let (a, b) = (format!("value{:03}", i % 1000), format!("x{:06}", i));
         let pairs: [&[u8]; 4] = [b"field1", a.as_bytes(), b"field2", b.as_bytes()];
-        s.append(StreamId::new(1_700_000_000_000 + i / 3, i % 3), &pairs, limits);
+        s.append(
+            StreamId::new(1_700_000_000_000 + i / 3, i % 3),
+            &pairs,
+            limits,
+        );
     }
     let each = s.memory() as f64 / n as f64;
     assert!(each <= 24.0, "{each} bytes an entry");
