@@ -183,7 +183,7 @@ fn shutdown(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 /// Width and height of the picture in dots; a braille character shows 2 by 4 of them.
 const PICTURE: (usize, usize) = (144, 72);
 
-/// LOLWUT [VERSION n [rule]]: the only version with a picture is 0, and the default.
+/// LOLWUT `[VERSION n [rule]]`: the only version with a picture is 0, and the default.
 fn lolwut(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut version = 0;
     if args.keyword_with_value("VERSION") {
