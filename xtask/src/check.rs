@@ -45,7 +45,7 @@ pub fn main() -> Result<()> {
                 "--no-deps",
                 "--quiet",
             ])
-            .env("RUSTDOCFLAGS", "-D warnings"),
+            .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links"),
         ),
         layers(),
     ];

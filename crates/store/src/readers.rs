@@ -124,7 +124,7 @@ mod tests {
 
     /// Readers, writers and openings in any order: no reader ever looks while somebody writes.
     #[test]
-    fn nobody_reads_what_is_being_written() {
+    fn under_any_schedule_nobody_reads_what_is_being_written() {
         shuttle::check_random(
             || {
                 let shard = Arc::new(Shard {

@@ -234,3 +234,59 @@ fn a_member_of_16_bytes_takes_few_more() {
         assert!(each < 54.0, "{each} bytes a member");
     }
 }
+
+/// Trees of several levels: filled in random, ascending and descending order, thinned out at random and in runs, with
+/// everything that must hold checked in between.
+#[test]
+fn deep_trees_stay_in_order() {
+    let n = crate::testing::cases(70_000) as u64;
+    let mut state = 7u64;
+    let mut random = move |below: u64| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    for order in 0..3 {
+        let mut set = SortedSet::default();
+        let mut model = BTreeMap::new();
+        for i in 0..n {
+            let score = match order {
+                0 => random(n / 3) as f64 - 100.0,
+                1 => i as f64,
+                _ => -(i as f64),
+            };
+            let member = format!("{i}").into_bytes();
+            set.insert(&member, score, NEVER_SMALL);
+            model.insert(member, score);
+        }
+        check(&set, &model);
+        for _ in 0..n / 2 {
+            let member = format!("{}", random(n)).into_bytes();
+            match random(3) {
+                0 => assert_eq!(set.remove(&member), model.remove(&member)),
+                1 if model.contains_key(&member) => {
+                    let score = random(n) as f64;
+                    set.insert(&member, score, NEVER_SMALL);
+                    model.insert(member, score);
+                }
+                _ => assert_eq!(set.view().score(&member), model.get(&member).copied()),
+            }
+        }
+        check(&set, &model);
+        while model.len() > 1000 {
+            let all = sorted(&model);
+            let start = random(all.len() as u64) as usize;
+            let end = (start + all.len() / 3).min(all.len());
+            set.remove_ranks(start..end);
+            for (member, _) in &all[start..end] {
+                model.remove(member);
+            }
+            check(&set, &model);
+            for rank in (0..model.len()).step_by(97) {
+                let (member, score) = set.view().at(rank).unwrap();
+                assert_eq!(set.view().rank(&member.to_vec()), Some((rank, score)));
+            }
+        }
+    }
+}
