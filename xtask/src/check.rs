@@ -45,7 +45,10 @@ pub fn main() -> Result<()> {
                 "--no-deps",
                 "--quiet",
             ])
-            .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links"),
+            .env(
+                "RUSTDOCFLAGS",
+                "-D warnings -A rustdoc::private_intra_doc_links",
+            ),
         ),
         layers(),
     ];

@@ -10,7 +10,7 @@
 //! loses its reply and nothing else: the connection gets an error and goes on.
 
 use crate::args::Args;
-use crate::command::{ALL_SHARDS, Command, NO_AUTH, OWN_LOCKS, PATTERN_KEYS, WRITE};
+use crate::command::{ALL_SHARDS, Command, Group, NO_AUTH, OWN_LOCKS, PATTERN_KEYS, WRITE};
 use crate::ctx::{Ctx, Garbage, Held, Keys};
 use crate::engine::{Engine, unix_nanos};
 use crate::error::Error;
@@ -100,6 +100,10 @@ pub struct Worker {
     counters: Arc<Counters>,
     plan: Vec<Planned>,
     probes: Vec<(Probe, u64)>,
+    /// Index in the plan and hash of the members that are being fetched.
+    members: Vec<(usize, u64)>,
+    /// Whether the last batch had to do with large sets or hashes.
+    large: bool,
     /// Whether the last batch's requests or replies were so long that entries probably take more than two cache lines.
     wide: bool,
     /// Whether this worker runs on a helper thread, where long commands are at home.
@@ -117,6 +121,8 @@ impl Worker {
             counters,
             plan: Vec::with_capacity(AHEAD),
             probes: Vec::with_capacity(AHEAD),
+            members: Vec::new(),
+            large: false,
             wide: false,
             helper: false,
         }
@@ -145,6 +151,9 @@ impl Worker {
             let first = at;
             let end = batch.len().min(first + AHEAD);
             self.look_ahead(session.db, batch, first..end);
+            if end - first > 1 {
+                self.look_into(session.db, batch, first);
+            }
             let mut mark = out.mark();
             let ran = catch_unwind(AssertUnwindSafe(|| {
                 while at < end && matches!(next, Next::Done) && out.len() < ENOUGH {
@@ -269,6 +278,69 @@ impl Worker {
         }
         for (probe, hash) in &self.probes {
             probe.entry(table_hash(*hash), self.wide);
+        }
+    }
+
+    /// Begins to fetch the members that a stretch's commands name in large sets and hashes. Unlike keys they are looked
+    /// for under the shard's lock, once for the members' places and once for the members; so that batches without large
+    /// collections pay little, only the first such command is looked into until one is found.
+    #[inline]
+    fn look_into(&mut self, db: usize, batch: &Batch<'_>, first: usize) {
+        let ks = self.engine.keyspace();
+        let member = |p: &Planned, i: usize| {
+            // SAFETY: points into the registry of `self.engine`, which never changes.
+            let entry = unsafe { &*p.entry? };
+            let in_members = matches!(entry.command.group, Group::Hash | Group::Set);
+            match batch.get(first + i) {
+                [_, key, member, ..] if in_members && p.hashed => Some((*key, *member)),
+                _ => None,
+            }
+        };
+        self.members.clear();
+        let mut large = false;
+        let mut i = 0;
+        while i < self.plan.len() {
+            let p = &self.plan[i];
+            let Some((key, _)) = member(p, i) else {
+                i += 1;
+                continue;
+            };
+            let guard = ks.lock(ks.shard_of(p.hash));
+            let object = guard
+                .db_ref(db)
+                .get(p.hash, key)
+                .and_then(|e| e.own_object());
+            // All that follow on the same key, under one lock.
+            while i < self.plan.len() && self.plan[i].hash == p.hash {
+                if let Some(object) = object
+                    && let Some((_, member)) = member(&self.plan[i], i)
+                    && let Some(hash) = object.fetch(member)
+                {
+                    self.members.push((i, hash));
+                    large = true;
+                }
+                i += 1;
+            }
+            if !large && !self.large {
+                return;
+            }
+        }
+        self.large = large;
+        let mut rest = &self.members[..];
+        while let Some(&(i, _)) = rest.first() {
+            let p = &self.plan[i];
+            let guard = ks.lock(ks.shard_of(p.hash));
+            let object = member(p, i)
+                .and_then(|(key, _)| guard.db_ref(db).get(p.hash, key))
+                .and_then(|e| e.own_object());
+            while let Some(&(i, hash)) = rest.first()
+                && self.plan[i].hash == p.hash
+            {
+                if let Some(object) = object {
+                    object.fetch_item(hash);
+                }
+                rest = &rest[1..];
+            }
         }
     }
 

@@ -68,6 +68,12 @@ impl<'a> EntryRef<'a> {
         self.entry.object()
     }
 
+    /// A collection that stands outside of its entry.
+    #[inline]
+    pub fn own_object(&self) -> Option<&'a Object> {
+        self.entry.object_ref()
+    }
+
     /// A view of a collection; `None` if it is of another type.
     #[inline]
     pub fn view<C: Collection + 'a>(&self) -> Option<C::Ref<'a>> {

@@ -68,6 +68,27 @@ impl Object {
         self.len() == 0
     }
 
+    /// Begins to fetch what a lookup of an element of a large collection needs first; [`Object::fetch_item`] with the
+    /// result goes on once that is there. `None` where there is nothing to gain.
+    #[inline]
+    pub fn fetch(&self, element: &[u8]) -> Option<u64> {
+        match self {
+            Object::Hash(h) => h.fetch(element),
+            Object::Set(s) => s.fetch(element),
+            _ => None,
+        }
+    }
+
+    /// See [`Object::fetch`].
+    #[inline]
+    pub fn fetch_item(&self, hash: u64) {
+        match self {
+            Object::Hash(h) => h.fetch_item(hash),
+            Object::Set(s) => s.fetch_item(hash),
+            _ => {}
+        }
+    }
+
     /// When the first of its elements expires, in Unix milliseconds. Takes constant time; may be too early, never too
     /// late.
     pub fn next_due_ms(&self) -> Option<u64> {

@@ -171,6 +171,23 @@ impl Hash {
         }
     }
 
+    /// Begins to fetch a field of a large hash: see [`Members::fetch`]. `None` if it is packed.
+    #[inline]
+    pub fn fetch(&self, field: &[u8]) -> Option<u64> {
+        match &self.form {
+            Form::Table(table) => Some(table.fetch(field)),
+            _ => None,
+        }
+    }
+
+    /// See [`Members::fetch_item`].
+    #[inline]
+    pub fn fetch_item(&self, hash: u64) {
+        if let Form::Table(table) = &self.form {
+            table.fetch_item(hash);
+        }
+    }
+
     /// Gives the hash the form that it needs for `new` more fields (counted before any is known to be there already)
     /// and for these texts.
     pub fn prepare<'t>(

@@ -393,6 +393,28 @@ impl<T: Tail> Members<T> {
         })
     }
 
+    /// Begins to fetch what a lookup of this member needs first; [`Members::fetch_item`] with the result goes on once
+    /// that is there.
+    #[inline]
+    pub fn fetch(&self, member: &[u8]) -> u64 {
+        let hash = hash_of(member);
+        Probe::start(self.table.root(), table_hash(hash));
+        hash
+    }
+
+    /// Begins to fetch the member with this hash, if there is one.
+    #[inline]
+    pub fn fetch_item(&self, hash: u64) {
+        let wanted = extra(hash);
+        // No member is looked at: one with the same bits of hash is nearly always the right one.
+        let same = |addr| Place(addr).extra() == wanted;
+        if let Some(pos) = self.table.find(table_hash(hash), same) {
+            let place = Place(self.table.addr(pos));
+            let start = self.log.chunks[place.id()].bytes.as_ptr() as usize + place.offset();
+            table::prefetch(start);
+        }
+    }
+
     /// What stands at a place found.
     #[inline]
     pub fn get(&self, at: At) -> Item<'_> {

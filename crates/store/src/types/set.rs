@@ -187,6 +187,23 @@ impl<'a> SetRef<'a> {
 }
 
 impl Set {
+    /// Begins to fetch a member of a large set: see [`Members::fetch`]. `None` if it is packed.
+    #[inline]
+    pub fn fetch(&self, member: &[u8]) -> Option<u64> {
+        match &self.0 {
+            Repr::Large(m) => Some(m.fetch(member)),
+            Repr::Small(_) => None,
+        }
+    }
+
+    /// See [`Members::fetch_item`].
+    #[inline]
+    pub fn fetch_item(&self, hash: u64) {
+        if let Repr::Large(m) = &self.0 {
+            m.fetch_item(hash);
+        }
+    }
+
     /// An empty set in the form that Redis gives a new one whose first member is `first` of `hint` that are coming.
     pub fn for_first(first: &[u8], hint: usize, limits: Limits) -> Set {
         match Item::of(first) {

@@ -198,13 +198,13 @@ fn the_order_of_checks() {
     on_hash("HTTL h FIELDS 5000000000 a", MISMATCH);
 }
 
-/// Time is passed in by hand: milliseconds since the fields were set.
+/// Nobody has removed them yet: no sweeper runs.
 #[test]
 fn expired_fields_are_not_seen() {
     for entries in ["512", "0"] {
         let mut c = TestClient::with(&[("hash-max-listpack-entries", entries)]);
         c.check("HSET h a 1 b 2 c 3; HPEXPIRE h 1 FIELDS 2 a b", "[1 1]");
-        // The clock is the system's: wait until it has moved past the millisecond.
+        // Commands read the system's clock, which has to move past the fields' last millisecond.
         let due = crate::engine::unix_ms() + 2;
         while crate::engine::unix_ms() < due {
             std::hint::spin_loop();
