@@ -99,6 +99,7 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         // Switches.
         ("sleep", [seconds]) => sleep(ctx, seconds),
         ("set-active-expire", [on]) => switch(ctx, &ctx.engine.config().live.active_expire, on),
+        ("quicklist-packed-threshold", [size]) => list_threshold(ctx, size),
         ("pause-cron", [on]) => switch(ctx, &ctx.engine.maintenance_paused, on),
         // Probes of one key.
         ("object", [key]) => object(ctx, key, false),
@@ -142,10 +143,6 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         }
         // What belongs to features that are not built, or that are built in a way that leaves nothing to switch.
         ("client-eviction", []) => Err(Error::new("ERR maxmemory-clients is disabled.")),
-        ("quicklist-packed-threshold", [size]) if !is_list_threshold(size) => Err(Error::new(
-            "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
-        )),
-        ("quicklist-packed-threshold", [_]) => Err(not_built(&name, "lists in nodes")),
         ("reload", options) if !options.iter().all(is_reload_option) => Err(Error::new(
             "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
         )),
@@ -187,12 +184,21 @@ fn is_reload_option(option: &&[u8]) -> bool {
         .any(|known| option.eq_ignore_ascii_case(known.as_bytes()))
 }
 
-/// Whether the text is a size that a list's packed nodes may be bounded by: 0 for the default, or up to 4 GB.
-fn is_list_threshold(text: &[u8]) -> bool {
+/// Sets the size from which an element of a list has a node of its own; 0: as by default.
+fn list_threshold(ctx: &mut Ctx<'_>, text: &[u8]) -> Result {
+    const MOST: i64 = (1 << 32) - (1 << 20);
     let size = str::from_utf8(text)
         .ok()
-        .and_then(crate::config::parse_size);
-    size.is_some_and(|bytes| (0..=1 << 32).contains(&bytes))
+        .and_then(crate::config::parse_size)
+        .filter(|bytes| (0..=MOST).contains(bytes))
+        .ok_or(Error::new(
+            "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
+        ))?;
+    let live = &ctx.engine.config().live;
+    live.quicklist_packed_threshold
+        .store(size as usize, Relaxed);
+    ctx.out.ok();
+    Ok(())
 }
 
 fn switch(ctx: &mut Ctx<'_>, switch: &AtomicBool, to: &[u8]) -> Result {

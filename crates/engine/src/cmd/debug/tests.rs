@@ -417,13 +417,16 @@ fn what_is_not_built_is_said() {
         "DEBUG RELOAD FOO",
         "-ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
     );
+    let mut c = client();
+    c.check("DEBUG QUICKLIST-PACKED-THRESHOLD 100b", "OK");
+    let live = &c.engine.config().live;
+    assert_eq!(live.quicklist_packed_threshold.load(Relaxed), 100);
     check(
         "DEBUG QUICKLIST-PACKED-THRESHOLD 5gb",
         "-ERR argument must be a memory value bigger than 1 and smaller than 4gb",
     );
     for line in [
         "LOADAOF",
-        "QUICKLIST-PACKED-THRESHOLD 100b",
         "CHANGE-REPL-ID",
         "SET-SKIP-CHECKSUM-VALIDATION 0",
     ] {
