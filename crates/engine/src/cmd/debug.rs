@@ -148,7 +148,9 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         )),
         ("reload", _) => Err(not_built(&name, "snapshots")),
         ("loadaof", []) => Err(not_built(&name, "the append-only file")),
-        ("set-skip-checksum-validation", [_]) => Err(not_built(&name, "RESTORE")),
+        ("set-skip-checksum-validation", [_]) => {
+            Err(not_built(&name, "restoring a payload unchecked"))
+        }
         ("change-repl-id", []) => Err(not_built(&name, "replication")),
         ("replybuffer", [_, _]) => Err(nothing_to_switch(
             &name,
