@@ -3,6 +3,7 @@
 //! - [`server`] starts and stops servers, each on a port and in a folder of its own;
 //! - [`client`] speaks RESP over a socket and keeps the raw bytes of every reply;
 //! - [`check`] writes expectations as one line each;
+//! - [`program`] runs client programs and ends what they leave behind;
 //! - [`diff`] sends the same random commands to Redpoll and to real servers and compares what they answer.
 //!
 //! What a test needs and the machine lacks is reported by [`skip`]: `cargo test` passes without network and without
@@ -13,6 +14,7 @@ pub mod client;
 pub mod diff;
 #[path = "../../xtask/src/peers.rs"]
 pub mod peers;
+pub mod program;
 pub mod rng;
 pub mod server;
 

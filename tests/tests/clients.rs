@@ -3,46 +3,14 @@
 //! The scripts of the last three are in `tests/clients/`; each takes a port, checks, and says at its end how many checks passed.
 
 use redis::{Commands, RedisResult};
-use redpoll_tests::{Server, peers_dir, skip};
+use redpoll_tests::Server;
+use redpoll_tests::program::{node, on_path, python, run};
 use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-
-/// Runs a program that must succeed and returns what it wrote.
-#[track_caller]
-fn run(command: &mut Command) -> String {
-    let out = command.output().expect("the program can be started");
-    let text = [out.stdout.as_slice(), &out.stderr].concat();
-    let text = String::from_utf8_lossy(&text).into_owned();
-    assert!(
-        out.status.success(),
-        "{command:?} ended with {}:\n{text}",
-        out.status
-    );
-    text
-}
-
-/// A program on PATH, or a test that is skipped.
-fn program(test: &str, name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .map(|dir| dir.join(name))
-        .find(|path| path.is_file());
-    if found.is_none() {
-        skip(test, &format!("{name} is not installed"));
-    }
-    found
-}
-
-fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/clients")
-        .join(name)
-}
 
 #[test]
 fn redis_cli() {
-    let Some(cli) = program("redis_cli", "redis-cli") else {
+    let Some(cli) = on_path("redis_cli", "redis-cli") else {
         return;
     };
     let server = Server::redpoll();
@@ -70,7 +38,7 @@ fn redis_cli() {
 
 #[test]
 fn redis_cli_mass_insertion() {
-    let Some(cli) = program("redis_cli_mass_insertion", "redis-cli") else {
+    let Some(cli) = on_path("redis_cli_mass_insertion", "redis-cli") else {
         return;
     };
     let server = Server::redpoll();
@@ -95,7 +63,7 @@ fn redis_cli_mass_insertion() {
 
 #[test]
 fn redis_benchmark() {
-    let Some(benchmark) = program("redis_benchmark", "redis-benchmark") else {
+    let Some(benchmark) = on_path("redis_benchmark", "redis-benchmark") else {
         return;
     };
     let server = Server::redpoll();
@@ -180,50 +148,21 @@ fn redis_rs() -> RedisResult<()> {
 
 #[test]
 fn redis_py() {
-    let python = peers_dir().join("python/bin/python");
-    if !python.is_file() {
-        skip(
-            "redis_py",
-            "redis-py is not installed; cargo xtask fetch brings it",
-        );
-        return;
-    }
     let server = Server::redpoll();
-    let text = run(Command::new(python)
-        .arg(script("redis_py.py"))
-        .arg(server.port().to_string()));
-    assert!(text.contains("checks passed"), "{text}");
+    let port = [server.port().to_string()];
+    python("redis_py", &["redis"], "redis_py.py", &port);
 }
 
 #[test]
 fn ioredis() {
-    node("ioredis", "ioredis", "ioredis.js");
+    let server = Server::redpoll();
+    let port = [server.port().to_string()];
+    node("ioredis", &["ioredis"], "ioredis.js", &port);
 }
 
 #[test]
 fn node_redis() {
-    node("node_redis", "redis", "node_redis.js");
-}
-
-#[track_caller]
-fn node(test: &str, package: &str, file: &str) {
-    let modules = peers_dir().join("node/node_modules");
-    if !modules.join(package).is_dir() {
-        skip(
-            test,
-            &format!("the npm package {package} is not installed; cargo xtask fetch brings it"),
-        );
-        return;
-    }
-    let Some(node) = program(test, "node") else {
-        return;
-    };
     let server = Server::redpoll();
-    let mut command = Command::new(node);
-    command
-        .env("NODE_PATH", modules)
-        .arg(script(file))
-        .arg(server.port().to_string());
-    let text = run(&mut command);
-    assert!(text.contains("checks passed"), "{text}");
+    let port = [server.port().to_string()];
+    node("node_redis", &["redis"], "node_redis.js", &port);
 }

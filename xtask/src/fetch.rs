@@ -56,8 +56,12 @@ pub fn all() -> Report {
     report.add("Redis 7.0.15", "differential tests", redis7());
     report.add("Valkey 9.1.2", "differential tests", from_wheel(&VALKEY));
     report.add("Redis 8.2.3", "differential tests", from_wheel(&REDIS8));
-    report.add("redis-py", "client tests", redis_py());
-    report.add("ioredis, node-redis", "client tests", node_clients());
+    report.add(
+        "Python clients and programs",
+        "client tests",
+        python_clients(),
+    );
+    report.add("Node clients and programs", "client tests", node_clients());
     report.add("valgrind", "memcheck over the store's tests", valgrind());
     report
 }
@@ -211,42 +215,93 @@ fn venv() -> Result<PathBuf> {
     Ok(python)
 }
 
-fn redis_py() -> Result<String> {
+/// Packages from PyPI, whose versions are fixed so that a failure is ours and not a new release's.
+const PYTHON_PACKAGES: [(&str, &str); 5] = [
+    ("redis", "8.1.0"),
+    ("rq", "3.0.0"),
+    ("celery", "5.7.0"),
+    // Two makers' locks over several servers.
+    ("redlock-py", "1.0.8"),
+    ("pottery", "3.0.1"),
+];
+
+fn python_clients() -> Result<String> {
     let python = venv()?;
-    let version = || {
-        run::output(Command::new(&python).args(["-c", "import redis; print(redis.__version__)"]))
+    // Prints `name version` of every installed package; names as their makers spell them.
+    let list = "from importlib.metadata import distributions
+for d in distributions(): print(d.metadata['Name'], d.version)";
+    let installed = || run::output(Command::new(&python).args(["-c", list]));
+    let absent = |installed: &str| {
+        let mut absent = Vec::new();
+        for (name, version) in PYTHON_PACKAGES {
+            if !installed.lines().any(|l| l == format!("{name} {version}")) {
+                absent.push(format!("{name}=={version}"));
+            }
+        }
+        absent
     };
-    if version().is_err() {
-        run::output(Command::new(&python).args(["-m", "pip", "install", "--quiet", "redis"]))?;
+    let wanted = absent(&installed()?);
+    if !wanted.is_empty() {
+        // All of them, so that pip sees every requirement at once.
+        let all = PYTHON_PACKAGES.map(|(name, version)| format!("{name}=={version}"));
+        run::output(
+            Command::new(&python)
+                .args(["-m", "pip", "install", "--quiet"])
+                .args(all),
+        )?;
+        let still = absent(&installed()?);
+        if !still.is_empty() {
+            bail!("not there after pip install: {}", still.join(", "));
+        }
     }
-    Ok(version()?.trim().to_owned())
+    Ok(names(&PYTHON_PACKAGES))
 }
+
+/// Packages from npm as `node_modules` names them, their versions fixed for the same reason.
+const NODE_PACKAGES: [(&str, &str); 5] = [
+    ("ioredis", "5.11.1"),
+    ("redis", "5.12.1"),
+    ("bullmq", "6.7.0"),
+    // The release that most programs use, and the one it is about to be replaced with.
+    ("redlock", "4.2.0"),
+    ("redlock5", "5.0.0-beta.2"),
+];
 
 fn node_clients() -> Result<String> {
     if run::on_path("npm").is_none() {
         apt_install(&["nodejs", "npm"])?;
     }
     let dir = run::peers_dir().join("node");
-    let there = |name: &str| {
-        dir.join("node_modules")
-            .join(name)
-            .join("package.json")
-            .is_file()
+    let absent = || {
+        NODE_PACKAGES.into_iter().find(|(name, version)| {
+            let package = dir.join("node_modules").join(name).join("package.json");
+            let text = std::fs::read_to_string(package).unwrap_or_default();
+            let found: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+            // One maker writes `v5.0.0`.
+            let there = found["version"].as_str().unwrap_or_default();
+            there.trim_start_matches('v') != *version
+        })
     };
-    if !there("ioredis") || !there("redis") {
+    if absent().is_some() {
         std::fs::create_dir_all(&dir)?;
         std::fs::write(dir.join("package.json"), "{\"private\": true}\n")?;
-        let quiet = [
-            "install",
-            "--no-audit",
-            "--no-fund",
-            "--loglevel=error",
-            "ioredis@5",
-            "redis@5",
-        ];
-        run::output(Command::new("npm").args(quiet).current_dir(&dir))?;
+        let quiet = ["install", "--no-audit", "--no-fund", "--loglevel=error"];
+        let all = NODE_PACKAGES.map(|(name, version)| match name {
+            "redlock5" => format!("{name}@npm:redlock@{version}"),
+            _ => format!("{name}@{version}"),
+        });
+        run::output(Command::new("npm").args(quiet).args(all).current_dir(&dir))?;
+        if let Some((name, version)) = absent() {
+            bail!("not there after npm install: {name} {version}");
+        }
     }
-    Ok("from npm".into())
+    Ok(names(&NODE_PACKAGES))
+}
+
+/// `name version, name version`, for the report.
+fn names(packages: &[(&str, &str)]) -> String {
+    let one = |(name, version): &(&str, &str)| format!("{name} {version}");
+    packages.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn valgrind() -> Result<String> {

@@ -3,6 +3,7 @@
 //! A [`Client`] is shared between its connection's worker, which writes it with relaxed stores as it goes along, and
 //! whoever lists clients. Words (name, library) change rarely and sit behind a lock of their own.
 
+use crate::blocking::Waiter;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -75,7 +76,13 @@ pub struct Client {
     pub no_touch: AtomicBool,
     /// CLIENT CAPA REDIRECT: it can follow redirections.
     pub can_redirect: AtomicBool,
+    /// Keys it watches.
+    pub watched: AtomicUsize,
+    /// Commands it has queued, plus one; 0 outside MULTI.
+    pub queued: AtomicUsize,
     pub words: Mutex<Words>,
+    /// What it blocks on.
+    pub(crate) blocked: Mutex<Option<Arc<Waiter>>>,
     kill: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
@@ -176,7 +183,10 @@ impl Clients {
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             can_redirect: AtomicBool::new(false),
+            watched: AtomicUsize::new(0),
+            queued: AtomicUsize::new(0),
             words: Mutex::new(Words::default()),
+            blocked: Mutex::new(None),
             kill: AtomicBool::new(false),
             waker: Mutex::new(origin.waker),
         });

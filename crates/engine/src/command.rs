@@ -71,6 +71,10 @@ pub const ALL_SHARDS: u64 = 1 << 40;
 /// The handler takes the locks it needs itself, shard by shard (SCAN, KEYS, DBSIZE): not printed.
 /// Bit 42 is [`crate::docs::SYSCMD`].
 pub const OWN_LOCKS: u64 = 1 << 41;
+/// Carried out at once inside MULTI, not queued: not printed.
+pub const IN_MULTI: u64 = 1 << 44;
+/// Runs a script, which may touch keys that it does not name: not printed.
+pub const RUNS_SCRIPT: u64 = 1 << 45;
 /// BY and GET patterns among the arguments name further keys, which dispatch cannot know: a call that has such patterns
 /// gets every shard's lock, any other only those of the keys it names (SORT). Not printed.
 pub const PATTERN_KEYS: u64 = 1 << 43;

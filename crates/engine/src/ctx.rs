@@ -4,19 +4,21 @@
 //! expired before anybody sees it, counts hits and misses, and keeps what was freed until the locks are gone. It is a
 //! field of its own so that a handler can hold on to an entry while it writes the reply.
 
+use crate::args::Args;
 use crate::command::Command;
+use crate::effects::{Change, Effects, Event, note};
 use crate::engine::{Engine, tick_ms, unix_ms};
 use crate::error::{Error, Result};
-use crate::registry::Registry;
+use crate::registry::{Entry, Registry};
 use crate::session::Session;
 use crate::stats::Counters;
 use crate::worker::{Job, Next};
 use resp::Out;
 use smallvec::SmallVec;
-use store::keyspace::{ShardGuard, ShardGuards};
+use store::keyspace::{ShardGuard, ShardGuards, Token};
 use store::{
     Blob, Collection, Dict, EntryRef, Found, Freed, Keyspace, NewValue, Object, ObjectValue,
-    Removed, Type, Value,
+    Removed, Shard, Type, Value,
 };
 
 /// The shards a command holds.
@@ -26,7 +28,58 @@ pub(crate) enum Held<'e> {
     Many(ShardGuards<'e>),
 }
 
-impl Held<'_> {
+impl<'e> Held<'e> {
+    /// The same, as several.
+    pub(crate) fn into_many(self) -> ShardGuards<'e> {
+        let mut many = ShardGuards::default();
+        match self {
+            Held::None => {}
+            Held::One(shard, guard) => many.add(shard, guard),
+            Held::Many(many) => return many,
+        }
+        many
+    }
+
+    /// Whether a shard is held.
+    pub(crate) fn has(&self, shard: usize) -> bool {
+        match self {
+            Held::None => false,
+            Held::One(held, _) => *held == shard,
+            Held::Many(many) => many.has(shard),
+        }
+    }
+
+    /// Calls `f` with the index of every shard that is held.
+    pub(crate) fn each(&self, mut f: impl FnMut(usize)) {
+        match self {
+            Held::None => {}
+            Held::One(shard, _) => f(*shard),
+            Held::Many(many) => many.indices().for_each(f),
+        }
+    }
+
+    /// A shard that is held.
+    pub(crate) fn shard(&self, shard: usize) -> Option<&Shard> {
+        match self {
+            Held::One(held, guard) if *held == shard => Some(guard),
+            Held::Many(many) => many.get(shard).map(|guard| &**guard),
+            _ => None,
+        }
+    }
+
+    /// Lets `look` see a shard, which is locked for that time unless it is held.
+    pub(crate) fn look<R>(
+        &self,
+        ks: &Keyspace,
+        shard: usize,
+        look: impl FnOnce(&Shard) -> R,
+    ) -> R {
+        match self.shard(shard) {
+            Some(shard) => look(shard),
+            None => look(&ks.lock(shard)),
+        }
+    }
+
     #[inline]
     fn dict(&mut self, shard: usize, db: usize) -> &mut Dict {
         match self {
@@ -82,6 +135,14 @@ pub struct Keys<'e> {
     pub(crate) garbage: Garbage,
     /// Large arguments, copied before the locks were taken: (address, copy).
     pub(crate) prepared: &'e [(usize, Blob)],
+    /// Who listens to changes.
+    pub(crate) effects: &'e Effects,
+    /// What has changed since the locks were taken, if anybody listens.
+    pub(crate) changes: Vec<Change>,
+    /// The collection that was last removed because nothing was left in it, until somebody says what it was.
+    pub(crate) emptied: Option<Box<[u8]>>,
+    /// The right to wait for further locks, of a command that may need them.
+    pub(crate) token: Option<Token<'e>>,
 }
 
 impl<'e> Keys<'e> {
@@ -98,7 +159,7 @@ impl<'e> Keys<'e> {
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
         let counters = self.counters;
-        let found = self.lookup(self.db, key, true);
+        let found = self.look_up(self.db, key, true, true);
         if found.is_some() {
             counters.hits.add(1);
         } else {
@@ -111,7 +172,7 @@ impl<'e> Keys<'e> {
     #[inline]
     pub fn read_untouched(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
         let counters = self.counters;
-        let found = self.lookup(self.db, key, false);
+        let found = self.look_up(self.db, key, false, true);
         if found.is_some() {
             counters.hits.add(1);
         } else {
@@ -157,15 +218,32 @@ impl<'e> Keys<'e> {
 
     #[inline]
     fn lookup(&mut self, db: usize, key: &[u8], touch: bool) -> Option<Found<'_>> {
+        self.look_up(db, key, touch, false)
+    }
+
+    /// `shown`: that the key is not there is an event.
+    #[inline]
+    fn look_up(&mut self, db: usize, key: &[u8], touch: bool, shown: bool) -> Option<Found<'_>> {
         let hash = self.hash(key);
         let dict = self.held.dict(self.ks.shard_of(hash), db);
-        let mut found = dict.find(hash, key)?;
+        let Some(mut found) = dict.find(hash, key) else {
+            if shown && self.effects.listening() {
+                note(&mut self.changes, db, key, Event::KEY_MISS);
+            }
+            return None;
+        };
         if found
             .expiry_ms()
             .is_some_and(|ms| is_past(ms, self.now_ms, self.coarse))
         {
             self.garbage.extend(found.remove().freed);
             self.counters.expired.add(1);
+            if self.effects.listening() {
+                note(&mut self.changes, db, key, Event::EXPIRED);
+                if shown {
+                    note(&mut self.changes, db, key, Event::KEY_MISS);
+                }
+            }
             return None;
         }
         if touch && !self.no_touch {
@@ -174,13 +252,23 @@ impl<'e> Keys<'e> {
         Some(found)
     }
 
+    /// Looks a key up without any trace of the look, but that it is removed if it has expired.
+    pub fn peek_or_expire(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+        self.lookup(self.db, key, false).map(Found::into_ref)
+    }
+
     /// Looks at a key without removing it should it have expired (it is then not seen), so that several entries can
     /// be looked at together.
     pub fn peek(&self, key: &[u8]) -> Option<EntryRef<'_>> {
+        self.peek_in(self.db, key)
+    }
+
+    /// The same for a key of any database.
+    pub fn peek_in(&self, db: usize, key: &[u8]) -> Option<EntryRef<'_>> {
         let hash = self.hash(key);
         let e = self
             .held
-            .dict_ref(self.ks.shard_of(hash), self.db)
+            .dict_ref(self.ks.shard_of(hash), db)
             .get(hash, key)?;
         if e.expiry_ms()
             .is_some_and(|ms| is_past(ms, self.now_ms, self.coarse))
@@ -290,6 +378,7 @@ impl<'e> Keys<'e> {
         if found.is_empty_collection() {
             let freed = found.remove().freed;
             self.garbage.extend(freed);
+            self.note_emptied(key);
         }
         Ok(Some(r))
     }
@@ -392,6 +481,9 @@ impl<'e> Keys<'e> {
     }
 
     /// All shards, of a command that holds them all.
+    ///
+    /// # Panics
+    /// Of any other command.
     pub(crate) fn all_shards(&mut self) -> impl Iterator<Item = &mut ShardGuard<'e>> {
         match &mut self.held {
             Held::Many(many) => many.iter_mut(),
@@ -464,6 +556,9 @@ pub struct Ctx<'e> {
     /// Its own row.
     pub command: &'static Command,
     pub(crate) helper: bool,
+    /// Whether the command is part of a transaction or a script: it must neither block nor be put off, and its keys' locks
+    /// are held by what it is part of.
+    pub(crate) nested: bool,
     pub(crate) next: Next,
 }
 
@@ -493,9 +588,38 @@ impl<'e> Ctx<'e> {
     /// and without having changed or counted anything, because it will be executed again on a helper thread. There its
     /// locks are held, but the worker's other connections do not wait. False if this is a helper thread already.
     pub fn moves_elsewhere(&mut self) -> bool {
-        if !self.helper {
+        let moves = !self.helper && !self.nested;
+        if moves {
             self.next = Next::Elsewhere;
         }
-        !self.helper
+        moves
+    }
+
+    /// Carries out a command that is part of this one and writes its reply. Its keys' shards are held.
+    ///
+    /// `first`: the address and the hash of its first key, if somebody knows them.
+    pub(crate) fn call(&mut self, entry: &Entry, argv: &[&[u8]], first: (usize, u64)) {
+        let command = std::mem::replace(&mut self.command, entry.command);
+        let nested = std::mem::replace(&mut self.nested, true);
+        self.keys.first = first;
+        let mark = self.out.mark();
+        let tally = &self.keys.counters.commands[entry.id];
+        let result = (entry.command.run)(self, Args::new(argv, 1));
+        self.keys.first = (0, 0);
+        // An address says nothing of the next command's arguments.
+        self.keys.db = self.session.db;
+        if let Next::Offload(_) = self.next
+            && let Next::Offload(job) = std::mem::replace(&mut self.next, Next::Done)
+        {
+            job(self.out);
+        }
+        tally.calls.add(1);
+        if let Err(e) = result {
+            tally.failed.add(1);
+            self.keys.counters.error(e.code());
+            self.out.rollback(mark);
+            self.out.error(&e.0);
+        }
+        (self.command, self.nested) = (command, nested);
     }
 }

@@ -54,8 +54,15 @@ impl Engine {
             no_touch: false,
             garbage: Garbage::new(),
             prepared: &[],
+            effects: &self.effects,
+            changes: Vec::new(),
+            emptied: None,
+            token: None,
         };
         let result = work(&mut keys);
+        if !keys.changes.is_empty() {
+            self.apply(&mut keys, None);
+        }
         let Keys { held, garbage, .. } = keys;
         drop(held);
         for freed in garbage {

@@ -2,11 +2,15 @@
 
 use crate::clients::{Clients, Origin};
 use crate::config::Config;
+use crate::effects::Effects;
 use crate::host::Host;
 use crate::maintenance::{Maintenance, Reclaimer};
+use crate::pubsub::PubSub;
 use crate::registry::Registry;
+use crate::scripts::Scripts;
 use crate::session::Session;
 use crate::stats::Stats;
+use crate::tracking::Tracking;
 use crate::worker::Worker;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
@@ -59,6 +63,14 @@ pub struct Engine {
     host: Arc<dyn Host>,
     clients: Clients,
     stats: Stats,
+    /// Who listens to changes of keys.
+    pub effects: Effects,
+    /// Who listens to channels.
+    pub pubsub: PubSub,
+    /// Scripts and functions.
+    pub scripts: Scripts,
+    /// Which clients keep copies of which keys.
+    pub tracking: Tracking,
     pub(crate) reclaimer: Reclaimer,
     /// See [`Engine::coarse_ms`].
     pub(crate) clock_ms: AtomicU64,
@@ -142,9 +154,14 @@ impl Engine {
     /// An engine with an empty keyspace.
     pub fn new(config: Config, host: Arc<dyn Host>) -> Arc<Engine> {
         let seed = u64::from_le_bytes(random_bytes());
+        let keyspace = Keyspace::new(config.shards(), config.databases(), seed);
         Arc::new_cyclic(|me| Engine {
             me: me.clone(),
-            keyspace: Keyspace::new(config.shards(), config.databases(), seed),
+            effects: Effects::new(keyspace.shards()),
+            pubsub: PubSub::default(),
+            scripts: Scripts::default(),
+            tracking: Tracking::default(),
+            keyspace,
             registry: Registry::new(crate::cmd::FAMILIES),
             config,
             host,

@@ -10,6 +10,7 @@
 //! Rows mark them (`KS_VARIABLE_FLAGS`, `KS_INCOMPLETE`, [`Begin::Unknown`]) and they are read here by hand, as real
 //! servers read them.
 
+use crate::registry::{Entry, KeyLayout};
 use crate::command::{
     Begin, Command, Find, KS_ACCESS, KS_DELETE, KS_INCOMPLETE, KS_NOT_KEY, KS_OW, KS_RO, KS_RW,
     KS_UPDATE, KS_VARIABLE_FLAGS, KeySpec, NO_MANDATORY_KEYS,
@@ -100,6 +101,19 @@ pub fn extract(
         }
     }
     by_rules(cmd, argv, &mut f)
+}
+
+/// Calls `f` with the index and the flags of every key of a call, as far as they can be found: a call whose keys cannot be
+/// has a mistake that its handler will name before it touches any.
+pub fn each_key(entry: &Entry, argv: &[&[u8]], mut f: impl FnMut(usize, u32)) {
+    if entry.keys == KeyLayout::None {
+        return;
+    }
+    let _ = extract(entry.command, argv, |i, flags| {
+        if i < argv.len() {
+            f(i, flags);
+        }
+    });
 }
 
 /// The first key of a call, if it stands at a fixed place: what a batch is prefetched by.
@@ -369,7 +383,8 @@ pub fn legacy_range(cmd: &Command) -> (i32, i32, i32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::{Group, KS_INSERT, row};
+    use crate::registry::{Entry, KeyLayout};
+use crate::command::{Group, KS_INSERT, row};
 
     fn nothing(
         _: &mut crate::ctx::Ctx<'_>,

@@ -7,6 +7,7 @@
 pub mod acl_categories;
 pub mod args;
 pub mod bits;
+pub mod blocking;
 pub mod clients;
 pub mod cmd;
 pub mod command;
@@ -15,6 +16,7 @@ pub mod config;
 pub mod ctx;
 pub mod direct;
 pub mod docs;
+pub mod effects;
 pub mod engine;
 pub mod error;
 pub mod expiry;
@@ -24,12 +26,16 @@ pub mod host;
 pub mod keys;
 pub mod maintenance;
 pub mod process;
+pub mod pubsub;
 pub mod ranges;
 pub mod registry;
+pub mod scripts;
 pub mod session;
 pub mod stats;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod tracking;
+pub mod transaction;
 pub mod worker;
 
 pub use clients::{Client, Clients, Kind, Origin};

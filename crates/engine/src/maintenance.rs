@@ -138,7 +138,7 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
             let ks = engine.keyspace();
             if measured.elapsed() >= MEASURE_EVERY && ks.shards() * ks.databases() <= MEASURE_MAX {
                 // Notes the peak of memory use.
-                Usage::measure(&engine);
+                Usage::measure(&engine, &crate::ctx::Held::None);
                 measured = Instant::now();
             }
         }

@@ -1,7 +1,9 @@
 //! One connection's state as commands see it.
 
+use crate::blocking::GiveUp;
 use crate::clients::Client;
 use crate::engine::Engine;
+use crate::transaction::{Multi, Watching};
 use resp::{Limits, Proto};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -24,7 +26,7 @@ pub enum ReplyMode {
 /// A connection's (or an embedding program's) state between commands. Made by [`Engine::session`]; the client is
 /// listed until it is dropped.
 pub struct Session {
-    engine: Arc<Engine>,
+    pub(crate) engine: Arc<Engine>,
     pub(crate) client: Arc<Client>,
     /// The selected database.
     pub db: usize,
@@ -36,6 +38,11 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// When the command that sleeps now is to answer.
     pub(crate) sleeping_until: Option<Instant>,
+    /// Commands since MULTI.
+    pub(crate) multi: Option<Box<Multi>>,
+    pub(crate) spare_multi: Option<Box<Multi>>,
+    /// What WATCH guards.
+    pub(crate) watching: Option<Box<Watching>>,
 }
 
 impl Session {
@@ -48,7 +55,15 @@ impl Session {
             authenticated,
             reply_mode: ReplyMode::On,
             sleeping_until: None,
+            multi: None,
+            spare_multi: None,
+            watching: None,
         }
+    }
+
+    /// What executes its commands.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
     }
 
     /// What is known of the client.
@@ -81,6 +96,11 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.unwatch();
+        let blocked = self.client.blocked.lock().take();
+        if let Some(waiter) = blocked {
+            self.engine.give_up(&waiter, GiveUp::Leave);
+        }
         self.engine.clients().remove(self.client.id);
     }
 }

@@ -36,6 +36,7 @@ pub(crate) enum Asked {
     CloseNow,
     Sleep(Duration),
     Retry(Duration),
+    Block,
 }
 
 /// An engine and a client of it.
@@ -124,6 +125,7 @@ impl TestClient {
             Next::CloseNow => Asked::CloseNow,
             Next::Sleep(time) => Asked::Sleep(time),
             Next::Retry(time) => Asked::Retry(time),
+            Next::Block(_) => Asked::Block,
             Next::Offload(job) => {
                 job(&mut out);
                 Asked::Nothing
@@ -161,6 +163,21 @@ impl TestClient {
             last = self.call(&argv).map_or(String::new(), |v| show(&v));
         }
         last
+    }
+
+    /// Runs a command line and compares the events of keys that it causes, `lpush k, del k`. Those of a key's coming to be
+    /// and of looks that found nothing are left out.
+    #[track_caller]
+    pub fn check_events(&mut self, line: &str, expected: &str) {
+        let effects = &self.engine.effects;
+        effects.listen();
+        effects.recorded.lock().clear();
+        self.run(line);
+        let effects = &self.engine.effects;
+        effects.unlisten();
+        let mut events = std::mem::take(&mut *effects.recorded.lock());
+        events.retain(|e| !e.starts_with("new ") && !e.starts_with("keymiss "));
+        assert_eq!(events.join(", "), expected, "events of {line}");
     }
 
     /// Runs a command line and compares the reply.

@@ -10,7 +10,11 @@
 //! loses its reply and nothing else: the connection gets an error and goes on.
 
 use crate::args::Args;
-use crate::command::{ALL_SHARDS, Command, Group, NO_AUTH, OWN_LOCKS, PATTERN_KEYS, WRITE};
+use crate::blocking::Waiter;
+use crate::command::{
+    ALL_SHARDS, ALLOW_BUSY, Group, IN_MULTI, NO_AUTH, NO_MULTI, OWN_LOCKS, PATTERN_KEYS,
+    RUNS_SCRIPT, WRITE,
+};
 use crate::ctx::{Ctx, Garbage, Held, Keys};
 use crate::engine::{Engine, unix_nanos};
 use crate::error::Error;
@@ -18,14 +22,16 @@ use crate::maintenance::BIG_VALUE;
 use crate::registry::{Entry, KeyLayout};
 use crate::session::{ReplyMode, Session};
 use crate::stats::Counters;
+use crate::transaction::{Wanted, locks_of};
 use resp::{Batch, Mark, Out, ProtocolError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use store::locks::Indices;
+use store::keyspace::Token;
 use store::table::{Probe, table_hash};
-use store::{Blob, Keyspace};
+use store::Blob;
 
 /// A computation for a helper thread, which writes the command's reply.
 pub type Job = Box<dyn FnOnce(&mut Out) + Send>;
@@ -46,6 +52,8 @@ pub enum Next {
     Retry(Duration),
     /// Run the job on a helper thread; what it writes is the reply of the last command.
     Offload(Job),
+    /// The last command blocks: wait until it is served or its time is over (see [`crate::blocking`]).
+    Block(Arc<Waiter>),
     /// The command at [`Progress::executed`] is known to be long: run it with [`Worker::run_long`] of another worker on
     /// a helper thread.
     Elsewhere,
@@ -365,6 +373,9 @@ impl Worker {
                 );
                 return Next::CloseNow;
             }
+            if let Some(multi) = &mut session.multi {
+                multi.aborted = true;
+            }
             return refuse(counters, session, out, mark, &Error::unknown_command(argv));
         };
         // SAFETY: points into the registry of `self.engine`, which never changes.
@@ -373,6 +384,9 @@ impl Worker {
         let tally = &counters.commands[entry.id];
         if !command.accepts(argv.len()) {
             tally.rejected.add(1);
+            if let Some(multi) = &mut session.multi {
+                multi.aborted = true;
+            }
             return refuse(
                 counters,
                 session,
@@ -386,7 +400,14 @@ impl Worker {
             return refuse(counters, session, out, mark, &Error::NO_AUTH);
         }
         let now_ms = began / 1_000_000;
-        if let Some(ms) = engine.pause.wait_ms(now_ms, command.has(WRITE))
+        let mut writes = command.has(WRITE | RUNS_SCRIPT);
+        if let Some(multi) = &mut session.multi {
+            if !command.has(IN_MULTI) {
+                return enqueue(counters, session, entry, planned, argv, out, mark);
+            }
+            writes |= multi.writes && command.name == "exec";
+        }
+        if let Some(ms) = engine.pause.wait_ms(now_ms, writes)
             && !command.has(NO_AUTH)
             && !crate::cmd::is_client_command(command)
         {
@@ -404,12 +425,16 @@ impl Worker {
                 .map(|a| (a.as_ptr() as usize, Arc::new(a.to_vec())))
                 .collect();
         }
-        let (held, first) = match lock(engine.keyspace(), session.db, entry, planned, argv) {
-            Ok(held) => held,
-            Err(e) => {
+        let Some(Locked { held, first, token }) =
+            lock(engine, session, entry, planned, argv, self.helper)
+        else {
+            if !command.has(ALLOW_BUSY)
+                && let Some(busy) = engine.scripts.busy(now_ms)
+            {
                 tally.rejected.add(1);
-                return refuse(counters, session, out, mark, &e);
+                return refuse(counters, session, out, mark, &busy);
             }
+            return Next::Retry(PARKED);
         };
         let mut ctx = Ctx {
             keys: Keys {
@@ -424,27 +449,42 @@ impl Worker {
                 no_touch: session.client.no_touch.load(Relaxed),
                 garbage: Garbage::new(),
                 prepared: &prepared,
+                effects: &engine.effects,
+                changes: Vec::new(),
+                emptied: None,
+                token,
             },
             out,
             session,
             engine,
             command,
             helper: self.helper,
+            nested: false,
             next: Next::Done,
         };
         let result = (command.run)(&mut ctx, Args::new(argv, 1));
+        if !ctx.keys.changes.is_empty() {
+            let client = ctx.session.client.clone();
+            engine.apply(&mut ctx.keys, Some(&client));
+        }
         let Ctx {
-            keys: Keys { held, garbage, .. },
+            keys: Keys {
+                held,
+                garbage,
+                token,
+                ..
+            },
             out,
             session,
             next,
             ..
         } = ctx;
         drop(held);
+        drop(token);
         for freed in garbage {
             engine.reclaimer.take(freed);
         }
-        if let Next::Sleep(_) | Next::Elsewhere = next {
+        if let Next::Sleep(_) | Next::Elsewhere | Next::Retry(_) = next {
             return next;
         }
         tally.calls.add(1);
@@ -459,6 +499,9 @@ impl Worker {
             if let Next::Offload(job) = next {
                 // What it will write is not wanted either.
                 return Next::Offload(Box::new(move |out| job(&mut Out::new(out.proto()))));
+            }
+            if let Next::Block(waiter) = &next {
+                waiter.muted.store(true, Relaxed);
             }
         }
         next
@@ -506,90 +549,173 @@ fn mute(session: &mut Session, out: &mut Out, mark: Mark) {
     }
 }
 
-/// Takes the locks a command needs. Also returns the first key's address and hash.
-#[inline]
-fn lock<'e>(
-    ks: &'e Keyspace,
-    db: usize,
+/// Puts a command into the queue of the transaction that it is part of.
+fn enqueue(
+    counters: &Counters,
+    session: &mut Session,
     entry: &Entry,
     planned: &Planned,
     argv: &[&[u8]],
-) -> Result<(Held<'e>, (usize, u64)), Error> {
+    out: &mut Out,
+    mark: Mark,
+) -> Next {
+    let Some(multi) = &mut session.multi else {
+        unreachable!("only a transaction's commands are queued")
+    };
+    if entry.command.has(NO_MULTI) {
+        multi.aborted = true;
+        counters.commands[entry.id].rejected.add(1);
+        let error = Error::new("ERR Command not allowed inside a transaction");
+        return refuse(counters, session, out, mark, &error);
+    }
+    let hash = match entry.keys {
+        KeyLayout::One(i) if planned.hashed => Some((i, planned.hash)),
+        _ => None,
+    };
+    multi.push(entry, argv, hash);
+    session.client.queued.store(multi.len() + 1, Relaxed);
+    out.simple("QUEUED");
+    if session.reply_mode != ReplyMode::On {
+        mute(session, out, mark);
+    }
+    Next::Done
+}
+
+/// How long a worker waits for a lock before it parks the connection: longer than nearly every command takes.
+const PATIENCE: Duration = Duration::from_micros(200);
+
+/// After how long a parked connection tries again.
+const PARKED: Duration = Duration::from_millis(1);
+
+/// What a command holds while it runs.
+struct Locked<'e> {
+    held: Held<'e>,
+    /// The first key's address and hash.
+    first: (usize, u64),
+    token: Option<Token<'e>>,
+}
+
+impl<'e> Locked<'e> {
+    fn of(held: Held<'e>, first: (usize, u64)) -> Locked<'e> {
+        Locked {
+            held,
+            first,
+            token: None,
+        }
+    }
+}
+
+/// Takes the locks a command needs. None if one of them could not be had for some time, on a worker, which has others to
+/// serve.
+#[inline]
+fn lock<'e>(
+    engine: &'e Engine,
+    session: &Session,
+    entry: &Entry,
+    planned: &Planned,
+    argv: &[&[u8]],
+    patient: bool,
+) -> Option<Locked<'e>> {
+    let ks = engine.keyspace();
     if let KeyLayout::One(i) = entry.keys
         && planned.hashed
+        && !(engine.effects.listening() && entry.command.has(WRITE))
     {
         let shard = ks.shard_of(planned.hash);
-        return Ok((
-            Held::One(shard, ks.lock(shard)),
-            (argv[i].as_ptr() as usize, planned.hash),
-        ));
+        let guard = match ks.try_lock(shard) {
+            Some(guard) => guard,
+            None if patient => ks.lock(shard),
+            None => ks.lock_for(shard, PATIENCE)?,
+        };
+        let first = (argv[i].as_ptr() as usize, planned.hash);
+        return Some(Locked::of(Held::One(shard, guard), first));
     }
-    lock_several(ks, db, entry.command, entry.keys, argv)
+    lock_several(engine, session, entry, argv, patient)
 }
 
 fn lock_several<'e>(
-    ks: &'e Keyspace,
-    db: usize,
-    command: &Command,
-    layout: KeyLayout,
+    engine: &'e Engine,
+    session: &Session,
+    entry: &Entry,
     argv: &[&[u8]],
-) -> Result<(Held<'e>, (usize, u64)), Error> {
-    if command.has(ALL_SHARDS) || command.has(PATTERN_KEYS) && crate::cmd::sort::has_patterns(argv)
-    {
-        return Ok((Held::Many(ks.lock_all()), (0, 0)));
-    }
-    if command.has(OWN_LOCKS) {
-        return Ok((Held::None, (0, 0)));
-    }
-    let mut wanted = Indices::new();
+    patient: bool,
+) -> Option<Locked<'e>> {
+    let ks = engine.keyspace();
+    let command = entry.command;
+    let mut wanted = Wanted::default();
     let mut ahead: smallvec::SmallVec<[(Probe, u64); KEYS_AHEAD]> = smallvec::SmallVec::new();
     let mut first = (0, 0);
-    let mut add = |key: &[u8]| {
-        let hash = ks.hash(key);
-        if wanted.is_empty() {
-            first = (key.as_ptr() as usize, hash);
-        }
-        wanted.push(ks.shard_of(hash));
-        if ahead.len() < KEYS_AHEAD {
-            ahead.push((ks.probe(db, hash), hash));
-        }
-    };
-    match layout {
-        KeyLayout::None => return Ok((Held::None, (0, 0))),
-        KeyLayout::One(i) => {
-            if let Some(key) = argv.get(i) {
-                add(key);
+    if command.has(ALL_SHARDS)
+        || command.has(PATTERN_KEYS) && crate::cmd::sort::has_patterns(argv)
+    {
+        wanted.all = true;
+    } else if command.name == "exec" {
+        locks_of(engine, session, &mut wanted);
+    } else if !command.has(OWN_LOCKS) {
+        let db = session.db;
+        let mut add = |key: &[u8]| {
+            let hash = ks.hash(key);
+            if wanted.shards.is_empty() {
+                first = (key.as_ptr() as usize, hash);
             }
-        }
-        KeyLayout::Range { first, last, step } => {
-            let last = if last < 0 {
-                argv.len().saturating_sub(last.unsigned_abs() as usize)
-            } else {
-                (last as usize).min(argv.len() - 1)
-            };
-            let mut i = first;
-            while i <= last && i < argv.len() {
-                add(argv[i]);
-                i += step;
+            wanted.shards.push(ks.shard_of(hash));
+            if ahead.len() < KEYS_AHEAD {
+                ahead.push((ks.probe(db, hash), hash));
             }
-        }
-        KeyLayout::General => {
-            // A call whose keys cannot be found has a mistake that its handler will name before it touches any.
-            let _ = crate::keys::extract(command, argv, |i, _| {
-                if let Some(key) = argv.get(i) {
-                    add(key);
+        };
+        match entry.keys {
+            KeyLayout::None => {}
+            KeyLayout::One(i) => argv.get(i).into_iter().for_each(|key| add(key)),
+            KeyLayout::Range { first, last, step } => {
+                let last = if last < 0 {
+                    argv.len().saturating_sub(last.unsigned_abs() as usize)
+                } else {
+                    (last as usize).min(argv.len() - 1)
+                };
+                let mut i = first;
+                while i <= last && i < argv.len() {
+                    add(argv[i]);
+                    i += step;
                 }
-            });
+            }
+            KeyLayout::General => crate::keys::each_key(entry, argv, |i, _| add(argv[i])),
         }
     }
     for (probe, hash) in &ahead {
         probe.entry(table_hash(*hash), false);
     }
-    if wanted.is_empty() {
-        return Ok((Held::None, (0, 0)));
+    let patience = (!patient).then_some(PATIENCE);
+    let token = match wanted.token {
+        true => Some(ks.token(patience.unwrap_or(Duration::MAX))?),
+        false => None,
+    };
+    if wanted.all {
+        wanted.shards = (0..ks.shards()).collect();
     }
-    if wanted.len() == 1 {
-        return Ok((Held::One(wanted[0], ks.lock(wanted[0])), first));
+    let mut held = match wanted.shards[..] {
+        [] => Held::None,
+        [shard] => Held::One(
+            shard,
+            match patience {
+                None => ks.lock(shard),
+                Some(patience) => ks.try_lock(shard).or_else(|| ks.lock_for(shard, patience))?,
+            },
+        ),
+        _ => Held::Many(ks.lock_many_for(&mut wanted.shards, patience)?),
+    };
+    // Clients that wait for these keys may, when they are served, change keys of further shards.
+    if engine.effects.listening() && !wanted.all && command.has(WRITE | IN_MULTI | RUNS_SCRIPT) {
+        loop {
+            let mut more = Indices::new();
+            held.each(|shard| engine.effects.further_shards(shard, &mut |s| more.push(s)));
+            more.retain(|shard| !held.has(*shard));
+            if more.is_empty() {
+                break;
+            }
+            held.each(|shard| more.push(shard));
+            drop(held);
+            held = Held::Many(ks.lock_many_for(&mut more, patience)?);
+        }
     }
-    Ok((Held::Many(ks.lock_many(&mut wanted)), first))
+    Some(Locked { held, first, token })
 }

@@ -9,6 +9,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
+use store::packed::Item;
+use store::types::list::Item as Element;
 use store::{MAX_INLINE, NewValue, Value};
 
 /// Longest string held in place: as much as fits beside a length and a tag in 56 bytes.
@@ -57,6 +59,22 @@ impl Bytes {
             Value::Int(n) => Bytes::copy(resp::format_i64(n, &mut [0; 20])),
             Value::Inline(bytes) => Bytes::copy(bytes),
             Value::Blob(blob) => Bytes(Repr::Shared(blob.clone())),
+        }
+    }
+
+    /// A field, a member or a value of a collection.
+    #[inline]
+    pub(crate) fn of_item(item: Item<'_>) -> Bytes {
+        Bytes::copy(item.text(&mut [0; 20]))
+    }
+
+    /// An element of a list.
+    #[inline]
+    pub(crate) fn of_element(element: Element<'_>) -> Bytes {
+        match element {
+            Element::Int(n) => Bytes::of_item(Item::Int(n)),
+            Element::Bytes(bytes) => Bytes::copy(bytes),
+            Element::Blob(blob) => Bytes(Repr::Shared(blob.clone())),
         }
     }
 
@@ -225,6 +243,16 @@ impl Payload<'_> {
             Input::Owned(b) => with(NewValue::Blob(Arc::new(b))),
             Input::Shared(b) if b.len() <= MAX_INLINE => with(store::new_value(&b)),
             Input::Shared(b) => with(NewValue::Blob(b)),
+        }
+    }
+
+    /// The bytes, or the number that it is.
+    pub(crate) fn parts(&self) -> Result<&[u8], i64> {
+        match &self.0 {
+            Input::Int(n) => Err(*n),
+            Input::Borrowed(b) => Ok(b),
+            Input::Owned(b) => Ok(b),
+            Input::Shared(b) => Ok(b),
         }
     }
 

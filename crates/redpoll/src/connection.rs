@@ -3,10 +3,14 @@
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::threads::PerThread;
+use engine::blocking::{GiveUp, Waiter};
 use engine::command::Group;
 use engine::{Engine, Kind, Next, Origin, Session, Worker};
 use parking_lot::Mutex;
 use resp::{Batch, Out, Proto, Value};
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+use std::time::{Duration, Instant};
 
 /// Executes commands one after another with a state of its own, like a client's connection: a selected database, a
 /// name, and so on. Made by [`Db::connect`], for the database that the `Db` works on.
@@ -72,6 +76,7 @@ impl Connection {
                 Next::Done | Next::Close | Next::CloseNow | Next::Elsewhere => {}
                 Next::Sleep(time) | Next::Retry(time) => std::thread::sleep(time),
                 Next::Offload(job) => job(&mut self.out),
+                Next::Block(waiter) => self.wait(&waiter),
             }
         }
         self.batch = batch.recycle();
@@ -86,6 +91,38 @@ impl Connection {
             Ok(None) => Ok(Value::Null),
             Err(e) => Err(Error::new(format!("ERR a malformed reply: {e}"))),
         }
+    }
+}
+
+impl Connection {
+    /// Lets this thread sleep until a blocking command has its reply.
+    fn wait(&mut self, waiter: &Arc<Waiter>) {
+        self.session
+            .client()
+            .set_waker(&Waker::from(Arc::new(Unpark(std::thread::current()))));
+        loop {
+            if let Some(mut reply) = waiter.take_reply() {
+                self.out.append(&mut reply);
+                return;
+            }
+            match waiter.until.map(|u| u.saturating_duration_since(Instant::now())) {
+                Some(Duration::ZERO) => {
+                    // If it has been served in this very moment, that is the reply.
+                    self.session.engine().give_up(waiter, GiveUp::Timeout);
+                }
+                Some(left) => std::thread::park_timeout(left),
+                None => std::thread::park(),
+            }
+        }
+    }
+}
+
+/// Wakes a thread.
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 

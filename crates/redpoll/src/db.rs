@@ -11,7 +11,7 @@ use resp::Value;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use store::EntryRef;
+use store::{Collection, EntryRef};
 
 /// Longest key, in bytes.
 const MAX_KEY: usize = 512 << 20;
@@ -175,6 +175,22 @@ impl Db {
             None => Ok(None),
             Some(e) if e.kind() != store::Type::String => Err(engine::Error::WRONG_TYPE.into()),
             Some(e) => Ok(Some(look(e.value()))),
+        })
+    }
+
+    /// Looks at the collection at a key: an error if it holds something else.
+    #[inline]
+    pub(crate) fn look_at<C: Collection + 'static, R>(
+        &self,
+        key: &[u8],
+        mut look: impl FnMut(C::Ref<'_>) -> R,
+    ) -> Result<Option<R>> {
+        self.look(key, true, |e| match e {
+            None => Ok(None),
+            Some(e) => match e.view::<C>() {
+                Some(view) => Ok(Some(look(view))),
+                None => Err(engine::Error::WRONG_TYPE.into()),
+            },
         })
     }
 

@@ -40,11 +40,16 @@
 
 mod bitmaps;
 mod bytes;
+mod call;
 mod connection;
 mod db;
+mod element_scan;
 mod error;
+mod hashes;
 mod keys;
+mod lists;
 mod scan;
+mod sets;
 mod strings;
 mod threads;
 
@@ -53,8 +58,11 @@ pub use bytes::{Bytes, Payload};
 pub use connection::Connection;
 pub use db::Db;
 pub use engine::{Config, Engine};
+pub use element_scan::ElementScan;
 pub use error::{Error, Result};
+pub use hashes::Sample;
 pub use keys::{ExpireIf, Ttl};
+pub use lists::{End, LPos};
 pub use resp::Value;
 pub use scan::Scan;
 pub use store::Type;

@@ -15,6 +15,7 @@ use crate::input::Input;
 use crate::output::Unsent;
 use crate::stream::Stream;
 use crate::worker::{Arrival, Kit, Load, with_kit};
+use engine::blocking::{GiveUp, Waiter};
 use engine::{Client, Engine, Next, Progress, Session};
 use resp::{Batch, Limits, Out, Parser};
 use std::future::Future;
@@ -56,6 +57,8 @@ const NORMAL: usize = 0;
 enum Busy {
     /// Time that has to pass.
     Sleep(Pin<Box<Sleep>>),
+    /// A blocking command that is not served yet, and when it gives up.
+    Blocked(Arc<Waiter>, Option<Pin<Box<Sleep>>>),
     /// A computation on a helper thread, which writes the last command's reply.
     Job(JoinHandle<Out>),
     /// The first command of the input, executed on a helper thread. The session and the input are there meanwhile.
@@ -164,8 +167,9 @@ impl Connection {
             if self.client.kill_requested() {
                 return Err(Over);
             }
-            if self.poll_busy(cx)?.is_pending() {
-                return self.flush(cx, kit);
+            if self.poll_busy(cx, &kit.engine)?.is_pending() {
+                self.flush(cx, kit)?;
+                return self.mind_the_client(cx, kit);
             }
             self.flush(cx, kit)?;
             self.closing |= kit.stopping || (self.ended && !self.ready);
@@ -238,6 +242,24 @@ impl Connection {
         };
         kit.read = buffer;
         result
+    }
+
+    /// While a command blocks, takes in what the client sends meanwhile, and notices that it is gone.
+    fn mind_the_client(&mut self, cx: &mut Context<'_>, kit: &Kit) -> Result<(), Over> {
+        if !matches!(self.busy, Some(Busy::Blocked(..))) {
+            return Ok(());
+        }
+        if kit.stopping {
+            return Err(Over);
+        }
+        loop {
+            match self.read_aside(cx, kit) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Ok(0) | Err(_)) => return Err(Over),
+                Poll::Ready(Ok(_)) => {}
+            }
+        }
     }
 
     /// Reads into the connection's own buffer: a long argument, or what has to wait.
@@ -367,6 +389,12 @@ impl Connection {
                 };
                 self.busy = Some(Busy::Job(tokio::task::spawn_blocking(run)));
             }
+            Next::Block(waiter) => {
+                let until = waiter.until.map(|until| {
+                    Box::pin(tokio::time::sleep_until(tokio::time::Instant::from_std(until)))
+                });
+                self.busy = Some(Busy::Blocked(waiter, until));
+            }
             Next::Elsewhere => self.elsewhere = true,
         }
         Ok(())
@@ -418,13 +446,25 @@ impl Connection {
     }
 
     /// Waits for what keeps the connection from going on, if anything does, and takes in what came of it.
-    fn poll_busy(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Over> {
+    fn poll_busy(&mut self, cx: &mut Context<'_>, engine: &Engine) -> Result<Poll<()>, Over> {
         let mut out = match &mut self.busy {
             None => return Ok(Poll::Ready(())),
             Some(Busy::Sleep(sleep)) => match sleep.as_mut().poll(cx) {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(()) => Out::default(),
             },
+            Some(Busy::Blocked(waiter, until)) => {
+                if let Some(until) = until
+                    && until.as_mut().poll(cx).is_ready()
+                {
+                    // If it has been served in this very moment, that is the reply.
+                    engine.give_up(waiter, GiveUp::Timeout);
+                }
+                match waiter.take_reply() {
+                    Some(out) => out,
+                    None => return Ok(Poll::Pending),
+                }
+            }
             Some(Busy::Job(handle)) => match Pin::new(handle).poll(cx) {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Ok(out)) => out,
@@ -448,7 +488,7 @@ impl Connection {
                     let mut out = long.out;
                     self.send(&mut out)?;
                     // What the engine wanted next may be another wait.
-                    return self.poll_busy(cx);
+                    return self.poll_busy(cx, engine);
                 }
             },
         };

@@ -11,7 +11,7 @@
 //! every key, written only when a table gets a new directory.
 
 use crate::dict::{Dict, RootCell};
-use crate::locks::{Indices, Lockable, Many};
+use crate::locks::{Escalation, Indices, Lockable, Many};
 use crate::readers::{Slots, Word};
 use crate::table::{Probe, table_hash};
 use foldhash::quality::FixedState;
@@ -19,6 +19,7 @@ use parking_lot::{Mutex, MutexGuard};
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 /// What one lock guards: a part of every database.
 pub struct Shard {
@@ -128,6 +129,23 @@ impl Lockable for Guarded {
         }
         guard
     }
+
+    #[inline]
+    fn try_acquire(&self) -> Option<ShardGuard<'_>> {
+        let guard = self.lock.try_lock()?;
+        if self.open.load(Relaxed) != 0 {
+            self.close();
+        }
+        Some(guard)
+    }
+
+    fn acquire_for(&self, patience: Duration) -> Option<ShardGuard<'_>> {
+        let guard = self.lock.try_lock_for(patience)?;
+        if self.open.load(Relaxed) != 0 {
+            self.close();
+        }
+        Some(guard)
+    }
 }
 
 impl Guarded {
@@ -155,7 +173,13 @@ pub struct Keyspace {
     roots: Arc<[AtomicU64]>,
     databases: usize,
     hasher: FixedState,
+    escalation: Escalation,
+    /// Held by the one who may escalate.
+    token: Mutex<()>,
 }
+
+/// The right to wait for a shard's lock while holding others: see [`crate::locks`].
+pub type Token<'a> = MutexGuard<'a, ()>;
 
 impl Keyspace {
     /// `shards` is rounded up to a power of two. `seed` should be unpredictable: it keeps outsiders from finding keys
@@ -197,6 +221,8 @@ impl Keyspace {
             roots,
             databases,
             hasher: FixedState::with_seed(seed),
+            escalation: Escalation::default(),
+            token: Mutex::new(()),
         }
     }
 
@@ -266,15 +292,62 @@ impl Keyspace {
         self.readers.register(reader)
     }
 
+    /// Takes a shard's lock if nobody has it.
+    #[inline]
+    pub fn try_lock(&self, shard: usize) -> Option<ShardGuard<'_>> {
+        self.shards[shard].0.try_acquire()
+    }
+
+    /// Waits for a shard's lock no longer than this.
+    #[cold]
+    pub fn lock_for(&self, shard: usize, patience: Duration) -> Option<ShardGuard<'_>> {
+        self.shards[shard].0.acquire_for(patience)
+    }
+
     /// Waits for the locks of several shards, given in any order.
     pub fn lock_many(&self, wanted: &mut Indices) -> ShardGuards<'_> {
-        Many::acquire(wanted, |i| &self.shards[i].0)
+        match self.lock_many_for(wanted, None) {
+            Some(held) => held,
+            None => unreachable!("only an impatient wait ends without the locks"),
+        }
+    }
+
+    /// The same, waiting for each lock no longer than `patience`.
+    pub fn lock_many_for(
+        &self,
+        wanted: &mut Indices,
+        patience: Option<Duration>,
+    ) -> Option<ShardGuards<'_>> {
+        Many::acquire(wanted, |i| &self.shards[i].0, &self.escalation, patience)
     }
 
     /// Waits for the locks of all shards.
     pub fn lock_all(&self) -> ShardGuards<'_> {
         let mut wanted = (0..self.shards.len()).collect();
         self.lock_many(&mut wanted)
+    }
+
+    /// Takes one more lock if it can be had within `patience`; true if it is held now.
+    pub fn reach<'a>(
+        &'a self,
+        held: &mut ShardGuards<'a>,
+        shard: usize,
+        patience: Duration,
+    ) -> bool {
+        held.reach(shard, &self.shards[shard].0, patience)
+    }
+
+    /// Waits for one more lock.
+    pub fn escalate<'a>(&'a self, held: &mut ShardGuards<'a>, shard: usize, _token: &Token<'a>) {
+        held.escalate(shard, &self.shards[shard].0, &self.escalation);
+    }
+
+    /// Waits for the right to escalate no longer than `patience`. Whoever waits must hold no shard, unless it waits for no
+    /// time at all.
+    pub fn token(&self, patience: Duration) -> Option<Token<'_>> {
+        self.token
+            .try_lock()
+            .or_else(|| (!patience.is_zero()).then(|| self.token.try_lock_for(patience))?)
     }
 
     /// First step of prefetching a key: takes no lock.

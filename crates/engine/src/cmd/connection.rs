@@ -198,6 +198,8 @@ fn quit(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
 
 fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let session = &mut *ctx.session;
+    session.end_multi();
+    session.unwatch();
     session.select(0);
     session.reply_mode = ReplyMode::On;
     session.authenticated =

@@ -91,6 +91,18 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         ));
     }
     let name = String::from_utf8_lossy(args.argv()[1]);
+    const WITHOUT_LOCKS: [&str; 4] = [
+        "help",
+        "set-active-expire",
+        "quicklist-packed-threshold",
+        "pause-cron",
+    ];
+    if ctx.nested && !WITHOUT_LOCKS.iter().any(|n| name.eq_ignore_ascii_case(n)) {
+        return Err(Error::new(format!(
+            "ERR DEBUG {} is not possible inside a transaction",
+            name.to_uppercase()
+        )));
+    }
     match (&name.to_ascii_lowercase()[..], &args.argv()[2..]) {
         ("help", []) => {
             help(ctx.out, HELP);

@@ -6,15 +6,14 @@ use crate::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RM, KS_RO, KS_RW,
     KS_UPDATE, KeySpec, LOADING, OWN_LOCKS, READONLY, STALE, WRITE, container, row,
 };
-use crate::ctx::{Ctx, Stored};
-use crate::engine::Engine;
+use crate::ctx::{Ctx, Held, Stored};
 use crate::error::{Error, Result};
 use crate::expiry::{self, to_unix_ms};
 use crate::glob;
 use resp::Out;
 use resp::number::parse_i64;
 use store::table::POSITIONS;
-use store::{EntryRef, Type, Value};
+use store::{EntryRef, Keyspace, Type, Value};
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -391,12 +390,14 @@ const LONG_LISTING: usize = 20_000;
 fn keys(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let pattern = args.take();
     let (db, now_ms) = (ctx.session.db, ctx.keys.now_ms);
-    if ctx.engine.keyspace().len(db) <= LONG_LISTING {
-        list_keys(ctx.engine, db, now_ms, pattern, ctx.out);
+    if ctx.nested || ctx.engine.keyspace().len(db) <= LONG_LISTING {
+        let ks = ctx.engine.keyspace();
+        list_keys(ks, &ctx.keys.held, db, now_ms, pattern, ctx.out);
     } else {
         let (engine, pattern) = (ctx.engine.handle(), pattern.to_vec());
         ctx.offload(Box::new(move |out| {
-            list_keys(&engine, db, now_ms, &pattern, out);
+            let ks = engine.keyspace();
+            list_keys(ks, &Held::None, db, now_ms, &pattern, out);
         }));
     }
     Ok(())
@@ -406,17 +407,25 @@ fn alive(e: &EntryRef<'_>, now_ms: u64) -> bool {
     e.expiry_ms().is_none_or(|ms| ms > now_ms)
 }
 
-fn list_keys(engine: &Engine, db: usize, now_ms: u64, pattern: &[u8], out: &mut Out) {
-    let ks = engine.keyspace();
+fn list_keys(
+    ks: &Keyspace,
+    held: &Held<'_>,
+    db: usize,
+    now_ms: u64,
+    pattern: &[u8],
+    out: &mut Out,
+) {
     let mark = out.begin_array();
     let mut n = 0;
     let all = pattern == b"*";
     for shard in 0..ks.shards() {
-        ks.lock(shard).db(db).for_each(|e| {
-            if alive(&e, now_ms) && (all || glob::matches(pattern, e.key())) {
-                out.bulk(e.key());
-                n += 1;
-            }
+        held.look(ks, shard, |shard| {
+            shard.db_ref(db).for_each(|e| {
+                if alive(&e, now_ms) && (all || glob::matches(pattern, e.key())) {
+                    out.bulk(e.key());
+                    n += 1;
+                }
+            });
         });
     }
     out.end_array(mark, n);
@@ -463,8 +472,14 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut found: Vec<Vec<u8>> = Vec::new();
     let mut here: Vec<(u64, &[u8], bool)> = Vec::new();
     while shard < ks.shards() && seen < count && budget > 0 {
-        let guard = ks.lock(shard);
-        let dict = guard.db_ref(db);
+        let guard;
+        let dict = match ctx.keys.held.shard(shard) {
+            Some(held) => held.db_ref(db),
+            None => {
+                guard = ks.lock(shard);
+                guard.db_ref(db)
+            }
+        };
         let mut next = Some(position);
         while let Some(from) = next
             && seen < count
@@ -549,7 +564,7 @@ fn randomkey(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         let mut lens: Vec<usize> = Vec::with_capacity(ks.shards());
         let mut total = 0;
         for shard in 0..ks.shards() {
-            total += ks.lock(shard).db(db).len();
+            total += ctx.keys.held.look(ks, shard, |s| s.db_ref(db).len());
             lens.push(total);
         }
         if total == 0 {
@@ -558,11 +573,16 @@ fn randomkey(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         let n = crate::engine::random_below(total as u64) as usize;
         let shard = lens.partition_point(|&upto| upto <= n);
         let before = if shard == 0 { 0 } else { lens[shard - 1] };
-        let guard = ks.lock(shard);
-        if let Some(e) = guard.db_ref(db).nth(n - before)
-            && alive(&e, now_ms)
-        {
-            ctx.out.bulk(e.key());
+        let out = &mut *ctx.out;
+        let answered = ctx.keys.held.look(ks, shard, |shard| {
+            let drawn = shard.db_ref(db).nth(n - before);
+            match drawn.filter(|e| alive(e, now_ms)) {
+                Some(e) => out.bulk(e.key()),
+                None => return false,
+            }
+            true
+        });
+        if answered {
             return Ok(());
         }
     }

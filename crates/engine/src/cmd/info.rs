@@ -7,8 +7,8 @@
 use super::memory::Usage;
 use crate::acl_categories::CAT_DANGEROUS;
 use crate::args::Args;
-use crate::command::{Command, Group, LOADING, STALE, row};
-use crate::ctx::Ctx;
+use crate::command::{Command, Group, LOADING, OWN_LOCKS, STALE, row};
+use crate::ctx::{Ctx, Held};
 use crate::engine::{Engine, random_below, unix_nanos};
 use crate::error::Result;
 use crate::process;
@@ -21,7 +21,7 @@ use store::table::POSITIONS;
 /// The commands of this file.
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
-    row("info", -1, LOADING | STALE, Group::Server, "1.0.0", info)
+    row("info", -1, LOADING | STALE | OWN_LOCKS, Group::Server, "1.0.0", info)
         .args("[section...]").acl(CAT_DANGEROUS)
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
         .docs("Reports on the server, section by section.", "O(1)")
@@ -102,13 +102,14 @@ const SECTIONS: &[Section] = &[
 /// What the sections are written from.
 struct Report<'e> {
     engine: &'e Engine,
+    held: &'e Held<'e>,
     now_ms: u64,
     usage: OnceCell<Usage>,
 }
 
 impl Report<'_> {
     fn usage(&self) -> &Usage {
-        self.usage.get_or_init(|| Usage::measure(self.engine))
+        self.usage.get_or_init(|| Usage::measure(self.engine, self.held))
     }
 }
 
@@ -131,6 +132,7 @@ fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let all = is_asked("all") || is_asked("everything");
     let report = Report {
         engine: ctx.engine,
+        held: &ctx.keys.held,
         now_ms: ctx.keys.now_ms,
         usage: OnceCell::new(),
     };
@@ -413,7 +415,7 @@ fn keyspace(report: &Report<'_>, into: &mut String) {
         .filter(|(_, db)| db.keys > 0)
     {
         let ttl = if db.expiring > 0 {
-            average_ttl(report.engine, number, report.now_ms)
+            average_ttl(report, number)
         } else {
             0
         };
@@ -431,13 +433,20 @@ const TTL_SAMPLES: usize = 4;
 
 /// The average of the remaining times, in milliseconds, of a sample of the keys that will expire: those from some place
 /// on in a segment of a few shards.
-fn average_ttl(engine: &Engine, db: usize, now_ms: u64) -> u64 {
-    let ks = engine.keyspace();
+fn average_ttl(report: &Report<'_>, db: usize) -> u64 {
+    let (ks, now_ms) = (report.engine.keyspace(), report.now_ms);
     let first = random_below(ks.shards() as u64) as usize;
     let (mut sum, mut n, mut looked) = (0u128, 0u128, 0);
     for i in 0..ks.shards() {
-        let shard = ks.lock((first + i) % ks.shards());
-        let dict = shard.db_ref(db);
+        let shard = (first + i) % ks.shards();
+        let guard;
+        let dict = match report.held.shard(shard) {
+            Some(held) => held.db_ref(db),
+            None => {
+                guard = ks.lock(shard);
+                guard.db_ref(db)
+            }
+        };
         if dict.expiring() == 0 {
             continue;
         }

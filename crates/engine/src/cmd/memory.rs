@@ -7,8 +7,10 @@
 use super::client::memory_of;
 use super::command::help;
 use crate::args::Args;
-use crate::command::{Command, Group, KS_RO, KeySpec, LOADING, READONLY, STALE, container, row};
-use crate::ctx::Ctx;
+use crate::command::{
+    Command, Group, KS_RO, KeySpec, LOADING, OWN_LOCKS, READONLY, STALE, container, row,
+};
+use crate::ctx::{Ctx, Held};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::process;
@@ -27,7 +29,7 @@ pub const COMMANDS: &[Command] = &[
 /// The subcommands of MEMORY.
 #[rustfmt::skip]
 const MEMORY_COMMANDS: &[Command] = &[
-    row("memory|doctor", 2, 0, Group::Server, "4.0.0", memory_doctor)
+    row("memory|doctor", 2, OWN_LOCKS, Group::Server, "4.0.0", memory_doctor)
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
         .docs("Explains what the server's memory may be lost on.", "O(1)"),
     row("memory|help", 2, LOADING | STALE, Group::Server, "4.0.0", help)
@@ -40,7 +42,7 @@ const MEMORY_COMMANDS: &[Command] = &[
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .docs("Asks the allocator to give unused memory back.",
               "Depends on how much memory is allocated; may be slow"),
-    row("memory|stats", 2, 0, Group::Server, "4.0.0", memory_stats)
+    row("memory|stats", 2, OWN_LOCKS, Group::Server, "4.0.0", memory_stats)
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
         .docs("Tells what the server's memory is used for.", "O(1)"),
     row("memory|usage", -3, READONLY, Group::Server, "4.0.0", memory_usage)
@@ -76,19 +78,20 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Adds up what is there now, one shard after the other.
-    pub fn measure(engine: &Engine) -> Usage {
+    /// Adds up what is there now, one shard after the other. `held` are shards that the caller has locked.
+    pub fn measure(engine: &Engine, held: &Held<'_>) -> Usage {
         let ks = engine.keyspace();
         let mut dbs = vec![DbUsage::default(); ks.databases()];
         for shard in 0..ks.shards() {
-            let shard = ks.lock(shard);
-            for (total, dict) in dbs.iter_mut().zip(shard.dbs()) {
-                let (segments, buckets) = dict.shape();
-                total.keys += dict.len();
-                total.expiring += dict.expiring();
-                total.bytes += dict.bytes();
-                total.table_bytes += (segments + buckets) * TABLE_LINE;
-            }
+            held.look(ks, shard, |shard| {
+                for (total, dict) in dbs.iter_mut().zip(shard.dbs()) {
+                    let (segments, buckets) = dict.shape();
+                    total.keys += dict.len();
+                    total.expiring += dict.expiring();
+                    total.bytes += dict.bytes();
+                    total.table_bytes += (segments + buckets) * TABLE_LINE;
+                }
+            });
         }
         let counters = engine.registry().ids() * size_of::<CommandCounters>();
         let mut usage = Usage {
@@ -185,7 +188,7 @@ fn memory_usage(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    let usage = Usage::measure(ctx.engine);
+    let usage = Usage::measure(ctx.engine, &ctx.keys.held);
     let out = &mut *ctx.out;
     let start = out.begin_array();
     let mut fields = 0;
@@ -249,7 +252,7 @@ fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
 const TOO_SMALL: usize = 5 << 20;
 
 fn memory_doctor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    let usage = Usage::measure(ctx.engine);
+    let usage = Usage::measure(ctx.engine, &ctx.keys.held);
     ctx.out.verbatim("txt", diagnose(&usage).as_bytes());
     Ok(())
 }
@@ -323,17 +326,17 @@ mod tests {
     #[test]
     fn the_account_follows_the_data() {
         let mut c = TestClient::new();
-        let empty = Usage::measure(&c.engine);
+        let empty = Usage::measure(&c.engine, &Held::None);
         assert_eq!((empty.data(), empty.keys()), (0, 0));
         c.run("SETRANGE big 999999 x; SELECT 2; SET k v EX 1000");
-        let full = Usage::measure(&c.engine);
+        let full = Usage::measure(&c.engine, &Held::None);
         assert_eq!((full.keys(), full.dbs[2].expiring), (2, 1));
         assert!((1_000_000..1_200_000).contains(&full.data()), "{full:?}");
         assert!(full.tables() > 0 && full.tables() < 10_000, "{full:?}");
         assert_eq!(full.used(), full.dataset() + full.overhead());
         assert_eq!(full.peak, full.used());
         c.run("FLUSHALL");
-        let again = Usage::measure(&c.engine);
+        let again = Usage::measure(&c.engine, &Held::None);
         assert_eq!((again.data(), again.peak), (0, full.peak));
     }
 

@@ -32,6 +32,7 @@ pub mod stream_ids;
 pub mod stream_info;
 pub mod stream_read;
 pub mod string;
+pub mod transactions;
 
 /// Every family's rows, in the order COMMAND lists them.
 pub const FAMILIES: &[&[Command]] = &[
@@ -57,6 +58,7 @@ pub const FAMILIES: &[&[Command]] = &[
     sort::COMMANDS,
     dump::COMMANDS,
     stream::COMMANDS,
+    transactions::COMMANDS,
     command::COMMANDS,
 ];
 

@@ -56,7 +56,9 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn dbsize(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    ctx.out.int(ctx.engine.keyspace().len(ctx.keys.db) as i64);
+    let (ks, db) = (ctx.engine.keyspace(), ctx.keys.db);
+    let len = |shard| ctx.keys.held.look(ks, shard, |s| s.db_ref(db).len());
+    ctx.out.int((0..ks.shards()).map(len).sum::<usize>() as i64);
     Ok(())
 }
 

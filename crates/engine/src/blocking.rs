@@ -1,0 +1,237 @@
+//! Waiting for a key: what BLPOP and its kin do when there is nothing yet.
+//!
+//! A blocking command first tries to do its work like any other. If it cannot, it leaves a [`Waiter`] in the lists of its
+//! keys and its connection goes to sleep. Whoever later changes one of those keys serves the waiters before it lets go of
+//! the key's lock: nobody else can take the element first, and a waiter that came earlier is always served earlier,
+//! whichever worker its connection lives on. The waiter carries the rest of its command, a function that tries once more
+//! and writes the reply.
+//!
+//! A waiter is in one of three states. *Waiting* turns into *served* or *gone* by one atomic exchange, so an
+//! element is never handed to a client that has given up, and a client that is handed one does not give up.
+//!
+//! # Commands that need a second key
+//! BLMOVE puts what it takes into another key, whose shard the one who pushes need not hold. The shard is noted with the
+//! waiter; dispatch looks there after it has taken a write command's locks and before it runs it, and takes those shards'
+//! locks as well.
+
+use crate::clients::Client;
+use crate::ctx::{Ctx, Keys};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::worker::Next;
+use parking_lot::Mutex;
+use resp::{Out, Proto};
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Tries to do for a key what the waiting command is about; writes the reply and returns true if it could. An error that
+/// it returns is the reply.
+pub type Attempt = Box<dyn FnMut(&mut Keys<'_>, &[u8], &mut Out) -> Result<bool, Error> + Send>;
+
+const WAITING: u8 = 0;
+const SERVED: u8 = 1;
+const GONE: u8 = 2;
+
+/// What a command that has waited in vain answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Empty {
+    /// The null array.
+    NullArray,
+    /// The null bulk string.
+    Null,
+}
+
+impl Empty {
+    fn write(self, out: &mut Out) {
+        match self {
+            Empty::NullArray => out.null_array(),
+            Empty::Null => out.null(),
+        }
+    }
+}
+
+/// A blocking command that could not be done at once, as its handler describes it.
+pub struct Wait<'a> {
+    /// The keys it waits for, in the order it prefers them.
+    pub keys: SmallVec<[&'a [u8]; 4]>,
+    /// How long; None: as long as it takes.
+    pub timeout: Option<Duration>,
+    /// The rest of the command.
+    pub attempt: Attempt,
+    /// What it answers in the end if nothing comes.
+    pub empty: Empty,
+    /// A further key that `attempt` will change.
+    pub further: Option<&'a [u8]>,
+    /// `attempt` also wants to know when a key is deleted or becomes something else (XREADGROUP).
+    pub on_delete: bool,
+}
+
+/// See the module's page.
+pub struct Waiter {
+    client: Arc<Client>,
+    db: usize,
+    keys: SmallVec<[Box<[u8]>; 4]>,
+    state: AtomicU8,
+    attempt: Mutex<Attempt>,
+    reply: Mutex<Option<Out>>,
+    proto: Proto,
+    empty: Empty,
+    on_delete: bool,
+    /// Its reply is not wanted (CLIENT REPLY OFF).
+    pub(crate) muted: AtomicBool,
+    /// When it gives up.
+    pub until: Option<Instant>,
+    pub(crate) further_shards: SmallVec<[usize; 1]>,
+}
+
+impl std::fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "waiter of client {}", self.client.id)
+    }
+}
+
+impl Waiter {
+    fn turn(&self, to: u8) -> bool {
+        let turned = self.state.compare_exchange(WAITING, to, AcqRel, Acquire);
+        turned.is_ok()
+    }
+
+    /// Takes the reply, once there is one.
+    pub fn take_reply(&self) -> Option<Out> {
+        let mut reply = self.reply.lock().take()?;
+        if self.muted.load(Relaxed) {
+            reply.clear();
+        }
+        Some(reply)
+    }
+
+    fn answer(&self, write: impl FnOnce(&mut Out)) {
+        let mut out = Out::new(self.proto);
+        write(&mut out);
+        *self.reply.lock() = Some(out);
+    }
+}
+
+impl Ctx<'_> {
+    /// Blocks the client until one of the keys has something for it, or answers at once that there is nothing if it may not
+    /// block (in a transaction or a script). The handler has tried already and writes nothing.
+    pub fn block(&mut self, wait: Wait<'_>) {
+        if self.nested {
+            wait.empty.write(self.out);
+            return;
+        }
+        let ks = self.engine.keyspace();
+        let further = wait.further.map(|key| ks.shard_of(ks.hash(key)));
+        let mut keys: SmallVec<[Box<[u8]>; 4]> = SmallVec::new();
+        for key in &wait.keys {
+            if !keys.iter().any(|k| **k == **key) {
+                keys.push(Box::from(*key));
+            }
+        }
+        let waiter = Arc::new(Waiter {
+            client: self.session.client.clone(),
+            db: self.keys.db,
+            keys,
+            state: AtomicU8::new(WAITING),
+            attempt: Mutex::new(wait.attempt),
+            reply: Mutex::new(None),
+            proto: self.session.proto,
+            empty: wait.empty,
+            on_delete: wait.on_delete,
+            muted: AtomicBool::new(false),
+            until: wait.timeout.and_then(|t| Instant::now().checked_add(t)),
+            further_shards: further.into_iter().collect(),
+        });
+        for key in &waiter.keys {
+            let shard = ks.shard_of(ks.hash(key));
+            self.engine.effects.wait(shard, waiter.db, key, &waiter);
+        }
+        self.engine.effects.blocked.fetch_add(1, Relaxed);
+        *self.session.client.blocked.lock() = Some(waiter.clone());
+        self.next = Next::Block(waiter);
+    }
+}
+
+/// Serves the clients that wait for a key, the longest first, as long as there is something for them.
+pub(crate) fn serve(engine: &Engine, keys: &mut Keys<'_>, db: usize, key: &[u8]) {
+    let shard = engine.keyspace().shard_of(engine.keyspace().hash(key));
+    for waiter in engine.effects.waiters(shard, db, key) {
+        if waiter.state.load(Acquire) != WAITING {
+            continue;
+        }
+        if keys.peek_in(db, key).is_none() && !waiter.on_delete {
+            continue;
+        }
+        // Whoever gives up meanwhile finds the waiter served and takes the reply.
+        let mut attempt = waiter.attempt.lock();
+        if !waiter.turn(SERVED) {
+            continue;
+        }
+        let mut out = Out::new(waiter.proto);
+        let (own_db, own_touch) = (keys.db, keys.no_touch);
+        keys.db = db;
+        keys.no_touch = waiter.client.no_touch.load(Relaxed);
+        let tried = attempt(keys, key, &mut out);
+        (keys.db, keys.no_touch) = (own_db, own_touch);
+        match tried {
+            Ok(true) => {}
+            Ok(false) => {
+                waiter.state.store(WAITING, Relaxed);
+                continue;
+            }
+            Err(e) => {
+                out.clear();
+                out.error(&e.0);
+            }
+        }
+        *waiter.reply.lock() = Some(out);
+        drop(attempt);
+        engine.forget(&waiter);
+        waiter.client.wake();
+    }
+}
+
+/// How a wait is ended before anything came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GiveUp {
+    /// Its time is over, or CLIENT UNBLOCK TIMEOUT.
+    Timeout,
+    /// CLIENT UNBLOCK ERROR.
+    Error,
+    /// The client is gone, or does not want a reply any more.
+    Leave,
+}
+
+impl Engine {
+    /// Ends a wait. False if the client has been served already: its reply is there then.
+    pub fn give_up(&self, waiter: &Arc<Waiter>, how: GiveUp) -> bool {
+        {
+            // While somebody tries to serve it, the outcome is open.
+            let _attempt = waiter.attempt.lock();
+            if !waiter.turn(GONE) {
+                return false;
+            }
+        }
+        match how {
+            GiveUp::Timeout => waiter.answer(|out| waiter.empty.write(out)),
+            GiveUp::Error => waiter
+                .answer(|out| out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK")),
+            GiveUp::Leave => {}
+        }
+        self.forget(waiter);
+        waiter.client.wake();
+        true
+    }
+
+    fn forget(&self, waiter: &Arc<Waiter>) {
+        let ks = self.keyspace();
+        for key in &waiter.keys {
+            let shard = ks.shard_of(ks.hash(key));
+            self.effects.unwait(shard, waiter.db, key, waiter);
+        }
+        self.effects.blocked.fetch_sub(1, Relaxed);
+        *waiter.client.blocked.lock() = None;
+    }
+}

@@ -1,0 +1,486 @@
+//! What follows from a change: the one place that everything which watches the keyspace feeds on.
+//!
+//! A handler says what it changed ([`Keys::changed`]), in the order a real server would announce it. When the command is
+//! done, and with it the whole EXEC or script it was part of, dispatch works the list off while it still holds the locks:
+//!
+//! 1. whoever watches a changed key ([`Watch`]) is told that it changed;
+//! 2. keyspace notifications are published and clients that cache the key are told to forget it;
+//! 3. clients that block on a changed key ([`crate::blocking::Waiter`]) are served, first come first served, which may
+//!    change further keys.
+//!
+//! While nobody listens, all of this costs a write command one look at a number that hardly ever changes.
+//!
+//! # Where listeners stand
+//! Watches and waiters of a key are listed in the [`Side`] of the key's shard. Whoever adds one holds the shard's lock, so
+//! between a look at a key and the listing nobody can change it. Taking one off needs only the side's own lock, which
+//! is always the last one taken.
+
+use crate::blocking::Waiter;
+use crate::clients::Client;
+use crate::ctx::Keys;
+use crate::engine::Engine;
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+/// The classes of keyspace notifications, as bits. The letters are those of `notify-keyspace-events`.
+pub mod class {
+    /// `g`: commands that are of no type (DEL, EXPIRE, RENAME ...).
+    pub const GENERIC: u32 = 1 << 2;
+    /// `$`
+    pub const STRING: u32 = 1 << 3;
+    /// `l`
+    pub const LIST: u32 = 1 << 4;
+    /// `s`
+    pub const SET: u32 = 1 << 5;
+    /// `h`
+    pub const HASH: u32 = 1 << 6;
+    /// `z`
+    pub const SORTED_SET: u32 = 1 << 7;
+    /// `x`: a key was removed because it had expired.
+    pub const EXPIRED: u32 = 1 << 8;
+    /// `e`: a key was removed because memory was short.
+    pub const EVICTED: u32 = 1 << 9;
+    /// `t`
+    pub const STREAM: u32 = 1 << 10;
+    /// `m`: a key was asked for that is not there.
+    pub const KEY_MISS: u32 = 1 << 11;
+    /// `n`: a key came to be.
+    pub const NEW: u32 = 1 << 14;
+}
+
+/// What happened to a key: the name of a keyspace notification and its class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// One of [`class`]; 0: a change that no notification tells of.
+    pub class: u32,
+    /// `"lpush"`
+    pub name: &'static str,
+}
+
+macro_rules! events {
+    ($($name:ident = $class:ident;)*) => {
+        impl Event {
+            $(#[doc = concat!("An event of class [`class::", stringify!($class), "`].")]
+            pub const fn $name(name: &'static str) -> Event {
+                Event { class: class::$class, name }
+            })*
+        }
+    };
+}
+
+events! {
+    generic = GENERIC;
+    string = STRING;
+    list = LIST;
+    set = SET;
+    hash = HASH;
+    sorted_set = SORTED_SET;
+    stream = STREAM;
+}
+
+impl Event {
+    /// A change that no notification tells of.
+    pub const SILENT: Event = Event { class: 0, name: "" };
+    /// The key is gone.
+    pub const DEL: Event = Event::generic("del");
+    /// The key had expired and was removed.
+    pub const EXPIRED: Event = Event {
+        class: class::EXPIRED,
+        name: "expired",
+    };
+    /// The key came to be.
+    pub const NEW: Event = Event {
+        class: class::NEW,
+        name: "new",
+    };
+    /// The key was asked for and is not there: no change.
+    pub const KEY_MISS: Event = Event {
+        class: class::KEY_MISS,
+        name: "keymiss",
+    };
+
+    /// Whether it tells of a change.
+    pub const fn is_change(self) -> bool {
+        self.class & (class::KEY_MISS | class::NEW) == 0
+    }
+}
+
+/// The bytes of a key in a list of changes.
+pub type KeyBytes = SmallVec<[u8; 64]>;
+
+/// One thing that a command did.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// An event of a key.
+    Key {
+        /// The key's database.
+        db: usize,
+        /// The key.
+        key: KeyBytes,
+        /// What happened to it.
+        event: Event,
+    },
+    /// A whole database, or with None all of them, lost their keys.
+    Flushed(Option<usize>),
+    /// Two databases changed places.
+    Swapped(usize, usize),
+    /// A message for a channel: (is sharded, channel, message).
+    Publish(bool, Vec<u8>, Vec<u8>),
+}
+
+/// A client's WATCH: whether any of its keys has changed since.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// One has changed.
+    pub dirty: AtomicBool,
+}
+
+/// Who listens to keys of one shard.
+#[derive(Default)]
+pub struct Side {
+    /// Number of keys in the two maps: whether a change has to look here.
+    listed: AtomicUsize,
+    lists: Mutex<Lists>,
+}
+
+type Named<T> = HashMap<(usize, Box<[u8]>), T>;
+
+#[derive(Default)]
+struct Lists {
+    watched: Named<Vec<Arc<Watch>>>,
+    waiting: Named<VecDeque<Arc<Waiter>>>,
+}
+
+/// A cache line of its own.
+#[repr(align(128))]
+#[derive(Default)]
+struct Padded<T>(T);
+
+/// All listeners. See the module's page.
+pub struct Effects {
+    /// Watched keys, waiters, tracking clients, and one while notifications are on: whether a change has to do anything.
+    listening: Padded<AtomicUsize>,
+    sides: Box<[Padded<Side>]>,
+    /// Clients that block.
+    pub blocked: AtomicUsize,
+    /// Clients that watch keys.
+    pub watching: AtomicUsize,
+    /// (client, key) pairs that are watched.
+    pub watched: AtomicUsize,
+    /// The events of keys, as `name key`.
+    #[cfg(test)]
+    pub(crate) recorded: Mutex<Vec<String>>,
+}
+
+impl Effects {
+    /// No listeners, for a keyspace with this many shards.
+    pub fn new(shards: usize) -> Effects {
+        Effects {
+            listening: Padded::default(),
+            sides: (0..shards).map(|_| Padded::default()).collect(),
+            blocked: AtomicUsize::new(0),
+            watching: AtomicUsize::new(0),
+            watched: AtomicUsize::new(0),
+            #[cfg(test)]
+            recorded: Mutex::default(),
+        }
+    }
+
+    /// Whether changes have to be listed. To be read with the locks of the changed keys held: whoever wants to know of
+    /// their changes has been counted before it held them.
+    #[inline]
+    pub fn listening(&self) -> bool {
+        self.listening.0.load(Relaxed) != 0
+    }
+
+    /// Counts a reason to list changes.
+    pub fn listen(&self) {
+        self.listening.0.fetch_add(1, Relaxed);
+    }
+
+    /// Takes one off.
+    pub fn unlisten(&self) {
+        self.listening.0.fetch_sub(1, Relaxed);
+    }
+
+    /// Lists a watch of a key. With the shard's lock held.
+    pub fn watch(&self, shard: usize, db: usize, key: &[u8], watch: &Arc<Watch>) {
+        let side = &self.sides[shard].0;
+        side.listed.fetch_add(1, Relaxed);
+        self.listen();
+        self.watched.fetch_add(1, Relaxed);
+        let mut lists = side.lists.lock();
+        lists
+            .watched
+            .entry((db, key.into()))
+            .or_default()
+            .push(watch.clone());
+    }
+
+    /// Takes a watch off.
+    pub fn unwatch(&self, shard: usize, db: usize, key: &[u8], watch: &Arc<Watch>) {
+        let side = &self.sides[shard].0;
+        let mut lists = side.lists.lock();
+        let key = (db, Box::from(key));
+        if let Some(watches) = lists.watched.get_mut(&key)
+            && let Some(at) = watches.iter().position(|w| Arc::ptr_eq(w, watch))
+        {
+            watches.swap_remove(at);
+            if watches.is_empty() {
+                lists.watched.remove(&key);
+            }
+            side.listed.fetch_sub(1, Relaxed);
+            self.watched.fetch_sub(1, Relaxed);
+            self.unlisten();
+        }
+    }
+
+    /// Lists a client that waits for a key. With the shard's lock held.
+    pub fn wait(&self, shard: usize, db: usize, key: &[u8], waiter: &Arc<Waiter>) {
+        let side = &self.sides[shard].0;
+        side.listed.fetch_add(1, Relaxed);
+        self.listen();
+        let mut lists = side.lists.lock();
+        lists
+            .waiting
+            .entry((db, key.into()))
+            .or_default()
+            .push_back(waiter.clone());
+    }
+
+    /// Takes a waiter off a key.
+    pub fn unwait(&self, shard: usize, db: usize, key: &[u8], waiter: &Arc<Waiter>) {
+        let side = &self.sides[shard].0;
+        let mut lists = side.lists.lock();
+        let key = (db, Box::from(key));
+        if let Some(waiters) = lists.waiting.get_mut(&key)
+            && let Some(at) = waiters.iter().position(|w| Arc::ptr_eq(w, waiter))
+        {
+            waiters.remove(at);
+            if waiters.is_empty() {
+                lists.waiting.remove(&key);
+            }
+            side.listed.fetch_sub(1, Relaxed);
+            self.unlisten();
+        }
+    }
+
+    /// The clients that wait for a key, the longest first.
+    pub(crate) fn waiters(&self, shard: usize, db: usize, key: &[u8]) -> Vec<Arc<Waiter>> {
+        let side = &self.sides[shard].0;
+        if side.listed.load(Relaxed) == 0 {
+            return Vec::new();
+        }
+        let lists = side.lists.lock();
+        let waiting = lists.waiting.get(&(db, Box::from(key)));
+        waiting.map_or(Vec::new(), |w| w.iter().cloned().collect())
+    }
+
+    /// The shards, other than `shard`, that clients waiting for keys of `shard` will need when they are served.
+    pub(crate) fn further_shards(&self, shard: usize, into: &mut impl FnMut(usize)) {
+        let side = &self.sides[shard].0;
+        if side.listed.load(Relaxed) == 0 {
+            return;
+        }
+        let lists = side.lists.lock();
+        for waiter in lists.waiting.values().flatten() {
+            waiter.further_shards.iter().for_each(|s| into(*s));
+        }
+    }
+
+    /// Tells everybody who watches a key that it has changed.
+    fn touch(&self, shard: usize, db: usize, key: &[u8]) {
+        let side = &self.sides[shard].0;
+        if side.listed.load(Relaxed) == 0 {
+            return;
+        }
+        let lists = side.lists.lock();
+        if lists.watched.is_empty() {
+            return;
+        }
+        if let Some(watches) = lists.watched.get(&(db, Box::from(key))) {
+            watches.iter().for_each(|w| w.dirty.store(true, Relaxed));
+        }
+    }
+
+    /// Calls `f` with every watched key of a database and its watches.
+    fn each_watched(&self, db: usize, mut f: impl FnMut(usize, &[u8], &[Arc<Watch>])) {
+        for (shard, side) in self.sides.iter().enumerate() {
+            if side.0.listed.load(Relaxed) == 0 {
+                continue;
+            }
+            let lists = side.0.lists.lock();
+            for ((of, key), watches) in &lists.watched {
+                if *of == db {
+                    f(shard, key, watches);
+                }
+            }
+        }
+    }
+
+    /// Calls `f` with every key of a database that somebody waits for.
+    fn each_waited(&self, db: usize, mut f: impl FnMut(&[u8])) {
+        for side in &self.sides {
+            if side.0.listed.load(Relaxed) == 0 {
+                continue;
+            }
+            let lists = side.0.lists.lock();
+            for (of, key) in lists.waiting.keys() {
+                if *of == db {
+                    f(key);
+                }
+            }
+        }
+    }
+}
+
+/// Adds an event to a list of changes.
+#[cold]
+pub(crate) fn note(changes: &mut Vec<Change>, db: usize, key: &[u8], event: Event) {
+    changes.push(Change::Key {
+        db,
+        key: KeyBytes::from_slice(key),
+        event,
+    });
+}
+
+impl Keys<'_> {
+    /// Says that a key of the selected database has changed. A handler says so for every key it changed, in the order in
+    /// which a real server announces it, after the change; for a key that is gone with its last element, only what was
+    /// done to the element (`Event::list("lpop")`): that the key is gone with it is added here.
+    #[inline]
+    pub fn changed(&mut self, key: &[u8], event: Event) {
+        self.changed_in(self.db, key, event);
+    }
+
+    /// The same for a key of any database.
+    #[inline]
+    pub fn changed_in(&mut self, db: usize, key: &[u8], event: Event) {
+        if self.effects.listening() {
+            self.note(db, key, event);
+        }
+    }
+
+    /// Adds to the list of changes whatever it is that happened, if anybody listens.
+    pub fn happened(&mut self, change: Change) {
+        if self.effects.listening() {
+            self.changes.push(change);
+        }
+    }
+
+    #[cold]
+    fn note(&mut self, db: usize, key: &[u8], event: Event) {
+        note(&mut self.changes, db, key, event);
+        if self.emptied.as_deref() == Some(key) {
+            self.emptied = None;
+            if event != Event::DEL {
+                note(&mut self.changes, db, key, Event::DEL);
+            }
+        }
+    }
+
+    /// Notes that a collection was removed because nothing was left in it.
+    #[inline]
+    pub(crate) fn note_emptied(&mut self, key: &[u8]) {
+        if self.effects.listening() {
+            self.emptied = Some(key.into());
+        }
+    }
+}
+
+impl Engine {
+    /// Works off what a command, or a whole transaction or script, has changed. The locks of all changed keys are held.
+    /// `by` is the client that did it, None for the server itself.
+    pub(crate) fn apply(&self, keys: &mut Keys<'_>, by: Option<&Arc<Client>>) {
+        let mut done = 0;
+        while done < keys.changes.len() {
+            let upto = keys.changes.len();
+            let mut ready: SmallVec<[(usize, KeyBytes); 4]> = SmallVec::new();
+            for at in done..upto {
+                let change = keys.changes[at].clone();
+                self.announce(keys, &change, by);
+                match change {
+                    Change::Key { db, key, event } => {
+                        if event.is_change() && !ready.iter().any(|(d, k)| *d == db && *k == key) {
+                            ready.push((db, key));
+                        }
+                    }
+                    Change::Flushed(db) => {
+                        let dbs = db.map_or(0..self.keyspace().databases(), |db| db..db + 1);
+                        for db in dbs {
+                            self.effects.each_waited(db, |key| {
+                                ready.push((db, KeyBytes::from_slice(key)));
+                            });
+                        }
+                    }
+                    Change::Swapped(a, b) => {
+                        for db in [a, b] {
+                            self.effects.each_waited(db, |key| {
+                                ready.push((db, KeyBytes::from_slice(key)));
+                            });
+                        }
+                    }
+                    Change::Publish(..) => {}
+                }
+            }
+            done = upto;
+            for (db, key) in ready {
+                crate::blocking::serve(self, keys, db, &key);
+            }
+        }
+        keys.changes.clear();
+    }
+
+    fn announce(&self, keys: &mut Keys<'_>, change: &Change, by: Option<&Arc<Client>>) {
+        match change {
+            Change::Key { db, key, event } => {
+                #[cfg(test)]
+                self.effects.recorded.lock().push(format!(
+                    "{} {}",
+                    event.name,
+                    key.escape_ascii()
+                ));
+                if event.is_change() {
+                    let shard = self.keyspace().shard_of(self.keyspace().hash(key));
+                    self.effects.touch(shard, *db, key);
+                    self.tracking.changed(*db, key, by);
+                }
+                self.pubsub.notify(self, *db, key, *event);
+            }
+            Change::Flushed(db) => {
+                // Watches were told before: see `touch_before_flush`.
+                self.tracking.flushed(*db, by);
+            }
+            Change::Swapped(a, b) => self.swapped(keys, *a, *b),
+            Change::Publish(sharded, channel, message) => {
+                self.pubsub.publish(*sharded, channel, message);
+            }
+        }
+    }
+
+    /// After SWAPDB: a watched key that is there in either of the two databases has changed.
+    fn swapped(&self, keys: &mut Keys<'_>, a: usize, b: usize) {
+        for db in [a, b] {
+            self.effects.each_watched(db, |_, key, watches| {
+                if keys.peek_in(a, key).is_some() || keys.peek_in(b, key).is_some() {
+                    watches.iter().for_each(|w| w.dirty.store(true, Relaxed));
+                }
+            });
+        }
+    }
+
+    /// Before FLUSHDB or FLUSHALL: a watched key that is there is about to change.
+    pub(crate) fn touch_before_flush(&self, keys: &Keys<'_>, db: Option<usize>) {
+        let dbs = db.map_or(0..self.keyspace().databases(), |db| db..db + 1);
+        for db in dbs {
+            self.effects.each_watched(db, |_, key, watches| {
+                if keys.peek_in(db, key).is_some() {
+                    watches.iter().for_each(|w| w.dirty.store(true, Relaxed));
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,554 @@
+//! The Lua C API as the rest of this crate uses it: [`L`], a thread of a Lua state, and [`native`], the way from Lua
+//! into our functions.
+//!
+//! # Rules of this crate
+//!
+//! Lua raises errors by `longjmp`: a call that can raise (anything that allocates in Lua, calls Lua code or runs
+//! metamethods) may never return, and then nothing of the Rust frames between it and the `lua_pcall` below is dropped.
+//! Therefore:
+//!
+//! - While such a call is made, no frame above the nearest `lua_pcall` holds a value with a destructor. Buffers live in
+//!   the [`Ctx`], which outlives every run; functions hold references, numbers and [`L`]. Values with destructors are
+//!   fine in between, where nothing of Lua is called (see `redis.call`, which gathers its arguments so).
+//! - Our functions do not raise themselves: they leave the error on the stack and return [`Raised`], and [`native`]
+//!   raises at the outermost frame. Panics are caught there too, and thrown again once Lua has unwound.
+//! - A function pushes at most what it has asked [`L::ensure`] for; Lua gives each call 20 slots.
+//!
+//! With them kept, the methods of [`L`] are safe to call from a function called by Lua, and they are not marked unsafe:
+//! the alternative, every second line of this crate in an unsafe block, would hide the few that deserve attention.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use mlua_sys as ffi;
+
+use crate::ctx::{Ctx, Stop};
+
+pub(crate) use ffi::{
+    LUA_REGISTRYINDEX as REGISTRY, LUA_TBOOLEAN as BOOLEAN, LUA_TFUNCTION as FUNCTION,
+    LUA_TLIGHTUSERDATA as LIGHT_USERDATA, LUA_TNIL as NIL, LUA_TNONE as NONE, LUA_TNUMBER as NUMBER,
+    LUA_TSTRING as STRING, LUA_TTABLE as TABLE, lua_CFunction as CFunction, lua_State,
+};
+
+/// An error value is on top of the stack, to be raised by the outermost frame.
+#[derive(Debug)]
+pub(crate) struct Raised;
+
+/// How many results a function has left on the stack, or an error.
+pub(crate) type Ret = Result<c_int, Raised>;
+
+/// A thread of a Lua state: the main one or a coroutine.
+#[derive(Clone, Copy)]
+pub(crate) struct L(pub *mut lua_State);
+
+/// The index of upvalue `i` (from 1) of the running function.
+pub(crate) const fn upvalue(i: c_int) -> c_int {
+    ffi::lua_upvalueindex(i)
+}
+
+/// Makes a C function of `function`, which must be the name of a function (a type without data).
+pub(crate) fn native<F>(function: F) -> CFunction
+where
+    F: Fn(L, &Ctx) -> Ret + Copy + 'static,
+{
+    const { assert!(size_of::<F>() == 0) };
+    // Nothing is lost: it has no data, hence none to drop.
+    let _ = function;
+    enter::<F>
+}
+
+/// Calls `F` from Lua, and raises what it wants raised.
+unsafe extern "C-unwind" fn enter<F>(state: *mut lua_State) -> c_int
+where
+    F: Fn(L, &Ctx) -> Ret + Copy + 'static,
+{
+    // SAFETY: `native` was given a value of F, and F has no data.
+    let function: F = unsafe { std::ptr::NonNull::dangling().read() };
+    let l = L(state);
+    let result = catch_unwind(AssertUnwindSafe(|| function(l, l.ctx())));
+    match result {
+        Ok(Ok(results)) => return results,
+        Ok(Err(Raised)) => {}
+        Err(panic) => {
+            l.ctx().stop.set(Some(Stop::Panic(panic)));
+            l.push_nil();
+        }
+    }
+    // SAFETY: the error value is on top of the stack, and this frame holds nothing with a destructor any more.
+    unsafe { ffi::lua_error(state) }
+}
+
+impl L {
+    /// The context that belongs to the state.
+    pub fn ctx<'a>(self) -> &'a Ctx {
+        let mut data: *mut c_void = std::ptr::null_mut();
+        // SAFETY: every state of this crate is made with its context as its allocator's data (`Vm`), and the context
+        // is freed after the state is closed. Only shared references to it are made.
+        unsafe {
+            ffi::lua_getallocf(self.0, &mut data);
+            &*data.cast::<Ctx>()
+        }
+    }
+
+    pub fn top(self) -> c_int {
+        // SAFETY: see the rules above; so for every block below without a comment of its own.
+        unsafe { ffi::lua_gettop(self.0) }
+    }
+
+    pub fn set_top(self, top: c_int) {
+        // SAFETY: as above.
+        unsafe { ffi::lua_settop(self.0, top) }
+    }
+
+    pub fn pop(self, n: c_int) {
+        // SAFETY: as above.
+        unsafe { ffi::lua_pop(self.0, n) }
+    }
+
+    pub fn kind(self, index: c_int) -> c_int {
+        // SAFETY: as above.
+        unsafe { ffi::lua_type(self.0, index) }
+    }
+
+    /// The name of the type at `index`, as `type()` gives it.
+    pub fn kind_name(self, index: c_int) -> &'static str {
+        // SAFETY: Lua's names of types are static ASCII strings.
+        let name = unsafe { CStr::from_ptr(ffi::lua_typename(self.0, ffi::lua_type(self.0, index))) };
+        name.to_str().unwrap_or("?")
+    }
+
+    /// Room for `n` more values; false if the stack's limit (8000 slots per call) does not allow them.
+    pub fn ensure(self, n: c_int) -> bool {
+        // SAFETY: as above.
+        unsafe { ffi::lua_checkstack(self.0, n) != 0 }
+    }
+
+    pub fn push_nil(self) {
+        // SAFETY: as above.
+        unsafe { ffi::lua_pushnil(self.0) }
+    }
+
+    pub fn push_bool(self, value: bool) {
+        // SAFETY: as above.
+        unsafe { ffi::lua_pushboolean(self.0, c_int::from(value)) }
+    }
+
+    pub fn push_number(self, value: f64) {
+        // SAFETY: as above.
+        unsafe { ffi::lua_pushnumber(self.0, value) }
+    }
+
+    pub fn push_bytes(self, bytes: &[u8]) {
+        // SAFETY: as above; Lua copies the bytes.
+        unsafe { ffi::lua_pushlstring_(self.0, bytes.as_ptr().cast(), bytes.len()) }
+    }
+
+    pub fn push_light(self, pointer: *mut c_void) {
+        // SAFETY: as above; the pointer is only a value to Lua.
+        unsafe { ffi::lua_pushlightuserdata(self.0, pointer) }
+    }
+
+    /// Pushes `function` with the topmost `upvalues` values, popped, as its upvalues.
+    pub fn push_function(self, function: CFunction, upvalues: c_int) {
+        // SAFETY: as above.
+        unsafe { ffi::lua_pushcclosure(self.0, function, upvalues) }
+    }
+
+    pub fn push_value(self, index: c_int) {
+        // SAFETY: as above.
+        unsafe { ffi::lua_pushvalue(self.0, index) }
+    }
+
+    pub fn insert(self, index: c_int) {
+        // SAFETY: as above.
+        unsafe { ffi::lua_insert(self.0, index) }
+    }
+
+    pub fn replace(self, index: c_int) {
+        // SAFETY: as above.
+        unsafe { ffi::lua_replace(self.0, index) }
+    }
+
+    pub fn remove(self, index: c_int) {
+        // SAFETY: as above.
+        unsafe { ffi::lua_remove(self.0, index) }
+    }
+
+    pub fn number(self, index: c_int) -> f64 {
+        // SAFETY: as above.
+        unsafe { ffi::lua_tonumber(self.0, index) }
+    }
+
+    /// Whether the value is a number or a string that reads as one.
+    pub fn is_number(self, index: c_int) -> bool {
+        // SAFETY: as above.
+        unsafe { ffi::lua_isnumber(self.0, index) != 0 }
+    }
+
+    pub fn truth(self, index: c_int) -> bool {
+        // SAFETY: as above.
+        unsafe { ffi::lua_toboolean(self.0, index) != 0 }
+    }
+
+    /// The bytes of the string at `index`; a number becomes a string in place, anything else is None.
+    ///
+    /// They are valid for as long as the string is on the stack or in a table: the caller lets go of them before.
+    pub fn bytes<'a>(self, index: c_int) -> Option<&'a [u8]> {
+        let mut len = 0;
+        // SAFETY: as above. Strings do not move; the caller keeps them reachable.
+        unsafe {
+            let start = ffi::lua_tolstring(self.0, index, &mut len);
+            (!start.is_null()).then(|| std::slice::from_raw_parts(start.cast(), len))
+        }
+    }
+
+    /// `bytes` without the conversion of numbers.
+    pub fn string<'a>(self, index: c_int) -> Option<&'a [u8]> {
+        if self.kind(index) == STRING {
+            self.bytes(index)
+        } else {
+            None
+        }
+    }
+
+    pub fn pointer(self, index: c_int) -> *const c_void {
+        // SAFETY: as above.
+        unsafe { ffi::lua_topointer(self.0, index) }
+    }
+
+    pub fn light(self, index: c_int) -> *mut c_void {
+        // SAFETY: as above.
+        unsafe { ffi::lua_touserdata(self.0, index) }
+    }
+
+    /// The C function at `index`.
+    pub fn c_function(self, index: c_int) -> Option<CFunction> {
+        // SAFETY: as above.
+        unsafe { ffi::lua_tocfunction(self.0, index) }
+    }
+
+    /// Calls a C function in the running function's place: it finds its arguments and leaves its results.
+    pub fn forward(self, function: CFunction) -> Ret {
+        // SAFETY: `function` is one of Lua's own library functions without upvalues; it may raise, see the rules above.
+        Ok(unsafe { function(self.0) })
+    }
+
+    pub fn new_table(self, array: usize, hash: usize) {
+        let size = |n: usize| c_int::try_from(n).unwrap_or(c_int::MAX >> 8);
+        // SAFETY: as above.
+        unsafe { ffi::lua_createtable(self.0, size(array), size(hash)) }
+    }
+
+    /// Replaces the key on top of the stack by its value in the table at `index`, without metamethods.
+    pub fn raw_get(self, index: c_int) {
+        // SAFETY: as above; the callers know a table is there.
+        unsafe { ffi::lua_rawget_(self.0, index) }
+    }
+
+    pub fn raw_get_int(self, index: c_int, n: c_int) {
+        // SAFETY: as above.
+        unsafe { ffi::lua_rawgeti_(self.0, index, n) }
+    }
+
+    /// Pops a value and the key below it and sets them in the table at `index`, without metamethods.
+    pub fn raw_set(self, index: c_int) {
+        // SAFETY: as above; callers push no nil or NaN as the key.
+        unsafe { ffi::lua_rawset(self.0, index) }
+    }
+
+    pub fn raw_set_int(self, index: c_int, n: c_int) {
+        // SAFETY: as above.
+        unsafe { ffi::lua_rawseti_(self.0, index, n) }
+    }
+
+    /// Pushes the field `name` of the table at `index`, without metamethods.
+    pub fn raw_field(self, index: c_int, name: &str) {
+        self.push_bytes(name.as_bytes());
+        self.raw_get(if index < 0 && index > REGISTRY { index - 1 } else { index });
+    }
+
+    /// Pops a value into the field `name` of the table at `index`, without metamethods.
+    pub fn set_raw_field(self, index: c_int, name: &str) {
+        self.push_bytes(name.as_bytes());
+        self.insert(-2);
+        self.raw_set(if index < 0 && index > REGISTRY { index - 1 } else { index });
+    }
+
+    /// Sets field `name` of the table on top of the stack to a function.
+    pub fn set_function(self, name: &str, function: CFunction) {
+        self.push_bytes(name.as_bytes());
+        self.push_function(function, 0);
+        self.raw_set(-3);
+    }
+
+    /// Replaces the key on top by the next key and its value; false, and nothing pushed, at the end.
+    pub fn next(self, index: c_int) -> bool {
+        // SAFETY: as above.
+        unsafe { ffi::lua_next(self.0, index) != 0 }
+    }
+
+    pub fn metatable(self, index: c_int) -> bool {
+        // SAFETY: as above.
+        unsafe { ffi::lua_getmetatable(self.0, index) != 0 }
+    }
+
+    pub fn set_metatable(self, index: c_int) {
+        // SAFETY: as above.
+        unsafe {
+            ffi::lua_setmetatable(self.0, index);
+        }
+    }
+
+    /// The length of a string, or a border of a table.
+    pub fn len(self, index: c_int) -> usize {
+        // SAFETY: as above.
+        unsafe { ffi::lua_objlen(self.0, index) }
+    }
+
+    pub fn raw_equal(self, a: c_int, b: c_int) -> bool {
+        // SAFETY: as above.
+        unsafe { ffi::lua_rawequal(self.0, a, b) != 0 }
+    }
+
+    /// Calls the function below the topmost `args` values.
+    pub fn call(self, args: c_int, results: c_int) {
+        // SAFETY: as above.
+        unsafe { ffi::lua_call(self.0, args, results) }
+    }
+
+    /// [`L::call`] that gives errors back as a status; `handler` is the index of an error handler or 0.
+    pub fn pcall(self, args: c_int, results: c_int, handler: c_int) -> c_int {
+        // SAFETY: as above.
+        unsafe { ffi::lua_pcall(self.0, args, results, handler) }
+    }
+
+    /// Compiles source text (never bytecode) into a function, pushed; if false, the error message is pushed instead.
+    pub fn load_text(self, text: &[u8], name: &CStr) -> bool {
+        // The parser's own copy of the name could be collected while it reads: anchored here, it is the same string.
+        self.push_bytes(name.to_bytes());
+        let mut pieces = Pieces { text, started: false };
+        // SAFETY: as above; `read_text` gets a pointer to `pieces`, which outlives the call.
+        let status = unsafe {
+            ffi::lua_load(self.0, read_text, (&raw mut pieces).cast(), name.as_ptr())
+        };
+        self.remove(-2);
+        status == ffi::LUA_OK
+    }
+
+    /// Compiles the text that the function at stack index 1 returns piece by piece; as [`L::load_text`].
+    pub fn load_pieces(self, name: &[u8]) -> bool {
+        self.push_bytes(name);
+        let mut state = ReaderState { slot: self.top(), started: false, held: None };
+        self.push_nil();
+        state.slot += 1;
+        // SAFETY: as above; the name is on the stack, and Lua's strings end in a NUL.
+        let status = unsafe {
+            let name = ffi::lua_tolstring(self.0, state.slot - 1, std::ptr::null_mut());
+            ffi::lua_load(self.0, read_function, (&raw mut state).cast(), name)
+        };
+        status == ffi::LUA_OK
+    }
+
+    /// Puts the value on top into the registry and returns its reference.
+    pub fn make_ref(self) -> c_int {
+        // SAFETY: as above.
+        unsafe { ffi::luaL_ref(self.0, REGISTRY) }
+    }
+
+    /// Releases a reference. Allocates nothing, so that it may be called outside of a protected call.
+    pub fn drop_ref(self, reference: c_int) {
+        // SAFETY: as above; setting integer keys that exist does not allocate.
+        unsafe { ffi::luaL_unref(self.0, REGISTRY, reference) }
+    }
+
+    pub fn push_ref(self, reference: c_int) {
+        self.raw_get_int(REGISTRY, reference);
+    }
+
+    /// Fails unless argument `n` is of the kind.
+    pub fn check_kind(self, n: c_int, kind: c_int) {
+        // SAFETY: as above; raises.
+        unsafe { ffi::luaL_checktype(self.0, n, kind) }
+    }
+
+    pub fn check_number(self, n: c_int) -> f64 {
+        // SAFETY: as above; raises.
+        unsafe { ffi::luaL_checknumber(self.0, n) }
+    }
+
+    /// Argument `n` truncated to a C `int`, as Lua's library functions take numbers.
+    pub fn check_int(self, n: c_int) -> c_int {
+        // SAFETY: as above; raises.
+        let wide = unsafe { ffi::luaL_checkinteger(self.0, n) };
+        wide as c_int
+    }
+
+    pub fn check_bytes<'a>(self, n: c_int) -> &'a [u8] {
+        let mut len = 0;
+        // SAFETY: as above; raises. An argument stays on the stack while its function runs.
+        unsafe {
+            let start = ffi::luaL_checklstring(self.0, n, &mut len);
+            std::slice::from_raw_parts(start.cast(), len)
+        }
+    }
+
+    /// Raises "bad argument #n to 'function' (message)".
+    pub fn argument_error(self, n: c_int, message: &CStr) -> Ret {
+        // SAFETY: as above; raises.
+        Ok(unsafe { ffi::luaL_argerror(self.0, n, message.as_ptr()) })
+    }
+
+    /// Raises "bad argument #n to 'function' (name expected, got ...)".
+    pub fn type_error(self, n: c_int, name: &CStr) -> Ret {
+        // SAFETY: as above; raises.
+        Ok(unsafe { ffi::luaL_typerror(self.0, n, name.as_ptr()) })
+    }
+
+    /// Leaves an error message, without a place, on the stack.
+    pub fn error(self, message: fmt::Arguments<'_>) -> Raised {
+        self.push_fmt(message);
+        Raised
+    }
+
+    /// Leaves an error message that starts with the place of the caller's line (`user_script:1: `) on the stack.
+    pub fn error_at(self, message: fmt::Arguments<'_>) -> Raised {
+        self.ensure(3);
+        // SAFETY: as above.
+        unsafe { ffi::luaL_where(self.0, 1) };
+        self.push_fmt(message);
+        // SAFETY: as above.
+        unsafe { ffi::lua_concat(self.0, 2) };
+        Raised
+    }
+
+    /// Pushes a formatted string.
+    pub fn push_fmt(self, text: fmt::Arguments<'_>) {
+        match text.as_str() {
+            Some(text) => self.push_bytes(text.as_bytes()),
+            None => {
+                let buffer = self.ctx().message();
+                buffer.clear();
+                // Writing to memory cannot fail.
+                let _ = std::io::Write::write_fmt(buffer, text);
+                self.push_bytes(buffer);
+            }
+        }
+    }
+
+    /// The source and the line of the function that is `level` calls up (0 is the running one).
+    ///
+    /// None if there are fewer. The source is valid while that function runs.
+    pub fn place<'a>(self, level: c_int) -> Option<Place<'a>> {
+        let mut ar = std::mem::MaybeUninit::<ffi::lua_Debug>::zeroed();
+        // SAFETY: as above; `lua_Debug` holds integers and pointers, which Lua fills in for a level that exists.
+        unsafe {
+            if ffi::lua_getstack(self.0, level, ar.as_mut_ptr()) == 0
+                || ffi::lua_getinfo(self.0, c"nSl".as_ptr(), ar.as_mut_ptr()) == 0
+            {
+                return None;
+            }
+            let ar = ar.assume_init();
+            Some(Place {
+                native: CStr::from_ptr(ar.what) == c"C",
+                source: CStr::from_ptr(ar.source).to_bytes(),
+                line: ar.currentline,
+            })
+        }
+    }
+
+    /// Kilobytes in use, or whatever `what` answers.
+    pub fn gc(self, what: c_int, data: c_int) -> c_int {
+        // SAFETY: as above; scripts can define no finalizers, so that no Lua code runs in it.
+        unsafe { ffi::lua_gc(self.0, what, data) }
+    }
+}
+
+/// A line of a running function.
+pub(crate) struct Place<'a> {
+    /// Whether the function is not a Lua function.
+    pub native: bool,
+    /// The name of its chunk, `@user_script`.
+    pub source: &'a [u8],
+    /// The line, or -1 if it has none.
+    pub line: c_int,
+}
+
+/// Source text for `lua_load`.
+struct Pieces<'a> {
+    text: &'a [u8],
+    started: bool,
+}
+
+/// A space before a text that starts with bytecode's first byte keeps Lua's loader from taking it for bytecode, and
+/// changes nothing else.
+const TEXT_ONLY: &[u8] = b" ";
+const BYTECODE: u8 = ffi::LUA_SIGNATURE[0];
+
+unsafe extern "C-unwind" fn read_text(
+    _: *mut lua_State,
+    data: *mut c_void,
+    size: *mut usize,
+) -> *const c_char {
+    // SAFETY: `load_text` passes its Pieces; Lua passes a place for the size.
+    unsafe {
+        let pieces = &mut *data.cast::<Pieces>();
+        let piece = if !pieces.started && pieces.text.first() == Some(&BYTECODE) {
+            TEXT_ONLY
+        } else {
+            std::mem::take(&mut pieces.text)
+        };
+        pieces.started = true;
+        *size = piece.len();
+        piece.as_ptr().cast()
+    }
+}
+
+struct ReaderState {
+    /// The stack slot that keeps the current piece alive.
+    slot: c_int,
+    started: bool,
+    /// The first piece, held back for [`TEXT_ONLY`].
+    held: Option<(*const c_char, usize)>,
+}
+
+unsafe extern "C-unwind" fn read_function(
+    state: *mut lua_State,
+    data: *mut c_void,
+    size: *mut usize,
+) -> *const c_char {
+    let l = L(state);
+    // SAFETY: `load_pieces` passes its ReaderState; Lua passes a place for the size. The piece stays in its slot until
+    // the next one replaces it. This frame has no destructors to skip when the function raises.
+    unsafe {
+        let reader = &mut *data.cast::<ReaderState>();
+        if let Some((piece, len)) = reader.held.take() {
+            *size = len;
+            return piece;
+        }
+        ffi::luaL_checkstack_(state, 2, c"too many nested functions".as_ptr());
+        l.push_value(1);
+        l.call(0, 1);
+        if l.kind(-1) == NIL {
+            l.pop(1);
+            *size = 0;
+            return std::ptr::null();
+        }
+        if ffi::lua_isstring(state, -1) == 0 {
+            ffi::luaL_error(state, c"reader function must return a string".as_ptr());
+        }
+        l.replace(reader.slot);
+        let mut len = 0;
+        let piece = ffi::lua_tolstring(state, reader.slot, &mut len);
+        if !reader.started && len > 0 {
+            reader.started = true;
+            if *piece.cast::<u8>() == BYTECODE {
+                reader.held = Some((piece, len));
+                *size = TEXT_ONLY.len();
+                return TEXT_ONLY.as_ptr().cast();
+            }
+        }
+        *size = len;
+        piece
+    }
+}
