@@ -17,6 +17,7 @@ pub mod peers;
 pub mod program;
 pub mod rng;
 pub mod server;
+pub mod transcript;
 
 pub use client::Client;
 pub use server::{Server, eventually};

@@ -114,6 +114,38 @@ impl Waiter {
     }
 }
 
+/// Reads a timeout in seconds, which need not be whole; None: as long as it takes (0).
+///
+/// The texts are those of real servers, and so is that what is less than a millisecond counts as one.
+pub fn timeout_seconds(text: &[u8], now_ms: u64) -> Result<Option<Duration>, Error> {
+    let seconds = resp::parse_f64(text)
+        .ok_or(Error::new("ERR timeout is not a float or out of range"))?;
+    let ms = (seconds * 1000.0).ceil();
+    if ms >= i64::MAX as f64 {
+        return Err(OUT_OF_RANGE);
+    }
+    timeout_of(ms as i64, now_ms)
+}
+
+/// Reads a timeout in whole milliseconds; None: as long as it takes (0).
+pub fn timeout_ms(text: &[u8], now_ms: u64) -> Result<Option<Duration>, Error> {
+    let ms = resp::parse_i64(text).ok_or(Error::new(
+        "ERR timeout is not an integer or out of range",
+    ))?;
+    timeout_of(ms, now_ms)
+}
+
+const OUT_OF_RANGE: Error = Error(std::borrow::Cow::Borrowed("ERR timeout is out of range"));
+
+fn timeout_of(ms: i64, now_ms: u64) -> Result<Option<Duration>, Error> {
+    match u64::try_from(ms) {
+        Err(_) => Err(Error::new("ERR timeout is negative")),
+        Ok(0) => Ok(None),
+        Ok(_) if ms.checked_add_unsigned(now_ms).is_none() => Err(OUT_OF_RANGE),
+        Ok(ms) => Ok(Some(Duration::from_millis(ms))),
+    }
+}
+
 impl Ctx<'_> {
     /// Blocks the client until one of the keys has something for it, or answers at once that there is nothing if it may not
     /// block (in a transaction or a script). The handler has tried already and writes nothing.

@@ -4,11 +4,13 @@
 //! whoever lists clients. Words (name, library) change rarely and sit behind a lock of their own.
 
 use crate::blocking::Waiter;
+use crate::outbox::Outbox;
 use parking_lot::Mutex;
+use resp::Proto;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::Waker;
 
 /// How a client came.
@@ -81,6 +83,16 @@ pub struct Client {
     /// Commands it has queued, plus one; 0 outside MULTI.
     pub queued: AtomicUsize,
     pub words: Mutex<Words>,
+    /// What others want to tell it.
+    pub outbox: Outbox,
+    /// Channels, patterns and shard channels that it subscribes to.
+    pub subscriptions: [AtomicUsize; 3],
+    /// It gets what MONITOR shows.
+    pub monitors: AtomicBool,
+    /// How it tracks keys: bits of [`crate::tracking::state`], 0 if it does not.
+    pub tracking: AtomicU32,
+    /// The id of the client that its tracking messages go to, 0 for itself.
+    pub redirects_to: AtomicU64,
     /// What it blocks on.
     pub(crate) blocked: Mutex<Option<Arc<Waiter>>>,
     kill: AtomicBool,
@@ -113,6 +125,32 @@ impl Client {
         if !w.as_ref().is_some_and(|w| w.will_wake(waker)) {
             *w = Some(waker.clone());
         }
+    }
+
+    /// The protocol version it speaks.
+    #[inline]
+    pub fn protocol(&self) -> Proto {
+        match self.proto.load(Relaxed) {
+            3 => Proto::Resp3,
+            _ => Proto::Resp2,
+        }
+    }
+
+    /// Whether it subscribes to anything.
+    #[inline]
+    pub fn subscribes(&self) -> bool {
+        self.subscriptions.iter().any(|n| n.load(Relaxed) > 0)
+    }
+
+    /// Its place among the output buffer limits: 0 for a normal client, 2 for a subscriber.
+    #[inline]
+    pub fn class(&self) -> usize {
+        if self.subscribes() { 2 } else { 0 }
+    }
+
+    /// Bytes that wait to be sent to it.
+    pub fn unsent_bytes(&self) -> usize {
+        self.reply_bytes.load(Relaxed) + self.outbox.bytes()
     }
 
     /// Notes the sizes of the connection's buffers, in bytes (`reply_chunks`: pieces).
@@ -186,6 +224,11 @@ impl Clients {
             watched: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
             words: Mutex::new(Words::default()),
+            outbox: Outbox::default(),
+            subscriptions: Default::default(),
+            monitors: AtomicBool::new(false),
+            tracking: AtomicU32::new(0),
+            redirects_to: AtomicU64::new(0),
             blocked: Mutex::new(None),
             kill: AtomicBool::new(false),
             waker: Mutex::new(origin.waker),

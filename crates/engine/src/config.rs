@@ -73,6 +73,8 @@ pub struct Live {
     pub tcp_keepalive_s: AtomicU64,
     /// Connections accepted from one listener in a row.
     pub accepts_per_turn: AtomicUsize,
+    /// Milliseconds after which a script makes those who wait for it be told BUSY.
+    pub busy_reply_threshold_ms: AtomicU64,
     /// Most unexecuted bytes of a client's requests.
     pub client_query_buffer_limit: AtomicUsize,
     /// Output buffer limits of normal clients, replicas and subscribers, in this order.

@@ -10,6 +10,7 @@ use crate::effects::{Change, Effects, Event, note};
 use crate::engine::{Engine, tick_ms, unix_ms};
 use crate::error::{Error, Result};
 use crate::registry::{Entry, Registry};
+use crate::scripts::Runner;
 use crate::session::Session;
 use crate::stats::Counters;
 use crate::worker::{Job, Next};
@@ -413,6 +414,18 @@ impl<'e> Keys<'e> {
         }
     }
 
+    /// The same for the result of a command that stores it, and says so: `event` if there is a result, else that the key
+    /// is gone if it was there.
+    pub fn store_result<C: Collection>(&mut self, key: &[u8], collection: C, event: Event) {
+        let was = self.remove(key);
+        if !collection.is_empty() {
+            self.insert_collection(self.db, key, collection, None);
+            self.changed(key, event);
+        } else if was {
+            self.changed(key, Event::DEL);
+        }
+    }
+
     /// Adds a collection under a key that is not there.
     pub fn insert_collection<C: Collection>(
         &mut self,
@@ -473,6 +486,11 @@ impl<'e> Keys<'e> {
             }
         };
         self.insert_in(db, key, value, expiry_ms, raw);
+    }
+
+    /// Whether a key's lock is held, so that it may be looked at.
+    pub fn holds(&self, key: &[u8]) -> bool {
+        self.held.has(self.ks.shard_of(self.hash(key)))
     }
 
     /// Keeps a freed value until the locks are gone.
@@ -556,6 +574,8 @@ pub struct Ctx<'e> {
     /// Its own row.
     pub command: &'static Command,
     pub(crate) helper: bool,
+    /// What the thread runs scripts with.
+    pub(crate) runner: &'e mut Option<Box<Runner>>,
     /// Whether the command is part of a transaction or a script: it must neither block nor be put off, and its keys' locks
     /// are held by what it is part of.
     pub(crate) nested: bool,

@@ -49,6 +49,10 @@ pub mod class {
     pub const KEY_MISS: u32 = 1 << 11;
     /// `n`: a key came to be.
     pub const NEW: u32 = 1 << 14;
+    /// No class: see [`super::Event::waking`].
+    pub const WAKES: u32 = 1 << 30;
+    /// No class: see [`super::Event::aside`].
+    pub const ASIDE: u32 = 1 << 31;
 }
 
 /// What happened to a key: the name of a keyspace notification and its class.
@@ -102,9 +106,34 @@ impl Event {
         name: "keymiss",
     };
 
-    /// Whether it tells of a change.
+    /// A field of a hash had expired and was removed.
+    pub const HASH_EXPIRED: Event = Event::hash("hexpired");
+
+    /// The same for a change that real servers do not count as one of the key: it may be announced, but WATCH, client-side
+    /// caches and those who wait for the key take no notice. So it is with the groups of a stream.
+    pub const fn aside(self) -> Event {
+        Event {
+            class: self.class | class::ASIDE,
+            ..self
+        }
+    }
+
+    /// The same, but that those who wait for the key take notice.
+    pub const fn waking(self) -> Event {
+        Event {
+            class: self.class | class::WAKES,
+            ..self
+        }
+    }
+
+    /// Whether it tells of a change of the key.
     pub const fn is_change(self) -> bool {
-        self.class & (class::KEY_MISS | class::NEW) == 0
+        self.class & (class::KEY_MISS | class::NEW | class::ASIDE) == 0
+    }
+
+    /// Whether those who wait for the key have to look.
+    const fn concerns_waiters(self) -> bool {
+        self.is_change() || self.class & class::WAKES != 0
     }
 }
 
@@ -364,6 +393,19 @@ impl Keys<'_> {
         }
     }
 
+    /// Says that several things happened to a key in turn, after all of them; if it is gone in the end, that comes last.
+    pub fn changed_in_turn(&mut self, key: &[u8], events: impl IntoIterator<Item = Event>) {
+        if self.effects.listening() {
+            let emptied = self.emptied.take_if(|emptied| **emptied == *key).is_some();
+            for event in events {
+                self.note(self.db, key, event);
+            }
+            if emptied {
+                self.note(self.db, key, Event::DEL);
+            }
+        }
+    }
+
     /// Adds to the list of changes whatever it is that happened, if anybody listens.
     pub fn happened(&mut self, change: Change) {
         if self.effects.listening() {
@@ -404,7 +446,7 @@ impl Engine {
                 self.announce(keys, &change, by);
                 match change {
                     Change::Key { db, key, event } => {
-                        if event.is_change() && !ready.iter().any(|(d, k)| *d == db && *k == key) {
+                        if event.concerns_waiters() && !ready.iter().any(|(d, k)| *d == db && *k == key) {
                             ready.push((db, key));
                         }
                     }

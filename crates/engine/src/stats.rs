@@ -57,6 +57,8 @@ pub struct Counters {
     pub misses: Counter,
     /// Keys removed because they had expired.
     pub expired: Counter,
+    /// Fields of hashes removed because they had expired.
+    pub expired_fields: Counter,
     /// Panics caught.
     pub panics: Counter,
     /// Error replies.
@@ -77,6 +79,7 @@ impl Counters {
             hits: Counter::default(),
             misses: Counter::default(),
             expired: Counter::default(),
+            expired_fields: Counter::default(),
             panics: Counter::default(),
             error_replies: Counter::default(),
             protocol_errors: Counter::default(),
@@ -109,6 +112,7 @@ impl Counters {
             &self.hits,
             &self.misses,
             &self.expired,
+            &self.expired_fields,
             &self.panics,
             &self.error_replies,
             &self.protocol_errors,

@@ -12,7 +12,7 @@
 use crate::args::Args;
 use crate::blocking::Waiter;
 use crate::command::{
-    ALL_SHARDS, ALLOW_BUSY, Group, IN_MULTI, NO_AUTH, NO_MULTI, OWN_LOCKS, PATTERN_KEYS,
+    ALL_SHARDS, ALLOW_BUSY, Group, IN_MULTI, NO_AUTH, NO_MULTI, OWN_LOCKS, PATTERN_KEYS, READONLY,
     RUNS_SCRIPT, WRITE,
 };
 use crate::ctx::{Ctx, Garbage, Held, Keys};
@@ -20,6 +20,7 @@ use crate::engine::{Engine, unix_nanos};
 use crate::error::Error;
 use crate::maintenance::BIG_VALUE;
 use crate::registry::{Entry, KeyLayout};
+use crate::scripts::Runner;
 use crate::session::{ReplyMode, Session};
 use crate::stats::Counters;
 use crate::transaction::{Wanted, locks_of};
@@ -116,6 +117,8 @@ pub struct Worker {
     wide: bool,
     /// Whether this worker runs on a helper thread, where long commands are at home.
     helper: bool,
+    /// What it runs scripts with, once there has been one.
+    runner: Option<Box<Runner>>,
 }
 
 // SAFETY: the plan's pointers lead into the registry of `engine`, which the worker keeps alive and which never changes.
@@ -133,6 +136,7 @@ impl Worker {
             large: false,
             wide: false,
             helper: false,
+            runner: None,
         }
     }
 
@@ -400,7 +404,7 @@ impl Worker {
             return refuse(counters, session, out, mark, &Error::NO_AUTH);
         }
         let now_ms = began / 1_000_000;
-        let mut writes = command.has(WRITE | RUNS_SCRIPT);
+        let mut writes = command.has(WRITE) || command.has(RUNS_SCRIPT) && !command.has(READONLY);
         if let Some(multi) = &mut session.multi {
             if !command.has(IN_MULTI) {
                 return enqueue(counters, session, entry, planned, argv, out, mark);
@@ -429,7 +433,7 @@ impl Worker {
             lock(engine, session, entry, planned, argv, self.helper)
         else {
             if !command.has(ALLOW_BUSY)
-                && let Some(busy) = engine.scripts.busy(now_ms)
+                && let Some(busy) = engine.busy(unix_nanos() / 1_000_000)
             {
                 tally.rejected.add(1);
                 return refuse(counters, session, out, mark, &busy);
@@ -459,6 +463,7 @@ impl Worker {
             engine,
             command,
             helper: self.helper,
+            runner: &mut self.runner,
             nested: false,
             next: Next::Done,
         };
@@ -582,10 +587,10 @@ fn enqueue(
 }
 
 /// How long a worker waits for a lock before it parks the connection: longer than nearly every command takes.
-const PATIENCE: Duration = Duration::from_micros(200);
+pub(crate) const PATIENCE: Duration = Duration::from_micros(200);
 
 /// After how long a parked connection tries again.
-const PARKED: Duration = Duration::from_millis(1);
+pub(crate) const PARKED: Duration = Duration::from_millis(1);
 
 /// What a command holds while it runs.
 struct Locked<'e> {
@@ -642,6 +647,10 @@ fn lock_several<'e>(
 ) -> Option<Locked<'e>> {
     let ks = engine.keyspace();
     let command = entry.command;
+    if command.has(ALL_SHARDS | OWN_LOCKS) && !patient && engine.scripts.any_running() {
+        // It would come to the shards that a slow script holds.
+        return None;
+    }
     let mut wanted = Wanted::default();
     let mut ahead: smallvec::SmallVec<[(Probe, u64); KEYS_AHEAD]> = smallvec::SmallVec::new();
     let mut first = (0, 0);

@@ -28,7 +28,8 @@ use crate::ctx::{Ctx, Stop};
 pub(crate) use ffi::{
     LUA_REGISTRYINDEX as REGISTRY, LUA_TBOOLEAN as BOOLEAN, LUA_TFUNCTION as FUNCTION,
     LUA_TLIGHTUSERDATA as LIGHT_USERDATA, LUA_TNIL as NIL, LUA_TNONE as NONE, LUA_TNUMBER as NUMBER,
-    LUA_TSTRING as STRING, LUA_TTABLE as TABLE, lua_CFunction as CFunction, lua_State,
+    LUA_GLOBALSINDEX as GLOBALS, LUA_GCCOUNT, LUA_GCRESTART, LUA_GCSETPAUSE, LUA_GCSETSTEPMUL, LUA_GCSTEP, LUA_MULTRET as ALL_RESULTS, LUA_TSTRING as STRING, LUA_TTABLE as TABLE,
+    lua_CFunction as CFunction, lua_State, luaopen_base, luaopen_math, luaopen_os, luaopen_string, luaopen_table,
 };
 
 /// An error value is on top of the stack, to be raised by the outermost frame.
@@ -71,7 +72,8 @@ where
         Ok(Ok(results)) => return results,
         Ok(Err(Raised)) => {}
         Err(panic) => {
-            l.ctx().stop.set(Some(Stop::Panic(panic)));
+            l.ctx().stop.set(Some(Stop::Panic));
+            l.ctx().panic.set(Some(panic));
             l.push_nil();
         }
     }
@@ -323,6 +325,15 @@ impl L {
         unsafe { ffi::lua_pcall(self.0, args, results, handler) }
     }
 
+    /// The string at `index` up to its first NUL; empty if it is none. Valid as [`L::bytes`].
+    pub fn c_str<'a>(self, index: c_int) -> &'a CStr {
+        // SAFETY: as above; Lua's strings end in a NUL.
+        unsafe {
+            let start = ffi::lua_tolstring(self.0, index, std::ptr::null_mut());
+            if start.is_null() { c"" } else { CStr::from_ptr(start) }
+        }
+    }
+
     /// Compiles source text (never bytecode) into a function, pushed; if false, the error message is pushed instead.
     pub fn load_text(self, text: &[u8], name: &CStr) -> bool {
         // The parser's own copy of the name could be collected while it reads: anchored here, it is the same string.
@@ -455,6 +466,11 @@ impl L {
                 line: ar.currentline,
             })
         }
+    }
+
+    pub fn concat(self, n: c_int) {
+        // SAFETY: as above.
+        unsafe { ffi::lua_concat(self.0, n) }
     }
 
     /// Kilobytes in use, or whatever `what` answers.

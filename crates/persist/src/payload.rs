@@ -5,6 +5,7 @@
 
 use crate::encode::{self, Options};
 use crate::reader::Reader;
+use crate::writer;
 use crate::{Loaded, Malformed, Settings, crc64, decode, kinds};
 use store::EntryRef;
 
@@ -56,8 +57,36 @@ pub fn seal(out: &mut Vec<u8>, version: u16) {
     out.extend(crc64::update(0, out).to_le_bytes());
 }
 
-/// The value in a payload.
-pub fn restore(payload: &[u8], settings: &Settings) -> Result<Loaded, Refused> {
+/// What stands before the names of the sources of functions, in a payload as in an RDB file.
+const FUNCTION2: u8 = 245;
+
+/// The payload of FUNCTION DUMP: libraries' sources.
+pub fn dump_functions<'a>(sources: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for source in sources {
+        out.push(FUNCTION2);
+        writer::string(&mut out, source, true);
+    }
+    seal(&mut out, COMMON);
+    out
+}
+
+/// The sources in a payload of FUNCTION DUMP. [`Refused::Value`] if it holds something else.
+pub fn restore_functions(payload: &[u8]) -> Result<Vec<Vec<u8>>, Refused> {
+    let (value, _) = open(payload)?;
+    let mut r = Reader::new(value);
+    let mut sources = Vec::new();
+    while r.left() > 0 {
+        if r.byte().map_err(Refused::Value)? != FUNCTION2 {
+            return Err(Refused::Value(Malformed("not a function")));
+        }
+        sources.push(r.string().map_err(Refused::Value)?.into_owned());
+    }
+    Ok(sources)
+}
+
+/// Checks version and checksum and returns what stands before them.
+fn open(payload: &[u8]) -> Result<(&[u8], Dialect), Refused> {
     let (value, footer) = payload
         .split_last_chunk::<FOOTER>()
         .ok_or(Refused::Footer)?;
@@ -71,6 +100,12 @@ pub fn restore(payload: &[u8], settings: &Settings) -> Result<Loaded, Refused> {
     if crc64::update(0, &payload[..value.len() + 2]) != u64::from_le_bytes(sum) {
         return Err(Refused::Footer);
     }
+    Ok((value, dialect))
+}
+
+/// The value in a payload.
+pub fn restore(payload: &[u8], settings: &Settings) -> Result<Loaded, Refused> {
+    let (value, dialect) = open(payload)?;
     let mut r = Reader::new(value);
     let loaded = r
         .byte()

@@ -10,7 +10,6 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 use store::packed::Item;
-use store::types::list::Item as Element;
 use store::{MAX_INLINE, NewValue, Value};
 
 /// Longest string held in place: as much as fits beside a length and a tag in 56 bytes.
@@ -66,16 +65,6 @@ impl Bytes {
     #[inline]
     pub(crate) fn of_item(item: Item<'_>) -> Bytes {
         Bytes::copy(item.text(&mut [0; 20]))
-    }
-
-    /// An element of a list.
-    #[inline]
-    pub(crate) fn of_element(element: Element<'_>) -> Bytes {
-        match element {
-            Element::Int(n) => Bytes::of_item(Item::Int(n)),
-            Element::Bytes(bytes) => Bytes::copy(bytes),
-            Element::Blob(blob) => Bytes(Repr::Shared(blob.clone())),
-        }
     }
 
     /// The text, if it is UTF-8.

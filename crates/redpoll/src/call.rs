@@ -126,11 +126,6 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Has `f` add more.
-    pub(crate) fn with(self, f: impl FnOnce(Call<'a>) -> Call<'a>) -> Call<'a> {
-        f(self)
-    }
-
     /// Carries it out.
     pub(crate) fn run<T: Decode>(self) -> Result<T> {
         let args: SmallVec<[&[u8]; 8]> = self.words.iter().map(Word::bytes).collect();

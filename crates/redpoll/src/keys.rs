@@ -34,6 +34,18 @@ pub enum ExpireIf {
     Sooner,
 }
 
+impl ExpireIf {
+    /// As commands take it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            ExpireIf::None => "NX",
+            ExpireIf::Some => "XX",
+            ExpireIf::Later => "GT",
+            ExpireIf::Sooner => "LT",
+        }
+    }
+}
+
 impl Db {
     /// Whether a key exists.
     pub fn exists(&self, key: impl AsRef<[u8]>) -> bool {
@@ -117,18 +129,12 @@ impl Db {
         time: Duration,
         condition: ExpireIf,
     ) -> Result<bool> {
-        let condition: &[u8] = match condition {
-            ExpireIf::None => b"NX",
-            ExpireIf::Some => b"XX",
-            ExpireIf::Later => b"GT",
-            ExpireIf::Sooner => b"LT",
-        };
         let mut buf = [0; 20];
         let args: [&[u8]; 4] = [
             b"PEXPIRE",
             key.as_ref(),
             resp::format_i64(millis(time), &mut buf),
-            condition,
+            condition.word().as_bytes(),
         ];
         Ok(to_int(self.call(&args)?)? == 1)
     }

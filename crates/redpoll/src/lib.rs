@@ -43,13 +43,23 @@ mod bytes;
 mod call;
 mod connection;
 mod db;
+mod dump;
 mod element_scan;
 mod error;
+mod geo;
+mod hash_expiry;
 mod hashes;
+mod hyperloglog;
 mod keys;
 mod lists;
 mod scan;
 mod sets;
+mod sort;
+mod sorted_set_ranges;
+mod sorted_sets;
+mod stream_groups;
+mod stream_info;
+mod streams;
 mod strings;
 mod threads;
 
@@ -57,13 +67,27 @@ pub use bitmaps::{BitField, BitOp, Overflow};
 pub use bytes::{Bytes, Payload};
 pub use connection::Connection;
 pub use db::Db;
-pub use engine::{Config, Engine};
+pub use dump::Restore;
 pub use element_scan::ElementScan;
+pub use engine::{Config, Engine};
 pub use error::{Error, Result};
+pub use geo::{Center, GeoHit, GeoPoint, GeoSearch, Unit};
+pub use hash_expiry::{Expire, FieldExpire, HSetEx};
 pub use hashes::Sample;
 pub use keys::{ExpireIf, Ttl};
 pub use lists::{End, LPos};
 pub use resp::Value;
 pub use scan::Scan;
+pub use sort::Sort;
+pub use sorted_set_ranges::{Aggregate, ZCombine, ZRange};
+pub use sorted_sets::{Extreme, ZAdd};
 pub use store::Type;
+pub use store::types::stream::StreamId;
+pub use stream_groups::{
+    AutoClaimed, GroupStart, PendingEntry, PendingSummary, XClaim, XPending, XReadGroup,
+};
+pub use stream_info::{
+    ConsumerInfo, ConsumerInfoFull, Delivery, GroupInfo, GroupInfoFull, StreamInfo, StreamInfoFull,
+};
+pub use streams::{Deletion, References, StreamEntry, Trim, XAdd, XRead};
 pub use strings::SetOptions;

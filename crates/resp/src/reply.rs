@@ -411,6 +411,20 @@ impl Out {
         self.buf.extend_from_slice(bytes);
     }
 
+    /// The same for bytes that others send as well, by reference unless they are below [`SHARE_THRESHOLD`].
+    pub fn raw_shared(&mut self, bytes: &Arc<Vec<u8>>) {
+        if bytes.len() < SHARE_THRESHOLD {
+            return self.raw(bytes);
+        }
+        self.chunks.push(Chunk {
+            at: self.buf.len(),
+            before: self.shared,
+            bytes: Arc::clone(bytes),
+            range: 0..bytes.len(),
+        });
+        self.shared += bytes.len();
+    }
+
     /// Appends all of `other`, its shared strings by reference, and leaves it empty.
     pub fn append(&mut self, other: &mut Out) {
         for mut chunk in other.chunks.drain(..) {

@@ -7,6 +7,7 @@ use crate::command::{
     MOVABLEKEYS, READONLY, WRITE, row,
 };
 use crate::ctx::Ctx;
+use crate::effects::Event;
 use crate::error::{Error, Result, shown};
 use crate::geo::{self, Hit, MAX_LAT, MAX_LON, Point, Search, Shape};
 use resp::Out;
@@ -232,6 +233,9 @@ fn geoadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     } else {
         ctx.keys.edit_or_create(key, change)?;
     }
+    if added + updated > 0 {
+        ctx.keys.changed(key, Event::sorted_set("zadd"));
+    }
     ctx.out.int(if count_changed {
         added + updated
     } else {
@@ -387,7 +391,13 @@ fn run(ctx: &mut Ctx<'_>, key: &[u8], search: Option<Search>, options: Options<'
         result.insert(hit.member.text(&mut [0; 20]), score, limits);
     }
     ctx.out.int(hits.len() as i64);
-    ctx.keys.put(destination, result);
+    let name = if ctx.command.name == "geosearchstore" {
+        "geosearchstore"
+    } else {
+        "georadiusstore"
+    };
+    ctx.keys
+        .store_result(destination, result, Event::sorted_set(name));
     Ok(())
 }
 

@@ -6,7 +6,8 @@ use crate::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE,
     KeySpec, READONLY, WRITE, row,
 };
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Keys};
+use crate::effects::Event;
 use crate::engine::random_below;
 use crate::error::{Error, Result};
 use crate::glob;
@@ -353,18 +354,34 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 // ---- Writing
 
+/// Says what has become of a hash: `expired` fields had to go first, then came the events.
+pub(super) fn tell(
+    keys: &mut Keys<'_>,
+    key: &[u8],
+    expired: usize,
+    events: impl IntoIterator<Item = Event>,
+) {
+    if expired > 0 {
+        keys.counters.expired_fields.add(expired as u64);
+    }
+    let first = (expired > 0).then_some(Event::HASH_EXPIRED);
+    keys.changed_in_turn(key, first.into_iter().chain(events));
+}
+
 /// Sets the fields that the rest of the arguments say; returns how many are new.
 fn set_all(ctx: &mut Ctx<'_>, key: &[u8], pairs: &[&[u8]]) -> Result<i64> {
     if !pairs.len().is_multiple_of(2) {
         return Err(Error::wrong_arity(ctx.command.name));
     }
     let (limits, now_ms) = (limits(ctx), ctx.keys.now_ms);
-    ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
-        hash.expire_fields(now_ms);
+    let (expired, n) = ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
+        let expired = hash.expire_fields(now_ms);
         hash.prepare(pairs.len() / 2, pairs.iter().copied(), limits);
         let set = |pair: &&[&[u8]]| hash.set(pair[0], pair[1], Expiry::Clear, now_ms, limits);
-        pairs.chunks_exact(2).filter(set).count() as i64
-    })
+        (expired, pairs.chunks_exact(2).filter(set).count() as i64)
+    })?;
+    tell(&mut ctx.keys, key, expired, [Event::hash("hset")]);
+    Ok(n)
 }
 
 fn hset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
@@ -392,29 +409,32 @@ fn hsetnx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.out.int(0);
         return Ok(());
     }
-    ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
-        hash.expire_fields(now_ms);
-        hash.set(field, value, Expiry::Clear, now_ms, limits)
+    let expired = ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
+        let expired = hash.expire_fields(now_ms);
+        hash.set(field, value, Expiry::Clear, now_ms, limits);
+        expired
     })?;
+    tell(&mut ctx.keys, key, expired, [Event::hash("hset")]);
     ctx.out.int(1);
     Ok(())
 }
 
 fn hdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, now_ms) = (args.take(), ctx.keys.now_ms);
-    let n = ctx.keys.edit::<Hash, _>(key, |hash| {
-        hash.expire_fields(now_ms);
-        args.rest()
-            .iter()
-            .filter(|field| hash.remove(field, now_ms))
-            .count()
+    let done = ctx.keys.edit::<Hash, _>(key, |hash| {
+        let expired = hash.expire_fields(now_ms);
+        let remove = |field: &&&[u8]| hash.remove(field, now_ms);
+        (expired, args.rest().iter().filter(remove).count())
     })?;
-    ctx.out.int(n.unwrap_or(0) as i64);
+    let (expired, n) = done.unwrap_or((0, 0));
+    let event = (n > 0).then_some(Event::hash("hdel"));
+    tell(&mut ctx.keys, key, expired, event);
+    ctx.out.int(n as i64);
     Ok(())
 }
 
 /// Reads a field's text, computes a new one from it and stores that; the field keeps its expiry. A failure changes
-/// nothing.
+/// nothing. The event is named after the command.
 fn update<R>(
     ctx: &mut Ctx<'_>,
     key: &[u8],
@@ -422,16 +442,21 @@ fn update<R>(
     compute: impl FnOnce(Option<&[u8]>, &mut Vec<u8>) -> Result<R>,
 ) -> Result<R> {
     let (limits, now_ms) = (limits(ctx), ctx.keys.now_ms);
-    ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
-        hash.expire_fields(now_ms);
+    let (expired, result) = ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
+        let expired = hash.expire_fields(now_ms);
         let mut new = Vec::new();
         let mut number = [0; 20];
         let found = store::Collection::view(hash).get(field, now_ms);
         let old = found.as_ref().map(|f| f.value.text(&mut number));
-        let result = compute(old, &mut new)?;
-        hash.set(field, &new, Expiry::Keep, now_ms, limits);
-        Ok(result)
-    })?
+        let result = compute(old, &mut new);
+        if result.is_ok() {
+            hash.set(field, &new, Expiry::Keep, now_ms, limits);
+        }
+        (expired, result)
+    })?;
+    let event = result.is_ok().then(|| Event::hash(ctx.command.name));
+    tell(&mut ctx.keys, key, expired, event);
+    result
 }
 
 fn hincrby(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {

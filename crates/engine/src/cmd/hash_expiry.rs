@@ -4,15 +4,17 @@
 //! has (NX and XX of HSETEX, conditions that combine) are Valkey's.
 
 use crate::args::Args;
-use crate::cmd::hash::{limits, reply_field, reply_item};
+use crate::cmd::hash::{limits, reply_field, reply_item, tell};
 use crate::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE,
     KeySpec, READONLY, WRITE, row,
 };
 use crate::ctx::Ctx;
+use crate::effects::Event;
 use crate::error::{Error, Result};
 use crate::expiry::{MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, Unit};
 use resp::number::parse_i64;
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use store::Collection;
 use store::types::hash::{Expiry, Hash};
@@ -210,24 +212,29 @@ fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
     let out = &mut *ctx.out;
     out.array(fields.len());
     let done = ctx.keys.edit::<Hash, _>(key, |hash| {
-        hash.expire_fields(now_ms);
+        let expired = hash.expire_fields(now_ms);
+        let mut event = None;
         for field in fields {
             out.int(match hash.view().get(field, now_ms) {
                 None => -2,
                 Some(f) if !only.allow(f.due_ms, at) => 0,
                 Some(_) if at <= now_ms => {
                     hash.remove(field, now_ms);
+                    event = Some(Event::hash("hdel"));
                     2
                 }
                 Some(_) => {
                     hash.set_expiry(field, Some(at));
+                    event = Some(Event::hash("hexpire"));
                     1
                 }
             });
         }
+        (expired, event)
     })?;
-    if done.is_none() {
-        fields.iter().for_each(|_| ctx.out.int(-2));
+    match done {
+        Some((expired, event)) => tell(&mut ctx.keys, key, expired, event),
+        None => fields.iter().for_each(|_| ctx.out.int(-2)),
     }
     Ok(())
 }
@@ -255,20 +262,24 @@ fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let out = &mut *ctx.out;
     out.array(fields.len());
     let done = ctx.keys.edit::<Hash, _>(key, |hash| {
-        hash.expire_fields(now_ms);
+        let expired = hash.expire_fields(now_ms);
+        let mut event = None;
         for field in fields {
             out.int(match hash.view().get(field, now_ms).map(|f| f.due_ms) {
                 None => -2,
                 Some(None) => -1,
                 Some(Some(_)) => {
                     hash.set_expiry(field, None);
+                    event = Some(Event::hash("hpersist"));
                     1
                 }
             });
         }
+        (expired, event)
     })?;
-    if done.is_none() {
-        fields.iter().for_each(|_| ctx.out.int(-2));
+    match done {
+        Some((expired, event)) => tell(&mut ctx.keys, key, expired, event),
+        None => fields.iter().for_each(|_| ctx.out.int(-2)),
     }
     Ok(())
 }
@@ -341,7 +352,8 @@ fn hgetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     let done = ctx.keys.edit::<Hash, _>(key, |hash| {
-        hash.expire_fields(now_ms);
+        let expired = hash.expire_fields(now_ms);
+        let mut event = None;
         for field in fields {
             let Some(f) = hash.view().get(field, now_ms) else {
                 out.null();
@@ -351,15 +363,24 @@ fn hgetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             match after {
                 After::ExpireAt(at) if at <= now_ms => {
                     hash.remove(field, now_ms);
+                    event = Some(Event::hash("hdel"));
                 }
-                After::ExpireAt(at) => hash.set_expiry(field, Some(at)),
-                After::Persist if f.due_ms.is_some() => hash.set_expiry(field, None),
+                After::ExpireAt(at) => {
+                    hash.set_expiry(field, Some(at));
+                    event = Some(Event::hash("hexpire"));
+                }
+                After::Persist if f.due_ms.is_some() => {
+                    hash.set_expiry(field, None);
+                    event = Some(Event::hash("hpersist"));
+                }
                 _ => {}
             }
         }
+        (expired, event)
     })?;
-    if done.is_none() {
-        fields.iter().for_each(|_| ctx.out.null());
+    match done {
+        Some((expired, event)) => tell(&mut ctx.keys, key, expired, event),
+        None => fields.iter().for_each(|_| ctx.out.null()),
     }
     Ok(())
 }
@@ -371,14 +392,19 @@ fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let out = &mut *ctx.out;
     out.array(fields.len());
     let done = ctx.keys.edit::<Hash, _>(key, |hash| {
-        hash.expire_fields(now_ms);
+        let expired = hash.expire_fields(now_ms);
+        let mut event = None;
         for field in fields {
             reply_field(out, Some(hash.view()), field, now_ms);
-            hash.remove(field, now_ms);
+            if hash.remove(field, now_ms) {
+                event = Some(Event::hash("hdel"));
+            }
         }
+        (expired, event)
     })?;
-    if done.is_none() {
-        fields.iter().for_each(|_| ctx.out.null());
+    match done {
+        Some((expired, event)) => tell(&mut ctx.keys, key, expired, event),
+        None => fields.iter().for_each(|_| ctx.out.null()),
     }
     Ok(())
 }
@@ -517,10 +543,16 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     // What expires at once is set all the same, for what that may make of the hash, and removed.
     let gone = matches!(expiry, Expiry::At(ms) if ms <= now_ms);
+    let was_there = hash.is_some();
+    let then = match expiry {
+        Expiry::At(_) if gone => Some(Event::hash("hdel")),
+        Expiry::At(_) => Some(Event::hash("hexpire")),
+        Expiry::Keep | Expiry::Clear => None,
+    };
     let expiry = if gone { Expiry::Clear } else { expiry };
     let limits = limits(ctx);
-    ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
-        hash.expire_fields(now_ms);
+    let expired = ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
+        let expired = hash.expire_fields(now_ms);
         hash.prepare(pairs.len() / 2, pairs.iter().copied(), limits);
         for pair in pairs.chunks_exact(2) {
             hash.set(pair[0], pair[1], expiry, now_ms, limits);
@@ -528,7 +560,15 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 hash.remove(pair[0], now_ms);
             }
         }
+        expired
     })?;
+    let mut events: SmallVec<[Event; 3]> = SmallVec::from_slice(&[Event::hash("hset")]);
+    events.extend(then);
+    if gone && !was_there {
+        // A hash that never came to be leaves no trace that it is gone.
+        events.push(Event::DEL);
+    }
+    tell(&mut ctx.keys, key, expired, events);
     ctx.out.int(1);
     Ok(())
 }

@@ -32,7 +32,7 @@ pub const COMMANDS: &[Command] = &[
 struct Section {
     name: &'static str,
     by_default: bool,
-    write: fn(&Report<'_>, &mut String),
+    write: fn(&Report<'_, '_>, &mut String),
 }
 
 /// All sections, in the order they are shown in.
@@ -100,14 +100,14 @@ const SECTIONS: &[Section] = &[
 ];
 
 /// What the sections are written from.
-struct Report<'e> {
-    engine: &'e Engine,
-    held: &'e Held<'e>,
+struct Report<'a, 'e> {
+    engine: &'a Engine,
+    held: &'a Held<'e>,
     now_ms: u64,
     usage: OnceCell<Usage>,
 }
 
-impl Report<'_> {
+impl Report<'_, '_> {
     fn usage(&self) -> &Usage {
         self.usage.get_or_init(|| Usage::measure(self.engine, self.held))
     }
@@ -150,7 +150,7 @@ fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     Ok(())
 }
 
-fn server(report: &Report<'_>, into: &mut String) {
+fn server(report: &Report<'_, '_>, into: &mut String) {
     let engine = report.engine;
     let uptime = engine.started.elapsed().as_secs();
     line!(into, "redis_version:{REDIS_VERSION}");
@@ -185,7 +185,7 @@ fn server(report: &Report<'_>, into: &mut String) {
     engine.host().info("server", into);
 }
 
-fn clients(report: &Report<'_>, into: &mut String) {
+fn clients(report: &Report<'_, '_>, into: &mut String) {
     let engine = report.engine;
     let all = engine.clients().list();
     let largest = |of: fn(&crate::Client) -> usize| all.iter().map(|c| of(c)).max().unwrap_or(0);
@@ -252,7 +252,7 @@ fn size(into: &mut String, name: &str, bytes: u64) {
     line!(into, "{name}_human:{}", human(bytes));
 }
 
-fn memory(report: &Report<'_>, into: &mut String) {
+fn memory(report: &Report<'_, '_>, into: &mut String) {
     let usage = report.usage();
     let config = report.engine.config();
     size(into, "used_memory", usage.used() as u64);
@@ -286,7 +286,7 @@ fn memory(report: &Report<'_>, into: &mut String) {
     report.engine.host().info("memory", into);
 }
 
-fn persistence(report: &Report<'_>, into: &mut String) {
+fn persistence(report: &Report<'_, '_>, into: &mut String) {
     // Nothing is loaded or saved yet.
     for name in [
         "loading",
@@ -301,7 +301,7 @@ fn persistence(report: &Report<'_>, into: &mut String) {
     report.engine.host().info("persistence", into);
 }
 
-fn stats(report: &Report<'_>, into: &mut String) {
+fn stats(report: &Report<'_, '_>, into: &mut String) {
     let engine = report.engine;
     let stats = engine.stats();
     engine.host().info("stats", into);
@@ -309,6 +309,11 @@ fn stats(report: &Report<'_>, into: &mut String) {
         into,
         "total_commands_processed:{}",
         stats.sum(|c| c.calls.get())
+    );
+    line!(
+        into,
+        "expired_subkeys:{}",
+        stats.sum(|c| c.expired_fields.get())
     );
     line!(into, "expired_keys:{}", stats.sum(|c| c.expired.get()));
     line!(into, "evicted_keys:0");
@@ -348,7 +353,7 @@ fn stats(report: &Report<'_>, into: &mut String) {
     );
 }
 
-fn replication(report: &Report<'_>, into: &mut String) {
+fn replication(report: &Report<'_, '_>, into: &mut String) {
     line!(into, "role:{ROLE}");
     line!(into, "connected_slaves:0");
     line!(into, "master_failover_state:no-failover");
@@ -357,7 +362,7 @@ fn replication(report: &Report<'_>, into: &mut String) {
     report.engine.host().info("replication", into);
 }
 
-fn cpu(_: &Report<'_>, into: &mut String) {
+fn cpu(_: &Report<'_, '_>, into: &mut String) {
     if let Some(time) = process::cpu_time() {
         line!(into, "used_cpu_sys:{:.6}", time.system);
         line!(into, "used_cpu_user:{:.6}", time.user);
@@ -370,7 +375,7 @@ fn cpu(_: &Report<'_>, into: &mut String) {
     }
 }
 
-fn commandstats(report: &Report<'_>, into: &mut String) {
+fn commandstats(report: &Report<'_, '_>, into: &mut String) {
     let stats = report.engine.stats();
     for entry in report.engine.registry().iter_all() {
         let sum = |of: fn(&crate::stats::CommandCounters) -> u64| {
@@ -396,17 +401,17 @@ fn commandstats(report: &Report<'_>, into: &mut String) {
     }
 }
 
-fn errorstats(report: &Report<'_>, into: &mut String) {
+fn errorstats(report: &Report<'_, '_>, into: &mut String) {
     for (code, n) in report.engine.stats().errors() {
         line!(into, "errorstat_{code}:count={n}");
     }
 }
 
-fn cluster(_: &Report<'_>, into: &mut String) {
+fn cluster(_: &Report<'_, '_>, into: &mut String) {
     line!(into, "cluster_enabled:0");
 }
 
-fn keyspace(report: &Report<'_>, into: &mut String) {
+fn keyspace(report: &Report<'_, '_>, into: &mut String) {
     for (number, db) in report
         .usage()
         .dbs
@@ -433,7 +438,7 @@ const TTL_SAMPLES: usize = 4;
 
 /// The average of the remaining times, in milliseconds, of a sample of the keys that will expire: those from some place
 /// on in a segment of a few shards.
-fn average_ttl(report: &Report<'_>, db: usize) -> u64 {
+fn average_ttl(report: &Report<'_, '_>, db: usize) -> u64 {
     let (ks, now_ms) = (report.engine.keyspace(), report.now_ms);
     let first = random_below(ks.shards() as u64) as usize;
     let (mut sum, mut n, mut looked) = (0u128, 0u128, 0);

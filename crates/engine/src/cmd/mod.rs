@@ -11,6 +11,7 @@ pub mod config;
 pub mod connection;
 pub mod debug;
 pub mod dump;
+pub mod function;
 pub mod generic;
 pub mod geo;
 pub mod hash;
@@ -20,6 +21,7 @@ pub mod info;
 pub mod lcs;
 pub mod list;
 pub mod memory;
+pub mod scripting;
 pub mod server;
 pub mod set;
 pub mod sort;
@@ -59,6 +61,8 @@ pub const FAMILIES: &[&[Command]] = &[
     dump::COMMANDS,
     stream::COMMANDS,
     transactions::COMMANDS,
+    scripting::COMMANDS,
+    function::COMMANDS,
     command::COMMANDS,
 ];
 

@@ -7,6 +7,7 @@ use crate::command::{
     KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
 };
 use crate::ctx::{Ctx, Keys};
+use crate::effects::Event;
 use crate::engine::random_below;
 use crate::error::{Error, Result};
 use crate::glob;
@@ -137,6 +138,9 @@ fn sadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
         members.iter().filter(|m| set.insert(m, limits)).count()
     })?;
+    if n > 0 {
+        ctx.keys.changed(key, Event::set("sadd"));
+    }
     ctx.out.int(n as i64);
     Ok(())
 }
@@ -147,7 +151,11 @@ fn srem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let n = ctx
         .keys
         .edit::<Set, _>(key, |set| members.iter().filter(|m| set.remove(m)).count())?;
-    ctx.out.int(n.unwrap_or(0) as i64);
+    let n = n.unwrap_or(0);
+    if n > 0 {
+        ctx.keys.changed(key, Event::set("srem"));
+    }
+    ctx.out.int(n as i64);
     Ok(())
 }
 
@@ -199,8 +207,13 @@ fn smove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     ctx.keys.peek_view::<Set>(to)?;
     if has && from != to {
         ctx.keys.edit::<Set, _>(from, |set| set.remove(member))?;
-        ctx.keys
+        ctx.keys.changed(from, Event::set("srem"));
+        let new = ctx
+            .keys
             .edit_or_create::<Set, _>(to, |set| set.insert(member, limits))?;
+        if new {
+            ctx.keys.changed(to, Event::set("sadd"));
+        }
     }
     ctx.out.int(i64::from(has));
     Ok(())
@@ -220,7 +233,10 @@ fn spop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             member
         })?;
         match member.flatten() {
-            Some(m) => ctx.out.bulk(&m),
+            Some(m) => {
+                ctx.keys.changed(key, Event::set("spop"));
+                ctx.out.bulk(&m);
+            }
             None => ctx.out.null(),
         }
         return Ok(());
@@ -232,6 +248,8 @@ fn spop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         Some(set) if count >= set.len() => {
             reply_set(ctx.out, set);
             ctx.keys.remove(key);
+            ctx.keys
+                .changed_in_turn(key, [Event::set("spop"), Event::DEL]);
             return Ok(());
         }
         Some(set) => set.len(),
@@ -250,6 +268,7 @@ fn spop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             }
         }
     })?;
+    ctx.keys.changed(key, Event::set("spop"));
     Ok(())
 }
 
@@ -493,7 +512,8 @@ fn sdiff(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 /// Stores a result and answers its size.
 fn store_result(ctx: &mut Ctx<'_>, key: &[u8], result: Set) -> Result {
     ctx.out.int(result.len() as i64);
-    ctx.keys.put(key, result);
+    ctx.keys
+        .store_result(key, result, Event::set(ctx.command.name));
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use crate::command::{
     MOVABLEKEYS, READONLY, WRITE, row,
 };
 use crate::ctx::{Ctx, Keys};
+use crate::effects::Event;
 use crate::engine::{Engine, random_below};
 use crate::error::{Error, Result};
 use crate::glob;
@@ -267,6 +268,10 @@ fn zadd_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, mut add: Add) -> Result {
     if done.not_a_number {
         return Err(NOT_A_NUMBER);
     }
+    if done.added + done.updated > 0 {
+        let name = if add.increment { "zincr" } else { "zadd" };
+        ctx.keys.changed(key, Event::sorted_set(name));
+    }
     match (add.increment, done.score) {
         (true, Some(score)) => ctx.out.double(score),
         (true, None) => ctx.out.null(),
@@ -365,14 +370,19 @@ fn zrem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             .filter(|member| set.remove(member).is_some())
             .count()
     })?;
-    ctx.out.int(removed.unwrap_or(0) as i64);
+    let removed = removed.unwrap_or(0);
+    if removed > 0 {
+        ctx.keys.changed(key, Event::sorted_set("zrem"));
+    }
+    ctx.out.int(removed as i64);
     Ok(())
 }
 
 // ---- Popping
 
-/// Pops up to `count` members and writes them with `reply`, which gets their number first.
-fn pop(
+/// Pops up to `count` members and writes them with `reply`, which gets their number first; says that the key has changed.
+/// False if there is no such key.
+pub(super) fn pop(
     keys: &mut Keys<'_>,
     key: &[u8],
     count: usize,
@@ -391,6 +401,10 @@ fn pop(
         }
         set.remove_ranks(ranks);
     })?;
+    if found.is_some() && count > 0 {
+        let name = if highest { "zpopmax" } else { "zpopmin" };
+        keys.changed(key, Event::sorted_set(name));
+    }
     Ok(found.is_some())
 }
 

@@ -7,6 +7,7 @@ use crate::command::{
     WRITE, row,
 };
 use crate::ctx::{Ctx, Keys};
+use crate::effects::Event;
 use crate::error::{Error, Result};
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -321,7 +322,8 @@ fn combine(ctx: &mut Ctx<'_>, mut args: Args<'_>, how: Combine, outcome: Outcome
     let n = result.len();
     if let Outcome::Store(destination) = outcome {
         let result = result.finish(limits(ctx.engine));
-        ctx.keys.put(destination, result);
+        ctx.keys
+            .store_result(destination, result, Event::sorted_set(ctx.command.name));
         ctx.out.int(n as i64);
     } else {
         reply_members(

@@ -7,6 +7,7 @@ use crate::command::{
     READONLY, WRITE, row,
 };
 use crate::ctx::Ctx;
+use crate::effects::Event;
 use crate::error::{Error, Result};
 use crate::ranges::{Limit, index_range, lex_range, score_range};
 use std::borrow::Cow;
@@ -224,7 +225,8 @@ fn range_generic(
         }
     }
     ctx.out.int(result.len() as i64);
-    ctx.keys.put(destination, result);
+    ctx.keys
+        .store_result(destination, result, Event::sorted_set("zrangestore"));
     Ok(())
 }
 
@@ -342,7 +344,12 @@ fn remove_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, by: By) -> Result {
         set.remove_ranks(ranks.clone());
         ranks.len()
     })?;
-    ctx.out.int(removed.unwrap_or(0) as i64);
+    let removed = removed.unwrap_or(0);
+    if removed > 0 {
+        ctx.keys
+            .changed(key, Event::sorted_set(ctx.command.name));
+    }
+    ctx.out.int(removed as i64);
     Ok(())
 }
 

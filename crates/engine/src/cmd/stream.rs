@@ -13,6 +13,7 @@ use crate::command::{
 };
 use crate::config::Live;
 use crate::ctx::Ctx;
+use crate::effects::Event;
 use crate::error::{Error, Result};
 use resp::number::parse_i64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -296,12 +297,10 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             return Err(Error::new("ERR Elements are too large to be stored"));
         }
         stream.append(id, pairs, limits);
-        if let Some(trim) = options.trim {
-            stream.trim(trim);
-        }
-        Ok(id)
+        let trimmed = options.trim.map_or(0, |trim| stream.trim(trim));
+        Ok((id, trimmed))
     };
-    let id = match ctx.keys.edit(key, add)? {
+    let (id, trimmed) = match ctx.keys.edit(key, add)? {
         Some(id) => id?,
         None if options.no_create => {
             ctx.out.null();
@@ -309,11 +308,15 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
         None => {
             let mut stream = Stream::new();
-            let id = add(&mut stream)?;
+            let done = add(&mut stream)?;
             ctx.keys.put(key, stream);
-            id
+            done
         }
     };
+    ctx.keys.changed(key, Event::stream("xadd"));
+    if trimmed > 0 {
+        ctx.keys.changed(key, Event::stream("xtrim"));
+    }
     ids::reply(ctx.out, id);
     Ok(())
 }
@@ -324,7 +327,11 @@ fn xtrim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let trimmed = ctx.keys.edit(key, |s: &mut Stream| {
         options.trim.map_or(0, |trim| s.trim(trim))
     })?;
-    ctx.out.int(trimmed.unwrap_or(0) as i64);
+    let trimmed = trimmed.unwrap_or(0);
+    if trimmed > 0 {
+        ctx.keys.changed(key, Event::stream("xtrim"));
+    }
+    ctx.out.int(trimmed as i64);
     Ok(())
 }
 
@@ -387,7 +394,11 @@ fn xdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let deleted = ctx.keys.edit(key, |s: &mut Stream| {
         wanted.iter().filter(|id| s.delete(**id)).count()
     })?;
-    ctx.out.int(deleted.unwrap_or(0) as i64);
+    let deleted = deleted.unwrap_or(0);
+    if deleted > 0 {
+        ctx.keys.changed(key, Event::stream("xdel"));
+    }
+    ctx.out.int(deleted as i64);
     Ok(())
 }
 
@@ -433,15 +444,22 @@ fn xdelex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let wanted = parse_all(texts)?;
     let out = &mut *ctx.out;
+    let mut deleted = false;
     ctx.keys.edit(key, |s: &mut Stream| {
         for id in wanted {
             out.int(match s.delete_with(id, refs) {
                 None => -1,
-                Some(true) => 1,
+                Some(true) => {
+                    deleted = true;
+                    1
+                }
                 Some(false) => 2,
             });
         }
     })?;
+    if deleted {
+        ctx.keys.changed(key, Event::stream("xdel"));
+    }
     Ok(())
 }
 
@@ -471,6 +489,7 @@ fn xsetid(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     check_last_id(stream, id, added)?;
     ctx.keys
         .edit(key, |s: &mut Stream| s.set_last_id(id, added, max_deleted))?;
+    ctx.keys.changed(key, Event::stream("xsetid").aside());
     ctx.out.ok();
     Ok(())
 }

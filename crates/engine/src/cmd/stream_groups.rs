@@ -8,7 +8,8 @@ use crate::command::{
     Command, DENYOOM, Group as Docs, KS_DELETE, KS_INSERT, KS_RW, KS_UPDATE, KeySpec, LOADING,
     STALE, WRITE, row,
 };
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Keys};
+use crate::effects::Event;
 use crate::error::{Error, Result};
 use resp::number::parse_i64;
 use store::Collection;
@@ -68,6 +69,16 @@ pub(super) fn subcommand_syntax(args: &Args<'_>) -> Error {
         argv.get(1).map_or(String::new(), |sub| shown(sub)),
         shown(argv[0]).to_uppercase()
     ))
+}
+
+/// Says that something has happened to the groups of a stream.
+pub(super) fn tell(keys: &mut Keys<'_>, key: &[u8], name: &'static str) {
+    keys.changed(key, Event::stream(name).aside());
+}
+
+/// Says so of what no notification tells: deliveries, acknowledgements, claims.
+pub(super) fn tell_silently(keys: &mut Keys<'_>, key: &[u8]) {
+    keys.changed(key, Event::SILENT.aside());
 }
 
 // ---- XGROUP
@@ -153,6 +164,9 @@ fn xgroup_create(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if created != Some(true) {
         return Err(Error::new("BUSYGROUP Consumer Group name already exists"));
     }
+    let event = Event::stream("xgroup-create");
+    ctx.keys
+        .changed(key, if is_new { event } else { event.aside() });
     ctx.out.ok();
     Ok(())
 }
@@ -177,6 +191,7 @@ fn xgroup_setid(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             group.entries_read = entries_read;
         })
     })?;
+    tell(&mut ctx.keys, key, "xgroup-setid");
     ctx.out.ok();
     Ok(())
 }
@@ -186,6 +201,11 @@ fn xgroup_destroy(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name) = (args.take(), args.take());
     existing(ctx, key)?;
     let destroyed = ctx.keys.edit(key, |s: &mut Stream| s.destroy_group(name))?;
+    if destroyed == Some(true) {
+        // Who waits for messages of the group has to be told that there will be none.
+        let event = Event::stream("xgroup-destroy").aside().waking();
+        ctx.keys.changed(key, event);
+    }
     ctx.out.int(i64::from(destroyed == Some(true)));
     Ok(())
 }
@@ -198,7 +218,11 @@ fn xgroup_createconsumer(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let created = ctx.keys.edit(key, |s: &mut Stream| {
         s.edit_group(name, |_, group| group.consumer_or_new(consumer, now_ms).1)
     })?;
-    ctx.out.int(i64::from(created.flatten() == Some(true)));
+    let created = created.flatten() == Some(true);
+    if created {
+        tell(&mut ctx.keys, key, "xgroup-createconsumer");
+    }
+    ctx.out.int(i64::from(created));
     Ok(())
 }
 
@@ -209,7 +233,11 @@ fn xgroup_delconsumer(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let pending = ctx.keys.edit(key, |s: &mut Stream| {
         s.edit_group(name, |_, group| group.delete_consumer(consumer))
     })?;
-    ctx.out.int(pending.flatten().flatten().unwrap_or(0) as i64);
+    let pending = pending.flatten().flatten();
+    if pending.is_some() {
+        tell(&mut ctx.keys, key, "xgroup-delconsumer");
+    }
+    ctx.out.int(pending.unwrap_or(0) as i64);
     Ok(())
 }
 
@@ -233,7 +261,11 @@ pub(super) fn xack(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             wanted.iter().filter(|id| group.acknowledge(**id)).count()
         })
     })?;
-    ctx.out.int(acknowledged.flatten().unwrap_or(0) as i64);
+    let acknowledged = acknowledged.flatten().unwrap_or(0);
+    if acknowledged > 0 {
+        tell_silently(&mut ctx.keys, key);
+    }
+    ctx.out.int(acknowledged as i64);
     Ok(())
 }
 
@@ -248,16 +280,31 @@ pub(super) fn xackdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let wanted = parse_all(texts)?;
     let out = &mut *ctx.out;
+    let (mut acknowledged, mut deleted) = (false, false);
     ctx.keys.edit(key, |s: &mut Stream| {
         for id in wanted {
-            out.int(acknowledge_and_delete(s, name, id, refs));
+            let done = acknowledge_and_delete(s, name, id, refs, &mut deleted);
+            acknowledged |= done > 0;
+            out.int(done);
         }
     })?;
+    if deleted {
+        ctx.keys.changed(key, Event::stream("xdel"));
+    } else if acknowledged {
+        tell_silently(&mut ctx.keys, key);
+    }
     Ok(())
 }
 
-/// -1: not pending; 1: acknowledged and deleted; 2: acknowledged, but other groups still refer to the entry.
-fn acknowledge_and_delete(s: &mut Stream, name: &[u8], id: StreamId, refs: Refs) -> i64 {
+/// -1: not pending; 1: acknowledged and no longer in the stream, `deleted` if it was until now; 2: acknowledged, but other
+/// groups still refer to the entry.
+fn acknowledge_and_delete(
+    s: &mut Stream,
+    name: &[u8],
+    id: StreamId,
+    refs: Refs,
+    deleted: &mut bool,
+) -> i64 {
     if s.edit_group(name, |_, group| group.acknowledge(id)) != Some(true) {
         return -1;
     }
@@ -267,7 +314,7 @@ fn acknowledge_and_delete(s: &mut Stream, name: &[u8], id: StreamId, refs: Refs)
     if refs == Refs::Delete {
         s.drop_references(id);
     }
-    s.delete(id);
+    *deleted |= s.delete(id);
     1
 }
 
@@ -440,9 +487,12 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         .filter(|at| (0..=now_ms).contains(at))
         .unwrap_or(now_ms);
     let out = &mut *ctx.out;
+    let (mut created, mut changed) = (false, false);
     let claim = |entries: StreamRef<'_>, group: &mut Group| {
+        changed = group.last_id < last_id;
         group.last_id = group.last_id.max(last_id);
-        let (no, _) = group.consumer_or_new(consumer, now_ms);
+        let (no, is_new) = group.consumer_or_new(consumer, now_ms);
+        created = is_new;
         if let Some(consumer) = group.consumer_mut(no) {
             consumer.seen_ms = now_ms;
         }
@@ -451,7 +501,7 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         for id in wanted {
             let Some(entry) = entries.get(id) else {
                 // Deleted since: nobody can process it any more.
-                group.acknowledge(id);
+                changed |= group.acknowledge(id);
                 continue;
             };
             let mut pending = match group.pending(id) {
@@ -476,6 +526,7 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 pending.deliveries = pending.deliveries.wrapping_add(1);
             }
             group.assign(id, pending);
+            changed = true;
             if let Some(consumer) = group.consumer_mut(no) {
                 consumer.active_ms = Some(now_ms);
             }
@@ -490,7 +541,18 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     };
     ctx.keys
         .edit(key, |s: &mut Stream| s.edit_group(name, claim))?;
+    tell_of_claim(ctx, key, created, changed);
     Ok(())
+}
+
+/// Says what a claim has done: made a consumer, changed what is pending.
+fn tell_of_claim(ctx: &mut Ctx<'_>, key: &[u8], created: bool, changed: bool) {
+    if created {
+        tell(&mut ctx.keys, key, "xgroup-createconsumer");
+    }
+    if changed {
+        tell_silently(&mut ctx.keys, key);
+    }
 }
 
 /// XAUTOCLAIM looks at so many pending messages for each that it may claim.
@@ -521,8 +583,10 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let now_ms = ctx.keys.now_ms as i64;
     let out = &mut *ctx.out;
+    let (mut created, mut changed) = (false, false);
     let claim = |entries: StreamRef<'_>, group: &mut Group| {
-        let (no, _) = group.consumer_or_new(consumer, now_ms);
+        let (no, is_new) = group.consumer_or_new(consumer, now_ms);
+        created = is_new;
         if let Some(consumer) = group.consumer_mut(no) {
             consumer.seen_ms = now_ms;
         }
@@ -562,6 +626,7 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         {
             consumer.active_ms = Some(now_ms);
         }
+        changed = !claimed.is_empty() || !deleted.is_empty();
         let cursor = next.and_then(|from| group.pending_from(from).next());
         let cursor = cursor.map_or(StreamId::MIN, |(id, _)| *id);
         out.array(3);
@@ -580,5 +645,6 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     };
     ctx.keys
         .edit(key, |s: &mut Stream| s.edit_group(name, claim))?;
+    tell_of_claim(ctx, key, created, changed);
     Ok(())
 }

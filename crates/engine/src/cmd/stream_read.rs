@@ -1,10 +1,17 @@
-//! XREAD and XREADGROUP: what has come since, of several streams at once.
+//! XREAD and XREADGROUP: what has come since, of several streams at once; with BLOCK, what will come.
+//!
+//! A call that waits remembers what it asked for, with `$` replaced by the ID it stood for. When one of its streams has
+//! changed, it is done again on all of them whose locks are held: on the others nothing has come, or it would not be
+//! waiting any more. So a transaction that adds to several streams is seen as one.
 
 use crate::args::Args;
+use crate::blocking::{Attempt, Empty, Wait, timeout_ms};
+use crate::cmd::stream_groups::{tell, tell_silently};
 use crate::cmd::stream_ids::{self as ids, c_text, shown};
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Keys};
 use crate::error::{Error, Result};
 use resp::{Out, Proto};
+use std::time::Duration;
 use store::types::stream::{Group, Pending, Stream, StreamId, StreamRef};
 
 /// What a call says before its keys.
@@ -12,7 +19,8 @@ use store::types::stream::{Group, Pending, Stream, StreamId, StreamRef};
 struct Options<'a> {
     /// 0 is all.
     count: usize,
-    block: bool,
+    /// How long to wait (None: as long as it takes), if that is wanted.
+    block: Option<Option<Duration>>,
     no_ack: bool,
     /// Group and consumer.
     group: Option<(&'a [u8], &'a [u8])>,
@@ -34,15 +42,7 @@ fn options<'a>(
     let mut found = None;
     while args.left() > 0 {
         if args.keyword_with_value("BLOCK") {
-            let ms = args.int_or(Error::new("ERR timeout is not an integer or out of range"));
-            args.check()?;
-            if ms < 0 {
-                return Err(Error::new("ERR timeout is negative"));
-            }
-            if ms.checked_add_unsigned(now_ms).is_none() {
-                return Err(Error::new("ERR timeout is out of range"));
-            }
-            options.block = true;
+            options.block = Some(timeout_ms(args.take(), now_ms)?);
         } else if args.keyword_with_value("COUNT") {
             options.count = args.int().max(0) as usize;
             args.check()?;
@@ -147,39 +147,83 @@ impl Reply {
         out.bulk(key);
     }
 
-    /// Completes it. Nothing to read is a null, and an error if it should have been waited for.
-    fn end(self, out: &mut Out, block: bool) -> Result {
+    /// Completes it; false if there was nothing to read, and nothing is written.
+    fn end(self, out: &mut Out) -> bool {
         match (self.streams, out.proto()) {
-            (0, _) if block => Err(Error::new(
-                "ERR nothing to read yet, and waiting for it (BLOCK) is not built yet",
-            )),
-            (0, _) => {
-                out.null_array();
-                Ok(())
-            }
-            (n, Proto::Resp2) => {
-                out.end_array(self.mark, n);
-                Ok(())
-            }
-            (n, Proto::Resp3) => {
-                out.end_map(self.mark, n);
-                Ok(())
-            }
+            (0, _) => return false,
+            (n, Proto::Resp2) => out.end_array(self.mark, n),
+            (n, Proto::Resp3) => out.end_map(self.mark, n),
         }
+        true
     }
+}
+
+/// The streams of a call with where to start on each.
+type Streams<K> = Vec<(K, Since)>;
+
+/// The same with keys of its own, to be done again later.
+fn owned(streams: &Streams<&[u8]>) -> Streams<Box<[u8]>> {
+    let own = |(key, since): &(&[u8], Since)| (Box::from(*key), *since);
+    streams.iter().map(own).collect()
+}
+
+/// Waits for something to read.
+fn wait(
+    ctx: &mut Ctx<'_>,
+    keys: &[&[u8]],
+    timeout: Option<Duration>,
+    on_delete: bool,
+    attempt: Attempt,
+) {
+    ctx.block(Wait {
+        keys: keys.iter().copied().collect(),
+        timeout,
+        attempt,
+        empty: Empty::NullArray,
+        further: None,
+        on_delete,
+    });
 }
 
 pub(super) fn xread(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let options = options(&mut args, ctx.command.name, false, ctx.keys.now_ms)?;
     let (keys, from) = options.streams.split_at(options.streams.len() / 2);
-    let mut wanted = Vec::with_capacity(keys.len());
+    let mut streams: Streams<&[u8]> = Vec::with_capacity(keys.len());
     for (key, text) in keys.iter().zip(from) {
-        wanted.push(since(text, ctx.keys.view::<Stream>(key)?, false)?);
+        let stream = ctx.keys.view::<Stream>(key)?;
+        streams.push((*key, since(text, stream, false)?));
     }
-    let out = &mut *ctx.out;
+    let count = options.count;
+    if read(&ctx.keys, ctx.out, &streams, count)? {
+        return Ok(());
+    }
+    let Some(timeout) = options.block else {
+        ctx.out.null_array();
+        return Ok(());
+    };
+    let streams = owned(&streams);
+    let attempt = move |ks: &mut Keys<'_>, key: &[u8], out: &mut Out| {
+        // Something else than a stream does not end the wait.
+        Ok(ks.peek_view::<Stream>(key).is_ok() && read(ks, out, &streams, count)?)
+    };
+    wait(ctx, keys, timeout, false, Box::new(attempt));
+    Ok(())
+}
+
+/// Writes what there is to read in the streams that are held; false if there is nothing.
+fn read<K: AsRef<[u8]>>(
+    keys: &Keys<'_>,
+    out: &mut Out,
+    streams: &Streams<K>,
+    count: usize,
+) -> Result<bool> {
     let mut reply = Reply::begin(out);
-    for (key, since) in keys.iter().zip(wanted) {
-        let Some(stream) = ctx.keys.peek_view::<Stream>(key)? else {
+    for (key, since) in streams {
+        let key = key.as_ref();
+        if !keys.holds(key) {
+            continue;
+        }
+        let Some(stream) = keys.peek_view::<Stream>(key)? else {
             continue;
         };
         let Some(last) = stream.last() else { continue };
@@ -190,52 +234,117 @@ pub(super) fn xread(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         };
         if let Some(start) = start {
             reply.key(out, key);
-            ids::reply_entries(out, stream.range(start, StreamId::MAX), options.count);
+            ids::reply_entries(out, stream.range(start, StreamId::MAX), count);
         }
     }
-    reply.end(out, options.block)
+    Ok(reply.end(out))
+}
+
+/// Who reads in a group, and how.
+struct Reader<T> {
+    group: T,
+    consumer: T,
+    /// 0 is all.
+    count: usize,
+    no_ack: bool,
 }
 
 pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let options = options(&mut args, ctx.command.name, true, ctx.keys.now_ms)?;
     let (keys, from) = options.streams.split_at(options.streams.len() / 2);
-    let (name, consumer) = options.group.unwrap_or_default();
-    let mut wanted = Vec::with_capacity(keys.len());
+    let (group, consumer) = options.group.unwrap_or_default();
+    let mut streams: Streams<&[u8]> = Vec::with_capacity(keys.len());
     for (key, text) in keys.iter().zip(from) {
         let stream = ctx.keys.view::<Stream>(key)?;
-        if stream.and_then(|s| s.group(name)).is_none() {
-            return Err(Error::new(format!(
-                "NOGROUP No such key '{}' or consumer group '{}' in XREADGROUP with GROUP option",
-                shown(key),
-                shown(name)
-            )));
-        }
-        wanted.push(since(text, stream, true)?);
+        check_group(stream, key, group)?;
+        streams.push((*key, since(text, stream, true)?));
     }
-    let now_ms = ctx.keys.now_ms as i64;
-    let out = &mut *ctx.out;
+    let reader = Reader {
+        group,
+        consumer,
+        count: options.count,
+        no_ack: options.no_ack,
+    };
+    if read_in_group(&mut ctx.keys, ctx.out, &streams, &reader)? {
+        return Ok(());
+    }
+    let Some(timeout) = options.block else {
+        ctx.out.null_array();
+        return Ok(());
+    };
+    let streams = owned(&streams);
+    let reader = Reader {
+        group: Box::<[u8]>::from(group),
+        consumer: Box::<[u8]>::from(consumer),
+        count: options.count,
+        no_ack: options.no_ack,
+    };
+    let attempt = move |ks: &mut Keys<'_>, _: &[u8], out: &mut Out| {
+        for (key, _) in &streams {
+            if ks.holds(key) {
+                check_group(ks.peek_view::<Stream>(key)?, key, &reader.group)?;
+            }
+        }
+        read_in_group(ks, out, &streams, &reader)
+    };
+    wait(ctx, keys, timeout, true, Box::new(attempt));
+    Ok(())
+}
+
+fn check_group(stream: Option<StreamRef<'_>>, key: &[u8], group: &[u8]) -> Result {
+    match stream.and_then(|s| s.group(group)) {
+        Some(_) => Ok(()),
+        None => Err(Error::new(format!(
+            "NOGROUP No such key '{}' or consumer group '{}' in XREADGROUP with GROUP option",
+            shown(key),
+            shown(group)
+        ))),
+    }
+}
+
+/// Writes what there is to read for a consumer in the streams that are held; false if there is nothing.
+fn read_in_group<K: AsRef<[u8]>, T: AsRef<[u8]>>(
+    keys: &mut Keys<'_>,
+    out: &mut Out,
+    streams: &Streams<K>,
+    reader: &Reader<T>,
+) -> Result<bool> {
+    let now_ms = keys.now_ms as i64;
     let mut reply = Reply::begin(out);
-    for (key, since) in keys.iter().zip(wanted) {
-        ctx.keys.edit(key, |s: &mut Stream| {
-            s.edit_group(name, |entries, group| {
-                let (no, _) = group.consumer_or_new(consumer, now_ms);
+    for (key, since) in streams {
+        let key = key.as_ref();
+        if !keys.holds(key) {
+            continue;
+        }
+        let (mut created, mut delivered) = (false, false);
+        keys.edit(key, |s: &mut Stream| {
+            s.edit_group(reader.group.as_ref(), |entries, group| {
+                let (no, is_new) = group.consumer_or_new(reader.consumer.as_ref(), now_ms);
+                created = is_new;
                 if let Some(consumer) = group.consumer_mut(no) {
                     consumer.seen_ms = now_ms;
                 }
-                if let Since::After(id) = since {
+                if let Since::After(id) = *since {
                     reply.key(out, key);
-                    read_history(out, entries, group, no, id, options.count, now_ms);
+                    delivered = read_history(out, entries, group, no, id, reader.count, now_ms);
                 } else if entries.last().is_some_and(|last| last.id > group.last_id) {
                     reply.key(out, key);
-                    read_new(out, entries, group, no, &options, now_ms);
+                    read_new(out, entries, group, no, reader, now_ms);
+                    delivered = true;
                 }
             })
         })?;
+        if created {
+            tell(keys, key, "xgroup-createconsumer");
+        }
+        if delivered {
+            tell_silently(keys, key);
+        }
     }
-    reply.end(out, options.block)
+    Ok(reply.end(out))
 }
 
-/// A consumer's pending messages once more.
+/// A consumer's pending messages once more; whether there are any.
 fn read_history(
     out: &mut Out,
     entries: StreamRef<'_>,
@@ -244,13 +353,14 @@ fn read_history(
     after: StreamId,
     count: usize,
     now_ms: i64,
-) {
+) -> bool {
     let most = if count == 0 { usize::MAX } else { count };
     let pending: Vec<StreamId> = match (group.consumer(no), after.next()) {
         (Some(consumer), Some(start)) => consumer.pending_from(start).take(most).collect(),
         _ => Vec::new(),
     };
     out.array(pending.len());
+    let any = !pending.is_empty();
     for id in pending {
         match entries.get(id) {
             Some(entry) => {
@@ -268,22 +378,23 @@ fn read_history(
             }
         }
     }
+    any
 }
 
 /// What the group has not given to anybody yet.
-fn read_new(
+fn read_new<T>(
     out: &mut Out,
     entries: StreamRef<'_>,
     group: &mut Group,
     no: u32,
-    options: &Options<'_>,
+    reader: &Reader<T>,
     now_ms: i64,
 ) {
     let mark = out.begin_array();
-    let most = if options.count == 0 {
+    let most = if reader.count == 0 {
         usize::MAX
     } else {
-        options.count
+        reader.count
     };
     let start = group.last_id.next().unwrap_or(StreamId::MAX);
     let mut n = 0;
@@ -301,7 +412,7 @@ fn read_new(
         group.last_id = entry.id;
         ids::reply_entry(out, &entry);
         n += 1;
-        if !options.no_ack {
+        if !reader.no_ack {
             let pending = Pending {
                 consumer: no,
                 delivered_ms: now_ms,

@@ -6,7 +6,7 @@
 use crate::args::Args;
 use crate::command::{
     ALLOW_BUSY, Command, FAST, Group, IN_MULTI, KS_RO, KeySpec, LOADING, NO_MULTI, NOSCRIPT,
-    OWN_LOCKS, SKIP_SLOWLOG, STALE, row,
+    SKIP_SLOWLOG, STALE, row,
 };
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
@@ -20,7 +20,7 @@ pub const COMMANDS: &[Command] = &[
             Group::Transactions, "2.0.0", discard)
         .docs("Leaves a transaction without executing it.",
               "O(N), N being the number of queued commands"),
-    row("exec", 1, NOSCRIPT | LOADING | STALE | SKIP_SLOWLOG | IN_MULTI | OWN_LOCKS, Group::Transactions, "1.2.0", exec)
+    row("exec", 1, NOSCRIPT | LOADING | STALE | SKIP_SLOWLOG | IN_MULTI, Group::Transactions, "1.2.0", exec)
         .docs("Executes the commands of a transaction.",
               "Depends on the commands in the transaction"),
     row("multi", 1, NOSCRIPT | LOADING | STALE | FAST | NO_MULTI | ALLOW_BUSY | IN_MULTI,

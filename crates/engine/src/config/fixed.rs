@@ -122,7 +122,6 @@ pub(super) const FIXED: &[Directive] = &[
     later("shutdown-on-sigint", &[], Choice(&["default", "save", "nosave", "now", "force"]), "default", Runtime, DURABILITY),
     later("shutdown-on-sigterm", &[], Choice(&["default", "save", "nosave", "now", "force"]), "default", Runtime, DURABILITY),
     later("stop-writes-on-bgsave-error", &[], Flag, "yes", Runtime, DURABILITY),
-    later("busy-reply-threshold", &["lua-time-limit"], Int { min: 0, max: LONG }, "5000", Runtime, SCRIPTS),
     later("enable-module-command", &[], Choice(&["no", "yes", "local"]), "no", Startup, SCRIPTS),
     later("cluster-allow-pubsubshard-when-down", &[], Flag, "yes", Runtime, CLUSTER),
     later("cluster-allow-reads-when-down", &[], Flag, "no", Runtime, CLUSTER),

@@ -12,6 +12,7 @@ use super::{Live, OutputLimit};
 use std::sync::atomic::Ordering::Relaxed;
 
 const NETWORK: &str = "Network";
+const SCRIPTS: &str = "Scripts";
 const CLIENTS: &str = "Clients";
 const GENERAL: &str = "General";
 const DATA_TYPES: &str = "Data types";
@@ -165,6 +166,16 @@ pub(super) const BUILT: &[Directive] = &[
         "Unexecuted bytes of requests at which a client is disconnected.",
     )
     .live(|live, value| live.client_query_buffer_limit.store(number(value) as usize, Relaxed)),
+    row(
+        "busy-reply-threshold",
+        Int { min: 0, max: i64::MAX },
+        "5000",
+        Runtime,
+        SCRIPTS,
+        "Milliseconds that a script may run before commands that wait for its keys are answered BUSY.",
+    )
+    .alias(&["lua-time-limit"])
+    .live(|live, value| live.busy_reply_threshold_ms.store(number(value) as u64, Relaxed)),
     row(
         "proto-max-bulk-len",
         Size { min: 1 << 20, max: i64::MAX },

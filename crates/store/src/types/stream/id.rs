@@ -3,6 +3,7 @@
 //! IDs order the entries of a stream, so everything that walks, trims or remembers a stream speaks of them.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// The ID of an entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,9 +62,47 @@ impl fmt::Display for StreamId {
     }
 }
 
+/// A text that is no ID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAnId;
+
+impl fmt::Display for NotAnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a stream ID")
+    }
+}
+
+impl std::error::Error for NotAnId {}
+
+impl FromStr for StreamId {
+    type Err = NotAnId;
+
+    /// Reads what `Display` writes, and a time alone as the first ID of its millisecond.
+    fn from_str(text: &str) -> Result<StreamId, NotAnId> {
+        // Not `u64::from_str` alone, which takes a sign.
+        let number = |digits: &str| match digits.bytes().all(|b| b.is_ascii_digit()) {
+            true => digits.parse().map_err(|_| NotAnId),
+            false => Err(NotAnId),
+        };
+        let (ms, seq) = text.split_once('-').unwrap_or((text, "0"));
+        Ok(StreamId::new(number(ms)?, number(seq)?))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_read_back() {
+        for id in [StreamId::MIN, StreamId::new(5, 12), StreamId::MAX] {
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        assert_eq!("7".parse(), Ok(StreamId::new(7, 0)));
+        for text in ["", "-", "1-", "-1", "+1-1", "1-1-1", "1 -1", "18446744073709551616"] {
+            assert_eq!(text.parse::<StreamId>(), Err(NotAnId), "{text}");
+        }
+    }
 
     #[test]
     fn neighbours_carry_over() {

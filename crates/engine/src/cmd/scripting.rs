@@ -1,0 +1,241 @@
+//! Scripts: EVAL and its kin, and SCRIPT.
+
+use crate::args::Args;
+use crate::cmd::command::help;
+use crate::command::{
+    ALLOW_BUSY, Command, Group, KS_ACCESS, KS_RO, KS_RW, KS_UPDATE, KeySpec, LOADING, MOVABLEKEYS,
+    NO_MANDATORY_KEYS, NOSCRIPT, READONLY, RUNS_SCRIPT, SKIP_MONITOR, STALE, container, row,
+};
+use crate::ctx::Ctx;
+use crate::error::{Error, Result};
+use crate::scripts::{Body, Call, Runner, keys_and_args, run};
+use lua::Flags;
+use std::sync::Arc;
+
+/// The commands of this file.
+#[rustfmt::skip]
+pub const COMMANDS: &[Command] = &[
+    row("eval", -3, RUNS_SCRIPT | NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS | MOVABLEKEYS,
+            Group::Scripting, "2.6.0", eval)
+        .keys(&[KeySpec::numkeys(2, KS_RW | KS_ACCESS | KS_UPDATE)
+                    .note("How keys are used is unknown, so the most is assumed: RW and update")])
+        .args("script numkeys:int [key...] [arg...]")
+        .docs("Runs a Lua script.", "Depends on the script"),
+    row("eval_ro", -3, RUNS_SCRIPT | READONLY | NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS | MOVABLEKEYS,
+            Group::Scripting, "7.0.0", eval_ro)
+        .keys(&[KeySpec::numkeys(2, KS_RO | KS_ACCESS)
+                    .note("How keys are used is unknown, so the most is assumed: RO and access")])
+        .args("script numkeys:int [key...] [arg...]")
+        .docs("Runs a Lua script that only reads.", "Depends on the script"),
+    row("evalsha", -3, RUNS_SCRIPT | NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS | MOVABLEKEYS,
+            Group::Scripting, "2.6.0", evalsha)
+        .keys(&[KeySpec::numkeys(2, KS_RW | KS_ACCESS | KS_UPDATE)])
+        .args("sha1 numkeys:int [key...] [arg...]")
+        .docs("Runs a Lua script by its SHA1 digest.", "Depends on the script"),
+    row("evalsha_ro", -3, RUNS_SCRIPT | READONLY | NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS
+            | MOVABLEKEYS,
+            Group::Scripting, "7.0.0", evalsha_ro)
+        .keys(&[KeySpec::numkeys(2, KS_RO | KS_ACCESS)])
+        .args("sha1 numkeys:int [key...] [arg...]")
+        .docs("Runs a Lua script that only reads, by its SHA1 digest.", "Depends on the script"),
+    container("script", Group::Scripting, "2.6.0", SCRIPT_COMMANDS)
+        .docs("Holds the commands about scripts.", "Depends on the subcommand"),
+];
+
+/// The subcommands of SCRIPT.
+#[rustfmt::skip]
+const SCRIPT_COMMANDS: &[Command] = &[
+    row("script|debug", -3, NOSCRIPT, Group::Scripting, "3.2.0", script_debug)
+        .args("mode(YES | SYNC | NO) [engine@9.1.0]")
+        .docs("Sets how scripts of this connection are debugged.", "O(1)"),
+    row("script|exists", -3, NOSCRIPT | STALE, Group::Scripting, "2.6.0", script_exists)
+        .args("sha1...").tips(&["request_policy:all_shards", "response_policy:agg_logical_and"])
+        .docs("Tells which scripts the server has, by their digests.",
+              "O(N), N being the number of digests"),
+    row("script|flush", -2, NOSCRIPT | STALE, Group::Scripting, "2.6.0", script_flush)
+        .args("[flush-type(ASYNC | SYNC)@6.2.0]")
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+        .docs("Forgets all scripts.", "O(N), N being the number of scripts")
+        .history(&[("6.2.0", "New options ASYNC and SYNC.")]),
+    row("script|help", 2, LOADING | STALE, Group::Scripting, "5.0.0", help)
+        .docs("Lists the subcommands of SCRIPT.", "O(1)"),
+    row("script|kill", 2, NOSCRIPT | ALLOW_BUSY, Group::Scripting, "2.6.0", script_kill)
+        .tips(&["request_policy:all_shards", "response_policy:one_succeeded"])
+        .docs("Stops the script that is running.", "O(1)"),
+    row("script|load", 3, NOSCRIPT | STALE, Group::Scripting, "2.6.0", script_load)
+        .args("script").tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+        .docs("Keeps a script for EVALSHA and returns its digest.",
+              "O(N), N being the length of the script"),
+    row("script|show", 3, NOSCRIPT | STALE, Group::Scripting, "8.0.0", script_show)
+        .args("sha1")
+        .docs("Returns the source of a script by its digest.", "O(1)"),
+];
+
+fn eval(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    by_source(ctx, args, false)
+}
+
+fn eval_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    by_source(ctx, args, true)
+}
+
+fn evalsha(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    by_sha(ctx, args, false)
+}
+
+fn evalsha_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    by_sha(ctx, args, true)
+}
+
+fn by_source(ctx: &mut Ctx<'_>, args: Args<'_>, read_only: bool) -> Result {
+    keys_and_args(&args, &Error::NOT_AN_INTEGER)?;
+    let engine = ctx.engine;
+    with_runner(ctx, |ctx, runner| {
+        let body = runner.eval(&engine.scripts, args.argv()[1])?;
+        run_body(ctx, runner, &body, &args, read_only)
+    })
+}
+
+fn by_sha(ctx: &mut Ctx<'_>, args: Args<'_>, read_only: bool) -> Result {
+    keys_and_args(&args, &Error::NOT_AN_INTEGER)?;
+    let engine = ctx.engine;
+    with_runner(ctx, |ctx, runner| {
+        let body = runner.evalsha(&engine.scripts, args.argv()[1])?;
+        run_body(ctx, runner, &body, &args, read_only)
+    })
+}
+
+/// Takes the worker's Lua states out for the time of a call.
+pub(super) fn with_runner<R>(
+    ctx: &mut Ctx<'_>,
+    f: impl FnOnce(&mut Ctx<'_>, &mut Runner) -> R,
+) -> R {
+    let mut runner = ctx
+        .runner
+        .take()
+        .unwrap_or_else(|| Box::new(Runner::new()));
+    let result = f(ctx, &mut runner);
+    *ctx.runner = Some(runner);
+    result
+}
+
+fn run_body(
+    ctx: &mut Ctx<'_>,
+    runner: &mut Runner,
+    body: &Arc<Body>,
+    args: &Args<'_>,
+    read_only: bool,
+) -> Result {
+    let (keys, rest) = keys_and_args(args, &Error::NOT_AN_INTEGER)?;
+    let call = Call {
+        is_function: false,
+        name: &body.sha,
+        read_only: read_only || body.flags.contains(Flags::NO_WRITES),
+        slow: &body.slow,
+        argv: args.argv(),
+    };
+    run(ctx, runner, &call, &mut |vm, server, out| {
+        vm.run(&body.script(), keys, rest, server, out)
+    })
+}
+
+// ---- SCRIPT
+
+fn script_load(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let engine = ctx.engine;
+    let source = args.argv()[2];
+    let sha = with_runner(ctx, |_, runner| runner.load(&engine.scripts, source))?;
+    ctx.out.bulk(&sha);
+    Ok(())
+}
+
+fn script_exists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let shas = &args.argv()[2..];
+    ctx.out.array(shas.len());
+    for sha in shas {
+        let known = ctx.engine.scripts.get(sha).is_some();
+        ctx.out.int(i64::from(known));
+    }
+    Ok(())
+}
+
+fn script_show(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    match ctx.engine.scripts.get(args.argv()[2]) {
+        Some(body) => ctx.out.bulk(&body.source),
+        None => return Err(Error::new("NOSCRIPT No matching script.")),
+    }
+    Ok(())
+}
+
+/// Reads ASYNC or SYNC, which make no difference where there is nothing large to free.
+pub(super) fn flush_type(args: &Args<'_>, error: &'static str) -> Result {
+    match &args.argv()[2..] {
+        [] => Ok(()),
+        [word] if word.eq_ignore_ascii_case(b"async") || word.eq_ignore_ascii_case(b"sync") => {
+            Ok(())
+        }
+        _ => Err(Error::new(error)),
+    }
+}
+
+fn script_flush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    flush_type(&args, "ERR SCRIPT FLUSH only support SYNC|ASYNC option")?;
+    ctx.engine.scripts.flush();
+    ctx.out.ok();
+    Ok(())
+}
+
+fn script_kill(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    ctx.engine.scripts.kill(false)?;
+    ctx.out.ok();
+    Ok(())
+}
+
+fn script_debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    match args.argv()[2] {
+        mode if mode.eq_ignore_ascii_case(b"no") && args.argv().len() == 3 => {
+            ctx.out.ok();
+            Ok(())
+        }
+        mode if mode.eq_ignore_ascii_case(b"yes") || mode.eq_ignore_ascii_case(b"sync") => {
+            Err(Error::new("ERR this server has no debugger for scripts"))
+        }
+        _ => Err(Error::new("ERR Use SCRIPT DEBUG YES/SYNC/NO")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{TestClient, check};
+
+    #[test]
+    fn scripts_run_commands_on_their_keys() {
+        check("EVAL 'return 1' 0", "1");
+        check(
+            "EVAL \"redis.call('set',KEYS[1],ARGV[1]) return redis.call('get',KEYS[1])\" 1 k v",
+            "\"v\"",
+        );
+        check("EVAL \"return {KEYS[1],ARGV[1]}\" 1 a b", "[\"a\" \"b\"]");
+        check(
+            "EVAL 'return 1' 2 a",
+            "-ERR Number of keys can't be greater than number of args",
+        );
+        check("EVALSHA abc 0", "-NOSCRIPT No matching script. Please use EVAL.");
+    }
+
+    #[test]
+    fn undeclared_keys_are_reached_and_a_read_only_script_does_not_write() {
+        let mut db = TestClient::new();
+        db.check(
+            "EVAL \"for i=1,100 do redis.call('incr','k'..i) end return redis.call('dbsize')\" 0",
+            "100",
+        );
+        db.check(
+            "EVAL_RO \"return redis.pcall('incr','k1').err\" 0",
+            "\"ERR Write commands are not allowed from read-only scripts.\"",
+        );
+        db.check("GET k1", "\"1\"");
+        db.check("SCRIPT FLUSH", "OK");
+        db.check("SCRIPT LOAD 'return 7'", "\"9fcf1dc4de66b0ce0f8b2de6a8b9d7eb0ed94dbf\"");
+    }
+}

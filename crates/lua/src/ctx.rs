@@ -1,0 +1,192 @@
+//! What belongs to a Lua state and is not in it: the server of the current run, buffers, settings of libraries.
+//!
+//! Functions called by Lua find it with `L::ctx`. Only shared references to it exist, hence the cells. The buffers are
+//! here rather than on the stack because errors raised by Lua skip destructors (see `raw`).
+
+use std::any::Any;
+use std::cell::{Cell, RefCell, UnsafeCell};
+use std::ffi::{c_int, c_void};
+use std::time::Instant;
+
+use resp::{Out, Proto};
+
+use crate::cjson;
+use crate::functions::Registration;
+use crate::random::Lrand48;
+use crate::raw::CFunction;
+use crate::reply::Frame;
+use crate::server::Server;
+
+/// Why a run is being unwound past every pcall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The server asked for it; the run leaves no reply.
+    Abort,
+    /// The user killed it; the run ends with an error.
+    Kill,
+    /// A library took too long to load.
+    Timeout,
+    /// Our code panicked; the panic goes on in the caller of the run.
+    Panic,
+}
+
+/// What a state is running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Script,
+    Function,
+    /// A library's code, which registers functions.
+    Load,
+}
+
+/// Lua's own library functions that ours stand in front of.
+#[derive(Clone, Copy)]
+pub(crate) struct Originals {
+    pub next: CFunction,
+    pub xpcall: CFunction,
+    pub rawset: CFunction,
+    pub rawget: CFunction,
+    pub getmetatable: CFunction,
+    pub setmetatable: CFunction,
+    pub collectgarbage: CFunction,
+    pub unpack: CFunction,
+    pub insert: CFunction,
+    pub foreach: CFunction,
+    pub resume: CFunction,
+    pub find: CFunction,
+    pub match_: CFunction,
+    pub gmatch: CFunction,
+    pub gsub: CFunction,
+}
+
+/// See the module.
+pub(crate) struct Ctx {
+    /// The server of the current run, its lifetime erased; only [`Ctx::server`] looks at it.
+    server: Cell<Option<*mut dyn Server>>,
+    pub mode: Cell<Mode>,
+    pub stop: Cell<Option<Stop>>,
+    pub panic: Cell<Option<Box<dyn Any + Send>>>,
+    /// What `redis.setresp` has chosen for this run.
+    pub proto: Cell<Proto>,
+    pub random: Cell<Lrand48>,
+    pub cjson: Cell<cjson::Config>,
+    /// Whether the script has called `collectgarbage` with anything that outlives it.
+    pub gc_touched: Cell<bool>,
+    /// The registry's reference of what `getmetatable('')` gives.
+    pub string_view: Cell<c_int>,
+    pub originals: Cell<Option<Originals>>,
+    /// The metatables of read-only tables (`sandbox`).
+    pub protected: RefCell<Vec<*const c_void>>,
+    /// What the library being loaded has registered, and when its loading began.
+    pub registered: RefCell<Vec<Registration>>,
+    pub load_started: Cell<Option<Instant>>,
+    /// Bytes allocated by Lua.
+    pub used: Cell<usize>,
+    reply: UnsafeCell<Out>,
+    flat: UnsafeCell<Vec<u8>>,
+    scratch: UnsafeCell<Vec<u8>>,
+    message: UnsafeCell<Vec<u8>>,
+    frames: UnsafeCell<Vec<Frame>>,
+}
+
+/// Buffers that grew beyond this are freed after the run.
+const KEEP_CAPACITY: usize = 64 * 1024;
+
+impl Ctx {
+    pub fn new() -> Ctx {
+        Ctx {
+            server: Cell::new(None),
+            mode: Cell::new(Mode::Script),
+            stop: Cell::new(None),
+            panic: Cell::new(None),
+            proto: Cell::new(Proto::Resp2),
+            random: Cell::default(),
+            cjson: Cell::default(),
+            gc_touched: Cell::new(false),
+            string_view: Cell::new(0),
+            originals: Cell::new(None),
+            protected: RefCell::default(),
+            registered: RefCell::default(),
+            load_started: Cell::new(None),
+            used: Cell::new(0),
+            reply: UnsafeCell::default(),
+            flat: UnsafeCell::default(),
+            scratch: UnsafeCell::default(),
+            message: UnsafeCell::default(),
+            frames: UnsafeCell::default(),
+        }
+    }
+
+    /// Gets ready for a run with `server`, which must be taken back ([`Ctx::end`]) before its borrow ends.
+    pub fn begin(&self, mode: Mode, server: &mut dyn Server) {
+        let server: *mut (dyn Server + '_) = server;
+        // SAFETY: only the lifetime changes. `State::protected` calls `end` before its own borrow of the server ends,
+        // and nothing looks at it after that.
+        let server: *mut (dyn Server + 'static) = unsafe { std::mem::transmute(server) };
+        self.server.set(Some(server));
+        self.mode.set(mode);
+        self.stop.set(None);
+        self.proto.set(Proto::Resp2);
+        self.cjson.set(cjson::Config::default());
+    }
+
+    /// Ends the run and gives large buffers back.
+    pub fn end(&self) {
+        self.server.set(None);
+        let out = self.reply();
+        out.clear();
+        for buffer in [self.flat(), self.scratch(), self.message()] {
+            if buffer.capacity() > KEEP_CAPACITY {
+                *buffer = Vec::new();
+            }
+        }
+        let frames = self.frames();
+        if frames.capacity() > 64 {
+            *frames = Vec::new();
+        }
+    }
+
+    /// The server of the current run; None outside of one.
+    #[allow(clippy::mut_from_ref)]
+    pub fn server(&self) -> Option<&mut dyn Server> {
+        // SAFETY: the run that set it holds the exclusive borrow it came from. The reference made here is used for one
+        // call and dropped, and the server cannot get back into this state meanwhile: the run borrows the Vm.
+        self.server.get().map(|server| unsafe { &mut *server })
+    }
+
+    /// What commands write their replies to.
+    #[allow(clippy::mut_from_ref)]
+    pub fn reply(&self) -> &mut Out {
+        // SAFETY: used by `redis.call` and the conversion that follows it only, which cannot meet themselves again
+        // before they are done with it: neither calls Lua code.
+        unsafe { &mut *self.reply.get() }
+    }
+
+    /// A reply made contiguous.
+    #[allow(clippy::mut_from_ref)]
+    pub fn flat(&self) -> &mut Vec<u8> {
+        // SAFETY: as `reply`.
+        unsafe { &mut *self.flat.get() }
+    }
+
+    /// The buffer of library functions that build a string; none of those calls Lua code while it uses it.
+    #[allow(clippy::mut_from_ref)]
+    pub fn scratch(&self) -> &mut Vec<u8> {
+        // SAFETY: see above: at most one function uses it at a time.
+        unsafe { &mut *self.scratch.get() }
+    }
+
+    /// The buffer of `L::push_fmt`.
+    #[allow(clippy::mut_from_ref)]
+    pub fn message(&self) -> &mut Vec<u8> {
+        // SAFETY: `push_fmt` fills it and copies it to Lua at once; formatting calls nothing of Lua.
+        unsafe { &mut *self.message.get() }
+    }
+
+    /// The stack of the conversion of a result to a reply.
+    #[allow(clippy::mut_from_ref)]
+    pub fn frames(&self) -> &mut Vec<Frame> {
+        // SAFETY: only that conversion uses it, once a run, after the script.
+        unsafe { &mut *self.frames.get() }
+    }
+}

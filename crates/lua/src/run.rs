@@ -1,0 +1,206 @@
+//! One run: from the loaded function to the reply.
+
+use std::ffi::c_int;
+
+use resp::Out;
+
+use crate::ctx::{Ctx, Mode, Stop};
+use crate::raw::{L, LUA_GCSTEP, NUMBER, Raised, Ret, STRING, TABLE, lua_State, upvalue};
+use crate::reply::{until_nul, write_result};
+use crate::sandbox::{is_protected, upvalues};
+use crate::server::Interrupt;
+
+/// What [`runner`] is to run; it finds a pointer to this on its stack.
+pub(crate) struct Run<'a> {
+    /// The registry's reference of the function.
+    pub function: c_int,
+    /// What errors call it: the script's digest or the function's name.
+    pub name: &'a [u8],
+    pub keys: &'a [&'a [u8]],
+    pub args: &'a [&'a [u8]],
+    pub out: &'a mut Out,
+    pub ended: Option<Ended>,
+    /// Runs since the collector was last given time.
+    pub since_gc: &'a mut u32,
+}
+
+/// How a run that wrote a reply ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With a value, which may be an error that the script returned.
+    Reply,
+    /// With an error that the script raised.
+    Error {
+        /// Whether it came from a command whose error the server has counted already.
+        counted: bool,
+    },
+}
+
+/// Every so many runs the collector does a step.
+const GC_PERIOD: u32 = 50;
+
+/// The C function that runs scripts and functions; its argument is a pointer to a [`Run`].
+pub(crate) fn runner(l: L, ctx: &Ctx) -> Ret {
+    // SAFETY: `State::run` passes a pointer to its own Run and does nothing with it until this has returned or raised.
+    let run = unsafe { &mut *l.light(1).cast::<Run>() };
+    l.push_value(upvalue(upvalues::HANDLER));
+    l.push_ref(run.function);
+    if ctx.mode.get() == Mode::Script {
+        l.push_value(upvalue(upvalues::KEYS));
+        push_strings(l, run.keys);
+        l.raw_set(upvalue(upvalues::GLOBALS));
+        l.push_value(upvalue(upvalues::ARGV));
+        push_strings(l, run.args);
+        l.raw_set(upvalue(upvalues::GLOBALS));
+    } else {
+        push_strings(l, run.keys);
+        push_strings(l, run.args);
+    }
+    let status = l.pcall(l.top() - 3, 1, 2);
+    l.remove(2);
+    match ctx.stop.get() {
+        Some(Stop::Abort | Stop::Panic) => return Ok(0),
+        None if status == 0 => {
+            write_result(l, run.out);
+            run.ended = Some(Ended::Reply);
+        }
+        _ => {
+            let counted = describe(l, ctx, run.name, run.out);
+            run.ended = Some(Ended::Error { counted });
+        }
+    }
+    *run.since_gc += 1;
+    if *run.since_gc >= GC_PERIOD {
+        *run.since_gc = 0;
+        l.set_top(0);
+        l.gc(LUA_GCSTEP, GC_PERIOD as c_int);
+    }
+    Ok(0)
+}
+
+fn push_strings(l: L, strings: &[&[u8]]) {
+    l.new_table(strings.len(), 0);
+    for (i, string) in (1..).zip(strings) {
+        l.push_bytes(string);
+        l.raw_set_int(-2, i);
+    }
+}
+
+/// Writes the error on top of the stack as a reply; true if the server has counted it.
+fn describe(l: L, ctx: &Ctx, name: &[u8], out: &mut Out) -> bool {
+    l.ensure(4);
+    let line = ctx.scratch();
+    line.clear();
+    let error = l.top();
+    if l.kind(error) != TABLE {
+        // Out of memory, or an error in the error handler.
+        line.extend_from_slice(b"ERR Error running script ");
+        line.extend_from_slice(name);
+        line.extend_from_slice(b", ");
+        let message = l.bytes(error).unwrap_or(b"execution failure");
+        line.extend_from_slice(&message[..message.len().min(100)]);
+        out.error_bytes(line);
+        return false;
+    }
+    message_of(l, error, line);
+    l.raw_field(error, "source");
+    l.raw_field(error, "line");
+    if let (Some(source), Some(number)) = (l.bytes(-2), l.bytes(-1)) {
+        line.extend_from_slice(b" script: ");
+        line.extend_from_slice(name);
+        line.extend_from_slice(b", on ");
+        line.extend_from_slice(until_nul(source));
+        line.push(b':');
+        line.extend_from_slice(until_nul(number));
+        line.push(b'.');
+    }
+    out.error_bytes(line);
+    l.raw_field(error, "ignore_error_stats_update");
+    l.truth(-1)
+}
+
+/// Appends the message of the error table at `index` to `line`.
+pub(crate) fn message_of(l: L, index: c_int, line: &mut Vec<u8>) {
+    l.raw_field(index, "err");
+    match l.kind(-1) {
+        STRING | NUMBER => line.extend_from_slice(until_nul(l.bytes(-1).unwrap_or_default())),
+        _ => line.extend_from_slice(b"ERR unknown error"),
+    }
+    l.pop(1);
+}
+
+/// The error handler: turns any error value into a table with `err`, `source` and `line`.
+pub(crate) fn error_handler(l: L, ctx: &Ctx) -> Ret {
+    l.ensure(6);
+    l.set_top(1);
+    if l.kind(1) != TABLE || is_protected(l, ctx, 1) {
+        l.new_table(0, 3);
+        match l.kind(1) {
+            STRING | NUMBER => {
+                l.push_bytes(b"ERR ");
+                l.push_value(1);
+                l.concat(2);
+            }
+            crate::raw::BOOLEAN => l.push_fmt(format_args!("ERR {}", l.truth(1))),
+            crate::raw::NIL => l.push_bytes(b"ERR nil"),
+            _ => l.push_fmt(format_args!("ERR {}: {:p}", l.kind_name(1), l.pointer(1))),
+        }
+        l.set_raw_field(-2, "err");
+        l.replace(1);
+    }
+    // Level 0 is this handler. An error raised by a C function is blamed on its caller.
+    let place = match l.place(1) {
+        Some(place) if place.native => l.place(2),
+        place => place,
+    };
+    if let Some(place) = place {
+        l.push_bytes(place.source);
+        l.set_raw_field(1, "source");
+        l.push_number(f64::from(place.line));
+        l.set_raw_field(1, "line");
+    }
+    l.set_top(1);
+    Ok(1)
+}
+
+/// The longest that loading a library may take.
+const LOAD_LIMIT: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Called by Lua every so many instructions.
+pub(crate) unsafe extern "C-unwind" fn hook(state: *mut lua_State, _: *mut mlua_sys::lua_Debug) {
+    let l = L(state);
+    let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| poll(l, l.ctx())));
+    match polled {
+        Ok(Ok(())) => return,
+        Ok(Err(Raised)) => {}
+        Err(panic) => {
+            l.ctx().stop.set(Some(Stop::Panic));
+            l.ctx().panic.set(Some(panic));
+            l.push_nil();
+        }
+    }
+    // SAFETY: the error value is on top of the stack, and this frame holds nothing with a destructor any more.
+    unsafe { mlua_sys::lua_error(state) }
+}
+
+fn poll(l: L, ctx: &Ctx) -> Result<(), Raised> {
+    l.ensure(4);
+    if ctx.stop.get().is_none() {
+        let late = ctx.load_started.get().is_some_and(|start| start.elapsed() > LOAD_LIMIT);
+        let stop = match ctx.server().and_then(|server| server.poll()) {
+            Some(Interrupt::Kill) => Stop::Kill,
+            Some(Interrupt::Abort) => Stop::Abort,
+            None if late => Stop::Timeout,
+            None => return Ok(()),
+        };
+        ctx.stop.set(Some(stop));
+    }
+    l.new_table(0, 3);
+    l.push_bytes(match ctx.stop.get() {
+        Some(Stop::Timeout) => b"ERR FUNCTION LOAD timeout",
+        // Redis says SCRIPT KILL of functions too.
+        _ => b"ERR Script killed by user with SCRIPT KILL...",
+    });
+    l.set_raw_field(-2, "err");
+    Err(Raised)
+}

@@ -1,0 +1,739 @@
+//! Typed calls on consumer groups of streams.
+//!
+//! A group remembers how far its stream has been given out. Each entry goes to one of the group's consumers and is
+//! pending until that one acknowledges it; what is pending for too long, another consumer can claim. What describes
+//! streams, groups and consumers is in [`crate::stream_info`].
+//!
+//! A key or a group that does not exist is an error with the code `NOGROUP` where nothing else is said, and a key that
+//! holds no stream one with the code `WRONGTYPE`.
+
+use crate::bytes::Bytes;
+use crate::call::{Call, Decode, OrEmpty, fixed, items};
+use crate::db::{Db, unexpected};
+use crate::error::Result;
+use crate::streams::{
+    Deletion, References, StreamEntry, add_streams, id_ends, id_texts,
+};
+use crate::strings::{millis, unix_millis};
+use resp::Value;
+use std::ops::RangeBounds;
+use std::time::{Duration, SystemTime};
+use store::types::stream::StreamId;
+
+/// From where on a group gives entries out; for [`Db::xgroup_create`] and [`Db::xgroup_setid`].
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct GroupStart {
+    after: Option<StreamId>,
+    entries_read: Option<u64>,
+}
+
+impl GroupStart {
+    /// All entries there are.
+    pub fn beginning() -> GroupStart {
+        GroupStart::after(StreamId::MIN)
+    }
+
+    /// Entries that are yet to come.
+    pub fn end() -> GroupStart {
+        GroupStart {
+            after: None,
+            entries_read: None,
+        }
+    }
+
+    /// Entries with IDs higher than this one.
+    pub fn after(id: StreamId) -> GroupStart {
+        GroupStart {
+            after: Some(id),
+            entries_read: None,
+        }
+    }
+
+    /// How many entries the group counts as read, from which its lag is computed.
+    pub fn entries_read(mut self, entries: u64) -> GroupStart {
+        self.entries_read = Some(entries);
+        self
+    }
+
+    fn id(&self) -> String {
+        self.after.map_or("$".into(), |id| id.to_string())
+    }
+
+    fn add_to<'a>(&self, call: Call<'a>) -> Call<'a> {
+        match self.entries_read {
+            None => call,
+            Some(n) => call.arg("ENTRIESREAD").owned(n.to_string()),
+        }
+    }
+}
+
+/// Streams to read as a consumer; for [`Db::xreadgroup`].
+///
+/// ```
+/// # use redpoll::{Db, Config, GroupStart, StreamId, XReadGroup};
+/// # let db = Db::open(Config::default())?;
+/// let id = db.xadd("jobs", [("url", "/a")])?;
+/// db.xgroup_create("jobs", "workers", GroupStart::beginning())?;
+/// // New entries, which become pending:
+/// let new = XReadGroup::new().new_entries("jobs").count(10);
+/// let found = db.xreadgroup("workers", "w1", &new)?;
+/// assert_eq!(found[0].1[0].id, id);
+/// assert!(db.xreadgroup("workers", "w2", &new)?.is_empty());
+/// // After a crash: what was given to this consumer and is not acknowledged.
+/// let pending = XReadGroup::new().pending_after("jobs", StreamId::MIN);
+/// assert_eq!(db.xreadgroup("workers", "w1", &pending)?[0].1.len(), 1);
+/// assert_eq!(db.xack("jobs", "workers", [id])?, 1);
+/// # Ok::<(), redpoll::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct XReadGroup {
+    count: Option<usize>,
+    no_ack: bool,
+    streams: Vec<(Vec<u8>, String)>,
+}
+
+impl XReadGroup {
+    /// No streams.
+    pub fn new() -> XReadGroup {
+        XReadGroup::default()
+    }
+
+    /// Reads entries of a stream that the group has not given to anybody yet.
+    pub fn new_entries(mut self, key: impl AsRef<[u8]>) -> XReadGroup {
+        self.streams.push((key.as_ref().to_vec(), ">".into()));
+        self
+    }
+
+    /// Reads this consumer's own pending entries of a stream after an ID once more.
+    pub fn pending_after(mut self, key: impl AsRef<[u8]>, id: StreamId) -> XReadGroup {
+        self.streams.push((key.as_ref().to_vec(), id.to_string()));
+        self
+    }
+
+    /// Reads at most so many entries of each stream; 0 means all.
+    pub fn count(mut self, entries: usize) -> XReadGroup {
+        self.count = Some(entries);
+        self
+    }
+
+    /// New entries do not become pending: they count as acknowledged (NOACK).
+    pub fn no_ack(mut self) -> XReadGroup {
+        self.no_ack = true;
+        self
+    }
+}
+
+/// What is pending in a group; from [`Db::xpending`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingSummary {
+    /// How many entries are.
+    pub count: usize,
+    /// The lowest ID and the highest; `None` if nothing is pending.
+    pub ids: Option<(StreamId, StreamId)>,
+    /// The consumers for whom anything is, and how many entries.
+    pub consumers: Vec<(Bytes, usize)>,
+}
+
+impl Decode for PendingSummary {
+    fn decode(value: Value) -> Result<PendingSummary> {
+        let [count, first, last, consumers] = fixed(value)?;
+        let ids = Option::decode(first)?.zip(Option::decode(last)?);
+        // Their numbers come as text.
+        let consumers: OrEmpty<(Bytes, Bytes)> = OrEmpty::decode(consumers)?;
+        let number = |(name, text): (Bytes, Bytes)| match resp::parse_i64(&text) {
+            Some(n) if n >= 0 => Ok((name, n as usize)),
+            _ => Err(unexpected(&Value::Bulk(text.into()))),
+        };
+        Ok(PendingSummary {
+            count: usize::decode(count)?,
+            ids,
+            consumers: consumers.0.into_iter().map(number).collect::<Result<_>>()?,
+        })
+    }
+}
+
+/// An entry that is pending; from [`Db::xpending_entries`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingEntry {
+    /// Its ID.
+    pub id: StreamId,
+    /// For whom.
+    pub consumer: Bytes,
+    /// How long ago it was given to that consumer.
+    pub idle: Duration,
+    /// How often it has been given to a consumer.
+    pub deliveries: u64,
+}
+
+impl Decode for PendingEntry {
+    fn decode(value: Value) -> Result<PendingEntry> {
+        let [id, consumer, idle, deliveries] = fixed(value)?;
+        Ok(PendingEntry {
+            id: StreamId::decode(id)?,
+            consumer: Bytes::decode(consumer)?,
+            idle: Duration::decode(idle)?,
+            deliveries: u64::decode(deliveries)?,
+        })
+    }
+}
+
+/// Which pending entries [`Db::xpending_entries`] lists.
+///
+/// ```
+/// # use redpoll::{Db, Config, GroupStart, XPending, XReadGroup};
+/// # use std::time::Duration;
+/// # let db = Db::open(Config::default())?;
+/// let id = db.xadd("jobs", [("url", "/a")])?;
+/// db.xgroup_create("jobs", "workers", GroupStart::beginning())?;
+/// db.xreadgroup("workers", "w1", &XReadGroup::new().new_entries("jobs"))?;
+/// let listed = db.xpending_entries("jobs", "workers", &XPending::new().consumer("w1"))?;
+/// assert_eq!((listed[0].id, listed[0].deliveries), (id, 1));
+/// let old = XPending::new().min_idle(Duration::from_secs(3600));
+/// assert!(db.xpending_entries("jobs", "workers", &old)?.is_empty());
+/// # Ok::<(), redpoll::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct XPending {
+    ids: Option<[String; 2]>,
+    count: usize,
+    min_idle: Option<Duration>,
+    consumer: Option<Vec<u8>>,
+}
+
+impl XPending {
+    /// All of them.
+    pub fn new() -> XPending {
+        XPending {
+            ids: id_ends(&..),
+            count: usize::MAX,
+            min_idle: None,
+            consumer: None,
+        }
+    }
+
+    /// Only those with IDs in a range.
+    pub fn range(mut self, range: impl RangeBounds<StreamId>) -> XPending {
+        self.ids = id_ends(&range);
+        self
+    }
+
+    /// At most so many, those with the lowest IDs.
+    pub fn count(mut self, entries: usize) -> XPending {
+        self.count = entries;
+        self
+    }
+
+    /// Only those that were given to their consumer at least so long ago.
+    pub fn min_idle(mut self, time: Duration) -> XPending {
+        self.min_idle = Some(time);
+        self
+    }
+
+    /// Only those of one consumer.
+    pub fn consumer(mut self, name: impl AsRef<[u8]>) -> XPending {
+        self.consumer = Some(name.as_ref().to_vec());
+        self
+    }
+}
+
+impl Default for XPending {
+    fn default() -> XPending {
+        XPending::new()
+    }
+}
+
+/// What [`Db::xclaim`] notes of the entries it claims.
+///
+/// ```
+/// # use redpoll::{Db, Config, GroupStart, XClaim};
+/// # use std::time::Duration;
+/// # let db = Db::open(Config::default())?;
+/// let id = db.xadd("jobs", [("url", "/a")])?;
+/// db.xgroup_create("jobs", "workers", GroupStart::beginning())?;
+/// // Nobody has it yet, so it has to be forced.
+/// let claimed = db.xclaim("jobs", "workers", "w1", Duration::ZERO, [id], &XClaim::new())?;
+/// assert!(claimed.is_empty());
+/// let force = XClaim::new().force().deliveries(3);
+/// let claimed = db.xclaim("jobs", "workers", "w1", Duration::ZERO, [id], &force)?;
+/// assert_eq!(claimed[0].id, id);
+/// # Ok::<(), redpoll::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
+pub struct XClaim {
+    given: Option<Given>,
+    deliveries: Option<u64>,
+    force: bool,
+    last_id: Option<StreamId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Given {
+    Ago(Duration),
+    At(SystemTime),
+}
+
+impl XClaim {
+    /// They have been given to their new consumer just now, once more than before.
+    pub fn new() -> XClaim {
+        XClaim::default()
+    }
+
+    /// They count as given so long ago (IDLE). Of this and [`XClaim::time`] the last counts.
+    pub fn idle(mut self, time: Duration) -> XClaim {
+        self.given = Some(Given::Ago(time));
+        self
+    }
+
+    /// They count as given at this time (TIME).
+    pub fn time(mut self, time: SystemTime) -> XClaim {
+        self.given = Some(Given::At(time));
+        self
+    }
+
+    /// They count as given so often (RETRYCOUNT).
+    pub fn deliveries(mut self, times: u64) -> XClaim {
+        self.deliveries = Some(times);
+        self
+    }
+
+    /// Claims entries that are pending for nobody as well.
+    pub fn force(mut self) -> XClaim {
+        self.force = true;
+        self
+    }
+
+    /// Raises the last ID that the group has given out to this one.
+    pub fn last_id(mut self, id: StreamId) -> XClaim {
+        self.last_id = Some(id);
+        self
+    }
+
+    fn add_to<'a>(&self, mut call: Call<'a>) -> Call<'a> {
+        match self.given {
+            None => {}
+            Some(Given::Ago(time)) => call = call.arg("IDLE").int(millis(time)),
+            Some(Given::At(time)) => call = call.arg("TIME").int(unix_millis(time)),
+        }
+        if let Some(times) = self.deliveries {
+            call = call.arg("RETRYCOUNT").owned(times.to_string());
+        }
+        if let Some(id) = self.last_id {
+            call = call.arg("LASTID").owned(id.to_string());
+        }
+        call.word_if(self.force, "FORCE")
+    }
+}
+
+/// What [`Db::xautoclaim`] found: entries ([`StreamEntry`]) or their IDs alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AutoClaimed<T> {
+    /// Where to go on from; [`StreamId::MIN`] if all pending entries have been looked at.
+    pub next: StreamId,
+    /// What is pending for the new consumer now.
+    pub claimed: Vec<T>,
+    /// Entries that were pending but have been deleted; they are not pending any more.
+    pub deleted: Vec<StreamId>,
+}
+
+impl<T: Decode> Decode for AutoClaimed<T> {
+    fn decode(value: Value) -> Result<AutoClaimed<T>> {
+        let [next, claimed, deleted] = fixed(value)?;
+        Ok(AutoClaimed {
+            next: StreamId::decode(next)?,
+            claimed: items(claimed)?
+                .into_iter()
+                .map(T::decode)
+                .collect::<Result<_>>()?,
+            deleted: Vec::decode(deleted)?,
+        })
+    }
+}
+
+impl Db {
+    /// Creates a consumer group. An error if there is no such key, and one with the code `BUSYGROUP` if there is such a
+    /// group.
+    ///
+    /// ```
+    /// # use redpoll::{Db, Config, GroupStart};
+    /// # let db = Db::open(Config::default())?;
+    /// db.xadd("jobs", [("url", "/a")])?;
+    /// db.xgroup_create("jobs", "workers", GroupStart::end())?;
+    /// let again = db.xgroup_create("jobs", "workers", GroupStart::end());
+    /// assert_eq!(again.unwrap_err().code(), "BUSYGROUP");
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn xgroup_create(
+        &self,
+        key: impl AsRef<[u8]>,
+        group: impl AsRef<[u8]>,
+        start: GroupStart,
+    ) -> Result {
+        let call = self.command("XGROUP").arg("CREATE").arg(&key).arg(&group);
+        start.add_to(call.owned(start.id())).run()
+    }
+
+    /// Creates a consumer group, and an empty stream if there is no such key (MKSTREAM).
+    ///
+    /// ```
+    /// # use redpoll::{Db, Config, GroupStart};
+    /// # let db = Db::open(Config::default())?;
+    /// db.xgroup_create_with_stream("jobs", "workers", GroupStart::beginning())?;
+    /// assert_eq!(db.xlen("jobs")?, 0);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn xgroup_create_with_stream(
+        &self,
+        key: impl AsRef<[u8]>,
+        group: impl AsRef<[u8]>,
+        start: GroupStart,
+    ) -> Result {
+        let call = self.command("XGROUP").arg("CREATE").arg(&key).arg(&group);
+        start
+            .add_to(call.owned(start.id()).arg("MKSTREAM"))
+            .run()
+    }
+
+    /// Has a group go on from somewhere else. What is pending stays pending.
+    ///
+    /// ```
+    /// # use redpoll::{Db, Config, GroupStart, XReadGroup};
+    /// # let db = Db::open(Config::default())?;
+    /// db.xadd("jobs", [("url", "/a")])?;
+    /// db.xgroup_create("jobs", "workers", GroupStart::end())?;
+    /// db.xgroup_setid("jobs", "workers", GroupStart::beginning())?;
+    /// let new = XReadGroup::new().new_entries("jobs");
+    /// assert_eq!(db.xreadgroup("workers", "w1", &new)?.len(), 1);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn xgroup_setid(
+        &self,
+        key: impl AsRef<[u8]>,
+        group: impl AsRef<[u8]>,
+        start: GroupStart,
+    ) -> Result {
+        let call = self.command("XGROUP").arg("SETID").arg(&key).arg(&group);
+        start.add_to(call.owned(start.id())).run()
+    }
+
+    /// Deletes a consumer group with all that is pending; whether there was one. An error if there is no such key.
+    ///
+    /// ```
+    /// # use redpoll::{Db, Config, GroupStart};
+    /// # let db = Db::open(Config::default())?;
+    /// db.xgroup_create_with_stream("jobs", "workers", GroupStart::end())?;
+    /// assert!(db.xgroup_destroy("jobs", "workers")?);
+    /// assert!(!db.xgroup_destroy("jobs", "workers")?);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn xgroup_destroy(&self, key: impl AsRef<[u8]>, group: impl AsRef<[u8]>) -> Result<bool> {
+        self.command("XGROUP")
+            .arg("DESTROY")
+            .arg(&key)
+            .arg(&group)
+            .run()
+    }
+
+    /// Creates a consumer; whether it is new. Reading and claiming do so by themselves.
+    ///
+    /// ```
+    /// # use redpoll::{Db, Config, GroupStart};
+    /// # let db = Db::open(Config::default())?;
+    /// db.xgroup_create_with_stream("jobs", "workers", GroupStart::end())?;
+    /// assert!(db.xgroup_create_consumer("jobs", "workers", "w1")?);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn xgroup_create_consumer(
+        &self,
+        key: impl AsRef<[u8]>,
+        group: impl AsRef<[u8]>,
+        consumer: impl AsRef<[u8]>,
+    ) -> Result<bool> {
+        self.command("XGROUP")
+            .arg("CREATECONSUMER")
+            .arg(&key)
+            .arg(&group)
+            .arg(&consumer)
+            .run()
+    }
+
+    /// Deletes a consumer with all that is pending for it, which nobody can claim then; how many entries that were.
+    ///
+    /// ```
+    /// # use redpoll::{Db, Config, GroupStart};
+    /// # let db = Db::open(Config::default())?;
+    /// db.xgroup_create_with_stream("jobs", "workers", GroupStart::end())?;
+    /// assert_eq!(db.xgroup_delete_consumer("jobs", "workers", "w1")?, 0);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn xgroup_delete_consumer(
+        &self,
+        key: impl AsRef<[u8]>,
+        group: impl AsRef<[u8]>,
+        consumer: impl AsRef<[u8]>,
+    ) -> Result<usize> {
+        self.command("XGROUP")
+            .arg("DELCONSUMER")
+            .arg(&key)
+            .arg(&group)
+            .arg(&consumer)
+            .run()
+    }
+
+    /// Reads entries of several streams as a consumer of a group that all of them have: those streams that have any,
+    /// with their keys. Does not wait. A pending entry that has been deleted comes without fields. See [`XReadGroup`].
+    pub fn xreadgroup(
+        &self,
+        group: impl AsRef<[u8]>,
+        consumer: impl AsRef<[u8]>,
+        what: &XReadGroup,
+    ) -> Result<Vec<(Bytes, Vec<StreamEntry>)>> {
+        if what.streams.is_empty() {
+            return Ok(Vec::new());
+        }
+        let call = self
+            .command("XREADGROUP")
+            .arg("GROUP")
+            .arg(&group)
+            .arg(&consumer)
+            .option("COUNT", what.count)
+            .word_if(what.no_ack, "NOACK");
+        let found: OrEmpty<_> = add_streams(call, &what.streams).run()?;
+        Ok(found.0)
+    }
+
+    /// Acknowledges entries, so that they are not pending any more; how many were. A key or group that does not exist
+    /// has none.
+    ///
+    /// ```
+    /// # let db = redpoll::Db::open(redpoll::Config::default())?;
+    /// assert_eq!(db.xack("absent", "workers", [redpoll::StreamId::new(1, 1)])?, 0);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn xack(
+        &self,
+        key: impl AsRef<[u8]>,
+        group: impl AsRef<[u8]>,
+        ids: impl IntoIterator<Item = StreamId>,
+    ) -> Result<usize> {
+        let ids = id_texts(ids);
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        self.command("XACK").arg(&key).arg(&group).all(&ids).run()
+    }
+
+    /// Acknowledges entries and deletes them from the stream; what became of each.
+    ///
+    /// ```
+    /// # use redpoll::{Db, Config, Deletion, GroupStart, References, XReadGroup};
+    /// # let db = Db::open(Config::default())?;
+    /// let id = db.xadd("jobs", [("url", "/a")])?;
+    /// db.xgroup_create("jobs", "workers", GroupStart::beginning())?;
+    /// db.xreadgroup("workers", "w1", &XReadGroup::new().new_entries("jobs"))?;
+    /// let done = db.xackdel("jobs", "workers", References::Acknowledged, [id])?;
+    /// assert_eq!(done, [Deletion::Deleted]);
+    /// assert_eq!(db.xlen("jobs")?, 0);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn xackdel(
+        &self,
+        key: impl AsRef<[u8]>,
+        group: impl AsRef<[u8]>,
+        references: References,
+        ids: impl IntoIterator<Item = StreamId>,
+    ) -> Result<Vec<Deletion>> {
+        let ids = id_texts(ids);
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.command("XACKDEL")
+            .arg(&key)
+            .arg(&group)
+            .arg(references.word())
+            .arg("IDS")
+            .counted(&ids)
+            .run()
+    }
+
+    /// What is pending in a group, in short.
+    ///
+    /// ```
+    /// # use redpoll::{Db, Config, GroupStart, XReadGroup};
+    /// # let db = Db::open(Config::default())?;
+    /// let id = db.xadd("jobs", [("url", "/a")])?;
+    /// db.xgroup_create("jobs", "workers", GroupStart::beginning())?;
+    /// assert_eq!(db.xpending("jobs", "workers")?.ids, None);
+    /// db.xreadgroup("workers", "w1", &XReadGroup::new().new_entries("jobs"))?;
+    /// let pending = db.xpending("jobs", "workers")?;
+    /// assert_eq!((pending.count, pending.ids), (1, Some((id, id))));
+    /// assert_eq!(pending.consumers[0].0, "w1");
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn xpending(
+        &self,
+        key: impl AsRef<[u8]>,
+        group: impl AsRef<[u8]>,
+    ) -> Result<PendingSummary> {
+        self.command("XPENDING").arg(&key).arg(&group).run()
+    }
+
+    /// What is pending in a group, entry by entry; see [`XPending`].
+    pub fn xpending_entries(
+        &self,
+        key: impl AsRef<[u8]>,
+        group: impl AsRef<[u8]>,
+        which: &XPending,
+    ) -> Result<Vec<PendingEntry>> {
+        let Some([first, last]) = &which.ids else {
+            return Ok(Vec::new());
+        };
+        let mut call = self.command("XPENDING").arg(&key).arg(&group);
+        if let Some(time) = which.min_idle {
+            call = call.arg("IDLE").int(millis(time));
+        }
+        call = call.arg(first).arg(last).count(which.count);
+        if let Some(consumer) = &which.consumer {
+            call = call.arg(consumer);
+        }
+        call.run()
+    }
+
+    fn claim<T: Decode>(
+        &self,
+        [key, group, consumer]: [&[u8]; 3],
+        min_idle: Duration,
+        ids: impl IntoIterator<Item = StreamId>,
+        options: &XClaim,
+        only_ids: bool,
+    ) -> Result<Vec<T>> {
+        let ids = id_texts(ids);
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let call = self
+            .command("XCLAIM")
+            .arg(key)
+            .arg(group)
+            .arg(consumer)
+            .int(millis(min_idle))
+            .all(&ids);
+        options.add_to(call).word_if(only_ids, "JUSTID").run()
+    }
+
+    /// Gives pending entries to another consumer, those that were given to theirs at least `min_idle` ago; the entries. Ones
+    /// that have been deleted are not pending any more then. See [`XClaim`].
+    pub fn xclaim(
+        &self,
+        key: impl AsRef<[u8]>,
+        group: impl AsRef<[u8]>,
+        consumer: impl AsRef<[u8]>,
+        min_idle: Duration,
+        ids: impl IntoIterator<Item = StreamId>,
+        options: &XClaim,
+    ) -> Result<Vec<StreamEntry>> {
+        let names = [key.as_ref(), group.as_ref(), consumer.as_ref()];
+        self.claim(names, min_idle, ids, options, false)
+    }
+
+    /// The same, but returns IDs only, and does not count as another delivery.
+    ///
+    /// ```
+    /// # use redpoll::{Db, Config, GroupStart, XClaim, XReadGroup};
+    /// # use std::time::Duration;
+    /// # let db = Db::open(Config::default())?;
+    /// let id = db.xadd("jobs", [("url", "/a")])?;
+    /// db.xgroup_create("jobs", "workers", GroupStart::beginning())?;
+    /// db.xreadgroup("workers", "w1", &XReadGroup::new().new_entries("jobs"))?;
+    /// let claimed = db.xclaim_ids("jobs", "workers", "w2", Duration::ZERO, [id], &XClaim::new())?;
+    /// assert_eq!(claimed, [id]);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn xclaim_ids(
+        &self,
+        key: impl AsRef<[u8]>,
+        group: impl AsRef<[u8]>,
+        consumer: impl AsRef<[u8]>,
+        min_idle: Duration,
+        ids: impl IntoIterator<Item = StreamId>,
+        options: &XClaim,
+    ) -> Result<Vec<StreamId>> {
+        let names = [key.as_ref(), group.as_ref(), consumer.as_ref()];
+        self.claim(names, min_idle, ids, options, true)
+    }
+
+    fn auto_claim<T: Decode>(
+        &self,
+        [key, group, consumer]: [&[u8]; 3],
+        min_idle: Duration,
+        from: StreamId,
+        count: Option<usize>,
+        only_ids: bool,
+    ) -> Result<AutoClaimed<T>> {
+        self.command("XAUTOCLAIM")
+            .arg(key)
+            .arg(group)
+            .arg(consumer)
+            .int(millis(min_idle))
+            .owned(from.to_string())
+            .option("COUNT", count)
+            .word_if(only_ids, "JUSTID")
+            .run()
+    }
+
+    /// Gives pending entries from an ID on to another consumer, those that were given to theirs at least `min_idle` ago:
+    /// at most `count`, or 100 if that is not given; 0 is an error.
+    ///
+    /// ```
+    /// # use redpoll::{Db, Config, GroupStart, StreamId, XReadGroup};
+    /// # use std::time::Duration;
+    /// # let db = Db::open(Config::default())?;
+    /// let id = db.xadd("jobs", [("url", "/a")])?;
+    /// db.xgroup_create("jobs", "workers", GroupStart::beginning())?;
+    /// db.xreadgroup("workers", "w1", &XReadGroup::new().new_entries("jobs"))?;
+    /// let found = db.xautoclaim("jobs", "workers", "w2", Duration::ZERO, StreamId::MIN, None)?;
+    /// assert_eq!(found.claimed[0].id, id);
+    /// assert_eq!(found.next, StreamId::MIN);                     // that was all
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn xautoclaim(
+        &self,
+        key: impl AsRef<[u8]>,
+        group: impl AsRef<[u8]>,
+        consumer: impl AsRef<[u8]>,
+        min_idle: Duration,
+        from: StreamId,
+        count: Option<usize>,
+    ) -> Result<AutoClaimed<StreamEntry>> {
+        let names = [key.as_ref(), group.as_ref(), consumer.as_ref()];
+        self.auto_claim(names, min_idle, from, count, false)
+    }
+
+    /// The same, but returns IDs only, and does not count as another delivery.
+    ///
+    /// ```
+    /// # use redpoll::{Db, Config, GroupStart, StreamId};
+    /// # use std::time::Duration;
+    /// # let db = Db::open(Config::default())?;
+    /// db.xgroup_create_with_stream("jobs", "workers", GroupStart::beginning())?;
+    /// let minute = Duration::from_secs(60);
+    /// let found = db.xautoclaim_ids("jobs", "workers", "w2", minute, StreamId::MIN, None)?;
+    /// assert!(found.claimed.is_empty());
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn xautoclaim_ids(
+        &self,
+        key: impl AsRef<[u8]>,
+        group: impl AsRef<[u8]>,
+        consumer: impl AsRef<[u8]>,
+        min_idle: Duration,
+        from: StreamId,
+        count: Option<usize>,
+    ) -> Result<AutoClaimed<StreamId>> {
+        let names = [key.as_ref(), group.as_ref(), consumer.as_ref()];
+        self.auto_claim(names, min_idle, from, count, true)
+    }
+}
