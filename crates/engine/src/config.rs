@@ -22,7 +22,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize};
 
 /// Every directive, those that do something first.
 static DIRECTIVES: LazyLock<Vec<&'static Directive>> =
@@ -108,6 +108,10 @@ pub struct Live {
     pub stream_node_max_bytes: AtomicUsize,
     /// Entries of a stream's node; 0 for no bound.
     pub stream_node_max_entries: AtomicUsize,
+    /// `notify-keyspace-events`: bits of [`crate::effects::class`].
+    pub notify_keyspace_events: AtomicU32,
+    /// `tracking-table-max-keys`; 0 for no bound.
+    pub tracking_table_max_keys: AtomicUsize,
     /// `rdbcompression`
     pub rdb_compression: AtomicBool,
     /// Whether expired keys are also looked for in the background. No directive: DEBUG SET-ACTIVE-EXPIRE changes it.

@@ -49,6 +49,81 @@ pub mod class {
     pub const KEY_MISS: u32 = 1 << 11;
     /// `n`: a key came to be.
     pub const NEW: u32 = 1 << 14;
+    /// `o`: a key was given another value, whatever it had before.
+    pub const OVERWRITTEN: u32 = 1 << 15;
+    /// `c`: the same, when the new value is of another type.
+    pub const TYPE_CHANGED: u32 = 1 << 16;
+    /// `K`: notifications go to the channel of the key.
+    pub const KEYSPACE: u32 = 1;
+    /// `E`: notifications go to the channel of the event.
+    pub const KEYEVENT: u32 = 1 << 1;
+    /// `d`: events of modules, of which there are none.
+    pub const MODULE: u32 = 1 << 13;
+    /// `A`
+    pub const ALL: u32 = GENERIC
+        | STRING
+        | LIST
+        | SET
+        | HASH
+        | SORTED_SET
+        | EXPIRED
+        | EVICTED
+        | STREAM
+        | MODULE;
+    /// Everything that has a letter.
+    pub const KNOWN: u32 = ALL | KEY_MISS | NEW | OVERWRITTEN | TYPE_CHANGED;
+    /// The letters of classes in the order in which CONFIG GET prints them.
+    const LETTERS: [(char, u32); 14] = [
+        ('g', GENERIC),
+        ('$', STRING),
+        ('l', LIST),
+        ('s', SET),
+        ('h', HASH),
+        ('z', SORTED_SET),
+        ('x', EXPIRED),
+        ('e', EVICTED),
+        ('t', STREAM),
+        ('d', MODULE),
+        ('n', NEW),
+        ('o', OVERWRITTEN),
+        ('c', TYPE_CHANGED),
+        ('K', KEYSPACE),
+    ];
+
+    /// Reads the letters of `notify-keyspace-events`; None if one is not known.
+    pub fn parse(letters: &str) -> Option<u32> {
+        let mut classes = 0;
+        for letter in letters.chars() {
+            classes |= match letter {
+                'A' => ALL,
+                'E' => KEYEVENT,
+                'm' => KEY_MISS,
+                _ => LETTERS.iter().find(|(l, _)| *l == letter)?.1,
+            };
+        }
+        Some(classes)
+    }
+
+    /// Writes them as CONFIG GET does, in which `A` stands for the letters up to `c`, in real servers too.
+    pub fn letters(classes: u32) -> String {
+        let mut letters = String::new();
+        let all = classes & ALL == ALL;
+        if all {
+            letters.push('A');
+        }
+        for (letter, class) in LETTERS {
+            if classes & class != 0 && (!all || class == KEYSPACE) {
+                letters.push(letter);
+            }
+        }
+        for (letter, class) in [('E', KEYEVENT), ('m', KEY_MISS)] {
+            if classes & class != 0 {
+                letters.push(letter);
+            }
+        }
+        letters
+    }
+
     /// No class: see [`super::Event::waking`].
     pub const WAKES: u32 = 1 << 30;
     /// No class: see [`super::Event::aside`].
@@ -406,9 +481,9 @@ impl Keys<'_> {
         }
     }
 
-    /// Adds to the list of changes whatever it is that happened, if anybody listens.
+    /// Adds to the list of changes whatever it is that happened, if anybody listens. Messages are always sent.
     pub fn happened(&mut self, change: Change) {
-        if self.effects.listening() {
+        if matches!(change, Change::Publish(..)) || self.effects.listening() {
             self.changes.push(change);
         }
     }
@@ -498,7 +573,8 @@ impl Engine {
             }
             Change::Swapped(a, b) => self.swapped(keys, *a, *b),
             Change::Publish(sharded, channel, message) => {
-                self.pubsub.publish(*sharded, channel, message);
+                let limits = &self.config().live.output_limits;
+                self.pubsub.publish(limits, *sharded, channel, message);
             }
         }
     }

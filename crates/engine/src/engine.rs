@@ -155,7 +155,7 @@ impl Engine {
     pub fn new(config: Config, host: Arc<dyn Host>) -> Arc<Engine> {
         let seed = u64::from_le_bytes(random_bytes());
         let keyspace = Keyspace::new(config.shards(), config.databases(), seed);
-        Arc::new_cyclic(|me| Engine {
+        let engine = Arc::new_cyclic(|me| Engine {
             me: me.clone(),
             effects: Effects::new(keyspace.shards()),
             pubsub: PubSub::default(),
@@ -177,7 +177,9 @@ impl Engine {
                 .iter()
                 .map(|b| format!("{b:02x}"))
                 .collect(),
-        })
+        });
+        engine.heed_notify_keyspace_events();
+        engine
     }
 
     /// A handle that outlives the borrow.

@@ -90,9 +90,11 @@ impl Outbox {
         message
     }
 
-    /// Adds a message; whether the client has to be woken for it.
-    fn push(&self, message: Arc<Vec<u8>>) -> bool {
+    /// Adds a message; whether the client has to be woken for it. `form` chooses the message's form under the lock: a
+    /// client that changes its protocol version does so and then takes what is here, and nothing of the old form comes later.
+    fn push<'a>(&self, form: impl FnOnce() -> &'a Arc<Vec<u8>>) -> bool {
         let mut queue = self.queue.lock();
+        let message = form().clone();
         self.bytes.fetch_add(message.len(), Relaxed);
         queue.messages.push_back(message);
         !std::mem::replace(&mut queue.woken, true)
@@ -124,11 +126,6 @@ impl<W: Fn(&mut Out)> Message<W> {
 
     /// Gives a client the message.
     pub fn send(&mut self, to: &Client, limits: &Limits) {
-        self.send_as(to, to.protocol(), limits);
-    }
-
-    /// Gives a client the message in the form of a certain protocol version.
-    pub fn send_as(&mut self, to: &Client, proto: Proto, limits: &Limits) {
         if to.kill_requested() {
             return;
         }
@@ -141,7 +138,7 @@ impl<W: Fn(&mut Out)> Message<W> {
             to.kill();
             return;
         }
-        if to.outbox.push(self.form(proto).clone()) {
+        if to.outbox.push(|| self.form(to.protocol())) {
             to.wake();
         }
     }

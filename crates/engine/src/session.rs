@@ -3,6 +3,7 @@
 use crate::blocking::GiveUp;
 use crate::clients::Client;
 use crate::engine::Engine;
+use crate::pubsub::Subscriptions;
 use crate::transaction::{Multi, Watching};
 use resp::{Limits, Proto};
 use std::sync::Arc;
@@ -43,6 +44,10 @@ pub struct Session {
     pub(crate) spare_multi: Option<Box<Multi>>,
     /// What WATCH guards.
     pub(crate) watching: Option<Box<Watching>>,
+    /// What it subscribes to; None if nothing.
+    pub(crate) subscriptions: Option<Box<Subscriptions>>,
+    /// What the last command wrote are pushes, which CLIENT REPLY does not silence.
+    pub(crate) pushing: bool,
 }
 
 impl Session {
@@ -58,6 +63,8 @@ impl Session {
             multi: None,
             spare_multi: None,
             watching: None,
+            subscriptions: None,
+            pushing: false,
         }
     }
 
@@ -97,6 +104,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.unwatch();
+        self.unsubscribe_all();
         let blocked = self.client.blocked.lock().take();
         if let Some(waiter) = blocked {
             self.engine.give_up(&waiter, GiveUp::Leave);

@@ -12,7 +12,7 @@
 use crate::args::Args;
 use crate::blocking::Waiter;
 use crate::command::{
-    ALL_SHARDS, ALLOW_BUSY, Group, IN_MULTI, NO_AUTH, NO_MULTI, OWN_LOCKS, PATTERN_KEYS, READONLY,
+    ALL_SHARDS, ALLOW_BUSY, Command, Group, IN_MULTI, NO_AUTH, NO_MULTI, OWN_LOCKS, PATTERN_KEYS, READONLY,
     RUNS_SCRIPT, WRITE,
 };
 use crate::ctx::{Ctx, Garbage, Held, Keys};
@@ -403,6 +403,20 @@ impl Worker {
             tally.rejected.add(1);
             return refuse(counters, session, out, mark, &Error::NO_AUTH);
         }
+        if session.subscriptions.is_some()
+            && session.proto == resp::Proto::Resp2
+            && !goes_on_while_subscribed(command)
+        {
+            tally.rejected.add(1);
+            if command.name == "exec" {
+                session.end_multi();
+                session.unwatch();
+            } else if let Some(multi) = &mut session.multi {
+                multi.aborted = true;
+            }
+            let error = Error::only_while_subscribed(command.name);
+            return refuse(counters, session, out, mark, &error);
+        }
         let now_ms = began / 1_000_000;
         let mut writes = command.has(WRITE) || command.has(RUNS_SCRIPT) && !command.has(READONLY);
         if let Some(multi) = &mut session.multi {
@@ -537,9 +551,32 @@ fn refuse(
     Next::Done
 }
 
+/// Whether a command is one of the few that a client of RESP2, which could not tell replies from messages, may use while it
+/// subscribes to something.
+#[cold]
+fn goes_on_while_subscribed(command: &Command) -> bool {
+    [
+        "ping",
+        "subscribe",
+        "ssubscribe",
+        "unsubscribe",
+        "sunsubscribe",
+        "psubscribe",
+        "punsubscribe",
+        "quit",
+        "reset",
+    ]
+    .contains(&command.name)
+}
+
 /// Takes a reply back that CLIENT REPLY does not want.
 #[cold]
 fn mute(session: &mut Session, out: &mut Out, mark: Mark) {
+    let pushed = out.mark();
+    let mark = match std::mem::take(&mut session.pushing) {
+        true => pushed,
+        false => mark,
+    };
     match session.reply_mode {
         ReplyMode::On => {}
         ReplyMode::Off => out.rollback(mark),

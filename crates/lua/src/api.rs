@@ -116,7 +116,11 @@ fn strings_only(l: L, args: c_int) -> bool {
                 if n == 0.0 {
                     text.push(b'0');
                 } else if n.is_nan() {
-                    text.extend_from_slice(if n.is_sign_negative() { b"-nan" } else { b"nan" });
+                    text.extend_from_slice(if n.is_sign_negative() {
+                        b"-nan"
+                    } else {
+                        b"nan"
+                    });
                 } else {
                     format_f64(n, text);
                 }
@@ -131,7 +135,9 @@ fn strings_only(l: L, args: c_int) -> bool {
 
 /// The arguments, all strings, as slices of Lua's memory.
 fn gather<'a>(l: L, args: c_int) -> SmallVec<[&'a [u8]; 16]> {
-    (1..=args).map(|index| l.bytes(index).unwrap_or_default()).collect()
+    (1..=args)
+        .map(|index| l.bytes(index).unwrap_or_default())
+        .collect()
 }
 
 fn command(l: L, ctx: &Ctx, raise: bool) -> Ret {

@@ -1,1 +1,4 @@
-use crate::raw::L; #[derive(Clone,Copy,Default)] pub(crate) struct Config; pub(crate) fn fill(_: L) {}
+use crate::raw::L;
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Config;
+pub(crate) fn fill(_: L) {}

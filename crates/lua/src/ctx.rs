@@ -80,6 +80,8 @@ pub(crate) struct Ctx {
     /// What the library being loaded has registered, and when its loading began.
     pub registered: RefCell<Vec<Registration>>,
     pub load_started: Cell<Option<Instant>>,
+    /// Runs since the collector was last given time.
+    pub since_gc: Cell<c_int>,
     /// Bytes allocated by Lua.
     pub used: Cell<usize>,
     reply: UnsafeCell<Out>,
@@ -108,6 +110,7 @@ impl Ctx {
             protected: RefCell::default(),
             registered: RefCell::default(),
             load_started: Cell::new(None),
+            since_gc: Cell::new(0),
             used: Cell::new(0),
             reply: UnsafeCell::default(),
             flat: UnsafeCell::default(),

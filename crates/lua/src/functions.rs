@@ -35,21 +35,35 @@ fn fail(l: L, message: &str) -> Raised {
 /// `redis.register_function(name, callback)` or `redis.register_function{function_name=, callback=, flags=, description=}`.
 pub(crate) fn register(l: L, ctx: &Ctx) -> Ret {
     if ctx.load_started.get().is_none() {
-        return Err(fail(l, "redis.register_function can only be called on FUNCTION LOAD command"));
+        return Err(fail(
+            l,
+            "redis.register_function can only be called on FUNCTION LOAD command",
+        ));
     }
     let flags = match l.top() {
         1 => named(l)?,
         2 => {
             if !matches!(l.kind(1), STRING | NUMBER) {
-                return Err(fail(l, "first argument to redis.register_function must be a string"));
+                return Err(fail(
+                    l,
+                    "first argument to redis.register_function must be a string",
+                ));
             }
             if l.kind(2) != FUNCTION {
-                return Err(fail(l, "second argument to redis.register_function must be a function"));
+                return Err(fail(
+                    l,
+                    "second argument to redis.register_function must be a function",
+                ));
             }
             l.push_nil();
             Flags::default()
         }
-        _ => return Err(fail(l, "wrong number of arguments to redis.register_function")),
+        _ => {
+            return Err(fail(
+                l,
+                "wrong number of arguments to redis.register_function",
+            ));
+        }
     };
     // The name, the callback and the description are at 1, 2 and 3. Strings of real servers end at a NUL, names cannot
     // have one.
@@ -60,17 +74,25 @@ pub(crate) fn register(l: L, ctx: &Ctx) -> Ret {
             "Library names can only contain letters, numbers, or underscores(_) and must be at least one character long",
         ));
     }
-    if ctx.registered.borrow().iter().any(|known| known.spec.name == name) {
+    if ctx
+        .registered
+        .borrow()
+        .iter()
+        .any(|known| known.spec.name == name)
+    {
         return Err(fail(l, "Function already exists in the library"));
     }
+    let description = l.bytes(3);
     l.push_value(2);
     let function = l.make_ref();
     let spec = FunctionSpec {
         name: name.to_vec(),
-        description: l.bytes(3).map(<[u8]>::to_vec),
+        description: description.map(<[u8]>::to_vec),
         flags,
     };
-    ctx.registered.borrow_mut().push(Registration { spec, function });
+    ctx.registered
+        .borrow_mut()
+        .push(Registration { spec, function });
     Ok(0)
 }
 
@@ -135,10 +157,16 @@ fn named(l: L) -> Result<Flags, Raised> {
         }
     }
     if l.kind(NAME) <= BOOLEAN {
-        return Err(fail(l, "redis.register_function must get a function name argument"));
+        return Err(fail(
+            l,
+            "redis.register_function must get a function name argument",
+        ));
     }
     if l.kind(CALLBACK) != FUNCTION {
-        return Err(fail(l, "redis.register_function must get a callback argument"));
+        return Err(fail(
+            l,
+            "redis.register_function must get a callback argument",
+        ));
     }
     l.remove(1);
     Ok(flags)

@@ -1,40 +1,54 @@
-//! Scripts: being written. (Signatures only, so that the engine compiles meanwhile; to be replaced.)
-#![allow(missing_docs, clippy::all)]
+//! Lua for scripts and functions: a sandboxed PUC Lua 5.1 with the interface Redis gives scripts.
+//!
+//! The crate knows nothing of keys, connections or threads. A worker has a [`Vm`] and hands it a script with a
+//! [`Server`], which executes the script's commands; the script's value is appended to a [`resp::Out`] as a reply.
+//! Texts of errors, conversions and libraries (cjson, cmsgpack, struct, bit) are those of Redis 8.2, so that scripts and
+//! whoever reads their errors need no change.
+//!
+//! - [`Vm`] compiles scripts and loads libraries, and runs them;
+//! - [`Server`] is what a running script can ask of the outside;
+//! - [`shebang`] reads the first lines of scripts and libraries.
+//!
+//! Inside, `raw` is Lua's C API with the rules this crate follows, `sandbox` the globals, `api` the table `redis`, `run`
+//! one run from the loaded function to the reply, `value` and `reply` the conversions in either direction.
+//!
+//! Threads that run scripts need a stack of at least 4 MiB: Lua allows 200 nested calls from C to Lua and back, and some
+//! of its library functions keep buffers of 8 KiB on the stack.
+
+mod api;
+mod bit;
+mod cjson;
+mod cmsgpack;
+mod ctx;
+mod functions;
+mod random;
+mod raw;
+mod reply;
+mod run;
+mod sandbox;
+mod server;
+pub mod shebang;
+mod structs;
+mod value;
+mod vm;
+
+pub use functions::FunctionSpec;
+pub use run::Ended;
+pub use server::{Abort, Interrupt, LogLevel, Server};
+pub use shebang::Flags;
+pub use vm::{Library, LoadError, Script, Vm};
+
+/// A SHA-1 digest as 40 lower-case hexadecimal digits, by which scripts are known.
 pub type Sha = [u8; 40];
-pub fn sha1_hex(_b: &[u8]) -> Sha { [b'0'; 40] }
-pub struct Vm;
-pub struct Script<'a> { pub sha: &'a Sha, pub body: &'a [u8] }
-pub struct Abort;
-pub enum Interrupt { Kill, Abort }
-pub enum LogLevel { Debug, Verbose, Notice, Warning }
-pub trait Server {
-    fn call(&mut self, argv: &[&[u8]], reply: &mut resp::Out) -> Result<(), Abort>;
-    fn log(&mut self, level: LogLevel, message: &[u8]);
-    fn poll(&mut self) -> Option<Interrupt>;
-    fn acl_check(&mut self, argv: &[&[u8]]) -> Option<bool>;
-    fn set_repl(&mut self, aof: bool, replicas: bool);
-}
-pub enum Ended { Reply, Error { counted: bool } }
-pub struct Library<'a> { pub name: &'a [u8], pub version: u64, pub body: &'a [u8] }
-pub enum LoadError { Reply(Vec<u8>), Abort }
-pub struct FunctionSpec { pub name: Vec<u8>, pub description: Option<Vec<u8>>, pub flags: Flags }
-#[derive(Clone, Copy, Default)]
-pub struct Flags(u8);
-impl Flags { pub const NO_WRITES: Flags = Flags(1); pub fn contains(self, o: Flags) -> bool { self.0 & o.0 != 0 } pub fn names(self) -> impl Iterator<Item = &'static str> { [].into_iter() } }
-impl Vm {
-    pub fn new() -> Vm { Vm }
-    pub fn run(&mut self, _: &Script<'_>, _: &[&[u8]], _: &[&[u8]], _: &mut dyn Server, out: &mut resp::Out) -> Result<Ended, Abort> { out.error("ERR scripts are not built"); Ok(Ended::Reply) }
-    pub fn compile(&mut self, _: &Script<'_>) -> Result<(), Vec<u8>> { Ok(()) }
-    pub fn forget(&mut self, _: &Sha) {}
-    pub fn clear(&mut self) {}
-    pub fn load_library(&mut self, _: &Library<'_>, _: &mut dyn Server) -> Result<Vec<FunctionSpec>, LoadError> { Ok(vec![]) }
-    pub fn has_library(&self, _: &[u8], _: u64) -> bool { false }
-    pub fn call_function(&mut self, _: &[u8], _: &[u8], _: &[&[u8]], _: &[&[u8]], _: &mut dyn Server, _: &mut resp::Out) -> Option<Result<Ended, Abort>> { None }
-    pub fn drop_library(&mut self, _: &[u8]) {}
-}
-pub mod shebang {
-    pub struct ScriptHeader { pub flags: super::Flags }
-    pub struct LibraryHeader { pub engine: Vec<u8>, pub name: Vec<u8> }
-    pub fn script(_: &[u8]) -> Result<ScriptHeader, Vec<u8>> { Ok(ScriptHeader { flags: super::Flags::default() }) }
-    pub fn library(_: &[u8]) -> Result<LibraryHeader, Vec<u8>> { Err(b"ERR".to_vec()) }
+
+/// The digest of a script's body.
+pub fn sha1_hex(body: &[u8]) -> Sha {
+    let bytes = sha1_smol::Sha1::from(body).digest().bytes();
+    let mut text = [0; 40];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    text
 }

@@ -26,10 +26,11 @@ use mlua_sys as ffi;
 use crate::ctx::{Ctx, Stop};
 
 pub(crate) use ffi::{
-    LUA_REGISTRYINDEX as REGISTRY, LUA_TBOOLEAN as BOOLEAN, LUA_TFUNCTION as FUNCTION,
-    LUA_TLIGHTUSERDATA as LIGHT_USERDATA, LUA_TNIL as NIL, LUA_TNONE as NONE, LUA_TNUMBER as NUMBER,
-    LUA_GLOBALSINDEX as GLOBALS, LUA_GCCOUNT, LUA_GCRESTART, LUA_GCSETPAUSE, LUA_GCSETSTEPMUL, LUA_GCSTEP, LUA_MULTRET as ALL_RESULTS, LUA_TSTRING as STRING, LUA_TTABLE as TABLE,
-    lua_CFunction as CFunction, lua_State, luaopen_base, luaopen_math, luaopen_os, luaopen_string, luaopen_table,
+    LUA_GCRESTART, LUA_GCSETPAUSE, LUA_GCSETSTEPMUL, LUA_GCSTEP, LUA_GLOBALSINDEX as GLOBALS,
+    LUA_MULTRET as ALL_RESULTS, LUA_REGISTRYINDEX as REGISTRY, LUA_TBOOLEAN as BOOLEAN,
+    LUA_TFUNCTION as FUNCTION, LUA_TNIL as NIL, LUA_TNONE as NONE, LUA_TNUMBER as NUMBER,
+    LUA_TSTRING as STRING, LUA_TTABLE as TABLE, lua_CFunction as CFunction, lua_State,
+    luaopen_base, luaopen_math, luaopen_os, luaopen_string, luaopen_table,
 };
 
 /// An error value is on top of the stack, to be raised by the outermost frame.
@@ -51,7 +52,7 @@ pub(crate) const fn upvalue(i: c_int) -> c_int {
 /// Makes a C function of `function`, which must be the name of a function (a type without data).
 pub(crate) fn native<F>(function: F) -> CFunction
 where
-    F: Fn(L, &Ctx) -> Ret + Copy + 'static,
+    F: Fn(L, &Ctx) -> Ret + Copy,
 {
     const { assert!(size_of::<F>() == 0) };
     // Nothing is lost: it has no data, hence none to drop.
@@ -62,7 +63,7 @@ where
 /// Calls `F` from Lua, and raises what it wants raised.
 unsafe extern "C-unwind" fn enter<F>(state: *mut lua_State) -> c_int
 where
-    F: Fn(L, &Ctx) -> Ret + Copy + 'static,
+    F: Fn(L, &Ctx) -> Ret + Copy,
 {
     // SAFETY: `native` was given a value of F, and F has no data.
     let function: F = unsafe { std::ptr::NonNull::dangling().read() };
@@ -116,7 +117,8 @@ impl L {
     /// The name of the type at `index`, as `type()` gives it.
     pub fn kind_name(self, index: c_int) -> &'static str {
         // SAFETY: Lua's names of types are static ASCII strings.
-        let name = unsafe { CStr::from_ptr(ffi::lua_typename(self.0, ffi::lua_type(self.0, index))) };
+        let name =
+            unsafe { CStr::from_ptr(ffi::lua_typename(self.0, ffi::lua_type(self.0, index))) };
         name.to_str().unwrap_or("?")
     }
 
@@ -267,14 +269,22 @@ impl L {
     /// Pushes the field `name` of the table at `index`, without metamethods.
     pub fn raw_field(self, index: c_int, name: &str) {
         self.push_bytes(name.as_bytes());
-        self.raw_get(if index < 0 && index > REGISTRY { index - 1 } else { index });
+        self.raw_get(if index < 0 && index > REGISTRY {
+            index - 1
+        } else {
+            index
+        });
     }
 
     /// Pops a value into the field `name` of the table at `index`, without metamethods.
     pub fn set_raw_field(self, index: c_int, name: &str) {
         self.push_bytes(name.as_bytes());
         self.insert(-2);
-        self.raw_set(if index < 0 && index > REGISTRY { index - 1 } else { index });
+        self.raw_set(if index < 0 && index > REGISTRY {
+            index - 1
+        } else {
+            index
+        });
     }
 
     /// Sets field `name` of the table on top of the stack to a function.
@@ -330,7 +340,11 @@ impl L {
         // SAFETY: as above; Lua's strings end in a NUL.
         unsafe {
             let start = ffi::lua_tolstring(self.0, index, std::ptr::null_mut());
-            if start.is_null() { c"" } else { CStr::from_ptr(start) }
+            if start.is_null() {
+                c""
+            } else {
+                CStr::from_ptr(start)
+            }
         }
     }
 
@@ -338,11 +352,13 @@ impl L {
     pub fn load_text(self, text: &[u8], name: &CStr) -> bool {
         // The parser's own copy of the name could be collected while it reads: anchored here, it is the same string.
         self.push_bytes(name.to_bytes());
-        let mut pieces = Pieces { text, started: false };
-        // SAFETY: as above; `read_text` gets a pointer to `pieces`, which outlives the call.
-        let status = unsafe {
-            ffi::lua_load(self.0, read_text, (&raw mut pieces).cast(), name.as_ptr())
+        let mut pieces = Pieces {
+            text,
+            started: false,
         };
+        // SAFETY: as above; `read_text` gets a pointer to `pieces`, which outlives the call.
+        let status =
+            unsafe { ffi::lua_load(self.0, read_text, (&raw mut pieces).cast(), name.as_ptr()) };
         self.remove(-2);
         status == ffi::LUA_OK
     }
@@ -350,7 +366,11 @@ impl L {
     /// Compiles the text that the function at stack index 1 returns piece by piece; as [`L::load_text`].
     pub fn load_pieces(self, name: &[u8]) -> bool {
         self.push_bytes(name);
-        let mut state = ReaderState { slot: self.top(), started: false, held: None };
+        let mut state = ReaderState {
+            slot: self.top(),
+            started: false,
+            held: None,
+        };
         self.push_nil();
         state.slot += 1;
         // SAFETY: as above; the name is on the stack, and Lua's strings end in a NUL.

@@ -151,17 +151,29 @@ fn begin(l: L, out: &mut Out, frames: &mut Vec<Frame>) {
     if field(l, upvalues::MAP) == TABLE {
         l.push_nil();
         let mark = out.begin_array();
-        return frames.push(Frame { kind: Kind::MapKey, mark, count: 0 });
+        return frames.push(Frame {
+            kind: Kind::MapKey,
+            mark,
+            count: 0,
+        });
     }
     l.pop(1);
     if field(l, upvalues::SET) == TABLE {
         l.push_nil();
         let mark = out.begin_array();
-        return frames.push(Frame { kind: Kind::Set, mark, count: 0 });
+        return frames.push(Frame {
+            kind: Kind::Set,
+            mark,
+            count: 0,
+        });
     }
     l.pop(1);
     let mark = out.begin_array();
-    frames.push(Frame { kind: Kind::Array, mark, count: 0 });
+    frames.push(Frame {
+        kind: Kind::Array,
+        mark,
+        count: 0,
+    });
 }
 
 /// Pushes the field whose name is upvalue `name` of the table on top, and returns its type.

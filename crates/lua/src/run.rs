@@ -20,8 +20,6 @@ pub(crate) struct Run<'a> {
     pub args: &'a [&'a [u8]],
     pub out: &'a mut Out,
     pub ended: Option<Ended>,
-    /// Runs since the collector was last given time.
-    pub since_gc: &'a mut u32,
 }
 
 /// How a run that wrote a reply ended.
@@ -37,7 +35,7 @@ pub enum Ended {
 }
 
 /// Every so many runs the collector does a step.
-const GC_PERIOD: u32 = 50;
+const GC_PERIOD: c_int = 50;
 
 /// The C function that runs scripts and functions; its argument is a pointer to a [`Run`].
 pub(crate) fn runner(l: L, ctx: &Ctx) -> Ret {
@@ -69,11 +67,11 @@ pub(crate) fn runner(l: L, ctx: &Ctx) -> Ret {
             run.ended = Some(Ended::Error { counted });
         }
     }
-    *run.since_gc += 1;
-    if *run.since_gc >= GC_PERIOD {
-        *run.since_gc = 0;
+    let runs = ctx.since_gc.get() + 1;
+    ctx.since_gc.set(runs % GC_PERIOD);
+    if runs == GC_PERIOD {
         l.set_top(0);
-        l.gc(LUA_GCSTEP, GC_PERIOD as c_int);
+        l.gc(LUA_GCSTEP, GC_PERIOD);
     }
     Ok(0)
 }
@@ -186,7 +184,10 @@ pub(crate) unsafe extern "C-unwind" fn hook(state: *mut lua_State, _: *mut mlua_
 fn poll(l: L, ctx: &Ctx) -> Result<(), Raised> {
     l.ensure(4);
     if ctx.stop.get().is_none() {
-        let late = ctx.load_started.get().is_some_and(|start| start.elapsed() > LOAD_LIMIT);
+        let late = ctx
+            .load_started
+            .get()
+            .is_some_and(|start| start.elapsed() > LOAD_LIMIT);
         let stop = match ctx.server().and_then(|server| server.poll()) {
             Some(Interrupt::Kill) => Stop::Kill,
             Some(Interrupt::Abort) => Stop::Abort,

@@ -38,14 +38,24 @@ pub(crate) mod upvalues {
     pub const HANDLER: i32 = 13;
     /// The strings from `KEYS` on, in order.
     pub const NAMES: [&str; 11] = [
-        "KEYS", "ARGV", "err", "ok", "double", "map", "set", "big_number", "verbatim_string",
-        "string", "format",
+        "KEYS",
+        "ARGV",
+        "err",
+        "ok",
+        "double",
+        "map",
+        "set",
+        "big_number",
+        "verbatim_string",
+        "string",
+        "format",
     ];
 }
 
 /// Functions of Lua that scripts get as they are.
 const PLAIN: &[&str] = &[
-    "assert", "error", "gcinfo", "ipairs", "rawequal", "select", "tonumber", "tostring", "type", "_VERSION",
+    "assert", "error", "gcinfo", "ipairs", "rawequal", "select", "tonumber", "tostring", "type",
+    "_VERSION",
 ];
 
 /// What [`build`] leaves in the registry.
@@ -104,7 +114,9 @@ pub(crate) fn build(l: L, ctx: &Ctx, built: &mut Built) -> Result<(), Raised> {
         l.set_function("random", native(random));
         l.set_function("randomseed", native(random_seed));
     });
-    library(l, hidden, "coroutine", |l| l.set_function("resume", native(resume)));
+    library(l, hidden, "coroutine", |l| {
+        l.set_function("resume", native(resume))
+    });
     l.new_table(0, 1);
     l.raw_field(GLOBALS, "os");
     l.raw_field(-1, "clock");
@@ -317,7 +329,9 @@ fn missing(l: L, ctx: &Ctx) -> Ret {
     let name = ctx.scratch();
     name.clear();
     name.extend_from_slice(crate::reply::until_nul(l.bytes(2).unwrap_or_default()));
-    l.error_at(format_args!("Script attempted to access nonexistent global variable '"));
+    l.error_at(format_args!(
+        "Script attempted to access nonexistent global variable '"
+    ));
     l.push_bytes(name);
     l.push_bytes(b"'");
     l.concat(3);
@@ -444,7 +458,11 @@ fn collect_garbage(l: L, ctx: &Ctx) -> Ret {
 const MAX_SOURCE: usize = 1 << 30;
 
 fn load(l: L, _: &Ctx) -> Ret {
-    let name = if l.kind(2) <= NIL { b"=(load)" } else { l.check_bytes(2) };
+    let name = if l.kind(2) <= NIL {
+        b"=(load)"
+    } else {
+        l.check_bytes(2)
+    };
     l.check_kind(1, FUNCTION);
     l.set_top(2);
     let loaded = l.load_pieces(name);
@@ -483,7 +501,11 @@ const MAX_UNPACK: i64 = 8000;
 fn unpack(l: L, ctx: &Ctx) -> Ret {
     l.check_kind(1, TABLE);
     let first = if l.kind(2) <= NIL { 1 } else { l.check_int(2) };
-    let last = if l.kind(3) <= NIL { l.len(1) as c_int } else { l.check_int(3) };
+    let last = if l.kind(3) <= NIL {
+        l.len(1) as c_int
+    } else {
+        l.check_int(3)
+    };
     // In int, as Lua does it, the difference could overflow.
     if i64::from(last) - i64::from(first) >= MAX_UNPACK {
         return Err(l.error_at(format_args!("too many results to unpack")));

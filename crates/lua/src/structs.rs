@@ -1,1 +1,2 @@
-use crate::raw::L; pub(crate) fn fill(_: L) {}
+use crate::raw::L;
+pub(crate) fn fill(_: L) {}

@@ -204,7 +204,10 @@ pub(crate) fn push_error(l: L, line: &[u8]) {
 
 /// Pushes a table with `err`; a line of a single word is taken for a message without code and gets `ERR`.
 pub(crate) fn push_error_table(l: L, line: &[u8]) {
-    let end = line.iter().rposition(|b| !matches!(b, b'\r' | b'\n')).map_or(0, |last| last + 1);
+    let end = line
+        .iter()
+        .rposition(|b| !matches!(b, b'\r' | b'\n'))
+        .map_or(0, |last| last + 1);
     let line = &line[..end];
     l.new_table(0, 4);
     if line.contains(&b' ') {

@@ -50,13 +50,13 @@ const SMALL_LEFTOVER: usize = 8 * 1024;
 /// Bytes of a client's that are read and dropped when a connection is closed on it.
 const DISCARD: usize = 1024 * 1024;
 
-/// The place of ordinary clients among the output buffer limits.
-const NORMAL: usize = 0;
-
 /// What a connection waits for before it goes on with its commands.
 enum Busy {
     /// Time that has to pass.
     Sleep(Pin<Box<Sleep>>),
+    /// Something that has to change before a command can be executed: whoever changes it wakes the task, and if nobody
+    /// does, time passes. True once the task has slept.
+    Retry(Pin<Box<Sleep>>, bool),
     /// A blocking command that is not served yet, and when it gives up.
     Blocked(Arc<Waiter>, Option<Pin<Box<Sleep>>>),
     /// A computation on a helper thread, which writes the last command's reply.
@@ -167,7 +167,9 @@ impl Connection {
             if self.client.kill_requested() {
                 return Err(Over);
             }
-            if self.poll_busy(cx, &kit.engine)?.is_pending() {
+            let busy = self.poll_busy(cx, &kit.engine)?.is_pending();
+            self.take_messages(kit)?;
+            if busy {
                 self.flush(cx, kit)?;
                 return self.mind_the_client(cx, kit);
             }
@@ -212,6 +214,18 @@ impl Connection {
                 Poll::Ready(Ok(_)) => {}
             }
         }
+    }
+
+    /// Sends what others have for the client. The replies of all that it has had executed went before.
+    fn take_messages(&mut self, kit: &mut Kit) -> Result<(), Over> {
+        if self.client.outbox.is_empty() {
+            return Ok(());
+        }
+        let mut out = mem::take(&mut kit.out);
+        self.client.outbox.drain(&mut out);
+        let sent = self.send(&mut out);
+        kit.out = out;
+        sent
     }
 
     /// Reads into the worker's buffer, behind what is left from before, and executes what is there.
@@ -378,8 +392,12 @@ impl Connection {
             Next::Done => {}
             Next::Close => self.closing = true,
             Next::CloseNow => return Err(Over),
-            Next::Sleep(time) | Next::Retry(time) => {
+            Next::Sleep(time) => {
                 self.busy = Some(Busy::Sleep(Box::pin(tokio::time::sleep(time))));
+            }
+            Next::Retry(time) => {
+                let sleep = Box::pin(tokio::time::sleep(time));
+                self.busy = Some(Busy::Retry(sleep, false));
             }
             Next::Offload(job) => {
                 let mut out = Out::new(session.proto);
@@ -453,6 +471,12 @@ impl Connection {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(()) => Out::default(),
             },
+            Some(Busy::Retry(sleep, slept)) => {
+                if sleep.as_mut().poll(cx).is_pending() && !mem::replace(slept, true) {
+                    return Ok(Poll::Pending);
+                }
+                Out::default()
+            }
             Some(Busy::Blocked(waiter, until)) => {
                 if let Some(until) = until
                     && until.as_mut().poll(cx).is_ready()
@@ -544,7 +568,10 @@ impl Connection {
                 false
             }
             Poll::Ready(Err(_)) => return Err(Over),
-            Poll::Pending => unsent.over_limit(&kit.engine.config().live.output_limits[NORMAL], cx),
+            Poll::Pending => {
+                let limits = &kit.engine.config().live.output_limits;
+                unsent.over_limit(&limits[self.client.class()], cx)
+            },
         };
         if written > 0 {
             self.count_out(written);

@@ -22,6 +22,9 @@ use tokio::sync::{Notify, mpsc, watch};
 /// Bytes of the shared read buffer: room for a deep pipeline, small enough to stay in the second-level cache.
 const READ_BYTES: usize = 64 * 1024;
 
+/// Address space of a worker's or helper's stack, in bytes: scripts may nest calls 200 deep. Only what is used takes memory.
+const STACK_BYTES: usize = 8 << 20;
+
 /// Helper threads a worker may have for commands that take long.
 const HELPERS: usize = 4;
 
@@ -176,6 +179,7 @@ pub(crate) fn start(
         .enable_io()
         .enable_time()
         .max_blocking_threads(HELPERS)
+        .thread_stack_size(STACK_BYTES)
         .thread_name(format!("helper-{index}"))
         .build()?;
     let kit = Kit {
@@ -198,6 +202,7 @@ pub(crate) fn start(
     };
     let thread = std::thread::Builder::new()
         .name(format!("worker-{index}"))
+        .stack_size(STACK_BYTES)
         .spawn(body)?;
     Ok(Handle {
         load,

@@ -65,6 +65,7 @@ fn config_set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         .config()
         .set_for(&pairs, engine.host(), ctx.session.client.is_local());
     set.map_err(|text| Error::new(format!("ERR {text}")))?;
+    engine.heed_notify_keyspace_events();
     ctx.out.ok();
     Ok(())
 }

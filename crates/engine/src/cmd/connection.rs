@@ -50,6 +50,13 @@ pub(crate) const DEFAULT_USER: &str = "default";
 
 fn ping(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     match args.left() {
+        0 | 1 if ctx.session.subscriptions.is_some() && ctx.session.proto == Proto::Resp2 => {
+            // Where everything is a message, so is this.
+            ctx.out.array(2);
+            ctx.out.bulk(b"pong");
+            ctx.out
+                .bulk(args.peek().unwrap_or_default());
+        }
         0 => ctx.out.simple("PONG"),
         1 => ctx.out.bulk(args.take()),
         _ => return Err(Error::wrong_arity("ping")),
@@ -187,6 +194,10 @@ fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 fn set_proto(ctx: &mut Ctx<'_>, proto: Proto) {
     ctx.session.set_proto(proto);
+    if !ctx.nested {
+        // What has come so far is in the form of the old version.
+        ctx.session.client.outbox.drain(ctx.out);
+    }
     ctx.out.set_proto(proto);
 }
 
@@ -200,6 +211,7 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let session = &mut *ctx.session;
     session.end_multi();
     session.unwatch();
+    session.unsubscribe_all();
     session.select(0);
     session.reply_mode = ReplyMode::On;
     session.authenticated =

@@ -136,12 +136,6 @@ fn as_lua(library: &Library) -> lua::Library<'_> {
 fn compile(ctx: &mut Ctx<'_>, source: &[u8]) -> Result<Library> {
     let engine = ctx.engine;
     let header = lua::shebang::library(source).map_err(error_of)?;
-    if !header.engine.eq_ignore_ascii_case(b"lua") {
-        return Err(Error::new(format!(
-            "ERR Engine '{}' not found",
-            String::from_utf8_lossy(&header.engine)
-        )));
-    }
     let mut library = Library {
         name: header.name,
         version: engine.scripts.libraries.next_version(),

@@ -11,6 +11,8 @@ pub mod config;
 pub mod connection;
 pub mod debug;
 pub mod dump;
+#[cfg(test)]
+mod event_tests;
 pub mod function;
 pub mod generic;
 pub mod geo;
@@ -21,11 +23,13 @@ pub mod info;
 pub mod lcs;
 pub mod list;
 pub mod memory;
+pub mod pubsub;
 pub mod scripting;
 pub mod server;
 pub mod set;
 pub mod sort;
 pub mod sorted_set;
+pub mod sorted_set_blocking;
 pub mod sorted_set_combine;
 pub mod sorted_set_range;
 pub mod stream;
@@ -51,6 +55,7 @@ pub const FAMILIES: &[&[Command]] = &[
     hash::COMMANDS,
     hash_expiry::COMMANDS,
     sorted_set::COMMANDS,
+    sorted_set_blocking::COMMANDS,
     sorted_set_range::COMMANDS,
     sorted_set_combine::COMMANDS,
     set::COMMANDS,
@@ -60,6 +65,7 @@ pub const FAMILIES: &[&[Command]] = &[
     sort::COMMANDS,
     dump::COMMANDS,
     stream::COMMANDS,
+    pubsub::COMMANDS,
     transactions::COMMANDS,
     scripting::COMMANDS,
     function::COMMANDS,

@@ -44,6 +44,8 @@ pub enum Kind {
     },
     /// One of a few names.
     Choice(&'static [&'static str]),
+    /// Classes of keyspace notifications, a letter each.
+    Events,
     /// Any text.
     Text,
     /// A list of words.
@@ -108,6 +110,8 @@ pub enum Value {
     Int(i64),
     /// Of [`Kind::Octal`].
     Octal(u32),
+    /// Of [`Kind::Events`]: bits of [`crate::effects::class`].
+    Events(u32),
     /// Of [`Kind::Choice`].
     Choice(&'static str),
     /// Of [`Kind::Text`].
@@ -176,6 +180,9 @@ impl Kind {
                     )),
                 }
             }
+            Kind::Events => crate::effects::class::parse(word)
+                .map(Value::Events)
+                .ok_or_else(|| "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".into()),
             Kind::Text | Kind::Words | Kind::Save | Kind::OutputLimits => {
                 Ok(Value::Text(word.into()))
             }
@@ -193,6 +200,7 @@ impl Kind {
             Kind::Size { min: 0 | 1, .. } => "bytes".into(),
             Kind::Size { min, .. } => format!("bytes, at least {min}"),
             Kind::Choice(names) => names.join(", "),
+            Kind::Events => "letters".into(),
             Kind::Text => "text".into(),
             Kind::Words => "words".into(),
             Kind::Save => "pairs of seconds and changes".into(),
@@ -208,6 +216,7 @@ impl Value {
             Value::Flag(on) => if *on { "yes" } else { "no" }.into(),
             Value::Int(n) => n.to_string(),
             Value::Octal(mode) => format!("{mode:o}"),
+            Value::Events(classes) => crate::effects::class::letters(*classes),
             Value::Choice(name) => (*name).into(),
             Value::Text(text) => text.clone(),
             Value::Words(words) => words.join(" "),

@@ -31,7 +31,6 @@ const COMPRESSION: &str = "compressing the inner nodes of lists";
 const DURABILITY: &str = "snapshots and the append-only file";
 const EVICTION: &str = "a memory limit with eviction";
 const INNER: &str = "a mechanism inside Redis without a counterpart here";
-const NOTICES: &str = "keyspace notifications and client-side caching";
 const REPLICATION: &str = "replication";
 const SCRIPTS: &str = "scripts and modules";
 const SERVICE: &str = "running as a daemon and logging to syslog";
@@ -185,8 +184,6 @@ pub(super) const FIXED: &[Directive] = &[
     later("replica-read-only", &["slave-read-only"], Flag, "yes", Runtime, REPLICATION),
     later("replica-serve-stale-data", &["slave-serve-stale-data"], Flag, "yes", Runtime, REPLICATION),
     later("replicaof", &["slaveof"], Text, "", Runtime, REPLICATION),
-    later("notify-keyspace-events", &[], Text, "", Runtime, NOTICES),
-    later("tracking-table-max-keys", &[], Uint { min: 0, max: LONG }, "1000000", Runtime, NOTICES),
     later("tls-auth-clients", &[], Choice(&["no", "yes", "optional"]), "yes", Runtime, TLS),
     later("tls-ca-cert-dir", &[], Text, "", Runtime, TLS),
     later("tls-ca-cert-file", &[], Text, "", Runtime, TLS),

@@ -5,7 +5,7 @@
 
 use super::directive::Change::{Protected, Runtime, Startup};
 use super::directive::Kind::{
-    Choice, Flag, Int, Octal, OutputLimits, PowerOfTwo, Size, Text, Threads, Uint, Words,
+    Choice, Events, Flag, Int, Octal, OutputLimits, PowerOfTwo, Size, Text, Threads, Uint, Words,
 };
 use super::directive::{Change, Directive, Kind, Value};
 use super::{Live, OutputLimit};
@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering::Relaxed;
 const NETWORK: &str = "Network";
 const SCRIPTS: &str = "Scripts";
 const CLIENTS: &str = "Clients";
+const MESSAGES: &str = "Notifications and caches";
 const GENERAL: &str = "General";
 const DATA_TYPES: &str = "Data types";
 
@@ -56,6 +57,14 @@ impl Directive {
 fn number(value: &Value) -> u64 {
     if let Value::Int(n) = value {
         *n as u64
+    } else {
+        0
+    }
+}
+
+fn events(value: &Value) -> u32 {
+    if let Value::Events(classes) = value {
+        *classes
     } else {
         0
     }
@@ -255,6 +264,29 @@ pub(super) const BUILT: &[Directive] = &[
         GENERAL,
         "Ask the kernel for no transparent huge pages. Redpoll does not fork, so that they cost it nothing.",
     ),
+    row(
+        "notify-keyspace-events",
+        Events,
+        "",
+        Runtime,
+        MESSAGES,
+        "Which changes of keys are announced to subscribers. `K` announces them on `__keyspace@<db>__:<key>`, `E` on \
+         `__keyevent@<db>__:<event>`; at least one of the two is needed. The others choose the events: `g` of commands for \
+         all types, `$` strings, `l` lists, `s` sets, `h` hashes, `z` sorted sets, `t` streams, `x` expired, `e` evicted, \
+         `d` modules, `A` all of these; `m` keys asked for that are not there, `n` new keys, `o` values overwritten, `c` \
+         values replaced by one of another type.",
+    )
+    .live(|live, value| live.notify_keyspace_events.store(events(value), Relaxed)),
+    row(
+        "tracking-table-max-keys",
+        Uint { min: 0, max: i64::MAX },
+        "1000000",
+        Runtime,
+        MESSAGES,
+        "Keys remembered for clients that cache them (CLIENT TRACKING); beyond that, keys are forgotten and their clients \
+         told so. 0 for no bound.",
+    )
+    .live(|live, value| live.tracking_table_max_keys.store(number(value) as usize, Relaxed)),
     row(
         "hash-max-listpack-entries",
         Uint { min: 0, max: i64::MAX },

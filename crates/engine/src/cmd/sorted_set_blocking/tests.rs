@@ -1,0 +1,1 @@
+//! Popping that waits.
