@@ -95,21 +95,26 @@ pub fn replies(server: &Server, script: &str, resp3: bool) -> Vec<String> {
     said
 }
 
-/// Runs a transcript on both servers in both protocols and compares.
+/// Runs transcripts on both servers in both protocols and compares; panics with the first difference of each.
 #[track_caller]
-pub fn agree(ours: &Server, theirs: &Server, script: &str) {
-    for resp3 in [false, true] {
-        let (we, they) = (
-            replies(ours, script, resp3),
-            replies(theirs, script, resp3),
-        );
-        for (w, t) in we.iter().zip(&they) {
-            assert!(
-                w == t,
-                "{}\nRESP{}\n  ours    {w}\n  theirs  {t}",
-                script,
-                if resp3 { 3 } else { 2 }
+pub fn agree(ours: &Server, theirs: &Server, scripts: &[&str]) {
+    let mut differences = String::new();
+    for (number, script) in scripts.iter().enumerate() {
+        for resp3 in [false, true] {
+            let (we, they) = (
+                replies(ours, script, resp3),
+                replies(theirs, script, resp3),
             );
+            let both = we.iter().zip(&they).enumerate();
+            if let Some((line, (w, t))) = both.into_iter().find(|(_, (w, t))| w != t) {
+                differences.push_str(&format!(
+                    "transcript {number}, line {line}, RESP{}\n  {:9}{w}\n  {:9}{t}\n",
+                    if resp3 { 3 } else { 2 },
+                    ours.name(),
+                    theirs.name(),
+                ));
+            }
         }
     }
+    assert!(differences.is_empty(), "{differences}");
 }

@@ -23,7 +23,9 @@ use parking_lot::Mutex;
 use resp::{Out, Proto};
 use smallvec::SmallVec;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed,
+};
 use std::time::{Duration, Instant};
 
 /// Tries to do for a key what the waiting command is about; writes the reply and returns true if it could. An error that
@@ -118,8 +120,8 @@ impl Waiter {
 ///
 /// The texts are those of real servers, and so is that what is less than a millisecond counts as one.
 pub fn timeout_seconds(text: &[u8], now_ms: u64) -> Result<Option<Duration>, Error> {
-    let seconds = resp::parse_f64(text)
-        .ok_or(Error::new("ERR timeout is not a float or out of range"))?;
+    let seconds =
+        resp::parse_f64(text).ok_or(Error::new("ERR timeout is not a float or out of range"))?;
     let ms = (seconds * 1000.0).ceil();
     if ms >= i64::MAX as f64 {
         return Err(OUT_OF_RANGE);
@@ -129,9 +131,8 @@ pub fn timeout_seconds(text: &[u8], now_ms: u64) -> Result<Option<Duration>, Err
 
 /// Reads a timeout in whole milliseconds; None: as long as it takes (0).
 pub fn timeout_ms(text: &[u8], now_ms: u64) -> Result<Option<Duration>, Error> {
-    let ms = resp::parse_i64(text).ok_or(Error::new(
-        "ERR timeout is not an integer or out of range",
-    ))?;
+    let ms =
+        resp::parse_i64(text).ok_or(Error::new("ERR timeout is not an integer or out of range"))?;
     timeout_of(ms, now_ms)
 }
 
@@ -248,8 +249,9 @@ impl Engine {
         }
         match how {
             GiveUp::Timeout => waiter.answer(|out| waiter.empty.write(out)),
-            GiveUp::Error => waiter
-                .answer(|out| out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK")),
+            GiveUp::Error => {
+                waiter.answer(|out| out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"))
+            }
             GiveUp::Leave => {}
         }
         self.forget(waiter);

@@ -69,12 +69,7 @@ impl<'e> Held<'e> {
     }
 
     /// Lets `look` see a shard, which is locked for that time unless it is held.
-    pub(crate) fn look<R>(
-        &self,
-        ks: &Keyspace,
-        shard: usize,
-        look: impl FnOnce(&Shard) -> R,
-    ) -> R {
+    pub(crate) fn look<R>(&self, ks: &Keyspace, shard: usize, look: impl FnOnce(&Shard) -> R) -> R {
         match self.shard(shard) {
             Some(shard) => look(shard),
             None => look(&ks.lock(shard)),

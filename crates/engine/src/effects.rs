@@ -60,16 +60,8 @@ pub mod class {
     /// `d`: events of modules, of which there are none.
     pub const MODULE: u32 = 1 << 13;
     /// `A`
-    pub const ALL: u32 = GENERIC
-        | STRING
-        | LIST
-        | SET
-        | HASH
-        | SORTED_SET
-        | EXPIRED
-        | EVICTED
-        | STREAM
-        | MODULE;
+    pub const ALL: u32 =
+        GENERIC | STRING | LIST | SET | HASH | SORTED_SET | EXPIRED | EVICTED | STREAM | MODULE;
     /// Everything that has a letter.
     pub const KNOWN: u32 = ALL | KEY_MISS | NEW | OVERWRITTEN | TYPE_CHANGED;
     /// The letters of classes in the order in which CONFIG GET prints them.
@@ -521,7 +513,9 @@ impl Engine {
                 self.announce(keys, &change, by);
                 match change {
                     Change::Key { db, key, event } => {
-                        if event.concerns_waiters() && !ready.iter().any(|(d, k)| *d == db && *k == key) {
+                        if event.concerns_waiters()
+                            && !ready.iter().any(|(d, k)| *d == db && *k == key)
+                        {
                             ready.push((db, key));
                         }
                     }
@@ -555,11 +549,10 @@ impl Engine {
         match change {
             Change::Key { db, key, event } => {
                 #[cfg(test)]
-                self.effects.recorded.lock().push(format!(
-                    "{} {}",
-                    event.name,
-                    key.escape_ascii()
-                ));
+                self.effects
+                    .recorded
+                    .lock()
+                    .push(format!("{} {}", event.name, key.escape_ascii()));
                 if event.is_change() {
                     let shard = self.keyspace().shard_of(self.keyspace().hash(key));
                     self.effects.touch(shard, *db, key);

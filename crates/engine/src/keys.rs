@@ -10,11 +10,11 @@
 //! Rows mark them (`KS_VARIABLE_FLAGS`, `KS_INCOMPLETE`, [`Begin::Unknown`]) and they are read here by hand, as real
 //! servers read them.
 
-use crate::registry::{Entry, KeyLayout};
 use crate::command::{
     Begin, Command, Find, KS_ACCESS, KS_DELETE, KS_INCOMPLETE, KS_NOT_KEY, KS_OW, KS_RO, KS_RW,
     KS_UPDATE, KS_VARIABLE_FLAGS, KeySpec, NO_MANDATORY_KEYS,
 };
+use crate::registry::{Entry, KeyLayout};
 
 /// The arguments do not fit the command's key specs: a count that is no number or promises more keys than there
 /// are arguments, or no argument where a key must be. The command itself will answer a better error.
@@ -383,8 +383,8 @@ pub fn legacy_range(cmd: &Command) -> (i32, i32, i32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::{Group, KS_INSERT, row};
     use crate::registry::{Entry, KeyLayout};
-use crate::command::{Group, KS_INSERT, row};
 
     fn nothing(
         _: &mut crate::ctx::Ctx<'_>,

@@ -165,7 +165,10 @@ impl Scripts {
         if running.is_empty() {
             return Err(Error::new("NOTBUSY No scripts in execution right now."));
         }
-        let mut of_kind = running.iter().filter(|r| r.is_function == functions).peekable();
+        let mut of_kind = running
+            .iter()
+            .filter(|r| r.is_function == functions)
+            .peekable();
         if of_kind.peek().is_none() {
             return Err(Error::new(if functions {
                 "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
@@ -594,7 +597,11 @@ pub(crate) fn run(
         out.clear();
         out.set_proto(ctx.session.proto);
         let definite = ctx.keys.token.is_some();
-        let began_ms = if attempt == 0 { ctx.keys.now_ms } else { unix_ms() };
+        let began_ms = if attempt == 0 {
+            ctx.keys.now_ms
+        } else {
+            unix_ms()
+        };
         let mut bridge = Bridge {
             ctx,
             call,

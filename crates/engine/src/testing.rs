@@ -17,6 +17,7 @@
 //! db.check("HELLO 3", "..");                  // state is kept between calls
 //! ```
 
+use crate::blocking::{GiveUp, Waiter};
 use crate::clients::{Kind, Origin};
 use crate::config::Config;
 use crate::engine::Engine;
@@ -48,6 +49,8 @@ pub(crate) struct TestClient {
     pub asked: Asked,
     /// Whether the last command was executed to its end.
     pub finished: bool,
+    /// The last command that blocked.
+    pub waiter: Option<Arc<Waiter>>,
 }
 
 impl TestClient {
@@ -91,6 +94,7 @@ impl TestClient {
             engine,
             asked: Asked::Nothing,
             finished: true,
+            waiter: None,
         }
     }
 
@@ -125,13 +129,52 @@ impl TestClient {
             Next::CloseNow => Asked::CloseNow,
             Next::Sleep(time) => Asked::Sleep(time),
             Next::Retry(time) => Asked::Retry(time),
-            Next::Block(_) => Asked::Block,
+            Next::Block(waiter) => {
+                self.waiter = Some(waiter);
+                Asked::Block
+            }
             Next::Offload(job) => {
                 job(&mut out);
                 Asked::Nothing
             }
         };
         out.to_vec()
+    }
+
+    /// Runs a command line that has to block.
+    #[track_caller]
+    pub fn block(&mut self, line: &str) {
+        self.check(line, "");
+        assert_eq!(self.asked, Asked::Block, "{line} answers at once");
+    }
+
+    /// The reply to the command that blocked; `waits` if it still does.
+    #[track_caller]
+    pub fn blocked_reply(&mut self) -> String {
+        let waiter = self.waiter.as_ref().expect("a command that blocked");
+        match waiter.take_reply() {
+            None => "waits".into(),
+            Some(out) => {
+                let (value, _) = resp::decode(&out.to_vec())
+                    .expect("a valid reply")
+                    .expect("a whole reply");
+                self.waiter = None;
+                show(&value)
+            }
+        }
+    }
+
+    /// Compares the reply to the command that blocked.
+    #[track_caller]
+    pub fn check_blocked(&mut self, expected: &str) {
+        assert_eq!(self.blocked_reply(), expected, "reply of what blocked");
+    }
+
+    /// Ends the wait of the command that blocked; false if it has been served.
+    #[track_caller]
+    pub fn give_up(&mut self, how: GiveUp) -> bool {
+        let waiter = self.waiter.as_ref().expect("a command that blocked");
+        self.engine.give_up(waiter, how)
     }
 
     /// The reply to one command; None if there is none.

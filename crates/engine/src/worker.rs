@@ -12,8 +12,8 @@
 use crate::args::Args;
 use crate::blocking::Waiter;
 use crate::command::{
-    ALL_SHARDS, ALLOW_BUSY, Command, Group, IN_MULTI, NO_AUTH, NO_MULTI, OWN_LOCKS, PATTERN_KEYS, READONLY,
-    RUNS_SCRIPT, WRITE,
+    ALL_SHARDS, ALLOW_BUSY, Command, Group, IN_MULTI, NO_AUTH, NO_MULTI, OWN_LOCKS, PATTERN_KEYS,
+    READONLY, RUNS_SCRIPT, WRITE,
 };
 use crate::ctx::{Ctx, Garbage, Held, Keys};
 use crate::engine::{Engine, unix_nanos};
@@ -29,10 +29,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use store::locks::Indices;
-use store::keyspace::Token;
-use store::table::{Probe, table_hash};
 use store::Blob;
+use store::keyspace::Token;
+use store::locks::Indices;
+use store::table::{Probe, table_hash};
 
 /// A computation for a helper thread, which writes the command's reply.
 pub type Job = Box<dyn FnOnce(&mut Out) + Send>;
@@ -388,16 +388,19 @@ impl Worker {
         let tally = &counters.commands[entry.id];
         if !command.accepts(argv.len()) {
             tally.rejected.add(1);
+            let mut error = Error::wrong_arity(command.name);
             if let Some(multi) = &mut session.multi {
                 multi.aborted = true;
             }
-            return refuse(
-                counters,
-                session,
-                out,
-                mark,
-                &Error::wrong_arity(command.name),
-            );
+            if command.name == "exec" {
+                session.end_multi();
+                session.unwatch();
+                let text = error.0.trim_start_matches("ERR ");
+                error = Error::new(format!(
+                    "EXECABORT Transaction discarded because of: {text}"
+                ));
+            }
+            return refuse(counters, session, out, mark, &error);
         }
         if !session.authenticated && !command.has(NO_AUTH) {
             tally.rejected.add(1);
@@ -487,12 +490,13 @@ impl Worker {
             engine.apply(&mut ctx.keys, Some(&client));
         }
         let Ctx {
-            keys: Keys {
-                held,
-                garbage,
-                token,
-                ..
-            },
+            keys:
+                Keys {
+                    held,
+                    garbage,
+                    token,
+                    ..
+                },
             out,
             session,
             next,
@@ -691,8 +695,7 @@ fn lock_several<'e>(
     let mut wanted = Wanted::default();
     let mut ahead: smallvec::SmallVec<[(Probe, u64); KEYS_AHEAD]> = smallvec::SmallVec::new();
     let mut first = (0, 0);
-    if command.has(ALL_SHARDS)
-        || command.has(PATTERN_KEYS) && crate::cmd::sort::has_patterns(argv)
+    if command.has(ALL_SHARDS) || command.has(PATTERN_KEYS) && crate::cmd::sort::has_patterns(argv)
     {
         wanted.all = true;
     } else if command.name == "exec" {
@@ -744,7 +747,9 @@ fn lock_several<'e>(
             shard,
             match patience {
                 None => ks.lock(shard),
-                Some(patience) => ks.try_lock(shard).or_else(|| ks.lock_for(shard, patience))?,
+                Some(patience) => ks
+                    .try_lock(shard)
+                    .or_else(|| ks.lock_for(shard, patience))?,
             },
         ),
         _ => Held::Many(ks.lock_many_for(&mut wanted.shards, patience)?),

@@ -12,6 +12,8 @@
 //! db.set_for("session:1", "user:1", Duration::from_secs(3600))?;
 //! assert_eq!(db.get("user:1")?.unwrap(), "Ada");
 //! assert_eq!(db.incr("visits")?, 1);
+//! db.hset("user:1:profile", "born", 1815)?;
+//! db.zadd("best", "user:1", 99.5)?;
 //!
 //! // Every command of the server, with its own syntax:
 //! use redpoll::Value;
@@ -20,10 +22,30 @@
 //! ```
 //!
 //! # Two ways in
-//! *Typed calls* ([`Db::get`], [`Db::set`], [`Db::incr`] ...) go straight to the key: hash, lock, look, copy out. A
-//! hit takes some tens of nanoseconds. *Commands* ([`Db::execute`]) go through the same dispatch as those of the server's
-//! clients, in some hundreds. Both work on the same data, obey the same expiries and pauses, and count towards the same hits
-//! and misses; commands also appear in INFO's command statistics.
+//! *Typed calls* take and return types of Rust. Those on strings ([`Db::get`], [`Db::set`], [`Db::incr`] ...), and those
+//! that look at one element of a collection ([`Db::hget`], [`Db::sismember`], [`Db::zscore`], [`Db::llen`] ...), go straight to the
+//! key: hash, lock, look, copy out. A hit takes some tens of nanoseconds. *Commands* ([`Db::execute`]) go through the same
+//! dispatch as those of the server's clients, in some hundreds; so do the other typed calls, which put a command
+//! together and read its reply. Both ways work on the same data, obey the same expiries and pauses, and count towards the same
+//! hits and misses; commands also appear in INFO's command statistics.
+//!
+//! | | calls |
+//! |---|---|
+//! | keys | [`Db::exists`], [`Db::del`], [`Db::expire`], [`Db::scan`], [`Db::dump`], [`Db::sort`] ... |
+//! | strings | [`Db::get`], [`Db::set_with`], [`Db::mget`], [`Db::setbit`], [`Db::pfadd`] ... |
+//! | hashes | [`Db::hset`], [`Db::hgetall`], [`Db::hscan`]; fields that expire: [`Db::hexpire`], [`Db::hsetex`] ... |
+//! | lists | [`Db::lpush`], [`Db::rpop`], [`Db::lrange`], [`Db::lmove`] ... |
+//! | sets | [`Db::sadd`], [`Db::sinter`], [`Db::spop`] ... |
+//! | sorted sets | [`Db::zadd`], [`Db::zrange`], [`Db::zunionstore`]; places: [`Db::geoadd`], [`Db::geosearch`] ... |
+//! | streams | [`Db::xadd`], [`Db::xread`], [`Db::xtrim`]; groups: [`Db::xgroup_create`], [`Db::xreadgroup`] ... |
+//!
+//! Calls are named after commands. Where a command takes one element or several, there are two calls, `sadd` and
+//! `sadd_many`; where it has many options, they are a type of their own, such as [`ZRange`] or [`XAdd`]. A call with no elements at
+//! all does nothing.
+//!
+//! # Errors
+//! An [`Error`] is the error reply that a client would get. A key that holds another type than a call works on is one
+//! with the code `WRONGTYPE`, and nothing has changed then. A key that does not exist is no error: it counts as empty.
 //!
 //! # One database, one server
 //! A `Db` is also the handle the network server works on: [`Db::from_engine`] makes one of a running server's engine, so that

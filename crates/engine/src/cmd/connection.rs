@@ -3,7 +3,9 @@
 use super::client::validate_word;
 use crate::args::Args;
 use crate::clients::Kind;
-use crate::command::{ALLOW_BUSY, Command, FAST, Group, LOADING, NO_AUTH, NOSCRIPT, STALE, row};
+use crate::command::{
+    ALLOW_BUSY, Command, FAST, Group, IN_MULTI, LOADING, NO_AUTH, NOSCRIPT, STALE, row,
+};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::session::ReplyMode;
@@ -34,10 +36,10 @@ pub const COMMANDS: &[Command] = &[
     row("ping", -1, FAST, Group::Connection, "1.0.0", ping)
         .args("[message]").tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .docs("Answers PONG or the message it is given.", "O(1)"),
-    row("quit", -1, NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
+    row("quit", -1, IN_MULTI | NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
             Group::Connection, "1.0.0", quit)
         .docs("Closes the connection.", "O(1)"),
-    row("reset", 1, NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
+    row("reset", 1, IN_MULTI | NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
             Group::Connection, "6.2.0", reset)
         .docs("Brings the connection back to the state it had when new.", "O(1)"),
     row("select", 2, LOADING | STALE | FAST | ALLOW_BUSY, Group::Connection, "1.0.0", select)
@@ -54,8 +56,7 @@ fn ping(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             // Where everything is a message, so is this.
             ctx.out.array(2);
             ctx.out.bulk(b"pong");
-            ctx.out
-                .bulk(args.peek().unwrap_or_default());
+            ctx.out.bulk(args.peek().unwrap_or_default());
         }
         0 => ctx.out.simple("PONG"),
         1 => ctx.out.bulk(args.take()),

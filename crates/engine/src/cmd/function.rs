@@ -114,8 +114,7 @@ fn call(ctx: &mut Ctx<'_>, args: &Args<'_>, read_only: bool) -> Result {
             argv: args.argv(),
         };
         run(ctx, runner, &call, &mut |vm, server, out| {
-            let called =
-                vm.call_function(&library.name, &function.name, keys, rest, server, out);
+            let called = vm.call_function(&library.name, &function.name, keys, rest, server, out);
             called.unwrap_or_else(|| {
                 out.error("ERR Function not found");
                 Ok(lua::Ended::Reply)

@@ -109,7 +109,8 @@ struct Report<'a, 'e> {
 
 impl Report<'_, '_> {
     fn usage(&self) -> &Usage {
-        self.usage.get_or_init(|| Usage::measure(self.engine, self.held))
+        self.usage
+            .get_or_init(|| Usage::measure(self.engine, self.held))
     }
 }
 

@@ -206,7 +206,8 @@ fn numbers(ctx: &mut Ctx<'_>, mut args: Args<'_>, kind: Kind) -> Result {
     while args.left() > 0 {
         let name = args.take();
         ctx.out.bulk(name);
-        ctx.out.int(ctx.engine.pubsub.subscribers(kind, name) as i64);
+        ctx.out
+            .int(ctx.engine.pubsub.subscribers(kind, name) as i64);
     }
     Ok(())
 }

@@ -110,10 +110,7 @@ pub(super) fn with_runner<R>(
     ctx: &mut Ctx<'_>,
     f: impl FnOnce(&mut Ctx<'_>, &mut Runner) -> R,
 ) -> R {
-    let mut runner = ctx
-        .runner
-        .take()
-        .unwrap_or_else(|| Box::new(Runner::new()));
+    let mut runner = ctx.runner.take().unwrap_or_else(|| Box::new(Runner::new()));
     let result = f(ctx, &mut runner);
     *ctx.runner = Some(runner);
     result
@@ -220,7 +217,10 @@ mod tests {
             "EVAL 'return 1' 2 a",
             "-ERR Number of keys can't be greater than number of args",
         );
-        check("EVALSHA abc 0", "-NOSCRIPT No matching script. Please use EVAL.");
+        check(
+            "EVALSHA abc 0",
+            "-NOSCRIPT No matching script. Please use EVAL.",
+        );
     }
 
     #[test]
@@ -236,6 +236,9 @@ mod tests {
         );
         db.check("GET k1", "\"1\"");
         db.check("SCRIPT FLUSH", "OK");
-        db.check("SCRIPT LOAD 'return 7'", "\"9fcf1dc4de66b0ce0f8b2de6a8b9d7eb0ed94dbf\"");
+        db.check(
+            "SCRIPT LOAD 'return 7'",
+            "\"9fcf1dc4de66b0ce0f8b2de6a8b9d7eb0ed94dbf\"",
+        );
     }
 }

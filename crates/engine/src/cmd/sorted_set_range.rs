@@ -346,8 +346,7 @@ fn remove_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, by: By) -> Result {
     })?;
     let removed = removed.unwrap_or(0);
     if removed > 0 {
-        ctx.keys
-            .changed(key, Event::sorted_set(ctx.command.name));
+        ctx.keys.changed(key, Event::sorted_set(ctx.command.name));
     }
     ctx.out.int(removed as i64);
     Ok(())

@@ -1,0 +1,629 @@
+//! Typed calls on collections against the commands they stand for.
+
+use redpoll::{
+    Aggregate, Bytes, Config, Db, End, Expire, ExpireIf, Extreme, FieldExpire, GeoPoint, GeoSearch,
+    GroupStart, HSetEx, LPos, References, Restore, Result, Sample, Sort, StreamId, Trim, Ttl, Unit,
+    Value, XAdd, XClaim, XPending, XRead, XReadGroup, ZAdd, ZCombine, ZRange,
+};
+use std::collections::BTreeSet;
+use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::time::{Duration, SystemTime};
+
+fn open() -> Db {
+    Db::open(Config::default()).unwrap()
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+const NONE: [&str; 0] = [];
+
+/// A reply as text.
+fn run(db: &Db, line: &str) -> String {
+    match db.execute(line.split(' ')) {
+        Ok(Value::Bulk(b)) => String::from_utf8(b).unwrap(),
+        Ok(Value::Int(n)) => n.to_string(),
+        Ok(Value::Simple(s)) => s,
+        Ok(other) => format!("{other:?}"),
+        Err(e) => e.to_string(),
+    }
+}
+
+fn texts(all: &[Bytes]) -> Vec<String> {
+    all.iter().map(Bytes::to_string_lossy).collect()
+}
+
+fn sorted(all: &[Bytes]) -> Vec<String> {
+    let mut all = texts(all);
+    all.sort();
+    all
+}
+
+fn scored(all: &[(Bytes, f64)]) -> Vec<(String, f64)> {
+    let text = |(member, score): &(Bytes, f64)| (member.to_string_lossy(), *score);
+    all.iter().map(text).collect()
+}
+
+/// What goes straight to the key sees what commands have written, whatever its size and form.
+#[test]
+fn direct_reads_see_every_form() {
+    let db = open();
+    for n in [1, 3, 200, 3000] {
+        db.flushdb().unwrap();
+        for i in 0..n {
+            let field = format!("f{i}");
+            db.hset("h", &field, i64::from(i)).unwrap();
+            db.hset("long", &field, "x".repeat(i as usize)).unwrap();
+            db.sadd("ints", i.to_string()).unwrap();
+            db.sadd("strings", &field).unwrap();
+            db.zadd("z", &field, f64::from(i) / 2.0).unwrap();
+            db.rpush("l", i64::from(i)).unwrap();
+        }
+        let (size, last) = (n as usize, n - 1);
+        let field = format!("f{last}");
+        assert_eq!(db.hget("h", &field).unwrap().unwrap(), last.to_string());
+        assert_eq!(db.hget("h", "f").unwrap(), None);
+        assert_eq!(db.hstrlen("long", &field).unwrap(), last as usize);
+        assert_eq!(
+            db.hget("long", &field).unwrap().unwrap(),
+            "x".repeat(last as usize)
+        );
+        assert!(db.hexists("h", &field).unwrap() && !db.hexists("h", "f").unwrap());
+        assert_eq!(db.hlen("h").unwrap(), size);
+        assert!(db.sismember("ints", last.to_string()).unwrap());
+        assert!(!db.sismember("ints", n.to_string()).unwrap());
+        assert!(db.sismember("strings", &field).unwrap());
+        assert_eq!(db.scard("ints").unwrap(), size);
+        assert_eq!(
+            db.zscore("z", &field).unwrap(),
+            Some(f64::from(last) / 2.0)
+        );
+        assert_eq!(db.zscore("z", "f").unwrap(), None);
+        assert_eq!(db.zcard("z").unwrap(), size);
+        assert_eq!(db.llen("l").unwrap(), size);
+        assert_eq!(db.lindex("l", -1).unwrap().unwrap(), last.to_string());
+    }
+    let hits = |db: &Db| {
+        let info = run(db, "INFO stats");
+        let line = info.lines().find(|l| l.starts_with("keyspace_hits:"));
+        line.unwrap()["keyspace_hits:".len()..].parse::<u64>().unwrap()
+    };
+    let before = hits(&db);
+    db.hget("h", "f1").unwrap();
+    db.zcard("z").unwrap();
+    assert_eq!(hits(&db), before + 2);
+}
+
+#[test]
+fn fields_expire_for_direct_reads_too() {
+    let db = open();
+    for n in [3, 3000] {
+        db.del("h");
+        db.hset_many("h", (0..n).map(|i| (format!("f{i}"), "v")))
+            .unwrap();
+        let soon = SystemTime::now() + Duration::from_millis(30);
+        let done = db.hexpire_at("h", soon, ["f0", "absent"]).unwrap();
+        // Unless this thread was held up that long, the field still has some time.
+        assert!(matches!(done[0], FieldExpire::Set | FieldExpire::Deleted));
+        assert_eq!(done[1], FieldExpire::Absent);
+        while SystemTime::now() <= soon + Duration::from_millis(1) {
+            std::thread::yield_now();
+        }
+        assert_eq!(db.hget("h", "f0").unwrap(), None);
+        assert!(!db.hexists("h", "f0").unwrap());
+        assert_eq!(db.hstrlen("h", "f0").unwrap(), 0);
+        assert_eq!(db.hget("h", "f1").unwrap().unwrap(), "v");
+        if n == 3 {
+            assert_eq!(db.hlen("h").unwrap(), 2);
+            assert_eq!(run(&db, "HLEN h"), "2");
+        }
+        assert_eq!(db.hkeys("h").unwrap().len(), n - 1);
+    }
+}
+
+#[test]
+fn expiry_of_fields() {
+    let db = open();
+    db.hset_many("h", [("a", "1"), ("b", "2"), ("c", "3")]).unwrap();
+    assert_eq!(
+        db.hexpire("h", MINUTE, ["a", "x"]).unwrap(),
+        [FieldExpire::Set, FieldExpire::Absent]
+    );
+    let shorter = db.hexpire_if("h", MINUTE / 2, ExpireIf::Later, ["a"]);
+    assert_eq!(shorter.unwrap(), [FieldExpire::Refused]);
+    let longer = db.hexpire_if("h", MINUTE * 2, ExpireIf::Later, ["a"]);
+    assert_eq!(longer.unwrap(), [FieldExpire::Set]);
+    assert_eq!(
+        db.hexpire("h", Duration::ZERO, ["b"]).unwrap(),
+        [FieldExpire::Deleted]
+    );
+    let left = db.httl("h", ["a", "b", "c"]).unwrap();
+    assert!(matches!(left[0], Ttl::In(t) if t > MINUTE && t <= MINUTE * 2));
+    assert_eq!(left[1..], [Ttl::Absent, Ttl::Never]);
+    assert_eq!(db.hpersist("h", ["a", "c", "x"]).unwrap(), [true, false, false]);
+    let before_1970 = SystemTime::UNIX_EPOCH - MINUTE;
+    assert_eq!(
+        db.hexpire_at("h", before_1970, ["c"]).unwrap(),
+        [FieldExpire::Deleted]
+    );
+    assert!(db.hexpire("h", Duration::MAX, ["a"]).is_err());
+
+    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(5_000_000_000_123);
+    db.hgetex("h", Expire::At(at), ["a"]).unwrap();
+    assert_eq!(db.hexpire_time("h", ["a", "x"]).unwrap(), [Some(at), None]);
+    db.hgetex("h", Expire::Never, ["a"]).unwrap();
+    assert_eq!(db.httl("h", ["a"]).unwrap(), [Ttl::Never]);
+    let keep = HSetEx::new().if_key_present().if_all_fields_present().keep_expiry();
+    assert!(db.hsetex("h", [("a", "9")], &keep).unwrap());
+    assert!(!db.hsetex("h", [("z", "9")], &keep).unwrap());
+    assert!(!db.hsetex("h", [("a", "8")], &HSetEx::new().if_key_absent()).unwrap());
+    assert!(db.hsetex("h", [("a", "8")], &HSetEx::new().expire_at(at)).unwrap());
+    assert_eq!(db.hexpire_time("h", ["a"]).unwrap(), [Some(at)]);
+    assert_eq!(db.hgetdel("h", ["a"]).unwrap()[0].as_ref().unwrap(), "8");
+    assert!(!db.exists("h"));
+    assert_eq!(db.httl("h", ["a"]).unwrap(), [Ttl::Absent]);
+}
+
+#[test]
+fn lists() {
+    let db = open();
+    db.rpush_many("l", ["a", "b", "c", "b"]).unwrap();
+    assert_eq!(db.lpos("l", "b").unwrap(), Some(1));
+    let last_first = LPos::new().rank(-1).count(1);
+    assert_eq!(db.lpos_with("l", "b", &last_first).unwrap(), [3]);
+    assert!(db.lpos_with("l", "b", &LPos::new().rank(0)).is_err());
+    assert!(db.lpos_with("l", "b", &LPos::new().max_len(1)).unwrap().is_empty());
+    assert_eq!(db.lpos_with("absent", "b", &LPos::new()).unwrap(), []);
+    assert_eq!(db.linsert_after("l", "c", 7).unwrap(), Some(5));
+    assert_eq!(db.linsert_after("absent", "c", 7).unwrap(), None);
+    assert_eq!(texts(&db.lrange("l", 0, -1).unwrap()), ["a", "b", "c", "7", "b"]);
+    assert_eq!(db.lrem("l", 1, "b").unwrap(), 1);
+    assert_eq!(db.lrem("l", 0, 7).unwrap(), 1);
+    let moved = db.lmove("l", "l", End::Right, End::Left).unwrap();
+    assert_eq!(moved.unwrap(), "b");
+    assert_eq!(texts(&db.lpop_many("l", 9).unwrap()), ["b", "a", "c"]);
+    assert!(db.lpop_many("l", 9).unwrap().is_empty());
+    assert_eq!(db.rpop("l").unwrap(), None);
+    assert_eq!(db.rpushx("l", 1).unwrap(), 0);
+    // Nothing to push is no error, and says how long the list is.
+    db.rpush("l", "x".repeat(100_000)).unwrap();
+    assert_eq!(db.lpush_many("l", NONE).unwrap(), 1);
+    assert_eq!(db.rpop("l").unwrap().unwrap().len(), 100_000);
+    assert!(db.lmpop(["l"], End::Left, 0).is_err());
+    assert_eq!(db.lmpop(NONE, End::Left, 1).unwrap(), None);
+}
+
+#[test]
+fn sets() {
+    let db = open();
+    db.sadd_many("a", ["1", "2", "3"]).unwrap();
+    db.sadd_many("b", ["3", "4"]).unwrap();
+    assert_eq!(sorted(&db.sunion(["a", "b"]).unwrap()), ["1", "2", "3", "4"]);
+    assert_eq!(sorted(&db.sinter(["a", "b"]).unwrap()), ["3"]);
+    assert_eq!(sorted(&db.sdiff(["a", "b", "absent"]).unwrap()), ["1", "2"]);
+    assert!(db.sunion(NONE).unwrap().is_empty());
+    assert_eq!(db.sintercard(["a", "b"], None).unwrap(), 1);
+    assert_eq!(db.sintercard(["a", "b"], Some(0)).unwrap(), 0);
+    assert!(db.sintercard(NONE, None).is_err() && db.sunionstore("to", NONE).is_err());
+    assert_eq!(db.smismember("a", ["1", "4"]).unwrap(), [true, false]);
+    assert_eq!(db.smismember("absent", ["1"]).unwrap(), [false]);
+    assert!(!db.smove("a", "b", "9").unwrap());
+    assert_eq!(db.srandmembers("a", Sample::Distinct(0)).unwrap(), NONE);
+    assert_eq!(db.srandmembers("a", Sample::Distinct(usize::MAX)).unwrap().len(), 3);
+    assert_eq!(db.srandmembers("absent", Sample::Repeating(3)).unwrap(), NONE);
+    assert!(db.srandmembers("a", Sample::Repeating(usize::MAX)).is_err());
+    assert_eq!(sorted(&db.spop_many("a", 9).unwrap()), ["1", "2", "3"]);
+    assert!(!db.exists("a"));
+}
+
+#[test]
+fn sorted_sets() {
+    let db = open();
+    db.zadd_many("z", [("a", 1.0), ("b", 2.0), ("c", 3.0), ("inf", f64::INFINITY)])
+        .unwrap();
+    assert_eq!(run(&db, "ZSCORE z inf"), "Double(inf)");
+    assert!(db.zincr_by("z", "inf", f64::NEG_INFINITY).is_err());
+    let range = |range: ZRange| texts(&db.zrange("z", &range).unwrap());
+    assert_eq!(range(ZRange::ranks(0, -1).reversed()), ["inf", "c", "b", "a"]);
+    assert_eq!(range(ZRange::scores(..)), ["a", "b", "c", "inf"]);
+    assert_eq!(range(ZRange::scores(..f64::INFINITY)), ["a", "b", "c"]);
+    assert_eq!(range(ZRange::scores(2.0..)), ["b", "c", "inf"]);
+    assert_eq!(range(ZRange::scores(2.0..).reversed().limit(0, 2)), ["inf", "c"]);
+    assert_eq!(range(ZRange::scores(2.0..).reversed().skip(1)), ["c", "b"]);
+    assert_eq!(range(ZRange::scores((Excluded(1.0), Included(2.0)))), ["b"]);
+    assert_eq!(range(ZRange::scores((Unbounded, Excluded(2.0)))), ["a"]);
+    assert!(db.zrange("z", &ZRange::ranks(0, 1).limit(0, 1)).is_err());
+    assert!(db.zcount("z", f64::NAN..).is_err());
+
+    db.zadd_many("w", ["ape", "bee", "cow"].map(|m| (m, 0.0))).unwrap();
+    let range = |range: ZRange| texts(&db.zrange("w", &range).unwrap());
+    assert_eq!(range(ZRange::members("b"..)), ["bee", "cow"]);
+    assert_eq!(range(ZRange::members("b"..).reversed()), ["cow", "bee"]);
+    assert_eq!(range(ZRange::members::<&str>(..)), ["ape", "bee", "cow"]);
+    assert_eq!(range(ZRange::members::<&str>((Excluded("ape"), Excluded("cow")))), ["bee"]);
+    assert_eq!(db.zlexcount("w", ..="bee").unwrap(), 2);
+    // Members that look like ends of ranges are members.
+    db.zadd("w", "+", 0.0).unwrap();
+    assert_eq!(db.zlexcount("w", "+"..="+").unwrap(), 1);
+    assert_eq!(db.zremrange_by_member("w", "+".."b").unwrap(), 2);
+
+    let by = |z: &ZCombine| scored(&db.zunion(z).unwrap());
+    db.zadd("y", "a", 10.0).unwrap();
+    let both = ZCombine::new(["z", "y"]);
+    assert_eq!(by(&both)[3], ("inf".into(), f64::INFINITY));
+    assert_eq!(by(&both.clone().aggregate(Aggregate::Max))[2], ("a".into(), 10.0));
+    assert_eq!(scored(&db.zinter(&both.clone().weights([2.0, -1.0])).unwrap()), [
+        ("a".into(), -8.0)
+    ]);
+    assert!(db.zunion(&both.clone().weights([1.0])).is_err());
+    assert!(db.zunion(&ZCombine::new(NONE)).is_err());
+    assert_eq!(scored(&db.zdiff(["z", "y"]).unwrap())[0], ("b".into(), 2.0));
+    assert_eq!(db.zinterstore("to", &both).unwrap(), 1);
+    assert_eq!(db.zdiffstore("to", ["y", "z"]).unwrap(), 0);
+    assert!(!db.exists("to"));
+
+    let nx_gt = ZAdd::new().if_absent().if_greater();
+    assert!(db.zadd_with("z", [("q", 1.0)], &nx_gt).is_err());
+    let xx_ch = ZAdd::new().if_present().count_changed();
+    assert_eq!(db.zadd_with("z", [("a", 5.0), ("q", 1.0)], &xx_ch).unwrap(), 1);
+    assert_eq!(db.zincr_with("z", "a", 1.0, &ZAdd::new().if_less()).unwrap(), None);
+    assert_eq!(db.zrank("z", "a").unwrap(), Some((2, 5.0)));
+    assert_eq!(db.zpopmin("z").unwrap().unwrap().0, "b");
+    assert_eq!(scored(&db.zpop_many("z", Extreme::Max, 1).unwrap())[0].0, "inf");
+    assert_eq!(db.zpopmin("absent").unwrap(), None);
+    assert!(db.zpop_many("absent", Extreme::Min, 2).unwrap().is_empty());
+    assert_eq!(db.zmpop(["absent"], Extreme::Min, 1).unwrap(), None);
+}
+
+#[test]
+fn scans_come_to_an_end_and_see_everything() {
+    let db = open();
+    for n in [0, 10, 5000] {
+        db.flushdb().unwrap();
+        let all: BTreeSet<String> = (0..n).map(|i| format!("m{i}")).collect();
+        db.sadd_many("s", &all).unwrap();
+        db.hset_many("h", all.iter().map(|m| (m, m))).unwrap();
+        db.zadd_many("z", all.iter().map(|m| (m, 0.1))).unwrap();
+        let text = |m: Bytes| m.to_string_lossy();
+        let set: BTreeSet<String> = db.sscan("s").map(|m| text(m.unwrap())).collect();
+        assert_eq!(set, all);
+        let scan = db.hscan("h").batch(7).map(Result::unwrap);
+        let hash: BTreeSet<String> = scan
+            .inspect(|(field, value)| assert_eq!(field, value))
+            .map(|(field, _)| text(field))
+            .collect();
+        assert_eq!(hash, all);
+        let fields: BTreeSet<String> = db.hscan_fields("h").map(|f| text(f.unwrap())).collect();
+        assert_eq!(fields, all);
+        let scan = db.zscan("z").batch(0).map(Result::unwrap);
+        let members: BTreeSet<String> = scan
+            .inspect(|(_, score)| assert_eq!(*score, 0.1))
+            .map(|(member, _)| text(member))
+            .collect();
+        assert_eq!(members, all);
+        let tens = all.iter().filter(|m| m.ends_with('0')).count();
+        assert_eq!(db.sscan("s").matching("*0").count(), tens);
+    }
+    db.set("text", "x").unwrap();
+    let mut scan = db.hscan("text");
+    assert!(scan.next().unwrap().unwrap_err().is_wrong_type());
+    assert!(scan.next().is_none());
+}
+
+#[test]
+fn streams() {
+    let db = open();
+    let id = StreamId::new;
+    let add = |n: u64| {
+        let options = XAdd::new().id(id(n, 0));
+        db.xadd_with("s", [("n", n.to_string())], &options).unwrap()
+    };
+    for n in 1..=5 {
+        assert_eq!(add(n), Some(id(n, 0)));
+    }
+    let ids = |range: (std::ops::Bound<StreamId>, std::ops::Bound<StreamId>)| {
+        let found = db.xrange("s", range, None).unwrap();
+        found.iter().map(|e| e.id.ms).collect::<Vec<_>>()
+    };
+    assert_eq!(ids((Excluded(id(1, 0)), Excluded(id(4, 0)))), [2, 3]);
+    assert_eq!(ids((Included(id(4, 0)), Unbounded)), [4, 5]);
+    assert!(ids((Excluded(id(4, 0)), Excluded(id(4, 0)))).is_empty());
+    assert!(ids((Excluded(StreamId::MAX), Unbounded)).is_empty());
+    assert_eq!(db.xrevrange("s", .., Some(2)).unwrap()[1].id, id(4, 0));
+    assert!(db.xrange("s", .., Some(0)).unwrap().is_empty());
+    let only = XAdd::new().only_existing();
+    assert_eq!(db.xadd_with("absent", [("a", "b")], &only).unwrap(), None);
+    assert!(db.xadd("s", [("", ""); 0]).is_err());
+
+    let found = db.xread(&XRead::new().last("s").after("absent", StreamId::MIN)).unwrap();
+    assert_eq!((found.len(), found[0].1[0].id), (1, id(5, 0)));
+    assert!(db.xread(&XRead::new().after("s", id(5, 0))).unwrap().is_empty());
+    assert!(db.xread(&XRead::new()).unwrap().is_empty());
+    assert_eq!(db.xread(&XRead::new().after("s", StreamId::MIN).count(2)).unwrap()[0].1.len(), 2);
+    assert_eq!(db.xtrim("s", &Trim::max_len(4)).unwrap(), 1);
+    assert!(db.xtrim("s", &Trim::max_len(4).limit(5)).is_err());
+    assert_eq!(db.xtrim("s", &Trim::min_id(id(3, 0)).approximate().limit(0)).unwrap(), 0);
+    assert_eq!(db.xdel("s", [id(2, 0), id(9, 9)]).unwrap(), 1);
+    db.xsetid("s", id(7, 7), Some((70, id(2, 0)))).unwrap();
+    let info = db.xinfo_stream("s").unwrap();
+    assert_eq!((info.last_id, info.entries_added, info.max_deleted_id), (id(7, 7), 70, id(2, 0)));
+    assert_eq!(info.ends.unwrap().1.id, id(5, 0));
+}
+
+#[test]
+fn consumer_groups() {
+    let db = open();
+    let id = StreamId::new;
+    for n in 1..=4 {
+        let options = XAdd::new().id(id(n, 0));
+        db.xadd_with("s", [("n", n.to_string())], &options).unwrap();
+    }
+    // Words of the syntax are names like any other.
+    let (group, one, two) = ("STREAMS", "COUNT", "BLOCK");
+    db.xgroup_create("s", group, GroupStart::after(id(1, 0)).entries_read(1)).unwrap();
+    let new = XReadGroup::new().new_entries("s").count(2);
+    let found = db.xreadgroup(group, one, &new).unwrap();
+    assert_eq!(found[0].1[0].get("n").unwrap(), "2");
+    assert_eq!(db.xreadgroup(group, two, &new).unwrap()[0].1.len(), 1);
+    let summary = db.xpending("s", group).unwrap();
+    assert_eq!((summary.count, summary.ids), (3, Some((id(2, 0), id(4, 0)))));
+    assert_eq!(summary.consumers[1].0, one);
+    assert_eq!(summary.consumers[1].1, 2);
+
+    // What has been deleted meanwhile is seen without fields.
+    db.xdel("s", [id(2, 0)]).unwrap();
+    let pending = XReadGroup::new().pending_after("s", StreamId::MIN);
+    let mine = db.xreadgroup(group, one, &pending).unwrap();
+    assert_eq!((mine[0].1[0].id, mine[0].1[0].fields.len()), (id(2, 0), 0));
+    assert_eq!(mine[0].1[1].fields.len(), 1);
+
+    let listed = |which: XPending| db.xpending_entries("s", group, &which).unwrap();
+    assert_eq!(listed(XPending::new()).len(), 3);
+    assert_eq!(listed(XPending::new().count(1)).len(), 1);
+    assert_eq!(listed(XPending::new().consumer(two))[0].id, id(4, 0));
+    assert!(listed(XPending::new().range(id(9, 0)..)).is_empty());
+    assert!(listed(XPending::new().range(id(9, 0)..id(9, 0))).is_empty());
+    assert!(listed(XPending::new().min_idle(MINUTE)).is_empty());
+
+    let claim = XClaim::new().idle(MINUTE * 2).deliveries(7).last_id(id(4, 0));
+    let ids = db.xclaim_ids("s", group, two, Duration::ZERO, [id(3, 0)], &claim).unwrap();
+    assert_eq!(ids, [id(3, 0)]);
+    let entry = &listed(XPending::new().min_idle(MINUTE))[0];
+    assert_eq!((entry.id, entry.deliveries), (id(3, 0), 7));
+    assert_eq!(entry.consumer, two);
+    assert!(entry.idle >= MINUTE * 2);
+    let time = SystemTime::now() - MINUTE;
+    db.xclaim("s", group, one, MINUTE, [id(3, 0)], &XClaim::new().time(time).force()).unwrap();
+    let found = db.xautoclaim("s", group, two, Duration::ZERO, StreamId::MIN, Some(2)).unwrap();
+    assert_eq!(found.deleted, [id(2, 0)]);
+    assert_eq!(found.claimed[0].id, id(3, 0));
+    assert_eq!(found.next, id(4, 0));
+    let rest = db.xautoclaim_ids("s", group, two, Duration::ZERO, found.next, None).unwrap();
+    assert_eq!(rest.claimed, [id(4, 0)]);
+    assert!(db.xautoclaim("s", group, two, MINUTE, StreamId::MIN, Some(0)).is_err());
+
+    let full = db.xinfo_stream_full("s", 0).unwrap();
+    assert_eq!(full.entries.len(), 3);
+    let told = &full.groups[0];
+    assert_eq!((told.pending_count, told.pending.len()), (2, 2));
+    assert_eq!(told.consumers.len(), 2);
+    let consumers = db.xinfo_consumers("s", group).unwrap();
+    assert_eq!(consumers.iter().map(|c| c.pending).sum::<usize>(), 2);
+    assert!(consumers[0].inactive.is_some());
+    assert_eq!(db.xinfo_groups("s").unwrap()[0].name, group);
+
+    assert_eq!(db.xack("s", group, [id(3, 0), id(2, 0)]).unwrap(), 1);
+    let done = db.xackdel("s", group, References::Delete, [id(4, 0)]).unwrap();
+    assert_eq!(done, [redpoll::Deletion::Deleted]);
+    let no_ack = XReadGroup::new().new_entries("s").no_ack();
+    db.xgroup_setid("s", group, GroupStart::beginning()).unwrap();
+    assert_eq!(db.xreadgroup(group, one, &no_ack).unwrap()[0].1.len(), 2);
+    assert_eq!(db.xpending("s", group).unwrap().count, 0);
+    assert!(db.xgroup_create_consumer("s", group, "three").unwrap());
+    assert_eq!(db.xgroup_delete_consumer("s", group, "three").unwrap(), 0);
+    assert!(db.xgroup_destroy("s", group).unwrap());
+    let gone = db.xreadgroup(group, one, &new).unwrap_err();
+    assert_eq!(gone.code(), "NOGROUP");
+    assert_eq!(db.xpending("absent", group).unwrap_err().code(), "NOGROUP");
+}
+
+#[test]
+fn places() {
+    let db = open();
+    let point = GeoPoint::new;
+    db.geoadd_many(
+        "g",
+        [("Palermo", point(13.361389, 38.115556)), ("Catania", point(15.087269, 37.502669))],
+    )
+    .unwrap();
+    assert!(db.geoadd("g", "nowhere", point(200.0, 0.0)).is_err());
+    let around = GeoSearch::circle(point(15.0, 37.0), 200.0, Unit::Kilometres);
+    let found = db.geosearch("g", &around.clone().descending()).unwrap();
+    assert_eq!(texts(&found), ["Palermo", "Catania"]);
+    assert_eq!(texts(&db.geosearch("g", &around.clone().count(1)).unwrap()), ["Catania"]);
+    assert_eq!(db.geosearch("g", &around.clone().count_any(1)).unwrap().len(), 1);
+    assert!(db.geosearch("g", &around.clone().count(0)).is_err());
+    let hits = db.geosearch_hits("g", &around.clone().ascending()).unwrap();
+    assert_eq!(hits[1].distance, 190.4424);
+    assert_eq!(hits[1].hash, 3479099956230698);
+    assert_eq!(db.geopos("g", ["Palermo"]).unwrap(), [Some(hits[1].point)]);
+    let sea = [point(12.0, 39.0), point(16.0, 39.0), point(14.0, 36.0)];
+    assert_eq!(db.geosearch("g", &GeoSearch::polygon(sea)).unwrap().len(), 1);
+    assert!(db.geosearch("g", &GeoSearch::polygon(sea[..2].to_vec())).is_err());
+    let member = GeoSearch::rectangle("absent", 1.0, 1.0, Unit::Miles);
+    assert!(db.geosearch("g", &member).is_err());
+    assert!(db.geosearch("absent", &member).unwrap().is_empty());
+    assert_eq!(db.geosearchstore_distances("d", "g", &around).unwrap(), 2);
+    let catania = db.zscore("d", "Catania").unwrap().unwrap();
+    assert!((catania - 56.4413).abs() < 0.0001);
+    assert_eq!(db.geodist("g", "Palermo", "absent", Unit::Feet).unwrap(), None);
+    let compare = ZAdd::new().if_greater();
+    assert!(db.geoadd_with("g", [("a", point(0.0, 0.0))], &compare).is_err());
+}
+
+#[test]
+fn sorting_and_whole_values() {
+    let db = open();
+    db.rpush_many("l", ["3", "1", "2"]).unwrap();
+    db.set("w1", 9).unwrap();
+    db.set("name1", "one").unwrap();
+    let how = Sort::new().by("w*").get("#").get("name*").descending();
+    let found = db.sort("l", &how).unwrap();
+    assert_eq!(found[0].as_ref().unwrap(), "1");
+    assert_eq!(found[1].as_ref().unwrap(), "one");
+    assert_eq!((found.len(), &found[3]), (6, &None));
+    assert_eq!(db.sort_store("l", &how.clone().limit(0, 2), "to").unwrap(), 4);
+    assert_eq!(texts(&db.lrange("to", 0, 1).unwrap()), ["1", "one"]);
+    assert_eq!(db.sort_store("absent", &how, "to").unwrap(), 0);
+    assert!(!db.exists("to"));
+
+    let bytes = db.dump("l").unwrap().unwrap();
+    assert_eq!(db.dump("absent").unwrap(), None);
+    let past = Restore::new().expire_at(SystemTime::UNIX_EPOCH);
+    for gone in [past, Restore::new().expire_in(Duration::ZERO)] {
+        db.restore("gone", &bytes, &gone).unwrap();
+        assert!(!db.exists("gone"));
+    }
+    let used = Restore::new().replace().idle(MINUTE).expire_at(SystemTime::now() + MINUTE);
+    db.restore("l", &bytes, &used).unwrap();
+    assert!(db.object_idle_time("l").unwrap().unwrap() >= MINUTE);
+    assert!(matches!(db.ttl("l"), Ttl::In(left) if left <= MINUTE));
+    assert_eq!(db.object_encoding("l").unwrap().unwrap(), "listpack");
+    assert_eq!(db.object_encoding("absent").unwrap(), None);
+    assert_eq!(db.object_idle_time("absent").unwrap(), None);
+    assert!(db.object_freq("l").is_err());
+    assert_eq!(db.memory_usage("absent", Some(0)).unwrap(), None);
+    let mut damaged: Vec<u8> = bytes.into();
+    damaged[2] ^= 1;
+    assert!(db.restore("new", damaged, &Restore::new()).is_err());
+}
+
+/// Each call on a key of another type says so, and changes nothing.
+#[test]
+fn wrong_types() {
+    let db = open();
+    db.set("k", "text").unwrap();
+    let k = "k";
+    let id = StreamId::new(1, 1);
+    let errors = [
+        db.hget(k, "f").err(),
+        db.hlen(k).err(),
+        db.hexists(k, "f").err(),
+        db.hset(k, "f", "v").err(),
+        db.hset_many(k, [("f", "v")]).err(),
+        db.hgetall(k).err(),
+        db.hmget(k, ["f"]).err(),
+        db.hincr_by(k, "f", 1).err(),
+        db.hexpire(k, MINUTE, ["f"]).err(),
+        db.hgetdel(k, ["f"]).err(),
+        db.hsetex(k, [("f", "v")], &HSetEx::new()).err(),
+        db.llen(k).err(),
+        db.lpush(k, 1).err(),
+        db.lpush_many(k, NONE).err(),
+        db.rpop(k).err(),
+        db.lrange(k, 0, 1).err(),
+        db.lset(k, 0, 1).err(),
+        db.sismember(k, "m").err(),
+        db.scard(k).err(),
+        db.sadd(k, "m").err(),
+        db.sunion([k]).err(),
+        db.spop(k).err(),
+        db.zscore(k, "m").err(),
+        db.zcard(k).err(),
+        db.zadd(k, "m", 1.0).err(),
+        db.zrange(k, &ZRange::ranks(0, 1)).err(),
+        db.zunion(&ZCombine::new([k])).err(),
+        db.zpopmin(k).err(),
+        db.xadd(k, [("a", "b")]).err(),
+        db.xlen(k).err(),
+        db.xrange(k, .., None).err(),
+        db.xread(&XRead::new().after(k, id)).err(),
+        db.xgroup_create(k, "g", GroupStart::end()).err(),
+        db.xinfo_stream(k).err(),
+        db.pfadd(k, "e").err(),
+        db.geoadd(k, "m", GeoPoint::new(0.0, 0.0)).err(),
+        db.sort(k, &Sort::new()).err(),
+    ];
+    for (n, error) in errors.into_iter().enumerate() {
+        assert!(error.is_some_and(|e| e.is_wrong_type()), "call {n}");
+    }
+    assert_eq!(db.get(k).unwrap().unwrap(), "text");
+}
+
+/// The commands of these groups that no typed call stands for, and what does it instead.
+const WITHOUT: &[(&str, &str)] = &[
+    ("hmset", "hset_many"),
+    ("hexpireat", "hexpire_at, in milliseconds"),
+    ("hexpiretime", "hexpire_time, in milliseconds"),
+    ("httl", "httl, in milliseconds"),
+    ("hexpire", "hexpire, in milliseconds"),
+    ("rpoplpush", "lmove"),
+    ("zrangebylex", "zrange"),
+    ("zrangebyscore", "zrange"),
+    ("zrevrange", "zrange"),
+    ("zrevrangebylex", "zrange"),
+    ("zrevrangebyscore", "zrange"),
+    ("georadius", "geosearch"),
+    ("georadius_ro", "geosearch"),
+    ("georadiusbymember", "geosearch"),
+    ("georadiusbymember_ro", "geosearch"),
+    ("pfdebug", "nothing: it is for tests"),
+    ("pfselftest", "nothing: it is for tests"),
+    ("hget", "a direct read"),
+    ("hexists", "a direct read"),
+    ("hlen", "a direct read"),
+    ("hstrlen", "a direct read"),
+    ("llen", "a direct read"),
+    ("sismember", "a direct read"),
+    ("scard", "a direct read"),
+    ("zscore", "a direct read"),
+    ("zcard", "a direct read"),
+];
+
+/// Every command on collections that does not wait has a typed call: its name stands in the source of the library.
+#[test]
+fn every_command_has_a_call() {
+    let sources = [
+        include_str!("../src/hashes.rs"),
+        include_str!("../src/hash_expiry.rs"),
+        include_str!("../src/lists.rs"),
+        include_str!("../src/sets.rs"),
+        include_str!("../src/sorted_sets.rs"),
+        include_str!("../src/sorted_set_ranges.rs"),
+        include_str!("../src/streams.rs"),
+        include_str!("../src/stream_groups.rs"),
+        include_str!("../src/stream_info.rs"),
+        include_str!("../src/hyperloglog.rs"),
+        include_str!("../src/geo.rs"),
+        include_str!("../src/sort.rs"),
+        include_str!("../src/dump.rs"),
+    ]
+    .concat();
+    let db = open();
+    let groups = ["hash", "list", "set", "sorted-set", "stream", "hyperloglog", "geo"];
+    let mut seen = 0;
+    let Value::Map(docs) = db.execute(["COMMAND", "DOCS"]).unwrap() else {
+        panic!("COMMAND DOCS is a map");
+    };
+    let text = |value: &Value| match value {
+        Value::Bulk(text) => String::from_utf8_lossy(text).into_owned(),
+        _ => String::new(),
+    };
+    for (name, doc) in &docs {
+        let Value::Map(doc) = doc else {
+            panic!("{name:?} is described by a map");
+        };
+        let group = doc.iter().find(|(key, _)| text(key) == "group");
+        let name = text(name);
+        let Value::Array(info) = db.execute(["COMMAND", "INFO", &name]).unwrap() else {
+            panic!("COMMAND INFO is an array");
+        };
+        let waits = format!("{info:?}").contains("blocking");
+        if waits && !name.starts_with("xread") || !groups.contains(&&*text(&group.unwrap().1)) {
+            continue;
+        }
+        seen += 1;
+        let called = sources.contains(&format!("\"{}\"", name.to_uppercase()));
+        let excused = WITHOUT.iter().any(|(without, _)| *without == name);
+        assert!(called != excused, "{name}");
+    }
+    assert!(seen > 100, "{seen} commands");
+}
