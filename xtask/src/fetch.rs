@@ -216,10 +216,12 @@ fn venv() -> Result<PathBuf> {
 }
 
 /// Packages from PyPI, whose versions are fixed so that a failure is ours and not a new release's.
-const PYTHON_PACKAGES: [(&str, &str); 5] = [
+const PYTHON_PACKAGES: [(&str, &str); 6] = [
     ("redis", "8.1.0"),
     ("rq", "3.0.0"),
     ("celery", "5.7.0"),
+    // Celery's Redis transport wants it and does not say so.
+    ("packaging", "26.3"),
     // Two makers' locks over several servers.
     ("redlock-py", "1.0.8"),
     ("pottery", "3.0.1"),

@@ -294,6 +294,10 @@ impl<'e> Keys<'e> {
     /// Sets a key of any database.
     #[inline]
     pub fn set_in(&mut self, db: usize, key: &[u8], value: NewValue<'_>, expiry_ms: Option<u64>) {
+        if self.effects.listening() {
+            let was = self.kind_of(db, key);
+            self.note_new_value(db, key, was, Type::String);
+        }
         let hash = self.hash(key);
         let dict = self.held.dict(self.ks.shard_of(hash), db);
         let removed = dict.set(hash, key, value, expiry_ms, self.clock);
@@ -309,9 +313,42 @@ impl<'e> Keys<'e> {
         expiry_ms: Option<u64>,
         raw: bool,
     ) {
+        if self.effects.listening() {
+            note(&mut self.changes, db, key, Event::NEW);
+        }
+        self.insert_quietly(db, key, value, expiry_ms, raw);
+    }
+
+    /// The same without an event.
+    fn insert_quietly(
+        &mut self,
+        db: usize,
+        key: &[u8],
+        value: NewValue<'_>,
+        expiry_ms: Option<u64>,
+        raw: bool,
+    ) {
         let hash = self.hash(key);
         let dict = self.held.dict(self.ks.shard_of(hash), db);
         dict.insert(hash, key, value, expiry_ms, raw, self.clock);
+    }
+
+    /// The type of what a key holds. Removes the key if it has expired.
+    #[cold]
+    fn kind_of(&mut self, db: usize, key: &[u8]) -> Option<Type> {
+        self.lookup(db, key, false).map(|found| found.get().kind())
+    }
+
+    /// Lists the events of a key that is given a value, whatever it held before.
+    #[cold]
+    fn note_new_value(&mut self, db: usize, key: &[u8], was: Option<Type>, is: Type) {
+        let Some(was) = was else {
+            return note(&mut self.changes, db, key, Event::NEW);
+        };
+        note(&mut self.changes, db, key, Event::OVERWRITTEN);
+        if was != is {
+            note(&mut self.changes, db, key, Event::TYPE_CHANGED);
+        }
     }
 
     /// Replaces the value of a string to be changed, which stays what it was otherwise. The second part of every
@@ -325,7 +362,7 @@ impl<'e> Keys<'e> {
                 let removed = found.set_value(value, raw);
                 self.garbage.extend(removed.freed);
             }
-            None => dict.insert(hash, key, value, None, raw, self.clock),
+            None => self.insert_in(self.db, key, value, None, raw),
         }
     }
 
@@ -403,22 +440,38 @@ impl<'e> Keys<'e> {
 
     /// Makes a key hold this collection and nothing else, with no expiry; removes it if the collection is empty.
     pub fn put<C: Collection>(&mut self, key: &[u8], collection: C) {
-        self.remove(key);
+        let was = self.remove_to_replace(key);
         if !collection.is_empty() || C::KIND == Type::Stream {
-            self.insert_collection(self.db, key, collection, None);
+            self.insert_in_place_of(key, was, collection);
         }
     }
 
     /// The same for the result of a command that stores it, and says so: `event` if there is a result, else that the key
     /// is gone if it was there.
     pub fn store_result<C: Collection>(&mut self, key: &[u8], collection: C, event: Event) {
-        let was = self.remove(key);
+        let was = self.remove_to_replace(key);
         if !collection.is_empty() {
-            self.insert_collection(self.db, key, collection, None);
+            self.insert_in_place_of(key, was, collection);
             self.changed(key, event);
-        } else if was {
+        } else if was.is_some() {
             self.changed(key, Event::DEL);
         }
+    }
+
+    /// Removes a key that is to get another value; the type it held.
+    fn remove_to_replace(&mut self, key: &[u8]) -> Option<Type> {
+        let found = self.lookup(self.db, key, false)?;
+        let was = found.get().kind();
+        let freed = found.remove().freed;
+        self.garbage.extend(freed);
+        Some(was)
+    }
+
+    fn insert_in_place_of<C: Collection>(&mut self, key: &[u8], was: Option<Type>, collection: C) {
+        if self.effects.listening() {
+            self.note_new_value(self.db, key, was, C::KIND);
+        }
+        self.insert_collection_quietly(self.db, key, collection, None);
     }
 
     /// Adds a collection under a key that is not there.
@@ -429,13 +482,27 @@ impl<'e> Keys<'e> {
         collection: C,
         expiry_ms: Option<u64>,
     ) {
+        if self.effects.listening() {
+            note(&mut self.changes, db, key, Event::NEW);
+        }
+        self.insert_collection_quietly(db, key, collection, expiry_ms);
+    }
+
+    fn insert_collection_quietly<C: Collection>(
+        &mut self,
+        db: usize,
+        key: &[u8],
+        collection: C,
+        expiry_ms: Option<u64>,
+    ) {
         match collection.packed() {
             Some(bytes) if bytes.len() <= store::object::MAX_INLINE_PACKED => {
-                self.insert_in(db, key, NewValue::Packed(C::KIND, bytes), expiry_ms, false);
+                let value = NewValue::Packed(C::KIND, bytes);
+                self.insert_quietly(db, key, value, expiry_ms, false);
             }
             _ => {
-                let object = Box::new(collection.into_object());
-                self.insert_in(db, key, NewValue::Object(object), expiry_ms, false);
+                let value = NewValue::Object(Box::new(collection.into_object()));
+                self.insert_quietly(db, key, value, expiry_ms, false);
             }
         }
     }

@@ -167,6 +167,16 @@ impl Event {
         class: class::NEW,
         name: "new",
     };
+    /// The key was given another value, whatever it held before: no change that it is not told of otherwise.
+    pub const OVERWRITTEN: Event = Event {
+        class: class::OVERWRITTEN | class::ASIDE,
+        name: "overwritten",
+    };
+    /// The same when the new value is of another type.
+    pub const TYPE_CHANGED: Event = Event {
+        class: class::TYPE_CHANGED | class::ASIDE,
+        name: "type_changed",
+    };
     /// The key was asked for and is not there: no change.
     pub const KEY_MISS: Event = Event {
         class: class::KEY_MISS,

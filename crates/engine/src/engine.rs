@@ -155,6 +155,7 @@ impl Engine {
     pub fn new(config: Config, host: Arc<dyn Host>) -> Arc<Engine> {
         let seed = u64::from_le_bytes(random_bytes());
         let keyspace = Keyspace::new(config.shards(), config.databases(), seed);
+        store::types::members::set_seed(u64::from_le_bytes(random_bytes()));
         let engine = Arc::new_cyclic(|me| Engine {
             me: me.clone(),
             effects: Effects::new(keyspace.shards()),

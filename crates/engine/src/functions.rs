@@ -58,6 +58,11 @@ impl Set {
         Some((library, &library.functions[*at]))
     }
 
+    /// Bytes of all sources.
+    pub fn bytes(&self) -> usize {
+        self.libraries.values().map(|l| l.source.len()).sum()
+    }
+
     /// Number of functions.
     pub fn functions(&self) -> usize {
         self.functions.len()

@@ -11,6 +11,8 @@
 //! flushed, are handed to a second thread to drop.
 
 use crate::cmd::memory::Usage;
+use crate::ctx::{Garbage, Held, Keys};
+use crate::effects::{Change, Event, note};
 use crate::engine::{Engine, unix_ms};
 use crate::stats::Counters;
 use parking_lot::{Condvar, Mutex};
@@ -18,6 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Weak, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use store::keyspace::ShardGuard;
 use store::{Dict, Freed};
 
 /// The part of one core that active expiry may take.
@@ -177,6 +180,7 @@ impl Sweep {
         let mut left = ks.shards() * ks.databases();
         let mut due = Vec::new();
         let mut garbage = Vec::new();
+        let mut expired_fields = 0;
         self.shard %= ks.shards();
         while left > 0 {
             let mut shard = ks.lock(self.shard);
@@ -192,17 +196,31 @@ impl Sweep {
                 let dict = shard.db(self.db);
                 let (looked, next) = dict.due_from(self.position, now_ms, MAX_PER_HOLD, &mut due);
                 let full = due.len() == MAX_PER_HOLD;
+                let (index, db) = (self.shard, self.db);
+                let listening = engine.effects.listening();
+                let mut changes = Vec::new();
+                let mut happened = |key: &[u8], event| {
+                    if listening {
+                        note(&mut changes, db, key, event);
+                    }
+                };
                 for key in due.drain(..) {
                     let hash = ks.hash(&key);
                     if let Some(mut found) = dict.find(hash, &key) {
                         if found.expiry_ms().is_none_or(|ms| ms > now_ms) {
                             // Not the key is due, but elements of it.
-                            found.expire_elements(now_ms);
+                            let n = found.expire_elements(now_ms);
+                            expired_fields += n;
+                            if n > 0 {
+                                happened(&key, Event::HASH_EXPIRED);
+                            }
                             if !found.is_empty_collection() {
                                 continue;
                             }
+                            happened(&key, Event::DEL);
                         } else {
                             removed += 1;
+                            happened(&key, Event::EXPIRED);
                         }
                         garbage.extend(found.remove().freed);
                     }
@@ -217,7 +235,11 @@ impl Sweep {
                         left -= 1;
                     }
                 }
-                drop(shard);
+                if changes.is_empty() {
+                    drop(shard);
+                } else {
+                    garbage.extend(apply(engine, counters, (index, shard), now_ms, changes));
+                }
                 for freed in garbage.drain(..) {
                     engine.reclaimer.take(freed);
                 }
@@ -234,6 +256,37 @@ impl Sweep {
             }
         }
         counters.expired.add(removed as u64);
+        counters.expired_fields.add(expired_fields as u64);
         removed
     }
+}
+
+/// Tells whom it concerns what has expired, while the shard's lock is still held; lets go of it then. Returns what was freed
+/// meanwhile.
+fn apply(
+    engine: &Engine,
+    counters: &Counters,
+    (index, shard): (usize, ShardGuard<'_>),
+    now_ms: u64,
+    changes: Vec<Change>,
+) -> Garbage {
+    let mut keys = Keys {
+        ks: engine.keyspace(),
+        held: Held::One(index, shard),
+        db: 0,
+        now_ms,
+        coarse: false,
+        clock: (now_ms / 1000) as u32 & 0xff_ffff,
+        first: (0, 0),
+        counters,
+        no_touch: false,
+        garbage: Garbage::new(),
+        prepared: &[],
+        effects: &engine.effects,
+        changes,
+        emptied: None,
+        token: None,
+    };
+    engine.apply(&mut keys, None);
+    keys.garbage
 }

@@ -126,8 +126,14 @@ pub struct Scripts {
     pub evicted: AtomicU64,
     /// Times that a script was undone and started over, for want of a lock.
     pub restarts: AtomicU64,
-    /// Bytes of the workers' states: of scripts and of functions.
-    pub(crate) memory: Mutex<HashMap<usize, (usize, usize)>>,
+    vms: Mutex<Vec<Arc<VmMemory>>>,
+}
+
+/// Bytes of one worker's Lua states, as of a while ago.
+#[derive(Default)]
+struct VmMemory {
+    scripts: AtomicUsize,
+    functions: AtomicUsize,
 }
 
 impl Scripts {
@@ -238,6 +244,17 @@ impl Scripts {
         self.epoch.fetch_add(1, Relaxed);
     }
 
+    /// Bytes of all workers' Lua states: (of scripts, of functions).
+    pub fn vm_memory(&self) -> (usize, usize) {
+        let vms = self.vms.lock();
+        vms.iter().fold((0, 0), |(scripts, functions), vm| {
+            (
+                scripts + vm.scripts.load(Relaxed),
+                functions + vm.functions.load(Relaxed),
+            )
+        })
+    }
+
     /// (number of scripts, bytes of their sources).
     pub fn totals(&self) -> (usize, usize) {
         let cache = self.cache.read();
@@ -255,11 +272,19 @@ pub(crate) struct Runner {
     libraries: Arc<Set>,
     libraries_epoch: u64,
     out: Out,
+    memory: Arc<VmMemory>,
+    runs: u32,
 }
 
 impl Runner {
-    pub fn new() -> Runner {
+    pub fn new(scripts: &Scripts) -> Runner {
+        let memory = Arc::new(VmMemory::default());
+        let mut vms = scripts.vms.lock();
+        vms.retain(|vm| Arc::strong_count(vm) > 1);
+        vms.push(memory.clone());
         Runner {
+            memory,
+            runs: 0,
             vm: Vm::new(),
             epoch: 0,
             by_source: HashMap::default(),
@@ -284,6 +309,16 @@ impl Runner {
             (self.libraries, self.libraries_epoch) = (now, epoch);
         }
         self.libraries.clone()
+    }
+
+    /// Notes from time to time how large the states are.
+    fn note_memory(&mut self) {
+        if self.runs.is_multiple_of(256) {
+            let (vm, memory) = (&self.vm, &self.memory);
+            memory.scripts.store(vm.memory_scripts(), Relaxed);
+            memory.functions.store(vm.memory_functions(), Relaxed);
+        }
+        self.runs = self.runs.wrapping_add(1);
     }
 
     fn follow(&mut self, scripts: &Scripts) {
@@ -670,6 +705,7 @@ pub(crate) fn run(
         }
     }
     runner.out = out;
+    runner.note_memory();
     Ok(())
 }
 

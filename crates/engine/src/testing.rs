@@ -219,8 +219,27 @@ impl TestClient {
         let effects = &self.engine.effects;
         effects.unlisten();
         let mut events = std::mem::take(&mut *effects.recorded.lock());
-        events.retain(|e| !e.starts_with("new ") && !e.starts_with("keymiss "));
+        let left_out = ["new ", "keymiss ", "overwritten ", "type_changed "];
+        events.retain(|e| !left_out.iter().any(|name| e.starts_with(name)));
         assert_eq!(events.join(", "), expected, "events of {line}");
+    }
+
+    /// What others have sent the client since it was last asked, separated by spaces.
+    #[track_caller]
+    pub fn messages(&mut self) -> String {
+        let mut shown = Vec::new();
+        while let Some(bytes) = self.session.client().outbox.pop() {
+            let (value, used) = resp::decode(&bytes).expect("valid").expect("whole");
+            assert_eq!(used, bytes.len(), "one message");
+            shown.push(show(&value));
+        }
+        shown.join(" ")
+    }
+
+    /// Compares what others have sent the client since it was last asked.
+    #[track_caller]
+    pub fn check_messages(&mut self, expected: &str) {
+        assert_eq!(self.messages(), expected);
     }
 
     /// Runs a command line and compares the reply.

@@ -4,7 +4,7 @@ use crate::db::{Db, unexpected};
 use crate::error::Result;
 use crate::strings::to_int;
 use engine::bits;
-use engine::cmd::bitmap::change;
+use engine::cmd::bitmap::set_bit;
 use resp::Value;
 use std::ops::{Bound, RangeBounds};
 use std::sync::atomic::Ordering::Relaxed;
@@ -144,12 +144,7 @@ impl Db {
         if offset / 8 >= most {
             return Err(engine::Error::BIT_OFFSET.into());
         }
-        let len = (offset / 8) as usize + 1;
-        self.on_key(key, true, |keys| {
-            Ok(change(keys, key, len, |bytes| {
-                bits::set(bytes, offset, on)
-            })?)
-        })
+        self.on_key(key, true, |keys| Ok(set_bit(keys, key, offset, on)?))
     }
 
     /// A bit of a string; bits past its end are clear.

@@ -60,7 +60,13 @@ impl Db {
     /// Deletes a key; whether it existed.
     pub fn del(&self, key: impl AsRef<[u8]>) -> bool {
         let key = key.as_ref();
-        self.on_key(key, true, |keys| keys.remove(key))
+        self.on_key(key, true, |keys| {
+            let was = keys.remove(key);
+            if was {
+                keys.changed(key, Event::DEL);
+            }
+            was
+        })
     }
 
     /// Deletes several keys at one moment; how many existed.
@@ -117,6 +123,7 @@ impl Db {
             None => false,
             Some(mut found) => {
                 found.set_expiry(Some(at as u64));
+                keys.changed(key, Event::generic("expire"));
                 true
             }
         })
@@ -145,6 +152,7 @@ impl Db {
         self.on_key(key, true, |keys| match keys.write(key) {
             Some(mut found) if found.expiry_ms().is_some() => {
                 found.set_expiry(None);
+                keys.changed(key, Event::generic("persist"));
                 true
             }
             _ => false,

@@ -236,7 +236,15 @@ impl Db {
     #[inline]
     fn store(&self, key: &[u8], value: Payload<'_>, expiry_ms: Option<u64>) -> Result {
         self.check_lengths(key.len(), value.len())?;
-        value.store(|value| self.on_key(key, true, |keys| keys.set(key, value, expiry_ms)));
+        value.store(|value| {
+            self.on_key(key, true, |keys| {
+                keys.set(key, value, expiry_ms);
+                keys.changed(key, Event::string("set"));
+                if expiry_ms.is_some() {
+                    keys.changed(key, Event::generic("expire"));
+                }
+            })
+        });
         Ok(())
     }
 
@@ -456,10 +464,13 @@ impl Db {
     }
 }
 
+const INCRBY: Event = Event::string("incrby");
+
 /// INCRBY.
 fn add(keys: &mut Keys<'_>, key: &[u8], by: i64) -> Result<i64> {
     let Some(mut found) = keys.write_string(key)? else {
         keys.insert_in(keys.db, key, NewValue::Int(by), None, false);
+        keys.changed(key, INCRBY);
         return Ok(by);
     };
     let old = match found.get().value() {
@@ -473,5 +484,6 @@ fn add(keys: &mut Keys<'_>, key: &[u8], by: i64) -> Result<i64> {
         .ok_or(engine::Error::OVERFLOW)?;
     // An integer's text is never a blob, so nothing is freed.
     found.set_value(NewValue::Int(new), false);
+    keys.changed(key, INCRBY);
     Ok(new)
 }

@@ -156,11 +156,12 @@ def schedules(r):
 
 
 def worker(name):
+    logging.disable(logging.CRITICAL)
     r = connect()
     # Unlike burst mode, in which a worker leaves when the queue is empty, it waits in BLMOVE.
     w = Worker(["many", "urgent"], connection=r, name=name)
     print("ready", flush=True)
-    w.work(logging_level="ERROR")
+    w.work()
 
 
 def many(r):
@@ -192,7 +193,8 @@ def many(r):
 
 
 def main():
-    logging.getLogger("rq").setLevel(logging.CRITICAL)
+    # Jobs that fail as they should would fill pages.
+    logging.disable(logging.CRITICAL)
     r = connect()
     r.flushall()
     r.script_flush()

@@ -14,6 +14,7 @@ use crate::command::{
 };
 
 use crate::ctx::{Ctx, Keys};
+use crate::effects::Event;
 use crate::error::{Error, Result};
 use resp::number::parse_i64;
 use smallvec::SmallVec;
@@ -85,13 +86,16 @@ fn bit_offset(ctx: &Ctx<'_>, arg: &[u8], width: Option<u32>) -> Result<u64> {
 }
 
 /// Lets `change` work on the string at a key in place, after padding it with zeros to `len` bytes if it is shorter. A
-/// key that does not exist is created. The string is raw afterwards.
+/// key that does not exist is created. The string is raw afterwards. Returns what `change` returns, and whether the string
+/// was shorter.
+///
+/// That the key has changed is left to the caller to say.
 pub fn change<R>(
     keys: &mut Keys<'_>,
     key: &[u8],
     len: usize,
     mut change: impl FnMut(&mut [u8]) -> R,
-) -> Result<R> {
+) -> Result<(R, bool)> {
     let Some(mut f) = keys.write_string(key)? else {
         let mut new = vec![0; len];
         let r = change(&mut new);
@@ -101,40 +105,42 @@ pub fn change<R>(
             NewValue::Blob(Blob::new(std::mem::take(&mut new)))
         };
         keys.insert_in(keys.db, key, value, None, true);
-        return Ok(r);
+        return Ok((r, true));
     };
-    if let Some((r, old)) = f.edit_blob(|b| {
+    if let Some((r, grown, old)) = f.edit_blob(|b| {
+        let grown = b.len() < len;
         let old = grow(b, len);
-        (change(b), old)
+        (change(b), grown, old)
     }) {
         // Unmapping a large buffer takes its time, which others need not wait for.
         keys.discard(Removed {
             freed: old.map(|v| Freed::Blob(Blob::new(v))),
         });
-        return Ok(r);
+        return Ok((r, grown));
     }
     let mut buf = [0; 20];
     let old = text(f.get().value(), &mut buf);
     if len <= old.len()
         && let Some(r) = f.edit_bytes(&mut change)
     {
-        return Ok(r);
+        return Ok((r, false));
     }
     let mut buf = [0; 20];
     let old = text(f.get().value(), &mut buf);
+    let grown = old.len() < len;
     let len = len.max(old.len());
     if len <= MAX_INLINE {
         let mut new: SmallVec<[u8; 256]> = SmallVec::from_slice(old);
         new.resize(len, 0);
         let r = change(&mut new);
         f.set_value(NewValue::Inline(&new), true);
-        Ok(r)
+        Ok((r, grown))
     } else {
         let mut new = vec![0; len];
         new[..old.len()].copy_from_slice(old);
         let r = change(&mut new);
         f.set_value(NewValue::Blob(Blob::new(new)), true);
-        Ok(r)
+        Ok((r, grown))
     }
 }
 
@@ -157,16 +163,26 @@ fn grow(b: &mut Vec<u8>, len: usize) -> Option<Vec<u8>> {
     None
 }
 
+const SETBIT: Event = Event::string("setbit");
+
 fn setbit(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let offset = bit_offset(ctx, args.take(), None)?;
     let on = args.int_in(0..=1, Error::BIT_VALUE) == 1;
     args.check()?;
-    let was = change(&mut ctx.keys, key, (offset / 8) as usize + 1, |bytes| {
-        bits::set(bytes, offset, on)
-    })?;
+    let was = set_bit(&mut ctx.keys, key, offset, on)?;
     ctx.out.int(was.into());
     Ok(())
+}
+
+/// SETBIT: sets a bit of the string at a key and returns what it was.
+pub fn set_bit(keys: &mut Keys<'_>, key: &[u8], offset: u64, on: bool) -> Result<bool> {
+    let len = (offset / 8) as usize + 1;
+    let (was, grown) = change(keys, key, len, |bytes| bits::set(bytes, offset, on))?;
+    if grown || was != on {
+        keys.changed(key, SETBIT);
+    }
+    Ok(was)
 }
 
 fn getbit(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
@@ -356,7 +372,7 @@ fn bitop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let result = bits::combine(op, &sources);
     let len = result.len();
     drop(sources);
-    ctx.keys.remove(dest);
+    let was = ctx.keys.remove(dest);
     if len > MAX_INLINE {
         ctx.keys.insert_in(
             ctx.keys.db,
@@ -368,6 +384,11 @@ fn bitop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     } else if len > 0 {
         ctx.keys
             .insert_in(ctx.keys.db, dest, NewValue::Inline(&result), None, true);
+    }
+    if len > 0 {
+        ctx.keys.changed(dest, Event::string("set"));
+    } else if was {
+        ctx.keys.changed(dest, Event::DEL);
     }
     ctx.out.int(len as i64);
     Ok(())
@@ -490,10 +511,24 @@ fn fields(ctx: &mut Ctx<'_>, key: &[u8], ops: &[FieldOp]) -> Result {
         }
         return Ok(());
     };
-    let replies: SmallVec<[Option<i64>; 4]> =
+    let (mut written, mut altered) = (false, false);
+    let (replies, grown): (SmallVec<[Option<i64>; 4]>, bool) =
         change(&mut ctx.keys, key, (last / 8) as usize + 1, |bytes| {
-            ops.iter().map(|op| op.run(bytes)).collect()
+            let run = |op: &FieldOp| {
+                let old = op.field.get(bytes, op.offset);
+                let reply = op.run(bytes);
+                written |= op.action != Action::Get && reply.is_some();
+                altered |= op.field.get(bytes, op.offset) != old;
+                reply
+            };
+            ops.iter().map(run).collect()
         })?;
+    if altered || grown && written {
+        ctx.keys.changed(key, SETBIT);
+    } else if grown {
+        // Real servers do not tell of a string that became longer while all operations failed.
+        ctx.keys.changed(key, Event::SILENT);
+    }
     ctx.out.array(ops.len());
     for reply in replies {
         match reply {

@@ -6,6 +6,7 @@ use crate::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, READONLY, WRITE, row,
 };
 use crate::ctx::Ctx;
+use crate::effects::Event;
 use crate::error::{Error, Result};
 use persist::encode::Options;
 use persist::payload::{self, Refused};
@@ -101,7 +102,7 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         Refused::Footer => Error::new("ERR DUMP payload version or checksum are wrong"),
         Refused::Value(_) => Error::new("ERR Bad data format"),
     })?;
-    ctx.keys.remove(key);
+    let was = ctx.keys.remove(key);
     let now_ms = ctx.keys.now_ms as i64;
     let expiry_ms = match ttl {
         0 => None,
@@ -110,7 +111,12 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ttl => Some(ttl.wrapping_add(now_ms)),
     };
     if expiry_ms.is_none_or(|at| at > now_ms) {
-        insert(ctx, key, loaded, expiry_ms.map(|ms| ms as u64));
+        let stored = insert(ctx, key, loaded, expiry_ms.map(|ms| ms as u64));
+        if stored {
+            ctx.keys.changed(key, Event::generic("restore"));
+        } else if was {
+            ctx.keys.changed(key, Event::DEL);
+        }
         // How often a key is used is not tracked, so that FREQ has nothing to set.
         if let Some(idle_s) = idle_s {
             let clock = ctx.keys.clock.wrapping_sub(idle_s as u32) & 0xff_ffff;
@@ -118,13 +124,15 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 found.touch(clock);
             }
         }
+    } else if was {
+        ctx.keys.changed(key, Event::DEL);
     }
     ctx.out.ok();
     Ok(())
 }
 
-/// Adds a value under a key that is not there.
-fn insert(ctx: &mut Ctx<'_>, key: &[u8], loaded: Loaded, expiry_ms: Option<u64>) {
+/// Adds a value under a key that is not there. False if there is nothing to add: a hash all of whose fields have expired.
+fn insert(ctx: &mut Ctx<'_>, key: &[u8], loaded: Loaded, expiry_ms: Option<u64>) -> bool {
     fn collection<C: Collection>(ctx: &mut Ctx<'_>, key: &[u8], value: C, expiry_ms: Option<u64>) {
         ctx.keys
             .insert_collection(ctx.keys.db, key, value, expiry_ms);
@@ -137,11 +145,11 @@ fn insert(ctx: &mut Ctx<'_>, key: &[u8], loaded: Loaded, expiry_ms: Option<u64>)
         Loaded::Object(Object::List(value)) => collection(ctx, key, value, expiry_ms),
         Loaded::Object(Object::Set(value)) => collection(ctx, key, value, expiry_ms),
         Loaded::Object(Object::SortedSet(value)) => collection(ctx, key, value, expiry_ms),
-        // All of its fields had expired.
-        Loaded::Object(Object::Hash(value)) if value.is_empty() => {}
+        Loaded::Object(Object::Hash(value)) if value.is_empty() => return false,
         Loaded::Object(Object::Hash(value)) => collection(ctx, key, value, expiry_ms),
         Loaded::Object(Object::Stream(value)) => collection(ctx, key, value, expiry_ms),
     }
+    true
 }
 
 fn stream_limits(ctx: &Ctx<'_>) -> stream::Limits {

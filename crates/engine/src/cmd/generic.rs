@@ -7,6 +7,7 @@ use crate::command::{
     KS_UPDATE, KeySpec, LOADING, OWN_LOCKS, READONLY, STALE, WRITE, container, row,
 };
 use crate::ctx::{Ctx, Held, Stored};
+use crate::effects::Event;
 use crate::error::{Error, Result};
 use crate::expiry::{self, to_unix_ms};
 use crate::glob;
@@ -135,8 +136,14 @@ const OBJECT_COMMANDS: &[Command] = &[
 ];
 
 fn del(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    let n = args.rest().iter().filter(|k| ctx.keys.remove(k)).count();
-    ctx.out.int(n as i64);
+    let mut n = 0;
+    for key in args.rest() {
+        if ctx.keys.remove(key) {
+            ctx.keys.changed(key, Event::DEL);
+            n += 1;
+        }
+    }
+    ctx.out.int(n);
     Ok(())
 }
 
@@ -224,8 +231,10 @@ fn expire_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: expiry::Unit) -> 
     if !refused {
         if at <= now_ms as i64 {
             ctx.keys.remove(key);
+            ctx.keys.changed(key, Event::DEL);
         } else {
             f.set_expiry(Some(at as u64));
+            ctx.keys.changed(key, Event::generic("expire"));
         }
     }
     ctx.out.int(i64::from(!refused));
@@ -281,7 +290,8 @@ fn pexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 }
 
 fn persist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    let had = match ctx.keys.write(args.take()) {
+    let key = args.take();
+    let had = match ctx.keys.write(key) {
         Some(mut f) => {
             let had = f.expiry_ms().is_some();
             f.set_expiry(None);
@@ -289,6 +299,9 @@ fn persist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
         None => false,
     };
+    if had {
+        ctx.keys.changed(key, Event::generic("persist"));
+    }
     ctx.out.int(i64::from(had));
     Ok(())
 }
@@ -306,6 +319,8 @@ fn rename_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, only_if_new: bool) -> R
     if renamed && let Some(stored) = ctx.keys.take_stored(db, from) {
         ctx.keys.remove(to);
         ctx.keys.put_stored(db, to, stored);
+        ctx.keys.changed(from, Event::generic("rename_from"));
+        ctx.keys.changed(to, Event::generic("rename_to"));
     }
     if only_if_new {
         ctx.out.int(i64::from(renamed));
@@ -346,6 +361,8 @@ fn move_(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let movable = ctx.keys.write(key).is_some() && ctx.keys.write_in(db, key).is_none();
     if movable && let Some(stored) = ctx.keys.take_stored(here, key) {
         ctx.keys.put_stored(db, key, stored);
+        ctx.keys.changed(key, Event::generic("move_from"));
+        ctx.keys.changed_in(db, key, Event::generic("move_to"));
     }
     ctx.out.int(i64::from(movable));
     Ok(())
@@ -375,6 +392,7 @@ fn copy(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         if !taken || replace {
             ctx.keys.remove_in(db, to);
             ctx.keys.put_stored(db, to, stored);
+            ctx.keys.changed_in(db, to, Event::generic("copy_to"));
             copied = true;
         }
     }

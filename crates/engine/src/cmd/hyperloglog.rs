@@ -10,6 +10,7 @@ use crate::command::{
     WRITE, row,
 };
 use crate::ctx::{Ctx, Keys};
+use crate::effects::Event;
 use crate::docs::SYSCMD;
 use crate::error::{Error, Result, shown};
 use std::borrow::Cow;
@@ -117,6 +118,8 @@ fn add_to(found: &mut Found<'_>, elements: &[&[u8]], max: usize) -> (Result<bool
     (changed, put_back(found, draft))
 }
 
+const PFADD: Event = Event::string("pfadd");
+
 fn pfadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let max = sparse_max(ctx);
@@ -136,6 +139,9 @@ fn pfadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             true
         }
     };
+    if changed {
+        ctx.keys.changed(key, PFADD);
+    }
     ctx.out.int(changed.into());
     Ok(())
 }
@@ -177,6 +183,9 @@ fn pfcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             card.into_iter()
                 .for_each(|card| hll::set_cached(bytes, card))
         });
+        if kept.is_none() && card.is_ok() {
+            ctx.keys.changed(key, Event::SILENT);
+        }
     }
     let card = card?;
     ctx.out.int(card as i64);
@@ -201,6 +210,7 @@ fn pfmerge(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
         None => insert(&mut ctx.keys, key, draft),
     }
+    ctx.keys.changed(key, PFADD);
     ctx.out.ok();
     Ok(())
 }
@@ -239,6 +249,7 @@ fn pfdebug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             draft.make_dense()?;
             let removed = put_back(&mut found, draft);
             ctx.keys.discard(removed);
+            ctx.keys.changed(key, Event::SILENT);
         }
         if is("TODENSE") {
             ctx.out.int((form == Form::Sparse).into());

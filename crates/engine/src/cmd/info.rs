@@ -273,6 +273,20 @@ fn memory(report: &Report<'_, '_>, into: &mut String) {
     if let Some(bytes) = process::machine_bytes() {
         size(into, "total_system_memory", bytes);
     }
+    let scripts = &report.engine.scripts;
+    let (of_scripts, of_functions) = scripts.vm_memory();
+    let (cached, cached_bytes) = scripts.totals();
+    let libraries = scripts.libraries.current();
+    size(into, "used_memory_lua", of_scripts as u64);
+    line!(into, "used_memory_vm_eval:{of_scripts}");
+    line!(into, "used_memory_scripts_eval:{cached_bytes}");
+    line!(into, "number_of_cached_scripts:{cached}");
+    line!(into, "number_of_functions:{}", libraries.functions());
+    line!(into, "number_of_libraries:{}", libraries.libraries.len());
+    line!(into, "used_memory_vm_functions:{of_functions}");
+    size(into, "used_memory_vm_total", (of_scripts + of_functions) as u64);
+    line!(into, "used_memory_functions:{}", libraries.bytes());
+    size(into, "used_memory_scripts", (cached_bytes + libraries.bytes()) as u64);
     size(into, "maxmemory", config.number("maxmemory") as u64);
     line!(into, "maxmemory_policy:{}", config.text("maxmemory-policy"));
     if let Some((ratio, bytes)) = usage.fragmentation() {
@@ -318,6 +332,11 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
     );
     line!(into, "expired_keys:{}", stats.sum(|c| c.expired.get()));
     line!(into, "evicted_keys:0");
+    line!(
+        into,
+        "evicted_scripts:{}",
+        report.engine.scripts.evicted.load(Relaxed)
+    );
     line!(into, "evicted_clients:0");
     line!(into, "keyspace_hits:{}", stats.sum(|c| c.hits.get()));
     line!(into, "keyspace_misses:{}", stats.sum(|c| c.misses.get()));

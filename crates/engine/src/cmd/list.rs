@@ -5,7 +5,8 @@ use crate::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE,
     KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
 };
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Keys};
+use crate::effects::Event;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::maintenance::BIG_VALUE;
@@ -129,8 +130,24 @@ fn reply(out: &mut Out, item: Item<'_>) {
     }
 }
 
+/// What is announced when elements are added at an end.
+pub(super) fn push_event(end: End) -> Event {
+    Event::list(match end {
+        End::Front => "lpush",
+        End::Back => "rpush",
+    })
+}
+
+/// What is announced when elements are taken from an end.
+pub(super) fn pop_event(end: End) -> Event {
+    Event::list(match end {
+        End::Front => "lpop",
+        End::Back => "rpop",
+    })
+}
+
 /// LEFT or RIGHT.
-fn end(args: &mut Args<'_>) -> End {
+pub(super) fn end(args: &mut Args<'_>) -> End {
     if args.keyword("LEFT") {
         End::Front
     } else if args.keyword("RIGHT") {
@@ -184,7 +201,10 @@ fn push(ctx: &mut Ctx<'_>, mut args: Args<'_>, end: End, only_existing: bool) ->
     };
     let len = match ctx.keys.edit(key, add)? {
         Some(len) => len,
-        None if only_existing => 0,
+        None if only_existing => {
+            ctx.out.int(0);
+            return Ok(());
+        }
         None => {
             let mut list = List::new();
             let len = add(&mut list);
@@ -192,6 +212,7 @@ fn push(ctx: &mut Ctx<'_>, mut args: Args<'_>, end: End, only_existing: bool) ->
             len
         }
     };
+    ctx.keys.changed(key, push_event(end));
     ctx.out.int(len as i64);
     Ok(())
 }
@@ -227,13 +248,16 @@ fn linsert(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             -1
         }
     })?;
+    if len > Some(0) {
+        ctx.keys.changed(key, Event::list("linsert"));
+    }
     ctx.out.int(len.unwrap_or(0));
     Ok(())
 }
 
 fn lset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
-    if list_len(ctx, key)?.is_none() {
+    if list_len(&mut ctx.keys, key)?.is_none() {
         return Err(Error::NO_SUCH_KEY);
     }
     // Both Redis and Valkey keep only 32 bits of this command's index.
@@ -248,6 +272,7 @@ fn lset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if set != Some(true) {
         return Err(Error::INDEX_RANGE);
     }
+    ctx.keys.changed(key, Event::list("lset"));
     ctx.out.ok();
     Ok(())
 }
@@ -255,8 +280,8 @@ fn lset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 // ---- Removing
 
 /// The length of a list that is to be changed, if there is one.
-fn list_len(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<Option<usize>> {
-    match ctx.keys.write(key) {
+pub(super) fn list_len(keys: &mut Keys<'_>, key: &[u8]) -> Result<Option<usize>> {
+    match keys.write(key) {
         None => Ok(None),
         Some(found) => found
             .get()
@@ -275,17 +300,21 @@ fn pop(ctx: &mut Ctx<'_>, mut args: Args<'_>, end: End) -> Result {
             let popped = ctx.keys.edit(key, |list: &mut List| {
                 list.pop(end, limits, |item| reply(out, item))
             })?;
-            if popped.flatten().is_none() {
-                ctx.out.null();
+            match popped.flatten() {
+                Some(()) => ctx.keys.changed(key, pop_event(end)),
+                None => ctx.out.null(),
             }
         }
         1 => {
             let count = args.int_in(0..=i64::MAX, Error::NOT_POSITIVE);
             args.check()?;
-            match list_len(ctx, key)? {
+            match list_len(&mut ctx.keys, key)? {
                 None => ctx.out.null_array(),
                 Some(_) if count == 0 => ctx.out.array(0),
-                Some(len) => pop_several(ctx, key, end, len.min(count as usize))?,
+                Some(len) => {
+                    let n = len.min(count as usize);
+                    pop_several(&mut ctx.keys, key, end, n, limits(ctx.engine), ctx.out)?;
+                }
             }
         }
         _ => return Err(Error::wrong_arity(ctx.command.name)),
@@ -302,11 +331,16 @@ fn rpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 }
 
 /// Removes `n` elements from an end of a list that has that many, and writes them as an array.
-fn pop_several(ctx: &mut Ctx<'_>, key: &[u8], end: End, n: usize) -> Result {
-    let limits = limits(ctx.engine);
-    let out = &mut *ctx.out;
+pub(super) fn pop_several(
+    keys: &mut Keys<'_>,
+    key: &[u8],
+    end: End,
+    n: usize,
+    limits: Limits,
+    out: &mut Out,
+) -> Result {
     out.array(n);
-    let emptied = ctx.keys.edit(key, |list: &mut List| {
+    let emptied = keys.edit(key, |list: &mut List| {
         let len = list.len();
         let first = if end == End::Front { 0 } else { len - 1 };
         for item in list.view().iter_from(first, end).take(n) {
@@ -325,9 +359,14 @@ fn pop_several(ctx: &mut Ctx<'_>, key: &[u8], end: End, n: usize) -> Result {
         );
         false
     })?;
-    if emptied == Some(true) {
+    let emptied = emptied == Some(true);
+    if emptied {
         // What it owned is dropped when the locks are gone.
-        ctx.keys.remove(key);
+        keys.remove(key);
+    }
+    keys.changed(key, pop_event(end));
+    if emptied {
+        keys.changed(key, Event::DEL);
     }
     Ok(())
 }
@@ -356,10 +395,11 @@ fn lmpop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     args.finish()?;
     for key in keys {
-        if let Some(len) = list_len(ctx, key)? {
+        if let Some(len) = list_len(&mut ctx.keys, key)? {
             ctx.out.array(2);
             ctx.out.bulk(key);
-            return pop_several(ctx, key, end, len.min(count));
+            let (n, limits) = (len.min(count), limits(ctx.engine));
+            return pop_several(&mut ctx.keys, key, end, n, limits, ctx.out);
         }
     }
     ctx.out.null_array();
@@ -381,21 +421,29 @@ fn lrem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let removed = ctx.keys.edit(key, |list: &mut List| {
         list.remove_equal(value, end, most, limits)
     })?;
+    if removed > Some(0) {
+        ctx.keys.changed(key, Event::list("lrem"));
+    }
     ctx.out.int(removed.unwrap_or(0) as i64);
     Ok(())
 }
+
+const LTRIM: Event = Event::list("ltrim");
 
 fn ltrim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, start, stop) = (args.take(), args.int(), args.int());
     args.check()?;
     let limits = limits(ctx.engine);
-    if let Some(len) = list_len(ctx, key)? {
+    if let Some(len) = list_len(&mut ctx.keys, key)? {
         let kept = range(start, stop, len);
         if kept.is_empty() {
             ctx.keys.remove(key);
+            ctx.keys.changed(key, LTRIM);
+            ctx.keys.changed(key, Event::DEL);
         } else {
             ctx.keys
                 .edit(key, |list: &mut List| list.keep(kept, limits))?;
+            ctx.keys.changed(key, LTRIM);
         }
     }
     ctx.out.ok();
@@ -404,36 +452,46 @@ fn ltrim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 // ---- Moving
 
-fn move_element(ctx: &mut Ctx<'_>, source: &[u8], target: &[u8], from: End, to: End) -> Result {
-    let limits = limits(ctx.engine);
-    if list_len(ctx, source)?.is_none() {
-        ctx.out.null();
-        return Ok(());
+/// Moves an element from an end of one list to an end of another and writes it; whether there was one.
+pub(super) fn move_element(
+    keys: &mut Keys<'_>,
+    (source, from): (&[u8], End),
+    (target, to): (&[u8], End),
+    limits: Limits,
+    out: &mut Out,
+) -> Result<bool> {
+    if list_len(keys, source)?.is_none() {
+        return Ok(false);
     }
-    let out = &mut *ctx.out;
     if source == target {
-        ctx.keys.edit(source, |list: &mut List| {
+        keys.edit(source, |list: &mut List| {
             list.rotate(from, to, limits, |item| reply(out, item))
         })?;
-        return Ok(());
+    } else {
+        let other = keys.write(target);
+        if other.is_some_and(|found| found.get().kind() != Type::List) {
+            return Err(Error::WRONG_TYPE);
+        }
+        let moved = keys.edit(source, |list: &mut List| {
+            list.pop(from, limits, |item| {
+                reply(out, item);
+                Moved::of(item)
+            })
+        })?;
+        if let Some(moved) = moved.flatten() {
+            let item = std::iter::once(moved.item());
+            keys.edit_or_create(target, |list: &mut List| list.push(to, item, limits))?;
+        }
     }
-    if ctx
-        .keys
-        .write(target)
-        .is_some_and(|found| found.get().kind() != Type::List)
-    {
-        return Err(Error::WRONG_TYPE);
-    }
-    let moved = ctx.keys.edit(source, |list: &mut List| {
-        list.pop(from, limits, |item| {
-            reply(out, item);
-            Moved::of(item)
-        })
-    })?;
-    if let Some(moved) = moved.flatten() {
-        let item = std::iter::once(moved.item());
-        ctx.keys
-            .edit_or_create(target, |list: &mut List| list.push(to, item, limits))?;
+    keys.changed(target, push_event(to));
+    keys.changed(source, pop_event(from));
+    Ok(true)
+}
+
+fn move_now(ctx: &mut Ctx<'_>, source: (&[u8], End), target: (&[u8], End)) -> Result {
+    let limits = limits(ctx.engine);
+    if !move_element(&mut ctx.keys, source, target, limits, ctx.out)? {
+        ctx.out.null();
     }
     Ok(())
 }
@@ -442,12 +500,12 @@ fn lmove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (source, target) = (args.take(), args.take());
     let (from, to) = (end(&mut args), end(&mut args));
     args.check()?;
-    move_element(ctx, source, target, from, to)
+    move_now(ctx, (source, from), (target, to))
 }
 
 fn rpoplpush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (source, target) = (args.take(), args.take());
-    move_element(ctx, source, target, End::Back, End::Front)
+    move_now(ctx, (source, End::Back), (target, End::Front))
 }
 
 // ---- Looking

@@ -200,17 +200,21 @@ fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     int(out, "peak.allocated", usage.peak);
     int(out, "total.allocated", usage.used());
     int(out, "startup.allocated", usage.fixed);
-    // There is no replication, no log and no script that could hold memory.
+    // There is no replication and no log that could hold memory.
     for name in [
         "replication.backlog",
         "clients.slaves",
         "cluster.links",
         "aof.buffer",
-        "lua.caches",
-        "functions.caches",
     ] {
         int(out, name, 0);
     }
+    let scripts = &ctx.engine.scripts;
+    let (of_scripts, of_functions) = scripts.vm_memory();
+    int(out, "lua.caches", scripts.totals().1);
+    let libraries = scripts.libraries.current();
+    int(out, "functions.caches", libraries.bytes());
+    int(out, "script.VMs", of_scripts + of_functions);
     int(out, "clients.normal", usage.clients);
     int(out, "overhead.db.hashtable.lut", usage.tables());
     int(out, "overhead.total", usage.overhead());

@@ -110,7 +110,9 @@ pub(super) fn with_runner<R>(
     ctx: &mut Ctx<'_>,
     f: impl FnOnce(&mut Ctx<'_>, &mut Runner) -> R,
 ) -> R {
-    let mut runner = ctx.runner.take().unwrap_or_else(|| Box::new(Runner::new()));
+    let scripts = &ctx.engine.scripts;
+    let runner = ctx.runner.take();
+    let mut runner = runner.unwrap_or_else(|| Box::new(Runner::new(scripts)));
     let result = f(ctx, &mut runner);
     *ctx.runner = Some(runner);
     result

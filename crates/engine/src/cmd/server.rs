@@ -8,11 +8,11 @@ use crate::command::{
     READONLY, STALE, WRITE, row,
 };
 use crate::ctx::Ctx;
+use crate::effects::Change;
 use crate::engine::{random_below, unix_nanos};
 use crate::error::{Error, Result};
 use crate::host::{SaveMode, ShutdownMode};
 use resp::number::parse_i64;
-use std::ops::Range;
 use store::Dict;
 
 /// The commands of this file.
@@ -67,22 +67,26 @@ const SMALL_FLUSH: usize = 64 << 10;
 
 fn flushdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let db = ctx.keys.db;
-    flush(ctx, args, db..db + 1)
+    flush(ctx, args, Some(db))
 }
 
 fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    let databases = ctx.engine.keyspace().databases();
-    flush(ctx, args, 0..databases)
+    flush(ctx, args, None)
 }
 
-/// Empties databases at one moment, by taking their contents out under all locks. Freeing them comes after: ASYNC does
+/// Empties a database, or all, at one moment, by taking their contents out under all locks. Freeing them comes after: ASYNC does
 /// not wait for it, SYNC (which is what no option means) does, but not on the worker if there is much to free.
-fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, dbs: Range<usize>) -> Result {
+fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, db: Option<usize>) -> Result {
     let in_background = args.keyword("ASYNC");
     if !in_background {
         args.keyword("SYNC");
     }
     args.finish()?;
+    ctx.engine.touch_before_flush(&ctx.keys, db);
+    let dbs = match db {
+        Some(db) => db..db + 1,
+        None => 0..ctx.engine.keyspace().databases(),
+    };
     let mut taken: Vec<Dict> = Vec::new();
     for shard in ctx.keys.all_shards() {
         for db in dbs.clone() {
@@ -91,6 +95,7 @@ fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, dbs: Range<usize>) -> Result {
             }
         }
     }
+    ctx.keys.happened(Change::Flushed(db));
     if in_background {
         ctx.engine.reclaimer.dicts(taken);
     } else if taken.iter().map(Dict::bytes).sum::<usize>() > SMALL_FLUSH {
@@ -122,6 +127,7 @@ fn swapdb(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     for shard in ctx.keys.all_shards() {
         shard.swap_dbs(a, b);
     }
+    ctx.keys.happened(Change::Swapped(a, b));
     ctx.out.ok();
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::command::{
     PATTERN_KEYS, READONLY, WRITE, row,
 };
 use crate::ctx::{Ctx, Keys};
+use crate::effects::Event;
 use crate::error::{Error, Result};
 use std::cmp::Ordering;
 use store::types::hash::Hash;
@@ -451,7 +452,8 @@ fn store_result(
         }
     }
     let n = list.len();
-    ctx.keys.put(destination, list);
+    ctx.keys
+        .store_result(destination, list, Event::list("sortstore"));
     ctx.out.int(n as i64);
 }
 

@@ -426,3 +426,6 @@ fn read_new<T>(
     }
     out.end_array(mark, n);
 }
+
+#[cfg(test)]
+mod tests;

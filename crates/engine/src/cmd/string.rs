@@ -8,6 +8,7 @@ use crate::command::{
 };
 
 use crate::ctx::Ctx;
+use crate::effects::Event;
 use crate::error::{Error, Result};
 use crate::expiry::{self, Expiry};
 use resp::number::{format_i64, parse_i64};
@@ -121,6 +122,10 @@ pub const COMMANDS: &[Command] = &[
               "O(N), N being the length of the part returned"),
 ];
 
+const SET: Event = Event::string("set");
+const EXPIRE: Event = Event::generic("expire");
+const PERSIST: Event = Event::generic("persist");
+
 /// Writes a string value as a reply.
 #[inline]
 pub fn reply_value(out: &mut Out, value: Value<'_>) {
@@ -181,6 +186,7 @@ fn set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if args.left() == 0 {
         let value = ctx.keys.value(bytes);
         ctx.keys.set(key, value, None);
+        ctx.keys.changed(key, SET);
         ctx.out.ok();
         return Ok(());
     }
@@ -245,20 +251,34 @@ fn set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
         return Ok(());
     }
-    let at = if expiry == Expiry::Keep { kept } else { at };
-    store_expiring(ctx, key, value, at);
+    let keeps = expiry == Expiry::Keep;
+    store_expiring(ctx, key, value, if keeps { kept } else { at }, keeps);
     if !want_old {
         ctx.out.ok();
     }
     Ok(())
 }
 
-/// Sets a key that may have to expire at once.
-fn store_expiring(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'_>, at: Option<u64>) {
-    if at.is_some_and(|ms| ms <= ctx.keys.now_ms) {
+/// Sets a key that may have to expire at once. `kept`: the expiry is the one it had.
+fn store_expiring(
+    ctx: &mut Ctx<'_>,
+    key: &[u8],
+    value: NewValue<'_>,
+    at: Option<u64>,
+    kept: bool,
+) {
+    let gone = at.is_some_and(|ms| ms <= ctx.keys.now_ms);
+    if gone {
         ctx.keys.remove(key);
     } else {
         ctx.keys.set(key, value, at);
+    }
+    ctx.keys.changed(key, SET);
+    if at.is_some() && !kept {
+        ctx.keys.changed(key, EXPIRE);
+    }
+    if gone {
+        ctx.keys.changed(key, Event::EXPIRED);
     }
 }
 
@@ -270,6 +290,8 @@ fn set_with_expiry(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: expiry::Unit) ->
     let at = expiry::positive_ms(n, unit, ctx.keys.now_ms, ctx.command.name)?;
     let value = ctx.keys.value(bytes);
     ctx.keys.set(key, value, Some(at));
+    ctx.keys.changed(key, SET);
+    ctx.keys.changed(key, EXPIRE);
     ctx.out.ok();
     Ok(())
 }
@@ -289,6 +311,7 @@ fn setnx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if absent {
         let value = ctx.keys.value(bytes);
         ctx.keys.insert_in(ctx.keys.db, key, value, None, false);
+        ctx.keys.changed(key, SET);
     }
     ctx.out.int(i64::from(absent));
     Ok(())
@@ -303,6 +326,7 @@ fn getset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let value = ctx.keys.value(bytes);
     ctx.keys.set(key, value, None);
+    ctx.keys.changed(key, SET);
     Ok(())
 }
 
@@ -316,6 +340,7 @@ fn getdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
     ctx.keys.remove(key);
+    ctx.keys.changed(key, Event::DEL);
     Ok(())
 }
 
@@ -328,6 +353,7 @@ fn delifeq(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         .is_some_and(|f| text(f.get().value(), &mut [0; 20]) == want);
     if equal {
         ctx.keys.remove(key);
+        ctx.keys.changed(key, Event::DEL);
     }
     ctx.out.int(i64::from(equal));
     Ok(())
@@ -355,8 +381,11 @@ fn getex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     match expiry {
         Expiry::None | Expiry::Keep => {}
         Expiry::Persist => {
-            if let Some(mut f) = ctx.keys.write(key) {
+            if let Some(mut f) = ctx.keys.write(key)
+                && f.expiry_ms().is_some()
+            {
                 f.set_expiry(None);
+                ctx.keys.changed(key, PERSIST);
             }
         }
         Expiry::At(..) => match expiry.time(args.argv(), now_ms, "getex") {
@@ -366,10 +395,12 @@ fn getex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             }
             Ok(Some(at)) if at <= now_ms => {
                 ctx.keys.remove(key);
+                ctx.keys.changed(key, Event::DEL);
             }
             Ok(at) => {
                 if let Some(mut f) = ctx.keys.write(key) {
                     f.set_expiry(at);
+                    ctx.keys.changed(key, EXPIRE);
                 }
             }
         },
@@ -401,6 +432,7 @@ fn mset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     for pair in pairs(ctx, args.rest())? {
         let value = ctx.keys.value(pair[1]);
         ctx.keys.set(pair[0], value, None);
+        ctx.keys.changed(pair[0], SET);
     }
     ctx.out.ok();
     Ok(())
@@ -413,6 +445,7 @@ fn msetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         for pair in pairs {
             let value = ctx.keys.value(pair[1]);
             ctx.keys.set(pair[0], value, None);
+            ctx.keys.changed(pair[0], SET);
         }
     }
     ctx.out.int(i64::from(free));
@@ -459,7 +492,7 @@ fn msetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 _ => at,
             };
             let value = ctx.keys.value(pair[1]);
-            store_expiring(ctx, pair[0], value, at);
+            store_expiring(ctx, pair[0], value, at, expiry == Expiry::Keep);
         }
     }
     ctx.out.int(i64::from(met));
@@ -490,6 +523,7 @@ fn add(ctx: &mut Ctx<'_>, key: &[u8], by: i64) -> Result {
             by
         }
     };
+    ctx.keys.changed(key, Event::string("incrby"));
     ctx.out.int(new);
     Ok(())
 }
@@ -534,6 +568,7 @@ fn incrbyfloat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         .write_text(&mut new);
     // The result stays text, even where it is a whole number.
     ctx.keys.replace(key, string_value(&new), false);
+    ctx.keys.changed(key, Event::string("incrbyfloat"));
     ctx.out.bulk(&new);
     Ok(())
 }
@@ -545,12 +580,14 @@ fn append(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         check_length(ctx, more.len())?;
         let value = ctx.keys.value(more);
         ctx.keys.set(key, value, None);
+        ctx.keys.changed(key, Event::string("append"));
         ctx.out.int(more.len() as i64);
         return Ok(());
     };
     let old_len = text(f.get().value(), &mut [0; 20]).len();
     check_length(ctx, old_len.saturating_add(more.len()))?;
     let len = extend(ctx, key, old_len + more.len(), old_len, more);
+    ctx.keys.changed(key, Event::string("append"));
     ctx.out.int(len as i64);
     Ok(())
 }
@@ -622,6 +659,7 @@ fn setrange(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             end
         }
     };
+    ctx.keys.changed(key, Event::string("setrange"));
     ctx.out.int(len as i64);
     Ok(())
 }

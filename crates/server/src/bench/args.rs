@@ -71,12 +71,25 @@ pub struct Args {
     #[arg(long, value_name = "SET:GET", default_value = "1:9", value_parser = ratio, conflicts_with = "command")]
     ratio: (u32, u32),
     /// Command to send instead, with placeholders {key} {value} {value:SIZE} {int} {int:LOW-HIGH} {member:N} {seq}.
-    /// May be given several times.
+    /// Commands with a word `;` between them, as in "MULTI ; SET {key} {value} ; EXEC", are sent together and count as
+    /// one request. May be given several times.
     #[arg(long, value_name = "TEMPLATE")]
     command: Vec<String>,
     /// How often each --command is sent compared with the others: one for each of them, in their order.
     #[arg(long, value_name = "N", requires = "command")]
     weight: Vec<u32>,
+
+    /// Further connections that subscribe to --channel and count the messages they receive, all of one length.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    subscribers: usize,
+    /// Channel of the --subscribers; the messages are whatever --command publishes.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "channel",
+        requires = "subscribers"
+    )]
+    channel: String,
 
     /// Stop after this many requests.
     #[arg(long, value_name = "N", conflicts_with = "duration")]
@@ -149,6 +162,8 @@ pub struct Greeting {
     pub resp3: bool,
     /// Database to select.
     pub db: u32,
+    /// Channel to subscribe to.
+    pub subscribe: Option<String>,
 }
 
 /// When the measurement ends.
@@ -171,6 +186,10 @@ pub struct Plan {
     pub threads: usize,
     /// Connections in all, at least one for each thread.
     pub connections: usize,
+    /// Connections that subscribe to a channel, in addition.
+    pub subscribers: usize,
+    /// What is said first on those.
+    pub subscribers_greeting: Greeting,
     /// Requests under way on each connection, at least 1.
     pub pipeline: u32,
     /// Keys and values.
@@ -240,9 +259,19 @@ impl Plan {
                 password: args.password.clone(),
                 resp3: args.resp3,
                 db: args.db,
+                subscribe: None,
             },
             threads,
             connections,
+            subscribers: args.subscribers,
+            // RESP2, where a message is an array like any other.
+            subscribers_greeting: Greeting {
+                user: args.user.clone(),
+                password: args.password.clone(),
+                resp3: false,
+                db: 0,
+                subscribe: Some(args.channel.clone()),
+            },
             pipeline: at_least_one("--pipeline", args.pipeline)?,
             commands: commands(args, &fill)?,
             fill,
@@ -415,6 +444,7 @@ mod tests {
             "--load-only",
             "--load --load-only --duration 1",
             "--user bob",
+            "--channel news",
             "--socket x --port 1",
             "extra",
         ] {

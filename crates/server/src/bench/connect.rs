@@ -162,6 +162,9 @@ fn greeting_request(greeting: &Greeting) -> (Vec<u8>, u32) {
     if greeting.db != 0 {
         command(&["SELECT", &greeting.db.to_string()]);
     }
+    if let Some(channel) = &greeting.subscribe {
+        command(&["SUBSCRIBE", channel]);
+    }
     (request, replies)
 }
 
@@ -191,6 +194,7 @@ mod tests {
                 password,
                 resp3,
                 db,
+                subscribe: None,
             })
         };
         assert_eq!(with(None, password(), false, 0), ("AUTH pw".to_string(), 1));
@@ -203,5 +207,11 @@ mod tests {
             with(None, password(), true, 0),
             ("HELLO 3 AUTH default pw".to_string(), 1)
         );
+        let subscriber = Greeting {
+            password: password(),
+            subscribe: Some("news".to_string()),
+            ..Greeting::default()
+        };
+        assert_eq!(text(subscriber), ("AUTH pw SUBSCRIBE news".to_string(), 2));
     }
 }

@@ -97,6 +97,14 @@ fn write_outcome(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         outcome.sent as f64 / seconds / 1e6,
         outcome.received as f64 / seconds / 1e6
     )?;
+    if let Some(delivered) = outcome.delivered {
+        writeln!(
+            out,
+            "delivered    {} messages to subscribers, {} messages/s",
+            grouped(delivered),
+            grouped((delivered as f64 / seconds) as u64)
+        )?;
+    }
     write!(out, "latency     ")?;
     for (name, percentile) in PERCENTILES {
         let ns = outcome.latencies.value_at_percentile(percentile);
@@ -120,7 +128,7 @@ fn write_outcome(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         )?;
     }
     for server in &outcome.servers {
-        let cpu = server.after.cpu.saturating_sub(server.before.cpu);
+        let cpu = server.after.cpu_since(&server.before);
         writeln!(
             out,
             "server       pid {}: {:.3} us CPU/request, {:.2} cores busy, resident {:.1} MB before, {:.1} MB after",
@@ -142,6 +150,7 @@ pub fn json(plan: &Plan, load: Option<&Outcome>, measured: Option<&Outcome>) -> 
             "address": plan.address.to_string(),
             "threads": plan.threads,
             "connections": plan.connections,
+            "subscribers": plan.subscribers,
             "pipeline": plan.pipeline,
             "keys": plan.fill.keys,
             "key_size": plan.fill.key_size,
@@ -178,6 +187,8 @@ fn outcome_json(outcome: &Outcome) -> Value {
         "requests": outcome.requests,
         "seconds": outcome.elapsed.as_secs_f64(),
         "throughput": outcome.requests as f64 / seconds,
+        "delivered": outcome.delivered,
+        "delivered_per_second": outcome.delivered.map(|delivered| delivered as f64 / seconds),
         "latency_us": latency,
         "sent_bytes": outcome.sent,
         "received_bytes": outcome.received,
@@ -188,7 +199,7 @@ fn outcome_json(outcome: &Outcome) -> Value {
         },
         "client_cpu_us_per_request": outcome.own_cpu.map(|cpu| per_request_us(cpu, outcome)),
         "servers": outcome.servers.iter().map(|server| {
-            let cpu = server.after.cpu.saturating_sub(server.before.cpu);
+            let cpu = server.after.cpu_since(&server.before);
             json!({
                 "pid": server.pid,
                 "cpu_s": cpu.as_secs_f64(),

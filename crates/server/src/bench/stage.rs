@@ -30,6 +30,7 @@ pub struct Stage {
     commands: Vec<(Template, u32)>,
     distribution: Distribution,
     connections: usize,
+    subscribers: usize,
     pipeline: u32,
     /// Requests of each thread, or the time for all.
     until: StageUntil,
@@ -53,6 +54,7 @@ impl Stage {
             commands: vec![(template.clone(), 1)],
             distribution: Distribution::Sequential,
             connections: plan.connections.min(plan.threads * LOAD_CONNECTIONS),
+            subscribers: 0,
             pipeline: LOAD_PIPELINE.max(plan.pipeline),
             until: StageUntil::Requests(requests),
             warmup: Duration::ZERO,
@@ -67,6 +69,7 @@ impl Stage {
             commands: plan.commands.clone(),
             distribution: plan.distribution,
             connections: plan.connections,
+            subscribers: plan.subscribers,
             pipeline: plan.pipeline,
             until: match plan.until {
                 Until::Requests(n) => StageUntil::Requests(shares(n, plan.threads).collect()),
@@ -97,8 +100,10 @@ pub struct Watched {
 
 /// What a stage measured.
 pub struct Outcome {
-    /// Replies received.
+    /// Requests answered.
     pub requests: u64,
+    /// Messages that subscribers received, if there were any subscribers.
+    pub delivered: Option<u64>,
     /// How long it took.
     pub elapsed: Duration,
     /// Latencies in nanoseconds.
@@ -120,11 +125,38 @@ struct Edge {
     servers: Vec<Usage>,
     own: Option<Usage>,
     completed: u64,
+    delivered: u64,
     at: Instant,
 }
 
+/// What the threads count while they run, one of each for each thread.
+struct Counters {
+    answered: Vec<Counter>,
+    delivered: Vec<Counter>,
+}
+
+impl Counters {
+    fn new(threads: usize) -> Counters {
+        let counters = || (0..threads).map(|_| Counter::default()).collect();
+        Counters {
+            answered: counters(),
+            delivered: counters(),
+        }
+    }
+
+    /// Requests answered so far.
+    fn answered(&self) -> u64 {
+        self.answered.iter().map(Counter::get).sum()
+    }
+
+    /// Messages delivered so far.
+    fn delivered(&self) -> u64 {
+        self.delivered.iter().map(Counter::get).sum()
+    }
+}
+
 impl Edge {
-    fn now(plan: &Plan, counters: &[Counter]) -> Result<Edge, String> {
+    fn now(plan: &Plan, counters: &Counters) -> Result<Edge, String> {
         let servers = plan
             .server_pids
             .iter()
@@ -133,7 +165,8 @@ impl Edge {
         Ok(Edge {
             servers,
             own: process::usage(std::process::id()).ok(),
-            completed: counters.iter().map(Counter::get).sum(),
+            completed: counters.answered(),
+            delivered: counters.delivered(),
             at: Instant::now(),
         })
     }
@@ -143,13 +176,15 @@ impl Edge {
 pub fn run(plan: &Plan, stage: &Stage) -> Result<Outcome, String> {
     let threads = plan.threads;
     let mut streams = connect::open(&plan.address, &plan.greeting, stage.connections)?;
+    let mut subscribers =
+        connect::open(&plan.address, &plan.subscribers_greeting, stage.subscribers)?;
     let first_phase = if stage.warmup.is_zero() {
         Phase::Measure
     } else {
         Phase::Warmup
     };
     let phase = SharedPhase::new(first_phase);
-    let counters: Vec<Counter> = (0..threads).map(|_| Counter::default()).collect();
+    let counters = Counters::new(threads);
     let quotas: Vec<u64> = match &stage.until {
         StageUntil::Requests(of_threads) => of_threads.clone(),
         StageUntil::Elapsed(_) => vec![u64::MAX; threads],
@@ -161,11 +196,16 @@ pub fn run(plan: &Plan, stage: &Stage) -> Result<Outcome, String> {
         .max()
         .unwrap_or(0);
     let mut jobs = Vec::with_capacity(threads);
-    let shares = shares(stage.connections as u64, threads);
-    for (thread, ((count, quota), counter)) in shares.zip(quotas).zip(&counters).enumerate() {
+    let share_out = shares(stage.connections as u64, threads)
+        .zip(shares(stage.subscribers as u64, threads))
+        .zip(quotas);
+    for (thread, ((count, subscribed), quota)) in share_out.enumerate() {
         let keep = streams.len() - count as usize;
+        let keep_subscribers = subscribers.len() - subscribed as usize;
         jobs.push(Job {
             streams: streams.split_off(keep),
+            subscribers: subscribers.split_off(keep_subscribers),
+            deliveries: &counters.delivered[thread],
             commands: &stage.commands,
             source: Source::new(
                 &plan.fill,
@@ -179,7 +219,7 @@ pub fn run(plan: &Plan, stage: &Stage) -> Result<Outcome, String> {
             quota,
             rate: stage.rate.map(|rate| rate / threads as f64),
             phase: &phase,
-            counter,
+            counter: &counters.answered[thread],
         });
     }
 
@@ -215,15 +255,13 @@ pub fn run(plan: &Plan, stage: &Stage) -> Result<Outcome, String> {
         };
         Ok(Outcome {
             requests: to.completed - from.completed,
+            delivered: (stage.subscribers > 0).then(|| to.delivered - from.delivered),
             elapsed: end.saturating_duration_since(from.at),
             latencies: seen.latencies,
             errors: seen.errors,
             sent: seen.sent,
             received: seen.received,
-            own_cpu: from
-                .own
-                .zip(to.own)
-                .map(|(from, to)| to.cpu.saturating_sub(from.cpu)),
+            own_cpu: from.own.zip(to.own).map(|(from, to)| to.cpu_since(&from)),
             servers: plan
                 .server_pids
                 .iter()
@@ -239,11 +277,11 @@ fn conduct(
     plan: &Plan,
     stage: &Stage,
     phase: &SharedPhase,
-    counters: &[Counter],
+    counters: &Counters,
     from: &mut Edge,
     collector: &mut Collector,
 ) -> Result<Edge, String> {
-    let completed = || counters.iter().map(Counter::get).sum::<u64>();
+    let completed = || counters.answered();
     if !stage.warmup.is_zero() {
         let bar = progress("warm-up", stage.warmup.as_millis() as u64);
         let end = from.at + stage.warmup;

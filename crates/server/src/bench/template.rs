@@ -4,6 +4,9 @@
 //! request is one block of bytes that is copied and then overwritten at known offsets, a few nanoseconds a request.
 //! Placeholders of varying width (`{int}`, `{int:A-B}`, `{seq}`) change the length headers around them; such a
 //! request is assembled argument by argument.
+//!
+//! Commands that belong together, as MULTI and EXEC do, are one template with a `;` between them. They are sent in one
+//! piece and count as one request, which is answered when the last of them is.
 
 use super::draw::{Distribution, Keys, Rng};
 
@@ -44,15 +47,20 @@ pub struct Template {
     keys: u64,
     /// Longest `{value}` in it, in bytes.
     longest_value: usize,
+    /// Commands in it, each of which gets a reply.
+    replies: u32,
 }
 
 #[derive(Clone, Debug)]
 enum Form {
     /// The whole request with zeros where `slots` says what to write.
     Fixed { bytes: Vec<u8>, slots: Vec<Slot> },
-    /// The pieces of each argument.
-    Varying(Vec<Vec<Piece>>),
+    /// The commands, assembled one argument after the other.
+    Varying(Vec<Command>),
 }
+
+/// The pieces of each argument.
+type Command = Vec<Vec<Piece>>;
 
 /// A place of fixed width inside the rendered bytes.
 #[derive(Clone, Copy, Debug)]
@@ -137,22 +145,26 @@ impl Source {
 
 impl Template {
     /// Compiles `text`: words separated by blanks, `'...'` and `"..."` quoted (with `\n \r \t \\ \" \xHH` in double
-    /// quotes), `{{` for a brace. Placeholders: `{key}`, `{value}`, `{value:SIZE}`, `{int}` (0 to 999,999),
+    /// quotes), `{{` for a brace, a word `;` between commands. Placeholders: `{key}`, `{value}`, `{value:SIZE}`, `{int}` (0 to 999,999),
     /// `{int:LOW-HIGH}`, `{member:N}` (`member:` and a number below N, all of one width), `{seq}` (1, 2, 3 ... over the
     /// whole run).
     pub fn new(text: &str, fill: &Fill) -> Result<Template, String> {
         let complain = |why: String| format!("command \"{text}\": {why}");
-        let mut args = Vec::new();
-        for word in words(text).map_err(complain)? {
-            args.push(pieces(&word, fill).map_err(complain)?);
+        let mut commands: Vec<Command> = Vec::new();
+        for words in split(text).map_err(complain)? {
+            if words.is_empty() {
+                return Err("an empty command".to_string());
+            }
+            let args = words
+                .iter()
+                .map(|word| pieces(word, fill).map_err(complain));
+            commands.push(args.collect::<Result<_, _>>()?);
         }
-        if args.is_empty() {
-            return Err("an empty command".to_string());
-        }
+        let replies = u32::try_from(commands.len()).map_err(|_| "too many commands".to_string())?;
         let mut keys = 0;
         let mut longest_value = 0;
         let mut varying = false;
-        for piece in args.iter().flatten() {
+        for piece in commands.iter().flatten().flatten() {
             match piece {
                 Piece::Fixed {
                     what: What::Key, ..
@@ -166,15 +178,16 @@ impl Template {
             }
         }
         let form = if varying {
-            Form::Varying(args)
+            Form::Varying(commands)
         } else {
-            fixed(&args)
+            fixed(&commands)
         };
         Ok(Template {
             text: text.to_string(),
             form,
             keys,
             longest_value,
+            replies,
         })
     }
 
@@ -193,6 +206,11 @@ impl Template {
         self.longest_value
     }
 
+    /// How many replies one request gets: at least one.
+    pub fn replies(&self) -> u32 {
+        self.replies
+    }
+
     /// Appends one request to `out`.
     pub fn render(&self, source: &mut Source, out: &mut Vec<u8>) {
         match &self.form {
@@ -204,17 +222,19 @@ impl Template {
                     source.fill(slot.what, &mut out[at..at + slot.width]);
                 }
             }
-            Form::Varying(args) => {
-                header(b'*', args.len(), out);
+            Form::Varying(commands) => {
                 let mut arg = std::mem::take(&mut source.scratch);
-                for pieces in args {
-                    arg.clear();
-                    for piece in pieces {
-                        render_piece(piece, source, &mut arg);
+                for args in commands {
+                    header(b'*', args.len(), out);
+                    for pieces in args {
+                        arg.clear();
+                        for piece in pieces {
+                            render_piece(piece, source, &mut arg);
+                        }
+                        header(b'$', arg.len(), out);
+                        out.extend_from_slice(&arg);
+                        out.extend_from_slice(b"\r\n");
                     }
-                    header(b'$', arg.len(), out);
-                    out.extend_from_slice(&arg);
-                    out.extend_from_slice(b"\r\n");
                 }
                 source.scratch = arg;
             }
@@ -246,35 +266,37 @@ fn render_piece(piece: &Piece, source: &mut Source, arg: &mut Vec<u8>) {
 }
 
 /// The request as one block, with the offsets at which it changes.
-fn fixed(args: &[Vec<Piece>]) -> Form {
+fn fixed(commands: &[Command]) -> Form {
     let mut bytes = Vec::new();
     let mut slots = Vec::new();
-    header(b'*', args.len(), &mut bytes);
-    for pieces in args {
-        let len = pieces
-            .iter()
-            .map(|piece| match piece {
-                Piece::Text(text) => text.len(),
-                Piece::Fixed { width, .. } => *width,
-                Piece::Int { .. } | Piece::Seq => 0,
-            })
-            .sum();
-        header(b'$', len, &mut bytes);
-        for piece in pieces {
-            match piece {
-                Piece::Text(text) => bytes.extend_from_slice(text),
-                Piece::Fixed { width, what } => {
-                    slots.push(Slot {
-                        at: bytes.len(),
-                        width: *width,
-                        what: *what,
-                    });
-                    bytes.resize(bytes.len() + width, b'0');
+    for args in commands {
+        header(b'*', args.len(), &mut bytes);
+        for pieces in args {
+            let len = pieces
+                .iter()
+                .map(|piece| match piece {
+                    Piece::Text(text) => text.len(),
+                    Piece::Fixed { width, .. } => *width,
+                    Piece::Int { .. } | Piece::Seq => 0,
+                })
+                .sum();
+            header(b'$', len, &mut bytes);
+            for piece in pieces {
+                match piece {
+                    Piece::Text(text) => bytes.extend_from_slice(text),
+                    Piece::Fixed { width, what } => {
+                        slots.push(Slot {
+                            at: bytes.len(),
+                            width: *width,
+                            what: *what,
+                        });
+                        bytes.resize(bytes.len() + width, b'0');
+                    }
+                    Piece::Int { .. } | Piece::Seq => {}
                 }
-                Piece::Int { .. } | Piece::Seq => {}
             }
+            bytes.extend_from_slice(b"\r\n");
         }
-        bytes.extend_from_slice(b"\r\n");
     }
     Form::Fixed { bytes, slots }
 }
@@ -309,17 +331,21 @@ fn write_digits(mut n: u64, slot: &mut [u8]) {
     }
 }
 
-/// Splits a command line into words, undoing quotes.
-fn words(text: &str) -> Result<Vec<Vec<u8>>, String> {
+/// Splits a command line into commands, at words that are `;` without quotes, and each into words, undoing quotes.
+fn split(text: &str) -> Result<Vec<Vec<Vec<u8>>>, String> {
+    let mut commands = Vec::new();
     let mut words = Vec::new();
     let mut bytes = text.bytes().peekable();
     loop {
         while bytes.next_if(u8::is_ascii_whitespace).is_some() {}
         if bytes.peek().is_none() {
-            return Ok(words);
+            commands.push(words);
+            return Ok(commands);
         }
         let mut word = Vec::new();
+        let mut quoted = false;
         while let Some(byte) = bytes.next_if(|byte| !byte.is_ascii_whitespace()) {
+            quoted |= matches!(byte, b'\'' | b'"');
             match byte {
                 b'\'' => loop {
                     match bytes.next().ok_or("a quote that does not close")? {
@@ -351,7 +377,11 @@ fn words(text: &str) -> Result<Vec<Vec<u8>>, String> {
                 byte => word.push(byte),
             }
         }
-        words.push(word);
+        if word == b";" && !quoted {
+            commands.push(std::mem::take(&mut words));
+        } else {
+            words.push(word);
+        }
     }
 }
 
@@ -536,9 +566,36 @@ mod tests {
     }
 
     #[test]
+    fn commands_that_belong_together_are_one_request() {
+        let fill = fill();
+        let replies = |text: &str| Template::new(text, &fill).expect(text).replies();
+        assert_eq!(
+            render("MULTI ; GET {key} ; EXEC", 1),
+            "*1\r\n$5\r\nMULTI\r\n*2\r\n$3\r\nGET\r\n$10\r\nkey:000000\r\n*1\r\n$4\r\nEXEC\r\n"
+        );
+        assert_eq!(
+            render("PING ; ECHO {seq}", 2),
+            "*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nECHO\r\n$1\r\n1\r\n\
+             *1\r\n$4\r\nPING\r\n*2\r\n$4\r\nECHO\r\n$1\r\n2\r\n"
+        );
+        assert_eq!(replies("MULTI ; GET {key} ; EXEC"), 3);
+        assert_eq!(replies("PING ; ECHO {seq}"), 2);
+        // Only a word of its own, without quotes, stands between commands.
+        assert_eq!(replies("ECHO \";\""), 1);
+        assert_eq!(replies("ECHO a;"), 1);
+        assert_eq!(
+            replies("EVAL \"redis.call('GET', KEYS[1]) ; return 1\" 1 {key}"),
+            1
+        );
+    }
+
+    #[test]
     fn refuses_what_it_cannot_render() {
         for bad in [
             "",
+            "PING ;",
+            "; PING",
+            "PING ; ; PING",
             "  ",
             "GET {kee}",
             "GET {key",

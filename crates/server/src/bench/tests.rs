@@ -16,7 +16,11 @@ use super::template::Template;
 type Received = Arc<Mutex<Vec<String>>>;
 
 /// Answers every request with what `answer` makes of its arguments, until the connection closes.
-fn serve(stream: TcpStream, received: &Received, answer: fn(&str) -> String) -> Option<()> {
+fn serve(
+    stream: TcpStream,
+    received: &Received,
+    answer: impl Fn(&str, &TcpStream) -> String,
+) -> Option<()> {
     let mut replies = stream.try_clone().ok()?;
     let mut requests = BufReader::new(stream);
     let header = |requests: &mut BufReader<TcpStream>| -> Option<usize> {
@@ -34,7 +38,7 @@ fn serve(stream: TcpStream, received: &Received, answer: fn(&str) -> String) -> 
             words.push(String::from_utf8(word).ok()?);
         }
         let request = words.join(" ");
-        let reply = answer(&request);
+        let reply = answer(&request, &replies);
         received.lock().expect("not poisoned").push(request);
         replies.write_all(reply.as_bytes()).ok()?;
     }
@@ -42,6 +46,13 @@ fn serve(stream: TcpStream, received: &Received, answer: fn(&str) -> String) -> 
 
 /// A server on a free port. Its threads end with their connections.
 fn server(answer: fn(&str) -> String) -> (SocketAddr, Received) {
+    server_with(move |request: &str, _: &TcpStream| answer(request))
+}
+
+/// The same for an answer that needs to know the connection.
+fn server_with(
+    answer: impl Fn(&str, &TcpStream) -> String + Clone + Send + 'static,
+) -> (SocketAddr, Received) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
     let received = Received::default();
@@ -49,6 +60,7 @@ fn server(answer: fn(&str) -> String) -> (SocketAddr, Received) {
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let received = Arc::clone(&shared);
+            let answer = answer.clone();
             thread::spawn(move || serve(stream, &received, answer));
         }
     });
@@ -104,6 +116,75 @@ fn loading_sets_every_key_once() {
         .map(|request| request.split(' ').nth(1).expect("a key"))
         .collect();
     assert_eq!((received.len(), keys.len()), (1000, 1000));
+}
+
+#[test]
+fn commands_sent_together_are_one_request() {
+    let (address, received) = server(ok);
+    let mut plan = plan(
+        address,
+        "--requests 300 --connections 3 --pipeline 4 --command PING",
+    );
+    let compile = |text: &str| Template::new(text, &plan.fill).expect("a template");
+    plan.commands = vec![
+        (compile("MULTI ; SET {key} {value:8} ; EXEC"), 1),
+        (compile("PING"), 1),
+    ];
+    let outcome = measure(&plan);
+    assert_eq!((outcome.requests, outcome.latencies.len()), (300, 300));
+    let received = received.lock().expect("not poisoned");
+    let [multi, exec, ping] =
+        ["MULTI", "EXEC", "PING"].map(|name| received.iter().filter(|r| *r == name).count());
+    assert_eq!(multi, exec);
+    assert_eq!(multi + ping, 300);
+    assert!(multi > 50 && ping > 50, "{multi} and {ping}");
+    assert_eq!(outcome.received as usize, 5 * received.len());
+}
+
+/// A server that sends `message(n)` to all subscribers for the n-th PUBLISH.
+fn broker(message: fn(usize) -> String) -> SocketAddr {
+    let subscribers: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+    let published = Arc::new(Mutex::new(0));
+    let (address, _) = server_with(move |request: &str, connection: &TcpStream| {
+        let mut subscribers = subscribers.lock().expect("not poisoned");
+        if request == "SUBSCRIBE news" {
+            subscribers.push(connection.try_clone().expect("a socket"));
+            return "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n".to_string();
+        }
+        let mut published = published.lock().expect("not poisoned");
+        *published += 1;
+        for subscriber in &mut *subscribers {
+            // One that has gone takes nothing.
+            let _ = subscriber.write_all(message(*published).as_bytes());
+        }
+        format!(":{}\r\n", subscribers.len())
+    });
+    address
+}
+
+#[test]
+fn messages_to_subscribers_are_counted() {
+    let address = broker(|_| "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n".to_string());
+    let plan = plan(
+        address,
+        "--requests 200 --threads 2 --connections 2 --subscribers 3 --channel news --command PUBLISH",
+    );
+    let outcome = measure(&plan);
+    assert_eq!(outcome.requests, 200);
+    let delivered = outcome.delivered.expect("there are subscribers");
+    // The last ones may still be under way at the end.
+    assert!((500..=600).contains(&delivered), "{delivered}");
+}
+
+#[test]
+fn messages_of_other_lengths_end_the_run() {
+    let address = broker(|n| format!("*2\r\n+message\r\n+{}\r\n", "x".repeat(n)));
+    let plan = plan(
+        address,
+        "--requests 200 --connections 1 --subscribers 1 --channel news --command PUBLISH",
+    );
+    let why = run(&plan, &Stage::measure(&plan)).err();
+    assert!(why.is_some_and(|why| why.contains("differ in length")));
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl SharedPhase {
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Replies seen so far, warm-up included.
+    /// What has been counted so far, warm-up included.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -115,8 +115,12 @@ pub struct Job<'a> {
     pub rate: Option<f64>,
     /// What to do.
     pub phase: &'a SharedPhase,
-    /// Where replies are counted.
+    /// Where answered requests are counted.
     pub counter: &'a Counter,
+    /// Connections that have subscribed, whose messages are counted and dropped.
+    pub subscribers: Vec<Stream>,
+    /// Where those messages are counted.
+    pub deliveries: &'a Counter,
 }
 
 /// What one thread saw during the measurement.
@@ -157,9 +161,30 @@ struct Connection {
     /// Requests rendered and not yet written from `written` on.
     out: Vec<u8>,
     written: usize,
-    /// Requests without a reply: when they were sent (or due) and how many were at that time.
-    under_way: VecDeque<(u64, u32)>,
+    /// Requests that are not answered yet, oldest first.
+    under_way: VecDeque<UnderWay>,
     in_flight: u32,
+}
+
+/// Requests that were sent at the same time and are not answered yet.
+struct UnderWay {
+    /// When they were sent (or due).
+    at: u64,
+    /// How many they are.
+    requests: u32,
+    /// Replies that each of them gets.
+    replies: u32,
+    /// Replies to the oldest of them that have come.
+    came: u32,
+}
+
+/// A connection that has subscribed.
+struct Subscriber {
+    stream: Stream,
+    /// Bytes of messages that have come.
+    received: u64,
+    /// Finds the end of the first message, as long as no connection has had a whole one.
+    skipper: Skipper,
 }
 
 /// Runs `job` to its end. The error is one line for the user.
@@ -184,8 +209,14 @@ struct Worker<'a> {
     phase: Phase,
     counter: &'a Counter,
     completed: u64,
-    /// Requests without a reply, over all connections.
+    /// Requests that are not answered, over all connections.
     in_flight: u64,
+    subscribers: Vec<Subscriber>,
+    /// Bytes of a message; 0 until a whole one has come.
+    message_size: u64,
+    /// Messages that have come to the subscribers.
+    delivered: u64,
+    deliveries: &'a Counter,
     /// All times are nanoseconds since this.
     epoch: Instant,
     seen: Seen,
@@ -224,6 +255,17 @@ impl<'a> Worker<'a> {
                 in_flight: 0,
             });
         }
+        let mut subscribers = Vec::with_capacity(job.subscribers.len());
+        for (n, mut stream) in job.subscribers.into_iter().enumerate() {
+            stream
+                .register(poll.registry(), Token(connections.len() + n))
+                .map_err(|why| format!("cannot poll a connection: {why}"))?;
+            subscribers.push(Subscriber {
+                stream,
+                received: 0,
+                skipper: Skipper::default(),
+            });
+        }
         let phase = job.phase.get();
         Ok(Worker {
             poll,
@@ -248,6 +290,10 @@ impl<'a> Worker<'a> {
             counter: job.counter,
             completed: 0,
             in_flight: 0,
+            subscribers,
+            message_size: 0,
+            delivered: 0,
+            deliveries: job.deliveries,
             epoch: Instant::now(),
             seen: Seen {
                 latencies: histogram()?,
@@ -292,6 +338,12 @@ impl<'a> Worker<'a> {
             }
             for event in &events {
                 let n = event.token().0;
+                if let Some(subscriber) = n.checked_sub(self.connections.len()) {
+                    if event.is_readable() || event.is_read_closed() || event.is_error() {
+                        self.read_messages(subscriber)?;
+                    }
+                    continue;
+                }
                 if event.is_writable() && self.has_unwritten(n) {
                     self.write(n)?;
                 }
@@ -331,9 +383,9 @@ impl<'a> Worker<'a> {
         }
         let count = u64::from(self.pipeline).min(self.remaining);
         for _ in 0..count {
-            self.render(n);
+            let replies = self.render(n);
+            self.begun(n, now, replies);
         }
-        self.begun(n, now, count as u32);
         self.write(n)
     }
 
@@ -362,8 +414,8 @@ impl<'a> Worker<'a> {
             };
             schedule.turn = (n + 1) % connections;
             schedule.next += 1;
-            self.render(n);
-            self.begun(n, due, 1);
+            let replies = self.render(n);
+            self.begun(n, due, replies);
             if dirty.last() != Some(&n) {
                 dirty.push(n);
             }
@@ -375,8 +427,8 @@ impl<'a> Worker<'a> {
         Ok(Some(wait))
     }
 
-    /// Appends one request to the output of connection `n`.
-    fn render(&mut self, n: usize) {
+    /// Appends one request to the output of connection `n`. Returns how many replies it gets.
+    fn render(&mut self, n: usize) -> u32 {
         let template = match self.commands {
             [(only, _)] => only,
             several => {
@@ -393,14 +445,24 @@ impl<'a> Worker<'a> {
             }
         };
         template.render(&mut self.source, &mut self.connections[n].out);
+        template.replies()
     }
 
-    fn begun(&mut self, n: usize, at: u64, count: u32) {
+    /// Takes note of a request on connection `n` that gets `replies` replies.
+    fn begun(&mut self, n: usize, at: u64, replies: u32) {
         let connection = &mut self.connections[n];
-        connection.under_way.push_back((at, count));
-        connection.in_flight += count;
-        self.in_flight += u64::from(count);
-        self.remaining -= u64::from(count);
+        match connection.under_way.back_mut() {
+            Some(last) if last.at == at && last.replies == replies => last.requests += 1,
+            _ => connection.under_way.push_back(UnderWay {
+                at,
+                requests: 1,
+                replies,
+                came: 0,
+            }),
+        }
+        connection.in_flight += 1;
+        self.in_flight += 1;
+        self.remaining -= 1;
     }
 
     fn has_unwritten(&self, n: usize) -> bool {
@@ -460,34 +522,89 @@ impl<'a> Worker<'a> {
     /// Records `replies` on connection `n` and goes on with its next requests.
     fn received(&mut self, n: usize, mut replies: u32) -> Result<(), String> {
         let now = self.now();
-        self.completed += u64::from(replies);
+        let connection = &mut self.connections[n];
+        let mut answered = 0;
+        while replies > 0 {
+            let Some(oldest) = connection.under_way.front_mut() else {
+                return Err("the server sent more replies than there were requests".to_string());
+            };
+            let ended = ((oldest.came + replies) / oldest.replies).min(oldest.requests);
+            if self.phase == Phase::Measure && ended > 0 {
+                let latency = now.saturating_sub(oldest.at).max(1);
+                self.seen
+                    .latencies
+                    .saturating_record_n(latency, u64::from(ended));
+            }
+            answered += ended;
+            if ended == oldest.requests {
+                replies -= ended * oldest.replies - oldest.came;
+                connection.under_way.pop_front();
+            } else {
+                oldest.came = oldest.came + replies - ended * oldest.replies;
+                oldest.requests -= ended;
+                replies = 0;
+            }
+        }
+        connection.in_flight -= answered;
+        let all_answered = connection.in_flight == 0;
+        self.completed += u64::from(answered);
         self.counter.0.store(self.completed, Ordering::Relaxed);
-        self.in_flight = self.in_flight.saturating_sub(u64::from(replies));
+        self.in_flight -= u64::from(answered);
         if self.remaining == 0 && self.in_flight == 0 {
             self.seen.ended = Instant::now();
         }
-        let connection = &mut self.connections[n];
-        while replies > 0 {
-            let Some((at, count)) = connection.under_way.front_mut() else {
-                return Err("the server sent more replies than there were requests".to_string());
-            };
-            let taken = replies.min(*count);
-            if self.phase == Phase::Measure {
-                let latency = now.saturating_sub(*at).max(1);
-                self.seen
-                    .latencies
-                    .saturating_record_n(latency, u64::from(taken));
-            }
-            replies -= taken;
-            *count -= taken;
-            connection.in_flight -= taken;
-            if *count == 0 {
-                connection.under_way.pop_front();
-            }
-        }
-        if connection.in_flight == 0 && self.schedule.is_none() {
+        if all_answered && self.schedule.is_none() {
             self.next_batch(n, now)?;
         }
         Ok(())
     }
+
+    /// Counts the messages that subscriber `n` has received.
+    ///
+    /// There may be a hundred of them for each request, so they are not parsed: all of them have the length of the
+    /// first, and it is enough to see that one begins where it should in each read.
+    fn read_messages(&mut self, n: usize) -> Result<(), String> {
+        loop {
+            let subscriber = &mut self.subscribers[n];
+            let count = match subscriber.stream.read(&mut self.buf) {
+                Ok(0) => return Err("the server closed a subscriber's connection".to_string()),
+                Ok(count) => count,
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
+                Err(why) => return Err(format!("cannot receive: {why}")),
+            };
+            let bytes = &self.buf[..count];
+            if self.message_size == 0 {
+                self.message_size = first_message(subscriber, bytes)?;
+            }
+            let before = subscriber.received;
+            subscriber.received += count as u64;
+            if self.message_size > 0 {
+                let size = self.message_size;
+                let next = before.next_multiple_of(size) - before;
+                if bytes.get(next as usize).is_some_and(|&byte| byte != b'*') {
+                    return Err("the messages to subscribers differ in length".to_string());
+                }
+                self.delivered += subscriber.received / size - before / size;
+                self.deliveries.0.store(self.delivered, Ordering::Relaxed);
+            }
+            if count < self.buf.len() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Length of the first message to `subscriber`, which `bytes` go on with; 0 if they do not reach its end.
+fn first_message(subscriber: &mut Subscriber, bytes: &[u8]) -> Result<u64, String> {
+    for (at, byte) in bytes.iter().enumerate() {
+        let ended = subscriber
+            .skipper
+            .feed(std::slice::from_ref(byte), |_| {})
+            .map_err(|why| why.to_string())?;
+        if ended > 0 {
+            return Ok(subscriber.received + at as u64 + 1);
+        }
+    }
+    Ok(0)
 }

@@ -25,8 +25,8 @@ pub(super) enum Use {
 #[derive(Debug)]
 enum Condition {
     Id(Vec<i64>),
-    /// Of the classes of clients only normal ones exist: the others are never met.
-    IsNormal(bool),
+    /// Normal clients, subscribers or, if neither, replicas and masters, which there are none of.
+    Class(Option<usize>),
     User(String),
     Addr(String),
     Laddr(String),
@@ -123,7 +123,7 @@ impl Condition {
         let now_s = ctx.keys.now_ms / 1000;
         match self {
             Condition::Id(ids) => ids.contains(&(client.id as i64)),
-            Condition::IsNormal(normal) => *normal,
+            Condition::Class(class) => *class == Some(client.class()),
             Condition::User(user) => client.words.lock().user == *user,
             Condition::Addr(addr) => client.addr == *addr,
             Condition::Laddr(laddr) => client.laddr == *laddr,
@@ -194,13 +194,16 @@ fn class(args: &mut Args<'_>) -> Result<Condition> {
     let name = args.take();
     let is = |word: &str| name.eq_ignore_ascii_case(word.as_bytes());
     if is("normal") {
-        return Ok(Condition::IsNormal(true));
+        return Ok(Condition::Class(Some(0)));
     }
-    if ["master", "primary", "slave", "replica", "pubsub"]
+    if is("pubsub") {
+        return Ok(Condition::Class(Some(2)));
+    }
+    if ["master", "primary", "slave", "replica"]
         .into_iter()
         .any(is)
     {
-        return Ok(Condition::IsNormal(false));
+        return Ok(Condition::Class(None));
     }
     Err(Error::new(format!(
         "ERR Unknown client type '{}'",

@@ -244,3 +244,68 @@ fn the_sweeper_removes_fields_and_then_the_key() {
         c.check("EXISTS gone", "0");
     }
 }
+
+/// Waits until what expires in a millisecond from now has expired.
+fn pass_two_milliseconds() {
+    let due = crate::engine::unix_ms() + 2;
+    while crate::engine::unix_ms() < due {
+        std::hint::spin_loop();
+    }
+}
+
+#[test]
+fn that_fields_have_expired_is_announced_by_whoever_removes_them() {
+    for (fields, call, events) in [
+        ("a 1 b 2", "HSET h c 3", "hexpired h, hset h"),
+        ("a 1", "HSET h a 1", "hexpired h, hset h"),
+        ("a 1 b 2", "HDEL h a", "hexpired h"),
+        ("a 1 b 2", "HDEL h b", "hexpired h, hdel h, del h"),
+        ("a 1", "HDEL h a", "hexpired h, del h"),
+        ("a 1 b x", "HINCRBY h b 1", "hexpired h"),
+        ("a 1 b 2", "HINCRBYFLOAT h a 5", "hexpired h, hincrbyfloat h"),
+        ("a 1 b 2", "HEXPIRE h 9 FIELDS 1 a", "hexpired h"),
+        ("a 1 b 2", "HEXPIRE h 0 FIELDS 1 b", "hexpired h, hdel h, del h"),
+        ("a 1", "HPERSIST h FIELDS 1 a", "hexpired h, del h"),
+        ("a 1 b 2", "HGETDEL h FIELDS 2 a b", "hexpired h, hdel h, del h"),
+        ("a 1 b 2", "HGETEX h EX 9 FIELDS 2 a b", "hexpired h, hexpire h"),
+        ("a 1 b 2", "HSETNX h a 1", "hexpired h, hset h"),
+        ("a 1 b 2", "HSETEX h FNX EX 9 FIELDS 1 a 1", "hexpired h, hset h, hexpire h"),
+        ("a 1 b 2", "HGETALL h", ""),
+    ] {
+        for entries in ["512", "0"] {
+            let mut c = TestClient::with(&[("hash-max-listpack-entries", entries)]);
+            c.run(&format!("HSET h {fields}; HPEXPIRE h 1 FIELDS 1 a"));
+            pass_two_milliseconds();
+            c.check_events(call, events);
+            let expired = u64::from(!events.is_empty());
+            assert_eq!(c.engine.stats().sum(|c| c.expired_fields.get()), expired);
+        }
+    }
+}
+
+#[test]
+fn the_sweeper_announces_what_has_expired() {
+    let mut c = TestClient::new();
+    c.run("HSET h a 1 b 2; HPEXPIRE h 1 FIELDS 1 a");
+    c.run("HSET gone a 1 b 2; HPEXPIRE gone 1 FIELDS 2 a b");
+    c.run("SET s 1 PX 1; XADD x 1-1 a 1; XGROUP CREATE x g $; PEXPIRE x 1");
+    let mut waits = c.another();
+    waits.block("XREADGROUP GROUP g c BLOCK 0 STREAMS x >");
+    let mut watches = c.another();
+    watches.run("WATCH h");
+    pass_two_milliseconds();
+    c.engine.effects.recorded.lock().clear();
+    let counters = c.engine.stats().add_worker(c.engine.registry().ids());
+    Sweep::default().slice(&c.engine, &counters, Duration::from_secs(10));
+    let mut events = c.engine.effects.recorded.lock().clone();
+    events.sort();
+    assert_eq!(
+        events,
+        ["del gone", "expired s", "expired x", "hexpired gone", "hexpired h"]
+    );
+    assert_eq!(counters.expired_fields.get(), 3);
+    watches.check("MULTI; PING; EXEC", "nil");
+    waits.check_blocked(
+        "-NOGROUP No such key 'x' or consumer group 'g' in XREADGROUP with GROUP option",
+    );
+}

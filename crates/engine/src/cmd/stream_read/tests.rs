@@ -1,0 +1,198 @@
+//! Waiting for entries. What clients expect was looked up in Redis 8.2.
+
+use crate::blocking::GiveUp;
+use crate::testing::{TestClient, check};
+
+const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
+const NO_GROUP: &str =
+    "-NOGROUP No such key 'k' or consumer group 'g' in XREADGROUP with GROUP option";
+
+/// A client that runs commands, and one that waits.
+fn two() -> (TestClient, TestClient) {
+    let db = TestClient::new();
+    let other = db.another();
+    (db, other)
+}
+
+#[test]
+fn timeouts_are_whole_milliseconds() {
+    for (timeout, error) in [
+        ("10.5", "-ERR timeout is not an integer or out of range"),
+        ("x", "-ERR timeout is not an integer or out of range"),
+        ("-1", "-ERR timeout is negative"),
+        ("9223372036854775807", "-ERR timeout is out of range"),
+    ] {
+        check(&format!("XREAD BLOCK {timeout} STREAMS k $"), error);
+    }
+    let mut db = TestClient::new();
+    for call in [
+        "XREAD BLOCK 10 STREAMS k $",
+        "XREAD BLOCK 9223370000000000000 STREAMS k $",
+    ] {
+        db.block(call);
+        assert!(db.give_up(GiveUp::Timeout));
+        db.check_blocked("nil");
+    }
+}
+
+#[test]
+fn everybody_who_reads_is_told_of_an_entry() {
+    let mut db = TestClient::new();
+    db.run("XADD k 1-1 a 1");
+    let mut clients = [0; 3].map(|_| db.another());
+    clients[2].run("HELLO 3");
+    for client in &mut clients {
+        client.block("XREAD BLOCK 0 STREAMS k j $ $");
+    }
+    db.run("XADD k 2-1 a 2; XADD k 2-2 a 3");
+    for client in &mut clients[..2] {
+        client.check_blocked(r#"[["k" [["2-1" ["a" "2"]]]]]"#);
+    }
+    clients[2].check_blocked(r#"{"k": [["2-1" ["a" "2"]]]}"#);
+}
+
+#[test]
+fn a_transaction_is_read_as_one() {
+    let (mut db, mut waits) = two();
+    waits.block("XREAD BLOCK 0 STREAMS k j $ $");
+    db.run("MULTI; XADD j 2-1 a 1; XADD k 2-2 b 1; XADD k 2-3 c 1; EXEC");
+    waits.check_blocked(
+        r#"[["k" [["2-2" ["b" "1"]] ["2-3" ["c" "1"]]]] ["j" [["2-1" ["a" "1"]]]]]"#,
+    );
+    waits.block("XREAD COUNT 1 BLOCK 0 STREAMS k $");
+    db.run("MULTI; XADD k 3-1 a 1; XADD k 3-2 b 1; EXEC");
+    waits.check_blocked(r#"[["k" [["3-1" ["a" "1"]]]]]"#);
+    waits.block("XREAD BLOCK 0 STREAMS k $");
+    db.run("MULTI; XADD k 4-1 a 1; XDEL k 4-1; EXEC");
+    waits.check_blocked("waits");
+    db.run("MULTI; XADD k 5-1 a 1; SET j 1; EXEC");
+    waits.check_blocked(r#"[["k" [["5-1" ["a" "1"]]]]]"#);
+}
+
+#[test]
+fn an_id_means_what_it_meant_when_the_wait_began() {
+    let (mut db, mut waits) = two();
+    waits.block("XREAD BLOCK 0 STREAMS k 5-5");
+    db.run("XADD k 5-5 a 1");
+    waits.check_blocked("waits");
+    db.run("XADD k 6-6 b 1");
+    waits.check_blocked(r#"[["k" [["6-6" ["b" "1"]]]]]"#);
+    waits.block("XREAD BLOCK 0 STREAMS k $");
+    db.run("DEL k; XADD k 1-1 a 1");
+    waits.check_blocked("waits");
+    db.run("XADD k 7-7 c 1");
+    waits.check_blocked(r#"[["k" [["7-7" ["c" "1"]]]]]"#);
+    // The last entry, whichever it will be.
+    waits.block("XREAD BLOCK 0 STREAMS new +");
+    db.run("MULTI; XADD new 1-1 a 1; XADD new 2-1 b 1; EXEC");
+    waits.check_blocked(r#"[["new" [["2-1" ["b" "1"]]]]]"#);
+}
+
+#[test]
+fn a_reader_waits_on_whatever_else_becomes_of_the_key() {
+    let (mut db, mut waits) = two();
+    waits.block("XREAD BLOCK 0 STREAMS k j $ $");
+    for line in [
+        "SET k 1",
+        "DEL k",
+        "XGROUP CREATE k g $ MKSTREAM",
+        "XGROUP DESTROY k g",
+        "DEL k",
+        "SELECT 1; XADD k 1-1 a 1",
+        "SELECT 0; XADD other 1-1 a 1",
+    ] {
+        db.run(line);
+        waits.check_blocked("waits");
+    }
+    db.run("XADD j 1-1 a 1");
+    waits.check_blocked(r#"[["j" [["1-1" ["a" "1"]]]]]"#);
+}
+
+#[test]
+fn a_message_goes_to_the_consumer_that_waits_longest() {
+    let mut db = TestClient::new();
+    db.run("XADD k 1-1 a 1; XGROUP CREATE k g $");
+    let mut clients = [0; 3].map(|_| db.another());
+    for (client, name) in clients.iter_mut().zip("xyz".chars()) {
+        client.block(&format!(
+            "XREADGROUP GROUP g {name} COUNT 1 BLOCK 0 STREAMS k >"
+        ));
+    }
+    db.run("MULTI; XADD k 2-1 a 1; XADD k 2-2 b 1; EXEC");
+    clients[0].check_blocked(r#"[["k" [["2-1" ["a" "1"]]]]]"#);
+    clients[1].check_blocked(r#"[["k" [["2-2" ["b" "1"]]]]]"#);
+    clients[2].check_blocked("waits");
+    db.check(
+        "XPENDING k g",
+        r#"[2 "2-1" "2-2" [["x" "1"] ["y" "1"]]]"#,
+    );
+    // All that there is goes to one if it does not say how many.
+    assert!(clients[2].give_up(GiveUp::Timeout));
+    clients[2].check_blocked("nil");
+    clients[2].block("XREADGROUP GROUP g z NOACK BLOCK 0 STREAMS k >");
+    clients[0].block("XREADGROUP GROUP g x BLOCK 0 STREAMS k >");
+    db.run("MULTI; XADD k 3-1 a 1; XADD k 3-2 b 1; EXEC");
+    clients[2].check_blocked(r#"[["k" [["3-1" ["a" "1"]] ["3-2" ["b" "1"]]]]]"#);
+    clients[0].check_blocked("waits");
+    db.check(
+        "XPENDING k g",
+        r#"[2 "2-1" "2-2" [["x" "1"] ["y" "1"]]]"#,
+    );
+}
+
+#[test]
+fn history_is_never_waited_for() {
+    let mut db = TestClient::new();
+    db.run("XGROUP CREATE k g $ MKSTREAM");
+    db.check(
+        "XREADGROUP GROUP g c BLOCK 0 STREAMS k 0",
+        r#"[["k" []]]"#,
+    );
+}
+
+#[test]
+fn who_waits_in_a_group_is_told_when_there_will_be_nothing() {
+    for (line, reply) in [
+        ("XGROUP DESTROY k g", NO_GROUP),
+        ("DEL k", NO_GROUP),
+        ("MULTI; DEL k; XADD k 9-9 a 1; EXEC", NO_GROUP),
+        ("SET k 1", WRONG_TYPE),
+        ("XGROUP DESTROY k h", "waits"),
+        ("XGROUP SETID k g 0", "waits"),
+        ("XACK k g 1-1", "waits"),
+        ("MULTI; DEL k; XGROUP CREATE k g $ MKSTREAM; EXEC", "waits"),
+    ] {
+        let (mut db, mut waits) = two();
+        db.run("XADD k 1-1 a 1; XGROUP CREATE k g $; XGROUP CREATE k h $");
+        db.run("XGROUP CREATE j g $ MKSTREAM");
+        waits.block("XREADGROUP GROUP g c BLOCK 0 STREAMS j k > >");
+        db.run(line);
+        assert_eq!(waits.blocked_reply(), reply, "after {line}");
+    }
+}
+
+#[test]
+fn in_a_transaction_nobody_waits() {
+    check("MULTI; XREAD BLOCK 0 STREAMS k $; EXEC", "[nil]");
+    check(
+        "XGROUP CREATE k g $ MKSTREAM; MULTI; XREADGROUP GROUP g c BLOCK 0 STREAMS k >; EXEC",
+        "[nil]",
+    );
+}
+
+#[test]
+fn a_delivery_is_a_change_beside_the_stream() {
+    let (mut db, mut waits) = two();
+    db.run("XGROUP CREATE k g $ MKSTREAM");
+    db.check_events(
+        "XREADGROUP GROUP g c STREAMS k >",
+        "xgroup-createconsumer k",
+    );
+    waits.block("XREADGROUP GROUP g c BLOCK 0 STREAMS k >");
+    db.check_events("XADD k 1-1 a 1", "xadd k,  k");
+    waits.check_blocked(r#"[["k" [["1-1" ["a" "1"]]]]]"#);
+    let mut watches = db.another();
+    watches.run("WATCH k");
+    db.run("XADD j 1-1 a 1; XREADGROUP GROUP g d STREAMS k 0; XACK k g 1-1");
+    watches.check("MULTI; PING; EXEC", "[PONG]");
+}

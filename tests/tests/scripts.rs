@@ -1,0 +1,111 @@
+//! Scripts as the server runs them: slow ones, ones that must be ended, ones that need keys they did not name.
+
+use redpoll_tests::check::{check, check_args, show};
+use redpoll_tests::{Client, Server, eventually};
+use std::time::Duration;
+
+/// Runs until it is killed, and writes nothing.
+const FOREVER: &str = "while true do end";
+/// The same after a write to its key.
+const FOREVER_AFTER_A_WRITE: &str = "redis.call('SET', KEYS[1], 'x') while true do end";
+
+/// Whether a script is running that has been noticed.
+fn runs(client: &mut Client) -> bool {
+    !show(&client.run("FUNCTION STATS")).starts_with("[\"running_script\", nil")
+}
+
+/// Even on the one worker there is: the script is moved out of its way.
+#[test]
+fn an_endless_script_does_not_stop_the_server() {
+    let server = Server::redpoll_with(&["--threads", "1"]);
+    let (mut stuck, mut other) = (server.connect(), server.connect());
+    stuck.send(&["EVAL", FOREVER, "1", "k"]);
+    eventually("the script runs", || runs(&mut other));
+    check(&mut other, "SET elsewhere 1", "OK");
+    check(&mut other, "PING", "PONG");
+    let mut late = server.connect();
+    check(&mut late, "GET elsewhere", "\"1\"");
+    check(&mut other, "FUNCTION KILL", "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.");
+    check(&mut other, "SCRIPT KILL", "OK");
+    let reply = show(&stuck.read());
+    assert!(
+        reply.starts_with("-ERR Script killed by user with SCRIPT KILL..."),
+        "{reply}"
+    );
+    check(&mut stuck, "PING", "PONG");
+    check(
+        &mut other,
+        "SCRIPT KILL",
+        "-NOTBUSY No scripts in execution right now.",
+    );
+}
+
+/// Who needs the script's keys waits, is told BUSY after the threshold, and goes on when the script is gone.
+#[test]
+fn those_who_need_a_slow_scripts_keys_are_told() {
+    let server = Server::redpoll_with(&["--threads", "2", "--busy-reply-threshold", "300"]);
+    let mut clients: Vec<Client> = (0..4).map(|_| server.connect()).collect();
+    let [stuck, waiting, other, more] = &mut clients[..] else {
+        unreachable!()
+    };
+    stuck.send(&["EVAL", FOREVER, "1", "k"]);
+    eventually("the script runs", || runs(other));
+    let busy =
+        "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+    check(waiting, "SET k 1", busy);
+    check(waiting, "MGET k other", busy);
+    check(waiting, "DBSIZE", busy);
+    check(waiting, "MULTI", "OK");
+    check(waiting, "SET k 2", "QUEUED");
+    check(waiting, "SET j 2", "QUEUED");
+    check(waiting, "EXEC", busy);
+    check(other, "CONFIG SET busy-reply-threshold 100000", "OK");
+    more.send(&["GET", "k"]);
+    check(other, "SET unrelated 1", "OK");
+    check(other, "SCRIPT KILL", "OK");
+    assert_eq!(show(&more.read()), "nil");
+}
+
+/// What has written and cannot be taken back is not killed.
+#[test]
+fn a_script_that_has_written_is_not_killed() {
+    let server = Server::redpoll_with(&["--threads", "2"]);
+    let (mut stuck, mut other) = (server.connect(), server.connect());
+    stuck.send(&["EVAL", FOREVER_AFTER_A_WRITE, "1", "k"]);
+    eventually("the script runs", || runs(&mut other));
+    let reply = show(&other.run("SCRIPT KILL"));
+    assert!(reply.starts_with("-UNKILLABLE "), "{reply}");
+    check(&mut other, "PING", "PONG");
+    // As with a real server, only this helps.
+    other.send(&["SHUTDOWN", "NOSAVE"]);
+    drop((stuck, other, server));
+}
+
+/// A script that is slow on a worker is undone and run again elsewhere; its writes are there once.
+#[test]
+fn a_slow_script_that_is_moved_writes_once() {
+    let server = Server::redpoll_with(&["--threads", "1"]);
+    let mut client = server.connect();
+    let slow = "redis.call('INCR', KEYS[1]) redis.call('APPEND', 'undeclared', 'x') \
+                for i = 1, 20000000 do end return redis.call('INCR', KEYS[1])";
+    for expected in ["2", "4"] {
+        check_args(&mut client, &["EVAL", slow, "1", "n"], expected);
+    }
+    check(&mut client, "GET undeclared", "\"xx\"");
+}
+
+/// A client that is gone while its script waits or runs takes nothing with it.
+#[test]
+fn a_client_that_leaves_its_script_behind() {
+    let server = Server::redpoll_with(&["--threads", "2"]);
+    let mut other = server.connect();
+    let mut gone = server.connect();
+    gone.send(&["EVAL", FOREVER, "1", "k"]);
+    eventually("the script runs", || runs(&mut other));
+    drop(gone);
+    check(&mut other, "SCRIPT KILL", "OK");
+    other
+        .set_read_timeout(Duration::from_secs(20))
+        .expect("a timeout");
+    check(&mut other, "SET k 1", "OK");
+}
