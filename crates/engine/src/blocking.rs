@@ -191,13 +191,11 @@ impl Ctx<'_> {
 pub(crate) fn serve(engine: &Engine, keys: &mut Keys<'_>, db: usize, key: &[u8]) {
     let shard = engine.keyspace().shard_of(engine.keyspace().hash(key));
     for waiter in engine.effects.waiters(shard, db, key) {
-        if waiter.state.load(Acquire) != WAITING {
-            continue;
-        }
         if keys.peek_in(db, key).is_none() && !waiter.on_delete {
             continue;
         }
-        // Whoever gives up meanwhile finds the waiter served and takes the reply.
+        // Another thread, which has changed another of its keys, may be at it just now and come to nothing; whoever gives
+        // up meanwhile finds the waiter served and takes the reply.
         let mut attempt = waiter.attempt.lock();
         if !waiter.turn(SERVED) {
             continue;

@@ -98,6 +98,7 @@ pub struct Client {
     /// What it blocks on.
     pub(crate) blocked: Mutex<Option<Arc<Waiter>>>,
     kill: AtomicBool,
+    gone: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -136,6 +137,16 @@ impl Client {
             3 => Proto::Resp3,
             _ => Proto::Resp2,
         }
+    }
+
+    /// Whether it waits in a blocking command.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.lock().is_some()
+    }
+
+    /// Whether its connection has ended.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Relaxed)
     }
 
     /// Whether it subscribes to anything.
@@ -233,6 +244,7 @@ impl Clients {
             redirects_to: AtomicU64::new(0),
             blocked: Mutex::new(None),
             kill: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
             waker: Mutex::new(origin.waker),
         });
         if origin.kind != Kind::Embedded {
@@ -244,7 +256,9 @@ impl Clients {
 
     /// Forgets a client.
     pub fn remove(&self, id: u64) {
-        self.all.lock().remove(&id);
+        if let Some(client) = self.all.lock().remove(&id) {
+            client.gone.store(true, Relaxed);
+        }
     }
 
     /// Number of connected clients.

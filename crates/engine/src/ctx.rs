@@ -5,10 +5,11 @@
 //! field of its own so that a handler can hold on to an entry while it writes the reply.
 
 use crate::args::Args;
-use crate::command::Command;
-use crate::effects::{Change, Effects, Event, note};
+use crate::command::{Command, RUNS_SCRIPT};
+use crate::effects::{Change, Effects, Event, KeyBytes, note};
 use crate::engine::{Engine, tick_ms, unix_ms};
 use crate::error::{Error, Result};
+use crate::monitor;
 use crate::registry::{Entry, Registry};
 use crate::scripts::Runner;
 use crate::session::Session;
@@ -677,10 +678,28 @@ impl<'e> Ctx<'e> {
         moves
     }
 
+    /// Lists the line of a command that was part of another for those who watch. `listed`: length of the list before it
+    /// was carried out.
+    #[cold]
+    fn show_nested(&mut self, argv: &[&[u8]], in_script: bool, listed: usize) {
+        let (command, client) = (self.command, &self.session.client);
+        if monitor::is_shown(command) {
+            let line = monitor::line(self.session.db, client, in_script, command, argv);
+            // What a script did comes after it.
+            let changes = &mut self.keys.changes;
+            let at = match command.has(RUNS_SCRIPT) {
+                true => listed.min(changes.len()),
+                false => changes.len(),
+            };
+            changes.insert(at, Change::Shown(line));
+        }
+    }
+
     /// Carries out a command that is part of this one and writes its reply. Its keys' shards are held.
     ///
     /// `first`: the address and the hash of its first key, if somebody knows them.
     pub(crate) fn call(&mut self, entry: &Entry, argv: &[&[u8]], first: (usize, u64)) {
+        let listed = self.keys.changes.len();
         let command = std::mem::replace(&mut self.command, entry.command);
         let nested = std::mem::replace(&mut self.nested, true);
         self.keys.first = first;
@@ -694,6 +713,15 @@ impl<'e> Ctx<'e> {
             && let Next::Offload(job) = std::mem::replace(&mut self.next, Next::Done)
         {
             job(self.out);
+        }
+        if self.engine.monitors.watching() {
+            self.show_nested(argv, command.has(RUNS_SCRIPT), listed);
+        }
+        if self.session.tracks_reads && self.session.notes_reads() {
+            let changes = &mut self.keys.changes;
+            crate::tracking::each_read(entry, argv, |key| {
+                changes.push(Change::Read(KeyBytes::from_slice(key)));
+            });
         }
         tally.calls.add(1);
         if let Err(e) = result {

@@ -233,6 +233,10 @@ pub enum Change {
     Flushed(Option<usize>),
     /// Two databases changed places.
     Swapped(usize, usize),
+    /// A client that tracks has read a key, as part of what else is listed.
+    Read(KeyBytes),
+    /// A line for those who watch what is executed.
+    Shown(Vec<u8>),
     /// A message for a channel: (is sharded, channel, message).
     Publish(bool, Vec<u8>, Vec<u8>),
 }
@@ -544,7 +548,7 @@ impl Engine {
                             });
                         }
                     }
-                    Change::Publish(..) => {}
+                    Change::Publish(..) | Change::Read(_) | Change::Shown(_) => {}
                 }
             }
             done = upto;
@@ -552,6 +556,7 @@ impl Engine {
                 crate::blocking::serve(self, keys, db, &key);
             }
         }
+        self.tracking.broadcast(self, &keys.changes, by);
         keys.changes.clear();
     }
 
@@ -566,15 +571,22 @@ impl Engine {
                 if event.is_change() {
                     let shard = self.keyspace().shard_of(self.keyspace().hash(key));
                     self.effects.touch(shard, *db, key);
-                    self.tracking.changed(*db, key, by);
+                    let by = crate::tracking::author(*event, by);
+                    self.tracking.changed(self, key, by);
                 }
                 self.pubsub.notify(self, *db, key, *event);
             }
-            Change::Flushed(db) => {
+            Change::Flushed(_) => {
                 // Watches were told before: see `touch_before_flush`.
-                self.tracking.flushed(*db, by);
+                self.tracking.flushed(self);
             }
             Change::Swapped(a, b) => self.swapped(keys, *a, *b),
+            Change::Shown(line) => self.monitors.show(self.config(), line),
+            Change::Read(key) => {
+                if let Some(by) = by {
+                    self.tracking.remember(self, key, by);
+                }
+            }
             Change::Publish(sharded, channel, message) => {
                 let limits = &self.config().live.output_limits;
                 self.pubsub.publish(limits, *sharded, channel, message);

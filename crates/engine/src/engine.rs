@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::effects::Effects;
 use crate::host::Host;
 use crate::maintenance::{Maintenance, Reclaimer};
+use crate::monitor::Monitors;
 use crate::pubsub::PubSub;
 use crate::registry::Registry;
 use crate::scripts::Scripts;
@@ -67,6 +68,8 @@ pub struct Engine {
     pub effects: Effects,
     /// Who listens to channels.
     pub pubsub: PubSub,
+    /// Who watches what is executed.
+    pub monitors: Monitors,
     /// Scripts and functions.
     pub scripts: Scripts,
     /// Which clients keep copies of which keys.
@@ -160,6 +163,7 @@ impl Engine {
             me: me.clone(),
             effects: Effects::new(keyspace.shards()),
             pubsub: PubSub::default(),
+            monitors: Monitors::default(),
             scripts: Scripts::default(),
             tracking: Tracking::default(),
             keyspace,

@@ -26,6 +26,7 @@ pub mod glob;
 pub mod host;
 pub mod keys;
 pub mod maintenance;
+pub mod monitor;
 pub mod outbox;
 pub mod process;
 pub mod pubsub;

@@ -44,6 +44,8 @@ pub struct Session {
     pub(crate) spare_multi: Option<Box<Multi>>,
     /// What WATCH guards.
     pub(crate) watching: Option<Box<Watching>>,
+    /// Keys that it reads are noted: see [`crate::tracking`].
+    pub(crate) tracks_reads: bool,
     /// What it subscribes to; None if nothing.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// What the last command wrote are pushes, which CLIENT REPLY does not silence.
@@ -63,6 +65,7 @@ impl Session {
             multi: None,
             spare_multi: None,
             watching: None,
+            tracks_reads: false,
             subscriptions: None,
             pushing: false,
         }
@@ -105,6 +108,8 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.unwatch();
         self.unsubscribe_all();
+        self.untrack();
+        self.stop_to_monitor();
         let blocked = self.client.blocked.lock().take();
         if let Some(waiter) = blocked {
             self.engine.give_up(&waiter, GiveUp::Leave);

@@ -49,6 +49,8 @@ pub(crate) struct TestClient {
     pub asked: Asked,
     /// Whether the last command was executed to its end.
     pub finished: bool,
+    /// Whether the last command was carried out on a helper thread.
+    pub moved: bool,
     /// The last command that blocked.
     pub waiter: Option<Arc<Waiter>>,
 }
@@ -94,6 +96,7 @@ impl TestClient {
             engine,
             asked: Asked::Nothing,
             finished: true,
+            moved: false,
             waiter: None,
         }
     }
@@ -114,7 +117,8 @@ impl TestClient {
         assert_eq!(error, None);
         let mut out = Out::new(self.session.proto);
         let mut progress = self.worker.run(&mut self.session, &batch, 0, &mut out);
-        if let Next::Elsewhere = progress.next {
+        self.moved = matches!(progress.next, Next::Elsewhere);
+        if self.moved {
             let at = progress.executed;
             progress = self
                 .engine

@@ -18,7 +18,9 @@ use crate::command::{
 use crate::ctx::{Ctx, Garbage, Held, Keys};
 use crate::engine::{Engine, unix_nanos};
 use crate::error::Error;
+use crate::effects::Change;
 use crate::maintenance::BIG_VALUE;
+use crate::monitor;
 use crate::registry::{Entry, KeyLayout};
 use crate::scripts::Runner;
 use crate::session::{ReplyMode, Session};
@@ -93,6 +95,13 @@ fn request_bytes(batch: &Batch<'_>, from: usize, to: usize) -> usize {
         }
         _ => 0,
     }
+}
+
+/// What is fetched of a member.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Item,
+    Place,
 }
 
 struct Planned {
@@ -299,12 +308,19 @@ impl Worker {
     #[inline]
     fn look_into(&mut self, db: usize, batch: &Batch<'_>, first: usize) {
         let ks = self.engine.keyspace();
+        // The key, the member, and what a sorted set's member is to be scored with.
         let member = |p: &Planned, i: usize| {
             // SAFETY: points into the registry of `self.engine`, which never changes.
-            let entry = unsafe { &*p.entry? };
-            let in_members = matches!(entry.command.group, Group::Hash | Group::Set);
-            match batch.get(first + i) {
-                [_, key, member, ..] if in_members && p.hashed => Some((*key, *member)),
+            let command = unsafe { &*p.entry? }.command;
+            if !p.hashed {
+                return None;
+            }
+            match (command.group, batch.get(first + i)) {
+                (Group::Hash | Group::Set, [_, key, member, ..]) => Some((*key, *member, None)),
+                (Group::SortedSet, [_, key, member]) => Some((*key, *member, None)),
+                (Group::SortedSet, [_, key, score, member]) if command.has(WRITE) => {
+                    Some((*key, *member, Some(*score)))
+                }
                 _ => None,
             }
         };
@@ -313,11 +329,15 @@ impl Worker {
         let mut i = 0;
         while i < self.plan.len() {
             let p = &self.plan[i];
-            let Some((key, _)) = member(p, i) else {
+            let Some((key, ..)) = member(p, i) else {
                 i += 1;
                 continue;
             };
-            let guard = ks.lock(ks.shard_of(p.hash));
+            // Whoever has the lock may keep it for long; this is only about being early.
+            let Some(guard) = ks.try_lock(ks.shard_of(p.hash)) else {
+                i += 1;
+                continue;
+            };
             let object = guard
                 .db_ref(db)
                 .get(p.hash, key)
@@ -325,7 +345,7 @@ impl Worker {
             // All that follow on the same key, under one lock.
             while i < self.plan.len() && self.plan[i].hash == p.hash {
                 if let Some(object) = object
-                    && let Some((_, member)) = member(&self.plan[i], i)
+                    && let Some((_, member, _)) = member(&self.plan[i], i)
                     && let Some(hash) = object.fetch(member)
                 {
                     self.members.push((i, hash));
@@ -338,20 +358,34 @@ impl Worker {
             }
         }
         self.large = large;
-        let mut rest = &self.members[..];
-        while let Some(&(i, _)) = rest.first() {
-            let p = &self.plan[i];
-            let guard = ks.lock(ks.shard_of(p.hash));
-            let object = member(p, i)
-                .and_then(|(key, _)| guard.db_ref(db).get(p.hash, key))
-                .and_then(|e| e.own_object());
-            while let Some(&(i, hash)) = rest.first()
-                && self.plan[i].hash == p.hash
-            {
-                if let Some(object) = object {
-                    object.fetch_item(hash);
+        // First the members, then, for those that will move in their order, their places.
+        for step in [Step::Item, Step::Place] {
+            let mut rest = &self.members[..];
+            let mut moves = false;
+            while let Some(&(i, _)) = rest.first() {
+                let p = &self.plan[i];
+                let guard = ks.try_lock(ks.shard_of(p.hash));
+                let object = member(p, i)
+                    .and_then(|(key, ..)| guard.as_ref()?.db_ref(db).get(p.hash, key))
+                    .and_then(|e| e.own_object());
+                while let Some(&(i, hash)) = rest.first()
+                    && self.plan[i].hash == p.hash
+                {
+                    let score = member(&self.plan[i], i).and_then(|(.., score)| score);
+                    moves |= score.is_some();
+                    match (object, step, score) {
+                        (Some(object), Step::Item, _) => object.fetch_item(hash),
+                        (Some(object), Step::Place, Some(score)) => {
+                            let score = resp::parse_f64(score).unwrap_or_default();
+                            object.fetch_place(hash, score);
+                        }
+                        _ => {}
+                    }
+                    rest = &rest[1..];
                 }
-                rest = &rest[1..];
+            }
+            if !moves {
+                return;
             }
         }
     }
@@ -428,11 +462,19 @@ impl Worker {
             }
             writes |= multi.writes && command.name == "exec";
         }
+        if engine.monitors.watching()
+            && session.client.monitors.load(Relaxed)
+            && monitor::is_refused(command)
+        {
+            tally.rejected.add(1);
+            let error = Error::new("ERR Replica can't interact with the keyspace");
+            return refuse(counters, session, out, mark, &error);
+        }
         if let Some(ms) = engine.pause.wait_ms(now_ms, writes)
             && !command.has(NO_AUTH)
             && !crate::cmd::is_client_command(command)
         {
-            return Next::Retry(Duration::from_millis(ms.min(20)));
+            return Next::Retry(Duration::from_millis(ms.min(1000)));
         }
         let mut prepared: Vec<(usize, Blob)> = Vec::new();
         if command.has(WRITE) && argv.iter().any(|a| a.len() >= BIG_VALUE) {
@@ -485,9 +527,18 @@ impl Worker {
             next: Next::Done,
         };
         let result = (command.run)(&mut ctx, Args::new(argv, 1));
+        if engine.monitors.watching() && command.has(RUNS_SCRIPT) {
+            show(&mut ctx, argv, true);
+        }
         if !ctx.keys.changes.is_empty() {
             let client = ctx.session.client.clone();
             engine.apply(&mut ctx.keys, Some(&client));
+        }
+        if engine.monitors.watching() && !command.has(RUNS_SCRIPT) {
+            show(&mut ctx, argv, false);
+        }
+        if ctx.session.tracks_reads {
+            note_reads(&mut ctx, entry, argv);
         }
         let Ctx {
             keys:
@@ -549,10 +600,46 @@ fn refuse(
 ) -> Next {
     counters.error(error.code());
     out.error(&error.0);
+    if session.tracks_reads {
+        session.end_caching();
+    }
     if session.reply_mode != ReplyMode::On {
         mute(session, out, mark);
     }
     Next::Done
+}
+
+/// Shows a command to those who watch: now, or as the first of all that it has listed.
+#[cold]
+fn show(ctx: &mut Ctx<'_>, argv: &[&[u8]], first: bool) {
+    if matches!(ctx.next, Next::Sleep(_) | Next::Elsewhere | Next::Retry(_))
+        || !monitor::is_shown(ctx.command)
+    {
+        return;
+    }
+    let line = monitor::line(ctx.session.db, &ctx.session.client, false, ctx.command, argv);
+    if first {
+        ctx.keys.changes.insert(0, Change::Shown(line));
+    } else {
+        ctx.engine.monitors.show(ctx.engine.config(), &line);
+    }
+}
+
+/// Notes the keys that a client which tracks has read, while their locks are held.
+#[cold]
+fn note_reads(ctx: &mut Ctx<'_>, entry: &Entry, argv: &[&[u8]]) {
+    if matches!(ctx.next, Next::Sleep(_) | Next::Elsewhere | Next::Retry(_)) {
+        return;
+    }
+    let (engine, session) = (ctx.engine, &*ctx.session);
+    if session.notes_reads() {
+        crate::tracking::each_read(entry, argv, |key| {
+            engine.tracking.remember(engine, key, &session.client);
+        });
+    }
+    if !crate::cmd::is_client_command(entry.command) {
+        session.end_caching();
+    }
 }
 
 /// Whether a command is one of the few that a client of RESP2, which could not tell replies from messages, may use while it
@@ -663,9 +750,10 @@ fn lock<'e>(
     patient: bool,
 ) -> Option<Locked<'e>> {
     let ks = engine.keyspace();
+    let may_serve = || engine.effects.listening() && entry.command.has(WRITE);
     if let KeyLayout::One(i) = entry.keys
         && planned.hashed
-        && !(engine.effects.listening() && entry.command.has(WRITE))
+        && !may_serve()
     {
         let shard = ks.shard_of(planned.hash);
         let guard = match ks.try_lock(shard) {
@@ -673,8 +761,11 @@ fn lock<'e>(
             None if patient => ks.lock(shard),
             None => ks.lock_for(shard, PATIENCE)?,
         };
-        let first = (argv[i].as_ptr() as usize, planned.hash);
-        return Some(Locked::of(Held::One(shard, guard), first));
+        // Asked again with the lock held, under which whoever waits for the key was listed meanwhile.
+        if !may_serve() {
+            let first = (argv[i].as_ptr() as usize, planned.hash);
+            return Some(Locked::of(Held::One(shard, guard), first));
+        }
     }
     lock_several(engine, session, entry, argv, patient)
 }

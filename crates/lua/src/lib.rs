@@ -21,6 +21,7 @@ mod cjson;
 mod cmsgpack;
 mod ctx;
 mod functions;
+mod number;
 mod random;
 mod raw;
 mod reply;

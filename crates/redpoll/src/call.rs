@@ -102,10 +102,7 @@ impl<'a> Call<'a> {
     }
 
     /// Adds both parts of all of some pairs.
-    pub(crate) fn pairs<A: AsRef<[u8]>, B: AsRef<[u8]>>(
-        mut self,
-        many: &'a [(A, B)],
-    ) -> Call<'a> {
+    pub(crate) fn pairs<A: AsRef<[u8]>, B: AsRef<[u8]>>(mut self, many: &'a [(A, B)]) -> Call<'a> {
         for (a, b) in many {
             self.words.push(Word::Borrowed(a.as_ref()));
             self.words.push(Word::Borrowed(b.as_ref()));
@@ -238,8 +235,9 @@ impl Decode for f64 {
     fn decode(value: Value) -> Result<f64> {
         match value {
             Value::Double(x) => Ok(x),
-            Value::Bulk(text) => resp::parse_f64(&text)
-                .ok_or_else(|| Error::new("ERR value is not a valid float")),
+            Value::Bulk(text) => {
+                resp::parse_f64(&text).ok_or_else(|| Error::new("ERR value is not a valid float"))
+            }
             other => Err(unexpected(&other)),
         }
     }
@@ -313,6 +311,13 @@ impl<A: Decode, B: Decode> Decode for (A, B) {
     }
 }
 
+impl<A: Decode, B: Decode, C: Decode> Decode for (A, B, C) {
+    fn decode(value: Value) -> Result<(A, B, C)> {
+        let [a, b, c] = fixed(value)?;
+        Ok((A::decode(a)?, B::decode(b)?, C::decode(c)?))
+    }
+}
+
 /// A list of elements, where there may be none at all to speak of: null is the empty list.
 pub(crate) struct OrEmpty<T>(pub(crate) Vec<T>);
 
@@ -361,9 +366,11 @@ impl Fields {
             Value::Simple(text) => text == name,
             _ => false,
         };
-        match self.0.iter_mut().find_map(|entry| {
-            is(entry).then(|| std::mem::replace(&mut entry.1, Value::Null))
-        }) {
+        match self
+            .0
+            .iter_mut()
+            .find_map(|entry| is(entry).then(|| std::mem::replace(&mut entry.1, Value::Null)))
+        {
             Some(value) => T::decode(value),
             None => Err(Error::new(format!("ERR a reply without {name}"))),
         }

@@ -105,7 +105,10 @@ impl Connection {
                 self.out.append(&mut reply);
                 return;
             }
-            match waiter.until.map(|u| u.saturating_duration_since(Instant::now())) {
+            match waiter
+                .until
+                .map(|u| u.saturating_duration_since(Instant::now()))
+            {
                 Some(Duration::ZERO) => {
                     // If it has been served in this very moment, that is the reply.
                     self.session.engine().give_up(waiter, GiveUp::Timeout);

@@ -136,12 +136,7 @@ impl GeoSearch {
     }
 
     /// Members in a box around a place or a member, with sides along the parallels and meridians.
-    pub fn rectangle(
-        center: impl Into<Center>,
-        width: f64,
-        height: f64,
-        unit: Unit,
-    ) -> GeoSearch {
+    pub fn rectangle(center: impl Into<Center>, width: f64, height: f64, unit: Unit) -> GeoSearch {
         GeoSearch::new(Shape::Box(center.into(), width, height, unit))
     }
 
@@ -374,11 +369,7 @@ impl Db {
     /// assert_eq!(found[0].distance, 56.4413);
     /// # Ok::<(), redpoll::Error>(())
     /// ```
-    pub fn geosearch_hits(
-        &self,
-        key: impl AsRef<[u8]>,
-        search: &GeoSearch,
-    ) -> Result<Vec<GeoHit>> {
+    pub fn geosearch_hits(&self, key: impl AsRef<[u8]>, search: &GeoSearch) -> Result<Vec<GeoHit>> {
         search
             .add_to(self.command("GEOSEARCH").arg(&key))
             .arg("WITHDIST")

@@ -7,7 +7,7 @@ use crate::bytes::{Bytes, Payload};
 use crate::call::Decode;
 use crate::db::Db;
 use crate::element_scan::ElementScan;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use engine::engine::unix_ms;
 use store::types::hash::{Hash, HashRef};
 
@@ -21,12 +21,17 @@ pub enum Sample {
     Repeating(usize),
 }
 
+/// Most picks that may repeat elements. A call is answered as a whole, so that a larger number would fill all memory.
+const MAX_PICKS: usize = 1 << 24;
+
 impl Sample {
     /// As the commands take it.
-    pub(crate) fn count(self) -> i64 {
+    pub(crate) fn count(self) -> Result<i64> {
         match self {
-            Sample::Distinct(n) => i64::try_from(n).unwrap_or(i64::MAX),
-            Sample::Repeating(n) => i64::try_from(n).map_or(-i64::MAX, |n| -n),
+            // Where a value comes with each element, a command takes half of what fits an integer.
+            Sample::Distinct(n) => Ok(n.min(i64::MAX as usize / 2) as i64),
+            Sample::Repeating(n) if n <= MAX_PICKS => Ok(-(n as i64)),
+            Sample::Repeating(_) => Err(Error::new("ERR value is out of range")),
         }
     }
 }
@@ -132,11 +137,7 @@ impl Db {
     /// # Ok::<(), redpoll::Error>(())
     /// ```
     #[inline]
-    pub fn hget(
-        &self,
-        key: impl AsRef<[u8]>,
-        field: impl AsRef<[u8]>,
-    ) -> Result<Option<Bytes>> {
+    pub fn hget(&self, key: impl AsRef<[u8]>, field: impl AsRef<[u8]>) -> Result<Option<Bytes>> {
         let field = field.as_ref();
         let found = self.look_at_hash(key.as_ref(), |hash, now_ms| {
             hash.get(field, now_ms).map(|f| Bytes::of_item(f.value))
@@ -299,12 +300,7 @@ impl Db {
     /// assert_eq!(error.to_string(), "ERR hash value is not an integer");
     /// # Ok::<(), redpoll::Error>(())
     /// ```
-    pub fn hincr_by(
-        &self,
-        key: impl AsRef<[u8]>,
-        field: impl AsRef<[u8]>,
-        by: i64,
-    ) -> Result<i64> {
+    pub fn hincr_by(&self, key: impl AsRef<[u8]>, field: impl AsRef<[u8]>, by: i64) -> Result<i64> {
         self.command("HINCRBY").arg(&key).arg(&field).int(by).run()
     }
 
@@ -359,7 +355,7 @@ impl Db {
     ) -> Result<Vec<(Bytes, Bytes)>> {
         self.command("HRANDFIELD")
             .arg(&key)
-            .int(sample.count())
+            .int(sample.count()?)
             .arg("WITHVALUES")
             .run()
     }

@@ -5,6 +5,7 @@ use crate::db::{Db, unexpected};
 use crate::error::Result;
 use crate::scan::Scan;
 use crate::strings::{millis, to_bytes, to_int, unix_millis};
+use engine::effects::Event;
 use engine::engine::unix_ms;
 use resp::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

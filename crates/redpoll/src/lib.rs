@@ -56,11 +56,13 @@
 //! only read mostly need none, so that readers on several cores do not slow each other down. No lock is ever held
 //! while code of yours runs: [`Db::get_with`] calls its closure after letting go. So nothing you do in a closure, be it
 //! another call, can deadlock, and calls may be made from async tasks: they never wait longer than another thread's access.
+//! (Those that are there for waiting are marked so: [`Db::blpop`] and its kin, [`XRead::block`] and [`XReadGroup::block`].)
 //! (The exceptions are commands that are long by nature, like KEYS on a large database.)
 
 #![forbid(unsafe_code)]
 
 mod bitmaps;
+mod blocking;
 mod bytes;
 mod call;
 mod connection;

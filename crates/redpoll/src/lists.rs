@@ -19,7 +19,7 @@ pub enum End {
 }
 
 impl End {
-    fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             End::Left => "LEFT",
             End::Right => "RIGHT",

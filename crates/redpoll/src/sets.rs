@@ -196,7 +196,7 @@ impl Db {
     pub fn srandmembers(&self, key: impl AsRef<[u8]>, sample: Sample) -> Result<Vec<Bytes>> {
         self.command("SRANDMEMBER")
             .arg(&key)
-            .int(sample.count())
+            .int(sample.count()?)
             .run()
     }
 

@@ -287,12 +287,7 @@ impl Db {
     /// assert_eq!(db.zremrange_by_rank("z", 0, -2)?, 2);          // all but the highest
     /// # Ok::<(), redpoll::Error>(())
     /// ```
-    pub fn zremrange_by_rank(
-        &self,
-        key: impl AsRef<[u8]>,
-        first: i64,
-        last: i64,
-    ) -> Result<usize> {
+    pub fn zremrange_by_rank(&self, key: impl AsRef<[u8]>, first: i64, last: i64) -> Result<usize> {
         self.command("ZREMRANGEBYRANK")
             .arg(&key)
             .int(first)

@@ -86,6 +86,15 @@ pub enum Extreme {
     Max,
 }
 
+impl Extreme {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Extreme::Min => "MIN",
+            Extreme::Max => "MAX",
+        }
+    }
+}
+
 impl Db {
     /// Adds a member, or gives it another score, creating the sorted set if need be; whether the member is new.
     ///
@@ -200,11 +209,7 @@ impl Db {
     /// # Ok::<(), redpoll::Error>(())
     /// ```
     #[inline]
-    pub fn zscore(
-        &self,
-        key: impl AsRef<[u8]>,
-        member: impl AsRef<[u8]>,
-    ) -> Result<Option<f64>> {
+    pub fn zscore(&self, key: impl AsRef<[u8]>, member: impl AsRef<[u8]>) -> Result<Option<f64>> {
         let member = member.as_ref();
         let score = self.look_at::<SortedSet, _>(key.as_ref(), |set| set.score(member))?;
         Ok(score.flatten())
@@ -384,10 +389,7 @@ impl Db {
         }
         self.command("ZMPOP")
             .counted(&keys)
-            .arg(match from {
-                Extreme::Min => "MIN",
-                Extreme::Max => "MAX",
-            })
+            .arg(from.word())
             .arg("COUNT")
             .count(count)
             .run()
@@ -414,14 +416,10 @@ impl Db {
     /// assert_eq!(db.zrandmembers("z", Sample::Distinct(5))?.len(), 2);
     /// # Ok::<(), redpoll::Error>(())
     /// ```
-    pub fn zrandmembers(
-        &self,
-        key: impl AsRef<[u8]>,
-        sample: Sample,
-    ) -> Result<Vec<(Bytes, f64)>> {
+    pub fn zrandmembers(&self, key: impl AsRef<[u8]>, sample: Sample) -> Result<Vec<(Bytes, f64)>> {
         self.command("ZRANDMEMBER")
             .arg(&key)
-            .int(sample.count())
+            .int(sample.count()?)
             .arg("WITHSCORES")
             .run()
     }

@@ -7,13 +7,12 @@
 //! A key or a group that does not exist is an error with the code `NOGROUP` where nothing else is said, and a key that
 //! holds no stream one with the code `WRONGTYPE`.
 
+use crate::blocking::add_block;
 use crate::bytes::Bytes;
 use crate::call::{Call, Decode, OrEmpty, fixed, items};
 use crate::db::{Db, unexpected};
 use crate::error::Result;
-use crate::streams::{
-    Deletion, References, StreamEntry, add_streams, id_ends, id_texts,
-};
+use crate::streams::{Deletion, References, StreamEntry, add_streams, id_ends, id_texts};
 use crate::strings::{millis, unix_millis};
 use resp::Value;
 use std::ops::RangeBounds;
@@ -90,6 +89,7 @@ impl GroupStart {
 #[must_use]
 pub struct XReadGroup {
     count: Option<usize>,
+    block: Option<Option<Duration>>,
     no_ack: bool,
     streams: Vec<(Vec<u8>, String)>,
 }
@@ -115,6 +115,27 @@ impl XReadGroup {
     /// Reads at most so many entries of each stream; 0 means all.
     pub fn count(mut self, entries: usize) -> XReadGroup {
         self.count = Some(entries);
+        self
+    }
+
+    /// If there are no new entries, waits for them: for so long, or as long as it takes. Puts the calling thread to
+    /// sleep, so in async code this belongs on a thread of its own. The call is an error if the stream or the group is
+    /// deleted meanwhile.
+    ///
+    /// ```
+    /// # use redpoll::{Db, Config, GroupStart, XReadGroup};
+    /// # let db = Db::open(Config::default())?;
+    /// db.xgroup_create_with_stream("jobs", "workers", GroupStart::end())?;
+    /// let worker = std::thread::spawn({
+    ///     let db = db.clone();
+    ///     move || db.xreadgroup("workers", "w1", &XReadGroup::new().new_entries("jobs").block(None))
+    /// });
+    /// let id = db.xadd("jobs", [("url", "/a")])?;
+    /// assert_eq!(worker.join().unwrap()?[0].1[0].id, id);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn block(mut self, timeout: Option<Duration>) -> XReadGroup {
+        self.block = Some(timeout);
         self
     }
 
@@ -392,9 +413,7 @@ impl Db {
         start: GroupStart,
     ) -> Result {
         let call = self.command("XGROUP").arg("CREATE").arg(&key).arg(&group);
-        start
-            .add_to(call.owned(start.id()).arg("MKSTREAM"))
-            .run()
+        start.add_to(call.owned(start.id()).arg("MKSTREAM")).run()
     }
 
     /// Has a group go on from somewhere else. What is pending stays pending.
@@ -484,7 +503,7 @@ impl Db {
     }
 
     /// Reads entries of several streams as a consumer of a group that all of them have: those streams that have any,
-    /// with their keys. Does not wait. A pending entry that has been deleted comes without fields. See [`XReadGroup`].
+    /// with their keys. A pending entry that has been deleted comes without fields. See [`XReadGroup`].
     pub fn xreadgroup(
         &self,
         group: impl AsRef<[u8]>,
@@ -501,6 +520,7 @@ impl Db {
             .arg(&consumer)
             .option("COUNT", what.count)
             .word_if(what.no_ack, "NOACK");
+        let call = add_block(call, what.block);
         let found: OrEmpty<_> = add_streams(call, &what.streams).run()?;
         Ok(found.0)
     }

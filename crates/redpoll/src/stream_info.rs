@@ -266,11 +266,7 @@ impl Db {
     /// assert_eq!(info.groups[0].consumers[0].pending[0].deliveries, 1);
     /// # Ok::<(), redpoll::Error>(())
     /// ```
-    pub fn xinfo_stream_full(
-        &self,
-        key: impl AsRef<[u8]>,
-        count: usize,
-    ) -> Result<StreamInfoFull> {
+    pub fn xinfo_stream_full(&self, key: impl AsRef<[u8]>, count: usize) -> Result<StreamInfoFull> {
         self.command("XINFO")
             .arg("STREAM")
             .arg(&key)

@@ -4,12 +4,14 @@
 //! Unless a call says otherwise, a key that does not exist is an empty stream, and a key that holds something else is
 //! an error with the code `WRONGTYPE` that changes nothing. A stream stays when its last entry goes.
 
+use crate::blocking::add_block;
 use crate::bytes::Bytes;
 use crate::call::{Call, Decode, Flat, OrEmpty, fixed};
 use crate::db::{Db, unexpected};
 use crate::error::Result;
 use resp::Value;
 use std::ops::{Bound, RangeBounds};
+use std::time::Duration;
 use store::types::stream::StreamId;
 
 /// An entry of a stream.
@@ -251,6 +253,7 @@ impl XAdd {
 #[must_use]
 pub struct XRead {
     count: Option<usize>,
+    block: Option<Option<Duration>>,
     streams: Vec<(Vec<u8>, String)>,
 }
 
@@ -273,6 +276,33 @@ impl XRead {
     /// Reads a stream's last entry.
     pub fn last(self, key: impl AsRef<[u8]>) -> XRead {
         self.add(key, "+".into())
+    }
+
+    /// Reads entries of a stream that are added after the call has begun: of use only with [`XRead::block`].
+    pub fn new_entries(self, key: impl AsRef<[u8]>) -> XRead {
+        self.add(key, "$".into())
+    }
+
+    /// If there is nothing to read, waits for it: for so long, or as long as it takes. Puts the calling thread to sleep,
+    /// so in async code this belongs on a thread of its own.
+    ///
+    /// ```
+    /// # use redpoll::{Db, Config, StreamId, XRead};
+    /// # use std::time::Duration;
+    /// # let db = Db::open(Config::default())?;
+    /// let reader = std::thread::spawn({
+    ///     let db = db.clone();
+    ///     move || db.xread(&XRead::new().after("s", StreamId::MIN).block(None))
+    /// });
+    /// db.xadd("s", [("n", "1")])?;
+    /// assert_eq!(reader.join().unwrap()?[0].1[0].get("n").unwrap(), "1");
+    /// let soon = XRead::new().new_entries("s").block(Some(Duration::from_millis(1)));
+    /// assert!(db.xread(&soon)?.is_empty());
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn block(mut self, timeout: Option<Duration>) -> XRead {
+        self.block = Some(timeout);
+        self
     }
 
     /// Reads at most so many entries of each stream; 0 means all.
@@ -444,13 +474,13 @@ impl Db {
         self.entries(key.as_ref(), &range, count, true)
     }
 
-    /// Entries of several streams, at one moment: those streams that have any, with their keys. Does not wait. See
-    /// [`XRead`].
+    /// Entries of several streams, at one moment: those streams that have any, with their keys. See [`XRead`].
     pub fn xread(&self, what: &XRead) -> Result<Vec<(Bytes, Vec<StreamEntry>)>> {
         if what.streams.is_empty() {
             return Ok(Vec::new());
         }
         let call = self.command("XREAD").option("COUNT", what.count);
+        let call = add_block(call, what.block);
         let found: OrEmpty<_> = add_streams(call, &what.streams).run()?;
         Ok(found.0)
     }
@@ -542,7 +572,10 @@ mod tests {
             ends(Excluded(id(1, u64::MAX)), Excluded(id(3, 0))),
             Some(format!("2-0 2-{}", u64::MAX))
         );
-        assert_eq!(ends(Included(id(1, 1)), Included(id(1, 1))), Some("1-1 1-1".into()));
+        assert_eq!(
+            ends(Included(id(1, 1)), Included(id(1, 1))),
+            Some("1-1 1-1".into())
+        );
         assert_eq!(ends(Included(id(1, 1)), Excluded(id(1, 1))), None);
         assert_eq!(ends(Excluded(StreamId::MAX), Unbounded), None);
         assert_eq!(ends(Unbounded, Excluded(StreamId::MIN)), None);

@@ -4,6 +4,7 @@ use crate::bytes::{Bytes, Payload};
 use crate::db::{Db, unexpected};
 use crate::error::{Error, Result};
 use engine::ctx::Keys;
+use engine::effects::Event;
 use engine::engine::unix_ms;
 use resp::Value;
 use smallvec::SmallVec;

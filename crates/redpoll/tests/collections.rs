@@ -19,7 +19,7 @@ const NONE: [&str; 0] = [];
 /// A reply as text.
 fn run(db: &Db, line: &str) -> String {
     match db.execute(line.split(' ')) {
-        Ok(Value::Bulk(b)) => String::from_utf8(b).unwrap(),
+        Ok(Value::Bulk(b) | Value::Verbatim(_, b)) => String::from_utf8(b).unwrap(),
         Ok(Value::Int(n)) => n.to_string(),
         Ok(Value::Simple(s)) => s,
         Ok(other) => format!("{other:?}"),
@@ -72,10 +72,7 @@ fn direct_reads_see_every_form() {
         assert!(!db.sismember("ints", n.to_string()).unwrap());
         assert!(db.sismember("strings", &field).unwrap());
         assert_eq!(db.scard("ints").unwrap(), size);
-        assert_eq!(
-            db.zscore("z", &field).unwrap(),
-            Some(f64::from(last) / 2.0)
-        );
+        assert_eq!(db.zscore("z", &field).unwrap(), Some(f64::from(last) / 2.0));
         assert_eq!(db.zscore("z", "f").unwrap(), None);
         assert_eq!(db.zcard("z").unwrap(), size);
         assert_eq!(db.llen("l").unwrap(), size);
@@ -84,7 +81,9 @@ fn direct_reads_see_every_form() {
     let hits = |db: &Db| {
         let info = run(db, "INFO stats");
         let line = info.lines().find(|l| l.starts_with("keyspace_hits:"));
-        line.unwrap()["keyspace_hits:".len()..].parse::<u64>().unwrap()
+        line.unwrap()["keyspace_hits:".len()..]
+            .parse::<u64>()
+            .unwrap()
     };
     let before = hits(&db);
     db.hget("h", "f1").unwrap();
@@ -122,7 +121,8 @@ fn fields_expire_for_direct_reads_too() {
 #[test]
 fn expiry_of_fields() {
     let db = open();
-    db.hset_many("h", [("a", "1"), ("b", "2"), ("c", "3")]).unwrap();
+    db.hset_many("h", [("a", "1"), ("b", "2"), ("c", "3")])
+        .unwrap();
     assert_eq!(
         db.hexpire("h", MINUTE, ["a", "x"]).unwrap(),
         [FieldExpire::Set, FieldExpire::Absent]
@@ -138,7 +138,10 @@ fn expiry_of_fields() {
     let left = db.httl("h", ["a", "b", "c"]).unwrap();
     assert!(matches!(left[0], Ttl::In(t) if t > MINUTE && t <= MINUTE * 2));
     assert_eq!(left[1..], [Ttl::Absent, Ttl::Never]);
-    assert_eq!(db.hpersist("h", ["a", "c", "x"]).unwrap(), [true, false, false]);
+    assert_eq!(
+        db.hpersist("h", ["a", "c", "x"]).unwrap(),
+        [true, false, false]
+    );
     let before_1970 = SystemTime::UNIX_EPOCH - MINUTE;
     assert_eq!(
         db.hexpire_at("h", before_1970, ["c"]).unwrap(),
@@ -151,11 +154,20 @@ fn expiry_of_fields() {
     assert_eq!(db.hexpire_time("h", ["a", "x"]).unwrap(), [Some(at), None]);
     db.hgetex("h", Expire::Never, ["a"]).unwrap();
     assert_eq!(db.httl("h", ["a"]).unwrap(), [Ttl::Never]);
-    let keep = HSetEx::new().if_key_present().if_all_fields_present().keep_expiry();
+    let keep = HSetEx::new()
+        .if_key_present()
+        .if_all_fields_present()
+        .keep_expiry();
     assert!(db.hsetex("h", [("a", "9")], &keep).unwrap());
     assert!(!db.hsetex("h", [("z", "9")], &keep).unwrap());
-    assert!(!db.hsetex("h", [("a", "8")], &HSetEx::new().if_key_absent()).unwrap());
-    assert!(db.hsetex("h", [("a", "8")], &HSetEx::new().expire_at(at)).unwrap());
+    assert!(
+        !db.hsetex("h", [("a", "8")], &HSetEx::new().if_key_absent())
+            .unwrap()
+    );
+    assert!(
+        db.hsetex("h", [("a", "8")], &HSetEx::new().expire_at(at))
+            .unwrap()
+    );
     assert_eq!(db.hexpire_time("h", ["a"]).unwrap(), [Some(at)]);
     assert_eq!(db.hgetdel("h", ["a"]).unwrap()[0].as_ref().unwrap(), "8");
     assert!(!db.exists("h"));
@@ -170,11 +182,18 @@ fn lists() {
     let last_first = LPos::new().rank(-1).count(1);
     assert_eq!(db.lpos_with("l", "b", &last_first).unwrap(), [3]);
     assert!(db.lpos_with("l", "b", &LPos::new().rank(0)).is_err());
-    assert!(db.lpos_with("l", "b", &LPos::new().max_len(1)).unwrap().is_empty());
+    assert!(
+        db.lpos_with("l", "b", &LPos::new().max_len(1))
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(db.lpos_with("absent", "b", &LPos::new()).unwrap(), []);
     assert_eq!(db.linsert_after("l", "c", 7).unwrap(), Some(5));
     assert_eq!(db.linsert_after("absent", "c", 7).unwrap(), None);
-    assert_eq!(texts(&db.lrange("l", 0, -1).unwrap()), ["a", "b", "c", "7", "b"]);
+    assert_eq!(
+        texts(&db.lrange("l", 0, -1).unwrap()),
+        ["a", "b", "c", "7", "b"]
+    );
     assert_eq!(db.lrem("l", 1, "b").unwrap(), 1);
     assert_eq!(db.lrem("l", 0, 7).unwrap(), 1);
     let moved = db.lmove("l", "l", End::Right, End::Left).unwrap();
@@ -196,7 +215,10 @@ fn sets() {
     let db = open();
     db.sadd_many("a", ["1", "2", "3"]).unwrap();
     db.sadd_many("b", ["3", "4"]).unwrap();
-    assert_eq!(sorted(&db.sunion(["a", "b"]).unwrap()), ["1", "2", "3", "4"]);
+    assert_eq!(
+        sorted(&db.sunion(["a", "b"]).unwrap()),
+        ["1", "2", "3", "4"]
+    );
     assert_eq!(sorted(&db.sinter(["a", "b"]).unwrap()), ["3"]);
     assert_eq!(sorted(&db.sdiff(["a", "b", "absent"]).unwrap()), ["1", "2"]);
     assert!(db.sunion(NONE).unwrap().is_empty());
@@ -207,8 +229,16 @@ fn sets() {
     assert_eq!(db.smismember("absent", ["1"]).unwrap(), [false]);
     assert!(!db.smove("a", "b", "9").unwrap());
     assert_eq!(db.srandmembers("a", Sample::Distinct(0)).unwrap(), NONE);
-    assert_eq!(db.srandmembers("a", Sample::Distinct(usize::MAX)).unwrap().len(), 3);
-    assert_eq!(db.srandmembers("absent", Sample::Repeating(3)).unwrap(), NONE);
+    assert_eq!(
+        db.srandmembers("a", Sample::Distinct(usize::MAX))
+            .unwrap()
+            .len(),
+        3
+    );
+    assert_eq!(
+        db.srandmembers("absent", Sample::Repeating(3)).unwrap(),
+        NONE
+    );
     assert!(db.srandmembers("a", Sample::Repeating(usize::MAX)).is_err());
     assert_eq!(sorted(&db.spop_many("a", 9).unwrap()), ["1", "2", "3"]);
     assert!(!db.exists("a"));
@@ -217,28 +247,41 @@ fn sets() {
 #[test]
 fn sorted_sets() {
     let db = open();
-    db.zadd_many("z", [("a", 1.0), ("b", 2.0), ("c", 3.0), ("inf", f64::INFINITY)])
-        .unwrap();
+    db.zadd_many(
+        "z",
+        [("a", 1.0), ("b", 2.0), ("c", 3.0), ("inf", f64::INFINITY)],
+    )
+    .unwrap();
     assert_eq!(run(&db, "ZSCORE z inf"), "Double(inf)");
     assert!(db.zincr_by("z", "inf", f64::NEG_INFINITY).is_err());
     let range = |range: ZRange| texts(&db.zrange("z", &range).unwrap());
-    assert_eq!(range(ZRange::ranks(0, -1).reversed()), ["inf", "c", "b", "a"]);
+    assert_eq!(
+        range(ZRange::ranks(0, -1).reversed()),
+        ["inf", "c", "b", "a"]
+    );
     assert_eq!(range(ZRange::scores(..)), ["a", "b", "c", "inf"]);
     assert_eq!(range(ZRange::scores(..f64::INFINITY)), ["a", "b", "c"]);
     assert_eq!(range(ZRange::scores(2.0..)), ["b", "c", "inf"]);
-    assert_eq!(range(ZRange::scores(2.0..).reversed().limit(0, 2)), ["inf", "c"]);
+    assert_eq!(
+        range(ZRange::scores(2.0..).reversed().limit(0, 2)),
+        ["inf", "c"]
+    );
     assert_eq!(range(ZRange::scores(2.0..).reversed().skip(1)), ["c", "b"]);
     assert_eq!(range(ZRange::scores((Excluded(1.0), Included(2.0)))), ["b"]);
     assert_eq!(range(ZRange::scores((Unbounded, Excluded(2.0)))), ["a"]);
     assert!(db.zrange("z", &ZRange::ranks(0, 1).limit(0, 1)).is_err());
     assert!(db.zcount("z", f64::NAN..).is_err());
 
-    db.zadd_many("w", ["ape", "bee", "cow"].map(|m| (m, 0.0))).unwrap();
+    db.zadd_many("w", ["ape", "bee", "cow"].map(|m| (m, 0.0)))
+        .unwrap();
     let range = |range: ZRange| texts(&db.zrange("w", &range).unwrap());
     assert_eq!(range(ZRange::members("b"..)), ["bee", "cow"]);
     assert_eq!(range(ZRange::members("b"..).reversed()), ["cow", "bee"]);
     assert_eq!(range(ZRange::members::<&str>(..)), ["ape", "bee", "cow"]);
-    assert_eq!(range(ZRange::members::<&str>((Excluded("ape"), Excluded("cow")))), ["bee"]);
+    assert_eq!(
+        range(ZRange::members::<&str>((Excluded("ape"), Excluded("cow")))),
+        ["bee"]
+    );
     assert_eq!(db.zlexcount("w", ..="bee").unwrap(), 2);
     // Members that look like ends of ranges are members.
     db.zadd("w", "+", 0.0).unwrap();
@@ -249,10 +292,14 @@ fn sorted_sets() {
     db.zadd("y", "a", 10.0).unwrap();
     let both = ZCombine::new(["z", "y"]);
     assert_eq!(by(&both)[3], ("inf".into(), f64::INFINITY));
-    assert_eq!(by(&both.clone().aggregate(Aggregate::Max))[2], ("a".into(), 10.0));
-    assert_eq!(scored(&db.zinter(&both.clone().weights([2.0, -1.0])).unwrap()), [
-        ("a".into(), -8.0)
-    ]);
+    assert_eq!(
+        by(&both.clone().aggregate(Aggregate::Max))[2],
+        ("a".into(), 10.0)
+    );
+    assert_eq!(
+        scored(&db.zinter(&both.clone().weights([2.0, -1.0])).unwrap()),
+        [("a".into(), -8.0)]
+    );
     assert!(db.zunion(&both.clone().weights([1.0])).is_err());
     assert!(db.zunion(&ZCombine::new(NONE)).is_err());
     assert_eq!(scored(&db.zdiff(["z", "y"]).unwrap())[0], ("b".into(), 2.0));
@@ -263,11 +310,21 @@ fn sorted_sets() {
     let nx_gt = ZAdd::new().if_absent().if_greater();
     assert!(db.zadd_with("z", [("q", 1.0)], &nx_gt).is_err());
     let xx_ch = ZAdd::new().if_present().count_changed();
-    assert_eq!(db.zadd_with("z", [("a", 5.0), ("q", 1.0)], &xx_ch).unwrap(), 1);
-    assert_eq!(db.zincr_with("z", "a", 1.0, &ZAdd::new().if_less()).unwrap(), None);
+    assert_eq!(
+        db.zadd_with("z", [("a", 5.0), ("q", 1.0)], &xx_ch).unwrap(),
+        1
+    );
+    assert_eq!(
+        db.zincr_with("z", "a", 1.0, &ZAdd::new().if_less())
+            .unwrap(),
+        None
+    );
     assert_eq!(db.zrank("z", "a").unwrap(), Some((2, 5.0)));
     assert_eq!(db.zpopmin("z").unwrap().unwrap().0, "b");
-    assert_eq!(scored(&db.zpop_many("z", Extreme::Max, 1).unwrap())[0].0, "inf");
+    assert_eq!(
+        scored(&db.zpop_many("z", Extreme::Max, 1).unwrap())[0].0,
+        "inf"
+    );
     assert_eq!(db.zpopmin("absent").unwrap(), None);
     assert!(db.zpop_many("absent", Extreme::Min, 2).unwrap().is_empty());
     assert_eq!(db.zmpop(["absent"], Extreme::Min, 1).unwrap(), None);
@@ -333,18 +390,37 @@ fn streams() {
     assert_eq!(db.xadd_with("absent", [("a", "b")], &only).unwrap(), None);
     assert!(db.xadd("s", [("", ""); 0]).is_err());
 
-    let found = db.xread(&XRead::new().last("s").after("absent", StreamId::MIN)).unwrap();
+    let found = db
+        .xread(&XRead::new().last("s").after("absent", StreamId::MIN))
+        .unwrap();
     assert_eq!((found.len(), found[0].1[0].id), (1, id(5, 0)));
-    assert!(db.xread(&XRead::new().after("s", id(5, 0))).unwrap().is_empty());
+    assert!(
+        db.xread(&XRead::new().after("s", id(5, 0)))
+            .unwrap()
+            .is_empty()
+    );
     assert!(db.xread(&XRead::new()).unwrap().is_empty());
-    assert_eq!(db.xread(&XRead::new().after("s", StreamId::MIN).count(2)).unwrap()[0].1.len(), 2);
+    assert_eq!(
+        db.xread(&XRead::new().after("s", StreamId::MIN).count(2))
+            .unwrap()[0]
+            .1
+            .len(),
+        2
+    );
     assert_eq!(db.xtrim("s", &Trim::max_len(4)).unwrap(), 1);
     assert!(db.xtrim("s", &Trim::max_len(4).limit(5)).is_err());
-    assert_eq!(db.xtrim("s", &Trim::min_id(id(3, 0)).approximate().limit(0)).unwrap(), 0);
+    assert_eq!(
+        db.xtrim("s", &Trim::min_id(id(3, 0)).approximate().limit(0))
+            .unwrap(),
+        0
+    );
     assert_eq!(db.xdel("s", [id(2, 0), id(9, 9)]).unwrap(), 1);
     db.xsetid("s", id(7, 7), Some((70, id(2, 0)))).unwrap();
     let info = db.xinfo_stream("s").unwrap();
-    assert_eq!((info.last_id, info.entries_added, info.max_deleted_id), (id(7, 7), 70, id(2, 0)));
+    assert_eq!(
+        (info.last_id, info.entries_added, info.max_deleted_id),
+        (id(7, 7), 70, id(2, 0))
+    );
     assert_eq!(info.ends.unwrap().1.id, id(5, 0));
 }
 
@@ -358,13 +434,17 @@ fn consumer_groups() {
     }
     // Words of the syntax are names like any other.
     let (group, one, two) = ("STREAMS", "COUNT", "BLOCK");
-    db.xgroup_create("s", group, GroupStart::after(id(1, 0)).entries_read(1)).unwrap();
+    db.xgroup_create("s", group, GroupStart::after(id(1, 0)).entries_read(1))
+        .unwrap();
     let new = XReadGroup::new().new_entries("s").count(2);
     let found = db.xreadgroup(group, one, &new).unwrap();
     assert_eq!(found[0].1[0].get("n").unwrap(), "2");
     assert_eq!(db.xreadgroup(group, two, &new).unwrap()[0].1.len(), 1);
     let summary = db.xpending("s", group).unwrap();
-    assert_eq!((summary.count, summary.ids), (3, Some((id(2, 0), id(4, 0)))));
+    assert_eq!(
+        (summary.count, summary.ids),
+        (3, Some((id(2, 0), id(4, 0))))
+    );
     assert_eq!(summary.consumers[1].0, one);
     assert_eq!(summary.consumers[1].1, 2);
 
@@ -383,22 +463,42 @@ fn consumer_groups() {
     assert!(listed(XPending::new().range(id(9, 0)..id(9, 0))).is_empty());
     assert!(listed(XPending::new().min_idle(MINUTE)).is_empty());
 
-    let claim = XClaim::new().idle(MINUTE * 2).deliveries(7).last_id(id(4, 0));
-    let ids = db.xclaim_ids("s", group, two, Duration::ZERO, [id(3, 0)], &claim).unwrap();
+    let claim = XClaim::new()
+        .idle(MINUTE * 2)
+        .deliveries(7)
+        .last_id(id(4, 0));
+    let ids = db
+        .xclaim_ids("s", group, two, Duration::ZERO, [id(3, 0)], &claim)
+        .unwrap();
     assert_eq!(ids, [id(3, 0)]);
     let entry = &listed(XPending::new().min_idle(MINUTE))[0];
     assert_eq!((entry.id, entry.deliveries), (id(3, 0), 7));
     assert_eq!(entry.consumer, two);
     assert!(entry.idle >= MINUTE * 2);
     let time = SystemTime::now() - MINUTE;
-    db.xclaim("s", group, one, MINUTE, [id(3, 0)], &XClaim::new().time(time).force()).unwrap();
-    let found = db.xautoclaim("s", group, two, Duration::ZERO, StreamId::MIN, Some(2)).unwrap();
+    db.xclaim(
+        "s",
+        group,
+        one,
+        MINUTE,
+        [id(3, 0)],
+        &XClaim::new().time(time).force(),
+    )
+    .unwrap();
+    let found = db
+        .xautoclaim("s", group, two, Duration::ZERO, StreamId::MIN, Some(2))
+        .unwrap();
     assert_eq!(found.deleted, [id(2, 0)]);
     assert_eq!(found.claimed[0].id, id(3, 0));
     assert_eq!(found.next, id(4, 0));
-    let rest = db.xautoclaim_ids("s", group, two, Duration::ZERO, found.next, None).unwrap();
+    let rest = db
+        .xautoclaim_ids("s", group, two, Duration::ZERO, found.next, None)
+        .unwrap();
     assert_eq!(rest.claimed, [id(4, 0)]);
-    assert!(db.xautoclaim("s", group, two, MINUTE, StreamId::MIN, Some(0)).is_err());
+    assert!(
+        db.xautoclaim("s", group, two, MINUTE, StreamId::MIN, Some(0))
+            .is_err()
+    );
 
     let full = db.xinfo_stream_full("s", 0).unwrap();
     assert_eq!(full.entries.len(), 3);
@@ -411,10 +511,13 @@ fn consumer_groups() {
     assert_eq!(db.xinfo_groups("s").unwrap()[0].name, group);
 
     assert_eq!(db.xack("s", group, [id(3, 0), id(2, 0)]).unwrap(), 1);
-    let done = db.xackdel("s", group, References::Delete, [id(4, 0)]).unwrap();
+    let done = db
+        .xackdel("s", group, References::Delete, [id(4, 0)])
+        .unwrap();
     assert_eq!(done, [redpoll::Deletion::Deleted]);
     let no_ack = XReadGroup::new().new_entries("s").no_ack();
-    db.xgroup_setid("s", group, GroupStart::beginning()).unwrap();
+    db.xgroup_setid("s", group, GroupStart::beginning())
+        .unwrap();
     assert_eq!(db.xreadgroup(group, one, &no_ack).unwrap()[0].1.len(), 2);
     assert_eq!(db.xpending("s", group).unwrap().count, 0);
     assert!(db.xgroup_create_consumer("s", group, "three").unwrap());
@@ -431,32 +534,55 @@ fn places() {
     let point = GeoPoint::new;
     db.geoadd_many(
         "g",
-        [("Palermo", point(13.361389, 38.115556)), ("Catania", point(15.087269, 37.502669))],
+        [
+            ("Palermo", point(13.361389, 38.115556)),
+            ("Catania", point(15.087269, 37.502669)),
+        ],
     )
     .unwrap();
     assert!(db.geoadd("g", "nowhere", point(200.0, 0.0)).is_err());
     let around = GeoSearch::circle(point(15.0, 37.0), 200.0, Unit::Kilometres);
     let found = db.geosearch("g", &around.clone().descending()).unwrap();
     assert_eq!(texts(&found), ["Palermo", "Catania"]);
-    assert_eq!(texts(&db.geosearch("g", &around.clone().count(1)).unwrap()), ["Catania"]);
-    assert_eq!(db.geosearch("g", &around.clone().count_any(1)).unwrap().len(), 1);
+    assert_eq!(
+        texts(&db.geosearch("g", &around.clone().count(1)).unwrap()),
+        ["Catania"]
+    );
+    assert_eq!(
+        db.geosearch("g", &around.clone().count_any(1))
+            .unwrap()
+            .len(),
+        1
+    );
     assert!(db.geosearch("g", &around.clone().count(0)).is_err());
     let hits = db.geosearch_hits("g", &around.clone().ascending()).unwrap();
     assert_eq!(hits[1].distance, 190.4424);
     assert_eq!(hits[1].hash, 3479099956230698);
     assert_eq!(db.geopos("g", ["Palermo"]).unwrap(), [Some(hits[1].point)]);
     let sea = [point(12.0, 39.0), point(16.0, 39.0), point(14.0, 36.0)];
-    assert_eq!(db.geosearch("g", &GeoSearch::polygon(sea)).unwrap().len(), 1);
-    assert!(db.geosearch("g", &GeoSearch::polygon(sea[..2].to_vec())).is_err());
+    assert_eq!(
+        db.geosearch("g", &GeoSearch::polygon(sea)).unwrap().len(),
+        1
+    );
+    assert!(
+        db.geosearch("g", &GeoSearch::polygon(sea[..2].to_vec()))
+            .is_err()
+    );
     let member = GeoSearch::rectangle("absent", 1.0, 1.0, Unit::Miles);
     assert!(db.geosearch("g", &member).is_err());
     assert!(db.geosearch("absent", &member).unwrap().is_empty());
     assert_eq!(db.geosearchstore_distances("d", "g", &around).unwrap(), 2);
     let catania = db.zscore("d", "Catania").unwrap().unwrap();
     assert!((catania - 56.4413).abs() < 0.0001);
-    assert_eq!(db.geodist("g", "Palermo", "absent", Unit::Feet).unwrap(), None);
+    assert_eq!(
+        db.geodist("g", "Palermo", "absent", Unit::Feet).unwrap(),
+        None
+    );
     let compare = ZAdd::new().if_greater();
-    assert!(db.geoadd_with("g", [("a", point(0.0, 0.0))], &compare).is_err());
+    assert!(
+        db.geoadd_with("g", [("a", point(0.0, 0.0))], &compare)
+            .is_err()
+    );
 }
 
 #[test]
@@ -470,7 +596,10 @@ fn sorting_and_whole_values() {
     assert_eq!(found[0].as_ref().unwrap(), "1");
     assert_eq!(found[1].as_ref().unwrap(), "one");
     assert_eq!((found.len(), &found[3]), (6, &None));
-    assert_eq!(db.sort_store("l", &how.clone().limit(0, 2), "to").unwrap(), 4);
+    assert_eq!(
+        db.sort_store("l", &how.clone().limit(0, 2), "to").unwrap(),
+        4
+    );
     assert_eq!(texts(&db.lrange("to", 0, 1).unwrap()), ["1", "one"]);
     assert_eq!(db.sort_store("absent", &how, "to").unwrap(), 0);
     assert!(!db.exists("to"));
@@ -482,10 +611,14 @@ fn sorting_and_whole_values() {
         db.restore("gone", &bytes, &gone).unwrap();
         assert!(!db.exists("gone"));
     }
-    let used = Restore::new().replace().idle(MINUTE).expire_at(SystemTime::now() + MINUTE);
+    let used = Restore::new()
+        .replace()
+        .idle(MINUTE)
+        .expire_at(SystemTime::now() + MINUTE);
     db.restore("l", &bytes, &used).unwrap();
     assert!(db.object_idle_time("l").unwrap().unwrap() >= MINUTE);
-    assert!(matches!(db.ttl("l"), Ttl::In(left) if left <= MINUTE));
+    // Times are rounded up to whole milliseconds.
+    assert!(matches!(db.ttl("l"), Ttl::In(left) if left <= MINUTE + Duration::from_millis(1)));
     assert_eq!(db.object_encoding("l").unwrap().unwrap(), "listpack");
     assert_eq!(db.object_encoding("absent").unwrap(), None);
     assert_eq!(db.object_idle_time("absent").unwrap(), None);
@@ -494,6 +627,52 @@ fn sorting_and_whole_values() {
     let mut damaged: Vec<u8> = bytes.into();
     damaged[2] ^= 1;
     assert!(db.restore("new", damaged, &Restore::new()).is_err());
+}
+
+#[test]
+fn waiting_for_elements() {
+    let db = open();
+    let short = Some(Duration::from_millis(1));
+    assert_eq!(db.blpop(["l", "k"], short).unwrap(), None);
+    assert_eq!(db.brpop(["l"], Some(Duration::ZERO)).unwrap(), None);
+    assert_eq!(
+        db.blmove("l", "m", End::Left, End::Right, short).unwrap(),
+        None
+    );
+    assert_eq!(db.blmpop(["l"], End::Left, 1, short).unwrap(), None);
+    assert_eq!(db.bzpopmax(["z"], short).unwrap(), None);
+    assert_eq!(db.bzmpop(["z"], Extreme::Min, 1, short).unwrap(), None);
+    assert_eq!(db.blpop(NONE, None).unwrap(), None);
+    assert!(db.blpop(["l"], Some(Duration::MAX)).is_err());
+    assert!(
+        db.xread(&XRead::new().new_entries("s").block(Some(Duration::MAX)))
+            .is_err()
+    );
+
+    // Each element goes to one of them, whoever comes first: takers or givers, calls or commands.
+    let takers: Vec<_> = (0..4)
+        .map(|n| {
+            let db = db.clone();
+            std::thread::spawn(move || {
+                let take = |_| match n % 2 {
+                    0 => db.blpop(["a", "b"], None).unwrap().unwrap().1,
+                    _ => db.brpop(["b", "a"], None).unwrap().unwrap().1,
+                };
+                (0..50).map(take).collect::<Vec<Bytes>>()
+            })
+        })
+        .collect();
+    for n in 0..100 {
+        db.rpush("a", n).unwrap();
+        run(&db, &format!("LPUSH b {}", n + 100));
+    }
+    let taken = takers.into_iter().flat_map(|t| t.join().unwrap());
+    let mut numbers: Vec<u32> = taken
+        .map(|b| b.to_str().unwrap().parse().unwrap())
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..200).collect::<Vec<u32>>());
+    assert!(!db.exists("a") && !db.exists("b"));
 }
 
 /// Each call on a key of another type says so, and changes nothing.
@@ -541,6 +720,8 @@ fn wrong_types() {
         db.pfadd(k, "e").err(),
         db.geoadd(k, "m", GeoPoint::new(0.0, 0.0)).err(),
         db.sort(k, &Sort::new()).err(),
+        db.blpop([k], None).err(),
+        db.bzpopmin([k], None).err(),
     ];
     for (n, error) in errors.into_iter().enumerate() {
         assert!(error.is_some_and(|e| e.is_wrong_type()), "call {n}");
@@ -556,6 +737,7 @@ const WITHOUT: &[(&str, &str)] = &[
     ("httl", "httl, in milliseconds"),
     ("hexpire", "hexpire, in milliseconds"),
     ("rpoplpush", "lmove"),
+    ("brpoplpush", "blmove"),
     ("zrangebylex", "zrange"),
     ("zrangebyscore", "zrange"),
     ("zrevrange", "zrange"),
@@ -578,10 +760,11 @@ const WITHOUT: &[(&str, &str)] = &[
     ("zcard", "a direct read"),
 ];
 
-/// Every command on collections that does not wait has a typed call: its name stands in the source of the library.
+/// Every command on collections has a typed call: its name stands in the source of the library.
 #[test]
 fn every_command_has_a_call() {
     let sources = [
+        include_str!("../src/blocking.rs"),
         include_str!("../src/hashes.rs"),
         include_str!("../src/hash_expiry.rs"),
         include_str!("../src/lists.rs"),
@@ -598,7 +781,15 @@ fn every_command_has_a_call() {
     ]
     .concat();
     let db = open();
-    let groups = ["hash", "list", "set", "sorted-set", "stream", "hyperloglog", "geo"];
+    let groups = [
+        "hash",
+        "list",
+        "set",
+        "sorted-set",
+        "stream",
+        "hyperloglog",
+        "geo",
+    ];
     let mut seen = 0;
     let Value::Map(docs) = db.execute(["COMMAND", "DOCS"]).unwrap() else {
         panic!("COMMAND DOCS is a map");
@@ -613,11 +804,7 @@ fn every_command_has_a_call() {
         };
         let group = doc.iter().find(|(key, _)| text(key) == "group");
         let name = text(name);
-        let Value::Array(info) = db.execute(["COMMAND", "INFO", &name]).unwrap() else {
-            panic!("COMMAND INFO is an array");
-        };
-        let waits = format!("{info:?}").contains("blocking");
-        if waits && !name.starts_with("xread") || !groups.contains(&&*text(&group.unwrap().1)) {
+        if !groups.contains(&&*text(&group.unwrap().1)) {
             continue;
         }
         seen += 1;

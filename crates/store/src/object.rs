@@ -75,6 +75,7 @@ impl Object {
         match self {
             Object::Hash(h) => h.fetch(element),
             Object::Set(s) => s.fetch(element),
+            Object::SortedSet(s) => s.fetch_member(element),
             _ => None,
         }
     }
@@ -85,7 +86,17 @@ impl Object {
         match self {
             Object::Hash(h) => h.fetch_item(hash),
             Object::Set(s) => s.fetch_item(hash),
+            Object::SortedSet(s) => s.fetch_item(hash),
             _ => {}
+        }
+    }
+
+    /// For a sorted set whose member's score is about to be changed, after [`Object::fetch_item`]: begins to fetch the
+    /// old and the new place in the order.
+    #[inline]
+    pub fn fetch_place(&self, hash: u64, new_score: f64) {
+        if let Object::SortedSet(s) = self {
+            s.fetch_place(hash, new_score);
         }
     }
 

@@ -1,6 +1,5 @@
 """What the Python programs of this folder share: counted checks, children that do not outlive us, an orderly end."""
 
-import atexit
 import ctypes
 import faulthandler
 import os
@@ -8,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 
 HOST = "127.0.0.1"
 PORTS = [int(port) for port in sys.argv[1].split(",")]
@@ -83,11 +83,15 @@ def run(main, in_child=None):
     if len(sys.argv) > 2:
         in_child(*sys.argv[2:])
         return
-    atexit.register(_kill_children)
     # Says where every thread is when the time is over, and ends the process; the children follow.
     faulthandler.dump_traceback_later(LIMIT_S, exit=True)
-    main()
-    print(f"{passed} checks passed", flush=True)
+    status = 0
+    try:
+        main()
+        print(f"{passed} checks passed", flush=True)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
     _kill_children()
     # Threads that a library left waiting shall not keep us.
-    os._exit(0)
+    os._exit(status)

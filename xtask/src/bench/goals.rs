@@ -3,10 +3,11 @@
 //! A goal whose figures are missing (a peer that is not there, a measurement that was not asked for, other numbers of
 //! keys in a quick run) is left out.
 
-use super::Results;
 use super::load::Measurement;
+use super::operations::OPERATIONS;
 use super::scenarios::{Settings, one_core, two_cores};
-use super::servers::ECHO;
+use super::servers::{ECHO, ONE_THREAD};
+use super::{Results, atomic, collections};
 
 /// A goal and what was measured.
 pub struct Outcome {
@@ -45,11 +46,8 @@ pub fn check(settings: &Settings, results: &Results) -> Vec<Outcome> {
     };
     let redpoll = |scenario: &str| figure(scenario, &|name| name == "Redpoll");
     let echo = |scenario: &str| figure(scenario, &|name| name == ECHO);
-    let valkey = |scenario: &str| {
-        figure(scenario, &|name| {
-            name.starts_with("Valkey") && !name.contains("io-threads")
-        })
-    };
+    let valkey = |scenario: &str| figure(scenario, &is_valkey);
+    let redis = |scenario: &str| figure(scenario, &is_redis);
     let [few, more, many] = settings.keys;
     let mut outcomes = Vec::new();
     let mut compare = |goal: String,
@@ -116,6 +114,60 @@ pub fn check(settings: &Settings, results: &Results) -> Vec<Outcome> {
             1.3,
         );
     }
+    for (name, bound) in collections::bounds() {
+        let better = [redis(&name), valkey(&name)]
+            .into_iter()
+            .flatten()
+            .min_by(|a, b| a.server_cpu_us.total_cmp(&b.server_cpu_us));
+        let goal = format!("{name}: CPU per request over the better peer's");
+        let ours = redpoll(&name);
+        compare(goal, ours, better, |m| m.server_cpu_us, true, bound);
+    }
+    let [small, large] = settings.sorted_sets.map(collections::growth_name);
+    let goal = format!("{large}: CPU per request over {small}");
+    let (ours, theirs) = (redpoll(&large), redpoll(&small));
+    compare(goal, ours, theirs, |m| m.server_cpu_us, true, 2.0);
+    for name in [atomic::EVAL, atomic::EXEC] {
+        let goal = format!("{name}: CPU per request over Valkey's");
+        let (ours, theirs) = (redpoll(name), valkey(name));
+        compare(goal, ours, theirs, |m| m.server_cpu_us, true, 0.75);
+    }
+    for (name, bound) in [(atomic::DECLARED, 1.7), (atomic::UNDECLARED, 1.3)] {
+        let goal = format!("{name}: throughput over that with one thread");
+        let one_thread = figure(name, &|label| label == ONE_THREAD);
+        let ours = redpoll(name);
+        compare(goal, ours, one_thread, |m| m.throughput, false, bound);
+    }
+    let name = atomic::PUBLISH;
+    let goal = format!("{name}: delivered messages a second over Valkey's");
+    let (ours, theirs) = (redpoll(name), valkey(name));
+    compare(goal, ours, theirs, |m| m.delivered, false, 1.5);
+    let goal = format!("{}: p99.9 over {}", atomic::BESIDE, atomic::ALONE);
+    let (ours, theirs) = (redpoll(atomic::BESIDE), redpoll(atomic::ALONE));
+    compare(goal, ours, theirs, |m| m.p999_us, true, 2.0);
+    for operation in &OPERATIONS {
+        let time = |is_wanted: &dyn Fn(&str) -> bool| {
+            results
+                .operations
+                .iter()
+                .filter(|figure| figure.operation.name == operation.name)
+                .filter(|figure| is_wanted(&figure.contender))
+                .map(|figure| figure.wall_ms)
+                .next_back()
+        };
+        let better = [time(&is_redis), time(&is_valkey)]
+            .into_iter()
+            .flatten()
+            .min_by(f64::total_cmp);
+        if let (Some(ours), Some(better)) = (time(&|name| name == "Redpoll"), better) {
+            outcomes.push(Outcome {
+                goal: format!("{}: time over the better peer's", operation.name),
+                measured: ours / better.max(1e-9),
+                bound: operation.bound,
+                at_most: true,
+            });
+        }
+    }
     let ours = |contender: &str| contender == "Redpoll";
     for figure in results.memory.iter().filter(|f| ours(&f.contender)) {
         outcomes.push(Outcome {
@@ -144,10 +196,19 @@ pub fn check(settings: &Settings, results: &Results) -> Vec<Outcome> {
     outcomes
 }
 
+fn is_redis(label: &str) -> bool {
+    label.starts_with("Redis")
+}
+
+/// A Valkey as it comes.
+fn is_valkey(label: &str) -> bool {
+    label.starts_with("Valkey") && !label.contains("io-threads")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::LoadFigure;
+    use crate::bench::{LoadFigure, OperationFigure};
 
     fn figure(scenario: &str, contender: &str, cpu: f64, throughput: f64) -> LoadFigure {
         let median = Measurement {
@@ -157,7 +218,7 @@ mod tests {
             p999_us: 1.0,
             server_cpu_us: cpu,
             load_cpu_us: 1.0,
-            errors: 0.0,
+            delivered: throughput * 100.0,
         };
         LoadFigure {
             scenario: scenario.to_string(),
@@ -201,6 +262,59 @@ mod tests {
             .map(Outcome::met)
             .collect();
         assert_eq!(met, [false, true], "0.6 of Valkey's, 1.2 of its own");
+    }
+
+    #[test]
+    fn compares_with_the_better_of_the_newest_peers() {
+        let name = "collections/sadd-p64";
+        let results = Results {
+            loads: vec![
+                figure(name, "Redpoll", 0.6, 1.0),
+                figure(name, "Redis 7.0.15", 0.1, 1.0),
+                figure(name, "Redis 8.2.3", 1.0, 1.0),
+                figure(name, "Valkey 9.1.2", 2.0, 1.0),
+            ],
+            operations: [
+                ("Redpoll", 4.0),
+                ("Redis 7.0.15", 1.0),
+                ("Redis 8.2.3", 8.0),
+                ("Valkey 9.1.2", 5.0),
+            ]
+            .map(|(contender, wall_ms)| OperationFigure {
+                operation: &OPERATIONS[0],
+                contender: contender.to_string(),
+                wall_ms,
+                cpu_ms: 0.0,
+            })
+            .into(),
+            ..Results::default()
+        };
+        let outcomes = check(&Settings::full(), &results);
+        let measured: Vec<f64> = outcomes.iter().map(|outcome| outcome.measured).collect();
+        assert_eq!(measured, [0.6, 0.8]);
+        assert_eq!(
+            outcomes.iter().map(Outcome::met).collect::<Vec<_>>(),
+            [true, false]
+        );
+    }
+
+    #[test]
+    fn two_threads_are_held_against_one() {
+        let results = Results {
+            loads: vec![
+                figure(atomic::DECLARED, "Redpoll", 1.0, 160.0),
+                figure(atomic::DECLARED, ONE_THREAD, 1.0, 100.0),
+                figure(atomic::UNDECLARED, "Redpoll", 1.0, 160.0),
+                figure(atomic::UNDECLARED, ONE_THREAD, 1.0, 100.0),
+                figure(atomic::PUBLISH, "Redpoll", 1.0, 160.0),
+                figure(atomic::PUBLISH, "Valkey 9.1.2", 1.0, 100.0),
+            ],
+            ..Results::default()
+        };
+        let outcomes = check(&Settings::full(), &results);
+        assert!(outcomes.iter().all(|outcome| outcome.measured == 1.6));
+        let met: Vec<bool> = outcomes.iter().map(Outcome::met).collect();
+        assert_eq!(met, [false, true, true], "1.7, 1.3 and 1.5 are asked for");
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::scenarios::{CONNECTIONS, Cores, DataSet, Scenario, Settings, VALUE_SIZE};
-use super::servers::{Server, cpus, on_cpu};
+use super::scenarios::{Cores, DataSet, Scenario, Settings, Until, VALUE_SIZE};
+use super::servers::{Server, on_cpu};
 
 /// What one run of the load generator measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,8 +24,8 @@ pub struct Measurement {
     pub server_cpu_us: f64,
     /// CPU time of the load generator per request in microseconds.
     pub load_cpu_us: f64,
-    /// Error replies.
-    pub errors: f64,
+    /// Messages per second that arrived at subscribers.
+    pub delivered: f64,
 }
 
 impl Measurement {
@@ -39,16 +39,20 @@ impl Measurement {
             p999_us: of(|m| m.p999_us)?,
             server_cpu_us: of(|m| m.server_cpu_us)?,
             load_cpu_us: of(|m| m.load_cpu_us)?,
-            errors: of(|m| m.errors)?,
+            delivered: of(|m| m.delivered)?,
         })
     }
 
     /// The numbers in one line.
     pub fn line(&self) -> String {
-        format!(
+        let mut line = format!(
             "{:.0} requests/s, p99 {:.0} us, server {:.3} us CPU/request",
             self.throughput, self.p99_us, self.server_cpu_us
-        )
+        );
+        if self.delivered > 0.0 {
+            line += &format!(", {:.0} messages/s delivered", self.delivered);
+        }
+        line
     }
 
     fn read(report: &Value) -> Result<Measurement> {
@@ -65,7 +69,7 @@ impl Measurement {
             p999_us: number(&run["latency_us"]["p99.9"], "p99.9")?,
             server_cpu_us: number(&run["servers"][0]["cpu_us_per_request"], "server CPU")?,
             load_cpu_us: run["client_cpu_us_per_request"].as_f64().unwrap_or(0.0),
-            errors: number(&run["errors"]["total"], "errors")?,
+            delivered: run["delivered_per_second"].as_f64().unwrap_or(0.0),
         })
     }
 }
@@ -90,7 +94,38 @@ pub fn fill(redpoll: &Path, server: &Server, cores: Cores, keys: u64) -> Result<
     run(command, cores).map(drop)
 }
 
-/// Runs `scenario` once.
+/// Sends `template` for `keys` keys, which are numbers of 12 digits. Error replies are an error.
+pub fn prepare(
+    redpoll: &Path,
+    server: &Server,
+    cores: Cores,
+    template: &str,
+    keys: u64,
+) -> Result<()> {
+    let mut command = bench(redpoll, server);
+    command.args(["--load", "--load-only", "--load-command", template]);
+    command.args(["--keys", &keys.to_string()]);
+    command.args(BARE_NUMBERS);
+    let report = run(command, cores)?;
+    refuse_errors(&report["load"]).with_context(|| template.to_string())
+}
+
+/// Options for keys that are nothing but a number.
+const BARE_NUMBERS: [&str; 4] = ["--key-prefix", "", "--key-size", "12"];
+
+/// An error with the text of the first error reply of a stage, if there was any.
+fn refuse_errors(stage: &Value) -> Result<()> {
+    match stage["errors"]["total"].as_u64() {
+        Some(0) => Ok(()),
+        None => bail!("the load generator does not report errors"),
+        Some(_) => bail!(
+            "error replies: {}",
+            stage["errors"]["first"].as_str().unwrap_or("(no text)")
+        ),
+    }
+}
+
+/// Runs `scenario` once. Error replies are an error.
 pub fn measure(
     redpoll: &Path,
     server: &Server,
@@ -100,15 +135,31 @@ pub fn measure(
     let mut command = bench(redpoll, server);
     command.args(["--command", scenario.command]);
     command.args(["--keys", &scenario.keys.to_string()]);
+    if !scenario.loaded {
+        command.args(BARE_NUMBERS);
+    }
     command.args(["--value-size", &VALUE_SIZE.to_string()]);
     command.args(["--pipeline", &scenario.pipeline.to_string()]);
-    command.args(["--connections", &CONNECTIONS.to_string()]);
-    command.args(["--duration", &format!("{}ms", settings.time.as_millis())]);
-    command.args(["--warmup", &format!("{}ms", settings.warmup.as_millis())]);
-    if scenario.cores == Cores::All {
-        command.args(["--threads", &cpus().to_string()]);
+    command.args(["--connections", &scenario.connections.to_string()]);
+    command.args(["--threads", &scenario.load_threads.to_string()]);
+    match scenario.until {
+        Until::Requests(requests) => {
+            command.args(["--requests", &requests.to_string()]);
+        }
+        Until::TimeIsUp => {
+            command.args(["--duration", &format!("{}ms", settings.time.as_millis())]);
+            command.args(["--warmup", &format!("{}ms", settings.warmup.as_millis())]);
+        }
     }
-    Measurement::read(&run(command, scenario.cores)?)
+    if scenario.subscribers > 0 {
+        command.args(["--subscribers", &scenario.subscribers.to_string()]);
+    }
+    if let Some(rate) = scenario.rate {
+        command.args(["--rate", &rate.to_string()]);
+    }
+    let report = run(command, scenario.cores)?;
+    refuse_errors(&report["run"])?;
+    Measurement::read(&report)
 }
 
 /// Elements stored to see whether a server knows the command.
@@ -196,17 +247,25 @@ mod tests {
         let mut report = serde_json::json!({ "run": {
             "throughput": 1000.0,
             "latency_us": { "p50": 1.0, "p99": 2.0, "p99.9": 3.0 },
-            "errors": { "total": 4 },
             "client_cpu_us_per_request": 0.5,
             "servers": [{ "cpu_us_per_request": 6.5 }],
         }});
         let read = Measurement::read(&report).expect("a measurement");
-        assert_eq!(
-            (read.p999_us, read.server_cpu_us, read.errors),
-            (3.0, 6.5, 4.0)
-        );
+        assert_eq!((read.p999_us, read.server_cpu_us), (3.0, 6.5));
+        assert_eq!(read.delivered, 0.0, "nobody subscribed");
         report["run"]["servers"] = serde_json::json!([]);
         let why = Measurement::read(&report).expect_err("nothing about the server");
         assert!(why.to_string().contains("server CPU"), "{why}");
+    }
+
+    #[test]
+    fn error_replies_are_no_figures() {
+        let stage = |errors| serde_json::json!({ "errors": errors });
+        let none = stage(serde_json::json!({ "total": 0, "first": null }));
+        assert!(refuse_errors(&none).is_ok());
+        let some = stage(serde_json::json!({ "total": 3, "first": "ERR unknown command" }));
+        let why = refuse_errors(&some).expect_err("three errors");
+        assert!(why.to_string().contains("ERR unknown command"), "{why}");
+        assert!(refuse_errors(&Value::Null).is_err());
     }
 }

@@ -8,14 +8,21 @@
 //! | file | what |
 //! |---|---|
 //! | `scenarios` | the tables: what is sent to whom, and the data sets whose memory is weighed |
+//! | `collections`, `atomic` | more of them: the collection types; transactions, scripts and messages |
+//! | `operations` | single commands on large collections, timed one call at a time |
 //! | `servers` | starts and stops a server, on chosen cores |
 //! | `load` | runs the load generator and reads its report |
+//! | `client` | a connection that sends one command at a time |
 //! | `probes` | what needs no load generator: idle connections, time to the first reply |
 //! | `goals` | the project's goals, held against the figures |
 //! | `report` | Markdown and JSON |
 
+mod atomic;
+mod client;
+mod collections;
 mod goals;
 mod load;
+mod operations;
 mod probes;
 mod report;
 mod scenarios;
@@ -23,13 +30,18 @@ mod servers;
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::{peers, run};
+use client::Client;
 use load::Measurement;
-use scenarios::{Cores, DataSet, Scenario, Settings};
+use operations::{OPERATIONS, Operation};
+use scenarios::{Cores, DataSet, Prepare, Scenario, Settings};
 use servers::{Contender, Server};
 
 /// Options of `bench`.
@@ -69,6 +81,7 @@ struct Programs {
 #[derive(Default)]
 pub struct Results {
     loads: Vec<LoadFigure>,
+    operations: Vec<OperationFigure>,
     memory: Vec<MemoryFigure>,
     idle: Vec<ProbeFigure>,
     start: Vec<ProbeFigure>,
@@ -82,6 +95,16 @@ pub struct LoadFigure {
     contender: String,
     rounds: Vec<Measurement>,
     median: Measurement,
+}
+
+/// What a call of an operation takes in a server, in milliseconds.
+pub struct OperationFigure {
+    operation: &'static Operation,
+    contender: String,
+    /// From sending the command to the end of its reply.
+    wall_ms: f64,
+    /// CPU time of the server.
+    cpu_ms: f64,
 }
 
 /// Resident bytes of an element of a data set.
@@ -118,10 +141,18 @@ pub fn main(options: &Options) -> Result<()> {
         .iter()
         .filter(|data_set| wanted(data_set.name))
         .collect();
+    let operations: Vec<&'static Operation> = OPERATIONS
+        .iter()
+        .filter(|operation| wanted(operation.name))
+        .collect();
     let (idle, start) = (wanted(probes::IDLE), wanted(probes::START));
     if options.list {
         for scenario in &scenarios {
             println!("{:32} {}", scenario.name, scenario.describe());
+        }
+        for operation in &operations {
+            let call = operation.call.join(" ");
+            println!("{:32} {call}, one call at a time", operation.name);
         }
         for data_set in &data_sets {
             println!("{:32} {}", data_set.name, data_set.what);
@@ -133,7 +164,7 @@ pub fn main(options: &Options) -> Result<()> {
         }
         return Ok(());
     }
-    if scenarios.is_empty() && data_sets.is_empty() && !idle && !start {
+    if scenarios.is_empty() && operations.is_empty() && data_sets.is_empty() && !idle && !start {
         bail!("nothing has such a name; --list shows the names");
     }
 
@@ -154,6 +185,7 @@ pub fn main(options: &Options) -> Result<()> {
     }
     probes::raise_file_limit(&mut bench.results.notes);
     bench.loads(&scenarios)?;
+    bench.operations(&operations)?;
     bench.memory(&data_sets)?;
     if idle {
         bench.results.idle = bench.probe(probes::IDLE, probes::idle_connection_bytes)?;
@@ -241,10 +273,10 @@ struct Bench {
 }
 
 impl Bench {
-    /// Runs all scenarios, group by group: those that share the number of keys and the cores share loaded servers.
+    /// Runs all scenarios, group by group: those that share the number of keys and the cores share servers.
     fn loads(&mut self, scenarios: &[Scenario]) -> Result<()> {
-        for group in scenarios.chunk_by(|a, b| (a.cores, a.keys) == (b.cores, b.keys)) {
-            let (cores, keys) = (group[0].cores, group[0].keys);
+        for group in scenarios.chunk_by(|a, b| a.group() == b.group()) {
+            let (cores, keys, loaded) = group[0].group();
             if cores == Cores::OnePinned && servers::cpus() < 2 {
                 let note =
                     "One-core scenarios need two cores: one for the server, one for the load.";
@@ -258,7 +290,7 @@ impl Bench {
                 }
                 let port = self.first_port + running.len() as u16;
                 let server = self.start(contender, port, cores)?;
-                if contender.stores() {
+                if loaded && contender.stores() {
                     eprintln!("loading {keys} keys into {}", contender.label);
                     load::fill(&self.programs.redpoll, &server, cores, keys)?;
                 }
@@ -269,45 +301,175 @@ impl Bench {
         Ok(())
     }
 
-    /// Every scenario on every server that takes part, `rounds` times over, another server going first each time.
+    /// Every scenario on every server that takes part, `rounds` times over, another server going first each time. A
+    /// server that cannot do a scenario, because it answers with errors for one, is left out of it with a note.
     fn interleave(&mut self, group: &[Scenario], running: &[(Contender, Server)]) -> Result<()> {
-        let mut rounds: Vec<Vec<Vec<Measurement>>> = group
+        let mut rounds: Vec<Vec<Option<Vec<Measurement>>>> = group
             .iter()
-            .map(|_| running.iter().map(|_| Vec::new()).collect())
+            .map(|scenario| {
+                let takes_part = |(contender, _): &(Contender, Server)| {
+                    contender.takes_part(scenario).then(Vec::new)
+                };
+                running.iter().map(takes_part).collect()
+            })
             .collect();
-        for round in 0..self.settings.rounds {
-            for (scenario, of_servers) in group.iter().zip(&mut rounds) {
-                for turn in 0..running.len() {
-                    let which = (turn + round) % running.len();
-                    let (contender, server) = &running[which];
-                    if !contender.takes_part(scenario) {
-                        continue;
+        for (round, n) in self.order(group) {
+            let scenario = &group[n];
+            for turn in 0..running.len() {
+                let which = (turn + round) % running.len();
+                let (contender, server) = &running[which];
+                let Some(so_far) = &mut rounds[n][which] else {
+                    continue;
+                };
+                match self.measure(scenario, server, round) {
+                    Ok(measured) => {
+                        eprintln!(
+                            "{} round {}/{}: {} {}",
+                            scenario.name,
+                            round + 1,
+                            self.settings.rounds,
+                            contender.label,
+                            measured.line()
+                        );
+                        so_far.push(measured);
                     }
-                    let measured =
-                        load::measure(&self.programs.redpoll, server, scenario, &self.settings)
-                            .with_context(|| {
-                                format!("{} with {}", scenario.name, contender.label)
-                            })?;
-                    eprintln!(
-                        "{} round {}/{}: {} {}",
-                        scenario.name,
-                        round + 1,
-                        self.settings.rounds,
-                        contender.label,
-                        measured.line()
-                    );
-                    of_servers[which].push(measured);
+                    Err(why) => {
+                        let note = format!(
+                            "{}: {} could not be measured: {why:#}",
+                            scenario.name, contender.label
+                        );
+                        eprintln!("{note}");
+                        self.results.notes.push(note);
+                        rounds[n][which] = None;
+                    }
                 }
             }
         }
         for (scenario, of_servers) in group.iter().zip(rounds) {
             for ((contender, _), rounds) in running.iter().zip(of_servers) {
+                let rounds = rounds.unwrap_or_default();
                 if let Some(median) = Measurement::median(&rounds) {
                     self.results.loads.push(LoadFigure {
                         scenario: scenario.name.clone(),
                         contender: contender.label.clone(),
                         rounds,
                         median,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The rounds of `group`: number of the round, and of the scenario. Where servers are loaded once for all
+    /// scenarios, these take turns; where each scenario prepares its own data, it gets all its rounds before the next.
+    fn order(&self, group: &[Scenario]) -> Vec<(usize, usize)> {
+        let (rounds, scenarios) = (0..self.settings.rounds, 0..group.len());
+        if group[0].loaded {
+            rounds
+                .flat_map(|round| scenarios.clone().map(move |n| (round, n)))
+                .collect()
+        } else {
+            scenarios
+                .flat_map(|n| rounds.clone().map(move |round| (round, n)))
+                .collect()
+        }
+    }
+
+    /// Measures `scenario` once, and prepares its data first if that is due.
+    fn measure(&self, scenario: &Scenario, server: &Server, round: usize) -> Result<Measurement> {
+        let redpoll = &self.programs.redpoll;
+        if !scenario.loaded && (round == 0 || scenario.uses_up()) {
+            let mut client = Client::connect(server)?;
+            client.call(&["FLUSHALL"])?;
+            for step in &scenario.prepare {
+                match *step {
+                    Prepare::Fill(template, keys) => {
+                        load::prepare(redpoll, server, scenario.cores, template, keys)?;
+                    }
+                    Prepare::Call(words) => client.call(words)?,
+                }
+            }
+            settle(server)?;
+        }
+        let Some(words) = scenario.beside else {
+            return load::measure(redpoll, server, scenario, &self.settings);
+        };
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let beside = scope.spawn(|| -> Result<()> {
+                let mut client = Client::connect(server)?;
+                while !over.load(Ordering::Relaxed) {
+                    client.call(words)?;
+                }
+                Ok(())
+            });
+            let measured = load::measure(redpoll, server, scenario, &self.settings);
+            over.store(true, Ordering::Relaxed);
+            match beside.join() {
+                Ok(outcome) => outcome.context("beside the load")?,
+                Err(_) => bail!("the thread beside the load panicked"),
+            }
+            measured
+        })
+    }
+
+    /// Times the operations, `rounds` times in interleaved fashion.
+    fn operations(&mut self, operations: &[&'static Operation]) -> Result<()> {
+        if operations.is_empty() {
+            return Ok(());
+        }
+        if servers::cpus() < 2 {
+            let note = "Operations need two cores: one for the server, one for the client.";
+            self.results.notes.push(note.to_string());
+            return Ok(());
+        }
+        let mut running = Vec::new();
+        let contenders = self.contenders.iter().filter(|c| c.is_peer_or_redpoll());
+        for contender in contenders {
+            let port = self.first_port + running.len() as u16;
+            let server = self.start(contender, port, Cores::OnePinned)?;
+            operations::prepare(&server, &self.settings)
+                .with_context(|| format!("operations with {}", contender.label))?;
+            running.push((contender.clone(), server));
+        }
+        for &operation in operations {
+            let mut taken: Vec<(Vec<f64>, Vec<f64>)> = vec![Default::default(); running.len()];
+            let mut excuses: Vec<Option<String>> = vec![None; running.len()];
+            for round in 0..self.settings.rounds {
+                for turn in 0..running.len() {
+                    let which = (turn + round) % running.len();
+                    if excuses[which].is_some() {
+                        continue;
+                    }
+                    let (contender, server) = &running[which];
+                    match operations::time(server, operation, self.settings.calls) {
+                        Ok(round) => {
+                            eprintln!(
+                                "{}: {} {:.2} ms, server {:.2} ms CPU",
+                                operation.name, contender.label, round.wall_ms, round.cpu_ms
+                            );
+                            taken[which].0.push(round.wall_ms);
+                            taken[which].1.push(round.cpu_ms);
+                        }
+                        Err(why) => excuses[which] = Some(format!("{why:#}")),
+                    }
+                }
+            }
+            for (((contender, _), (wall, cpu)), excuse) in running.iter().zip(taken).zip(excuses) {
+                let label = contender.label.clone();
+                if let Some(why) = excuse {
+                    let note = format!("{}: {label} could not be measured: {why}", operation.name);
+                    eprintln!("{note}");
+                    self.results.notes.push(note);
+                } else if let (Some(wall_ms), Some(cpu_ms)) =
+                    (load::median(wall), load::median(cpu))
+                {
+                    self.results.operations.push(OperationFigure {
+                        operation,
+                        contender: label,
+                        wall_ms,
+                        cpu_ms,
                     });
                 }
             }
@@ -385,4 +547,26 @@ impl Bench {
         Server::start(&self.programs, contender, port, cores)
             .with_context(|| format!("cannot start {}", contender.label))
     }
+}
+
+/// How long a server is watched at a time for being at rest, and for how long at most.
+const REST: Duration = Duration::from_millis(50);
+const UNREST: Duration = Duration::from_secs(10);
+/// CPU time that a server at rest uses while it is watched: periodic work takes some.
+const NEXT_TO_NOTHING: Duration = Duration::from_millis(2);
+
+/// Waits until `server` has done what it does behind its replies, such as freeing memory, so that this is not counted
+/// as part of what comes next. Gives up after ten seconds.
+fn settle(server: &Server) -> Result<()> {
+    let give_up = Instant::now() + UNREST;
+    let mut before = server.cpu()?;
+    while Instant::now() < give_up {
+        thread::sleep(REST);
+        let now = server.cpu()?;
+        if now.saturating_sub(before) <= NEXT_TO_NOTHING {
+            break;
+        }
+        before = now;
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use super::goals::{self, Outcome};
 use super::load::Measurement;
 use super::scenarios::{CONNECTIONS, DATA_SETS, Settings, VALUE_SIZE};
 use super::servers::Contender;
-use super::{ProbeFigure, Results};
+use super::{LoadFigure, ProbeFigure, Results, collections};
 
 /// A run's figures, ready to be written down.
 pub struct Report<'a> {
@@ -78,40 +78,14 @@ impl Report<'_> {
             }
             writeln!(out)?;
         }
-        if !self.results.loads.is_empty() {
-            writeln!(
-                out,
-                "| scenario | server | requests/s | p50 us | p99 us | p99.9 us | server CPU us/request | load CPU us/request |\n\
-                 |---|---|---:|---:|---:|---:|---:|---:|"
-            )?;
-            let mut last = "";
-            for figure in &self.results.loads {
-                let scenario = if figure.scenario == last {
-                    ""
-                } else {
-                    &figure.scenario
-                };
-                last = &figure.scenario;
-                let m = &figure.median;
-                let errors = if m.errors > 0.0 {
-                    format!(" ({:.0} error replies)", m.errors)
-                } else {
-                    String::new()
-                };
-                writeln!(
-                    out,
-                    "| {scenario} | {}{errors} | {:.0} | {:.0} | {:.0} | {:.0} | {:.3} | {:.3} |",
-                    figure.contender,
-                    m.throughput,
-                    m.p50_us,
-                    m.p99_us,
-                    m.p999_us,
-                    m.server_cpu_us,
-                    m.load_cpu_us
-                )?;
-            }
-            writeln!(out)?;
-        }
+        let (short, long): (Vec<_>, Vec<_>) = self
+            .results
+            .loads
+            .iter()
+            .partition(|figure| in_short(figure));
+        self.write_loads(out, &long)?;
+        self.write_cpu(out, &short)?;
+        self.write_operations(out)?;
         self.write_memory(out)?;
         write_probe(
             out,
@@ -132,17 +106,109 @@ impl Report<'_> {
         Ok(())
     }
 
+    /// One row a scenario and server.
+    fn write_loads(&self, out: &mut String, figures: &[&LoadFigure]) -> std::fmt::Result {
+        if figures.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            out,
+            "| scenario | server | requests/s | p50 us | p99 us | p99.9 us | server CPU us/request | load CPU us/request |\n\
+             |---|---|---:|---:|---:|---:|---:|---:|"
+        )?;
+        let mut last = "";
+        for figure in figures {
+            let scenario = if figure.scenario == last {
+                ""
+            } else {
+                &figure.scenario
+            };
+            last = &figure.scenario;
+            let m = &figure.median;
+            writeln!(
+                out,
+                "| {scenario} | {} | {:.0} | {:.0} | {:.0} | {:.0} | {:.3} | {:.3} |",
+                figure.contender,
+                m.throughput,
+                m.p50_us,
+                m.p99_us,
+                m.p999_us,
+                m.server_cpu_us,
+                m.load_cpu_us
+            )?;
+        }
+        writeln!(out)?;
+        if figures.iter().any(|figure| figure.median.delivered > 0.0) {
+            writeln!(
+                out,
+                "| scenario | server | delivered messages/s |\n|---|---|---:|"
+            )?;
+            for figure in figures.iter().filter(|f| f.median.delivered > 0.0) {
+                writeln!(
+                    out,
+                    "| {} | {} | {:.0} |",
+                    figure.scenario, figure.contender, figure.median.delivered
+                )?;
+            }
+            writeln!(out)?;
+        }
+        Ok(())
+    }
+
+    /// Labels of Redpoll and the peers as they come.
+    fn servers(&self) -> Vec<&str> {
+        self.contenders
+            .iter()
+            .filter(|contender| contender.is_peer_or_redpoll())
+            .map(|contender| contender.label.as_str())
+            .collect()
+    }
+
+    /// One row a scenario, one column a server.
+    fn write_cpu(&self, out: &mut String, figures: &[&LoadFigure]) -> std::fmt::Result {
+        if figures.is_empty() {
+            return Ok(());
+        }
+        let servers = self.servers();
+        header(out, "server CPU us/request", &servers)?;
+        for of_scenario in figures.chunk_by(|a, b| a.scenario == b.scenario) {
+            let cells = servers.iter().map(|server| {
+                let figure = of_scenario.iter().find(|f| f.contender == *server)?;
+                Some(format!("{:.3}", figure.median.server_cpu_us))
+            });
+            row(out, &of_scenario[0].scenario, cells)?;
+        }
+        writeln!(out)
+    }
+
+    /// One row an operation, one column a server.
+    fn write_operations(&self, out: &mut String) -> std::fmt::Result {
+        let figures = &self.results.operations;
+        if figures.is_empty() {
+            return Ok(());
+        }
+        let servers = self.servers();
+        let title = format!(
+            "milliseconds a call (server CPU), {} elements",
+            self.settings.operands
+        );
+        header(out, &title, &servers)?;
+        for of_operation in figures.chunk_by(|a, b| a.operation.name == b.operation.name) {
+            let cells = servers.iter().map(|server| {
+                let figure = of_operation.iter().find(|f| f.contender == *server)?;
+                Some(format!("{:.2} ({:.2})", figure.wall_ms, figure.cpu_ms))
+            });
+            row(out, &of_operation[0].operation.call.join(" "), cells)?;
+        }
+        writeln!(out)
+    }
+
     /// One row a data set, one column a server.
     fn write_memory(&self, out: &mut String) -> std::fmt::Result {
         if self.results.memory.is_empty() {
             return Ok(());
         }
-        let servers: Vec<&str> = self
-            .contenders
-            .iter()
-            .filter(|contender| contender.is_peer_or_redpoll())
-            .map(|contender| contender.label.as_str())
-            .collect();
+        let servers = self.servers();
         write!(
             out,
             "| resident bytes an element | elements | payload | goal |"
@@ -197,6 +263,19 @@ impl Report<'_> {
                 })
             })
             .collect();
+        let operations: Vec<Value> = self
+            .results
+            .operations
+            .iter()
+            .map(|figure| {
+                json!({
+                    "operation": figure.operation.name,
+                    "server": figure.contender,
+                    "wall_ms": figure.wall_ms,
+                    "cpu_ms": figure.cpu_ms,
+                })
+            })
+            .collect();
         let memory: Vec<Value> = self
             .results
             .memory
@@ -237,6 +316,7 @@ impl Report<'_> {
             "rounds": self.settings.rounds,
             "seconds": self.settings.time.as_secs_f64(),
             "loads": loads,
+            "operations": operations,
             "memory": memory,
             "idle_connection_bytes": probe(&self.results.idle),
             "start_to_pong_ms": probe(&self.results.start),
@@ -255,8 +335,35 @@ fn measurement(m: &Measurement) -> Value {
         "p99.9_us": m.p999_us,
         "server_cpu_us": m.server_cpu_us,
         "load_cpu_us": m.load_cpu_us,
-        "errors": m.errors,
+        "delivered_per_second": m.delivered,
     })
+}
+
+/// Whether a figure is one of many of which only the CPU time is of interest.
+fn in_short(figure: &LoadFigure) -> bool {
+    figure.scenario.starts_with(collections::PREFIX)
+}
+
+/// The head of a table with a column for each of `servers`.
+fn header(out: &mut String, title: &str, servers: &[&str]) -> std::fmt::Result {
+    writeln!(
+        out,
+        "| {title} | {} |\n|---|{}",
+        servers.join(" | "),
+        "---:|".repeat(servers.len())
+    )
+}
+
+/// A row of such a table; what was not measured is a dash.
+fn row(
+    out: &mut String,
+    name: &str,
+    cells: impl Iterator<Item = Option<String>>,
+) -> std::fmt::Result {
+    let cells: Vec<String> = cells
+        .map(|cell| cell.unwrap_or_else(|| "-".to_string()))
+        .collect();
+    writeln!(out, "| {name} | {} |", cells.join(" | "))
 }
 
 fn write_probe(out: &mut String, title: &str, figures: &[ProbeFigure]) -> std::fmt::Result {
@@ -300,6 +407,14 @@ fn machine() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_not_measured_is_a_dash() {
+        let mut out = String::new();
+        header(&mut out, "x", &["A", "B"]).expect("a String");
+        row(&mut out, "y", [Some("1".to_string()), None].into_iter()).expect("a String");
+        assert_eq!(out, "| x | A | B |\n|---|---:|---:|\n| y | 1 | - |\n");
+    }
 
     #[test]
     fn numbers() {

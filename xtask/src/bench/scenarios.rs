@@ -1,6 +1,10 @@
-//! What is measured, as tables. A new figure is a new row.
+//! What is measured, as tables. A new figure is a new row. The collection types' rows are in `collections`, those of
+//! transactions, scripts and messages in `atomic`.
 
 use std::time::Duration;
+
+use super::servers::cpus;
+use super::{atomic, collections};
 
 /// How much is measured.
 pub struct Settings {
@@ -20,6 +24,14 @@ pub struct Settings {
     pub big_collection: u64,
     /// Idle connections.
     pub connections: usize,
+    /// Requests where a collection grows or shrinks: the same number for all servers.
+    pub requests: u64,
+    /// Members of a small and a large sorted set.
+    pub sorted_sets: [u64; 2],
+    /// Elements of each collection that an operation is timed on.
+    pub operands: u64,
+    /// Calls of an operation in a round.
+    pub calls: usize,
 }
 
 impl Settings {
@@ -35,6 +47,10 @@ impl Settings {
             elements: 6_000_000,
             big_collection: 1_000_000,
             connections: 10_000,
+            requests: 2_000_000,
+            sorted_sets: [10_000, 10_000_000],
+            operands: 100_000,
+            calls: 20,
         }
     }
 
@@ -49,6 +65,10 @@ impl Settings {
             elements: 750_000,
             big_collection: 200_000,
             connections: 1_000,
+            requests: 500_000,
+            sorted_sets: [10_000, 1_000_000],
+            operands: 100_000,
+            calls: 10,
         }
     }
 }
@@ -62,23 +82,125 @@ pub enum Cores {
     All,
 }
 
+/// Which servers take part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contenders {
+    /// Redpoll and the peers.
+    All,
+    /// In addition Redpoll with a single thread.
+    AllAndOneThread,
+    /// Redpoll, compared with itself.
+    RedpollAlone,
+}
+
+/// When a measurement ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// After the time in the settings.
+    TimeIsUp,
+    /// After so many requests, which change the data: every round begins with fresh data.
+    Requests(u64),
+}
+
+/// A step of what is done before a measurement.
+#[derive(Clone, Copy, Debug)]
+pub enum Prepare {
+    /// This template, with at least one `{key}`, for so many keys in order.
+    Fill(&'static str, u64),
+    /// This command, once.
+    Call(&'static [&'static str]),
+}
+
 /// A load and where it runs.
 pub struct Scenario {
     /// Name for `--only` and the report.
     pub name: String,
     /// Cores.
     pub cores: Cores,
-    /// Keys loaded beforehand, and drawn from uniformly.
+    /// Keys that are drawn from uniformly.
     pub keys: u64,
+    /// The keys are set beforehand, once for all scenarios that share them, and `{key}` is 16 bytes long. If not, the
+    /// server is emptied before the scenario, `prepare` says what it holds, and `{key}` is a number of 12 digits.
+    pub loaded: bool,
+    /// What is done after emptying the server.
+    pub prepare: Vec<Prepare>,
     /// Requests under way on each connection.
     pub pipeline: u32,
     /// What is sent.
     pub command: &'static str,
+    /// When a measurement ends.
+    pub until: Until,
+    /// Connections that send.
+    pub connections: usize,
+    /// Connections that subscribe to `channel`.
+    pub subscribers: usize,
+    /// Threads of the load generator.
+    pub load_threads: usize,
+    /// Requests due per second whether or not the server keeps up; none for as many as it answers.
+    pub rate: Option<u32>,
+    /// A command that another connection sends over and over meanwhile.
+    pub beside: Option<&'static [&'static str]>,
+    /// Which servers take part.
+    pub contenders: Contenders,
     /// The bare Tokio server takes part, replying with a bulk string of so many bytes, or with +OK for `None`.
     pub echo: Option<Option<usize>>,
 }
 
 impl Scenario {
+    /// A scenario on keys that are set beforehand.
+    fn loaded(
+        name: String,
+        cores: Cores,
+        keys: u64,
+        pipeline: u32,
+        command: &'static str,
+    ) -> Scenario {
+        Scenario {
+            name,
+            cores,
+            keys,
+            loaded: true,
+            prepare: Vec::new(),
+            pipeline,
+            command,
+            until: Until::TimeIsUp,
+            connections: CONNECTIONS,
+            subscribers: 0,
+            load_threads: match cores {
+                Cores::OnePinned => 1,
+                Cores::All => cpus(),
+            },
+            rate: None,
+            beside: None,
+            contenders: Contenders::All,
+            echo: None,
+        }
+    }
+
+    /// A scenario on an empty server.
+    pub fn prepared(
+        name: String,
+        cores: Cores,
+        keys: u64,
+        pipeline: u32,
+        command: &'static str,
+    ) -> Scenario {
+        Scenario {
+            loaded: false,
+            ..Scenario::loaded(name, cores, keys, pipeline, command)
+        }
+    }
+
+    /// Whether the data must be prepared anew in every round.
+    pub fn uses_up(&self) -> bool {
+        matches!(self.until, Until::Requests(_))
+    }
+
+    /// What scenarios share that run on the same servers.
+    pub fn group(&self) -> (Cores, u64, bool) {
+        (self.cores, self.keys, self.loaded)
+    }
+
     /// One line that says what it is.
     pub fn describe(&self) -> String {
         let cores = match self.cores {
@@ -133,39 +255,30 @@ pub fn all(settings: &Settings) -> Vec<Scenario> {
                 } else {
                     None
                 };
+                let name = one_core(verb, pipeline, keys);
                 all.push(Scenario {
-                    name: one_core(verb, pipeline, keys),
-                    cores: Cores::OnePinned,
-                    keys,
-                    pipeline,
-                    command,
                     echo: (pipeline == 1).then_some(reply),
+                    ..Scenario::loaded(name, Cores::OnePinned, keys, pipeline, command)
                 });
             }
         }
     }
     for pipeline in [1, 16, 64] {
         for (verb, command) in gets_and_sets {
-            all.push(Scenario {
-                name: two_cores(verb, pipeline),
-                cores: Cores::All,
-                keys: settings.shared_keys,
-                pipeline,
-                command,
-                echo: None,
-            });
+            let name = two_cores(verb, pipeline);
+            let keys = settings.shared_keys;
+            all.push(Scenario::loaded(name, Cores::All, keys, pipeline, command));
         }
     }
     for (name, command) in COMMANDS {
-        all.push(Scenario {
-            name: format!("command/{name}"),
-            cores: Cores::OnePinned,
-            keys: settings.shared_keys,
-            pipeline: 16,
-            command,
-            echo: None,
-        });
+        let name = format!("command/{name}");
+        let keys = settings.shared_keys;
+        all.push(Scenario::loaded(name, Cores::OnePinned, keys, 16, command));
     }
+    all.extend(collections::scenarios(settings));
+    all.extend(atomic::on_one_core(settings));
+    all.extend(collections::growth(settings));
+    all.extend(atomic::on_all_cores(settings));
     all
 }
 
@@ -180,7 +293,7 @@ pub fn two_cores(verb: &str, pipeline: u32) -> String {
 }
 
 /// 10k, 1m and the like.
-fn short(n: u64) -> String {
+pub fn short(n: u64) -> String {
     if n >= 1_000_000 && n.is_multiple_of(1_000_000) {
         format!("{}m", n / 1_000_000)
     } else if n >= 1000 && n.is_multiple_of(1000) {
@@ -307,8 +420,12 @@ mod tests {
             let all = all(&settings);
             let names: HashSet<&str> = all.iter().map(|scenario| scenario.name.as_str()).collect();
             assert_eq!(names.len(), all.len());
-            let groups = all.chunk_by(|a, b| (a.cores, a.keys) == (b.cores, b.keys));
-            assert!(groups.count() <= 5);
+            let groups = all.chunk_by(|a, b| a.group() == b.group());
+            assert!(groups.count() <= 10);
+            // What another scenario has set would be gone, what it has changed would be measured.
+            assert!(all.iter().all(|scenario| {
+                !scenario.loaded || (scenario.prepare.is_empty() && !scenario.uses_up())
+            }));
         }
         let names: HashSet<&str> = DATA_SETS.iter().map(|data_set| data_set.name).collect();
         assert_eq!(names.len(), DATA_SETS.len());

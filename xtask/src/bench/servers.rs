@@ -1,5 +1,6 @@
 //! The servers that are compared: how each is started, on which cores, and that it is gone afterwards.
 
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::Programs;
-use super::scenarios::{Cores, Scenario};
+use super::scenarios::{Contenders, Cores, Scenario};
 use crate::peers::Peer;
 
 /// One column of the comparison.
@@ -22,16 +23,15 @@ pub struct Contender {
 
 #[derive(Clone)]
 enum Kind {
-    Redpoll,
+    /// With a thread for each core it may use, or with a single one.
+    Redpoll { one_thread: bool },
     /// A peer as it comes, with this many I/O threads if it is given any.
     Peer {
         path: PathBuf,
         io_threads: Option<usize>,
     },
     /// The bare Tokio server with its reply: a bulk string of so many bytes, or +OK.
-    Echo {
-        reply_size: Option<usize>,
-    },
+    Echo { reply_size: Option<usize> },
 }
 
 impl Contender {
@@ -39,8 +39,14 @@ impl Contender {
     pub fn all(peers: &[Peer]) -> Vec<Contender> {
         let mut all = vec![Contender {
             label: "Redpoll".to_string(),
-            kind: Kind::Redpoll,
+            kind: Kind::Redpoll { one_thread: false },
         }];
+        if cpus() > 1 {
+            all.push(Contender {
+                label: ONE_THREAD.to_string(),
+                kind: Kind::Redpoll { one_thread: true },
+            });
+        }
         for peer in peers {
             all.push(Contender {
                 label: label(peer),
@@ -72,8 +78,12 @@ impl Contender {
     /// Whether this server is measured under `scenario`.
     pub fn takes_part(&self, scenario: &Scenario) -> bool {
         match self.kind {
-            Kind::Redpoll
-            | Kind::Peer {
+            Kind::Redpoll { one_thread: false } => true,
+            Kind::Redpoll { one_thread: true } => {
+                scenario.contenders == Contenders::AllAndOneThread
+            }
+            Kind::Peer { .. } if scenario.contenders == Contenders::RedpollAlone => false,
+            Kind::Peer {
                 io_threads: None, ..
             } => true,
             Kind::Peer {
@@ -91,14 +101,14 @@ impl Contender {
 
     /// Whether it is Redpoll.
     pub fn is_redpoll(&self) -> bool {
-        matches!(self.kind, Kind::Redpoll)
+        matches!(self.kind, Kind::Redpoll { one_thread: false })
     }
 
     /// Whether it is Redpoll or a peer as it comes.
     pub fn is_peer_or_redpoll(&self) -> bool {
         matches!(
             self.kind,
-            Kind::Redpoll
+            Kind::Redpoll { one_thread: false }
                 | Kind::Peer {
                     io_threads: None,
                     ..
@@ -110,10 +120,10 @@ impl Contender {
         let port = port.to_string();
         let mut command;
         match &self.kind {
-            Kind::Redpoll => {
+            Kind::Redpoll { one_thread } => {
                 let threads = match cores {
-                    Cores::OnePinned => 1,
-                    Cores::All => cpus(),
+                    Cores::All if !one_thread => cpus(),
+                    Cores::All | Cores::OnePinned => 1,
                 };
                 command = Command::new(&programs.redpoll);
                 command.args(["--port", &port, "--bind", "127.0.0.1"]);
@@ -141,6 +151,9 @@ impl Contender {
         Ok(command)
     }
 }
+
+/// Label of Redpoll with a single thread where it may use all cores.
+pub const ONE_THREAD: &str = "Redpoll, 1 thread";
 
 /// Label of the bare Tokio server.
 pub const ECHO: &str = "bare Tokio echo";
@@ -215,6 +228,19 @@ impl Server {
     /// Process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// CPU time that its threads have used: the first field of the `schedstat` of each, in nanoseconds.
+    pub fn cpu(&self) -> Result<Duration> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid()))
+            .context("cannot read the server's CPU time")?;
+        let nanoseconds = threads
+            .filter_map(Result::ok)
+            // A thread may end while it is looked at.
+            .filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok())
+            .filter_map(|line| line.split_whitespace().next()?.parse::<u64>().ok())
+            .sum();
+        Ok(Duration::from_nanos(nanoseconds))
     }
 
     /// Opens a connection.

@@ -1,10 +1,13 @@
 //! CLIENT: what connections are, what they say about themselves, and what may be done to them.
 
 mod filter;
+mod tracking;
 
 use self::filter::{Filter, Use};
+use self::tracking::{client_caching, client_getredir, client_tracking, client_trackinginfo};
 use super::command::help;
 use crate::args::Args;
+use crate::blocking::GiveUp;
 use crate::clients::{Client, Kind};
 use crate::command::{
     ADMIN, ALLOW_BUSY, Command, Group, LOADING, NO_MULTI, NOSCRIPT, STALE, container, row,
@@ -12,6 +15,7 @@ use crate::command::{
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::session::ReplyMode;
+use crate::tracking::state;
 use resp::number::parse_i64;
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
@@ -261,7 +265,15 @@ fn client_list(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 /// The letters CLIENT LIST shows for a client.
 fn flags(client: &Client) -> String {
+    let tracking = client.tracking.load(Relaxed);
     let letters = [
+        ('O', client.monitors.load(Relaxed)),
+        ('P', client.subscribes()),
+        ('x', client.queued.load(Relaxed) > 0),
+        ('b', client.is_blocked()),
+        ('t', tracking & state::ON != 0),
+        ('R', tracking & state::BROKEN_REDIRECT != 0),
+        ('B', tracking & state::BCAST != 0),
         ('U', client.kind == Kind::Unix),
         ('e', client.no_evict.load(Relaxed)),
         ('T', client.no_touch.load(Relaxed)),
@@ -294,13 +306,14 @@ fn describe(ctx: &Ctx<'_>, client: &Client, names: &[&str], into: &mut String) {
     };
     let get = |n: &std::sync::atomic::AtomicUsize| n.load(Relaxed);
     let (query, query_free) = (get(&client.query_bytes), get(&client.query_free));
-    let unsent = get(&client.reply_bytes);
+    let unsent = client.unsent_bytes();
+    let [channels, patterns, shards] = &client.subscriptions;
     let words = client.words.lock();
     let _ = writeln!(
         into,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub=0 psub=0 ssub=0 multi=-1 \
-         watch=0 qbuf={} qbuf-free={} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={} tot-mem={} events={} \
-         cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub={} psub={} ssub={} multi={} \
+         watch={} qbuf={} qbuf-free={} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={} tot-mem={} events={} \
+         cmd={} user={} redir={} resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
         client.addr,
         client.laddr,
@@ -311,14 +324,23 @@ fn describe(ctx: &Ctx<'_>, client: &Client, names: &[&str], into: &mut String) {
         flags(client),
         capa(client),
         client.db.load(Relaxed),
+        get(channels),
+        get(patterns),
+        get(shards),
+        get(&client.queued) as i64 - 1,
+        get(&client.watched),
         query,
         query_free,
-        get(&client.reply_chunks),
+        get(&client.reply_chunks) + client.outbox.len(),
         unsent,
         memory_of(client),
         if unsent > 0 { "rw" } else { "r" },
         command,
         words.user,
+        match client.tracking.load(Relaxed) {
+            0 => -1,
+            _ => client.redirects_to.load(Relaxed) as i64,
+        },
         client.proto.load(Relaxed),
         words.lib_name,
         words.lib_version,
@@ -333,7 +355,7 @@ pub(crate) fn memory_of(client: &Client) -> usize {
     size_of::<Client>()
         + client.query_bytes.load(Relaxed)
         + client.query_free.load(Relaxed)
-        + client.reply_bytes.load(Relaxed)
+        + client.unsent_bytes()
 }
 
 // ---- what may be done to connections
@@ -448,6 +470,10 @@ fn client_pause(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 fn client_unpause(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     ctx.engine.pause.stop();
+    // Those that were held back sleep until somebody tells them, or their time is over.
+    for client in ctx.engine.clients().list() {
+        client.wake();
+    }
     ctx.out.ok();
     Ok(())
 }
@@ -458,91 +484,22 @@ fn client_unblock(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(too_many(&args));
     }
     let id = args.take();
-    if args.left() > 0 && !args.keyword("TIMEOUT") && !args.keyword("ERROR") {
-        return Err(Error::new(
-            "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
-        ));
-    }
-    parse_i64(id).ok_or(Error::NOT_AN_INTEGER)?;
-    // No command blocks yet, so whoever it is does not wait.
-    ctx.out.int(0);
-    Ok(())
-}
-
-// ---- client-side caching, which is not built: what can be said without it
-
-fn client_getredir(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    // -1: tracking is off.
-    ctx.out.int(-1);
-    Ok(())
-}
-
-fn client_trackinginfo(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    let out = &mut *ctx.out;
-    out.map(3);
-    out.bulk(b"flags");
-    out.set(1);
-    out.bulk(b"off");
-    out.bulk(b"redirect");
-    out.int(-1);
-    out.bulk(b"prefixes");
-    out.array(0);
-    Ok(())
-}
-
-fn client_caching(_: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    Err(Error::new(
-        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
-    ))
-}
-
-fn client_tracking(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    args.take();
-    let state = args.take();
-    let (mut bcast, mut optin, mut optout, mut prefix) = (false, false, false, false);
-    while args.left() > 0 {
-        if args.keyword_with_value("REDIRECT") {
-            let id = args.int();
-            args.check()?;
-            if u64::try_from(id)
-                .ok()
-                .and_then(|id| ctx.engine.clients().get(id))
-                .is_none()
-            {
-                return Err(Error::new(
-                    "ERR The client ID you want redirect to does not exist",
-                ));
-            }
-        } else if args.keyword_with_value("PREFIX") {
-            args.take();
-            prefix = true;
-        } else if args.keyword("BCAST") {
-            bcast = true;
-        } else if args.keyword("OPTIN") {
-            optin = true;
-        } else if args.keyword("OPTOUT") {
-            optout = true;
-        } else if !args.keyword("NOLOOP") {
-            return Err(Error::SYNTAX);
+    let mut how = GiveUp::Timeout;
+    if args.left() > 0 && !args.keyword("TIMEOUT") {
+        if !args.keyword("ERROR") {
+            return Err(Error::new(
+                "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
+            ));
         }
+        how = GiveUp::Error;
     }
-    if state.eq_ignore_ascii_case(b"off") {
-        // It always is.
-        ctx.out.ok();
-        return Ok(());
-    }
-    if !state.eq_ignore_ascii_case(b"on") {
-        return Err(Error::SYNTAX);
-    }
-    Err(Error::new(if prefix && !bcast {
-        "ERR PREFIX option requires BCAST mode to be enabled"
-    } else if bcast && (optin || optout) {
-        "ERR OPTIN and OPTOUT are not compatible with BCAST"
-    } else if optin && optout {
-        "ERR You can't specify both OPTIN mode and OPTOUT mode"
-    } else {
-        "ERR client-side caching is not built yet: CLIENT TRACKING can only be OFF"
-    }))
+    let id = parse_i64(id).ok_or(Error::NOT_AN_INTEGER)?;
+    let client = u64::try_from(id).ok();
+    let client = client.and_then(|id| ctx.engine.clients().get(id));
+    let waiter = client.and_then(|client| client.blocked.lock().clone());
+    let unblocked = waiter.is_some_and(|waiter| ctx.engine.give_up(&waiter, how));
+    ctx.out.int(i64::from(unblocked));
+    Ok(())
 }
 
 fn client_import_source(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {

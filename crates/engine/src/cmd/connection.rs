@@ -213,6 +213,8 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     session.end_multi();
     session.unwatch();
     session.unsubscribe_all();
+    session.untrack();
+    session.stop_to_monitor();
     session.select(0);
     session.reply_mode = ReplyMode::On;
     session.authenticated =

@@ -14,13 +14,13 @@ fn events(db: &mut TestClient, line: &str) -> String {
     let effects = &db.engine.effects;
     effects.unlisten();
     let mut events = std::mem::take(&mut *effects.recorded.lock());
-    let quiet = ["new ", "keymiss ", " "];
+    let quiet = ["new ", "keymiss ", "overwritten ", "type_changed ", " "];
     events.retain(|event| !quiet.iter().any(|start| event.starts_with(start)));
     events.join(", ")
 }
 
 #[track_caller]
-fn check(table: &str) {
+pub(super) fn check(table: &str) {
     for row in table.lines().filter(|row| !row.is_empty()) {
         let mut columns = row.split('|').map(str::trim);
         let mut column = || columns.next().unwrap_or_default();

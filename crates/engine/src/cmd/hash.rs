@@ -2,6 +2,7 @@
 
 use crate::args::Args;
 use crate::cmd::generic::parse_cursor;
+use crate::cmd::long::{LONG_WORK, check_picks};
 use crate::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE,
     KeySpec, READONLY, WRITE, row,
@@ -160,15 +161,19 @@ fn hlen(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn reply_all(ctx: &mut Ctx<'_>, key: &[u8], fields: bool, values: bool) -> Result {
     let now_ms = ctx.keys.now_ms;
     let both = fields && values;
-    let out = &mut *ctx.out;
+    let may_move = ctx.must_move(LONG_WORK);
     let Some(hash) = ctx.keys.view::<Hash>(key)? else {
         if both {
-            out.map(0)
+            ctx.out.map(0)
         } else {
-            out.array(0)
+            ctx.out.array(0)
         }
         return Ok(());
     };
+    if may_move && !hash.is_packed() && hash.len() >= LONG_WORK {
+        return ctx.move_after_read();
+    }
+    let out = &mut *ctx.out;
     // Where counting would take a walk of its own, the header is written last.
     let known = (!hash.is_packed() && !hash.may_be_due(now_ms)).then(|| hash.len());
     let mark = out.begin_array();
@@ -213,6 +218,7 @@ fn hscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let now_ms = ctx.keys.now_ms;
     let mut found: Vec<(&[u8], Item<'_>)> = Vec::new();
     let (mut next, mut novalues) = (0, false);
+    let may_move = ctx.must_move(LONG_WORK);
     // Without a key the options do not matter.
     if let Some(hash) = ctx.keys.view::<Hash>(key)? {
         let (mut count, mut pattern) = (10usize, None);
@@ -232,6 +238,9 @@ fn hscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             }
         }
         args.check()?;
+        if may_move && count >= LONG_WORK && hash.len() >= LONG_WORK {
+            return ctx.move_after_read();
+        }
         next = hash.scan(cursor, count, now_ms, |field, value| {
             if pattern.is_none_or(|p| glob::matches(p, field)) {
                 found.push((field, value));
@@ -251,9 +260,6 @@ fn hscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 // ---- Random fields
-
-/// Most picks of a call that may repeat fields: what they say would fill gigabytes.
-const MAX_PICKS: u64 = 1 << 24;
 
 fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
@@ -280,10 +286,11 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if args.left() > 0 {
         return Err(Error::SYNTAX);
     }
-    let too_many = count < 0 && count.unsigned_abs() > MAX_PICKS;
-    if too_many || (values && count.unsigned_abs() > i64::MAX as u64 / 2) {
+    check_picks(count)?;
+    if values && count.unsigned_abs() > i64::MAX as u64 / 2 {
         return Err(Error::new("ERR value is out of range"));
     }
+    let may_move = ctx.must_move(count.unsigned_abs() as usize);
     let out = &mut *ctx.out;
     let nested = values && out.proto() == Proto::Resp3;
     let each = if values && !nested { 2 } else { 1 };
@@ -300,6 +307,9 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         out.array(0);
         return Ok(());
     };
+    if may_move && (count < 0 || hash.len() >= LONG_WORK) {
+        return ctx.move_after_read();
+    }
     if count < 0 {
         let picks = count.unsigned_abs() as usize;
         // A packed hash is walked once, not once a pick.

@@ -12,6 +12,7 @@ use crate::ctx::{Ctx, Held};
 use crate::engine::{Engine, random_below, unix_nanos};
 use crate::error::Result;
 use crate::process;
+use crate::pubsub::Kind;
 use crate::{MODE, REDIS_VERSION, ROLE, VERSION};
 use std::cell::OnceCell;
 use std::fmt::Write;
@@ -213,20 +214,18 @@ fn clients(report: &Report<'_, '_>, into: &mut String) {
     line!(
         into,
         "client_recent_max_output_buffer:{}",
-        largest(|c| c.reply_bytes.load(Relaxed))
+        largest(|c| c.unsent_bytes())
     );
-    for name in [
-        "blocked_clients",
-        "tracking_clients",
-        "pubsub_clients",
-        "watching_clients",
-        "clients_in_timeout_table",
-        "total_watched_keys",
-        "total_blocking_keys",
-        "total_blocking_keys_on_nokey",
-    ] {
-        line!(into, "{name}:0");
-    }
+    let effects = &engine.effects;
+    line!(into, "blocked_clients:{}", effects.blocked.load(Relaxed));
+    line!(into, "tracking_clients:{}", engine.tracking.clients());
+    let subscribers = all.iter().filter(|c| c.subscribes()).count();
+    line!(into, "pubsub_clients:{subscribers}");
+    line!(into, "watching_clients:{}", effects.watching.load(Relaxed));
+    line!(into, "clients_in_timeout_table:0");
+    line!(into, "total_watched_keys:{}", effects.watched.load(Relaxed));
+    line!(into, "total_blocking_keys:0");
+    line!(into, "total_blocking_keys_on_nokey:0");
     line!(into, "paused_actions:{paused}");
     line!(into, "paused_timeout_milliseconds:{left}");
     engine.host().info("clients", into);
@@ -344,17 +343,18 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
         "sync_full",
         "sync_partial_ok",
         "sync_partial_err",
-        "pubsub_channels",
-        "pubsub_patterns",
-        "pubsubshard_channels",
         "latest_fork_usec",
         "total_forks",
-        "tracking_total_keys",
-        "tracking_total_items",
-        "tracking_total_prefixes",
     ] {
         line!(into, "{name}:0");
     }
+    let (pubsub, tracking) = (&engine.pubsub, &engine.tracking);
+    line!(into, "pubsub_channels:{}", pubsub.len(Kind::Channel));
+    line!(into, "pubsub_patterns:{}", pubsub.len(Kind::Pattern));
+    line!(into, "pubsubshard_channels:{}", pubsub.len(Kind::Shard));
+    line!(into, "tracking_total_keys:{}", tracking.keys());
+    line!(into, "tracking_total_items:{}", tracking.items());
+    line!(into, "tracking_total_prefixes:{}", tracking.prefixes());
     line!(
         into,
         "total_error_replies:{}",

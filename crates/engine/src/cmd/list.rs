@@ -122,7 +122,7 @@ fn argument<'v>(prepared: &'v [(usize, Blob)], arg: &'v [u8]) -> Item<'v> {
 
 /// Writes an element.
 #[inline]
-fn reply(out: &mut Out, item: Item<'_>) {
+pub(super) fn reply(out: &mut Out, item: Item<'_>) {
     match item {
         Item::Int(n) => out.bulk_int(n),
         Item::Bytes(text) => out.bulk(text),
@@ -371,38 +371,64 @@ pub(super) fn pop_several(
     Ok(())
 }
 
-fn lmpop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    let numkeys = args.int_in(
-        1..=i64::MAX,
-        Error::new("ERR numkeys should be greater than 0"),
-    );
-    args.check()?;
-    let Some(keys) = usize::try_from(numkeys)
-        .ok()
-        .and_then(|n| args.rest().get(..n))
-    else {
-        return Err(Error::SYNTAX);
-    };
-    let mut args = Args::new(args.argv(), args.index() + keys.len());
-    let end = end(&mut args);
-    args.check()?;
-    let mut count = 1;
-    if args.keyword_with_value("COUNT") {
-        count = args.int_in(
+/// What LMPOP and BLMPOP are to do.
+pub(super) struct MultiPop<'a> {
+    pub keys: &'a [&'a [u8]],
+    pub end: End,
+    /// Elements at most.
+    pub count: usize,
+}
+
+impl<'a> MultiPop<'a> {
+    /// Takes `numkeys key... LEFT|RIGHT [COUNT count]`, and nothing may be left.
+    pub fn take(mut args: Args<'a>) -> Result<MultiPop<'a>> {
+        let numkeys = args.int_in(
             1..=i64::MAX,
-            Error::new("ERR count should be greater than 0"),
-        ) as usize;
-    }
-    args.finish()?;
-    for key in keys {
-        if let Some(len) = list_len(&mut ctx.keys, key)? {
-            ctx.out.array(2);
-            ctx.out.bulk(key);
-            let (n, limits) = (len.min(count), limits(ctx.engine));
-            return pop_several(&mut ctx.keys, key, end, n, limits, ctx.out);
+            Error::new("ERR numkeys should be greater than 0"),
+        );
+        args.check()?;
+        let Some(keys) = usize::try_from(numkeys)
+            .ok()
+            .and_then(|n| args.rest().get(..n))
+        else {
+            return Err(Error::SYNTAX);
+        };
+        let mut args = Args::new(args.argv(), args.index() + keys.len());
+        let end = end(&mut args);
+        args.check()?;
+        let mut count = 1;
+        if args.keyword_with_value("COUNT") {
+            count = args.int_in(
+                1..=i64::MAX,
+                Error::new("ERR count should be greater than 0"),
+            ) as usize;
         }
+        args.finish()?;
+        Ok(MultiPop { keys, end, count })
     }
-    ctx.out.null_array();
+
+    /// Pops from the first list that is held and has elements, and writes them with its key; false if there is none.
+    pub fn run(&self, keys: &mut Keys<'_>, limits: Limits, out: &mut Out) -> Result<bool> {
+        for key in self.keys {
+            if keys.holds(key)
+                && let Some(len) = list_len(keys, key)?
+            {
+                out.array(2);
+                out.bulk(key);
+                pop_several(keys, key, self.end, len.min(self.count), limits, out)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn lmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let request = MultiPop::take(args)?;
+    let limits = limits(ctx.engine);
+    if !request.run(&mut ctx.keys, limits, ctx.out)? {
+        ctx.out.null_array();
+    }
     Ok(())
 }
 

@@ -13,6 +13,8 @@ pub mod debug;
 pub mod dump;
 #[cfg(test)]
 mod event_tests;
+#[cfg(test)]
+mod event_tests_keys;
 pub mod function;
 pub mod generic;
 pub mod geo;
@@ -22,6 +24,8 @@ pub mod hyperloglog;
 pub mod info;
 pub mod lcs;
 pub mod list;
+pub mod list_blocking;
+pub mod long;
 pub mod memory;
 pub mod pubsub;
 pub mod scripting;
@@ -52,6 +56,7 @@ pub const FAMILIES: &[&[Command]] = &[
     bitmap::COMMANDS,
     string::COMMANDS,
     list::COMMANDS,
+    list_blocking::COMMANDS,
     hash::COMMANDS,
     hash_expiry::COMMANDS,
     sorted_set::COMMANDS,

@@ -36,6 +36,8 @@ pub const COMMANDS: &[Command] = &[
     row("lolwut", -1, READONLY | FAST, Group::Server, "5.0.0", lolwut)
         .args("[VERSION version:int]")
         .docs("Draws a piece of computer art and tells the version.", ""),
+    row("monitor", 1, ADMIN | NOSCRIPT | LOADING | STALE, Group::Server, "1.0.0", monitor)
+        .docs("Sends this connection every command the server executes.", ""),
     row("shutdown", -1, ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY,
             Group::Server, "1.0.0", shutdown)
         .args("[abort-selector(save-selector-block{[save-selector(NOSAVE \
@@ -54,6 +56,17 @@ pub const COMMANDS: &[Command] = &[
         .tips(&["nondeterministic_output"])
         .docs("Returns the server's time.", "O(1)"),
 ];
+
+fn monitor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    if ctx.nested {
+        return Err(Error::new("ERR MONITOR isn't allowed for DENY BLOCKING client"));
+    }
+    // Real servers do not answer a second time either.
+    if ctx.session.begin_to_monitor() {
+        ctx.out.ok();
+    }
+    Ok(())
+}
 
 fn dbsize(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let (ks, db) = (ctx.engine.keyspace(), ctx.keys.db);

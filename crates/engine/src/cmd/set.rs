@@ -2,6 +2,7 @@
 
 use crate::args::Args;
 use crate::cmd::generic::parse_cursor;
+use crate::cmd::long::{LONG_WORK, check_picks};
 use crate::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RO, KS_RW, KS_UPDATE,
     KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
@@ -187,7 +188,9 @@ fn smismember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 fn smembers(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let may_move = ctx.must_move(LONG_WORK);
     match ctx.keys.view::<Set>(args.take())? {
+        Some(set) if may_move && set.len() >= LONG_WORK => return ctx.move_after_read(),
         Some(set) => reply_set(ctx.out, set),
         None => ctx.out.set(0),
     }
@@ -243,8 +246,10 @@ fn spop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let count = args.int_in(0..=i64::MAX, Error::NOT_POSITIVE) as usize;
     args.check()?;
+    let may_move = ctx.must_move(count);
     let len = match ctx.keys.view::<Set>(key)? {
         None => 0,
+        Some(set) if may_move && set.len() >= LONG_WORK => return ctx.move_after_read(),
         Some(set) if count >= set.len() => {
             reply_set(ctx.out, set);
             ctx.keys.remove(key);
@@ -295,12 +300,17 @@ fn srandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
         ));
     }
+    check_picks(count)?;
+    let wanted = count.unsigned_abs() as usize;
+    let may_move = ctx.must_move(wanted);
     let Some(set) = ctx.keys.view::<Set>(key)? else {
         ctx.out.array(0);
         return Ok(());
     };
     let len = set.len();
-    let wanted = count.unsigned_abs() as usize;
+    if may_move && (count < 0 || len >= LONG_WORK) {
+        return ctx.move_after_read();
+    }
     if count < 0 {
         ctx.out.array(wanted);
         for _ in 0..wanted {
@@ -365,6 +375,12 @@ fn sscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
     args.check()?;
+    if ctx.must_move(count)
+        && let Some(set) = ctx.keys.peek_view::<Set>(key)?
+        && set.len() >= LONG_WORK
+    {
+        return ctx.move_after_read();
+    }
     let mut found = Vec::new();
     let mut next = 0;
     if let Some(set) = ctx.keys.peek_view::<Set>(key)? {
@@ -395,6 +411,23 @@ fn views<'a>(keys: &'a Keys<'_>, names: &[&[u8]]) -> Result<Vec<Option<SetRef<'a
         .collect()
 }
 
+/// How many members have to be looked for to intersect the sets.
+fn intersection_work(sets: &[Option<SetRef<'_>>]) -> usize {
+    let smallest = sets.iter().map(|set| set.map_or(0, |s| s.len())).min();
+    smallest.unwrap_or(0).saturating_mul(sets.len())
+}
+
+/// How many to subtract all others from the first.
+fn difference_work(sets: &[Option<SetRef<'_>>]) -> usize {
+    let first = sets.first().copied().flatten();
+    first.map_or(0, |s| s.len()).saturating_mul(sets.len())
+}
+
+/// How many to unite the sets.
+fn union_work(sets: &[Option<SetRef<'_>>]) -> usize {
+    sets.iter().flatten().map(SetRef::len).sum()
+}
+
 /// Calls `f` for every member that all sets have, until it returns false.
 fn intersect(sets: &[Option<SetRef<'_>>], mut f: impl FnMut(Item<'_>) -> bool) {
     let mut sets: Vec<SetRef<'_>> = match sets.iter().copied().collect::<Option<Vec<_>>>() {
@@ -419,6 +452,9 @@ fn intersect(sets: &[Option<SetRef<'_>>], mut f: impl FnMut(Item<'_>) -> bool) {
 
 fn sinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let sets = views(&ctx.keys, args.rest())?;
+    if ctx.must_move(intersection_work(&sets)) {
+        return ctx.move_elsewhere();
+    }
     let mark = ctx.out.begin_array();
     let mut n = 0;
     intersect(&sets, |item| {
@@ -454,6 +490,9 @@ fn sintercard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     args.check()?;
     let sets = views(&ctx.keys, names)?;
+    if ctx.must_move(intersection_work(&sets)) {
+        return ctx.move_elsewhere();
+    }
     let mut n = 0;
     intersect(&sets, |_| {
         n += 1;
@@ -486,13 +525,20 @@ fn combine(sets: &[Option<SetRef<'_>>], union: bool, limits: Limits) -> Set {
 
 fn sunion(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let limits = limits(ctx);
-    let result = combine(&views(&ctx.keys, args.rest())?, true, limits);
+    let sets = views(&ctx.keys, args.rest())?;
+    if ctx.must_move(union_work(&sets)) {
+        return ctx.move_elsewhere();
+    }
+    let result = combine(&sets, true, limits);
     reply_set(ctx.out, result.view());
     Ok(())
 }
 
 fn sdiff(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let sets = views(&ctx.keys, args.rest())?;
+    if ctx.must_move(difference_work(&sets)) {
+        return ctx.move_elsewhere();
+    }
     let mark = ctx.out.begin_array();
     let mut n = 0;
     if let Some((Some(first), others)) = sets.split_first() {
@@ -521,6 +567,9 @@ fn sinterstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let limits = limits(ctx);
     let sets = views(&ctx.keys, args.rest())?;
+    if ctx.must_move(intersection_work(&sets)) {
+        return ctx.move_elsewhere();
+    }
     // Integers stay the array even where a packed sequence could not hold them.
     let smallest = sets.iter().flatten().min_by_key(|s| s.len());
     let mut result = match smallest {
@@ -538,13 +587,21 @@ fn sinterstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn sunionstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let limits = limits(ctx);
-    let result = combine(&views(&ctx.keys, args.rest())?, true, limits);
+    let sets = views(&ctx.keys, args.rest())?;
+    if ctx.must_move(union_work(&sets)) {
+        return ctx.move_elsewhere();
+    }
+    let result = combine(&sets, true, limits);
     store_result(ctx, key, result)
 }
 
 fn sdiffstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let limits = limits(ctx);
-    let result = combine(&views(&ctx.keys, args.rest())?, false, limits);
+    let sets = views(&ctx.keys, args.rest())?;
+    if ctx.must_move(difference_work(&sets)) {
+        return ctx.move_elsewhere();
+    }
+    let result = combine(&sets, false, limits);
     store_result(ctx, key, result)
 }

@@ -4,6 +4,7 @@
 
 use crate::args::Args;
 use crate::cmd::generic::parse_cursor;
+use crate::cmd::long::{LONG_WORK, check_picks};
 use crate::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_RO, KS_RW, KS_UPDATE, KeySpec,
     MOVABLEKEYS, READONLY, WRITE, row,
@@ -408,6 +409,12 @@ pub(super) fn pop(
     Ok(found.is_some())
 }
 
+/// Whether a sorted set is so large that to pop all of it takes long.
+pub(super) fn is_long(keys: &Keys<'_>, key: &[u8]) -> bool {
+    let set = keys.peek_view::<SortedSet>(key).ok().flatten();
+    set.is_some_and(|set| set.len() >= LONG_WORK)
+}
+
 fn zpop(ctx: &mut Ctx<'_>, mut args: Args<'_>, highest: bool) -> Result {
     let key = args.take();
     let mut count = None;
@@ -417,6 +424,9 @@ fn zpop(ctx: &mut Ctx<'_>, mut args: Args<'_>, highest: bool) -> Result {
         count = Some(args.int_in(0..=i64::MAX, Error::NOT_POSITIVE) as usize);
     }
     args.finish()?;
+    if ctx.must_move(count.unwrap_or(1)) && is_long(&ctx.keys, key) {
+        return ctx.move_elsewhere();
+    }
     let Ctx { keys, out, .. } = ctx;
     let nested = count.is_some() && out.proto() == Proto::Resp3;
     let found = pop(keys, key, count.unwrap_or(1), highest, |n, members| {
@@ -505,7 +515,11 @@ impl<'a> MultiPop<'a> {
 }
 
 fn zmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    if !MultiPop::take(args)?.run(&mut ctx.keys, ctx.out)? {
+    let request = MultiPop::take(args)?;
+    if ctx.must_move(request.count) && request.keys.iter().any(|key| is_long(&ctx.keys, key)) {
+        return ctx.move_elsewhere();
+    }
+    if !request.run(&mut ctx.keys, ctx.out)? {
         ctx.out.null_array();
     }
     Ok(())
@@ -552,11 +566,16 @@ fn zrandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if with_scores && count.unsigned_abs() > i64::MAX as u64 / 2 {
         return Err(OUT_OF_RANGE);
     }
+    check_picks(count)?;
+    let may_move = ctx.must_move(count.unsigned_abs() as usize);
     let Some(set) = ctx.keys.view::<SortedSet>(key)? else {
         ctx.out.array(0);
         return Ok(());
     };
     let len = set.len();
+    if may_move && (count < 0 || len >= LONG_WORK) {
+        return ctx.move_after_read();
+    }
     if count < 0 {
         let n = count.unsigned_abs() as usize;
         let draws = std::iter::repeat_with(|| random_below(len as u64) as usize).take(n);
@@ -596,6 +615,7 @@ fn reply_ranks(
 fn zscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let cursor = parse_cursor(args.take())?;
+    let may_move = ctx.must_move(LONG_WORK);
     let Ctx { keys, out, .. } = ctx;
     let Some(set) = keys.view::<SortedSet>(key)? else {
         // Before any look at the options.
@@ -620,6 +640,9 @@ fn zscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
     args.finish()?;
+    if may_move && count as usize >= LONG_WORK && set.len() >= LONG_WORK {
+        return ctx.move_after_read();
+    }
     let mut found = Vec::new();
     let next = set.scan(cursor, count as usize, |member, score| {
         if pattern.is_none_or(|p| glob::matches(p, member.text(&mut [0; 20]))) {

@@ -5,7 +5,7 @@
 
 use crate::args::Args;
 use crate::blocking::{Attempt, Empty, Wait, timeout_seconds};
-use crate::cmd::sorted_set::{MultiPop, pop, reply_member};
+use crate::cmd::sorted_set::{MultiPop, is_long, pop, reply_member};
 use crate::command::{
     BLOCKING, Command, FAST, Group, KS_ACCESS, KS_DELETE, KS_RW, KeySpec, MOVABLEKEYS, WRITE, row,
 };
@@ -115,6 +115,9 @@ fn bzmpop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         highest,
         count,
     } = request;
+    if ctx.must_move(count) && keys.iter().any(|key| is_long(&ctx.keys, key)) {
+        return ctx.move_elsewhere();
+    }
     if request.run(&mut ctx.keys, ctx.out)? {
         return Ok(());
     }

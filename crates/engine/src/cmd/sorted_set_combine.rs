@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use store::packed::Item;
 use store::types::set::{Set, SetRef};
 use store::types::sorted_set::{Builder, Limits, SortedSet, SortedSetRef};
-use store::{Collection, Type};
+use store::{Collection, EntryRef, Type};
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -227,6 +227,25 @@ fn subtract(inputs: &[Input<'_>]) -> Builder {
     result
 }
 
+/// Number of members of an input, 0 if it is none.
+fn length(e: EntryRef<'_>) -> usize {
+    match e.kind() {
+        Type::Set => e.view::<Set>().map_or(0, |set| set.len()),
+        Type::SortedSet => e.view::<SortedSet>().map_or(0, |set| set.len()),
+        _ => 0,
+    }
+}
+
+/// How many members have to be looked at to combine inputs of these lengths.
+fn work(how: Combine, mut lengths: impl ExactSizeIterator<Item = usize>) -> usize {
+    let n = lengths.len();
+    match how {
+        Combine::Union => lengths.fold(0, usize::saturating_add),
+        Combine::Intersection => lengths.min().unwrap_or(0).saturating_mul(n),
+        Combine::Difference => lengths.next().unwrap_or(0).saturating_mul(n),
+    }
+}
+
 /// What a command does with the result.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome<'a> {
@@ -250,6 +269,10 @@ fn combine(ctx: &mut Ctx<'_>, mut args: Args<'_>, how: Combine, outcome: Outcome
         return Err(Error::SYNTAX);
     }
     let keys: SmallVec<[&[u8]; 8]> = (0..n).map(|_| args.take()).collect();
+    let known = keys.iter().map(|key| ctx.keys.peek(key).map_or(0, length));
+    if ctx.must_move(work(how, known)) {
+        return ctx.move_elsewhere();
+    }
     let mut kinds: SmallVec<[Option<Type>; 8]> = SmallVec::new();
     for key in &keys {
         let kind = kind_of(&mut ctx.keys, key);

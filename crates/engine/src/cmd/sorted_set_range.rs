@@ -1,6 +1,7 @@
 //! Sorted sets: everything about ranges of ranks, scores and members.
 
 use crate::args::Args;
+use crate::cmd::long::LONG_WORK;
 use crate::cmd::sorted_set::{limits, reply_members};
 use crate::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_OW, KS_RO, KS_RW, KS_UPDATE, KeySpec,
@@ -193,10 +194,14 @@ fn range_generic(
         limit = Limit::ALL;
     }
     let bounds = Bounds::read(by, low, high)?;
+    let may_move = ctx.must_move(LONG_WORK);
     let set = ctx.keys.view::<SortedSet>(key)?;
     let ranks = set.map_or(0..0, |set| {
         limit.cut(bounds.ranks(set, downwards), downwards)
     });
+    if may_move && ranks.len() >= LONG_WORK {
+        return ctx.move_after_read();
+    }
     let Some(destination) = destination else {
         match set {
             None => ctx.out.array(0),
@@ -339,12 +344,18 @@ fn zlexcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 fn remove_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, by: By) -> Result {
     let key = args.take();
     let bounds = Bounds::read(by, args.take(), args.take())?;
+    let may_move = ctx.must_move(LONG_WORK);
     let removed = ctx.keys.edit(key, |set: &mut SortedSet| {
         let ranks = bounds.ranks(set.view(), false);
+        if may_move && ranks.len() >= LONG_WORK {
+            return None;
+        }
         set.remove_ranks(ranks.clone());
-        ranks.len()
+        Some(ranks.len())
     })?;
-    let removed = removed.unwrap_or(0);
+    let Some(removed) = removed.unwrap_or(Some(0)) else {
+        return ctx.move_elsewhere();
+    };
     if removed > 0 {
         ctx.keys.changed(key, Event::sorted_set(ctx.command.name));
     }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use mio::{Events, Poll, Token};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 
 use super::connect::Stream;
 use super::skip::Skipper;
@@ -327,11 +329,12 @@ impl<'a> Worker<'a> {
                     break;
                 }
             }
-            let wait = match self.send_due()? {
-                Some(wait) => wait,
-                None => TICK,
-            };
-            match self.poll.poll(&mut events, Some(wait)) {
+            let wait = self.send_due()?.unwrap_or(TICK);
+            let whole = Duration::from_millis(wait.as_millis() as u64);
+            if whole.is_zero() {
+                self.nap(wait)?;
+            }
+            match self.poll.poll(&mut events, Some(whole)) {
                 Ok(()) => {}
                 Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
                 Err(why) => return Err(format!("cannot poll: {why}")),
@@ -353,6 +356,20 @@ impl<'a> Worker<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Waits for events for less than a millisecond. The poll itself waits in whole milliseconds, and to spin instead
+    /// would take a core from a server on the same machine.
+    fn nap(&self, wait: Duration) -> Result<(), String> {
+        let mut events = [PollFd::new(self.poll.registry(), PollFlags::IN)];
+        let wait = Timespec {
+            tv_sec: 0,
+            tv_nsec: wait.subsec_nanos().into(),
+        };
+        match rustix::event::poll(&mut events, Some(&wait)) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(why) => Err(format!("cannot poll: {why}")),
+        }
     }
 
     /// Takes note of what the coordinator wants. At the beginning of the measurement what was seen so far is
@@ -390,7 +407,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Open loop: sends what is due, as far as connections have room. Returns how long to wait for events: nothing
-    /// is due before that. Waits of the poll are in milliseconds, so a shorter one becomes a turn without waiting.
+    /// is due before that.
     fn send_due(&mut self) -> Result<Option<Duration>, String> {
         let Some(mut schedule) = self.schedule.take() else {
             return Ok(None);
@@ -402,8 +419,7 @@ impl<'a> Worker<'a> {
             let due = schedule.due();
             let now = self.now();
             if due > now {
-                let whole_ms = (due - now) / 1_000_000;
-                wait = TICK.min(Duration::from_millis(whole_ms));
+                wait = TICK.min(Duration::from_nanos(due - now));
                 break;
             }
             let Some(n) = (0..connections)

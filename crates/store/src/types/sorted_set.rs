@@ -132,6 +132,31 @@ impl SortedSet {
         }
     }
 
+    /// See [`crate::Object::fetch`].
+    #[inline]
+    pub fn fetch_member(&self, member: &[u8]) -> Option<u64> {
+        match &self.0 {
+            Repr::Large(large) => large.fetch_member(member),
+            _ => None,
+        }
+    }
+
+    /// See [`crate::Object::fetch_item`].
+    #[inline]
+    pub fn fetch_item(&self, hash: u64) {
+        if let Repr::Large(large) = &self.0 {
+            large.fetch_item(hash);
+        }
+    }
+
+    /// See [`crate::Object::fetch_place`].
+    #[inline]
+    pub fn fetch_place(&self, hash: u64, new_score: f64) {
+        if let Repr::Large(large) = &self.0 {
+            large.fetch_place(hash, new_score);
+        }
+    }
+
     /// Removes a member; returns the score it had.
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
         match &mut self.0 {

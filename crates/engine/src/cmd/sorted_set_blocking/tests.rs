@@ -2,6 +2,7 @@
 
 use crate::blocking::GiveUp;
 use crate::testing::{TestClient, check};
+use std::sync::Barrier;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A client that runs commands, and one that waits.
@@ -102,6 +103,12 @@ fn every_command_that_makes_a_sorted_set_wakes() {
         ("GEOADD j 1 1 x", "GEORADIUS j 1 1 1 km STOREDIST a"),
         ("PING", "GEOADD a 1 1 x"),
         ("PING", "MULTI; ZADD a 1 x; EXEC"),
+        ("ZADD j 1 x", "RENAME j a"),
+        ("ZADD j 1 x", "RENAMENX j a"),
+        ("ZADD j 1 x", "COPY j a"),
+        ("ZADD j 1 x", "COPY j a REPLACE"),
+        ("SELECT 1; ZADD a 1 x", "MOVE a 0; SELECT 0"),
+        ("SELECT 1; ZADD a 1 x", "SWAPDB 0 1; SELECT 0"),
     ] {
         let (mut db, mut waits) = two();
         db.run(before);
@@ -111,6 +118,18 @@ fn every_command_that_makes_a_sorted_set_wakes() {
         assert!(reply.starts_with(r#"["a" "x" ""#), "{wakes}: {reply}");
         db.check("EXISTS a", "0");
     }
+}
+
+#[test]
+fn a_restored_sorted_set_wakes() {
+    let (mut db, mut waits) = two();
+    db.run("ZADD j 1 x");
+    let Some(resp::Value::Bulk(payload)) = db.call(&["DUMP", "j"]) else {
+        panic!("a payload");
+    };
+    waits.block("BZPOPMIN a 0");
+    db.call(&[b"RESTORE", &b"a"[..], b"0", &payload]);
+    waits.check_blocked(r#"["a" "x" "1"]"#);
 }
 
 #[test]
@@ -190,4 +209,50 @@ fn what_is_popped_for_somebody_is_announced() {
     let mut other = db.another();
     other.check("BZPOPMIN a 1", r#"["a" "z" "3"]"#);
     watches.check("MULTI; PING; EXEC", "nil");
+}
+
+/// Keys of different shards change at the same time, one of them in a way that is of no use.
+#[test]
+fn nobody_is_forgotten_while_another_key_is_looked_at() {
+    const TURNS: usize = 2000;
+    let db = TestClient::with(&[("shards", "16")]);
+    let (mut useless, mut pushes, mut waits) = (db.another(), db.another(), db.another());
+    let (begin, end) = (&Barrier::new(3), &Barrier::new(3));
+    let forgotten = std::thread::scope(|scope| {
+        let turns = |mut work: Box<dyn FnMut() + Send>| {
+            for _ in 0..TURNS {
+                begin.wait();
+                work();
+                end.wait();
+            }
+        };
+        let line = ["SADD a x"; 40].join("; SREM a x; ");
+        let set = move || {
+            useless.run(&line);
+            useless.run("DEL a");
+        };
+        let mut turn = 0;
+        let add = move || {
+            turn += 1;
+            for _ in 0..turn % 20 {
+                pushes.run("PING");
+            }
+            pushes.run("ZADD b 1 x");
+        };
+        scope.spawn(move || turns(Box::new(set)));
+        scope.spawn(move || turns(Box::new(add)));
+        let mut forgotten = 0;
+        for _ in 0..TURNS {
+            waits.block("BZPOPMIN a b 0");
+            begin.wait();
+            end.wait();
+            if waits.blocked_reply() == "waits" {
+                forgotten += 1;
+                waits.give_up(GiveUp::Leave);
+                waits.run("DEL b");
+            }
+        }
+        forgotten
+    });
+    assert_eq!(forgotten, 0);
 }

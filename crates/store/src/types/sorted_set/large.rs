@@ -111,6 +111,42 @@ impl Large {
         }
     }
 
+    /// Begins to fetch what a lookup of this member needs first; [`Large::fetch_item`] and [`Large::fetch_place`] with
+    /// the result go on once that is there. `None` for a set that is in the cache anyway.
+    #[inline]
+    pub fn fetch_member(&self, member: &[u8]) -> Option<u64> {
+        (self.len() >= FETCH_FROM).then(|| {
+            let h = hash(member);
+            Probe::start(self.table.root(), h);
+            h
+        })
+    }
+
+    /// The slot of the member with this hash. None is looked at: one with the same bits of hash is nearly always the
+    /// right one.
+    #[inline]
+    fn likely(&self, h: u64) -> Option<u32> {
+        let pos = self.table.find(h, |_| true)?;
+        Some(slot_at(self.table.addr(pos)))
+    }
+
+    /// Begins to fetch the member itself.
+    #[inline]
+    pub fn fetch_item(&self, h: u64) {
+        if let Some(slot) = self.likely(h) {
+            self.slots.fetch(slot);
+        }
+    }
+
+    /// Begins to fetch the member's place in the order, and that of its new score.
+    pub fn fetch_place(&self, h: u64, new_score: f64) {
+        if let Some(slot) = self.likely(h) {
+            let key = key_of(self.slots.score(slot));
+            self.tree.fetch(&self.slots, key);
+        }
+        self.tree.fetch(&self.slots, key_of(new_score));
+    }
+
     /// Adds a member that is not there.
     pub fn insert(&mut self, member: &[u8], score: f64) {
         self.insert_hashed(hash(member), member, score);

@@ -164,6 +164,12 @@ impl Slots {
         }
     }
 
+    /// Begins to fetch a slot.
+    #[inline]
+    pub fn fetch(&self, slot: u32) {
+        crate::table::prefetch(self.slot(slot).as_ptr() as usize);
+    }
+
     /// The score in a slot.
     #[inline]
     pub fn score(&self, slot: u32) -> f64 {

@@ -1,0 +1,43 @@
+//! How much work is too much for a worker, which has other connections to serve: such a command is carried out on a helper
+//! thread ([`Ctx::moves_elsewhere`]).
+
+use crate::ctx::Ctx;
+use crate::error::{Error, Result};
+use crate::worker::Next;
+
+/// From so many elements of collections on, to be looked at, removed or returned, a command is long: together they take
+/// about a millisecond.
+pub const LONG_WORK: usize = 10_000;
+
+/// Most picks of a call that may pick the same element again: what they say would fill gigabytes.
+const MAX_PICKS: u64 = 1 << 24;
+
+/// An error if a call asks for more picks than can be answered. A negative count says that elements may repeat.
+pub fn check_picks(count: i64) -> Result {
+    if count < 0 && count.unsigned_abs() > MAX_PICKS {
+        return Err(Error::new("ERR value is out of range"));
+    }
+    Ok(())
+}
+
+impl Ctx<'_> {
+    /// Whether a command of so much work has to go elsewhere, should it turn out to have that much.
+    pub fn must_move(&self, work: usize) -> bool {
+        work >= LONG_WORK && !self.helper && !self.nested
+    }
+
+    /// Moves it, before it has changed or counted anything.
+    pub fn move_elsewhere(&mut self) -> Result {
+        self.next = Next::Elsewhere;
+        Ok(())
+    }
+
+    /// Moves it after it has read one key that is there, which does not count then.
+    pub fn move_after_read(&mut self) -> Result {
+        self.keys.counters.hits.take_back(1);
+        self.move_elsewhere()
+    }
+}
+
+#[cfg(test)]
+mod tests;

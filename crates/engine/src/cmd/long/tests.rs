@@ -1,0 +1,141 @@
+//! Which calls are long.
+
+use super::LONG_WORK;
+use crate::testing::{TestClient, check};
+use std::fmt::Write;
+
+/// A client of a database with collections just large enough, and small ones beside them.
+fn large() -> TestClient {
+    let mut db = TestClient::new();
+    for (command, each) in [("SADD set", ""), ("HSET hash", "v"), ("ZADD sorted 1", "1")] {
+        for part in 0..10 {
+            let mut line = command.to_owned();
+            for i in 0..LONG_WORK / 10 {
+                let gap = if i > 0 || each == "v" { each } else { "" };
+                if each == "1" {
+                    write!(line, " {gap} m{part}x{i}").expect("text");
+                } else {
+                    write!(line, " m{part}x{i} {each}").expect("text");
+                }
+            }
+            db.run(&line);
+        }
+    }
+    db.run("SADD few a b c; HSET little a 1; ZADD couple 1 a 2 b");
+    db
+}
+
+/// Whether a call was moved, and how many keys it was counted to have found.
+fn run(db: &mut TestClient, line: &str) -> (bool, u64) {
+    let found = |db: &TestClient| db.engine.stats().sum(|c| c.hits.get());
+    let before = found(db);
+    let reply = db.run(line);
+    assert!(!reply.starts_with('-') && !reply.is_empty(), "{line}: {reply}");
+    assert!(db.finished, "{line}");
+    (db.moved, found(db) - before)
+}
+
+#[test]
+fn long_calls_are_moved_and_count_once() {
+    let mut db = large();
+    db.check("SCARD set", "10000");
+    db.check("HLEN hash", "10000");
+    db.check("ZCARD sorted", "10000");
+    for (line, hits) in [
+        ("SMEMBERS set", 1),
+        ("SRANDMEMBER set 10000", 1),
+        ("SRANDMEMBER few -10000", 1),
+        ("SSCAN set 0 COUNT 10000", 1),
+        ("SUNION few set", 0),
+        ("SINTER set set", 0),
+        ("SINTERCARD 2 set set", 0),
+        ("SDIFF set few", 0),
+        ("SUNIONSTORE d few set", 0),
+        ("SINTERSTORE d set set", 0),
+        ("SDIFFSTORE d set few", 0),
+        ("HGETALL hash", 1),
+        ("HKEYS hash", 1),
+        ("HVALS hash", 1),
+        ("HRANDFIELD hash 10000", 1),
+        ("HRANDFIELD little -10000", 1),
+        ("HSCAN hash 0 COUNT 10000", 1),
+        ("ZRANGE sorted 0 -1", 1),
+        ("ZREVRANGEBYSCORE sorted 5 0", 1),
+        ("ZRANGESTORE d sorted 0 -1", 1),
+        ("ZRANDMEMBER sorted 10000", 1),
+        ("ZRANDMEMBER couple -10000", 1),
+        ("ZSCAN sorted 0 COUNT 10000", 1),
+        ("ZUNION 2 couple sorted", 2),
+        ("ZINTER 2 set sorted", 2),
+        ("ZINTERCARD 2 set sorted", 2),
+        ("ZDIFF 2 sorted couple", 2),
+        ("ZUNIONSTORE d 2 couple sorted", 2),
+        ("ZINTERSTORE d 2 set sorted", 2),
+        ("ZDIFFSTORE d 2 sorted couple", 2),
+    ] {
+        assert_eq!(run(&mut db, line), (true, hits), "{line}");
+    }
+    for line in [
+        "SPOP set 10000",
+        "ZPOPMIN sorted 10000",
+        "ZUNIONSTORE sorted 1 d",
+        "ZMPOP 1 sorted MAX COUNT 10000",
+        "ZUNIONSTORE sorted 1 d",
+        "BZMPOP 0 1 sorted MAX COUNT 10000",
+        "ZUNIONSTORE sorted 1 d",
+        "ZREMRANGEBYRANK sorted 0 -1",
+        "ZUNIONSTORE sorted 1 d",
+        "ZREMRANGEBYSCORE sorted -inf inf",
+        "ZUNIONSTORE sorted 1 d",
+        "ZREMRANGEBYLEX sorted - +",
+    ] {
+        assert!(run(&mut db, line).0, "{line}");
+    }
+    db.check("EXISTS set sorted", "0");
+}
+
+#[test]
+fn short_calls_stay() {
+    let mut db = large();
+    for line in [
+        "SMEMBERS few",
+        "SRANDMEMBER few 10000",
+        "SRANDMEMBER set 9999",
+        "SSCAN few 0 COUNT 10000",
+        "SSCAN set 0",
+        "SUNION few few",
+        "SINTER few set",
+        "SDIFF few set",
+        "SINTER set none",
+        "HGETALL little",
+        "HRANDFIELD little 10000",
+        "HSCAN little 0 COUNT 10000",
+        "ZRANGE sorted 0 9998",
+        "ZRANDMEMBER couple 10000",
+        "ZSCAN couple 0 COUNT 10000",
+        "ZINTER 2 couple sorted",
+        "ZPOPMIN couple 10000",
+        "ZREMRANGEBYRANK sorted 0 9998",
+        "SPOP few 10000",
+        "SPOP set 5",
+    ] {
+        assert!(!run(&mut db, line).0, "{line}");
+    }
+    // A transaction's commands stay with it.
+    db.run("MULTI; SMEMBERS set; SUNION set few; ZRANGE sorted 0 -1; EXEC");
+    assert!(!db.moved);
+}
+
+#[test]
+fn so_many_picks_are_refused() {
+    for (before, call) in [
+        ("SADD k a", "SRANDMEMBER k"),
+        ("HSET k a 1", "HRANDFIELD k"),
+        ("ZADD k 1 a", "ZRANDMEMBER k"),
+    ] {
+        let error = "-ERR value is out of range";
+        check(&format!("{before}; {call} -16777217"), error);
+        check(&format!("{before}; {call} -9223372036854775807"), error);
+        check(&format!("{before}; {call} 9223372036854775807"), r#"["a"]"#);
+    }
+}
