@@ -44,7 +44,9 @@ fn blocked(observer: &mut Client) -> u64 {
         panic!("INFO is text")
     };
     let text = String::from_utf8_lossy(&text);
-    let line = text.lines().find_map(|l| l.strip_prefix("blocked_clients:"));
+    let line = text
+        .lines()
+        .find_map(|l| l.strip_prefix("blocked_clients:"));
     line.and_then(|n| n.trim().parse().ok())
         .expect("INFO tells the number of blocked clients")
 }
@@ -75,7 +77,10 @@ pub fn replies(server: &Server, script: &str, resp3: bool) -> Vec<String> {
         });
         let command = chars.as_str().trim();
         match how {
-            ':' => said.push(format!("{line}  ->  {}", show(&client.call(&words(command))))),
+            ':' => said.push(format!(
+                "{line}  ->  {}",
+                show(&client.call(&words(command)))
+            )),
             '~' => {
                 let before = blocked(&mut observer);
                 client.send(&words(command));
@@ -101,10 +106,7 @@ pub fn agree(ours: &Server, theirs: &Server, scripts: &[&str]) {
     let mut differences = String::new();
     for (number, script) in scripts.iter().enumerate() {
         for resp3 in [false, true] {
-            let (we, they) = (
-                replies(ours, script, resp3),
-                replies(theirs, script, resp3),
-            );
+            let (we, they) = (replies(ours, script, resp3), replies(theirs, script, resp3));
             let both = we.iter().zip(&they).enumerate();
             if let Some((line, (w, t))) = both.into_iter().find(|(_, (w, t))| w != t) {
                 differences.push_str(&format!(

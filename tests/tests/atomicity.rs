@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 const ACCOUNTS: usize = 12;
 const START: i64 = 100;
 
-const DECLARED: &str = "redis.call('DECRBY', KEYS[1], ARGV[1]) redis.call('INCRBY', KEYS[2], ARGV[1]) return 1";
+const DECLARED: &str =
+    "redis.call('DECRBY', KEYS[1], ARGV[1]) redis.call('INCRBY', KEYS[2], ARGV[1]) return 1";
 const UNDECLARED: &str =
     "redis.call('DECRBY', ARGV[2], ARGV[1]) redis.call('INCRBY', ARGV[3], ARGV[1]) return 1";
 const READ_FIRST: &str = "local a, b = redis.call('GET', ARGV[2]), redis.call('GET', ARGV[3]) \

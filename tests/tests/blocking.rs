@@ -114,8 +114,7 @@ const LISTS: &[&str] = &[
     "#,
 ];
 
-const SORTED_SETS: &[&str] = &[
-    r#"
+const SORTED_SETS: &[&str] = &[r#"
     a~ BZPOPMIN z 0
     b~ BZPOPMAX z 0
     c: ZADD z 1 a 2 b 3 c
@@ -140,11 +139,9 @@ const SORTED_SETS: &[&str] = &[
     a~ BZPOPMIN z 0
     c: GEOADD z 13 38 place
     a<
-    "#,
-];
+    "#];
 
-const STREAMS: &[&str] = &[
-    r#"
+const STREAMS: &[&str] = &[r#"
     a~ XREAD BLOCK 0 STREAMS s $
     b~ XREAD BLOCK 0 STREAMS t s $ 0
     c: XADD s 1-1 f v
@@ -161,6 +158,14 @@ const STREAMS: &[&str] = &[
     c: XADD s 3-1 f v
     b<
     c: XPENDING s g
+    "#,
+];
+
+/// The newer servers say this differently than Redis 7.0.
+const STREAMS_GONE: &[&str] = &[
+    r#"
+    c: XADD s 1-1 f v
+    c: XGROUP CREATE s g $
     a~ XREADGROUP GROUP g alice BLOCK 0 STREAMS s >
     c: XGROUP DESTROY s g
     a<
@@ -173,16 +178,16 @@ const STREAMS: &[&str] = &[
     a~ XREADGROUP GROUP g alice BLOCK 0 STREAMS s >
     c: SET s string
     a<
-    "#,
-];
+    "#];
 
-fn compare(name: &str, scripts: &[&str]) {
+fn compare(name: &str, scripts: &[&str], with_7: bool) {
     let Some(peers) = Peers::find().or_skip(name) else {
         return;
     };
     // As many workers as clients, so that they wait for one another across threads.
     let ours = Server::redpoll_with(&["--threads", "4"]);
-    for peer in [&peers.redis7, &peers.redis8, &peers.valkey] {
+    let older = with_7.then_some(&peers.redis7);
+    for peer in older.into_iter().chain([&peers.redis8, &peers.valkey]) {
         match peer {
             Some(peer) => agree(&ours, &Server::peer(peer, &[]), scripts),
             None => skip(name, "one of the real servers is not there"),
@@ -192,15 +197,16 @@ fn compare(name: &str, scripts: &[&str]) {
 
 #[test]
 fn lists() {
-    compare("blocking::lists", LISTS);
+    compare("blocking::lists", LISTS, true);
 }
 
 #[test]
 fn sorted_sets() {
-    compare("blocking::sorted_sets", SORTED_SETS);
+    compare("blocking::sorted_sets", SORTED_SETS, true);
 }
 
 #[test]
 fn streams() {
-    compare("blocking::streams", STREAMS);
+    compare("blocking::streams", STREAMS, true);
+    compare("blocking::streams", STREAMS_GONE, false);
 }

@@ -25,7 +25,11 @@ fn an_endless_script_does_not_stop_the_server() {
     check(&mut other, "PING", "PONG");
     let mut late = server.connect();
     check(&mut late, "GET elsewhere", "\"1\"");
-    check(&mut other, "FUNCTION KILL", "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.");
+    check(
+        &mut other,
+        "FUNCTION KILL",
+        "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+    );
     check(&mut other, "SCRIPT KILL", "OK");
     let reply = show(&stuck.read());
     assert!(

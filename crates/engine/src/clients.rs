@@ -155,10 +155,15 @@ impl Client {
         self.subscriptions.iter().any(|n| n.load(Relaxed) > 0)
     }
 
-    /// Its place among the output buffer limits: 0 for a normal client, 2 for a subscriber.
+    /// Its place among the output buffer limits: 0 for a normal client, 2 for a subscriber. A program that the engine is part
+    /// of counts as one, since it may never ask for its messages.
     #[inline]
     pub fn class(&self) -> usize {
-        if self.subscribes() { 2 } else { 0 }
+        if self.subscribes() || self.kind == Kind::Embedded {
+            2
+        } else {
+            0
+        }
     }
 
     /// Bytes that wait to be sent to it.

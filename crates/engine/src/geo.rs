@@ -447,6 +447,12 @@ impl Search {
         }
     }
 
+    /// How many members have to be looked at to find those inside the shape.
+    pub fn candidates(&self, set: SortedSetRef<'_>) -> usize {
+        let in_cell = |cell: Cell| set.ranks_by_score(&cell.scores()).len();
+        self.cells().map(in_cell).sum()
+    }
+
     /// The members inside the shape, in the order in which they are met; no more than `limit`.
     pub fn find<'a>(&self, set: SortedSetRef<'a>, limit: usize) -> Vec<Hit<'a>> {
         let mut hits = Vec::new();

@@ -434,3 +434,146 @@ pub(crate) fn each_read<'a>(entry: &Entry, argv: &[&'a [u8]], mut f: impl FnMut(
 pub(crate) fn author(event: Event, by: Option<&Arc<Client>>) -> Option<&Arc<Client>> {
     by.filter(|_| event.class != class::EXPIRED)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::TestClient;
+
+    /// A client of RESP3 that tracks, and another.
+    fn pair(options: &str) -> (TestClient, TestClient) {
+        let mut a = TestClient::new().resp3();
+        let b = a.another();
+        a.check(&format!("CLIENT TRACKING ON {options}"), "OK");
+        (a, b)
+    }
+
+    #[test]
+    fn a_client_is_told_once_of_what_it_has_read() {
+        let (mut a, mut b) = pair("");
+        a.run("GET k; MGET k k2; TTL k3");
+        b.run("SET other 1; SELECT 1; SET k 1; SET k 2");
+        a.check_messages(r#">["invalidate" ["k"]]"#);
+        b.run("MSET k2 1 k3 1");
+        a.check_messages(r#">["invalidate" ["k2"]] >["invalidate" ["k3"]]"#);
+        assert_eq!(a.engine.tracking.keys(), 0);
+        a.run("SET k 1; GET k; SET k 2");
+        a.check_messages(r#">["invalidate" ["k"]]"#);
+        a.run("GET k; CLIENT TRACKING OFF");
+        b.run("SET k 1");
+        a.check_messages("");
+        assert!(!a.engine.effects.listening());
+    }
+
+    #[test]
+    fn expiry_and_flushes_count_as_changes() {
+        let (mut a, mut b) = pair("NOLOOP");
+        b.run("SET k v PXAT 1");
+        a.run("GET k");
+        b.run("SET k v EX 100");
+        a.check_messages(r#">["invalidate" ["k"]]"#);
+        a.run("GET k");
+        b.run("PEXPIREAT k 1");
+        a.check_messages(r#">["invalidate" ["k"]]"#);
+        a.run("GET k; GET k2");
+        b.run("FLUSHDB");
+        a.check_messages(r#">["invalidate" nil]"#);
+        assert_eq!(a.engine.tracking.keys(), 0);
+    }
+
+    #[test]
+    fn transactions_and_scripts_read_for_their_client() {
+        let (mut a, mut b) = pair("");
+        a.run("MULTI; SET k 1; GET k; EXEC");
+        a.check_messages("");
+        a.run("EVAL \"return redis.call('get', 'k2')\" 0");
+        b.run("MULTI; SET k 1; SET k2 2; EXEC");
+        a.check_messages(r#">["invalidate" ["k"]] >["invalidate" ["k2"]]"#);
+        a.run("MULTI; GET k; SET k 1; EXEC");
+        a.check_messages(r#">["invalidate" ["k"]]"#);
+    }
+
+    #[test]
+    fn opting_in_and_out() {
+        let (mut a, mut b) = pair("OPTIN");
+        a.run("GET k; CLIENT CACHING YES; GET k2; GET k3");
+        b.run("MSET k 1 k2 1 k3 1");
+        a.check_messages(r#">["invalidate" ["k2"]]"#);
+        a.run("CLIENT CACHING YES; MULTI; GET k; GET k2; EXEC; GET k3");
+        b.run("MSET k 1 k2 1 k3 1");
+        a.check_messages(r#">["invalidate" ["k"]] >["invalidate" ["k2"]]"#);
+        // A command that fails uses it up.
+        a.run("CLIENT CACHING YES; NOSUCH; GET k");
+        b.run("SET k 1");
+        a.check_messages("");
+        a.run("CLIENT TRACKING OFF; CLIENT TRACKING ON OPTOUT; CLIENT CACHING NO; GET k; GET k2");
+        b.run("MSET k 1 k2 1");
+        a.check_messages(r#">["invalidate" ["k2"]]"#);
+    }
+
+    #[test]
+    fn broadcasts_are_by_prefix() {
+        let (mut a, mut b) = pair("BCAST PREFIX a PREFIX b");
+        b.run("MSET b2 1 a 1 c 1 b1 1");
+        a.check_messages(r#">["invalidate" ["a"]] >["invalidate" ["b1" "b2"]]"#);
+        a.run("SET ax 1; GET ax");
+        a.check_messages(r#">["invalidate" ["ax"]]"#);
+        assert_eq!(a.engine.tracking.prefixes(), 2);
+        let mut c = a.another().resp3();
+        c.run("CLIENT TRACKING ON BCAST NOLOOP");
+        c.run("SET d 1");
+        c.check_messages("");
+        b.run("SET d 1");
+        c.check_messages(r#">["invalidate" ["d"]]"#);
+        drop(a);
+        drop(c);
+        assert_eq!(b.engine.tracking.prefixes(), 0);
+        assert!(!b.engine.effects.listening());
+    }
+
+    #[test]
+    fn messages_go_where_they_are_redirected() {
+        let mut a = TestClient::new();
+        let mut b = a.another();
+        let mut target = a.another();
+        target.run("SUBSCRIBE __redis__:invalidate");
+        let id = target.session.client().id;
+        a.check(&format!("CLIENT TRACKING ON REDIRECT {id}"), "OK");
+        a.check("CLIENT GETREDIR", &id.to_string());
+        a.run("GET k");
+        b.run("SET k 1; FLUSHALL");
+        target.check_messages(
+            r#"["message" "__redis__:invalidate" ["k"]] ["message" "__redis__:invalidate" nil]"#,
+        );
+        a.run("HELLO 3; GET k");
+        drop(target);
+        b.run("SET k 1");
+        a.check_messages(&format!(r#">["tracking-redir-broken" {id}]"#));
+        assert!(a.run("CLIENT TRACKINGINFO").contains("broken_redirect"));
+        assert!(a.run("CLIENT INFO").contains(" flags=tR "));
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let (mut a, mut b) = pair("");
+        b.run("CONFIG SET tracking-table-max-keys 10");
+        for i in 0..30 {
+            a.run(&format!("GET k{i}"));
+        }
+        assert_eq!(a.engine.tracking.keys(), 10);
+        assert_eq!(a.engine.tracking.items(), 10);
+        let told = a.messages();
+        assert_eq!(told.matches("invalidate").count(), 20);
+        for i in 0..30 {
+            b.run(&format!("SET k{i} 1"));
+        }
+        let mut told = told + &a.messages();
+        assert_eq!(told.matches("invalidate").count(), 30);
+        for i in (0..30).rev() {
+            // Each key once.
+            let key = format!("[\"k{i}\"]");
+            assert_eq!(told.matches(&key).count(), 1);
+            told = told.replace(&key, "");
+        }
+        assert_eq!(a.engine.tracking.keys(), 0);
+    }
+}

@@ -7,7 +7,7 @@ use super::load::Measurement;
 use super::operations::OPERATIONS;
 use super::scenarios::{Settings, one_core, two_cores};
 use super::servers::{ECHO, ONE_THREAD};
-use super::{Results, atomic, collections};
+use super::{OperationFigure, Results, atomic, collections};
 
 /// A goal and what was measured.
 pub struct Outcome {
@@ -146,26 +146,31 @@ pub fn check(settings: &Settings, results: &Results) -> Vec<Outcome> {
     let (ours, theirs) = (redpoll(atomic::BESIDE), redpoll(atomic::ALONE));
     compare(goal, ours, theirs, |m| m.p999_us, true, 2.0);
     for operation in &OPERATIONS {
-        let time = |is_wanted: &dyn Fn(&str) -> bool| {
-            results
-                .operations
-                .iter()
-                .filter(|figure| figure.operation.name == operation.name)
-                .filter(|figure| is_wanted(&figure.contender))
-                .map(|figure| figure.wall_ms)
-                .next_back()
-        };
-        let better = [time(&is_redis), time(&is_valkey)]
-            .into_iter()
-            .flatten()
-            .min_by(f64::total_cmp);
-        if let (Some(ours), Some(better)) = (time(&|name| name == "Redpoll"), better) {
-            outcomes.push(Outcome {
-                goal: format!("{}: time over the better peer's", operation.name),
-                measured: ours / better.max(1e-9),
-                bound: operation.bound,
-                at_most: true,
-            });
+        // Where the machine is not quiet, the CPU time is the one to trust.
+        type Number = fn(&OperationFigure) -> f64;
+        let kinds: [(&str, Number); 2] = [("time", |f| f.wall_ms), ("CPU time", |f| f.cpu_ms)];
+        for (kind, number) in kinds {
+            let time = |is_wanted: &dyn Fn(&str) -> bool| {
+                results
+                    .operations
+                    .iter()
+                    .filter(|figure| figure.operation.name == operation.name)
+                    .filter(|figure| is_wanted(&figure.contender))
+                    .map(number)
+                    .next_back()
+            };
+            let better = [time(&is_redis), time(&is_valkey)]
+                .into_iter()
+                .flatten()
+                .min_by(f64::total_cmp);
+            if let (Some(ours), Some(better)) = (time(&|name| name == "Redpoll"), better) {
+                outcomes.push(Outcome {
+                    goal: format!("{}: {kind} over the better peer's", operation.name),
+                    measured: ours / better.max(1e-9),
+                    bound: operation.bound,
+                    at_most: true,
+                });
+            }
         }
     }
     let ours = |contender: &str| contender == "Redpoll";
@@ -208,7 +213,7 @@ fn is_valkey(label: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::{LoadFigure, OperationFigure};
+    use crate::bench::LoadFigure;
 
     fn figure(scenario: &str, contender: &str, cpu: f64, throughput: f64) -> LoadFigure {
         let median = Measurement {
@@ -284,17 +289,17 @@ mod tests {
                 operation: &OPERATIONS[0],
                 contender: contender.to_string(),
                 wall_ms,
-                cpu_ms: 0.0,
+                cpu_ms: wall_ms * wall_ms,
             })
             .into(),
             ..Results::default()
         };
         let outcomes = check(&Settings::full(), &results);
         let measured: Vec<f64> = outcomes.iter().map(|outcome| outcome.measured).collect();
-        assert_eq!(measured, [0.6, 0.8]);
+        assert_eq!(measured, [0.6, 0.8, 0.64]);
         assert_eq!(
             outcomes.iter().map(Outcome::met).collect::<Vec<_>>(),
-            [true, false]
+            [true, false, true]
         );
     }
 

@@ -12,6 +12,7 @@
 //! | `operations` | single commands on large collections, timed one call at a time |
 //! | `servers` | starts and stops a server, on chosen cores |
 //! | `load` | runs the load generator and reads its report |
+//! | `process` | CPU time and resident memory of a process |
 //! | `client` | a connection that sends one command at a time |
 //! | `probes` | what needs no load generator: idle connections, time to the first reply |
 //! | `goals` | the project's goals, held against the figures |
@@ -24,6 +25,8 @@ mod goals;
 mod load;
 mod operations;
 mod probes;
+#[path = "../../../crates/server/src/bench/process.rs"]
+mod process;
 mod report;
 mod scenarios;
 mod servers;
@@ -559,11 +562,11 @@ const NEXT_TO_NOTHING: Duration = Duration::from_millis(2);
 /// as part of what comes next. Gives up after ten seconds.
 fn settle(server: &Server) -> Result<()> {
     let give_up = Instant::now() + UNREST;
-    let mut before = server.cpu()?;
+    let mut before = server.usage()?;
     while Instant::now() < give_up {
         thread::sleep(REST);
-        let now = server.cpu()?;
-        if now.saturating_sub(before) <= NEXT_TO_NOTHING {
+        let now = server.usage()?;
+        if now.cpu_since(&before) <= NEXT_TO_NOTHING {
             break;
         }
         before = now;

@@ -103,7 +103,7 @@ pub fn time(server: &Server, operation: &Operation, calls: usize) -> Result<Roun
         let mut client = Client::connect(server)?;
         client.call(operation.call)?;
         super::settle(server)?;
-        let before = server.cpu()?;
+        let before = server.usage()?;
         let mut taken = Vec::with_capacity(calls);
         for _ in 0..calls {
             let began = Instant::now();
@@ -111,7 +111,7 @@ pub fn time(server: &Server, operation: &Operation, calls: usize) -> Result<Roun
             taken.push(milliseconds(began.elapsed()));
         }
         super::settle(server)?;
-        let cpu = server.cpu()?.saturating_sub(before);
+        let cpu = server.usage()?.cpu_since(&before);
         Ok(Round {
             wall_ms: median(taken).context("nothing was timed")?,
             cpu_ms: milliseconds(cpu) / calls.max(1) as f64,

@@ -1,6 +1,5 @@
 //! Measurements that need no load: the memory of idle connections, and the time from start to the first reply.
 
-use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,7 @@ use anyhow::{Context, Result};
 use super::Bench;
 use super::load::median;
 use super::scenarios::Cores;
-use super::servers::{Contender, Server, ping};
+use super::servers::{Contender, ping};
 
 /// Name of the measurement of idle connections.
 pub const IDLE: &str = "idle-connections";
@@ -42,7 +41,7 @@ const STARTS: usize = 5;
 pub fn idle_connection_bytes(bench: &Bench, contender: &Contender) -> Result<f64> {
     let count = bench.settings.connections;
     let server = bench.start(contender, bench.first_port, Cores::All)?;
-    let before = resident(&server)?;
+    let before = server.usage()?.resident;
     let mut connections = Vec::with_capacity(count);
     for n in 0..count {
         let mut connection = server
@@ -52,7 +51,7 @@ pub fn idle_connection_bytes(bench: &Bench, contender: &Contender) -> Result<f64
         connections.push(connection);
     }
     thread::sleep(IDLE_FOR);
-    let after = resident(&server)?;
+    let after = server.usage()?.resident;
     Ok(after.saturating_sub(before) as f64 / count as f64)
 }
 
@@ -66,18 +65,6 @@ pub fn start_to_pong_ms(bench: &Bench, contender: &Contender) -> Result<f64> {
         drop(server);
     }
     median(taken).context("no start was timed")
-}
-
-/// VmRSS of a server in bytes.
-fn resident(server: &Server) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.pid()))
-        .context("cannot read the server's memory")?;
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
-        .map(|kib| kib * 1024)
-        .context("/proc does not tell the server's memory")
 }
 
 /// Open files that the idle connections need, on both sides.

@@ -1,6 +1,5 @@
 //! The servers that are compared: how each is started, on which cores, and that it is gone afterwards.
 
-use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::Programs;
+use super::process::{self, Usage};
 use super::scenarios::{Contenders, Cores, Scenario};
 use crate::peers::Peer;
 
@@ -230,17 +230,9 @@ impl Server {
         self.child.id()
     }
 
-    /// CPU time that its threads have used: the first field of the `schedstat` of each, in nanoseconds.
-    pub fn cpu(&self) -> Result<Duration> {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.pid()))
-            .context("cannot read the server's CPU time")?;
-        let nanoseconds = threads
-            .filter_map(Result::ok)
-            // A thread may end while it is looked at.
-            .filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok())
-            .filter_map(|line| line.split_whitespace().next()?.parse::<u64>().ok())
-            .sum();
-        Ok(Duration::from_nanos(nanoseconds))
+    /// CPU time and resident memory of the process so far.
+    pub fn usage(&self) -> Result<Usage> {
+        process::usage(self.pid()).map_err(anyhow::Error::msg)
     }
 
     /// Opens a connection.

@@ -14,7 +14,8 @@ use self::digest::{Digest, digest_all, digest_value};
 use super::generic::{encoding, help};
 use crate::args::Args;
 use crate::command::{ADMIN, Command, Group, LOADING, NOSCRIPT, OWN_LOCKS, STALE, row};
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Held, Keys};
+use crate::effects::Event;
 use crate::docs::SYSCMD;
 use crate::engine::{Engine, random_below, unix_ms};
 use crate::error::{Error, Result};
@@ -122,11 +123,18 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         ("htstats-key", [key] | [key, _]) => tables::htstats_key(ctx, key),
         ("digest-value", keys) => values_digests(ctx, keys),
         // Probes of all keys.
+        ("digest", []) if ctx.nested => {
+            let digest = digest_all(ctx.engine, &ctx.keys.held)?;
+            ctx.out.simple(&digest.hex());
+            Ok(())
+        }
         ("digest", []) => {
             let engine = ctx.engine.handle();
-            ctx.offload(Box::new(move |out| match digest_all(&engine) {
-                Ok(digest) => out.simple(&digest.hex()),
-                Err(error) => out.error(&error.0),
+            ctx.offload(Box::new(move |out| {
+                match digest_all(&engine, &Held::None) {
+                    Ok(digest) => out.simple(&digest.hex()),
+                    Err(error) => out.error(&error.0),
+                }
             }));
             Ok(())
         }
@@ -247,10 +255,12 @@ fn sleep(ctx: &mut Ctx<'_>, seconds: &[u8]) -> Result {
 fn with_entry<R>(ctx: &Ctx<'_>, key: &[u8], look: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
     let ks = ctx.engine.keyspace();
     let hash = ks.hash(key);
-    let shard = ks.lock(ks.shard_of(hash));
-    let entry = shard.db_ref(ctx.keys.db).get(hash, key)?;
-    let expired = entry.expiry_ms().is_some_and(|ms| ms <= ctx.keys.now_ms);
-    (!expired).then(|| look(entry))
+    // In a transaction the lock is held already.
+    ctx.keys.held.look(ks, ks.shard_of(hash), |shard| {
+        let entry = shard.db_ref(ctx.keys.db).get(hash, key)?;
+        let expired = entry.expiry_ms().is_some_and(|ms| ms <= ctx.keys.now_ms);
+        (!expired).then(|| look(entry))
+    })
 }
 
 fn object(ctx: &mut Ctx<'_>, key: &[u8], fast: bool) -> Result {
@@ -373,41 +383,41 @@ fn populate(ctx: &mut Ctx<'_>, args: &[&[u8]]) -> Result {
     if size > ctx.engine.config().live.proto_max_bulk_len.load(Relaxed) as u64 {
         return Err(Error::STRING_TOO_LONG);
     }
+    let numbered = move |n: u64| {
+        let mut key = prefix.clone();
+        key.extend_from_slice(format!(":{n}").as_bytes());
+        let mut value = format!("value:{n}").into_bytes();
+        if size > 0 {
+            value.resize(size as usize, 0);
+        }
+        (key, value)
+    };
+    if ctx.nested {
+        for (key, value) in (0..count).map(numbered) {
+            add_new(&mut ctx.keys, &key, store::string_value(&value));
+        }
+        ctx.out.ok();
+        return Ok(());
+    }
     let (engine, db) = (ctx.engine.handle(), ctx.keys.db);
     ctx.offload(Box::new(move |out| {
-        for n in 0..count {
-            add_numbered(&engine, db, &prefix, n, size as usize);
+        let counters = Counters::new(engine.registry().ids());
+        for (key, value) in (0..count).map(numbered) {
+            // Copied before the lock is taken if it is large.
+            let value = store::string_value(&value);
+            engine.with_key(db, &key, true, &counters, |keys| add_new(keys, &key, value));
         }
         out.ok();
     }));
     Ok(())
 }
 
-/// Adds the `n`th key of POPULATE unless it is there: its value is its number, cut or filled up to `size` bytes.
-fn add_numbered(engine: &Engine, db: usize, prefix: &[u8], n: u64, size: usize) {
-    let mut key = prefix.to_vec();
-    key.extend_from_slice(format!(":{n}").as_bytes());
-    let mut value = format!("value:{n}").into_bytes();
-    if size > 0 {
-        value.resize(size, 0);
+/// Adds a key of POPULATE unless it is there.
+fn add_new(keys: &mut Keys<'_>, key: &[u8], value: NewValue<'_>) {
+    if keys.peek_or_expire(key).is_none() {
+        keys.insert_in(keys.db, key, value, None, false);
+        keys.changed(key, Event::SILENT);
     }
-    let ks = engine.keyspace();
-    let hash = ks.hash(&key);
-    let now = unix_ms();
-    // Copied out of the lock if it is large.
-    let value = store::string_value(&value);
-    let mut shard = ks.lock(ks.shard_of(hash));
-    let dict = shard.db(db);
-    if dict
-        .get(hash, &key)
-        .is_some_and(|e| e.expiry_ms().is_none_or(|ms| ms > now))
-    {
-        return;
-    }
-    let clock = (now / 1000) as u32 & 0xff_ffff;
-    let replaced = dict.set(hash, &key, value, None, clock);
-    drop(shard);
-    drop(replaced);
 }
 
 #[expect(

@@ -356,6 +356,13 @@ impl<'a> Options<'a> {
 fn run(ctx: &mut Ctx<'_>, key: &[u8], search: Option<Search>, options: Options<'_>) -> Result {
     // Counted as read already.
     let set = ctx.keys.peek_view::<SortedSet>(key)?;
+    if let (Some(set), Some(search)) = (set, &search)
+        && ctx.must_move(set.len())
+        && !options.any
+        && ctx.must_move(search.candidates(set))
+    {
+        return ctx.move_after_read();
+    }
     let mut hits = Vec::new();
     let mut metres = 1.0;
     if let (Some(set), Some(search)) = (set, search) {

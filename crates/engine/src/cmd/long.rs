@@ -34,7 +34,12 @@ impl Ctx<'_> {
 
     /// Moves it after it has read one key that is there, which does not count then.
     pub fn move_after_read(&mut self) -> Result {
-        self.keys.counters.hits.take_back(1);
+        self.move_after_reads(1)
+    }
+
+    /// Moves it after it has read `n` keys that are there, which do not count then.
+    pub fn move_after_reads(&mut self, n: usize) -> Result {
+        self.keys.counters.hits.take_back(n as u64);
         self.move_elsewhere()
     }
 }

@@ -232,3 +232,205 @@ fn pubsub_numpat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     ctx.out.int(ctx.engine.pubsub.len(Kind::Pattern) as i64);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{TestClient, check};
+    use std::sync::atomic::Ordering::Relaxed;
+
+    #[test]
+    fn messages_reach_those_who_subscribe() {
+        let mut a = TestClient::new();
+        let mut b = a.another().resp3();
+        let mut c = a.another();
+        assert_eq!(
+            a.raw(&["SUBSCRIBE", "x", "y"]),
+            b"*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\ny\r\n:2\r\n"
+        );
+        b.check("PSUBSCRIBE x*", r#">["psubscribe" "x*" 1]"#);
+        b.check("SUBSCRIBE xy", r#">["subscribe" "xy" 2]"#);
+        b.check("SSUBSCRIBE x", r#">["ssubscribe" "x" 1]"#);
+        c.check("PUBLISH x 1", "2");
+        c.check("PUBLISH xy 2", "2");
+        c.check("PUBLISH z 3", "0");
+        c.check("SPUBLISH x 4", "1");
+        c.check("SPUBLISH y 5", "0");
+        a.check_messages(r#"["message" "x" "1"]"#);
+        b.check_messages(
+            r#">["pmessage" "x*" "x" "1"] >["message" "xy" "2"] >["pmessage" "x*" "xy" "2"] >["smessage" "x" "4"]"#,
+        );
+        c.check("PUBSUB NUMSUB x xy q", r#"["x" 1 "xy" 1 "q" 0]"#);
+        c.check("PUBSUB NUMPAT", "1");
+        c.check("PUBSUB SHARDNUMSUB x", r#"["x" 1]"#);
+        c.check("PUBSUB SHARDCHANNELS", r#"["x"]"#);
+        c.check("PUBSUB CHANNELS x?", r#"["xy"]"#);
+        drop(a);
+        drop(b);
+        c.check("PUBLISH x 1", "0");
+        c.check("PUBSUB CHANNELS", "[]");
+        c.check("PUBSUB NUMPAT", "0");
+        assert!(c.engine.pubsub.is_empty());
+    }
+
+    /// What was sent before goes before the confirmation that nothing more comes.
+    #[test]
+    fn nothing_comes_after_the_end_of_a_subscription() {
+        let mut a = TestClient::new().resp3();
+        let mut b = a.another();
+        a.run("SUBSCRIBE x");
+        b.run("PUBLISH x 1; PUBLISH x 2");
+        assert_eq!(
+            a.raw(&["UNSUBSCRIBE", "x"]),
+            b">3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$1\r\n1\r\n>3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$1\r\n2\r\n\
+              >3\r\n$11\r\nunsubscribe\r\n$1\r\nx\r\n:0\r\n"
+        );
+        a.check_messages("");
+        b.check("PUBLISH x 3", "0");
+        a.check("UNSUBSCRIBE", r#">["unsubscribe" nil 0]"#);
+        a.check("PUNSUBSCRIBE q", r#">["punsubscribe" "q" 0]"#);
+    }
+
+    #[test]
+    fn a_subscriber_of_resp2_may_do_little_else() {
+        let only = |name: &str| {
+            format!(
+                "-ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
+                 this context"
+            )
+        };
+        let mut a = TestClient::new();
+        a.run("SUBSCRIBE x");
+        a.check("GET k", &only("get"));
+        a.check("CLIENT ID", &only("client|id"));
+        a.check("PING", r#"["pong" ""]"#);
+        a.check("PING hi", r#"["pong" "hi"]"#);
+        a.check("RESET", "RESET");
+        a.check("GET k", "nil");
+        a.check("PUBSUB CHANNELS", "[]");
+        a.run("MULTI; SSUBSCRIBE x; EXEC");
+        assert!(a.run("EXEC").starts_with("-EXECABORT Transaction discarded because of: Can't"));
+        check("HELLO 3; SUBSCRIBE x; GET k", "nil");
+    }
+
+    #[test]
+    fn a_transaction_says_what_it_has_to_say_when_it_is_done() {
+        let mut a = TestClient::new().resp3();
+        let mut b = a.another();
+        a.run("SUBSCRIBE x");
+        b.run("MULTI; PUBLISH x 1; SET k v; PUBLISH x 2");
+        a.check_messages("");
+        b.check("EXEC", "[1 OK 1]");
+        a.check_messages(r#">["message" "x" "1"] >["message" "x" "2"]"#);
+        b.run("MULTI; PUBLISH x 1; DISCARD");
+        a.check_messages("");
+    }
+
+    #[test]
+    fn client_reply_does_not_silence_pushes() {
+        let mut a = TestClient::new().resp3();
+        a.check("CLIENT REPLY OFF", "");
+        a.check("SUBSCRIBE x", r#">["subscribe" "x" 1]"#);
+        a.check("PUBLISH x 1", "");
+        a.check_messages(r#">["message" "x" "1"]"#);
+        a.check("CLIENT REPLY ON", "OK");
+    }
+
+    #[test]
+    fn a_subscriber_who_does_not_read_is_closed() {
+        let mut a = TestClient::new();
+        let mut b = a.another();
+        b.check(r#"CONFIG SET client-output-buffer-limit "pubsub 1000 0 0""#, "OK");
+        a.run("SUBSCRIBE x");
+        let long = "m".repeat(400);
+        for _ in 0..10 {
+            b.run(&format!("PUBLISH x {long}"));
+        }
+        let client = a.session.client();
+        assert!(client.kill_requested());
+        assert!(client.outbox.bytes() < 2000);
+        assert_eq!(client.outbox.len(), 3);
+    }
+
+    #[test]
+    fn a_change_of_protocol_leaves_no_message_of_the_old_form() {
+        let mut a = TestClient::new().resp3();
+        let mut b = a.another();
+        a.run("SUBSCRIBE x");
+        b.run("PUBLISH x 1");
+        let reply = a.raw(&["HELLO", "2"]);
+        assert!(reply.starts_with(b">3\r\n$7\r\nmessage"), "{}", reply.escape_ascii());
+        b.run("PUBLISH x 2");
+        a.check_messages(r#"["message" "x" "2"]"#);
+    }
+
+    #[test]
+    fn notifications_tell_of_the_classes_asked_for() {
+        let mut a = TestClient::new();
+        let mut b = a.another();
+        a.run("PSUBSCRIBE __key*");
+        b.run("SET k v");
+        a.check_messages("");
+        b.check("CONFIG SET notify-keyspace-events K$", "OK");
+        b.run("SET k v; LPUSH l 1; DEL k");
+        a.check_messages(r#"["pmessage" "__key*" "__keyspace@0__:k" "set"]"#);
+        b.check("CONFIG SET notify-keyspace-events Egxnm", "OK");
+        b.run("SELECT 1; SET k v; DEL k; GET k");
+        a.check_messages(
+            r#"["pmessage" "__key*" "__keyevent@1__:new" "k"] ["pmessage" "__key*" "__keyevent@1__:del" "k"] ["pmessage" "__key*" "__keyevent@1__:keymiss" "k"]"#,
+        );
+        b.run("CONFIG SET notify-keyspace-events E; DEL k; SET k v");
+        a.check_messages("");
+        assert!(!b.engine.effects.listening());
+        b.run("CONFIG SET notify-keyspace-events KEA");
+        b.run("CONFIG SET notify-keyspace-events AKE");
+        b.run("CONFIG SET notify-keyspace-events \"\"");
+        assert!(!b.engine.effects.listening());
+    }
+
+    #[test]
+    fn notification_classes_print_as_in_real_servers() {
+        let classes = [
+            ("", ""),
+            ("KEA", "AKE"),
+            ("AKE", "AKE"),
+            ("Kg", "gK"),
+            ("g$lshzxetd", "A"),
+            ("g$lshzxet", "g$lshzxet"),
+            ("KEg$lshzxetdmn", "AKEm"),
+            ("An", "A"),
+            ("KEoc", "ocKE"),
+            ("Ed$", "$dE"),
+        ];
+        for (given, shown) in classes {
+            let line = format!(
+                "CONFIG SET notify-keyspace-events \"{given}\"; CONFIG GET notify-keyspace-events"
+            );
+            check(&line, &format!(r#"["notify-keyspace-events" "{shown}"]"#));
+        }
+        check(
+            "CONFIG SET notify-keyspace-events KEq",
+            "-ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - Invalid event class \
+             character. Use 'Ag$lshzxeKEtmdn'.",
+        );
+    }
+
+    #[test]
+    fn client_list_tells_of_subscriptions() {
+        let mut a = TestClient::new().resp3();
+        a.run("SUBSCRIBE x; SUBSCRIBE y; PSUBSCRIBE p; SSUBSCRIBE s");
+        let info = a.run("CLIENT INFO");
+        assert!(
+            info.contains(" flags=P ") && info.contains(" sub=2 psub=1 ssub=1 "),
+            "{info}"
+        );
+        assert_eq!(a.session.client().class(), 2);
+        assert!(a.run("CLIENT LIST TYPE pubsub").contains("id=1"));
+        assert!(!a.run("CLIENT LIST TYPE normal").contains("id=1"));
+        let info = a.run("INFO everything");
+        for line in ["pubsub_channels:2", "pubsub_patterns:1", "pubsubshard_channels:1", "pubsub_clients:1"] {
+            assert!(info.contains(line), "{line}");
+        }
+        a.run("RESET");
+        assert!(a.session.client().subscriptions.iter().all(|n| n.load(Relaxed) == 0));
+    }
+}

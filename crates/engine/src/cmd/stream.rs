@@ -3,6 +3,7 @@
 //! Consumer groups are in [`super::stream_groups`], XREAD in [`super::stream_read`], XINFO in [`super::stream_info`].
 
 use crate::args::Args;
+use crate::cmd::long::LONG_WORK;
 use crate::cmd::stream_groups::{XGROUP_COMMANDS, xack, xackdel, xautoclaim, xclaim, xpending};
 use crate::cmd::stream_ids as ids;
 use crate::cmd::stream_info::XINFO_COMMANDS;
@@ -359,15 +360,22 @@ fn range(ctx: &mut Ctx<'_>, mut args: Args<'_>, backwards: bool) -> Result {
         args.check()?;
         count = Some(n.max(0) as usize);
     }
+    let may_move = ctx.must_move(count.unwrap_or(usize::MAX));
     match ctx.keys.view::<Stream>(key)? {
         None => ctx.out.array(0),
         Some(_) if count == Some(0) => ctx.out.null_array(),
         Some(s) => {
-            let count = count.unwrap_or(0);
-            if backwards {
-                ids::reply_entries(ctx.out, s.range_back(start, end), count);
+            // How long a range is shows only when it has been read.
+            let most = if may_move { LONG_WORK } else { count.unwrap_or(0) };
+            let mark = ctx.out.mark();
+            let n = if backwards {
+                ids::reply_entries(ctx.out, s.range_back(start, end), most)
             } else {
-                ids::reply_entries(ctx.out, s.range(start, end), count);
+                ids::reply_entries(ctx.out, s.range(start, end), most)
+            };
+            if may_move && n == LONG_WORK {
+                ctx.out.rollback(mark);
+                return ctx.move_after_read();
             }
         }
     }

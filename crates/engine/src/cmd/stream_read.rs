@@ -6,6 +6,7 @@
 
 use crate::args::Args;
 use crate::blocking::{Attempt, Empty, Wait, timeout_ms};
+use crate::cmd::long::LONG_WORK;
 use crate::cmd::stream_groups::{tell, tell_silently};
 use crate::cmd::stream_ids::{self as ids, c_text, shown};
 use crate::ctx::{Ctx, Keys};
@@ -189,12 +190,22 @@ pub(super) fn xread(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let options = options(&mut args, ctx.command.name, false, ctx.keys.now_ms)?;
     let (keys, from) = options.streams.split_at(options.streams.len() / 2);
     let mut streams: Streams<&[u8]> = Vec::with_capacity(keys.len());
+    let count = options.count;
+    let mut may_move = ctx.must_move(if count == 0 { usize::MAX } else { count });
     for (key, text) in keys.iter().zip(from) {
         let stream = ctx.keys.view::<Stream>(key)?;
+        may_move &= stream.is_some();
         streams.push((*key, since(text, stream, false)?));
     }
-    let count = options.count;
-    if read(&ctx.keys, ctx.out, &streams, count)? {
+    // How much there is to read shows only when it has been read.
+    let most = if may_move { LONG_WORK } else { count };
+    let mark = ctx.out.mark();
+    let longest = read(&ctx.keys, ctx.out, &streams, most)?;
+    if may_move && longest == LONG_WORK {
+        ctx.out.rollback(mark);
+        return ctx.move_after_reads(keys.len());
+    }
+    if longest > 0 {
         return Ok(());
     }
     let Some(timeout) = options.block else {
@@ -204,20 +215,22 @@ pub(super) fn xread(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let streams = owned(&streams);
     let attempt = move |ks: &mut Keys<'_>, key: &[u8], out: &mut Out| {
         // Something else than a stream does not end the wait.
-        Ok(ks.peek_view::<Stream>(key).is_ok() && read(ks, out, &streams, count)?)
+        Ok(ks.peek_view::<Stream>(key).is_ok() && read(ks, out, &streams, count)? > 0)
     };
     wait(ctx, keys, timeout, false, Box::new(attempt));
     Ok(())
 }
 
-/// Writes what there is to read in the streams that are held; false if there is nothing.
+/// Writes what there is to read in the streams that are held, no more than `count` entries of each (0: all); returns how many
+/// entries of one stream were read at most, 0 if there is nothing to read.
 fn read<K: AsRef<[u8]>>(
     keys: &Keys<'_>,
     out: &mut Out,
     streams: &Streams<K>,
     count: usize,
-) -> Result<bool> {
+) -> Result<usize> {
     let mut reply = Reply::begin(out);
+    let mut longest = 0;
     for (key, since) in streams {
         let key = key.as_ref();
         if !keys.holds(key) {
@@ -234,10 +247,12 @@ fn read<K: AsRef<[u8]>>(
         };
         if let Some(start) = start {
             reply.key(out, key);
-            ids::reply_entries(out, stream.range(start, StreamId::MAX), count);
+            let n = ids::reply_entries(out, stream.range(start, StreamId::MAX), count);
+            longest = longest.max(n);
         }
     }
-    Ok(reply.end(out))
+    reply.end(out);
+    Ok(longest)
 }
 
 /// Who reads in a group, and how.
@@ -253,6 +268,11 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let options = options(&mut args, ctx.command.name, true, ctx.keys.now_ms)?;
     let (keys, from) = options.streams.split_at(options.streams.len() / 2);
     let (group, consumer) = options.group.unwrap_or_default();
+    if ctx.must_move(if options.count == 0 { usize::MAX } else { options.count })
+        && keys.iter().any(|key| is_behind(&ctx.keys, key, group))
+    {
+        return ctx.move_elsewhere();
+    }
     let mut streams: Streams<&[u8]> = Vec::with_capacity(keys.len());
     for (key, text) in keys.iter().zip(from) {
         let stream = ctx.keys.view::<Stream>(key)?;
@@ -289,6 +309,18 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     };
     wait(ctx, keys, timeout, true, Box::new(attempt));
     Ok(())
+}
+
+/// Whether a group has so much left to read, or to acknowledge, that all of it is long work.
+fn is_behind(keys: &Keys<'_>, key: &[u8], group: &[u8]) -> bool {
+    let Ok(Some(stream)) = keys.peek_view::<Stream>(key) else {
+        return false;
+    };
+    let Some(group) = stream.group(group) else {
+        return false;
+    };
+    let lag = stream.lag(group).and_then(|n| usize::try_from(n).ok());
+    lag.unwrap_or(stream.len()).max(group.pending_len()) >= LONG_WORK
 }
 
 fn check_group(stream: Option<StreamRef<'_>>, key: &[u8], group: &[u8]) -> Result {

@@ -4,6 +4,8 @@
 //! ended. Over a measurement of a few seconds a tick is a fraction of a percent. Shorter ones, such as popping a list
 //! empty, need a finer clock: the `schedstat` of each thread counts nanoseconds, but those of a thread that ends are
 //! lost. So both are read, and the finer one counts as long as the other does not contradict it.
+//!
+//! `cargo xtask bench` includes this very file. It needs only `std`.
 
 use std::fs;
 use std::time::Duration;
@@ -44,7 +46,7 @@ impl Usage {
 pub fn usage(pid: u32) -> Result<Usage, String> {
     let read = |file: &str| {
         fs::read_to_string(format!("/proc/{pid}/{file}"))
-            .map_err(|why| format!("--server-pid {pid}: cannot read its {file}: {why}"))
+            .map_err(|why| format!("process {pid}: cannot read its {file}: {why}"))
     };
     let cpu = cpu_time(&read("stat")?);
     let resident = resident(&read("status")?);
@@ -55,7 +57,7 @@ pub fn usage(pid: u32) -> Result<Usage, String> {
             resident,
         }),
         _ => Err(format!(
-            "--server-pid {pid}: /proc does not tell its CPU time and memory"
+            "process {pid}: /proc does not tell its CPU time and memory"
         )),
     }
 }

@@ -191,6 +191,11 @@ struct Subscriber {
 
 /// Runs `job` to its end. The error is one line for the user.
 pub fn run(job: Job<'_>) -> Result<Seen, String> {
+    #[cfg(target_os = "linux")]
+    if job.rate.is_some() {
+        // Waits end on time, not up to 50 us late. Where that is refused they are late, and no more than that.
+        let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+    }
     let mut worker = Worker::new(job)?;
     worker.run()?;
     Ok(worker.seen)

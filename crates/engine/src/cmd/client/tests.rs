@@ -285,7 +285,7 @@ fn nobody_is_blocked() {
 }
 
 #[test]
-fn tracking_is_off() {
+fn tracking_takes_options_that_go_together() {
     check("CLIENT GETREDIR", "-1");
     check(
         "CLIENT TRACKINGINFO",
@@ -317,10 +317,6 @@ fn tracking_is_off() {
     check(
         "CLIENT TRACKING ON OPTIN OPTOUT",
         "-ERR You can't specify both OPTIN mode and OPTOUT mode",
-    );
-    check(
-        "CLIENT TRACKING ON",
-        "-ERR client-side caching is not built yet: CLIENT TRACKING can only be OFF",
     );
     check(
         "CLIENT CACHING YES",

@@ -5,6 +5,7 @@
 //! Redis's. A digest is 20 bytes. *Adding* a text is exclusive or with its SHA-1, so that order does not matter; *mixing*
 //! is the same followed by replacing the digest by its own SHA-1, so that it does.
 
+use crate::ctx::Held;
 use crate::engine::{Engine, unix_ms};
 use crate::error::{Error, Result};
 use sha1_smol::Sha1;
@@ -108,8 +109,9 @@ pub(super) fn digest_value(entry: &EntryRef<'_>, now_ms: u64) -> Result<Digest> 
     Ok(digest)
 }
 
-/// The digest of everything. Locks one shard at a time for one segment, so it is that of a moment only if nobody writes.
-pub(super) fn digest_all(engine: &Engine) -> Result<Digest> {
+/// The digest of everything. Locks one shard at a time for one segment, so it is that of a moment only if nobody
+/// writes, or if the locks are held.
+pub(super) fn digest_all(engine: &Engine, held: &Held<'_>) -> Result<Digest> {
     let ks = engine.keyspace();
     let now_ms = unix_ms();
     let mut all = Digest::ZERO;
@@ -119,7 +121,8 @@ pub(super) fn digest_all(engine: &Engine) -> Result<Digest> {
             let mut position = Some(0);
             while let Some(at) = position {
                 let mut failed = None;
-                position = ks.lock(shard).db_ref(db).visit_from(at, |_, entry| {
+                position = held.look(ks, shard, |shard| {
+                    shard.db_ref(db).visit_from(at, |_, entry| {
                     if entry.expiry_ms().is_some_and(|ms| ms <= now_ms) {
                         return;
                     }
@@ -129,6 +132,7 @@ pub(super) fn digest_all(engine: &Engine) -> Result<Digest> {
                         Ok(()) => all.add(&digest.0),
                         Err(error) => failed = Some(error),
                     }
+                })
                 });
                 if let Some(error) = failed {
                     return Err(error);

@@ -20,14 +20,15 @@ pub(super) fn htstats(ctx: &mut Ctx<'_>, db: &[u8], full: bool) -> Result {
     let mut keys = Vec::with_capacity(ks.shards());
     let (mut segments, mut buckets, mut expiring, mut bytes) = (0, 0, 0, 0);
     for shard in 0..ks.shards() {
-        let shard = ks.lock(shard);
-        let dict = shard.db_ref(db);
-        let shape = dict.shape();
-        segments += shape.0;
-        buckets += shape.1;
-        expiring += dict.expiring();
-        bytes += dict.bytes();
-        keys.push(dict.len());
+        ctx.keys.held.look(ks, shard, |shard| {
+            let dict = shard.db_ref(db);
+            let shape = dict.shape();
+            segments += shape.0;
+            buckets += shape.1;
+            expiring += dict.expiring();
+            bytes += dict.bytes();
+            keys.push(dict.len());
+        });
     }
     let total: usize = keys.iter().sum();
     let slots = buckets * PER_BUCKET;

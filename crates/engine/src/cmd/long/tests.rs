@@ -21,6 +21,17 @@ fn large() -> TestClient {
             db.run(&line);
         }
     }
+    for part in 0..10 {
+        let mut line = "GEOADD geo".to_owned();
+        for i in 0..LONG_WORK / 10 {
+            write!(line, " 1.{i} 1.{part} m{part}x{i}").expect("text");
+        }
+        db.run(&line);
+    }
+    for i in 1..=LONG_WORK {
+        db.run(&format!("XADD log 1-{i} a 1"));
+    }
+    db.run("XGROUP CREATE log g 0; XADD brief 1-1 a 1; XGROUP CREATE brief g 0");
     db.run("SADD few a b c; HSET little a 1; ZADD couple 1 a 2 b");
     db
 }
@@ -65,6 +76,13 @@ fn long_calls_are_moved_and_count_once() {
         ("ZRANDMEMBER sorted 10000", 1),
         ("ZRANDMEMBER couple -10000", 1),
         ("ZSCAN sorted 0 COUNT 10000", 1),
+        ("GEOSEARCH geo FROMLONLAT 1 1 BYRADIUS 900 km", 1),
+        ("GEORADIUS geo 1 1 900 km STORE d", 1),
+        ("XRANGE log - +", 1),
+        ("XREVRANGE log + - COUNT 20000", 1),
+        ("XREAD STREAMS log brief 0 0", 2),
+        ("XREADGROUP GROUP g c STREAMS log >", 1),
+        ("XREADGROUP GROUP g c STREAMS log 0", 1),
         ("ZUNION 2 couple sorted", 2),
         ("ZINTER 2 set sorted", 2),
         ("ZINTERCARD 2 set sorted", 2),
@@ -113,6 +131,14 @@ fn short_calls_stay() {
         "ZRANGE sorted 0 9998",
         "ZRANDMEMBER couple 10000",
         "ZSCAN couple 0 COUNT 10000",
+        "GEOSEARCH geo FROMLONLAT 1 1 BYRADIUS 1 m",
+        "GEOSEARCH geo FROMLONLAT 1 1 BYRADIUS 900 km COUNT 5 ANY",
+        "XRANGE log 1-0 1-1000",
+        "XREAD COUNT 100 STREAMS log 0",
+        "XREAD STREAMS log 1-9000",
+        "XREAD STREAMS log brief 1-9000 +",
+        "XREADGROUP GROUP g c COUNT 10 STREAMS log >",
+        "XREADGROUP GROUP g c STREAMS brief >",
         "ZINTER 2 couple sorted",
         "ZPOPMIN couple 10000",
         "ZREMRANGEBYRANK sorted 0 9998",
