@@ -15,6 +15,7 @@ use crate::command::{
     KS_UPDATE, KS_VARIABLE_FLAGS, KeySpec, NO_MANDATORY_KEYS,
 };
 use crate::registry::{Entry, KeyLayout};
+use std::ops::Range;
 
 /// The arguments do not fit the command's key specs: a count that is no number or promises more keys than there
 /// are arguments, or no argument where a key must be. The command itself will answer a better error.
@@ -108,6 +109,11 @@ pub fn extract(
 pub fn each_key(entry: &Entry, argv: &[&[u8]], mut f: impl FnMut(usize, u32)) {
     if entry.keys == KeyLayout::None {
         return;
+    }
+    if let [spec] = entry.command.keys
+        && matches!(spec.begin, Begin::Keyword("STREAMS", _))
+    {
+        return streams(argv).for_each(|i| f(i, spec.flags));
     }
     let _ = extract(entry.command, argv, |i, flags| {
         if i < argv.len() {
@@ -358,6 +364,27 @@ fn migrate(argv: &[&[u8]], f: &mut impl FnMut(usize, u32)) -> Result<(), KeysErr
     require(argv, 3, FLAGS, f)
 }
 
+/// The keys of XREAD and XREADGROUP. By the rule in their rows the first STREAMS is the keyword, and that is what COMMAND
+/// GETKEYS answers; but a group, a consumer or a number can be called that too, so this goes through the options as the
+/// handler does.
+fn streams(argv: &[&[u8]]) -> Range<usize> {
+    let mut at = 1;
+    while let Some(word) = argv.get(at) {
+        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        at += if is("STREAMS") {
+            let first = at + 1;
+            return first..first + (argv.len() - first) / 2;
+        } else if is("COUNT") || is("BLOCK") {
+            2
+        } else if is("GROUP") {
+            3
+        } else {
+            1
+        };
+    }
+    0..0
+}
+
 /// First key, last key and step as COMMAND INFO gives them: the key positions that do not depend on the arguments,
 /// as far as one range can say it; zeros if there are none. `last` is counted from the end if negative.
 pub fn legacy_range(cmd: &Command) -> (i32, i32, i32) {
@@ -478,6 +505,17 @@ mod tests {
         );
         assert_eq!(at(&xread, "xread count 1"), Some(vec![]));
         assert_eq!(at(&xread, "xread count streams"), Some(vec![]));
+        // The rule does not know options, but what is locked does.
+        let confused = "xread count streams streams a 0";
+        assert_eq!(at(&xread, confused), Some(vec![3, 4]));
+        let used = |call: &str| streams(&call.split(' ').map(str::as_bytes).collect::<Vec<_>>());
+        assert_eq!(used(confused), 4..5);
+        assert_eq!(used("xread streams a b 0 0"), 2..4);
+        assert_eq!(used("xreadgroup group streams c block streams STREAMS a >"), 7..8);
+        assert_eq!(used("xreadgroup count 1 group g streams noack streams a >"), 8..9);
+        for nothing in ["xread", "xread streams", "xread count streams", "xread group streams a"] {
+            assert!(used(nothing).is_empty(), "{nothing}");
+        }
         const BACKWARDS: &[KeySpec] = &[KeySpec::after("KEYS", -2, -1, 0, READ)];
         assert_eq!(at(&cmd("x", 0, BACKWARDS), "x keys a b"), Some(vec![2, 3]));
     }

@@ -87,7 +87,14 @@ pub(crate) fn line(
     line.push(b']');
     for (i, arg) in argv.iter().enumerate() {
         line.push(b' ');
-        quote(&mut line, if is_secret(command, argv, i) { b"(redacted)" } else { arg });
+        quote(
+            &mut line,
+            if is_secret(command, argv, i) {
+                b"(redacted)"
+            } else {
+                arg
+            },
+        );
     }
     line.extend_from_slice(b"\r\n");
     line
@@ -98,7 +105,10 @@ fn is_secret(command: &Command, argv: &[&[u8]], i: usize) -> bool {
     match command.name {
         "auth" => i > 0,
         "hello" => {
-            let auth = argv.iter().skip(2).position(|a| a.eq_ignore_ascii_case(b"auth"));
+            let auth = argv
+                .iter()
+                .skip(2)
+                .position(|a| a.eq_ignore_ascii_case(b"auth"));
             auth.is_some_and(|at| i == at + 3 || i == at + 4)
         }
         _ => false,
@@ -166,7 +176,10 @@ mod tests {
         m.check("MONITOR", "OK");
         m.check("MONITOR", "");
         c.run(r#"SET k "v w\r\n\t\x00\"\\""#);
-        assert_eq!(shown(&mut m), [r#"0 127.0.0.1:5000] "SET" "k" "v w\r\n\t\x00\"\\""#]);
+        assert_eq!(
+            shown(&mut m),
+            [r#"0 127.0.0.1:5000] "SET" "k" "v w\r\n\t\x00\"\\""#]
+        );
         c.run("NOSUCH; GET; CONFIG GET port; SELECT 3");
         assert_eq!(shown(&mut m), [r#"3 127.0.0.1:5000] "SELECT" "3""#]);
         c.run("MULTI; GET k");
@@ -174,7 +187,10 @@ mod tests {
         c.run("EXEC");
         assert_eq!(
             shown(&mut m),
-            [r#"3 127.0.0.1:5000] "GET" "k""#, r#"3 127.0.0.1:5000] "EXEC""#]
+            [
+                r#"3 127.0.0.1:5000] "GET" "k""#,
+                r#"3 127.0.0.1:5000] "EXEC""#
+            ]
         );
         m.check("GET k", "-ERR Replica can't interact with the keyspace");
         m.check("RESET", "RESET");

@@ -263,6 +263,12 @@ impl PubSub {
 }
 
 impl Engine {
+    /// Sends a message to a channel's subscribers. Returns how often it is received.
+    pub fn publish(&self, sharded: bool, channel: &[u8], message: &[u8]) -> usize {
+        let limits = &self.config().live.output_limits;
+        self.pubsub.publish(limits, sharded, channel, message)
+    }
+
     /// Begins or ends to list changes for notifications, as `notify-keyspace-events` now says.
     pub(crate) fn heed_notify_keyspace_events(&self) {
         let wanted = self.config().live.notify_keyspace_events.load(Relaxed);
@@ -302,7 +308,7 @@ impl Subscriptions {
 
 impl Session {
     /// Subscribes to a name, unless it does already.
-    pub(crate) fn subscribe(&mut self, kind: Kind, name: &[u8]) {
+    pub fn subscribe(&mut self, kind: Kind, name: &[u8]) {
         let subscriptions = self.subscriptions.get_or_insert_default();
         let names = subscriptions.of(kind);
         if names.insert(name.into()) {
@@ -312,7 +318,7 @@ impl Session {
     }
 
     /// Ends a subscription, if there is one. From then on nothing of it gets into the client's outbox.
-    pub(crate) fn unsubscribe(&mut self, kind: Kind, name: &[u8]) {
+    pub fn unsubscribe(&mut self, kind: Kind, name: &[u8]) {
         let Some(subscriptions) = &mut self.subscriptions else {
             return;
         };

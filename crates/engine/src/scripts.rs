@@ -263,13 +263,16 @@ impl Scripts {
     }
 }
 
+/// A handle of one worker's own to what all workers share: cloning it does not touch a counter that others count with too.
+pub(crate) type Own<T> = Arc<Arc<T>>;
+
 /// What a worker runs scripts with.
 pub(crate) struct Runner {
     pub vm: Vm,
     epoch: u64,
-    by_source: HashMap<Box<[u8]>, Arc<Body>, RandomState>,
-    by_sha: HashMap<Sha, Arc<Body>, RandomState>,
-    libraries: Arc<Set>,
+    by_source: HashMap<Box<[u8]>, Own<Body>, RandomState>,
+    by_sha: HashMap<Sha, Own<Body>, RandomState>,
+    libraries: Own<Set>,
     libraries_epoch: u64,
     out: Out,
     memory: Arc<VmMemory>,
@@ -296,7 +299,7 @@ impl Runner {
     }
 
     /// The libraries of now. Those that are gone are dropped from the worker's state.
-    pub fn libraries(&mut self, scripts: &Scripts) -> Arc<Set> {
+    pub fn libraries(&mut self, scripts: &Scripts) -> Own<Set> {
         let epoch = scripts.libraries.epoch();
         if self.libraries_epoch != epoch {
             let now = scripts.libraries.current();
@@ -306,7 +309,7 @@ impl Runner {
                     self.vm.drop_library(name);
                 }
             }
-            (self.libraries, self.libraries_epoch) = (now, epoch);
+            (self.libraries, self.libraries_epoch) = (Arc::new(now), epoch);
         }
         self.libraries.clone()
     }
@@ -332,7 +335,7 @@ impl Runner {
     }
 
     /// The script with this source; new ones become known to everybody.
-    pub fn eval(&mut self, scripts: &Scripts, source: &[u8]) -> Result<Arc<Body>> {
+    pub fn eval(&mut self, scripts: &Scripts, source: &[u8]) -> Result<Own<Body>> {
         self.follow(scripts);
         if let Some(body) = self.by_source.get(source) {
             return Ok(body.clone());
@@ -342,20 +345,20 @@ impl Runner {
             // What does not compile is not kept.
             self.vm.compile(&body.script()).map_err(error_of)?;
         }
-        let body = scripts.add(body, true);
+        let body = Arc::new(scripts.add(body, true));
         self.by_source.insert(source.into(), body.clone());
         Ok(body)
     }
 
     /// The script with this digest.
-    pub fn evalsha(&mut self, scripts: &Scripts, sha: &[u8]) -> Result<Arc<Body>> {
+    pub fn evalsha(&mut self, scripts: &Scripts, sha: &[u8]) -> Result<Own<Body>> {
         self.follow(scripts);
         let unknown = || Error::new("NOSCRIPT No matching script. Please use EVAL.");
         let sha: Sha = sha.to_ascii_lowercase().try_into().map_err(|_| unknown())?;
         if let Some(body) = self.by_sha.get(&sha) {
             return Ok(body.clone());
         }
-        let body = scripts.get(&sha).ok_or_else(unknown)?;
+        let body = Arc::new(scripts.get(&sha).ok_or_else(unknown)?);
         self.by_sha.insert(sha, body.clone());
         Ok(body)
     }

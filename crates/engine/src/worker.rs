@@ -16,9 +16,9 @@ use crate::command::{
     READONLY, RUNS_SCRIPT, WRITE,
 };
 use crate::ctx::{Ctx, Garbage, Held, Keys};
+use crate::effects::Change;
 use crate::engine::{Engine, unix_nanos};
 use crate::error::Error;
-use crate::effects::Change;
 use crate::maintenance::BIG_VALUE;
 use crate::monitor;
 use crate::registry::{Entry, KeyLayout};
@@ -617,7 +617,13 @@ fn show(ctx: &mut Ctx<'_>, argv: &[&[u8]], first: bool) {
     {
         return;
     }
-    let line = monitor::line(ctx.session.db, &ctx.session.client, false, ctx.command, argv);
+    let line = monitor::line(
+        ctx.session.db,
+        &ctx.session.client,
+        false,
+        ctx.command,
+        argv,
+    );
     if first {
         ctx.keys.changes.insert(0, Change::Shown(line));
     } else {

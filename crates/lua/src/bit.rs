@@ -13,12 +13,24 @@ pub(crate) fn fill(l: L) {
         ("band", native(|l: L, _: &Ctx| fold(l, |a, b| a & b))),
         ("bor", native(|l: L, _: &Ctx| fold(l, |a, b| a | b))),
         ("bxor", native(|l: L, _: &Ctx| fold(l, |a, b| a ^ b))),
-        ("lshift", native(|l: L, _: &Ctx| shift(l, |value, n| value << n))),
-        ("rshift", native(|l: L, _: &Ctx| shift(l, |value, n| value >> n))),
-        ("arshift", native(|l: L, _: &Ctx| shift(l, |value, n| ((value as i32) >> n) as u32))),
+        (
+            "lshift",
+            native(|l: L, _: &Ctx| shift(l, |value, n| value << n)),
+        ),
+        (
+            "rshift",
+            native(|l: L, _: &Ctx| shift(l, |value, n| value >> n)),
+        ),
+        (
+            "arshift",
+            native(|l: L, _: &Ctx| shift(l, |value, n| ((value as i32) >> n) as u32)),
+        ),
         ("rol", native(|l: L, _: &Ctx| shift(l, u32::rotate_left))),
         ("ror", native(|l: L, _: &Ctx| shift(l, u32::rotate_right))),
-        ("bswap", native(|l: L, _: &Ctx| give(l, argument(l, 1)?.swap_bytes()))),
+        (
+            "bswap",
+            native(|l: L, _: &Ctx| give(l, argument(l, 1)?.swap_bytes())),
+        ),
         ("tohex", native(to_hex)),
     ] {
         l.set_function(name, function);
@@ -58,8 +70,16 @@ fn shift(l: L, operation: fn(u32, u32) -> u32) -> Ret {
 /// The lowest digits in hexadecimal: 8 or as many as the second argument says, capitals if that is negative.
 fn to_hex(l: L, _: &Ctx) -> Ret {
     let value = argument(l, 1)?;
-    let wanted = if l.kind(2) == NONE { 8 } else { argument(l, 2)? as i32 };
-    let digits: &[u8; 16] = if wanted < 0 { b"0123456789ABCDEF" } else { b"0123456789abcdef" };
+    let wanted = if l.kind(2) == NONE {
+        8
+    } else {
+        argument(l, 2)? as i32
+    };
+    let digits: &[u8; 16] = if wanted < 0 {
+        b"0123456789ABCDEF"
+    } else {
+        b"0123456789abcdef"
+    };
     let count = wanted.unsigned_abs().min(8) as usize;
     let mut text = [0; 8];
     for (i, digit) in text[..count].iter_mut().rev().enumerate() {

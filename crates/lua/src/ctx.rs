@@ -59,6 +59,15 @@ pub(crate) struct Originals {
     pub gsub: CFunction,
 }
 
+/// A table that a library is writing or filling.
+pub(crate) struct Level {
+    pub array: bool,
+    /// Elements done.
+    pub index: usize,
+    /// Elements there are, where that is known before.
+    pub len: usize,
+}
+
 /// See the module.
 pub(crate) struct Ctx {
     /// The server of the current run, its lifetime erased; only [`Ctx::server`] looks at it.
@@ -89,6 +98,7 @@ pub(crate) struct Ctx {
     scratch: UnsafeCell<Vec<u8>>,
     message: UnsafeCell<Vec<u8>>,
     frames: UnsafeCell<Vec<Frame>>,
+    levels: UnsafeCell<Vec<Level>>,
 }
 
 /// Buffers that grew beyond this are freed after the run.
@@ -117,6 +127,7 @@ impl Ctx {
             scratch: UnsafeCell::default(),
             message: UnsafeCell::default(),
             frames: UnsafeCell::default(),
+            levels: UnsafeCell::default(),
         }
     }
 
@@ -143,9 +154,12 @@ impl Ctx {
                 *buffer = Vec::new();
             }
         }
-        let frames = self.frames();
-        if frames.capacity() > 64 {
-            *frames = Vec::new();
+        const KEEP_LEVELS: usize = 64;
+        if self.frames().capacity() > KEEP_LEVELS {
+            *self.frames() = Vec::new();
+        }
+        if self.levels().capacity() > KEEP_LEVELS {
+            *self.levels() = Vec::new();
         }
     }
 
@@ -191,5 +205,12 @@ impl Ctx {
     pub fn frames(&self) -> &mut Vec<Frame> {
         // SAFETY: only that conversion uses it, once a run, after the script.
         unsafe { &mut *self.frames.get() }
+    }
+
+    /// The tables that a library is inside of.
+    #[allow(clippy::mut_from_ref)]
+    pub fn levels(&self) -> &mut Vec<Level> {
+        // SAFETY: as `scratch`.
+        unsafe { &mut *self.levels.get() }
     }
 }

@@ -17,6 +17,7 @@
 //! With them kept, the methods of [`L`] are safe to call from a function called by Lua, and they are not marked unsafe:
 //! the alternative, every second line of this crate in an unsafe block, would hide the few that deserve attention.
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,9 +29,10 @@ use crate::ctx::{Ctx, Stop};
 pub(crate) use ffi::{
     LUA_GCRESTART, LUA_GCSETPAUSE, LUA_GCSETSTEPMUL, LUA_GCSTEP, LUA_GLOBALSINDEX as GLOBALS,
     LUA_MULTRET as ALL_RESULTS, LUA_REGISTRYINDEX as REGISTRY, LUA_TBOOLEAN as BOOLEAN,
-    LUA_TFUNCTION as FUNCTION, LUA_TNIL as NIL, LUA_TNONE as NONE, LUA_TNUMBER as NUMBER,
-    LUA_TSTRING as STRING, LUA_TTABLE as TABLE, lua_CFunction as CFunction, lua_State,
-    luaopen_base, luaopen_math, luaopen_os, luaopen_string, luaopen_table,
+    LUA_TFUNCTION as FUNCTION, LUA_TLIGHTUSERDATA as LIGHT_USERDATA, LUA_TNIL as NIL,
+    LUA_TNONE as NONE, LUA_TNUMBER as NUMBER, LUA_TSTRING as STRING, LUA_TTABLE as TABLE,
+    lua_CFunction as CFunction, lua_State, luaopen_base, luaopen_math, luaopen_os, luaopen_string,
+    luaopen_table,
 };
 
 /// An error value is on top of the stack, to be raised by the outermost frame.
@@ -226,6 +228,26 @@ impl L {
         unsafe { ffi::lua_touserdata(self.0, index) }
     }
 
+    /// Pushes a block of memory of Lua's that holds `value`, to be an upvalue that [`L::upvalue_cell`] reads.
+    pub fn new_cell<T: Copy>(self, value: T) {
+        const { assert!(align_of::<T>() <= 8) };
+        // SAFETY: as above; the block is of the size and, as Lua's blocks are, aligned for anything up to a double.
+        unsafe {
+            let block = ffi::lua_newuserdata(self.0, size_of::<Cell<T>>());
+            block.cast::<Cell<T>>().write(Cell::new(value));
+        }
+    }
+
+    /// The value of upvalue `i`, which must be from [`L::new_cell`] with the same type; None if there is no upvalue.
+    pub fn upvalue_cell<'a, T: Copy>(self, i: c_int) -> Option<&'a Cell<T>> {
+        // SAFETY: as above; the running function keeps its upvalue alive.
+        unsafe {
+            ffi::lua_touserdata(self.0, upvalue(i))
+                .cast::<Cell<T>>()
+                .as_ref()
+        }
+    }
+
     /// The C function at `index`.
     pub fn c_function(self, index: c_int) -> Option<CFunction> {
         // SAFETY: as above.
@@ -316,11 +338,6 @@ impl L {
     pub fn len(self, index: c_int) -> usize {
         // SAFETY: as above.
         unsafe { ffi::lua_objlen(self.0, index) }
-    }
-
-    pub fn raw_equal(self, a: c_int, b: c_int) -> bool {
-        // SAFETY: as above.
-        unsafe { ffi::lua_rawequal(self.0, a, b) != 0 }
     }
 
     /// Calls the function below the topmost `args` values.

@@ -29,7 +29,11 @@ struct Format<'a> {
 impl<'a> Format<'a> {
     fn new(text: &'a [u8]) -> Format<'a> {
         // As everywhere in C, the format ends at a NUL.
-        Format { text: crate::reply::until_nul(text), big_endian: false, align: 1 }
+        Format {
+            text: crate::reply::until_nul(text),
+            big_endian: false,
+            align: 1,
+        }
     }
 
     /// The next option and the size it speaks of.
@@ -68,7 +72,10 @@ impl<'a> Format<'a> {
         self.text = rest;
         let mut n = 0i32;
         for digit in text {
-            n = match n.checked_mul(10).and_then(|n| n.checked_add(i32::from(digit - b'0'))) {
+            n = match n
+                .checked_mul(10)
+                .and_then(|n| n.checked_add(i32::from(digit - b'0')))
+            {
                 Some(n) => n,
                 None => return Err(l.error_at(format_args!("integral size overflow"))),
             };
@@ -127,6 +134,8 @@ fn pack(l: L, ctx: &Ctx) -> Ret {
     let mut format = Format::new(l.check_bytes(1));
     let out = ctx.scratch();
     out.clear();
+    // Where the arguments end; one that is missing is taken for this nil.
+    l.push_nil();
     let mut argument = 1;
     while let Some((option, size)) = format.next(l)? {
         let padding = format.padding(out.len(), option, size);
@@ -144,7 +153,9 @@ fn pack(l: L, ctx: &Ctx) -> Ret {
                 }
             }
             b'x' => out.push(0),
-            b'f' => out.extend_from_slice(&format.ordered((l.check_number(argument) as f32).to_le_bytes())),
+            b'f' => out.extend_from_slice(
+                &format.ordered((l.check_number(argument) as f32).to_le_bytes()),
+            ),
             b'd' => out.extend_from_slice(&format.ordered(l.check_number(argument).to_le_bytes())),
             b'c' | b's' => {
                 let text = l.check_bytes(argument);
@@ -181,10 +192,16 @@ fn to_bits(n: f64) -> u64 {
 fn unpack(l: L, _: &Ctx) -> Ret {
     let mut format = Format::new(l.check_bytes(1));
     let data = l.check_bytes(2);
-    let start = if l.kind(3) <= NIL { 1 } else { l.check_number(3) as i64 };
-    let Some(mut at) = start.checked_sub(1).and_then(|at| usize::try_from(at).ok()) else {
-        return l.argument_error(3, c"offset must be 1 or greater");
+    let start = if l.kind(3) <= NIL {
+        1
+    } else {
+        l.check_number(3) as i64
     };
+    if start == 0 {
+        return l.argument_error(3, c"offset must be 1 or greater");
+    }
+    // A negative offset is beyond any end.
+    let mut at = (start as usize).wrapping_sub(1);
     let mut results = 0;
     while let Some((option, mut size)) = format.next(l)? {
         // Room for an item and the position behind the last.
@@ -192,13 +209,18 @@ fn unpack(l: L, _: &Ctx) -> Ret {
             return Err(l.error_at(format_args!("stack overflow (too many results)")));
         }
         at = at.saturating_add(format.padding(at, option, size));
-        let short = |at: usize, size: usize| at.checked_add(size).is_none_or(|end| end > data.len());
+        let short =
+            |at: usize, size: usize| at.checked_add(size).is_none_or(|end| end > data.len());
         if short(at, size) {
             return l.argument_error(2, c"data string too short");
         }
         match option {
             _ if is_integer(option) => {
-                let value = integer(&data[at..at + size], format.big_endian, option.is_ascii_lowercase());
+                let value = integer(
+                    &data[at..at + size],
+                    format.big_endian,
+                    option.is_ascii_lowercase(),
+                );
                 l.push_number(value);
                 results += 1;
             }
@@ -221,7 +243,11 @@ fn unpack(l: L, _: &Ctx) -> Ret {
                     let wanted = l.number(-1);
                     l.pop(1);
                     results -= 1;
-                    size = if wanted >= 0.0 { wanted as usize } else { usize::MAX };
+                    size = if wanted >= 0.0 {
+                        wanted as usize
+                    } else {
+                        usize::MAX
+                    };
                     if short(at, size) {
                         return l.argument_error(2, c"data string too short");
                     }
@@ -242,7 +268,7 @@ fn unpack(l: L, _: &Ctx) -> Ret {
         }
         at += size;
     }
-    l.push_number((at + 1) as f64);
+    l.push_number(at.wrapping_add(1) as i64 as f64);
     Ok(results + 1)
 }
 
@@ -250,7 +276,11 @@ fn unpack(l: L, _: &Ctx) -> Ret {
 fn integer(bytes: &[u8], big_endian: bool, signed: bool) -> f64 {
     let mut value = 0u64;
     for i in 0..bytes.len() {
-        let byte = if big_endian { bytes[i] } else { bytes[bytes.len() - 1 - i] };
+        let byte = if big_endian {
+            bytes[i]
+        } else {
+            bytes[bytes.len() - 1 - i]
+        };
         value = value << 8 | u64::from(byte);
     }
     if !signed {
@@ -270,8 +300,8 @@ fn size(l: L, _: &Ctx) -> Ret {
     while let Some((option, size)) = format.next(l)? {
         total = total.wrapping_add(format.padding(total, option, size));
         match option {
-            b's' => return l.argument_error(1, c"variable-size format in 'size'"),
-            b'c' if size == 0 => return l.argument_error(1, c"variable-length format in 'size'"),
+            b's' => return l.argument_error(1, c"option 's' has no fixed size"),
+            b'c' if size == 0 => return l.argument_error(1, c"option 'c0' has no fixed size"),
             _ if !option.is_ascii_alphanumeric() => format.control(l, option)?,
             _ => {}
         }

@@ -12,6 +12,9 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
+/// How long a command that is held back waits at most before it is tried again.
+const RETRY: Duration = Duration::from_millis(20);
+
 /// Executes commands one after another with a state of its own, like a client's connection: a selected database, a
 /// name, and so on. Made by [`Db::connect`], for the database that the `Db` works on.
 ///
@@ -74,7 +77,9 @@ impl Connection {
             from = progress.executed;
             match progress.next {
                 Next::Done | Next::Close | Next::CloseNow | Next::Elsewhere => {}
-                Next::Sleep(time) | Next::Retry(time) => std::thread::sleep(time),
+                Next::Sleep(time) => std::thread::sleep(time),
+                // Nobody wakes this thread when what it waits for has changed.
+                Next::Retry(time) => std::thread::sleep(time.min(RETRY)),
                 Next::Offload(job) => job(&mut self.out),
                 Next::Block(waiter) => self.wait(&waiter),
             }

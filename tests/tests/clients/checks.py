@@ -13,7 +13,7 @@ HOST = "127.0.0.1"
 PORTS = [int(port) for port in sys.argv[1].split(",")]
 PORT = PORTS[0]
 # A program that takes longer hangs: it waits for a reply or a message that does not come.
-LIMIT_S = 40
+LIMIT_S = 80
 
 passed = 0
 children = []

@@ -14,9 +14,9 @@ from pottery.exceptions import ReleaseUnlockedLock
 from redis.exceptions import LockError, LockNotOwnedError
 from redlock import Redlock
 
-PROCESSES = 4
-# Over several servers contenders split the votes and try again after a while: fewer will do.
-ROUNDS = 25 if len(PORTS) == 1 else 3
+# Of two contenders over three servers one always has the majority; more may split the votes again and again.
+PROCESSES = 4 if len(PORTS) == 1 else 2
+ROUNDS = 25
 
 
 def connect():

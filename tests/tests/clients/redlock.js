@@ -7,9 +7,9 @@ const Redlock4 = require("redlock");
 const { default: Redlock5, ResourceLockedError } = require("redlock5");
 const { host, ports, same, refused, event, spawn, run } = require("./checks");
 
-const PROCESSES = 4;
-// Over several servers contenders split the votes and try again: fewer will do.
-const ROUNDS = ports.length > 1 ? 5 : 25;
+// Of two contenders over three servers one always has the majority; more may split the votes again and again.
+const PROCESSES = ports.length > 1 ? 2 : 4;
+const ROUNDS = 25;
 const patient = { retryCount: -1, retryDelay: 10, retryJitter: 10, driftFactor: 0.01 };
 const impatient = { ...patient, retryCount: 0 };
 

@@ -31,6 +31,7 @@ mod report;
 mod scenarios;
 mod servers;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -150,22 +151,27 @@ pub fn main(options: &Options) -> Result<()> {
         .collect();
     let (idle, start) = (wanted(probes::IDLE), wanted(probes::START));
     if options.list {
+        let mut list = String::new();
         for scenario in &scenarios {
-            println!("{:32} {}", scenario.name, scenario.describe());
+            list += &format!("{:32} {}\n", scenario.name, scenario.describe());
         }
         for operation in &operations {
             let call = operation.call.join(" ");
-            println!("{:32} {call}, one call at a time", operation.name);
+            list += &format!("{:32} {call}, one call at a time\n", operation.name);
         }
         for data_set in &data_sets {
-            println!("{:32} {}", data_set.name, data_set.what);
+            list += &format!("{:32} {}\n", data_set.name, data_set.what);
         }
         for (probe, what) in probes::ALL {
             if wanted(probe) {
-                println!("{probe:32} {what}");
+                list += &format!("{probe:32} {what}\n");
             }
         }
-        return Ok(());
+        return match std::io::stdout().write_all(list.as_bytes()) {
+            // A reader that has seen enough is no failure.
+            Err(why) if why.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            outcome => Ok(outcome?),
+        };
     }
     if scenarios.is_empty() && operations.is_empty() && data_sets.is_empty() && !idle && !start {
         bail!("nothing has such a name; --list shows the names");

@@ -207,10 +207,20 @@ impl Scenario {
             Cores::OnePinned => "server on one core, load on another",
             Cores::All => "server and load share all cores",
         };
-        format!(
+        let mut what = format!(
             "{}, pipeline {}, {} keys, {cores}",
             self.command, self.pipeline, self.keys
-        )
+        );
+        if self.subscribers > 0 {
+            what += &format!(", {} subscribers", self.subscribers);
+        }
+        if let Some(rate) = self.rate {
+            what += &format!(", {rate} requests/s");
+        }
+        if let Some(beside) = self.beside {
+            what += &format!(", beside {}", beside.join(" "));
+        }
+        what
     }
 }
 

@@ -38,8 +38,8 @@ pub const COMMANDS: &[Command] = &[
         ]),
 ];
 
-/// Larger values are written and read on a helper thread.
-const LONG_VALUE: usize = 1 << 17;
+/// Larger values are written, read and copied on a helper thread.
+pub(super) const LONG_VALUE: usize = 1 << 17;
 
 fn dump(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();

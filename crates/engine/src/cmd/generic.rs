@@ -2,6 +2,7 @@
 
 use crate::acl_categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use crate::args::Args;
+use crate::cmd::dump::LONG_VALUE;
 use crate::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RM, KS_RO, KS_RW,
     KS_UPDATE, KeySpec, LOADING, OWN_LOCKS, READONLY, STALE, WRITE, container, row,
@@ -384,6 +385,11 @@ fn copy(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.check()?;
     if db == here && from == to {
         return Err(Error::SAME_OBJECT);
+    }
+    // A long string is shared until one of the two changes, a collection copied.
+    let is_long = |e: EntryRef<'_>| e.kind() != Type::String && e.memory() > LONG_VALUE;
+    if ctx.keys.peek(from).is_some_and(is_long) && ctx.moves_elsewhere() {
+        return Ok(());
     }
     let stored = ctx.keys.write(from).map(|f| Stored::copy_of(f.get()));
     let mut copied = false;

@@ -10,8 +10,8 @@ use crate::command::{
     WRITE, row,
 };
 use crate::ctx::{Ctx, Keys};
-use crate::effects::Event;
 use crate::docs::SYSCMD;
+use crate::effects::Event;
 use crate::error::{Error, Result, shown};
 use std::borrow::Cow;
 use std::fmt::Write;

@@ -283,9 +283,17 @@ fn memory(report: &Report<'_, '_>, into: &mut String) {
     line!(into, "number_of_functions:{}", libraries.functions());
     line!(into, "number_of_libraries:{}", libraries.libraries.len());
     line!(into, "used_memory_vm_functions:{of_functions}");
-    size(into, "used_memory_vm_total", (of_scripts + of_functions) as u64);
+    size(
+        into,
+        "used_memory_vm_total",
+        (of_scripts + of_functions) as u64,
+    );
     line!(into, "used_memory_functions:{}", libraries.bytes());
-    size(into, "used_memory_scripts", (cached_bytes + libraries.bytes()) as u64);
+    size(
+        into,
+        "used_memory_scripts",
+        (cached_bytes + libraries.bytes()) as u64,
+    );
     size(into, "maxmemory", config.number("maxmemory") as u64);
     line!(into, "maxmemory_policy:{}", config.text("maxmemory-policy"));
     if let Some((ratio, bytes)) = usage.fragmentation() {

@@ -1,6 +1,7 @@
 //! Lists.
 
 use crate::args::Args;
+use crate::cmd::long::LONG_WORK;
 use crate::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE,
     KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
@@ -189,10 +190,21 @@ fn range(start: i64, stop: i64, len: usize) -> Range<usize> {
     }
 }
 
+/// Whether looking for something in a list, from one end to the other if need be, is so long that it has to go elsewhere.
+fn must_move_search(ctx: &Ctx<'_>, key: &[u8]) -> bool {
+    let Ok(Some(list)) = ctx.keys.peek_view::<List>(key) else {
+        return false;
+    };
+    ctx.must_move(list.len())
+}
+
 // ---- Adding
 
 fn push(ctx: &mut Ctx<'_>, mut args: Args<'_>, end: End, only_existing: bool) -> Result {
     let key = args.take();
+    if ctx.must_move(args.left()) {
+        return ctx.move_elsewhere();
+    }
     let (limits, prepared) = (limits(ctx.engine), ctx.keys.prepared);
     let items = args.rest().iter().map(|arg| argument(prepared, arg));
     let add = |list: &mut List| {
@@ -238,6 +250,9 @@ fn linsert(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let behind = args.keyword("AFTER");
     if !behind && !args.keyword("BEFORE") {
         return Err(Error::SYNTAX);
+    }
+    if must_move_search(ctx, key) {
+        return ctx.move_elsewhere();
     }
     let (pivot, value) = (args.take(), argument(ctx.keys.prepared, args.take()));
     let limits = limits(ctx.engine);
@@ -313,6 +328,9 @@ fn pop(ctx: &mut Ctx<'_>, mut args: Args<'_>, end: End) -> Result {
                 Some(_) if count == 0 => ctx.out.array(0),
                 Some(len) => {
                     let n = len.min(count as usize);
+                    if ctx.must_move(n) {
+                        return ctx.move_elsewhere();
+                    }
                     pop_several(&mut ctx.keys, key, end, n, limits(ctx.engine), ctx.out)?;
                 }
             }
@@ -407,6 +425,11 @@ impl<'a> MultiPop<'a> {
         Ok(MultiPop { keys, end, count })
     }
 
+    /// Whether that may be so much that it has to go elsewhere.
+    pub fn must_move(&self, ctx: &Ctx<'_>) -> bool {
+        ctx.must_move(self.count) && self.keys.iter().any(|key| must_move_search(ctx, key))
+    }
+
     /// Pops from the first list that is held and has elements, and writes them with its key; false if there is none.
     pub fn run(&self, keys: &mut Keys<'_>, limits: Limits, out: &mut Out) -> Result<bool> {
         for key in self.keys {
@@ -425,6 +448,9 @@ impl<'a> MultiPop<'a> {
 
 fn lmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let request = MultiPop::take(args)?;
+    if request.must_move(ctx) {
+        return ctx.move_elsewhere();
+    }
     let limits = limits(ctx.engine);
     if !request.run(&mut ctx.keys, limits, ctx.out)? {
         ctx.out.null_array();
@@ -436,6 +462,9 @@ fn lrem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let count = signed_count(&mut args);
     args.check()?;
+    if must_move_search(ctx, key) {
+        return ctx.move_elsewhere();
+    }
     let value = args.take();
     let limits = limits(ctx.engine);
     let end = if count < 0 { End::Back } else { End::Front };
@@ -463,10 +492,14 @@ fn ltrim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if let Some(len) = list_len(&mut ctx.keys, key)? {
         let kept = range(start, stop, len);
         if kept.is_empty() {
+            // What is removed as a whole is freed when the locks are gone.
             ctx.keys.remove(key);
             ctx.keys.changed(key, LTRIM);
             ctx.keys.changed(key, Event::DEL);
         } else {
+            if ctx.must_move(len - kept.len()) {
+                return ctx.move_elsewhere();
+            }
             ctx.keys
                 .edit(key, |list: &mut List| list.keep(kept, limits))?;
             ctx.keys.changed(key, LTRIM);
@@ -563,12 +596,16 @@ fn lindex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn lrange(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, start, stop) = (args.take(), args.int(), args.int());
     args.check()?;
+    let may_move = ctx.must_move(LONG_WORK);
     let out = &mut *ctx.out;
     let Some(list) = ctx.keys.view::<List>(key)? else {
         out.array(0);
         return Ok(());
     };
     let range = range(start, stop, list.len());
+    if may_move && range.len() >= LONG_WORK {
+        return ctx.move_after_read();
+    }
     out.array(range.len());
     for item in list.iter_from(range.start, End::Front).take(range.len()) {
         reply(out, item);
@@ -598,6 +635,10 @@ fn lpos(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
     args.check()?;
+    let most = if most == 0 { usize::MAX } else { most };
+    if ctx.must_move(most) && must_move_search(ctx, key) {
+        return ctx.move_elsewhere();
+    }
     let end = if rank < 0 { End::Back } else { End::Front };
     let out = &mut *ctx.out;
     let list = ctx.keys.view::<List>(key)?;
@@ -611,7 +652,6 @@ fn lpos(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mark = count.map(|_| out.begin_array());
     let mut found = 0;
     if let Some(list) = list {
-        let most = if most == 0 { usize::MAX } else { most };
         list.find(wanted, end, most, |distance| {
             if skip > 0 {
                 skip -= 1;

@@ -121,6 +121,9 @@ fn blmpop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let timeout = args.take();
     let request = MultiPop::take(args)?;
     let timeout = timeout_seconds(timeout, ctx.keys.now_ms)?;
+    if request.must_move(ctx) {
+        return ctx.move_elsewhere();
+    }
     let limits = limits(ctx.engine);
     if request.run(&mut ctx.keys, limits, ctx.out)? {
         return Ok(());
@@ -179,12 +182,7 @@ fn blmove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 fn brpoplpush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (source, target) = (args.take(), args.take());
-    move_or_wait(
-        ctx,
-        (source, End::Back),
-        (target, End::Front),
-        args.take(),
-    )
+    move_or_wait(ctx, (source, End::Back), (target, End::Front), args.take())
 }
 
 #[cfg(test)]

@@ -170,8 +170,7 @@ fn send(ctx: &mut Ctx<'_>, mut args: Args<'_>, sharded: bool) -> Result {
         ctx.keys.happened(Change::Publish(sharded, to, what));
         pubsub.receivers(sharded, channel)
     } else {
-        let limits = &ctx.engine.config().live.output_limits;
-        pubsub.publish(limits, sharded, channel, message)
+        ctx.engine.publish(sharded, channel, message)
     };
     ctx.out.int(received as i64);
     Ok(())
@@ -308,7 +307,10 @@ mod tests {
         a.check("GET k", "nil");
         a.check("PUBSUB CHANNELS", "[]");
         a.run("MULTI; SSUBSCRIBE x; EXEC");
-        assert!(a.run("EXEC").starts_with("-EXECABORT Transaction discarded because of: Can't"));
+        assert!(
+            a.run("EXEC")
+                .starts_with("-EXECABORT Transaction discarded because of: Can't")
+        );
         check("HELLO 3; SUBSCRIBE x; GET k", "nil");
     }
 
@@ -339,7 +341,10 @@ mod tests {
     fn a_subscriber_who_does_not_read_is_closed() {
         let mut a = TestClient::new();
         let mut b = a.another();
-        b.check(r#"CONFIG SET client-output-buffer-limit "pubsub 1000 0 0""#, "OK");
+        b.check(
+            r#"CONFIG SET client-output-buffer-limit "pubsub 1000 0 0""#,
+            "OK",
+        );
         a.run("SUBSCRIBE x");
         let long = "m".repeat(400);
         for _ in 0..10 {
@@ -358,7 +363,11 @@ mod tests {
         a.run("SUBSCRIBE x");
         b.run("PUBLISH x 1");
         let reply = a.raw(&["HELLO", "2"]);
-        assert!(reply.starts_with(b">3\r\n$7\r\nmessage"), "{}", reply.escape_ascii());
+        assert!(
+            reply.starts_with(b">3\r\n$7\r\nmessage"),
+            "{}",
+            reply.escape_ascii()
+        );
         b.run("PUBLISH x 2");
         a.check_messages(r#"["message" "x" "2"]"#);
     }
@@ -427,10 +436,21 @@ mod tests {
         assert!(a.run("CLIENT LIST TYPE pubsub").contains("id=1"));
         assert!(!a.run("CLIENT LIST TYPE normal").contains("id=1"));
         let info = a.run("INFO everything");
-        for line in ["pubsub_channels:2", "pubsub_patterns:1", "pubsubshard_channels:1", "pubsub_clients:1"] {
+        for line in [
+            "pubsub_channels:2",
+            "pubsub_patterns:1",
+            "pubsubshard_channels:1",
+            "pubsub_clients:1",
+        ] {
             assert!(info.contains(line), "{line}");
         }
         a.run("RESET");
-        assert!(a.session.client().subscriptions.iter().all(|n| n.load(Relaxed) == 0));
+        assert!(
+            a.session
+                .client()
+                .subscriptions
+                .iter()
+                .all(|n| n.load(Relaxed) == 0)
+        );
     }
 }

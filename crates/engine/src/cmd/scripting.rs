@@ -10,7 +10,6 @@ use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::scripts::{Body, Call, Runner, keys_and_args, run};
 use lua::Flags;
-use std::sync::Arc;
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -121,7 +120,7 @@ pub(super) fn with_runner<R>(
 fn run_body(
     ctx: &mut Ctx<'_>,
     runner: &mut Runner,
-    body: &Arc<Body>,
+    body: &Body,
     args: &Args<'_>,
     read_only: bool,
 ) -> Result {

@@ -59,7 +59,9 @@ pub const COMMANDS: &[Command] = &[
 
 fn monitor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     if ctx.nested {
-        return Err(Error::new("ERR MONITOR isn't allowed for DENY BLOCKING client"));
+        return Err(Error::new(
+            "ERR MONITOR isn't allowed for DENY BLOCKING client",
+        ));
     }
     // Real servers do not answer a second time either.
     if ctx.session.begin_to_monitor() {

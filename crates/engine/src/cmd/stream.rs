@@ -366,7 +366,11 @@ fn range(ctx: &mut Ctx<'_>, mut args: Args<'_>, backwards: bool) -> Result {
         Some(_) if count == Some(0) => ctx.out.null_array(),
         Some(s) => {
             // How long a range is shows only when it has been read.
-            let most = if may_move { LONG_WORK } else { count.unwrap_or(0) };
+            let most = if may_move {
+                LONG_WORK
+            } else {
+                count.unwrap_or(0)
+            };
             let mark = ctx.out.mark();
             let n = if backwards {
                 ids::reply_entries(ctx.out, s.range_back(start, end), most)

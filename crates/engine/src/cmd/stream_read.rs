@@ -36,11 +36,6 @@ fn options<'a>(
     now_ms: u64,
 ) -> Result<Options<'a>> {
     let mut options = Options::default();
-    // Dispatch has locked the keys behind this word, which could be a group's name as well.
-    let from = if in_group { 4 } else { 1 };
-    let argv = args.argv();
-    let locked = (from..argv.len()).find(|i| argv[*i].eq_ignore_ascii_case(b"STREAMS"));
-    let mut found = None;
     while args.left() > 0 {
         if args.keyword_with_value("BLOCK") {
             options.block = Some(timeout_ms(args.take(), now_ms)?);
@@ -49,7 +44,6 @@ fn options<'a>(
             args.check()?;
         } else if args.keyword_with_value("STREAMS") {
             options.streams = args.rest();
-            found = Some(args.index() - 1);
             if !options.streams.len().is_multiple_of(2) {
                 let forms = if in_group {
                     "an ID or '>'"
@@ -84,11 +78,6 @@ fn options<'a>(
     }
     if in_group && options.group.is_none() {
         return Err(Error::new("ERR Missing GROUP option for XREADGROUP"));
-    }
-    if found != locked {
-        return Err(Error::new(
-            "ERR a group or consumer of this name has to stand before all other options",
-        ));
     }
     Ok(options)
 }
@@ -268,8 +257,14 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let options = options(&mut args, ctx.command.name, true, ctx.keys.now_ms)?;
     let (keys, from) = options.streams.split_at(options.streams.len() / 2);
     let (group, consumer) = options.group.unwrap_or_default();
-    if ctx.must_move(if options.count == 0 { usize::MAX } else { options.count })
-        && keys.iter().any(|key| is_behind(&ctx.keys, key, group))
+    if ctx.must_move(if options.count == 0 {
+        usize::MAX
+    } else {
+        options.count
+    }) && keys
+        .iter()
+        .zip(from)
+        .any(|(key, text)| is_long(&ctx.keys, key, group, text))
     {
         return ctx.move_elsewhere();
     }
@@ -311,16 +306,19 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Whether a group has so much left to read, or to acknowledge, that all of it is long work.
-fn is_behind(keys: &Keys<'_>, key: &[u8], group: &[u8]) -> bool {
+/// Whether a group has so much to read, or to acknowledge, that all of it is long work.
+fn is_long(keys: &Keys<'_>, key: &[u8], group: &[u8], from: &[u8]) -> bool {
     let Ok(Some(stream)) = keys.peek_view::<Stream>(key) else {
         return false;
     };
     let Some(group) = stream.group(group) else {
         return false;
     };
-    let lag = stream.lag(group).and_then(|n| usize::try_from(n).ok());
-    lag.unwrap_or(stream.len()).max(group.pending_len()) >= LONG_WORK
+    if c_text(from) == b">" {
+        stream.lag(group).is_some_and(|n| n >= LONG_WORK as i64)
+    } else {
+        group.pending_len() >= LONG_WORK
+    }
 }
 
 fn check_group(stream: Option<StreamRef<'_>>, key: &[u8], group: &[u8]) -> Result {

@@ -260,13 +260,7 @@ fn set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 /// Sets a key that may have to expire at once. `kept`: the expiry is the one it had.
-fn store_expiring(
-    ctx: &mut Ctx<'_>,
-    key: &[u8],
-    value: NewValue<'_>,
-    at: Option<u64>,
-    kept: bool,
-) {
+fn store_expiring(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'_>, at: Option<u64>, kept: bool) {
     let gone = at.is_some_and(|ms| ms <= ctx.keys.now_ms);
     if gone {
         ctx.keys.remove(key);

@@ -163,7 +163,10 @@ fn check_prefixes(ctx: &Ctx<'_>, prefixes: &[&[u8]]) -> Result {
         if let Some(other) = own.iter().find(|other| overlap(prefix, other)) {
             return error(prefix, "an existing", other);
         }
-        if let Some(other) = prefixes[i + 1..].iter().find(|other| overlap(prefix, other)) {
+        if let Some(other) = prefixes[i + 1..]
+            .iter()
+            .find(|other| overlap(prefix, other))
+        {
             return error(prefix, "another provided", other);
         }
     }

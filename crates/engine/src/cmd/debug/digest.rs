@@ -115,7 +115,11 @@ pub(super) fn digest_all(engine: &Engine, held: &Held<'_>) -> Result<Digest> {
     let ks = engine.keyspace();
     let now_ms = unix_ms();
     let mut all = Digest::ZERO;
-    for db in (0..ks.databases()).filter(|db| !ks.is_empty(*db)) {
+    let is_empty = |db| {
+        let mut shards = 0..ks.shards();
+        shards.all(|shard| held.look(ks, shard, |shard| shard.db_ref(db).is_empty()))
+    };
+    for db in (0..ks.databases()).filter(|db| !is_empty(*db)) {
         all.mix(&(db as u32).to_be_bytes());
         for shard in 0..ks.shards() {
             let mut position = Some(0);
@@ -123,16 +127,16 @@ pub(super) fn digest_all(engine: &Engine, held: &Held<'_>) -> Result<Digest> {
                 let mut failed = None;
                 position = held.look(ks, shard, |shard| {
                     shard.db_ref(db).visit_from(at, |_, entry| {
-                    if entry.expiry_ms().is_some_and(|ms| ms <= now_ms) {
-                        return;
-                    }
-                    let mut digest = Digest::ZERO;
-                    digest.mix(entry.key());
-                    match mix_value(&mut digest, &entry, now_ms) {
-                        Ok(()) => all.add(&digest.0),
-                        Err(error) => failed = Some(error),
-                    }
-                })
+                        if entry.expiry_ms().is_some_and(|ms| ms <= now_ms) {
+                            return;
+                        }
+                        let mut digest = Digest::ZERO;
+                        digest.mix(entry.key());
+                        match mix_value(&mut digest, &entry, now_ms) {
+                            Ok(()) => all.add(&digest.0),
+                            Err(error) => failed = Some(error),
+                        }
+                    })
                 });
                 if let Some(error) = failed {
                     return Err(error);

@@ -438,3 +438,50 @@ fn what_is_not_built_is_said() {
         assert!(reply.contains(" has nothing to switch here: "), "{reply}");
     }
 }
+
+/// A transaction holds all locks already: what looks at keys must not wait for them.
+#[test]
+fn in_transactions() {
+    let mut db = client();
+    for line in [
+        "DEBUG OBJECT l",
+        "DEBUG SDSLEN s",
+        "DEBUG LISTPACK l",
+        "DEBUG DIGEST",
+        "DEBUG DIGEST-VALUE l",
+        "DEBUG HTSTATS 0",
+        "DEBUG HTSTATS-KEY l",
+        "DEBUG SLEEP 0",
+        "DEBUG POPULATE 3",
+    ] {
+        let alone = db.run(&format!("FLUSHALL; RPUSH l 1; SET s x; {line}"));
+        db.run("FLUSHALL; RPUSH l 1; SET s x; MULTI");
+        db.run(line);
+        let in_transaction = db.run("EXEC");
+        let address = |reply: &str| {
+            reply
+                .split(' ')
+                .filter(|word| !word.starts_with("at:"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(
+            address(&in_transaction),
+            format!("[{}]", address(&alone)),
+            "{line}"
+        );
+    }
+    db.check("DBSIZE", "5");
+}
+
+#[test]
+fn populate_announces_its_keys() {
+    let mut db = client();
+    let mut watching = db.another();
+    watching.run("WATCH key:1");
+    db.check("DEBUG POPULATE 2", "OK");
+    watching.check("MULTI; PING; EXEC", "nil");
+    watching.run("WATCH key:1");
+    db.check("DEBUG POPULATE 2", "OK");
+    watching.check("MULTI; PING; EXEC", "[PONG]");
+}

@@ -262,14 +262,34 @@ fn that_fields_have_expired_is_announced_by_whoever_removes_them() {
         ("a 1 b 2", "HDEL h b", "hexpired h, hdel h, del h"),
         ("a 1", "HDEL h a", "hexpired h, del h"),
         ("a 1 b x", "HINCRBY h b 1", "hexpired h"),
-        ("a 1 b 2", "HINCRBYFLOAT h a 5", "hexpired h, hincrbyfloat h"),
+        (
+            "a 1 b 2",
+            "HINCRBYFLOAT h a 5",
+            "hexpired h, hincrbyfloat h",
+        ),
         ("a 1 b 2", "HEXPIRE h 9 FIELDS 1 a", "hexpired h"),
-        ("a 1 b 2", "HEXPIRE h 0 FIELDS 1 b", "hexpired h, hdel h, del h"),
+        (
+            "a 1 b 2",
+            "HEXPIRE h 0 FIELDS 1 b",
+            "hexpired h, hdel h, del h",
+        ),
         ("a 1", "HPERSIST h FIELDS 1 a", "hexpired h, del h"),
-        ("a 1 b 2", "HGETDEL h FIELDS 2 a b", "hexpired h, hdel h, del h"),
-        ("a 1 b 2", "HGETEX h EX 9 FIELDS 2 a b", "hexpired h, hexpire h"),
+        (
+            "a 1 b 2",
+            "HGETDEL h FIELDS 2 a b",
+            "hexpired h, hdel h, del h",
+        ),
+        (
+            "a 1 b 2",
+            "HGETEX h EX 9 FIELDS 2 a b",
+            "hexpired h, hexpire h",
+        ),
         ("a 1 b 2", "HSETNX h a 1", "hexpired h, hset h"),
-        ("a 1 b 2", "HSETEX h FNX EX 9 FIELDS 1 a 1", "hexpired h, hset h, hexpire h"),
+        (
+            "a 1 b 2",
+            "HSETEX h FNX EX 9 FIELDS 1 a 1",
+            "hexpired h, hset h, hexpire h",
+        ),
         ("a 1 b 2", "HGETALL h", ""),
     ] {
         for entries in ["512", "0"] {
@@ -301,7 +321,13 @@ fn the_sweeper_announces_what_has_expired() {
     events.sort();
     assert_eq!(
         events,
-        ["del gone", "expired s", "expired x", "hexpired gone", "hexpired h"]
+        [
+            "del gone",
+            "expired s",
+            "expired x",
+            "hexpired gone",
+            "hexpired h"
+        ]
     );
     assert_eq!(counters.expired_fields.get(), 3);
     watches.check("MULTI; PING; EXEC", "nil");

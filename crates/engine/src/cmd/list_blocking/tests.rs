@@ -25,7 +25,10 @@ fn what_is_there_is_taken_at_once() {
     );
     check("RPUSH b 1 2 3; BLMOVE b a LEFT RIGHT 0", r#""1""#);
     check("RPUSH b 1 2 3; BRPOPLPUSH b a 0; LRANGE a 0 -1", r#"["3"]"#);
-    check("RPUSH b 1 2 3; BLMOVE b b LEFT RIGHT 0; LRANGE b 0 -1", r#"["2" "3" "1"]"#);
+    check(
+        "RPUSH b 1 2 3; BLMOVE b b LEFT RIGHT 0; LRANGE b 0 -1",
+        r#"["2" "3" "1"]"#,
+    );
     check("RPUSH b 1; BLPOP b 0; EXISTS b", "0");
 }
 
@@ -119,7 +122,11 @@ fn who_can_end_a_wait() {
         ("RPUSH j 1", "LMPOP 1 j LEFT", "waits"),
         ("MULTI; RPUSH k 1", "EXEC", one),
         ("MULTI; RPUSH k 1; DEL k", "EXEC", "waits"),
-        ("MULTI; RPUSH k 1; RPUSH k 2; LPOP k; LPUSH k 1", "EXEC", one),
+        (
+            "MULTI; RPUSH k 1; RPUSH k 2; LPOP k; LPUSH k 1",
+            "EXEC",
+            one,
+        ),
         ("RPUSH j 1", "EVAL \"redis.call('RENAME','j','k')\" 0", one),
         ("PING", "FLUSHALL", "waits"),
     ] {
@@ -245,7 +252,10 @@ fn transactions_do_not_wait() {
     db.run("MULTI; BLMOVE a b LEFT LEFT 0; BRPOPLPUSH a b 0; BLPOP a 0; BLMPOP 0 1 a LEFT");
     let reply = db.raw(&["EXEC"]);
     assert_eq!(reply, b"*4\r\n$-1\r\n$-1\r\n*-1\r\n*-1\r\n");
-    db.check("MULTI; BLPOP a 0; RPUSH a 1 2; BLPOP a 0; EXEC", r#"[nil 2 ["a" "1"]]"#);
+    db.check(
+        "MULTI; BLPOP a 0; RPUSH a 1 2; BLPOP a 0; EXEC",
+        r#"[nil 2 ["a" "1"]]"#,
+    );
     db.check("EVAL \"return redis.call('BLPOP','no',0)\" 0", "nil");
     let mut waiting = db.another();
     waiting.block("BLMOVE x y LEFT LEFT 0");
@@ -273,10 +283,22 @@ fn events_of_those_who_are_served() {
     for (waits, line, events) in [
         ("BLPOP k 0", "RPUSH k 1", "rpush k, lpop k, del k"),
         ("BRPOP k 0", "RPUSH k 1 2", "rpush k, rpop k"),
-        ("BLMPOP 0 1 k LEFT COUNT 2", "LPUSH k 1 2", "lpush k, lpop k, del k"),
-        ("BLMOVE k d LEFT RIGHT 0", "RPUSH k 1", "rpush k, rpush d, lpop k, del k"),
+        (
+            "BLMPOP 0 1 k LEFT COUNT 2",
+            "LPUSH k 1 2",
+            "lpush k, lpop k, del k",
+        ),
+        (
+            "BLMOVE k d LEFT RIGHT 0",
+            "RPUSH k 1",
+            "rpush k, rpush d, lpop k, del k",
+        ),
         ("BRPOPLPUSH k k 0", "RPUSH k 1", "rpush k, lpush k, rpop k"),
-        ("BLPOP k 0", "MULTI; RPUSH k 1; SET a 1; EXEC", "rpush k, set a, lpop k, del k"),
+        (
+            "BLPOP k 0",
+            "MULTI; RPUSH k 1; SET a 1; EXEC",
+            "rpush k, set a, lpop k, del k",
+        ),
     ] {
         let (mut db, [mut waiting]) = clients();
         waiting.block(waits);

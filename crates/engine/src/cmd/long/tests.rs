@@ -41,7 +41,10 @@ fn run(db: &mut TestClient, line: &str) -> (bool, u64) {
     let found = |db: &TestClient| db.engine.stats().sum(|c| c.hits.get());
     let before = found(db);
     let reply = db.run(line);
-    assert!(!reply.starts_with('-') && !reply.is_empty(), "{line}: {reply}");
+    assert!(
+        !reply.starts_with('-') && !reply.is_empty(),
+        "{line}: {reply}"
+    );
     assert!(db.finished, "{line}");
     (db.moved, found(db) - before)
 }
@@ -139,6 +142,7 @@ fn short_calls_stay() {
         "XREAD STREAMS log brief 1-9000 +",
         "XREADGROUP GROUP g c COUNT 10 STREAMS log >",
         "XREADGROUP GROUP g c STREAMS brief >",
+        "XREADGROUP GROUP g c COUNT 9999 STREAMS log >",
         "ZINTER 2 couple sorted",
         "ZPOPMIN couple 10000",
         "ZREMRANGEBYRANK sorted 0 9998",
@@ -164,4 +168,59 @@ fn so_many_picks_are_refused() {
         check(&format!("{before}; {call} -9223372036854775807"), error);
         check(&format!("{before}; {call} 9223372036854775807"), r#"["a"]"#);
     }
+}
+
+/// Lists; beside those that are moved the same calls that have little to do.
+#[test]
+fn long_work_on_lists() {
+    let elements: String = (0..LONG_WORK / 10).map(|i| format!(" {i}")).collect();
+    let fill = |db: &mut TestClient| {
+        db.run("DEL l short");
+        for _ in 0..10 {
+            db.run(&format!("RPUSH l{elements}"));
+        }
+        db.run("RPUSH short a b c");
+    };
+    let mut db = TestClient::new();
+    for (line, moved, hits) in [
+        ("LRANGE l 0 -1", true, 1),
+        ("LRANGE l 0 9998", false, 1),
+        ("LRANGE short 0 -1", false, 1),
+        ("LPOS l nosuch", true, 1),
+        ("LPOS l nosuch MAXLEN 0", true, 1),
+        ("LPOS l nosuch MAXLEN 9999", false, 1),
+        ("LPOS short a", false, 1),
+        ("LREM l 0 nosuch", true, 0),
+        ("LREM short 0 a", false, 0),
+        ("LINSERT l AFTER 999 x", true, 0),
+        ("LINSERT short AFTER b x", false, 0),
+        ("LTRIM l 0 0", false, 0),
+        ("LTRIM l 1 0", false, 0),
+        ("LTRIM l -1 -1", false, 0),
+        ("LPOP l 9999", false, 0),
+        ("LPOP l 10000", true, 0),
+        ("LPOP short 10000", false, 0),
+        ("LMPOP 2 nosuch l RIGHT COUNT 10000", true, 0),
+        ("LMPOP 1 l RIGHT", false, 0),
+        ("BLMPOP 0 2 nosuch l RIGHT COUNT 10000", true, 0),
+        ("BLMPOP 0 1 short RIGHT COUNT 10000", false, 0),
+        ("COPY short l REPLACE", false, 0),
+    ] {
+        fill(&mut db);
+        assert_eq!(run(&mut db, line), (moved, hits), "{line}");
+    }
+    fill(&mut db);
+    db.run("RPUSH l x");
+    assert_eq!(run(&mut db, "LTRIM l -1 -1"), (true, 0));
+    db.check("LRANGE l 0 -1", r#"["x"]"#);
+    let many: String = (0..LONG_WORK).map(|i| format!(" {i}")).collect();
+    assert_eq!(run(&mut db, &format!("LPUSH l{many}")), (true, 0));
+    for _ in 0..4 {
+        db.run(&format!("RPUSH l{many}"));
+    }
+    db.check("LLEN l", "50001");
+    assert_eq!(run(&mut db, "COPY l short REPLACE"), (true, 0));
+    db.check("LLEN short", "50001");
+    db.check("RENAME short l", "OK");
+    assert!(!db.moved);
 }

@@ -122,10 +122,7 @@ fn a_message_goes_to_the_consumer_that_waits_longest() {
     clients[0].check_blocked(r#"[["k" [["2-1" ["a" "1"]]]]]"#);
     clients[1].check_blocked(r#"[["k" [["2-2" ["b" "1"]]]]]"#);
     clients[2].check_blocked("waits");
-    db.check(
-        "XPENDING k g",
-        r#"[2 "2-1" "2-2" [["x" "1"] ["y" "1"]]]"#,
-    );
+    db.check("XPENDING k g", r#"[2 "2-1" "2-2" [["x" "1"] ["y" "1"]]]"#);
     // All that there is goes to one if it does not say how many.
     assert!(clients[2].give_up(GiveUp::Timeout));
     clients[2].check_blocked("nil");
@@ -134,20 +131,14 @@ fn a_message_goes_to_the_consumer_that_waits_longest() {
     db.run("MULTI; XADD k 3-1 a 1; XADD k 3-2 b 1; EXEC");
     clients[2].check_blocked(r#"[["k" [["3-1" ["a" "1"]] ["3-2" ["b" "1"]]]]]"#);
     clients[0].check_blocked("waits");
-    db.check(
-        "XPENDING k g",
-        r#"[2 "2-1" "2-2" [["x" "1"] ["y" "1"]]]"#,
-    );
+    db.check("XPENDING k g", r#"[2 "2-1" "2-2" [["x" "1"] ["y" "1"]]]"#);
 }
 
 #[test]
 fn history_is_never_waited_for() {
     let mut db = TestClient::new();
     db.run("XGROUP CREATE k g $ MKSTREAM");
-    db.check(
-        "XREADGROUP GROUP g c BLOCK 0 STREAMS k 0",
-        r#"[["k" []]]"#,
-    );
+    db.check("XREADGROUP GROUP g c BLOCK 0 STREAMS k 0", r#"[["k" []]]"#);
 }
 
 #[test]
@@ -195,4 +186,19 @@ fn a_delivery_is_a_change_beside_the_stream() {
     watches.run("WATCH k");
     db.run("XADD j 1-1 a 1; XREADGROUP GROUP g d STREAMS k 0; XACK k g 1-1");
     watches.check("MULTI; PING; EXEC", "[PONG]");
+}
+
+/// Redis and Valkey read the options one by one, so the word that the keys follow may also be a name before.
+#[test]
+fn groups_and_consumers_may_have_the_names_of_options() {
+    let mut db = TestClient::new();
+    db.run("XADD s 1-1 a 1; XGROUP CREATE s streams 0; XGROUP CREATE s g 0");
+    let entry = r#"[["s" [["1-1" ["a" "1"]]]]]"#;
+    db.check("XREADGROUP COUNT 1 GROUP g streams STREAMS s >", entry);
+    db.check("XREADGROUP COUNT 1 GROUP streams count STREAMS s >", entry);
+    db.check("XREADGROUP NOACK GROUP streams STREAMS STREAMS s 0", r#"[["s" []]]"#);
+    db.check(
+        "COMMAND GETKEYS XREADGROUP COUNT 1 GROUP g streams STREAMS s >",
+        r#"["STREAMS"]"#,
+    );
 }

@@ -1,0 +1,831 @@
+//! What servers tell clients unasked: messages of channels, keyspace notifications, keys to forget, MONITOR's lines. Held against
+//! the real servers.
+//!
+//! A conversation is written as lines, a client's letter and what it does:
+//!
+//! | line | means |
+//! |---|---|
+//! | `a: GET k` | sends the command; takes the reply and all that comes with it |
+//! | `a! GET k` | sends the command and takes one reply: within MULTI, and where the next command matters |
+//! | `a3` | speaks RESP3 from now on |
+//! | `a-` | goes away |
+//!
+//! After each line every client but those in `!` is sent a PING of its own: whatever comes before the answer to that is what
+//! the line made the server say to it. So nothing has to be waited for, and what should not come is seen as well. `{b}` in a
+//! command is the id of client `b`.
+
+use redpoll_tests::check::show;
+use redpoll_tests::transcript::words;
+use redpoll_tests::{Client, Peers, Server, eventually, skip};
+use resp::Value;
+use std::collections::BTreeMap;
+
+const FENCE: &str = "that was all";
+
+struct Guest {
+    client: Client,
+    id: String,
+    /// It must not be asked anything in between.
+    left_alone: bool,
+}
+
+/// All that comes before the answer to a PING.
+#[track_caller]
+fn all_said(client: &mut Client) -> Vec<Value> {
+    client.send(&["PING", FENCE]);
+    let mut said = Vec::new();
+    loop {
+        let value = client.read();
+        match &value {
+            Value::Bulk(text) if text == FENCE.as_bytes() => return said,
+            // The answer of a client of RESP2 that subscribes.
+            Value::Array(items)
+                if items.len() == 2 && items[1] == Value::Bulk(FENCE.as_bytes().to_vec()) =>
+            {
+                return said;
+            }
+            _ => said.push(value),
+        }
+    }
+}
+
+/// A value without what differs from server to server: times and addresses in the lines of MONITOR.
+fn normal(value: &Value) -> String {
+    match value {
+        Value::Simple(line) if line.contains(" [") => {
+            let (_, rest) = line.split_once(" [").expect("just seen");
+            let (who, what) = rest.split_once("] ").unwrap_or((rest, ""));
+            let (db, who) = who.split_once(' ').unwrap_or((who, ""));
+            let who = if who == "lua" { who } else { "client" };
+            format!("[{db} {who}] {what}")
+        }
+        _ => show(value),
+    }
+}
+
+/// What a server says, a line each.
+fn conversation(server: &Server, script: &str) -> Vec<String> {
+    let mut first = server.connect();
+    first.run("FLUSHALL");
+    first.run(r#"CONFIG SET notify-keyspace-events """#);
+    drop(first);
+    let mut guests: BTreeMap<char, Guest> = BTreeMap::new();
+    let mut said = Vec::new();
+    for line in script.lines().map(str::trim) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let mut chars = line.chars();
+        let (Some(name), Some(how)) = (chars.next(), chars.next()) else {
+            panic!("a line of a conversation: {line}")
+        };
+        if !guests.contains_key(&name) {
+            let mut client = server.connect();
+            let id = show(&client.run("CLIENT ID"));
+            let guest = Guest {
+                client,
+                id,
+                left_alone: false,
+            };
+            guests.insert(name, guest);
+        }
+        let mut command = chars.as_str().trim().to_owned();
+        for (other, guest) in &guests {
+            command = command.replace(&format!("{{{other}}}"), &guest.id);
+        }
+        let guest = guests.get_mut(&name).expect("just added");
+        said.push(line.to_owned());
+        match how {
+            ':' | '!' => {
+                guest.client.send(&words(&command));
+                said.push(format!("  {name} {}", normal(&guest.client.read())));
+                guest.left_alone = how == '!';
+            }
+            '3' => drop(guest.client.run("HELLO 3")),
+            '-' => {
+                let id = guests.remove(&name).expect("just added").id;
+                let mut observer = server.connect();
+                eventually("the client is gone", || {
+                    let list = show(&observer.run(&format!("CLIENT LIST ID {id}")));
+                    !list.contains("id=")
+                });
+            }
+            _ => panic!("a line of a conversation: {line}"),
+        }
+        for (name, guest) in &mut guests {
+            if !guest.left_alone {
+                for value in all_said(&mut guest.client) {
+                    said.push(format!("  {name} {}", normal(&value)));
+                }
+            }
+        }
+    }
+    said
+}
+
+/// Compares Redpoll with the real servers; the oldest one if `with_7`.
+#[track_caller]
+fn compare(name: &str, scripts: &[&str], with_7: bool) {
+    let Some(peers) = Peers::find().or_skip(name) else {
+        return;
+    };
+    let ours = Server::redpoll_with(&["--threads", "4"]);
+    let older = with_7.then_some(&peers.redis7);
+    let mut differences = String::new();
+    for peer in older.into_iter().chain([&peers.redis8, &peers.valkey]) {
+        let Some(peer) = peer else {
+            skip(name, "one of the real servers is not there");
+            continue;
+        };
+        let theirs = Server::peer(peer, &[]);
+        for script in scripts {
+            let (we, they) = (conversation(&ours, script), conversation(&theirs, script));
+            if we == they {
+                continue;
+            }
+            let at = we.iter().zip(&they).position(|(w, t)| w != t);
+            let at = at.unwrap_or(we.len().min(they.len()));
+            let end = String::from("(nothing more)");
+            let cause = we[..at].iter().rev().find(|l| !l.starts_with("  "));
+            differences.push_str(&format!(
+                "after {:?}\n  {:14}{}\n  {:14}{}\n",
+                cause.map_or("", |l| l),
+                ours.name(),
+                we.get(at).unwrap_or(&end),
+                theirs.name(),
+                they.get(at).unwrap_or(&end)
+            ));
+        }
+    }
+    assert!(differences.is_empty(), "{differences}");
+}
+
+const CHANNELS: &[&str] = &[
+    // RESP2.
+    r#"
+    a: SUBSCRIBE x y x
+    b: PUBLISH x 1
+    b: PUBLISH nobody 1
+    b: PUBLISH y "a\r\nb\x00"
+    a: GET k
+    a: PUBLISH x 1
+    a: CLIENT ID
+    a: PING
+    a: PING hi
+    a: SUBSCRIBE
+    a: UNSUBSCRIBE x
+    b: PUBLISH x 2
+    a: PSUBSCRIBE y* ?
+    b: PUBLISH y 3
+    a: SSUBSCRIBE s
+    b: SPUBLISH s 4
+    b: PUBLISH s 5
+    b: PUBSUB NUMSUB x y s
+    b: PUBSUB NUMPAT
+    b: PUBSUB CHANNELS
+    b: PUBSUB CHANNELS y?
+    b: PUBSUB SHARDCHANNELS
+    b: PUBSUB SHARDNUMSUB s y
+    b: PUBSUB NOSUCH
+    b: PUBSUB CHANNELS a b
+    b: PUBSUB NUMSUB
+    a: UNSUBSCRIBE nosuch
+    a: UNSUBSCRIBE
+    a: UNSUBSCRIBE
+    a: PUNSUBSCRIBE y*
+    a: PUNSUBSCRIBE
+    a: SUNSUBSCRIBE
+    a: SUNSUBSCRIBE
+    a: GET k
+    b: PUBLISH y 3
+    b: PUBSUB CHANNELS
+    "#,
+    // RESP3, side by side with RESP2.
+    r#"
+    a3
+    a: SUBSCRIBE x
+    c: SUBSCRIBE x
+    a: GET k
+    a: PING
+    b: PUBLISH x 1
+    a: PUNSUBSCRIBE
+    a: PSUBSCRIBE *
+    a: PUNSUBSCRIBE
+    a: UNSUBSCRIBE x
+    a: UNSUBSCRIBE
+    a: SSUBSCRIBE x
+    b: SPUBLISH x 1
+    c: RESET
+    c: GET k
+    b: PUBLISH x 1
+    a-
+    b: SPUBLISH x 1
+    "#,
+    // Within transactions and scripts.
+    r#"
+    a3
+    a: PSUBSCRIBE *
+    b! MULTI
+    b! PUBLISH x 1
+    b! SET k 1
+    b! PUBLISH x 2
+    b: EXEC
+    b! MULTI
+    b! PUBLISH x 3
+    b: DISCARD
+    b: EVAL "redis.call('publish', 'x', '4') redis.call('set', 'k', '2') return redis.call('publish', KEYS[1], '5')" 1 y
+    b: EVAL "return redis.call('spublish', 'x', '4')" 0
+    c! MULTI
+    c! SUBSCRIBE x y
+    c! GET k
+    c: EXEC
+    b: PUBLISH x 6
+    c: EXEC
+    c: UNSUBSCRIBE x
+    c: PUNSUBSCRIBE
+    c: UNSUBSCRIBE y
+    c: GET k
+    "#,
+    // Patterns.
+    r#"
+    a: PSUBSCRIBE h[ae]llo
+    a: PSUBSCRIBE h*o
+    a: PUNSUBSCRIBE h*o
+    b: PUBLISH hello 1
+    b: PUBLISH hillo 1
+    a: PSUBSCRIBE h\[a
+    b: PUBLISH h[a 1
+    "#,
+];
+
+#[test]
+fn channels() {
+    // What a publisher subscribes to itself comes before the reply in the oldest one.
+    compare("messages::channels", CHANNELS, true);
+}
+
+#[test]
+fn a_publisher_gets_its_reply_before_its_message() {
+    let script = r#"
+    a3
+    a: SUBSCRIBE x
+    a: PUBLISH x 1
+    a! MULTI
+    a! PUBLISH x 2
+    a! GET k
+    a: EXEC
+    "#;
+    compare("messages::publisher", &[script], false);
+}
+
+/// Commands of every family, each followed by what is announced of it.
+const NOTIFICATIONS: &[&str] = &[
+    r#"
+    p: PSUBSCRIBE __key*
+    a: SET k v
+    p: PUNSUBSCRIBE
+    a: CONFIG SET notify-keyspace-events KEA
+    p: SUBSCRIBE __keyspace@0__:k __keyevent@1__:set
+    a: SET k v
+    a: GETSET k w
+    a: SELECT 1
+    a: SET k v
+    a: MSET k v j v
+    a: CONFIG SET notify-keyspace-events Kg
+    a: SELECT 0
+    a: SET k v
+    a: DEL k
+    a: CONFIG SET notify-keyspace-events A
+    a: SET k v
+    "#,
+    r#"
+    a: CONFIG SET notify-keyspace-events EAmn
+    p: PSUBSCRIBE __keyevent@*
+    a: SET k v
+    a: SET k v KEEPTTL
+    a: SET k v EX 100
+    a: SET k v EXAT 1
+    a: GET k
+    a: SETNX k v
+    a: SETNX k v
+    a: SETEX k 100 v
+    a: PSETEX k 100000 v
+    a: GETEX k PERSIST
+    a: GETEX k EX 100
+    a: GETEX k
+    a: GETDEL k
+    a: GETDEL k
+    a: APPEND k x
+    a: APPEND k x
+    a: SETRANGE k 1 abc
+    a: SETRANGE k 1 ""
+    a: MSETNX k 1 j 1
+    a: MSETNX i 1 j 1
+    a: INCR i
+    a: DECRBY i 3
+    a: INCRBYFLOAT i 1.5
+    a: SETBIT bits 7 1
+    a: BITFIELD bits SET u8 0 1 INCRBY u8 0 1
+    a: BITFIELD bits GET u8 0
+    a: BITOP AND bits2 bits bits
+    a: BITOP AND bits2 none none
+    a: PFADD h1 a b
+    a: PFADD h1 a
+    a: PFMERGE h2 h1
+    a: PFCOUNT h1 h2 h3
+    a: STRLEN none
+    a: GETRANGE none 0 1
+    a: MGET k none
+    "#,
+    r#"
+    a: CONFIG SET notify-keyspace-events EAmn
+    p: PSUBSCRIBE __keyevent@*
+    a: SET k v
+    a: EXPIRE k 100
+    a: EXPIRE k 100 NX
+    a: EXPIRE none 100
+    a: PERSIST k
+    a: PERSIST k
+    a: PEXPIREAT k 1
+    a: EXPIRE k 1
+    a: SET k v
+    a: EXPIRE k -1
+    a: SET k v
+    a: RENAME k j
+    a: RENAME j j
+    a: RENAMENX j k
+    a: SET j v
+    a: RENAMENX j k
+    a: COPY k c
+    a: COPY k c
+    a: COPY k c DB 1
+    a: MOVE k 1
+    a: MOVE j 2
+    a: UNLINK c none
+    a: EXISTS none
+    a: TYPE none
+    a: TTL none
+    a: TOUCH none
+    a: OBJECT ENCODING none
+    a: DUMP none
+    a: SET r v PX 1
+    a: RPUSH l 3 1 2
+    a: SORT l STORE l2
+    a: SORT none STORE l2
+    a: SWAPDB 0 1
+    a: FLUSHDB
+    "#,
+    r#"
+    a: CONFIG SET notify-keyspace-events EAmn
+    p: PSUBSCRIBE __keyevent@*
+    a: LPUSH l a b c
+    a: RPUSHX l d
+    a: LPUSHX none d
+    a: LINSERT l BEFORE a x
+    a: LINSERT l BEFORE nosuch x
+    a: LSET l 0 y
+    a: LREM l 0 y
+    a: LREM l 0 nosuch
+    a: LTRIM l 0 2
+    a: LTRIM l 5 9
+    a: RPUSH l a b
+    a: LMOVE l m LEFT RIGHT
+    a: RPOPLPUSH l m
+    a: LMOVE m m LEFT RIGHT
+    a: RPOP m
+    a: LPOP m 5
+    a: LPOP none
+    a: RPUSH l a b c
+    a: LMPOP 2 none l LEFT COUNT 2
+    a: BLPOP none l 0
+    a: RPUSH l a
+    a: BLMOVE l m LEFT LEFT 0
+    a: LRANGE none 0 1
+    a: LLEN none
+    b! BLPOP late 0.001
+    a: RPUSH late x
+    "#,
+    r#"
+    a: CONFIG SET notify-keyspace-events EAmn
+    p: PSUBSCRIBE __keyevent@*
+    a: SADD s a b c
+    a: SADD s a
+    a: SREM s nosuch
+    a: SREM s a
+    a: SMOVE s t b
+    a: SMOVE s t nosuch
+    a: SPOP s
+    a: SPOP none
+    a: SADD s a b c d
+    a: SPOP s 2
+    a: SPOP s 9
+    a: SADD s a b
+    a: SUNIONSTORE u s t
+    a: SINTERSTORE u s none
+    a: SDIFFSTORE u s none
+    a: SISMEMBER none a
+    a: SMEMBERS none
+    a: SINTER none s
+    a: ZADD z 1 a 2 b
+    a: ZADD z 1 a
+    a: ZADD z XX 3 a
+    a: ZADD z INCR 1 a
+    a: ZINCRBY z 1 a
+    a: ZREM z nosuch
+    a: ZREM z a
+    a: ZPOPMIN z
+    a: ZPOPMAX none
+    a: ZADD z 1 a 2 b 3 c 4 d 5 e 6 f
+    a: ZREMRANGEBYRANK z 0 0
+    a: ZREMRANGEBYSCORE z 2 2
+    a: ZREMRANGEBYLEX z [c [c
+    a: ZMPOP 1 z MIN
+    a: BZPOPMAX z 0
+    a: ZUNIONSTORE y 1 z
+    a: ZINTERSTORE y 2 z none
+    a: ZRANGESTORE y z 0 -1
+    a: ZDIFFSTORE y 1 z
+    a: ZDIFFSTORE y 2 z z
+    a: ZSCORE none a
+    a: GEOADD g 1 1 a 2 2 b
+    a: GEOSEARCHSTORE h g FROMLONLAT 1 1 BYRADIUS 500 km
+    a: GEOSEARCHSTORE h none FROMLONLAT 1 1 BYRADIUS 500 km
+    a: GEODIST none a b
+    "#,
+    r#"
+    a: CONFIG SET notify-keyspace-events EAmn
+    p: PSUBSCRIBE __keyevent@*
+    a: HSET h f v g v
+    a: HSET h f v
+    a: HMSET h f v
+    a: HSETNX h f v
+    a: HSETNX h new v
+    a: HINCRBY h n 1
+    a: HINCRBYFLOAT h n 1.5
+    a: HDEL h nosuch
+    a: HDEL h f
+    a: HDEL h g new n
+    a: HGET none f
+    a: HGETALL none
+    a: XADD x 1-1 a b
+    a: XADD x MAXLEN 1 2-1 a b
+    a: XADD x NOMKSTREAM 3-1 a b
+    a: XADD none NOMKSTREAM 3-1 a b
+    a: XTRIM x MAXLEN 1
+    a: XTRIM x MAXLEN 1
+    a: XDEL x 1-1
+    a: XSETID x 9-1
+    a: XGROUP CREATE x g 0
+    a: XGROUP CREATE y g 0 MKSTREAM
+    a: XGROUP CREATECONSUMER x g c
+    a: XGROUP CREATECONSUMER x g c
+    a: XREADGROUP GROUP g c STREAMS x >
+    a: XREADGROUP GROUP g d STREAMS x >
+    a: XACK x g 3-1
+    a: XGROUP SETID x g 0
+    a: XGROUP DELCONSUMER x g c
+    a: XGROUP DESTROY x g
+    a: XGROUP DESTROY x g
+    a: XDEL x 3-1
+    a: XLEN none
+    a: XRANGE none - +
+    "#,
+    r#"
+    a: CONFIG SET notify-keyspace-events EAmn
+    p: PSUBSCRIBE __keyevent@*
+    a! MULTI
+    a! SET k v
+    a! DEL k
+    a! RPUSH l 1
+    a! LPOP l
+    a: EXEC
+    a: EVAL "redis.call('set', 'k', 1) redis.call('incr', 'k') return redis.call('get', 'none')" 0
+    a: EVAL "redis.call('set', 'k', 1) return redis.call('nosuch')" 0
+    "#,
+];
+
+#[test]
+fn notifications() {
+    compare("messages::notifications", NOTIFICATIONS, false);
+}
+
+const TRACKING: &[&str] = &[
+    r#"
+    a3
+    a: CLIENT TRACKING on
+    a: CLIENT TRACKINGINFO
+    a: GET k
+    b: SET k 1
+    b: SET k 2
+    a: MGET k k2 k3
+    b: MSET k 1 k2 2 other 3
+    a: SET k3 1
+    a: GET k3
+    a: SET k3 2
+    a: SET k3 3
+    a: SINTER s t
+    b: SADD t 1
+    a: EXISTS k
+    a: TTL k
+    b: DEL k
+    a: GETSET k 1
+    a: INCR k
+    b: SET k 2
+    a: GET k
+    b: SELECT 1
+    b: SET k 2
+    b: SELECT 0
+    a: GET k
+    b: FLUSHDB
+    b: SET k 1
+    a: GET k
+    a: CLIENT TRACKING off
+    b: SET k 2
+    a: CLIENT TRACKINGINFO
+    "#,
+    r#"
+    a3
+    b: SET k 1
+    a: CLIENT TRACKING on
+    a! MULTI
+    a! GET k
+    a! SET k 2
+    a! GET k
+    a! GET k2
+    a: EXEC
+    b: MSET k 1 k2 1
+    a: EVAL "return redis.call('get', KEYS[1])" 1 k
+    a: EVAL_RO "return redis.call('get', KEYS[1])" 1 k2
+    a: EVAL "return 1" 1 k3
+    b: MSET k 1 k2 1 k3 1
+    b! MULTI
+    b! SET k 1
+    b! SET k2 1
+    a! GET k
+    b: EXEC
+    a: GET k2
+    b: EVAL "redis.call('set', 'k2', 1) redis.call('set', 'k2', 2)" 0
+    "#,
+    r#"
+    a3
+    a: CLIENT TRACKING on NOLOOP
+    a: CLIENT TRACKINGINFO
+    a: GET k
+    a: SET k 1
+    b: SET k 1
+    a: GET k
+    b: SET k 1
+    a: GET k
+    b: EXPIRE k 100
+    a: GET k
+    b: PEXPIREAT k 1
+    a: LRANGE l 0 -1
+    b: RPUSH l 1
+    a: LRANGE l 0 -1
+    b: LPOP l
+    a: HGET h f
+    b: HSET h f 1
+    a: ZSCORE z a
+    b: ZADD z 1 a
+    a: XRANGE x - +
+    b: XADD x 1-1 a b
+    a: SORT l
+    b: RENAME z l
+    "#,
+    r#"
+    a3
+    a: CLIENT TRACKING on OPTIN
+    a: GET k
+    b: SET k 1
+    a: CLIENT CACHING NO
+    a! CLIENT CACHING YES
+    a! CLIENT TRACKINGINFO
+    a: GET k
+    b: SET k 1
+    a! CLIENT CACHING YES
+    a! MULTI
+    a! GET k
+    a! GET k2
+    a: EXEC
+    a: GET k3
+    b: MSET k 1 k2 1 k3 1
+    a! CLIENT CACHING YES
+    a! NOSUCH
+    a: GET k
+    b: SET k 1
+    a: CLIENT TRACKING on OPTOUT
+    a: CLIENT TRACKING off
+    a: CLIENT CACHING YES
+    a: CLIENT TRACKING on OPTOUT
+    a: CLIENT CACHING YES
+    a: CLIENT CACHING MAYBE
+    a! CLIENT CACHING NO
+    a! CLIENT TRACKINGINFO
+    a: GET k
+    a: GET k2
+    b: MSET k 1 k2 1
+    a: CLIENT TRACKING on
+    a: CLIENT CACHING YES
+    "#,
+    r#"
+    a3
+    a: CLIENT TRACKING on PREFIX a
+    a: CLIENT TRACKING on BCAST OPTIN
+    a: CLIENT TRACKING on BCAST PREFIX ab PREFIX abc
+    a: CLIENT TRACKING on BCAST PREFIX ab PREFIX x
+    a: CLIENT TRACKING on BCAST PREFIX abz
+    a: CLIENT TRACKING on BCAST PREFIX a
+    a: CLIENT TRACKING on
+    a: CLIENT TRACKINGINFO
+    b: SET ab1 1
+    b: SET b 1
+    b: MSET x2 1 ab2 1 x1 1 b 1
+    b: SET x1 1
+    a: SET x1 1
+    a: GET x1
+    b! MULTI
+    b! SET x1 1
+    b! SET x1 2
+    b! DEL x2
+    b! DEL nosuch
+    b: EXEC
+    b: FLUSHALL
+    a: CLIENT TRACKING on BCAST
+    a: CLIENT TRACKINGINFO
+    b: SET ab1 1
+    a: CLIENT TRACKING off
+    a: CLIENT TRACKING on BCAST NOLOOP
+    a: SET k 1
+    b: SET k 1
+    a: RESET
+    a: CLIENT TRACKINGINFO
+    b: SET k 1
+    "#,
+    r#"
+    t: SUBSCRIBE __redis__:invalidate
+    a: CLIENT TRACKING on REDIRECT {t} REDIRECT {t}
+    a: CLIENT TRACKING on REDIRECT 123456789
+    a: CLIENT TRACKING on REDIRECT {t}
+    a: GET k
+    b: SET k 1
+    a: GET k
+    b: FLUSHALL
+    a: GET k
+    t: UNSUBSCRIBE
+    b: SET k 1
+    t3
+    a: GET k
+    b: SET k 2
+    c: CLIENT TRACKING on BCAST PREFIX p REDIRECT {t}
+    b: MSET p1 1 p2 1
+    c: GET p1
+    "#,
+];
+
+#[test]
+fn client_side_caching() {
+    compare("messages::client_side_caching", TRACKING, false);
+}
+
+const MONITOR: &[&str] = &[
+    r#"
+    m! MONITOR
+    a: SET k "v w\r\n\t\x00\"\\'\xff"
+    a: GET
+    a: NOSUCH
+    a: LPUSH k 1
+    a: AUTH secret
+    a: AUTH default secret
+    a: SELECT 2
+    a: GET k
+    a: CONFIG GET port
+    a: SET k v
+    a! MULTI
+    a! GET k
+    a! SET k w
+    a: EXEC
+    a: EXEC
+    a! MULTI
+    a! GET k
+    a: DISCARD
+    a: EVAL "redis.call('set', 'k', ARGV[1]) return redis.call('get', 'k')" 0 arg
+    a! MULTI
+    a! EVAL "return redis.call('get', 'k')" 0
+    a! GET k
+    a: EXEC
+    a: PUBLISH x y
+    a: WATCH k
+    a: BLPOP none 0.001
+    a! MULTI
+    a! MONITOR
+    a: EXEC
+    m: GET k
+    m: PUBLISH x y
+    m: PING
+    m! RESET
+    a: PING
+    "#,
+];
+
+#[test]
+fn monitor() {
+    compare("messages::monitor", MONITOR, true);
+}
+
+/// A client that is held back goes on when the pause ends, on whichever thread it lives.
+#[test]
+fn a_pause_holds_every_worker() {
+    let server = Server::redpoll_with(&["--threads", "4"]);
+    let mut admin = server.connect();
+    let mut clients: Vec<Client> = (0..8).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.run("PING");
+    }
+    admin.run("CLIENT PAUSE 100000 WRITE");
+    for client in &mut clients {
+        assert_eq!(show(&client.run("GET n")), "nil");
+        client.send(&["INCR", "n"]);
+    }
+    assert_eq!(show(&admin.run("GET n")), "nil");
+    admin.run("CLIENT UNPAUSE");
+    let mut got: Vec<String> = clients.iter_mut().map(|c| show(&c.read())).collect();
+    got.sort();
+    assert_eq!(got, ["1", "2", "3", "4", "5", "6", "7", "8"]);
+    admin.run("CLIENT PAUSE 100000 ALL");
+    for client in &mut clients {
+        client.send(&["GET", "n"]);
+    }
+    admin.run("CLIENT UNPAUSE");
+    for client in &mut clients {
+        assert_eq!(show(&client.read()), r#""8""#);
+    }
+}
+
+/// Each subscriber sees what each publisher said in the order in which it was said, whatever threads they live on.
+#[test]
+fn the_order_of_each_publisher_is_kept() {
+    const MESSAGES: usize = 2000;
+    let server = Server::redpoll_with(&["--threads", "4"]);
+    let mut subscribers: Vec<Client> = (0..6).map(|_| server.connect()).collect();
+    for (i, subscriber) in subscribers.iter_mut().enumerate() {
+        if i % 2 == 0 {
+            subscriber.run("HELLO 3");
+        }
+        subscriber.run("SUBSCRIBE x");
+    }
+    let publishers: Vec<_> = (0..3)
+        .map(|publisher| {
+            let mut client = server.connect();
+            std::thread::spawn(move || {
+                for i in 0..MESSAGES {
+                    client.send(&["PUBLISH", "x", &format!("{publisher}:{i}")]);
+                }
+                for _ in 0..MESSAGES {
+                    assert_eq!(show(&client.read()), "6");
+                }
+            })
+        })
+        .collect();
+    for subscriber in &mut subscribers {
+        let mut next = [0; 3];
+        for _ in 0..3 * MESSAGES {
+            let (Value::Array(parts) | Value::Push(parts)) = subscriber.read() else {
+                panic!("a message")
+            };
+            let text = show(&parts[2]);
+            let (publisher, i) = text.trim_matches('"').split_once(':').expect("two numbers");
+            let publisher: usize = publisher.parse().expect("a number");
+            assert_eq!(i, next[publisher].to_string(), "of publisher {publisher}");
+            next[publisher] += 1;
+        }
+        assert_eq!(next, [MESSAGES; 3]);
+    }
+    for publisher in publishers {
+        publisher.join().expect("no panic");
+    }
+}
+
+/// A subscriber that does not read is closed, and the publisher goes on.
+#[test]
+fn a_slow_subscriber_is_closed() {
+    let server = Server::redpoll_with(&[
+        "--threads",
+        "2",
+        "--client-output-buffer-limit",
+        "pubsub 1mb 0 0",
+    ]);
+    let mut slow = server.connect();
+    slow.run("SUBSCRIBE x");
+    let mut publisher = server.connect();
+    let message = "m".repeat(100_000);
+    let mut received = 1;
+    for _ in 0..1000 {
+        if received == 0 {
+            break;
+        }
+        let reply = show(&publisher.call(&["PUBLISH", "x", &message]));
+        received = reply.parse().expect("a number");
+    }
+    assert_eq!(received, 0, "the subscriber is still there");
+    assert_eq!(show(&publisher.run("PUBSUB CHANNELS")), "[]");
+}
