@@ -102,7 +102,10 @@ fn dumps_cross() {
     let library = "#!lua name=lib\nredis.register_function('f', function() return 'from a library that is long enough to be compressed, long enough to be compressed' end)";
     let ours = Server::redpoll();
     let mut here = ours.connect();
-    for peer in [&peers.redis7, &peers.redis8, &peers.valkey].into_iter().flatten() {
+    for peer in [&peers.redis7, &peers.redis8, &peers.valkey]
+        .into_iter()
+        .flatten()
+    {
         let theirs = Server::peer(peer, &[]);
         let mut there = theirs.connect();
         check(&mut here, "FUNCTION FLUSH", "OK");

@@ -6,8 +6,8 @@
 //! whichever worker its connection lives on. The waiter carries the rest of its command, a function that tries once more
 //! and writes the reply.
 //!
-//! A waiter is in one of three states. *Waiting* turns into *served* or *gone* by one atomic exchange, so an
-//! element is never handed to a client that has given up, and a client that is handed one does not give up.
+//! The rest of the command is done or given up once, under a lock of its own ([`Pending`]), so an element is never
+//! handed to a client that has given up, and a client that is handed one does not give up.
 //!
 //! # Commands that need a second key
 //! BLMOVE puts what it takes into another key, whose shard the one who pushes need not hold. The shard is noted with the
@@ -16,25 +16,21 @@
 
 use crate::clients::Client;
 use crate::ctx::{Ctx, Keys};
+use crate::effects::Change;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::pending::Pending;
 use crate::worker::Next;
 use parking_lot::Mutex;
 use resp::{Out, Proto};
 use smallvec::SmallVec;
 use std::sync::Arc;
-use std::sync::atomic::{
-    AtomicBool, AtomicU8, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed,
-};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Tries to do for a key what the waiting command is about; writes the reply and returns true if it could. An error that
 /// it returns is the reply.
 pub type Attempt = Box<dyn FnMut(&mut Keys<'_>, &[u8], &mut Out) -> Result<bool, Error> + Send>;
-
-const WAITING: u8 = 0;
-const SERVED: u8 = 1;
-const GONE: u8 = 2;
 
 /// What a command that has waited in vain answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +71,7 @@ pub struct Waiter {
     client: Arc<Client>,
     db: usize,
     keys: SmallVec<[Box<[u8]>; 4]>,
-    state: AtomicU8,
-    attempt: Mutex<Attempt>,
+    attempt: Pending<Mutex<Option<Attempt>>>,
     reply: Mutex<Option<Out>>,
     proto: Proto,
     empty: Empty,
@@ -95,11 +90,6 @@ impl std::fmt::Debug for Waiter {
 }
 
 impl Waiter {
-    fn turn(&self, to: u8) -> bool {
-        let turned = self.state.compare_exchange(WAITING, to, AcqRel, Acquire);
-        turned.is_ok()
-    }
-
     /// Takes the reply, once there is one.
     pub fn take_reply(&self) -> Option<Out> {
         let mut reply = self.reply.lock().take()?;
@@ -167,8 +157,7 @@ impl Ctx<'_> {
             client: self.session.client.clone(),
             db: self.keys.db,
             keys,
-            state: AtomicU8::new(WAITING),
-            attempt: Mutex::new(wait.attempt),
+            attempt: Pending::new(Mutex::new(Some(wait.attempt))),
             reply: Mutex::new(None),
             proto: self.session.proto,
             empty: wait.empty,
@@ -194,31 +183,29 @@ pub(crate) fn serve(engine: &Engine, keys: &mut Keys<'_>, db: usize, key: &[u8])
         if keys.peek_in(db, key).is_none() && !waiter.on_delete {
             continue;
         }
-        // Another thread, which has changed another of its keys, may be at it just now and come to nothing; whoever gives
-        // up meanwhile finds the waiter served and takes the reply.
-        let mut attempt = waiter.attempt.lock();
-        if !waiter.turn(SERVED) {
+        // Another thread, which has changed another of its keys, may be at it just now and come to nothing.
+        let served = waiter.attempt.settle(|attempt| {
+            let mut out = Out::new(waiter.proto);
+            let (own_db, own_touch) = (keys.db, keys.no_touch);
+            keys.db = db;
+            keys.no_touch = waiter.client.no_touch.load(Relaxed);
+            keys.changes.push(Change::By(waiter.client.clone()));
+            let tried = attempt(keys, key, &mut out);
+            (keys.db, keys.no_touch) = (own_db, own_touch);
+            match tried {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(e) => {
+                    out.clear();
+                    out.error(&e.0);
+                }
+            }
+            *waiter.reply.lock() = Some(out);
+            Some(())
+        });
+        if served.is_none() {
             continue;
         }
-        let mut out = Out::new(waiter.proto);
-        let (own_db, own_touch) = (keys.db, keys.no_touch);
-        keys.db = db;
-        keys.no_touch = waiter.client.no_touch.load(Relaxed);
-        let tried = attempt(keys, key, &mut out);
-        (keys.db, keys.no_touch) = (own_db, own_touch);
-        match tried {
-            Ok(true) => {}
-            Ok(false) => {
-                waiter.state.store(WAITING, Relaxed);
-                continue;
-            }
-            Err(e) => {
-                out.clear();
-                out.error(&e.0);
-            }
-        }
-        *waiter.reply.lock() = Some(out);
-        drop(attempt);
         engine.forget(&waiter);
         waiter.client.wake();
     }
@@ -238,19 +225,19 @@ pub enum GiveUp {
 impl Engine {
     /// Ends a wait. False if the client has been served already: its reply is there then.
     pub fn give_up(&self, waiter: &Arc<Waiter>, how: GiveUp) -> bool {
-        {
-            // While somebody tries to serve it, the outcome is open.
-            let _attempt = waiter.attempt.lock();
-            if !waiter.turn(GONE) {
-                return false;
+        // While somebody tries to serve it, the outcome is open.
+        let given_up = waiter.attempt.settle(|_| {
+            match how {
+                GiveUp::Timeout => waiter.answer(|out| waiter.empty.write(out)),
+                GiveUp::Error => {
+                    waiter.answer(|out| out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"));
+                }
+                GiveUp::Leave => {}
             }
-        }
-        match how {
-            GiveUp::Timeout => waiter.answer(|out| waiter.empty.write(out)),
-            GiveUp::Error => {
-                waiter.answer(|out| out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"))
-            }
-            GiveUp::Leave => {}
+            Some(())
+        });
+        if given_up.is_none() {
+            return false;
         }
         self.forget(waiter);
         waiter.client.wake();

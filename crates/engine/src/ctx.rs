@@ -178,6 +178,18 @@ impl<'e> Keys<'e> {
         found.map(Found::into_ref)
     }
 
+    /// The same where real servers do not announce that a key is not there (OBJECT).
+    pub fn read_unannounced(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+        let counters = self.counters;
+        let found = self.look_up(self.db, key, false, false);
+        if found.is_some() {
+            counters.hits.add(1);
+        } else {
+            counters.misses.add(1);
+        }
+        found.map(Found::into_ref)
+    }
+
     /// The same for a look that is not a read of the key's own (SET's conditions): counts nothing.
     #[inline]
     pub fn read_silently(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
@@ -459,9 +471,34 @@ impl<'e> Keys<'e> {
         }
     }
 
+    /// Makes a key hold this string and nothing else, with no expiry. `raw`: see [`EntryRef::is_raw`].
+    pub fn put_string(&mut self, key: &[u8], value: NewValue<'_>, raw: bool) {
+        let was = self.remove_to_replace(key);
+        if self.effects.listening() {
+            self.note_new_value(self.db, key, was, Type::String);
+        }
+        self.insert_quietly(self.db, key, value, None, raw);
+    }
+
+    /// Announces that a key's value was replaced by another, of a command that has announced the new one already. `was`:
+    /// type of the old value, if there was one.
+    pub fn replaced(&mut self, db: usize, key: &[u8], was: Option<Type>) {
+        if self.effects.listening()
+            && let Some(was) = was
+            && let Some(is) = self.kind_of(db, key)
+        {
+            self.note_new_value(db, key, Some(was), is);
+        }
+    }
+
     /// Removes a key that is to get another value; the type it held.
-    fn remove_to_replace(&mut self, key: &[u8]) -> Option<Type> {
-        let found = self.lookup(self.db, key, false)?;
+    pub fn remove_to_replace(&mut self, key: &[u8]) -> Option<Type> {
+        self.remove_to_replace_in(self.db, key)
+    }
+
+    /// The same for a key of any database.
+    pub fn remove_to_replace_in(&mut self, db: usize, key: &[u8]) -> Option<Type> {
+        let found = self.lookup(db, key, false)?;
         let was = found.get().kind();
         let freed = found.remove().freed;
         self.garbage.extend(freed);

@@ -233,6 +233,8 @@ pub enum Change {
     Flushed(Option<usize>),
     /// Two databases changed places.
     Swapped(usize, usize),
+    /// What follows was done by this client, which had waited and was served.
+    By(Arc<Client>),
     /// A client that tracks has read a key, as part of what else is listed.
     Read(KeyBytes),
     /// A line for those who watch what is executed.
@@ -519,13 +521,15 @@ impl Engine {
     /// `by` is the client that did it, None for the server itself.
     pub(crate) fn apply(&self, keys: &mut Keys<'_>, by: Option<&Arc<Client>>) {
         let mut done = 0;
+        let mut served: Option<Arc<Client>> = None;
         while done < keys.changes.len() {
             let upto = keys.changes.len();
             let mut ready: SmallVec<[(usize, KeyBytes); 4]> = SmallVec::new();
             for at in done..upto {
                 let change = keys.changes[at].clone();
-                self.announce(keys, &change, by);
+                self.announce(keys, &change, served.as_ref().or(by));
                 match change {
+                    Change::By(client) => served = Some(client),
                     Change::Key { db, key, event } => {
                         if event.concerns_waiters()
                             && !ready.iter().any(|(d, k)| *d == db && *k == key)
@@ -581,6 +585,7 @@ impl Engine {
                 self.tracking.flushed(self);
             }
             Change::Swapped(a, b) => self.swapped(keys, *a, *b),
+            Change::By(_) => {}
             Change::Shown(line) => self.monitors.show(self.config(), line),
             Change::Read(key) => {
                 if let Some(by) = by {

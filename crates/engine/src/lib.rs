@@ -28,6 +28,7 @@ pub mod keys;
 pub mod maintenance;
 pub mod monitor;
 pub mod outbox;
+pub mod pending;
 pub mod process;
 pub mod pubsub;
 pub mod ranges;

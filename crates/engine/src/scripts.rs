@@ -597,6 +597,10 @@ impl Server for Bridge<'_, '_> {
                 return Some(Interrupt::Abort);
             }
         }
+        if !self.ctx.helper && !self.ctx.nested && self.undo.is_some() {
+            // It will be moved before it can be a nuisance; who ends it must find the one that goes on.
+            return None;
+        }
         let running = self.note_running();
         if running.kill.load(Relaxed) && !running.wrote.load(Relaxed) {
             return Some(Interrupt::Kill);

@@ -241,41 +241,38 @@ impl Tracking {
         if self.prefixes() == 0 {
             return;
         }
-        // Those that expired were changed by nobody.
-        let changed = |of_anybody: bool| -> BTreeSet<&[u8]> {
-            let keys = changes.iter().filter_map(|change| match change {
+        // Each key, and who was the last to change it.
+        let mut all: BTreeMap<&[u8], Option<&Arc<Client>>> = BTreeMap::new();
+        let mut by = by;
+        for change in changes {
+            match change {
+                Change::By(client) => by = Some(client),
                 Change::Key { key, event, .. } if event.is_change() => {
-                    (of_anybody || *event == Event::EXPIRED).then_some(&key[..])
+                    all.insert(key, author(*event, by));
                 }
-                _ => None,
-            });
-            keys.collect()
-        };
-        let all = changed(true);
+                _ => {}
+            }
+        }
         if all.is_empty() {
             return;
         }
         let broadcasts = self.broadcasts.read();
         let trackers = self.trackers.read();
         for (prefix, ids) in &*broadcasts {
-            let matching = |keys: &BTreeSet<&[u8]>| -> Vec<Vec<u8>> {
-                let keys = keys.iter().filter(|key| key.starts_with(prefix));
-                keys.map(|key| key.to_vec()).collect()
-            };
-            let keys = matching(&all);
+            let matching = || all.iter().filter(|(key, _)| key.starts_with(prefix));
+            let keys: Vec<&[u8]> = matching().map(|(key, _)| *key).collect();
             if keys.is_empty() {
                 continue;
             }
-            let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
             let mut message = Message::new(|out: &mut Out| write_invalidation(out, Some(&keys)));
             for tracker in ids.iter().filter_map(|id| trackers.get(id)) {
-                if !(tracker.has(state::NOLOOP) && tracker.is(by)) {
+                if !(tracker.has(state::NOLOOP) && matching().any(|(_, by)| tracker.is(*by))) {
                     tell(engine, tracker, &mut message);
                     continue;
                 }
-                let others = matching(&changed(false));
-                if !others.is_empty() {
-                    let keys: Vec<&[u8]> = others.iter().map(Vec::as_slice).collect();
+                let others = matching().filter(|(_, by)| !tracker.is(**by));
+                let keys: Vec<&[u8]> = others.map(|(key, _)| *key).collect();
+                if !keys.is_empty() {
                     let write = |out: &mut Out| write_invalidation(out, Some(&keys));
                     tell(engine, tracker, &mut Message::new(write));
                 }

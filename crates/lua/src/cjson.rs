@@ -240,7 +240,6 @@ fn encode(l: L, ctx: &Ctx) -> Ret {
     out.clear();
     let levels = ctx.levels();
     levels.clear();
-    l.push_value(1);
     loop {
         // A value is on top: it is written and popped, or opened and stays.
         match l.kind(-1) {
@@ -291,7 +290,7 @@ fn open(
 ) -> Result<(), Raised> {
     reveal(l, ctx, l.top());
     let depth = levels.len() + 1;
-    if depth > settings.encode_max_depth as usize || !l.ensure(5) {
+    if depth > settings.encode_max_depth as usize || !l.ensure(3) {
         return Err(l.error_at(format_args!(
             "Cannot serialise, excessive nesting ({depth})"
         )));
@@ -518,14 +517,15 @@ fn decode(l: L, ctx: &Ctx) -> Ret {
             Token::Null => l.push_light(std::ptr::null_mut()),
             Token::ObjectBegin | Token::ArrayBegin => {
                 let depth = levels.len() + 1;
-                if depth > settings.decode_max_depth as usize || !l.ensure(4) {
+                let array = token == Token::ArrayBegin;
+                let slots = if array { 2 } else { 3 };
+                if depth > settings.decode_max_depth as usize || !l.ensure(slots) {
                     let at = parser.at;
                     return Err(l.error_at(format_args!(
                         "Found too many nested data structures ({depth}) at character {at}"
                     )));
                 }
                 l.new_table(0, 0);
-                let array = token == Token::ArrayBegin;
                 token = parser.next();
                 if token
                     != (if array {

@@ -455,13 +455,18 @@ impl L {
 
     /// Leaves an error message, without a place, on the stack.
     pub fn error(self, message: fmt::Arguments<'_>) -> Raised {
+        if !self.ensure(1) {
+            self.set_top(0);
+        }
         self.push_fmt(message);
         Raised
     }
 
     /// Leaves an error message that starts with the place of the caller's line (`user_script:1: `) on the stack.
     pub fn error_at(self, message: fmt::Arguments<'_>) -> Raised {
-        self.ensure(3);
+        if !self.ensure(3) {
+            self.set_top(0);
+        }
         // SAFETY: as above.
         unsafe { ffi::luaL_where(self.0, 1) };
         self.push_fmt(message);

@@ -46,11 +46,7 @@ impl fmt::Debug for Subscriber {
 
 impl Db {
     /// Sends a message to all who subscribe to a channel: PUBLISH. Returns how often it is received.
-    pub fn publish<'a>(
-        &self,
-        channel: impl AsRef<[u8]>,
-        message: impl Into<Payload<'a>>,
-    ) -> usize {
+    pub fn publish<'a>(&self, channel: impl AsRef<[u8]>, message: impl Into<Payload<'a>>) -> usize {
         self.publish_to(false, channel.as_ref(), &message.into())
     }
 

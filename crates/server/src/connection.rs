@@ -312,6 +312,8 @@ impl Connection {
         kit: &mut Kit,
         turn: &mut usize,
     ) -> Result<Ran, Over> {
+        // What was sent to the client before it sent this goes before the replies.
+        self.take_messages(kit)?;
         let mut ran = Ran {
             consumed: 0,
             more: true,
@@ -409,7 +411,9 @@ impl Connection {
             }
             Next::Block(waiter) => {
                 let until = waiter.until.map(|until| {
-                    Box::pin(tokio::time::sleep_until(tokio::time::Instant::from_std(until)))
+                    Box::pin(tokio::time::sleep_until(tokio::time::Instant::from_std(
+                        until,
+                    )))
                 });
                 self.busy = Some(Busy::Blocked(waiter, until));
             }
@@ -571,7 +575,7 @@ impl Connection {
             Poll::Pending => {
                 let limits = &kit.engine.config().live.output_limits;
                 unsent.over_limit(&limits[self.client.class()], cx)
-            },
+            }
         };
         if written > 0 {
             self.count_out(written);

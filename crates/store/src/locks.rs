@@ -337,7 +337,8 @@ mod tests {
                         **held.get_mut(to).unwrap() += 1;
                     }));
                 }
-                for (from, to, at_once) in [(2, 0, false), (0, 1, false), (1, 0, true), (0, 2, true)]
+                for (from, to, at_once) in
+                    [(2, 0, false), (0, 1, false), (1, 0, true), (0, 2, true)]
                 {
                     let world = world.clone();
                     threads.push(shuttle::thread::spawn(move || {

@@ -372,22 +372,15 @@ fn bitop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let result = bits::combine(op, &sources);
     let len = result.len();
     drop(sources);
-    let was = ctx.keys.remove(dest);
     if len > MAX_INLINE {
-        ctx.keys.insert_in(
-            ctx.keys.db,
-            dest,
-            NewValue::Blob(Blob::new(result)),
-            None,
-            true,
-        );
+        let value = NewValue::Blob(Blob::new(result));
+        ctx.keys.put_string(dest, value, true);
     } else if len > 0 {
-        ctx.keys
-            .insert_in(ctx.keys.db, dest, NewValue::Inline(&result), None, true);
+        ctx.keys.put_string(dest, NewValue::Inline(&result), true);
     }
     if len > 0 {
         ctx.keys.changed(dest, Event::string("set"));
-    } else if was {
+    } else if ctx.keys.remove(dest) {
         ctx.keys.changed(dest, Event::DEL);
     }
     ctx.out.int(len as i64);

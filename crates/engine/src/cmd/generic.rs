@@ -3,6 +3,7 @@
 use crate::acl_categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use crate::args::Args;
 use crate::cmd::dump::LONG_VALUE;
+use crate::cmd::scan_options::{ScanOptions, Scanned};
 use crate::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RM, KS_RO, KS_RW,
     KS_UPDATE, KeySpec, LOADING, OWN_LOCKS, READONLY, STALE, WRITE, container, row,
@@ -318,10 +319,11 @@ fn rename_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, only_if_new: bool) -> R
     let taken = from != to && only_if_new && ctx.keys.write(to).is_some();
     let renamed = from != to && !taken;
     if renamed && let Some(stored) = ctx.keys.take_stored(db, from) {
-        ctx.keys.remove(to);
+        let was = ctx.keys.remove_to_replace(to);
         ctx.keys.put_stored(db, to, stored);
         ctx.keys.changed(from, Event::generic("rename_from"));
         ctx.keys.changed(to, Event::generic("rename_to"));
+        ctx.keys.replaced(db, to, was);
     }
     if only_if_new {
         ctx.out.int(i64::from(renamed));
@@ -396,9 +398,10 @@ fn copy(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if let Some(stored) = stored {
         let taken = ctx.keys.write_in(db, to).is_some();
         if !taken || replace {
-            ctx.keys.remove_in(db, to);
+            let was = ctx.keys.remove_to_replace_in(db, to);
             ctx.keys.put_stored(db, to, stored);
             ctx.keys.changed_in(db, to, Event::generic("copy_to"));
+            ctx.keys.replaced(db, to, was);
             copied = true;
         }
     }
@@ -457,35 +460,8 @@ fn list_keys(
 
 fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let cursor = parse_cursor(args.take())?;
-    let (mut count, mut pattern, mut kind) = (10usize, None, None);
-    while args.left() > 0 && !args.failed() {
-        if args.keyword_with_value("COUNT") {
-            let n = args.int();
-            if !args.failed() && n < 1 {
-                args.fail(Error::SYNTAX);
-            }
-            count = n.max(1) as usize;
-        } else if args.keyword_with_value("MATCH") {
-            pattern = Some(args.take()).filter(|p| p != b"*");
-        } else if args.keyword_with_value("TYPE") {
-            let name = args.take();
-            kind = Some(
-                [
-                    Type::String,
-                    Type::List,
-                    Type::Set,
-                    Type::SortedSet,
-                    Type::Hash,
-                    Type::Stream,
-                ]
-                .into_iter()
-                .find(|t| t.name().as_bytes().eq_ignore_ascii_case(name)),
-            );
-        } else {
-            args.fail(Error::SYNTAX);
-        }
-    }
-    args.check()?;
+    let options = ScanOptions::take(&mut args, Scanned::Keys)?;
+    let (count, kind) = (options.count, options.kind);
     let ks = ctx.engine.keyspace();
     let (db, now_ms) = (ctx.session.db, ctx.keys.now_ms);
     let mut shard = (cursor / POSITIONS) as usize;
@@ -512,7 +488,7 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             let after = dict.visit_from(from, |at, e| {
                 let wanted = alive(&e, now_ms)
                     && kind.is_none_or(|k| k == Some(e.kind()))
-                    && pattern.is_none_or(|p| glob::matches(p, e.key()));
+                    && options.wants(e.key());
                 here.push((at, e.key(), wanted));
             });
             // In hash order, and never apart if at the same place, so that the cursor needs to know nothing but the place.
@@ -630,7 +606,7 @@ pub fn encoding(e: &EntryRef<'_>) -> &'static str {
 
 fn object_encoding(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
-    match ctx.keys.read_untouched(args.take()) {
+    match ctx.keys.read_unannounced(args.take()) {
         Some(e) => ctx.out.bulk(encoding(&e).as_bytes()),
         None => ctx.out.null(),
     }
@@ -639,7 +615,7 @@ fn object_encoding(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 fn object_refcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
-    match ctx.keys.read_untouched(args.take()) {
+    match ctx.keys.read_unannounced(args.take()) {
         Some(_) => ctx.out.int(1),
         None => ctx.out.null(),
     }
@@ -649,7 +625,7 @@ fn object_refcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn object_idletime(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
     let clock = ctx.keys.clock;
-    match ctx.keys.read_untouched(args.take()) {
+    match ctx.keys.read_unannounced(args.take()) {
         // The clock wraps around after 194 days.
         Some(e) => ctx
             .out
@@ -661,7 +637,7 @@ fn object_idletime(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 fn object_freq(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
-    if ctx.keys.read_untouched(args.take()).is_some() {
+    if ctx.keys.read_unannounced(args.take()).is_some() {
         return Err(Error::new(
             "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
              switching between policies at runtime LRU and LFU data will take some time to adjust.",

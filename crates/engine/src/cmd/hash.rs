@@ -3,6 +3,7 @@
 use crate::args::Args;
 use crate::cmd::generic::parse_cursor;
 use crate::cmd::long::{LONG_WORK, check_picks};
+use crate::cmd::scan_options::{ScanOptions, Scanned};
 use crate::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE,
     KeySpec, READONLY, WRITE, row,
@@ -11,7 +12,6 @@ use crate::ctx::{Ctx, Keys};
 use crate::effects::Event;
 use crate::engine::random_below;
 use crate::error::{Error, Result};
-use crate::glob;
 use resp::number::{format_i64, parse_i64};
 use resp::{LongDouble, Out, Proto};
 use std::collections::HashSet;
@@ -217,42 +217,27 @@ fn hscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let cursor = parse_cursor(args.take())?;
     let now_ms = ctx.keys.now_ms;
     let mut found: Vec<(&[u8], Item<'_>)> = Vec::new();
-    let (mut next, mut novalues) = (0, false);
+    let (mut next, mut names_only) = (0, false);
     let may_move = ctx.must_move(LONG_WORK);
     // Without a key the options do not matter.
     if let Some(hash) = ctx.keys.view::<Hash>(key)? {
-        let (mut count, mut pattern) = (10usize, None);
-        while args.left() > 0 && !args.failed() {
-            if args.keyword_with_value("COUNT") {
-                let n = args.int();
-                if !args.failed() && n < 1 {
-                    args.fail(Error::SYNTAX);
-                }
-                count = n.max(1) as usize;
-            } else if args.keyword_with_value("MATCH") {
-                pattern = Some(args.take()).filter(|p| p != b"*");
-            } else if args.keyword("NOVALUES") {
-                novalues = true;
-            } else {
-                args.fail(Error::SYNTAX);
-            }
-        }
-        args.check()?;
-        if may_move && count >= LONG_WORK && hash.len() >= LONG_WORK {
+        let options = ScanOptions::take(&mut args, Scanned::Hash)?;
+        names_only = options.names_only;
+        if may_move && options.count >= LONG_WORK && hash.len() >= LONG_WORK {
             return ctx.move_after_read();
         }
-        next = hash.scan(cursor, count, now_ms, |field, value| {
-            if pattern.is_none_or(|p| glob::matches(p, field)) {
+        next = hash.scan(cursor, options.count, now_ms, |field, value| {
+            if options.wants(field) {
                 found.push((field, value));
             }
         });
     }
     ctx.out.array(2);
     ctx.out.bulk_display(next);
-    ctx.out.array(found.len() * if novalues { 1 } else { 2 });
+    ctx.out.array(found.len() * if names_only { 1 } else { 2 });
     for (field, value) in found {
         ctx.out.bulk(field);
-        if !novalues {
+        if !names_only {
             reply_item(ctx.out, value);
         }
     }

@@ -28,6 +28,7 @@ pub mod list_blocking;
 pub mod long;
 pub mod memory;
 pub mod pubsub;
+mod scan_options;
 pub mod scripting;
 pub mod server;
 pub mod set;

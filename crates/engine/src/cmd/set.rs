@@ -3,6 +3,7 @@
 use crate::args::Args;
 use crate::cmd::generic::parse_cursor;
 use crate::cmd::long::{LONG_WORK, check_picks};
+use crate::cmd::scan_options::{ScanOptions, Scanned};
 use crate::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RO, KS_RW, KS_UPDATE,
     KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
@@ -11,7 +12,6 @@ use crate::ctx::{Ctx, Keys};
 use crate::effects::Event;
 use crate::engine::random_below;
 use crate::error::{Error, Result};
-use crate::glob;
 use resp::Out;
 use std::borrow::Cow;
 use std::sync::atomic::Ordering::Relaxed;
@@ -358,24 +358,8 @@ fn sscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.out.array(0);
         return Ok(());
     }
-    let (mut count, mut pattern) = (10usize, None);
-    while args.left() > 0 && !args.failed() {
-        if args.keyword_with_value("COUNT") {
-            let n = args.int();
-            if !args.failed() && n < 1 {
-                args.fail(Error::SYNTAX);
-            }
-            count = n.max(1) as usize;
-        } else if args.keyword_with_value("MATCH") {
-            pattern = Some(args.take()).filter(|p| p != b"*");
-        } else if args.keyword("NOVALUES") {
-            args.fail(Error::new("ERR NOVALUES option can only be used in HSCAN"));
-        } else {
-            args.fail(Error::SYNTAX);
-        }
-    }
-    args.check()?;
-    if ctx.must_move(count)
+    let options = ScanOptions::take(&mut args, Scanned::Set)?;
+    if ctx.must_move(options.count)
         && let Some(set) = ctx.keys.peek_view::<Set>(key)?
         && set.len() >= LONG_WORK
     {
@@ -384,10 +368,10 @@ fn sscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut found = Vec::new();
     let mut next = 0;
     if let Some(set) = ctx.keys.peek_view::<Set>(key)? {
-        next = set.scan(cursor, count, |item| {
+        next = set.scan(cursor, options.count, |item| {
             let mut buf = [0; 20];
             let text = item.text(&mut buf);
-            if pattern.is_none_or(|p| glob::matches(p, text)) {
+            if options.wants(text) {
                 found.push(text.to_vec());
             }
         });

@@ -5,6 +5,7 @@
 use crate::args::Args;
 use crate::cmd::generic::parse_cursor;
 use crate::cmd::long::{LONG_WORK, check_picks};
+use crate::cmd::scan_options::{ScanOptions, Scanned};
 use crate::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_RO, KS_RW, KS_UPDATE, KeySpec,
     MOVABLEKEYS, READONLY, WRITE, row,
@@ -13,7 +14,6 @@ use crate::ctx::{Ctx, Keys};
 use crate::effects::Event;
 use crate::engine::{Engine, random_below};
 use crate::error::{Error, Result};
-use crate::glob;
 use resp::{Out, Proto};
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -624,28 +624,14 @@ fn zscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         out.array(0);
         return Ok(());
     };
-    let (mut count, mut pattern, mut with_scores) = (10, None, true);
-    while args.left() > 0 && !args.failed() {
-        if args.keyword_with_value("COUNT") {
-            count = args.int();
-            if !args.failed() && count < 1 {
-                args.fail(Error::SYNTAX);
-            }
-        } else if args.keyword_with_value("MATCH") {
-            pattern = Some(args.take()).filter(|p| p != b"*");
-        } else if args.keyword("NOSCORES") {
-            with_scores = false;
-        } else {
-            args.fail(Error::SYNTAX);
-        }
-    }
-    args.finish()?;
-    if may_move && count as usize >= LONG_WORK && set.len() >= LONG_WORK {
+    let options = ScanOptions::take(&mut args, Scanned::SortedSet)?;
+    let with_scores = !options.names_only;
+    if may_move && options.count >= LONG_WORK && set.len() >= LONG_WORK {
         return ctx.move_after_read();
     }
     let mut found = Vec::new();
-    let next = set.scan(cursor, count as usize, |member, score| {
-        if pattern.is_none_or(|p| glob::matches(p, member.text(&mut [0; 20]))) {
+    let next = set.scan(cursor, options.count, |member, score| {
+        if options.wants(member.text(&mut [0; 20])) {
             found.push((member, score));
         }
     });

@@ -139,7 +139,9 @@ fn xgroup_create(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
     let (key, name, at) = (args.take(), args.take(), args.take());
     let options = group_options(&mut args, true)?;
-    let stream = match ctx.keys.view::<Stream>(key)? {
+    // It is looked for to be changed.
+    let _ = ctx.keys.write(key);
+    let stream = match ctx.keys.peek_view::<Stream>(key)? {
         None if !options.make_stream => return Err(NO_STREAM),
         stream => stream,
     };

@@ -3,7 +3,8 @@
 use super::{Row, row};
 use crate::diff::reply::How::{Exact, Shape, Times};
 
-/// The group's commands. IDs are given, as those that come from the clock cannot be compared; nothing waits.
+/// The group's commands. IDs are given, as those that come from the clock cannot be compared; what waits
+/// gives up at once, as nobody else adds anything.
 pub const STREAM: &[Row] = &[
     row("XADD", 30, "skey newsid (F val|F val G val|val val)", Exact),
     row("XADD", 6, "skey 99-* F val", Exact),
@@ -47,6 +48,12 @@ pub const STREAM: &[Row] = &[
     row(
         "XREAD",
         2,
+        "[BLOCK 1] STREAMS skey skey (+|$|sid) sid",
+        Exact,
+    ),
+    row(
+        "XREAD",
+        2,
         "{[COUNT small] [NOACK] [GROUP group consumer] [BLOCK text]} STREAMS skey sid",
         Exact,
     ),
@@ -71,6 +78,12 @@ pub const STREAM: &[Row] = &[
         "XREADGROUP",
         24,
         "GROUP group consumer {[COUNT small] [NOACK]} STREAMS (skey >|skey >|skey >|skey sid|skey skey > sid)",
+        Exact,
+    ),
+    row(
+        "XREADGROUP",
+        3,
+        "GROUP group consumer BLOCK 1 STREAMS (skey >|skey >|skey skey > >|skey sid)",
         Exact,
     ),
     row(

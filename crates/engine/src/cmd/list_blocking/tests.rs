@@ -390,3 +390,31 @@ fn who_comes_while_a_lock_is_taken_is_served() {
     });
     assert_eq!(db.engine.stats().sum(|c| c.panics.get()), 0);
 }
+
+/// Who tracks keys, but not those it changes itself: what a client that was served has done counts as its own.
+#[test]
+fn tracking_knows_who_was_served() {
+    let db = TestClient::new();
+    let [mut a, mut b, mut c] = [0; 3].map(|_| db.another().resp3());
+    for client in [&mut a, &mut b, &mut c] {
+        client.check("CLIENT TRACKING ON BCAST NOLOOP", "OK");
+    }
+    a.block("BLMOVE k j LEFT LEFT 0");
+    b.check("RPUSH k 1", "1");
+    a.check_blocked(r#""1""#);
+    a.check_messages("");
+    b.check_messages(r#">["invalidate" ["j" "k"]]"#);
+    c.check_messages(r#">["invalidate" ["j" "k"]]"#);
+    // By default the first change of a key is told of.
+    let db = TestClient::new();
+    let [mut a, mut b] = [0; 2].map(|_| db.another().resp3());
+    for client in [&mut a, &mut b] {
+        client.check("CLIENT TRACKING ON NOLOOP", "OK");
+        client.check("LLEN k", "0");
+    }
+    a.block("BLPOP k 0");
+    b.check("RPUSH k 1", "1");
+    a.check_blocked(r#"["k" "1"]"#);
+    a.check_messages(r#">["invalidate" ["k"]]"#);
+    b.check_messages("");
+}

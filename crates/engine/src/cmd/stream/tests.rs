@@ -202,16 +202,3 @@ fn what_xinfo_says() {
     );
     assert!(run("XGROUP HELP").contains("CREATECONSUMER"));
 }
-
-/// Dispatch locks the keys behind the first STREAMS it meets.
-#[test]
-fn a_group_may_be_called_streams() {
-    check(
-        "XADD s 1-1 a 1; XGROUP CREATE s streams 0; XREADGROUP GROUP streams c STREAMS s >",
-        r#"[["s" [["1-1" ["a" "1"]]]]]"#,
-    );
-    let reply = run(
-        "XADD s 1-1 a 1; XGROUP CREATE s streams 0; XREADGROUP COUNT 1 GROUP streams c STREAMS s >",
-    );
-    assert!(reply.starts_with("-ERR a group or consumer"), "{reply}");
-}

@@ -193,10 +193,15 @@ fn a_delivery_is_a_change_beside_the_stream() {
 fn groups_and_consumers_may_have_the_names_of_options() {
     let mut db = TestClient::new();
     db.run("XADD s 1-1 a 1; XGROUP CREATE s streams 0; XGROUP CREATE s g 0");
+    db.run("XGROUP CREATE s other 0");
     let entry = r#"[["s" [["1-1" ["a" "1"]]]]]"#;
     db.check("XREADGROUP COUNT 1 GROUP g streams STREAMS s >", entry);
     db.check("XREADGROUP COUNT 1 GROUP streams count STREAMS s >", entry);
-    db.check("XREADGROUP NOACK GROUP streams STREAMS STREAMS s 0", r#"[["s" []]]"#);
+    db.check("XREADGROUP GROUP other streams STREAMS s >", entry);
+    db.check(
+        "XREADGROUP NOACK GROUP streams STREAMS STREAMS s 0",
+        r#"[["s" []]]"#,
+    );
     db.check(
         "COMMAND GETKEYS XREADGROUP COUNT 1 GROUP g streams STREAMS s >",
         r#"["STREAMS"]"#,

@@ -99,7 +99,16 @@ mod tests {
             assert_eq!(id.to_string().parse(), Ok(id));
         }
         assert_eq!("7".parse(), Ok(StreamId::new(7, 0)));
-        for text in ["", "-", "1-", "-1", "+1-1", "1-1-1", "1 -1", "18446744073709551616"] {
+        for text in [
+            "",
+            "-",
+            "1-",
+            "-1",
+            "+1-1",
+            "1-1-1",
+            "1 -1",
+            "18446744073709551616",
+        ] {
             assert_eq!(text.parse::<StreamId>(), Err(NotAnId), "{text}");
         }
     }
