@@ -12,6 +12,7 @@
 pub mod check;
 pub mod client;
 pub mod diff;
+pub mod lua_programs;
 #[path = "../../xtask/src/peers.rs"]
 pub mod peers;
 pub mod program;

@@ -477,15 +477,21 @@ impl Keys<'_> {
     }
 
     /// Says that several things happened to a key in turn, after all of them; if it is gone in the end, that comes last.
+    #[inline]
     pub fn changed_in_turn(&mut self, key: &[u8], events: impl IntoIterator<Item = Event>) {
         if self.effects.listening() {
-            let emptied = self.emptied.take_if(|emptied| **emptied == *key).is_some();
-            for event in events {
-                self.note(self.db, key, event);
-            }
-            if emptied {
-                self.note(self.db, key, Event::DEL);
-            }
+            self.note_in_turn(key, events);
+        }
+    }
+
+    #[cold]
+    fn note_in_turn(&mut self, key: &[u8], events: impl IntoIterator<Item = Event>) {
+        let emptied = self.emptied.take_if(|emptied| **emptied == *key).is_some();
+        for event in events {
+            self.note(self.db, key, event);
+        }
+        if emptied {
+            self.note(self.db, key, Event::DEL);
         }
     }
 

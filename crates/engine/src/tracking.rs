@@ -18,7 +18,7 @@ use crate::session::Session;
 use parking_lot::{Mutex, RwLock};
 use resp::{Out, Proto};
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -128,6 +128,8 @@ pub struct Worker {
     helper: bool,
     /// What it runs scripts with, once there has been one.
     runner: Option<Box<Runner>>,
+    /// The memory of the list of changes; empty.
+    changes: Vec<Change>,
 }
 
 // SAFETY: the plan's pointers lead into the registry of `engine`, which the worker keeps alive and which never changes.
@@ -146,6 +148,7 @@ impl Worker {
             wide: false,
             helper: false,
             runner: None,
+            changes: Vec::new(),
         }
     }
 
@@ -513,7 +516,7 @@ impl Worker {
                 garbage: Garbage::new(),
                 prepared: &prepared,
                 effects: &engine.effects,
-                changes: Vec::new(),
+                changes: std::mem::take(&mut self.changes),
                 emptied: None,
                 token,
             },
@@ -546,6 +549,7 @@ impl Worker {
                     held,
                     garbage,
                     token,
+                    changes,
                     ..
                 },
             out,
@@ -555,6 +559,7 @@ impl Worker {
         } = ctx;
         drop(held);
         drop(token);
+        self.changes = changes;
         for freed in garbage {
             engine.reclaimer.take(freed);
         }

@@ -72,9 +72,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let numbers: Vec<[u8; 16]> = (0..KEYS).map(|i| key('n', i)).collect();
     // In another order than they are asked for, so that neighbours in memory are not neighbours in time.
     let expiring: Vec<[u8; 16]> = (0..KEYS).map(|i| key('t', i)).collect();
+    let hashes: Vec<[u8; 16]> = (0..KEYS).map(|i| key('h', i)).collect();
+    let lists: Vec<[u8; 16]> = (0..KEYS).map(|i| key('l', i)).collect();
     for i in (0..KEYS).map(|i| i * 41_421_357 % KEYS) {
         db.set(keys[i], &[i as u8; 32])?;
         db.set_for(expiring[i], &[i as u8; 32], Duration::from_secs(3600))?;
+        db.hset(hashes[i], "field", &[i as u8; 32])?;
+        db.sadd("set", keys[i])?;
+        db.zadd("sorted set", keys[i], number(i) as f64)?;
     }
     let value = [7u8; 32];
     type Call<'a> = Box<dyn Fn(usize) + Sync + 'a>;
@@ -106,6 +111,33 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Box::new(|i| _ = black_box(db.get(expiring[i]))),
         ),
         ("incr", Box::new(|i| _ = black_box(db.incr(numbers[i])))),
+        (
+            "hget, of one field",
+            Box::new(|i| _ = black_box(db.hget(hashes[i], "field"))),
+        ),
+        (
+            "hset, of one field",
+            Box::new(|i| _ = black_box(db.hset(hashes[i], "field", &value))),
+        ),
+        (
+            "sismember, of 100,000",
+            Box::new(|i| _ = black_box(db.sismember("set", keys[i]))),
+        ),
+        (
+            "zscore, of 100,000",
+            Box::new(|i| _ = black_box(db.zscore("sorted set", keys[i]))),
+        ),
+        (
+            "zadd, of 100,000",
+            Box::new(|i| _ = black_box(db.zadd("sorted set", keys[i], i as f64))),
+        ),
+        (
+            "rpush and lpop",
+            Box::new(|i| {
+                _ = black_box(db.rpush(lists[i], &value));
+                _ = black_box(db.lpop(lists[i]));
+            }),
+        ),
         (
             "execute GET",
             Box::new(|i| _ = black_box(db.execute([b"GET", &keys[i][..]]))),

@@ -104,6 +104,13 @@ impl Db {
     }
 
     /// Takes the last element out of the first list that has any, and waits if none has; otherwise as [`Db::blpop`].
+    ///
+    /// ```
+    /// # let db = redpoll::Db::open(redpoll::Config::default())?;
+    /// db.rpush_many("l", ["a", "b"])?;
+    /// assert_eq!(db.brpop(["l"], None)?.unwrap().1, "b");
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
     pub fn brpop<K: AsRef<[u8]>>(
         &self,
         keys: impl IntoIterator<Item = K>,
@@ -181,6 +188,13 @@ impl Db {
     }
 
     /// The same with the highest score.
+    ///
+    /// ```
+    /// # let db = redpoll::Db::open(redpoll::Config::default())?;
+    /// db.zadd_many("z", [("a", 1.0), ("b", 2.0)])?;
+    /// assert_eq!(db.bzpopmax(["z"], None)?.unwrap().1, "b");
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
     pub fn bzpopmax<K: AsRef<[u8]>>(
         &self,
         keys: impl IntoIterator<Item = K>,

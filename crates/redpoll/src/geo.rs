@@ -353,6 +353,16 @@ impl Db {
     }
 
     /// The members that a search finds; see [`GeoSearch`].
+    ///
+    /// ```
+    /// # use redpoll::{Config, Db, GeoPoint, GeoSearch, Unit};
+    /// # let db = Db::open(Config::default())?;
+    /// let here = GeoPoint::new(15.0, 37.0);
+    /// db.geoadd("places", "a", here)?;
+    /// let around = GeoSearch::circle(here, 1.0, Unit::Miles);
+    /// assert_eq!(db.geosearch("places", &around)?, ["a"]);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
     pub fn geosearch(&self, key: impl AsRef<[u8]>, search: &GeoSearch) -> Result<Vec<Bytes>> {
         search.add_to(self.command("GEOSEARCH").arg(&key)).run()
     }

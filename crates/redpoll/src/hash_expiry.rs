@@ -248,7 +248,15 @@ impl Db {
         Ok(done.into_iter().map(|n| n == 1).collect())
     }
 
-    /// How long each of several fields has left; see [`Db::hexpire`] for an example.
+    /// How long each of several fields has left; see [`Db::hexpire`].
+    ///
+    /// ```
+    /// # use redpoll::{Config, Db, Ttl};
+    /// # let db = Db::open(Config::default())?;
+    /// db.hset("h", "a", 1)?;
+    /// assert_eq!(db.httl("h", ["a", "x"])?, [Ttl::Never, Ttl::Absent]);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
     pub fn httl<F: AsRef<[u8]>>(
         &self,
         key: impl AsRef<[u8]>,

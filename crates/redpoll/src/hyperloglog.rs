@@ -8,7 +8,8 @@ use crate::error::Result;
 
 impl Db {
     /// Counts an element, creating the HyperLogLog if need be; whether anything changed. An element that was counted before
-    /// changes nothing; another one usually does.
+    /// changes nothing; another one usually does. A key that holds no HyperLogLog is an error with the code `WRONGTYPE`, and
+    /// one that holds a damaged one `INVALIDOBJ`; so it is for the other calls.
     ///
     /// ```
     /// # let db = redpoll::Db::open(redpoll::Config::default())?;

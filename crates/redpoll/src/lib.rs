@@ -24,7 +24,8 @@
 //! # Two ways in
 //! *Typed calls* take and return types of Rust. Those on strings ([`Db::get`], [`Db::set`], [`Db::incr`] ...), and those
 //! that look at one element of a collection ([`Db::hget`], [`Db::sismember`], [`Db::zscore`], [`Db::llen`] ...), go straight to the
-//! key: hash, lock, look, copy out. A hit takes some tens of nanoseconds. *Commands* ([`Db::execute`]) go through the same
+//! key: hash, lock, look, copy out. A hit takes some tens of nanoseconds, and what it takes to find the element in a large
+//! collection. *Commands* ([`Db::execute`]) go through the same
 //! dispatch as those of the server's clients, in some hundreds; so do the other typed calls, which put a command
 //! together and read its reply. Both ways work on the same data, obey the same expiries and pauses, and count towards the same
 //! hits and misses; commands also appear in INFO's command statistics.
@@ -45,7 +46,14 @@
 //!
 //! # Errors
 //! An [`Error`] is the error reply that a client would get. A key that holds another type than a call works on is one
-//! with the code `WRONGTYPE`, and nothing has changed then. A key that does not exist is no error: it counts as empty.
+//! with the code `WRONGTYPE`, and nothing has changed then. A key that does not exist is no error: it counts as empty. (For
+//! consumer groups it is one: a stream or a group that is not there is `NOGROUP`.)
+//!
+//! # Waiting
+//! [`Db::blpop`] and its kin, and [`XRead::block`] and [`XReadGroup::block`], wait for something to take. They put the
+//! calling thread to sleep, so in async code they belong on a thread of their own (Tokio: `spawn_blocking`). Whoever has
+//! waited longest for a key is served first, be it a caller or a client of the server. A `timeout` of `None` waits as
+//! long as it takes, and a call that is not served in time has an empty result. Times are whole milliseconds, at least one.
 //!
 //! # One database, one server
 //! A `Db` is also the handle the network server works on: [`Db::from_engine`] makes one of a running server's engine, so that

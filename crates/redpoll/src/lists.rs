@@ -478,6 +478,14 @@ impl Db {
     }
 
     /// The indices of the elements that equal `element`; see [`LPos`].
+    ///
+    /// ```
+    /// # use redpoll::{Config, Db, LPos};
+    /// # let db = Db::open(Config::default())?;
+    /// db.rpush_many("l", ["a", "b", "a"])?;
+    /// assert_eq!(db.lpos_with("l", "a", &LPos::new())?, [0, 2]);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
     pub fn lpos_with<'v>(
         &self,
         key: impl AsRef<[u8]>,

@@ -339,6 +339,14 @@ impl Db {
     }
 
     /// Goes through the members a few at a time, while others work on the set; see [`ElementScan`].
+    ///
+    /// ```
+    /// # use redpoll::{Config, Db};
+    /// # let db = Db::open(Config::default())?;
+    /// db.sadd("s", "a")?;
+    /// assert_eq!(db.sscan("s").next().unwrap()?, "a");
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
     pub fn sscan(&self, key: impl AsRef<[u8]>) -> ElementScan<Bytes> {
         ElementScan::new(self, "SSCAN", key.as_ref(), None)
     }

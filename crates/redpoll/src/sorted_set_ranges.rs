@@ -198,6 +198,14 @@ impl ZCombine {
 
 impl Db {
     /// The members of a range; see [`ZRange`].
+    ///
+    /// ```
+    /// # use redpoll::{Config, Db, ZRange};
+    /// # let db = Db::open(Config::default())?;
+    /// db.zadd_many("z", [("a", 1.0), ("b", 2.0)])?;
+    /// assert_eq!(db.zrange("z", &ZRange::scores(..2.0))?, ["a"]);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
     pub fn zrange(&self, key: impl AsRef<[u8]>, range: &ZRange) -> Result<Vec<Bytes>> {
         range.add_to(self.command("ZRANGE").arg(&key)).run()
     }
@@ -343,6 +351,15 @@ impl Db {
     }
 
     /// The members that all of several sets have with their scores, in order, at one moment; see [`ZCombine`].
+    ///
+    /// ```
+    /// # use redpoll::{Config, Db, ZCombine};
+    /// # let db = Db::open(Config::default())?;
+    /// db.zadd_many("a", [("x", 1.0), ("y", 2.0)])?;
+    /// db.zadd("b", "y", 3.0)?;
+    /// assert_eq!(db.zinter(&ZCombine::new(["a", "b"]))?[0].1, 5.0);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
     pub fn zinter(&self, sets: &ZCombine) -> Result<Vec<(Bytes, f64)>> {
         sets.add_to(self.command("ZINTER")).arg("WITHSCORES").run()
     }

@@ -136,6 +136,14 @@ impl Db {
     }
 
     /// The same under conditions; how many members are new, or new or changed; see [`ZAdd`].
+    ///
+    /// ```
+    /// # use redpoll::{Config, Db, ZAdd};
+    /// # let db = Db::open(Config::default())?;
+    /// let only_new = ZAdd::new().if_absent();
+    /// assert_eq!(db.zadd_with("z", [("a", 1.0), ("a", 2.0)], &only_new)?, 1);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
     pub fn zadd_with<M: AsRef<[u8]>>(
         &self,
         key: impl AsRef<[u8]>,
@@ -268,6 +276,14 @@ impl Db {
     }
 
     /// How many members are behind one, and its score; see [`Db::zrank`].
+    ///
+    /// ```
+    /// # use redpoll::{Config, Db};
+    /// # let db = Db::open(Config::default())?;
+    /// db.zadd_many("best", [("ada", 100.0), ("bob", 50.0)])?;
+    /// assert_eq!(db.zrevrank("best", "bob")?, Some((1, 50.0)));
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
     pub fn zrevrank(
         &self,
         key: impl AsRef<[u8]>,

@@ -503,7 +503,18 @@ impl Db {
     }
 
     /// Reads entries of several streams as a consumer of a group that all of them have: those streams that have any,
-    /// with their keys. A pending entry that has been deleted comes without fields. See [`XReadGroup`].
+    /// with their keys. A pending entry that has been deleted comes without fields. An error with the code `NOGROUP` if one of them does not
+    /// have the group. See [`XReadGroup`].
+    ///
+    /// ```
+    /// # use redpoll::{Config, Db, GroupStart, XReadGroup};
+    /// # let db = Db::open(Config::default())?;
+    /// db.xadd("jobs", [("url", "/a")])?;
+    /// db.xgroup_create("jobs", "workers", GroupStart::beginning())?;
+    /// let new = XReadGroup::new().new_entries("jobs");
+    /// assert_eq!(db.xreadgroup("workers", "w1", &new)?[0].1[0].get("url").unwrap(), "/a");
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
     pub fn xreadgroup(
         &self,
         group: impl AsRef<[u8]>,
@@ -602,6 +613,14 @@ impl Db {
     }
 
     /// What is pending in a group, entry by entry; see [`XPending`].
+    ///
+    /// ```
+    /// # use redpoll::{Config, Db, GroupStart, XPending};
+    /// # let db = Db::open(Config::default())?;
+    /// db.xgroup_create_with_stream("jobs", "workers", GroupStart::end())?;
+    /// assert!(db.xpending_entries("jobs", "workers", &XPending::new())?.is_empty());
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
     pub fn xpending_entries(
         &self,
         key: impl AsRef<[u8]>,
@@ -646,6 +665,18 @@ impl Db {
 
     /// Gives pending entries to another consumer, those that were given to theirs at least `min_idle` ago; the entries. Ones
     /// that have been deleted are not pending any more then. See [`XClaim`].
+    ///
+    /// ```
+    /// # use redpoll::{Config, Db, GroupStart, XClaim, XReadGroup};
+    /// # let db = Db::open(Config::default())?;
+    /// # use std::time::Duration;
+    /// let id = db.xadd("jobs", [("url", "/a")])?;
+    /// db.xgroup_create("jobs", "workers", GroupStart::beginning())?;
+    /// db.xreadgroup("workers", "w1", &XReadGroup::new().new_entries("jobs"))?;
+    /// let claimed = db.xclaim("jobs", "workers", "w2", Duration::ZERO, [id], &XClaim::new())?;
+    /// assert_eq!(claimed[0].get("url").unwrap(), "/a");
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
     pub fn xclaim(
         &self,
         key: impl AsRef<[u8]>,

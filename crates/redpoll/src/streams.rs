@@ -365,6 +365,14 @@ impl Db {
 
     /// Adds an entry with options; its ID, `None` if there is no stream and none was to be created. An ID that is not
     /// higher than all before is an error. See [`XAdd`].
+    ///
+    /// ```
+    /// # use redpoll::{Config, Db, XAdd};
+    /// # let db = Db::open(Config::default())?;
+    /// let only_existing = XAdd::new().only_existing();
+    /// assert_eq!(db.xadd_with("absent", [("a", "1")], &only_existing)?, None);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
     pub fn xadd_with<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         key: impl AsRef<[u8]>,
@@ -475,6 +483,15 @@ impl Db {
     }
 
     /// Entries of several streams, at one moment: those streams that have any, with their keys. See [`XRead`].
+    ///
+    /// ```
+    /// # use redpoll::{Config, Db, XRead};
+    /// # let db = Db::open(Config::default())?;
+    /// db.xadd("s", [("n", "1")])?;
+    /// let found = db.xread(&XRead::new().last("s"))?;
+    /// assert_eq!(found[0].1[0].get("n").unwrap(), "1");
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
     pub fn xread(&self, what: &XRead) -> Result<Vec<(Bytes, Vec<StreamEntry>)>> {
         if what.streams.is_empty() {
             return Ok(Vec::new());

@@ -347,3 +347,35 @@ fn hits_and_misses_are_counted_on_both_ways_in() {
     assert_eq!(stats.sum(|c| c.hits.get()), 3);
     assert_eq!(stats.sum(|c| c.misses.get()), 2);
 }
+
+/// Calls that take no command are changes all the same: those who watch a key are told.
+#[test]
+fn direct_calls_tell_who_watches() {
+    let db = open();
+    let mut watching = db.connect();
+    let mut told = |what: &str, call: &dyn Fn()| {
+        watching.execute(["WATCH", "k"]).unwrap();
+        call();
+        watching.execute(["MULTI"]).unwrap();
+        watching.execute(["PING"]).unwrap();
+        let told = watching.execute(["EXEC"]).unwrap() == Value::Null;
+        assert_eq!(told, !what.starts_with("not "), "{what}");
+    };
+    told("not yet there", &|| assert!(!db.del("k")));
+    told("set", &|| db.set("k", "1").unwrap());
+    told("set for a time", &|| db.set_for("k", "1", MINUTE).unwrap());
+    told("add", &|| assert_eq!(db.incr("k").unwrap(), 2));
+    told("persist", &|| assert!(db.persist("k")));
+    told("not persist again", &|| assert!(!db.persist("k")));
+    told("expire", &|| assert!(db.expire("k", MINUTE).unwrap()));
+    told("delete", &|| assert!(db.del("k")));
+    told("add to nothing", &|| assert_eq!(db.decr("k").unwrap(), -1));
+    told("delete by a time in the past", &|| {
+        assert!(db.expire("k", Duration::ZERO).unwrap());
+    });
+    told("set a bit", &|| assert!(!db.setbit("k", 9, true).unwrap()));
+    told("not a bit that is set", &|| assert!(db.setbit("k", 9, true).unwrap()));
+    told("clear a bit", &|| assert!(db.setbit("k", 9, false).unwrap()));
+    told("not look", &|| assert!(db.get("k").unwrap().is_some()));
+    told("not another key", &|| db.set("j", "1").unwrap());
+}

@@ -1,6 +1,6 @@
 """redis-py against a server on 127.0.0.1: python redis_py_atomic.py PORT. Speaks RESP2, then RESP3; then its cache; then asyncio.
 
-Transactions, scripts, functions, blocking reads, messages, monitoring.
+Transactions, scripts, functions, slow ones too, blocking reads, messages, monitoring, pauses.
 """
 
 import asyncio
@@ -152,6 +152,101 @@ def functions(r):
     same("there again", r.fcall("buy", 1, "stock", 1), 1)
     same("flushed", r.function_flush(), True)
     raw.close()
+
+
+def slow_scripts(r):
+    """Whoever needs what a slow script holds hears BUSY; the script can be ended."""
+    r.config_set("busy-reply-threshold", 5)
+    r.function_load("""#!lua name=slow
+redis.register_function('spin', function(keys) redis.call('GET', keys[1]) while true do end end)""")
+
+    def ends(what, call, kill):
+        out = queue.Queue()
+        client = connect(single_connection_client=True)
+        client.ping()
+
+        def spin():
+            try:
+                out.put(call(client))
+            except ResponseError as error:
+                out.put(str(error))
+
+        threading.Thread(target=spin, daemon=True).start()
+
+        def busy():
+            try:
+                r.get("spun")
+            except ResponseError as error:
+                return str(error).startswith("BUSY") or error
+            return False
+
+        same(f"{what}: others hear of it", eventually(f"{what} is slow", busy), True)
+        same(f"{what}: ended", kill(), True)
+        same(f"{what}: what its caller hears", "killed by user" in str(out.get(timeout=20)), True)
+        same(f"{what}: over", r.get("spun"), None)
+
+    ends("a script", lambda c: c.eval("redis.call('GET', KEYS[1]) while true do end", 1, "spun"), r.script_kill)
+    ends("a function", lambda c: c.fcall("spin", 1, "spun"), lambda: r.function_kill() in (True, "OK"))
+    r.function_flush()
+    r.config_set("busy-reply-threshold", 5000)
+
+
+def clients(r):
+    """CLIENT PAUSE, REPLY and TRACKING, over connections whose replies are read one by one."""
+
+    def raw():
+        c = connect(single_connection_client=True)
+        c.ping()
+        return c, c.connection.send_command, c.connection.read_response
+
+    _, send, read = raw()
+    same("paused", r.client_pause(60_000, all=False), True)
+    send("SET", "paused", "over")
+    same("reads go on", [r.get("paused") for _ in range(50)], [None] * 50)
+    same("unpaused", r.execute_command("CLIENT", "UNPAUSE"), "OK")
+    same("written now", (read(), r.get("paused")), ("OK", "over"))
+
+    for args in (("CLIENT", "REPLY", "SKIP"), ("SET", "skipped", 1), ("GET", "skipped")):
+        send(*args)
+    same("REPLY SKIP", read(), "1")
+    for args in (("CLIENT", "REPLY", "OFF"), ("SET", "off", 1), ("NOSUCH",), ("CLIENT", "REPLY", "ON"), ("GET", "off")):
+        send(*args)
+    same("REPLY OFF and ON", [read(), read()], ["OK", "1"])
+
+    listener, _, hear = raw()
+    number = listener.client_id()
+    listener.connection.send_command("SUBSCRIBE", "__redis__:invalidate")
+    same("listens", hear(), ["subscribe", "__redis__:invalidate", 1])
+
+    def told(*keys):
+        return ["message", "__redis__:invalidate", list(keys)]
+
+    def ask(*args):
+        send(*args)
+        return read()
+
+    same("TRACKING", ask("CLIENT", "TRACKING", "ON", "REDIRECT", number), "OK")
+    same("GETREDIR", ask("CLIENT", "GETREDIR"), number)
+    ask("MGET", "t1", "t2")
+    r.mset({"untracked": 1, "t2": 2})
+    same("a key that was read", hear(), told("t2"))
+    r.set("t2", "not read since")
+    ask("GET", "t3")
+    r.rename("t2", "t3")
+    same("once only, and the next", hear(), told("t3"))
+    ask("CLIENT", "TRACKING", "OFF")
+    same("OPTIN", ask("CLIENT", "TRACKING", "ON", "REDIRECT", number, "OPTIN"), "OK")
+    ask("GET", "t4")
+    same("CACHING", ask("CLIENT", "CACHING", "YES"), "OK")
+    ask("GET", "t5")
+    r.mset({"t4": 1, "t5": 2})
+    same("only what was asked for", hear(), told("t5"))
+    ask("CLIENT", "TRACKING", "OFF")
+    same("BCAST", ask("CLIENT", "TRACKING", "ON", "REDIRECT", number, "BCAST", "PREFIX", "user:", "NOLOOP"), "OK")
+    ask("SET", "user:own", 1)
+    r.set("other", 1)
+    r.set("user:1", 1)
+    same("by prefix, and not one's own", hear(), told("user:1"))
 
 
 def blocked(r, n):
@@ -394,6 +489,8 @@ def main():
         r.close()
         other.close()
     r = connect()
+    slow_scripts(r)
+    clients(r)
     monitor(r)
     cache()
     asyncio.run(in_tasks())

@@ -393,7 +393,7 @@ fn copy(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if ctx.keys.peek(from).is_some_and(is_long) && ctx.moves_elsewhere() {
         return Ok(());
     }
-    let stored = ctx.keys.write(from).map(|f| Stored::copy_of(f.get()));
+    let stored = ctx.keys.read(from).map(Stored::copy_of);
     let mut copied = false;
     if let Some(stored) = stored {
         let taken = ctx.keys.write_in(db, to).is_some();

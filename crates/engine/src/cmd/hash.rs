@@ -350,6 +350,7 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 // ---- Writing
 
 /// Says what has become of a hash: `expired` fields had to go first, then came the events.
+#[inline]
 pub(super) fn tell(
     keys: &mut Keys<'_>,
     key: &[u8],

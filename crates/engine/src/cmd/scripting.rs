@@ -239,7 +239,7 @@ mod tests {
         db.check("SCRIPT FLUSH", "OK");
         db.check(
             "SCRIPT LOAD 'return 7'",
-            "\"9fcf1dc4de66b0ce0f8b2de6a8b9d7eb0ed94dbf\"",
+            "\"59b6ab2fbe0ee4b25733de0f62e6cda4899ef8e9\"",
         );
     }
 }

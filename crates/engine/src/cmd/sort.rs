@@ -269,6 +269,12 @@ fn weight(text: &[u8]) -> Option<f64> {
     if text.is_empty() {
         return Some(0.0);
     }
+    if text.len() <= 15
+        && let Some(n) = resp::number::parse_i64(text)
+    {
+        // Of so many digits every number has a double of its own.
+        return Some(n as f64);
+    }
     let number: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
     (!number.is_nan()).then_some(number)
 }
@@ -397,21 +403,47 @@ fn arrange(
     let weights = weights.ok_or(Error::new(
         "ERR One or more scores can't be converted into double",
     ))?;
-    arrange_by(order, range, |a, b| {
-        let (x, y) = (*a as usize, *b as usize);
-        let by_weight = weights[x]
-            .partial_cmp(&weights[y])
-            .unwrap_or(Ordering::Equal);
-        direction(by_weight.then_with(|| texts.get(x).cmp(texts.get(y)))).then(a.cmp(b))
-    });
+    let text = |at: u32| texts.get(at as usize);
+    // Weights beside their places, as numbers in the order wanted: what is compared is next to each other in memory.
+    let mut pairs: Vec<(u64, u32)> = (0u32..)
+        .zip(&weights)
+        .map(|(at, weight)| {
+            let key = order_of(*weight);
+            (if request.descending { !key } else { key }, at)
+        })
+        .collect();
+    let ties = |a: &(u64, u32), b: &(u64, u32)| direction(text(a.1).cmp(text(b.1))).then(a.1.cmp(&b.1));
+    if *range == (0..pairs.len()) {
+        pairs.sort_unstable_by_key(|(key, _)| *key);
+        for same in pairs.chunk_by_mut(|a, b| a.0 == b.0) {
+            if same.len() > 1 {
+                same.sort_unstable_by(ties);
+            }
+        }
+    } else {
+        arrange_by(&mut pairs, range, |a, b| a.0.cmp(&b.0).then_with(|| ties(a, b)));
+    }
+    for (place, (_, at)) in order.iter_mut().zip(pairs) {
+        *place = at;
+    }
     Ok(())
 }
 
+/// A number that is in the order of the weights, none of which is NaN; 0 and -0 are the same.
+fn order_of(weight: f64) -> u64 {
+    let bits = (weight + 0.0).to_bits();
+    if bits >> 63 == 0 {
+        bits | 1 << 63
+    } else {
+        !bits
+    }
+}
+
 /// Sorts, but only as much as it takes for `range` to be right.
-fn arrange_by(
-    order: &mut [u32],
+fn arrange_by<T>(
+    order: &mut [T],
     range: &std::ops::Range<usize>,
-    cmp: impl Fn(&u32, &u32) -> Ordering,
+    cmp: impl Fn(&T, &T) -> Ordering,
 ) {
     let mut wanted = order;
     if range.end < wanted.len() {
