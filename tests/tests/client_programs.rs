@@ -51,6 +51,11 @@ fn bullmq_workers() {
 }
 
 #[test]
+fn bullmq_relay() {
+    node("bullmq_relay", &["bullmq", "ioredis"]);
+}
+
+#[test]
 fn rq_jobs() {
     python("rq_jobs", &["redis", "rq"]);
 }

@@ -24,6 +24,7 @@ use crate::worker::Next;
 use parking_lot::Mutex;
 use resp::{Out, Proto};
 use smallvec::SmallVec;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -75,7 +76,7 @@ pub struct Waiter {
     reply: Mutex<Option<Out>>,
     proto: Proto,
     empty: Empty,
-    on_delete: bool,
+    pub(crate) on_delete: bool,
     /// Its reply is not wanted (CLIENT REPLY OFF).
     pub(crate) muted: AtomicBool,
     /// When it gives up.
@@ -147,10 +148,11 @@ impl Ctx<'_> {
         }
         let ks = self.engine.keyspace();
         let further = wait.further.map(|key| ks.shard_of(ks.hash(key)));
+        let mut listed = HashSet::with_capacity(wait.keys.len());
         let mut keys: SmallVec<[Box<[u8]>; 4]> = SmallVec::new();
-        for key in &wait.keys {
-            if !keys.iter().any(|k| **k == **key) {
-                keys.push(Box::from(*key));
+        for key in wait.keys {
+            if listed.insert(key) {
+                keys.push(Box::from(key));
             }
         }
         let waiter = Arc::new(Waiter {
@@ -179,10 +181,14 @@ impl Ctx<'_> {
 /// Serves the clients that wait for a key, the longest first, as long as there is something for them.
 pub(crate) fn serve(engine: &Engine, keys: &mut Keys<'_>, db: usize, key: &[u8]) {
     let shard = engine.keyspace().shard_of(engine.keyspace().hash(key));
-    for waiter in engine.effects.waiters(shard, db, key) {
-        if keys.peek_in(db, key).is_none() && !waiter.on_delete {
-            continue;
-        }
+    let mut last = 0;
+    loop {
+        let gone = keys.peek_in(db, key).is_none();
+        let next = engine.effects.next_waiter(shard, db, key, last, gone);
+        let Some((number, waiter)) = next else {
+            return;
+        };
+        last = number;
         // Another thread, which has changed another of its keys, may be at it just now and come to nothing.
         let served = waiter.attempt.settle(|attempt| {
             let mut out = Out::new(waiter.proto);

@@ -75,6 +75,9 @@ pub const OWN_LOCKS: u64 = 1 << 41;
 pub const IN_MULTI: u64 = 1 << 44;
 /// Runs a script, which may touch keys that it does not name: not printed.
 pub const RUNS_SCRIPT: u64 = 1 << 45;
+/// No write, but real servers send it on to replicas: CLIENT PAUSE WRITE holds it back, and who uses MONITOR may not use it.
+/// Not printed.
+pub const LIKE_WRITE: u64 = 1 << 46;
 /// BY and GET patterns among the arguments name further keys, which dispatch cannot know: a call that has such patterns
 /// gets every shard's lock, any other only those of the keys it names (SORT). Not printed.
 pub const PATTERN_KEYS: u64 = 1 << 43;

@@ -190,6 +190,16 @@ impl<'e> Keys<'e> {
         found.map(Found::into_ref)
     }
 
+    /// What reading several keys does beside showing them, for a command that only peeks at them: those that have expired
+    /// are removed, and that one is not there is announced. While nobody listens, nothing.
+    pub fn look_for(&mut self, keys: &[&[u8]]) {
+        if self.effects.listening() {
+            for key in keys {
+                let _ = self.look_up(self.db, key, false, true);
+            }
+        }
+    }
+
     /// The same for a look that is not a read of the key's own (SET's conditions): counts nothing.
     #[inline]
     pub fn read_silently(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {

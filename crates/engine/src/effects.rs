@@ -21,7 +21,7 @@ use crate::ctx::Keys;
 use crate::engine::Engine;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
@@ -255,6 +255,8 @@ pub struct Watch {
 pub struct Side {
     /// Number of keys in the two maps: whether a change has to look here.
     listed: AtomicUsize,
+    /// Number of those who wait here and will need further shards.
+    further: AtomicUsize,
     lists: Mutex<Lists>,
 }
 
@@ -263,7 +265,20 @@ type Named<T> = HashMap<(usize, Box<[u8]>), T>;
 #[derive(Default)]
 struct Lists {
     watched: Named<Vec<Arc<Watch>>>,
-    waiting: Named<VecDeque<Arc<Waiter>>>,
+    waiting: Named<Queue>,
+    /// Number of waiters that ever came.
+    came: u64,
+    /// Shards that waiters will need, and how many do.
+    further: BTreeMap<usize, usize>,
+}
+
+/// Who waits for a key.
+#[derive(Default)]
+struct Queue {
+    /// With numbers that ascend, as nobody comes in but at the end.
+    waiters: VecDeque<(u64, Arc<Waiter>)>,
+    /// How many of them also want to know when the key is gone.
+    on_delete: usize,
 }
 
 /// A cache line of its own.
@@ -356,11 +371,15 @@ impl Effects {
         side.listed.fetch_add(1, Relaxed);
         self.listen();
         let mut lists = side.lists.lock();
-        lists
-            .waiting
-            .entry((db, key.into()))
-            .or_default()
-            .push_back(waiter.clone());
+        for further in &waiter.further_shards {
+            side.further.fetch_add(1, Relaxed);
+            *lists.further.entry(*further).or_default() += 1;
+        }
+        lists.came += 1;
+        let number = lists.came;
+        let queue = lists.waiting.entry((db, key.into())).or_default();
+        queue.waiters.push_back((number, waiter.clone()));
+        queue.on_delete += usize::from(waiter.on_delete);
     }
 
     /// Takes a waiter off a key.
@@ -368,39 +387,73 @@ impl Effects {
         let side = &self.sides[shard].0;
         let mut lists = side.lists.lock();
         let key = (db, Box::from(key));
-        if let Some(waiters) = lists.waiting.get_mut(&key)
-            && let Some(at) = waiters.iter().position(|w| Arc::ptr_eq(w, waiter))
-        {
-            waiters.remove(at);
-            if waiters.is_empty() {
-                lists.waiting.remove(&key);
-            }
-            side.listed.fetch_sub(1, Relaxed);
-            self.unlisten();
+        let Some(queue) = lists.waiting.get_mut(&key) else {
+            return;
+        };
+        let mut numbers = queue.waiters.iter();
+        let Some(at) = numbers.position(|(_, w)| Arc::ptr_eq(w, waiter)) else {
+            return;
+        };
+        queue.waiters.remove(at);
+        queue.on_delete -= usize::from(waiter.on_delete);
+        if queue.waiters.is_empty() {
+            lists.waiting.remove(&key);
         }
+        for further in &waiter.further_shards {
+            side.further.fetch_sub(1, Relaxed);
+            if let Some(n) = lists.further.get_mut(further) {
+                *n -= 1;
+                if *n == 0 {
+                    lists.further.remove(further);
+                }
+            }
+        }
+        side.listed.fetch_sub(1, Relaxed);
+        self.unlisten();
     }
 
-    /// The clients that wait for a key, the longest first.
-    pub(crate) fn waiters(&self, shard: usize, db: usize, key: &[u8]) -> Vec<Arc<Waiter>> {
+    /// The client that has waited for a key for the longest of those that came after number `after`, and its number. If the
+    /// key is `gone`, of those only that want to know it.
+    pub(crate) fn next_waiter(
+        &self,
+        shard: usize,
+        db: usize,
+        key: &[u8],
+        after: u64,
+        gone: bool,
+    ) -> Option<(u64, Arc<Waiter>)> {
         let side = &self.sides[shard].0;
         if side.listed.load(Relaxed) == 0 {
-            return Vec::new();
+            return None;
         }
         let lists = side.lists.lock();
-        let waiting = lists.waiting.get(&(db, Box::from(key)));
-        waiting.map_or(Vec::new(), |w| w.iter().cloned().collect())
+        let queue = lists.waiting.get(&(db, Box::from(key)))?;
+        if gone && queue.on_delete == 0 {
+            return None;
+        }
+        let from = queue.waiters.partition_point(|(n, _)| *n <= after);
+        let mut later = queue.waiters.range(from..);
+        later.find(|(_, w)| !gone || w.on_delete).cloned()
+    }
+
+    /// Whether somebody waits for a key.
+    fn is_waited_for(&self, shard: usize, db: usize, key: &[u8]) -> bool {
+        let side = &self.sides[shard].0;
+        if self.blocked.load(Relaxed) == 0 || side.listed.load(Relaxed) == 0 {
+            return false;
+        }
+        let lists = side.lists.lock();
+        !lists.waiting.is_empty() && lists.waiting.contains_key(&(db, Box::from(key)))
     }
 
     /// The shards, other than `shard`, that clients waiting for keys of `shard` will need when they are served.
     pub(crate) fn further_shards(&self, shard: usize, into: &mut impl FnMut(usize)) {
         let side = &self.sides[shard].0;
-        if side.listed.load(Relaxed) == 0 {
+        if side.further.load(Relaxed) == 0 {
             return;
         }
         let lists = side.lists.lock();
-        for waiter in lists.waiting.values().flatten() {
-            waiter.further_shards.iter().for_each(|s| into(*s));
-        }
+        lists.further.keys().for_each(|shard| into(*shard));
     }
 
     /// Tells everybody who watches a key that it has changed.
@@ -530,40 +583,40 @@ impl Engine {
         let mut served: Option<Arc<Client>> = None;
         while done < keys.changes.len() {
             let upto = keys.changes.len();
-            let mut ready: SmallVec<[(usize, KeyBytes); 4]> = SmallVec::new();
+            // Keys that somebody waits for. As in real servers those that came to be come first, in that order.
+            let (mut ready, mut others) = (Vec::new(), Vec::new());
             for at in done..upto {
                 let change = keys.changes[at].clone();
                 self.announce(keys, &change, served.as_ref().or(by));
+                let mut whole = |db: usize| {
+                    self.effects
+                        .each_waited(db, |key| others.push((db, KeyBytes::from_slice(key))));
+                };
                 match change {
                     Change::By(client) => served = Some(client),
                     Change::Key { db, key, event } => {
-                        if event.concerns_waiters()
-                            && !ready.iter().any(|(d, k)| *d == db && *k == key)
+                        let shard = self.keyspace().shard_of(self.keyspace().hash(&key));
+                        let is_new = event.class & class::NEW != 0;
+                        if (is_new || event.concerns_waiters())
+                            && self.effects.is_waited_for(shard, db, &key)
                         {
-                            ready.push((db, key));
+                            let list = if is_new { &mut ready } else { &mut others };
+                            list.push((db, key));
                         }
                     }
-                    Change::Flushed(db) => {
-                        let dbs = db.map_or(0..self.keyspace().databases(), |db| db..db + 1);
-                        for db in dbs {
-                            self.effects.each_waited(db, |key| {
-                                ready.push((db, KeyBytes::from_slice(key)));
-                            });
-                        }
-                    }
-                    Change::Swapped(a, b) => {
-                        for db in [a, b] {
-                            self.effects.each_waited(db, |key| {
-                                ready.push((db, KeyBytes::from_slice(key)));
-                            });
-                        }
-                    }
+                    Change::Flushed(Some(db)) => whole(db),
+                    Change::Flushed(None) => (0..self.keyspace().databases()).for_each(whole),
+                    Change::Swapped(a, b) => [a, b].into_iter().for_each(whole),
                     Change::Publish(..) | Change::Read(_) | Change::Shown(_) => {}
                 }
             }
             done = upto;
-            for (db, key) in ready {
-                crate::blocking::serve(self, keys, db, &key);
+            ready.append(&mut others);
+            let mut seen = HashSet::new();
+            for (db, key) in &ready {
+                if seen.insert((db, key)) {
+                    crate::blocking::serve(self, keys, *db, key);
+                }
             }
         }
         self.tracking.broadcast(self, &keys.changes, by);

@@ -8,7 +8,7 @@
 //! While nobody watches, this costs a command one look at a number that hardly ever changes.
 
 use crate::clients::{Client, Kind};
-use crate::command::{ADMIN, Command, MAY_REPLICATE, READONLY, RUNS_SCRIPT, SKIP_MONITOR, WRITE};
+use crate::command::{ADMIN, Command, LIKE_WRITE, READONLY, RUNS_SCRIPT, SKIP_MONITOR, WRITE};
 use crate::config::Config;
 use crate::engine::unix_nanos;
 use crate::outbox::Message;
@@ -62,8 +62,7 @@ pub(crate) fn is_shown(command: &Command) -> bool {
 
 /// Whether a command is one that real servers do not let a client that watches use.
 pub(crate) fn is_refused(command: &Command) -> bool {
-    command.has(WRITE | READONLY | MAY_REPLICATE | RUNS_SCRIPT)
-        || matches!(command.name, "publish" | "spublish")
+    command.has(WRITE | READONLY | LIKE_WRITE | RUNS_SCRIPT)
 }
 
 /// The line that tells of a command: when, in which database, by whom, and its arguments in quotes.

@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 /// Messages handed over under one hold of the lock, which those who have more to say wait for.
 const AT_ONCE: usize = 256;
 
-/// Places for messages that an empty outbox keeps.
-const KEEP: usize = 64;
+/// Places for messages that an empty outbox keeps at most.
+const KEEP: usize = 1024;
 
 /// The output buffer limits of normal clients, replicas and subscribers.
 pub(crate) type Limits = [LiveOutputLimit; 3];
@@ -71,7 +71,9 @@ impl Outbox {
             self.bytes.fetch_sub(taken, Relaxed);
             if queue.messages.is_empty() {
                 queue.woken = false;
-                queue.messages.shrink_to(KEEP);
+                if queue.messages.capacity() > KEEP {
+                    queue.messages = VecDeque::new();
+                }
                 return;
             }
         }

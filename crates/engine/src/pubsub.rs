@@ -8,6 +8,9 @@
 //! What a client subscribes to is listed twice: here, for publishers, and in its session's [`Subscriptions`], for its own
 //! commands and for its end.
 //!
+//! A pipeline of messages to one channel is gathered in the session ([`Outgoing`]) and handed out as one, before anything else
+//! is done and at the end of the batch: subscribers are many, and each of them is visited once.
+//!
 //! # Order of what a subscriber sees
 //! A confirmation of SUBSCRIBE goes before all messages of the channel, because it is a reply and replies are sent first. One of
 //! UNSUBSCRIBE goes after all of them: the client is taken off the list, and then what is in its outbox is sent before the
@@ -28,6 +31,38 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Maps that channels are spread over.
 const SPREAD: usize = 64;
+
+/// Bytes of a message up to which it is gathered with others.
+const SHORT: usize = 4 * 1024;
+
+/// Bytes of messages that are gathered at most.
+const GATHERED: usize = 32 * 1024;
+
+/// Messages that a session has published and not handed out yet, all to one channel.
+#[derive(Default)]
+pub(crate) struct Outgoing {
+    channel: Vec<u8>,
+    bytes: Vec<u8>,
+    /// Where each message ends in `bytes`.
+    ends: Vec<usize>,
+    /// Number of the channel's subscribers when the first of them came.
+    receivers: usize,
+}
+
+impl Outgoing {
+    /// Whether it holds any.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    fn each(&self, mut f: impl FnMut(&[u8])) {
+        let mut from = 0;
+        for &end in &self.ends {
+            f(&self.bytes[from..end]);
+            from = end;
+        }
+    }
+}
 
 /// What can be subscribed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,6 +277,28 @@ impl PubSub {
         received
     }
 
+    /// Sends several messages to a channel's subscribers.
+    fn publish_all(&self, limits: &Limits, outgoing: &Outgoing) {
+        if self.len(Kind::Pattern) > 0 {
+            // Who gets a message by its channel and by a pattern gets it twice before the next.
+            outgoing.each(|message| {
+                self.publish(limits, false, &outgoing.channel, message);
+            });
+            return;
+        }
+        self.channels.with(&outgoing.channel, |subscribers| {
+            let mut encoded = Message::new(|out: &mut Out| {
+                outgoing.each(|message| {
+                    out.push(3);
+                    out.bulk(b"message");
+                    out.bulk(&outgoing.channel);
+                    out.bulk(message);
+                });
+            });
+            subscribers.iter().for_each(|c| encoded.send(c, limits));
+        });
+    }
+
     /// Publishes the keyspace notifications of an event, if they are wanted.
     pub(crate) fn notify(&self, engine: &Engine, db: usize, key: &[u8], event: Event) {
         let live = &engine.config().live;
@@ -307,6 +364,48 @@ impl Subscriptions {
 }
 
 impl Session {
+    /// Publishes a message to a channel, not necessarily at once: see [`Session::hand_out`]. Returns how often it is
+    /// received.
+    pub(crate) fn publish(&mut self, channel: &[u8], message: &[u8]) -> usize {
+        let engine = &*self.engine;
+        if message.len() > SHORT || engine.pubsub.len(Kind::Pattern) > 0 {
+            self.hand_out();
+            return self.engine.publish(false, channel, message);
+        }
+        if self
+            .outgoing
+            .as_ref()
+            .is_some_and(|o| !o.is_empty() && (o.channel != channel || o.bytes.len() > GATHERED))
+        {
+            self.hand_out();
+        }
+        let outgoing = self.outgoing.get_or_insert_default();
+        if outgoing.is_empty() {
+            outgoing.receivers = self.engine.pubsub.subscribers(Kind::Channel, channel);
+            if outgoing.receivers == 0 {
+                return 0;
+            }
+            outgoing.channel.extend_from_slice(channel);
+        }
+        outgoing.bytes.extend_from_slice(message);
+        outgoing.ends.push(outgoing.bytes.len());
+        outgoing.receivers
+    }
+
+    /// Hands the messages out that have been gathered: before the client's next command of another kind, and before its
+    /// replies are sent.
+    pub(crate) fn hand_out(&mut self) {
+        if let Some(outgoing) = &mut self.outgoing
+            && !outgoing.is_empty()
+        {
+            let limits = &self.engine.config().live.output_limits;
+            self.engine.pubsub.publish_all(limits, outgoing);
+            outgoing.channel.clear();
+            outgoing.bytes.clear();
+            outgoing.ends.clear();
+        }
+    }
+
     /// Subscribes to a name, unless it does already.
     pub fn subscribe(&mut self, kind: Kind, name: &[u8]) {
         let subscriptions = self.subscriptions.get_or_insert_default();

@@ -3,7 +3,7 @@
 use crate::blocking::GiveUp;
 use crate::clients::Client;
 use crate::engine::Engine;
-use crate::pubsub::Subscriptions;
+use crate::pubsub::{Outgoing, Subscriptions};
 use crate::transaction::{Multi, Watching};
 use resp::{Limits, Proto};
 use std::sync::Arc;
@@ -46,6 +46,8 @@ pub struct Session {
     pub(crate) watching: Option<Box<Watching>>,
     /// Keys that it reads are noted: see [`crate::tracking`].
     pub(crate) tracks_reads: bool,
+    /// What it has published and not handed out yet.
+    pub(crate) outgoing: Option<Box<Outgoing>>,
     /// What it subscribes to; None if nothing.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// What the last command wrote are pushes, which CLIENT REPLY does not silence.
@@ -66,6 +68,7 @@ impl Session {
             spare_multi: None,
             watching: None,
             tracks_reads: false,
+            outgoing: None,
             subscriptions: None,
             pushing: false,
         }

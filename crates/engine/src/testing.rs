@@ -181,6 +181,23 @@ impl TestClient {
         self.engine.give_up(waiter, how)
     }
 
+    /// The replies to commands that come at once, without their line ends and separated by spaces.
+    pub fn pipeline(&mut self, lines: &[&str]) -> String {
+        let mut requests = Vec::new();
+        for line in lines {
+            resp::write_command(&mut requests, &words(line));
+        }
+        let (mut parser, mut batch) = (Parser::new(), Batch::new());
+        let (_, error) = batch.fill(&mut parser, &requests, &Limits::default(), usize::MAX);
+        assert_eq!(error, None);
+        let mut out = Out::new(self.session.proto);
+        let progress = self.worker.run(&mut self.session, &batch, 0, &mut out);
+        assert_eq!(progress.executed, lines.len());
+        String::from_utf8_lossy(&out.to_vec())
+            .trim_end()
+            .replace("\r\n", " ")
+    }
+
     /// The reply to one command; None if there is none.
     #[track_caller]
     pub fn call<A: AsRef<[u8]>>(&mut self, argv: &[A]) -> Option<Value> {

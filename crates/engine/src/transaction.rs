@@ -4,7 +4,7 @@
 //! them into the session's [`Multi`]. EXEC then needs the locks of all their keys at once, so that nobody sees a state
 //! between two of them: [`locks_of`] adds them up, together with those of the watched keys, whose expiry is looked at.
 
-use crate::command::{ALL_SHARDS, OWN_LOCKS, PATTERN_KEYS, RUNS_SCRIPT, WRITE};
+use crate::command::{ALL_SHARDS, LIKE_WRITE, OWN_LOCKS, PATTERN_KEYS, RUNS_SCRIPT, WRITE};
 use crate::ctx::Ctx;
 use crate::effects::Watch;
 use crate::engine::Engine;
@@ -73,7 +73,7 @@ impl Multi {
             self.bytes.extend_from_slice(arg);
             self.ends.push(self.bytes.len());
         }
-        self.writes |= entry.command.has(WRITE | RUNS_SCRIPT);
+        self.writes |= entry.command.has(WRITE | LIKE_WRITE | RUNS_SCRIPT);
     }
 
     fn argv<'a>(&'a self, command: &Queued, into: &mut SmallVec<[&'a [u8]; 8]>) {

@@ -12,8 +12,8 @@
 use crate::args::Args;
 use crate::blocking::Waiter;
 use crate::command::{
-    ALL_SHARDS, ALLOW_BUSY, Command, Group, IN_MULTI, NO_AUTH, NO_MULTI, OWN_LOCKS, PATTERN_KEYS,
-    READONLY, RUNS_SCRIPT, WRITE,
+    ALL_SHARDS, ALLOW_BUSY, Command, Group, IN_MULTI, LIKE_WRITE, NO_AUTH, NO_MULTI, OWN_LOCKS,
+    PATTERN_KEYS, READONLY, RUNS_SCRIPT, WRITE,
 };
 use crate::ctx::{Ctx, Garbage, Held, Keys};
 use crate::effects::Change;
@@ -206,6 +206,7 @@ impl Worker {
             self.wide =
                 (out.len() - empty).max(request_bytes(batch, from, at)) / (at - from) > WIDE;
         }
+        session.hand_out();
         self.account(session, began, at - from);
         Progress { executed: at, next }
     }
@@ -443,6 +444,9 @@ impl Worker {
             tally.rejected.add(1);
             return refuse(counters, session, out, mark, &Error::NO_AUTH);
         }
+        if session.outgoing.is_some() && command.name != "publish" {
+            session.hand_out();
+        }
         if session.subscriptions.is_some()
             && session.proto == resp::Proto::Resp2
             && !goes_on_while_subscribed(command)
@@ -458,7 +462,8 @@ impl Worker {
             return refuse(counters, session, out, mark, &error);
         }
         let now_ms = began / 1_000_000;
-        let mut writes = command.has(WRITE) || command.has(RUNS_SCRIPT) && !command.has(READONLY);
+        let mut writes =
+            command.has(WRITE | LIKE_WRITE) || command.has(RUNS_SCRIPT) && !command.has(READONLY);
         if let Some(multi) = &mut session.multi {
             if !command.has(IN_MULTI) {
                 return enqueue(counters, session, entry, planned, argv, out, mark);

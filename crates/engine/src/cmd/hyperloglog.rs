@@ -6,8 +6,8 @@
 use crate::args::Args;
 use crate::cmd::string::text;
 use crate::command::{
-    ADMIN, Command, DENYOOM, FAST, Group, KS_ACCESS, KS_INSERT, KS_RO, KS_RW, KeySpec, READONLY,
-    WRITE, row,
+    ADMIN, Command, DENYOOM, FAST, Group, KS_ACCESS, KS_INSERT, KS_RO, KS_RW, KeySpec, LIKE_WRITE,
+    READONLY, WRITE, row,
 };
 use crate::ctx::{Ctx, Keys};
 use crate::docs::SYSCMD;
@@ -25,7 +25,7 @@ pub const COMMANDS: &[Command] = &[
     row("pfadd", -2, WRITE | DENYOOM | FAST, Group::Hyperloglog, "2.8.9", pfadd)
         .keys(&[KeySpec::at(1, KS_RW | KS_INSERT)]).args("key [element...]")
         .docs("Adds elements to a HyperLogLog, creating it if need be.", "O(1) for each element"),
-    row("pfcount", -2, READONLY, Group::Hyperloglog, "2.8.9", pfcount)
+    row("pfcount", -2, READONLY | LIKE_WRITE, Group::Hyperloglog, "2.8.9", pfcount)
         .keys(&[KeySpec::range(1, -1, 1, KS_RW | KS_ACCESS)
                     .note("RW because the cached count inside the value may be renewed")])
         .args("key...")

@@ -6,7 +6,8 @@
 use super::command::help;
 use crate::args::Args;
 use crate::command::{
-    Command, FAST, Group, KS_NOT_KEY, KeySpec, LOADING, NOSCRIPT, PUBSUB, STALE, container, row,
+    Command, FAST, Group, KS_NOT_KEY, KeySpec, LIKE_WRITE, LOADING, NOSCRIPT, PUBSUB, STALE,
+    container, row,
 };
 use crate::ctx::Ctx;
 use crate::effects::Change;
@@ -22,7 +23,7 @@ pub const COMMANDS: &[Command] = &[
         .args("pattern:pattern...")
         .docs("Subscribes to the channels whose names match patterns.",
               "O(N), N being the number of patterns"),
-    row("publish", 3, PUBSUB | LOADING | STALE | FAST, Group::Pubsub, "2.0.0", publish)
+    row("publish", 3, PUBSUB | LOADING | STALE | FAST | LIKE_WRITE, Group::Pubsub, "2.0.0", publish)
         .args("channel message")
         .docs("Sends a message to all who subscribe to a channel.",
               "O(N+M), N being the number of subscribers of the channel and M the number of \
@@ -34,7 +35,8 @@ pub const COMMANDS: &[Command] = &[
             Group::Pubsub, "2.0.0", punsubscribe)
         .args("[pattern:pattern...]")
         .docs("Ends subscriptions to patterns.", "O(N), N being the number of patterns"),
-    row("spublish", 3, PUBSUB | LOADING | STALE | FAST, Group::Pubsub, "7.0.0", spublish)
+    row("spublish", 3, PUBSUB | LOADING | STALE | FAST | LIKE_WRITE,
+            Group::Pubsub, "7.0.0", spublish)
         .keys(&[KeySpec::at(1, KS_NOT_KEY)]).args("shardchannel message")
         .docs("Sends a message to all who subscribe to a shard channel.",
               "O(N), N being the number of subscribers of the shard channel"),
@@ -169,8 +171,10 @@ fn send(ctx: &mut Ctx<'_>, mut args: Args<'_>, sharded: bool) -> Result {
         let (to, what) = (channel.to_vec(), message.to_vec());
         ctx.keys.happened(Change::Publish(sharded, to, what));
         pubsub.receivers(sharded, channel)
+    } else if sharded {
+        ctx.engine.publish(true, channel, message)
     } else {
-        ctx.engine.publish(sharded, channel, message)
+        ctx.session.publish(channel, message)
     };
     ctx.out.int(received as i64);
     Ok(())
@@ -234,7 +238,7 @@ fn pubsub_numpat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{TestClient, check};
+    use crate::testing::{Asked, TestClient, check};
     use std::sync::atomic::Ordering::Relaxed;
 
     #[test]
@@ -421,6 +425,51 @@ mod tests {
             "-ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - Invalid event class \
              character. Use 'Ag$lshzxeKEtmdn'.",
         );
+    }
+
+    /// Messages of a pipeline go out together, but not past anything else.
+    #[test]
+    fn a_pipeline_keeps_its_order() {
+        let mut a = TestClient::new().resp3();
+        let mut b = a.another();
+        a.run("SUBSCRIBE x; SUBSCRIBE y; SSUBSCRIBE x");
+        let pipeline = [
+            "PUBLISH x 1",
+            "PUBLISH x 2",
+            "PUBLISH y 3",
+            "PUBLISH z 4",
+            "PUBLISH x 5",
+            "SPUBLISH x 6",
+            "PUBLISH x 7",
+            "GET k",
+            "PUBLISH x 8",
+        ];
+        assert_eq!(b.pipeline(&pipeline), ":1 :1 :1 :0 :1 :1 :1 $-1 :1");
+        let mut got = String::new();
+        while let Some(bytes) = a.session.client().outbox.pop() {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            got.extend(
+                text.split("\r\n")
+                    .filter(|l| l.len() == 1 && l.parse::<u8>().is_ok()),
+            );
+        }
+        assert_eq!(got, "1235678");
+        a.run("PSUBSCRIBE *");
+        b.pipeline(&["PUBLISH x 1", "PUBLISH x 2"]);
+        a.check_messages(
+            r#">["message" "x" "1"] >["pmessage" "*" "x" "1"] >["message" "x" "2"] >["pmessage" "*" "x" "2"]"#,
+        );
+    }
+
+    #[test]
+    fn a_pause_of_writes_holds_messages_back() {
+        let mut a = TestClient::new().resp3();
+        a.run("SUBSCRIBE x; CLIENT PAUSE 100000 WRITE");
+        a.check("PUBLISH x 1", "");
+        assert!(matches!(a.asked, Asked::Retry(_)));
+        a.check("CLIENT UNPAUSE", "OK");
+        a.check_messages("");
+        a.check("PUBLISH x 1", "1");
     }
 
     #[test]

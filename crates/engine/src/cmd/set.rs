@@ -435,6 +435,7 @@ fn intersect(sets: &[Option<SetRef<'_>>], mut f: impl FnMut(Item<'_>) -> bool) {
 }
 
 fn sinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    ctx.keys.look_for(args.rest());
     let sets = views(&ctx.keys, args.rest())?;
     if ctx.must_move(intersection_work(&sets)) {
         return ctx.move_elsewhere();
@@ -473,6 +474,7 @@ fn sintercard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
     args.check()?;
+    ctx.keys.look_for(names);
     let sets = views(&ctx.keys, names)?;
     if ctx.must_move(intersection_work(&sets)) {
         return ctx.move_elsewhere();
@@ -509,6 +511,7 @@ fn combine(sets: &[Option<SetRef<'_>>], union: bool, limits: Limits) -> Set {
 
 fn sunion(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let limits = limits(ctx);
+    ctx.keys.look_for(args.rest());
     let sets = views(&ctx.keys, args.rest())?;
     if ctx.must_move(union_work(&sets)) {
         return ctx.move_elsewhere();
@@ -519,6 +522,7 @@ fn sunion(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 }
 
 fn sdiff(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    ctx.keys.look_for(args.rest());
     let sets = views(&ctx.keys, args.rest())?;
     if ctx.must_move(difference_work(&sets)) {
         return ctx.move_elsewhere();
@@ -550,6 +554,7 @@ fn store_result(ctx: &mut Ctx<'_>, key: &[u8], result: Set) -> Result {
 fn sinterstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let limits = limits(ctx);
+    ctx.keys.look_for(args.rest());
     let sets = views(&ctx.keys, args.rest())?;
     if ctx.must_move(intersection_work(&sets)) {
         return ctx.move_elsewhere();
@@ -571,6 +576,7 @@ fn sinterstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn sunionstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let limits = limits(ctx);
+    ctx.keys.look_for(args.rest());
     let sets = views(&ctx.keys, args.rest())?;
     if ctx.must_move(union_work(&sets)) {
         return ctx.move_elsewhere();
@@ -582,6 +588,7 @@ fn sunionstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn sdiffstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let limits = limits(ctx);
+    ctx.keys.look_for(args.rest());
     let sets = views(&ctx.keys, args.rest())?;
     if ctx.must_move(difference_work(&sets)) {
         return ctx.move_elsewhere();

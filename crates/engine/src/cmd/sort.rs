@@ -412,7 +412,8 @@ fn arrange(
             (if request.descending { !key } else { key }, at)
         })
         .collect();
-    let ties = |a: &(u64, u32), b: &(u64, u32)| direction(text(a.1).cmp(text(b.1))).then(a.1.cmp(&b.1));
+    let ties =
+        |a: &(u64, u32), b: &(u64, u32)| direction(text(a.1).cmp(text(b.1))).then(a.1.cmp(&b.1));
     if *range == (0..pairs.len()) {
         pairs.sort_unstable_by_key(|(key, _)| *key);
         for same in pairs.chunk_by_mut(|a, b| a.0 == b.0) {
@@ -421,7 +422,9 @@ fn arrange(
             }
         }
     } else {
-        arrange_by(&mut pairs, range, |a, b| a.0.cmp(&b.0).then_with(|| ties(a, b)));
+        arrange_by(&mut pairs, range, |a, b| {
+            a.0.cmp(&b.0).then_with(|| ties(a, b))
+        });
     }
     for (place, (_, at)) in order.iter_mut().zip(pairs) {
         *place = at;

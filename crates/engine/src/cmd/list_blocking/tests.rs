@@ -418,3 +418,37 @@ fn tracking_knows_who_was_served() {
     a.check_messages(r#">["invalidate" ["k"]]"#);
     b.check_messages("");
 }
+
+/// Keys are looked at in the order in which they came to be, whatever else has happened to them.
+#[test]
+fn keys_are_served_in_the_order_they_came() {
+    for before in ["PING", "FLUSHDB", "DEL a", "EXPIRE a 10"] {
+        let (mut db, [mut a, mut b]) = clients();
+        a.block("BLPOP a 0");
+        b.block("BLPOP b 0");
+        let line = format!("MULTI; {before}; RPUSH b 1; RPUSH a 1; RPUSH b 2; EXEC");
+        let events = "rpush b, rpush a, rpush b, lpop b, lpop a, del a";
+        db.check_events(&line, events);
+    }
+}
+
+/// Who waits for many keys is found by each of them, and clients that wait for others are not in the way.
+#[test]
+fn many_clients() {
+    let db = TestClient::new();
+    let mut waiting: Vec<_> = (0..300).map(|_| db.another()).collect();
+    for (i, client) in waiting.iter_mut().enumerate() {
+        client.block(&format!("BLPOP common own:{i} group:{} 0", i % 3));
+    }
+    let mut db = db;
+    db.run("RPUSH own:7 x; RPUSH group:1 x");
+    waiting[7].check_blocked(r#"["own:7" "x"]"#);
+    waiting[1].check_blocked(r#"["group:1" "x"]"#);
+    let rest: Vec<usize> = (0..300).filter(|i| ![1, 7].contains(i)).collect();
+    for (n, i) in rest.into_iter().enumerate() {
+        db.check(&format!("RPUSH common {n}"), "1");
+        waiting[i].check_blocked(&format!(r#"["common" "{n}"]"#));
+    }
+    assert_eq!(db.engine.effects.blocked.load(Relaxed), 0);
+    assert!(!db.engine.effects.listening(), "nobody is listed any more");
+}

@@ -204,7 +204,7 @@ fn long_work_on_lists() {
         ("LMPOP 1 l RIGHT", false, 0),
         ("BLMPOP 0 2 nosuch l RIGHT COUNT 10000", true, 0),
         ("BLMPOP 0 1 short RIGHT COUNT 10000", false, 0),
-        ("COPY short l REPLACE", false, 0),
+        ("COPY short l REPLACE", false, 1),
     ] {
         fill(&mut db);
         assert_eq!(run(&mut db, line), (moved, hits), "{line}");
@@ -219,7 +219,7 @@ fn long_work_on_lists() {
         db.run(&format!("RPUSH l{many}"));
     }
     db.check("LLEN l", "50001");
-    assert_eq!(run(&mut db, "COPY l short REPLACE"), (true, 0));
+    assert_eq!(run(&mut db, "COPY l short REPLACE"), (true, 1));
     db.check("LLEN short", "50001");
     db.check("RENAME short l", "OK");
     assert!(!db.moved);
