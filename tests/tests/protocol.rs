@@ -421,3 +421,22 @@ fn quit_answers_and_closes() {
     assert_eq!(c.read_to_close(), b"+OK\r\n+OK\r\n");
     check(&mut server.connect(), "GET k", "\"v\"");
 }
+
+/// An inline command with escapes is rewritten outside of the input; one that had to wait for a helper thread was lost with
+/// the rewriting, and its client never got a reply.
+#[test]
+fn a_quoted_inline_command_that_takes_long_is_answered() {
+    let server = Server::redpoll();
+    let mut client = server.connect();
+    let mut fill = vec!["SADD".to_owned(), "big".to_owned()];
+    fill.extend((0..30_000).map(|i| format!("member:{i}")));
+    client.call(&fill);
+    client
+        .send_raw(b"SMEMBERS \"b\\x69g\"\r\nPING\r\n")
+        .expect("the connection takes it");
+    let resp::Value::Array(members) = client.read() else {
+        panic!("SMEMBERS answers an array")
+    };
+    assert_eq!(members.len(), 30_000);
+    assert_eq!(show(&client.read()), "PONG");
+}

@@ -154,7 +154,7 @@ fn commands_announce_the_same() {
     };
     let seed = env_number("REDPOLL_SEED", 1);
     let (mut rng, templates, mut past) = (Rng::new(seed), templates(COMMANDS), Vec::new());
-    for _ in 0..env_number("REDPOLL_STEPS", 3000) {
+    for _ in 0..env_number("REDPOLL_DIFF_COMMANDS", 15_000) / 5 {
         let template = *rng.pick(&templates);
         let line = fill(&mut rng, template);
         let replies = sides
@@ -178,7 +178,7 @@ fn the_same_clients_are_served() {
     let seed = env_number("REDPOLL_SEED", 1);
     let (mut rng, mut past) = (Rng::new(seed), Vec::new());
     let (waits, wakes) = (templates(WAITS), templates(WAKES));
-    for _ in 0..env_number("REDPOLL_STEPS", 3000) / 6 {
+    for _ in 0..env_number("REDPOLL_DIFF_COMMANDS", 15_000) / 30 {
         let free: Vec<usize> = (0..4).filter(|i| !sides[1].blocked.contains(i)).collect();
         if !free.is_empty() && rng.chance(50) {
             let i = *rng.pick(&free);

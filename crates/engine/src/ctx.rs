@@ -191,11 +191,15 @@ impl<'e> Keys<'e> {
     }
 
     /// What reading several keys does beside showing them, for a command that only peeks at them: those that have expired
-    /// are removed, and that one is not there is announced. While nobody listens, nothing.
-    pub fn look_for(&mut self, keys: &[&[u8]]) {
+    /// are removed, and that one is not there is announced, up to the first that is of another type. While nobody listens,
+    /// nothing.
+    pub fn look_for(&mut self, keys: &[&[u8]], kind: Type) {
         if self.effects.listening() {
             for key in keys {
-                let _ = self.look_up(self.db, key, false, true);
+                let found = self.look_up(self.db, key, false, true);
+                if found.is_some_and(|found| found.get().kind() != kind) {
+                    return;
+                }
             }
         }
     }

@@ -786,11 +786,14 @@ fn log(level: LogLevel, message: &[u8]) {
     }
 }
 
-/// The number of keys, the keys, and the other arguments of EVAL and FCALL.
+/// Some of a call's arguments.
+type Words<'a> = &'a [&'a [u8]];
+
+/// The keys and the other arguments of EVAL and FCALL.
 pub(crate) fn keys_and_args<'a>(
     args: &Args<'a>,
     not_a_number: &Error,
-) -> Result<(&'a [&'a [u8]], &'a [&'a [u8]])> {
+) -> Result<(Words<'a>, Words<'a>)> {
     let argv = args.argv();
     let n = resp::number::parse_i64(argv[2]).ok_or_else(|| not_a_number.clone())?;
     let rest = &argv[3..];

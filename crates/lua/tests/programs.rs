@@ -1,5 +1,6 @@
 //! Runs the small programs that call no commands and compares their replies with those recorded from a real server.
 
+#[allow(dead_code, reason = "the other test of these programs uses all of it")]
 #[path = "../../../tests/src/lua_programs/mod.rs"]
 mod lua_programs;
 

@@ -374,8 +374,12 @@ fn direct_calls_tell_who_watches() {
         assert!(db.expire("k", Duration::ZERO).unwrap());
     });
     told("set a bit", &|| assert!(!db.setbit("k", 9, true).unwrap()));
-    told("not a bit that is set", &|| assert!(db.setbit("k", 9, true).unwrap()));
-    told("clear a bit", &|| assert!(db.setbit("k", 9, false).unwrap()));
+    told("not a bit that is set", &|| {
+        assert!(db.setbit("k", 9, true).unwrap())
+    });
+    told("clear a bit", &|| {
+        assert!(db.setbit("k", 9, false).unwrap())
+    });
     told("not look", &|| assert!(db.get("k").unwrap().is_some()));
     told("not another key", &|| db.set("j", "1").unwrap());
 }

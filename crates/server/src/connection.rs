@@ -87,6 +87,8 @@ pub(crate) struct Connection {
     busy: Option<Busy>,
     /// Whether `input` may hold commands that are complete.
     ready: bool,
+    /// An inline command that is still to be executed, rewritten as a request.
+    put_back: Vec<u8>,
     /// The input's first command is to be executed on a helper thread.
     elsewhere: bool,
     /// The client sends nothing more.
@@ -134,6 +136,7 @@ impl Connection {
             unsent: None,
             busy: None,
             ready: false,
+            put_back: Vec::new(),
             elsewhere: false,
             ended: false,
             closing: false,
@@ -194,8 +197,8 @@ impl Connection {
                 }
                 let (bytes, start) = self.input.take();
                 let ran = self.run(&bytes[start..], kit, &mut turn)?;
-                self.ready = ran.more;
                 self.input.restore(bytes, start + ran.consumed);
+                self.ready = self.prepend() || ran.more;
                 continue;
             }
             if self.ended {
@@ -247,8 +250,8 @@ impl Connection {
                 buffer[..left].copy_from_slice(self.input.as_slice());
                 let bytes = &buffer[..left + n];
                 self.run(bytes, kit, turn).map(|ran| {
-                    self.ready = ran.more;
                     self.input.replace(&bytes[ran.consumed..]);
+                    self.ready = self.prepend() || ran.more;
                     Poll::Ready(Ok(n))
                 })
             }
@@ -346,6 +349,9 @@ impl Connection {
                 let rewritten = self.parser.take_rewritten();
                 if let Some(command) = &rewritten {
                     self.run_rewritten(session, command, &limits, kit)?;
+                    if !self.put_back.is_empty() {
+                        break;
+                    }
                 }
                 if let Some(error) = &error {
                     kit.worker.protocol_error(session, error, &mut kit.out);
@@ -362,6 +368,17 @@ impl Connection {
         }
         self.send(&mut kit.out)?;
         Ok(ran)
+    }
+
+    /// Puts a command that was taken out of the input and not executed back before the rest; whether there was one.
+    fn prepend(&mut self) -> bool {
+        let mut bytes = mem::take(&mut self.put_back);
+        if bytes.is_empty() {
+            return false;
+        }
+        bytes.extend_from_slice(self.input.as_slice());
+        self.input.replace(&bytes);
+        true
     }
 
     /// Whether the next command is not to be executed here and now.
@@ -436,8 +453,11 @@ impl Connection {
             kit.worker.protocol_error(session, &error, &mut kit.out);
             self.closing = true;
         }
-        // An inline command is at most 64 KiB, and so never one that the engine sends elsewhere or lets wait.
-        self.execute(session, &batch, kit).map(drop)
+        if self.execute(session, &batch, kit)? < batch.len() {
+            // Its time comes later: it stands before what has not been executed then.
+            self.put_back = command.to_vec();
+        }
+        Ok(())
     }
 
     /// Has a helper thread execute the first command of the input.

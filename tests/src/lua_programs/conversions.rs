@@ -52,7 +52,7 @@ pub const CONVERSIONS: &[Program] = &[
     p(br"return {err='a\0b'}", &[], &[], b"-a\r\n"),
     p(br"return {ok='\255a'}", &[], &[], b"+\xffa\r\n"),
     p3(br"return {big_number='1\r\n2'}", &[], &[], b"$4\r\n1  2\r\n", b"(1  2\r\n"),
-    p3(br"return {big_number='1\0002'}", &[], &[], b"$3\r\n1\02\r\n", b"(1\02\r\n"),
+    p3(br"return {big_number='1\0002'}", &[], &[], b"$3\r\n1\x002\r\n", b"(1\x002\r\n"),
     p3(br"return {verbatim_string={string='a\0b',format='txt'}}", &[], &[], b"$3\r\na\0b\r\n", b"=7\r\ntxt:a\0b\r\n"),
     p3(b"return {verbatim_string={string='a',format='t'}}", &[], &[], b"$1\r\na\r\n", b"=5\r\nt  :a\r\n"),
     p3(b"return {verbatim_string={string='a',format='text'}}", &[], &[], b"$1\r\na\r\n", b"=5\r\ntex:a\r\n"),

@@ -2,6 +2,11 @@
 //!
 //! Each tries like the command without the B. If there is nothing yet, it leaves with a [`Wait`] what is still to be done;
 //! see [`crate::blocking`].
+//!
+//! A client that waits for several keys and is served gets what it would get if it called again: from the first of its keys
+//! that has a list. Only keys whose locks are held are looked at. Another cannot have come to hold a list, as the client
+//! would have been served then; but it may have come to hold something else, which real servers answer with an error,
+//! while here what the client waits for is handed over.
 
 use super::list::{MultiPop, end, limits, list_len, move_element, pop_event, reply};
 use crate::args::Args;

@@ -15,9 +15,9 @@ use crate::error::{Error, Result};
 use resp::Out;
 use std::borrow::Cow;
 use std::sync::atomic::Ordering::Relaxed;
-use store::Collection;
 use store::packed::Item;
 use store::types::set::{Limits, Set, SetRef};
+use store::{Collection, Type};
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -435,7 +435,7 @@ fn intersect(sets: &[Option<SetRef<'_>>], mut f: impl FnMut(Item<'_>) -> bool) {
 }
 
 fn sinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    ctx.keys.look_for(args.rest());
+    ctx.keys.look_for(args.rest(), Type::Set);
     let sets = views(&ctx.keys, args.rest())?;
     if ctx.must_move(intersection_work(&sets)) {
         return ctx.move_elsewhere();
@@ -474,7 +474,7 @@ fn sintercard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
     args.check()?;
-    ctx.keys.look_for(names);
+    ctx.keys.look_for(names, Type::Set);
     let sets = views(&ctx.keys, names)?;
     if ctx.must_move(intersection_work(&sets)) {
         return ctx.move_elsewhere();
@@ -511,7 +511,7 @@ fn combine(sets: &[Option<SetRef<'_>>], union: bool, limits: Limits) -> Set {
 
 fn sunion(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let limits = limits(ctx);
-    ctx.keys.look_for(args.rest());
+    ctx.keys.look_for(args.rest(), Type::Set);
     let sets = views(&ctx.keys, args.rest())?;
     if ctx.must_move(union_work(&sets)) {
         return ctx.move_elsewhere();
@@ -522,7 +522,7 @@ fn sunion(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 }
 
 fn sdiff(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    ctx.keys.look_for(args.rest());
+    ctx.keys.look_for(args.rest(), Type::Set);
     let sets = views(&ctx.keys, args.rest())?;
     if ctx.must_move(difference_work(&sets)) {
         return ctx.move_elsewhere();
@@ -554,7 +554,7 @@ fn store_result(ctx: &mut Ctx<'_>, key: &[u8], result: Set) -> Result {
 fn sinterstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let limits = limits(ctx);
-    ctx.keys.look_for(args.rest());
+    ctx.keys.look_for(args.rest(), Type::Set);
     let sets = views(&ctx.keys, args.rest())?;
     if ctx.must_move(intersection_work(&sets)) {
         return ctx.move_elsewhere();
@@ -576,7 +576,7 @@ fn sinterstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn sunionstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let limits = limits(ctx);
-    ctx.keys.look_for(args.rest());
+    ctx.keys.look_for(args.rest(), Type::Set);
     let sets = views(&ctx.keys, args.rest())?;
     if ctx.must_move(union_work(&sets)) {
         return ctx.move_elsewhere();
@@ -588,7 +588,7 @@ fn sunionstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn sdiffstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let limits = limits(ctx);
-    ctx.keys.look_for(args.rest());
+    ctx.keys.look_for(args.rest(), Type::Set);
     let sets = views(&ctx.keys, args.rest())?;
     if ctx.must_move(difference_work(&sets)) {
         return ctx.move_elsewhere();

@@ -118,7 +118,9 @@ const NO_STREAM: Error = Error(std::borrow::Cow::Borrowed(
 
 /// The stream that a subcommand of XGROUP needs.
 fn existing<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<StreamRef<'a>> {
-    ctx.keys.view::<Stream>(key)?.ok_or(NO_STREAM)
+    // It is looked for to be changed.
+    let _ = ctx.keys.write(key);
+    ctx.keys.peek_view::<Stream>(key)?.ok_or(NO_STREAM)
 }
 
 /// The same with a group that must be there as well.

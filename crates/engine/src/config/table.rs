@@ -184,7 +184,7 @@ pub(super) const BUILT: &[Directive] = &[
         "Milliseconds that a script may run before commands that wait for its keys are answered BUSY.",
     )
     .alias(&["lua-time-limit"])
-    .live(|live, value| live.busy_reply_threshold_ms.store(number(value) as u64, Relaxed)),
+    .live(|live, value| live.busy_reply_threshold_ms.store(number(value), Relaxed)),
     row(
         "proto-max-bulk-len",
         Size { min: 1 << 20, max: i64::MAX },
