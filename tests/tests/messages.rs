@@ -15,8 +15,9 @@
 //! command is the id of client `b`.
 
 use redpoll_tests::check::show;
+use redpoll_tests::rng::Rng;
 use redpoll_tests::transcript::words;
-use redpoll_tests::{Client, Peers, Server, eventually, skip};
+use redpoll_tests::{Client, Peers, Server, env_number, eventually, skip};
 use resp::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -737,6 +738,92 @@ const TRACKING: &[&str] = &[
 #[test]
 fn client_side_caching() {
     compare("messages::client_side_caching", TRACKING, false);
+}
+
+/// Commands for clients that track; for a K stands a key.
+const READS_AND_WRITES: &str = "
+GET K|MGET K K|SET K 1|SET K 2 EX 1000|SETNX K 1|MSET K 1 K 2|INCR K|APPEND K x|DEL K K|GETDEL K|EXPIRE K 1000|EXPIRE K -1
+PERSIST K|RENAME K K|COPY K K REPLACE|MOVE K 1|TTL K|EXISTS K K|TYPE K|STRLEN K|TOUCH K|DUMP K|OBJECT ENCODING K
+LPUSH K a|LPOP K|LRANGE K 0 -1|LMOVE K K LEFT RIGHT|LLEN K|SADD K a|SREM K a|SMEMBERS K|SINTER K K|SUNIONSTORE K K K
+ZADD K 1 a|ZREM K a|ZSCORE K a|ZUNIONSTORE K 1 K|ZRANGESTORE K K 0 -1|HSET K f 1|HDEL K f|HGET K f|HGETALL K
+XADD K 1-1 a b|XRANGE K - +|XLEN K|SORT K ALPHA STORE K|SORT_RO K ALPHA|PFADD K a|PFCOUNT K K|BITOP OR K K K|GETEX K PERSIST
+PUBLISH x 1|PING|SELECT 0
+";
+
+/// What clients that track in all modes, and one that subscribes, are told after random commands of theirs.
+#[test]
+fn random_commands_invalidate_the_same() {
+    let name = "messages::random_commands_invalidate_the_same";
+    let Some(peers) = Peers::find().or_skip(name) else {
+        return;
+    };
+    let Some(peer) = peers.redis8 else {
+        return skip(name, "Redis 8 is not there");
+    };
+    let servers = [
+        Server::redpoll_with(&["--threads", "4"]),
+        Server::peer(&peer, &[]),
+    ];
+    let mut guests = servers.each_ref().map(|server| {
+        server
+            .connect()
+            .run("CONFIG SET notify-keyspace-events KEA");
+        let begin = |command: &str| {
+            let mut client = server.connect();
+            client.run("HELLO 3");
+            client.run(command);
+            client
+        };
+        [
+            begin("PING"),
+            begin("CLIENT TRACKING ON"),
+            begin("CLIENT TRACKING ON NOLOOP"),
+            begin("CLIENT TRACKING ON BCAST PREFIX a NOLOOP"),
+            begin("PSUBSCRIBE *"),
+        ]
+    });
+    let seed = env_number("REDPOLL_SEED", 1);
+    let mut rng = Rng::new(seed);
+    let templates: Vec<&'static str> = READS_AND_WRITES
+        .split(['|', '\n'])
+        .filter(|t| !t.is_empty())
+        .collect();
+    for step in 0..env_number("REDPOLL_DIFF_COMMANDS", 15_000) / 10 {
+        let actor = rng.below(4);
+        let in_transaction = rng.chance(15);
+        let lines: Vec<String> = (0..if in_transaction { 3 } else { 1 })
+            .map(|_| {
+                let mut line = String::new();
+                for word in rng.pick(&templates).split(' ') {
+                    line += match word {
+                        "K" => *rng.pick(&["a", "ab", "b", "c"]),
+                        word => word,
+                    };
+                    line += " ";
+                }
+                line
+            })
+            .collect();
+        let said = guests.each_mut().map(|guests| {
+            let client = &mut guests[actor];
+            if in_transaction {
+                client.run("MULTI");
+            }
+            lines.iter().for_each(|line| drop(client.run(line)));
+            if in_transaction {
+                client.run("EXEC");
+            }
+            let all = guests.iter_mut().map(|guest| {
+                let said = all_said(guest);
+                said.iter().map(show).collect::<Vec<_>>()
+            });
+            all.collect::<Vec<_>>()
+        });
+        assert_eq!(
+            said[0], said[1],
+            "step {step}: client {actor} did {lines:?} (transaction: {in_transaction}), REDPOLL_SEED={seed}"
+        );
+    }
 }
 
 const MONITOR: &[&str] = &[r#"

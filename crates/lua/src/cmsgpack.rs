@@ -318,7 +318,7 @@ fn unpack(l: L, ctx: &Ctx) -> Ret {
 
 fn unpack_one(l: L, ctx: &Ctx) -> Ret {
     let offset = optional(l, 2);
-    l.set_top(1);
+    l.set_top(l.top().min(1));
     unpack_some(l, ctx, 1, offset)
 }
 

@@ -10,6 +10,7 @@
 //! - While such a call is made, no frame above the nearest `lua_pcall` holds a value with a destructor. Buffers live in
 //!   the [`Ctx`], which outlives every run; functions hold references, numbers and [`L`]. Values with destructors are
 //!   fine in between, where nothing of Lua is called (see `redis.call`, which gathers its arguments so).
+//!   The frames of [`enter`] and of `catch_unwind` in it, which an error may skip as well, hold none either.
 //! - Our functions do not raise themselves: they leave the error on the stack and return [`Raised`], and [`native`]
 //!   raises at the outermost frame. Panics are caught there too, and thrown again once Lua has unwound.
 //! - A function pushes at most what it has asked [`L::ensure`] for; Lua gives each call 20 slots.

@@ -62,7 +62,10 @@ pub(crate) fn runner(l: L, ctx: &Ctx) -> Ret {
             write_result(l, run.out);
             run.ended = Some(Ended::Reply);
         }
-        _ => {
+        stop => {
+            if stop == Some(Stop::Kill) {
+                say_killed(l);
+            }
             let counted = describe(l, ctx, run.name, run.out);
             run.ended = Some(Ended::Error { counted });
         }
@@ -74,6 +77,19 @@ pub(crate) fn runner(l: L, ctx: &Ctx) -> Ret {
         l.gc(LUA_GCSTEP, GC_PERIOD);
     }
     Ok(0)
+}
+
+/// What killed scripts and, in Redis, functions too end with.
+const KILLED: &[u8] = b"ERR Script killed by user with SCRIPT KILL...";
+
+/// Makes the error on top say that the run was killed, whatever error handlers of the script have made of it.
+fn say_killed(l: L) {
+    if l.kind(-1) != TABLE || is_protected(l, l.ctx(), -1) {
+        l.pop(1);
+        l.new_table(0, 1);
+    }
+    l.push_bytes(KILLED);
+    l.set_raw_field(-2, "err");
 }
 
 fn push_strings(l: L, strings: &[&[u8]]) {
@@ -141,6 +157,10 @@ pub(crate) fn error_handler(l: L, ctx: &Ctx) -> Ret {
             }
             crate::raw::BOOLEAN => l.push_fmt(format_args!("ERR {}", l.truth(1))),
             crate::raw::NIL => l.push_bytes(b"ERR nil"),
+            // As C writes the null pointer, which is what cjson.null is.
+            _ if l.pointer(1).is_null() => {
+                l.push_fmt(format_args!("ERR {}: (nil)", l.kind_name(1)));
+            }
             _ => l.push_fmt(format_args!("ERR {}: {:p}", l.kind_name(1), l.pointer(1))),
         }
         l.set_raw_field(-2, "err");
@@ -199,8 +219,7 @@ fn poll(l: L, ctx: &Ctx) -> Result<(), Raised> {
     l.new_table(0, 3);
     l.push_bytes(match ctx.stop.get() {
         Some(Stop::Timeout) => b"ERR FUNCTION LOAD timeout",
-        // Redis says SCRIPT KILL of functions too.
-        _ => b"ERR Script killed by user with SCRIPT KILL...",
+        _ => KILLED,
     });
     l.set_raw_field(-2, "err");
     Err(Raised)

@@ -240,14 +240,9 @@ fn unpack(l: L, _: &Ctx) -> Ret {
                     if results == 0 || !l.is_number(-1) {
                         return Err(l.error_at(format_args!("format 'c0' needs a previous size")));
                     }
-                    let wanted = l.number(-1);
+                    size = to_bits(l.number(-1)) as usize;
                     l.pop(1);
                     results -= 1;
-                    size = if wanted >= 0.0 {
-                        wanted as usize
-                    } else {
-                        usize::MAX
-                    };
                     if short(at, size) {
                         return l.argument_error(2, c"data string too short");
                     }

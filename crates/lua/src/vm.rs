@@ -214,7 +214,6 @@ impl Vm {
             .compile(&library.body[code_at..], c"@user_function")
             .map_err(|text| reply(&[b"ERR Error compiling function: ", &text[..]].concat()))?;
         let loaded = state.load(code, server);
-        state.l().drop_ref(code);
         let registered = state.ctx().registered.take();
         let failed = match loaded {
             Ok(()) if !registered.is_empty() => None,
@@ -509,7 +508,8 @@ impl State {
         }
     }
 
-    /// Runs a library's code with the globals of loading; what it registers is left in the context.
+    /// Runs a library's code, a reference that it releases, with the globals of loading; what it registers is left in
+    /// the context.
     fn load(&mut self, code: c_int, server: &mut dyn Server) -> Result<(), LoadError> {
         let Built {
             globals_meta,
@@ -517,6 +517,10 @@ impl State {
             load,
             ..
         } = self.built;
+        // A load that a panic ended may have left some.
+        for registration in self.ctx().registered.take() {
+            self.l().drop_ref(registration.function);
+        }
         self.ctx().begin(Mode::Load, server);
         self.ctx().load_started.set(Some(std::time::Instant::now()));
         let use_globals = move |l: L, globals: c_int| {
@@ -533,6 +537,7 @@ impl State {
             use_globals(l, runtime);
             if status == 0 { Ok(()) } else { Err(Raised) }
         });
+        self.l().drop_ref(code);
         self.ctx().load_started.set(None);
         self.finish();
         match self.ctx().stop.get() {

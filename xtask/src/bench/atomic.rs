@@ -64,7 +64,6 @@ pub fn on_all_cores(settings: &Settings) -> Vec<Scenario> {
         .map(|(name, command)| Scenario {
             prepare: vec![Prepare::Fill(COUNTERS, keys)],
             contenders: Contenders::AllAndOneThread,
-            load_threads: 1,
             ..Scenario::prepared(name.to_string(), Cores::All, keys, 16, command)
         })
         .into();

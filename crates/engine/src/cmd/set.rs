@@ -247,9 +247,11 @@ fn spop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let count = args.int_in(0..=i64::MAX, Error::NOT_POSITIVE) as usize;
     args.check()?;
     let may_move = ctx.must_move(count);
-    let len = match ctx.keys.view::<Set>(key)? {
+    // It is looked for to be changed.
+    let _ = ctx.keys.write(key);
+    let len = match ctx.keys.peek_view::<Set>(key)? {
         None => 0,
-        Some(set) if may_move && set.len() >= LONG_WORK => return ctx.move_after_read(),
+        Some(set) if may_move && set.len() >= LONG_WORK => return ctx.move_elsewhere(),
         Some(set) if count >= set.len() => {
             reply_set(ctx.out, set);
             ctx.keys.remove(key);

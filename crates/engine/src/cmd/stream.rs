@@ -497,7 +497,12 @@ fn xsetid(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             return Err(Error::SYNTAX);
         }
     }
-    let stream = ctx.keys.view::<Stream>(key)?.ok_or(Error::NO_SUCH_KEY)?;
+    // It is looked for to be changed.
+    let _ = ctx.keys.write(key);
+    let stream = ctx
+        .keys
+        .peek_view::<Stream>(key)?
+        .ok_or(Error::NO_SUCH_KEY)?;
     check_last_id(stream, id, added)?;
     ctx.keys
         .edit(key, |s: &mut Stream| s.set_last_id(id, added, max_deleted))?;
