@@ -62,7 +62,11 @@ pub fn all() -> Report {
         python_clients(),
     );
     report.add("Node clients and programs", "client tests", node_clients());
-    report.add("valgrind", "memcheck over the store's tests", valgrind());
+    report.add(
+        "valgrind",
+        "memcheck over the tests of crates with unsafe modules",
+        valgrind(),
+    );
     report
 }
 

@@ -34,7 +34,7 @@ enum Task {
     Fetch,
     /// Only the layer checks: which crate may depend on which
     Layers,
-    /// Only the store's tests under valgrind memcheck
+    /// Only the tests of the crates with unsafe modules, under valgrind memcheck
     Memcheck,
 }
 

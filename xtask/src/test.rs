@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that can be tested on this machine.
 //!
 //! In order: fetch the peers, build the server, run the workspace's tests (with cargo-nextest where it is installed),
-//! then the store's tests once more under valgrind memcheck, which sees what its unsafe modules do to memory. A failure does
+//! then the tests of the crates with unsafe modules once more under valgrind memcheck, which sees what they do to memory. A failure does
 //! not stop the later steps: the last lines say which steps failed.
 
 use crate::{fetch, run};
@@ -125,7 +125,10 @@ fn target_dir() -> Result<PathBuf> {
         .into())
 }
 
-/// The store's tests under valgrind. It is 20 to 50 times slower than the machine, so the number of random cases is small:
+/// Crates with unsafe modules, whose tests run under memcheck.
+const UNSAFE_CRATES: [&str; 2] = ["store", "lua"];
+
+/// The tests of the crates with unsafe modules, under valgrind. It is 20 to 50 times slower than the machine, so the number of random cases is small:
 /// `REDPOLL_MEMCHECK_CASES` (default 4) sets it, `REDPOLL_MEMCHECK_FILTER` picks tests by words in their names, and
 /// `REDPOLL_MEMCHECK_SKIP` leaves some out: unless it says otherwise those that explore thread schedules with shuttle, which
 /// switches stacks by itself; memcheck takes that for errors.
@@ -139,7 +142,7 @@ pub fn memcheck() -> Result<()> {
         value.split_whitespace().map(str::to_owned).collect()
     };
     let cases = std::env::var("REDPOLL_MEMCHECK_CASES").unwrap_or_else(|_| "4".to_owned());
-    for binary in store_tests()? {
+    for (package, binary) in unsafe_tests()? {
         let mut command = Command::new("valgrind");
         command
             .args(["--quiet", "--error-exitcode=1", "--leak-check=full"])
@@ -154,28 +157,32 @@ pub fn memcheck() -> Result<()> {
             command.args(["--skip", &word]);
         }
         // A crate's tests start in its folder, under cargo and here.
-        command.current_dir(run::root().join("crates/store"));
+        command.current_dir(run::root().join("crates").join(package));
         run::show(command.env("PROPTEST_CASES", &cases))?;
     }
     Ok(())
 }
 
-/// Builds the store's tests and returns their executables.
-fn store_tests() -> Result<Vec<PathBuf>> {
-    let build = [
-        "test",
-        "--package",
-        "store",
-        "--no-run",
-        "--message-format=json",
-    ];
-    let messages = run::output(&mut run::cargo(&build))?;
-    Ok(messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| {
-            message["reason"] == "compiler-artifact" && message["profile"]["test"] == true
-        })
-        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .collect())
+/// Builds those tests and returns their executables, each with its crate.
+fn unsafe_tests() -> Result<Vec<(&'static str, PathBuf)>> {
+    let mut all = Vec::new();
+    for package in UNSAFE_CRATES {
+        let build = [
+            "test",
+            "--package",
+            package,
+            "--no-run",
+            "--message-format=json",
+        ];
+        let messages = run::output(&mut run::cargo(&build))?;
+        let executables = messages
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .filter(|message| {
+                message["reason"] == "compiler-artifact" && message["profile"]["test"] == true
+            })
+            .filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+        all.extend(executables.map(|path| (package, path)));
+    }
+    Ok(all)
 }
