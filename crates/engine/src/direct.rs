@@ -171,6 +171,30 @@ mod tests {
         db.check("GET k", r#""8""#);
     }
 
+    /// Who waits for an element of the key to move it to another key gets it, though that key lies in another shard.
+    #[test]
+    fn serves_those_who_move_elsewhere() {
+        use store::types::list::{End, Limits, List};
+        let mut db = TestClient::new();
+        let mut waits = db.another();
+        let ks = db.engine.keyspace();
+        let shard = |key: &str| ks.shard_of(ks.hash(key.as_bytes()));
+        let mut names = (0..).map(|n| format!("apart:{n}"));
+        let target = names.find(|name| shard(name) != shard("list"));
+        let target = target.expect("a key elsewhere");
+        waits.block(&format!("BLMOVE list {target} LEFT RIGHT 0"));
+        let counters = db.worker.counters();
+        db.engine.with_key(0, b"list", true, counters, |keys| {
+            let pushed = keys.edit_or_create(b"list", |list: &mut List| {
+                list.push(End::Back, b"x", Limits::default())
+            });
+            assert!(pushed.is_ok());
+            keys.changed(b"list", crate::effects::Event::list("rpush"));
+        });
+        waits.check_blocked("\"x\"");
+        db.check(&format!("LRANGE {target} 0 -1"), "[\"x\"]");
+    }
+
     /// However old the noted time is: what has expired by the clock is not seen, and is removed.
     #[test]
     fn expiry_does_not_trust_the_coarse_clock() {

@@ -35,6 +35,7 @@ use store::Blob;
 use store::keyspace::Token;
 use store::locks::Indices;
 use store::table::{Probe, table_hash};
+use store::types::sorted_set::Move;
 
 /// A computation for a helper thread, which writes the command's reply.
 pub type Job = Box<dyn FnOnce(&mut Out) + Send>;
@@ -312,7 +313,7 @@ impl Worker {
     #[inline]
     fn look_into(&mut self, db: usize, batch: &Batch<'_>, first: usize) {
         let ks = self.engine.keyspace();
-        // The key, the member, and what a sorted set's member is to be scored with.
+        // The key, the member, and what a sorted set's member is to be scored with; whether that is added.
         let member = |p: &Planned, i: usize| {
             // SAFETY: points into the registry of `self.engine`, which never changes.
             let command = unsafe { &*p.entry? }.command;
@@ -323,7 +324,7 @@ impl Worker {
                 (Group::Hash | Group::Set, [_, key, member, ..]) => Some((*key, *member, None)),
                 (Group::SortedSet, [_, key, member]) => Some((*key, *member, None)),
                 (Group::SortedSet, [_, key, score, member]) if command.has(WRITE) => {
-                    Some((*key, *member, Some(*score)))
+                    Some((*key, *member, Some((*score, command.name == "zincrby"))))
                 }
                 _ => None,
             }
@@ -363,6 +364,7 @@ impl Worker {
         }
         self.large = large;
         // First the members, then, for those that will move in their order, their places.
+        let mut places: smallvec::SmallVec<[Move<'_>; AHEAD]> = smallvec::SmallVec::new();
         for step in [Step::Item, Step::Place] {
             let mut rest = &self.members[..];
             let mut moves = false;
@@ -375,18 +377,27 @@ impl Worker {
                 while let Some(&(i, hash)) = rest.first()
                     && self.plan[i].hash == p.hash
                 {
-                    let score = member(&self.plan[i], i).and_then(|(.., score)| score);
+                    let (member, score) =
+                        member(&self.plan[i], i).map_or((&b""[..], None), |(_, m, s)| (m, s));
                     moves |= score.is_some();
                     match (object, step, score) {
                         (Some(object), Step::Item, _) => object.fetch_item(hash),
-                        (Some(object), Step::Place, Some(score)) => {
-                            let score = resp::parse_f64(score).unwrap_or_default();
-                            object.fetch_place(hash, score);
-                        }
+                        (Some(_), Step::Place, Some((score, adds))) => places.push(Move {
+                            hash,
+                            member,
+                            score: resp::parse_f64(score).unwrap_or_default(),
+                            adds,
+                        }),
                         _ => {}
                     }
                     rest = &rest[1..];
                 }
+                if let Some(object) = object
+                    && !places.is_empty()
+                {
+                    object.fetch_places(&places);
+                }
+                places.clear();
             }
             if !moves {
                 return;

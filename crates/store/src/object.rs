@@ -11,7 +11,7 @@ use crate::entry::Type;
 use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::set::Set;
-use crate::types::sorted_set::SortedSet;
+use crate::types::sorted_set::{Move, SortedSet};
 use crate::types::stream::Stream;
 
 /// Longest packed collection kept inside its entry, in bytes. Longer ones are objects, though still packed.
@@ -91,12 +91,12 @@ impl Object {
         }
     }
 
-    /// For a sorted set whose member's score is about to be changed, after [`Object::fetch_item`]: begins to fetch the
-    /// old and the new place in the order.
+    /// For a sorted set some of whose members' scores are about to be changed, after [`Object::fetch_item`]: fetches
+    /// the old and the new places in the order.
     #[inline]
-    pub fn fetch_place(&self, hash: u64, new_score: f64) {
+    pub fn fetch_places(&self, moves: &[Move<'_>]) {
         if let Object::SortedSet(s) = self {
-            s.fetch_place(hash, new_score);
+            s.fetch_places(moves);
         }
     }
 

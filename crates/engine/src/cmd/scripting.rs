@@ -204,7 +204,75 @@ fn script_debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{TestClient, check};
+    use crate::testing::{Asked, TestClient, check};
+
+    /// The name of a key that lies in another shard than `key`.
+    fn apart_from(db: &TestClient, key: &str) -> String {
+        let ks = db.engine.keyspace();
+        let shard = |key: &str| ks.shard_of(ks.hash(key.as_bytes()));
+        let mut names = (0..).map(|n| format!("apart:{n}"));
+        names
+            .find(|name| shard(name) != shard(key))
+            .expect("a key elsewhere")
+    }
+
+    /// Runs a script whose last step cannot have a further key's lock: it is undone, and would be tried again later.
+    fn undone(db: &mut TestClient, script: &str, key: &str) {
+        let further = apart_from(db, key);
+        let engine = db.engine.clone();
+        let ks = engine.keyspace();
+        let _taken = ks.lock(ks.shard_of(ks.hash(further.as_bytes())));
+        let script = format!("{script} redis.call('GET', ARGV[1])");
+        assert_eq!(db.call(&["EVAL", &script, "1", key, &further]), None);
+        assert!(matches!(db.asked, Asked::Retry(_)));
+    }
+
+    #[test]
+    fn what_xreadgroup_has_delivered_is_undone() {
+        let mut db = TestClient::new();
+        db.run("XADD s 1-1 a b; XGROUP CREATE s g 0");
+        let script = "redis.call('XREADGROUP', 'GROUP', 'g', 'c', 'STREAMS', KEYS[1], '>')";
+        undone(&mut db, script, "s");
+        db.check("XPENDING s g", "[0 nil nil nil]");
+    }
+
+    /// A key that had expired stays gone when the script that came upon it is undone, so it must be announced at once.
+    #[test]
+    fn an_expiry_that_a_script_met_is_announced_although_it_is_undone() {
+        let mut db = TestClient::new();
+        for write in ["", "redis.call('SET', KEYS[1], 1)"] {
+            db.run("SET k v PX 1");
+            let now = crate::engine::unix_ms();
+            while crate::engine::unix_ms() < now + 2 {
+                std::thread::yield_now();
+            }
+            let effects = &db.engine.effects;
+            effects.listen();
+            effects.recorded.lock().clear();
+            undone(
+                &mut db,
+                &format!("redis.call('GET', KEYS[1]) {write}"),
+                "k",
+            );
+            let recorded = std::mem::take(&mut *db.engine.effects.recorded.lock());
+            assert_eq!(recorded, ["expired k"]);
+            db.engine.effects.unlisten();
+            db.check("EXISTS k", "0");
+        }
+    }
+
+    /// A script in a transaction that fills an undeclared list serves who waits there, with what that one needs.
+    #[test]
+    fn a_script_in_a_transaction_serves_those_who_move() {
+        let mut db = TestClient::new();
+        let mut waits = db.another();
+        let target = apart_from(&db, "list");
+        waits.block(&format!("BLMOVE list {target} LEFT RIGHT 0"));
+        db.run("MULTI; EVAL \"return redis.call('RPUSH', 'list', 'x')\" 0");
+        db.check("EXEC", "[1]");
+        waits.check_blocked("\"x\"");
+        db.check(&format!("LRANGE {target} 0 -1"), "[\"x\"]");
+    }
 
     #[test]
     fn scripts_run_commands_on_their_keys() {

@@ -111,3 +111,34 @@ fn unwatch(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     ctx.out.ok();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::TestClient;
+
+    /// A key that had expired before it was watched does not fail the transaction, whoever else listens.
+    #[test]
+    fn watching_what_has_expired() {
+        let mut db = TestClient::new();
+        db.run("SET k v PX 1");
+        let now = crate::engine::unix_ms();
+        while crate::engine::unix_ms() < now + 2 {
+            std::thread::yield_now();
+        }
+        db.run("WATCH other k; MULTI; PING");
+        db.check("EXEC", "[PONG]");
+    }
+
+    /// One shard is all shards.
+    #[test]
+    fn a_single_shard_is_enough() {
+        let mut db = TestClient::with(&[("shards", "1")]);
+        db.run("SET k v");
+        db.check("SWAPDB 0 1", "OK");
+        db.check("EVAL \"redis.call('FLUSHALL') return redis.call('DBSIZE')\" 0", "0");
+        db.run("SET k v; MULTI; FLUSHDB; DBSIZE");
+        db.check("EXEC", "[OK 0]");
+        db.run("SET k v");
+        db.check("FLUSHALL", "OK");
+    }
+}

@@ -34,6 +34,17 @@ pub struct Limits {
     pub member: usize,
 }
 
+/// A change of a member's score that is about to come: see [`crate::Object::fetch_places`].
+#[derive(Clone, Copy, Debug)]
+pub struct Move<'a> {
+    /// What [`crate::Object::fetch`] returned for the member.
+    pub hash: u64,
+    pub member: &'a [u8],
+    /// The new score, or what is added to the present one if `adds`.
+    pub score: f64,
+    pub adds: bool,
+}
+
 /// A sorted set.
 #[derive(Clone, Debug)]
 pub struct SortedSet(Repr);
@@ -149,11 +160,11 @@ impl SortedSet {
         }
     }
 
-    /// See [`crate::Object::fetch_place`].
+    /// See [`crate::Object::fetch_places`].
     #[inline]
-    pub fn fetch_place(&self, hash: u64, new_score: f64) {
+    pub fn fetch_places(&self, moves: &[Move<'_>]) {
         if let Repr::Large(large) = &self.0 {
-            large.fetch_place(hash, new_score);
+            large.fetch_places(moves);
         }
     }
 

@@ -48,13 +48,13 @@ pub const HASH: &[Row] = &[
     row(
         "HEXPIRE",
         8,
-        "key sec [NX|XX|GT|LT] FIELDS #(field)+",
+        "key newsec [NX|XX|GT|LT] FIELDS #(field)+",
         Exact,
     ),
     row(
         "HPEXPIRE",
         6,
-        "key ms [NX|XX|GT|LT] FIELDS #(field)+",
+        "key newms [NX|XX|GT|LT] FIELDS #(field)+",
         Exact,
     ),
     row(
@@ -72,7 +72,7 @@ pub const HASH: &[Row] = &[
     row(
         "HEXPIRE",
         2,
-        "key sec {[NX] [XX] [GT] [LT]} FIELDS #(field)+",
+        "key newsec {[NX] [XX] [GT] [LT]} FIELDS #(field)+",
         Exact,
     ),
     row(

@@ -4,10 +4,11 @@ use super::range::{LexBound, LexRange, ScoreRange};
 use super::slots::Slots;
 use super::small;
 use super::tree::{Seek, Tree, Walk, key_of};
-use super::{Limits, SortedSet};
+use super::{Limits, Move, SortedSet};
 use crate::packed::Item;
 use crate::table::{POSITIONS, Pos, Probe, Table, table_hash};
 use foldhash::quality::FixedState;
+use smallvec::SmallVec;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
@@ -34,6 +35,9 @@ fn slot_at(addr: usize) -> u32 {
 
 /// Members from which on a set is no longer in the cache anyway.
 const FETCH_FROM: usize = 1 << 15;
+
+/// Members whose places are looked for together.
+const TOGETHER: usize = 64;
 
 /// See the module's page.
 #[derive(Default)]
@@ -111,7 +115,7 @@ impl Large {
         }
     }
 
-    /// Begins to fetch what a lookup of this member needs first; [`Large::fetch_item`] and [`Large::fetch_place`] with
+    /// Begins to fetch what a lookup of this member needs first; [`Large::fetch_item`] and [`Large::fetch_places`] with
     /// the result go on once that is there. `None` for a set that is in the cache anyway.
     #[inline]
     pub fn fetch_member(&self, member: &[u8]) -> Option<u64> {
@@ -138,13 +142,26 @@ impl Large {
         }
     }
 
-    /// Begins to fetch the member's place in the order, and that of its new score.
-    pub fn fetch_place(&self, h: u64, new_score: f64) {
-        if let Some(slot) = self.likely(h) {
-            let key = key_of(self.slots.score(slot));
-            self.tree.fetch(&self.slots, key);
+    /// Fetches the members' places in the order, and those of their new scores.
+    pub fn fetch_places(&self, moves: &[Move<'_>]) {
+        let mut seeks: SmallVec<[Seek<'_>; 2 * TOGETHER]> = SmallVec::new();
+        for moves in moves.chunks(TOGETHER) {
+            seeks.clear();
+            for m in moves {
+                let old = self.likely(m.hash).map(|slot| self.slots.score(slot));
+                let new = if m.adds {
+                    old.unwrap_or_default() + m.score
+                } else {
+                    m.score
+                };
+                seeks.extend(old.into_iter().chain([new]).map(|score| Seek::Member {
+                    key: key_of(score),
+                    member: m.member,
+                    after: true,
+                }));
+            }
+            self.tree.fetch_all(&self.slots, &seeks);
         }
-        self.tree.fetch(&self.slots, key_of(new_score));
     }
 
     /// Adds a member that is not there.

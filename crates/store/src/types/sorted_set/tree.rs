@@ -9,6 +9,7 @@
 //! a tree is full rather than half full. A node less than a quarter full joins a neighbour if the two are at most three
 //! quarters full together. All leaves are at the same depth.
 
+mod ahead;
 mod leaf;
 mod node;
 

@@ -183,17 +183,18 @@ impl Leaf {
         *self = Leaf::of(&elements);
     }
 
-    /// How many elements come before a place.
+    /// The elements of which the hints do not tell whether they come before a place: all before them do, none behind
+    /// them does.
     #[inline]
-    pub fn position(&self, slots: &Slots, seek: &Seek<'_>) -> usize {
+    pub fn open(&self, seek: &Seek<'_>) -> Range<usize> {
         let (mut low, mut high) = (0, self.len());
         if let Some(key) = seek.key() {
             if key < self.base {
-                return 0;
+                return 0..0;
             }
             let hint = (key - self.base) >> self.shift;
             if hint > u64::from(u32::MAX) {
-                return high;
+                return high..high;
             }
             let hint = hint as u32;
             // All are compared: a leaf that is not in the cache arrives sooner if its lines are not asked for one after
@@ -208,7 +209,14 @@ impl Leaf {
                     .take_while(|&&h| h == hint)
                     .count();
         }
-        low + self.slots[low..high].partition_point(|&slot| seek.passes(slots, slot))
+        low..high
+    }
+
+    /// How many elements come before a place.
+    #[inline]
+    pub fn position(&self, slots: &Slots, seek: &Seek<'_>) -> usize {
+        let open = self.open(seek);
+        open.start + self.slots[open].partition_point(|&slot| seek.passes(slots, slot))
     }
 
     /// Whether the element at `at` may stay there with another key. Not at the leaf's ends: beyond them are neighbours

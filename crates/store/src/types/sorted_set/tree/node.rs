@@ -5,6 +5,8 @@ use super::leaf::{LEAF, Leaf, Seek, key_of};
 use crate::table::prefetch;
 use crate::words::LINE;
 use smallvec::SmallVec;
+use std::mem::offset_of;
+use std::ops::Range;
 
 /// Children of an inner node.
 pub const FANOUT: usize = 32;
@@ -16,9 +18,10 @@ pub const SPARSE: usize = 4;
 pub struct Inner {
     pub len: usize,
     /// Of each child: the key and the slot of its first element, and how many it holds.
+    /// What a search looks at comes first and lies together.
     pub keys: [u64; FANOUT],
-    pub counts: [u32; FANOUT],
     pub firsts: [u32; FANOUT],
+    pub counts: [u32; FANOUT],
     pub children: SmallVec<[Node; FANOUT]>,
 }
 
@@ -45,12 +48,12 @@ impl Node {
         }
     }
 
-    /// Has all of it come into the cache at once, rather than line after line as it is looked at.
+    /// Has what a search looks at come into the cache at once, rather than line after line.
     #[inline]
     pub fn fetch(&self) {
         let (addr, size) = match self {
             Node::Leaf(leaf) => (&raw const **leaf as usize, size_of::<Leaf>()),
-            Node::Inner(inner) => (&raw const **inner as usize, size_of::<Inner>()),
+            Node::Inner(inner) => (&raw const **inner as usize, offset_of!(Inner, counts)),
         };
         for line in (0..size).step_by(LINE) {
             prefetch(addr + line);
@@ -94,9 +97,10 @@ impl Inner {
         }
     }
 
-    /// How many children begin before a place.
+    /// The children whose first elements' keys do not tell whether they begin before a place: all before them do, none
+    /// behind them does.
     #[inline]
-    pub fn position(&self, slots: &Slots, seek: &Seek<'_>) -> usize {
+    pub fn open(&self, seek: &Seek<'_>) -> Range<usize> {
         let (mut low, mut high) = (0, self.len);
         if let Some(key) = seek.key() {
             // One key of each cache line at once, then those of one line.
@@ -114,7 +118,21 @@ impl Inner {
                     .take_while(|&&k| k == key)
                     .count();
         }
-        low + self.firsts[low..high].partition_point(|&slot| seek.passes_equal(slots, slot))
+        low..high
+    }
+
+    /// How many children begin before a place.
+    #[inline]
+    pub fn position(&self, slots: &Slots, seek: &Seek<'_>) -> usize {
+        let open = self.open(seek);
+        open.start + self.firsts[open].partition_point(|&slot| seek.passes_equal(slots, slot))
+    }
+
+    /// Has what is known of a child come into the cache.
+    #[inline]
+    pub fn fetch_child(&self, at: usize) {
+        prefetch(&raw const self.counts[at] as usize);
+        prefetch(&raw const self.children[at] as usize);
     }
 
     /// Inserts a child where there is room.

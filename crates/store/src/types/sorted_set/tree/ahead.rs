@@ -1,0 +1,95 @@
+//! Looking for many places at once, so that the cache has what a stretch of commands will need.
+//!
+//! One search after the other would wait for memory at every node, and, where scores are equal, for every member it
+//! compares. Here all searches take the same step, each of which ends with a request for what that search looks at next;
+//! by the time its turn comes again, that has arrived while the others took theirs.
+
+use super::super::slots::Slots;
+use super::leaf::Seek;
+use super::node::Node;
+use super::Tree;
+use smallvec::SmallVec;
+
+/// A search on its way down.
+struct Way<'a> {
+    seek: &'a Seek<'a>,
+    node: &'a Node,
+    /// Of the node's elements or children: how many come before the place for certain, and how many perhaps.
+    low: usize,
+    high: usize,
+}
+
+impl Way<'_> {
+    /// The slot to compare next, and its number in the node.
+    #[inline]
+    fn middle(&self) -> (usize, u32) {
+        let at = (self.low + self.high) / 2;
+        let slot = match self.node {
+            Node::Leaf(leaf) => leaf.slots[at],
+            Node::Inner(inner) => inner.firsts[at],
+        };
+        (at, slot)
+    }
+
+    /// Begins to fetch what is compared next, or the child where nothing is left to be compared. Returns whether there
+    /// is something to compare.
+    #[inline]
+    fn fetch_next(&self, slots: &Slots) -> bool {
+        if self.low < self.high {
+            slots.fetch(self.middle().1);
+            return true;
+        }
+        if let Node::Inner(inner) = self.node {
+            inner.fetch_child(self.low.saturating_sub(1));
+        }
+        false
+    }
+}
+
+impl Tree {
+    /// Has all that inserting or removing elements at these places looks at come into the cache.
+    pub fn fetch_all(&self, slots: &Slots, seeks: &[Seek<'_>]) {
+        let mut ways: SmallVec<[Way<'_>; 128]> = seeks
+            .iter()
+            .map(|seek| Way {
+                seek,
+                node: &self.root,
+                low: 0,
+                high: 0,
+            })
+            .collect();
+        loop {
+            let mut open = false;
+            for way in &mut ways {
+                let range = match way.node {
+                    Node::Leaf(leaf) => leaf.open(way.seek),
+                    Node::Inner(inner) => inner.open(way.seek),
+                };
+                (way.low, way.high) = (range.start, range.end);
+                open |= way.fetch_next(slots);
+            }
+            while open {
+                open = false;
+                for way in &mut ways {
+                    if way.low < way.high {
+                        let (at, slot) = way.middle();
+                        if way.seek.passes(slots, slot) {
+                            way.low = at + 1;
+                        } else {
+                            way.high = at;
+                        }
+                        open |= way.fetch_next(slots);
+                    }
+                }
+            }
+            for way in &mut ways {
+                let Node::Inner(inner) = way.node else {
+                    // All leaves are at the same depth.
+                    return;
+                };
+                way.node = &inner.children[way.low.saturating_sub(1)];
+                way.node.fetch();
+            }
+        }
+    }
+}
