@@ -174,7 +174,7 @@ mod tests {
     /// Who waits for an element of the key to move it to another key gets it, though that key lies in another shard.
     #[test]
     fn serves_those_who_move_elsewhere() {
-        use store::types::list::{End, Limits, List};
+        use store::types::list::{End, Item, Limits, List};
         let mut db = TestClient::new();
         let mut waits = db.another();
         let ks = db.engine.keyspace();
@@ -186,7 +186,7 @@ mod tests {
         let counters = db.worker.counters();
         db.engine.with_key(0, b"list", true, counters, |keys| {
             let pushed = keys.edit_or_create(b"list", |list: &mut List| {
-                list.push(End::Back, b"x", Limits::default())
+                list.push(End::Back, std::iter::once(Item::of(b"x")), Limits::default())
             });
             assert!(pushed.is_ok());
             keys.changed(b"list", crate::effects::Event::list("rpush"));
