@@ -39,9 +39,11 @@ pub struct Limits {
 pub struct Move<'a> {
     /// What [`crate::Object::fetch`] returned for the member.
     pub hash: u64,
+    /// The member.
     pub member: &'a [u8],
     /// The new score, or what is added to the present one if `adds`.
     pub score: f64,
+    /// Whether the score is added.
     pub adds: bool,
 }
 

@@ -5,9 +5,9 @@
 //! by the time its turn comes again, that has arrived while the others took theirs.
 
 use super::super::slots::Slots;
+use super::Tree;
 use super::leaf::Seek;
 use super::node::Node;
-use super::Tree;
 use smallvec::SmallVec;
 
 /// A search on its way down.
@@ -29,6 +29,15 @@ impl Way<'_> {
             Node::Inner(inner) => inner.firsts[at],
         };
         (at, slot)
+    }
+
+    /// Whether it found in its node what a search of its own finds.
+    fn is_right(&self, slots: &Slots) -> bool {
+        self.low
+            == match self.node {
+                Node::Leaf(leaf) => leaf.position(slots, self.seek),
+                Node::Inner(inner) => inner.position(slots, self.seek),
+            }
     }
 
     /// Begins to fetch what is compared next, or the child where nothing is left to be compared. Returns whether there
@@ -58,7 +67,7 @@ impl Tree {
                 high: 0,
             })
             .collect();
-        loop {
+        while !ways.is_empty() {
             let mut open = false;
             for way in &mut ways {
                 let range = match way.node {
@@ -85,11 +94,59 @@ impl Tree {
             for way in &mut ways {
                 let Node::Inner(inner) = way.node else {
                     // All leaves are at the same depth.
+                    debug_assert!(ways.iter().all(|way| way.is_right(slots)));
                     return;
                 };
+                debug_assert!(way.is_right(slots));
                 way.node = &inner.children[way.low.saturating_sub(1)];
                 way.node.fetch();
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::key_of;
+    use super::*;
+
+    /// Searches that go together find what each would find alone: [`Way::is_right`] is asserted on the way down.
+    #[test]
+    fn searches_together_find_what_each_finds_alone() {
+        let (mut slots, mut tree) = (Slots::default(), Tree::default());
+        tree.fetch_all(
+            &slots,
+            &[Seek::Lex {
+                member: b"",
+                after: false,
+            }],
+        );
+        let members: Vec<Vec<u8>> = (0..8000u32)
+            .map(|n| n.wrapping_mul(2654435761).to_be_bytes().to_vec())
+            .collect();
+        let score = |n: usize| {
+            if n.is_multiple_of(3) {
+                n as f64
+            } else {
+                (n % 4) as f64
+            }
+        };
+        for (n, member) in members.iter().enumerate().filter(|(n, _)| n % 5 > 0) {
+            let slot = slots.insert(member, score(n));
+            tree.insert(&slots, slot);
+        }
+        tree.fetch_all(&slots, &[]);
+        let seeks: Vec<Seek<'_>> = members
+            .iter()
+            .enumerate()
+            .map(|(n, member)| Seek::Member {
+                key: key_of(score(n) + (n % 2) as f64),
+                member,
+                after: n % 7 == 0,
+            })
+            .collect();
+        for seeks in seeks.chunks(128) {
+            tree.fetch_all(&slots, seeks);
         }
     }
 }

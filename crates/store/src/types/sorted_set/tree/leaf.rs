@@ -203,11 +203,11 @@ impl Leaf {
                 .iter()
                 .map(|&h| u32::from(h < hint))
                 .sum::<u32>() as usize;
-            high = low
-                + self.hints[low..high]
-                    .iter()
-                    .take_while(|&&h| h == hint)
-                    .count();
+            let rest = &self.hints[low..high];
+            high = low;
+            if rest.first() == Some(&hint) {
+                high += rest.partition_point(|&h| h == hint);
+            }
         }
         low..high
     }

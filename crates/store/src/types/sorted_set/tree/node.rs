@@ -16,14 +16,19 @@ pub const SPARSE: usize = 4;
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub struct Inner {
+    /// Ends with its own length, which is looked at first of all.
+    pub children: SmallVec<[Node; FANOUT]>,
+    // From here on what a search looks at lies together.
     pub len: usize,
     /// Of each child: the key and the slot of its first element, and how many it holds.
-    /// What a search looks at comes first and lies together.
     pub keys: [u64; FANOUT],
     pub firsts: [u32; FANOUT],
     pub counts: [u32; FANOUT],
-    pub children: SmallVec<[Node; FANOUT]>,
 }
+
+/// The part of an inner node that a search looks at: from the length of its children on.
+const SEARCHED: Range<usize> =
+    offset_of!(Inner, len) - size_of::<usize>()..offset_of!(Inner, counts);
 
 #[derive(Clone, Debug)]
 pub enum Node {
@@ -51,11 +56,11 @@ impl Node {
     /// Has what a search looks at come into the cache at once, rather than line after line.
     #[inline]
     pub fn fetch(&self) {
-        let (addr, size) = match self {
-            Node::Leaf(leaf) => (&raw const **leaf as usize, size_of::<Leaf>()),
-            Node::Inner(inner) => (&raw const **inner as usize, offset_of!(Inner, counts)),
+        let (addr, part) = match self {
+            Node::Leaf(leaf) => (&raw const **leaf as usize, 0..size_of::<Leaf>()),
+            Node::Inner(inner) => (&raw const **inner as usize, SEARCHED),
         };
-        for line in (0..size).step_by(LINE) {
+        for line in part.step_by(LINE) {
             prefetch(addr + line);
         }
     }
@@ -103,20 +108,12 @@ impl Inner {
     pub fn open(&self, seek: &Seek<'_>) -> Range<usize> {
         let (mut low, mut high) = (0, self.len);
         if let Some(key) = seek.key() {
-            // One key of each cache line at once, then those of one line.
-            let lines = self.keys[..high]
-                .iter()
-                .step_by(8)
-                .map(|&k| usize::from(k < key))
-                .sum::<usize>();
-            let line = lines.saturating_sub(1) * 8;
-            let within = &self.keys[line..high.min(line + 8)];
-            low = line + within.iter().map(|&k| usize::from(k < key)).sum::<usize>();
-            high = low
-                + self.keys[low..high]
-                    .iter()
-                    .take_while(|&&k| k == key)
-                    .count();
+            let keys = &self.keys[..high];
+            low = keys.partition_point(|&k| k < key);
+            high = low;
+            if keys.get(low) == Some(&key) {
+                high += keys[low..].partition_point(|&k| k == key);
+            }
         }
         low..high
     }
