@@ -62,7 +62,12 @@ fn those_who_need_a_slow_scripts_keys_are_told() {
     check(waiting, "MULTI", "OK");
     check(waiting, "SET k 2", "QUEUED");
     check(waiting, "SET j 2", "QUEUED");
-    check(waiting, "EXEC", busy);
+    let aborted = format!(
+        "-EXECABORT Transaction discarded because of: {}",
+        &busy[1..]
+    );
+    check(waiting, "EXEC", &aborted);
+    check(waiting, "PING", "PONG");
     check(other, "CONFIG SET busy-reply-threshold 100000", "OK");
     more.send(&["GET", "k"]);
     check(other, "SET unrelated 1", "OK");

@@ -257,6 +257,10 @@ impl Engine {
             self.effects.unwait(shard, waiter.db, key, waiter);
         }
         self.effects.blocked.fetch_sub(1, Relaxed);
-        *waiter.client.blocked.lock() = None;
+        let mut blocked = waiter.client.blocked.lock();
+        // The client may have got its reply by now, and wait for something else.
+        if blocked.as_ref().is_some_and(|b| Arc::ptr_eq(b, waiter)) {
+            *blocked = None;
+        }
     }
 }

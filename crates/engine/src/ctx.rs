@@ -110,6 +110,10 @@ pub(crate) fn is_past(expiry_ms: u64, now_ms: u64, coarse: bool) -> bool {
     expiry_ms <= now_ms || (coarse && expiry_ms <= tick_ms() + NEAR_MS && expiry_ms <= unix_ms())
 }
 
+/// A key whose hash is known: (address, length, hash). Arguments of an embedding program may begin at one address and
+/// differ in length.
+pub(crate) type KnownKey = (usize, usize, u64);
+
 /// Freed values, kept until the locks are gone.
 pub(crate) type Garbage = SmallVec<[Freed; 2]>;
 
@@ -125,8 +129,8 @@ pub struct Keys<'e> {
     pub(crate) coarse: bool,
     /// The access clock: Unix seconds, 24 bits.
     pub clock: u32,
-    /// The first key's address and hash, from when its shard was chosen.
-    pub(crate) first: (usize, u64),
+    /// The first key, from when its shard was chosen.
+    pub(crate) first: KnownKey,
     pub(crate) counters: &'e Counters,
     pub(crate) no_touch: bool,
     pub(crate) garbage: Garbage,
@@ -145,8 +149,9 @@ pub struct Keys<'e> {
 impl<'e> Keys<'e> {
     #[inline]
     fn hash(&self, key: &[u8]) -> u64 {
-        if key.as_ptr() as usize == self.first.0 {
-            self.first.1
+        let (at, len, hash) = self.first;
+        if key.as_ptr() as usize == at && key.len() == len {
+            hash
         } else {
             self.ks.hash(key)
         }
@@ -617,6 +622,9 @@ impl<'e> Keys<'e> {
     /// # Panics
     /// Of any other command.
     pub(crate) fn all_shards(&mut self) -> impl Iterator<Item = &mut ShardGuard<'e>> {
+        if self.ks.shards() == 1 {
+            self.held = Held::Many(std::mem::replace(&mut self.held, Held::None).into_many());
+        }
         match &mut self.held {
             Held::Many(many) => many.iter_mut(),
             _ => panic!("a command worked on all shards without holding them"),
@@ -748,8 +756,8 @@ impl<'e> Ctx<'e> {
 
     /// Carries out a command that is part of this one and writes its reply. Its keys' shards are held.
     ///
-    /// `first`: the address and the hash of its first key, if somebody knows them.
-    pub(crate) fn call(&mut self, entry: &Entry, argv: &[&[u8]], first: (usize, u64)) {
+    /// `first`: its first key, if somebody knows its hash.
+    pub(crate) fn call(&mut self, entry: &Entry, argv: &[&[u8]], first: KnownKey) {
         let listed = self.keys.changes.len();
         let command = std::mem::replace(&mut self.command, entry.command);
         let nested = std::mem::replace(&mut self.nested, true);
@@ -757,7 +765,7 @@ impl<'e> Ctx<'e> {
         let mark = self.out.mark();
         let tally = &self.keys.counters.commands[entry.id];
         let result = (entry.command.run)(self, Args::new(argv, 1));
-        self.keys.first = (0, 0);
+        self.keys.first = KnownKey::default();
         // An address says nothing of the next command's arguments.
         self.keys.db = self.session.db;
         if let Next::Offload(_) = self.next

@@ -14,6 +14,7 @@ use crate::stats::Counters;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use store::EntryRef;
+use store::locks::Indices;
 use store::table::table_hash;
 
 impl Engine {
@@ -42,14 +43,18 @@ impl Engine {
         let shard = ks.shard_of(hash);
         // Bucket and entry arrive while the lock does, which another core may have had last.
         ks.probe(db, hash).entry(table_hash(hash), false);
+        let mut held = Held::One(shard, ks.lock(shard));
+        if is_write && self.effects.listening() {
+            held = self.with_further_shards(held);
+        }
         let mut keys = Keys {
             ks,
-            held: Held::One(shard, ks.lock(shard)),
+            held,
             db,
             now_ms,
             coarse: true,
             clock: (now_ms / 1000) as u32 & 0xff_ffff,
-            first: (key.as_ptr() as usize, hash),
+            first: (key.as_ptr() as usize, key.len(), hash),
             counters,
             no_touch: false,
             garbage: Garbage::new(),
@@ -123,6 +128,21 @@ impl Engine {
         }
     }
 
+    /// Takes the locks that clients who wait for keys of the held shards will need when they are served.
+    #[cold]
+    fn with_further_shards<'e>(&'e self, mut held: Held<'e>) -> Held<'e> {
+        loop {
+            let mut needed = Indices::new();
+            held.each(|shard| self.effects.further_shards(shard, &mut |s| needed.push(s)));
+            if needed.iter().all(|shard| held.has(*shard)) {
+                return held;
+            }
+            held.each(|shard| needed.push(shard));
+            drop(held);
+            held = Held::Many(self.keyspace().lock_many(&mut needed));
+        }
+    }
+
     #[cold]
     fn wait_out_pause(&self, is_write: bool) {
         while let Some(ms) = self.pause.wait_ms(unix_ms(), is_write) {
@@ -186,7 +206,11 @@ mod tests {
         let counters = db.worker.counters();
         db.engine.with_key(0, b"list", true, counters, |keys| {
             let pushed = keys.edit_or_create(b"list", |list: &mut List| {
-                list.push(End::Back, std::iter::once(Item::of(b"x")), Limits::default())
+                list.push(
+                    End::Back,
+                    std::iter::once(Item::Bytes(b"x")),
+                    Limits::default(),
+                )
             });
             assert!(pushed.is_ok());
             keys.changed(b"list", crate::effects::Event::list("rpush"));

@@ -277,7 +277,7 @@ fn apply(
         now_ms,
         coarse: false,
         clock: (now_ms / 1000) as u32 & 0xff_ffff,
-        first: (0, 0),
+        first: Default::default(),
         counters,
         no_touch: false,
         garbage: Garbage::new(),

@@ -23,8 +23,8 @@
 
 use crate::args::Args;
 use crate::command::{ALL_SHARDS, KS_RO, NOSCRIPT, OWN_LOCKS, PATTERN_KEYS, WRITE};
-use crate::ctx::{Ctx, Held, Stored};
-use crate::effects::KeyBytes;
+use crate::ctx::{Ctx, Held, Keys, Stored};
+use crate::effects::{Change, Event, KeyBytes};
 use crate::engine::{Engine, unix_ms};
 use crate::error::{Error, Result};
 use crate::functions::{Libraries, Set};
@@ -65,6 +65,8 @@ pub struct Body {
     pub flags: Flags,
     /// It has been slow: it begins on a helper thread.
     pub slow: AtomicBool,
+    /// It had to make room; a worker that still has it makes it known again when it is next sent.
+    evicted: AtomicBool,
 }
 
 impl Body {
@@ -75,6 +77,7 @@ impl Body {
             source: source.into(),
             flags: header.flags,
             slow: AtomicBool::new(false),
+            evicted: AtomicBool::new(false),
         })
     }
 
@@ -229,7 +232,9 @@ impl Scripts {
             if cache.evaled.len() >= MOST_EVALED
                 && let Some(oldest) = cache.evaled.pop_front()
             {
-                cache.bodies.remove(&oldest);
+                if let Some(body) = cache.bodies.remove(&oldest) {
+                    body.evicted.store(true, Relaxed);
+                }
                 self.evicted.fetch_add(1, Relaxed);
             }
             cache.evaled.push_back(body.sha);
@@ -338,6 +343,9 @@ impl Runner {
     pub fn eval(&mut self, scripts: &Scripts, source: &[u8]) -> Result<Own<Body>> {
         self.follow(scripts);
         if let Some(body) = self.by_source.get(source) {
+            if body.evicted.load(Relaxed) && body.evicted.swap(false, Relaxed) {
+                scripts.add(Arc::clone(body), true);
+            }
             return Ok(body.clone());
         }
         let body = Arc::new(Body::new(source)?);
@@ -482,8 +490,22 @@ impl Bridge<'_, '_> {
                 keys.put_stored(db, &key, stored);
             }
         }
-        keys.changes.clear();
         keys.emptied = None;
+        // What it found expired is gone for good, which nobody will find out another time.
+        let ks = keys.ks;
+        let Keys { held, changes, .. } = &mut self.ctx.keys;
+        changes.retain(|change| match change {
+            Change::Key { db, key, event } if *event == Event::EXPIRED => {
+                let hash = ks.hash(key);
+                let shard = held.shard(ks.shard_of(hash));
+                shard.is_some_and(|s| s.db_ref(*db).get(hash, key).is_none())
+            }
+            _ => false,
+        });
+        if !changes.is_empty() {
+            let client = self.ctx.session.client.clone();
+            self.ctx.engine.apply(&mut self.ctx.keys, Some(&client));
+        }
     }
 
     /// Notes that the script has been running for a while, so that it can be seen and killed.
@@ -506,6 +528,15 @@ impl Bridge<'_, '_> {
         let error = Error::new(text.to_owned());
         self.ctx.keys.counters.error(error.code());
         reply.error(&error.0);
+    }
+}
+
+impl Drop for Bridge<'_, '_> {
+    /// However the script has ended, by a panic too: it does not run any more.
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            self.ctx.engine.scripts.end(&running);
+        }
     }
 }
 
@@ -565,7 +596,8 @@ impl Server for Bridge<'_, '_> {
                 }
                 let db = self.ctx.keys.db;
                 for (i, flags) in &keys {
-                    if flags & KS_RO == 0 {
+                    // XREADGROUP's keys are said to be only read, but it changes their groups.
+                    if flags & KS_RO == 0 || command.name == "xreadgroup" {
                         self.save(db, argv[*i])?;
                     }
                 }
@@ -578,7 +610,7 @@ impl Server for Bridge<'_, '_> {
             }
         }
         std::mem::swap(self.ctx.out, reply);
-        self.ctx.call(entry, argv, (0, 0));
+        self.ctx.call(entry, argv, Default::default());
         std::mem::swap(self.ctx.out, reply);
         Ok(())
     }
@@ -592,7 +624,8 @@ impl Server for Bridge<'_, '_> {
         if now_ms.saturating_sub(self.began_ms) >= SLOW.as_millis() as u64 {
             self.call.slow.store(true, Relaxed);
             let on_worker = !self.ctx.helper && !self.ctx.nested;
-            if on_worker && self.undo.is_some() {
+            let nothing_done = !self.wrote && self.ctx.keys.changes.is_empty();
+            if on_worker && (self.undo.is_some() || nothing_done) {
                 self.restart = Some(Restart::Elsewhere);
                 return Some(Interrupt::Abort);
             }
@@ -654,9 +687,13 @@ pub(crate) fn run(
             running: None,
             began_ms,
         };
+        if call.slow.load(Relaxed) {
+            // Others must know before they wait for its shards.
+            bridge.note_running();
+        }
         let mut ended = body(&mut runner.vm, &mut bridge, &mut out);
         // Clients that are served when this is announced may need further shards.
-        if ended.is_ok() && bridge.ctx.engine.effects.listening() && !bridge.ctx.nested {
+        if ended.is_ok() && bridge.ctx.engine.effects.listening() {
             ended = ended.and_then(|ended| {
                 bridge.reach_for_waiters()?;
                 Ok(ended)
@@ -666,9 +703,7 @@ pub(crate) fn run(
         if ended.is_err() {
             bridge.undo();
         }
-        if let Some(running) = bridge.running.take() {
-            ctx.engine.scripts.end(&running);
-        }
+        drop(bridge);
         ctx.session.select(db);
         ctx.keys.db = db;
         match (ended, restart) {

@@ -5,7 +5,7 @@
 //! between two of them: [`locks_of`] adds them up, together with those of the watched keys, whose expiry is looked at.
 
 use crate::command::{ALL_SHARDS, LIKE_WRITE, OWN_LOCKS, PATTERN_KEYS, RUNS_SCRIPT, WRITE};
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, KnownKey};
 use crate::effects::Watch;
 use crate::engine::Engine;
 use crate::registry::{Entry, KeyLayout};
@@ -88,16 +88,19 @@ impl Multi {
         }
     }
 
-    /// Calls `f` with every command: its row, its arguments, and the address and hash of its first key if known.
-    pub(crate) fn each(&self, mut f: impl FnMut(&Entry, &[&[u8]], (usize, u64))) {
+    /// Calls `f` with every command: its row, its arguments, and its first key if its hash is known.
+    pub(crate) fn each(&self, mut f: impl FnMut(&Entry, &[&[u8]], KnownKey)) {
         let mut argv = SmallVec::new();
         for command in &self.commands {
             // SAFETY: the registry outlives the session that this belongs to; see above.
             let entry = unsafe { &*command.entry };
             self.argv(command, &mut argv);
             let first = match command.hash {
-                Some((index, hash)) => (argv[index].as_ptr() as usize, hash),
-                None => (0, 0),
+                Some((index, hash)) => {
+                    let key = argv[index];
+                    (key.as_ptr() as usize, key.len(), hash)
+                }
+                None => KnownKey::default(),
             };
             f(entry, &argv, first);
         }
@@ -204,7 +207,7 @@ pub(crate) fn locks_of(engine: &Engine, session: &Session, wanted: &mut Wanted) 
         {
             wanted.all = true;
         } else if first.0 != 0 && matches!(entry.keys, KeyLayout::One(_)) {
-            wanted.shards.push(ks.shard_of(first.1));
+            wanted.shards.push(ks.shard_of(first.2));
         } else {
             crate::keys::each_key(entry, argv, |i, _| {
                 wanted.shards.push(ks.shard_of(ks.hash(argv[i])));

@@ -15,7 +15,7 @@ use crate::command::{
     ALL_SHARDS, ALLOW_BUSY, Command, Group, IN_MULTI, LIKE_WRITE, NO_AUTH, NO_MULTI, OWN_LOCKS,
     PATTERN_KEYS, READONLY, RUNS_SCRIPT, WRITE,
 };
-use crate::ctx::{Ctx, Garbage, Held, Keys};
+use crate::ctx::{Ctx, Garbage, Held, Keys, KnownKey};
 use crate::effects::Change;
 use crate::engine::{Engine, unix_nanos};
 use crate::error::Error;
@@ -442,12 +442,7 @@ impl Worker {
                 multi.aborted = true;
             }
             if command.name == "exec" {
-                session.end_multi();
-                session.unwatch();
-                let text = error.0.trim_start_matches("ERR ");
-                error = Error::new(format!(
-                    "EXECABORT Transaction discarded because of: {text}"
-                ));
+                error = abort_exec(session, &error);
             }
             return refuse(counters, session, out, mark, &error);
         }
@@ -514,6 +509,10 @@ impl Worker {
                 && let Some(busy) = engine.busy(unix_nanos() / 1_000_000)
             {
                 tally.rejected.add(1);
+                let busy = match command.name {
+                    "exec" => abort_exec(session, &busy),
+                    _ => busy,
+                };
                 return refuse(counters, session, out, mark, &busy);
             }
             return Next::Retry(PARKED);
@@ -608,6 +607,17 @@ impl Worker {
 #[cold]
 fn is_http(word: &[u8]) -> bool {
     word.eq_ignore_ascii_case(b"post") || word.eq_ignore_ascii_case(b"host:")
+}
+
+/// Ends a transaction whose EXEC is refused; the error that says so.
+#[cold]
+fn abort_exec(session: &mut Session, why: &Error) -> Error {
+    session.end_multi();
+    session.unwatch();
+    let text = why.0.trim_start_matches("ERR ");
+    Error::new(format!(
+        "EXECABORT Transaction discarded because of: {text}"
+    ))
 }
 
 /// Answers a command that is not executed.
@@ -733,6 +743,14 @@ fn enqueue(
         _ => None,
     };
     multi.push(entry, argv, hash);
+    let limits = &session.engine.config().live;
+    if multi.memory() >= limits.client_query_buffer_limit.load(Relaxed) {
+        tracing::warn!(
+            "client {} has queued more than client-query-buffer-limit allows; its connection is closed",
+            session.client.id
+        );
+        return Next::CloseNow;
+    }
     session.client.queued.store(multi.len() + 1, Relaxed);
     out.simple("QUEUED");
     if session.reply_mode != ReplyMode::On {
@@ -750,13 +768,13 @@ pub(crate) const PARKED: Duration = Duration::from_millis(1);
 /// What a command holds while it runs.
 struct Locked<'e> {
     held: Held<'e>,
-    /// The first key's address and hash.
-    first: (usize, u64),
+    /// The first key.
+    first: KnownKey,
     token: Option<Token<'e>>,
 }
 
 impl<'e> Locked<'e> {
-    fn of(held: Held<'e>, first: (usize, u64)) -> Locked<'e> {
+    fn of(held: Held<'e>, first: KnownKey) -> Locked<'e> {
         Locked {
             held,
             first,
@@ -790,7 +808,7 @@ fn lock<'e>(
         };
         // Asked again with the lock held, under which whoever waits for the key was listed meanwhile.
         if !may_serve() {
-            let first = (argv[i].as_ptr() as usize, planned.hash);
+            let first = (argv[i].as_ptr() as usize, argv[i].len(), planned.hash);
             return Some(Locked::of(Held::One(shard, guard), first));
         }
     }
@@ -812,7 +830,7 @@ fn lock_several<'e>(
     }
     let mut wanted = Wanted::default();
     let mut ahead: smallvec::SmallVec<[(Probe, u64); KEYS_AHEAD]> = smallvec::SmallVec::new();
-    let mut first = (0, 0);
+    let mut first = KnownKey::default();
     if command.has(ALL_SHARDS) || command.has(PATTERN_KEYS) && crate::cmd::sort::has_patterns(argv)
     {
         wanted.all = true;
@@ -823,7 +841,7 @@ fn lock_several<'e>(
         let mut add = |key: &[u8]| {
             let hash = ks.hash(key);
             if wanted.shards.is_empty() {
-                first = (key.as_ptr() as usize, hash);
+                first = (key.as_ptr() as usize, key.len(), hash);
             }
             wanted.shards.push(ks.shard_of(hash));
             if ahead.len() < KEYS_AHEAD {

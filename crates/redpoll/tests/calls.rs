@@ -383,3 +383,16 @@ fn direct_calls_tell_who_watches() {
     told("not look", &|| assert!(db.get("k").unwrap().is_some()));
     told("not another key", &|| db.set("j", "1").unwrap());
 }
+
+/// Keys may be slices of one another.
+#[test]
+fn arguments_that_begin_at_one_address() {
+    let db = open();
+    let name = "key:0";
+    for end in 3..=name.len() {
+        db.set(&name[..end], end.to_string()).unwrap();
+    }
+    let reply = db.execute(["MGET", &name[..3], &name[..4], name]).unwrap();
+    let expected = ["3", "4", "5"].map(|n| Value::Bulk(n.into()));
+    assert_eq!(reply, Value::Array(expected.into()));
+}

@@ -363,7 +363,9 @@ pub fn argument(rng: &mut Rng, kind: &str, now_ms: u64) -> Vec<u8> {
         ),
         // Never twice the same, so that GT does not depend on whether a millisecond has passed since the last time.
         "newsec" => (100 + rng.below(1_000_000_000)).to_string().into_bytes(),
-        "newms" => (100_000 + rng.below(1_000_000_000_000)).to_string().into_bytes(),
+        "newms" => (100_000 + rng.below(1_000_000_000_000))
+            .to_string()
+            .into_bytes(),
         "ms" => fixed(rng, &["100000", "1000000", "123456", "100000", "0", "-1"]),
         "at" => {
             let (soon, late) = (

@@ -204,7 +204,9 @@ fn script_debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{Asked, TestClient, check};
+    use crate::testing::{TestClient, check};
+    use crate::worker::Next;
+    use resp::{Batch, Out};
 
     /// The name of a key that lies in another shard than `key`.
     fn apart_from(db: &TestClient, key: &str) -> String {
@@ -222,9 +224,15 @@ mod tests {
         let engine = db.engine.clone();
         let ks = engine.keyspace();
         let _taken = ks.lock(ks.shard_of(ks.hash(further.as_bytes())));
-        let script = format!("{script} redis.call('GET', ARGV[1])");
-        assert_eq!(db.call(&["EVAL", &script, "1", key, &further]), None);
-        assert!(matches!(db.asked, Asked::Retry(_)));
+        let script = format!("{script} return redis.call('GET', ARGV[1])");
+        // A helper thread would wait.
+        assert_eq!(db.run("EVAL 'return 1' 0"), "1");
+        assert!(!db.moved);
+        let argv = ["EVAL", &script, "1", key, &further].map(str::as_bytes);
+        let (mut batch, mut out) = (Batch::new(), Out::new(db.session.proto));
+        batch.push(&argv);
+        let progress = db.worker.run(&mut db.session, &batch, 0, &mut out);
+        assert!(matches!(progress.next, Next::Retry(_)));
     }
 
     #[test]
@@ -249,11 +257,7 @@ mod tests {
             let effects = &db.engine.effects;
             effects.listen();
             effects.recorded.lock().clear();
-            undone(
-                &mut db,
-                &format!("redis.call('GET', KEYS[1]) {write}"),
-                "k",
-            );
+            undone(&mut db, &format!("redis.call('GET', KEYS[1]) {write}"), "k");
             let recorded = std::mem::take(&mut *db.engine.effects.recorded.lock());
             assert_eq!(recorded, ["expired k"]);
             db.engine.effects.unlisten();
@@ -309,5 +313,21 @@ mod tests {
             "SCRIPT LOAD 'return 7'",
             "\"59b6ab2fbe0ee4b25733de0f62e6cda4899ef8e9\"",
         );
+    }
+
+    /// A script that made room for others is known again once it is sent again, by whichever worker.
+    #[test]
+    fn what_was_forgotten_is_learned_again() {
+        let mut db = TestClient::new();
+        let mut other = db.another();
+        let sha = db.run("SCRIPT LOAD 'return 1'");
+        db.run("SCRIPT FLUSH");
+        db.run("EVAL 'return 1' 0");
+        for i in 0..600 {
+            other.run(&format!("EVAL 'return {i}+5' 0"));
+        }
+        other.check(&format!("SCRIPT EXISTS {sha}"), "[0]");
+        db.run("EVAL 'return 1' 0");
+        other.check(&format!("EVALSHA {sha} 0"), "1");
     }
 }

@@ -249,7 +249,8 @@ fn zadd_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, mut add: Add) -> Result {
     let change = |set: &mut SortedSet| {
         set.expect(scores.len(), pairs[1].len(), limits);
         for (pairs, scores) in pairs.chunks(2 * AHEAD).zip(scores.chunks(AHEAD)) {
-            if !add.increment {
+            // A single member has been fetched with the pipeline's others.
+            if scores.len() > 1 {
                 for (pair, &score) in pairs.chunks_exact(2).zip(scores) {
                     set.fetch(pair[1], score);
                 }

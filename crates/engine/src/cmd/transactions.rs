@@ -83,10 +83,16 @@ fn watch(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let (engine, db) = (ctx.engine, ctx.keys.db);
     let ks = engine.keyspace();
+    // What has expired is gone, and has been announced, before the keys are watched.
+    for key in args.rest() {
+        let _ = ctx.keys.peek_or_expire(key);
+    }
+    if !ctx.keys.changes.is_empty() {
+        let client = ctx.session.client.clone();
+        engine.apply(&mut ctx.keys, Some(&client));
+    }
     while args.left() > 0 {
         let key = args.take();
-        // What has expired is gone before the key is watched.
-        let _ = ctx.keys.peek_or_expire(key);
         if ctx.session.watching.is_none() {
             engine.effects.watching.fetch_add(1, Relaxed);
         }
@@ -114,7 +120,7 @@ fn unwatch(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::TestClient;
+    use crate::testing::{Asked, TestClient};
 
     /// A key that had expired before it was watched does not fail the transaction, whoever else listens.
     #[test]
@@ -135,10 +141,27 @@ mod tests {
         let mut db = TestClient::with(&[("shards", "1")]);
         db.run("SET k v");
         db.check("SWAPDB 0 1", "OK");
-        db.check("EVAL \"redis.call('FLUSHALL') return redis.call('DBSIZE')\" 0", "0");
+        db.check(
+            "EVAL \"redis.call('FLUSHALL') return redis.call('DBSIZE')\" 0",
+            "0",
+        );
         db.run("SET k v; MULTI; FLUSHDB; DBSIZE");
         db.check("EXEC", "[OK 0]");
         db.run("SET k v");
         db.check("FLUSHALL", "OK");
+    }
+
+    /// A queue is bounded like other input.
+    #[test]
+    fn a_queue_that_grows_too_long_ends_the_connection() {
+        let mut db = TestClient::with(&[("client-query-buffer-limit", "1mb")]);
+        let value = "x".repeat(200_000);
+        db.run("MULTI");
+        let mut sent = 0;
+        while db.asked != Asked::CloseNow {
+            db.raw(&["SET", "k", &value]);
+            sent += 1;
+            assert!(sent < 10, "nothing bounds the queue");
+        }
     }
 }
