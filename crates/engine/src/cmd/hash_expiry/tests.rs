@@ -309,9 +309,11 @@ fn the_sweeper_announces_what_has_expired() {
     let mut c = TestClient::new();
     c.run("HSET h a 1 b 2; HPEXPIRE h 1 FIELDS 1 a");
     c.run("HSET gone a 1 b 2; HPEXPIRE gone 1 FIELDS 2 a b");
-    c.run("SET s 1 PX 1; XADD x 1-1 a 1; XGROUP CREATE x g $; PEXPIRE x 1");
+    c.run("SET s 1 PX 1; XADD x 1-1 a 1; XGROUP CREATE x g $");
     let mut waits = c.another();
     waits.block("XREADGROUP GROUP g c BLOCK 0 STREAMS x >");
+    // Only now: it must not expire before somebody waits for it.
+    c.run("PEXPIRE x 1");
     let mut watches = c.another();
     watches.run("WATCH h");
     pass_two_milliseconds();
