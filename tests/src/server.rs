@@ -300,7 +300,7 @@ pub fn redpoll_binary() -> &'static Path {
                 "build",
                 "--quiet",
                 "--package",
-                "server",
+                "redpoll-server",
                 "--bin",
                 "redpoll",
             ])

@@ -36,7 +36,7 @@ pub fn main(options: &Options) -> Result<()> {
     run::show(&mut run::cargo(&[
         "build",
         "--package",
-        "server",
+        "redpoll-server",
         "--bin",
         "redpoll",
     ]))?;
@@ -170,7 +170,7 @@ fn unsafe_tests() -> Result<Vec<(&'static str, PathBuf)>> {
         let build = [
             "test",
             "--package",
-            package,
+            &format!("redpoll-{package}"),
             "--no-run",
             "--message-format=json",
         ];

@@ -4,7 +4,7 @@
 #[path = "../../../tests/src/lua_programs/mod.rs"]
 mod lua_programs;
 
-use lua::{Abort, Interrupt, LogLevel, Script, Server, Vm, sha1_hex};
+use redpoll_lua::{Abort, Interrupt, LogLevel, Script, Server, Vm, sha1_hex};
 use lua_programs::{Program, TOPICS};
 use resp::{Out, Proto};
 

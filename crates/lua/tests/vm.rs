@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use lua::{
+use redpoll_lua::{
     Abort, Ended, Flags, Interrupt, Library, LoadError, LogLevel, Script, Server, Vm, sha1_hex,
 };
 use resp::{Out, Proto, parse_i64};
@@ -654,7 +654,7 @@ fn the_deepest_recursion_fits_the_stack_asked_for() {
 }
 
 /// The library with `code` behind its first line.
-fn load(vm: &mut Vm, version: u64, code: &str) -> Result<Vec<lua::FunctionSpec>, String> {
+fn load(vm: &mut Vm, version: u64, code: &str) -> Result<Vec<redpoll_lua::FunctionSpec>, String> {
     let body = format!("#!lua name=lib\n{code}");
     let library = Library {
         name: b"lib",

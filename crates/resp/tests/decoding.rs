@@ -1,8 +1,8 @@
 //! Decoding replies: every type, every prefix, every malformation, and values written and read back.
 
 use proptest::prelude::*;
-use resp::decode::MAX_DEPTH;
-use resp::{Out, Proto, Value, decode, skip_reply};
+use redpoll_resp::decode::MAX_DEPTH;
+use redpoll_resp::{Out, Proto, Value, decode, skip_reply};
 
 /// The value of exactly these bytes.
 fn value(bytes: &[u8]) -> Value {

@@ -4,8 +4,8 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use resp::reply::SHARE_THRESHOLD;
-use resp::{Batch, Limits, Out, Parser, Proto};
+use redpoll_resp::reply::SHARE_THRESHOLD;
+use redpoll_resp::{Batch, Limits, Out, Parser, Proto};
 
 /// What `write` writes, in RESP2 and RESP3.
 fn both(write: impl Fn(&mut Out)) -> [String; 2] {

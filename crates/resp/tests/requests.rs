@@ -1,7 +1,7 @@
 //! Requests whole, in pieces and malformed: what [`Batch::fill`] makes of them.
 
 use proptest::prelude::*;
-use resp::{Batch, Limits, Parser, write_command};
+use redpoll_resp::{Batch, Limits, Parser, write_command};
 
 /// What came of a stream of bytes: the commands, and the error that ended it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! A program with a Redis-compatible server inside: its own code and network clients work on the same keys.
 //!
-//! Run it with `cargo run -p server --example embed_server` and, while it counts, look with
+//! Run it with `cargo run -p redpoll-server --example embed_server` and, while it counts, look with
 //! `redis-cli -p 6380 GET ticks`, or change what it counts with `redis-cli -p 6380 SET ticks 100`. It ends when the counter
 //! reaches 1000, or at SHUTDOWN.
 
 use redpoll::{Config, Db, Engine};
-use server::{Server, ServerHost, ServerOptions};
+use redpoll_server::{Server, ServerHost, ServerOptions};
 use std::error::Error;
 use std::time::Duration;
 

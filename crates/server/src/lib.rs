@@ -5,7 +5,7 @@
 //!
 //! ```no_run
 //! use engine::{Engine, config::Config};
-//! use server::{Server, ServerHost, ServerOptions};
+//! use redpoll_server::{Server, ServerHost, ServerOptions};
 //!
 //! let mut config = Config::default();
 //! config.directive("port", &["7000"]).unwrap();

@@ -227,7 +227,7 @@ fn programs(options: &Options, with_echo: bool) -> Result<Programs> {
         Some(path) => path
             .canonicalize()
             .with_context(|| format!("--redpoll {}", path.display()))?,
-        None => build("server", "redpoll")?,
+        None => build("redpoll-server", "redpoll")?,
     };
     let echo = if with_echo {
         Some(build("redpoll-benches", "echo")?)

@@ -341,6 +341,6 @@ fn the_page_of_directives_is_up_to_date() {
     let page = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         page == markdown(),
-        "docs/configuration.md is out of date: REDPOLL_BLESS=1 cargo test -p engine config"
+        "docs/configuration.md is out of date: REDPOLL_BLESS=1 cargo test -p redpoll-engine config"
     );
 }

@@ -1,7 +1,7 @@
 //! A server on a port of its own and a client that speaks bytes.
 
 use engine::{Config, Engine};
-use server::{RunningServer, Server, ServerHost, ServerOptions};
+use redpoll_server::{RunningServer, Server, ServerHost, ServerOptions};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
