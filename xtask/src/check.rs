@@ -13,16 +13,40 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("redpoll-store", &[]),
     ("redpoll-lua", &["redpoll-resp"]),
     ("persist", &["redpoll-resp", "redpoll-store"]),
-    ("redpoll-engine", &["redpoll-resp", "redpoll-store", "persist", "redpoll-lua"]),
-    ("redpoll", &["redpoll-resp", "redpoll-store", "persist", "redpoll-engine"]),
-    ("redpoll-server", &["redpoll-resp", "redpoll-store", "persist", "redpoll-engine", "redpoll"]),
+    (
+        "redpoll-engine",
+        &["redpoll-resp", "redpoll-store", "persist", "redpoll-lua"],
+    ),
+    (
+        "redpoll",
+        &["redpoll-resp", "redpoll-store", "persist", "redpoll-engine"],
+    ),
+    (
+        "redpoll-server",
+        &[
+            "redpoll-resp",
+            "redpoll-store",
+            "persist",
+            "redpoll-engine",
+            "redpoll",
+        ],
+    ),
     ("redpoll-tests", &["redpoll-resp"]),
-    ("redpoll-benches", &["redpoll-resp", "redpoll-store", "redpoll-engine", "redpoll"]),
+    (
+        "redpoll-benches",
+        &["redpoll-resp", "redpoll-store", "redpoll-engine", "redpoll"],
+    ),
     ("xtask", &["redpoll-resp"]),
 ];
 
 /// Crates that stay free of an async runtime, tests included: no lock of theirs can be held across an await.
-const WITHOUT_TOKIO: &[&str] = &["redpoll-resp", "redpoll-store", "persist", "redpoll-lua", "redpoll-engine"];
+const WITHOUT_TOKIO: &[&str] = &[
+    "redpoll-resp",
+    "redpoll-store",
+    "persist",
+    "redpoll-lua",
+    "redpoll-engine",
+];
 
 /// Everything that `cargo xtask ci` checks before the tests; a failure does not stop the later checks.
 pub fn main() -> Result<()> {

@@ -4,8 +4,8 @@
 #[path = "../../../tests/src/lua_programs/mod.rs"]
 mod lua_programs;
 
-use redpoll_lua::{Abort, Interrupt, LogLevel, Script, Server, Vm, sha1_hex};
 use lua_programs::{Program, TOPICS};
+use redpoll_lua::{Abort, Interrupt, LogLevel, Script, Server, Vm, sha1_hex};
 use resp::{Out, Proto};
 
 /// A server without commands.
