@@ -6,7 +6,6 @@
 
 pub mod acl_categories;
 pub mod args;
-pub mod bits;
 pub mod blocking;
 pub mod clients;
 pub mod cmd;
@@ -21,7 +20,6 @@ pub mod engine;
 pub mod error;
 pub mod expiry;
 pub mod functions;
-pub mod geo;
 pub mod glob;
 pub mod host;
 pub mod keys;

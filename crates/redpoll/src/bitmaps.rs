@@ -3,11 +3,11 @@
 use crate::db::{Db, unexpected};
 use crate::error::Result;
 use crate::strings::to_int;
-use engine::bits;
 use engine::cmd::bitmap::set_bit;
 use resp::Value;
 use std::ops::{Bound, RangeBounds};
 use std::sync::atomic::Ordering::Relaxed;
+use store::types::bits;
 
 /// How [`Db::bitop`] combines strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 //!
 //! From the inside out: [`words`] and [`slab`] provide memory, [`entry`] lays a key and its value out in one
 //! allocation, [`table`] finds entries by hash, [`dict`] joins the three behind a safe interface, [`keyspace`] is the
-//! array of shards, and [`locks`] holds several of them at once. [`packed`], [`object`] and [`types`] are the collections;
-//! [`hll`] is what some strings mean.
+//! array of shards, and [`locks`] holds several of them at once. [`packed`], [`object`] and [`types`] are the collections,
+//! and what some strings and sorted sets mean.
 //! [`readers`] lets threads look at a shard without its lock, announcing it by their number from [`threads`].
 //! There is no unsafe code but in the first four, each
 //! with its safety argument on top, in `dict`, which ties them together, and where `keyspace` lets a reader in.
@@ -12,7 +12,6 @@
 
 pub mod dict;
 pub mod entry;
-pub mod hll;
 pub mod keyspace;
 pub mod locks;
 pub mod object;

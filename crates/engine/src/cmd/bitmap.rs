@@ -1,17 +1,17 @@
 //! Bitmaps: strings used as arrays of bits, and of integers of any width.
 //!
-//! The bits themselves are handled in [`crate::bits`]; here are the commands' options, and the strings' growth. A
+//! The bits themselves are handled in [`store::types::bits`]; here are the commands' options, and the strings' growth. A
 //! string is changed where it stands. One that grows gets room for more than was asked, so that setting ever higher
 //! bits copies each byte a bounded number of times; and where a far bit makes it much longer, the zeros in between
 //! come from the system and cost nothing until they are touched.
 
 use crate::args::Args;
-use crate::bits::{self, Field, Op, Overflow};
 use crate::cmd::string::text;
 use crate::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_OW, KS_RO, KS_RW, KS_UPDATE, KS_VARIABLE_FLAGS,
     KeySpec, READONLY, WRITE, row,
 };
+use store::types::bits::{self, Field, Op, Overflow};
 
 use crate::ctx::{Ctx, Keys};
 use crate::effects::Event;

@@ -1,4 +1,4 @@
-//! Positions on the Earth: sorted sets whose scores are positions, as [`crate::geo`] makes them.
+//! Positions on the Earth: sorted sets whose scores are positions, as [`store::types::geo`] makes them.
 
 use crate::args::Args;
 use crate::cmd::sorted_set::{limits, reply_member};
@@ -9,11 +9,11 @@ use crate::command::{
 use crate::ctx::Ctx;
 use crate::effects::Event;
 use crate::error::{Error, Result, shown};
-use crate::geo::{self, Hit, MAX_LAT, MAX_LON, Point, Search, Shape};
 use resp::Out;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use store::Collection;
+use store::types::geo::{self, Hit, MAX_LAT, MAX_LON, Point, Search, Shape};
 use store::types::sorted_set::{SortedSet, SortedSetRef};
 
 /// The commands of this file.

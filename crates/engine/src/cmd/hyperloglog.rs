@@ -1,6 +1,6 @@
 //! HyperLogLogs: estimates of how many different elements were seen.
 //!
-//! They are strings in the format of [`store::hll`]. A sparse one is copied, changed and put back, which at its few bytes
+//! They are strings in the format of [`store::types::hll`]. A sparse one is copied, changed and put back, which at its few bytes
 //! costs about nothing; a dense one is changed in place.
 
 use crate::args::Args;
@@ -16,7 +16,7 @@ use crate::error::{Error, Result, shown};
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
-use store::hll::{self, Corrupt, Draft, Form, Run, Union};
+use store::types::hll::{self, Corrupt, Draft, Form, Run, Union};
 use store::{Blob, EntryRef, Found, MAX_INLINE, NewValue, Removed};
 
 /// The commands of this file.

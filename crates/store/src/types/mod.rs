@@ -1,6 +1,9 @@
-//! The collections.
+//! The collections, and what some strings mean: bitmaps, HyperLogLogs, positions on the Earth.
 
+pub mod bits;
+pub mod geo;
 pub mod hash;
+pub mod hll;
 pub mod list;
 pub mod members;
 pub mod set;

@@ -8,8 +8,8 @@
 //! Arithmetic is in the order of the real servers', down to where a factor is applied, so that the last printed digits are
 //! theirs too; and results that are not sorted come in their order, cell by cell.
 
-use store::packed::Item;
-use store::types::sorted_set::{ScoreRange, SortedSetRef};
+use crate::packed::Item;
+use crate::types::sorted_set::{ScoreRange, SortedSetRef};
 
 /// Longitudes are within this many degrees of 0.
 pub const MAX_LON: f64 = 180.0;
@@ -519,8 +519,8 @@ pub fn sort(hits: &mut Vec<Hit<'_>>, descending: bool, count: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use store::Collection;
-    use store::types::sorted_set::{Limits, SortedSet};
+    use crate::Collection;
+    use crate::types::sorted_set::{Limits, SortedSet};
 
     fn random(state: &mut u64) -> f64 {
         *state = state
