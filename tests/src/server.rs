@@ -300,7 +300,7 @@ pub fn redpoll_binary() -> &'static Path {
                 "build",
                 "--quiet",
                 "--package",
-                "redpoll-server",
+                "redpoll-cli",
                 "--bin",
                 "redpoll",
             ])

@@ -1,12 +1,14 @@
 //! `cargo xtask`: what a developer runs, and what CI runs, are the same commands.
 //!
 //! Each task is a module: `fetch` brings the real servers and clients that the tests speak to, `peers` finds them,
-//! `test` runs everything that can run on this machine, `check` holds the rules that a compiler does not,
-//! `bench` measures.
+//! `test` runs everything that can run on this machine, `check` and `layers` hold the rules that a compiler does not,
+//! `package` tries what publishing would do, `bench` measures.
 
 mod bench;
 mod check;
 mod fetch;
+mod layers;
+mod package;
 mod peers;
 mod run;
 mod test;
@@ -34,6 +36,8 @@ enum Task {
     Fetch,
     /// Only the layer checks: which crate may depend on which
     Layers,
+    /// Make every crate's package in the order of publishing, and build each from its package
+    Package,
     /// Only the tests of the crates with unsafe modules, under valgrind memcheck
     Memcheck,
 }
@@ -62,7 +66,8 @@ fn perform(task: Task) -> anyhow::Result<()> {
             fetch::all().print();
             Ok(())
         }
-        Task::Layers => check::layers(),
+        Task::Layers => layers::check(),
+        Task::Package => package::main(),
         Task::Memcheck => test::memcheck(),
     }
 }

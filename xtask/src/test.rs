@@ -36,7 +36,7 @@ pub fn main(options: &Options) -> Result<()> {
     run::show(&mut run::cargo(&[
         "build",
         "--package",
-        "redpoll-server",
+        "redpoll-cli",
         "--bin",
         "redpoll",
     ]))?;

@@ -1,6 +1,6 @@
 //! The network server: sockets, worker threads, signals and logs around an [`engine::Engine`].
 //!
-//! The binary `redpoll` is a few lines around this library, and another program can run the same server beside its own
+//! The program `redpoll` (`crates/cli`) is a few lines around this library, and another program can run the same server beside its own
 //! code:
 //!
 //! ```no_run
@@ -34,11 +34,9 @@
 //! | `host` | what commands may ask of the server |
 //! | `logging` | log lines in the form of redis-server's |
 //! | `system` | limits and files of the process |
-//! | `bench` | the load generator |
 
 #![forbid(unsafe_code)]
 
-pub mod bench;
 mod connection;
 mod control;
 mod host;

@@ -25,7 +25,7 @@ mod goals;
 mod load;
 mod operations;
 mod probes;
-#[path = "../../../crates/server/src/bench/process.rs"]
+#[path = "../../../crates/bench/src/process.rs"]
 mod process;
 mod report;
 mod scenarios;
@@ -227,7 +227,7 @@ fn programs(options: &Options, with_echo: bool) -> Result<Programs> {
         Some(path) => path
             .canonicalize()
             .with_context(|| format!("--redpoll {}", path.display()))?,
-        None => build("redpoll-server", "redpoll")?,
+        None => build("redpoll-cli", "redpoll")?,
     };
     let echo = if with_echo {
         Some(build("redpoll-benches", "echo")?)

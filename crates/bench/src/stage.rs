@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{Plan, Until};
-use super::connect;
-use super::draw::Distribution;
-use super::process::{self, Usage};
-use super::template::{Source, Template};
-use super::worker::{self, Counter, Errors, Job, Phase, Seen, SharedPhase};
+use crate::args::{Plan, Until};
+use crate::connect;
+use crate::draw::Distribution;
+use crate::process::{self, Usage};
+use crate::template::{Source, Template};
+use crate::worker::{self, Counter, Errors, Job, Phase, Seen, SharedPhase};
 
 /// Requests under way on a connection while loading.
 const LOAD_PIPELINE: u32 = 256;

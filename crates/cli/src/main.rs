@@ -2,7 +2,7 @@
 
 use engine::Engine;
 use engine::config::{Config, directives};
-use redpoll_server::{Server, ServerHost, ServerOptions, logging, system};
+use server::{Server, ServerHost, ServerOptions, logging, system};
 use std::error::Error;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -34,7 +34,7 @@ Directives, each with its default:
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1).peekable();
     match args.peek().and_then(|first| first.to_str()) {
-        Some("bench") => return redpoll_server::bench::main(args.skip(1)),
+        Some("bench") => return bench::main(args.skip(1)),
         Some("-v" | "--version") => {
             println!(
                 "Redpoll server v={} malloc=mimalloc bits={}",

@@ -8,9 +8,9 @@ use std::thread;
 
 use clap::Parser;
 
-use super::args::{Args, Plan};
-use super::stage::{Outcome, Stage, run};
-use super::template::Template;
+use crate::args::{Args, Plan};
+use crate::stage::{Outcome, Stage, run};
+use crate::template::Template;
 
 /// Requests received, as their arguments joined by blanks.
 type Received = Arc<Mutex<Vec<String>>>;

@@ -13,9 +13,9 @@ use mio::{Events, Poll, Token};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
-use super::connect::Stream;
-use super::skip::Skipper;
-use super::template::{Source, Template};
+use crate::connect::Stream;
+use crate::skip::Skipper;
+use crate::template::{Source, Template};
 
 /// What the workers are doing. Goes up only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

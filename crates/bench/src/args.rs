@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use super::draw::Distribution;
-use super::template::{self, Fill, Template};
+use crate::draw::Distribution;
+use crate::template::{self, Fill, Template};
 
 /// Measure a server that speaks RESP: throughput, latencies, errors and, given its process id, its CPU and memory.
 ///

@@ -10,8 +10,8 @@ use std::time::Duration;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
-use super::args::{Address, Greeting};
-use super::skip::Skipper;
+use crate::args::{Address, Greeting};
+use crate::skip::Skipper;
 
 /// How long the server may take to accept a connection and to answer the greeting.
 const PATIENCE: Duration = Duration::from_secs(30);

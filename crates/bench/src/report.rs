@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::args::{Plan, Until};
-use super::stage::Outcome;
+use crate::args::{Plan, Until};
+use crate::stage::Outcome;
 
 /// Percentiles reported, with their names.
 const PERCENTILES: [(&str, f64); 5] = [

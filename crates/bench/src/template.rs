@@ -8,7 +8,7 @@
 //! Commands that belong together, as MULTI and EXEC do, are one template with a `;` between them. They are sent in one
 //! piece and count as one request, which is answered when the last of them is.
 
-use super::draw::{Distribution, Keys, Rng};
+use crate::draw::{Distribution, Keys, Rng};
 
 /// What the placeholders stand for.
 #[derive(Clone, Debug)]

@@ -1,0 +1,108 @@
+//! Which of our crates may depend on which, held against what `cargo metadata` says.
+
+use crate::run;
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// Which of our crates each crate imports, outside its tests and examples, by short names (without the prefix `redpoll-`).
+/// Imports go one way: `resp`, `store` <- `persist` <- `engine` <- `redpoll`, `server` <- `cli`; `resp` and `store` do not
+/// know each other, `lua` knows only `resp`.
+///
+/// A crate or an edge that is not in this table fails the check, because adding one is a decision; so does an edge of the
+/// table that the code does not have, because the table is read as what the code needs.
+const CRATES: &[(&str, &[&str])] = &[
+    ("resp", &[]),
+    ("store", &[]),
+    ("lua", &["resp"]),
+    ("persist", &["resp", "store"]),
+    ("engine", &["lua", "persist", "resp", "store"]),
+    ("redpoll", &["engine", "resp", "store"]),
+    ("server", &["engine", "resp"]),
+    ("bench", &[]),
+    ("cli", &["bench", "engine", "server"]),
+    ("tests", &["resp"]),
+    ("benches", &[]),
+    ("xtask", &[]),
+];
+
+/// Crates that stay free of an async runtime, tests included: no lock of theirs can be held across an await.
+const WITHOUT_TOKIO: &[&str] = &["resp", "store", "persist", "lua", "engine"];
+
+/// The layers of the design, as absences: imports that do not exist, and crates that never reach tokio.
+pub fn check() -> Result<()> {
+    let mut wrong = Vec::new();
+    let crates = crates(&mut wrong)?;
+    if !wrong.is_empty() {
+        bail!("layers:\n  {}", wrong.join("\n  "));
+    }
+    println!("layers: {crates} crates, no import that the design forbids");
+    Ok(())
+}
+
+/// A crate's name in the tables.
+fn short(package: &str) -> &str {
+    package.strip_prefix("redpoll-").unwrap_or(package)
+}
+
+/// Compares the crates with their table, and returns how many there are.
+fn crates(wrong: &mut Vec<String>) -> Result<usize> {
+    let metadata = run::output(&mut run::cargo(&[
+        "metadata",
+        "--no-deps",
+        "--format-version",
+        "1",
+    ]))?;
+    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata is not JSON")?;
+    let packages = metadata["packages"]
+        .as_array()
+        .context("cargo metadata lists no packages")?;
+    let names: Vec<&str> = packages.iter().filter_map(|p| p["name"].as_str()).collect();
+    for package in packages {
+        let name = package["name"].as_str().unwrap_or_default();
+        let Some((_, allowed)) = CRATES.iter().find(|(known, _)| *known == short(name)) else {
+            wrong.push(format!("crate {name} is not in the table of layers"));
+            continue;
+        };
+        let needed: Vec<&str> = package["dependencies"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|dependency| dependency["kind"] != "dev")
+            .filter_map(|dependency| dependency["name"].as_str())
+            .filter(|on| names.contains(on))
+            .map(short)
+            .collect();
+        compare(short(name), allowed, &needed, wrong);
+    }
+    for (name, _) in CRATES {
+        if !names.iter().any(|package| short(package) == *name) {
+            wrong.push(format!("the table names a crate {name} that is not there"));
+        }
+    }
+    for package in &names {
+        if !WITHOUT_TOKIO.contains(&short(package)) {
+            continue;
+        }
+        // With tokio outside the crate's tree, cargo prints nothing; with tokio unknown altogether, it fails.
+        let tree = run::cargo(&["tree", "--package", package, "--invert", "tokio"]).output()?;
+        if tree.status.success() && !tree.stdout.is_empty() {
+            wrong.push(format!(
+                "{package} reaches tokio:\n{}",
+                String::from_utf8_lossy(&tree.stdout)
+            ));
+        }
+    }
+    Ok(names.len())
+}
+
+/// Notes what `who` imports though its table does not say so, and what the table says though nothing imports it.
+fn compare(who: &str, allowed: &[&str], needed: &[&str], wrong: &mut Vec<String>) {
+    for on in needed.iter().filter(|on| !allowed.contains(on)) {
+        wrong.push(format!("{who} may not depend on {on}"));
+    }
+    for on in allowed.iter().filter(|on| !needed.contains(on)) {
+        wrong.push(format!(
+            "{who} does not need {on}: the table says more than the code"
+        ));
+    }
+}
