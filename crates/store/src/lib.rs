@@ -1,32 +1,37 @@
 //! The keyspace: where keys and values live, in shards that a lock each guards.
 //!
-//! From the inside out: [`words`] and [`slab`] provide memory, [`entry`] lays a key and its value out in one
-//! allocation, [`table`] finds entries by hash, [`dict`] joins the three behind a safe interface, [`keyspace`] is the
-//! array of shards, and [`locks`] holds several of them at once. [`packed`], [`object`] and [`types`] are the collections,
-//! and what some strings and sorted sets mean.
-//! [`readers`] lets threads look at a shard without its lock, announcing it by their number from [`threads`].
-//! There is no unsafe code but in the first four, each
-//! with its safety argument on top, in `dict`, which ties them together, and where `keyspace` lets a reader in.
+//! Rooms, from the bottom up; each imports only rooms above it in this list:
+//!
+//! | room | what |
+//! |---|---|
+//! | [`mem`] | memory for buckets and directories ([`mem::words`]), slots for entries ([`mem::slab`]) |
+//! | [`table`] | finds entries by their hash |
+//! | [`types`] | collections, packed or of their own, and what some strings and sorted sets mean |
+//! | [`dict`] | one shard's part of a database: the layout of an entry, looking at a key, changing one |
+//! | [`shard`] | the array of shards, several held at once, looking at one without its lock |
+//!
+//! There is no unsafe code but in [`mem`], in [`table`], in `dict/entry.rs`, which lays a key and its value out in one
+//! allocation, in `dict/` where it ties these three together, and where `shard/keyspace.rs` lets a reader in. Each has its
+//! safety argument on top.
 //!
 //! Nothing here knows sockets, RESP, commands or the time of day, and nothing blocks but on a shard's lock.
 
 pub mod dict;
-pub mod entry;
-pub mod keyspace;
-pub mod locks;
-pub mod object;
-pub mod packed;
-pub mod readers;
-pub mod slab;
+pub mod mem;
+pub mod shard;
 pub mod table;
-pub mod threads;
 pub mod types;
-pub mod words;
 
-pub use dict::{Dict, EntryRef, Found, Removed, new_value, string_value};
-pub use entry::{Blob, MAX_INLINE, NewValue, ObjectValue, Type, Value};
-pub use keyspace::{Keyspace, Shard};
-pub use object::{Collection, Freed, Object};
+pub use dict::{
+    Dict, EntryRef, Found, MAX_INLINE, NewValue, ObjectValue, Removed, Value, new_value,
+    string_value,
+};
+pub use shard::keyspace::{Keyspace, Shard};
+pub use types::kind::{Blob, Type};
+pub use types::object::{Collection, Freed, Object};
+
+pub use shard::{keyspace, locks, readers, threads};
+pub use types::{object, packed};
 
 #[cfg(test)]
 pub(crate) mod testing {

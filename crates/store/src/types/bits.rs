@@ -246,7 +246,7 @@ impl Field {
             [b'u', digits @ ..] => (false, digits),
             _ => return None,
         };
-        let bits = crate::dict::canonical_i64(digits)?;
+        let bits = crate::types::number::canonical_i64(digits)?;
         let most = if signed { 64 } else { 63 };
         (1..=most).contains(&bits).then_some(Field {
             signed,

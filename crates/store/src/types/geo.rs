@@ -8,7 +8,7 @@
 //! Arithmetic is in the order of the real servers', down to where a factor is applied, so that the last printed digits are
 //! theirs too; and results that are not sorted come in their order, cell by cell.
 
-use crate::packed::Item;
+use crate::types::packed::Item;
 use crate::types::sorted_set::{ScoreRange, SortedSetRef};
 
 /// Longitudes are within this many degrees of 0.

@@ -12,10 +12,10 @@
 
 pub mod pairs;
 
-use crate::entry::Type;
-use crate::object::{Collection, Object};
-use crate::packed::Item;
+use crate::types::kind::Type;
 use crate::types::members::{self, Members, Tail};
+use crate::types::object::{Collection, Object};
+use crate::types::packed::Item;
 use pairs::Pairs;
 
 /// Expired fields of one large hash that are removed at a time, so that nobody waits for more than some hundred

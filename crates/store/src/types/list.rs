@@ -15,8 +15,8 @@ mod tests;
 pub use entry::Item;
 pub use iter::{Chunk, Iter};
 
-use crate::entry::Type;
-use crate::object::{Collection, Object};
+use crate::types::kind::Type;
+use crate::types::object::{Collection, Object};
 use entry::{Encoded, Span};
 use nodes::{Node, Nodes};
 use run::{Packed, Run, Small, is_body, small};
@@ -303,7 +303,7 @@ pub enum Moved {
     /// A text.
     Bytes(smallvec::SmallVec<[u8; 64]>),
     /// A text in memory of its own.
-    Blob(crate::entry::Blob),
+    Blob(crate::types::kind::Blob),
 }
 
 impl Moved {

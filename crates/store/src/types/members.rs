@@ -411,7 +411,7 @@ impl<T: Tail> Members<T> {
         if let Some(pos) = self.table.find(table_hash(hash), same) {
             let place = Place(self.table.addr(pos));
             let start = self.log.chunks[place.id()].bytes.as_ptr() as usize + place.offset();
-            table::prefetch(start);
+            crate::mem::prefetch(start);
         }
     }
 

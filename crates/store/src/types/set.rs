@@ -3,10 +3,10 @@
 //! The two small forms are one byte string, told apart by its first byte: the width of the integers (2, 4 or 8), or 0 for
 //! a packed sequence of elements.
 
-use crate::entry::Type;
-use crate::object::{Collection, Object};
-use crate::packed::{self, Item};
+use crate::types::kind::Type;
 use crate::types::members::Members;
+use crate::types::object::{Collection, Object};
+use crate::types::packed::{self, Item};
 
 /// How large the small forms may become: `set-max-intset-entries`, `set-max-listpack-entries`,
 /// `set-max-listpack-value`.

@@ -18,9 +18,9 @@ mod tree;
 pub use large::Builder;
 pub use range::{LexBound, LexRange, ScoreRange};
 
-use crate::entry::Type;
-use crate::object::{Collection, Object};
-use crate::packed::Item;
+use crate::types::kind::Type;
+use crate::types::object::{Collection, Object};
+use crate::types::packed::Item;
 use large::Large;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -34,10 +34,10 @@ pub struct Limits {
     pub member: usize,
 }
 
-/// A change of a member's score that is about to come: see [`crate::Object::fetch_places`].
+/// A change of a member's score that is about to come: see [`crate::types::object::Object::fetch_places`].
 #[derive(Clone, Copy, Debug)]
 pub struct Move<'a> {
-    /// What [`crate::Object::fetch`] returned for the member.
+    /// What [`crate::types::object::Object::fetch`] returned for the member.
     pub hash: u64,
     /// The member.
     pub member: &'a [u8],
@@ -145,7 +145,7 @@ impl SortedSet {
         }
     }
 
-    /// See [`crate::Object::fetch`].
+    /// See [`crate::types::object::Object::fetch`].
     #[inline]
     pub fn fetch_member(&self, member: &[u8]) -> Option<u64> {
         match &self.0 {
@@ -154,7 +154,7 @@ impl SortedSet {
         }
     }
 
-    /// See [`crate::Object::fetch_item`].
+    /// See [`crate::types::object::Object::fetch_item`].
     #[inline]
     pub fn fetch_item(&self, hash: u64) {
         if let Repr::Large(large) = &self.0 {
@@ -162,7 +162,7 @@ impl SortedSet {
         }
     }
 
-    /// See [`crate::Object::fetch_places`].
+    /// See [`crate::types::object::Object::fetch_places`].
     #[inline]
     pub fn fetch_places(&self, moves: &[Move<'_>]) {
         if let Repr::Large(large) = &self.0 {

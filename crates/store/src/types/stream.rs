@@ -13,8 +13,8 @@ pub use group::{Consumer, ConsumerNo, Group, Pending};
 pub use id::StreamId;
 pub use node::{Entry, Limits, Pairs};
 
-use crate::entry::Type;
-use crate::object::{Collection, Object};
+use crate::types::kind::Type;
+use crate::types::object::{Collection, Object};
 use node::{Entries, Node};
 use std::collections::btree_map::{self, BTreeMap};
 

@@ -7,11 +7,11 @@
 //! 0xff       element   an element                anything longer
 //! ```
 //!
-//! Elements are those of [`crate::packed`]; fields are strings always, values are numbers where that is shorter. So the
+//! Elements are those of [`crate::types::packed`]; fields are strings always, values are numbers where that is shorter. So the
 //! usual field costs one byte beyond its name and value. Where fields may expire, 8 bytes with the time (Unix
 //! milliseconds, 0 for never) follow each pair.
 
-use crate::packed::{self, Item};
+use crate::types::packed::{self, Item};
 use smallvec::SmallVec;
 use std::ops::Range;
 

@@ -19,8 +19,8 @@
 //! stored as that number, and a number always in the shortest form that holds it: equal elements have equal bodies.
 
 use super::End;
-use crate::dict::canonical_i64;
-use crate::entry::Blob;
+use crate::types::kind::Blob;
+use crate::types::number::canonical_i64;
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -43,7 +43,7 @@ impl<'a> Item<'a> {
     #[inline]
     pub fn text(self, buf: &'a mut [u8; 20]) -> &'a [u8] {
         match self {
-            Item::Int(n) => crate::packed::Item::Int(n).text(buf),
+            Item::Int(n) => crate::types::packed::Item::Int(n).text(buf),
             Item::Bytes(text) => text,
             Item::Blob(blob) => blob,
         }

@@ -4,7 +4,7 @@ use super::entry::{Item, Span, item};
 use super::nodes::{Node, Nodes};
 use super::run::Run;
 use super::{End, View};
-use crate::entry::Blob;
+use crate::types::kind::Blob;
 
 /// A piece of a list as it is stored.
 #[derive(Clone, Copy, Debug)]

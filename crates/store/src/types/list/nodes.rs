@@ -11,7 +11,7 @@
 use super::entry::{Encoded, Item, LISTPACK_FRAME, Span};
 use super::run::{Packed, Run, is_body};
 use super::{End, Limits};
-use crate::entry::Blob;
+use crate::types::kind::Blob;
 use std::collections::VecDeque;
 use std::sync::Arc;
 

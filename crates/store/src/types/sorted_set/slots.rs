@@ -171,8 +171,8 @@ impl Slots {
     pub fn fetch(&self, slot: u32) {
         // Slots begin anywhere in a cache line, so that the member is often in the next one.
         let addr = self.slot(slot).as_ptr() as usize;
-        crate::table::prefetch(addr);
-        crate::table::prefetch(addr + USUAL);
+        crate::mem::prefetch(addr);
+        crate::mem::prefetch(addr + USUAL);
     }
 
     /// The score in a slot.

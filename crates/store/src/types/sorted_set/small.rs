@@ -5,11 +5,11 @@
 //! member, score, member, score ...   in the order of scores, then members
 //! ```
 //!
-//! Members and scores are elements as of [`crate::packed`]: a score that is a whole number is stored as such, any other
+//! Members and scores are elements as of [`crate::types::packed`]: a score that is a whole number is stored as such, any other
 //! as the eight bytes of the double. A set without members is no bytes at all.
 
 use super::range::{LexRange, ScoreRange};
-use crate::packed::{self, Item};
+use crate::types::packed::{self, Item};
 use std::cmp::Ordering;
 use std::ops::Range;
 

@@ -13,11 +13,11 @@
 //!   or    count, then names and values by turns
 //! ```
 //!
-//! Numbers are varints (7 bits a byte, low ones first); names and values are elements of [`crate::packed`]. A deleted
+//! Numbers are varints (7 bits a byte, low ones first); names and values are elements of [`crate::types::packed`]. A deleted
 //! entry is marked and stays until its node goes, as in Redis, where it still counts towards the size of the node.
 
 use super::id::StreamId;
-use crate::packed::{self, Item, Items};
+use crate::types::packed::{self, Item, Items};
 
 const DELETED: u8 = 1;
 const SAME_FIELDS: u8 = 2;

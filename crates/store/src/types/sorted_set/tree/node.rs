@@ -2,8 +2,8 @@
 
 use super::super::slots::Slots;
 use super::leaf::{LEAF, Leaf, Seek, key_of};
-use crate::table::prefetch;
-use crate::words::LINE;
+use crate::mem::prefetch;
+use crate::mem::words::LINE;
 use smallvec::SmallVec;
 use std::mem::offset_of;
 use std::ops::Range;

@@ -1,14 +1,14 @@
 //! Collections as values: what every type has in common.
 //!
-//! A small collection is a packed byte string (see [`crate::packed`]) that lives inside its entry, like a short string
+//! A small collection is a packed byte string (see [`crate::types::packed`]) that lives inside its entry, like a short string
 //! does: no allocation of its own, nothing to follow. When it is to be changed it is copied out, changed as a `Vec`,
 //! and copied back; for a few hundred bytes that is cheaper than another allocation for each key. A collection that has
 //! outgrown this is an [`Object`] behind one pointer.
 //!
 //! Each type hides which of the two it is behind [`Collection`]: readers get its `Ref`, writers a `&mut` of its own.
 
-use crate::entry::Type;
 use crate::types::hash::Hash;
+use crate::types::kind::Type;
 use crate::types::list::List;
 use crate::types::set::Set;
 use crate::types::sorted_set::{Move, SortedSet};
@@ -160,7 +160,7 @@ pub trait Collection: Sized {
 #[derive(Debug)]
 #[allow(missing_docs)]
 pub enum Freed {
-    Blob(crate::entry::Blob),
+    Blob(crate::types::kind::Blob),
     Object(Box<Object>),
 }
 

@@ -33,7 +33,7 @@ impl<'a> Item<'a> {
     /// The element that a text is: a number where it is the canonical text of one.
     #[inline]
     pub fn of(text: &'a [u8]) -> Item<'a> {
-        match crate::dict::canonical_i64(text) {
+        match crate::types::number::canonical_i64(text) {
             Some(n) => Item::Int(n),
             None => Item::Bytes(text),
         }

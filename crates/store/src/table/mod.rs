@@ -16,7 +16,7 @@
 //! surely whether an entry is the right one before it is touched. Splitting and growing never touch entries at all.
 //!
 //! # Growth
-//! A segment that is nine tenths full grows by one page, in place (see [`crate::words`]); one that has reached 32 KB
+//! A segment that is nine tenths full grows by one page, in place (see [`crate::mem::words`]); one that has reached 32 KB
 //! splits in two by its next hash bit. Both move at most some 3,200 slots, a few tens of microseconds; no insert ever
 //! waits for more. Removing entries shrinks segments likewise.
 //!
@@ -30,11 +30,14 @@
 //! depth; segment `s` of local depth `l` owns the 2^(depth-l) consecutive directory words of its prefix. All pointer
 //! arithmetic stays within sizes taken from those words. Mutation requires `&mut Table`.
 
-use crate::words::{self, Block, LINE, PAGE, Use};
+use crate::mem::words::{self, Block, LINE, PAGE, Use};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+mod probe;
 mod walk;
+
+pub use probe::Probe;
 
 /// Bits of hash that a table uses.
 pub const HASH_BITS: u32 = 26;
@@ -738,77 +741,6 @@ fn fitting_paged(count: usize) -> usize {
     (FIRST_PAGED..LAST_SIZE)
         .find(|&s| limit(s) >= count + count / 16)
         .unwrap_or(LAST_SIZE)
-}
-
-/// Fetches the cache line at `addr`; any address will do.
-#[inline]
-pub fn prefetch(addr: usize) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: prefetching is a hint that faults on no address.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(addr as *const i8);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = addr;
-}
-
-/// A key's way through a table, looked at ahead of time and without the lock.
-#[derive(Clone, Copy)]
-pub struct Probe {
-    bucket: usize,
-}
-
-impl Probe {
-    /// Finds the home bucket of `h` from a table's root word and begins to fetch it.
-    #[inline]
-    pub fn start(root: u64, h: u64) -> Probe {
-        if root == 0 {
-            return Probe { bucket: 0 };
-        }
-        let depth = (root >> 48) as u32;
-        let dir = (root & 0x0000_ffff_ffff_ffff) as *const AtomicU64;
-        // SAFETY: the root of a table, perhaps an old one: its directory's memory is still mapped and still atomic words,
-        // and has 2^depth of them.
-        let word = unsafe { (*dir.add((h >> (HASH_BITS - depth)) as usize)).load(Relaxed) };
-        if word == 0 {
-            // A directory that was freed and is being reused meanwhile.
-            return Probe { bucket: 0 };
-        }
-        let s = Segment::unpack(word);
-        let bucket = s.block.as_ptr() as usize + (s.home(h) + 1) * LINE;
-        prefetch(bucket);
-        Probe { bucket }
-    }
-
-    /// Once the bucket is there: begins to fetch the entry of `h`, if it is in its home bucket.
-    #[inline]
-    /// `wide` fetches a third line, for entries of more than some 100 bytes.
-    pub fn entry(self, h: u64, wide: bool) {
-        if self.bucket == 0 {
-            return;
-        }
-        let at = self.bucket as *const AtomicU64;
-        // SAFETY: a bucket of a segment that is or was alive: mapped and atomic words for ever.
-        let word = |i: usize| unsafe { (*at.add(i)).load(Relaxed) };
-        let mut m = matches(word(0), tag_of(h));
-        let want = h >> TAG_BITS;
-        while m != 0 {
-            let i = (m.trailing_zeros() / 8) as usize;
-            m &= m - 1;
-            let slot = word(1 + i);
-            if slot >> (ADDR_BITS + 1) == want {
-                let addr = addr_of(slot);
-                prefetch(addr);
-                // An entry of the usual size straddles two lines as often as not.
-                prefetch(addr + LINE - 8);
-                if wide {
-                    prefetch(addr + 2 * LINE - 16);
-                }
-                return;
-            }
-        }
-    }
 }
 
 const _: () = assert!(PAGE.is_multiple_of(LINE));

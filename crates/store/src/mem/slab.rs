@@ -18,7 +18,7 @@
 //! between threads only with its shard. A slot is handed out either from the returned list (where it was put by
 //! `free`, whose caller promises it is unused) or from the never-used part, never both, as the part only shrinks.
 
-use crate::words::{PAGE, discard, map_aligned};
+use crate::mem::words::{PAGE, discard, map_aligned};
 use parking_lot::Mutex;
 use std::alloc::Layout;
 use std::ptr::NonNull;

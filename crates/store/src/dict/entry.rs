@@ -22,18 +22,12 @@
 //! borrow of itself. Entries are 8-aligned, so expiry, long length and blob pointer are aligned; integers are read
 //! unaligned. Lengths in the header are only written together with an allocation that holds them.
 
-use crate::object::{Freed, MAX_INLINE_PACKED, Object};
-use crate::slab::{Arena, rounded};
+use super::value::{MAX_INLINE, NewValue, ObjectValue, Value, ValueMut};
+use crate::mem::slab::{Arena, rounded};
+use crate::types::kind::{Blob, Type};
+use crate::types::object::{Freed, MAX_INLINE_PACKED, Object};
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
-/// A large string, shared with the replies that are being sent.
-pub type Blob = Arc<Vec<u8>>;
-
-/// Longest value kept inside its entry, in bytes. Longer ones are blobs: a reply then only counts a reference up
-/// under the lock, where copying this much takes about a third of a microsecond.
-pub const MAX_INLINE: usize = 4096;
 
 const HAS_EXPIRY: u8 = 1;
 const RAW: u8 = 2;
@@ -43,68 +37,6 @@ const REPR_INT: u8 = 0;
 const REPR_INLINE: u8 = 1;
 const REPR_BLOB: u8 = 2;
 const REPR_OBJECT: u8 = 3;
-
-/// The type of a value, numbered as in RDB's object types of old.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-#[allow(missing_docs)]
-pub enum Type {
-    String = 0,
-    List = 1,
-    Set = 2,
-    SortedSet = 3,
-    Hash = 4,
-    Stream = 6,
-}
-
-impl Type {
-    /// The name TYPE prints.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Type::String => "string",
-            Type::List => "list",
-            Type::Set => "set",
-            Type::SortedSet => "zset",
-            Type::Hash => "hash",
-            Type::Stream => "stream",
-        }
-    }
-}
-
-/// A string value as it is stored.
-#[derive(Clone, Copy, Debug)]
-pub enum Value<'a> {
-    /// A string that is the canonical text of this number.
-    Int(i64),
-    /// Bytes inside the entry.
-    Inline(&'a [u8]),
-    /// Bytes of their own.
-    Blob(&'a Blob),
-}
-
-/// A string value to store.
-#[derive(Debug)]
-pub enum NewValue<'a> {
-    /// Stored as a number.
-    Int(i64),
-    /// At most [`MAX_INLINE`] bytes, stored inside the entry.
-    Inline(&'a [u8]),
-    /// Stored by reference.
-    Blob(Blob),
-    /// A packed collection of at most [`MAX_INLINE_PACKED`] bytes, stored inside the entry.
-    Packed(Type, &'a [u8]),
-    /// A collection of its own.
-    Object(Box<Object>),
-}
-
-/// A collection as it is stored.
-#[derive(Clone, Copy, Debug)]
-pub enum ObjectValue<'a> {
-    /// Packed inside the entry.
-    Packed(&'a [u8]),
-    /// Of its own.
-    Object(&'a Object),
-}
 
 impl NewValue<'_> {
     /// Where an entry ends whose key ends at `at` and that holds this value.
@@ -495,14 +427,4 @@ impl EntryPtr {
         let tail = clock << 8 | (self.tail() & 0xff);
         self.tail_word().store(tail.to_le(), Relaxed);
     }
-}
-
-/// A value to be changed in place.
-pub enum ValueMut<'a> {
-    /// A number: replaced, not changed in place.
-    Int,
-    /// Bytes inside the entry: their number is fixed.
-    Inline(&'a mut [u8]),
-    /// Bytes of their own.
-    Blob(&'a mut Blob),
 }

@@ -4,15 +4,15 @@
 //! independent. A shard holds its part of *every* database: MOVE, COPY between databases and SWAPDB then need no
 //! locks beyond those of their keys' shards, and one order of locks is enough for everything.
 //!
-//! Who only looks can often do without the lock: see [`crate::readers`].
+//! Who only looks can often do without the lock: see [`crate::shard::readers`].
 //!
 //! Each shard's lock stands in a cache line of its own. The roots that prefetching starts from (see
 //! [`crate::table::Probe`]) are kept apart from the locks, in a dense array per database: read by every worker for
 //! every key, written only when a table gets a new directory.
 
 use crate::dict::{Dict, RootCell};
-use crate::locks::{Escalation, Indices, Lockable, Many};
-use crate::readers::{Slots, Word};
+use crate::shard::locks::{Escalation, Indices, Lockable, Many};
+use crate::shard::readers::{Slots, Word};
 use crate::table::{Probe, table_hash};
 use foldhash::quality::FixedState;
 use parking_lot::{Mutex, MutexGuard};
@@ -178,7 +178,7 @@ pub struct Keyspace {
     token: Mutex<()>,
 }
 
-/// The right to wait for a shard's lock while holding others: see [`crate::locks`].
+/// The right to wait for a shard's lock while holding others: see [`crate::shard::locks`].
 pub type Token<'a> = MutexGuard<'a, ()>;
 
 impl Keyspace {
@@ -256,11 +256,11 @@ impl Keyspace {
         self.shards[shard].0.acquire()
     }
 
-    /// Lets `look` see a shard, if possible without taking its lock: see [`crate::readers`]. `look` must not lock
+    /// Lets `look` see a shard, if possible without taking its lock: see [`crate::shard::readers`]. `look` must not lock
     /// anything of this keyspace.
     #[inline]
     pub fn read<R>(&self, shard: usize, look: impl FnOnce(&Shard) -> R) -> R {
-        let reader = crate::threads::number();
+        let reader = crate::shard::threads::number();
         let guarded = &self.shards[shard].0;
         if let Some(slot) = self.readers.enter(reader, shard, &guarded.open) {
             let _entered = Entered(slot);
@@ -354,7 +354,7 @@ impl Keyspace {
     #[inline]
     pub fn probe(&self, db: usize, hash: u64) -> Probe {
         let shard = self.shard_of(hash);
-        crate::table::prefetch(&raw const self.shards[shard] as usize);
+        crate::mem::prefetch(&raw const self.shards[shard] as usize);
         let root = self.roots[db * self.shards.len() + shard].load(Relaxed);
         Probe::start(root, table_hash(hash))
     }
@@ -386,7 +386,7 @@ impl Keyspace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{NewValue, Value};
+    use crate::dict::{NewValue, Value};
 
     fn put(ks: &Keyspace, db: usize, key: &[u8], n: i64) {
         let h = ks.hash(key);
@@ -446,7 +446,10 @@ mod tests {
         ks.read(0, |outer| {
             assert_eq!(outer.db_ref(0).len(), 1);
             assert_eq!(peek(&ks, b"k"), None);
-            assert_ne!(Word::load(&ks.readers.slots[crate::threads::number()]), 0);
+            assert_ne!(
+                Word::load(&ks.readers.slots[crate::shard::threads::number()]),
+                0
+            );
         });
         assert!(open());
         put(&ks, 0, b"k", 2);

@@ -1,0 +1,64 @@
+//! Looking at a table ahead of time: see *Reading without the lock* in [the table's page](super).
+
+use super::{ADDR_BITS, HASH_BITS, Segment, TAG_BITS, addr_of, matches, tag_of};
+use crate::mem::prefetch;
+use crate::mem::words::LINE;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A key's way through a table, looked at ahead of time and without the lock.
+#[derive(Clone, Copy)]
+pub struct Probe {
+    bucket: usize,
+}
+
+impl Probe {
+    /// Finds the home bucket of `h` from a table's root word and begins to fetch it.
+    #[inline]
+    pub fn start(root: u64, h: u64) -> Probe {
+        if root == 0 {
+            return Probe { bucket: 0 };
+        }
+        let depth = (root >> 48) as u32;
+        let dir = (root & 0x0000_ffff_ffff_ffff) as *const AtomicU64;
+        // SAFETY: the root of a table, perhaps an old one: its directory's memory is still mapped and still atomic words,
+        // and has 2^depth of them.
+        let word = unsafe { (*dir.add((h >> (HASH_BITS - depth)) as usize)).load(Relaxed) };
+        if word == 0 {
+            // A directory that was freed and is being reused meanwhile.
+            return Probe { bucket: 0 };
+        }
+        let s = Segment::unpack(word);
+        let bucket = s.block.as_ptr() as usize + (s.home(h) + 1) * LINE;
+        prefetch(bucket);
+        Probe { bucket }
+    }
+
+    /// Once the bucket is there: begins to fetch the entry of `h`, if it is in its home bucket.
+    #[inline]
+    /// `wide` fetches a third line, for entries of more than some 100 bytes.
+    pub fn entry(self, h: u64, wide: bool) {
+        if self.bucket == 0 {
+            return;
+        }
+        let at = self.bucket as *const AtomicU64;
+        // SAFETY: a bucket of a segment that is or was alive: mapped and atomic words for ever.
+        let word = |i: usize| unsafe { (*at.add(i)).load(Relaxed) };
+        let mut m = matches(word(0), tag_of(h));
+        let want = h >> TAG_BITS;
+        while m != 0 {
+            let i = (m.trailing_zeros() / 8) as usize;
+            m &= m - 1;
+            let slot = word(1 + i);
+            if slot >> (ADDR_BITS + 1) == want {
+                let addr = addr_of(slot);
+                prefetch(addr);
+                // An entry of the usual size straddles two lines as often as not.
+                prefetch(addr + LINE - 8);
+                if wide {
+                    prefetch(addr + 2 * LINE - 16);
+                }
+                return;
+            }
+        }
+    }
+}
