@@ -72,7 +72,12 @@ impl<'a> Found<'a> {
     }
 
     /// Replaces the entry by one with another value or expiry. What the old one owned is returned, not yet deducted.
-    pub(super) fn rebuild(&mut self, value: NewValue<'_>, expiry: Option<u64>, raw: bool) -> Option<Freed> {
+    pub(super) fn rebuild(
+        &mut self,
+        value: NewValue<'_>,
+        expiry: Option<u64>,
+        raw: bool,
+    ) -> Option<Freed> {
         let old = self.entry;
         let arena = self.dict.arena.get_or_insert_default();
         let new = EntryPtr::create(arena, old.key(), value, expiry, raw, old.clock());
