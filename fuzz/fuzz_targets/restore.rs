@@ -6,9 +6,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use persist::encode::Options;
-use persist::payload::{dump, restore, seal};
-use persist::{Loaded, Settings};
+use rdb::encode::Options;
+use rdb::payload::{dump, restore, seal};
+use rdb::{Loaded, Settings};
 use store::types::{hash, list, set, sorted_set, stream};
 use store::{Dict, NewValue};
 

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 /// Which of our crates each crate imports, outside its tests and examples, by short names (without the prefix `redpoll-`).
-/// Imports go one way: `resp`, `store` <- `persist` <- `engine` <- `redpoll`, `server` <- `cli`; `resp` and `store` do not
+/// Imports go one way: `resp`, `store` <- `rdb` <- `engine` <- `redpoll`, `server` <- `cli`; `resp` and `store` do not
 /// know each other, `lua` knows only `resp`.
 ///
 /// A crate or an edge that is not in this table fails the check, because adding one is a decision; so does an edge of the
@@ -14,8 +14,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("resp", &[]),
     ("store", &[]),
     ("lua", &["resp"]),
-    ("persist", &["resp", "store"]),
-    ("engine", &["lua", "persist", "resp", "store"]),
+    ("rdb", &["resp", "store"]),
+    ("engine", &["lua", "rdb", "resp", "store"]),
     ("redpoll", &["engine", "resp", "store"]),
     ("server", &["engine", "resp"]),
     ("bench", &[]),
@@ -26,7 +26,7 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that stay free of an async runtime, tests included: no lock of theirs can be held across an await.
-const WITHOUT_TOKIO: &[&str] = &["resp", "store", "persist", "lua", "engine"];
+const WITHOUT_TOKIO: &[&str] = &["resp", "store", "rdb", "lua", "engine"];
 
 /// The layers of the design, as absences: imports that do not exist, and crates that never reach tokio.
 pub fn check() -> Result<()> {

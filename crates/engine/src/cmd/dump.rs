@@ -1,4 +1,4 @@
-//! DUMP and RESTORE: values as bytes that Redis and Valkey understand. The format is the `persist` crate's.
+//! DUMP and RESTORE: values as bytes that Redis and Valkey understand. The format is the `rdb` crate's.
 
 use crate::acl_categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use crate::args::Args;
@@ -8,9 +8,9 @@ use crate::command::{
 use crate::ctx::Ctx;
 use crate::effects::Event;
 use crate::error::{Error, Result};
-use persist::encode::Options;
-use persist::payload::{self, Refused};
-use persist::{Loaded, Settings};
+use rdb::encode::Options;
+use rdb::payload::{self, Refused};
+use rdb::{Loaded, Settings};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use store::types::stream;
@@ -285,7 +285,7 @@ mod tests {
             error("ERR DUMP payload version or checksum are wrong")
         );
         let mut odd = vec![99];
-        persist::payload::seal(&mut odd, 10);
+        rdb::payload::seal(&mut odd, 10);
         assert_eq!(
             restore(&mut db, &[b"new", b"0", &odd]),
             error("ERR Bad data format")

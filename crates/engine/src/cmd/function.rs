@@ -326,7 +326,7 @@ fn function_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
 fn function_dump(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let set = ctx.engine.scripts.libraries.current();
     let sources = set.libraries.values().map(|l| &l.source[..]);
-    ctx.out.bulk(&persist::payload::dump_functions(sources));
+    ctx.out.bulk(&rdb::payload::dump_functions(sources));
     Ok(())
 }
 
@@ -346,10 +346,10 @@ fn function_restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
             "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.",
         ));
     }
-    let sources = persist::payload::restore_functions(payload).map_err(|e| {
+    let sources = rdb::payload::restore_functions(payload).map_err(|e| {
         Error::new(match e {
-            persist::payload::Refused::Footer => "ERR DUMP payload version or checksum are wrong",
-            persist::payload::Refused::Value(_) => "ERR given type is not a function",
+            rdb::payload::Refused::Footer => "ERR DUMP payload version or checksum are wrong",
+            rdb::payload::Refused::Value(_) => "ERR given type is not a function",
         })
     })?;
     let mut libraries = Vec::new();

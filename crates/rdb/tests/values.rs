@@ -1,9 +1,9 @@
 //! Values of every type through dump and restore, and payloads that something happened to on the way.
 
-use persist::encode::Options;
-use persist::payload::{self, Refused, dump, restore, seal};
-use persist::{Loaded, Settings, kinds, writer};
 use proptest::prelude::*;
+use rdb::encode::Options;
+use rdb::payload::{self, Refused, dump, restore, seal};
+use rdb::{Loaded, Settings, kinds, writer};
 use std::collections::{BTreeMap, BTreeSet};
 use store::types::hash::{self, Expiry, Hash};
 use store::types::list::{self, End, Item, List};
@@ -12,9 +12,9 @@ use store::types::sorted_set::{self, SortedSet};
 use store::types::stream::{self, Group, Pending, Stream, StreamId};
 use store::{Collection, Dict, NewValue, Object};
 
-/// Cases a property test runs: `PERSIST_PROPTEST_CASES` if set, else `default`.
+/// Cases a property test runs: `RDB_PROPTEST_CASES` if set, else `default`.
 fn cases(default: u32) -> u32 {
-    std::env::var("PERSIST_PROPTEST_CASES")
+    std::env::var("RDB_PROPTEST_CASES")
         .ok()
         .and_then(|v| v.parse().ok())
         .unwrap_or(default)
