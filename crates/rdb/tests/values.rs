@@ -1,9 +1,9 @@
 //! Values of every type through dump and restore, and payloads that something happened to on the way.
 
 use proptest::prelude::*;
-use rdb::encode::Options;
-use rdb::payload::{self, Refused, dump, restore, seal};
-use rdb::{Loaded, Settings, kinds, writer};
+use redpoll_rdb::encode::Options;
+use redpoll_rdb::payload::{self, Refused, dump, restore, seal};
+use redpoll_rdb::{Loaded, Settings, kinds, writer};
 use std::collections::{BTreeMap, BTreeSet};
 use store::types::hash::{self, Expiry, Hash};
 use store::types::list::{self, End, Item, List};
