@@ -6,11 +6,11 @@
 //!
 //! * the time is only read when an entry has an expiry; access clocks, which count seconds, take it from
 //!   [`Engine::coarse_ms`];
-//! * counters are the caller's, one set a thread (see [`crate::stats`]).
+//! * counters are the caller's, one set a thread (see [`crate::base::stats`]).
 
-use crate::ctx::{Garbage, Held, Keys, is_past};
-use crate::engine::{Engine, unix_ms};
-use crate::stats::Counters;
+use crate::base::stats::Counters;
+use crate::context::ctx::{Garbage, Held, Keys, is_past};
+use crate::context::engine::{Engine, unix_ms};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use store::EntryRef;
@@ -213,7 +213,7 @@ mod tests {
                 )
             });
             assert!(pushed.is_ok());
-            keys.changed(b"list", crate::effects::Event::list("rpush"));
+            keys.changed(b"list", crate::follow::effects::Event::list("rpush"));
         });
         waits.check_blocked("\"x\"");
         db.check(&format!("LRANGE {target} 0 -1"), "[\"x\"]");
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn expiry_does_not_trust_the_coarse_clock() {
         let db = TestClient::new();
-        let past = crate::engine::unix_ms() - 1;
+        let past = crate::context::engine::unix_ms() - 1;
         db.engine
             .clock_ms
             .store(past - 1000, std::sync::atomic::Ordering::Relaxed);

@@ -1,52 +1,30 @@
 //! What commands mean.
 //!
-//! The engine takes requests that are already parsed and executes them on the keyspace: [`worker`] dispatches,
-//! [`cmd`] holds the commands by family, [`ctx`] is what a handler works with, [`command`] says what a command is.
-//! It is synchronous, knows nothing of sockets, and asks its [`host::Host`] for the little it needs from outside.
+//! The engine takes requests that are already parsed and executes them on the keyspace: [`dispatch`] runs them,
+//! [`cmd`] holds the commands by family, [`context`] is what a handler works with, [`table`] says what a command is.
+//! It is synchronous, knows nothing of sockets, and asks its [`Host`] for the little it needs from outside.
 
-pub mod acl_categories;
-pub mod args;
-pub mod blocking;
-pub mod clients;
+pub mod base;
+pub mod client;
 pub mod cmd;
-pub mod command;
-pub mod commands_page;
 pub mod config;
-pub mod ctx;
+pub mod context;
 pub mod direct;
-pub mod docs;
-pub mod effects;
-pub mod engine;
-pub mod error;
-pub mod expiry;
-pub mod functions;
-pub mod glob;
-pub mod host;
-pub mod keys;
-pub mod maintenance;
-pub mod monitor;
-pub mod outbox;
-pub mod pending;
-pub mod process;
-pub mod pubsub;
-pub mod ranges;
-pub mod registry;
-pub mod scripts;
-pub mod session;
-pub mod stats;
+pub mod dispatch;
+pub mod follow;
+pub mod script;
+pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod tracking;
-pub mod transaction;
-pub mod worker;
+pub mod upkeep;
 
-pub use clients::{Client, Clients, Kind, Origin};
+pub use base::error::Error;
+pub use client::clients::{Client, Clients, Kind, Origin};
 pub use config::Config;
-pub use engine::Engine;
-pub use error::Error;
-pub use host::{Host, NoHost};
-pub use session::Session;
-pub use worker::{Job, Next, Progress, Worker};
+pub use config::host::{Host, NoHost};
+pub use context::engine::Engine;
+pub use context::session::Session;
+pub use dispatch::worker::{Job, Next, Progress, Worker};
 
 /// The version of Redis that this server stands in for: what HELLO and INFO say, and what clients choose features by.
 pub const REDIS_VERSION: &str = "8.2.3";

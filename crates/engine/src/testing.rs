@@ -17,13 +17,13 @@
 //! db.check("HELLO 3", "..");                  // state is kept between calls
 //! ```
 
-use crate::blocking::{GiveUp, Waiter};
-use crate::clients::{Kind, Origin};
+use crate::client::clients::{Kind, Origin};
 use crate::config::Config;
-use crate::engine::Engine;
-use crate::host::{Host, NoHost};
-use crate::session::Session;
-use crate::worker::{Next, Progress, Worker};
+use crate::config::host::{Host, NoHost};
+use crate::context::engine::Engine;
+use crate::context::session::Session;
+use crate::dispatch::worker::{Next, Progress, Worker};
+use crate::follow::waiting::{GiveUp, Waiter};
 use resp::{Batch, Limits, Out, Parser, Proto, Value};
 use std::sync::Arc;
 use std::time::Duration;
@@ -204,7 +204,10 @@ impl TestClient {
 
     /// Whether what a command waits for is neither the end of a pause nor a script.
     fn may_go_on(&self) -> bool {
-        let paused = self.engine.pause.wait_ms(crate::engine::unix_ms(), true);
+        let paused = self
+            .engine
+            .pause
+            .wait_ms(crate::context::engine::unix_ms(), true);
         paused.is_none() && !self.engine.scripts.any_running()
     }
 

@@ -3,8 +3,8 @@
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::threads::PerThread;
-use engine::blocking::{GiveUp, Waiter};
-use engine::command::Group;
+use engine::context::command::Group;
+use engine::follow::waiting::{GiveUp, Waiter};
 use engine::{Engine, Kind, Next, Origin, Session, Worker};
 use parking_lot::Mutex;
 use resp::{Batch, Out, Proto, Value};

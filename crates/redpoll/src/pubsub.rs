@@ -2,7 +2,7 @@
 
 use crate::bytes::{Bytes, Payload};
 use crate::db::Db;
-use engine::pubsub::Kind;
+use engine::follow::messages::Kind;
 use engine::{Kind as ClientKind, Origin, Session};
 use resp::{Proto, Value};
 use std::fmt;

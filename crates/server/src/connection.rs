@@ -15,7 +15,7 @@ use crate::input::Input;
 use crate::output::Unsent;
 use crate::stream::Stream;
 use crate::worker::{Arrival, Kit, Load, with_kit};
-use engine::blocking::{GiveUp, Waiter};
+use engine::follow::waiting::{GiveUp, Waiter};
 use engine::{Client, Engine, Next, Progress, Session};
 use resp::{Batch, Limits, Out, Parser};
 use std::future::Future;

@@ -5,17 +5,17 @@
 //! bits copies each byte a bounded number of times; and where a far bit makes it much longer, the zeros in between
 //! come from the system and cost nothing until they are touched.
 
-use crate::args::Args;
+use crate::base::args::Args;
 use crate::cmd::string::text;
-use crate::command::{
+use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_OW, KS_RO, KS_RW, KS_UPDATE, KS_VARIABLE_FLAGS,
     KeySpec, READONLY, WRITE, row,
 };
 use store::types::bits::{self, Field, Op, Overflow};
 
-use crate::ctx::{Ctx, Keys};
-use crate::effects::Event;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::context::ctx::{Ctx, Keys};
+use crate::follow::effects::Event;
 use resp::number::parse_i64;
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;

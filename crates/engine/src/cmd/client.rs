@@ -6,16 +6,16 @@ mod tracking;
 use self::filter::{Filter, Use};
 use self::tracking::{client_caching, client_getredir, client_tracking, client_trackinginfo};
 use super::command::help;
-use crate::args::Args;
-use crate::blocking::GiveUp;
-use crate::clients::{Client, Kind};
-use crate::command::{
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
+use crate::client::clients::{Client, Kind};
+use crate::context::command::{
     ADMIN, ALLOW_BUSY, Command, Group, LOADING, NO_MULTI, NOSCRIPT, STALE, container, row,
 };
-use crate::ctx::Ctx;
-use crate::error::{Error, Result};
-use crate::session::ReplyMode;
-use crate::tracking::state;
+use crate::context::ctx::Ctx;
+use crate::context::session::ReplyMode;
+use crate::follow::tracking::state;
+use crate::follow::waiting::GiveUp;
 use resp::number::parse_i64;
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
@@ -208,7 +208,7 @@ fn client_setinfo(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if !is_name && !attribute.eq_ignore_ascii_case(b"lib-ver") {
         return Err(Error::new(format!(
             "ERR Unrecognized option '{}'",
-            crate::error::shown(attribute)
+            crate::base::error::shown(attribute)
         )));
     }
     let value = validate_word(&String::from_utf8_lossy(attribute), args.take())?;
@@ -437,7 +437,7 @@ fn client_reply(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn too_many(args: &Args<'_>) -> Error {
     Error::new(format!(
         "ERR unknown subcommand or wrong number of arguments for '{}'. Try CLIENT HELP.",
-        crate::error::shown(args.argv()[1])
+        crate::base::error::shown(args.argv()[1])
     ))
 }
 

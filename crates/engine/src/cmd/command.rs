@@ -2,17 +2,17 @@
 //!
 //! Client libraries ask it at the start (which commands exist, where their keys are, which may go to a replica),
 //! redis-cli for its hints. Every answer is written from the table of rows; there is nothing to keep up to date
-//! here. The replies themselves are written by [`crate::docs`].
+//! here. The replies themselves are written by [`crate::table::docs`].
 
-use crate::acl_categories::{CAT_CONNECTION, categories, category_by_name};
-use crate::args::Args;
-use crate::command::{Command, Group, LOADING, NO_MANDATORY_KEYS, STALE, row};
-use crate::ctx::Ctx;
-use crate::docs;
-use crate::error::{Error, Result};
-use crate::glob;
-use crate::keys;
-use crate::registry::{Entry, Registry};
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
+use crate::base::glob;
+use crate::context::command::{Command, Group, LOADING, NO_MANDATORY_KEYS, STALE, row};
+use crate::context::ctx::Ctx;
+use crate::table::categories::{CAT_CONNECTION, categories, category_by_name};
+use crate::table::docs;
+use crate::table::positions;
+use crate::table::registry::{Entry, Registry};
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -176,7 +176,7 @@ fn command_getkeysandflags(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 fn get_keys(ctx: &mut Ctx<'_>, call: &[&[u8]], with_flags: bool) -> Result {
     let command =
         lookup(ctx.registry(), call).ok_or(Error::new("ERR Invalid command specified"))?;
-    if !keys::has_keys(command) {
+    if !positions::has_keys(command) {
         return Err(Error::new("ERR The command has no key arguments"));
     }
     if !command.accepts(call.len()) {
@@ -187,7 +187,7 @@ fn get_keys(ctx: &mut Ctx<'_>, call: &[&[u8]], with_flags: bool) -> Result {
     let start = ctx.out.mark();
     let list = ctx.out.begin_array();
     let mut count = 0;
-    let result = keys::extract(command, call, |at, flags| {
+    let result = positions::extract(command, call, |at, flags| {
         count += 1;
         if with_flags {
             ctx.out.array(2);

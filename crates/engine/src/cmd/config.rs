@@ -1,10 +1,10 @@
 //! CONFIG: the settings, read and changed while the server runs.
 
 use super::command::help;
-use crate::args::Args;
-use crate::command::{ADMIN, Command, Group, LOADING, NOSCRIPT, STALE, container, row};
-use crate::ctx::Ctx;
-use crate::error::{Error, Result};
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
+use crate::context::command::{ADMIN, Command, Group, LOADING, NOSCRIPT, STALE, container, row};
+use crate::context::ctx::Ctx;
 use std::collections::HashSet;
 
 /// The commands of this file.

@@ -1,14 +1,14 @@
 //! The connection itself: who it is, which protocol it speaks, which database it works on.
 
 use super::client::validate_word;
-use crate::args::Args;
-use crate::clients::Kind;
-use crate::command::{
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
+use crate::client::clients::Kind;
+use crate::context::command::{
     ALLOW_BUSY, Command, FAST, Group, IN_MULTI, LOADING, NO_AUTH, NOSCRIPT, STALE, row,
 };
-use crate::ctx::Ctx;
-use crate::error::{Error, Result};
-use crate::session::ReplyMode;
+use crate::context::ctx::Ctx;
+use crate::context::session::ReplyMode;
 use crate::{MODE, REDIS_VERSION, ROLE};
 use resp::Proto;
 use std::sync::atomic::Ordering::Relaxed;
@@ -149,7 +149,7 @@ fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         } else {
             return Err(Error::new(format!(
                 "ERR Syntax error in HELLO option '{}'",
-                crate::error::shown(option)
+                crate::base::error::shown(option)
             )));
         }
     }

@@ -1,13 +1,13 @@
 //! DUMP and RESTORE: values as bytes that Redis and Valkey understand. The format is the `rdb` crate's.
 
-use crate::acl_categories::{CAT_DANGEROUS, CAT_KEYSPACE};
-use crate::args::Args;
-use crate::command::{
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
+use crate::context::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, READONLY, WRITE, row,
 };
-use crate::ctx::Ctx;
-use crate::effects::Event;
-use crate::error::{Error, Result};
+use crate::context::ctx::Ctx;
+use crate::follow::effects::Event;
+use crate::table::categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use rdb::encode::Options;
 use rdb::payload::{self, Refused};
 use rdb::{Loaded, Settings};

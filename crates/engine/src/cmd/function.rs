@@ -1,19 +1,19 @@
 //! Functions: FCALL and FUNCTION.
 
-use crate::args::Args;
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
+use crate::base::glob;
 use crate::cmd::command::help;
 use crate::cmd::scripting::{flush_type, with_runner};
-use crate::command::{
+use crate::context::command::{
     ALLOW_BUSY, Command, DENYOOM, Group, KS_ACCESS, KS_RO, KS_RW, KS_UPDATE, KeySpec, LOADING,
     MOVABLEKEYS, NO_MANDATORY_KEYS, NOSCRIPT, READONLY, RUNS_SCRIPT, SKIP_MONITOR, STALE, WRITE,
     container, row,
 };
-use crate::ctx::Ctx;
-use crate::engine::unix_ms;
-use crate::error::{Error, Result};
-use crate::functions::{Clash, Function, Library, Set};
-use crate::glob;
-use crate::scripts::{Call, Running, Silent, error_of, keys_and_args, run};
+use crate::context::ctx::Ctx;
+use crate::context::engine::unix_ms;
+use crate::script::libraries::{Clash, Function, Library, Set};
+use crate::script::scripts::{Call, Running, Silent, error_of, keys_and_args, run};
 use lua::{Flags, LoadError};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -1,18 +1,18 @@
 //! Keys of any type: deleting, renaming, expiring, finding them.
 
-use crate::acl_categories::{CAT_DANGEROUS, CAT_KEYSPACE};
-use crate::args::Args;
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
+use crate::base::expiry::{self, to_unix_ms};
+use crate::base::glob;
 use crate::cmd::dump::LONG_VALUE;
 use crate::cmd::scan_options::{ScanOptions, Scanned};
-use crate::command::{
+use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RM, KS_RO, KS_RW,
     KS_UPDATE, KeySpec, LOADING, OWN_LOCKS, READONLY, STALE, WRITE, container, row,
 };
-use crate::ctx::{Ctx, Held, Stored};
-use crate::effects::Event;
-use crate::error::{Error, Result};
-use crate::expiry::{self, to_unix_ms};
-use crate::glob;
+use crate::context::ctx::{Ctx, Held, Stored};
+use crate::follow::effects::Event;
+use crate::table::categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use resp::Out;
 use resp::number::parse_i64;
 use store::table::POSITIONS;
@@ -207,7 +207,7 @@ fn expire_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: expiry::Unit) -> 
         } else {
             return Err(Error::new(format!(
                 "ERR Unsupported option {}",
-                crate::error::shown(word)
+                crate::base::error::shown(word)
             )));
         }
     }
@@ -574,7 +574,7 @@ fn randomkey(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         if total == 0 {
             break;
         }
-        let n = crate::engine::random_below(total as u64) as usize;
+        let n = crate::context::engine::random_below(total as u64) as usize;
         let shard = lens.partition_point(|&upto| upto <= n);
         let before = if shard == 0 { 0 } else { lens[shard - 1] };
         let out = &mut *ctx.out;

@@ -1,14 +1,14 @@
 //! Positions on the Earth: sorted sets whose scores are positions, as [`store::types::geo`] makes them.
 
-use crate::args::Args;
+use crate::base::args::Args;
+use crate::base::error::{Error, Result, shown};
 use crate::cmd::sorted_set::{limits, reply_member};
-use crate::command::{
+use crate::context::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_RW, KS_UPDATE, KS_VARIABLE_FLAGS, KeySpec,
     MOVABLEKEYS, READONLY, WRITE, row,
 };
-use crate::ctx::Ctx;
-use crate::effects::Event;
-use crate::error::{Error, Result, shown};
+use crate::context::ctx::Ctx;
+use crate::follow::effects::Event;
 use resp::Out;
 use smallvec::SmallVec;
 use std::borrow::Cow;

@@ -1,17 +1,17 @@
 //! Hashes: fields and values. What gives fields an expiry is in [`super::hash_expiry`].
 
-use crate::args::Args;
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
 use crate::cmd::generic::parse_cursor;
 use crate::cmd::long::{LONG_WORK, check_picks};
 use crate::cmd::scan_options::{ScanOptions, Scanned};
-use crate::command::{
+use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE,
     KeySpec, READONLY, WRITE, row,
 };
-use crate::ctx::{Ctx, Keys};
-use crate::effects::Event;
-use crate::engine::random_below;
-use crate::error::{Error, Result};
+use crate::context::ctx::{Ctx, Keys};
+use crate::context::engine::random_below;
+use crate::follow::effects::Event;
 use resp::number::{format_i64, parse_i64};
 use resp::{LongDouble, Out, Proto};
 use std::collections::HashSet;

@@ -3,16 +3,16 @@
 //! Where Redis 8.2 and Valkey 9.1 disagree on the order of checks or on a text, this is Redis; options that only Valkey
 //! has (NX and XX of HSETEX, conditions that combine) are Valkey's.
 
-use crate::args::Args;
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
+use crate::base::expiry::{MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, Unit};
 use crate::cmd::hash::{limits, reply_field, reply_item, tell};
-use crate::command::{
+use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE,
     KeySpec, READONLY, WRITE, row,
 };
-use crate::ctx::Ctx;
-use crate::effects::Event;
-use crate::error::{Error, Result};
-use crate::expiry::{MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, Unit};
+use crate::context::ctx::Ctx;
+use crate::follow::effects::Event;
 use resp::number::parse_i64;
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -97,7 +97,7 @@ fn time(text: &[u8], unit: Unit, now_ms: u64, command: &str) -> Result<u64> {
     if n < 0 {
         return Err(Error::new("ERR invalid expire time, must be >= 0"));
     }
-    match crate::expiry::to_unix_ms(n, unit, now_ms) {
+    match crate::base::expiry::to_unix_ms(n, unit, now_ms) {
         Some(ms) if ms <= LATEST_MS => Ok(ms as u64),
         _ => Err(Error::invalid_expire(command)),
     }
@@ -429,7 +429,7 @@ impl SetOptions<'_> {
             // As Valkey checks it, for which there is no latest time.
             Some((text, unit)) if self.key.is_some() => {
                 let n = parse_i64(text).ok_or(Error::NOT_AN_INTEGER)?;
-                match crate::expiry::to_unix_ms(n, unit, now_ms) {
+                match crate::base::expiry::to_unix_ms(n, unit, now_ms) {
                     Some(ms) if n >= 0 => Ok(Expiry::At(ms as u64)),
                     _ => Err(Error::invalid_expire(command)),
                 }

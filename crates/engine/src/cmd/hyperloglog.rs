@@ -3,16 +3,16 @@
 //! They are strings in the format of [`store::types::hll`]. A sparse one is copied, changed and put back, which at its few bytes
 //! costs about nothing; a dense one is changed in place.
 
-use crate::args::Args;
+use crate::base::args::Args;
+use crate::base::error::{Error, Result, shown};
 use crate::cmd::string::text;
-use crate::command::{
+use crate::context::command::{
     ADMIN, Command, DENYOOM, FAST, Group, KS_ACCESS, KS_INSERT, KS_RO, KS_RW, KeySpec, LIKE_WRITE,
     READONLY, WRITE, row,
 };
-use crate::ctx::{Ctx, Keys};
-use crate::docs::SYSCMD;
-use crate::effects::Event;
-use crate::error::{Error, Result, shown};
+use crate::context::ctx::{Ctx, Keys};
+use crate::follow::effects::Event;
+use crate::table::docs::SYSCMD;
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;

@@ -2,17 +2,17 @@
 //!
 //! The lines carry the names that dashboards and clients know from Redis. A line is there if its value is known and true:
 //! counts of features that do not exist yet are zero, and lines about the inner workings of Redis are left out. What
-//! only the network server knows (traffic, listeners) it adds itself, see [`crate::host::Host::info`].
+//! only the network server knows (traffic, listeners) it adds itself, see [`crate::config::host::Host::info`].
 
 use super::memory::Usage;
-use crate::acl_categories::CAT_DANGEROUS;
-use crate::args::Args;
-use crate::command::{Command, Group, LOADING, OWN_LOCKS, STALE, row};
-use crate::ctx::{Ctx, Held};
-use crate::engine::{Engine, random_below, unix_nanos};
-use crate::error::Result;
-use crate::process;
-use crate::pubsub::Kind;
+use crate::base::args::Args;
+use crate::base::error::Result;
+use crate::base::process;
+use crate::context::command::{Command, Group, LOADING, OWN_LOCKS, STALE, row};
+use crate::context::ctx::{Ctx, Held};
+use crate::context::engine::{Engine, random_below, unix_nanos};
+use crate::follow::messages::Kind;
+use crate::table::categories::CAT_DANGEROUS;
 use crate::{MODE, REDIS_VERSION, ROLE, VERSION};
 use std::cell::OnceCell;
 use std::fmt::Write;
@@ -406,7 +406,7 @@ fn cpu(_: &Report<'_, '_>, into: &mut String) {
 fn commandstats(report: &Report<'_, '_>, into: &mut String) {
     let stats = report.engine.stats();
     for entry in report.engine.registry().iter_all() {
-        let sum = |of: fn(&crate::stats::CommandCounters) -> u64| {
+        let sum = |of: fn(&crate::base::stats::CommandCounters) -> u64| {
             stats.sum(|c| of(&c.commands[entry.id]))
         };
         let calls = sum(|c| c.calls.get());

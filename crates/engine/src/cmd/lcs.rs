@@ -3,10 +3,10 @@
 //! The usual table of lengths, one row per byte of the first string. It takes time and memory in proportion to the
 //! product of the lengths, so anything but small inputs is computed on a helper thread, on copies, with no lock held.
 
-use crate::args::Args;
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
 use crate::cmd::string::text;
-use crate::ctx::Ctx;
-use crate::error::{Error, Result};
+use crate::context::ctx::Ctx;
 use resp::Out;
 use resp::number::parse_i64;
 use std::sync::atomic::Ordering::Relaxed;

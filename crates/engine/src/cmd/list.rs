@@ -1,16 +1,16 @@
 //! Lists.
 
-use crate::args::Args;
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
 use crate::cmd::long::LONG_WORK;
-use crate::command::{
+use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE,
     KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
 };
-use crate::ctx::{Ctx, Keys};
-use crate::effects::Event;
-use crate::engine::Engine;
-use crate::error::{Error, Result};
-use crate::maintenance::BIG_VALUE;
+use crate::context::ctx::{Ctx, Keys};
+use crate::context::engine::Engine;
+use crate::follow::effects::Event;
+use crate::upkeep::sweep::BIG_VALUE;
 use resp::Out;
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::Ordering::Relaxed;

@@ -1,7 +1,7 @@
 //! Lists that are waited for: BLPOP, BRPOP, BLMPOP, BLMOVE, BRPOPLPUSH.
 //!
 //! Each tries like the command without the B. If there is nothing yet, it leaves with a [`Wait`] what is still to be done;
-//! see [`crate::blocking`].
+//! see [`crate::follow::waiting`].
 //!
 //! A client that waits for several keys and is served gets what it would get if it called again: from the first of its keys
 //! that has a list. Only keys whose locks are held are looked at. Another cannot have come to hold a list, as the client
@@ -9,14 +9,14 @@
 //! while here what the client waits for is handed over.
 
 use super::list::{MultiPop, end, limits, list_len, move_element, pop_event, reply};
-use crate::args::Args;
-use crate::blocking::{Attempt, Empty, Wait, timeout_seconds};
-use crate::command::{
+use crate::base::args::Args;
+use crate::base::error::Result;
+use crate::context::command::{
     BLOCKING, Command, DENYOOM, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RW, KeySpec,
     MOVABLEKEYS, WRITE, row,
 };
-use crate::ctx::{Ctx, Keys};
-use crate::error::Result;
+use crate::context::ctx::{Ctx, Keys};
+use crate::follow::waiting::{Attempt, Empty, Wait, timeout_seconds};
 use resp::Out;
 use std::time::Duration;
 use store::types::list::{End, Limits, List};

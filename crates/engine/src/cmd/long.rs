@@ -1,9 +1,9 @@
 //! How much work is too much for a worker, which has other connections to serve: such a command is carried out on a helper
 //! thread ([`Ctx::moves_elsewhere`]).
 
-use crate::ctx::Ctx;
-use crate::error::{Error, Result};
-use crate::worker::Next;
+use crate::base::error::{Error, Result};
+use crate::context::ctx::Ctx;
+use crate::dispatch::worker::Next;
 
 /// From so many elements of collections on, to be looked at, removed or returned, a command is long: together they take
 /// about a millisecond.

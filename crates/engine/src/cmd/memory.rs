@@ -6,15 +6,15 @@
 
 use super::client::memory_of;
 use super::command::help;
-use crate::args::Args;
-use crate::command::{
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
+use crate::base::process;
+use crate::base::stats::CommandCounters;
+use crate::context::command::{
     Command, Group, KS_RO, KeySpec, LOADING, OWN_LOCKS, READONLY, STALE, container, row,
 };
-use crate::ctx::{Ctx, Held};
-use crate::engine::Engine;
-use crate::error::{Error, Result};
-use crate::process;
-use crate::stats::CommandCounters;
+use crate::context::ctx::{Ctx, Held};
+use crate::context::engine::Engine;
 use resp::Out;
 use std::sync::atomic::Ordering::Relaxed;
 use store::Dict;

@@ -1,6 +1,6 @@
 //! The commands, a family a file: rows at the top, handlers below.
 
-use crate::command::Command;
+use crate::context::command::Command;
 use store::types::{hash::Hash, list::List, set::Set, sorted_set::SortedSet, stream::Stream};
 use store::{Collection, EntryRef, Type};
 

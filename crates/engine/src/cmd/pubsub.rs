@@ -1,19 +1,19 @@
 //! Publish and subscribe: SUBSCRIBE, PUBLISH and their kin, PUBSUB.
 //!
 //! Subscribing and unsubscribing answer once for each name, and these answers are pushes, which CLIENT REPLY does not
-//! silence. Who gets what is kept by [`crate::pubsub`].
+//! silence. Who gets what is kept by [`crate::follow::messages`].
 
 use super::command::help;
-use crate::args::Args;
-use crate::command::{
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
+use crate::context::command::{
     Command, FAST, Group, KS_NOT_KEY, KeySpec, LIKE_WRITE, LOADING, NOSCRIPT, PUBSUB, STALE,
     container, row,
 };
-use crate::ctx::Ctx;
-use crate::effects::Change;
-use crate::error::{Error, Result};
-use crate::pubsub::Kind;
-use crate::session::ReplyMode;
+use crate::context::ctx::Ctx;
+use crate::context::session::ReplyMode;
+use crate::follow::effects::Change;
+use crate::follow::messages::Kind;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The commands of this file.
@@ -193,7 +193,7 @@ fn list(ctx: &mut Ctx<'_>, mut args: Args<'_>, kind: Kind) -> Result {
     if args.left() > 1 {
         return Err(Error::new(format!(
             "ERR unknown subcommand or wrong number of arguments for '{}'. Try PUBSUB HELP.",
-            crate::error::shown(args.argv()[1])
+            crate::base::error::shown(args.argv()[1])
         )));
     }
     let pattern = (args.left() > 0).then(|| args.take());

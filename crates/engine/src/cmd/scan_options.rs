@@ -1,8 +1,8 @@
 //! The options that SCAN, HSCAN, SSCAN and ZSCAN share, and the few that only one of them has.
 
-use crate::args::Args;
-use crate::error::{Error, Result};
-use crate::glob;
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
+use crate::base::glob;
 use store::Type;
 
 /// What is gone through.

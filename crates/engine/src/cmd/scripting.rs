@@ -1,14 +1,14 @@
 //! Scripts: EVAL and its kin, and SCRIPT.
 
-use crate::args::Args;
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
 use crate::cmd::command::help;
-use crate::command::{
+use crate::context::command::{
     ALLOW_BUSY, Command, Group, KS_ACCESS, KS_RO, KS_RW, KS_UPDATE, KeySpec, LOADING, MOVABLEKEYS,
     NO_MANDATORY_KEYS, NOSCRIPT, READONLY, RUNS_SCRIPT, SKIP_MONITOR, STALE, container, row,
 };
-use crate::ctx::Ctx;
-use crate::error::{Error, Result};
-use crate::scripts::{Body, Call, Runner, keys_and_args, run};
+use crate::context::ctx::Ctx;
+use crate::script::scripts::{Body, Call, Runner, keys_and_args, run};
 use lua::Flags;
 
 /// The commands of this file.
@@ -204,8 +204,8 @@ fn script_debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 #[cfg(test)]
 mod tests {
+    use crate::dispatch::worker::Next;
     use crate::testing::{TestClient, check};
-    use crate::worker::Next;
     use resp::{Batch, Out};
 
     /// The name of a key that lies in another shard than `key`.
@@ -250,8 +250,8 @@ mod tests {
         let mut db = TestClient::new();
         for write in ["", "redis.call('SET', KEYS[1], 1)"] {
             db.run("SET k v PX 1");
-            let now = crate::engine::unix_ms();
-            while crate::engine::unix_ms() < now + 2 {
+            let now = crate::context::engine::unix_ms();
+            while crate::context::engine::unix_ms() < now + 2 {
                 std::thread::yield_now();
             }
             let effects = &db.engine.effects;

@@ -1,17 +1,17 @@
 //! The server and its databases as wholes: emptying, swapping, counting them, and stopping.
 
 use crate::VERSION;
-use crate::acl_categories::{CAT_DANGEROUS, CAT_KEYSPACE};
-use crate::args::Args;
-use crate::command::{
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
+use crate::config::host::{SaveMode, ShutdownMode};
+use crate::context::command::{
     ADMIN, ALL_SHARDS, ALLOW_BUSY, Command, FAST, Group, LOADING, NO_MULTI, NOSCRIPT, OWN_LOCKS,
     READONLY, STALE, WRITE, row,
 };
-use crate::ctx::Ctx;
-use crate::effects::Change;
-use crate::engine::{random_below, unix_nanos};
-use crate::error::{Error, Result};
-use crate::host::{SaveMode, ShutdownMode};
+use crate::context::ctx::Ctx;
+use crate::context::engine::{random_below, unix_nanos};
+use crate::follow::effects::Change;
+use crate::table::categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use resp::number::parse_i64;
 use store::Dict;
 
@@ -260,7 +260,7 @@ fn automaton(rule: u8, width: usize, height: usize) -> String {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::host::Host;
+    use crate::config::host::Host;
     use crate::testing::{Asked, TestClient, check, check3, run};
     use parking_lot::Mutex;
     use std::sync::Arc;

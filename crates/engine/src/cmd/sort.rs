@@ -5,15 +5,15 @@
 //!
 //! Alphabetical order is that of bytes, whatever the machine's locale.
 
-use crate::acl_categories::{CAT_DANGEROUS, CAT_LIST, CAT_SET, CAT_SORTEDSET};
-use crate::args::Args;
-use crate::command::{
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
+use crate::context::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, MOVABLEKEYS,
     PATTERN_KEYS, READONLY, WRITE, row,
 };
-use crate::ctx::{Ctx, Keys};
-use crate::effects::Event;
-use crate::error::{Error, Result};
+use crate::context::ctx::{Ctx, Keys};
+use crate::follow::effects::Event;
+use crate::table::categories::{CAT_DANGEROUS, CAT_LIST, CAT_SET, CAT_SORTEDSET};
 use std::cmp::Ordering;
 use store::types::hash::Hash;
 use store::types::list::{End, Item as ListItem, List};

@@ -2,18 +2,18 @@
 //!
 //! Ranges are in [`super::sorted_set_range`], set algebra in [`super::sorted_set_combine`].
 
-use crate::args::Args;
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
 use crate::cmd::generic::parse_cursor;
 use crate::cmd::long::{LONG_WORK, check_picks};
 use crate::cmd::scan_options::{ScanOptions, Scanned};
-use crate::command::{
+use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_RO, KS_RW, KS_UPDATE, KeySpec,
     MOVABLEKEYS, READONLY, WRITE, row,
 };
-use crate::ctx::{Ctx, Keys};
-use crate::effects::Event;
-use crate::engine::{Engine, random_below};
-use crate::error::{Error, Result};
+use crate::context::ctx::{Ctx, Keys};
+use crate::context::engine::{Engine, random_below};
+use crate::follow::effects::Event;
 use resp::{Out, Proto};
 use smallvec::SmallVec;
 use std::borrow::Cow;

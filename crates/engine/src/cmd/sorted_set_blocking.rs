@@ -3,14 +3,14 @@
 //! A call that waits is done again when one of its keys has become a sorted set or has got more members. It then looks at
 //! all its keys whose locks are held, in its own order: of two that a transaction fills it takes the first that it named.
 
-use crate::args::Args;
-use crate::blocking::{Attempt, Empty, Wait, timeout_seconds};
+use crate::base::args::Args;
+use crate::base::error::Result;
 use crate::cmd::sorted_set::{MultiPop, is_long, pop, reply_member};
-use crate::command::{
+use crate::context::command::{
     BLOCKING, Command, FAST, Group, KS_ACCESS, KS_DELETE, KS_RW, KeySpec, MOVABLEKEYS, WRITE, row,
 };
-use crate::ctx::{Ctx, Keys};
-use crate::error::Result;
+use crate::context::ctx::{Ctx, Keys};
+use crate::follow::waiting::{Attempt, Empty, Wait, timeout_seconds};
 use resp::Out;
 use std::time::Duration;
 use store::types::sorted_set::SortedSet;

@@ -1,14 +1,14 @@
 //! Sorted sets: union, intersection and difference, of sets without scores as well.
 
-use crate::args::Args;
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
 use crate::cmd::sorted_set::{kind_of, limits, reply_members};
-use crate::command::{
+use crate::context::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, MOVABLEKEYS, READONLY,
     WRITE, row,
 };
-use crate::ctx::{Ctx, Keys};
-use crate::effects::Event;
-use crate::error::{Error, Result};
+use crate::context::ctx::{Ctx, Keys};
+use crate::follow::effects::Event;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use store::packed::Item;

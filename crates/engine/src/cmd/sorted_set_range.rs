@@ -1,16 +1,16 @@
 //! Sorted sets: everything about ranges of ranks, scores and members.
 
-use crate::args::Args;
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
+use crate::base::ranges::{Limit, index_range, lex_range, score_range};
 use crate::cmd::long::LONG_WORK;
 use crate::cmd::sorted_set::{limits, reply_members};
-use crate::command::{
+use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_OW, KS_RO, KS_RW, KS_UPDATE, KeySpec,
     READONLY, WRITE, row,
 };
-use crate::ctx::Ctx;
-use crate::effects::Event;
-use crate::error::{Error, Result};
-use crate::ranges::{Limit, index_range, lex_range, score_range};
+use crate::context::ctx::Ctx;
+use crate::follow::effects::Event;
 use std::borrow::Cow;
 use std::ops::Range;
 use store::Collection;

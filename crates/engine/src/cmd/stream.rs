@@ -2,20 +2,20 @@
 //!
 //! Consumer groups are in [`super::stream_groups`], XREAD in [`super::stream_read`], XINFO in [`super::stream_info`].
 
-use crate::args::Args;
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
 use crate::cmd::long::LONG_WORK;
 use crate::cmd::stream_groups::{XGROUP_COMMANDS, xack, xackdel, xautoclaim, xclaim, xpending};
 use crate::cmd::stream_ids as ids;
 use crate::cmd::stream_info::XINFO_COMMANDS;
 use crate::cmd::stream_read::{xread, xreadgroup};
-use crate::command::{
+use crate::config::Live;
+use crate::context::command::{
     BLOCKING, Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_RO, KS_RW, KS_UPDATE,
     KeySpec, MOVABLEKEYS, READONLY, WRITE, container, row,
 };
-use crate::config::Live;
-use crate::ctx::Ctx;
-use crate::effects::Event;
-use crate::error::{Error, Result};
+use crate::context::ctx::Ctx;
+use crate::follow::effects::Event;
 use resp::number::parse_i64;
 use std::sync::atomic::Ordering::Relaxed;
 use store::Collection;

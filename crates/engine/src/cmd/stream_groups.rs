@@ -1,16 +1,16 @@
 //! Consumer groups of streams: XGROUP, and acknowledging, listing and handing over pending messages.
 
-use crate::args::Args;
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
 use crate::cmd::command::help;
 use crate::cmd::stream::{parse_all, refs_and_ids};
 use crate::cmd::stream_ids::{self as ids, shown};
-use crate::command::{
+use crate::context::command::{
     Command, DENYOOM, Group as Docs, KS_DELETE, KS_INSERT, KS_RW, KS_UPDATE, KeySpec, LOADING,
     STALE, WRITE, row,
 };
-use crate::ctx::{Ctx, Keys};
-use crate::effects::Event;
-use crate::error::{Error, Result};
+use crate::context::ctx::{Ctx, Keys};
+use crate::follow::effects::Event;
 use resp::number::parse_i64;
 use store::Collection;
 use store::types::stream::{Group, Pending, Refs, Stream, StreamId, StreamRef};

@@ -1,7 +1,7 @@
 //! What the commands on streams share: reading IDs and ranges of IDs, and writing entries.
 
-use crate::args::Args;
-use crate::error::{Error, Result};
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
 use resp::Out;
 use resp::number::{format_i64, parse_i64};
 use store::packed::Item;

@@ -1,14 +1,14 @@
 //! XINFO: what there is to know about a stream, its groups and their consumers.
 
-use crate::args::Args;
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
 use crate::cmd::command::help;
 use crate::cmd::stream_groups::{no_such_group, subcommand_syntax};
 use crate::cmd::stream_ids as ids;
-use crate::command::{
+use crate::context::command::{
     Command, Group as Docs, KS_ACCESS, KS_RO, KeySpec, LOADING, READONLY, STALE, row,
 };
-use crate::ctx::Ctx;
-use crate::error::{Error, Result};
+use crate::context::ctx::Ctx;
 use resp::Out;
 use store::types::stream::{Group, Stream, StreamId, StreamRef};
 

@@ -4,13 +4,13 @@
 //! changed, it is done again on all of them whose locks are held: on the others nothing has come, or it would not be
 //! waiting any more. So a transaction that adds to several streams is seen as one.
 
-use crate::args::Args;
-use crate::blocking::{Attempt, Empty, Wait, timeout_ms};
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
 use crate::cmd::long::LONG_WORK;
 use crate::cmd::stream_groups::{tell, tell_silently};
 use crate::cmd::stream_ids::{self as ids, c_text, shown};
-use crate::ctx::{Ctx, Keys};
-use crate::error::{Error, Result};
+use crate::context::ctx::{Ctx, Keys};
+use crate::follow::waiting::{Attempt, Empty, Wait, timeout_ms};
 use resp::{Out, Proto};
 use std::time::Duration;
 use store::types::stream::{Group, Pending, Stream, StreamId, StreamRef};

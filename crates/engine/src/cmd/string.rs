@@ -1,16 +1,16 @@
 //! Strings: GET, SET and everything that works on one whole value.
 
-use crate::args::Args;
+use crate::base::args::Args;
 use crate::cmd::lcs::lcs;
-use crate::command::{
+use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RM, KS_RO, KS_RW,
     KS_UPDATE, KS_VARIABLE_FLAGS, KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
 };
 
-use crate::ctx::Ctx;
-use crate::effects::Event;
-use crate::error::{Error, Result};
-use crate::expiry::{self, Expiry};
+use crate::base::error::{Error, Result};
+use crate::base::expiry::{self, Expiry};
+use crate::context::ctx::Ctx;
+use crate::follow::effects::Event;
 use resp::number::{format_i64, parse_i64};
 use resp::{LongDouble, Out};
 use std::sync::atomic::Ordering::Relaxed;

@@ -1,16 +1,16 @@
 //! Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 //!
-//! Dispatch does the queueing (see [`crate::transaction`]) and takes all locks that EXEC needs before it runs the handler
+//! Dispatch does the queueing (see [`crate::context::multi`]) and takes all locks that EXEC needs before it runs the handler
 //! here, so all that is left to do is to carry out one command after the other.
 
-use crate::args::Args;
-use crate::command::{
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
+use crate::context::command::{
     ALLOW_BUSY, Command, FAST, Group, IN_MULTI, KS_RO, KeySpec, LOADING, NO_MULTI, NOSCRIPT,
     SKIP_SLOWLOG, STALE, row,
 };
-use crate::ctx::Ctx;
-use crate::error::{Error, Result};
-use crate::transaction::watched_key_changed;
+use crate::context::ctx::Ctx;
+use crate::context::multi::watched_key_changed;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The commands of this file.
@@ -127,8 +127,8 @@ mod tests {
     fn watching_what_has_expired() {
         let mut db = TestClient::new();
         db.run("SET k v PX 1");
-        let now = crate::engine::unix_ms();
-        while crate::engine::unix_ms() < now + 2 {
+        let now = crate::context::engine::unix_ms();
+        while crate::context::engine::unix_ms() < now + 2 {
             std::thread::yield_now();
         }
         db.run("WATCH other k; MULTI; PING");

@@ -280,7 +280,7 @@ fn include(line: &Line, lines: &mut Vec<Line>, depth: usize) -> Result<(), Confi
             .unwrap_or_default();
         // As in a shell, a pattern does not match hidden files unless it says so.
         let hidden = name.starts_with('.') && !pattern.starts_with('.');
-        if !hidden && crate::glob::matches(pattern.as_bytes(), name.as_bytes()) {
+        if !hidden && crate::base::glob::matches(pattern.as_bytes(), name.as_bytes()) {
             read_file(&file, lines, depth + 1)?;
         }
     }

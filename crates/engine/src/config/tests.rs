@@ -1,7 +1,7 @@
 //! The table as a whole: what a file, a flag and a client can do to it.
 
 use super::*;
-use crate::host::{Host, ShutdownMode};
+use crate::config::host::{Host, ShutdownMode};
 
 /// A host that refuses the directive it is given and remembers what it was told.
 #[derive(Default)]

@@ -3,11 +3,11 @@
 //! A filter is a list of conditions that must all hold, each possibly negated by `NOT-` before its name.
 
 use super::{capa, flags};
-use crate::args::Args;
-use crate::clients::Client;
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
+use crate::client::clients::Client;
 use crate::cmd::connection::DEFAULT_USER;
-use crate::ctx::Ctx;
-use crate::error::{Error, Result};
+use crate::context::ctx::Ctx;
 use resp::number::parse_i64;
 use std::mem::discriminant;
 use std::sync::atomic::Ordering::Relaxed;
@@ -207,7 +207,7 @@ fn class(args: &mut Args<'_>) -> Result<Condition> {
     }
     Err(Error::new(format!(
         "ERR Unknown client type '{}'",
-        crate::error::shown(name)
+        crate::base::error::shown(name)
     )))
 }
 

@@ -1,4 +1,4 @@
-use crate::clients::{Kind, Origin};
+use crate::client::clients::{Kind, Origin};
 use crate::testing::{Asked, TestClient, check, check3};
 
 /// The value of a field in a client's line.

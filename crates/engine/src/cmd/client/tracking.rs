@@ -1,9 +1,9 @@
-//! CLIENT TRACKING and what belongs to it: client-side caching, which [`crate::tracking`] does.
+//! CLIENT TRACKING and what belongs to it: client-side caching, which [`crate::follow::tracking`] does.
 
-use crate::args::Args;
-use crate::ctx::Ctx;
-use crate::error::{Error, Result};
-use crate::tracking::{Wish, state};
+use crate::base::args::Args;
+use crate::base::error::{Error, Result};
+use crate::context::ctx::Ctx;
+use crate::follow::tracking::{Wish, state};
 use std::sync::atomic::Ordering::Relaxed;
 
 pub(super) fn client_getredir(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
@@ -154,8 +154,8 @@ fn check_prefixes(ctx: &Ctx<'_>, prefixes: &[&[u8]]) -> Result {
     let error = |prefix: &[u8], what: &str, other: &[u8]| {
         Err(Error::new(format!(
             "ERR Prefix '{}' overlaps with {what} prefix '{}'. Prefixes for a single client must not overlap.",
-            crate::error::shown(prefix),
-            crate::error::shown(other)
+            crate::base::error::shown(prefix),
+            crate::base::error::shown(other)
         )))
     };
     let own = ctx.engine.tracking.prefixes_of(&ctx.session.client);

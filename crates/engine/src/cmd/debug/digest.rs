@@ -5,9 +5,9 @@
 //! Redis's. A digest is 20 bytes. *Adding* a text is exclusive or with its SHA-1, so that order does not matter; *mixing*
 //! is the same followed by replacing the digest by its own SHA-1, so that it does.
 
-use crate::ctx::Held;
-use crate::engine::{Engine, unix_ms};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::context::ctx::Held;
+use crate::context::engine::{Engine, unix_ms};
 use sha1_smol::Sha1;
 use store::types::{hash::Hash, list::List, set::Set, sorted_set::SortedSet};
 use store::{EntryRef, Type, Value};

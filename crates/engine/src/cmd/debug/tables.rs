@@ -1,9 +1,9 @@
 //! DEBUG HTSTATS: the shape of a database's tables.
 
 use super::with_entry;
+use crate::base::error::{Error, Result};
 use crate::cmd::generic::encoding;
-use crate::ctx::Ctx;
-use crate::error::{Error, Result};
+use crate::context::ctx::Ctx;
 use resp::number::parse_i64;
 use std::fmt::Write;
 use store::{ObjectValue, Type};

@@ -1,4 +1,4 @@
-use crate::clients::{Kind, Origin};
+use crate::client::clients::{Kind, Origin};
 use crate::testing::{Asked, TestClient};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! Several clients wait and are served. What they expect was looked up in Redis 8.2.
 
-use crate::blocking::GiveUp;
+use crate::follow::waiting::GiveUp;
 use crate::testing::{TestClient, check};
 use std::sync::Barrier;
 use std::sync::atomic::Ordering::Relaxed;

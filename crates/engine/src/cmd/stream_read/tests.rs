@@ -1,6 +1,6 @@
 //! Waiting for entries. What clients expect was looked up in Redis 8.2.
 
-use crate::blocking::GiveUp;
+use crate::follow::waiting::GiveUp;
 use crate::testing::{TestClient, check};
 
 const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";

@@ -1,0 +1,170 @@
+//! Counters, one set a worker.
+//!
+//! Only its worker writes a set, with plain loads and stores; INFO sums the sets when asked. So counting costs no
+//! atomic read-modify-write and no cache line ever travels between workers for it.
+
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// A number that one thread adds to and any may read.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds; only the owning worker may.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// Takes back what was added; only the owning worker may.
+    pub fn take_back(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_sub(n), Relaxed);
+    }
+
+    /// The value.
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    fn clear(&self) {
+        self.0.store(0, Relaxed);
+    }
+}
+
+/// Counters of one command.
+#[derive(Debug, Default)]
+pub struct CommandCounters {
+    /// Calls carried out.
+    pub calls: Counter,
+    /// Time they took. A batch's time is divided evenly among its commands: the clock is read once a batch.
+    pub nanos: Counter,
+    /// Calls refused before they were carried out (arity, authentication).
+    pub rejected: Counter,
+    /// Calls that answered an error.
+    pub failed: Counter,
+}
+
+/// One worker's counters.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Counters {
+    /// By [`crate::table::registry::Entry::id`].
+    pub commands: Box<[CommandCounters]>,
+    /// Commands carried out, of all kinds.
+    pub calls: Counter,
+    /// Lookups for reading that found the key.
+    pub hits: Counter,
+    /// Lookups for reading that did not.
+    pub misses: Counter,
+    /// Keys removed because they had expired.
+    pub expired: Counter,
+    /// Fields of hashes removed because they had expired.
+    pub expired_fields: Counter,
+    /// Panics caught.
+    pub panics: Counter,
+    /// Error replies.
+    pub error_replies: Counter,
+    /// Protocol errors.
+    pub protocol_errors: Counter,
+    /// Failed authentications.
+    pub auth_failures: Counter,
+    errors: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Counters {
+    /// Counters for a registry with this many ids.
+    pub fn new(ids: usize) -> Counters {
+        Counters {
+            commands: (0..ids).map(|_| CommandCounters::default()).collect(),
+            calls: Counter::default(),
+            hits: Counter::default(),
+            misses: Counter::default(),
+            expired: Counter::default(),
+            expired_fields: Counter::default(),
+            panics: Counter::default(),
+            error_replies: Counter::default(),
+            protocol_errors: Counter::default(),
+            auth_failures: Counter::default(),
+            errors: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Counts an error reply under its code. Codes are a client's choice in scripts, so their number is bounded.
+    #[cold]
+    pub fn error(&self, code: &str) {
+        self.error_replies.add(1);
+        let mut errors = self.errors.lock();
+        if let Some(n) = errors.get_mut(code) {
+            *n += 1;
+        } else if errors.len() < 128 {
+            errors.insert(code.to_owned(), 1);
+        }
+    }
+
+    fn clear(&self) {
+        for c in &self.commands {
+            c.calls.clear();
+            c.nanos.clear();
+            c.rejected.clear();
+            c.failed.clear();
+        }
+        for c in [
+            &self.calls,
+            &self.hits,
+            &self.misses,
+            &self.expired,
+            &self.expired_fields,
+            &self.panics,
+            &self.error_replies,
+            &self.protocol_errors,
+            &self.auth_failures,
+        ] {
+            c.clear();
+        }
+        self.errors.lock().clear();
+    }
+}
+
+/// All workers' counters.
+#[derive(Debug, Default)]
+pub struct Stats {
+    sets: Mutex<Vec<Arc<Counters>>>,
+    /// The most memory, in bytes, that was ever found in use.
+    pub(crate) peak_memory: AtomicUsize,
+}
+
+impl Stats {
+    /// A new set that is summed with the others from now on. Sets of workers that have ended stay in the sum.
+    pub fn add_worker(&self, ids: usize) -> Arc<Counters> {
+        let set = Arc::new(Counters::new(ids));
+        self.sets.lock().push(set.clone());
+        set
+    }
+
+    /// A number summed over all workers.
+    pub fn sum(&self, f: impl Fn(&Counters) -> u64) -> u64 {
+        self.sets.lock().iter().map(|s| f(s)).sum()
+    }
+
+    /// Error replies by code.
+    pub fn errors(&self) -> BTreeMap<String, u64> {
+        let mut all = BTreeMap::new();
+        for set in self.sets.lock().iter() {
+            for (code, n) in set.errors.lock().iter() {
+                *all.entry(code.clone()).or_insert(0) += n;
+            }
+        }
+        all
+    }
+
+    /// Starts all counts at zero. A worker that counts at the same moment may keep that one count.
+    pub fn reset(&self) {
+        for set in self.sets.lock().iter() {
+            set.clear();
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Who is connected: what CLIENT LIST shows and CLIENT KILL reaches.
+//!
+//! A [`Client`] is shared between its connection's worker, which writes it with relaxed stores as it goes along, and
+//! whoever lists clients. Words (name, library) change rarely and sit behind a lock of their own.
+
+use crate::client::outbox::Outbox;
+use crate::follow::waiting::Waiter;
+use parking_lot::Mutex;
+use resp::Proto;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+};
+use std::task::Waker;
+
+/// How a client came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Over TCP.
+    Tcp,
+    /// Over a unix socket.
+    Unix,
+    /// Calls from the program that the engine is part of.
+    Embedded,
+}
+
+/// What is known of a client when it arrives.
+#[derive(Debug)]
+pub struct Origin {
+    /// Its address, as CLIENT LIST shows it.
+    pub addr: String,
+    /// Our address that it came to.
+    pub laddr: String,
+    /// File descriptor, -1 if none.
+    pub fd: i64,
+    /// How it came.
+    pub kind: Kind,
+    /// Wakes its connection's task.
+    pub waker: Option<Waker>,
+}
+
+/// Words a client said about itself.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Words {
+    pub name: String,
+    pub lib_name: String,
+    pub lib_version: String,
+    pub user: String,
+}
+
+/// See the module's page.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct Client {
+    pub id: u64,
+    pub addr: String,
+    pub laddr: String,
+    pub fd: i64,
+    pub kind: Kind,
+    /// Unix seconds at which it arrived.
+    pub since_s: u64,
+    /// Unix seconds of its last command or connection.
+    pub active_s: AtomicU64,
+    pub db: AtomicUsize,
+    /// 2 or 3.
+    pub proto: AtomicU8,
+    /// Id of its last command, plus one.
+    pub last_command: AtomicUsize,
+    pub commands: AtomicU64,
+    pub net_in: AtomicU64,
+    pub net_out: AtomicU64,
+    pub query_bytes: AtomicUsize,
+    pub query_free: AtomicUsize,
+    pub reply_bytes: AtomicUsize,
+    pub reply_chunks: AtomicUsize,
+    pub no_evict: AtomicBool,
+    pub no_touch: AtomicBool,
+    /// CLIENT CAPA REDIRECT: it can follow redirections.
+    pub can_redirect: AtomicBool,
+    /// Keys it watches.
+    pub watched: AtomicUsize,
+    /// Commands it has queued, plus one; 0 outside MULTI.
+    pub queued: AtomicUsize,
+    pub words: Mutex<Words>,
+    /// What others want to tell it.
+    pub outbox: Outbox,
+    /// Channels, patterns and shard channels that it subscribes to.
+    pub subscriptions: [AtomicUsize; 3],
+    /// It gets what MONITOR shows.
+    pub monitors: AtomicBool,
+    /// How it tracks keys: bits of [`crate::follow::tracking::state`], 0 if it does not.
+    pub tracking: AtomicU32,
+    /// The id of the client that its tracking messages go to, 0 for itself.
+    pub redirects_to: AtomicU64,
+    /// What it blocks on.
+    pub(crate) blocked: Mutex<Option<Arc<Waiter>>>,
+    kill: AtomicBool,
+    gone: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Client {
+    /// Whether somebody wants the connection closed.
+    #[inline]
+    pub fn kill_requested(&self) -> bool {
+        self.kill.load(Relaxed)
+    }
+
+    /// Asks for the connection to be closed and wakes its task.
+    pub fn kill(&self) {
+        self.kill.store(true, Relaxed);
+        self.wake();
+    }
+
+    /// Wakes the connection's task.
+    pub fn wake(&self) {
+        if let Some(w) = self.waker.lock().as_ref() {
+            w.wake_by_ref();
+        }
+    }
+
+    /// Sets what [`Client::wake`] wakes.
+    pub fn set_waker(&self, waker: &Waker) {
+        let mut w = self.waker.lock();
+        if !w.as_ref().is_some_and(|w| w.will_wake(waker)) {
+            *w = Some(waker.clone());
+        }
+    }
+
+    /// The protocol version it speaks.
+    #[inline]
+    pub fn protocol(&self) -> Proto {
+        match self.proto.load(Relaxed) {
+            3 => Proto::Resp3,
+            _ => Proto::Resp2,
+        }
+    }
+
+    /// Whether it waits in a blocking command.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.lock().is_some()
+    }
+
+    /// Whether its connection has ended.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Relaxed)
+    }
+
+    /// Whether it subscribes to anything.
+    #[inline]
+    pub fn subscribes(&self) -> bool {
+        self.subscriptions.iter().any(|n| n.load(Relaxed) > 0)
+    }
+
+    /// Its place among the output buffer limits: 0 for a normal client, 2 for a subscriber. A program that the engine is part
+    /// of counts as one, since it may never ask for its messages.
+    #[inline]
+    pub fn class(&self) -> usize {
+        if self.subscribes() || self.kind == Kind::Embedded {
+            2
+        } else {
+            0
+        }
+    }
+
+    /// Bytes that wait to be sent to it.
+    pub fn unsent_bytes(&self) -> usize {
+        self.reply_bytes.load(Relaxed) + self.outbox.bytes()
+    }
+
+    /// Notes the sizes of the connection's buffers, in bytes (`reply_chunks`: pieces).
+    pub fn set_buffers(&self, query: usize, query_free: usize, reply: usize, reply_chunks: usize) {
+        self.query_bytes.store(query, Relaxed);
+        self.query_free.store(query_free, Relaxed);
+        self.reply_bytes.store(reply, Relaxed);
+        self.reply_chunks.store(reply_chunks, Relaxed);
+    }
+
+    /// Whether it came from this machine.
+    pub fn is_local(&self) -> bool {
+        self.kind != Kind::Tcp
+            || ip_of(&self.addr)
+                .parse()
+                .is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
+    }
+
+    /// The address it came from, without the port and without an IPv6 address's brackets.
+    pub fn ip(&self) -> &str {
+        ip_of(&self.addr)
+    }
+
+    /// Seconds since its last command.
+    pub fn idle_s(&self, now_s: u64) -> u64 {
+        now_s.saturating_sub(self.active_s.load(Relaxed))
+    }
+}
+
+fn ip_of(addr: &str) -> &str {
+    let host = addr.rsplit_once(':').map_or(addr, |(host, _)| host);
+    host.strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host)
+}
+
+/// All clients, by id.
+#[derive(Debug, Default)]
+pub struct Clients {
+    next_id: AtomicU64,
+    all: Mutex<BTreeMap<u64, Arc<Client>>>,
+    /// Clients that ever came.
+    pub accepted: AtomicU64,
+}
+
+impl Clients {
+    /// Registers a client under the next id.
+    pub fn add(&self, origin: Origin, now_s: u64, proto: u8) -> Arc<Client> {
+        let id = self.next_id.fetch_add(1, Relaxed) + 1;
+        let client = Arc::new(Client {
+            id,
+            addr: origin.addr,
+            laddr: origin.laddr,
+            fd: origin.fd,
+            kind: origin.kind,
+            since_s: now_s,
+            active_s: AtomicU64::new(now_s),
+            db: AtomicUsize::new(0),
+            proto: AtomicU8::new(proto),
+            last_command: AtomicUsize::new(0),
+            commands: AtomicU64::new(0),
+            net_in: AtomicU64::new(0),
+            net_out: AtomicU64::new(0),
+            query_bytes: AtomicUsize::new(0),
+            query_free: AtomicUsize::new(0),
+            reply_bytes: AtomicUsize::new(0),
+            reply_chunks: AtomicUsize::new(0),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            can_redirect: AtomicBool::new(false),
+            watched: AtomicUsize::new(0),
+            queued: AtomicUsize::new(0),
+            words: Mutex::new(Words::default()),
+            outbox: Outbox::default(),
+            subscriptions: Default::default(),
+            monitors: AtomicBool::new(false),
+            tracking: AtomicU32::new(0),
+            redirects_to: AtomicU64::new(0),
+            blocked: Mutex::new(None),
+            kill: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            waker: Mutex::new(origin.waker),
+        });
+        if origin.kind != Kind::Embedded {
+            self.accepted.fetch_add(1, Relaxed);
+            self.all.lock().insert(id, client.clone());
+        }
+        client
+    }
+
+    /// Forgets a client.
+    pub fn remove(&self, id: u64) {
+        if let Some(client) = self.all.lock().remove(&id) {
+            client.gone.store(true, Relaxed);
+        }
+    }
+
+    /// Number of connected clients.
+    pub fn len(&self) -> usize {
+        self.all.lock().len()
+    }
+
+    /// Whether nobody is connected.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Everybody, by id.
+    pub fn list(&self) -> Vec<Arc<Client>> {
+        self.all.lock().values().cloned().collect()
+    }
+
+    /// The client with this id.
+    pub fn get(&self, id: u64) -> Option<Arc<Client>> {
+        self.all.lock().get(&id).cloned()
+    }
+}

@@ -1,0 +1,472 @@
+//! Configuration: one table of directives, and everything that is asked of it.
+//!
+//! Reading a redis.conf, command-line flags, CONFIG GET, CONFIG SET, the list that `redpoll --help` prints and
+//! docs/configuration.md all come from the rows in `table` and `fixed`, so that they cannot disagree. The values
+//! stand behind a lock, because they are read rarely; the few that every command or connection looks at are copied
+//! into the atomics of [`Live`].
+
+mod directive;
+mod fixed;
+pub mod host;
+mod lines;
+mod page;
+mod table;
+
+pub(crate) use directive::parse_size;
+pub use directive::{Change, Directive, Kind, OutputLimit, Value};
+pub use page::{directives, markdown};
+
+use crate::config::host::Host;
+use parking_lot::{Mutex, RwLock};
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize};
+
+/// Every directive, those that do something first.
+static DIRECTIVES: LazyLock<Vec<&'static Directive>> =
+    LazyLock::new(|| table::BUILT.iter().chain(fixed::FIXED).collect());
+
+/// Every name and alias, with the index of its directive.
+static BY_NAME: LazyLock<HashMap<&'static str, usize>> = LazyLock::new(|| {
+    let names = |(at, row): (usize, &&'static Directive)| {
+        let aliases = row.aliases.iter().map(move |alias| (*alias, at));
+        std::iter::once((row.name, at)).chain(aliases)
+    };
+    DIRECTIVES.iter().enumerate().flat_map(names).collect()
+});
+
+/// A configuration that cannot be used: one line that says where and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The bounds of one class of clients, as [`Live`] holds them; see [`OutputLimit`].
+#[derive(Debug, Default)]
+pub struct LiveOutputLimit {
+    /// Bytes at which a client is disconnected at once; 0 is no bound.
+    pub hard: AtomicU64,
+    /// Bytes over which a client may stay for `soft_seconds`; 0 is no bound.
+    pub soft: AtomicU64,
+    /// See `soft`.
+    pub soft_seconds: AtomicU64,
+}
+
+/// The values that are read on busy paths. Relaxed loads will do: a change need not be seen at once.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// Longest argument and longest string, in bytes.
+    pub proto_max_bulk_len: AtomicUsize,
+    /// Most clients at a time.
+    pub maxclients: AtomicUsize,
+    /// Seconds of idleness after which a client is disconnected; 0 never.
+    pub timeout_s: AtomicU64,
+    /// Seconds before the first keepalive probe; 0 for no probes.
+    pub tcp_keepalive_s: AtomicU64,
+    /// Connections accepted from one listener in a row.
+    pub accepts_per_turn: AtomicUsize,
+    /// Milliseconds after which a script makes those who wait for it be told BUSY.
+    pub busy_reply_threshold_ms: AtomicU64,
+    /// Most unexecuted bytes of a client's requests.
+    pub client_query_buffer_limit: AtomicUsize,
+    /// Output buffer limits of normal clients, replicas and subscribers, in this order.
+    pub output_limits: [LiveOutputLimit; 3],
+    /// Whether clients from elsewhere are refused while there is no password.
+    pub protected_mode: AtomicBool,
+    /// Seconds a stop may wait for clients.
+    pub shutdown_timeout_s: AtomicU64,
+    /// `hash-max-listpack-entries`
+    pub hash_max_listpack_entries: AtomicUsize,
+    /// `hash-max-listpack-value`, in bytes
+    pub hash_max_listpack_value: AtomicUsize,
+    /// `list-max-listpack-size`
+    pub list_max_listpack_size: AtomicI32,
+    /// Bytes from which an element of a list has a node of its own; 0: those that are longer than a node may be. No
+    /// directive: DEBUG QUICKLIST-PACKED-THRESHOLD changes it.
+    pub quicklist_packed_threshold: AtomicUsize,
+    /// `set-max-intset-entries`
+    pub set_max_intset_entries: AtomicUsize,
+    /// `set-max-listpack-entries`
+    pub set_max_listpack_entries: AtomicUsize,
+    /// `set-max-listpack-value`, in bytes
+    pub set_max_listpack_value: AtomicUsize,
+    /// Most members of a packed sorted set.
+    pub zset_max_listpack_entries: AtomicUsize,
+    /// Longest member of a packed sorted set, in bytes.
+    pub zset_max_listpack_value: AtomicUsize,
+    /// Longest sparse HyperLogLog, in bytes.
+    pub hll_sparse_max_bytes: AtomicUsize,
+    /// Bytes of a stream's node; 0 for no bound.
+    pub stream_node_max_bytes: AtomicUsize,
+    /// Entries of a stream's node; 0 for no bound.
+    pub stream_node_max_entries: AtomicUsize,
+    /// `notify-keyspace-events`: bits of [`crate::follow::effects::class`].
+    pub notify_keyspace_events: AtomicU32,
+    /// `tracking-table-max-keys`; 0 for no bound.
+    pub tracking_table_max_keys: AtomicUsize,
+    /// `rdbcompression`
+    pub rdb_compression: AtomicBool,
+    /// Whether expired keys are also looked for in the background. No directive: DEBUG SET-ACTIVE-EXPIRE changes it.
+    pub active_expire: AtomicBool,
+}
+
+/// The values of all directives.
+pub struct Config {
+    values: RwLock<Vec<Value>>,
+    /// Held by CONFIG SET, so that two of them do not interleave.
+    setting: Mutex<()>,
+    file: Option<PathBuf>,
+    /// The copies for busy paths.
+    pub live: Live,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        let value = |row: &&Directive| {
+            let words: Vec<&str> = if row.kind.takes_list() {
+                row.default.split(' ').collect()
+            } else {
+                vec![row.default]
+            };
+            row.kind
+                .parse(&words, None)
+                .unwrap_or(Value::Text(String::new()))
+        };
+        let values: Vec<Value> = DIRECTIVES.iter().map(value).collect();
+        let live = Live {
+            active_expire: AtomicBool::new(true),
+            ..Live::default()
+        };
+        for (row, value) in DIRECTIVES.iter().zip(&values) {
+            if let Some(apply) = row.apply {
+                apply(&live, value);
+            }
+        }
+        Config {
+            values: RwLock::new(values),
+            setting: Mutex::new(()),
+            file: None,
+            live,
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the values: one of them is a password.
+        f.debug_struct("Config")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// Reads the arguments of the server program, without its name: `[redis.conf|-] [--directive value ...] [-]`, in the
+    /// syntax and precedence of redis-server. `-` stands for standard input.
+    pub fn from_args(args: impl Iterator<Item = OsString>) -> Result<Config, ConfigError> {
+        Config::from_args_and(args, &mut std::io::stdin().lock())
+    }
+
+    fn from_args_and(
+        args: impl Iterator<Item = OsString>,
+        stdin: &mut dyn std::io::Read,
+    ) -> Result<Config, ConfigError> {
+        let source = lines::from_args(args, stdin)?;
+        let mut config = Config {
+            file: source.file,
+            ..Config::default()
+        };
+        for line in &source.lines {
+            let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
+            config
+                .directive(&line.name, &words)
+                .map_err(|reason| line.error(&reason))?;
+        }
+        Ok(config)
+    }
+
+    /// Sets a directive before anything runs, as a line of redis.conf would. The error is the reason alone.
+    pub fn directive(&mut self, name: &str, words: &[&str]) -> Result<(), String> {
+        let Some(at) = find(name) else {
+            return Err(
+                match fixed::LINES
+                    .iter()
+                    .find(|(line, _)| line.eq_ignore_ascii_case(name))
+                {
+                    Some((line, feature)) => {
+                        format!("{line} belongs to {feature}, which is not built yet")
+                    }
+                    None => "Bad directive or wrong number of arguments".into(),
+                },
+            );
+        };
+        let row = DIRECTIVES[at];
+        let values = self.values.get_mut();
+        let value = row.kind.parse(words, values.get(at))?;
+        if !row.built {
+            only_value(row, name, &value, &values[at])?;
+        }
+        if let Some(apply) = row.apply {
+            apply(&self.live, &value);
+        }
+        values[at] = value;
+        Ok(())
+    }
+
+    /// CONFIG GET with one pattern: calls `found` with the name and value of every directive that it matches.
+    ///
+    /// A pattern without wildcards names its directive in any case and gets it back as it was written.
+    pub fn get_matching(&self, pattern: &[u8], found: &mut dyn FnMut(&str, &str)) {
+        let values = self.values.read();
+        if !pattern.iter().any(|byte| b"*?[".contains(byte)) {
+            if let Ok(name) = str::from_utf8(pattern)
+                && let Some(at) = find(name)
+            {
+                found(name, &values[at].text());
+            }
+            return;
+        }
+        for (row, value) in DIRECTIVES.iter().zip(&*values) {
+            for name in std::iter::once(&row.name).chain(row.aliases) {
+                if crate::base::glob::matches_ignore_case(pattern, name.as_bytes()) {
+                    found(name, &value.text());
+                }
+            }
+        }
+    }
+
+    /// CONFIG SET for a client that is not on this machine; see [`Config::set_for`].
+    pub fn set(&self, pairs: &[(&[u8], &[u8])], host: &dyn Host) -> Result<(), String> {
+        self.set_for(pairs, host, false)
+    }
+
+    /// CONFIG SET: sets all of the name and value pairs or none.
+    ///
+    /// `local` says whether the client is on this machine, which protected directives may depend on. The error is the
+    /// text of the reply after `-ERR `.
+    pub fn set_for(
+        &self,
+        pairs: &[(&[u8], &[u8])],
+        host: &dyn Host,
+        local: bool,
+    ) -> Result<(), String> {
+        let _alone = self.setting.lock();
+        let mut rows: Vec<usize> = Vec::with_capacity(pairs.len());
+        for (name, _) in pairs {
+            let name = String::from_utf8_lossy(name);
+            let at = find(&name).ok_or_else(|| {
+                format!("Unknown option or number of arguments for CONFIG SET - '{name}'")
+            })?;
+            let refused = match DIRECTIVES[at].change {
+                Change::Startup => Some("can't set immutable config"),
+                Change::Protected if !self.allows("enable-protected-configs", local) => {
+                    Some("can't set protected config")
+                }
+                _ if rows.contains(&at) => Some("duplicate parameter"),
+                _ => None,
+            };
+            if let Some(reason) = refused {
+                return Err(failed(&name, reason));
+            }
+            rows.push(at);
+        }
+        let old = self.values.read().clone();
+        let mut new = old.clone();
+        for (&at, (name, text)) in rows.iter().zip(pairs) {
+            // Redis names a directive as it was written when it may not be set, and in lower case when its value is wrong.
+            let row = DIRECTIVES[at];
+            let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+            let text = str::from_utf8(text).map_err(|_| failed(&name, "argument must be UTF-8"))?;
+            let words: Vec<&str> = if row.kind.takes_list() {
+                text.split(' ').collect()
+            } else {
+                vec![text]
+            };
+            let value = row
+                .kind
+                .parse(&words, Some(&old[at]))
+                .map_err(|reason| failed(&name, &reason))?;
+            if !row.built {
+                only_value(row, &name, &value, &old[at])
+                    .map_err(|reason| failed(&name, &reason))?;
+            }
+            new[at] = value;
+        }
+        self.install(&rows, new);
+        for (done, &at) in rows.iter().enumerate() {
+            let row = DIRECTIVES[at];
+            if let Err(reason) = host.applied(row.name, self) {
+                self.install(&rows, old);
+                for &undone in &rows[..=done] {
+                    // The old value worked a moment ago; if it does not any more there is nothing left to go back to.
+                    let _ = host.applied(DIRECTIVES[undone].name, self);
+                }
+                return Err(failed(&String::from_utf8_lossy(pairs[done].0), &reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes `values` current and copies those of `rows` to [`Live`].
+    fn install(&self, rows: &[usize], values: Vec<Value>) {
+        for &at in rows {
+            if let Some(apply) = DIRECTIVES[at].apply {
+                apply(&self.live, &values[at]);
+            }
+        }
+        *self.values.write() = values;
+    }
+
+    /// Whether a directive of the values no, yes and local lets a client through.
+    pub fn allows(&self, name: &str, local: bool) -> bool {
+        match self.text(name).as_str() {
+            "yes" => true,
+            "local" => local,
+            _ => false,
+        }
+    }
+
+    /// The text of a directive, as CONFIG GET answers it; empty for a name that is none.
+    pub fn text(&self, name: &str) -> String {
+        find(name).map_or_else(String::new, |at| self.values.read()[at].text())
+    }
+
+    /// The number of a directive; 0 for one that has none.
+    pub fn number(&self, name: &str) -> i64 {
+        match find(name).map(|at| self.values.read()[at].clone()) {
+            Some(Value::Int(n)) => n,
+            Some(Value::Octal(n)) => n.into(),
+            _ => 0,
+        }
+    }
+
+    /// Whether a yes-or-no directive is `yes`.
+    pub fn flag(&self, name: &str) -> bool {
+        self.text(name) == "yes"
+    }
+
+    /// The configuration file, absolute, if one was named.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// The TCP port; 0 for none.
+    pub fn port(&self) -> u16 {
+        self.number("port") as u16
+    }
+
+    /// The addresses to listen on as they were written, `-` prefixes included.
+    pub fn bind(&self) -> Vec<String> {
+        self.text("bind")
+            .split(' ')
+            .filter(|word| !word.is_empty())
+            .map(Into::into)
+            .collect()
+    }
+
+    /// The path of the unix socket to listen on.
+    pub fn unixsocket(&self) -> Option<PathBuf> {
+        self.path("unixsocket")
+    }
+
+    /// The unix socket's permissions, unless they are left to the umask.
+    pub fn unixsocketperm(&self) -> Option<u32> {
+        Some(self.number("unixsocketperm") as u32).filter(|&mode| mode != 0)
+    }
+
+    /// How many connections may wait to be accepted.
+    pub fn tcp_backlog(&self) -> i32 {
+        self.number("tcp-backlog") as i32
+    }
+
+    /// The number of databases.
+    pub fn databases(&self) -> usize {
+        self.number("databases") as usize
+    }
+
+    /// The number of worker threads.
+    pub fn threads(&self) -> usize {
+        self.number("threads") as usize
+    }
+
+    /// The number of shards, a power of two.
+    pub fn shards(&self) -> usize {
+        self.number("shards") as usize
+    }
+
+    /// The password clients must give.
+    pub fn requirepass(&self) -> Option<String> {
+        Some(self.text("requirepass")).filter(|password| !password.is_empty())
+    }
+
+    /// The working directory.
+    pub fn dir(&self) -> PathBuf {
+        self.text("dir").into()
+    }
+
+    /// The file to log to; None is standard output.
+    pub fn logfile(&self) -> Option<PathBuf> {
+        self.path("logfile")
+    }
+
+    /// The least important level that is logged: debug, verbose, notice, warning or nothing.
+    pub fn loglevel(&self) -> String {
+        self.text("loglevel")
+    }
+
+    /// The file that holds the process id.
+    pub fn pidfile(&self) -> Option<PathBuf> {
+        self.path("pidfile")
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        Some(self.text(name))
+            .filter(|path| !path.is_empty())
+            .map(Into::into)
+    }
+
+    /// Records what the host made of a directive by itself: the absolute working directory, a bound the system lowered.
+    pub fn record(&self, name: &str, text: &str) -> Result<(), String> {
+        let at = find(name).ok_or("no such directive")?;
+        let row = DIRECTIVES[at];
+        let value = row.kind.parse(&[text], None)?;
+        if let Some(apply) = row.apply {
+            apply(&self.live, &value);
+        }
+        self.values.write()[at] = value;
+        Ok(())
+    }
+}
+
+fn find(name: &str) -> Option<usize> {
+    BY_NAME.get(name.to_ascii_lowercase().as_str()).copied()
+}
+
+/// The error of a directive whose feature is missing, unless the value is the one that holds without it.
+fn only_value(row: &Directive, name: &str, value: &Value, only: &Value) -> Result<(), String> {
+    if value == only {
+        return Ok(());
+    }
+    let only = only.text();
+    let only = if only.is_empty() { "\"\"".into() } else { only };
+    Err(format!(
+        "{name} belongs to {}, which is not built yet: the only value is {only}",
+        row.group
+    ))
+}
+
+fn failed(name: &str, reason: &str) -> String {
+    format!("CONFIG SET failed (possibly related to argument '{name}') - {reason}")
+}
+
+#[cfg(test)]
+mod tests;

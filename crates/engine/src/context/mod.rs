@@ -1,0 +1,7 @@
+//! What a handler works with: the engine's shared state, the session, and the command's own context.
+
+pub mod command;
+pub mod ctx;
+pub mod engine;
+pub mod multi;
+pub mod session;

@@ -1,0 +1,219 @@
+//! What MULTI collects and WATCH guards.
+//!
+//! Between MULTI and EXEC dispatch only checks commands (that they exist, that their number of arguments fits) and puts
+//! them into the session's [`Multi`]. EXEC then needs the locks of all their keys at once, so that nobody sees a state
+//! between two of them: [`locks_of`] adds them up, together with those of the watched keys, whose expiry is looked at.
+
+use crate::context::command::{
+    ALL_SHARDS, LIKE_WRITE, OWN_LOCKS, PATTERN_KEYS, RUNS_SCRIPT, WRITE,
+};
+use crate::context::ctx::{Ctx, KnownKey};
+use crate::context::engine::Engine;
+use crate::context::session::Session;
+use crate::follow::effects::Watch;
+use crate::table::registry::{Entry, KeyLayout};
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use store::locks::Indices;
+
+/// Memory of a queue that is kept for the next one, in bytes.
+const KEEP_BYTES: usize = 64 << 10;
+
+struct Queued {
+    entry: *const Entry,
+    /// The hash of its first key, if that stands at a fixed place.
+    hash: Option<(usize, u64)>,
+    first_arg: usize,
+    argc: usize,
+}
+
+/// Queued commands.
+#[derive(Default)]
+pub struct Multi {
+    commands: Vec<Queued>,
+    /// Where each argument ends in `bytes`.
+    ends: Vec<usize>,
+    bytes: Vec<u8>,
+    /// A command was refused: EXEC will fail.
+    pub aborted: bool,
+    /// One of them is a write.
+    pub writes: bool,
+}
+
+// SAFETY: the pointers lead into the registry of the session's engine, which the session keeps alive and which never
+// changes.
+unsafe impl Send for Multi {}
+
+impl Multi {
+    /// Number of commands.
+    pub fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Whether nothing has been queued.
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// Bytes that it takes.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity()
+            + self.ends.capacity() * size_of::<usize>()
+            + self.commands.capacity() * size_of::<Queued>()
+    }
+
+    /// Adds a command of the session's engine. `hash`: the index of its first key and that key's hash.
+    pub(crate) fn push(&mut self, entry: &Entry, argv: &[&[u8]], hash: Option<(usize, u64)>) {
+        self.commands.push(Queued {
+            entry,
+            hash,
+            first_arg: self.ends.len(),
+            argc: argv.len(),
+        });
+        for arg in argv {
+            self.bytes.extend_from_slice(arg);
+            self.ends.push(self.bytes.len());
+        }
+        self.writes |= entry.command.has(WRITE | LIKE_WRITE | RUNS_SCRIPT);
+    }
+
+    fn argv<'a>(&'a self, command: &Queued, into: &mut SmallVec<[&'a [u8]; 8]>) {
+        into.clear();
+        let mut from = match command.first_arg {
+            0 => 0,
+            n => self.ends[n - 1],
+        };
+        for &end in &self.ends[command.first_arg..command.first_arg + command.argc] {
+            into.push(&self.bytes[from..end]);
+            from = end;
+        }
+    }
+
+    /// Calls `f` with every command: its row, its arguments, and its first key if its hash is known.
+    pub(crate) fn each(&self, mut f: impl FnMut(&Entry, &[&[u8]], KnownKey)) {
+        let mut argv = SmallVec::new();
+        for command in &self.commands {
+            // SAFETY: the registry outlives the session that this belongs to; see above.
+            let entry = unsafe { &*command.entry };
+            self.argv(command, &mut argv);
+            let first = match command.hash {
+                Some((index, hash)) => {
+                    let key = argv[index];
+                    (key.as_ptr() as usize, key.len(), hash)
+                }
+                None => KnownKey::default(),
+            };
+            f(entry, &argv, first);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.commands.clear();
+        self.ends.clear();
+        self.bytes.clear();
+        self.aborted = false;
+        self.writes = false;
+    }
+}
+
+/// The keys a session watches.
+#[derive(Default)]
+pub struct Watching {
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) keys: Vec<(usize, Box<[u8]>)>,
+}
+
+impl Session {
+    /// Begins to queue commands.
+    pub(crate) fn begin_multi(&mut self) {
+        self.multi = Some(self.spare_multi.take().unwrap_or_default());
+        self.client.queued.store(1, Relaxed);
+    }
+
+    /// Stops queueing; what is queued is forgotten.
+    pub(crate) fn end_multi(&mut self) {
+        if let Some(multi) = self.multi.take() {
+            self.keep_multi(multi);
+        }
+    }
+
+    /// Keeps a queue's memory for the next one.
+    pub(crate) fn keep_multi(&mut self, mut multi: Box<Multi>) {
+        self.client.queued.store(0, Relaxed);
+        if multi.memory() <= KEEP_BYTES {
+            multi.clear();
+            self.spare_multi = Some(multi);
+        }
+    }
+
+    /// Forgets all watched keys.
+    pub(crate) fn unwatch(&mut self) {
+        let Some(watching) = self.watching.take() else {
+            return;
+        };
+        let ks = self.engine.keyspace();
+        for (db, key) in &watching.keys {
+            let shard = ks.shard_of(ks.hash(key));
+            self.engine
+                .effects
+                .unwatch(shard, *db, key, &watching.watch);
+        }
+        self.client.watched.store(0, Relaxed);
+        self.engine.effects.watching.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Whether a watched key has changed, or has expired since. The locks of the watched keys are held.
+pub(crate) fn watched_key_changed(ctx: &Ctx<'_>) -> bool {
+    let Some(watching) = &ctx.session.watching else {
+        return false;
+    };
+    let (ks, now_ms) = (ctx.engine.keyspace(), ctx.keys.now_ms);
+    watching.watch.dirty.load(Relaxed)
+        || watching.keys.iter().any(|(db, key)| {
+            let hash = ks.hash(key);
+            let shard = ctx.keys.held.shard(ks.shard_of(hash));
+            let expiry = shard.and_then(|s| s.db_ref(*db).get(hash, key)?.expiry_ms());
+            expiry.is_some_and(|ms| ms <= now_ms)
+        })
+}
+
+/// Which locks a command needs.
+#[derive(Default)]
+pub(crate) struct Wanted {
+    /// Every shard's.
+    pub all: bool,
+    /// These shards'.
+    pub shards: Indices,
+    /// It may turn out to need more while it runs, and could not be undone then.
+    pub token: bool,
+}
+
+/// What EXEC needs.
+pub(crate) fn locks_of(engine: &Engine, session: &Session, wanted: &mut Wanted) {
+    let ks = engine.keyspace();
+    if let Some(watching) = &session.watching {
+        for (_, key) in &watching.keys {
+            wanted.shards.push(ks.shard_of(ks.hash(key)));
+        }
+    }
+    let Some(multi) = &session.multi else {
+        return;
+    };
+    multi.each(|entry, argv, first| {
+        let command = entry.command;
+        wanted.token |= command.has(RUNS_SCRIPT);
+        if command.has(ALL_SHARDS | OWN_LOCKS)
+            || command.has(PATTERN_KEYS) && crate::cmd::sort::has_patterns(argv)
+        {
+            wanted.all = true;
+        } else if first.0 != 0 && matches!(entry.keys, KeyLayout::One(_)) {
+            wanted.shards.push(ks.shard_of(first.2));
+        } else {
+            crate::table::positions::each_key(entry, argv, |i, _| {
+                wanted.shards.push(ks.shard_of(ks.hash(argv[i])));
+            });
+        }
+    });
+}

@@ -1,0 +1,122 @@
+//! One connection's state as commands see it.
+
+use crate::client::clients::Client;
+use crate::context::engine::Engine;
+use crate::context::multi::{Multi, Watching};
+use crate::follow::messages::{Outgoing, Subscriptions};
+use crate::follow::waiting::GiveUp;
+use resp::{Limits, Proto};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+/// What CLIENT REPLY asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// Every command is answered.
+    #[default]
+    On,
+    /// None is.
+    Off,
+    /// The one after this is not.
+    SkipNext,
+    /// This one is not.
+    Skipping,
+}
+
+/// A connection's (or an embedding program's) state between commands. Made by [`Engine::session`]; the client is
+/// listed until it is dropped.
+pub struct Session {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) client: Arc<Client>,
+    /// The selected database.
+    pub db: usize,
+    /// The protocol version replies are written in.
+    pub proto: Proto,
+    /// Whether the client may run commands.
+    pub authenticated: bool,
+    /// What CLIENT REPLY asked for.
+    pub reply_mode: ReplyMode,
+    /// When the command that sleeps now is to answer.
+    pub(crate) sleeping_until: Option<Instant>,
+    /// Commands since MULTI.
+    pub(crate) multi: Option<Box<Multi>>,
+    pub(crate) spare_multi: Option<Box<Multi>>,
+    /// What WATCH guards.
+    pub(crate) watching: Option<Box<Watching>>,
+    /// Keys that it reads are noted: see [`crate::follow::tracking`].
+    pub(crate) tracks_reads: bool,
+    /// What it has published and not handed out yet.
+    pub(crate) outgoing: Option<Box<Outgoing>>,
+    /// What it subscribes to; None if nothing.
+    pub(crate) subscriptions: Option<Box<Subscriptions>>,
+    /// What the last command wrote are pushes, which CLIENT REPLY does not silence.
+    pub(crate) pushing: bool,
+}
+
+impl Session {
+    pub(crate) fn new(engine: Arc<Engine>, client: Arc<Client>, authenticated: bool) -> Session {
+        Session {
+            engine,
+            client,
+            db: 0,
+            proto: Proto::Resp2,
+            authenticated,
+            reply_mode: ReplyMode::On,
+            sleeping_until: None,
+            multi: None,
+            spare_multi: None,
+            watching: None,
+            tracks_reads: false,
+            outgoing: None,
+            subscriptions: None,
+            pushing: false,
+        }
+    }
+
+    /// What executes its commands.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// What is known of the client.
+    pub fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    /// The bounds its requests are read within.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            max_bulk_bytes: self.engine.config().live.proto_max_bulk_len.load(Relaxed),
+            authenticated: self.authenticated,
+            ..Limits::default()
+        }
+    }
+
+    /// Sets the protocol version, for COMMAND LIST's eyes too.
+    pub fn set_proto(&mut self, proto: Proto) {
+        self.proto = proto;
+        let n = if proto == Proto::Resp3 { 3 } else { 2 };
+        self.client.proto.store(n, Relaxed);
+    }
+
+    /// Selects a database.
+    pub fn select(&mut self, db: usize) {
+        self.db = db;
+        self.client.db.store(db, Relaxed);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.unwatch();
+        self.unsubscribe_all();
+        self.untrack();
+        self.stop_to_monitor();
+        let blocked = self.client.blocked.lock().take();
+        if let Some(waiter) = blocked {
+            self.engine.give_up(&waiter, GiveUp::Leave);
+        }
+        self.engine.clients().remove(self.client.id);
+    }
+}

@@ -1,0 +1,3 @@
+//! From a batch of requests to changes and replies.
+
+pub mod worker;

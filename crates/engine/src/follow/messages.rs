@@ -1,0 +1,449 @@
+//! Messages from clients to clients, and those that tell of changes of keys.
+//!
+//! Channels are spread over maps with a read-write lock each, so that publishers on all workers go on side by side;
+//! patterns, which every message has to be compared with, stand in one map. A publisher encodes its message once and puts a
+//! reference to it into the [outbox](crate::client::outbox) of every subscriber, one after the other: so what one publisher says
+//! reaches each subscriber in the order in which it was said.
+//!
+//! What a client subscribes to is listed twice: here, for publishers, and in its session's [`Subscriptions`], for its own
+//! commands and for its end.
+//!
+//! A pipeline of messages to one channel is gathered in the session ([`Outgoing`]) and handed out as one, before anything else
+//! is done and at the end of the batch: subscribers are many, and each of them is visited once.
+//!
+//! # Order of what a subscriber sees
+//! A confirmation of SUBSCRIBE goes before all messages of the channel, because it is a reply and replies are sent first. One of
+//! UNSUBSCRIBE goes after all of them: the client is taken off the list, and then what is in its outbox is sent before the
+//! confirmation.
+
+use crate::base::glob;
+use crate::client::clients::Client;
+use crate::client::outbox::{Limits, Message};
+use crate::context::engine::Engine;
+use crate::context::session::Session;
+use crate::follow::effects::{Event, class};
+use parking_lot::{Mutex, RwLock};
+use resp::Out;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// Maps that channels are spread over.
+const SPREAD: usize = 64;
+
+/// Bytes of a message up to which it is gathered with others.
+const SHORT: usize = 4 * 1024;
+
+/// Bytes of messages that are gathered at most.
+const GATHERED: usize = 32 * 1024;
+
+/// Messages that a session has published and not handed out yet, all to one channel.
+#[derive(Default)]
+pub(crate) struct Outgoing {
+    channel: Vec<u8>,
+    bytes: Vec<u8>,
+    /// Where each message ends in `bytes`.
+    ends: Vec<usize>,
+    /// Number of the channel's subscribers when the first of them came.
+    receivers: usize,
+}
+
+impl Outgoing {
+    /// Whether it holds any.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    fn each(&self, mut f: impl FnMut(&[u8])) {
+        let mut from = 0;
+        for &end in &self.ends {
+            f(&self.bytes[from..end]);
+            from = end;
+        }
+    }
+}
+
+/// What can be subscribed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A channel by its name.
+    Channel,
+    /// All channels whose names match a pattern.
+    Pattern,
+    /// A channel of a cluster's shard.
+    Shard,
+}
+
+/// All kinds.
+pub const KINDS: [Kind; 3] = [Kind::Channel, Kind::Pattern, Kind::Shard];
+
+/// The subscribers of one name, by client id.
+#[derive(Default)]
+struct Subscribers(Vec<Arc<Client>>);
+
+impl Subscribers {
+    /// Adds a client that is not among them.
+    fn add(&mut self, client: &Arc<Client>) {
+        let at = self.0.partition_point(|c| c.id < client.id);
+        self.0.insert(at, client.clone());
+    }
+
+    fn remove(&mut self, client: &Client) {
+        if let Ok(at) = self.0.binary_search_by_key(&client.id, |c| c.id) {
+            self.0.remove(at);
+        }
+    }
+}
+
+type Names = HashMap<Box<[u8]>, Subscribers>;
+
+/// Names and their subscribers.
+struct Channels {
+    maps: Box<[RwLock<Names>]>,
+    hasher: RandomState,
+    /// Names that have subscribers.
+    len: AtomicUsize,
+}
+
+impl Channels {
+    fn new(spread: usize) -> Channels {
+        Channels {
+            maps: (0..spread).map(|_| RwLock::default()).collect(),
+            hasher: RandomState::new(),
+            len: AtomicUsize::new(0),
+        }
+    }
+
+    fn map(&self, name: &[u8]) -> &RwLock<Names> {
+        match self.maps.len() {
+            1 => &self.maps[0],
+            n => &self.maps[self.hasher.hash_one(name) as usize % n],
+        }
+    }
+
+    fn add(&self, name: &[u8], client: &Arc<Client>) {
+        let mut map = self.map(name).write();
+        if let Some(subscribers) = map.get_mut(name) {
+            return subscribers.add(client);
+        }
+        map.entry(name.into()).or_default().add(client);
+        self.len.fetch_add(1, Relaxed);
+    }
+
+    fn remove(&self, name: &[u8], client: &Client) {
+        let mut map = self.map(name).write();
+        let Some(subscribers) = map.get_mut(name) else {
+            return;
+        };
+        subscribers.remove(client);
+        if subscribers.0.is_empty() {
+            map.remove(name);
+            self.len.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Calls `f` with the subscribers of a name.
+    fn with<R: Default>(&self, name: &[u8], f: impl FnOnce(&[Arc<Client>]) -> R) -> R {
+        if self.len.load(Relaxed) == 0 {
+            return R::default();
+        }
+        let map = self.map(name).read();
+        map.get(name)
+            .map_or_else(R::default, |subscribers| f(&subscribers.0))
+    }
+
+    /// Calls `f` with every name and its subscribers.
+    fn each(&self, mut f: impl FnMut(&[u8], &[Arc<Client>])) {
+        if self.len.load(Relaxed) == 0 {
+            return;
+        }
+        for map in &self.maps {
+            for (name, subscribers) in &*map.read() {
+                f(name, &subscribers.0);
+            }
+        }
+    }
+}
+
+/// Who listens to channels.
+pub struct PubSub {
+    channels: Channels,
+    patterns: Channels,
+    shards: Channels,
+    /// Whether notifications are counted among those who listen to changes.
+    notifying: Mutex<bool>,
+}
+
+impl Default for PubSub {
+    fn default() -> PubSub {
+        PubSub {
+            channels: Channels::new(SPREAD),
+            patterns: Channels::new(1),
+            shards: Channels::new(SPREAD),
+            notifying: Mutex::new(false),
+        }
+    }
+}
+
+impl PubSub {
+    fn of(&self, kind: Kind) -> &Channels {
+        match kind {
+            Kind::Channel => &self.channels,
+            Kind::Pattern => &self.patterns,
+            Kind::Shard => &self.shards,
+        }
+    }
+
+    /// Number of names of a kind that have subscribers.
+    pub fn len(&self, kind: Kind) -> usize {
+        self.of(kind).len.load(Relaxed)
+    }
+
+    /// Whether nobody subscribes to anything.
+    pub fn is_empty(&self) -> bool {
+        KINDS.iter().all(|kind| self.len(*kind) == 0)
+    }
+
+    /// Number of subscribers of a name.
+    pub fn subscribers(&self, kind: Kind, name: &[u8]) -> usize {
+        self.of(kind).with(name, <[_]>::len)
+    }
+
+    /// The names of a kind that have subscribers, those that match a pattern if there is one.
+    pub fn names(&self, kind: Kind, pattern: Option<&[u8]>) -> Vec<Box<[u8]>> {
+        let mut names = Vec::new();
+        self.of(kind).each(|name, _| {
+            if pattern.is_none_or(|p| glob::matches(p, name)) {
+                names.push(name.into());
+            }
+        });
+        names
+    }
+
+    /// How often a message would be received.
+    pub(crate) fn receivers(&self, sharded: bool, channel: &[u8]) -> usize {
+        if sharded {
+            return self.subscribers(Kind::Shard, channel);
+        }
+        let mut n = self.subscribers(Kind::Channel, channel);
+        self.patterns.each(|pattern, subscribers| {
+            if glob::matches(pattern, channel) {
+                n += subscribers.len();
+            }
+        });
+        n
+    }
+
+    /// Sends a message to a channel's subscribers. Returns how often it is received.
+    pub(crate) fn publish(
+        &self,
+        limits: &Limits,
+        sharded: bool,
+        channel: &[u8],
+        message: &[u8],
+    ) -> usize {
+        let (channels, word): (_, &[u8]) = match sharded {
+            true => (&self.shards, b"smessage"),
+            false => (&self.channels, b"message"),
+        };
+        let mut received = channels.with(channel, |subscribers| {
+            let mut encoded = Message::new(|out: &mut Out| {
+                out.push(3);
+                out.bulk(word);
+                out.bulk(channel);
+                out.bulk(message);
+            });
+            subscribers.iter().for_each(|c| encoded.send(c, limits));
+            subscribers.len()
+        });
+        if sharded {
+            return received;
+        }
+        self.patterns.each(|pattern, subscribers| {
+            if !glob::matches(pattern, channel) {
+                return;
+            }
+            let mut encoded = Message::new(|out: &mut Out| {
+                out.push(4);
+                out.bulk(b"pmessage");
+                out.bulk(pattern);
+                out.bulk(channel);
+                out.bulk(message);
+            });
+            subscribers.iter().for_each(|c| encoded.send(c, limits));
+            received += subscribers.len();
+        });
+        received
+    }
+
+    /// Sends several messages to a channel's subscribers.
+    fn publish_all(&self, limits: &Limits, outgoing: &Outgoing) {
+        if self.len(Kind::Pattern) > 0 {
+            // Who gets a message by its channel and by a pattern gets it twice before the next.
+            outgoing.each(|message| {
+                self.publish(limits, false, &outgoing.channel, message);
+            });
+            return;
+        }
+        self.channels.with(&outgoing.channel, |subscribers| {
+            let mut encoded = Message::new(|out: &mut Out| {
+                outgoing.each(|message| {
+                    out.push(3);
+                    out.bulk(b"message");
+                    out.bulk(&outgoing.channel);
+                    out.bulk(message);
+                });
+            });
+            subscribers.iter().for_each(|c| encoded.send(c, limits));
+        });
+    }
+
+    /// Publishes the keyspace notifications of an event, if they are wanted.
+    pub(crate) fn notify(&self, engine: &Engine, db: usize, key: &[u8], event: Event) {
+        let live = &engine.config().live;
+        let wanted = live.notify_keyspace_events.load(Relaxed);
+        if wanted & event.class & class::KNOWN == 0 || self.is_empty() {
+            return;
+        }
+        let name = event.name.as_bytes();
+        if wanted & class::KEYSPACE != 0 {
+            let mut channel = format!("__keyspace@{db}__:").into_bytes();
+            channel.extend_from_slice(key);
+            self.publish(&live.output_limits, false, &channel, name);
+        }
+        if wanted & class::KEYEVENT != 0 {
+            let channel = format!("__keyevent@{db}__:{}", event.name);
+            self.publish(&live.output_limits, false, channel.as_bytes(), key);
+        }
+    }
+}
+
+impl Engine {
+    /// Sends a message to a channel's subscribers. Returns how often it is received.
+    pub fn publish(&self, sharded: bool, channel: &[u8], message: &[u8]) -> usize {
+        let limits = &self.config().live.output_limits;
+        self.pubsub.publish(limits, sharded, channel, message)
+    }
+
+    /// Begins or ends to list changes for notifications, as `notify-keyspace-events` now says.
+    pub(crate) fn heed_notify_keyspace_events(&self) {
+        let wanted = self.config().live.notify_keyspace_events.load(Relaxed);
+        let on = wanted & (class::KEYSPACE | class::KEYEVENT) != 0 && wanted & class::KNOWN != 0;
+        let mut notifying = self.pubsub.notifying.lock();
+        if on != *notifying {
+            *notifying = on;
+            match on {
+                true => self.effects.listen(),
+                false => self.effects.unlisten(),
+            }
+        }
+    }
+}
+
+/// What a session subscribes to.
+#[derive(Default)]
+pub(crate) struct Subscriptions {
+    channels: HashSet<Box<[u8]>>,
+    patterns: HashSet<Box<[u8]>>,
+    shards: HashSet<Box<[u8]>>,
+}
+
+impl Subscriptions {
+    fn of(&mut self, kind: Kind) -> &mut HashSet<Box<[u8]>> {
+        match kind {
+            Kind::Channel => &mut self.channels,
+            Kind::Pattern => &mut self.patterns,
+            Kind::Shard => &mut self.shards,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.channels.is_empty() && self.patterns.is_empty() && self.shards.is_empty()
+    }
+}
+
+impl Session {
+    /// Publishes a message to a channel, not necessarily at once: see [`Session::hand_out`]. Returns how often it is
+    /// received.
+    pub(crate) fn publish(&mut self, channel: &[u8], message: &[u8]) -> usize {
+        let engine = &*self.engine;
+        if message.len() > SHORT || engine.pubsub.len(Kind::Pattern) > 0 {
+            self.hand_out();
+            return self.engine.publish(false, channel, message);
+        }
+        if self
+            .outgoing
+            .as_ref()
+            .is_some_and(|o| !o.is_empty() && (o.channel != channel || o.bytes.len() > GATHERED))
+        {
+            self.hand_out();
+        }
+        let outgoing = self.outgoing.get_or_insert_default();
+        if outgoing.is_empty() {
+            outgoing.receivers = self.engine.pubsub.subscribers(Kind::Channel, channel);
+            if outgoing.receivers == 0 {
+                return 0;
+            }
+            outgoing.channel.extend_from_slice(channel);
+        }
+        outgoing.bytes.extend_from_slice(message);
+        outgoing.ends.push(outgoing.bytes.len());
+        outgoing.receivers
+    }
+
+    /// Hands the messages out that have been gathered: before the client's next command of another kind, and before its
+    /// replies are sent.
+    pub(crate) fn hand_out(&mut self) {
+        if let Some(outgoing) = &mut self.outgoing
+            && !outgoing.is_empty()
+        {
+            let limits = &self.engine.config().live.output_limits;
+            self.engine.pubsub.publish_all(limits, outgoing);
+            outgoing.channel.clear();
+            outgoing.bytes.clear();
+            outgoing.ends.clear();
+        }
+    }
+
+    /// Subscribes to a name, unless it does already.
+    pub fn subscribe(&mut self, kind: Kind, name: &[u8]) {
+        let subscriptions = self.subscriptions.get_or_insert_default();
+        let names = subscriptions.of(kind);
+        if names.insert(name.into()) {
+            self.client.subscriptions[kind as usize].store(names.len(), Relaxed);
+            self.engine.pubsub.of(kind).add(name, &self.client);
+        }
+    }
+
+    /// Ends a subscription, if there is one. From then on nothing of it gets into the client's outbox.
+    pub fn unsubscribe(&mut self, kind: Kind, name: &[u8]) {
+        let Some(subscriptions) = &mut self.subscriptions else {
+            return;
+        };
+        let names = subscriptions.of(kind);
+        if names.remove(name) {
+            self.client.subscriptions[kind as usize].store(names.len(), Relaxed);
+            self.engine.pubsub.of(kind).remove(name, &self.client);
+        }
+        if subscriptions.is_empty() {
+            self.subscriptions = None;
+        }
+    }
+
+    /// What it subscribes to of a kind, in no order.
+    pub(crate) fn subscribed(&mut self, kind: Kind) -> Vec<Box<[u8]>> {
+        self.subscriptions
+            .as_mut()
+            .map_or(Vec::new(), |s| s.of(kind).iter().cloned().collect())
+    }
+
+    /// Ends all subscriptions.
+    pub(crate) fn unsubscribe_all(&mut self) {
+        for kind in KINDS {
+            for name in self.subscribed(kind) {
+                self.unsubscribe(kind, &name);
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! MONITOR: every command that is executed, shown to the clients that asked for it.
+//!
+//! A command is shown when it is done, while the locks of its keys are held, so that what is said of one key is in the order
+//! in which it happened. Commands of a transaction are shown when EXEC carries them out, those of a script after the
+//! script; they travel in the list of changes, so that nothing is shown of a script that has to start over. Administrators'
+//! commands are not shown, passwords neither.
+//!
+//! While nobody watches, this costs a command one look at a number that hardly ever changes.
+
+use crate::client::clients::{Client, Kind};
+use crate::client::outbox::Message;
+use crate::config::Config;
+use crate::context::command::{
+    ADMIN, Command, LIKE_WRITE, READONLY, RUNS_SCRIPT, SKIP_MONITOR, WRITE,
+};
+use crate::context::engine::unix_nanos;
+use crate::context::session::Session;
+use parking_lot::RwLock;
+use resp::Out;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// Who watches. A cache line of its own, since every command looks at it.
+#[repr(align(128))]
+#[derive(Default)]
+pub struct Monitors {
+    watching: AtomicUsize,
+    clients: RwLock<Vec<Arc<Client>>>,
+}
+
+impl Monitors {
+    /// Whether anybody watches.
+    #[inline]
+    pub fn watching(&self) -> bool {
+        self.watching.load(Relaxed) != 0
+    }
+
+    fn add(&self, client: &Arc<Client>) {
+        self.clients.write().push(client.clone());
+        self.watching.fetch_add(1, Relaxed);
+    }
+
+    fn remove(&self, client: &Client) {
+        let mut clients = self.clients.write();
+        let before = clients.len();
+        clients.retain(|c| c.id != client.id);
+        self.watching.fetch_sub(before - clients.len(), Relaxed);
+    }
+
+    /// Shows a line to all who watch.
+    pub(crate) fn show(&self, config: &Config, line: &[u8]) {
+        let mut message = Message::new(|out: &mut Out| out.raw(line));
+        for client in &*self.clients.read() {
+            message.send(client, &config.live.output_limits);
+        }
+    }
+}
+
+/// Whether a command is shown at all. A script is, though its row says otherwise: it is shown before what it does.
+pub(crate) fn is_shown(command: &Command) -> bool {
+    !command.has(ADMIN) && (!command.has(SKIP_MONITOR) || command.has(RUNS_SCRIPT))
+}
+
+/// Whether a command is one that real servers do not let a client that watches use.
+pub(crate) fn is_refused(command: &Command) -> bool {
+    command.has(WRITE | READONLY | LIKE_WRITE | RUNS_SCRIPT)
+}
+
+/// The line that tells of a command: when, in which database, by whom, and its arguments in quotes.
+pub(crate) fn line(
+    db: usize,
+    client: &Client,
+    in_script: bool,
+    command: &Command,
+    argv: &[&[u8]],
+) -> Vec<u8> {
+    let micros = unix_nanos() / 1000;
+    let mut line = Vec::with_capacity(64 + argv.iter().map(|a| a.len() + 3).sum::<usize>());
+    let (s, us) = (micros / 1_000_000, micros % 1_000_000);
+    // Writing to memory cannot fail.
+    let _ = write!(line, "+{s}.{us:06} [{db} ");
+    let _ = match client.kind {
+        _ if in_script => write!(line, "lua"),
+        Kind::Unix => write!(line, "unix:{}", client.addr.trim_end_matches(":0")),
+        _ => write!(line, "{}", client.addr),
+    };
+    line.push(b']');
+    for (i, arg) in argv.iter().enumerate() {
+        line.push(b' ');
+        quote(
+            &mut line,
+            if is_secret(command, argv, i) {
+                b"(redacted)"
+            } else {
+                arg
+            },
+        );
+    }
+    line.extend_from_slice(b"\r\n");
+    line
+}
+
+/// Whether an argument is a user's name or password.
+fn is_secret(command: &Command, argv: &[&[u8]], i: usize) -> bool {
+    match command.name {
+        "auth" => i > 0,
+        "hello" => {
+            let auth = argv
+                .iter()
+                .skip(2)
+                .position(|a| a.eq_ignore_ascii_case(b"auth"));
+            auth.is_some_and(|at| i == at + 3 || i == at + 4)
+        }
+        _ => false,
+    }
+}
+
+fn quote(line: &mut Vec<u8>, bytes: &[u8]) {
+    line.push(b'"');
+    for &byte in bytes {
+        match byte {
+            b'"' | b'\\' => line.extend_from_slice(&[b'\\', byte]),
+            b'\n' => line.extend_from_slice(b"\\n"),
+            b'\r' => line.extend_from_slice(b"\\r"),
+            b'\t' => line.extend_from_slice(b"\\t"),
+            7 => line.extend_from_slice(b"\\a"),
+            8 => line.extend_from_slice(b"\\b"),
+            b' '..=b'~' => line.push(byte),
+            _ => {
+                let _ = write!(line, "\\x{byte:02x}");
+            }
+        }
+    }
+    line.push(b'"');
+}
+
+impl Session {
+    /// Begins to show the client every command. False if it is shown them already.
+    pub(crate) fn begin_to_monitor(&mut self) -> bool {
+        if self.client.monitors.swap(true, Relaxed) {
+            return false;
+        }
+        self.engine.monitors.add(&self.client);
+        true
+    }
+
+    /// Shows it no more.
+    pub(crate) fn stop_to_monitor(&mut self) {
+        if self.client.monitors.swap(false, Relaxed) {
+            self.engine.monitors.remove(&self.client);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::TestClient;
+
+    /// What a client was shown, without the times.
+    fn shown(client: &mut TestClient) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Some(line) = client.session.client().outbox.pop() {
+            let line = String::from_utf8(line.to_vec()).expect("text");
+            let (time, rest) = line.split_once(" [").expect("a time");
+            let (s, us) = time[1..].split_once('.').expect("a fraction");
+            assert!(s.parse::<u64>().is_ok() && us.len() == 6, "{time}");
+            lines.push(rest.trim_end().to_owned());
+        }
+        lines
+    }
+
+    #[test]
+    fn commands_are_shown_as_they_are_done() {
+        let mut m = TestClient::new();
+        let mut c = m.another();
+        m.check("MONITOR", "OK");
+        m.check("MONITOR", "");
+        c.run(r#"SET k "v w\r\n\t\x00\"\\""#);
+        assert_eq!(
+            shown(&mut m),
+            [r#"0 127.0.0.1:5000] "SET" "k" "v w\r\n\t\x00\"\\""#]
+        );
+        c.run("NOSUCH; GET; CONFIG GET port; SELECT 3");
+        assert_eq!(shown(&mut m), [r#"3 127.0.0.1:5000] "SELECT" "3""#]);
+        c.run("MULTI; GET k");
+        assert_eq!(shown(&mut m), [r#"3 127.0.0.1:5000] "MULTI""#]);
+        c.run("EXEC");
+        assert_eq!(
+            shown(&mut m),
+            [
+                r#"3 127.0.0.1:5000] "GET" "k""#,
+                r#"3 127.0.0.1:5000] "EXEC""#
+            ]
+        );
+        m.check("GET k", "-ERR Replica can't interact with the keyspace");
+        m.check("RESET", "RESET");
+        c.run("PING");
+        assert!(shown(&mut m).is_empty());
+        m.check("GET k", r#""v w\r\n\t\x00\"\\""#);
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let mut m = TestClient::new();
+        let mut c = m.another();
+        m.run("MONITOR");
+        c.run("AUTH secret; AUTH default secret; HELLO 3 SETNAME me AUTH default secret");
+        let lines = shown(&mut m);
+        assert_eq!(
+            lines,
+            [
+                r#"0 127.0.0.1:5000] "AUTH" "(redacted)""#,
+                r#"0 127.0.0.1:5000] "AUTH" "(redacted)" "(redacted)""#,
+                r#"0 127.0.0.1:5000] "HELLO" "3" "SETNAME" "me" "AUTH" "(redacted)" "(redacted)""#,
+            ]
+        );
+    }
+
+    #[test]
+    fn a_script_is_shown_before_what_it_does() {
+        let mut m = TestClient::new();
+        let mut c = m.another();
+        m.run("MONITOR");
+        c.run("EVAL \"return redis.call('get', 'k')\" 0");
+        assert_eq!(
+            shown(&mut m),
+            [
+                r#"0 127.0.0.1:5000] "EVAL" "return redis.call('get', 'k')" "0""#,
+                r#"0 lua] "get" "k""#
+            ]
+        );
+    }
+}

@@ -1,0 +1,266 @@
+//! Waiting for a key: what BLPOP and its kin do when there is nothing yet.
+//!
+//! A blocking command first tries to do its work like any other. If it cannot, it leaves a [`Waiter`] in the lists of its
+//! keys and its connection goes to sleep. Whoever later changes one of those keys serves the waiters before it lets go of
+//! the key's lock: nobody else can take the element first, and a waiter that came earlier is always served earlier,
+//! whichever worker its connection lives on. The waiter carries the rest of its command, a function that tries once more
+//! and writes the reply.
+//!
+//! The rest of the command is done or given up once, under a lock of its own ([`Pending`]), so an element is never
+//! handed to a client that has given up, and a client that is handed one does not give up.
+//!
+//! # Commands that need a second key
+//! BLMOVE puts what it takes into another key, whose shard the one who pushes need not hold. The shard is noted with the
+//! waiter; dispatch looks there after it has taken a write command's locks and before it runs it, and takes those shards'
+//! locks as well.
+
+use crate::base::error::Error;
+use crate::client::clients::Client;
+use crate::context::ctx::{Ctx, Keys};
+use crate::context::engine::Engine;
+use crate::dispatch::worker::Next;
+use crate::follow::effects::Change;
+use crate::follow::pending::Pending;
+use parking_lot::Mutex;
+use resp::{Out, Proto};
+use smallvec::SmallVec;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Tries to do for a key what the waiting command is about; writes the reply and returns true if it could. An error that
+/// it returns is the reply.
+pub type Attempt = Box<dyn FnMut(&mut Keys<'_>, &[u8], &mut Out) -> Result<bool, Error> + Send>;
+
+/// What a command that has waited in vain answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Empty {
+    /// The null array.
+    NullArray,
+    /// The null bulk string.
+    Null,
+}
+
+impl Empty {
+    fn write(self, out: &mut Out) {
+        match self {
+            Empty::NullArray => out.null_array(),
+            Empty::Null => out.null(),
+        }
+    }
+}
+
+/// A blocking command that could not be done at once, as its handler describes it.
+pub struct Wait<'a> {
+    /// The keys it waits for, in the order it prefers them.
+    pub keys: SmallVec<[&'a [u8]; 4]>,
+    /// How long; None: as long as it takes.
+    pub timeout: Option<Duration>,
+    /// The rest of the command.
+    pub attempt: Attempt,
+    /// What it answers in the end if nothing comes.
+    pub empty: Empty,
+    /// A further key that `attempt` will change.
+    pub further: Option<&'a [u8]>,
+    /// `attempt` also wants to know when a key is deleted or becomes something else (XREADGROUP).
+    pub on_delete: bool,
+}
+
+/// See the module's page.
+pub struct Waiter {
+    client: Arc<Client>,
+    db: usize,
+    keys: SmallVec<[Box<[u8]>; 4]>,
+    attempt: Pending<Mutex<Option<Attempt>>>,
+    reply: Mutex<Option<Out>>,
+    proto: Proto,
+    empty: Empty,
+    pub(crate) on_delete: bool,
+    /// Its reply is not wanted (CLIENT REPLY OFF).
+    pub(crate) muted: AtomicBool,
+    /// When it gives up.
+    pub until: Option<Instant>,
+    pub(crate) further_shards: SmallVec<[usize; 1]>,
+}
+
+impl std::fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "waiter of client {}", self.client.id)
+    }
+}
+
+impl Waiter {
+    /// Takes the reply, once there is one.
+    pub fn take_reply(&self) -> Option<Out> {
+        let mut reply = self.reply.lock().take()?;
+        if self.muted.load(Relaxed) {
+            reply.clear();
+        }
+        Some(reply)
+    }
+
+    fn answer(&self, write: impl FnOnce(&mut Out)) {
+        let mut out = Out::new(self.proto);
+        write(&mut out);
+        *self.reply.lock() = Some(out);
+    }
+}
+
+/// Reads a timeout in seconds, which need not be whole; None: as long as it takes (0).
+///
+/// The texts are those of real servers, and so is that what is less than a millisecond counts as one.
+pub fn timeout_seconds(text: &[u8], now_ms: u64) -> Result<Option<Duration>, Error> {
+    let seconds =
+        resp::parse_f64(text).ok_or(Error::new("ERR timeout is not a float or out of range"))?;
+    let ms = (seconds * 1000.0).ceil();
+    if ms >= i64::MAX as f64 {
+        return Err(OUT_OF_RANGE);
+    }
+    timeout_of(ms as i64, now_ms)
+}
+
+/// Reads a timeout in whole milliseconds; None: as long as it takes (0).
+pub fn timeout_ms(text: &[u8], now_ms: u64) -> Result<Option<Duration>, Error> {
+    let ms =
+        resp::parse_i64(text).ok_or(Error::new("ERR timeout is not an integer or out of range"))?;
+    timeout_of(ms, now_ms)
+}
+
+const OUT_OF_RANGE: Error = Error(std::borrow::Cow::Borrowed("ERR timeout is out of range"));
+
+fn timeout_of(ms: i64, now_ms: u64) -> Result<Option<Duration>, Error> {
+    match u64::try_from(ms) {
+        Err(_) => Err(Error::new("ERR timeout is negative")),
+        Ok(0) => Ok(None),
+        Ok(_) if ms.checked_add_unsigned(now_ms).is_none() => Err(OUT_OF_RANGE),
+        Ok(ms) => Ok(Some(Duration::from_millis(ms))),
+    }
+}
+
+impl Ctx<'_> {
+    /// Blocks the client until one of the keys has something for it, or answers at once that there is nothing if it may not
+    /// block (in a transaction or a script). The handler has tried already and writes nothing.
+    pub fn block(&mut self, wait: Wait<'_>) {
+        if self.nested {
+            wait.empty.write(self.out);
+            return;
+        }
+        let ks = self.engine.keyspace();
+        let further = wait.further.map(|key| ks.shard_of(ks.hash(key)));
+        let mut listed = HashSet::with_capacity(wait.keys.len());
+        let mut keys: SmallVec<[Box<[u8]>; 4]> = SmallVec::new();
+        for key in wait.keys {
+            if listed.insert(key) {
+                keys.push(Box::from(key));
+            }
+        }
+        let waiter = Arc::new(Waiter {
+            client: self.session.client.clone(),
+            db: self.keys.db,
+            keys,
+            attempt: Pending::new(Mutex::new(Some(wait.attempt))),
+            reply: Mutex::new(None),
+            proto: self.session.proto,
+            empty: wait.empty,
+            on_delete: wait.on_delete,
+            muted: AtomicBool::new(false),
+            until: wait.timeout.and_then(|t| Instant::now().checked_add(t)),
+            further_shards: further.into_iter().collect(),
+        });
+        for key in &waiter.keys {
+            let shard = ks.shard_of(ks.hash(key));
+            self.engine.effects.wait(shard, waiter.db, key, &waiter);
+        }
+        self.engine.effects.blocked.fetch_add(1, Relaxed);
+        *self.session.client.blocked.lock() = Some(waiter.clone());
+        self.next = Next::Block(waiter);
+    }
+}
+
+/// Serves the clients that wait for a key, the longest first, as long as there is something for them.
+pub(crate) fn serve(engine: &Engine, keys: &mut Keys<'_>, db: usize, key: &[u8]) {
+    let shard = engine.keyspace().shard_of(engine.keyspace().hash(key));
+    let mut last = 0;
+    loop {
+        let gone = keys.peek_in(db, key).is_none();
+        let next = engine.effects.next_waiter(shard, db, key, last, gone);
+        let Some((number, waiter)) = next else {
+            return;
+        };
+        last = number;
+        // Another thread, which has changed another of its keys, may be at it just now and come to nothing.
+        let served = waiter.attempt.settle(|attempt| {
+            let mut out = Out::new(waiter.proto);
+            let (own_db, own_touch) = (keys.db, keys.no_touch);
+            keys.db = db;
+            keys.no_touch = waiter.client.no_touch.load(Relaxed);
+            keys.changes.push(Change::By(waiter.client.clone()));
+            let tried = attempt(keys, key, &mut out);
+            (keys.db, keys.no_touch) = (own_db, own_touch);
+            match tried {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(e) => {
+                    out.clear();
+                    out.error(&e.0);
+                }
+            }
+            *waiter.reply.lock() = Some(out);
+            Some(())
+        });
+        if served.is_none() {
+            continue;
+        }
+        engine.forget(&waiter);
+        waiter.client.wake();
+    }
+}
+
+/// How a wait is ended before anything came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GiveUp {
+    /// Its time is over, or CLIENT UNBLOCK TIMEOUT.
+    Timeout,
+    /// CLIENT UNBLOCK ERROR.
+    Error,
+    /// The client is gone, or does not want a reply any more.
+    Leave,
+}
+
+impl Engine {
+    /// Ends a wait. False if the client has been served already: its reply is there then.
+    pub fn give_up(&self, waiter: &Arc<Waiter>, how: GiveUp) -> bool {
+        // While somebody tries to serve it, the outcome is open.
+        let given_up = waiter.attempt.settle(|_| {
+            match how {
+                GiveUp::Timeout => waiter.answer(|out| waiter.empty.write(out)),
+                GiveUp::Error => {
+                    waiter.answer(|out| out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"));
+                }
+                GiveUp::Leave => {}
+            }
+            Some(())
+        });
+        if given_up.is_none() {
+            return false;
+        }
+        self.forget(waiter);
+        waiter.client.wake();
+        true
+    }
+
+    fn forget(&self, waiter: &Arc<Waiter>) {
+        let ks = self.keyspace();
+        for key in &waiter.keys {
+            let shard = ks.shard_of(ks.hash(key));
+            self.effects.unwait(shard, waiter.db, key, waiter);
+        }
+        self.effects.blocked.fetch_sub(1, Relaxed);
+        let mut blocked = waiter.client.blocked.lock();
+        // The client may have got its reply by now, and wait for something else.
+        if blocked.as_ref().is_some_and(|b| Arc::ptr_eq(b, waiter)) {
+            *blocked = None;
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Scripts and functions: what is known, what is running, and how one is run.
+
+pub mod libraries;
+pub mod scripts;

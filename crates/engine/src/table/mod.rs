@@ -1,0 +1,7 @@
+//! Commands as facts: one row each, found by name, with key positions, categories and documentation.
+
+pub mod categories;
+pub mod docs;
+pub mod page;
+pub mod positions;
+pub mod registry;

@@ -1,0 +1,203 @@
+//! The table of all commands, found by name.
+
+use crate::context::command::{Begin, Command, Find, KS_NOT_KEY};
+
+/// Where dispatch finds the keys whose shards a command needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyLayout {
+    /// It has none.
+    None,
+    /// One, at this argument.
+    One(usize),
+    /// From `first`, every `step`th, up to `last` (from the end if negative).
+    #[allow(missing_docs)]
+    Range {
+        first: usize,
+        last: i32,
+        step: usize,
+    },
+    /// As its key specs say.
+    General,
+}
+
+/// A command with what is worked out about it once.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its row.
+    pub command: &'static Command,
+    /// Index of its counters: dense, from 0.
+    pub id: usize,
+    /// Where its keys are.
+    pub keys: KeyLayout,
+    /// Its subcommands, by their own short names.
+    pub subs: Vec<Entry>,
+}
+
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Entry {
+    fn new(command: &'static Command, next_id: &mut usize) -> Entry {
+        let id = *next_id;
+        *next_id += 1;
+        Entry {
+            command,
+            id,
+            keys: layout(command),
+            subs: command
+                .subs
+                .iter()
+                .map(|c| Entry::new(c, next_id))
+                .collect(),
+        }
+    }
+
+    /// The subcommand of this name, in any case.
+    pub fn sub(&self, name: &[u8]) -> Option<&Entry> {
+        self.subs
+            .iter()
+            .find(|e| e.short_name().as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// The name without the container's.
+    pub fn short_name(&self) -> &'static str {
+        let name = self.command.name;
+        name.split_once('|').map_or(name, |(_, sub)| sub)
+    }
+}
+
+fn layout(c: &Command) -> KeyLayout {
+    let mut specs = c.keys.iter().filter(|k| k.flags & KS_NOT_KEY == 0);
+    let Some(only) = specs.next() else {
+        return KeyLayout::None;
+    };
+    if specs.next().is_some() {
+        return KeyLayout::General;
+    }
+    match (only.begin, only.find) {
+        (Begin::Index(first), Find::Range { last: 0, .. }) => KeyLayout::One(first as usize),
+        (
+            Begin::Index(first),
+            Find::Range {
+                last,
+                step,
+                limit: 0 | 1,
+            },
+        ) => KeyLayout::Range {
+            first: first as usize,
+            last: if last < 0 { last } else { first + last },
+            step: step as usize,
+        },
+        _ => KeyLayout::General,
+    }
+}
+
+/// See the module's page.
+pub struct Registry {
+    entries: Vec<Entry>,
+    /// Open-addressed by [`slot_of`]: index into `entries` plus one.
+    slots: Box<[u16; SLOTS]>,
+    ids: usize,
+}
+
+const SLOTS: usize = 2048;
+
+/// A hash of a short name in any case: its first eight bytes with the bit for lower case set, and its length.
+#[inline]
+fn slot_of(name: &[u8]) -> usize {
+    let mut head = [0u8; 8];
+    let n = name.len().min(8);
+    head[..n].copy_from_slice(&name[..n]);
+    let word = u64::from_le_bytes(head) | 0x2020_2020_2020_2020;
+    let tail = name.last().map_or(0, |b| u64::from(b | 0x20));
+    let mixed = (word ^ tail << 32 ^ (name.len() as u64) << 56).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 53) as usize
+}
+
+impl Registry {
+    /// Builds the table from families of rows.
+    ///
+    /// # Panics
+    /// If a name stands twice.
+    pub fn new(families: &[&'static [Command]]) -> Registry {
+        let mut ids = 0;
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut slots = Box::new([0u16; SLOTS]);
+        for command in families.iter().flat_map(|f| f.iter()) {
+            let mut slot = slot_of(command.name.as_bytes());
+            while slots[slot] != 0 {
+                assert_ne!(
+                    entries[slots[slot] as usize - 1].command.name,
+                    command.name,
+                    "a command declared twice"
+                );
+                slot = (slot + 1) % SLOTS;
+            }
+            entries.push(Entry::new(command, &mut ids));
+            slots[slot] = entries.len() as u16;
+        }
+        Registry {
+            entries,
+            slots,
+            ids,
+        }
+    }
+
+    /// The command of this name, in any case.
+    #[inline]
+    pub fn get(&self, name: &[u8]) -> Option<&Entry> {
+        let mut slot = slot_of(name);
+        loop {
+            match self.slots[slot] {
+                0 => return None,
+                i => {
+                    let e = &self.entries[i as usize - 1];
+                    if e.command.name.as_bytes().eq_ignore_ascii_case(name) {
+                        return Some(e);
+                    }
+                }
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+    }
+
+    /// The command or subcommand that a call means.
+    #[inline]
+    pub fn resolve(&self, argv: &[&[u8]]) -> Option<&Entry> {
+        let e = self.get(argv[0])?;
+        if e.subs.is_empty() || argv.len() < 2 {
+            return Some(e);
+        }
+        Some(e.sub(argv[1]).unwrap_or(e))
+    }
+
+    /// All commands in the order of their families, subcommands inside their containers.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// All commands and subcommands.
+    pub fn iter_all(&self) -> impl Iterator<Item = &Entry> {
+        self.entries
+            .iter()
+            .flat_map(|e| std::iter::once(e).chain(e.subs.iter()))
+    }
+
+    /// Number of commands, subcommands not counted.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are no commands.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Number of ids given out.
+    pub fn ids(&self) -> usize {
+        self.ids
+    }
+}

@@ -1,0 +1,3 @@
+//! Work that no command waits for.
+
+pub mod sweep;

@@ -1,0 +1,292 @@
+//! Work that no command waits for: removing keys whose time has come, and freeing what is big.
+//!
+//! # Expiry
+//! A command never sees an expired key, but keys that nobody asks for would stay in memory. A thread walks all
+//! dictionaries and removes what is due. Each segment of a table knows a lower bound of its earliest expiry, so a
+//! segment with nothing due costs one look at one word. The thread works at most [`DUTY`] of the time: after each
+//! slice it sleeps in proportion to what the slice took. A shard's lock is held for one segment at a time.
+//!
+//! # Frees
+//! Unmapping a value of hundreds of megabytes takes milliseconds. Such values, and whole databases that were
+//! flushed, are handed to a second thread to drop.
+
+use crate::base::stats::Counters;
+use crate::cmd::memory::Usage;
+use crate::context::ctx::{Garbage, Held, Keys};
+use crate::context::engine::{Engine, unix_ms};
+use crate::follow::effects::{Change, Event, note};
+use parking_lot::{Condvar, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Weak, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use store::keyspace::ShardGuard;
+use store::{Dict, Freed};
+
+/// The part of one core that active expiry may take.
+pub const DUTY: f64 = 0.05;
+
+/// Values at least this large are dropped on the reclaiming thread, in bytes.
+pub const BIG_VALUE: usize = 256 << 10;
+
+/// Rest between looks that find nothing.
+const IDLE_REST: Duration = Duration::from_millis(100);
+
+/// Keys removed under one hold of a shard's lock, at most.
+const MAX_PER_HOLD: usize = 64;
+
+/// How often the memory in use is added up, so that INFO knows its peak.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
+
+/// With more dictionaries than this that is left to INFO: it would take longer than a few milliseconds.
+const MEASURE_MAX: usize = 1 << 16;
+
+enum Rubbish {
+    Value(#[allow(dead_code, reason = "held to be dropped")] Freed),
+    Dicts(#[allow(dead_code, reason = "held to be dropped")] Vec<Dict>),
+}
+
+/// Drops what is big on a thread of its own.
+pub(crate) struct Reclaimer {
+    queue: mpsc::Sender<Rubbish>,
+}
+
+impl Reclaimer {
+    pub(crate) fn new() -> Reclaimer {
+        let (queue, incoming) = mpsc::channel::<Rubbish>();
+        // Ends when the engine, and with it the sender, is gone.
+        let spawned = std::thread::Builder::new()
+            .name("reclaim".into())
+            .spawn(move || incoming.into_iter().for_each(drop));
+        if let Err(e) = spawned {
+            // Sending then fails, and values are dropped where they are.
+            tracing::warn!("no thread for big frees: {e}");
+        }
+        Reclaimer { queue }
+    }
+
+    #[inline]
+    pub(crate) fn take(&self, freed: Freed) {
+        if freed.weight() >= BIG_VALUE {
+            // If the thread is gone, the error carries the value, which is dropped here.
+            let _ = self.queue.send(Rubbish::Value(freed));
+        }
+    }
+
+    pub(crate) fn dicts(&self, dicts: Vec<Dict>) {
+        let _ = self.queue.send(Rubbish::Dicts(dicts));
+    }
+}
+
+#[derive(Default)]
+struct Stop {
+    stopped: AtomicBool,
+    lock: Mutex<()>,
+    bell: Condvar,
+}
+
+/// The running maintenance thread; stops it when dropped.
+pub struct Maintenance {
+    stop: Arc<Stop>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Maintenance {
+    pub(crate) fn start(engine: &Arc<Engine>) -> Maintenance {
+        let stop = Arc::new(Stop::default());
+        let counters = engine.stats().add_worker(engine.registry().ids());
+        let thread = {
+            let (stop, engine) = (stop.clone(), Arc::downgrade(engine));
+            std::thread::Builder::new()
+                .name("expire".into())
+                .spawn(move || run(&engine, &counters, &stop))
+        };
+        Maintenance {
+            stop,
+            thread: thread
+                .inspect_err(|e| tracing::warn!("no thread for active expiry: {e}"))
+                .ok(),
+        }
+    }
+}
+
+impl Drop for Maintenance {
+    fn drop(&mut self) {
+        self.stop.stopped.store(true, Relaxed);
+        drop(self.stop.lock.lock());
+        self.stop.bell.notify_all();
+        if let Some(t) = self.thread.take() {
+            let _ = t.join();
+        }
+    }
+}
+
+fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
+    let mut sweep = Sweep::default();
+    let mut measured = Instant::now();
+    while !stop.stopped.load(Relaxed) {
+        let began = Instant::now();
+        let mut removed = 0;
+        {
+            let Some(engine) = engine.upgrade() else {
+                return;
+            };
+            engine.note_time();
+            if engine.config().live.active_expire.load(Relaxed)
+                && !engine.maintenance_paused.load(Relaxed)
+            {
+                // One full round at most, so that an idle server sleeps.
+                removed = sweep.slice(&engine, counters, Duration::from_millis(1));
+            }
+            let ks = engine.keyspace();
+            if measured.elapsed() >= MEASURE_EVERY && ks.shards() * ks.databases() <= MEASURE_MAX {
+                // Notes the peak of memory use.
+                Usage::measure(&engine, &crate::context::ctx::Held::None);
+                measured = Instant::now();
+            }
+        }
+        // Where nothing was due, the next look can wait: a wake-up costs more than it finds.
+        let least = if removed == 0 {
+            IDLE_REST
+        } else {
+            Duration::from_millis(2)
+        };
+        let rest = began
+            .elapsed()
+            .mul_f64((1.0 - DUTY) / DUTY)
+            .clamp(least, IDLE_REST);
+        let mut held = stop.lock.lock();
+        if !stop.stopped.load(Relaxed) {
+            stop.bell.wait_for(&mut held, rest);
+        }
+    }
+}
+
+/// Where a round over all dictionaries is.
+#[derive(Default)]
+pub struct Sweep {
+    shard: usize,
+    db: usize,
+    position: u64,
+}
+
+impl Sweep {
+    /// Removes due keys until the time is over or every dictionary has been looked at once; returns how many.
+    pub fn slice(&mut self, engine: &Engine, counters: &Counters, time: Duration) -> usize {
+        let began = Instant::now();
+        let ks = engine.keyspace();
+        let now_ms = unix_ms();
+        let mut removed = 0;
+        let mut left = ks.shards() * ks.databases();
+        let mut due = Vec::new();
+        let mut garbage = Vec::new();
+        let mut expired_fields = 0;
+        self.shard %= ks.shards();
+        while left > 0 {
+            let mut shard = ks.lock(self.shard);
+            // Empty dictionaries are passed over under one hold.
+            while left > 0 && self.position == 0 && shard.db(self.db).is_empty() {
+                left -= 1;
+                self.db += 1;
+                if self.db == ks.databases() {
+                    break;
+                }
+            }
+            if self.db < ks.databases() && left > 0 {
+                let dict = shard.db(self.db);
+                let (looked, next) = dict.due_from(self.position, now_ms, MAX_PER_HOLD, &mut due);
+                let full = due.len() == MAX_PER_HOLD;
+                let (index, db) = (self.shard, self.db);
+                let listening = engine.effects.listening();
+                let mut changes = Vec::new();
+                let mut happened = |key: &[u8], event| {
+                    if listening {
+                        note(&mut changes, db, key, event);
+                    }
+                };
+                for key in due.drain(..) {
+                    let hash = ks.hash(&key);
+                    if let Some(mut found) = dict.find(hash, &key) {
+                        if found.expiry_ms().is_none_or(|ms| ms > now_ms) {
+                            // Not the key is due, but elements of it.
+                            let n = found.expire_elements(now_ms);
+                            expired_fields += n;
+                            if n > 0 {
+                                happened(&key, Event::HASH_EXPIRED);
+                            }
+                            if !found.is_empty_collection() {
+                                continue;
+                            }
+                            happened(&key, Event::DEL);
+                        } else {
+                            removed += 1;
+                            happened(&key, Event::EXPIRED);
+                        }
+                        garbage.extend(found.remove().freed);
+                    }
+                }
+                match next {
+                    // The same segment may hold more.
+                    _ if full => {}
+                    Some(position) => self.position = position,
+                    None => {
+                        self.position = 0;
+                        self.db += 1;
+                        left -= 1;
+                    }
+                }
+                if changes.is_empty() {
+                    drop(shard);
+                } else {
+                    garbage.extend(apply(engine, counters, (index, shard), now_ms, changes));
+                }
+                for freed in garbage.drain(..) {
+                    engine.reclaimer.take(freed);
+                }
+                if looked && began.elapsed() > time {
+                    break;
+                }
+            } else {
+                drop(shard);
+            }
+            if self.db >= ks.databases() {
+                self.db = 0;
+                self.position = 0;
+                self.shard = (self.shard + 1) % ks.shards();
+            }
+        }
+        counters.expired.add(removed as u64);
+        counters.expired_fields.add(expired_fields as u64);
+        removed
+    }
+}
+
+/// Tells whom it concerns what has expired, while the shard's lock is still held; lets go of it then. Returns what was freed
+/// meanwhile.
+fn apply(
+    engine: &Engine,
+    counters: &Counters,
+    (index, shard): (usize, ShardGuard<'_>),
+    now_ms: u64,
+    changes: Vec<Change>,
+) -> Garbage {
+    let mut keys = Keys {
+        ks: engine.keyspace(),
+        held: Held::One(index, shard),
+        db: 0,
+        now_ms,
+        coarse: false,
+        clock: (now_ms / 1000) as u32 & 0xff_ffff,
+        first: Default::default(),
+        counters,
+        no_touch: false,
+        garbage: Garbage::new(),
+        prepared: &[],
+        effects: &engine.effects,
+        changes,
+        emptied: None,
+        token: None,
+    };
+    engine.apply(&mut keys, None);
+    keys.garbage
+}
