@@ -7,7 +7,8 @@
 //! - [`diff`] sends the same random commands to Redpoll and to real servers and compares what they answer.
 //!
 //! What a test needs and the machine lacks is reported by [`skip`]: `cargo test` passes without network and without
-//! peers, and says what it left out. `cargo xtask test` fetches the peers first.
+//! peers, and says what it left out. `cargo xtask test` fetches the peers first. In CI nothing is left out: there, a test
+//! that lacks something fails.
 
 pub mod check;
 pub mod client;
@@ -32,9 +33,11 @@ use std::path::PathBuf;
 pub struct Peers {
     /// Redis 7.0: the oldest version whose clients we serve.
     pub redis7: Option<Peer>,
-    /// Redis 8, one of the two newer servers.
+    /// Redis 8.2, whose behaviour is ours where nothing else is said.
     pub redis8: Option<Peer>,
-    /// Valkey 9, the other.
+    /// Redis 8.6, the newest.
+    pub redis8_6: Option<Peer>,
+    /// Valkey 9.
     pub valkey: Option<Peer>,
 }
 
@@ -43,24 +46,32 @@ impl Peers {
     pub fn find() -> Peers {
         let mut peers = Peers::default();
         for peer in peers::find() {
-            let major: u32 = peer
-                .version
-                .split('.')
-                .next()
-                .and_then(|v| v.parse().ok())
-                .unwrap_or(0);
-            match (peer.name.as_str(), major) {
-                ("redis", 7) => peers.redis7 = Some(peer),
-                ("redis", 8..) => peers.redis8 = Some(peer),
-                ("valkey", 9..) => peers.valkey = Some(peer),
+            let mut numbers = peer.version.split('.').map(|n| n.parse().unwrap_or(0));
+            let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+            match (peer.name.as_str(), version) {
+                ("redis", (7, _)) => peers.redis7 = Some(peer),
+                ("redis", (8, ..6)) => peers.redis8 = Some(peer),
+                ("redis", (8.., _)) => peers.redis8_6 = Some(peer),
+                ("valkey", (9.., _)) => peers.valkey = Some(peer),
                 _ => {}
             }
         }
         peers
     }
 
-    /// Whether one of the two newer servers is there; if not, the calling test is reported as skipped.
+    /// Whether Redis 8.2 or Valkey is there; if not, the calling test is reported as skipped. In CI all of them must be.
     pub fn or_skip(self, test: &str) -> Option<Peers> {
+        let all = [
+            ("Redis 7.0", &self.redis7),
+            ("Redis 8.2", &self.redis8),
+            ("Redis 8.6", &self.redis8_6),
+            ("Valkey 9", &self.valkey),
+        ];
+        for (name, peer) in all {
+            if peer.is_none() && in_ci() {
+                skip(test, &format!("{name} was not found"));
+            }
+        }
         if self.redis8.is_none() && self.valkey.is_none() {
             skip(test, "no peer: neither Redis 8 nor Valkey 9 found");
             return None;
@@ -69,8 +80,16 @@ impl Peers {
     }
 }
 
-/// Reports that a test (or a part of it) did not run, and why. `cargo xtask test` lists these lines at its end.
+/// Whether this is CI, by the variable that every such service sets.
+pub fn in_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true" || value == "1")
+}
+
+/// Reports that a test (or a part of it) did not run, and why. `cargo xtask test` lists these lines at its end. In CI the test
+/// fails instead.
+#[track_caller]
 pub fn skip(test: &str, why: &str) {
+    assert!(!in_ci(), "{test} cannot run, and in CI it must: {why}");
     println!("skipped: {test}: {why}");
     if let Some(path) = std::env::var_os("REDPOLL_SKIP_LOG")
         && let Ok(mut log) = std::fs::OpenOptions::new()

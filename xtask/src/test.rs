@@ -26,11 +26,15 @@ pub struct Options {
 /// Runs the tests and prints a closing summary.
 pub fn main(options: &Options) -> Result<()> {
     let began = Instant::now();
+    let mut failed = Vec::new();
     let missing = if options.offline {
         Vec::new()
     } else {
         let report = fetch::all();
         report.print();
+        if let Err(error) = report.complete_in_ci() {
+            failed.push(format!("{error:#}"));
+        }
         report.missing().to_vec()
     };
     run::show(&mut run::cargo(&[
@@ -41,7 +45,6 @@ pub fn main(options: &Options) -> Result<()> {
         "redpoll",
     ]))?;
     let skipped = skip_log();
-    let mut failed = Vec::new();
     if let Err(error) = workspace_tests(&options.filters, &skipped) {
         failed.push(format!("workspace tests: {error:#}"));
     }
@@ -134,6 +137,9 @@ const UNSAFE_CRATES: [&str; 2] = ["store", "lua"];
 /// switches stacks by itself; memcheck takes that for errors.
 pub fn memcheck() -> Result<()> {
     if run::on_path("valgrind").is_none() {
+        if run::in_ci() {
+            bail!("valgrind is not installed, and in CI it must be");
+        }
         println!("skipped: memcheck, valgrind is not installed");
         return Ok(());
     }

@@ -22,7 +22,7 @@ struct Row {
     pipeline: u32,
     command: &'static str,
     course: Course,
-    /// CPU per request over the better peer's, at most.
+    /// CPU per request over the best peer's, at most.
     bound: f64,
 }
 
@@ -101,7 +101,7 @@ const ROWS: [Row; 17] = [
 /// What all names of the collection commands begin with.
 pub const PREFIX: &str = "collections/";
 
-/// Each command with the bound of its CPU per request over the better peer's.
+/// Each command with the bound of its CPU per request over the best peer's.
 pub fn bounds() -> impl Iterator<Item = (String, f64)> {
     ROWS.iter()
         .map(|row| (format!("{PREFIX}{}", row.name), row.bound))

@@ -179,7 +179,9 @@ pub fn main(options: &Options) -> Result<()> {
 
     let with_echo = scenarios.iter().any(|scenario| scenario.echo.is_some());
     let programs = programs(options, with_echo)?;
-    let peers = peers::find();
+    // Of a name and major version the newest minor ones are what people run; Valkey 8 is here for its files alone.
+    let mut peers = peers::find();
+    peers.retain(|peer| !(peer.name == "valkey" && peer.version.starts_with("8.")));
     let mut bench = Bench {
         settings,
         programs,

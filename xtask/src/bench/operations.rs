@@ -16,7 +16,7 @@ pub struct Operation {
     pub name: &'static str,
     /// Its words.
     pub call: &'static [&'static str],
-    /// Its time over the better peer's, at most.
+    /// Its time over the best peer's, at most.
     pub bound: f64,
 }
 
