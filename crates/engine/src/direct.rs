@@ -47,11 +47,13 @@ impl Engine {
         if is_write && self.effects.listening() {
             held = self.with_further_shards(held);
         }
+        let frozen = !is_write && self.pause.wait_ms(now_ms, true).is_some();
         let mut keys = Keys {
             ks,
             held,
             db,
             now_ms,
+            frozen,
             coarse: true,
             clock: (now_ms / 1000) as u32 & 0xff_ffff,
             first: (key.as_ptr() as usize, key.len(), hash),

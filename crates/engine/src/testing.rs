@@ -35,7 +35,6 @@ pub(crate) enum Asked {
     Nothing,
     Close,
     CloseNow,
-    Sleep(Duration),
     Retry(Duration),
     Block,
 }
@@ -135,7 +134,6 @@ impl TestClient {
             Next::Done | Next::Elsewhere => Asked::Nothing,
             Next::Close => Asked::Close,
             Next::CloseNow => Asked::CloseNow,
-            Next::Sleep(time) => Asked::Sleep(time),
             Next::Retry(time) => Asked::Retry(time),
             Next::Block(waiter) => {
                 self.waiter = Some(waiter);
@@ -182,7 +180,7 @@ impl TestClient {
     #[track_caller]
     pub fn give_up(&mut self, how: GiveUp) -> bool {
         let waiter = self.waiter.as_ref().expect("a command that blocked");
-        self.engine.give_up(waiter, how)
+        self.engine.give_up(waiter, how, self.worker.counters())
     }
 
     /// The replies to commands that come at once, without their line ends and separated by spaces.

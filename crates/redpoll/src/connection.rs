@@ -77,7 +77,6 @@ impl Connection {
             from = progress.executed;
             match progress.next {
                 Next::Done | Next::Close | Next::CloseNow | Next::Elsewhere => {}
-                Next::Sleep(time) => std::thread::sleep(time),
                 // Nobody wakes this thread when what it waits for has changed.
                 Next::Retry(time) => std::thread::sleep(time.min(RETRY)),
                 Next::Offload(job) => job(&mut self.out),
@@ -116,7 +115,8 @@ impl Connection {
             {
                 Some(Duration::ZERO) => {
                     // If it has been served in this very moment, that is the reply.
-                    self.session.engine().give_up(waiter, GiveUp::Timeout);
+                    let counters = self.worker.counters();
+                    self.session.engine().give_up(waiter, GiveUp::Timeout, counters);
                 }
                 Some(left) => std::thread::park_timeout(left),
                 None => std::thread::park(),

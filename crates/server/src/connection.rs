@@ -52,8 +52,6 @@ const DISCARD: usize = 1024 * 1024;
 
 /// What a connection waits for before it goes on with its commands.
 enum Busy {
-    /// Time that has to pass.
-    Sleep(Pin<Box<Sleep>>),
     /// Something that has to change before a command can be executed: whoever changes it wakes the task, and if nobody
     /// does, time passes. True once the task has slept.
     Retry(Pin<Box<Sleep>>, bool),
@@ -154,6 +152,7 @@ impl Connection {
             self.client.set_waker(cx.waker());
         }
         kit.mend();
+        kit.engine.sleep_if_asleep();
         match self.serve(cx, kit) {
             Ok(()) => {
                 self.report();
@@ -170,7 +169,7 @@ impl Connection {
             if self.client.kill_requested() {
                 return Err(Over);
             }
-            let busy = self.poll_busy(cx, &kit.engine)?.is_pending();
+            let busy = self.poll_busy(cx, kit)?.is_pending();
             self.take_messages(kit)?;
             if busy {
                 self.flush(cx, kit)?;
@@ -411,9 +410,6 @@ impl Connection {
             Next::Done => {}
             Next::Close => self.closing = true,
             Next::CloseNow => return Err(Over),
-            Next::Sleep(time) => {
-                self.busy = Some(Busy::Sleep(Box::pin(tokio::time::sleep(time))));
-            }
             Next::Retry(time) => {
                 let sleep = Box::pin(tokio::time::sleep(time));
                 self.busy = Some(Busy::Retry(sleep, false));
@@ -488,13 +484,9 @@ impl Connection {
     }
 
     /// Waits for what keeps the connection from going on, if anything does, and takes in what came of it.
-    fn poll_busy(&mut self, cx: &mut Context<'_>, engine: &Engine) -> Result<Poll<()>, Over> {
+    fn poll_busy(&mut self, cx: &mut Context<'_>, kit: &Kit) -> Result<Poll<()>, Over> {
         let mut out = match &mut self.busy {
             None => return Ok(Poll::Ready(())),
-            Some(Busy::Sleep(sleep)) => match sleep.as_mut().poll(cx) {
-                Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(()) => Out::default(),
-            },
             Some(Busy::Retry(sleep, slept)) => {
                 if sleep.as_mut().poll(cx).is_pending() && !mem::replace(slept, true) {
                     return Ok(Poll::Pending);
@@ -506,7 +498,8 @@ impl Connection {
                     && until.as_mut().poll(cx).is_ready()
                 {
                     // If it has been served in this very moment, that is the reply.
-                    engine.give_up(waiter, GiveUp::Timeout);
+                    kit.engine
+                        .give_up(waiter, GiveUp::Timeout, kit.worker.counters());
                 }
                 match waiter.take_reply() {
                     Some(out) => out,
@@ -536,7 +529,7 @@ impl Connection {
                     let mut out = long.out;
                     self.send(&mut out)?;
                     // What the engine wanted next may be another wait.
-                    return self.poll_busy(cx, engine);
+                    return self.poll_busy(cx, kit);
                 }
             },
         };

@@ -12,7 +12,7 @@ use crate::context::ctx::Ctx;
 use crate::table::categories::{CAT_CONNECTION, categories, category_by_name};
 use crate::table::docs;
 use crate::table::positions;
-use crate::table::registry::{Entry, Registry};
+use crate::table::registry::Registry;
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -87,7 +87,7 @@ fn command_info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     }
     ctx.out.array(names.len());
     for name in names {
-        match by_full_name(ctx.registry(), name) {
+        match ctx.registry().by_full_name(name) {
             Some(entry) => docs::write_info(entry.command, ctx.out),
             None => ctx.out.null(),
         }
@@ -107,21 +107,13 @@ fn command_docs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         }
         return Ok(());
     }
-    let found = || names.iter().filter_map(|name| by_full_name(registry, name));
+    let found = || names.iter().filter_map(|name| registry.by_full_name(name));
     ctx.out.map(found().count());
     for entry in found() {
         ctx.out.bulk(entry.command.name.as_bytes());
         docs::write_command(entry.command, ctx.out);
     }
     Ok(())
-}
-
-/// The command called `name`, or the subcommand called `container|name`.
-fn by_full_name<'r>(registry: &'r Registry, name: &[u8]) -> Option<&'r Entry> {
-    match name.iter().position(|&b| b == b'|') {
-        None => registry.get(name),
-        Some(bar) => registry.get(&name[..bar])?.sub(&name[bar + 1..]),
-    }
 }
 
 /// COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]: names, subcommands among them.

@@ -65,7 +65,7 @@ fn config_set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         .config()
         .set_for(&pairs, engine.host(), ctx.session.client.is_local());
     set.map_err(|text| Error::new(format!("ERR {text}")))?;
-    engine.heed_notify_keyspace_events();
+    engine.heed_settings();
     ctx.out.ok();
     Ok(())
 }
@@ -117,8 +117,15 @@ mod tests {
             "CONFIG SET foo bar",
             "-ERR Unknown option or number of arguments for CONFIG SET - 'foo'",
         );
+        c.check(
+            "CONFIG SET timeout 6 TIMEOUT 7",
+            "-ERR CONFIG SET failed (possibly related to argument 'TIMEOUT') - duplicate parameter",
+        );
         c.check("CONFIG SET timeout 6 maxclients", "-ERR syntax error");
         c.check("CONFIG GET timeout", r#"["timeout" "5"]"#);
+        // A name and its alias may stand together.
+        c.check("CONFIG SET lua-time-limit 4000 busy-reply-threshold 3000", "OK");
+        c.check("CONFIG GET lua-time-limit", r#"["lua-time-limit" "3000"]"#);
         c.check(
             "CONFIG SET timeout",
             "-ERR wrong number of arguments for 'config|set' command",

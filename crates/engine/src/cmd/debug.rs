@@ -24,7 +24,7 @@ use crate::table::docs::SYSCMD;
 use resp::number::{parse_f64, parse_i64};
 use resp::{Out, Proto};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use store::types::list::List;
 use store::{EntryRef, NewValue, ObjectValue, Type, Value};
 
@@ -71,7 +71,7 @@ const HELP: &[&str] = &[
     "SET-ACTIVE-EXPIRE <0|1>",
     "    0: expired keys are removed only when somebody asks for them.",
     "SLEEP <seconds>",
-    "    Answers so much later. Other connections are served meanwhile.",
+    "    Answers so much later. Nobody is served meanwhile.",
     "STRINGMATCH-LEN <pattern> <text>",
     "    1 if the text matches the glob pattern, else 0.",
     "STRINGMATCH-TEST",
@@ -113,17 +113,14 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         ("digest-value", keys) => values_digests(ctx, keys),
         // Probes of all keys.
         ("digest", []) if ctx.nested => {
-            let digest = digest_all(ctx.engine, &ctx.keys.held)?;
+            let digest = digest_all(ctx.engine, &ctx.keys.held);
             ctx.out.simple(&digest.hex());
             Ok(())
         }
         ("digest", []) => {
             let engine = ctx.engine.handle();
             ctx.offload(Box::new(move |out| {
-                match digest_all(&engine, &Held::None) {
-                    Ok(digest) => out.simple(&digest.hex()),
-                    Err(error) => out.error(&error.0),
-                }
+                out.simple(&digest_all(&engine, &Held::None).hex());
             }));
             Ok(())
         }
@@ -219,48 +216,41 @@ fn switch(ctx: &mut Ctx<'_>, switch: &AtomicBool, to: &[u8]) -> Result {
     Ok(())
 }
 
-/// Executed twice: the first time it says how long to wait, the second time it answers.
+/// Tests use it to make a whole server unresponsive: all threads that execute commands stand still, this one at once, the
+/// others as soon as they would do something.
 fn sleep(ctx: &mut Ctx<'_>, seconds: &[u8]) -> Result {
     let seconds = parse_f64(seconds).ok_or(Error::NOT_A_FLOAT)?;
     let time = Duration::try_from_secs_f64(seconds.max(0.0)).map_err(|_| Error::NOT_A_FLOAT)?;
-    if ctx.nested {
-        // The whole transaction takes that long, with its locks held.
-        std::thread::sleep(time);
-        ctx.out.ok();
-        return Ok(());
-    }
-    let now = Instant::now();
-    let until = match ctx.session.sleeping_until {
-        Some(until) => until,
-        None => now.checked_add(time).ok_or(Error::NOT_A_FLOAT)?,
-    };
-    if until > now {
-        ctx.session.sleeping_until = Some(until);
-        ctx.sleep(until - now);
-    } else {
-        ctx.session.sleeping_until = None;
-        ctx.out.ok();
-    }
+    ctx.engine.sleep(time);
+    ctx.out.ok();
     Ok(())
 }
 
 // ---- one key
 
-/// Looks at a key of the selected database under its shard's lock; `None` if it is not there or has expired.
-fn with_entry<R>(ctx: &Ctx<'_>, key: &[u8], look: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
+/// Looks at a key of the selected database under its shard's lock; `None` if it is not there. One that has expired and is
+/// still there is seen.
+fn with_any_entry<R>(ctx: &Ctx<'_>, key: &[u8], look: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
     let ks = ctx.engine.keyspace();
     let hash = ks.hash(key);
     // In a transaction the lock is held already.
     ctx.keys.held.look(ks, ks.shard_of(hash), |shard| {
-        let entry = shard.db_ref(ctx.keys.db).get(hash, key)?;
-        let expired = entry.expiry_ms().is_some_and(|ms| ms <= ctx.keys.now_ms);
-        (!expired).then(|| look(entry))
+        shard.db_ref(ctx.keys.db).get(hash, key).map(look)
     })
+}
+
+/// The same; `None` also if it has expired.
+fn with_entry<R>(ctx: &Ctx<'_>, key: &[u8], look: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
+    let now_ms = ctx.keys.now_ms;
+    with_any_entry(ctx, key, |entry| {
+        let expired = entry.expiry_ms().is_some_and(|ms| ms <= now_ms);
+        (!expired).then(|| look(entry))
+    })?
 }
 
 fn object(ctx: &mut Ctx<'_>, key: &[u8], fast: bool) -> Result {
     let clock = ctx.keys.clock;
-    let text = with_entry(ctx, key, |entry| {
+    let text = with_any_entry(ctx, key, |entry| {
         let length = match serialized_length(&entry) {
             Some(bytes) if !fast => format!("serializedlength:{bytes} "),
             _ => String::new(),
@@ -357,7 +347,7 @@ fn values_digests(ctx: &mut Ctx<'_>, keys: &[&[u8]]) -> Result {
     let now_ms = ctx.keys.now_ms;
     ctx.out.array(keys.len());
     for key in keys {
-        let digest = with_entry(ctx, key, |entry| digest_value(&entry, now_ms)).transpose()?;
+        let digest = with_entry(ctx, key, |entry| digest_value(&entry, now_ms));
         ctx.out.simple(&digest.unwrap_or(Digest::ZERO).hex());
     }
     Ok(())
@@ -409,7 +399,8 @@ fn populate(ctx: &mut Ctx<'_>, args: &[&[u8]]) -> Result {
 
 /// Adds a key of POPULATE unless it is there.
 fn add_new(keys: &mut Keys<'_>, key: &[u8], value: NewValue<'_>) {
-    if keys.peek_or_expire(key).is_none() {
+    // During a pause what has expired stays.
+    if keys.peek_or_expire(key).is_none() && keys.expiry_in(keys.db, key).is_none() {
         keys.insert_in(keys.db, key, value, None, false);
         keys.changed(key, Event::SILENT);
     }

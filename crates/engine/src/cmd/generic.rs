@@ -474,7 +474,8 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut budget = count.saturating_mul(10).max(1000);
     let mut seen = 0;
     let mut found: Vec<Vec<u8>> = Vec::new();
-    let mut here: Vec<(u64, &[u8], bool)> = Vec::new();
+    let mut expired: Vec<Vec<u8>> = Vec::new();
+    let mut here: Vec<(u64, &[u8], Option<bool>)> = Vec::new();
     while shard < ks.shards() && seen < count && budget > 0 {
         let guard;
         let dict = match ctx.keys.held.shard(shard) {
@@ -490,10 +491,9 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             && budget > 0
         {
             let after = dict.visit_from(from, |at, e| {
-                let wanted = alive(&e, now_ms)
-                    && kind.is_none_or(|k| k == Some(e.kind()))
-                    && options.wants(e.key());
-                here.push((at, e.key(), wanted));
+                let wanted =
+                    kind.is_none_or(|k| k == Some(e.kind())) && options.wants(e.key());
+                here.push((at, e.key(), wanted.then(|| alive(&e, now_ms))));
             });
             // In hash order, and never apart if at the same place, so that the cursor needs to know nothing but the place.
             here.sort_unstable_by_key(|&(at, ..)| at);
@@ -508,12 +508,13 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             };
             seen += cut;
             budget = budget.saturating_sub(cut.max(1));
-            found.extend(
-                here.drain(..)
-                    .take(cut)
-                    .filter(|(.., w)| *w)
-                    .map(|(_, k, _)| k.to_vec()),
-            );
+            for (_, key, alive) in here.drain(..).take(cut) {
+                match alive {
+                    Some(true) => found.push(key.to_vec()),
+                    Some(false) => expired.push(key.to_vec()),
+                    None => {}
+                }
+            }
         }
         here = Vec::new();
         match next {
@@ -529,6 +530,7 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     } else {
         0
     };
+    expired.iter().for_each(|key| remove_expired(ctx, key));
     ctx.out.array(2);
     ctx.out.bulk_display(cursor);
     ctx.out.array(found.len());
@@ -536,6 +538,22 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.out.bulk(key);
     }
     Ok(())
+}
+
+/// Removes a key that was found expired, of a command that takes its locks itself, unless a pause keeps it.
+fn remove_expired(ctx: &mut Ctx<'_>, key: &[u8]) {
+    if ctx.keys.frozen {
+        return;
+    }
+    if ctx.keys.holds(key) {
+        // Part of a transaction or a script.
+        let _ = ctx.keys.peek_or_expire(key);
+        return;
+    }
+    let (db, counters) = (ctx.keys.db, ctx.keys.counters);
+    ctx.engine.with_key(db, key, false, counters, |keys| {
+        let _ = keys.peek_or_expire(key);
+    });
 }
 
 /// A cursor: an unsigned 64-bit number, with the leading space and sign that the C library's reader lets pass, and its
@@ -578,16 +596,19 @@ fn randomkey(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         let shard = lens.partition_point(|&upto| upto <= n);
         let before = if shard == 0 { 0 } else { lens[shard - 1] };
         let out = &mut *ctx.out;
-        let answered = ctx.keys.held.look(ks, shard, |shard| {
-            let drawn = shard.db_ref(db).nth(n - before);
-            match drawn.filter(|e| alive(e, now_ms)) {
-                Some(e) => out.bulk(e.key()),
-                None => return false,
+        let expired = ctx.keys.held.look(ks, shard, |shard| {
+            // What is not there any more is drawn again.
+            let drawn = shard.db_ref(db).nth(n - before).ok_or(None)?;
+            if !alive(&drawn, now_ms) {
+                return Err(Some(drawn.key().to_vec()));
             }
-            true
+            out.bulk(drawn.key());
+            Ok(())
         });
-        if answered {
-            return Ok(());
+        match expired {
+            Ok(()) => return Ok(()),
+            Err(Some(key)) => remove_expired(ctx, &key),
+            Err(None) => {}
         }
     }
     ctx.out.null();

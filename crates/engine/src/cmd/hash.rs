@@ -266,7 +266,6 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if args.left() > 0 {
         return Err(Error::SYNTAX);
     }
-    check_picks(count)?;
     if values && count.unsigned_abs() > i64::MAX as u64 / 2 {
         return Err(Error::new("ERR value is out of range"));
     }
@@ -287,6 +286,7 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         out.array(0);
         return Ok(());
     };
+    check_picks(count)?;
     if may_move && (count < 0 || hash.len() >= LONG_WORK) {
         return ctx.move_after_read();
     }

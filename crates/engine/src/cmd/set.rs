@@ -302,13 +302,13 @@ fn srandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
         ));
     }
-    check_picks(count)?;
     let wanted = count.unsigned_abs() as usize;
     let may_move = ctx.must_move(wanted);
     let Some(set) = ctx.keys.view::<Set>(key)? else {
         ctx.out.array(0);
         return Ok(());
     };
+    check_picks(count)?;
     let len = set.len();
     if may_move && (count < 0 || len >= LONG_WORK) {
         return ctx.move_after_read();

@@ -249,9 +249,11 @@ fn elements(e: &EntryRef<'_>, range: Option<std::ops::Range<usize>>, backwards: 
     } else if let Some(set) = e.view::<Set>() {
         set.for_each(|member| texts.push(member.text(&mut buf)));
     } else if let Some(set) = e.view::<SortedSet>() {
-        let range = range.unwrap_or(0..set.len());
+        let len = set.len();
+        let range = range.unwrap_or(0..len);
         let entries = if backwards {
-            set.iter_down(range)
+            // Counted from the last as well.
+            set.iter_down(len - range.end..len - range.start)
         } else {
             set.iter(range)
         };
@@ -511,6 +513,22 @@ mod tests {
         check(
             "ZADD z 1 b 2 a 3 c; SORT z BY nosort DESC",
             r#"["c" "a" "b"]"#,
+        );
+        let z = "ZADD z 1 a 5 b 2 c 10 d 3 e";
+        for (limit, reply) in [
+            ("LIMIT 0 2", r#"["d" "b"]"#),
+            ("LIMIT 1 2", r#"["b" "e"]"#),
+            ("LIMIT 4 9", r#"["a"]"#),
+            ("LIMIT 9 9", "[]"),
+            ("LIMIT -2 3", r#"["d" "b" "e"]"#),
+            ("LIMIT 1 -5", r#"["b" "e" "c" "a"]"#),
+            ("LIMIT 0 2 GET #", r#"["d" "b"]"#),
+        ] {
+            check(&format!("{z}; SORT z BY nosort DESC {limit}"), reply);
+        }
+        check(
+            &format!("{z}; SORT z BY nosort DESC LIMIT 1 2 STORE d; LRANGE d 0 -1"),
+            r#"["b" "e"]"#,
         );
         check(
             "SADD s b a c; SORT s BY nosort STORE d; LRANGE d 0 -1",

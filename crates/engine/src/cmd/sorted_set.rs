@@ -567,12 +567,12 @@ fn zrandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if with_scores && count.unsigned_abs() > i64::MAX as u64 / 2 {
         return Err(OUT_OF_RANGE);
     }
-    check_picks(count)?;
     let may_move = ctx.must_move(count.unsigned_abs() as usize);
     let Some(set) = ctx.keys.view::<SortedSet>(key)? else {
         ctx.out.array(0);
         return Ok(());
     };
+    check_picks(count)?;
     let len = set.len();
     if may_move && (count < 0 || len >= LONG_WORK) {
         return ctx.move_after_read();

@@ -83,26 +83,21 @@ fn watch(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let (engine, db) = (ctx.engine, ctx.keys.db);
     let ks = engine.keyspace();
-    // What has expired is gone, and has been announced, before the keys are watched.
-    for key in args.rest() {
-        let _ = ctx.keys.peek_or_expire(key);
-    }
-    if !ctx.keys.changes.is_empty() {
-        let client = ctx.session.client.clone();
-        engine.apply(&mut ctx.keys, Some(&client));
-    }
     while args.left() > 0 {
         let key = args.take();
         if ctx.session.watching.is_none() {
             engine.effects.watching.fetch_add(1, Relaxed);
         }
         let watching = ctx.session.watching.get_or_insert_default();
-        if watching.keys.iter().any(|(d, k)| *d == db && **k == *key) {
+        if !watching.keys.insert((db, key.into())) {
             continue;
         }
-        watching.keys.push((db, key.into()));
         let shard = ks.shard_of(ks.hash(key));
-        engine.effects.watch(shard, db, key, &watching.watch);
+        let expiry_ms = ctx.keys.expiry_in(db, key).flatten();
+        let expired = expiry_ms.is_some_and(|ms| ms <= ctx.keys.now_ms);
+        engine
+            .effects
+            .watch(shard, db, key, &watching.watch, expired);
         ctx.session
             .client
             .watched
@@ -133,6 +128,59 @@ mod tests {
         }
         db.run("WATCH other k; MULTI; PING");
         db.check("EXEC", "[PONG]");
+    }
+
+    /// What SWAPDB and FLUSHALL do to watched keys that have expired and are still there, as real servers see it.
+    #[test]
+    fn watched_keys_that_have_expired_and_are_swapped() {
+        let passes = "[PONG]";
+        for (before, between, reply) in [
+            // It comes expired in place of none.
+            ("SELECT 1; SET k v PXAT 5; SELECT 0; WATCH k", "SWAPDB 0 1", passes),
+            ("SELECT 1; SET k v; SELECT 0; WATCH k", "SWAPDB 0 1", "nil"),
+            ("WATCH k", "SWAPDB 0 1", passes),
+            // It had expired, and is gone, is still so, or is not.
+            ("SET k v PXAT 5; WATCH k", "SWAPDB 0 1", passes),
+            ("SELECT 1; SET k v PXAT 5; SELECT 0; SET k v PXAT 5; WATCH k", "SWAPDB 0 1", passes),
+            ("SELECT 1; SET k v; SELECT 0; SET k v PXAT 5; WATCH k", "SWAPDB 0 1", "nil"),
+            ("SET k v PXAT 5; WATCH k", "GET k", passes),
+            ("SET k v PXAT 5; WATCH k", "SET k v", "nil"),
+            ("SET k v PXAT 5; WATCH k", "FLUSHALL", passes),
+            ("SET k v; WATCH k", "FLUSHALL", "nil"),
+            ("SET k v; WATCH k", "SWAPDB 0 0", passes),
+            // It is there, and has come to be, at a time that has passed since.
+            ("SET k v PX 1; WATCH k", "LATER; PING", "nil"),
+            ("SET k v PX 1; WATCH k", "LATER; FLUSHDB", "nil"),
+            ("SET k v PX 1; WATCH k", "LATER; SWAPDB 0 1", "nil"),
+        ] {
+            let mut db = TestClient::new();
+            let mut other = db.another();
+            // An absolute time in the past deletes: set where it was still to come.
+            let in_a_moment = (crate::engine::unix_ms() + 1).to_string();
+            for line in before.split("; ") {
+                if line.starts_with("WATCH") && before.contains("PXAT") {
+                    pass(&in_a_moment);
+                }
+                db.run(&line.replace("PXAT 5", &format!("PXAT {in_a_moment}")));
+            }
+            db.run("SELECT 0");
+            for line in between.split("; ") {
+                match line {
+                    "LATER" => pass(&(crate::engine::unix_ms() + 2).to_string()),
+                    _ => drop(other.run(line)),
+                }
+            }
+            db.run("MULTI; PING");
+            db.check("EXEC", reply);
+        }
+    }
+
+    /// Waits until a time in Unix milliseconds has passed.
+    fn pass(time: &str) {
+        let time: u64 = time.parse().expect("a time");
+        while crate::engine::unix_ms() <= time {
+            std::thread::yield_now();
+        }
     }
 
     /// One shard is all shards.

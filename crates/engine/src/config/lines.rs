@@ -157,7 +157,7 @@ pub(super) fn from_args(
     Ok(source)
 }
 
-/// The directives on the command line. A name takes at least one word: what follows it belongs to it even when it begins
+/// The directives on the command line. The first needs no dashes. A name takes at least one word: what follows it belongs to it even when it begins
 /// with dashes, except after `--save`, whose missing words mean an empty list.
 fn command_line(args: &[String], lines: &mut Vec<Line>) -> Result<(), ConfigError> {
     let mut current: Option<Line> = None;
@@ -166,10 +166,13 @@ fn command_line(args: &[String], lines: &mut Vec<Line>) -> Result<(), ConfigErro
         let Some(option) = arg.strip_prefix("--").filter(|_| complete) else {
             match &mut current {
                 Some(line) => line.words.push(arg.clone()),
+                // The first may do without dashes.
                 None => {
-                    return Err(ConfigError(format!(
-                        "'{arg}': a directive on the command line begins with --"
-                    )));
+                    current = Some(Line {
+                        place: "command line".into(),
+                        name: arg.to_ascii_lowercase(),
+                        words: Vec::new(),
+                    });
                 }
             }
             continue;
@@ -384,10 +387,9 @@ mod tests {
             );
         }
         assert_eq!(args(&["-"], "port 1").unwrap(), ["port=1"]);
-        assert!(
-            args(&["-", "port", "1"], "")
-                .unwrap_err()
-                .contains("begins with --")
+        assert_eq!(
+            args(&["-", "port", "1", "--timeout", "2"], "").unwrap(),
+            ["port=1", "timeout=2"]
         );
     }
 

@@ -18,7 +18,7 @@ pub use page::{directives, markdown};
 
 use crate::config::host::Host;
 use parking_lot::{Mutex, RwLock};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -210,6 +210,15 @@ impl Config {
             );
         };
         let row = DIRECTIVES[at];
+        let list: Vec<&str>;
+        let words = match words {
+            // As redis-server takes them, several words may come as one.
+            [one] if row.kind.takes_list() => {
+                list = one.split(' ').collect();
+                &list
+            }
+            words => words,
+        };
         let values = self.values.get_mut();
         let value = row.kind.parse(words, values.get(at))?;
         if !row.built {
@@ -261,6 +270,7 @@ impl Config {
     ) -> Result<(), String> {
         let _alone = self.setting.lock();
         let mut rows: Vec<usize> = Vec::with_capacity(pairs.len());
+        let mut names: HashSet<String> = HashSet::with_capacity(pairs.len());
         for (name, _) in pairs {
             let name = String::from_utf8_lossy(name);
             let at = find(&name).ok_or_else(|| {
@@ -271,7 +281,8 @@ impl Config {
                 Change::Protected if !self.allows("enable-protected-configs", local) => {
                     Some("can't set protected config")
                 }
-                _ if rows.contains(&at) => Some("duplicate parameter"),
+                // A name and its alias may stand together; the last of the values counts.
+                _ if !names.insert(name.to_ascii_lowercase()) => Some("duplicate parameter"),
                 _ => None,
             };
             if let Some(reason) = refused {
@@ -293,7 +304,7 @@ impl Config {
             };
             let value = row
                 .kind
-                .parse(&words, Some(&old[at]))
+                .parse(&words, Some(&new[at]))
                 .map_err(|reason| failed(&name, &reason))?;
             if !row.built {
                 only_value(row, &name, &value, &old[at])

@@ -125,6 +125,8 @@ pub struct Keys<'e> {
     pub db: usize,
     /// Unix milliseconds at the start of the batch.
     pub now_ms: u64,
+    /// What has expired stays where it is, unseen (CLIENT PAUSE). Only of a command that changes nothing.
+    pub(crate) frozen: bool,
     /// `now_ms` may lag behind: entries that expire after it are compared with the exact time.
     pub(crate) coarse: bool,
     /// The access clock: Unix seconds, 24 bits.
@@ -264,10 +266,14 @@ impl<'e> Keys<'e> {
             .expiry_ms()
             .is_some_and(|ms| is_past(ms, self.now_ms, self.coarse))
         {
-            self.garbage.extend(found.remove().freed);
-            self.counters.expired.add(1);
+            if !self.frozen {
+                self.garbage.extend(found.remove().freed);
+                self.counters.expired.add(1);
+            }
             if self.effects.listening() {
-                note(&mut self.changes, db, key, Event::EXPIRED);
+                if !self.frozen {
+                    note(&mut self.changes, db, key, Event::EXPIRED);
+                }
                 if shown {
                     note(&mut self.changes, db, key, Event::KEY_MISS);
                 }
@@ -304,6 +310,13 @@ impl<'e> Keys<'e> {
             return None;
         }
         Some(e)
+    }
+
+    /// The expiry of a key that is there, whether or not it has come.
+    pub(crate) fn expiry_in(&self, db: usize, key: &[u8]) -> Option<Option<u64>> {
+        let hash = self.hash(key);
+        let dict = self.held.dict_ref(self.ks.shard_of(hash), db);
+        dict.get(hash, key).map(|e| e.expiry_ms())
     }
 
     /// How to store an argument as a string value: as a number where it is one.
@@ -713,12 +726,6 @@ impl<'e> Ctx<'e> {
     /// Has the connection closed once its replies are sent.
     pub fn close_after_reply(&mut self) {
         self.next = Next::Close;
-    }
-
-    /// Has this connection, and it alone, wait and then execute this command again. What it answers by then counts: the
-    /// handler writes nothing now and remembers in the session that it has waited.
-    pub fn sleep(&mut self, time: std::time::Duration) {
-        self.next = Next::Sleep(time);
     }
 
     /// Leaves the reply to a job that runs on a helper thread without any lock, while the connection waits for it.

@@ -15,7 +15,7 @@ use crate::table::registry::Registry;
 use crate::upkeep::sweep::{Maintenance, Reclaimer};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use store::Keyspace;
 
 /// CLIENT PAUSE: until when, and for which commands.
@@ -79,6 +79,8 @@ pub struct Engine {
     pub(crate) clock_ms: AtomicU64,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// DEBUG SLEEP: until when nothing is done, in Unix nanoseconds.
+    asleep_until: AtomicU64,
     /// DEBUG PAUSE-CRON: the maintenance thread leaves everything as it is.
     pub maintenance_paused: AtomicBool,
     /// When the engine was made.
@@ -175,6 +177,7 @@ impl Engine {
             reclaimer: Reclaimer::new(),
             clock_ms: AtomicU64::new(unix_ms()),
             pause: Pause::default(),
+            asleep_until: AtomicU64::new(0),
             maintenance_paused: AtomicBool::new(false),
             started: Instant::now(),
             started_s: unix_ms() / 1000,
@@ -193,6 +196,40 @@ impl Engine {
     /// While the engine is being dropped, when nobody can hold a borrow of it.
     pub fn handle(&self) -> Arc<Engine> {
         self.me.upgrade().expect("a borrowed engine is alive")
+    }
+
+    /// Has everybody stand still for this long: see [`Engine::sleep_if_asleep`].
+    pub(crate) fn sleep(&self, time: Duration) {
+        let until = unix_nanos().saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        self.asleep_until.fetch_max(until, Relaxed);
+        self.sleep_if_asleep();
+    }
+
+    /// Returns once DEBUG SLEEP is over; at once, if it is not on. Whoever executes commands asks before that, and before
+    /// it does anything else for clients.
+    #[inline]
+    pub fn sleep_if_asleep(&self) {
+        if self.asleep_until.load(Relaxed) != 0 {
+            self.sleep_it_out();
+        }
+    }
+
+    /// Whether DEBUG SLEEP is on.
+    #[cfg(test)]
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.asleep_until.load(Relaxed) != 0
+    }
+
+    #[cold]
+    fn sleep_it_out(&self) {
+        let until = self.asleep_until.load(Relaxed);
+        if let Some(left) = until.checked_sub(unix_nanos()) {
+            std::thread::sleep(Duration::from_nanos(left));
+        }
+        // Unless somebody has made it longer.
+        let _ = self
+            .asleep_until
+            .compare_exchange(until, 0, Relaxed, Relaxed);
     }
 
     /// The settings.

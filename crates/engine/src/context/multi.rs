@@ -13,6 +13,7 @@ use crate::context::session::Session;
 use crate::follow::effects::Watch;
 use crate::table::registry::{Entry, KeyLayout};
 use smallvec::SmallVec;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use store::locks::Indices;
@@ -121,7 +122,7 @@ impl Multi {
 #[derive(Default)]
 pub struct Watching {
     pub(crate) watch: Arc<Watch>,
-    pub(crate) keys: Vec<(usize, Box<[u8]>)>,
+    pub(crate) keys: HashSet<(usize, Box<[u8]>)>,
 }
 
 impl Session {
@@ -172,10 +173,12 @@ pub(crate) fn watched_key_changed(ctx: &Ctx<'_>) -> bool {
     let (ks, now_ms) = (ctx.engine.keyspace(), ctx.keys.now_ms);
     watching.watch.dirty.load(Relaxed)
         || watching.keys.iter().any(|(db, key)| {
-            let hash = ks.hash(key);
-            let shard = ctx.keys.held.shard(ks.shard_of(hash));
-            let expiry = shard.and_then(|s| s.db_ref(*db).get(hash, key)?.expiry_ms());
-            expiry.is_some_and(|ms| ms <= now_ms)
+            let expiry = ctx.keys.expiry_in(*db, key).flatten();
+            expiry.is_some_and(|ms| ms <= now_ms) && {
+                let shard = ks.shard_of(ks.hash(key));
+                let effects = &ctx.engine.effects;
+                !effects.had_expired(shard, *db, key, &watching.watch)
+            }
         })
 }
 

@@ -4,11 +4,9 @@ use crate::client::clients::Client;
 use crate::context::engine::Engine;
 use crate::context::multi::{Multi, Watching};
 use crate::follow::messages::{Outgoing, Subscriptions};
-use crate::follow::waiting::GiveUp;
 use resp::{Limits, Proto};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 
 /// What CLIENT REPLY asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,8 +35,6 @@ pub struct Session {
     pub authenticated: bool,
     /// What CLIENT REPLY asked for.
     pub reply_mode: ReplyMode,
-    /// When the command that sleeps now is to answer.
-    pub(crate) sleeping_until: Option<Instant>,
     /// Commands since MULTI.
     pub(crate) multi: Option<Box<Multi>>,
     pub(crate) spare_multi: Option<Box<Multi>>,
@@ -63,7 +59,6 @@ impl Session {
             proto: Proto::Resp2,
             authenticated,
             reply_mode: ReplyMode::On,
-            sleeping_until: None,
             multi: None,
             spare_multi: None,
             watching: None,
@@ -115,7 +110,7 @@ impl Drop for Session {
         self.stop_to_monitor();
         let blocked = self.client.blocked.lock().take();
         if let Some(waiter) = blocked {
-            self.engine.give_up(&waiter, GiveUp::Leave);
+            self.engine.leave(&waiter);
         }
         self.engine.clients().remove(self.client.id);
     }

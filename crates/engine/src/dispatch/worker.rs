@@ -49,9 +49,6 @@ pub enum Next {
     Close,
     /// The connection is to be closed at once.
     CloseNow,
-    /// The command at [`Progress::executed`] wants to wait this long and then to be executed again, which is when it
-    /// answers.
-    Sleep(Duration),
     /// The command at [`Progress::executed`] was not executed (CLIENT PAUSE): try again after at most this long.
     Retry(Duration),
     /// Run the job on a helper thread; what it writes is the reply of the last command.
@@ -167,6 +164,7 @@ impl Worker {
         from: usize,
         out: &mut Out,
     ) -> Progress {
+        self.engine.sleep_if_asleep();
         let began = unix_nanos();
         out.set_proto(session.proto);
         let empty = out.len();
@@ -186,7 +184,7 @@ impl Worker {
                     next = self.one(session, batch.get(at), at - first, began, out, mark);
                     at += usize::from(!matches!(
                         next,
-                        Next::Retry(_) | Next::Sleep(_) | Next::Elsewhere
+                        Next::Retry(_) | Next::Elsewhere
                     ));
                 }
             }));
@@ -208,7 +206,8 @@ impl Worker {
                 (out.len() - empty).max(request_bytes(batch, from, at)) / (at - from) > WIDE;
         }
         session.hand_out();
-        self.account(session, began, at - from);
+        let waits = usize::from(matches!(next, Next::Block(_)));
+        self.account(session, began, at - from, waits);
         Progress { executed: at, next }
     }
 
@@ -232,8 +231,8 @@ impl Worker {
         self.counters.error("ERR");
     }
 
-    /// Books the time of a batch to its commands and to the client.
-    fn account(&mut self, session: &Session, began: u64, executed: usize) {
+    /// Books the time of a batch to its commands and to the client. `waits`: how many of them block.
+    fn account(&mut self, session: &Session, began: u64, executed: usize, waits: usize) {
         if executed == 0 {
             return;
         }
@@ -249,12 +248,14 @@ impl Worker {
                 }
             }
         }
-        self.counters.calls.add(executed as u64);
+        // One that blocks is counted when it is done.
+        let done = (executed - waits) as u64;
+        self.counters.calls.add(done);
         let client = &session.client;
         client.active_s.store(began / 1_000_000_000, Relaxed);
         client
             .commands
-            .store(client.commands.load(Relaxed) + executed as u64, Relaxed);
+            .fetch_add(done, Relaxed);
         if let Some(p) = self.plan.last() {
             let id = if p.entry.is_some() { p.id + 1 } else { 0 };
             client.last_command.store(id, Relaxed);
@@ -490,6 +491,8 @@ impl Worker {
         {
             return Next::Retry(Duration::from_millis(ms.min(1000)));
         }
+        // What goes on during a pause finds nothing expired that would have to be removed.
+        let frozen = !writes && engine.pause.wait_ms(now_ms, true).is_some();
         let mut prepared: Vec<(usize, Blob)> = Vec::new();
         if command.has(WRITE) && argv.iter().any(|a| a.len() >= BIG_VALUE) {
             if !self.helper && argv.iter().map(|a| a.len()).sum::<usize>() >= LONG_REQUEST {
@@ -523,6 +526,7 @@ impl Worker {
                 held,
                 db: session.db,
                 now_ms,
+                frozen,
                 coarse: false,
                 clock: (now_ms / 1000) as u32 & 0xff_ffff,
                 first,
@@ -578,10 +582,13 @@ impl Worker {
         for freed in garbage {
             engine.reclaimer.take(freed);
         }
-        if let Next::Sleep(_) | Next::Elsewhere | Next::Retry(_) = next {
+        if let Next::Elsewhere | Next::Retry(_) = next {
             return next;
         }
-        tally.calls.add(1);
+        if !matches!(next, Next::Block(_)) {
+            // What blocks is counted when it is done.
+            tally.calls.add(1);
+        }
         if let Err(e) = result {
             tally.failed.add(1);
             counters.error(e.code());
@@ -643,7 +650,7 @@ fn refuse(
 /// Shows a command to those who watch: now, or as the first of all that it has listed.
 #[cold]
 fn show(ctx: &mut Ctx<'_>, argv: &[&[u8]], first: bool) {
-    if matches!(ctx.next, Next::Sleep(_) | Next::Elsewhere | Next::Retry(_))
+    if matches!(ctx.next, Next::Elsewhere | Next::Retry(_))
         || !monitor::is_shown(ctx.command)
     {
         return;
@@ -665,7 +672,7 @@ fn show(ctx: &mut Ctx<'_>, argv: &[&[u8]], first: bool) {
 /// Notes the keys that a client which tracks has read, while their locks are held.
 #[cold]
 fn note_reads(ctx: &mut Ctx<'_>, entry: &Entry, argv: &[&[u8]]) {
-    if matches!(ctx.next, Next::Sleep(_) | Next::Elsewhere | Next::Retry(_)) {
+    if matches!(ctx.next, Next::Elsewhere | Next::Retry(_)) {
         return;
     }
     let (engine, session) = (ctx.engine, &*ctx.session);

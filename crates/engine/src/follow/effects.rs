@@ -21,7 +21,7 @@ use crate::context::engine::Engine;
 use crate::follow::waiting::Waiter;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
@@ -250,6 +250,22 @@ pub struct Watch {
     pub dirty: AtomicBool,
 }
 
+/// A watched key, as one client watches it.
+struct Watched {
+    watch: Arc<Watch>,
+    /// The key had expired when it was watched, or when SWAPDB brought it, and is still there: to the client it never
+    /// was, so that its removal is no change.
+    expired: bool,
+}
+
+/// Who watches a key, by the address of the watch.
+type Watches = HashMap<usize, Watched>;
+
+/// By what a watch is listed.
+fn identity(watch: &Arc<Watch>) -> usize {
+    Arc::as_ptr(watch) as usize
+}
+
 /// Who listens to keys of one shard.
 #[derive(Default)]
 pub struct Side {
@@ -264,10 +280,8 @@ type Named<T> = HashMap<(usize, Box<[u8]>), T>;
 
 #[derive(Default)]
 struct Lists {
-    watched: Named<Vec<Arc<Watch>>>,
+    watched: Named<Watches>,
     waiting: Named<Queue>,
-    /// Number of waiters that ever came.
-    came: u64,
     /// Shards that waiters will need, and how many do.
     further: BTreeMap<usize, usize>,
 }
@@ -275,8 +289,8 @@ struct Lists {
 /// Who waits for a key.
 #[derive(Default)]
 struct Queue {
-    /// With numbers that ascend, as nobody comes in but at the end.
-    waiters: VecDeque<(u64, Arc<Waiter>)>,
+    /// By their numbers: who came first comes first.
+    waiters: BTreeMap<u64, Arc<Waiter>>,
     /// How many of them also want to know when the key is gone.
     on_delete: usize,
 }
@@ -297,6 +311,12 @@ pub struct Effects {
     pub watching: AtomicUsize,
     /// (client, key) pairs that are watched.
     pub watched: AtomicUsize,
+    /// Keys that clients block on.
+    pub blocking_keys: AtomicUsize,
+    /// Those of which clients also want to know when they are gone.
+    pub blocking_keys_on_delete: AtomicUsize,
+    /// Clients that block for some time only.
+    pub timeouts: AtomicUsize,
     /// The events of keys, as `name key`.
     #[cfg(test)]
     pub(crate) recorded: Mutex<Vec<String>>,
@@ -311,6 +331,9 @@ impl Effects {
             blocked: AtomicUsize::new(0),
             watching: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
+            blocking_keys: AtomicUsize::new(0),
+            blocking_keys_on_delete: AtomicUsize::new(0),
+            timeouts: AtomicUsize::new(0),
             #[cfg(test)]
             recorded: Mutex::default(),
         }
@@ -333,8 +356,8 @@ impl Effects {
         self.listening.0.fetch_sub(1, Relaxed);
     }
 
-    /// Lists a watch of a key. With the shard's lock held.
-    pub fn watch(&self, shard: usize, db: usize, key: &[u8], watch: &Arc<Watch>) {
+    /// Lists a watch of a key, which may be one that has expired and is still there. With the shard's lock held.
+    pub fn watch(&self, shard: usize, db: usize, key: &[u8], watch: &Arc<Watch>, expired: bool) {
         let side = &self.sides[shard].0;
         side.listed.fetch_add(1, Relaxed);
         self.listen();
@@ -344,7 +367,28 @@ impl Effects {
             .watched
             .entry((db, key.into()))
             .or_default()
-            .push(watch.clone());
+            .insert(
+                identity(watch),
+                Watched {
+                    watch: watch.clone(),
+                    expired,
+                },
+            );
+    }
+
+    /// Whether a key that has expired and is still there had when the watch was made.
+    pub(crate) fn had_expired(
+        &self,
+        shard: usize,
+        db: usize,
+        key: &[u8],
+        watch: &Arc<Watch>,
+    ) -> bool {
+        let lists = self.sides[shard].0.lists.lock();
+        let watches = lists.watched.get(&(db, Box::from(key)));
+        watches
+            .and_then(|w| w.get(&identity(watch)))
+            .is_some_and(|w| w.expired)
     }
 
     /// Takes a watch off.
@@ -353,9 +397,8 @@ impl Effects {
         let mut lists = side.lists.lock();
         let key = (db, Box::from(key));
         if let Some(watches) = lists.watched.get_mut(&key)
-            && let Some(at) = watches.iter().position(|w| Arc::ptr_eq(w, watch))
+            && watches.remove(&identity(watch)).is_some()
         {
-            watches.swap_remove(at);
             if watches.is_empty() {
                 lists.watched.remove(&key);
             }
@@ -375,11 +418,17 @@ impl Effects {
             side.further.fetch_add(1, Relaxed);
             *lists.further.entry(*further).or_default() += 1;
         }
-        lists.came += 1;
-        let number = lists.came;
         let queue = lists.waiting.entry((db, key.into())).or_default();
-        queue.waiters.push_back((number, waiter.clone()));
-        queue.on_delete += usize::from(waiter.on_delete);
+        if queue.waiters.is_empty() {
+            self.blocking_keys.fetch_add(1, Relaxed);
+        }
+        queue.waiters.insert(waiter.number, waiter.clone());
+        if waiter.on_delete {
+            queue.on_delete += 1;
+            if queue.on_delete == 1 {
+                self.blocking_keys_on_delete.fetch_add(1, Relaxed);
+            }
+        }
     }
 
     /// Takes a waiter off a key.
@@ -390,14 +439,18 @@ impl Effects {
         let Some(queue) = lists.waiting.get_mut(&key) else {
             return;
         };
-        let mut numbers = queue.waiters.iter();
-        let Some(at) = numbers.position(|(_, w)| Arc::ptr_eq(w, waiter)) else {
+        if queue.waiters.remove(&waiter.number).is_none() {
             return;
-        };
-        queue.waiters.remove(at);
-        queue.on_delete -= usize::from(waiter.on_delete);
+        }
+        if waiter.on_delete {
+            queue.on_delete -= 1;
+            if queue.on_delete == 0 {
+                self.blocking_keys_on_delete.fetch_sub(1, Relaxed);
+            }
+        }
         if queue.waiters.is_empty() {
             lists.waiting.remove(&key);
+            self.blocking_keys.fetch_sub(1, Relaxed);
         }
         for further in &waiter.further_shards {
             side.further.fetch_sub(1, Relaxed);
@@ -431,9 +484,9 @@ impl Effects {
         if gone && queue.on_delete == 0 {
             return None;
         }
-        let from = queue.waiters.partition_point(|(n, _)| *n <= after);
-        let mut later = queue.waiters.range(from..);
-        later.find(|(_, w)| !gone || w.on_delete).cloned()
+        let mut later = queue.waiters.range(after + 1..);
+        let next = later.find(|(_, w)| !gone || w.on_delete);
+        next.map(|(number, waiter)| (*number, waiter.clone()))
     }
 
     /// Whether somebody waits for a key.
@@ -456,31 +509,37 @@ impl Effects {
         lists.further.keys().for_each(|shard| into(*shard));
     }
 
-    /// Tells everybody who watches a key that it has changed.
-    fn touch(&self, shard: usize, db: usize, key: &[u8]) {
+    /// Tells everybody who watches a key that it has changed; those to whom it had expired already do not mind that it is
+    /// removed.
+    fn touch(&self, shard: usize, db: usize, key: &[u8], event: Event) {
         let side = &self.sides[shard].0;
         if side.listed.load(Relaxed) == 0 {
             return;
         }
-        let lists = side.lists.lock();
+        let mut lists = side.lists.lock();
         if lists.watched.is_empty() {
             return;
         }
-        if let Some(watches) = lists.watched.get(&(db, Box::from(key))) {
-            watches.iter().for_each(|w| w.dirty.store(true, Relaxed));
+        if let Some(watches) = lists.watched.get_mut(&(db, Box::from(key))) {
+            for watched in watches.values_mut() {
+                if std::mem::take(&mut watched.expired) && event == Event::EXPIRED {
+                    continue;
+                }
+                watched.watch.dirty.store(true, Relaxed);
+            }
         }
     }
 
-    /// Calls `f` with every watched key of a database and its watches.
-    fn each_watched(&self, db: usize, mut f: impl FnMut(usize, &[u8], &[Arc<Watch>])) {
-        for (shard, side) in self.sides.iter().enumerate() {
+    /// Calls `f` with every watched key of a database, as each client watches it.
+    fn each_watched(&self, db: usize, mut f: impl FnMut(&[u8], &mut Watched)) {
+        for side in &self.sides {
             if side.0.listed.load(Relaxed) == 0 {
                 continue;
             }
-            let lists = side.0.lists.lock();
-            for ((of, key), watches) in &lists.watched {
+            let mut lists = side.0.lists.lock();
+            for ((of, key), watches) in &mut lists.watched {
                 if *of == db {
-                    f(shard, key, watches);
+                    watches.values_mut().for_each(|watched| f(key, watched));
                 }
             }
         }
@@ -633,7 +692,7 @@ impl Engine {
                     .push(format!("{} {}", event.name, key.escape_ascii()));
                 if event.is_change() {
                     let shard = self.keyspace().shard_of(self.keyspace().hash(key));
-                    self.effects.touch(shard, *db, key);
+                    self.effects.touch(shard, *db, key, *event);
                     let by = crate::follow::tracking::author(*event, by);
                     self.tracking.changed(self, key, by);
                 }
@@ -658,12 +717,25 @@ impl Engine {
         }
     }
 
-    /// After SWAPDB: a watched key that is there in either of the two databases has changed.
+    /// After SWAPDB: a watched key that was there before or is there now has changed. As in real servers, one that had
+    /// expired for its client and is gone now has not, and neither has one that comes expired in place of none.
     fn swapped(&self, keys: &mut Keys<'_>, a: usize, b: usize) {
-        for db in [a, b] {
-            self.effects.each_watched(db, |_, key, watches| {
-                if keys.peek_in(a, key).is_some() || keys.peek_in(b, key).is_some() {
-                    watches.iter().for_each(|w| w.dirty.store(true, Relaxed));
+        if a == b {
+            return;
+        }
+        for (db, other) in [(a, b), (b, a)] {
+            self.effects.each_watched(db, |key, watched| {
+                let was_there = keys.expiry_in(other, key).is_some();
+                let expiry = keys.expiry_in(db, key);
+                let comes_expired = expiry
+                    .flatten()
+                    .is_some_and(|expiry_ms| expiry_ms <= keys.now_ms);
+                if watched.expired && (expiry.is_none() || comes_expired) {
+                    watched.expired = comes_expired;
+                } else if !was_there && comes_expired {
+                    watched.expired = true;
+                } else if was_there || expiry.is_some() {
+                    watched.watch.dirty.store(true, Relaxed);
                 }
             });
         }
@@ -673,9 +745,9 @@ impl Engine {
     pub(crate) fn touch_before_flush(&self, keys: &Keys<'_>, db: Option<usize>) {
         let dbs = db.map_or(0..self.keyspace().databases(), |db| db..db + 1);
         for db in dbs {
-            self.effects.each_watched(db, |_, key, watches| {
-                if keys.peek_in(db, key).is_some() {
-                    watches.iter().for_each(|w| w.dirty.store(true, Relaxed));
+            self.effects.each_watched(db, |key, watched| {
+                if keys.expiry_in(db, key).is_some() && !std::mem::take(&mut watched.expired) {
+                    watched.watch.dirty.store(true, Relaxed);
                 }
             });
         }

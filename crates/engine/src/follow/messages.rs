@@ -326,6 +326,18 @@ impl Engine {
         self.pubsub.publish(limits, sharded, channel, message)
     }
 
+    /// Puts new settings into effect on what is there already.
+    pub(crate) fn heed_settings(&self) {
+        self.heed_notify_keyspace_events();
+        self.tracking.heed_limit(self);
+        // Connections look at their buffers' limits when they are woken.
+        for client in self.clients().list() {
+            if client.unsent_bytes() > 0 || client.query_bytes.load(Relaxed) > 0 {
+                client.wake();
+            }
+        }
+    }
+
     /// Begins or ends to list changes for notifications, as `notify-keyspace-events` now says.
     pub(crate) fn heed_notify_keyspace_events(&self) {
         let wanted = self.config().live.notify_keyspace_events.load(Relaxed);

@@ -18,7 +18,7 @@ use crate::table::registry::Entry;
 use parking_lot::{Mutex, RwLock};
 use resp::{Out, Proto};
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -121,7 +121,7 @@ pub struct Tracking {
     keys: AtomicUsize,
     items: AtomicUsize,
     /// The trackers in broadcasting mode by prefix.
-    broadcasts: RwLock<BTreeMap<Box<[u8]>, Vec<u64>>>,
+    broadcasts: RwLock<BTreeMap<Box<[u8]>, BTreeSet<u64>>>,
     prefixes: AtomicUsize,
 }
 
@@ -197,6 +197,14 @@ impl Tracking {
         }
     }
 
+    /// Forgets what is too much by a limit that was lowered.
+    pub(crate) fn heed_limit(&self, engine: &Engine) {
+        let most = engine.config().live.tracking_table_max_keys.load(Relaxed);
+        if most > 0 && self.keys() > most {
+            self.shrink(engine, most);
+        }
+    }
+
     /// Forgets keys, chosen at random, until there are no more than `most`.
     #[cold]
     fn shrink(&self, engine: &Engine, most: usize) {
@@ -258,19 +266,30 @@ impl Tracking {
         }
         let broadcasts = self.broadcasts.read();
         let trackers = self.trackers.read();
-        for (prefix, ids) in &*broadcasts {
-            let matching = || all.iter().filter(|(key, _)| key.starts_with(prefix));
-            let keys: Vec<&[u8]> = matching().map(|(key, _)| *key).collect();
-            if keys.is_empty() {
-                continue;
+        // A key's own beginnings are looked up among the prefixes if that is fewer looks than there are prefixes.
+        let mut hit: BTreeMap<&[u8], Vec<(&[u8], Option<&Arc<Client>>)>> = BTreeMap::new();
+        for (key, by) in &all {
+            let mut add = |prefix| hit.entry(prefix).or_default().push((*key, *by));
+            if key.len() < broadcasts.len() {
+                let found = (0..=key.len()).filter_map(|n| broadcasts.get_key_value(&key[..n]));
+                found.for_each(|(prefix, _)| add(&**prefix));
+            } else {
+                let found = broadcasts.keys().filter(|prefix| key.starts_with(prefix));
+                found.for_each(|prefix| add(&**prefix));
             }
+        }
+        for (prefix, matching) in hit {
+            let Some(ids) = broadcasts.get(prefix) else {
+                continue;
+            };
+            let keys: Vec<&[u8]> = matching.iter().map(|(key, _)| *key).collect();
             let mut message = Message::new(|out: &mut Out| write_invalidation(out, Some(&keys)));
             for tracker in ids.iter().filter_map(|id| trackers.get(id)) {
-                if !(tracker.has(state::NOLOOP) && matching().any(|(_, by)| tracker.is(*by))) {
+                if !(tracker.has(state::NOLOOP) && matching.iter().any(|(_, by)| tracker.is(*by))) {
                     tell(engine, tracker, &mut message);
                     continue;
                 }
-                let others = matching().filter(|(_, by)| !tracker.is(**by));
+                let others = matching.iter().filter(|(_, by)| !tracker.is(*by));
                 let keys: Vec<&[u8]> = others.map(|(key, _)| *key).collect();
                 if !keys.is_empty() {
                     let write = |out: &mut Out| write_invalidation(out, Some(&keys));
@@ -372,9 +391,7 @@ impl Session {
         };
         for prefix in all {
             let ids = broadcasts.entry(Box::from(*prefix)).or_default();
-            if !ids.contains(&client.id) {
-                ids.push(client.id);
-            }
+            ids.insert(client.id);
         }
         tracking.prefixes.store(broadcasts.len(), Relaxed);
     }
@@ -391,7 +408,7 @@ impl Session {
         if bits & state::BCAST != 0 {
             let mut broadcasts = tracking.broadcasts.write();
             broadcasts.retain(|_, ids| {
-                ids.retain(|id| *id != client.id);
+                ids.remove(&client.id);
                 !ids.is_empty()
             });
             tracking.prefixes.store(broadcasts.len(), Relaxed);
@@ -552,10 +569,13 @@ mod tests {
     #[test]
     fn the_table_is_bounded() {
         let (mut a, mut b) = pair("");
-        b.run("CONFIG SET tracking-table-max-keys 10");
+        b.run("CONFIG SET tracking-table-max-keys 20");
         for i in 0..30 {
             a.run(&format!("GET k{i}"));
         }
+        assert_eq!(a.engine.tracking.keys(), 20);
+        // The limit holds from when it is set.
+        b.run("CONFIG SET tracking-table-max-keys 10");
         assert_eq!(a.engine.tracking.keys(), 10);
         assert_eq!(a.engine.tracking.items(), 10);
         let told = a.messages();

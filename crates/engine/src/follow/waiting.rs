@@ -15,9 +15,10 @@
 //! locks as well.
 
 use crate::base::error::Error;
+use crate::base::stats::Counters;
 use crate::client::clients::Client;
 use crate::context::ctx::{Ctx, Keys};
-use crate::context::engine::Engine;
+use crate::context::engine::{Engine, unix_ms};
 use crate::dispatch::worker::Next;
 use crate::follow::effects::Change;
 use crate::follow::pending::Pending;
@@ -26,7 +27,7 @@ use resp::{Out, Proto};
 use smallvec::SmallVec;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Tries to do for a key what the waiting command is about; writes the reply and returns true if it could. An error that
@@ -69,7 +70,12 @@ pub struct Wait<'a> {
 
 /// See the module's page.
 pub struct Waiter {
+    /// Later ones have higher numbers: drawn while the locks of all its keys are held, so that waiters stand in the same
+    /// order at each of them.
+    pub(crate) number: u64,
     client: Arc<Client>,
+    /// Index of its command's counters.
+    command: usize,
     db: usize,
     keys: SmallVec<[Box<[u8]>; 4]>,
     attempt: Pending<Mutex<Option<Attempt>>>,
@@ -105,6 +111,19 @@ impl Waiter {
         write(&mut out);
         *self.reply.lock() = Some(out);
     }
+
+    /// Counts the command, now that it is done, with the counters of the thread that has done it.
+    fn count(&self, error: Option<&str>, now_ms: u64, counters: &Counters) {
+        let command = &counters.commands[self.command];
+        command.calls.add(1);
+        counters.calls.add(1);
+        self.client.commands.fetch_add(1, Relaxed);
+        self.client.active_s.store(now_ms / 1000, Relaxed);
+        if let Some(code) = error {
+            command.failed.add(1);
+            counters.error(code);
+        }
+    }
 }
 
 /// Reads a timeout in seconds, which need not be whole; None: as long as it takes (0).
@@ -138,6 +157,9 @@ fn timeout_of(ms: i64, now_ms: u64) -> Result<Option<Duration>, Error> {
     }
 }
 
+/// The number of the next waiter.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
 impl Ctx<'_> {
     /// Blocks the client until one of the keys has something for it, or answers at once that there is nothing if it may not
     /// block (in a transaction or a script). The handler has tried already and writes nothing.
@@ -155,7 +177,10 @@ impl Ctx<'_> {
                 keys.push(Box::from(key));
             }
         }
+        let command = self.registry().by_full_name(self.command.name.as_bytes());
         let waiter = Arc::new(Waiter {
+            number: NEXT.fetch_add(1, Relaxed),
+            command: command.map_or(0, |entry| entry.id),
             client: self.session.client.clone(),
             db: self.keys.db,
             keys,
@@ -172,7 +197,11 @@ impl Ctx<'_> {
             let shard = ks.shard_of(ks.hash(key));
             self.engine.effects.wait(shard, waiter.db, key, &waiter);
         }
-        self.engine.effects.blocked.fetch_add(1, Relaxed);
+        let effects = &self.engine.effects;
+        effects.blocked.fetch_add(1, Relaxed);
+        effects
+            .timeouts
+            .fetch_add(usize::from(waiter.until.is_some()), Relaxed);
         *self.session.client.blocked.lock() = Some(waiter.clone());
         self.next = Next::Block(waiter);
     }
@@ -198,14 +227,17 @@ pub(crate) fn serve(engine: &Engine, keys: &mut Keys<'_>, db: usize, key: &[u8])
             keys.changes.push(Change::By(waiter.client.clone()));
             let tried = attempt(keys, key, &mut out);
             (keys.db, keys.no_touch) = (own_db, own_touch);
-            match tried {
-                Ok(true) => {}
+            let error = match tried {
+                Ok(true) => None,
                 Ok(false) => return None,
                 Err(e) => {
                     out.clear();
                     out.error(&e.0);
+                    Some(e)
                 }
-            }
+            };
+            let code = error.as_ref().map(Error::code);
+            waiter.count(code, keys.now_ms, keys.counters);
             *waiter.reply.lock() = Some(out);
             Some(())
         });
@@ -224,22 +256,39 @@ pub enum GiveUp {
     Timeout,
     /// CLIENT UNBLOCK ERROR.
     Error,
-    /// The client is gone, or does not want a reply any more.
+    /// The client is gone, or does not want a reply any more: a command that is never done is not counted.
     Leave,
 }
 
 impl Engine {
-    /// Ends a wait. False if the client has been served already: its reply is there then.
-    pub fn give_up(&self, waiter: &Arc<Waiter>, how: GiveUp) -> bool {
-        // While somebody tries to serve it, the outcome is open.
-        let given_up = waiter.attempt.settle(|_| {
+    /// Ends a wait. False if the client has been served already: its reply is there then. `counters` are those of the calling
+    /// thread.
+    pub fn give_up(&self, waiter: &Arc<Waiter>, how: GiveUp, counters: &Counters) -> bool {
+        self.end_wait(waiter, |waiter| {
+            let now_ms = unix_ms();
             match how {
-                GiveUp::Timeout => waiter.answer(|out| waiter.empty.write(out)),
+                GiveUp::Timeout => {
+                    waiter.count(None, now_ms, counters);
+                    waiter.answer(|out| waiter.empty.write(out));
+                }
                 GiveUp::Error => {
+                    waiter.count(Some("UNBLOCKED"), now_ms, counters);
                     waiter.answer(|out| out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"));
                 }
                 GiveUp::Leave => {}
             }
+        })
+    }
+
+    /// [`GiveUp::Leave`].
+    pub(crate) fn leave(&self, waiter: &Arc<Waiter>) {
+        self.end_wait(waiter, |_| {});
+    }
+
+    fn end_wait(&self, waiter: &Arc<Waiter>, end: impl FnOnce(&Waiter)) -> bool {
+        // While somebody tries to serve it, the outcome is open.
+        let given_up = waiter.attempt.settle(|_| {
+            end(waiter);
             Some(())
         });
         if given_up.is_none() {
@@ -257,6 +306,9 @@ impl Engine {
             self.effects.unwait(shard, waiter.db, key, waiter);
         }
         self.effects.blocked.fetch_sub(1, Relaxed);
+        self.effects
+            .timeouts
+            .fetch_sub(usize::from(waiter.until.is_some()), Relaxed);
         let mut blocked = waiter.client.blocked.lock();
         // The client may have got its reply by now, and wait for something else.
         if blocked.as_ref().is_some_and(|b| Arc::ptr_eq(b, waiter)) {

@@ -174,6 +174,14 @@ impl Registry {
         Some(e.sub(argv[1]).unwrap_or(e))
     }
 
+    /// The command called `name`, or the subcommand called `container|name`.
+    pub fn by_full_name(&self, name: &[u8]) -> Option<&Entry> {
+        match name.iter().position(|&b| b == b'|') {
+            None => self.get(name),
+            Some(bar) => self.get(&name[..bar])?.sub(&name[bar + 1..]),
+        }
+    }
+
     /// All commands in the order of their families, subcommands inside their containers.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()

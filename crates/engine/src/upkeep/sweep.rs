@@ -131,9 +131,11 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
             let Some(engine) = engine.upgrade() else {
                 return;
             };
+            engine.sleep_if_asleep();
             engine.note_time();
             if engine.config().live.active_expire.load(Relaxed)
                 && !engine.maintenance_paused.load(Relaxed)
+                && engine.pause.wait_ms(unix_ms(), true).is_none()
             {
                 // One full round at most, so that an idle server sleeps.
                 removed = sweep.slice(&engine, counters, Duration::from_millis(1));
@@ -275,6 +277,7 @@ fn apply(
         held: Held::One(index, shard),
         db: 0,
         now_ms,
+        frozen: false,
         coarse: false,
         clock: (now_ms / 1000) as u32 & 0xff_ffff,
         first: Default::default(),

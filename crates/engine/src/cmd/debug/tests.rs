@@ -1,5 +1,5 @@
 use crate::client::clients::{Kind, Origin};
-use crate::testing::{Asked, TestClient};
+use crate::testing::TestClient;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -64,24 +64,24 @@ fn unknown_subcommands_and_wrong_counts() {
     );
 }
 
+/// Nobody is served meanwhile, whoever asks.
 #[test]
-fn sleep_answers_when_the_time_is_over() {
+fn everybody_sleeps() {
     let mut c = client();
-    c.run("CLIENT REPLY SKIP");
-    c.check("DEBUG SLEEP 1000", "");
-    let Asked::Sleep(time) = c.asked else {
-        panic!("{:?}", c.asked);
-    };
-    assert!(!c.finished);
-    assert!(time > Duration::from_secs(900) && time <= Duration::from_secs(1000));
-    // Asked again too early, it goes on sleeping.
-    c.check("DEBUG SLEEP 1000", "");
-    assert!(matches!(c.asked, Asked::Sleep(_)));
-    c.session.sleeping_until = Some(Instant::now());
-    // The whole of it is one command, whose reply was to be left out.
-    c.check("DEBUG SLEEP 1000", "");
-    assert_eq!(c.asked, Asked::Nothing);
-    assert!(c.finished);
+    let began = Instant::now();
+    let sleeper = std::thread::spawn({
+        let mut other = c.another();
+        move || {
+            other.check("DEBUG SLEEP 0.2", "OK");
+            other.check("MULTI", "OK");
+        }
+    });
+    while !c.engine.is_asleep() && !sleeper.is_finished() {
+        std::thread::yield_now();
+    }
+    c.check("PING", "PONG");
+    assert!(began.elapsed() >= Duration::from_millis(200));
+    sleeper.join().expect("it wakes up");
     c.check("DEBUG SLEEP 0", "OK");
     c.check("DEBUG SLEEP -1", "OK");
     for bad in ["x", "1e300", "inf"] {
