@@ -156,7 +156,7 @@ mod tests {
             let mut db = TestClient::new();
             let mut other = db.another();
             // An absolute time in the past deletes: set where it was still to come.
-            let in_a_moment = (crate::engine::unix_ms() + 1).to_string();
+            let in_a_moment = (crate::context::engine::unix_ms() + 1).to_string();
             for line in before.split("; ") {
                 if line.starts_with("WATCH") && before.contains("PXAT") {
                     pass(&in_a_moment);
@@ -166,7 +166,7 @@ mod tests {
             db.run("SELECT 0");
             for line in between.split("; ") {
                 match line {
-                    "LATER" => pass(&(crate::engine::unix_ms() + 2).to_string()),
+                    "LATER" => pass(&(crate::context::engine::unix_ms() + 2).to_string()),
                     _ => drop(other.run(line)),
                 }
             }
@@ -178,7 +178,7 @@ mod tests {
     /// Waits until a time in Unix milliseconds has passed.
     fn pass(time: &str) {
         let time: u64 = time.parse().expect("a time");
-        while crate::engine::unix_ms() <= time {
+        while crate::context::engine::unix_ms() <= time {
             std::thread::yield_now();
         }
     }
