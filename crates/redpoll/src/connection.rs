@@ -116,7 +116,9 @@ impl Connection {
                 Some(Duration::ZERO) => {
                     // If it has been served in this very moment, that is the reply.
                     let counters = self.worker.counters();
-                    self.session.engine().give_up(waiter, GiveUp::Timeout, counters);
+                    self.session
+                        .engine()
+                        .give_up(waiter, GiveUp::Timeout, counters);
                 }
                 Some(left) => std::thread::park_timeout(left),
                 None => std::thread::park(),

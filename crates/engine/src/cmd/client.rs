@@ -497,7 +497,8 @@ fn client_unblock(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let client = u64::try_from(id).ok();
     let client = client.and_then(|id| ctx.engine.clients().get(id));
     let waiter = client.and_then(|client| client.blocked.lock().clone());
-    let unblocked = waiter.is_some_and(|waiter| ctx.engine.give_up(&waiter, how, ctx.keys.counters));
+    let unblocked =
+        waiter.is_some_and(|waiter| ctx.engine.give_up(&waiter, how, ctx.keys.counters));
     ctx.out.int(i64::from(unblocked));
     Ok(())
 }

@@ -124,7 +124,10 @@ mod tests {
         c.check("CONFIG SET timeout 6 maxclients", "-ERR syntax error");
         c.check("CONFIG GET timeout", r#"["timeout" "5"]"#);
         // A name and its alias may stand together.
-        c.check("CONFIG SET lua-time-limit 4000 busy-reply-threshold 3000", "OK");
+        c.check(
+            "CONFIG SET lua-time-limit 4000 busy-reply-threshold 3000",
+            "OK",
+        );
         c.check("CONFIG GET lua-time-limit", r#"["lua-time-limit" "3000"]"#);
         c.check(
             "CONFIG SET timeout",

@@ -491,8 +491,7 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             && budget > 0
         {
             let after = dict.visit_from(from, |at, e| {
-                let wanted =
-                    kind.is_none_or(|k| k == Some(e.kind())) && options.wants(e.key());
+                let wanted = kind.is_none_or(|k| k == Some(e.kind())) && options.wants(e.key());
                 here.push((at, e.key(), wanted.then(|| alive(&e, now_ms))));
             });
             // In hash order, and never apart if at the same place, so that the cursor needs to know nothing but the place.

@@ -136,13 +136,25 @@ mod tests {
         let passes = "[PONG]";
         for (before, between, reply) in [
             // It comes expired in place of none.
-            ("SELECT 1; SET k v PXAT 5; SELECT 0; WATCH k", "SWAPDB 0 1", passes),
+            (
+                "SELECT 1; SET k v PXAT 5; SELECT 0; WATCH k",
+                "SWAPDB 0 1",
+                passes,
+            ),
             ("SELECT 1; SET k v; SELECT 0; WATCH k", "SWAPDB 0 1", "nil"),
             ("WATCH k", "SWAPDB 0 1", passes),
             // It had expired, and is gone, is still so, or is not.
             ("SET k v PXAT 5; WATCH k", "SWAPDB 0 1", passes),
-            ("SELECT 1; SET k v PXAT 5; SELECT 0; SET k v PXAT 5; WATCH k", "SWAPDB 0 1", passes),
-            ("SELECT 1; SET k v; SELECT 0; SET k v PXAT 5; WATCH k", "SWAPDB 0 1", "nil"),
+            (
+                "SELECT 1; SET k v PXAT 5; SELECT 0; SET k v PXAT 5; WATCH k",
+                "SWAPDB 0 1",
+                passes,
+            ),
+            (
+                "SELECT 1; SET k v; SELECT 0; SET k v PXAT 5; WATCH k",
+                "SWAPDB 0 1",
+                "nil",
+            ),
             ("SET k v PXAT 5; WATCH k", "GET k", passes),
             ("SET k v PXAT 5; WATCH k", "SET k v", "nil"),
             ("SET k v PXAT 5; WATCH k", "FLUSHALL", passes),

@@ -182,10 +182,7 @@ impl Worker {
                 while at < end && matches!(next, Next::Done) && out.len() < ENOUGH {
                     mark = out.mark();
                     next = self.one(session, batch.get(at), at - first, began, out, mark);
-                    at += usize::from(!matches!(
-                        next,
-                        Next::Retry(_) | Next::Elsewhere
-                    ));
+                    at += usize::from(!matches!(next, Next::Retry(_) | Next::Elsewhere));
                 }
             }));
             if ran.is_err() {
@@ -253,9 +250,7 @@ impl Worker {
         self.counters.calls.add(done);
         let client = &session.client;
         client.active_s.store(began / 1_000_000_000, Relaxed);
-        client
-            .commands
-            .fetch_add(done, Relaxed);
+        client.commands.fetch_add(done, Relaxed);
         if let Some(p) = self.plan.last() {
             let id = if p.entry.is_some() { p.id + 1 } else { 0 };
             client.last_command.store(id, Relaxed);
@@ -650,9 +645,7 @@ fn refuse(
 /// Shows a command to those who watch: now, or as the first of all that it has listed.
 #[cold]
 fn show(ctx: &mut Ctx<'_>, argv: &[&[u8]], first: bool) {
-    if matches!(ctx.next, Next::Elsewhere | Next::Retry(_))
-        || !monitor::is_shown(ctx.command)
-    {
+    if matches!(ctx.next, Next::Elsewhere | Next::Retry(_)) || !monitor::is_shown(ctx.command) {
         return;
     }
     let line = monitor::line(

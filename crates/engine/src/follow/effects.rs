@@ -363,17 +363,13 @@ impl Effects {
         self.listen();
         self.watched.fetch_add(1, Relaxed);
         let mut lists = side.lists.lock();
-        lists
-            .watched
-            .entry((db, key.into()))
-            .or_default()
-            .insert(
-                identity(watch),
-                Watched {
-                    watch: watch.clone(),
-                    expired,
-                },
-            );
+        lists.watched.entry((db, key.into())).or_default().insert(
+            identity(watch),
+            Watched {
+                watch: watch.clone(),
+                expired,
+            },
+        );
     }
 
     /// Whether a key that has expired and is still there had when the watch was made.

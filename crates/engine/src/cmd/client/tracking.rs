@@ -160,7 +160,11 @@ fn check_prefixes(ctx: &Ctx<'_>, prefixes: &[&[u8]]) -> Result {
     };
     let own = ctx.engine.tracking.prefixes_of(&ctx.session.client);
     // In order, one that covers another has one that it covers right behind it.
-    let mut sorted: Vec<&[u8]> = own.iter().map(|p| &**p).chain(prefixes.iter().copied()).collect();
+    let mut sorted: Vec<&[u8]> = own
+        .iter()
+        .map(|p| &**p)
+        .chain(prefixes.iter().copied())
+        .collect();
     sorted.sort_unstable();
     if !sorted.windows(2).any(|pair| pair[1].starts_with(pair[0])) {
         return Ok(());
