@@ -95,6 +95,9 @@ impl Part {
     }
 }
 
+/// A key, and who was the last to change it.
+type Changed<'a> = (&'a [u8], Option<&'a Arc<Client>>);
+
 /// A client that tracks.
 #[derive(Clone)]
 struct Tracker {
@@ -267,7 +270,7 @@ impl Tracking {
         let broadcasts = self.broadcasts.read();
         let trackers = self.trackers.read();
         // A key's own beginnings are looked up among the prefixes if that is fewer looks than there are prefixes.
-        let mut hit: BTreeMap<&[u8], Vec<(&[u8], Option<&Arc<Client>>)>> = BTreeMap::new();
+        let mut hit: BTreeMap<&[u8], Vec<Changed<'_>>> = BTreeMap::new();
         for (key, by) in &all {
             let mut add = |prefix| hit.entry(prefix).or_default().push((*key, *by));
             if key.len() < broadcasts.len() {
