@@ -150,7 +150,7 @@ fn command(l: L, ctx: &Ctx, raise: bool) -> Ret {
     if args == 0 {
         return fail(l, NO_ARGUMENT, raise);
     }
-    if !l.ensure(4) || !strings_only(l, args) {
+    if !strings_only(l, args) {
         return fail(l, BAD_ARGUMENT, raise);
     }
     let reply = ctx.reply();
@@ -160,6 +160,8 @@ fn command(l: L, ctx: &Ctx, raise: bool) -> Ret {
         Some(server) => server.call(&gather(l, args), reply),
         None => return fail(l, "redis.call is not available here", raise),
     };
+    // Their slots are needed for the reply, of which the arguments may have left none.
+    l.set_top(0);
     if done.is_err() {
         ctx.stop.set(Some(Stop::Abort));
         l.push_nil();
@@ -169,7 +171,7 @@ fn command(l: L, ctx: &Ctx, raise: bool) -> Ret {
         *ctx.flat() = reply.to_vec();
     }
     let bytes = reply.as_bytes().unwrap_or(ctx.flat());
-    push_reply(l, bytes);
+    push_reply(l, ctx, bytes)?;
     if raise && bytes.first() == Some(&b'-') {
         return Err(Raised);
     }
@@ -297,7 +299,7 @@ fn acl_check_cmd(l: L, ctx: &Ctx) -> Ret {
     if args == 0 {
         return fail(l, NO_ARGUMENT, true);
     }
-    if !l.ensure(4) || !strings_only(l, args) {
+    if !strings_only(l, args) {
         return fail(l, BAD_ARGUMENT, true);
     }
     let allowed = match ctx.server() {

@@ -11,6 +11,7 @@ use std::ffi::c_int;
 use crate::ctx::{Ctx, Level};
 use crate::number::{format_g, strtod};
 use crate::raw::{BOOLEAN, L, LIGHT_USERDATA, NIL, NUMBER, Raised, Ret, STRING, TABLE, native};
+use crate::run::charge;
 use crate::sandbox::reveal;
 
 /// What the functions `encode_...` and `decode_...` set.
@@ -240,7 +241,10 @@ fn encode(l: L, ctx: &Ctx) -> Ret {
     out.clear();
     let levels = ctx.levels();
     levels.clear();
+    let mut done = 0;
     loop {
+        charge(l, ctx, 16 + (out.len() - done))?;
+        done = out.len();
         // A value is on top: it is written and popped, or opened and stays.
         match l.kind(-1) {
             TABLE => open(l, ctx, &settings, levels, out)?,
@@ -288,14 +292,14 @@ fn open(
     levels: &mut Vec<Level>,
     out: &mut Vec<u8>,
 ) -> Result<(), Raised> {
-    reveal(l, ctx, l.top());
     let depth = levels.len() + 1;
     if depth > settings.encode_max_depth as usize || !l.ensure(3) {
         return Err(l.error_at(format_args!(
             "Cannot serialise, excessive nesting ({depth})"
         )));
     }
-    match array_length(l, settings)? {
+    reveal(l, ctx, l.top());
+    match array_length(l, ctx, settings)? {
         Some(len) if len > 0 => {
             out.push(b'[');
             levels.push(Level {
@@ -318,7 +322,7 @@ fn open(
 }
 
 /// The largest index if all keys are integers from 1 on; None if the table is to be an object.
-fn array_length(l: L, settings: &Config) -> Result<Option<usize>, Raised> {
+fn array_length(l: L, ctx: &Ctx, settings: &Config) -> Result<Option<usize>, Raised> {
     let (mut largest, mut items) = (0i32, 0i64);
     l.push_nil();
     while l.next(-2) {
@@ -341,6 +345,7 @@ fn array_length(l: L, settings: &Config) -> Result<Option<usize>, Raised> {
         }
         items += 1;
         l.pop(1);
+        charge(l, ctx, 8)?;
     }
     if settings.sparse_ratio > 0
         && i64::from(largest) > items * i64::from(settings.sparse_ratio)
@@ -508,7 +513,10 @@ fn decode(l: L, ctx: &Ctx) -> Ret {
     let levels = ctx.levels();
     levels.clear();
     let mut token = parser.next();
+    let mut done = 0;
     loop {
+        charge(l, ctx, 16 + (parser.at - done))?;
+        done = parser.at;
         // A value starts with `token`.
         match token {
             Token::String => l.push_bytes(parser.string),

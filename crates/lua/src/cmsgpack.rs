@@ -8,6 +8,7 @@ use std::ffi::c_int;
 
 use crate::ctx::{Ctx, Level};
 use crate::raw::{BOOLEAN, L, NIL, NUMBER, Raised, Ret, STRING, TABLE, native};
+use crate::run::charge;
 use crate::sandbox::reveal;
 
 /// Fills the table on top.
@@ -27,8 +28,8 @@ pub(crate) fn fill(l: L) {
     }
 }
 
-/// Deepest nesting unpacked: real servers take two of Lua's 8000 slots a level.
-const MAX_DEPTH: usize = 3990;
+/// The slots of a call. Real servers take two of them for each array and map that is being unpacked.
+const SLOTS: usize = 8000;
 
 /// Deepest nesting packed.
 const MAX_NESTING: usize = 16;
@@ -38,24 +39,27 @@ fn pack(l: L, ctx: &Ctx) -> Ret {
     if args == 0 {
         return l.argument_error(0, c"MessagePack pack needs input.");
     }
-    if !l.ensure(4 * MAX_NESTING as c_int + 8) {
+    // Real servers keep as many strings on the stack as there are arguments.
+    if !l.ensure(args.max(4 * MAX_NESTING as c_int + 8)) {
         return l.argument_error(0, c"Too many arguments for MessagePack pack.");
     }
     let out = ctx.scratch();
     out.clear();
     for n in 1..=args {
         l.push_value(n);
-        pack_value(l, ctx, out, 0);
+        pack_value(l, ctx, out, 0)?;
     }
     l.push_bytes(out);
     Ok(1)
 }
 
 /// Writes the value on top and pops it.
-fn pack_value(l: L, ctx: &Ctx, out: &mut Vec<u8>, level: usize) {
+fn pack_value(l: L, ctx: &Ctx, out: &mut Vec<u8>, level: usize) -> Result<(), Raised> {
+    charge(l, ctx, 16)?;
     match l.kind(-1) {
         STRING => {
             let bytes = l.bytes(-1).unwrap_or_default();
+            charge(l, ctx, bytes.len() / 8)?;
             head(out, bytes.len(), &[(0xa0, 31)], Some(0xd9), 0xda);
             out.extend_from_slice(bytes);
         }
@@ -63,15 +67,16 @@ fn pack_value(l: L, ctx: &Ctx, out: &mut Vec<u8>, level: usize) {
         NUMBER => pack_number(l.number(-1), out),
         TABLE if level < MAX_NESTING => {
             reveal(l, ctx, l.top());
-            if is_array(l) {
-                pack_array(l, ctx, out, level + 1);
+            if is_array(l, ctx)? {
+                pack_array(l, ctx, out, level + 1)?;
             } else {
-                pack_map(l, ctx, out, level + 1);
+                pack_map(l, ctx, out, level + 1)?;
             }
         }
         _ => out.push(0xc0),
     }
     l.pop(1);
+    Ok(())
 }
 
 /// Writes a type with a length: in one byte with the first pair's base up to its limit, else `byte` with 8 bits if there
@@ -126,7 +131,7 @@ fn pack_integer(n: i64, out: &mut Vec<u8>) {
 }
 
 /// Whether the keys of the table on top are 1 to n.
-fn is_array(l: L) -> bool {
+fn is_array(l: L, ctx: &Ctx) -> Result<bool, Raised> {
     let (mut largest, mut count) = (0.0f64, 0.0f64);
     l.push_nil();
     while l.next(-2) {
@@ -138,37 +143,41 @@ fn is_array(l: L) -> bool {
         };
         if index < 1.0 || index.floor() != index || index > f64::from(i32::MAX) {
             l.pop(1);
-            return false;
+            return Ok(false);
         }
+        charge(l, ctx, 8)?;
         largest = largest.max(index);
         count += 1.0;
     }
-    largest == count
+    Ok(largest == count)
 }
 
-fn pack_array(l: L, ctx: &Ctx, out: &mut Vec<u8>, level: usize) {
+fn pack_array(l: L, ctx: &Ctx, out: &mut Vec<u8>, level: usize) -> Result<(), Raised> {
     let len = l.len(-1);
     head(out, len, &[(0x90, 15)], None, 0xdc);
     for i in 1..=len {
         l.raw_get_int(-1, i as c_int);
-        pack_value(l, ctx, out, level);
+        pack_value(l, ctx, out, level)?;
     }
+    Ok(())
 }
 
-fn pack_map(l: L, ctx: &Ctx, out: &mut Vec<u8>, level: usize) {
+fn pack_map(l: L, ctx: &Ctx, out: &mut Vec<u8>, level: usize) -> Result<(), Raised> {
     let mut len = 0;
     l.push_nil();
     while l.next(-2) {
         l.pop(1);
         len += 1;
+        charge(l, ctx, 8)?;
     }
     head(out, len, &[(0x80, 15)], None, 0xde);
     l.push_nil();
     while l.next(-2) {
         l.push_value(-2);
-        pack_value(l, ctx, out, level);
-        pack_value(l, ctx, out, level);
+        pack_value(l, ctx, out, level)?;
+        pack_value(l, ctx, out, level)?;
     }
+    Ok(())
 }
 
 /// An item of the input, a table being its header only.
@@ -241,21 +250,28 @@ impl<'a> Input<'a> {
     }
 
     /// Reads a value with all that is in it and pushes it.
-    fn value(&mut self, l: L, levels: &mut Vec<Level>) -> Result<(), Raised> {
+    fn value(&mut self, l: L, ctx: &Ctx) -> Result<(), Raised> {
+        let levels = ctx.levels();
         levels.clear();
+        let mut left = self.bytes.len();
+        let mut arrays = 0;
         loop {
-            if levels.len() > MAX_DEPTH || !l.ensure(4) {
-                let what = match levels.last() {
-                    None => {
-                        "too many return values at once; use unpack_one or unpack_limit instead."
-                    }
-                    Some(Level { array: true, .. }) => "in function mp_decode_to_lua_array",
-                    Some(_) => "in function mp_decode_to_lua_hash",
-                };
-                return Err(l.error_at(format_args!("stack overflow ({what})")));
+            charge(l, ctx, 16 + (left - self.bytes.len()) / 8)?;
+            left = self.bytes.len();
+            // An array's index is not on our stack.
+            let taken = l.top() as usize + arrays;
+            let full = |slots: usize| taken + slots > SLOTS || !l.ensure(slots as c_int);
+            if full(1) {
+                return Err(overflow(
+                    l,
+                    "too many return values at once; use unpack_one or unpack_limit instead.",
+                ));
             }
             let opened = match self.item(l) {
                 Ok(Item::Scalar) => None,
+                Ok(Item::Array(_)) if full(2) => {
+                    return Err(overflow(l, "in function mp_decode_to_lua_array"));
+                }
                 Ok(Item::Array(len)) => Some(Level {
                     array: true,
                     index: 0,
@@ -277,6 +293,7 @@ impl<'a> Input<'a> {
             if let Some(level) = opened {
                 l.new_table(0, 0);
                 if level.len > 0 {
+                    arrays += usize::from(level.array);
                     levels.push(level);
                     continue;
                 }
@@ -295,10 +312,15 @@ impl<'a> Input<'a> {
                 if level.index < level.len {
                     break;
                 }
+                arrays -= usize::from(level.array);
                 levels.pop();
             }
         }
     }
+}
+
+fn overflow(l: L, what: &str) -> Raised {
+    l.error_at(format_args!("stack overflow ({what})"))
 }
 
 fn set_pair(l: L) -> Result<(), Raised> {
@@ -351,7 +373,7 @@ fn unpack_some(l: L, ctx: &Ctx, limit: c_int, offset: c_int) -> Ret {
     let mut input = Input { bytes: rest };
     let mut count = 0;
     while !input.bytes.is_empty() && (all || count < most) {
-        input.value(l, ctx.levels())?;
+        input.value(l, ctx)?;
         count += 1;
     }
     if !all {

@@ -13,8 +13,10 @@ use resp::{Out, Proto};
 use crate::cjson;
 use crate::functions::Registration;
 use crate::random::Lrand48;
-use crate::raw::CFunction;
+use crate::pattern::Choice;
+use crate::raw::{CFunction, L, lua_State};
 use crate::reply::Frame;
+use crate::run;
 use crate::server::Server;
 
 /// Why a run is being unwound past every pcall.
@@ -51,12 +53,15 @@ pub(crate) struct Originals {
     pub collectgarbage: CFunction,
     pub unpack: CFunction,
     pub insert: CFunction,
+    pub remove: CFunction,
+    pub sort: CFunction,
     pub foreach: CFunction,
+    pub foreachi: CFunction,
     pub resume: CFunction,
-    pub find: CFunction,
-    pub match_: CFunction,
-    pub gmatch: CFunction,
-    pub gsub: CFunction,
+    pub wrap: CFunction,
+    /// What `wrap` gives.
+    pub wrapped: CFunction,
+    pub format: CFunction,
 }
 
 /// A table that a library is writing or filling.
@@ -93,12 +98,23 @@ pub(crate) struct Ctx {
     pub since_gc: Cell<c_int>,
     /// Bytes allocated by Lua.
     pub used: Cell<usize>,
+    /// The largest block that the current run has made.
+    pub largest: Cell<usize>,
+    /// The thread that runs; null outside of a run.
+    pub running: Cell<*mut lua_State>,
+    /// Work that may be done before the server is asked again, in the units of `run::charge`.
+    pub budget: Cell<usize>,
+    /// After how many instructions the hook comes.
+    pub hook_count: Cell<c_int>,
+    /// When the hook was last called in this run.
+    pub hooked: Cell<Option<Instant>>,
     reply: UnsafeCell<Out>,
     flat: UnsafeCell<Vec<u8>>,
     scratch: UnsafeCell<Vec<u8>>,
     message: UnsafeCell<Vec<u8>>,
     frames: UnsafeCell<Vec<Frame>>,
     levels: UnsafeCell<Vec<Level>>,
+    choices: UnsafeCell<Vec<Choice>>,
 }
 
 /// Buffers that grew beyond this are freed after the run.
@@ -122,17 +138,23 @@ impl Ctx {
             load_started: Cell::new(None),
             since_gc: Cell::new(0),
             used: Cell::new(0),
+            largest: Cell::new(0),
+            running: Cell::new(std::ptr::null_mut()),
+            budget: Cell::new(run::BUDGET),
+            hook_count: Cell::new(run::FIRST_HOOK),
+            hooked: Cell::new(None),
             reply: UnsafeCell::default(),
             flat: UnsafeCell::default(),
             scratch: UnsafeCell::default(),
             message: UnsafeCell::default(),
             frames: UnsafeCell::default(),
             levels: UnsafeCell::default(),
+            choices: UnsafeCell::default(),
         }
     }
 
     /// Gets ready for a run with `server`, which must be taken back ([`Ctx::end`]) before its borrow ends.
-    pub fn begin(&self, mode: Mode, server: &mut dyn Server) {
+    pub fn begin(&self, mode: Mode, server: &mut dyn Server, l: L) {
         let server: *mut (dyn Server + '_) = server;
         // SAFETY: only the lifetime changes. `State::protected` calls `end` before its own borrow of the server ends,
         // and nothing looks at it after that.
@@ -142,11 +164,18 @@ impl Ctx {
         self.stop.set(None);
         self.proto.set(Proto::Resp2);
         self.cjson.set(cjson::Config::default());
+        self.largest.set(0);
+        self.running.set(l.0);
+        self.budget.set(run::BUDGET);
+        self.hooked.set(None);
+        self.hook_count.set(run::FIRST_HOOK);
+        l.set_hook(run::hook, run::FIRST_HOOK);
     }
 
     /// Ends the run and gives large buffers back.
     pub fn end(&self) {
         self.server.set(None);
+        self.running.set(std::ptr::null_mut());
         let out = self.reply();
         out.clear();
         for buffer in [self.flat(), self.scratch(), self.message()] {
@@ -160,6 +189,9 @@ impl Ctx {
         }
         if self.levels().capacity() > KEEP_LEVELS {
             *self.levels() = Vec::new();
+        }
+        if self.choices().capacity() > KEEP_LEVELS {
+            *self.choices() = Vec::new();
         }
     }
 
@@ -205,6 +237,13 @@ impl Ctx {
     pub fn frames(&self) -> &mut Vec<Frame> {
         // SAFETY: only that conversion uses it, once a run, after the script.
         unsafe { &mut *self.frames.get() }
+    }
+
+    /// The ways that a pattern's matcher has not tried; it calls no Lua code.
+    #[allow(clippy::mut_from_ref)]
+    pub fn choices(&self) -> &mut Vec<Choice> {
+        // SAFETY: as `scratch`.
+        unsafe { &mut *self.choices.get() }
     }
 
     /// The tables that a library is inside of.

@@ -12,6 +12,9 @@
 //! Inside, `raw` is Lua's C API with the rules this crate follows, `sandbox` the globals, `api` the table `redis`, `run`
 //! one run from the loaded function to the reply, `value` and `reply` the conversions in either direction.
 //!
+//! Nothing that a script does escapes the server's sight for long: instructions are counted by a hook, which comes the more
+//! often the longer they take, and functions that could take long count what they do ([`Server::poll`]).
+//!
 //! Threads that run scripts need a stack of at least 4 MiB: Lua allows 200 nested calls from C to Lua and back, and some
 //! of its library functions keep buffers of 8 KiB on the stack.
 
@@ -22,6 +25,7 @@ mod cmsgpack;
 mod ctx;
 mod functions;
 mod number;
+mod pattern;
 mod random;
 mod raw;
 mod reply;
@@ -29,7 +33,9 @@ mod run;
 mod sandbox;
 mod server;
 pub mod shebang;
+mod strings;
 mod structs;
+mod tables;
 mod value;
 mod vm;
 

@@ -21,11 +21,13 @@
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mlua_sys as ffi;
 
 use crate::ctx::{Ctx, Stop};
+use crate::run::charge;
 
 pub(crate) use ffi::{
     LUA_GCRESTART, LUA_GCSETPAUSE, LUA_GCSETSTEPMUL, LUA_GCSTEP, LUA_GLOBALSINDEX as GLOBALS,
@@ -71,6 +73,7 @@ where
     // SAFETY: `native` was given a value of F, and F has no data.
     let function: F = unsafe { std::ptr::NonNull::dangling().read() };
     let l = L(state);
+    l.ctx().running.set(state);
     let result = catch_unwind(AssertUnwindSafe(|| function(l, l.ctx())));
     match result {
         Ok(Ok(results)) => return results,
@@ -125,7 +128,8 @@ impl L {
         name.to_str().unwrap_or("?")
     }
 
-    /// Room for `n` more values; false if the stack's limit (8000 slots per call) does not allow them.
+    /// Room for `n` more values; false if the stack's limit (8000 slots per call) does not allow them. Arguments count: who no
+    /// longer needs them takes them off first.
     pub fn ensure(self, n: c_int) -> bool {
         // SAFETY: as above.
         unsafe { ffi::lua_checkstack(self.0, n) != 0 }
@@ -246,6 +250,39 @@ impl L {
             ffi::lua_touserdata(self.0, upvalue(i))
                 .cast::<Cell<T>>()
                 .as_ref()
+        }
+    }
+
+    /// The thread at `index`.
+    pub fn thread(self, index: c_int) -> Option<*mut lua_State> {
+        // SAFETY: as above.
+        let thread = unsafe { ffi::lua_tothread(self.0, index) };
+        (!thread.is_null()).then_some(thread)
+    }
+
+    /// Pushes upvalue `n` of the function at `index`; false if there is none.
+    pub fn upvalue_of(self, index: c_int, n: c_int) -> bool {
+        // SAFETY: as above.
+        unsafe { !ffi::lua_getupvalue(self.0, index, n).is_null() }
+    }
+
+    /// Whether the value at `a` is less than that at `b`. May call a metamethod, and raises if they cannot be compared.
+    pub fn is_less(self, a: c_int, b: c_int) -> bool {
+        // SAFETY: as above.
+        unsafe { ffi::lua_lessthan(self.0, a, b) != 0 }
+    }
+
+    /// Replaces the key on top of the stack by its value in the table at `index`, metamethods included.
+    pub fn get_table(self, index: c_int) {
+        // SAFETY: as above.
+        unsafe { ffi::lua_gettable_(self.0, index) }
+    }
+
+    /// Has `hook` called after `count` instructions of this thread, and then again and again.
+    pub fn set_hook(self, hook: ffi::lua_Hook, count: c_int) {
+        // SAFETY: as above; this only writes some fields of the thread.
+        unsafe {
+            ffi::lua_sethook(self.0, Some(hook), ffi::LUA_MASKCOUNT, count);
         }
     }
 
@@ -426,6 +463,12 @@ impl L {
         unsafe { ffi::luaL_checknumber(self.0, n) }
     }
 
+    /// Argument `n` as an integer.
+    pub fn check_integer(self, n: c_int) -> isize {
+        // SAFETY: as above; raises.
+        unsafe { ffi::luaL_checkinteger(self.0, n) as isize }
+    }
+
     /// Argument `n` truncated to a C `int`, as Lua's library functions take numbers.
     pub fn check_int(self, n: c_int) -> c_int {
         // SAFETY: as above; raises.
@@ -523,6 +566,42 @@ impl L {
     }
 }
 
+/// A string that is being put together, its pieces on Lua's stack: whoever adds to it leaves the stack as it was. It is for those
+/// who call Lua code meanwhile; others have a buffer in [`Ctx`].
+///
+/// Lua keeps a pointer to it from [`Buffer::begin`] on: it must stay where it is then.
+pub(crate) struct Buffer(MaybeUninit<ffi::luaL_Buffer>);
+
+impl Buffer {
+    pub const fn new() -> Buffer {
+        Buffer(MaybeUninit::uninit())
+    }
+
+    pub fn begin(&mut self, l: L) {
+        // SAFETY: as for the methods of L; initializes it.
+        unsafe { ffi::luaL_buffinit(l.0, self.0.as_mut_ptr()) }
+    }
+
+    pub fn add(&mut self, bytes: &[u8]) {
+        // SAFETY: as above; it was begun before.
+        unsafe {
+            ffi::luaL_addlstring(self.0.as_mut_ptr(), bytes.as_ptr().cast(), bytes.len());
+        }
+    }
+
+    /// Adds the string or number on top and pops it.
+    pub fn add_value(&mut self) {
+        // SAFETY: as above.
+        unsafe { ffi::luaL_addvalue(self.0.as_mut_ptr()) }
+    }
+
+    /// Pushes the string.
+    pub fn finish(&mut self) {
+        // SAFETY: as above.
+        unsafe { ffi::luaL_pushresult(self.0.as_mut_ptr()) }
+    }
+}
+
 /// A line of a running function.
 pub(crate) struct Place<'a> {
     /// Whether the function is not a Lua function.
@@ -545,23 +624,36 @@ const TEXT_ONLY: &[u8] = b" ";
 const BYTECODE: u8 = ffi::LUA_SIGNATURE[0];
 
 unsafe extern "C-unwind" fn read_text(
-    _: *mut lua_State,
+    state: *mut lua_State,
     data: *mut c_void,
     size: *mut usize,
 ) -> *const c_char {
-    // SAFETY: `load_text` passes its Pieces; Lua passes a place for the size.
+    // SAFETY: `load_text` passes its Pieces; Lua passes a place for the size. This frame has no destructors to skip when it
+    // raises.
     unsafe {
         let pieces = &mut *data.cast::<Pieces>();
         let piece = if !pieces.started && pieces.text.first() == Some(&BYTECODE) {
             TEXT_ONLY
         } else {
-            std::mem::take(&mut pieces.text)
+            let (piece, rest) = pieces.text.split_at(pieces.text.len().min(PIECE));
+            pieces.text = rest;
+            piece
         };
+        if pieces.started && !piece.is_empty() {
+            let l = L(state);
+            if charge(l, l.ctx(), piece.len() * COMPILING).is_err() {
+                ffi::lua_error(state);
+            }
+        }
         pieces.started = true;
         *size = piece.len();
         piece.as_ptr().cast()
     }
 }
+
+/// Bytes of source given to the compiler at a time, and how much longer one takes than to copy it.
+const PIECE: usize = 16 * 1024;
+const COMPILING: usize = 32;
 
 struct ReaderState {
     /// The stack slot that keeps the current piece alive.

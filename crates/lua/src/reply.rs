@@ -22,7 +22,8 @@
 
 use resp::{Mark, Out, Proto};
 
-use crate::raw::{BOOLEAN, L, NIL, NUMBER, STRING, TABLE, upvalue};
+use crate::raw::{BOOLEAN, L, NIL, NUMBER, Raised, STRING, TABLE, upvalue};
+use crate::run::charge;
 use crate::sandbox::upvalues;
 
 /// A table on the Lua stack whose elements are being written.
@@ -51,16 +52,17 @@ const SLOTS_PER_LEVEL: i32 = 4;
 
 /// Writes the value on top of the stack as one reply and pops it.
 ///
-/// Must be called by the function whose upvalues are `upvalues`'.
-pub(crate) fn write_result(l: L, out: &mut Out) {
+/// Must be called by the function whose upvalues are `upvalues`'. Fails if the run is stopped meanwhile.
+pub(crate) fn write_result(l: L, out: &mut Out) -> Result<(), Raised> {
     if l.kind(-1) != TABLE {
         write_scalar(l, out);
-        return;
+        return Ok(());
     }
     let frames = l.ctx().frames();
     frames.clear();
     begin(l, out, frames);
     while let Some(frame) = frames.last_mut() {
+        charge(l, l.ctx(), 32)?;
         match frame.kind {
             Kind::Array => {
                 let next = i32::try_from(frame.count + 1).unwrap_or(i32::MAX);
@@ -104,6 +106,7 @@ pub(crate) fn write_result(l: L, out: &mut Out) {
         }
         begin(l, out, frames);
     }
+    Ok(())
 }
 
 /// Writes the value on top and pops it, or starts writing it if it has elements.

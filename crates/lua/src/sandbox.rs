@@ -5,9 +5,10 @@
 //! past metatables (rawset, next, table.insert, ...) are replaced by ones that know these tables, so that a script
 //! cannot tell the difference: the texts and places of errors are the same. [`Ctx::protected`] has their metatables.
 //!
-//! Other replacements: `pcall` gives the message of an error table, and neither it nor `xpcall` nor `coroutine.resume`
-//! stops an unwinding run; `load` and `loadstring` take no bytecode; `unpack` checks its range; patterns so complex that
-//! matching them could exhaust the C stack are refused; `math.random` is in [`crate::random`].
+//! Other replacements: `pcall` gives the message of an error table, and nothing that catches errors stops an unwinding run, or
+//! lets anything of the script run while it is unwound; `load` and `loadstring` take no bytecode; `unpack` checks its range;
+//! what can take long in `string` and `table` is in [`crate::strings`] and [`crate::tables`]; `math.random` is in
+//! [`crate::random`].
 
 use std::ffi::c_int;
 
@@ -17,7 +18,8 @@ use crate::raw::{
     ALL_RESULTS, CFunction, FUNCTION, GLOBALS, L, NIL, NONE, NUMBER, Raised, Ret, STRING, TABLE,
     luaopen_base, luaopen_math, luaopen_os, luaopen_string, luaopen_table, native, upvalue,
 };
-use crate::{api, bit, cjson, cmsgpack, run, structs};
+use crate::run::{ahead, charge};
+use crate::{api, bit, cjson, cmsgpack, run, strings, structs, tables};
 
 /// The upvalues of the function that runs scripts (`run::runner`), by index.
 pub(crate) mod upvalues {
@@ -99,23 +101,15 @@ pub(crate) fn build(l: L, ctx: &Ctx, built: &mut Built) -> Result<(), Raised> {
     l.set_raw_field(-2, "__index");
     l.set_metatable(hidden);
 
-    library(l, hidden, "string", |l| {
-        l.set_function("find", native(find));
-        l.set_function("match", native(match_));
-        l.set_function("gmatch", native(gmatch));
-        l.set_function("gfind", native(gmatch));
-        l.set_function("gsub", native(gsub));
-    });
-    library(l, hidden, "table", |l| {
-        l.set_function("insert", native(insert));
-        l.set_function("foreach", native(foreach));
-    });
+    library(l, hidden, "string", strings::fill);
+    library(l, hidden, "table", tables::fill);
     library(l, hidden, "math", |l| {
         l.set_function("random", native(random));
         l.set_function("randomseed", native(random_seed));
     });
     library(l, hidden, "coroutine", |l| {
-        l.set_function("resume", native(resume))
+        l.set_function("resume", native(resume));
+        l.set_function("wrap", native(wrap));
     });
     l.new_table(0, 1);
     l.raw_field(GLOBALS, "os");
@@ -275,13 +269,30 @@ fn originals(l: L) -> Result<Originals, Raised> {
         collectgarbage: find("", "collectgarbage")?,
         unpack: find("", "unpack")?,
         insert: find("table", "insert")?,
+        remove: find("table", "remove")?,
+        sort: find("table", "sort")?,
         foreach: find("table", "foreach")?,
+        foreachi: find("table", "foreachi")?,
         resume: find("coroutine", "resume")?,
-        find: find("string", "find")?,
-        match_: find("string", "match")?,
-        gmatch: find("string", "gmatch")?,
-        gsub: find("string", "gsub")?,
+        wrap: find("coroutine", "wrap")?,
+        wrapped: wrapped_function(l)?,
+        format: find("string", "format")?,
     })
+}
+
+/// What `coroutine.wrap` makes its functions of.
+fn wrapped_function(l: L) -> Result<CFunction, Raised> {
+    let top = l.top();
+    l.raw_field(GLOBALS, "coroutine");
+    l.raw_field(-1, "wrap");
+    // It takes Lua functions only.
+    if !l.load_text(b"", c"=wrapped") {
+        return Err(Raised);
+    }
+    l.call(1, 1);
+    let function = l.c_function(-1);
+    l.set_top(top);
+    function.ok_or_else(|| l.error(format_args!("no wrapped function")))
 }
 
 fn base_functions(l: L, hidden: c_int) {
@@ -313,7 +324,7 @@ fn readonly(l: L, _: &Ctx) -> Ret {
 }
 
 /// For functions that write without metamethods: real servers give no place there.
-fn refuse_protected(l: L, ctx: &Ctx, index: c_int) -> Result<(), Raised> {
+pub(crate) fn refuse_protected(l: L, ctx: &Ctx, index: c_int) -> Result<(), Raised> {
     if is_protected(l, ctx, index) {
         return Err(l.error(format_args!("{READONLY}")));
     }
@@ -339,15 +350,16 @@ fn missing(l: L, ctx: &Ctx) -> Ret {
 }
 
 /// The library function that ours stands in front of.
-fn original(l: L, ctx: &Ctx, choose: impl Fn(&Originals) -> CFunction) -> Ret {
+pub(crate) fn original(l: L, ctx: &Ctx, choose: impl Fn(&Originals) -> CFunction) -> Ret {
     match ctx.originals.get() {
         Some(originals) => l.forward(choose(&originals)),
         None => Err(l.error(format_args!("not available yet"))),
     }
 }
 
-/// Goes on unwinding if the run is to be stopped, whatever has just been caught.
+/// For whoever may just have caught an error: goes on unwinding if the run is to be stopped.
 fn unless_stopped(l: L, ctx: &Ctx) -> Result<(), Raised> {
+    ctx.running.set(l.0);
     if ctx.stop.get().is_none() {
         return Ok(());
     }
@@ -384,20 +396,75 @@ fn pcall(l: L, ctx: &Ctx) -> Ret {
     Ok(2)
 }
 
+/// Calls the handler through [`on_error`], which knows better than to do so while the run is unwound.
 fn xpcall(l: L, ctx: &Ctx) -> Ret {
-    let results = original(l, ctx, |o| o.xpcall)?;
+    if l.kind(2) != FUNCTION {
+        // Whatever this gives, no code of the script's is called.
+        let results = original(l, ctx, |o| o.xpcall)?;
+        unless_stopped(l, ctx)?;
+        return Ok(results);
+    }
+    l.set_top(2);
+    l.push_function(native(on_error), 1);
+    l.insert(1);
+    // Pushed now, since the results may leave no room for it.
+    l.push_bool(true);
+    l.insert(2);
+    let status = l.pcall(0, ALL_RESULTS, 1);
     unless_stopped(l, ctx)?;
-    Ok(results)
+    if status != 0 {
+        l.push_bool(false);
+        l.replace(2);
+    }
+    l.remove(1);
+    Ok(l.top())
+}
+
+/// Lua calls this where an error is raised, before anything is unwound: within the hook, if that is where the run is stopped,
+/// in which no other hook would ever come.
+fn on_error(l: L, ctx: &Ctx) -> Ret {
+    l.set_top(1);
+    if ctx.stop.get().is_none() {
+        l.push_value(upvalue(1));
+        l.insert(1);
+        l.call(1, 1);
+    }
+    Ok(1)
 }
 
 fn resume(l: L, ctx: &Ctx) -> Ret {
+    if let Some(thread) = l.thread(1) {
+        ctx.running.set(thread);
+    }
     let results = original(l, ctx, |o| o.resume)?;
     unless_stopped(l, ctx)?;
     Ok(results)
 }
 
+fn wrap(l: L, ctx: &Ctx) -> Ret {
+    original(l, ctx, |o| o.wrap)?;
+    if l.upvalue_of(-1, 1) {
+        l.push_function(native(wrapped), 1);
+    }
+    Ok(1)
+}
+
+/// A function that `coroutine.wrap` made. Its upvalue is the coroutine, where Lua's own finds it too.
+fn wrapped(l: L, ctx: &Ctx) -> Ret {
+    if let Some(thread) = l.thread(upvalue(1)) {
+        ctx.running.set(thread);
+    }
+    let results = original(l, ctx, |o| o.wrapped)?;
+    unless_stopped(l, ctx)?;
+    Ok(results)
+}
+
+/// Every so many elements the clock is read: what lies between two is not known, a table may be large and nearly empty.
+const NEXT_UNITS: usize = run::BUDGET / 16;
+
 fn next(l: L, ctx: &Ctx) -> Ret {
     reveal(l, ctx, 1);
+    charge(l, ctx, NEXT_UNITS)?;
     original(l, ctx, |o| o.next)
 }
 
@@ -436,20 +503,13 @@ fn set_metatable(l: L, ctx: &Ctx) -> Ret {
     original(l, ctx, |o| o.setmetatable)
 }
 
-fn insert(l: L, ctx: &Ctx) -> Ret {
-    refuse_protected(l, ctx, 1)?;
-    original(l, ctx, |o| o.insert)
-}
-
-fn foreach(l: L, ctx: &Ctx) -> Ret {
-    reveal(l, ctx, 1);
-    original(l, ctx, |o| o.foreach)
-}
-
 fn collect_garbage(l: L, ctx: &Ctx) -> Ret {
     // Whether the collector runs, and how eagerly, must not outlive the run.
     if !matches!(l.string(1), None | Some(b"count" | b"collect" | b"step")) {
         ctx.gc_touched.set(true);
+    }
+    if !matches!(l.string(1), Some(b"count")) {
+        ahead(l, ctx, ctx.used.get() / 4)?;
     }
     original(l, ctx, |o| o.collectgarbage)
 }
@@ -457,7 +517,7 @@ fn collect_garbage(l: L, ctx: &Ctx) -> Ret {
 /// Longest source text compiled, far below where the lexer's counters could overflow.
 const MAX_SOURCE: usize = 1 << 30;
 
-fn load(l: L, _: &Ctx) -> Ret {
+fn load(l: L, ctx: &Ctx) -> Ret {
     let name = if l.kind(2) <= NIL {
         b"=(load)"
     } else {
@@ -466,10 +526,11 @@ fn load(l: L, _: &Ctx) -> Ret {
     l.check_kind(1, FUNCTION);
     l.set_top(2);
     let loaded = l.load_pieces(name);
+    unless_stopped(l, ctx)?;
     loaded_or_nil(l, loaded)
 }
 
-fn load_string(l: L, _: &Ctx) -> Ret {
+fn load_string(l: L, ctx: &Ctx) -> Ret {
     let text = l.check_bytes(1);
     if l.kind(2) > NIL {
         l.check_bytes(2);
@@ -483,6 +544,7 @@ fn load_string(l: L, _: &Ctx) -> Ret {
         return Ok(2);
     }
     let loaded = l.load_text(text, l.c_str(2));
+    unless_stopped(l, ctx)?;
     loaded_or_nil(l, loaded)
 }
 
@@ -511,41 +573,6 @@ fn unpack(l: L, ctx: &Ctx) -> Ret {
         return Err(l.error_at(format_args!("too many results to unpack")));
     }
     original(l, ctx, |o| o.unpack)
-}
-
-/// Each of these in a pattern can make the matcher call itself once more.
-fn check_pattern(l: L) -> Result<(), Raised> {
-    const MOST: usize = 1000;
-    if l.kind(2) == STRING && l.len(2) > MOST {
-        let pattern = l.bytes(2).unwrap_or_default();
-        let nested = pattern.iter().filter(|b| b"*+?-()".contains(b)).count();
-        if nested > MOST {
-            return Err(l.error_at(format_args!("pattern too complex")));
-        }
-    }
-    Ok(())
-}
-
-fn find(l: L, ctx: &Ctx) -> Ret {
-    if !l.truth(4) {
-        check_pattern(l)?;
-    }
-    original(l, ctx, |o| o.find)
-}
-
-fn match_(l: L, ctx: &Ctx) -> Ret {
-    check_pattern(l)?;
-    original(l, ctx, |o| o.match_)
-}
-
-fn gmatch(l: L, ctx: &Ctx) -> Ret {
-    check_pattern(l)?;
-    original(l, ctx, |o| o.gmatch)
-}
-
-fn gsub(l: L, ctx: &Ctx) -> Ret {
-    check_pattern(l)?;
-    original(l, ctx, |o| o.gsub)
 }
 
 fn random(l: L, ctx: &Ctx) -> Ret {

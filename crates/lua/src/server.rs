@@ -39,8 +39,11 @@ pub trait Server {
     /// `redis.log`: the arguments joined by spaces.
     fn log(&mut self, level: LogLevel, message: &[u8]);
 
-    /// Called about every 100,000 instructions of the virtual machine, so that a script that never ends can be ended.
-    fn poll(&mut self) -> Option<Interrupt>;
+    /// Called from time to time, some ten thousand times a second, so that a script that takes long is noticed and can be ended.
+    ///
+    /// `ahead`: how many bytes single steps work on that cannot be interrupted, for as long as that is known: megabytes say
+    /// that the next call may be late.
+    fn poll(&mut self, ahead: usize) -> Option<Interrupt>;
 
     /// `redis.acl_check_cmd`: whether the user may run the command; None if there is no such command.
     fn acl_check(&mut self, argv: &[&[u8]]) -> Option<bool>;

@@ -6,6 +6,7 @@
 
 use crate::ctx::Ctx;
 use crate::raw::{L, NIL, Raised, Ret, native};
+use crate::run::charge;
 
 /// Fills the table on top.
 pub(crate) fn fill(l: L) {
@@ -38,6 +39,7 @@ impl<'a> Format<'a> {
 
     /// The next option and the size it speaks of.
     fn next(&mut self, l: L) -> Result<Option<(u8, usize)>, Raised> {
+        charge(l, l.ctx(), 8)?;
         let Some((&option, rest)) = self.text.split_first() else {
             return Ok(None);
         };
@@ -163,6 +165,7 @@ fn pack(l: L, ctx: &Ctx) -> Ret {
                 let Some(part) = text.get(..size) else {
                     return l.argument_error(argument + 1, c"string too short");
                 };
+                charge(l, l.ctx(), size / 8)?;
                 out.extend_from_slice(part);
                 if option == b's' {
                     out.push(0);

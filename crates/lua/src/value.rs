@@ -21,18 +21,21 @@
 
 use resp::{parse_f64, parse_i64};
 
-use crate::raw::L;
+use crate::ctx::Ctx;
+use crate::raw::{L, Raised};
+use crate::run::charge;
 
 /// Pushes the reply at the front of `bytes`.
-pub(crate) fn push_reply(l: L, bytes: &[u8]) {
-    let mut reader = Reader { bytes, at: 0 };
-    reader.push(l, MAX_DEPTH);
+pub(crate) fn push_reply(l: L, ctx: &Ctx, bytes: &[u8]) -> Result<(), Raised> {
+    let mut reader = Reader { ctx, bytes, at: 0 };
+    reader.push(l, MAX_DEPTH)
 }
 
 /// Deepest nesting converted; replies of commands stay below ten.
 const MAX_DEPTH: usize = 128;
 
 struct Reader<'a> {
+    ctx: &'a Ctx,
     bytes: &'a [u8],
     at: usize,
 }
@@ -66,14 +69,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Pushes the reply at `at` and moves behind it.
-    fn push(&mut self, l: L, depth: usize) {
+    fn push(&mut self, l: L, depth: usize) -> Result<(), Raised> {
         let tag = self.bytes.get(self.at).copied().unwrap_or(b'_');
         self.at += 1;
         if depth == 0 || !l.ensure(5) {
-            // Left unread: the levels above find the end of the bytes.
-            self.at = self.bytes.len();
-            return l.push_nil();
+            return Err(l.error(format_args!("ERR reached lua stack limit")));
         }
+        charge(l, self.ctx, 32)?;
         match tag {
             b'$' => match self.length() {
                 Some(len) => l.push_bytes(self.text(len)),
@@ -95,7 +97,7 @@ impl<'a> Reader<'a> {
                         if self.left() == 0 {
                             break;
                         }
-                        self.push(l, depth - 1);
+                        self.push(l, depth - 1)?;
                         l.raw_set_int(-2, i32::try_from(i).unwrap_or(i32::MAX));
                     }
                 }
@@ -123,8 +125,8 @@ impl<'a> Reader<'a> {
                     if self.left() == 0 {
                         break;
                     }
-                    self.push(l, depth - 1);
-                    self.push(l, depth - 1);
+                    self.push(l, depth - 1)?;
+                    self.push(l, depth - 1)?;
                     set_pair(l);
                 }
                 l.set_raw_field(-2, "map");
@@ -137,7 +139,7 @@ impl<'a> Reader<'a> {
                     if self.left() == 0 {
                         break;
                     }
-                    self.push(l, depth - 1);
+                    self.push(l, depth - 1)?;
                     l.push_bool(true);
                     set_pair(l);
                 }
@@ -170,13 +172,14 @@ impl<'a> Reader<'a> {
                     if self.left() == 0 {
                         break;
                     }
-                    self.push(l, depth - 1);
+                    self.push(l, depth - 1)?;
                     l.pop(1);
                 }
-                self.push(l, depth - 1);
+                self.push(l, depth - 1)?;
             }
             _ => l.push_nil(),
         }
+        Ok(())
     }
 
     fn left(&self) -> usize {

@@ -12,13 +12,10 @@ use resp::Out;
 use crate::ctx::{Ctx, Mode, Stop};
 use crate::functions::FunctionSpec;
 use crate::raw::{L, LUA_GCRESTART, LUA_GCSETPAUSE, LUA_GCSETSTEPMUL, Raised, Ret, TABLE, native};
-use crate::run::{Ended, Run, hook, message_of};
+use crate::run::{Ended, Run, message_of, note_block};
 use crate::sandbox::{self, Built};
 use crate::server::{Abort, Server};
 use crate::{Sha, shebang};
-
-/// Instructions between two calls of [`Server::poll`].
-const POLL_EVERY: c_int = 100_000;
 
 /// The collector's defaults: it starts a cycle at twice the memory left by the last, and works at twice the speed of
 /// allocation.
@@ -326,10 +323,13 @@ unsafe extern "C" fn allocate(
 ) -> *mut std::ffi::c_void {
     use std::alloc::{Layout, alloc, dealloc, realloc};
     const ALIGN: usize = 16;
+    // Smaller blocks make no instruction slow.
+    const NOTED: usize = 4096;
     // SAFETY: `data` is the context (`State::new`). Lua passes a block it got from here with the size it asked for, or
     // null with size 0. Sizes come from Lua, which limits them far below isize::MAX; one that is not gives null.
     unsafe {
-        let used = &(*data.cast::<Ctx>()).used;
+        let ctx = &*data.cast::<Ctx>();
+        let used = &ctx.used;
         let Ok(layout) = Layout::from_size_align(old, ALIGN) else {
             return std::ptr::null_mut();
         };
@@ -352,6 +352,9 @@ unsafe extern "C" fn allocate(
         if !made.is_null() {
             let freed = if block.is_null() { 0 } else { old };
             used.set(used.get() - freed + new);
+            if new >= NOTED && new > old {
+                note_block(ctx, new);
+            }
         }
         made.cast()
     }
@@ -386,8 +389,6 @@ impl State {
             .protect(|l, ctx| sandbox::build(l, ctx, &mut built))
             .ok()?;
         state.built = built;
-        // SAFETY: the state is ours. Coroutines inherit the hook.
-        unsafe { ffi::lua_sethook(lua.as_ptr(), Some(hook), ffi::LUA_MASKCOUNT, POLL_EVERY) };
         Some(state)
     }
 
@@ -457,7 +458,7 @@ impl State {
     ) -> Result<Ended, Abort> {
         let mark = out.mark();
         let l = self.l();
-        self.ctx().begin(mode, server);
+        self.ctx().begin(mode, server, l);
         let mut run = Run {
             function,
             name,
@@ -521,7 +522,7 @@ impl State {
         for registration in self.ctx().registered.take() {
             self.l().drop_ref(registration.function);
         }
-        self.ctx().begin(Mode::Load, server);
+        self.ctx().begin(Mode::Load, server, self.l());
         self.ctx().load_started.set(Some(std::time::Instant::now()));
         let use_globals = move |l: L, globals: c_int| {
             l.push_ref(globals_meta);

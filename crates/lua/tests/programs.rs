@@ -16,7 +16,7 @@ impl Server for Nothing {
         panic!("called {argv:?}");
     }
     fn log(&mut self, _: LogLevel, _: &[u8]) {}
-    fn poll(&mut self) -> Option<Interrupt> {
+    fn poll(&mut self, _: usize) -> Option<Interrupt> {
         None
     }
     fn acl_check(&mut self, _: &[&[u8]]) -> Option<bool> {

@@ -11,6 +11,7 @@ pub mod bytes;
 pub mod cjson;
 pub mod cmsgpack;
 pub mod conversions;
+pub mod limits;
 pub mod sandbox;
 
 /// A program and what it must reply.
@@ -74,6 +75,8 @@ pub const TOPICS: &[(&str, &[Program])] = &[
     ("cmsgpack", cmsgpack::CMSGPACK),
     ("struct", bytes::STRUCT),
     ("bit", bytes::BIT),
+    ("limits", limits::LIMITS),
+    ("libraries", limits::LIBRARIES),
 ];
 
 /// Every program.

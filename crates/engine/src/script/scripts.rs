@@ -52,6 +52,9 @@ const REACH: Duration = Duration::from_micros(20);
 /// A script that has run for so long on a worker moves to a helper thread.
 const SLOW: Duration = Duration::from_millis(5);
 
+/// A script that works on so many bytes at once is slow.
+const LONG_STEP: usize = 8 << 20;
+
 /// Commands of one script after which it may be slow.
 const MANY_CALLS: u64 = 2000;
 
@@ -544,7 +547,7 @@ impl Server for Bridge<'_, '_> {
     fn call(&mut self, argv: &[&[u8]], reply: &mut Out) -> std::result::Result<(), Abort> {
         self.calls += 1;
         if self.calls.is_multiple_of(MANY_CALLS)
-            && let Some(Interrupt::Abort) = self.poll()
+            && let Some(Interrupt::Abort) = self.poll(0)
         {
             return Err(Abort);
         }
@@ -619,9 +622,9 @@ impl Server for Bridge<'_, '_> {
         log(level, message);
     }
 
-    fn poll(&mut self) -> Option<Interrupt> {
+    fn poll(&mut self, ahead: usize) -> Option<Interrupt> {
         let now_ms = unix_ms();
-        if now_ms.saturating_sub(self.began_ms) >= SLOW.as_millis() as u64 {
+        if ahead >= LONG_STEP || now_ms.saturating_sub(self.began_ms) >= SLOW.as_millis() as u64 {
             self.call.slow.store(true, Relaxed);
             let on_worker = !self.ctx.helper && !self.ctx.nested;
             let nothing_done = !self.wrote && self.ctx.keys.changes.is_empty();
@@ -801,7 +804,7 @@ impl Server for Silent<'_> {
         log(level, message);
     }
 
-    fn poll(&mut self) -> Option<Interrupt> {
+    fn poll(&mut self, _ahead: usize) -> Option<Interrupt> {
         None
     }
 
