@@ -12,8 +12,8 @@ use resp::{Out, Proto};
 
 use crate::cjson;
 use crate::functions::Registration;
-use crate::random::Lrand48;
 use crate::pattern::Choice;
+use crate::random::Lrand48;
 use crate::raw::{CFunction, L, lua_State};
 use crate::reply::Frame;
 use crate::run;

@@ -114,12 +114,7 @@ fn search(l: L, ctx: &Ctx, find: bool) -> Ret {
 }
 
 /// Pushes all captures; the whole match if there is none and it is given.
-fn push_captures(
-    l: L,
-    text: &[u8],
-    captures: &[Capture],
-    whole: Option<(usize, usize)>,
-) -> Ret {
+fn push_captures(l: L, text: &[u8], captures: &[Capture], whole: Option<(usize, usize)>) -> Ret {
     if !l.ensure(captures.len().max(1) as c_int) {
         return Err(l.error_at(format_args!("stack overflow (too many captures)")));
     }

@@ -448,11 +448,17 @@ fn long_functions_can_be_stopped() {
         (strings, "s:gsub('(a*)*b', '')"),
         (strings, "s:gsub(('a*'):rep(9) .. 'b', '')"),
         (strings, "for _ in s:gmatch(('a-'):rep(9) .. 'b') do end"),
-        (strings, "s:find(('[^' .. ('b'):rep(9000) .. ']*'):rep(2) .. 'b')"),
+        (
+            strings,
+            "s:find(('[^' .. ('b'):rep(9000) .. ']*'):rep(2) .. 'b')",
+        ),
         (strings, "s:gsub('', ('x'):rep(2000))"),
         (strings, "s:gsub('a', tostring)"),
         ("", "local s = ('x'):rep(2000000000)"),
-        ("local t = {} for i = 1, 700 do t[i] = ('x'):rep(100000) .. i end", "table.concat(t)"),
+        (
+            "local t = {} for i = 1, 700 do t[i] = ('x'):rep(100000) .. i end",
+            "table.concat(t)",
+        ),
         (table, "table.sort(t)"),
         (table, "table.sort(t, rawequal)"),
         (table, "for i = 1, 300 do table.insert(t, 1, i) end"),
@@ -461,25 +467,46 @@ fn long_functions_can_be_stopped() {
         (table, "for i = 1, 100 do table.foreach(t, rawequal) end"),
         (table, "for i = 1, 100 do table.foreachi(t, math.max) end"),
         (table, "for i = 1, 100 do cjson.encode(t) end"),
-        (table, "local j = cjson.encode(t) for i = 1, 100 do cjson.decode(j) end"),
+        (
+            table,
+            "local j = cjson.encode(t) for i = 1, 100 do cjson.decode(j) end",
+        ),
         (table, "for i = 1, 100 do cmsgpack.pack(t) end"),
-        (table, "local m = cmsgpack.pack(t) for i = 1, 100 do cmsgpack.unpack(m) end"),
+        (
+            table,
+            "local m = cmsgpack.pack(t) for i = 1, 100 do cmsgpack.unpack(m) end",
+        ),
         ("", "struct.pack(('x'):rep(30000000))"),
         ("", "struct.size(('x'):rep(30000000))"),
         ("local s = ('a = 1 '):rep(3000000)", "loadstring(s)"),
-        ("local s = ('1'):rep(3000000)", "for i = 1, 1000 do local n = s + 1 end"),
-        ("local s = ('a'):rep(3000000)", "for i = 1, 1000 do local n = s .. i end"),
+        (
+            "local s = ('1'):rep(3000000)",
+            "for i = 1, 1000 do local n = s + 1 end",
+        ),
+        (
+            "local s = ('a'):rep(3000000)",
+            "for i = 1, 1000 do local n = s .. i end",
+        ),
         (
             "local s = ('a'):rep(3000000) local a, b = s .. 1, s .. 2",
             "for i = 1, 1000 do local n = a < b end",
         ),
-        ("local s = ('\"'):rep(1000000)", "for i = 1, 200 do cjson.encode(s) end"),
+        (
+            "local s = ('\"'):rep(1000000)",
+            "for i = 1, 200 do cjson.encode(s) end",
+        ),
         (
             "local t = {} for i = 1, 200000 do t[i] = i end for i = 1, 200000 do t[i] = nil end",
             "for i = 1, 2000 do next(t) end",
         ),
-        ("local t = {} for i = 1, 200000 do t[i] = {} end", "for i = 1, 50 do collectgarbage() end"),
-        ("local t = {} for i = 1, 3000000 do t[i] = i end", "return t"),
+        (
+            "local t = {} for i = 1, 200000 do t[i] = {} end",
+            "for i = 1, 50 do collectgarbage() end",
+        ),
+        (
+            "local t = {} for i = 1, 3000000 do t[i] = i end",
+            "return t",
+        ),
     ] {
         // The clock of this test's server: it is asked often enough if never much happens between two questions.
         let mut clock = Clock::default();
