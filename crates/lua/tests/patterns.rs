@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, c_int};
 
-use lua::{Abort, Interrupt, LogLevel, Script, Server, Vm, sha1_hex};
+use redpoll_lua::{Abort, Interrupt, LogLevel, Script, Server, Vm, sha1_hex};
 use mlua_sys as ffi;
 use proptest::prelude::*;
 use resp::{Out, Proto};
