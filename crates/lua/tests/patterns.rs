@@ -2,9 +2,9 @@
 
 use std::ffi::{CString, c_int};
 
-use redpoll_lua::{Abort, Interrupt, LogLevel, Script, Server, Vm, sha1_hex};
 use mlua_sys as ffi;
 use proptest::prelude::*;
+use redpoll_lua::{Abort, Interrupt, LogLevel, Script, Server, Vm, sha1_hex};
 use resp::{Out, Proto};
 
 /// Calls every function that takes a pattern and writes down what it gives.
