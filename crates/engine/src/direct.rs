@@ -8,9 +8,11 @@
 //!   [`Engine::coarse_ms`];
 //! * counters are the caller's, one set a thread (see [`crate::base::stats`]).
 
+use crate::base::clock::unix_ms;
 use crate::base::stats::Counters;
-use crate::context::ctx::{Garbage, Held, Keys, is_past};
-use crate::context::engine::{Engine, unix_ms};
+use crate::context::engine::Engine;
+use crate::door::held::Held;
+use crate::door::keys::{Garbage, Keys, is_past};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use store::EntryRef;
@@ -44,7 +46,7 @@ impl Engine {
         // Bucket and entry arrive while the lock does, which another core may have had last.
         ks.probe(db, hash).entry(table_hash(hash), false);
         let mut held = Held::One(shard, ks.lock(shard));
-        if is_write && self.effects.listening() {
+        if is_write && self.follow.effects.listening() {
             held = self.with_further_shards(held);
         }
         let frozen = !is_write && self.pause.wait_ms(now_ms, true).is_some();
@@ -61,14 +63,14 @@ impl Engine {
             no_touch: false,
             garbage: Garbage::new(),
             prepared: &[],
-            effects: &self.effects,
+            listening: &self.follow.effects.listening,
             changes: Vec::new(),
             emptied: None,
             token: None,
         };
         let result = work(&mut keys);
         if !keys.changes.is_empty() {
-            self.apply(&mut keys, None);
+            self.follow.apply(&mut keys, None);
         }
         let Keys { held, garbage, .. } = keys;
         drop(held);
@@ -135,7 +137,11 @@ impl Engine {
     fn with_further_shards<'e>(&'e self, mut held: Held<'e>) -> Held<'e> {
         loop {
             let mut needed = Indices::new();
-            held.each(|shard| self.effects.further_shards(shard, &mut |s| needed.push(s)));
+            held.each(|shard| {
+                self.follow
+                    .effects
+                    .further_shards(shard, &mut |s| needed.push(s))
+            });
             if needed.iter().all(|shard| held.has(*shard)) {
                 return held;
             }
@@ -215,7 +221,7 @@ mod tests {
                 )
             });
             assert!(pushed.is_ok());
-            keys.changed(b"list", crate::follow::effects::Event::list("rpush"));
+            keys.changed(b"list", crate::door::change::Event::list("rpush"));
         });
         waits.check_blocked("\"x\"");
         db.check(&format!("LRANGE {target} 0 -1"), "[\"x\"]");
@@ -225,7 +231,7 @@ mod tests {
     #[test]
     fn expiry_does_not_trust_the_coarse_clock() {
         let db = TestClient::new();
-        let past = crate::context::engine::unix_ms() - 1;
+        let past = crate::base::clock::unix_ms() - 1;
         db.engine
             .clock_ms
             .store(past - 1000, std::sync::atomic::Ordering::Relaxed);

@@ -4,33 +4,38 @@
 //! [`cmd`] holds the commands by family, [`context`] is what a handler works with, [`table`] says what a command is.
 //! It is synchronous, knows nothing of sockets, and asks its [`Host`] for the little it needs from outside.
 
-pub mod base;
-pub mod client;
-pub mod cmd;
+mod base;
+mod bridge;
+mod client;
+mod cmd;
 pub mod config;
-pub mod context;
-pub mod direct;
-pub mod dispatch;
-pub mod follow;
-pub mod script;
-pub mod table;
+mod context;
+mod direct;
+mod dispatch;
+mod door;
+mod follow;
+mod script;
+mod start;
+mod table;
 #[cfg(test)]
-pub(crate) mod testing;
-pub mod upkeep;
+mod testing;
+mod upkeep;
 
+pub use base::clock::unix_ms;
 pub use base::error::Error;
+pub use base::stats::Counters;
+pub use base::version::{MODE, REDIS_VERSION, ROLE, VERSION};
 pub use client::clients::{Client, Clients, Kind, Origin};
+pub use cmd::bitmap::set_bit;
 pub use config::Config;
-pub use config::host::{Host, NoHost};
+pub use config::host::{Host, NoHost, SaveMode, ShutdownMode};
 pub use context::engine::Engine;
+pub use context::next::{Job, Next, Progress};
 pub use context::session::Session;
-pub use dispatch::worker::{Job, Next, Progress, Worker};
-
-/// The version of Redis that this server stands in for: what HELLO and INFO say, and what clients choose features by.
-pub const REDIS_VERSION: &str = "8.2.3";
-/// Redpoll's own version.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// What HELLO and INFO call a server that is neither a cluster's nor a sentinel.
-pub const MODE: &str = "standalone";
-/// The replication role that HELLO and INFO tell: there is no replication yet, so every server is on its own.
-pub const ROLE: &str = "master";
+pub use dispatch::worker::Worker;
+pub use door::change::Event;
+pub use door::keys::Keys;
+pub use follow::messages::Kind as Subscription;
+pub use follow::waiting::{GiveUp, Waiter};
+pub use table::row::Group;
+pub use upkeep::sweep::Maintenance;

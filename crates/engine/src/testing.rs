@@ -21,8 +21,9 @@ use crate::client::clients::{Kind, Origin};
 use crate::config::Config;
 use crate::config::host::{Host, NoHost};
 use crate::context::engine::Engine;
+use crate::context::next::{Next, Progress};
 use crate::context::session::Session;
-use crate::dispatch::worker::{Next, Progress, Worker};
+use crate::dispatch::worker::Worker;
 use crate::follow::waiting::{GiveUp, Waiter};
 use resp::{Batch, Limits, Out, Parser, Proto, Value};
 use std::sync::Arc;
@@ -180,7 +181,9 @@ impl TestClient {
     #[track_caller]
     pub fn give_up(&mut self, how: GiveUp) -> bool {
         let waiter = self.waiter.as_ref().expect("a command that blocked");
-        self.engine.give_up(waiter, how, self.worker.counters())
+        self.engine
+            .follow
+            .give_up(waiter, how, self.worker.counters())
     }
 
     /// The replies to commands that come at once, without their line ends and separated by spaces.
@@ -205,7 +208,7 @@ impl TestClient {
         let paused = self
             .engine
             .pause
-            .wait_ms(crate::context::engine::unix_ms(), true);
+            .wait_ms(crate::base::clock::unix_ms(), true);
         paused.is_none() && !self.engine.scripts.any_running()
     }
 
@@ -244,11 +247,11 @@ impl TestClient {
     /// and of looks that found nothing are left out.
     #[track_caller]
     pub fn check_events(&mut self, line: &str, expected: &str) {
-        let effects = &self.engine.effects;
+        let effects = &self.engine.follow.effects;
         effects.listen();
         effects.recorded.lock().clear();
         self.run(line);
-        let effects = &self.engine.effects;
+        let effects = &self.engine.follow.effects;
         effects.unlisten();
         let mut events = std::mem::take(&mut *effects.recorded.lock());
         let left_out = ["new ", "keymiss ", "overwritten ", "type_changed "];

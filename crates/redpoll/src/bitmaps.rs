@@ -3,7 +3,7 @@
 use crate::db::{Db, unexpected};
 use crate::error::Result;
 use crate::strings::to_int;
-use engine::cmd::bitmap::set_bit;
+use engine::set_bit;
 use resp::Value;
 use std::ops::{Bound, RangeBounds};
 use std::sync::atomic::Ordering::Relaxed;

@@ -3,9 +3,9 @@
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::threads::PerThread;
-use engine::context::command::Group;
-use engine::follow::waiting::{GiveUp, Waiter};
+use engine::Group;
 use engine::{Engine, Kind, Next, Origin, Session, Worker};
+use engine::{GiveUp, Waiter};
 use parking_lot::Mutex;
 use resp::{Batch, Out, Proto, Value};
 use std::sync::Arc;
@@ -118,6 +118,7 @@ impl Connection {
                     let counters = self.worker.counters();
                     self.session
                         .engine()
+                        .follow
                         .give_up(waiter, GiveUp::Timeout, counters);
                 }
                 Some(left) => std::thread::park_timeout(left),

@@ -3,9 +3,9 @@
 use crate::connection::{Connection, Idle};
 use crate::error::{Error, Result};
 use crate::threads::PerThread;
-use engine::base::stats::Counters;
-use engine::context::ctx::Keys;
-use engine::upkeep::sweep::Maintenance;
+use engine::Counters;
+use engine::Keys;
+use engine::Maintenance;
 use engine::{Config, Engine, NoHost};
 use resp::Value;
 use std::fmt;

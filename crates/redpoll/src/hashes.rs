@@ -8,7 +8,7 @@ use crate::call::Decode;
 use crate::db::Db;
 use crate::element_scan::ElementScan;
 use crate::error::{Error, Result};
-use engine::context::engine::unix_ms;
+use engine::unix_ms;
 use store::types::hash::{Hash, HashRef};
 
 /// How many of a collection's elements to pick at random; for [`Db::hrandfields`], [`Db::srandmembers`] and

@@ -2,7 +2,7 @@
 
 use crate::bytes::{Bytes, Payload};
 use crate::db::Db;
-use engine::follow::messages::Kind;
+use engine::Subscription as Kind;
 use engine::{Kind as ClientKind, Origin, Session};
 use resp::{Proto, Value};
 use std::fmt;
@@ -61,7 +61,7 @@ impl Db {
 
     fn publish_to(&self, sharded: bool, channel: &[u8], message: &Payload<'_>) -> usize {
         let engine = &self.shared.engine;
-        message.with_bytes(|bytes| engine.publish(sharded, channel, bytes))
+        message.with_bytes(|bytes| engine.follow.publish(sharded, channel, bytes))
     }
 
     /// A receiver of messages that subscribes to nothing yet.

@@ -3,9 +3,9 @@
 use crate::bytes::{Bytes, Payload};
 use crate::db::{Db, unexpected};
 use crate::error::{Error, Result};
-use engine::context::ctx::Keys;
-use engine::context::engine::unix_ms;
-use engine::follow::effects::Event;
+use engine::Event;
+use engine::Keys;
+use engine::unix_ms;
 use resp::Value;
 use smallvec::SmallVec;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -15,8 +15,8 @@ use crate::input::Input;
 use crate::output::Unsent;
 use crate::stream::Stream;
 use crate::worker::{Arrival, Kit, Load, with_kit};
-use engine::follow::waiting::{GiveUp, Waiter};
 use engine::{Client, Engine, Next, Progress, Session};
+use engine::{GiveUp, Waiter};
 use resp::{Batch, Limits, Out, Parser};
 use std::future::Future;
 use std::io;
@@ -499,6 +499,7 @@ impl Connection {
                 {
                     // If it has been served in this very moment, that is the reply.
                     kit.engine
+                        .follow
                         .give_up(waiter, GiveUp::Timeout, kit.worker.counters());
                 }
                 match waiter.take_reply() {

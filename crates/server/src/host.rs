@@ -6,7 +6,7 @@ use crate::logging::LogLevel;
 use crate::system;
 use crate::worker::Load;
 use engine::Config;
-use engine::config::host::{Host, ShutdownMode};
+use engine::{Host, ShutdownMode};
 use parking_lot::Mutex;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

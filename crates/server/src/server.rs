@@ -5,7 +5,7 @@ use crate::host::ServerHost;
 use crate::listen::{self, Address, Listener};
 use crate::worker::{self, Handle, Helpers, Phase};
 use engine::Engine;
-use engine::upkeep::sweep::Maintenance;
+use engine::Maintenance;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};

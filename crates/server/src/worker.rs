@@ -6,7 +6,7 @@
 //! is why tasks on this thread never find it taken.
 
 use crate::connection::Connection;
-use engine::client::clients::Origin;
+use engine::Origin;
 use engine::{Engine, Progress, Session};
 use parking_lot::Mutex;
 use resp::{Batch, Out, Proto};

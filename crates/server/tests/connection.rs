@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Client, TestServer, bulk, command};
-use engine::config::host::Host;
+use engine::Host;
 use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::Ordering::Relaxed;

@@ -1,9 +1,14 @@
 //! What every other room stands on: arguments and errors of commands, clocks, counters, and small algorithms without state.
 
 pub mod args;
+pub mod class;
+pub mod clock;
 pub mod error;
 pub mod expiry;
 pub mod glob;
 pub mod process;
+pub mod random;
 pub mod ranges;
+pub mod reclaim;
 pub mod stats;
+pub mod version;

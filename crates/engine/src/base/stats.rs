@@ -52,7 +52,7 @@ pub struct CommandCounters {
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct Counters {
-    /// By [`crate::table::registry::Entry::id`].
+    /// By [`crate::context::command::Entry::id`].
     pub commands: Box<[CommandCounters]>,
     /// Commands carried out, of all kinds.
     pub calls: Counter,

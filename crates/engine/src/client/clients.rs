@@ -4,9 +4,9 @@
 //! whoever lists clients. Words (name, library) change rarely and sit behind a lock of their own.
 
 use crate::client::outbox::Outbox;
-use crate::follow::waiting::Waiter;
 use parking_lot::Mutex;
 use resp::Proto;
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,6 +14,9 @@ use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
 };
 use std::task::Waker;
+
+/// What a client waits for.
+pub(crate) type Waits = Arc<dyn Any + Send + Sync>;
 
 /// How a client came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,8 +98,8 @@ pub struct Client {
     pub tracking: AtomicU32,
     /// The id of the client that its tracking messages go to, 0 for itself.
     pub redirects_to: AtomicU64,
-    /// What it blocks on.
-    pub(crate) blocked: Mutex<Option<Arc<Waiter>>>,
+    /// What it waits for: known to the room that lets clients wait, here only that there is something.
+    waits_for: Mutex<Option<Waits>>,
     kill: AtomicBool,
     gone: AtomicBool,
     waker: Mutex<Option<Waker>>,
@@ -141,7 +144,28 @@ impl Client {
 
     /// Whether it waits in a blocking command.
     pub fn is_blocked(&self) -> bool {
-        self.blocked.lock().is_some()
+        self.waits_for.lock().is_some()
+    }
+
+    /// Notes what it waits for.
+    pub(crate) fn wait_for(&self, what: Waits) {
+        *self.waits_for.lock() = Some(what);
+    }
+
+    /// What it waits for, if that is a `T`.
+    pub(crate) fn waits_for<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.waits_for.lock().clone()?.downcast().ok()
+    }
+
+    /// It has what it waited for, unless it waits for something else by now.
+    pub(crate) fn no_longer_waits_for<T: Any + Send + Sync>(&self, what: &Arc<T>) {
+        let mut waits_for = self.waits_for.lock();
+        if waits_for
+            .as_ref()
+            .is_some_and(|w| std::ptr::addr_eq(Arc::as_ptr(w), Arc::as_ptr(what)))
+        {
+            *waits_for = None;
+        }
     }
 
     /// Whether its connection has ended.
@@ -247,7 +271,7 @@ impl Clients {
             monitors: AtomicBool::new(false),
             tracking: AtomicU32::new(0),
             redirects_to: AtomicU64::new(0),
-            blocked: Mutex::new(None),
+            waits_for: Mutex::new(None),
             kill: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             waker: Mutex::new(origin.waker),

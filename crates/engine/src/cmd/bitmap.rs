@@ -14,8 +14,9 @@ use crate::context::command::{
 use store::types::bits::{self, Field, Op, Overflow};
 
 use crate::base::error::{Error, Result};
-use crate::context::ctx::{Ctx, Keys};
-use crate::follow::effects::Event;
+use crate::context::ctx::Ctx;
+use crate::door::change::Event;
+use crate::door::keys::Keys;
 use resp::number::parse_i64;
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;

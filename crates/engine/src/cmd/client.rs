@@ -10,12 +10,13 @@ use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::client::clients::{Client, Kind};
 use crate::context::command::{
-    ADMIN, ALLOW_BUSY, Command, Group, LOADING, NO_MULTI, NOSCRIPT, STALE, container, row,
+    ABOUT_CLIENT, ADMIN, ALLOW_BUSY, Command, Group, LOADING, NO_MULTI, NOSCRIPT, STALE, container,
+    row,
 };
 use crate::context::ctx::Ctx;
 use crate::context::session::ReplyMode;
 use crate::follow::tracking::state;
-use crate::follow::waiting::GiveUp;
+use crate::follow::waiting::{GiveUp, Waiter};
 use resp::number::parse_i64;
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
@@ -30,33 +31,33 @@ pub const COMMANDS: &[Command] = &[
 /// The subcommands of CLIENT.
 #[rustfmt::skip]
 const CLIENT_COMMANDS: &[Command] = &[
-    row("client|caching", 3, NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
+    row("client|caching", 3, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
             Group::Connection, "6.0.0", client_caching)
         .args("mode(YES | NO)")
         .docs("Says whether the keys of the next command are to be tracked.", "O(1)"),
-    row("client|capa", -3, NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
+    row("client|capa", -3, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
             Group::Connection, "8.0.0", client_capa)
         .args("capability...")
         .docs("Tells the server what this client is able to do.", "O(1)"),
-    row("client|getname", 2, NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
+    row("client|getname", 2, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
             Group::Connection, "2.6.9", client_getname)
         .docs("Returns the name of the connection.", "O(1)"),
-    row("client|getredir", 2, NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
+    row("client|getredir", 2, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
             Group::Connection, "6.0.0", client_getredir)
         .docs("Returns the connection that tracking messages are sent to.", "O(1)"),
-    row("client|help", 2, LOADING | STALE, Group::Connection, "5.0.0", help)
+    row("client|help", 2, ABOUT_CLIENT | LOADING | STALE, Group::Connection, "5.0.0", help)
         .docs("Lists the subcommands of CLIENT.", "O(1)"),
-    row("client|id", 2, NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
+    row("client|id", 2, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
             Group::Connection, "5.0.0", client_id)
         .docs("Returns the number of the connection.", "O(1)"),
-    row("client|import-source", 3, NOSCRIPT | LOADING | STALE,
+    row("client|import-source", 3, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE,
             Group::Connection, "8.1.0", client_import_source)
         .args("enabled(ON | OFF)")
         .docs("Marks the connection as one that imports data from another server.", "O(1)"),
-    row("client|info", 2, NOSCRIPT | LOADING | STALE, Group::Connection, "6.2.0", client_info)
+    row("client|info", 2, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE, Group::Connection, "6.2.0", client_info)
         .tips(&["nondeterministic_output"])
         .docs("Describes this connection.", "O(1)"),
-    row("client|kill", -3, ADMIN | NOSCRIPT | LOADING | STALE,
+    row("client|kill", -3, ABOUT_CLIENT | ADMIN | NOSCRIPT | LOADING | STALE,
             Group::Connection, "2.4.0", client_kill)
         .args("filter(old-format<ip:port>!2.8.12 | new-format([ID \
                client-id:int...@2.8.12] | [TYPE client-type(NORMAL \
@@ -89,7 +90,7 @@ const CLIENT_COMMANDS: &[Command] = &[
             ("9.0.0", "New filters NAME, IDLE, FLAGS, LIB-NAME, LIB-VER, DB, CAPA and IP, and \
                       their NOT- forms."),
         ]),
-    row("client|list", -2, ADMIN | NOSCRIPT | LOADING | STALE,
+    row("client|list", -2, ABOUT_CLIENT | ADMIN | NOSCRIPT | LOADING | STALE,
             Group::Connection, "2.4.0", client_list)
         .args("[TYPE client-type(NORMAL | MASTER | REPLICA | PUBSUB)@5.0.0] \
                [ID client-id:int...@6.2.0] [USER username@8.1.0] [ADDR addr<ip:port>@8.1.0] \
@@ -118,48 +119,48 @@ const CLIENT_COMMANDS: &[Command] = &[
             ("9.0.0", "New filters NAME, IDLE, FLAGS, LIB-NAME, LIB-VER, DB, CAPA and IP, and \
                       their NOT- forms."),
         ]),
-    row("client|no-evict", 3, ADMIN | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
+    row("client|no-evict", 3, ABOUT_CLIENT | ADMIN | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
             Group::Connection, "7.0.0", client_no_evict)
         .args("enabled(ON | OFF)")
         .docs("Exempts the connection from being closed for want of memory.", "O(1)"),
-    row("client|no-touch", 3, NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
+    row("client|no-touch", 3, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
             Group::Connection, "7.2.0", client_no_touch)
         .args("enabled(ON | OFF)")
         .docs("Says whether this connection's commands count as use of their keys.", "O(1)"),
-    row("client|pause", -3, ADMIN | NOSCRIPT | LOADING | STALE,
+    row("client|pause", -3, ABOUT_CLIENT | ADMIN | NOSCRIPT | LOADING | STALE,
             Group::Connection, "3.0.0", client_pause)
         .args("timeout:int [mode(WRITE | ALL)@6.2.0]")
         .docs("Holds back the commands of clients for a while.", "O(1)")
         .history(&[("6.2.0", "New option WRITE or ALL.")]),
-    row("client|reply", 3, NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY,
+    row("client|reply", 3, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY,
             Group::Connection, "3.2.0", client_reply)
         .args("action(ON | OFF | SKIP)")
         .docs("Says which commands of this connection are answered.", "O(1)"),
-    row("client|setinfo", 4, NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
+    row("client|setinfo", 4, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
             Group::Connection, "7.2.0", client_setinfo)
         .args("attr(LIB-NAME libname | LIB-VER libver)")
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .docs("Notes the name or version of the client library.", "O(1)"),
-    row("client|setname", 3, NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
+    row("client|setname", 3, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
             Group::Connection, "2.6.9", client_setname)
         .args("connection-name")
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .docs("Names the connection.", "O(1)"),
-    row("client|tracking", -3, NOSCRIPT | LOADING | STALE,
+    row("client|tracking", -3, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE,
             Group::Connection, "6.0.0", client_tracking)
         .args("status(ON | OFF) [REDIRECT client-id:int] [PREFIX* prefix...] [BCAST] [OPTIN] \
                [OPTOUT] [NOLOOP]")
         .docs("Turns the tracking of keys for client-side caching on or off.",
               "O(1), with more to do for some of the options"),
-    row("client|trackinginfo", 2, NOSCRIPT | LOADING | STALE,
+    row("client|trackinginfo", 2, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE,
             Group::Connection, "6.2.0", client_trackinginfo)
         .docs("Tells how this connection tracks keys.", "O(1)"),
-    row("client|unblock", -3, ADMIN | NOSCRIPT | LOADING | STALE,
+    row("client|unblock", -3, ABOUT_CLIENT | ADMIN | NOSCRIPT | LOADING | STALE,
             Group::Connection, "5.0.0", client_unblock)
         .args("client-id:int [unblock-type(TIMEOUT | ERROR)]")
         .docs("Wakes a connection that waits in a blocking command.",
               "O(log N), N being the number of connections"),
-    row("client|unpause", 2, ADMIN | NOSCRIPT | LOADING | STALE,
+    row("client|unpause", 2, ABOUT_CLIENT | ADMIN | NOSCRIPT | LOADING | STALE,
             Group::Connection, "6.2.0", client_unpause)
         .docs("Lets held-back clients go on.", "O(N), N being the number of clients held back"),
 ];
@@ -496,9 +497,9 @@ fn client_unblock(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let id = parse_i64(id).ok_or(Error::NOT_AN_INTEGER)?;
     let client = u64::try_from(id).ok();
     let client = client.and_then(|id| ctx.engine.clients().get(id));
-    let waiter = client.and_then(|client| client.blocked.lock().clone());
+    let waiter = client.and_then(|client| client.waits_for::<Waiter>());
     let unblocked =
-        waiter.is_some_and(|waiter| ctx.engine.give_up(&waiter, how, ctx.keys.counters));
+        waiter.is_some_and(|waiter| ctx.engine.follow.give_up(&waiter, how, ctx.keys.counters));
     ctx.out.int(i64::from(unblocked));
     Ok(())
 }

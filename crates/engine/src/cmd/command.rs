@@ -7,12 +7,12 @@
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::base::glob;
+use crate::context::command::Registry;
 use crate::context::command::{Command, Group, LOADING, NO_MANDATORY_KEYS, STALE, row};
 use crate::context::ctx::Ctx;
 use crate::table::categories::{CAT_CONNECTION, categories, category_by_name};
 use crate::table::docs;
 use crate::table::positions;
-use crate::table::registry::Registry;
 
 /// The commands of this file.
 #[rustfmt::skip]

@@ -65,7 +65,7 @@ fn config_set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         .config()
         .set_for(&pairs, engine.host(), ctx.session.client.is_local());
     set.map_err(|text| Error::new(format!("ERR {text}")))?;
-    engine.heed_settings();
+    engine.follow.heed_settings();
     ctx.out.ok();
     Ok(())
 }

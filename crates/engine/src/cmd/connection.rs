@@ -3,13 +3,13 @@
 use super::client::validate_word;
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
+use crate::base::version::{MODE, REDIS_VERSION, ROLE};
 use crate::client::clients::Kind;
 use crate::context::command::{
     ALLOW_BUSY, Command, FAST, Group, IN_MULTI, LOADING, NO_AUTH, NOSCRIPT, STALE, row,
 };
 use crate::context::ctx::Ctx;
 use crate::context::session::ReplyMode;
-use crate::{MODE, REDIS_VERSION, ROLE};
 use resp::Proto;
 use std::sync::atomic::Ordering::Relaxed;
 

@@ -6,7 +6,7 @@ use crate::context::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, READONLY, WRITE, row,
 };
 use crate::context::ctx::Ctx;
-use crate::follow::effects::Event;
+use crate::door::change::Event;
 use crate::table::categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use rdb::encode::Options;
 use rdb::payload::{self, Refused};

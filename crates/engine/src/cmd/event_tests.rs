@@ -7,11 +7,11 @@ use crate::testing::TestClient;
 
 /// Events of a line's last command, without those that nobody is told of.
 fn events(db: &mut TestClient, line: &str) -> String {
-    let effects = &db.engine.effects;
+    let effects = &db.engine.follow.effects;
     effects.listen();
     effects.recorded.lock().clear();
     db.run(line);
-    let effects = &db.engine.effects;
+    let effects = &db.engine.follow.effects;
     effects.unlisten();
     let mut events = std::mem::take(&mut *effects.recorded.lock());
     let quiet = ["new ", "keymiss ", "overwritten ", "type_changed ", " "];

@@ -1,8 +1,10 @@
 //! Functions: FCALL and FUNCTION.
 
 use crate::base::args::Args;
+use crate::base::clock::unix_ms;
 use crate::base::error::{Error, Result};
 use crate::base::glob;
+use crate::bridge::run::{Call, Silent, keys_and_args, run};
 use crate::cmd::command::help;
 use crate::cmd::scripting::{flush_type, with_runner};
 use crate::context::command::{
@@ -11,9 +13,8 @@ use crate::context::command::{
     container, row,
 };
 use crate::context::ctx::Ctx;
-use crate::context::engine::unix_ms;
+use crate::script::known::{Running, error_of};
 use crate::script::libraries::{Clash, Function, Library, Set};
-use crate::script::scripts::{Call, Running, Silent, error_of, keys_and_args, run};
 use lua::{Flags, LoadError};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -10,8 +10,10 @@ use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RM, KS_RO, KS_RW,
     KS_UPDATE, KeySpec, LOADING, OWN_LOCKS, READONLY, STALE, WRITE, container, row,
 };
-use crate::context::ctx::{Ctx, Held, Stored};
-use crate::follow::effects::Event;
+use crate::context::ctx::Ctx;
+use crate::door::change::Event;
+use crate::door::held::Held;
+use crate::door::stored::Stored;
 use crate::table::categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use resp::Out;
 use resp::number::parse_i64;
@@ -591,7 +593,7 @@ fn randomkey(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         if total == 0 {
             break;
         }
-        let n = crate::context::engine::random_below(total as u64) as usize;
+        let n = crate::base::random::random_below(total as u64) as usize;
         let shard = lens.partition_point(|&upto| upto <= n);
         let before = if shard == 0 { 0 } else { lens[shard - 1] };
         let out = &mut *ctx.out;

@@ -8,7 +8,7 @@ use crate::context::command::{
     MOVABLEKEYS, READONLY, WRITE, row,
 };
 use crate::context::ctx::Ctx;
-use crate::follow::effects::Event;
+use crate::door::change::Event;
 use resp::Out;
 use smallvec::SmallVec;
 use std::borrow::Cow;

@@ -2,6 +2,7 @@
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
+use crate::base::random::random_below;
 use crate::cmd::generic::parse_cursor;
 use crate::cmd::long::{LONG_WORK, check_picks};
 use crate::cmd::scan_options::{ScanOptions, Scanned};
@@ -9,9 +10,9 @@ use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE,
     KeySpec, READONLY, WRITE, row,
 };
-use crate::context::ctx::{Ctx, Keys};
-use crate::context::engine::random_below;
-use crate::follow::effects::Event;
+use crate::context::ctx::Ctx;
+use crate::door::change::Event;
+use crate::door::keys::Keys;
 use resp::number::{format_i64, parse_i64};
 use resp::{LongDouble, Out, Proto};
 use std::collections::HashSet;

@@ -12,7 +12,7 @@ use crate::context::command::{
     KeySpec, READONLY, WRITE, row,
 };
 use crate::context::ctx::Ctx;
-use crate::follow::effects::Event;
+use crate::door::change::Event;
 use resp::number::parse_i64;
 use smallvec::SmallVec;
 use std::borrow::Cow;

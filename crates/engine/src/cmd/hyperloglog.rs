@@ -10,8 +10,9 @@ use crate::context::command::{
     ADMIN, Command, DENYOOM, FAST, Group, KS_ACCESS, KS_INSERT, KS_RO, KS_RW, KeySpec, LIKE_WRITE,
     READONLY, WRITE, row,
 };
-use crate::context::ctx::{Ctx, Keys};
-use crate::follow::effects::Event;
+use crate::context::ctx::Ctx;
+use crate::door::change::Event;
+use crate::door::keys::Keys;
 use crate::table::docs::SYSCMD;
 use std::borrow::Cow;
 use std::fmt::Write;

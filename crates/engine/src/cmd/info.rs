@@ -6,14 +6,17 @@
 
 use super::memory::Usage;
 use crate::base::args::Args;
+use crate::base::clock::unix_nanos;
 use crate::base::error::Result;
 use crate::base::process;
+use crate::base::random::random_below;
+use crate::base::version::{MODE, REDIS_VERSION, ROLE, VERSION};
 use crate::context::command::{Command, Group, LOADING, OWN_LOCKS, STALE, row};
-use crate::context::ctx::{Ctx, Held};
-use crate::context::engine::{Engine, random_below, unix_nanos};
+use crate::context::ctx::Ctx;
+use crate::context::engine::Engine;
+use crate::door::held::Held;
 use crate::follow::messages::Kind;
 use crate::table::categories::CAT_DANGEROUS;
-use crate::{MODE, REDIS_VERSION, ROLE, VERSION};
 use std::cell::OnceCell;
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
@@ -190,7 +193,9 @@ fn server(report: &Report<'_, '_>, into: &mut String) {
 fn clients(report: &Report<'_, '_>, into: &mut String) {
     let engine = report.engine;
     let all = engine.clients().list();
-    let largest = |of: fn(&crate::Client) -> usize| all.iter().map(|c| of(c)).max().unwrap_or(0);
+    let largest = |of: fn(&crate::client::clients::Client) -> usize| {
+        all.iter().map(|c| of(c)).max().unwrap_or(0)
+    };
     let (paused, left) = match (
         engine.pause.wait_ms(report.now_ms, false),
         engine.pause.wait_ms(report.now_ms, true),
@@ -216,9 +221,13 @@ fn clients(report: &Report<'_, '_>, into: &mut String) {
         "client_recent_max_output_buffer:{}",
         largest(|c| c.unsent_bytes())
     );
-    let effects = &engine.effects;
+    let effects = &engine.follow.effects;
     line!(into, "blocked_clients:{}", effects.blocked.load(Relaxed));
-    line!(into, "tracking_clients:{}", engine.tracking.clients());
+    line!(
+        into,
+        "tracking_clients:{}",
+        engine.follow.tracking.clients()
+    );
     let subscribers = all.iter().filter(|c| c.subscribes()).count();
     line!(into, "pubsub_clients:{subscribers}");
     line!(into, "watching_clients:{}", effects.watching.load(Relaxed));
@@ -356,7 +365,7 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
     ] {
         line!(into, "{name}:0");
     }
-    let (pubsub, tracking) = (&engine.pubsub, &engine.tracking);
+    let (pubsub, tracking) = (&engine.follow.pubsub, &engine.follow.tracking);
     line!(into, "pubsub_channels:{}", pubsub.len(Kind::Channel));
     line!(into, "pubsub_patterns:{}", pubsub.len(Kind::Pattern));
     line!(into, "pubsubshard_channels:{}", pubsub.len(Kind::Shard));

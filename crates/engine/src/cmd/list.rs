@@ -2,15 +2,16 @@
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
+use crate::base::reclaim::BIG_VALUE;
 use crate::cmd::long::LONG_WORK;
 use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE,
     KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
 };
-use crate::context::ctx::{Ctx, Keys};
+use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
-use crate::follow::effects::Event;
-use crate::upkeep::sweep::BIG_VALUE;
+use crate::door::change::Event;
+use crate::door::keys::Keys;
 use resp::Out;
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::Ordering::Relaxed;

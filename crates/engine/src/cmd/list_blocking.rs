@@ -15,7 +15,8 @@ use crate::context::command::{
     BLOCKING, Command, DENYOOM, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RW, KeySpec,
     MOVABLEKEYS, WRITE, row,
 };
-use crate::context::ctx::{Ctx, Keys};
+use crate::context::ctx::Ctx;
+use crate::door::keys::Keys;
 use crate::follow::waiting::{Attempt, Empty, Wait, timeout_seconds};
 use resp::Out;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 
 use crate::base::error::{Error, Result};
 use crate::context::ctx::Ctx;
-use crate::dispatch::worker::Next;
+use crate::context::next::Next;
 
 /// From so many elements of collections on, to be looked at, removed or returned, a command is long: together they take
 /// about a millisecond.

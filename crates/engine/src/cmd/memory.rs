@@ -13,8 +13,9 @@ use crate::base::stats::CommandCounters;
 use crate::context::command::{
     Command, Group, KS_RO, KeySpec, LOADING, OWN_LOCKS, READONLY, STALE, container, row,
 };
-use crate::context::ctx::{Ctx, Held};
+use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
+use crate::door::held::Held;
 use resp::Out;
 use std::sync::atomic::Ordering::Relaxed;
 use store::Dict;

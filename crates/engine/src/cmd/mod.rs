@@ -27,6 +27,8 @@ pub mod list;
 pub mod list_blocking;
 pub mod long;
 pub mod memory;
+#[cfg(test)]
+mod page;
 pub mod pubsub;
 mod scan_options;
 pub mod scripting;
@@ -77,11 +79,6 @@ pub const FAMILIES: &[&[Command]] = &[
     function::COMMANDS,
     command::COMMANDS,
 ];
-
-/// Whether a command is CLIENT or one of its subcommands, which work while clients are paused.
-pub fn is_client_command(command: &Command) -> bool {
-    command.name.starts_with("client|")
-}
 
 /// The name of a collection's encoding.
 fn collection_encoding(e: &EntryRef<'_>) -> &'static str {

@@ -12,7 +12,7 @@ use crate::context::command::{
 };
 use crate::context::ctx::Ctx;
 use crate::context::session::ReplyMode;
-use crate::follow::effects::Change;
+use crate::door::change::Change;
 use crate::follow::messages::Kind;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -165,14 +165,14 @@ fn sunsubscribe(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 fn send(ctx: &mut Ctx<'_>, mut args: Args<'_>, sharded: bool) -> Result {
     let (channel, message) = (args.take(), args.take());
-    let pubsub = &ctx.engine.pubsub;
+    let pubsub = &ctx.engine.follow.pubsub;
     let received = if ctx.nested {
         // It goes out with all else that the transaction or script does, once that is certain to be done.
         let (to, what) = (channel.to_vec(), message.to_vec());
         ctx.keys.happened(Change::Publish(sharded, to, what));
         pubsub.receivers(sharded, channel)
     } else if sharded {
-        ctx.engine.publish(true, channel, message)
+        ctx.engine.follow.publish(true, channel, message)
     } else {
         ctx.session.publish(channel, message)
     };
@@ -197,7 +197,7 @@ fn list(ctx: &mut Ctx<'_>, mut args: Args<'_>, kind: Kind) -> Result {
         )));
     }
     let pattern = (args.left() > 0).then(|| args.take());
-    let names = ctx.engine.pubsub.names(kind, pattern);
+    let names = ctx.engine.follow.pubsub.names(kind, pattern);
     ctx.out.array(names.len());
     names.iter().for_each(|name| ctx.out.bulk(name));
     Ok(())
@@ -210,7 +210,7 @@ fn numbers(ctx: &mut Ctx<'_>, mut args: Args<'_>, kind: Kind) -> Result {
         let name = args.take();
         ctx.out.bulk(name);
         ctx.out
-            .int(ctx.engine.pubsub.subscribers(kind, name) as i64);
+            .int(ctx.engine.follow.pubsub.subscribers(kind, name) as i64);
     }
     Ok(())
 }
@@ -232,7 +232,8 @@ fn pubsub_shardnumsub(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 }
 
 fn pubsub_numpat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    ctx.out.int(ctx.engine.pubsub.len(Kind::Pattern) as i64);
+    ctx.out
+        .int(ctx.engine.follow.pubsub.len(Kind::Pattern) as i64);
     Ok(())
 }
 
@@ -272,7 +273,7 @@ mod tests {
         c.check("PUBLISH x 1", "0");
         c.check("PUBSUB CHANNELS", "[]");
         c.check("PUBSUB NUMPAT", "0");
-        assert!(c.engine.pubsub.is_empty());
+        assert!(c.engine.follow.pubsub.is_empty());
     }
 
     /// What was sent before goes before the confirmation that nothing more comes.
@@ -393,11 +394,11 @@ mod tests {
         );
         b.run("CONFIG SET notify-keyspace-events E; DEL k; SET k v");
         a.check_messages("");
-        assert!(!b.engine.effects.listening());
+        assert!(!b.engine.follow.effects.listening());
         b.run("CONFIG SET notify-keyspace-events KEA");
         b.run("CONFIG SET notify-keyspace-events AKE");
         b.run("CONFIG SET notify-keyspace-events \"\"");
-        assert!(!b.engine.effects.listening());
+        assert!(!b.engine.follow.effects.listening());
     }
 
     #[test]

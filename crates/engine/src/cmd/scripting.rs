@@ -2,13 +2,15 @@
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
+use crate::bridge::run::{Call, keys_and_args, run};
 use crate::cmd::command::help;
 use crate::context::command::{
     ALLOW_BUSY, Command, Group, KS_ACCESS, KS_RO, KS_RW, KS_UPDATE, KeySpec, LOADING, MOVABLEKEYS,
     NO_MANDATORY_KEYS, NOSCRIPT, READONLY, RUNS_SCRIPT, SKIP_MONITOR, STALE, container, row,
 };
 use crate::context::ctx::Ctx;
-use crate::script::scripts::{Body, Call, Runner, keys_and_args, run};
+use crate::script::known::Body;
+use crate::script::runner::Runner;
 use lua::Flags;
 
 /// The commands of this file.
@@ -204,7 +206,7 @@ fn script_debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 #[cfg(test)]
 mod tests {
-    use crate::dispatch::worker::Next;
+    use crate::context::next::Next;
     use crate::testing::{TestClient, check};
     use resp::{Batch, Out};
 
@@ -250,17 +252,17 @@ mod tests {
         let mut db = TestClient::new();
         for write in ["", "redis.call('SET', KEYS[1], 1)"] {
             db.run("SET k v PX 1");
-            let now = crate::context::engine::unix_ms();
-            while crate::context::engine::unix_ms() < now + 2 {
+            let now = crate::base::clock::unix_ms();
+            while crate::base::clock::unix_ms() < now + 2 {
                 std::thread::yield_now();
             }
-            let effects = &db.engine.effects;
+            let effects = &db.engine.follow.effects;
             effects.listen();
             effects.recorded.lock().clear();
             undone(&mut db, &format!("redis.call('GET', KEYS[1]) {write}"), "k");
-            let recorded = std::mem::take(&mut *db.engine.effects.recorded.lock());
+            let recorded = std::mem::take(&mut *db.engine.follow.effects.recorded.lock());
             assert_eq!(recorded, ["expired k"]);
-            db.engine.effects.unlisten();
+            db.engine.follow.effects.unlisten();
             db.check("EXISTS k", "0");
         }
     }

@@ -1,16 +1,17 @@
 //! The server and its databases as wholes: emptying, swapping, counting them, and stopping.
 
-use crate::VERSION;
 use crate::base::args::Args;
+use crate::base::clock::unix_nanos;
 use crate::base::error::{Error, Result};
+use crate::base::random::random_below;
+use crate::base::version::VERSION;
 use crate::config::host::{SaveMode, ShutdownMode};
 use crate::context::command::{
     ADMIN, ALL_SHARDS, ALLOW_BUSY, Command, FAST, Group, LOADING, NO_MULTI, NOSCRIPT, OWN_LOCKS,
     READONLY, STALE, WRITE, row,
 };
 use crate::context::ctx::Ctx;
-use crate::context::engine::{random_below, unix_nanos};
-use crate::follow::effects::Change;
+use crate::door::change::Change;
 use crate::table::categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use resp::number::parse_i64;
 use store::Dict;
@@ -97,7 +98,7 @@ fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, db: Option<usize>) -> Result {
         args.keyword("SYNC");
     }
     args.finish()?;
-    ctx.engine.touch_before_flush(&ctx.keys, db);
+    ctx.engine.follow.touch_before_flush(&ctx.keys, db);
     let dbs = match db {
         Some(db) => db..db + 1,
         None => 0..ctx.engine.keyspace().databases(),

@@ -2,6 +2,7 @@
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
+use crate::base::random::random_below;
 use crate::cmd::generic::parse_cursor;
 use crate::cmd::long::{LONG_WORK, check_picks};
 use crate::cmd::scan_options::{ScanOptions, Scanned};
@@ -9,9 +10,9 @@ use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RO, KS_RW, KS_UPDATE,
     KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
 };
-use crate::context::ctx::{Ctx, Keys};
-use crate::context::engine::random_below;
-use crate::follow::effects::Event;
+use crate::context::ctx::Ctx;
+use crate::door::change::Event;
+use crate::door::keys::Keys;
 use resp::Out;
 use std::borrow::Cow;
 use std::sync::atomic::Ordering::Relaxed;

@@ -11,8 +11,9 @@ use crate::context::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, MOVABLEKEYS,
     PATTERN_KEYS, READONLY, WRITE, row,
 };
-use crate::context::ctx::{Ctx, Keys};
-use crate::follow::effects::Event;
+use crate::context::ctx::Ctx;
+use crate::door::change::Event;
+use crate::door::keys::Keys;
 use crate::table::categories::{CAT_DANGEROUS, CAT_LIST, CAT_SET, CAT_SORTEDSET};
 use std::cmp::Ordering;
 use store::types::hash::Hash;
@@ -56,18 +57,6 @@ fn sort(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 fn sort_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     sort_generic(ctx, args, true)
-}
-
-/// Whether a call has patterns in which elements are put, and so may touch any key. Looks at every place where one could
-/// stand, whether or not the call turns out to be well-formed.
-pub(crate) fn has_patterns(argv: &[&[u8]]) -> bool {
-    argv.iter()
-        .skip(2)
-        .zip(argv.iter().skip(3))
-        .any(|(word, pattern)| {
-            (word.eq_ignore_ascii_case(b"by") || word.eq_ignore_ascii_case(b"get"))
-                && pattern.contains(&b'*')
-        })
 }
 
 /// A pattern of BY or GET.

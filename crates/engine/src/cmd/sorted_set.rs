@@ -4,6 +4,7 @@
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
+use crate::base::random::random_below;
 use crate::cmd::generic::parse_cursor;
 use crate::cmd::long::{LONG_WORK, check_picks};
 use crate::cmd::scan_options::{ScanOptions, Scanned};
@@ -11,9 +12,10 @@ use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_RO, KS_RW, KS_UPDATE, KeySpec,
     MOVABLEKEYS, READONLY, WRITE, row,
 };
-use crate::context::ctx::{Ctx, Keys};
-use crate::context::engine::{Engine, random_below};
-use crate::follow::effects::Event;
+use crate::context::ctx::Ctx;
+use crate::context::engine::Engine;
+use crate::door::change::Event;
+use crate::door::keys::Keys;
 use resp::{Out, Proto};
 use smallvec::SmallVec;
 use std::borrow::Cow;

@@ -9,7 +9,8 @@ use crate::cmd::sorted_set::{MultiPop, is_long, pop, reply_member};
 use crate::context::command::{
     BLOCKING, Command, FAST, Group, KS_ACCESS, KS_DELETE, KS_RW, KeySpec, MOVABLEKEYS, WRITE, row,
 };
-use crate::context::ctx::{Ctx, Keys};
+use crate::context::ctx::Ctx;
+use crate::door::keys::Keys;
 use crate::follow::waiting::{Attempt, Empty, Wait, timeout_seconds};
 use resp::Out;
 use std::time::Duration;

@@ -7,8 +7,9 @@ use crate::context::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, MOVABLEKEYS, READONLY,
     WRITE, row,
 };
-use crate::context::ctx::{Ctx, Keys};
-use crate::follow::effects::Event;
+use crate::context::ctx::Ctx;
+use crate::door::change::Event;
+use crate::door::keys::Keys;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use store::packed::Item;

@@ -10,7 +10,7 @@ use crate::context::command::{
     READONLY, WRITE, row,
 };
 use crate::context::ctx::Ctx;
-use crate::follow::effects::Event;
+use crate::door::change::Event;
 use std::borrow::Cow;
 use std::ops::Range;
 use store::Collection;

@@ -15,7 +15,7 @@ use crate::context::command::{
     KeySpec, MOVABLEKEYS, READONLY, WRITE, container, row,
 };
 use crate::context::ctx::Ctx;
-use crate::follow::effects::Event;
+use crate::door::change::Event;
 use resp::number::parse_i64;
 use std::sync::atomic::Ordering::Relaxed;
 use store::Collection;

@@ -9,8 +9,9 @@ use crate::context::command::{
     Command, DENYOOM, Group as Docs, KS_DELETE, KS_INSERT, KS_RW, KS_UPDATE, KeySpec, LOADING,
     STALE, WRITE, row,
 };
-use crate::context::ctx::{Ctx, Keys};
-use crate::follow::effects::Event;
+use crate::context::ctx::Ctx;
+use crate::door::change::Event;
+use crate::door::keys::Keys;
 use resp::number::parse_i64;
 use store::Collection;
 use store::types::stream::{Group, Pending, Refs, Stream, StreamId, StreamRef};

@@ -10,7 +10,7 @@ use crate::context::command::{
 use crate::base::error::{Error, Result};
 use crate::base::expiry::{self, Expiry};
 use crate::context::ctx::Ctx;
-use crate::follow::effects::Event;
+use crate::door::change::Event;
 use resp::number::{format_i64, parse_i64};
 use resp::{LongDouble, Out};
 use std::sync::atomic::Ordering::Relaxed;

@@ -86,7 +86,7 @@ fn watch(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     while args.left() > 0 {
         let key = args.take();
         if ctx.session.watching.is_none() {
-            engine.effects.watching.fetch_add(1, Relaxed);
+            engine.follow.effects.watching.fetch_add(1, Relaxed);
         }
         let watching = ctx.session.watching.get_or_insert_default();
         if !watching.keys.insert((db, key.into())) {
@@ -96,6 +96,7 @@ fn watch(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         let expiry_ms = ctx.keys.expiry_in(db, key).flatten();
         let expired = expiry_ms.is_some_and(|ms| ms <= ctx.keys.now_ms);
         engine
+            .follow
             .effects
             .watch(shard, db, key, &watching.watch, expired);
         ctx.session
@@ -122,8 +123,8 @@ mod tests {
     fn watching_what_has_expired() {
         let mut db = TestClient::new();
         db.run("SET k v PX 1");
-        let now = crate::context::engine::unix_ms();
-        while crate::context::engine::unix_ms() < now + 2 {
+        let now = crate::base::clock::unix_ms();
+        while crate::base::clock::unix_ms() < now + 2 {
             std::thread::yield_now();
         }
         db.run("WATCH other k; MULTI; PING");
@@ -168,7 +169,7 @@ mod tests {
             let mut db = TestClient::new();
             let mut other = db.another();
             // An absolute time in the past deletes: set where it was still to come.
-            let in_a_moment = (crate::context::engine::unix_ms() + 1).to_string();
+            let in_a_moment = (crate::base::clock::unix_ms() + 1).to_string();
             for line in before.split("; ") {
                 if line.starts_with("WATCH") && before.contains("PXAT") {
                     pass(&in_a_moment);
@@ -178,7 +179,7 @@ mod tests {
             db.run("SELECT 0");
             for line in between.split("; ") {
                 match line {
-                    "LATER" => pass(&(crate::context::engine::unix_ms() + 2).to_string()),
+                    "LATER" => pass(&(crate::base::clock::unix_ms() + 2).to_string()),
                     _ => drop(other.run(line)),
                 }
             }
@@ -190,7 +191,7 @@ mod tests {
     /// Waits until a time in Unix milliseconds has passed.
     fn pass(time: &str) {
         let time: u64 = time.parse().expect("a time");
-        while crate::context::engine::unix_ms() <= time {
+        while crate::base::clock::unix_ms() <= time {
             std::thread::yield_now();
         }
     }

@@ -110,7 +110,7 @@ pub enum Value {
     Int(i64),
     /// Of [`Kind::Octal`].
     Octal(u32),
-    /// Of [`Kind::Events`]: bits of [`crate::follow::effects::class`].
+    /// Of [`Kind::Events`]: bits of [`crate::base::class`].
     Events(u32),
     /// Of [`Kind::Choice`].
     Choice(&'static str),
@@ -180,7 +180,7 @@ impl Kind {
                     )),
                 }
             }
-            Kind::Events => crate::follow::effects::class::parse(word)
+            Kind::Events => crate::base::class::parse(word)
                 .map(Value::Events)
                 .ok_or_else(|| "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".into()),
             Kind::Text | Kind::Words | Kind::Save | Kind::OutputLimits => {
@@ -216,7 +216,7 @@ impl Value {
             Value::Flag(on) => if *on { "yes" } else { "no" }.into(),
             Value::Int(n) => n.to_string(),
             Value::Octal(mode) => format!("{mode:o}"),
-            Value::Events(classes) => crate::follow::effects::class::letters(*classes),
+            Value::Events(classes) => crate::base::class::letters(*classes),
             Value::Choice(name) => (*name).into(),
             Value::Text(text) => text.clone(),
             Value::Words(words) => words.join(" "),

@@ -109,7 +109,7 @@ pub struct Live {
     pub stream_node_max_bytes: AtomicUsize,
     /// Entries of a stream's node; 0 for no bound.
     pub stream_node_max_entries: AtomicUsize,
-    /// `notify-keyspace-events`: bits of [`crate::follow::effects::class`].
+    /// `notify-keyspace-events`: bits of [`crate::base::class`].
     pub notify_keyspace_events: AtomicU32,
     /// `tracking-table-max-keys`; 0 for no bound.
     pub tracking_table_max_keys: AtomicUsize,

@@ -1,701 +1,31 @@
-//! What a handler works with: the keys that dispatch has locked for it, the reply it writes, and its session.
-//!
-//! [`Keys`] is the only way from a command to the keyspace. It knows the time (read once a batch), removes what has
-//! expired before anybody sees it, counts hits and misses, and keeps what was freed until the locks are gone. It is a
-//! field of its own so that a handler can hold on to an entry while it writes the reply.
+//! What a handler works with: the keys that dispatch has locked for it, the reply it writes, its session, and the engine.
 
 use crate::base::args::Args;
-use crate::base::error::{Error, Result};
-use crate::base::stats::Counters;
-use crate::context::command::{Command, RUNS_SCRIPT};
-use crate::context::engine::{Engine, tick_ms, unix_ms};
+use crate::context::command::Command;
+use crate::context::command::Entry;
+use crate::context::command::Registry;
+use crate::context::engine::Engine;
+use crate::context::next::Job;
+use crate::context::next::Next;
 use crate::context::session::Session;
-use crate::dispatch::worker::{Job, Next};
-use crate::follow::effects::{Change, Effects, Event, KeyBytes, note};
+use crate::door::change::Change;
+use crate::door::change::KeyBytes;
+use crate::door::keys::Keys;
+use crate::door::keys::KnownKey;
 use crate::follow::monitor;
-use crate::script::scripts::Runner;
-use crate::table::registry::{Entry, Registry};
+use crate::follow::pending::Pending;
+use crate::follow::waiting::Wait;
+use crate::follow::waiting::{NEXT_NUMBER, Waiter};
+use crate::script::runner::Runner;
+use crate::table::row::RUNS_SCRIPT;
+use parking_lot::Mutex;
 use resp::Out;
 use smallvec::SmallVec;
-use store::keyspace::{ShardGuard, ShardGuards, Token};
-use store::{
-    Blob, Collection, Dict, EntryRef, Found, Freed, Keyspace, NewValue, Object, ObjectValue,
-    Removed, Shard, Type, Value,
-};
-
-/// The shards a command holds.
-pub(crate) enum Held<'e> {
-    None,
-    One(usize, ShardGuard<'e>),
-    Many(ShardGuards<'e>),
-}
-
-impl<'e> Held<'e> {
-    /// The same, as several.
-    pub(crate) fn into_many(self) -> ShardGuards<'e> {
-        let mut many = ShardGuards::default();
-        match self {
-            Held::None => {}
-            Held::One(shard, guard) => many.add(shard, guard),
-            Held::Many(many) => return many,
-        }
-        many
-    }
-
-    /// Whether a shard is held.
-    pub(crate) fn has(&self, shard: usize) -> bool {
-        match self {
-            Held::None => false,
-            Held::One(held, _) => *held == shard,
-            Held::Many(many) => many.has(shard),
-        }
-    }
-
-    /// Calls `f` with the index of every shard that is held.
-    pub(crate) fn each(&self, mut f: impl FnMut(usize)) {
-        match self {
-            Held::None => {}
-            Held::One(shard, _) => f(*shard),
-            Held::Many(many) => many.indices().for_each(f),
-        }
-    }
-
-    /// A shard that is held.
-    pub(crate) fn shard(&self, shard: usize) -> Option<&Shard> {
-        match self {
-            Held::One(held, guard) if *held == shard => Some(guard),
-            Held::Many(many) => many.get(shard).map(|guard| &**guard),
-            _ => None,
-        }
-    }
-
-    /// Lets `look` see a shard, which is locked for that time unless it is held.
-    pub(crate) fn look<R>(&self, ks: &Keyspace, shard: usize, look: impl FnOnce(&Shard) -> R) -> R {
-        match self.shard(shard) {
-            Some(shard) => look(shard),
-            None => look(&ks.lock(shard)),
-        }
-    }
-
-    #[inline]
-    fn dict(&mut self, shard: usize, db: usize) -> &mut Dict {
-        match self {
-            Held::One(held, guard) if *held == shard => guard.db(db),
-            Held::Many(many) => many
-                .get_mut(shard)
-                .expect("dispatch locks the shards of all keys a command names")
-                .db(db),
-            _ => panic!("a key was used whose shard is not locked"),
-        }
-    }
-
-    #[inline]
-    fn dict_ref(&self, shard: usize, db: usize) -> &Dict {
-        match self {
-            Held::One(held, guard) if *held == shard => guard.db_ref(db),
-            Held::Many(many) => many
-                .get(shard)
-                .expect("dispatch locks the shards of all keys a command names")
-                .db_ref(db),
-            _ => panic!("a key was used whose shard is not locked"),
-        }
-    }
-}
-
-/// Whether an expiry has come; see [`Keys::coarse`].
-#[inline]
-pub(crate) fn is_past(expiry_ms: u64, now_ms: u64, coarse: bool) -> bool {
-    // The kernel's last tick costs a fraction of reading the clock, and says enough of an expiry that is not near.
-    const NEAR_MS: u64 = 1000;
-    expiry_ms <= now_ms || (coarse && expiry_ms <= tick_ms() + NEAR_MS && expiry_ms <= unix_ms())
-}
-
-/// A key whose hash is known: (address, length, hash). Arguments of an embedding program may begin at one address and
-/// differ in length.
-pub(crate) type KnownKey = (usize, usize, u64);
-
-/// Freed values, kept until the locks are gone.
-pub(crate) type Garbage = SmallVec<[Freed; 2]>;
-
-/// See the module's page. Methods without `_in` work on the selected database.
-pub struct Keys<'e> {
-    pub(crate) ks: &'e Keyspace,
-    pub(crate) held: Held<'e>,
-    /// The selected database.
-    pub db: usize,
-    /// Unix milliseconds at the start of the batch.
-    pub now_ms: u64,
-    /// What has expired stays where it is, unseen (CLIENT PAUSE). Only of a command that changes nothing.
-    pub(crate) frozen: bool,
-    /// `now_ms` may lag behind: entries that expire after it are compared with the exact time.
-    pub(crate) coarse: bool,
-    /// The access clock: Unix seconds, 24 bits.
-    pub clock: u32,
-    /// The first key, from when its shard was chosen.
-    pub(crate) first: KnownKey,
-    pub(crate) counters: &'e Counters,
-    pub(crate) no_touch: bool,
-    pub(crate) garbage: Garbage,
-    /// Large arguments, copied before the locks were taken: (address, copy).
-    pub(crate) prepared: &'e [(usize, Blob)],
-    /// Who listens to changes.
-    pub(crate) effects: &'e Effects,
-    /// What has changed since the locks were taken, if anybody listens.
-    pub(crate) changes: Vec<Change>,
-    /// The collection that was last removed because nothing was left in it, until somebody says what it was.
-    pub(crate) emptied: Option<Box<[u8]>>,
-    /// The right to wait for further locks, of a command that may need them.
-    pub(crate) token: Option<Token<'e>>,
-}
-
-impl<'e> Keys<'e> {
-    #[inline]
-    fn hash(&self, key: &[u8]) -> u64 {
-        let (at, len, hash) = self.first;
-        if key.as_ptr() as usize == at && key.len() == len {
-            hash
-        } else {
-            self.ks.hash(key)
-        }
-    }
-
-    /// Looks a key up to show something of it: counts a hit or a miss and sets the access clock.
-    #[inline]
-    pub fn read(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
-        let counters = self.counters;
-        let found = self.look_up(self.db, key, true, true);
-        if found.is_some() {
-            counters.hits.add(1);
-        } else {
-            counters.misses.add(1);
-        }
-        found.map(Found::into_ref)
-    }
-
-    /// The same for commands that do not count as an access (TYPE, TTL, OBJECT).
-    #[inline]
-    pub fn read_untouched(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
-        let counters = self.counters;
-        let found = self.look_up(self.db, key, false, true);
-        if found.is_some() {
-            counters.hits.add(1);
-        } else {
-            counters.misses.add(1);
-        }
-        found.map(Found::into_ref)
-    }
-
-    /// The same where real servers do not announce that a key is not there (OBJECT).
-    pub fn read_unannounced(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
-        let counters = self.counters;
-        let found = self.look_up(self.db, key, false, false);
-        if found.is_some() {
-            counters.hits.add(1);
-        } else {
-            counters.misses.add(1);
-        }
-        found.map(Found::into_ref)
-    }
-
-    /// What reading several keys does beside showing them, for a command that only peeks at them: those that have expired
-    /// are removed, and that one is not there is announced, up to the first that is of another type. While nobody listens,
-    /// nothing.
-    pub fn look_for(&mut self, keys: &[&[u8]], kind: Type) {
-        if self.effects.listening() {
-            for key in keys {
-                let found = self.look_up(self.db, key, false, true);
-                if found.is_some_and(|found| found.get().kind() != kind) {
-                    return;
-                }
-            }
-        }
-    }
-
-    /// The same for a look that is not a read of the key's own (SET's conditions): counts nothing.
-    #[inline]
-    pub fn read_silently(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
-        self.lookup(self.db, key, true).map(Found::into_ref)
-    }
-
-    /// A string to show: an error if the key holds something else.
-    #[inline]
-    pub fn read_string(&mut self, key: &[u8]) -> Result<Option<EntryRef<'_>>> {
-        match self.read(key) {
-            Some(e) if e.kind() != Type::String => Err(Error::WRONG_TYPE),
-            e => Ok(e),
-        }
-    }
-
-    /// Looks a key up to change it.
-    #[inline]
-    pub fn write(&mut self, key: &[u8]) -> Option<Found<'_>> {
-        self.lookup(self.db, key, true)
-    }
-
-    /// Looks a key of any database up to change it.
-    pub fn write_in(&mut self, db: usize, key: &[u8]) -> Option<Found<'_>> {
-        self.lookup(db, key, true)
-    }
-
-    /// A string to change: an error if the key holds something else.
-    #[inline]
-    pub fn write_string(&mut self, key: &[u8]) -> Result<Option<Found<'_>>> {
-        match self.write(key) {
-            Some(f) if f.get().kind() != Type::String => Err(Error::WRONG_TYPE),
-            f => Ok(f),
-        }
-    }
-
-    #[inline]
-    fn lookup(&mut self, db: usize, key: &[u8], touch: bool) -> Option<Found<'_>> {
-        self.look_up(db, key, touch, false)
-    }
-
-    /// `shown`: that the key is not there is an event.
-    #[inline]
-    fn look_up(&mut self, db: usize, key: &[u8], touch: bool, shown: bool) -> Option<Found<'_>> {
-        let hash = self.hash(key);
-        let dict = self.held.dict(self.ks.shard_of(hash), db);
-        let Some(mut found) = dict.find(hash, key) else {
-            if shown && self.effects.listening() {
-                note(&mut self.changes, db, key, Event::KEY_MISS);
-            }
-            return None;
-        };
-        if found
-            .expiry_ms()
-            .is_some_and(|ms| is_past(ms, self.now_ms, self.coarse))
-        {
-            if !self.frozen {
-                self.garbage.extend(found.remove().freed);
-                self.counters.expired.add(1);
-            }
-            if self.effects.listening() {
-                if !self.frozen {
-                    note(&mut self.changes, db, key, Event::EXPIRED);
-                }
-                if shown {
-                    note(&mut self.changes, db, key, Event::KEY_MISS);
-                }
-            }
-            return None;
-        }
-        if touch && !self.no_touch {
-            found.touch(self.clock);
-        }
-        Some(found)
-    }
-
-    /// Looks a key up without any trace of the look, but that it is removed if it has expired.
-    pub fn peek_or_expire(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
-        self.lookup(self.db, key, false).map(Found::into_ref)
-    }
-
-    /// Looks at a key without removing it should it have expired (it is then not seen), so that several entries can
-    /// be looked at together.
-    pub fn peek(&self, key: &[u8]) -> Option<EntryRef<'_>> {
-        self.peek_in(self.db, key)
-    }
-
-    /// The same for a key of any database.
-    pub fn peek_in(&self, db: usize, key: &[u8]) -> Option<EntryRef<'_>> {
-        let hash = self.hash(key);
-        let e = self
-            .held
-            .dict_ref(self.ks.shard_of(hash), db)
-            .get(hash, key)?;
-        if e.expiry_ms()
-            .is_some_and(|ms| is_past(ms, self.now_ms, self.coarse))
-        {
-            return None;
-        }
-        Some(e)
-    }
-
-    /// The expiry of a key that is there, whether or not it has come.
-    pub(crate) fn expiry_in(&self, db: usize, key: &[u8]) -> Option<Option<u64>> {
-        let hash = self.hash(key);
-        let dict = self.held.dict_ref(self.ks.shard_of(hash), db);
-        dict.get(hash, key).map(|e| e.expiry_ms())
-    }
-
-    /// How to store an argument as a string value: as a number where it is one.
-    #[inline]
-    pub fn value<'v>(&self, bytes: &'v [u8]) -> NewValue<'v> {
-        for (at, blob) in self.prepared {
-            if *at == bytes.as_ptr() as usize && blob.len() == bytes.len() {
-                return NewValue::Blob(blob.clone());
-            }
-        }
-        store::new_value(bytes)
-    }
-
-    /// Sets a key to a string with this expiry (Unix milliseconds) or none.
-    #[inline]
-    pub fn set(&mut self, key: &[u8], value: NewValue<'_>, expiry_ms: Option<u64>) {
-        self.set_in(self.db, key, value, expiry_ms);
-    }
-
-    /// Sets a key of any database.
-    #[inline]
-    pub fn set_in(&mut self, db: usize, key: &[u8], value: NewValue<'_>, expiry_ms: Option<u64>) {
-        if self.effects.listening() {
-            let was = self.kind_of(db, key);
-            self.note_new_value(db, key, was, Type::String);
-        }
-        let hash = self.hash(key);
-        let dict = self.held.dict(self.ks.shard_of(hash), db);
-        let removed = dict.set(hash, key, value, expiry_ms, self.clock);
-        self.garbage.extend(removed.freed);
-    }
-
-    /// Adds a key that is known not to be there. `raw`: see [`EntryRef::is_raw`].
-    pub fn insert_in(
-        &mut self,
-        db: usize,
-        key: &[u8],
-        value: NewValue<'_>,
-        expiry_ms: Option<u64>,
-        raw: bool,
-    ) {
-        if self.effects.listening() {
-            note(&mut self.changes, db, key, Event::NEW);
-        }
-        self.insert_quietly(db, key, value, expiry_ms, raw);
-    }
-
-    /// The same without an event.
-    fn insert_quietly(
-        &mut self,
-        db: usize,
-        key: &[u8],
-        value: NewValue<'_>,
-        expiry_ms: Option<u64>,
-        raw: bool,
-    ) {
-        let hash = self.hash(key);
-        let dict = self.held.dict(self.ks.shard_of(hash), db);
-        dict.insert(hash, key, value, expiry_ms, raw, self.clock);
-    }
-
-    /// The type of what a key holds. Removes the key if it has expired.
-    #[cold]
-    fn kind_of(&mut self, db: usize, key: &[u8]) -> Option<Type> {
-        self.lookup(db, key, false).map(|found| found.get().kind())
-    }
-
-    /// Lists the events of a key that is given a value, whatever it held before.
-    #[cold]
-    fn note_new_value(&mut self, db: usize, key: &[u8], was: Option<Type>, is: Type) {
-        let Some(was) = was else {
-            return note(&mut self.changes, db, key, Event::NEW);
-        };
-        note(&mut self.changes, db, key, Event::OVERWRITTEN);
-        if was != is {
-            note(&mut self.changes, db, key, Event::TYPE_CHANGED);
-        }
-    }
-
-    /// Replaces the value of a string to be changed, which stays what it was otherwise. The second part of every
-    /// read-modify-write: `write_string`, look, `replace`.
-    #[inline]
-    pub fn replace(&mut self, key: &[u8], value: NewValue<'_>, raw: bool) {
-        let hash = self.hash(key);
-        let dict = self.held.dict(self.ks.shard_of(hash), self.db);
-        match dict.find(hash, key) {
-            Some(mut found) => {
-                let removed = found.set_value(value, raw);
-                self.garbage.extend(removed.freed);
-            }
-            None => self.insert_in(self.db, key, value, None, raw),
-        }
-    }
-
-    /// Removes a key; whether it was there.
-    pub fn remove(&mut self, key: &[u8]) -> bool {
-        self.remove_in(self.db, key)
-    }
-
-    /// Removes a key of any database; whether it was there.
-    pub fn remove_in(&mut self, db: usize, key: &[u8]) -> bool {
-        let removed = self.lookup(db, key, false).map(Found::remove);
-        let was = removed.is_some();
-        self.garbage.extend(removed.and_then(|r: Removed| r.freed));
-        was
-    }
-
-    /// A collection to show: an error if the key holds something else. Counts as [`Keys::read`] does.
-    #[inline]
-    pub fn view<C: Collection + 'static>(&mut self, key: &[u8]) -> Result<Option<C::Ref<'_>>> {
-        match self.read(key) {
-            None => Ok(None),
-            Some(e) => e.view::<C>().map(Some).ok_or(Error::WRONG_TYPE),
-        }
-    }
-
-    /// The same for looking at several together: see [`Keys::peek`].
-    pub fn peek_view<C: Collection + 'static>(&self, key: &[u8]) -> Result<Option<C::Ref<'_>>> {
-        match self.peek(key) {
-            None => Ok(None),
-            Some(e) => e.view::<C>().map(Some).ok_or(Error::WRONG_TYPE),
-        }
-    }
-
-    /// Changes a collection, which is removed if nothing is left in it; `None` if there is no such key, an error if
-    /// it holds something else.
-    #[inline]
-    pub fn edit<C: Collection, R>(
-        &mut self,
-        key: &[u8],
-        f: impl FnOnce(&mut C) -> R,
-    ) -> Result<Option<R>> {
-        let Some(mut found) = self.lookup(self.db, key, true) else {
-            return Ok(None);
-        };
-        let r = found.edit(f).ok_or(Error::WRONG_TYPE)?;
-        if found.is_empty_collection() {
-            let freed = found.remove().freed;
-            self.garbage.extend(freed);
-            self.note_emptied(key);
-        }
-        Ok(Some(r))
-    }
-
-    /// Changes a collection, or makes one if there is no such key and `f` puts something into it.
-    #[inline]
-    pub fn edit_or_create<C: Collection, R>(
-        &mut self,
-        key: &[u8],
-        f: impl FnOnce(&mut C) -> R,
-    ) -> Result<R> {
-        // Looked up twice for a new key only: `f` can be given away once.
-        if self.lookup(self.db, key, true).is_some() {
-            return match self.edit(key, f)? {
-                Some(r) => Ok(r),
-                None => unreachable!("the key was just found under the same lock"),
-            };
-        }
-        let mut collection = C::new();
-        let r = f(&mut collection);
-        if !collection.is_empty() || C::KIND == Type::Stream {
-            self.insert_collection(self.db, key, collection, None);
-        }
-        Ok(r)
-    }
-
-    /// Makes a key hold this collection and nothing else, with no expiry; removes it if the collection is empty.
-    pub fn put<C: Collection>(&mut self, key: &[u8], collection: C) {
-        let was = self.remove_to_replace(key);
-        if !collection.is_empty() || C::KIND == Type::Stream {
-            self.insert_in_place_of(key, was, collection);
-        }
-    }
-
-    /// The same for the result of a command that stores it, and says so: `event` if there is a result, else that the key
-    /// is gone if it was there.
-    pub fn store_result<C: Collection>(&mut self, key: &[u8], collection: C, event: Event) {
-        let was = self.remove_to_replace(key);
-        if !collection.is_empty() {
-            self.insert_in_place_of(key, was, collection);
-            self.changed(key, event);
-        } else if was.is_some() {
-            self.changed(key, Event::DEL);
-        }
-    }
-
-    /// Makes a key hold this string and nothing else, with no expiry. `raw`: see [`EntryRef::is_raw`].
-    pub fn put_string(&mut self, key: &[u8], value: NewValue<'_>, raw: bool) {
-        let was = self.remove_to_replace(key);
-        if self.effects.listening() {
-            self.note_new_value(self.db, key, was, Type::String);
-        }
-        self.insert_quietly(self.db, key, value, None, raw);
-    }
-
-    /// Announces that a key's value was replaced by another, of a command that has announced the new one already. `was`:
-    /// type of the old value, if there was one.
-    pub fn replaced(&mut self, db: usize, key: &[u8], was: Option<Type>) {
-        if self.effects.listening()
-            && let Some(was) = was
-            && let Some(is) = self.kind_of(db, key)
-        {
-            self.note_new_value(db, key, Some(was), is);
-        }
-    }
-
-    /// Removes a key that is to get another value; the type it held.
-    pub fn remove_to_replace(&mut self, key: &[u8]) -> Option<Type> {
-        self.remove_to_replace_in(self.db, key)
-    }
-
-    /// The same for a key of any database.
-    pub fn remove_to_replace_in(&mut self, db: usize, key: &[u8]) -> Option<Type> {
-        let found = self.lookup(db, key, false)?;
-        let was = found.get().kind();
-        let freed = found.remove().freed;
-        self.garbage.extend(freed);
-        Some(was)
-    }
-
-    fn insert_in_place_of<C: Collection>(&mut self, key: &[u8], was: Option<Type>, collection: C) {
-        if self.effects.listening() {
-            self.note_new_value(self.db, key, was, C::KIND);
-        }
-        self.insert_collection_quietly(self.db, key, collection, None);
-    }
-
-    /// Adds a collection under a key that is not there.
-    pub fn insert_collection<C: Collection>(
-        &mut self,
-        db: usize,
-        key: &[u8],
-        collection: C,
-        expiry_ms: Option<u64>,
-    ) {
-        if self.effects.listening() {
-            note(&mut self.changes, db, key, Event::NEW);
-        }
-        self.insert_collection_quietly(db, key, collection, expiry_ms);
-    }
-
-    fn insert_collection_quietly<C: Collection>(
-        &mut self,
-        db: usize,
-        key: &[u8],
-        collection: C,
-        expiry_ms: Option<u64>,
-    ) {
-        match collection.packed() {
-            Some(bytes) if bytes.len() <= store::object::MAX_INLINE_PACKED => {
-                let value = NewValue::Packed(C::KIND, bytes);
-                self.insert_quietly(db, key, value, expiry_ms, false);
-            }
-            _ => {
-                let value = NewValue::Object(Box::new(collection.into_object()));
-                self.insert_quietly(db, key, value, expiry_ms, false);
-            }
-        }
-    }
-
-    /// Takes a key out with all it is.
-    pub fn take_stored(&mut self, db: usize, key: &[u8]) -> Option<Stored> {
-        let found = self.lookup(db, key, false)?;
-        let e = found.get();
-        let (expiry_ms, raw) = (e.expiry_ms(), e.is_raw());
-        let inline = Stored::inline_value(e);
-        let freed = found.remove().freed;
-        let value = match (inline, freed) {
-            (Some(value), _) => value,
-            (None, Some(Freed::Blob(b))) => StoredValue::Blob(b),
-            (None, Some(Freed::Object(o))) => StoredValue::Object(o),
-            (None, None) => unreachable!("a value is inline or owned"),
-        };
-        Some(Stored {
-            value,
-            expiry_ms,
-            raw,
-        })
-    }
-
-    /// Puts it back under a key that is not there.
-    pub fn put_stored(&mut self, db: usize, key: &[u8], stored: Stored) {
-        let Stored {
-            value,
-            expiry_ms,
-            raw,
-        } = stored;
-        let value = match &value {
-            StoredValue::Int(i) => NewValue::Int(*i),
-            StoredValue::Bytes(Type::String, b) => NewValue::Inline(b),
-            StoredValue::Bytes(kind, b) => NewValue::Packed(*kind, b),
-            StoredValue::Blob(b) => NewValue::Blob(b.clone()),
-            StoredValue::Object(_) => {
-                let StoredValue::Object(o) = value else {
-                    unreachable!("just matched")
-                };
-                self.insert_in(db, key, NewValue::Object(o), expiry_ms, raw);
-                return;
-            }
-        };
-        self.insert_in(db, key, value, expiry_ms, raw);
-    }
-
-    /// Whether a key's lock is held, so that it may be looked at.
-    pub fn holds(&self, key: &[u8]) -> bool {
-        self.held.has(self.ks.shard_of(self.hash(key)))
-    }
-
-    /// Keeps a freed value until the locks are gone.
-    pub fn discard(&mut self, removed: Removed) {
-        self.garbage.extend(removed.freed);
-    }
-
-    /// All shards, of a command that holds them all.
-    ///
-    /// # Panics
-    /// Of any other command.
-    pub(crate) fn all_shards(&mut self) -> impl Iterator<Item = &mut ShardGuard<'e>> {
-        if self.ks.shards() == 1 {
-            self.held = Held::Many(std::mem::replace(&mut self.held, Held::None).into_many());
-        }
-        match &mut self.held {
-            Held::Many(many) => many.iter_mut(),
-            _ => panic!("a command worked on all shards without holding them"),
-        }
-    }
-}
-
-/// A value on its way from one key to another, with its expiry.
-pub struct Stored {
-    value: StoredValue,
-    expiry_ms: Option<u64>,
-    raw: bool,
-}
-
-enum StoredValue {
-    Int(i64),
-    /// Inline bytes of this type.
-    Bytes(Type, SmallVec<[u8; 64]>),
-    Blob(Blob),
-    Object(Box<Object>),
-}
-
-impl Stored {
-    /// A copy; a blob is shared until one of the two changes.
-    pub fn copy_of(e: EntryRef<'_>) -> Stored {
-        let value = Stored::inline_value(e).unwrap_or_else(|| match e.kind() {
-            Type::String => match e.value() {
-                Value::Blob(b) => StoredValue::Blob(b.clone()),
-                _ => unreachable!("inline values are taken above"),
-            },
-            _ => match e.object() {
-                ObjectValue::Object(o) => StoredValue::Object(Box::new(o.clone())),
-                ObjectValue::Packed(_) => unreachable!("inline values are taken above"),
-            },
-        });
-        Stored {
-            value,
-            expiry_ms: e.expiry_ms(),
-            raw: e.is_raw(),
-        }
-    }
-
-    /// A copy of a value that lives inside its entry.
-    fn inline_value(e: EntryRef<'_>) -> Option<StoredValue> {
-        match e.kind() {
-            Type::String => match e.value() {
-                Value::Int(i) => Some(StoredValue::Int(i)),
-                Value::Inline(b) => Some(StoredValue::Bytes(Type::String, SmallVec::from_slice(b))),
-                Value::Blob(_) => None,
-            },
-            kind => match e.object() {
-                ObjectValue::Packed(b) => Some(StoredValue::Bytes(kind, SmallVec::from_slice(b))),
-                ObjectValue::Object(_) => None,
-            },
-        }
-    }
-}
-
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 /// What a handler gets. See the module's page.
 pub struct Ctx<'e> {
     /// The keys it may use.
@@ -780,7 +110,7 @@ impl<'e> Ctx<'e> {
         {
             job(self.out);
         }
-        if self.engine.monitors.watching() {
+        if self.engine.follow.monitors.watching() {
             self.show_nested(argv, command.has(RUNS_SCRIPT), listed);
         }
         if self.session.tracks_reads && self.session.notes_reads() {
@@ -797,5 +127,54 @@ impl<'e> Ctx<'e> {
             self.out.error(&e.0);
         }
         (self.command, self.nested) = (command, nested);
+    }
+}
+
+impl Ctx<'_> {
+    /// Blocks the client until one of the keys has something for it, or answers at once that there is nothing if it may not
+    /// block (in a transaction or a script). The handler has tried already and writes nothing.
+    pub fn block(&mut self, wait: Wait<'_>) {
+        if self.nested {
+            wait.empty.write(self.out);
+            return;
+        }
+        let ks = self.engine.keyspace();
+        let further = wait.further.map(|key| ks.shard_of(ks.hash(key)));
+        let mut listed = HashSet::with_capacity(wait.keys.len());
+        let mut keys: SmallVec<[(usize, Box<[u8]>); 4]> = SmallVec::new();
+        for key in wait.keys {
+            if listed.insert(key) {
+                keys.push((ks.shard_of(ks.hash(key)), Box::from(key)));
+            }
+        }
+        let command = self.registry().by_full_name(self.command.name.as_bytes());
+        let waiter = Arc::new(Waiter {
+            number: NEXT_NUMBER.fetch_add(1, Relaxed),
+            command: command.map_or(0, |entry| entry.id),
+            client: self.session.client.clone(),
+            db: self.keys.db,
+            keys,
+            attempt: Pending::new(Mutex::new(Some(wait.attempt))),
+            reply: Mutex::new(None),
+            proto: self.session.proto,
+            empty: wait.empty,
+            on_delete: wait.on_delete,
+            muted: AtomicBool::new(false),
+            until: wait.timeout.and_then(|t| Instant::now().checked_add(t)),
+            further_shards: further.into_iter().collect(),
+        });
+        for (shard, key) in &waiter.keys {
+            self.engine
+                .follow
+                .effects
+                .wait(*shard, waiter.db, key, &waiter);
+        }
+        let effects = &self.engine.follow.effects;
+        effects.blocked.fetch_add(1, Relaxed);
+        effects
+            .timeouts
+            .fetch_add(usize::from(waiter.until.is_some()), Relaxed);
+        self.session.client.wait_for(waiter.clone());
+        self.next = Next::Block(waiter);
     }
 }

@@ -1,79 +1,35 @@
 //! The engine: the keyspace, the table of commands, the settings, and who is connected.
 
+use crate::base::clock::unix_ms;
+use crate::base::clock::unix_nanos;
+use crate::base::random::random_bytes;
+use crate::base::reclaim::Reclaimer;
 use crate::base::stats::Stats;
 use crate::client::clients::{Clients, Origin};
 use crate::config::Config;
 use crate::config::host::Host;
+use crate::context::command::Registry;
+use crate::context::pause::Pause;
 use crate::context::session::Session;
-use crate::dispatch::worker::Worker;
-use crate::follow::effects::Effects;
-use crate::follow::messages::PubSub;
-use crate::follow::monitor::Monitors;
-use crate::follow::tracking::Tracking;
-use crate::script::scripts::Scripts;
-use crate::table::registry::Registry;
-use crate::upkeep::sweep::{Maintenance, Reclaimer};
+use crate::follow::Follow;
+use crate::script::known::Scripts;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use store::Keyspace;
-
-/// CLIENT PAUSE: until when, and for which commands.
-#[derive(Debug, Default)]
-pub struct Pause {
-    /// Unix milliseconds; 0: not paused.
-    until_ms: AtomicU64,
-    /// 1: only writes wait.
-    writes_only: AtomicU64,
-}
-
-impl Pause {
-    /// Whether a command has to wait, and for how many milliseconds at most.
-    #[inline]
-    pub fn wait_ms(&self, now_ms: u64, is_write: bool) -> Option<u64> {
-        let until = self.until_ms.load(Relaxed);
-        if until == 0 || until <= now_ms || (!is_write && self.writes_only.load(Relaxed) == 1) {
-            return None;
-        }
-        Some(until - now_ms)
-    }
-
-    /// Pauses, or extends a pause; a pause of everything is not weakened to one of writes while it lasts.
-    pub fn start(&self, now_ms: u64, until_ms: u64, writes_only: bool) {
-        let running = self.until_ms.load(Relaxed) > now_ms;
-        if !(running && writes_only && self.writes_only.load(Relaxed) == 0) {
-            self.writes_only.store(u64::from(writes_only), Relaxed);
-        }
-        if !running || until_ms > self.until_ms.load(Relaxed) {
-            self.until_ms.store(until_ms, Relaxed);
-        }
-    }
-
-    /// Ends a pause.
-    pub fn stop(&self) {
-        self.until_ms.store(0, Relaxed);
-    }
-}
 
 /// See the module's page. Shared by all workers; made once.
 pub struct Engine {
     me: Weak<Engine>,
     keyspace: Keyspace,
     registry: Registry,
-    config: Config,
+    config: Arc<Config>,
     host: Arc<dyn Host>,
-    clients: Clients,
+    /// Who listens, and to whom.
+    pub follow: Follow,
     stats: Stats,
-    /// Who listens to changes of keys.
-    pub effects: Effects,
-    /// Who listens to channels.
-    pub pubsub: PubSub,
-    /// Who watches what is executed.
-    pub monitors: Monitors,
     /// Scripts and functions.
     pub scripts: Scripts,
-    /// Which clients keep copies of which keys.
-    pub tracking: Tracking,
     pub(crate) reclaimer: Reclaimer,
     /// See [`Engine::coarse_ms`].
     pub(crate) clock_ms: AtomicU64,
@@ -91,88 +47,25 @@ pub struct Engine {
     pub run_id: String,
 }
 
-/// Unix nanoseconds now.
-#[inline]
-pub fn unix_nanos() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_nanos() as u64)
-}
-
-/// Unix milliseconds now.
-pub fn unix_ms() -> u64 {
-    unix_nanos() / 1_000_000
-}
-
-/// Unix milliseconds as of the kernel's last tick, some milliseconds ago at most while the processor is busy.
-#[inline]
-pub fn tick_ms() -> u64 {
-    #[cfg(target_os = "linux")]
-    {
-        let mut at = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        // SAFETY: the call writes one timespec to where it is told to.
-        if unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &mut at) } == 0 {
-            return at.tv_sec as u64 * 1000 + at.tv_nsec as u64 / 1_000_000;
-        }
-    }
-    unix_ms()
-}
-
-/// Bytes nobody can predict.
-///
-/// # Panics
-/// If the system cannot give any.
-pub fn random_bytes<const N: usize>() -> [u8; N] {
-    let mut bytes = [0u8; N];
-    let mut got = 0;
-    while got < N {
-        // SAFETY: the pointer and length describe the part of the array that is still to be filled.
-        let n = unsafe { libc::getrandom(bytes[got..].as_mut_ptr().cast(), N - got, 0) };
-        assert!(n >= 0, "the system gives no random bytes");
-        got += n as usize;
-    }
-    bytes
-}
-
-/// A number below `n` (not zero), each as likely as any other.
-///
-/// Not for secrets: a xorshift generator per thread, seeded by the system.
-pub fn random_below(n: u64) -> u64 {
-    use std::cell::Cell;
-    thread_local!(static STATE: Cell<u64> = Cell::new(u64::from_le_bytes(random_bytes()) | 1));
-    let x = STATE.with(|s| {
-        let mut x = s.get();
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        s.set(x);
-        x.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    });
-    // The bias of taking the high half of a product is below n / 2^64.
-    ((u128::from(x) * u128::from(n)) >> 64) as u64
-}
-
 impl Engine {
     /// An engine with an empty keyspace.
-    pub fn new(config: Config, host: Arc<dyn Host>) -> Arc<Engine> {
+    pub(crate) fn with_commands(
+        registry: Registry,
+        config: Config,
+        host: Arc<dyn Host>,
+    ) -> Arc<Engine> {
+        let config = Arc::new(config);
         let seed = u64::from_le_bytes(random_bytes());
         let keyspace = Keyspace::new(config.shards(), config.databases(), seed);
         store::types::members::set_seed(u64::from_le_bytes(random_bytes()));
         let engine = Arc::new_cyclic(|me| Engine {
             me: me.clone(),
-            effects: Effects::new(keyspace.shards()),
-            pubsub: PubSub::default(),
-            monitors: Monitors::default(),
             scripts: Scripts::default(),
-            tracking: Tracking::default(),
+            follow: Follow::new(config.clone(), keyspace.shards()),
             keyspace,
-            registry: Registry::new(crate::cmd::FAMILIES),
+            registry,
             config,
             host,
-            clients: Clients::default(),
             stats: Stats::default(),
             reclaimer: Reclaimer::new(),
             clock_ms: AtomicU64::new(unix_ms()),
@@ -186,7 +79,7 @@ impl Engine {
                 .map(|b| format!("{b:02x}"))
                 .collect(),
         });
-        engine.heed_notify_keyspace_events();
+        engine.follow.heed_notify_keyspace_events();
         engine
     }
 
@@ -244,7 +137,7 @@ impl Engine {
 
     /// Who is connected.
     pub fn clients(&self) -> &Clients {
-        &self.clients
+        &self.follow.clients
     }
 
     /// All keys.
@@ -262,22 +155,12 @@ impl Engine {
         &self.stats
     }
 
-    /// What a thread runs commands with.
-    pub fn worker(self: &Arc<Self>) -> Worker {
-        Worker::new(self.clone())
-    }
-
     /// A new client's state.
     pub fn session(self: &Arc<Self>, origin: Origin) -> Session {
         let trusted = origin.kind == crate::client::clients::Kind::Embedded
             || self.config.requirepass().is_none();
-        let client = self.clients.add(origin, unix_ms() / 1000, 2);
+        let client = self.follow.clients.add(origin, unix_ms() / 1000, 2);
         client.words.lock().user = "default".into();
         Session::new(self.clone(), client, trusted)
-    }
-
-    /// Starts the thread that removes expired keys and frees what is big, until the result is dropped.
-    pub fn start_maintenance(self: &Arc<Self>) -> Maintenance {
-        Maintenance::start(self)
     }
 }

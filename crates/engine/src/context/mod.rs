@@ -3,5 +3,8 @@
 pub mod command;
 pub mod ctx;
 pub mod engine;
+pub mod listen;
 pub mod multi;
+pub mod next;
+pub mod pause;
 pub mod session;

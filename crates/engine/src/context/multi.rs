@@ -4,14 +4,16 @@
 //! them into the session's [`Multi`]. EXEC then needs the locks of all their keys at once, so that nobody sees a state
 //! between two of them: [`locks_of`] adds them up, together with those of the watched keys, whose expiry is looked at.
 
+use crate::context::command::Entry;
 use crate::context::command::{
     ALL_SHARDS, LIKE_WRITE, OWN_LOCKS, PATTERN_KEYS, RUNS_SCRIPT, WRITE,
 };
-use crate::context::ctx::{Ctx, KnownKey};
+use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
 use crate::context::session::Session;
+use crate::door::keys::KnownKey;
 use crate::follow::effects::Watch;
-use crate::table::registry::{Entry, KeyLayout};
+use crate::table::registry::KeyLayout;
 use smallvec::SmallVec;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -50,11 +52,6 @@ impl Multi {
     /// Number of commands.
     pub fn len(&self) -> usize {
         self.commands.len()
-    }
-
-    /// Whether nothing has been queued.
-    pub fn is_empty(&self) -> bool {
-        self.commands.is_empty()
     }
 
     /// Bytes that it takes.
@@ -157,11 +154,12 @@ impl Session {
         for (db, key) in &watching.keys {
             let shard = ks.shard_of(ks.hash(key));
             self.engine
+                .follow
                 .effects
                 .unwatch(shard, *db, key, &watching.watch);
         }
         self.client.watched.store(0, Relaxed);
-        self.engine.effects.watching.fetch_sub(1, Relaxed);
+        self.engine.follow.effects.watching.fetch_sub(1, Relaxed);
     }
 }
 
@@ -176,7 +174,7 @@ pub(crate) fn watched_key_changed(ctx: &Ctx<'_>) -> bool {
             let expiry = ctx.keys.expiry_in(*db, key).flatten();
             expiry.is_some_and(|ms| ms <= now_ms) && {
                 let shard = ks.shard_of(ks.hash(key));
-                let effects = &ctx.engine.effects;
+                let effects = &ctx.engine.follow.effects;
                 !effects.had_expired(shard, *db, key, &watching.watch)
             }
         })
@@ -208,7 +206,7 @@ pub(crate) fn locks_of(engine: &Engine, session: &Session, wanted: &mut Wanted) 
         let command = entry.command;
         wanted.token |= command.has(RUNS_SCRIPT);
         if command.has(ALL_SHARDS | OWN_LOCKS)
-            || command.has(PATTERN_KEYS) && crate::cmd::sort::has_patterns(argv)
+            || command.has(PATTERN_KEYS) && crate::table::positions::has_patterns(argv)
         {
             wanted.all = true;
         } else if first.0 != 0 && matches!(entry.keys, KeyLayout::One(_)) {

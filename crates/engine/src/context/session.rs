@@ -4,6 +4,7 @@ use crate::client::clients::Client;
 use crate::context::engine::Engine;
 use crate::context::multi::{Multi, Watching};
 use crate::follow::messages::{Outgoing, Subscriptions};
+use crate::follow::waiting::Waiter;
 use resp::{Limits, Proto};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -108,9 +109,8 @@ impl Drop for Session {
         self.unsubscribe_all();
         self.untrack();
         self.stop_to_monitor();
-        let blocked = self.client.blocked.lock().take();
-        if let Some(waiter) = blocked {
-            self.engine.leave(&waiter);
+        if let Some(waiter) = self.client.waits_for::<Waiter>() {
+            self.engine.follow.leave(&waiter);
         }
         self.engine.clients().remove(self.client.id);
     }

@@ -10,22 +10,29 @@
 //! loses its reply and nothing else: the connection gets an error and goes on.
 
 use crate::base::args::Args;
+use crate::base::clock::unix_nanos;
 use crate::base::error::Error;
+use crate::base::reclaim::BIG_VALUE;
 use crate::base::stats::Counters;
+use crate::context::command::Entry;
 use crate::context::command::{
-    ALL_SHARDS, ALLOW_BUSY, Command, Group, IN_MULTI, LIKE_WRITE, NO_AUTH, NO_MULTI, OWN_LOCKS,
-    PATTERN_KEYS, READONLY, RUNS_SCRIPT, WRITE,
+    ABOUT_CLIENT, ALL_SHARDS, ALLOW_BUSY, Command, Group, IN_MULTI, LIKE_WRITE, NO_AUTH, NO_MULTI,
+    OWN_LOCKS, PATTERN_KEYS, READONLY, RUNS_SCRIPT, WRITE,
 };
-use crate::context::ctx::{Ctx, Garbage, Held, Keys, KnownKey};
-use crate::context::engine::{Engine, unix_nanos};
+use crate::context::ctx::Ctx;
+use crate::context::engine::Engine;
 use crate::context::multi::{Wanted, locks_of};
+use crate::context::next::Next;
+use crate::context::next::PARKED;
+use crate::context::next::PATIENCE;
+use crate::context::next::Progress;
 use crate::context::session::{ReplyMode, Session};
-use crate::follow::effects::Change;
+use crate::door::change::Change;
+use crate::door::held::Held;
+use crate::door::keys::{Garbage, Keys, KnownKey};
 use crate::follow::monitor;
-use crate::follow::waiting::Waiter;
-use crate::script::scripts::Runner;
-use crate::table::registry::{Entry, KeyLayout};
-use crate::upkeep::sweep::BIG_VALUE;
+use crate::script::runner::Runner;
+use crate::table::registry::KeyLayout;
 use resp::{Batch, Mark, Out, ProtocolError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -36,37 +43,6 @@ use store::keyspace::Token;
 use store::locks::Indices;
 use store::table::{Probe, table_hash};
 use store::types::sorted_set::Move;
-
-/// A computation for a helper thread, which writes the command's reply.
-pub type Job = Box<dyn FnOnce(&mut Out) + Send>;
-
-/// Why [`Worker::run`] returned.
-pub enum Next {
-    /// Everything in the batch has been executed, or [`Progress::executed`] commands of it have filled the output: send it
-    /// and go on from there.
-    Done,
-    /// The connection is to be closed once its replies are sent.
-    Close,
-    /// The connection is to be closed at once.
-    CloseNow,
-    /// The command at [`Progress::executed`] was not executed (CLIENT PAUSE): try again after at most this long.
-    Retry(Duration),
-    /// Run the job on a helper thread; what it writes is the reply of the last command.
-    Offload(Job),
-    /// The last command blocks: wait until it is served or its time is over (see [`crate::follow::waiting`]).
-    Block(Arc<Waiter>),
-    /// The command at [`Progress::executed`] is known to be long: run it with [`Worker::run_long`] of another worker on
-    /// a helper thread.
-    Elsewhere,
-}
-
-/// How far a batch got.
-pub struct Progress {
-    /// Index of the first command that was not executed.
-    pub executed: usize,
-    /// Why it stopped there.
-    pub next: Next,
-}
 
 /// Commands looked ahead in a pipeline. Each needs some three cache lines, which must all stay in the first level.
 const AHEAD: usize = 64;
@@ -472,7 +448,7 @@ impl Worker {
             }
             writes |= multi.writes && command.name == "exec";
         }
-        if engine.monitors.watching()
+        if engine.follow.monitors.watching()
             && session.client.monitors.load(Relaxed)
             && monitor::is_refused(command)
         {
@@ -482,7 +458,7 @@ impl Worker {
         }
         if let Some(ms) = engine.pause.wait_ms(now_ms, writes)
             && !command.has(NO_AUTH)
-            && !crate::cmd::is_client_command(command)
+            && !command.has(ABOUT_CLIENT)
         {
             return Next::Retry(Duration::from_millis(ms.min(1000)));
         }
@@ -529,7 +505,7 @@ impl Worker {
                 no_touch: session.client.no_touch.load(Relaxed),
                 garbage: Garbage::new(),
                 prepared: &prepared,
-                effects: &engine.effects,
+                listening: &engine.follow.effects.listening,
                 changes: std::mem::take(&mut self.changes),
                 emptied: None,
                 token,
@@ -544,14 +520,14 @@ impl Worker {
             next: Next::Done,
         };
         let result = (command.run)(&mut ctx, Args::new(argv, 1));
-        if engine.monitors.watching() && command.has(RUNS_SCRIPT) {
+        if engine.follow.monitors.watching() && command.has(RUNS_SCRIPT) {
             show(&mut ctx, argv, true);
         }
         if !ctx.keys.changes.is_empty() {
             let client = ctx.session.client.clone();
-            engine.apply(&mut ctx.keys, Some(&client));
+            engine.follow.apply(&mut ctx.keys, Some(&client));
         }
-        if engine.monitors.watching() && !command.has(RUNS_SCRIPT) {
+        if engine.follow.monitors.watching() && !command.has(RUNS_SCRIPT) {
             show(&mut ctx, argv, false);
         }
         if ctx.session.tracks_reads {
@@ -658,7 +634,7 @@ fn show(ctx: &mut Ctx<'_>, argv: &[&[u8]], first: bool) {
     if first {
         ctx.keys.changes.insert(0, Change::Shown(line));
     } else {
-        ctx.engine.monitors.show(ctx.engine.config(), &line);
+        ctx.engine.follow.monitors.show(ctx.engine.config(), &line);
     }
 }
 
@@ -671,10 +647,13 @@ fn note_reads(ctx: &mut Ctx<'_>, entry: &Entry, argv: &[&[u8]]) {
     let (engine, session) = (ctx.engine, &*ctx.session);
     if session.notes_reads() {
         crate::follow::tracking::each_read(entry, argv, |key| {
-            engine.tracking.remember(engine, key, &session.client);
+            engine
+                .follow
+                .tracking
+                .remember(&engine.follow, key, &session.client);
         });
     }
-    if !crate::cmd::is_client_command(entry.command) {
+    if !entry.command.has(ABOUT_CLIENT) {
         session.end_caching();
     }
 }
@@ -759,12 +738,6 @@ fn enqueue(
     Next::Done
 }
 
-/// How long a worker waits for a lock before it parks the connection: longer than nearly every command takes.
-pub(crate) const PATIENCE: Duration = Duration::from_micros(200);
-
-/// After how long a parked connection tries again.
-pub(crate) const PARKED: Duration = Duration::from_millis(1);
-
 /// What a command holds while it runs.
 struct Locked<'e> {
     held: Held<'e>,
@@ -795,7 +768,7 @@ fn lock<'e>(
     patient: bool,
 ) -> Option<Locked<'e>> {
     let ks = engine.keyspace();
-    let may_serve = || engine.effects.listening() && entry.command.has(WRITE);
+    let may_serve = || engine.follow.effects.listening() && entry.command.has(WRITE);
     if let KeyLayout::One(i) = entry.keys
         && planned.hashed
         && !may_serve()
@@ -831,7 +804,8 @@ fn lock_several<'e>(
     let mut wanted = Wanted::default();
     let mut ahead: smallvec::SmallVec<[(Probe, u64); KEYS_AHEAD]> = smallvec::SmallVec::new();
     let mut first = KnownKey::default();
-    if command.has(ALL_SHARDS) || command.has(PATTERN_KEYS) && crate::cmd::sort::has_patterns(argv)
+    if command.has(ALL_SHARDS)
+        || command.has(PATTERN_KEYS) && crate::table::positions::has_patterns(argv)
     {
         wanted.all = true;
     } else if command.name == "exec" {
@@ -893,10 +867,18 @@ fn lock_several<'e>(
         _ => Held::Many(ks.lock_many_for(&mut wanted.shards, patience)?),
     };
     // Clients that wait for these keys may, when they are served, change keys of further shards.
-    if engine.effects.listening() && !wanted.all && command.has(WRITE | IN_MULTI | RUNS_SCRIPT) {
+    if engine.follow.effects.listening()
+        && !wanted.all
+        && command.has(WRITE | IN_MULTI | RUNS_SCRIPT)
+    {
         loop {
             let mut more = Indices::new();
-            held.each(|shard| engine.effects.further_shards(shard, &mut |s| more.push(s)));
+            held.each(|shard| {
+                engine
+                    .follow
+                    .effects
+                    .further_shards(shard, &mut |s| more.push(s))
+            });
             more.retain(|shard| !held.has(*shard));
             if more.is_empty() {
                 break;

@@ -15,233 +15,19 @@
 //! between a look at a key and the listing nobody can change it. Taking one off needs only the side's own lock, which
 //! is always the last one taken.
 
+use crate::base::class;
 use crate::client::clients::Client;
-use crate::context::ctx::Keys;
-use crate::context::engine::Engine;
+use crate::door::change::Change;
+use crate::door::change::Event;
+use crate::door::change::KeyBytes;
+use crate::door::change::Listening;
+use crate::door::keys::Keys;
+use crate::follow::Follow;
 use crate::follow::waiting::Waiter;
 use parking_lot::Mutex;
-use smallvec::SmallVec;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-
-/// The classes of keyspace notifications, as bits. The letters are those of `notify-keyspace-events`.
-pub mod class {
-    /// `g`: commands that are of no type (DEL, EXPIRE, RENAME ...).
-    pub const GENERIC: u32 = 1 << 2;
-    /// `$`
-    pub const STRING: u32 = 1 << 3;
-    /// `l`
-    pub const LIST: u32 = 1 << 4;
-    /// `s`
-    pub const SET: u32 = 1 << 5;
-    /// `h`
-    pub const HASH: u32 = 1 << 6;
-    /// `z`
-    pub const SORTED_SET: u32 = 1 << 7;
-    /// `x`: a key was removed because it had expired.
-    pub const EXPIRED: u32 = 1 << 8;
-    /// `e`: a key was removed because memory was short.
-    pub const EVICTED: u32 = 1 << 9;
-    /// `t`
-    pub const STREAM: u32 = 1 << 10;
-    /// `m`: a key was asked for that is not there.
-    pub const KEY_MISS: u32 = 1 << 11;
-    /// `n`: a key came to be.
-    pub const NEW: u32 = 1 << 14;
-    /// `o`: a key was given another value, whatever it had before.
-    pub const OVERWRITTEN: u32 = 1 << 15;
-    /// `c`: the same, when the new value is of another type.
-    pub const TYPE_CHANGED: u32 = 1 << 16;
-    /// `K`: notifications go to the channel of the key.
-    pub const KEYSPACE: u32 = 1;
-    /// `E`: notifications go to the channel of the event.
-    pub const KEYEVENT: u32 = 1 << 1;
-    /// `d`: events of modules, of which there are none.
-    pub const MODULE: u32 = 1 << 13;
-    /// `A`
-    pub const ALL: u32 =
-        GENERIC | STRING | LIST | SET | HASH | SORTED_SET | EXPIRED | EVICTED | STREAM | MODULE;
-    /// Everything that has a letter.
-    pub const KNOWN: u32 = ALL | KEY_MISS | NEW | OVERWRITTEN | TYPE_CHANGED;
-    /// The letters of classes in the order in which CONFIG GET prints them.
-    const LETTERS: [(char, u32); 14] = [
-        ('g', GENERIC),
-        ('$', STRING),
-        ('l', LIST),
-        ('s', SET),
-        ('h', HASH),
-        ('z', SORTED_SET),
-        ('x', EXPIRED),
-        ('e', EVICTED),
-        ('t', STREAM),
-        ('d', MODULE),
-        ('n', NEW),
-        ('o', OVERWRITTEN),
-        ('c', TYPE_CHANGED),
-        ('K', KEYSPACE),
-    ];
-
-    /// Reads the letters of `notify-keyspace-events`; None if one is not known.
-    pub fn parse(letters: &str) -> Option<u32> {
-        let mut classes = 0;
-        for letter in letters.chars() {
-            classes |= match letter {
-                'A' => ALL,
-                'E' => KEYEVENT,
-                'm' => KEY_MISS,
-                _ => LETTERS.iter().find(|(l, _)| *l == letter)?.1,
-            };
-        }
-        Some(classes)
-    }
-
-    /// Writes them as CONFIG GET does, in which `A` stands for the letters up to `c`, in real servers too.
-    pub fn letters(classes: u32) -> String {
-        let mut letters = String::new();
-        let all = classes & ALL == ALL;
-        if all {
-            letters.push('A');
-        }
-        for (letter, class) in LETTERS {
-            if classes & class != 0 && (!all || class == KEYSPACE) {
-                letters.push(letter);
-            }
-        }
-        for (letter, class) in [('E', KEYEVENT), ('m', KEY_MISS)] {
-            if classes & class != 0 {
-                letters.push(letter);
-            }
-        }
-        letters
-    }
-
-    /// No class: see [`super::Event::waking`].
-    pub const WAKES: u32 = 1 << 30;
-    /// No class: see [`super::Event::aside`].
-    pub const ASIDE: u32 = 1 << 31;
-}
-
-/// What happened to a key: the name of a keyspace notification and its class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// One of [`class`]; 0: a change that no notification tells of.
-    pub class: u32,
-    /// `"lpush"`
-    pub name: &'static str,
-}
-
-macro_rules! events {
-    ($($name:ident = $class:ident;)*) => {
-        impl Event {
-            $(#[doc = concat!("An event of class [`class::", stringify!($class), "`].")]
-            pub const fn $name(name: &'static str) -> Event {
-                Event { class: class::$class, name }
-            })*
-        }
-    };
-}
-
-events! {
-    generic = GENERIC;
-    string = STRING;
-    list = LIST;
-    set = SET;
-    hash = HASH;
-    sorted_set = SORTED_SET;
-    stream = STREAM;
-}
-
-impl Event {
-    /// A change that no notification tells of.
-    pub const SILENT: Event = Event { class: 0, name: "" };
-    /// The key is gone.
-    pub const DEL: Event = Event::generic("del");
-    /// The key had expired and was removed.
-    pub const EXPIRED: Event = Event {
-        class: class::EXPIRED,
-        name: "expired",
-    };
-    /// The key came to be.
-    pub const NEW: Event = Event {
-        class: class::NEW,
-        name: "new",
-    };
-    /// The key was given another value, whatever it held before: no change that it is not told of otherwise.
-    pub const OVERWRITTEN: Event = Event {
-        class: class::OVERWRITTEN | class::ASIDE,
-        name: "overwritten",
-    };
-    /// The same when the new value is of another type.
-    pub const TYPE_CHANGED: Event = Event {
-        class: class::TYPE_CHANGED | class::ASIDE,
-        name: "type_changed",
-    };
-    /// The key was asked for and is not there: no change.
-    pub const KEY_MISS: Event = Event {
-        class: class::KEY_MISS,
-        name: "keymiss",
-    };
-
-    /// A field of a hash had expired and was removed.
-    pub const HASH_EXPIRED: Event = Event::hash("hexpired");
-
-    /// The same for a change that real servers do not count as one of the key: it may be announced, but WATCH, client-side
-    /// caches and those who wait for the key take no notice. So it is with the groups of a stream.
-    pub const fn aside(self) -> Event {
-        Event {
-            class: self.class | class::ASIDE,
-            ..self
-        }
-    }
-
-    /// The same, but that those who wait for the key take notice.
-    pub const fn waking(self) -> Event {
-        Event {
-            class: self.class | class::WAKES,
-            ..self
-        }
-    }
-
-    /// Whether it tells of a change of the key.
-    pub const fn is_change(self) -> bool {
-        self.class & (class::KEY_MISS | class::NEW | class::ASIDE) == 0
-    }
-
-    /// Whether those who wait for the key have to look.
-    const fn concerns_waiters(self) -> bool {
-        self.is_change() || self.class & class::WAKES != 0
-    }
-}
-
-/// The bytes of a key in a list of changes.
-pub type KeyBytes = SmallVec<[u8; 64]>;
-
-/// One thing that a command did.
-#[derive(Clone, Debug)]
-pub enum Change {
-    /// An event of a key.
-    Key {
-        /// The key's database.
-        db: usize,
-        /// The key.
-        key: KeyBytes,
-        /// What happened to it.
-        event: Event,
-    },
-    /// A whole database, or with None all of them, lost their keys.
-    Flushed(Option<usize>),
-    /// Two databases changed places.
-    Swapped(usize, usize),
-    /// What follows was done by this client, which had waited and was served.
-    By(Arc<Client>),
-    /// A client that tracks has read a key, as part of what else is listed.
-    Read(KeyBytes),
-    /// A line for those who watch what is executed.
-    Shown(Vec<u8>),
-    /// A message for a channel: (is sharded, channel, message).
-    Publish(bool, Vec<u8>, Vec<u8>),
-}
 
 /// A client's WATCH: whether any of its keys has changed since.
 #[derive(Debug, Default)]
@@ -302,8 +88,8 @@ struct Padded<T>(T);
 
 /// All listeners. See the module's page.
 pub struct Effects {
-    /// Watched keys, waiters, tracking clients, and one while notifications are on: whether a change has to do anything.
-    listening: Padded<AtomicUsize>,
+    /// Reasons to list changes.
+    pub listening: Listening,
     sides: Box<[Padded<Side>]>,
     /// Clients that block.
     pub blocked: AtomicUsize,
@@ -326,7 +112,7 @@ impl Effects {
     /// No listeners, for a keyspace with this many shards.
     pub fn new(shards: usize) -> Effects {
         Effects {
-            listening: Padded::default(),
+            listening: Listening::default(),
             sides: (0..shards).map(|_| Padded::default()).collect(),
             blocked: AtomicUsize::new(0),
             watching: AtomicUsize::new(0),
@@ -343,17 +129,17 @@ impl Effects {
     /// their changes has been counted before it held them.
     #[inline]
     pub fn listening(&self) -> bool {
-        self.listening.0.load(Relaxed) != 0
+        self.listening.any()
     }
 
     /// Counts a reason to list changes.
     pub fn listen(&self) {
-        self.listening.0.fetch_add(1, Relaxed);
+        self.listening.begin();
     }
 
     /// Takes one off.
     pub fn unlisten(&self) {
-        self.listening.0.fetch_sub(1, Relaxed);
+        self.listening.end();
     }
 
     /// Lists a watch of a key, which may be one that has expired and is still there. With the shard's lock held.
@@ -557,80 +343,7 @@ impl Effects {
     }
 }
 
-/// Adds an event to a list of changes.
-#[cold]
-pub(crate) fn note(changes: &mut Vec<Change>, db: usize, key: &[u8], event: Event) {
-    changes.push(Change::Key {
-        db,
-        key: KeyBytes::from_slice(key),
-        event,
-    });
-}
-
-impl Keys<'_> {
-    /// Says that a key of the selected database has changed. A handler says so for every key it changed, in the order in
-    /// which a real server announces it, after the change; for a key that is gone with its last element, only what was
-    /// done to the element (`Event::list("lpop")`): that the key is gone with it is added here.
-    #[inline]
-    pub fn changed(&mut self, key: &[u8], event: Event) {
-        self.changed_in(self.db, key, event);
-    }
-
-    /// The same for a key of any database.
-    #[inline]
-    pub fn changed_in(&mut self, db: usize, key: &[u8], event: Event) {
-        if self.effects.listening() {
-            self.note(db, key, event);
-        }
-    }
-
-    /// Says that several things happened to a key in turn, after all of them; if it is gone in the end, that comes last.
-    #[inline]
-    pub fn changed_in_turn(&mut self, key: &[u8], events: impl IntoIterator<Item = Event>) {
-        if self.effects.listening() {
-            self.note_in_turn(key, events);
-        }
-    }
-
-    #[cold]
-    fn note_in_turn(&mut self, key: &[u8], events: impl IntoIterator<Item = Event>) {
-        let emptied = self.emptied.take_if(|emptied| **emptied == *key).is_some();
-        for event in events {
-            self.note(self.db, key, event);
-        }
-        if emptied {
-            self.note(self.db, key, Event::DEL);
-        }
-    }
-
-    /// Adds to the list of changes whatever it is that happened, if anybody listens. Messages are always sent.
-    pub fn happened(&mut self, change: Change) {
-        if matches!(change, Change::Publish(..)) || self.effects.listening() {
-            self.changes.push(change);
-        }
-    }
-
-    #[cold]
-    fn note(&mut self, db: usize, key: &[u8], event: Event) {
-        note(&mut self.changes, db, key, event);
-        if self.emptied.as_deref() == Some(key) {
-            self.emptied = None;
-            if event != Event::DEL {
-                note(&mut self.changes, db, key, Event::DEL);
-            }
-        }
-    }
-
-    /// Notes that a collection was removed because nothing was left in it.
-    #[inline]
-    pub(crate) fn note_emptied(&mut self, key: &[u8]) {
-        if self.effects.listening() {
-            self.emptied = Some(key.into());
-        }
-    }
-}
-
-impl Engine {
+impl Follow {
     /// Works off what a command, or a whole transaction or script, has changed. The locks of all changed keys are held.
     /// `by` is the client that did it, None for the server itself.
     pub(crate) fn apply(&self, keys: &mut Keys<'_>, by: Option<&Arc<Client>>) {
@@ -650,7 +363,7 @@ impl Engine {
                 match change {
                     Change::By(client) => served = Some(client),
                     Change::Key { db, key, event } => {
-                        let shard = self.keyspace().shard_of(self.keyspace().hash(&key));
+                        let shard = keys.ks.shard_of(keys.ks.hash(&key));
                         let is_new = event.class & class::NEW != 0;
                         if (is_new || event.concerns_waiters())
                             && self.effects.is_waited_for(shard, db, &key)
@@ -660,7 +373,7 @@ impl Engine {
                         }
                     }
                     Change::Flushed(Some(db)) => whole(db),
-                    Change::Flushed(None) => (0..self.keyspace().databases()).for_each(whole),
+                    Change::Flushed(None) => (0..keys.ks.databases()).for_each(whole),
                     Change::Swapped(a, b) => [a, b].into_iter().for_each(whole),
                     Change::Publish(..) | Change::Read(_) | Change::Shown(_) => {}
                 }
@@ -687,7 +400,7 @@ impl Engine {
                     .lock()
                     .push(format!("{} {}", event.name, key.escape_ascii()));
                 if event.is_change() {
-                    let shard = self.keyspace().shard_of(self.keyspace().hash(key));
+                    let shard = keys.ks.shard_of(keys.ks.hash(key));
                     self.effects.touch(shard, *db, key, *event);
                     let by = crate::follow::tracking::author(*event, by);
                     self.tracking.changed(self, key, by);
@@ -739,7 +452,7 @@ impl Engine {
 
     /// Before FLUSHDB or FLUSHALL: a watched key that is there is about to change.
     pub(crate) fn touch_before_flush(&self, keys: &Keys<'_>, db: Option<usize>) {
-        let dbs = db.map_or(0..self.keyspace().databases(), |db| db..db + 1);
+        let dbs = db.map_or(0..keys.ks.databases(), |db| db..db + 1);
         for db in dbs {
             self.effects.each_watched(db, |key, watched| {
                 if keys.expiry_in(db, key).is_some() && !std::mem::take(&mut watched.expired) {

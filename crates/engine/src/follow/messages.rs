@@ -16,12 +16,12 @@
 //! UNSUBSCRIBE goes after all of them: the client is taken off the list, and then what is in its outbox is sent before the
 //! confirmation.
 
+use crate::base::class;
 use crate::base::glob;
 use crate::client::clients::Client;
 use crate::client::outbox::{Limits, Message};
-use crate::context::engine::Engine;
-use crate::context::session::Session;
-use crate::follow::effects::{Event, class};
+use crate::door::change::Event;
+use crate::follow::Follow;
 use parking_lot::{Mutex, RwLock};
 use resp::Out;
 use std::collections::{HashMap, HashSet};
@@ -33,20 +33,20 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 const SPREAD: usize = 64;
 
 /// Bytes of a message up to which it is gathered with others.
-const SHORT: usize = 4 * 1024;
+pub(crate) const SHORT: usize = 4 * 1024;
 
 /// Bytes of messages that are gathered at most.
-const GATHERED: usize = 32 * 1024;
+pub(crate) const GATHERED: usize = 32 * 1024;
 
 /// Messages that a session has published and not handed out yet, all to one channel.
 #[derive(Default)]
 pub(crate) struct Outgoing {
-    channel: Vec<u8>,
-    bytes: Vec<u8>,
+    pub(crate) channel: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// Where each message ends in `bytes`.
-    ends: Vec<usize>,
+    pub(crate) ends: Vec<usize>,
     /// Number of the channel's subscribers when the first of them came.
-    receivers: usize,
+    pub(crate) receivers: usize,
 }
 
 impl Outgoing {
@@ -99,7 +99,7 @@ impl Subscribers {
 type Names = HashMap<Box<[u8]>, Subscribers>;
 
 /// Names and their subscribers.
-struct Channels {
+pub(crate) struct Channels {
     maps: Box<[RwLock<Names>]>,
     hasher: RandomState,
     /// Names that have subscribers.
@@ -122,7 +122,7 @@ impl Channels {
         }
     }
 
-    fn add(&self, name: &[u8], client: &Arc<Client>) {
+    pub(crate) fn add(&self, name: &[u8], client: &Arc<Client>) {
         let mut map = self.map(name).write();
         if let Some(subscribers) = map.get_mut(name) {
             return subscribers.add(client);
@@ -131,7 +131,7 @@ impl Channels {
         self.len.fetch_add(1, Relaxed);
     }
 
-    fn remove(&self, name: &[u8], client: &Client) {
+    pub(crate) fn remove(&self, name: &[u8], client: &Client) {
         let mut map = self.map(name).write();
         let Some(subscribers) = map.get_mut(name) else {
             return;
@@ -187,7 +187,7 @@ impl Default for PubSub {
 }
 
 impl PubSub {
-    fn of(&self, kind: Kind) -> &Channels {
+    pub(crate) fn of(&self, kind: Kind) -> &Channels {
         match kind {
             Kind::Channel => &self.channels,
             Kind::Pattern => &self.patterns,
@@ -278,7 +278,7 @@ impl PubSub {
     }
 
     /// Sends several messages to a channel's subscribers.
-    fn publish_all(&self, limits: &Limits, outgoing: &Outgoing) {
+    pub(crate) fn publish_all(&self, limits: &Limits, outgoing: &Outgoing) {
         if self.len(Kind::Pattern) > 0 {
             // Who gets a message by its channel and by a pattern gets it twice before the next.
             outgoing.each(|message| {
@@ -300,8 +300,8 @@ impl PubSub {
     }
 
     /// Publishes the keyspace notifications of an event, if they are wanted.
-    pub(crate) fn notify(&self, engine: &Engine, db: usize, key: &[u8], event: Event) {
-        let live = &engine.config().live;
+    pub(crate) fn notify(&self, follow: &Follow, db: usize, key: &[u8], event: Event) {
+        let live = &follow.config().live;
         let wanted = live.notify_keyspace_events.load(Relaxed);
         if wanted & event.class & class::KNOWN == 0 || self.is_empty() {
             return;
@@ -319,7 +319,7 @@ impl PubSub {
     }
 }
 
-impl Engine {
+impl Follow {
     /// Sends a message to a channel's subscribers. Returns how often it is received.
     pub fn publish(&self, sharded: bool, channel: &[u8], message: &[u8]) -> usize {
         let limits = &self.config().live.output_limits;
@@ -331,7 +331,7 @@ impl Engine {
         self.heed_notify_keyspace_events();
         self.tracking.heed_limit(self);
         // Connections look at their buffers' limits when they are woken.
-        for client in self.clients().list() {
+        for client in self.clients.list() {
             if client.unsent_bytes() > 0 || client.query_bytes.load(Relaxed) > 0 {
                 client.wake();
             }
@@ -362,7 +362,7 @@ pub(crate) struct Subscriptions {
 }
 
 impl Subscriptions {
-    fn of(&mut self, kind: Kind) -> &mut HashSet<Box<[u8]>> {
+    pub(crate) fn of(&mut self, kind: Kind) -> &mut HashSet<Box<[u8]>> {
         match kind {
             Kind::Channel => &mut self.channels,
             Kind::Pattern => &mut self.patterns,
@@ -370,92 +370,7 @@ impl Subscriptions {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.channels.is_empty() && self.patterns.is_empty() && self.shards.is_empty()
-    }
-}
-
-impl Session {
-    /// Publishes a message to a channel, not necessarily at once: see [`Session::hand_out`]. Returns how often it is
-    /// received.
-    pub(crate) fn publish(&mut self, channel: &[u8], message: &[u8]) -> usize {
-        let engine = &*self.engine;
-        if message.len() > SHORT || engine.pubsub.len(Kind::Pattern) > 0 {
-            self.hand_out();
-            return self.engine.publish(false, channel, message);
-        }
-        if self
-            .outgoing
-            .as_ref()
-            .is_some_and(|o| !o.is_empty() && (o.channel != channel || o.bytes.len() > GATHERED))
-        {
-            self.hand_out();
-        }
-        let outgoing = self.outgoing.get_or_insert_default();
-        if outgoing.is_empty() {
-            outgoing.receivers = self.engine.pubsub.subscribers(Kind::Channel, channel);
-            if outgoing.receivers == 0 {
-                return 0;
-            }
-            outgoing.channel.extend_from_slice(channel);
-        }
-        outgoing.bytes.extend_from_slice(message);
-        outgoing.ends.push(outgoing.bytes.len());
-        outgoing.receivers
-    }
-
-    /// Hands the messages out that have been gathered: before the client's next command of another kind, and before its
-    /// replies are sent.
-    pub(crate) fn hand_out(&mut self) {
-        if let Some(outgoing) = &mut self.outgoing
-            && !outgoing.is_empty()
-        {
-            let limits = &self.engine.config().live.output_limits;
-            self.engine.pubsub.publish_all(limits, outgoing);
-            outgoing.channel.clear();
-            outgoing.bytes.clear();
-            outgoing.ends.clear();
-        }
-    }
-
-    /// Subscribes to a name, unless it does already.
-    pub fn subscribe(&mut self, kind: Kind, name: &[u8]) {
-        let subscriptions = self.subscriptions.get_or_insert_default();
-        let names = subscriptions.of(kind);
-        if names.insert(name.into()) {
-            self.client.subscriptions[kind as usize].store(names.len(), Relaxed);
-            self.engine.pubsub.of(kind).add(name, &self.client);
-        }
-    }
-
-    /// Ends a subscription, if there is one. From then on nothing of it gets into the client's outbox.
-    pub fn unsubscribe(&mut self, kind: Kind, name: &[u8]) {
-        let Some(subscriptions) = &mut self.subscriptions else {
-            return;
-        };
-        let names = subscriptions.of(kind);
-        if names.remove(name) {
-            self.client.subscriptions[kind as usize].store(names.len(), Relaxed);
-            self.engine.pubsub.of(kind).remove(name, &self.client);
-        }
-        if subscriptions.is_empty() {
-            self.subscriptions = None;
-        }
-    }
-
-    /// What it subscribes to of a kind, in no order.
-    pub(crate) fn subscribed(&mut self, kind: Kind) -> Vec<Box<[u8]>> {
-        self.subscriptions
-            .as_mut()
-            .map_or(Vec::new(), |s| s.of(kind).iter().cloned().collect())
-    }
-
-    /// Ends all subscriptions.
-    pub(crate) fn unsubscribe_all(&mut self) {
-        for kind in KINDS {
-            for name in self.subscribed(kind) {
-                self.unsubscribe(kind, &name);
-            }
-        }
     }
 }

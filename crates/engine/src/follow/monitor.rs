@@ -7,14 +7,11 @@
 //!
 //! While nobody watches, this costs a command one look at a number that hardly ever changes.
 
+use crate::base::clock::unix_nanos;
 use crate::client::clients::{Client, Kind};
 use crate::client::outbox::Message;
 use crate::config::Config;
-use crate::context::command::{
-    ADMIN, Command, LIKE_WRITE, READONLY, RUNS_SCRIPT, SKIP_MONITOR, WRITE,
-};
-use crate::context::engine::unix_nanos;
-use crate::context::session::Session;
+use crate::table::row::{ADMIN, Facts, LIKE_WRITE, READONLY, RUNS_SCRIPT, SKIP_MONITOR, WRITE};
 use parking_lot::RwLock;
 use resp::Out;
 use std::io::Write;
@@ -36,12 +33,12 @@ impl Monitors {
         self.watching.load(Relaxed) != 0
     }
 
-    fn add(&self, client: &Arc<Client>) {
+    pub(crate) fn add(&self, client: &Arc<Client>) {
         self.clients.write().push(client.clone());
         self.watching.fetch_add(1, Relaxed);
     }
 
-    fn remove(&self, client: &Client) {
+    pub(crate) fn remove(&self, client: &Client) {
         let mut clients = self.clients.write();
         let before = clients.len();
         clients.retain(|c| c.id != client.id);
@@ -58,12 +55,12 @@ impl Monitors {
 }
 
 /// Whether a command is shown at all. A script is, though its row says otherwise: it is shown before what it does.
-pub(crate) fn is_shown(command: &Command) -> bool {
+pub(crate) fn is_shown(command: &Facts) -> bool {
     !command.has(ADMIN) && (!command.has(SKIP_MONITOR) || command.has(RUNS_SCRIPT))
 }
 
 /// Whether a command is one that real servers do not let a client that watches use.
-pub(crate) fn is_refused(command: &Command) -> bool {
+pub(crate) fn is_refused(command: &Facts) -> bool {
     command.has(WRITE | READONLY | LIKE_WRITE | RUNS_SCRIPT)
 }
 
@@ -72,7 +69,7 @@ pub(crate) fn line(
     db: usize,
     client: &Client,
     in_script: bool,
-    command: &Command,
+    command: &Facts,
     argv: &[&[u8]],
 ) -> Vec<u8> {
     let micros = unix_nanos() / 1000;
@@ -102,7 +99,7 @@ pub(crate) fn line(
 }
 
 /// Whether an argument is a user's name or password.
-fn is_secret(command: &Command, argv: &[&[u8]], i: usize) -> bool {
+fn is_secret(command: &Facts, argv: &[&[u8]], i: usize) -> bool {
     match command.name {
         "auth" => i > 0,
         "hello" => {
@@ -133,24 +130,6 @@ fn quote(line: &mut Vec<u8>, bytes: &[u8]) {
         }
     }
     line.push(b'"');
-}
-
-impl Session {
-    /// Begins to show the client every command. False if it is shown them already.
-    pub(crate) fn begin_to_monitor(&mut self) -> bool {
-        if self.client.monitors.swap(true, Relaxed) {
-            return false;
-        }
-        self.engine.monitors.add(&self.client);
-        true
-    }
-
-    /// Shows it no more.
-    pub(crate) fn stop_to_monitor(&mut self) {
-        if self.client.monitors.swap(false, Relaxed) {
-            self.engine.monitors.remove(&self.client);
-        }
-    }
 }
 
 #[cfg(test)]

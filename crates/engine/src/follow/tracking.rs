@@ -9,11 +9,12 @@
 //! `tracking-table-max-keys` of them; for each one beyond that another, chosen at random, is forgotten as if it had
 //! changed.
 
+use crate::base::class;
+use crate::base::random::random_below;
 use crate::client::clients::Client;
 use crate::client::outbox::Message;
-use crate::context::engine::{Engine, random_below};
-use crate::context::session::Session;
-use crate::follow::effects::{Change, Event, class};
+use crate::door::change::{Change, Event};
+use crate::follow::Follow;
 use crate::table::registry::Entry;
 use parking_lot::{Mutex, RwLock};
 use resp::{Out, Proto};
@@ -187,53 +188,53 @@ impl Tracking {
     }
 
     /// Notes that a client has read a key, whose lock is held.
-    pub(crate) fn remember(&self, engine: &Engine, key: &[u8], by: &Client) {
+    pub(crate) fn remember(&self, follow: &Follow, key: &[u8], by: &Client) {
         let (new_key, new_item) = self.part(key).lock().add(key, by.id);
         self.items.fetch_add(usize::from(new_item), Relaxed);
         if !new_key {
             return;
         }
         let keys = self.keys.fetch_add(1, Relaxed) + 1;
-        let most = engine.config().live.tracking_table_max_keys.load(Relaxed);
+        let most = follow.config().live.tracking_table_max_keys.load(Relaxed);
         if most > 0 && keys > most {
-            self.shrink(engine, most);
+            self.shrink(follow, most);
         }
     }
 
     /// Forgets what is too much by a limit that was lowered.
-    pub(crate) fn heed_limit(&self, engine: &Engine) {
-        let most = engine.config().live.tracking_table_max_keys.load(Relaxed);
+    pub(crate) fn heed_limit(&self, follow: &Follow) {
+        let most = follow.config().live.tracking_table_max_keys.load(Relaxed);
         if most > 0 && self.keys() > most {
-            self.shrink(engine, most);
+            self.shrink(follow, most);
         }
     }
 
     /// Forgets keys, chosen at random, until there are no more than `most`.
     #[cold]
-    fn shrink(&self, engine: &Engine, most: usize) {
+    fn shrink(&self, follow: &Follow, most: usize) {
         let mut at = random_below(PARTS as u64) as usize;
         while self.keys() > most {
             let taken = self.parts[at].lock().take_any();
             if let Some((key, ids)) = taken {
-                self.forgotten(engine, &key, &ids, None);
+                self.forgotten(follow, &key, &ids, None);
             }
             at = (at + 1) % PARTS;
         }
     }
 
     /// A key has changed: clients that keep a copy are told. `by`: who changed it, None for the server.
-    pub(crate) fn changed(&self, engine: &Engine, key: &[u8], by: Option<&Arc<Client>>) {
+    pub(crate) fn changed(&self, follow: &Follow, key: &[u8], by: Option<&Arc<Client>>) {
         if self.keys() == 0 {
             return;
         }
         let taken = self.part(key).lock().take(key);
         if let Some(ids) = taken {
-            self.forgotten(engine, key, &ids, by);
+            self.forgotten(follow, key, &ids, by);
         }
     }
 
     /// Tells the clients of a key that was taken out of the table.
-    fn forgotten(&self, engine: &Engine, key: &[u8], ids: &Ids, by: Option<&Arc<Client>>) {
+    fn forgotten(&self, follow: &Follow, key: &[u8], ids: &Ids, by: Option<&Arc<Client>>) {
         self.keys.fetch_sub(1, Relaxed);
         self.items.fetch_sub(ids.len(), Relaxed);
         let keys = [key];
@@ -242,13 +243,13 @@ impl Tracking {
         for tracker in ids.iter().filter_map(|id| trackers.get(id)) {
             let own = tracker.has(state::NOLOOP) && tracker.is(by);
             if !tracker.has(state::BCAST) && !own {
-                tell(engine, tracker, &mut message);
+                tell(follow, tracker, &mut message);
             }
         }
     }
 
     /// Tells the clients in broadcasting mode what a command, or a whole transaction or script, has changed.
-    pub(crate) fn broadcast(&self, engine: &Engine, changes: &[Change], by: Option<&Arc<Client>>) {
+    pub(crate) fn broadcast(&self, follow: &Follow, changes: &[Change], by: Option<&Arc<Client>>) {
         if self.prefixes() == 0 {
             return;
         }
@@ -289,21 +290,21 @@ impl Tracking {
             let mut message = Message::new(|out: &mut Out| write_invalidation(out, Some(&keys)));
             for tracker in ids.iter().filter_map(|id| trackers.get(id)) {
                 if !(tracker.has(state::NOLOOP) && matching.iter().any(|(_, by)| tracker.is(*by))) {
-                    tell(engine, tracker, &mut message);
+                    tell(follow, tracker, &mut message);
                     continue;
                 }
                 let others = matching.iter().filter(|(_, by)| !tracker.is(*by));
                 let keys: Vec<&[u8]> = others.map(|(key, _)| *key).collect();
                 if !keys.is_empty() {
                     let write = |out: &mut Out| write_invalidation(out, Some(&keys));
-                    tell(engine, tracker, &mut Message::new(write));
+                    tell(follow, tracker, &mut Message::new(write));
                 }
             }
         }
     }
 
     /// Keys are gone by the databaseful: clients are told to forget everything.
-    pub(crate) fn flushed(&self, engine: &Engine) {
+    pub(crate) fn flushed(&self, follow: &Follow) {
         let trackers = self.trackers.read();
         if trackers.is_empty() {
             return;
@@ -316,7 +317,7 @@ impl Tracking {
         }
         let mut message = Message::new(|out: &mut Out| write_invalidation(out, None));
         for tracker in trackers.values() {
-            tell(engine, tracker, &mut message);
+            tell(follow, tracker, &mut message);
         }
     }
 
@@ -331,8 +332,8 @@ impl Tracking {
 }
 
 /// Gives a client, or the one that it redirects to, a message.
-fn tell<W: Fn(&mut Out)>(engine: &Engine, tracker: &Tracker, message: &mut Message<W>) {
-    let limits = &engine.config().live.output_limits;
+fn tell<W: Fn(&mut Out)>(follow: &Follow, tracker: &Tracker, message: &mut Message<W>) {
+    let limits = &follow.config().live.output_limits;
     let client = &tracker.client;
     let Some(redirect) = &tracker.redirect else {
         if client.protocol() == Proto::Resp3 {
@@ -366,13 +367,12 @@ pub(crate) struct Wish<'a> {
     pub prefixes: Vec<&'a [u8]>,
 }
 
-impl Session {
-    /// Begins to track, or goes on in another way.
-    pub(crate) fn track(&mut self, wish: Wish<'_>) {
-        let (client, tracking) = (&self.client, &self.engine.tracking);
+impl Follow {
+    /// A client begins to track, or goes on in another way.
+    pub(crate) fn begin_to_track(&self, client: &Arc<Client>, wish: Wish<'_>) {
         if client.tracking.load(Relaxed) == 0 {
             // Before it reads anything under a lock: whoever changes it afterwards says so.
-            self.engine.effects.listen();
+            self.effects.listening.begin();
         }
         let bits = state::ON | wish.bits;
         client.tracking.store(bits, Relaxed);
@@ -382,12 +382,11 @@ impl Session {
             client: client.clone(),
             redirect: wish.redirect,
         };
-        tracking.trackers.write().insert(client.id, tracker);
-        self.tracks_reads = bits & state::BCAST == 0;
+        self.tracking.trackers.write().insert(client.id, tracker);
         if bits & state::BCAST == 0 {
             return;
         }
-        let mut broadcasts = tracking.broadcasts.write();
+        let mut broadcasts = self.tracking.broadcasts.write();
         let all: &[&[u8]] = match wish.prefixes[..] {
             [] => &[b""],
             ref some => some,
@@ -396,52 +395,32 @@ impl Session {
             let ids = broadcasts.entry(Box::from(*prefix)).or_default();
             ids.insert(client.id);
         }
-        tracking.prefixes.store(broadcasts.len(), Relaxed);
+        self.tracking.prefixes.store(broadcasts.len(), Relaxed);
     }
 
-    /// Stops tracking. What the table has of the client is left until those keys change.
-    pub(crate) fn untrack(&mut self) {
-        let (client, tracking) = (&self.client, &self.engine.tracking);
+    /// A client stops tracking.
+    pub(crate) fn stop_to_track(&self, client: &Client) {
         let bits = client.tracking.swap(0, Relaxed);
-        self.tracks_reads = false;
         if bits == 0 {
             return;
         }
         client.redirects_to.store(0, Relaxed);
         if bits & state::BCAST != 0 {
-            let mut broadcasts = tracking.broadcasts.write();
+            let mut broadcasts = self.tracking.broadcasts.write();
             broadcasts.retain(|_, ids| {
                 ids.remove(&client.id);
                 !ids.is_empty()
             });
-            tracking.prefixes.store(broadcasts.len(), Relaxed);
+            self.tracking.prefixes.store(broadcasts.len(), Relaxed);
         }
-        tracking.trackers.write().remove(&client.id);
-        self.engine.effects.unlisten();
-    }
-
-    /// Whether the keys that the client reads now are to be noted.
-    pub(crate) fn notes_reads(&self) -> bool {
-        let bits = self.client.tracking.load(Relaxed);
-        let caching = bits & state::CACHING != 0;
-        match bits & (state::OPTIN | state::OPTOUT) {
-            state::OPTIN => caching,
-            state::OPTOUT => !caching,
-            _ => true,
-        }
-    }
-
-    /// A command is done that CLIENT CACHING may have been for. It holds for a whole transaction.
-    pub(crate) fn end_caching(&self) {
-        if self.multi.is_none() {
-            self.client.tracking.fetch_and(!state::CACHING, Relaxed);
-        }
+        self.tracking.trackers.write().remove(&client.id);
+        self.effects.listening.end();
     }
 }
 
 /// Calls `f` with every key whose value a command has shown to its client.
-pub(crate) fn each_read<'a>(entry: &Entry, argv: &[&'a [u8]], mut f: impl FnMut(&'a [u8])) {
-    use crate::context::command::{READONLY, RUNS_SCRIPT};
+pub(crate) fn each_read<'a, H>(entry: &Entry<H>, argv: &[&'a [u8]], mut f: impl FnMut(&'a [u8])) {
+    use crate::table::row::{READONLY, RUNS_SCRIPT};
     if entry.command.has(READONLY) && !entry.command.has(RUNS_SCRIPT) {
         crate::table::positions::each_key(entry, argv, |i, _| f(argv[i]));
     }
@@ -472,13 +451,13 @@ mod tests {
         a.check_messages(r#">["invalidate" ["k"]]"#);
         b.run("MSET k2 1 k3 1");
         a.check_messages(r#">["invalidate" ["k2"]] >["invalidate" ["k3"]]"#);
-        assert_eq!(a.engine.tracking.keys(), 0);
+        assert_eq!(a.engine.follow.tracking.keys(), 0);
         a.run("SET k 1; GET k; SET k 2");
         a.check_messages(r#">["invalidate" ["k"]]"#);
         a.run("GET k; CLIENT TRACKING OFF");
         b.run("SET k 1");
         a.check_messages("");
-        assert!(!a.engine.effects.listening());
+        assert!(!a.engine.follow.effects.listening());
     }
 
     #[test]
@@ -494,7 +473,7 @@ mod tests {
         a.run("GET k; GET k2");
         b.run("FLUSHDB");
         a.check_messages(r#">["invalidate" nil]"#);
-        assert_eq!(a.engine.tracking.keys(), 0);
+        assert_eq!(a.engine.follow.tracking.keys(), 0);
     }
 
     #[test]
@@ -534,7 +513,7 @@ mod tests {
         a.check_messages(r#">["invalidate" ["a"]] >["invalidate" ["b1" "b2"]]"#);
         a.run("SET ax 1; GET ax");
         a.check_messages(r#">["invalidate" ["ax"]]"#);
-        assert_eq!(a.engine.tracking.prefixes(), 2);
+        assert_eq!(a.engine.follow.tracking.prefixes(), 2);
         let mut c = a.another().resp3();
         c.run("CLIENT TRACKING ON BCAST NOLOOP");
         c.run("SET d 1");
@@ -543,8 +522,8 @@ mod tests {
         c.check_messages(r#">["invalidate" ["d"]]"#);
         drop(a);
         drop(c);
-        assert_eq!(b.engine.tracking.prefixes(), 0);
-        assert!(!b.engine.effects.listening());
+        assert_eq!(b.engine.follow.tracking.prefixes(), 0);
+        assert!(!b.engine.follow.effects.listening());
     }
 
     #[test]
@@ -576,11 +555,11 @@ mod tests {
         for i in 0..30 {
             a.run(&format!("GET k{i}"));
         }
-        assert_eq!(a.engine.tracking.keys(), 20);
+        assert_eq!(a.engine.follow.tracking.keys(), 20);
         // The limit holds from when it is set.
         b.run("CONFIG SET tracking-table-max-keys 10");
-        assert_eq!(a.engine.tracking.keys(), 10);
-        assert_eq!(a.engine.tracking.items(), 10);
+        assert_eq!(a.engine.follow.tracking.keys(), 10);
+        assert_eq!(a.engine.follow.tracking.items(), 10);
         let told = a.messages();
         assert_eq!(told.matches("invalidate").count(), 20);
         for i in 0..30 {
@@ -594,6 +573,6 @@ mod tests {
             assert_eq!(told.matches(&key).count(), 1);
             told = told.replace(&key, "");
         }
-        assert_eq!(a.engine.tracking.keys(), 0);
+        assert_eq!(a.engine.follow.tracking.keys(), 0);
     }
 }

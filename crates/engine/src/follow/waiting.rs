@@ -14,18 +14,17 @@
 //! waiter; dispatch looks there after it has taken a write command's locks and before it runs it, and takes those shards'
 //! locks as well.
 
+use crate::base::clock::unix_ms;
 use crate::base::error::Error;
 use crate::base::stats::Counters;
 use crate::client::clients::Client;
-use crate::context::ctx::{Ctx, Keys};
-use crate::context::engine::{Engine, unix_ms};
-use crate::dispatch::worker::Next;
-use crate::follow::effects::Change;
+use crate::door::change::Change;
+use crate::door::keys::Keys;
+use crate::follow::Follow;
 use crate::follow::pending::Pending;
 use parking_lot::Mutex;
 use resp::{Out, Proto};
 use smallvec::SmallVec;
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -44,7 +43,7 @@ pub enum Empty {
 }
 
 impl Empty {
-    fn write(self, out: &mut Out) {
+    pub(crate) fn write(self, out: &mut Out) {
         match self {
             Empty::NullArray => out.null_array(),
             Empty::Null => out.null(),
@@ -73,15 +72,16 @@ pub struct Waiter {
     /// Later ones have higher numbers: drawn while the locks of all its keys are held, so that waiters stand in the same
     /// order at each of them.
     pub(crate) number: u64,
-    client: Arc<Client>,
+    pub(crate) client: Arc<Client>,
     /// Index of its command's counters.
-    command: usize,
-    db: usize,
-    keys: SmallVec<[Box<[u8]>; 4]>,
-    attempt: Pending<Mutex<Option<Attempt>>>,
-    reply: Mutex<Option<Out>>,
-    proto: Proto,
-    empty: Empty,
+    pub(crate) command: usize,
+    pub(crate) db: usize,
+    /// With their shards.
+    pub(crate) keys: SmallVec<[(usize, Box<[u8]>); 4]>,
+    pub(crate) attempt: Pending<Mutex<Option<Attempt>>>,
+    pub(crate) reply: Mutex<Option<Out>>,
+    pub(crate) proto: Proto,
+    pub(crate) empty: Empty,
     pub(crate) on_delete: bool,
     /// Its reply is not wanted (CLIENT REPLY OFF).
     pub(crate) muted: AtomicBool,
@@ -158,62 +158,15 @@ fn timeout_of(ms: i64, now_ms: u64) -> Result<Option<Duration>, Error> {
 }
 
 /// The number of the next waiter.
-static NEXT: AtomicU64 = AtomicU64::new(1);
-
-impl Ctx<'_> {
-    /// Blocks the client until one of the keys has something for it, or answers at once that there is nothing if it may not
-    /// block (in a transaction or a script). The handler has tried already and writes nothing.
-    pub fn block(&mut self, wait: Wait<'_>) {
-        if self.nested {
-            wait.empty.write(self.out);
-            return;
-        }
-        let ks = self.engine.keyspace();
-        let further = wait.further.map(|key| ks.shard_of(ks.hash(key)));
-        let mut listed = HashSet::with_capacity(wait.keys.len());
-        let mut keys: SmallVec<[Box<[u8]>; 4]> = SmallVec::new();
-        for key in wait.keys {
-            if listed.insert(key) {
-                keys.push(Box::from(key));
-            }
-        }
-        let command = self.registry().by_full_name(self.command.name.as_bytes());
-        let waiter = Arc::new(Waiter {
-            number: NEXT.fetch_add(1, Relaxed),
-            command: command.map_or(0, |entry| entry.id),
-            client: self.session.client.clone(),
-            db: self.keys.db,
-            keys,
-            attempt: Pending::new(Mutex::new(Some(wait.attempt))),
-            reply: Mutex::new(None),
-            proto: self.session.proto,
-            empty: wait.empty,
-            on_delete: wait.on_delete,
-            muted: AtomicBool::new(false),
-            until: wait.timeout.and_then(|t| Instant::now().checked_add(t)),
-            further_shards: further.into_iter().collect(),
-        });
-        for key in &waiter.keys {
-            let shard = ks.shard_of(ks.hash(key));
-            self.engine.effects.wait(shard, waiter.db, key, &waiter);
-        }
-        let effects = &self.engine.effects;
-        effects.blocked.fetch_add(1, Relaxed);
-        effects
-            .timeouts
-            .fetch_add(usize::from(waiter.until.is_some()), Relaxed);
-        *self.session.client.blocked.lock() = Some(waiter.clone());
-        self.next = Next::Block(waiter);
-    }
-}
+pub(crate) static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
 
 /// Serves the clients that wait for a key, the longest first, as long as there is something for them.
-pub(crate) fn serve(engine: &Engine, keys: &mut Keys<'_>, db: usize, key: &[u8]) {
-    let shard = engine.keyspace().shard_of(engine.keyspace().hash(key));
+pub(crate) fn serve(follow: &Follow, keys: &mut Keys<'_>, db: usize, key: &[u8]) {
+    let shard = keys.ks.shard_of(keys.ks.hash(key));
     let mut last = 0;
     loop {
         let gone = keys.peek_in(db, key).is_none();
-        let next = engine.effects.next_waiter(shard, db, key, last, gone);
+        let next = follow.effects.next_waiter(shard, db, key, last, gone);
         let Some((number, waiter)) = next else {
             return;
         };
@@ -244,7 +197,7 @@ pub(crate) fn serve(engine: &Engine, keys: &mut Keys<'_>, db: usize, key: &[u8])
         if served.is_none() {
             continue;
         }
-        engine.forget(&waiter);
+        follow.forget(&waiter);
         waiter.client.wake();
     }
 }
@@ -260,7 +213,7 @@ pub enum GiveUp {
     Leave,
 }
 
-impl Engine {
+impl Follow {
     /// Ends a wait. False if the client has been served already: its reply is there then. `counters` are those of the calling
     /// thread.
     pub fn give_up(&self, waiter: &Arc<Waiter>, how: GiveUp, counters: &Counters) -> bool {
@@ -300,19 +253,14 @@ impl Engine {
     }
 
     fn forget(&self, waiter: &Arc<Waiter>) {
-        let ks = self.keyspace();
-        for key in &waiter.keys {
-            let shard = ks.shard_of(ks.hash(key));
-            self.effects.unwait(shard, waiter.db, key, waiter);
+        for (shard, key) in &waiter.keys {
+            self.effects.unwait(*shard, waiter.db, key, waiter);
         }
         self.effects.blocked.fetch_sub(1, Relaxed);
         self.effects
             .timeouts
             .fetch_sub(usize::from(waiter.until.is_some()), Relaxed);
-        let mut blocked = waiter.client.blocked.lock();
         // The client may have got its reply by now, and wait for something else.
-        if blocked.as_ref().is_some_and(|b| Arc::ptr_eq(b, waiter)) {
-            *blocked = None;
-        }
+        waiter.client.no_longer_waits_for(waiter);
     }
 }

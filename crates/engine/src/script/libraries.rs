@@ -1,4 +1,4 @@
-//! Libraries of functions: FUNCTION LOAD's side of [`crate::script::scripts`].
+//! Libraries of functions: FUNCTION LOAD's side of [`crate::bridge::run`].
 //!
 //! All workers look at one immutable [`Set`] of libraries, replaced as a whole when it changes. A worker notices by a number
 //! that is raised with every change, and loads a library into its own Lua state when it first calls one of its functions.

@@ -1,4 +1,5 @@
 //! Scripts and functions: what is known, what is running, and how one is run.
 
+pub mod known;
 pub mod libraries;
-pub mod scripts;
+pub mod runner;

@@ -6,7 +6,7 @@
 //! `.acl(..)`: those stand in place of the group's, while those of the flags stay. Containers (CLIENT, OBJECT ...)
 //! run nothing themselves and get only what follows from flags.
 
-use crate::context::command::{ADMIN, BLOCKING, Command, FAST, Group, PUBSUB, READONLY, WRITE};
+use crate::table::row::{ADMIN, BLOCKING, FAST, Facts, Group, PUBSUB, READONLY, WRITE};
 
 macro_rules! categories {
     ($($(#[$doc:meta])* $name:ident = $bit:expr, $text:expr;)*) => {
@@ -62,7 +62,7 @@ categories! {
 }
 
 /// The categories of a command, as a set of bits.
-pub const fn categories(cmd: &Command) -> u64 {
+pub const fn categories(cmd: &Facts) -> u64 {
     let mut set = if cmd.has(FAST) { CAT_FAST } else { CAT_SLOW };
     if cmd.has(WRITE) {
         set |= CAT_WRITE;
@@ -82,7 +82,7 @@ pub const fn categories(cmd: &Command) -> u64 {
     }
     if cmd.acl != 0 {
         set | cmd.acl
-    } else if cmd.subs.is_empty() {
+    } else if !cmd.container {
         set | of_group(cmd.group)
     } else {
         set
@@ -128,41 +128,34 @@ pub fn category_names(set: u64) -> impl Iterator<Item = &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::command::{container, row};
+    use crate::table::row::{Command, row};
 
-    fn nothing(
-        _: &mut crate::context::ctx::Ctx<'_>,
-        _: crate::base::args::Args<'_>,
-    ) -> Result<(), crate::base::error::Error> {
-        Ok(())
-    }
-
-    fn names(cmd: &Command) -> Vec<&'static str> {
+    fn names(cmd: &Facts) -> Vec<&'static str> {
         category_names(categories(cmd)).collect()
     }
 
     #[test]
     fn flags_and_group_decide() {
-        let get = row("get", 2, READONLY | FAST, Group::String, "1.0.0", nothing);
+        let get = row("get", 2, READONLY | FAST, Group::String, "1.0.0", ());
         assert_eq!(names(&get), ["read", "string", "fast"]);
-        let blpop = row("blpop", -3, WRITE | BLOCKING, Group::List, "2.0.0", nothing);
+        let blpop = row("blpop", -3, WRITE | BLOCKING, Group::List, "2.0.0", ());
         assert_eq!(names(&blpop), ["write", "list", "slow", "blocking"]);
-        let save = row("save", 1, ADMIN, Group::Server, "1.0.0", nothing);
+        let save = row("save", 1, ADMIN, Group::Server, "1.0.0", ());
         assert_eq!(names(&save), ["admin", "slow", "dangerous"]);
-        let eval_ro = row("eval_ro", -3, READONLY, Group::Scripting, "7.0.0", nothing);
+        let eval_ro = row("eval_ro", -3, READONLY, Group::Scripting, "7.0.0", ());
         assert_eq!(names(&eval_ro), ["slow", "scripting"]);
     }
 
     #[test]
     fn listed_categories_replace_the_group() {
-        let wait = row("wait", 3, BLOCKING, Group::Generic, "3.0.0", nothing).acl(CAT_CONNECTION);
+        let wait = row("wait", 3, BLOCKING, Group::Generic, "3.0.0", ()).acl(CAT_CONNECTION);
         assert_eq!(names(&wait), ["slow", "blocking", "connection"]);
     }
 
     #[test]
     fn containers_belong_to_no_type() {
-        const SUBS: &[Command] = &[row("object|freq", 3, 0, Group::Generic, "4.0.0", nothing)];
-        let object = container("object", Group::Generic, "2.2.3", SUBS);
+        const SUBS: &[Command<()>] = &[row("object|freq", 3, 0, Group::Generic, "4.0.0", ())];
+        let object = row("object", -2, 0, Group::Generic, "2.2.3", ()).subs(SUBS);
         assert_eq!(names(&object), ["slow"]);
         assert_eq!(names(&SUBS[0]), ["keyspace", "slow"]);
     }

@@ -7,13 +7,13 @@ pub mod notation;
 
 use resp::Out;
 
-use crate::context::command::{
-    Begin, Command, FLAG_NAMES, Find, KS_ACCESS, KS_DELETE, KS_INCOMPLETE, KS_INSERT, KS_NOT_KEY,
-    KS_OW, KS_RM, KS_RO, KS_RW, KS_UPDATE, KS_VARIABLE_FLAGS, KeySpec,
-};
 use crate::table::categories::{categories, category_names};
 use crate::table::docs::notation::{Arg, ArgType, parse, syntax};
 use crate::table::positions::legacy_range;
+use crate::table::row::{
+    Begin, Command, FLAG_NAMES, Facts, Find, KS_ACCESS, KS_DELETE, KS_INCOMPLETE, KS_INSERT,
+    KS_NOT_KEY, KS_OW, KS_RM, KS_RO, KS_RW, KS_UPDATE, KS_VARIABLE_FLAGS, KeySpec,
+};
 
 /// Writes `args` as the array that is the value of `arguments` in COMMAND DOCS.
 pub fn write_args(args: &[Arg<'_>], out: &mut Out) {
@@ -81,7 +81,7 @@ fn pair(out: &mut Out, key: &str, value: &str) {
 pub const SYSCMD: u64 = 1 << 42;
 
 /// Writes the map that COMMAND DOCS answers for one command, subcommands included.
-pub fn write_command(cmd: &Command, out: &mut Out) {
+pub fn write_command<H>(cmd: &Command<H>, out: &mut Out) {
     // A test keeps every row's notation well-formed, so there is nothing better to do here than leave it out.
     let args = parse(cmd.args).unwrap_or_default();
     let doc_flags = [
@@ -160,7 +160,7 @@ pub fn write_key_flags(flags: u32, out: &mut Out) {
 }
 
 /// Writes the ten elements that COMMAND INFO answers for one command, subcommands included.
-pub fn write_info(cmd: &Command, out: &mut Out) {
+pub fn write_info<H>(cmd: &Command<H>, out: &mut Out) {
     out.array(10);
     out.bulk(cmd.name.as_bytes());
     out.int(i64::from(cmd.arity));
@@ -257,7 +257,7 @@ fn write_numbers(numbers: &[(&str, i32)], out: &mut Out) {
 }
 
 /// How a command is called: `SET key value ...`, `CLIENT SETNAME connection-name`.
-pub fn usage(cmd: &Command) -> String {
+pub fn usage(cmd: &Facts) -> String {
     let mut text = cmd.name.replace('|', " ").to_ascii_uppercase();
     let args = syntax(&parse(cmd.args).unwrap_or_default());
     if !args.is_empty() {
@@ -268,7 +268,7 @@ pub fn usage(cmd: &Command) -> String {
 }
 
 /// Writes the reply of a container's HELP: how each subcommand is called and what it does, from their rows.
-pub fn write_help(container: &Command, out: &mut Out) {
+pub fn write_help<H>(container: &Command<H>, out: &mut Out) {
     let alone = container.accepts(1);
     out.array(1 + 2 * (usize::from(alone) + container.subs.len()));
     let name = container.name.to_ascii_uppercase();
@@ -293,18 +293,12 @@ pub fn write_help(container: &Command, out: &mut Out) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::command::{Group, READONLY, row};
+    use crate::table::row::{Group, READONLY, row};
     use resp::Proto;
 
     #[test]
     fn docs_reply_leaves_out_what_a_row_does_not_say() {
-        fn nothing(
-            _: &mut crate::context::ctx::Ctx<'_>,
-            _: crate::base::args::Args<'_>,
-        ) -> Result<(), crate::base::error::Error> {
-            Ok(())
-        }
-        let plain = row("echo", 2, READONLY, Group::Connection, "1.0.0", nothing);
+        let plain = row("echo", 2, READONLY, Group::Connection, "1.0.0", ());
         let mut out = Out::new(Proto::Resp3);
         write_command(&plain.docs("Says it.", ""), &mut out);
         let text = String::from_utf8(out.to_vec()).unwrap();
@@ -327,19 +321,13 @@ mod tests {
 
     #[test]
     fn help_lists_every_subcommand() {
-        fn nothing(
-            _: &mut crate::context::ctx::Ctx<'_>,
-            _: crate::base::args::Args<'_>,
-        ) -> Result<(), crate::base::error::Error> {
-            Ok(())
-        }
-        const SUBS: &[Command] = &[
-            row("box|put", 3, 0, Group::Server, "1.0.0", nothing)
+        const SUBS: &[Command<()>] = &[
+            row("box|put", 3, 0, Group::Server, "1.0.0", ())
                 .args("item")
                 .docs("Puts.", "O(1)"),
-            row("box|help", 2, 0, Group::Server, "1.0.0", nothing).docs("Helps.", "O(1)"),
+            row("box|help", 2, 0, Group::Server, "1.0.0", ()).docs("Helps.", "O(1)"),
         ];
-        let cmd = crate::context::command::container("box", Group::Server, "1.0.0", SUBS);
+        let cmd = crate::table::row::row("box", -2, 0, Group::Server, "1.0.0", ()).subs(SUBS);
         let mut out = Out::new(Proto::Resp2);
         write_help(&cmd, &mut out);
         assert_eq!(
@@ -349,7 +337,7 @@ mod tests {
         );
     }
 
-    fn for_each_row(mut f: impl FnMut(&'static Command)) {
+    fn for_each_row(mut f: impl FnMut(&'static crate::context::command::Command)) {
         for row in crate::cmd::FAMILIES.iter().flat_map(|family| family.iter()) {
             f(row);
             row.subs.iter().for_each(&mut f);
@@ -358,7 +346,7 @@ mod tests {
 
     #[test]
     fn every_row_is_well_formed() {
-        fn check_args(cmd: &Command, args: &[Arg<'_>]) {
+        fn check_args(cmd: &Facts, args: &[Arg<'_>]) {
             for (i, arg) in args.iter().enumerate() {
                 let spec = arg.key_spec.map_or(0, usize::from);
                 assert!(

@@ -2,6 +2,6 @@
 
 pub mod categories;
 pub mod docs;
-pub mod page;
 pub mod positions;
 pub mod registry;
+pub mod row;

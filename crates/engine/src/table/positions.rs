@@ -10,11 +10,11 @@
 //! Rows mark them (`KS_VARIABLE_FLAGS`, `KS_INCOMPLETE`, [`Begin::Unknown`]) and they are read here by hand, as real
 //! servers read them.
 
-use crate::context::command::{
-    Begin, Command, Find, KS_ACCESS, KS_DELETE, KS_INCOMPLETE, KS_NOT_KEY, KS_OW, KS_RO, KS_RW,
+use crate::table::registry::{Entry, KeyLayout};
+use crate::table::row::{
+    Begin, Facts, Find, KS_ACCESS, KS_DELETE, KS_INCOMPLETE, KS_NOT_KEY, KS_OW, KS_RO, KS_RW,
     KS_UPDATE, KS_VARIABLE_FLAGS, KeySpec, NO_MANDATORY_KEYS,
 };
-use crate::table::registry::{Entry, KeyLayout};
 use std::ops::Range;
 
 /// The arguments do not fit the command's key specs: a count that is no number or promises more keys than there
@@ -81,7 +81,7 @@ impl KeySpec {
 }
 
 /// Whether the command takes keys at all (a channel that is routed like a key is none).
-pub fn has_keys(cmd: &Command) -> bool {
+pub fn has_keys(cmd: &Facts) -> bool {
     cmd.keys.iter().any(|spec| spec.flags & KS_NOT_KEY == 0)
 }
 
@@ -92,7 +92,7 @@ pub fn has_keys(cmd: &Command) -> bool {
 /// it is an error that the sources are missing.
 #[inline]
 pub fn extract(
-    cmd: &Command,
+    cmd: &Facts,
     argv: &[&[u8]],
     mut f: impl FnMut(usize, u32),
 ) -> Result<(), KeysError> {
@@ -106,7 +106,7 @@ pub fn extract(
 
 /// Calls `f` with the index and the flags of every key of a call, as far as they can be found: a call whose keys cannot be
 /// has a mistake that its handler will name before it touches any.
-pub fn each_key(entry: &Entry, argv: &[&[u8]], mut f: impl FnMut(usize, u32)) {
+pub fn each_key<H>(entry: &Entry<H>, argv: &[&[u8]], mut f: impl FnMut(usize, u32)) {
     if entry.keys == KeyLayout::None {
         return;
     }
@@ -122,29 +122,20 @@ pub fn each_key(entry: &Entry, argv: &[&[u8]], mut f: impl FnMut(usize, u32)) {
     });
 }
 
-/// The first key of a call, if it stands at a fixed place: what a batch is prefetched by.
-#[inline]
-pub fn first_fixed(cmd: &Command, argc: usize) -> Option<usize> {
-    match cmd.keys.first() {
-        Some(KeySpec {
-            flags,
-            begin: Begin::Index(index),
-            find: Find::Range { .. },
-            ..
-        }) if flags & KS_NOT_KEY == 0 => {
-            let index = usize::try_from(*index).ok()?;
-            (index < argc).then_some(index)
-        }
-        _ => None,
-    }
+/// Whether a call of SORT has patterns in which elements are put, and so may touch any key. Looks at every place where one
+/// could stand, whether or not the call turns out to be well-formed.
+pub fn has_patterns(argv: &[&[u8]]) -> bool {
+    argv.iter()
+        .skip(2)
+        .zip(argv.iter().skip(3))
+        .any(|(word, pattern)| {
+            (word.eq_ignore_ascii_case(b"by") || word.eq_ignore_ascii_case(b"get"))
+                && pattern.contains(&b'*')
+        })
 }
 
 #[inline]
-fn by_rules(
-    cmd: &Command,
-    argv: &[&[u8]],
-    f: &mut impl FnMut(usize, u32),
-) -> Result<(), KeysError> {
+fn by_rules(cmd: &Facts, argv: &[&[u8]], f: &mut impl FnMut(usize, u32)) -> Result<(), KeysError> {
     for spec in cmd.keys {
         if spec.flags & KS_NOT_KEY != 0 {
             continue;
@@ -171,7 +162,7 @@ fn by_rules(
 
 /// Carries out one rule.
 fn apply(
-    cmd: &Command,
+    cmd: &Facts,
     spec: &KeySpec,
     argv: &[&[u8]],
     f: &mut impl FnMut(usize, u32),
@@ -237,7 +228,7 @@ fn find_keyword(keyword: &str, from: i32, argv: &[&[u8]]) -> Option<usize> {
 }
 
 /// The commands whose rows say that rules are not enough.
-fn by_hand(cmd: &Command, argv: &[&[u8]], f: &mut impl FnMut(usize, u32)) -> Result<(), KeysError> {
+fn by_hand(cmd: &Facts, argv: &[&[u8]], f: &mut impl FnMut(usize, u32)) -> Result<(), KeysError> {
     match cmd.name {
         "set" => set(argv, f),
         "bitfield" => bitfield(argv, f),
@@ -387,7 +378,7 @@ fn streams(argv: &[&[u8]]) -> Range<usize> {
 
 /// First key, last key and step as COMMAND INFO gives them: the key positions that do not depend on the arguments,
 /// as far as one range can say it; zeros if there are none. `last` is counted from the end if negative.
-pub fn legacy_range(cmd: &Command) -> (i32, i32, i32) {
+pub fn legacy_range(cmd: &Facts) -> (i32, i32, i32) {
     let mut found = None::<(i32, i32, i32)>;
     for spec in cmd.keys {
         let (Begin::Index(index), Find::Range { last, step, .. }) = (spec.begin, spec.find) else {
@@ -410,21 +401,14 @@ pub fn legacy_range(cmd: &Command) -> (i32, i32, i32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::command::{Group, KS_INSERT, row};
+    use crate::table::row::{Command, Group, KS_INSERT, row};
 
-    fn nothing(
-        _: &mut crate::context::ctx::Ctx<'_>,
-        _: crate::base::args::Args<'_>,
-    ) -> Result<(), crate::base::error::Error> {
-        Ok(())
-    }
-
-    fn cmd(name: &'static str, flags: u64, keys: &'static [KeySpec]) -> Command {
-        row(name, -2, flags, Group::Generic, "1.0.0", nothing).keys(keys)
+    fn cmd(name: &'static str, flags: u64, keys: &'static [KeySpec]) -> Command<()> {
+        row(name, -2, flags, Group::Generic, "1.0.0", ()).keys(keys)
     }
 
     /// The keys of a call, by index, or None if it does not fit.
-    fn keys(cmd: &Command, call: &str) -> Option<Vec<(usize, u32)>> {
+    fn keys(cmd: &Facts, call: &str) -> Option<Vec<(usize, u32)>> {
         let argv: Vec<&[u8]> = call
             .split(' ')
             .map(|a| if a == "''" { b"" } else { a.as_bytes() })
@@ -435,7 +419,7 @@ mod tests {
             .map(|()| found)
     }
 
-    fn at(cmd: &Command, call: &str) -> Option<Vec<usize>> {
+    fn at(cmd: &Facts, call: &str) -> Option<Vec<usize>> {
         keys(cmd, call).map(|k| k.iter().map(|k| k.0).collect())
     }
 

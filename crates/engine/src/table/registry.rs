@@ -1,6 +1,6 @@
 //! The table of all commands, found by name.
 
-use crate::context::command::{Begin, Command, Find, KS_NOT_KEY};
+use crate::table::row::{Begin, Command, Facts, Find, KS_NOT_KEY};
 
 /// Where dispatch finds the keys whose shards a command needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,26 +21,19 @@ pub enum KeyLayout {
 }
 
 /// A command with what is worked out about it once.
-#[derive(Debug)]
-pub struct Entry {
+pub struct Entry<H: 'static> {
     /// Its row.
-    pub command: &'static Command,
+    pub command: &'static Command<H>,
     /// Index of its counters: dense, from 0.
     pub id: usize,
     /// Where its keys are.
     pub keys: KeyLayout,
     /// Its subcommands, by their own short names.
-    pub subs: Vec<Entry>,
+    pub subs: Vec<Entry<H>>,
 }
 
-impl std::fmt::Debug for Command {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name)
-    }
-}
-
-impl Entry {
-    fn new(command: &'static Command, next_id: &mut usize) -> Entry {
+impl<H> Entry<H> {
+    fn new(command: &'static Command<H>, next_id: &mut usize) -> Entry<H> {
         let id = *next_id;
         *next_id += 1;
         Entry {
@@ -56,7 +49,7 @@ impl Entry {
     }
 
     /// The subcommand of this name, in any case.
-    pub fn sub(&self, name: &[u8]) -> Option<&Entry> {
+    pub fn sub(&self, name: &[u8]) -> Option<&Entry<H>> {
         self.subs
             .iter()
             .find(|e| e.short_name().as_bytes().eq_ignore_ascii_case(name))
@@ -69,7 +62,7 @@ impl Entry {
     }
 }
 
-fn layout(c: &Command) -> KeyLayout {
+fn layout(c: &Facts) -> KeyLayout {
     let mut specs = c.keys.iter().filter(|k| k.flags & KS_NOT_KEY == 0);
     let Some(only) = specs.next() else {
         return KeyLayout::None;
@@ -96,8 +89,8 @@ fn layout(c: &Command) -> KeyLayout {
 }
 
 /// See the module's page.
-pub struct Registry {
-    entries: Vec<Entry>,
+pub struct Registry<H: 'static> {
+    entries: Vec<Entry<H>>,
     /// Open-addressed by [`slot_of`]: index into `entries` plus one.
     slots: Box<[u16; SLOTS]>,
     ids: usize,
@@ -117,14 +110,14 @@ fn slot_of(name: &[u8]) -> usize {
     (mixed >> 53) as usize
 }
 
-impl Registry {
+impl<H> Registry<H> {
     /// Builds the table from families of rows.
     ///
     /// # Panics
     /// If a name stands twice.
-    pub fn new(families: &[&'static [Command]]) -> Registry {
+    pub fn new(families: &[&'static [Command<H>]]) -> Registry<H> {
         let mut ids = 0;
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries: Vec<Entry<H>> = Vec::new();
         let mut slots = Box::new([0u16; SLOTS]);
         for command in families.iter().flat_map(|f| f.iter()) {
             let mut slot = slot_of(command.name.as_bytes());
@@ -148,7 +141,7 @@ impl Registry {
 
     /// The command of this name, in any case.
     #[inline]
-    pub fn get(&self, name: &[u8]) -> Option<&Entry> {
+    pub fn get(&self, name: &[u8]) -> Option<&Entry<H>> {
         let mut slot = slot_of(name);
         loop {
             match self.slots[slot] {
@@ -166,7 +159,7 @@ impl Registry {
 
     /// The command or subcommand that a call means.
     #[inline]
-    pub fn resolve(&self, argv: &[&[u8]]) -> Option<&Entry> {
+    pub fn resolve(&self, argv: &[&[u8]]) -> Option<&Entry<H>> {
         let e = self.get(argv[0])?;
         if e.subs.is_empty() || argv.len() < 2 {
             return Some(e);
@@ -175,7 +168,7 @@ impl Registry {
     }
 
     /// The command called `name`, or the subcommand called `container|name`.
-    pub fn by_full_name(&self, name: &[u8]) -> Option<&Entry> {
+    pub fn by_full_name(&self, name: &[u8]) -> Option<&Entry<H>> {
         match name.iter().position(|&b| b == b'|') {
             None => self.get(name),
             Some(bar) => self.get(&name[..bar])?.sub(&name[bar + 1..]),
@@ -183,12 +176,12 @@ impl Registry {
     }
 
     /// All commands in the order of their families, subcommands inside their containers.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub fn iter(&self) -> impl Iterator<Item = &Entry<H>> {
         self.entries.iter()
     }
 
     /// All commands and subcommands.
-    pub fn iter_all(&self) -> impl Iterator<Item = &Entry> {
+    pub fn iter_all(&self) -> impl Iterator<Item = &Entry<H>> {
         self.entries
             .iter()
             .flat_map(|e| std::iter::once(e).chain(e.subs.iter()))

@@ -10,24 +10,22 @@
 //! Unmapping a value of hundreds of megabytes takes milliseconds. Such values, and whole databases that were
 //! flushed, are handed to a second thread to drop.
 
+use crate::base::clock::unix_ms;
 use crate::base::stats::Counters;
 use crate::cmd::memory::Usage;
-use crate::context::ctx::{Garbage, Held, Keys};
-use crate::context::engine::{Engine, unix_ms};
-use crate::follow::effects::{Change, Event, note};
+use crate::context::engine::Engine;
+use crate::door::change::{Change, Event, note};
+use crate::door::held::Held;
+use crate::door::keys::{Garbage, Keys};
 use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Weak, mpsc};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use store::keyspace::ShardGuard;
-use store::{Dict, Freed};
 
 /// The part of one core that active expiry may take.
 pub const DUTY: f64 = 0.05;
-
-/// Values at least this large are dropped on the reclaiming thread, in bytes.
-pub const BIG_VALUE: usize = 256 << 10;
 
 /// Rest between looks that find nothing.
 const IDLE_REST: Duration = Duration::from_millis(100);
@@ -40,43 +38,6 @@ const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// With more dictionaries than this that is left to INFO: it would take longer than a few milliseconds.
 const MEASURE_MAX: usize = 1 << 16;
-
-enum Rubbish {
-    Value(#[allow(dead_code, reason = "held to be dropped")] Freed),
-    Dicts(#[allow(dead_code, reason = "held to be dropped")] Vec<Dict>),
-}
-
-/// Drops what is big on a thread of its own.
-pub(crate) struct Reclaimer {
-    queue: mpsc::Sender<Rubbish>,
-}
-
-impl Reclaimer {
-    pub(crate) fn new() -> Reclaimer {
-        let (queue, incoming) = mpsc::channel::<Rubbish>();
-        // Ends when the engine, and with it the sender, is gone.
-        let spawned = std::thread::Builder::new()
-            .name("reclaim".into())
-            .spawn(move || incoming.into_iter().for_each(drop));
-        if let Err(e) = spawned {
-            // Sending then fails, and values are dropped where they are.
-            tracing::warn!("no thread for big frees: {e}");
-        }
-        Reclaimer { queue }
-    }
-
-    #[inline]
-    pub(crate) fn take(&self, freed: Freed) {
-        if freed.weight() >= BIG_VALUE {
-            // If the thread is gone, the error carries the value, which is dropped here.
-            let _ = self.queue.send(Rubbish::Value(freed));
-        }
-    }
-
-    pub(crate) fn dicts(&self, dicts: Vec<Dict>) {
-        let _ = self.queue.send(Rubbish::Dicts(dicts));
-    }
-}
 
 #[derive(Default)]
 struct Stop {
@@ -143,7 +104,7 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
             let ks = engine.keyspace();
             if measured.elapsed() >= MEASURE_EVERY && ks.shards() * ks.databases() <= MEASURE_MAX {
                 // Notes the peak of memory use.
-                Usage::measure(&engine, &crate::context::ctx::Held::None);
+                Usage::measure(&engine, &crate::door::held::Held::None);
                 measured = Instant::now();
             }
         }
@@ -199,7 +160,7 @@ impl Sweep {
                 let (looked, next) = dict.due_from(self.position, now_ms, MAX_PER_HOLD, &mut due);
                 let full = due.len() == MAX_PER_HOLD;
                 let (index, db) = (self.shard, self.db);
-                let listening = engine.effects.listening();
+                let listening = engine.follow.effects.listening();
                 let mut changes = Vec::new();
                 let mut happened = |key: &[u8], event| {
                     if listening {
@@ -285,11 +246,11 @@ fn apply(
         no_touch: false,
         garbage: Garbage::new(),
         prepared: &[],
-        effects: &engine.effects,
+        listening: &engine.follow.effects.listening,
         changes,
         emptied: None,
         token: None,
     };
-    engine.apply(&mut keys, None);
+    engine.follow.apply(&mut keys, None);
     keys.garbage
 }

@@ -43,7 +43,7 @@ pub(super) fn client_trackinginfo(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         _ => client.redirects_to.load(Relaxed) as i64,
     });
     out.bulk(b"prefixes");
-    let prefixes = ctx.engine.tracking.prefixes_of(client);
+    let prefixes = ctx.engine.follow.tracking.prefixes_of(client);
     out.array(prefixes.len());
     prefixes.iter().for_each(|prefix| out.bulk(prefix));
     Ok(())
@@ -158,7 +158,7 @@ fn check_prefixes(ctx: &Ctx<'_>, prefixes: &[&[u8]]) -> Result {
             crate::base::error::shown(other)
         )))
     };
-    let own = ctx.engine.tracking.prefixes_of(&ctx.session.client);
+    let own = ctx.engine.follow.tracking.prefixes_of(&ctx.session.client);
     // In order, one that covers another has one that it covers right behind it.
     let mut sorted: Vec<&[u8]> = own
         .iter()

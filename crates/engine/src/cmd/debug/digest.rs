@@ -5,8 +5,9 @@
 //! Redis's. A digest is 20 bytes. *Adding* a text is exclusive or with its SHA-1, so that order does not matter; *mixing*
 //! is the same followed by replacing the digest by its own SHA-1, so that it does.
 
-use crate::context::ctx::Held;
-use crate::context::engine::{Engine, unix_ms};
+use crate::base::clock::unix_ms;
+use crate::context::engine::Engine;
+use crate::door::held::Held;
 use sha1_smol::Sha1;
 use store::types::{
     hash::Hash,

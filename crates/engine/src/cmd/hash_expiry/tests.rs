@@ -205,8 +205,8 @@ fn expired_fields_are_not_seen() {
         let mut c = TestClient::with(&[("hash-max-listpack-entries", entries)]);
         c.check("HSET h a 1 b 2 c 3; HPEXPIRE h 1 FIELDS 2 a b", "[1 1]");
         // Commands read the system's clock, which has to move past the fields' last millisecond.
-        let due = crate::context::engine::unix_ms() + 2;
-        while crate::context::engine::unix_ms() < due {
+        let due = crate::base::clock::unix_ms() + 2;
+        while crate::base::clock::unix_ms() < due {
             std::hint::spin_loop();
         }
         c.check("HGET h a", "nil");
@@ -233,8 +233,8 @@ fn the_sweeper_removes_fields_and_then_the_key() {
         c.check("HSET h a 1 b 2 c 3; HPEXPIRE h 1 FIELDS 2 a b", "[1 1]");
         c.check("HSET gone a 1; HPEXPIRE gone 1 FIELDS 1 a", "[1]");
         c.check("HSET later a 1; HPEXPIRE later 100000 FIELDS 1 a", "[1]");
-        let due = crate::context::engine::unix_ms() + 2;
-        while crate::context::engine::unix_ms() < due {
+        let due = crate::base::clock::unix_ms() + 2;
+        while crate::base::clock::unix_ms() < due {
             std::hint::spin_loop();
         }
         let counters = c.engine.stats().add_worker(c.engine.registry().ids());
@@ -248,8 +248,8 @@ fn the_sweeper_removes_fields_and_then_the_key() {
 
 /// Waits until what expires in a millisecond from now has expired.
 fn pass_two_milliseconds() {
-    let due = crate::context::engine::unix_ms() + 2;
-    while crate::context::engine::unix_ms() < due {
+    let due = crate::base::clock::unix_ms() + 2;
+    while crate::base::clock::unix_ms() < due {
         std::hint::spin_loop();
     }
 }
@@ -317,10 +317,10 @@ fn the_sweeper_announces_what_has_expired() {
     let mut watches = c.another();
     watches.run("WATCH h");
     pass_two_milliseconds();
-    c.engine.effects.recorded.lock().clear();
+    c.engine.follow.effects.recorded.lock().clear();
     let counters = c.engine.stats().add_worker(c.engine.registry().ids());
     Sweep::default().slice(&c.engine, &counters, Duration::from_secs(10));
-    let mut events = c.engine.effects.recorded.lock().clone();
+    let mut events = c.engine.follow.effects.recorded.lock().clone();
     events.sort();
     assert_eq!(
         events,

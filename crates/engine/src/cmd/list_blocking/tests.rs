@@ -92,7 +92,7 @@ fn keys_of_other_types() {
     a.check_blocked(WRONG_TYPE);
     b.check_blocked(r#"["s" "1"]"#);
     db.check("LRANGE s 0 -1", r#"["2"]"#);
-    assert_eq!(db.engine.effects.blocked.load(Relaxed), 0);
+    assert_eq!(db.engine.follow.effects.blocked.load(Relaxed), 0);
 }
 
 /// Commands that bring a list about under the key that is waited for, and some that do not.
@@ -165,8 +165,11 @@ fn who_waits_longest_is_served_first() {
     c.check_blocked(r#"["j" "7"]"#);
     b.check_blocked(r#"["j" "8"]"#);
     db.check("DBSIZE", "0");
-    assert_eq!(db.engine.effects.blocked.load(Relaxed), 0);
-    assert!(!db.engine.effects.listening(), "nobody is listed any more");
+    assert_eq!(db.engine.follow.effects.blocked.load(Relaxed), 0);
+    assert!(
+        !db.engine.follow.effects.listening(),
+        "nobody is listed any more"
+    );
 }
 
 #[test]
@@ -360,8 +363,11 @@ fn nothing_is_lost_between_threads() {
     all.dedup();
     assert_eq!(all.len(), pushed);
     assert_eq!(db.engine.stats().sum(|c| c.panics.get()), 0);
-    assert_eq!(db.engine.effects.blocked.load(Relaxed), 0);
-    assert!(!db.engine.effects.listening(), "nobody is listed any more");
+    assert_eq!(db.engine.follow.effects.blocked.load(Relaxed), 0);
+    assert!(
+        !db.engine.follow.effects.listening(),
+        "nobody is listed any more"
+    );
 }
 
 /// While one client again and again begins to wait and gives up, so that changes matter to somebody now and then, another
@@ -449,6 +455,9 @@ fn many_clients() {
         db.check(&format!("RPUSH common {n}"), "1");
         waiting[i].check_blocked(&format!(r#"["common" "{n}"]"#));
     }
-    assert_eq!(db.engine.effects.blocked.load(Relaxed), 0);
-    assert!(!db.engine.effects.listening(), "nobody is listed any more");
+    assert_eq!(db.engine.follow.effects.blocked.load(Relaxed), 0);
+    assert!(
+        !db.engine.follow.effects.listening(),
+        "nobody is listed any more"
+    );
 }

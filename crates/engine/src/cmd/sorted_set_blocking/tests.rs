@@ -83,7 +83,7 @@ fn who_waits_longest_is_served_first() {
     db.run("ZADD a 7 z");
     clients[3].check_blocked(r#"["a" "z" "7"]"#);
     db.check("EXISTS a", "0");
-    assert_eq!(db.engine.effects.blocked.load(Relaxed), 0);
+    assert_eq!(db.engine.follow.effects.blocked.load(Relaxed), 0);
 }
 
 #[test]

@@ -22,26 +22,25 @@
 //! and from then on always begins there. Whoever needs its shards waits; after `busy-reply-threshold` they are told BUSY.
 
 use crate::base::args::Args;
+use crate::base::clock::unix_ms;
 use crate::base::error::{Error, Result};
 use crate::context::command::{ALL_SHARDS, KS_RO, NOSCRIPT, OWN_LOCKS, PATTERN_KEYS, WRITE};
-use crate::context::ctx::{Ctx, Held, Keys, Stored};
-use crate::context::engine::{Engine, unix_ms};
-use crate::dispatch::worker::{Next, PARKED, PATIENCE};
-use crate::follow::effects::{Change, Event, KeyBytes};
-use crate::script::libraries::{Libraries, Set};
-use foldhash::fast::RandomState;
-use lua::{Abort, Ended, Flags, Interrupt, LogLevel, Script, Server, Sha, Vm};
-use parking_lot::{Mutex, RwLock};
+use crate::context::ctx::Ctx;
+use crate::context::engine::Engine;
+use crate::context::next::{Next, PARKED, PATIENCE};
+use crate::door::change::{Change, Event, KeyBytes};
+use crate::door::held::Held;
+use crate::door::keys::Keys;
+use crate::door::stored::Stored;
+use crate::script::known::Running;
+use crate::script::runner::Runner;
+use lua::{Abort, Ended, Interrupt, LogLevel, Server, Vm};
 use resp::Out;
 use smallvec::SmallVec;
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use store::locks::Indices;
-
-/// Scripts that EVAL brought and that are kept; those of SCRIPT LOAD are kept beside them.
-const MOST_EVALED: usize = 500;
 
 /// Values up to this size are kept in case a script has to be undone, in bytes.
 const UNDOABLE_BYTES: usize = 4096;
@@ -57,331 +56,6 @@ const LONG_STEP: usize = 8 << 20;
 
 /// Commands of one script after which it may be slow.
 const MANY_CALLS: u64 = 2000;
-
-/// A script's source with what is known of it.
-pub struct Body {
-    /// SHA1 of the source, in hexadecimal.
-    pub sha: Sha,
-    /// The source as it was sent.
-    pub source: Box<[u8]>,
-    /// What its first line declares.
-    pub flags: Flags,
-    /// It has been slow: it begins on a helper thread.
-    pub slow: AtomicBool,
-    /// It had to make room; a worker that still has it makes it known again when it is next sent.
-    evicted: AtomicBool,
-}
-
-impl Body {
-    fn new(source: &[u8]) -> Result<Body> {
-        let header = lua::shebang::script(source).map_err(error_of)?;
-        Ok(Body {
-            sha: lua::sha1_hex(source),
-            source: source.into(),
-            flags: header.flags,
-            slow: AtomicBool::new(false),
-            evicted: AtomicBool::new(false),
-        })
-    }
-
-    pub(crate) fn script(&self) -> Script<'_> {
-        Script {
-            sha: &self.sha,
-            body: &self.source,
-        }
-    }
-}
-
-pub(crate) fn error_of(line: Vec<u8>) -> Error {
-    Error::new(String::from_utf8_lossy(&line).into_owned())
-}
-
-/// A script or function that has been running for some time.
-pub struct Running {
-    /// Unix milliseconds.
-    pub started_ms: u64,
-    /// Whether FCALL began it.
-    pub is_function: bool,
-    /// The function's name, or the script's digest.
-    pub name: Vec<u8>,
-    /// The call's first arguments.
-    pub command: Vec<Vec<u8>>,
-    /// It has written.
-    pub wrote: AtomicBool,
-    kill: AtomicBool,
-}
-
-#[derive(Default)]
-struct Cache {
-    bodies: HashMap<Sha, Arc<Body>>,
-    /// Those that EVAL brought, the oldest first.
-    evaled: VecDeque<Sha>,
-}
-
-/// Scripts that are known, libraries, and what runs.
-#[derive(Default)]
-pub struct Scripts {
-    cache: RwLock<Cache>,
-    /// Raised by SCRIPT FLUSH.
-    epoch: AtomicU64,
-    running: Mutex<Vec<Arc<Running>>>,
-    running_count: AtomicUsize,
-    /// Functions.
-    pub libraries: Libraries,
-    /// Scripts that were forgotten because EVAL brought too many.
-    pub evicted: AtomicU64,
-    /// Times that a script was undone and started over, for want of a lock.
-    pub restarts: AtomicU64,
-    vms: Mutex<Vec<Arc<VmMemory>>>,
-}
-
-/// Bytes of one worker's Lua states, as of a while ago.
-#[derive(Default)]
-struct VmMemory {
-    scripts: AtomicUsize,
-    functions: AtomicUsize,
-}
-
-impl Scripts {
-    fn busy(&self, now_ms: u64, threshold_ms: u64) -> Option<Error> {
-        if self.running_count.load(Relaxed) == 0 {
-            return None;
-        }
-        let running = self.running.lock();
-        let late = |r: &&Arc<Running>| now_ms.saturating_sub(r.started_ms) >= threshold_ms;
-        let kind = if running.iter().find(late)?.is_function {
-            "FUNCTION"
-        } else {
-            "SCRIPT"
-        };
-        Some(Error::new(format!(
-            "BUSY Redis is busy running a script. You can only call {kind} KILL or SHUTDOWN NOSAVE."
-        )))
-    }
-
-    /// Whether a script has been running for some time.
-    #[inline]
-    pub(crate) fn any_running(&self) -> bool {
-        self.running_count.load(Relaxed) != 0
-    }
-
-    /// What has been running the longest.
-    pub fn longest(&self) -> Option<Arc<Running>> {
-        let running = self.running.lock();
-        running.iter().min_by_key(|r| r.started_ms).cloned()
-    }
-
-    /// SCRIPT KILL and FUNCTION KILL: ends what runs.
-    pub(crate) fn kill(&self, functions: bool) -> Result {
-        let running = self.running.lock();
-        if running.is_empty() {
-            return Err(Error::new("NOTBUSY No scripts in execution right now."));
-        }
-        let mut of_kind = running
-            .iter()
-            .filter(|r| r.is_function == functions)
-            .peekable();
-        if of_kind.peek().is_none() {
-            return Err(Error::new(if functions {
-                "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
-            } else {
-                "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
-            }));
-        }
-        let mut killed = false;
-        for r in of_kind.filter(|r| !r.wrote.load(Relaxed)) {
-            r.kill.store(true, Relaxed);
-            killed = true;
-        }
-        if !killed {
-            return Err(Error::new(
-                "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait \
-                 the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
-            ));
-        }
-        Ok(())
-    }
-
-    fn begin(&self, running: Running) -> Arc<Running> {
-        let running = Arc::new(running);
-        self.running.lock().push(running.clone());
-        self.running_count.fetch_add(1, Relaxed);
-        running
-    }
-
-    fn end(&self, running: &Arc<Running>) {
-        self.running.lock().retain(|r| !Arc::ptr_eq(r, running));
-        self.running_count.fetch_sub(1, Relaxed);
-    }
-
-    /// The script with this digest, in any case.
-    pub fn get(&self, sha: &[u8]) -> Option<Arc<Body>> {
-        let sha: Sha = sha.to_ascii_lowercase().try_into().ok()?;
-        self.cache.read().bodies.get(&sha).cloned()
-    }
-
-    /// Adds a script. `evaled`: it makes room for others when there are too many.
-    pub(crate) fn add(&self, body: Arc<Body>, evaled: bool) -> Arc<Body> {
-        let mut cache = self.cache.write();
-        if let Some(known) = cache.bodies.get(&body.sha) {
-            let known = known.clone();
-            if !evaled {
-                // SCRIPT LOAD makes it stay.
-                cache.evaled.retain(|sha| *sha != known.sha);
-            }
-            return known;
-        }
-        if evaled {
-            if cache.evaled.len() >= MOST_EVALED
-                && let Some(oldest) = cache.evaled.pop_front()
-            {
-                if let Some(body) = cache.bodies.remove(&oldest) {
-                    body.evicted.store(true, Relaxed);
-                }
-                self.evicted.fetch_add(1, Relaxed);
-            }
-            cache.evaled.push_back(body.sha);
-        }
-        cache.bodies.insert(body.sha, body.clone());
-        body
-    }
-
-    /// Forgets all scripts.
-    pub(crate) fn flush(&self) {
-        *self.cache.write() = Cache::default();
-        self.epoch.fetch_add(1, Relaxed);
-    }
-
-    /// Bytes of all workers' Lua states: (of scripts, of functions).
-    pub fn vm_memory(&self) -> (usize, usize) {
-        let vms = self.vms.lock();
-        vms.iter().fold((0, 0), |(scripts, functions), vm| {
-            (
-                scripts + vm.scripts.load(Relaxed),
-                functions + vm.functions.load(Relaxed),
-            )
-        })
-    }
-
-    /// (number of scripts, bytes of their sources).
-    pub fn totals(&self) -> (usize, usize) {
-        let cache = self.cache.read();
-        let bytes = cache.bodies.values().map(|b| b.source.len()).sum();
-        (cache.bodies.len(), bytes)
-    }
-}
-
-/// A handle of one worker's own to what all workers share: cloning it does not touch a counter that others count with too.
-pub(crate) type Own<T> = Arc<Arc<T>>;
-
-/// What a worker runs scripts with.
-pub(crate) struct Runner {
-    pub vm: Vm,
-    epoch: u64,
-    by_source: HashMap<Box<[u8]>, Own<Body>, RandomState>,
-    by_sha: HashMap<Sha, Own<Body>, RandomState>,
-    libraries: Own<Set>,
-    libraries_epoch: u64,
-    out: Out,
-    memory: Arc<VmMemory>,
-    runs: u32,
-}
-
-impl Runner {
-    pub fn new(scripts: &Scripts) -> Runner {
-        let memory = Arc::new(VmMemory::default());
-        let mut vms = scripts.vms.lock();
-        vms.retain(|vm| Arc::strong_count(vm) > 1);
-        vms.push(memory.clone());
-        Runner {
-            memory,
-            runs: 0,
-            vm: Vm::new(),
-            epoch: 0,
-            by_source: HashMap::default(),
-            by_sha: HashMap::default(),
-            libraries: Arc::default(),
-            libraries_epoch: 0,
-            out: Out::default(),
-        }
-    }
-
-    /// The libraries of now. Those that are gone are dropped from the worker's state.
-    pub fn libraries(&mut self, scripts: &Scripts) -> Own<Set> {
-        let epoch = scripts.libraries.epoch();
-        if self.libraries_epoch != epoch {
-            let now = scripts.libraries.current();
-            for (name, old) in &self.libraries.libraries {
-                let kept = now.libraries.get(name);
-                if kept.is_none_or(|l| l.version != old.version) {
-                    self.vm.drop_library(name);
-                }
-            }
-            (self.libraries, self.libraries_epoch) = (Arc::new(now), epoch);
-        }
-        self.libraries.clone()
-    }
-
-    /// Notes from time to time how large the states are.
-    fn note_memory(&mut self) {
-        if self.runs.is_multiple_of(256) {
-            let (vm, memory) = (&self.vm, &self.memory);
-            memory.scripts.store(vm.memory_scripts(), Relaxed);
-            memory.functions.store(vm.memory_functions(), Relaxed);
-        }
-        self.runs = self.runs.wrapping_add(1);
-    }
-
-    fn follow(&mut self, scripts: &Scripts) {
-        let epoch = scripts.epoch.load(Relaxed);
-        if self.epoch != epoch || self.by_source.len() + self.by_sha.len() > 4 * MOST_EVALED {
-            self.epoch = epoch;
-            self.by_source.clear();
-            self.by_sha.clear();
-            self.vm.clear();
-        }
-    }
-
-    /// The script with this source; new ones become known to everybody.
-    pub fn eval(&mut self, scripts: &Scripts, source: &[u8]) -> Result<Own<Body>> {
-        self.follow(scripts);
-        if let Some(body) = self.by_source.get(source) {
-            if body.evicted.load(Relaxed) && body.evicted.swap(false, Relaxed) {
-                scripts.add(Arc::clone(body), true);
-            }
-            return Ok(body.clone());
-        }
-        let body = Arc::new(Body::new(source)?);
-        if scripts.get(&body.sha).is_none() {
-            // What does not compile is not kept.
-            self.vm.compile(&body.script()).map_err(error_of)?;
-        }
-        let body = Arc::new(scripts.add(body, true));
-        self.by_source.insert(source.into(), body.clone());
-        Ok(body)
-    }
-
-    /// The script with this digest.
-    pub fn evalsha(&mut self, scripts: &Scripts, sha: &[u8]) -> Result<Own<Body>> {
-        self.follow(scripts);
-        let unknown = || Error::new("NOSCRIPT No matching script. Please use EVAL.");
-        let sha: Sha = sha.to_ascii_lowercase().try_into().map_err(|_| unknown())?;
-        if let Some(body) = self.by_sha.get(&sha) {
-            return Ok(body.clone());
-        }
-        let body = Arc::new(scripts.get(&sha).ok_or_else(unknown)?);
-        self.by_sha.insert(sha, body.clone());
-        Ok(body)
-    }
-
-    /// SCRIPT LOAD.
-    pub fn load(&mut self, scripts: &Scripts, source: &[u8]) -> Result<Sha> {
-        self.follow(scripts);
-        let body = Arc::new(Body::new(source)?);
-        self.vm.compile(&body.script()).map_err(error_of)?;
-        Ok(scripts.add(body, false).sha)
-    }
-}
 
 /// Why a script was unwound before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -507,7 +181,10 @@ impl Bridge<'_, '_> {
         });
         if !changes.is_empty() {
             let client = self.ctx.session.client.clone();
-            self.ctx.engine.apply(&mut self.ctx.keys, Some(&client));
+            self.ctx
+                .engine
+                .follow
+                .apply(&mut self.ctx.keys, Some(&client));
         }
     }
 
@@ -578,7 +255,7 @@ impl Server for Bridge<'_, '_> {
         }
         let ks = engine.keyspace();
         if command.has(ALL_SHARDS | OWN_LOCKS)
-            || command.has(PATTERN_KEYS) && crate::cmd::sort::has_patterns(argv)
+            || command.has(PATTERN_KEYS) && crate::table::positions::has_patterns(argv)
         {
             for shard in 0..ks.shards() {
                 self.reach(shard)?;
@@ -696,7 +373,7 @@ pub(crate) fn run(
         }
         let mut ended = body(&mut runner.vm, &mut bridge, &mut out);
         // Clients that are served when this is announced may need further shards.
-        if ended.is_ok() && bridge.ctx.engine.effects.listening() {
+        if ended.is_ok() && bridge.ctx.engine.follow.effects.listening() {
             ended = ended.and_then(|ended| {
                 bridge.reach_for_waiters()?;
                 Ok(ended)
@@ -777,7 +454,7 @@ impl Bridge<'_, '_> {
     fn reach_for_waiters(&mut self) -> std::result::Result<(), Abort> {
         loop {
             let mut more = Indices::new();
-            let effects = &self.ctx.engine.effects;
+            let effects = &self.ctx.engine.follow.effects;
             let held = &self.ctx.keys.held;
             held.each(|shard| effects.further_shards(shard, &mut |s| more.push(s)));
             more.retain(|shard| !held.has(*shard));

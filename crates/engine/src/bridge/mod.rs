@@ -1,0 +1,3 @@
+//! Running a script: its locks, its calls of commands, and undoing it.
+
+pub mod run;

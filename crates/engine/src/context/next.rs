@@ -1,0 +1,43 @@
+//! What is to happen after a command, beyond its reply.
+
+use crate::follow::waiting::Waiter;
+use resp::Out;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A computation for a helper thread, which writes the command's reply.
+pub type Job = Box<dyn FnOnce(&mut Out) + Send>;
+
+/// Why a worker returned from a batch.
+pub enum Next {
+    /// Everything in the batch has been executed, or [`Progress::executed`] commands of it have filled the output: send it
+    /// and go on from there.
+    Done,
+    /// The connection is to be closed once its replies are sent.
+    Close,
+    /// The connection is to be closed at once.
+    CloseNow,
+    /// The command at [`Progress::executed`] was not executed (CLIENT PAUSE): try again after at most this long.
+    Retry(Duration),
+    /// Run the job on a helper thread; what it writes is the reply of the last command.
+    Offload(Job),
+    /// The last command blocks: wait until it is served or its time is over (see [`crate::follow::waiting`]).
+    Block(Arc<Waiter>),
+    /// The command at [`Progress::executed`] is known to be long: run it with `Worker::run_long` of another worker on
+    /// a helper thread.
+    Elsewhere,
+}
+
+/// How far a batch got.
+pub struct Progress {
+    /// Index of the first command that was not executed.
+    pub executed: usize,
+    /// Why it stopped there.
+    pub next: Next,
+}
+
+/// How long a worker waits for a lock before it parks the connection: longer than nearly every command takes.
+pub(crate) const PATIENCE: Duration = Duration::from_micros(200);
+
+/// After how long a parked connection tries again.
+pub(crate) const PARKED: Duration = Duration::from_millis(1);

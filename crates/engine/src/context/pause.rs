@@ -1,0 +1,40 @@
+//! CLIENT PAUSE.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// CLIENT PAUSE: until when, and for which commands.
+#[derive(Debug, Default)]
+pub struct Pause {
+    /// Unix milliseconds; 0: not paused.
+    until_ms: AtomicU64,
+    /// 1: only writes wait.
+    writes_only: AtomicU64,
+}
+
+impl Pause {
+    /// Whether a command has to wait, and for how many milliseconds at most.
+    #[inline]
+    pub fn wait_ms(&self, now_ms: u64, is_write: bool) -> Option<u64> {
+        let until = self.until_ms.load(Relaxed);
+        if until == 0 || until <= now_ms || (!is_write && self.writes_only.load(Relaxed) == 1) {
+            return None;
+        }
+        Some(until - now_ms)
+    }
+
+    /// Pauses, or extends a pause; a pause of everything is not weakened to one of writes while it lasts.
+    pub fn start(&self, now_ms: u64, until_ms: u64, writes_only: bool) {
+        let running = self.until_ms.load(Relaxed) > now_ms;
+        if !(running && writes_only && self.writes_only.load(Relaxed) == 0) {
+            self.writes_only.store(u64::from(writes_only), Relaxed);
+        }
+        if !running || until_ms > self.until_ms.load(Relaxed) {
+            self.until_ms.store(until_ms, Relaxed);
+        }
+    }
+
+    /// Ends a pause.
+    pub fn stop(&self) {
+        self.until_ms.store(0, Relaxed);
+    }
+}

@@ -1,0 +1,231 @@
+//! What a command did to keys, listed while it does it.
+//!
+//! A handler says what it changed ([`Keys::changed`]), in the order a real server would announce it. What follows from the
+//! list is not the business of this room: see [`crate::follow`]. While nobody listens, all of this costs a write command one
+//! look at a number that hardly ever changes.
+
+use crate::base::class;
+use crate::client::clients::Client;
+use crate::door::keys::Keys;
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// Reasons to list changes: watched keys, waiters, tracking clients, and one while notifications are on. A cache line of its
+/// own, since every write looks at it.
+#[repr(align(128))]
+#[derive(Debug, Default)]
+pub struct Listening(AtomicUsize);
+
+impl Listening {
+    /// Whether changes have to be listed. To be read with the locks of the changed keys held: whoever wants to know of
+    /// their changes has been counted before it held them.
+    #[inline]
+    pub fn any(&self) -> bool {
+        self.0.load(Relaxed) != 0
+    }
+
+    /// Counts a reason to list changes.
+    pub fn begin(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    /// Takes one off.
+    pub fn end(&self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// What happened to a key: the name of a keyspace notification and its class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// One of [`class`]; 0: a change that no notification tells of.
+    pub class: u32,
+    /// `"lpush"`
+    pub name: &'static str,
+}
+
+macro_rules! events {
+    ($($name:ident = $class:ident;)*) => {
+        impl Event {
+            $(#[doc = concat!("An event of class [`class::", stringify!($class), "`].")]
+            pub const fn $name(name: &'static str) -> Event {
+                Event { class: class::$class, name }
+            })*
+        }
+    };
+}
+
+events! {
+    generic = GENERIC;
+    string = STRING;
+    list = LIST;
+    set = SET;
+    hash = HASH;
+    sorted_set = SORTED_SET;
+    stream = STREAM;
+}
+
+impl Event {
+    /// A change that no notification tells of.
+    pub const SILENT: Event = Event { class: 0, name: "" };
+    /// The key is gone.
+    pub const DEL: Event = Event::generic("del");
+    /// The key had expired and was removed.
+    pub const EXPIRED: Event = Event {
+        class: class::EXPIRED,
+        name: "expired",
+    };
+    /// The key came to be.
+    pub const NEW: Event = Event {
+        class: class::NEW,
+        name: "new",
+    };
+    /// The key was given another value, whatever it held before: no change that it is not told of otherwise.
+    pub const OVERWRITTEN: Event = Event {
+        class: class::OVERWRITTEN | class::ASIDE,
+        name: "overwritten",
+    };
+    /// The same when the new value is of another type.
+    pub const TYPE_CHANGED: Event = Event {
+        class: class::TYPE_CHANGED | class::ASIDE,
+        name: "type_changed",
+    };
+    /// The key was asked for and is not there: no change.
+    pub const KEY_MISS: Event = Event {
+        class: class::KEY_MISS,
+        name: "keymiss",
+    };
+
+    /// A field of a hash had expired and was removed.
+    pub const HASH_EXPIRED: Event = Event::hash("hexpired");
+
+    /// The same for a change that real servers do not count as one of the key: it may be announced, but WATCH, client-side
+    /// caches and those who wait for the key take no notice. So it is with the groups of a stream.
+    pub const fn aside(self) -> Event {
+        Event {
+            class: self.class | class::ASIDE,
+            ..self
+        }
+    }
+
+    /// The same, but that those who wait for the key take notice.
+    pub const fn waking(self) -> Event {
+        Event {
+            class: self.class | class::WAKES,
+            ..self
+        }
+    }
+
+    /// Whether it tells of a change of the key.
+    pub const fn is_change(self) -> bool {
+        self.class & (class::KEY_MISS | class::NEW | class::ASIDE) == 0
+    }
+
+    /// Whether those who wait for the key have to look.
+    pub const fn concerns_waiters(self) -> bool {
+        self.is_change() || self.class & class::WAKES != 0
+    }
+}
+
+/// The bytes of a key in a list of changes.
+pub type KeyBytes = SmallVec<[u8; 64]>;
+
+/// One thing that a command did.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// An event of a key.
+    Key {
+        /// The key's database.
+        db: usize,
+        /// The key.
+        key: KeyBytes,
+        /// What happened to it.
+        event: Event,
+    },
+    /// A whole database, or with None all of them, lost their keys.
+    Flushed(Option<usize>),
+    /// Two databases changed places.
+    Swapped(usize, usize),
+    /// What follows was done by this client, which had waited and was served.
+    By(Arc<Client>),
+    /// A client that tracks has read a key, as part of what else is listed.
+    Read(KeyBytes),
+    /// A line for those who watch what is executed.
+    Shown(Vec<u8>),
+    /// A message for a channel: (is sharded, channel, message).
+    Publish(bool, Vec<u8>, Vec<u8>),
+}
+
+/// Adds an event to a list of changes.
+#[cold]
+pub(crate) fn note(changes: &mut Vec<Change>, db: usize, key: &[u8], event: Event) {
+    changes.push(Change::Key {
+        db,
+        key: KeyBytes::from_slice(key),
+        event,
+    });
+}
+
+impl Keys<'_> {
+    /// Says that a key of the selected database has changed. A handler says so for every key it changed, in the order in
+    /// which a real server announces it, after the change; for a key that is gone with its last element, only what was
+    /// done to the element (`Event::list("lpop")`): that the key is gone with it is added here.
+    #[inline]
+    pub fn changed(&mut self, key: &[u8], event: Event) {
+        self.changed_in(self.db, key, event);
+    }
+
+    /// The same for a key of any database.
+    #[inline]
+    pub fn changed_in(&mut self, db: usize, key: &[u8], event: Event) {
+        if self.listening.any() {
+            self.note(db, key, event);
+        }
+    }
+
+    /// Says that several things happened to a key in turn, after all of them; if it is gone in the end, that comes last.
+    #[inline]
+    pub fn changed_in_turn(&mut self, key: &[u8], events: impl IntoIterator<Item = Event>) {
+        if self.listening.any() {
+            self.note_in_turn(key, events);
+        }
+    }
+
+    #[cold]
+    fn note_in_turn(&mut self, key: &[u8], events: impl IntoIterator<Item = Event>) {
+        let emptied = self.emptied.take_if(|emptied| **emptied == *key).is_some();
+        for event in events {
+            self.note(self.db, key, event);
+        }
+        if emptied {
+            self.note(self.db, key, Event::DEL);
+        }
+    }
+
+    /// Adds to the list of changes whatever it is that happened, if anybody listens. Messages are always sent.
+    pub fn happened(&mut self, change: Change) {
+        if matches!(change, Change::Publish(..)) || self.listening.any() {
+            self.changes.push(change);
+        }
+    }
+
+    #[cold]
+    fn note(&mut self, db: usize, key: &[u8], event: Event) {
+        note(&mut self.changes, db, key, event);
+        if self.emptied.as_deref() == Some(key) {
+            self.emptied = None;
+            if event != Event::DEL {
+                note(&mut self.changes, db, key, Event::DEL);
+            }
+        }
+    }
+
+    /// Notes that a collection was removed because nothing was left in it.
+    #[inline]
+    pub(crate) fn note_emptied(&mut self, key: &[u8]) {
+        if self.listening.any() {
+            self.emptied = Some(key.into());
+        }
+    }
+}

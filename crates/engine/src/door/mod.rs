@@ -1,0 +1,6 @@
+//! The only way to keys: what is held, looking, changing, and the list of what changed.
+
+pub mod change;
+pub mod held;
+pub mod keys;
+pub mod stored;

@@ -1,0 +1,225 @@
+//! Scripts that are known and scripts that run: what all workers share.
+
+use crate::base::error::{Error, Result};
+use crate::script::libraries::Libraries;
+use lua::{Flags, Script, Sha};
+use parking_lot::{Mutex, RwLock};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// Scripts that EVAL brought and that are kept; those of SCRIPT LOAD are kept beside them.
+pub(super) const MOST_EVALED: usize = 500;
+
+/// A script's source with what is known of it.
+pub struct Body {
+    /// SHA1 of the source, in hexadecimal.
+    pub sha: Sha,
+    /// The source as it was sent.
+    pub source: Box<[u8]>,
+    /// What its first line declares.
+    pub flags: Flags,
+    /// It has been slow: it begins on a helper thread.
+    pub slow: AtomicBool,
+    /// It had to make room; a worker that still has it makes it known again when it is next sent.
+    pub(super) evicted: AtomicBool,
+}
+
+impl Body {
+    pub(super) fn new(source: &[u8]) -> Result<Body> {
+        let header = lua::shebang::script(source).map_err(error_of)?;
+        Ok(Body {
+            sha: lua::sha1_hex(source),
+            source: source.into(),
+            flags: header.flags,
+            slow: AtomicBool::new(false),
+            evicted: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn script(&self) -> Script<'_> {
+        Script {
+            sha: &self.sha,
+            body: &self.source,
+        }
+    }
+}
+
+pub(crate) fn error_of(line: Vec<u8>) -> Error {
+    Error::new(String::from_utf8_lossy(&line).into_owned())
+}
+
+/// A script or function that has been running for some time.
+pub struct Running {
+    /// Unix milliseconds.
+    pub started_ms: u64,
+    /// Whether FCALL began it.
+    pub is_function: bool,
+    /// The function's name, or the script's digest.
+    pub name: Vec<u8>,
+    /// The call's first arguments.
+    pub command: Vec<Vec<u8>>,
+    /// It has written.
+    pub wrote: AtomicBool,
+    pub(crate) kill: AtomicBool,
+}
+
+#[derive(Default)]
+struct Cache {
+    bodies: HashMap<Sha, Arc<Body>>,
+    /// Those that EVAL brought, the oldest first.
+    evaled: VecDeque<Sha>,
+}
+
+/// Scripts that are known, libraries, and what runs.
+#[derive(Default)]
+pub struct Scripts {
+    cache: RwLock<Cache>,
+    /// Raised by SCRIPT FLUSH.
+    pub(super) epoch: AtomicU64,
+    running: Mutex<Vec<Arc<Running>>>,
+    running_count: AtomicUsize,
+    /// Functions.
+    pub libraries: Libraries,
+    /// Scripts that were forgotten because EVAL brought too many.
+    pub evicted: AtomicU64,
+    /// Times that a script was undone and started over, for want of a lock.
+    pub restarts: AtomicU64,
+    pub(super) vms: Mutex<Vec<Arc<VmMemory>>>,
+}
+
+/// Bytes of one worker's Lua states, as of a while ago.
+#[derive(Default)]
+pub(super) struct VmMemory {
+    pub(super) scripts: AtomicUsize,
+    pub(super) functions: AtomicUsize,
+}
+
+impl Scripts {
+    pub(crate) fn busy(&self, now_ms: u64, threshold_ms: u64) -> Option<Error> {
+        if self.running_count.load(Relaxed) == 0 {
+            return None;
+        }
+        let running = self.running.lock();
+        let late = |r: &&Arc<Running>| now_ms.saturating_sub(r.started_ms) >= threshold_ms;
+        let kind = if running.iter().find(late)?.is_function {
+            "FUNCTION"
+        } else {
+            "SCRIPT"
+        };
+        Some(Error::new(format!(
+            "BUSY Redis is busy running a script. You can only call {kind} KILL or SHUTDOWN NOSAVE."
+        )))
+    }
+
+    /// Whether a script has been running for some time.
+    #[inline]
+    pub(crate) fn any_running(&self) -> bool {
+        self.running_count.load(Relaxed) != 0
+    }
+
+    /// What has been running the longest.
+    pub fn longest(&self) -> Option<Arc<Running>> {
+        let running = self.running.lock();
+        running.iter().min_by_key(|r| r.started_ms).cloned()
+    }
+
+    /// SCRIPT KILL and FUNCTION KILL: ends what runs.
+    pub(crate) fn kill(&self, functions: bool) -> Result {
+        let running = self.running.lock();
+        if running.is_empty() {
+            return Err(Error::new("NOTBUSY No scripts in execution right now."));
+        }
+        let mut of_kind = running
+            .iter()
+            .filter(|r| r.is_function == functions)
+            .peekable();
+        if of_kind.peek().is_none() {
+            return Err(Error::new(if functions {
+                "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+            } else {
+                "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+            }));
+        }
+        let mut killed = false;
+        for r in of_kind.filter(|r| !r.wrote.load(Relaxed)) {
+            r.kill.store(true, Relaxed);
+            killed = true;
+        }
+        if !killed {
+            return Err(Error::new(
+                "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait \
+                 the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn begin(&self, running: Running) -> Arc<Running> {
+        let running = Arc::new(running);
+        self.running.lock().push(running.clone());
+        self.running_count.fetch_add(1, Relaxed);
+        running
+    }
+
+    pub(crate) fn end(&self, running: &Arc<Running>) {
+        self.running.lock().retain(|r| !Arc::ptr_eq(r, running));
+        self.running_count.fetch_sub(1, Relaxed);
+    }
+
+    /// The script with this digest, in any case.
+    pub fn get(&self, sha: &[u8]) -> Option<Arc<Body>> {
+        let sha: Sha = sha.to_ascii_lowercase().try_into().ok()?;
+        self.cache.read().bodies.get(&sha).cloned()
+    }
+
+    /// Adds a script. `evaled`: it makes room for others when there are too many.
+    pub(crate) fn add(&self, body: Arc<Body>, evaled: bool) -> Arc<Body> {
+        let mut cache = self.cache.write();
+        if let Some(known) = cache.bodies.get(&body.sha) {
+            let known = known.clone();
+            if !evaled {
+                // SCRIPT LOAD makes it stay.
+                cache.evaled.retain(|sha| *sha != known.sha);
+            }
+            return known;
+        }
+        if evaled {
+            if cache.evaled.len() >= MOST_EVALED
+                && let Some(oldest) = cache.evaled.pop_front()
+            {
+                if let Some(body) = cache.bodies.remove(&oldest) {
+                    body.evicted.store(true, Relaxed);
+                }
+                self.evicted.fetch_add(1, Relaxed);
+            }
+            cache.evaled.push_back(body.sha);
+        }
+        cache.bodies.insert(body.sha, body.clone());
+        body
+    }
+
+    /// Forgets all scripts.
+    pub(crate) fn flush(&self) {
+        *self.cache.write() = Cache::default();
+        self.epoch.fetch_add(1, Relaxed);
+    }
+
+    /// Bytes of all workers' Lua states: (of scripts, of functions).
+    pub fn vm_memory(&self) -> (usize, usize) {
+        let vms = self.vms.lock();
+        vms.iter().fold((0, 0), |(scripts, functions), vm| {
+            (
+                scripts + vm.scripts.load(Relaxed),
+                functions + vm.functions.load(Relaxed),
+            )
+        })
+    }
+
+    /// (number of scripts, bytes of their sources).
+    pub fn totals(&self) -> (usize, usize) {
+        let cache = self.cache.read();
+        let bytes = cache.bodies.values().map(|b| b.source.len()).sum();
+        (cache.bodies.len(), bytes)
+    }
+}

@@ -1,0 +1,27 @@
+//! Where all rooms come together: an engine with every command, its workers, and its upkeep.
+
+use crate::cmd::FAMILIES;
+use crate::config::Config;
+use crate::config::host::Host;
+use crate::context::command::Registry;
+use crate::context::engine::Engine;
+use crate::dispatch::worker::Worker;
+use crate::upkeep::sweep::Maintenance;
+use std::sync::Arc;
+
+impl Engine {
+    /// An engine with an empty keyspace.
+    pub fn new(config: Config, host: Arc<dyn Host>) -> Arc<Engine> {
+        Engine::with_commands(Registry::new(FAMILIES), config, host)
+    }
+
+    /// What a thread runs commands with.
+    pub fn worker(self: &Arc<Self>) -> Worker {
+        Worker::new(self.clone())
+    }
+
+    /// Starts the thread that removes expired keys and frees what is big, until the result is dropped.
+    pub fn start_maintenance(self: &Arc<Self>) -> Maintenance {
+        Maintenance::start(self)
+    }
+}
