@@ -23,8 +23,8 @@ pub mod table;
 pub mod types;
 
 pub use dict::{
-    Dict, EntryRef, Found, MAX_INLINE, NewValue, ObjectValue, Removed, Value, new_value,
-    string_value,
+    Counts, Dict, EntryMut, EntryRef, Found, MAX_INLINE, MAX_KEY, NewValue, ObjectValue, Observer,
+    Removed, Value, new_value, string_value,
 };
 pub use shard::keyspace::{Keyspace, Shard};
 pub use types::kind::{Blob, Type};

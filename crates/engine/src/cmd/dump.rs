@@ -120,7 +120,7 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         // How often a key is used is not tracked, so that FREQ has nothing to set.
         if let Some(idle_s) = idle_s {
             let clock = ctx.keys.clock.wrapping_sub(idle_s as u32) & 0xff_ffff;
-            if let Some(mut found) = ctx.keys.write(key) {
+            if let Some(found) = ctx.keys.write(key) {
                 found.touch(clock);
             }
         }

@@ -587,7 +587,7 @@ fn randomkey(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         let mut lens: Vec<usize> = Vec::with_capacity(ks.shards());
         let mut total = 0;
         for shard in 0..ks.shards() {
-            total += ctx.keys.held.look(ks, shard, |s| s.db_ref(db).len());
+            total += ks.shard_counts(db, shard).keys;
             lens.push(total);
         }
         if total == 0 {

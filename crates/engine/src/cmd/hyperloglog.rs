@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 use store::types::hll::{self, Corrupt, Draft, Form, Run, Union};
-use store::{Blob, EntryRef, Found, MAX_INLINE, NewValue, Removed};
+use store::{Blob, EntryMut, EntryRef, MAX_INLINE, NewValue, Removed};
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -76,7 +76,7 @@ fn with_value<R>(draft: Draft, f: impl FnOnce(NewValue<'_>) -> R) -> R {
 }
 
 /// Puts a changed HyperLogLog back.
-fn put_back(found: &mut Found<'_>, draft: Draft) -> Removed {
+fn put_back(found: &mut EntryMut<'_>, draft: Draft) -> Removed {
     with_value(draft, |value| found.set_value(value, true))
 }
 
@@ -88,7 +88,7 @@ fn insert(keys: &mut Keys<'_>, key: &[u8], draft: Draft) {
 }
 
 /// Adds elements to the HyperLogLog at a key that is there; whether they changed it, or what went wrong on the way.
-fn add_to(found: &mut Found<'_>, elements: &[&[u8]], max: usize) -> (Result<bool>, Removed) {
+fn add_to(found: &mut EntryMut<'_>, elements: &[&[u8]], max: usize) -> (Result<bool>, Removed) {
     let nothing = Removed { freed: None };
     let form = match form_of(found.get()) {
         Ok(form) => form,

@@ -113,8 +113,7 @@ struct Report<'a, 'e> {
 
 impl Report<'_, '_> {
     fn usage(&self) -> &Usage {
-        self.usage
-            .get_or_init(|| Usage::measure(self.engine, self.held))
+        self.usage.get_or_init(|| Usage::measure(self.engine))
     }
 }
 
@@ -481,6 +480,9 @@ fn average_ttl(report: &Report<'_, '_>, db: usize) -> u64 {
     let (mut sum, mut n, mut looked) = (0u128, 0u128, 0);
     for i in 0..ks.shards() {
         let shard = (first + i) % ks.shards();
+        if ks.shard_counts(db, shard).expiring == 0 {
+            continue;
+        }
         let guard;
         let dict = match report.held.shard(shard) {
             Some(held) => held.db_ref(db),
@@ -489,9 +491,6 @@ fn average_ttl(report: &Report<'_, '_>, db: usize) -> u64 {
                 guard.db_ref(db)
             }
         };
-        if dict.expiring() == 0 {
-            continue;
-        }
         let mut add = |_, entry: store::EntryRef<'_>| {
             if let Some(left) = entry.expiry_ms().and_then(|at| at.checked_sub(now_ms)) {
                 sum += u128::from(left);

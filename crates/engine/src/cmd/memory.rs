@@ -15,10 +15,9 @@ use crate::context::command::{
 };
 use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
-use crate::door::held::Held;
 use resp::Out;
 use std::sync::atomic::Ordering::Relaxed;
-use store::Dict;
+use store::{Counts, Dict};
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -52,22 +51,11 @@ const MEMORY_COMMANDS: &[Command] = &[
               "O(N), N being the number of samples"),
 ];
 
-/// Keys and bytes of one database.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct DbUsage {
-    pub keys: usize,
-    pub expiring: usize,
-    /// Bytes of tables, slab pages and large values.
-    pub bytes: usize,
-    /// Bytes of the tables among them.
-    pub table_bytes: usize,
-}
-
 /// Where the memory is.
 #[derive(Debug)]
 pub(crate) struct Usage {
     /// By number.
-    pub dbs: Vec<DbUsage>,
+    pub dbs: Vec<Counts>,
     /// The locks, the roots of tables and the counters: what an empty server takes.
     pub fixed: usize,
     /// Clients' records and buffers.
@@ -79,25 +67,17 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Adds up what is there now, one shard after the other. `held` are shards that the caller has locked.
-    pub fn measure(engine: &Engine, held: &Held<'_>) -> Usage {
+    /// Adds up what is there now. Takes no lock.
+    pub fn measure(engine: &Engine) -> Usage {
         let ks = engine.keyspace();
-        let mut dbs = vec![DbUsage::default(); ks.databases()];
-        for shard in 0..ks.shards() {
-            held.look(ks, shard, |shard| {
-                for (total, dict) in dbs.iter_mut().zip(shard.dbs()) {
-                    let (segments, buckets) = dict.shape();
-                    total.keys += dict.len();
-                    total.expiring += dict.expiring();
-                    total.bytes += dict.bytes();
-                    total.table_bytes += (segments + buckets) * TABLE_LINE;
-                }
-            });
-        }
+        let dbs = (0..ks.databases()).map(|db| ks.counts(db)).collect();
         let counters = engine.registry().ids() * size_of::<CommandCounters>();
         let mut usage = Usage {
             dbs,
-            fixed: ks.shards() * (128 + ks.databases() * (size_of::<Dict>() + size_of::<u64>()))
+            fixed: ks.shards()
+                * (128
+                    + ks.databases()
+                        * (size_of::<Dict>() + size_of::<u64>() + size_of::<Counts>()))
                 + engine.stats().sum(|_| counters as u64) as usize,
             clients: engine.clients().list().iter().map(|c| memory_of(c)).sum(),
             peak: 0,
@@ -156,9 +136,6 @@ impl Usage {
     }
 }
 
-/// Bytes of a table's bucket.
-const TABLE_LINE: usize = 64;
-
 fn percent(part: usize, whole: usize) -> f64 {
     if whole == 0 {
         0.0
@@ -189,7 +166,7 @@ fn memory_usage(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    let usage = Usage::measure(ctx.engine, &ctx.keys.held);
+    let usage = Usage::measure(ctx.engine);
     let out = &mut *ctx.out;
     let start = out.begin_array();
     let mut fields = 0;
@@ -257,7 +234,7 @@ fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
 const TOO_SMALL: usize = 5 << 20;
 
 fn memory_doctor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    let usage = Usage::measure(ctx.engine, &ctx.keys.held);
+    let usage = Usage::measure(ctx.engine);
     ctx.out.verbatim("txt", diagnose(&usage).as_bytes());
     Ok(())
 }
@@ -331,17 +308,17 @@ mod tests {
     #[test]
     fn the_account_follows_the_data() {
         let mut c = TestClient::new();
-        let empty = Usage::measure(&c.engine, &Held::None);
+        let empty = Usage::measure(&c.engine);
         assert_eq!((empty.data(), empty.keys()), (0, 0));
         c.run("SETRANGE big 999999 x; SELECT 2; SET k v EX 1000");
-        let full = Usage::measure(&c.engine, &Held::None);
+        let full = Usage::measure(&c.engine);
         assert_eq!((full.keys(), full.dbs[2].expiring), (2, 1));
         assert!((1_000_000..1_200_000).contains(&full.data()), "{full:?}");
         assert!(full.tables() > 0 && full.tables() < 10_000, "{full:?}");
         assert_eq!(full.used(), full.dataset() + full.overhead());
         assert_eq!(full.peak, full.used());
         c.run("FLUSHALL");
-        let again = Usage::measure(&c.engine, &Held::None);
+        let again = Usage::measure(&c.engine);
         assert_eq!((again.data(), again.peak), (0, full.peak));
     }
 
@@ -365,7 +342,7 @@ mod tests {
             r#""There is too little data to say anything about its memory.\n""#,
         );
         let mut usage = Usage {
-            dbs: vec![DbUsage {
+            dbs: vec![Counts {
                 keys: 1,
                 expiring: 0,
                 bytes: 100 << 20,

@@ -10,11 +10,12 @@ use crate::context::command::{
 use crate::base::error::{Error, Result};
 use crate::base::expiry::{self, Expiry};
 use crate::context::ctx::Ctx;
+use crate::context::engine::Engine;
 use crate::door::change::Event;
 use resp::number::{format_i64, parse_i64};
 use resp::{LongDouble, Out};
 use std::sync::atomic::Ordering::Relaxed;
-use store::{Blob, NewValue, Value, string_value};
+use store::{Blob, EntryMut, NewValue, Value, string_value};
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -147,8 +148,8 @@ pub fn text<'a>(value: Value<'a>, buf: &'a mut [u8; 20]) -> &'a [u8] {
 }
 
 /// Refuses a string of this length if it is over `proto-max-bulk-len`.
-pub fn check_length(ctx: &Ctx<'_>, len: usize) -> Result {
-    if len > ctx.engine.config().live.proto_max_bulk_len.load(Relaxed) {
+pub fn check_length(engine: &Engine, len: usize) -> Result {
+    if len > engine.config().live.proto_max_bulk_len.load(Relaxed) {
         return Err(Error::STRING_TOO_LONG);
     }
     Ok(())
@@ -551,17 +552,26 @@ fn incrbyfloat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let by = args.take();
     let mut new = Vec::new();
-    let old = match ctx.keys.write_string(key)? {
-        Some(f) => LongDouble::parse(text(f.get().value(), &mut [0; 20])),
-        None => LongDouble::parse(b"0"),
+    let mut add_to = |old: &[u8]| {
+        let old = LongDouble::parse(old).ok_or(Error::NOT_A_FLOAT)?;
+        let by = LongDouble::parse(by).ok_or(Error::NOT_A_FLOAT)?;
+        let sum = old.checked_add(by).ok_or(Error::NAN_OR_INFINITY)?;
+        sum.write_text(&mut new);
+        Ok::<_, Error>(())
     };
-    let old = old.ok_or(Error::NOT_A_FLOAT)?;
-    let by = LongDouble::parse(by).ok_or(Error::NOT_A_FLOAT)?;
-    old.checked_add(by)
-        .ok_or(Error::NAN_OR_INFINITY)?
-        .write_text(&mut new);
     // The result stays text, even where it is a whole number.
-    ctx.keys.replace(key, string_value(&new), false);
+    match ctx.keys.write_string(key)? {
+        Some(mut f) => {
+            add_to(text(f.get().value(), &mut [0; 20]))?;
+            let removed = f.set_value(string_value(&new), false);
+            ctx.keys.discard(removed);
+        }
+        None => {
+            add_to(b"0")?;
+            ctx.keys
+                .insert_in(ctx.keys.db, key, string_value(&new), None, false);
+        }
+    }
     ctx.keys.changed(key, Event::string("incrbyfloat"));
     ctx.out.bulk(&new);
     Ok(())
@@ -570,8 +580,8 @@ fn incrbyfloat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn append(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let more = args.take();
-    let Some(f) = ctx.keys.write_string(key)? else {
-        check_length(ctx, more.len())?;
+    let Some(mut f) = ctx.keys.write_string(key)? else {
+        check_length(ctx.engine, more.len())?;
         let value = ctx.keys.value(more);
         ctx.keys.set(key, value, None);
         ctx.keys.changed(key, Event::string("append"));
@@ -579,19 +589,16 @@ fn append(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     };
     let old_len = text(f.get().value(), &mut [0; 20]).len();
-    check_length(ctx, old_len.saturating_add(more.len()))?;
-    let len = extend(ctx, key, old_len + more.len(), old_len, more);
+    check_length(ctx.engine, old_len.saturating_add(more.len()))?;
+    let len = extend(&mut f, old_len + more.len(), old_len, more);
     ctx.keys.changed(key, Event::string("append"));
     ctx.out.int(len as i64);
     Ok(())
 }
 
-/// Makes the string at an existing key `len` bytes long (at least as long as it is) with `bytes` at `offset`, zeros in
-/// between, and returns its length. It is raw afterwards.
-fn extend(ctx: &mut Ctx<'_>, key: &[u8], len: usize, offset: usize, bytes: &[u8]) -> usize {
-    let Some(mut f) = ctx.keys.write(key) else {
-        return 0;
-    };
+/// Makes a string `len` bytes long (at least as long as it is) with `bytes` at `offset`, zeros in between, and returns its
+/// length. It is raw afterwards.
+fn extend(f: &mut EntryMut<'_>, len: usize, offset: usize, bytes: &[u8]) -> usize {
     let edited = f.edit_blob(|b| {
         if len > b.len() {
             // Doubling, so that many small appends copy each byte a bounded number of times.
@@ -629,18 +636,18 @@ fn setrange(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let bytes = args.take();
     args.check()?;
     let offset = usize::try_from(offset).map_err(|_| Error::OFFSET_RANGE)?;
-    let old_len = ctx
-        .keys
-        .write_string(key)?
-        .map(|f| text(f.get().value(), &mut [0; 20]).len());
+    let found = ctx.keys.write_string(key)?;
+    let old_len = found
+        .as_ref()
+        .map_or(0, |f| text(f.get().value(), &mut [0; 20]).len());
     if bytes.is_empty() {
-        ctx.out.int(old_len.unwrap_or(0) as i64);
+        ctx.out.int(old_len as i64);
         return Ok(());
     }
-    check_length(ctx, offset.saturating_add(bytes.len()))?;
+    check_length(ctx.engine, offset.saturating_add(bytes.len()))?;
     let end = offset + bytes.len();
-    let len = match old_len {
-        Some(old_len) => extend(ctx, key, old_len.max(end), offset, bytes),
+    let len = match found {
+        Some(mut f) => extend(&mut f, old_len.max(end), offset, bytes),
         None => {
             let mut whole = vec![0; end];
             whole[offset..].copy_from_slice(bytes);

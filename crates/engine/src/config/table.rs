@@ -187,7 +187,8 @@ pub(super) const BUILT: &[Directive] = &[
     .live(|live, value| live.busy_reply_threshold_ms.store(number(value), Relaxed)),
     row(
         "proto-max-bulk-len",
-        Size { min: 1 << 20, max: i64::MAX },
+        // Lengths of keys and of members are written with 32 bits.
+        Size { min: 1 << 20, max: store::MAX_KEY as i64 },
         "512mb",
         Runtime,
         CLIENTS,

@@ -318,6 +318,18 @@ fn config_set_changes_all_or_nothing() {
     );
 }
 
+/// Their lengths are written with 32 bits.
+#[test]
+fn no_argument_may_be_of_4_gib_or_more() {
+    let mut config = Config::default();
+    config
+        .directive("proto-max-bulk-len", &["4294967295"])
+        .unwrap();
+    for long in ["4294967296", "4gb", "1tb"] {
+        assert!(config.directive("proto-max-bulk-len", &[long]).is_err());
+    }
+}
+
 #[test]
 fn protected_directives_ask_who_is_calling() {
     let mut config = Config::default();

@@ -13,7 +13,9 @@ use crate::door::held::Held;
 use crate::door::stored::{Stored, StoredValue};
 use smallvec::SmallVec;
 use store::keyspace::{ShardGuard, Token};
-use store::{Blob, Collection, EntryRef, Found, Freed, Keyspace, NewValue, Removed, Type};
+use store::{
+    Blob, Collection, EntryMut, EntryRef, Found, Freed, Keyspace, NewValue, Removed, Type,
+};
 
 /// Whether an expiry has come; see [`Keys::coarse`].
 #[inline]
@@ -141,18 +143,18 @@ impl<'e> Keys<'e> {
 
     /// Looks a key up to change it.
     #[inline]
-    pub fn write(&mut self, key: &[u8]) -> Option<Found<'_>> {
-        self.lookup(self.db, key, true)
+    pub fn write(&mut self, key: &[u8]) -> Option<EntryMut<'_>> {
+        self.lookup(self.db, key, true).map(Found::change)
     }
 
     /// Looks a key of any database up to change it.
-    pub fn write_in(&mut self, db: usize, key: &[u8]) -> Option<Found<'_>> {
-        self.lookup(db, key, true)
+    pub fn write_in(&mut self, db: usize, key: &[u8]) -> Option<EntryMut<'_>> {
+        self.lookup(db, key, true).map(Found::change)
     }
 
     /// A string to change: an error if the key holds something else.
     #[inline]
-    pub fn write_string(&mut self, key: &[u8]) -> Result<Option<Found<'_>>> {
+    pub fn write_string(&mut self, key: &[u8]) -> Result<Option<EntryMut<'_>>> {
         match self.write(key) {
             Some(f) if f.get().kind() != Type::String => Err(Error::WRONG_TYPE),
             f => Ok(f),
@@ -169,7 +171,7 @@ impl<'e> Keys<'e> {
     fn look_up(&mut self, db: usize, key: &[u8], touch: bool, shown: bool) -> Option<Found<'_>> {
         let hash = self.hash(key);
         let dict = self.held.dict(self.ks.shard_of(hash), db);
-        let Some(mut found) = dict.find(hash, key) else {
+        let Some(found) = dict.find(hash, key) else {
             if shown && self.listening.any() {
                 note(&mut self.changes, db, key, Event::KEY_MISS);
             }
@@ -180,7 +182,7 @@ impl<'e> Keys<'e> {
             .is_some_and(|ms| is_past(ms, self.now_ms, self.coarse))
         {
             if !self.frozen {
-                self.garbage.extend(found.remove().freed);
+                self.garbage.extend(found.change().remove().freed);
                 self.counters.expired.add(1);
             }
             if self.listening.any() {
@@ -309,21 +311,6 @@ impl<'e> Keys<'e> {
         }
     }
 
-    /// Replaces the value of a string to be changed, which stays what it was otherwise. The second part of every
-    /// read-modify-write: `write_string`, look, `replace`.
-    #[inline]
-    pub fn replace(&mut self, key: &[u8], value: NewValue<'_>, raw: bool) {
-        let hash = self.hash(key);
-        let dict = self.held.dict(self.ks.shard_of(hash), self.db);
-        match dict.find(hash, key) {
-            Some(mut found) => {
-                let removed = found.set_value(value, raw);
-                self.garbage.extend(removed.freed);
-            }
-            None => self.insert_in(self.db, key, value, None, raw),
-        }
-    }
-
     /// Removes a key; whether it was there.
     pub fn remove(&mut self, key: &[u8]) -> bool {
         self.remove_in(self.db, key)
@@ -331,7 +318,9 @@ impl<'e> Keys<'e> {
 
     /// Removes a key of any database; whether it was there.
     pub fn remove_in(&mut self, db: usize, key: &[u8]) -> bool {
-        let removed = self.lookup(db, key, false).map(Found::remove);
+        let removed = self
+            .lookup(db, key, false)
+            .map(|found| found.change().remove());
         let was = removed.is_some();
         self.garbage.extend(removed.and_then(|r: Removed| r.freed));
         was
@@ -362,16 +351,19 @@ impl<'e> Keys<'e> {
         key: &[u8],
         f: impl FnOnce(&mut C) -> R,
     ) -> Result<Option<R>> {
-        let Some(mut found) = self.lookup(self.db, key, true) else {
-            return Ok(None);
-        };
-        let r = found.edit(f).ok_or(Error::WRONG_TYPE)?;
-        if found.is_empty_collection() {
-            let freed = found.remove().freed;
-            self.garbage.extend(freed);
-            self.note_emptied(key);
+        match self.lookup(self.db, key, true) {
+            None => Ok(None),
+            Some(found) => {
+                let mut change = found.change();
+                let r = change.edit(f).ok_or(Error::WRONG_TYPE)?;
+                if change.is_empty_collection() {
+                    let freed = change.remove().freed;
+                    self.garbage.extend(freed);
+                    self.note_emptied(key);
+                }
+                Ok(Some(r))
+            }
         }
-        Ok(Some(r))
     }
 
     /// Changes a collection, or makes one if there is no such key and `f` puts something into it.
@@ -381,12 +373,15 @@ impl<'e> Keys<'e> {
         key: &[u8],
         f: impl FnOnce(&mut C) -> R,
     ) -> Result<R> {
-        // Looked up twice for a new key only: `f` can be given away once.
-        if self.lookup(self.db, key, true).is_some() {
-            return match self.edit(key, f)? {
-                Some(r) => Ok(r),
-                None => unreachable!("the key was just found under the same lock"),
-            };
+        if let Some(found) = self.lookup(self.db, key, true) {
+            let mut change = found.change();
+            let r = change.edit(f).ok_or(Error::WRONG_TYPE)?;
+            if change.is_empty_collection() {
+                let freed = change.remove().freed;
+                self.garbage.extend(freed);
+                self.note_emptied(key);
+            }
+            return Ok(r);
         }
         let mut collection = C::new();
         let r = f(&mut collection);
@@ -445,7 +440,7 @@ impl<'e> Keys<'e> {
     pub fn remove_to_replace_in(&mut self, db: usize, key: &[u8]) -> Option<Type> {
         let found = self.lookup(db, key, false)?;
         let was = found.get().kind();
-        let freed = found.remove().freed;
+        let freed = found.change().remove().freed;
         self.garbage.extend(freed);
         Some(was)
     }
@@ -496,7 +491,7 @@ impl<'e> Keys<'e> {
         let e = found.get();
         let (expiry_ms, raw) = (e.expiry_ms(), e.is_raw());
         let inline = Stored::inline_value(e);
-        let freed = found.remove().freed;
+        let freed = found.change().remove().freed;
         let value = match (inline, freed) {
             (Some(value), _) => value,
             (None, Some(Freed::Blob(b))) => StoredValue::Blob(b),

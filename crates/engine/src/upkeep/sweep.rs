@@ -104,7 +104,7 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
             let ks = engine.keyspace();
             if measured.elapsed() >= MEASURE_EVERY && ks.shards() * ks.databases() <= MEASURE_MAX {
                 // Notes the peak of memory use.
-                Usage::measure(&engine, &crate::door::held::Held::None);
+                Usage::measure(&engine);
                 measured = Instant::now();
             }
         }
@@ -169,7 +169,7 @@ impl Sweep {
                 };
                 for key in due.drain(..) {
                     let hash = ks.hash(&key);
-                    if let Some(mut found) = dict.find(hash, &key) {
+                    if let Some(mut found) = dict.find(hash, &key).map(store::Found::change) {
                         if found.expiry_ms().is_none_or(|ms| ms > now_ms) {
                             // Not the key is due, but elements of it.
                             let n = found.expire_elements(now_ms);

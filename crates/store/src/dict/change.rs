@@ -1,13 +1,30 @@
-//! Changing a key.
+//! The second door: changing a key.
+//!
+//! Every change of an entry or of its collection goes through a [`EntryMut`], and within it through `EntryMut::open`, which
+//! tells the dictionary's [`Observer`], if it has one, before the first. Adding a key tells it too ([`Dict::insert`]).
+//! Nothing else in the crate changes an entry (its access clock is none of its value).
+//!
+//! What a value owns outside of its entry is counted when the change is over, however it ends: a closure that panics in the
+//! middle of changing a collection leaves the count as right as the collection says.
 
+use super::Dict;
 use super::entry::EntryPtr;
 use super::read::EntryRef;
 use super::value::{NewValue, ObjectValue, Value, ValueMut};
-use super::{Dict, due_ms, is_heavy, owned_bytes};
-use crate::table::Pos;
+use crate::table::{Pos, table_hash};
 use crate::types::kind::Type;
-use crate::types::object::{Collection, Freed, MAX_INLINE_PACKED, Object};
+use crate::types::object::{Collection, Freed, MAX_INLINE_PACKED};
 use std::sync::Arc;
+
+/// Told of every change before it is made: where a snapshot saves what is about to be lost. See [`Dict::observe`].
+///
+/// It is called under the shard's lock, so it must be quick, and it must not panic: the change would then not be made.
+pub trait Observer: Send + Sync {
+    /// An entry is about to be changed or removed; `old` shows it as it is. The hash is that of the key.
+    fn before_change(&mut self, hash: u64, old: EntryRef<'_>);
+    /// A key is about to be added that is not there.
+    fn before_insert(&mut self, hash: u64, key: &[u8]);
+}
 
 /// What was removed: lets the caller drop big values after the lock.
 #[derive(Debug, Default)]
@@ -16,77 +33,202 @@ pub struct Removed {
     pub freed: Option<Freed>,
 }
 
-/// A found entry, to be read, changed or removed without another search.
-pub struct Found<'a> {
-    pub(super) dict: &'a mut Dict,
-    pub(super) pos: Pos,
-    pub(super) h: u64,
-    pub(super) entry: EntryPtr,
+/// A key that may be changed: see the module's page.
+pub struct EntryMut<'a> {
+    spot: Spot<'a>,
+    told: bool,
 }
 
-impl<'a> Found<'a> {
+impl<'a> EntryMut<'a> {
+    #[inline]
+    pub(super) fn new(spot: Spot<'a>) -> EntryMut<'a> {
+        EntryMut { spot, told: false }
+    }
+
+    /// The one way from here to anything that changes the entry or what it owns.
+    #[inline]
+    fn open(&mut self) -> &mut Spot<'a> {
+        if !self.told {
+            self.told = true;
+            if self.spot.dict.observer.is_some() {
+                self.spot.tell();
+            }
+        }
+        &mut self.spot
+    }
+
     /// A view of it.
     #[inline]
     pub fn get(&self) -> EntryRef<'_> {
-        EntryRef::new(self.entry)
+        EntryRef::new(self.spot.entry)
     }
 
     /// A view that lives as long as the borrow of the dictionary.
     #[inline]
     pub fn into_ref(self) -> EntryRef<'a> {
-        EntryRef::new(self.entry)
+        EntryRef::new(self.spot.entry)
     }
 
     /// When it expires, in Unix milliseconds.
     #[inline]
     pub fn expiry_ms(&self) -> Option<u64> {
-        self.entry.expiry_ms()
+        self.spot.entry.expiry_ms()
     }
 
-    /// Sets the access clock, touching memory only if it changes.
+    /// See [`EntryRef::touch`].
     #[inline]
-    pub fn touch(&mut self, clock: u32) {
-        if self.entry.clock() != clock {
-            self.entry.set_clock(clock);
-        }
+    pub fn touch(&self, clock: u32) {
+        self.get().touch(clock);
+    }
+
+    /// See [`EntryRef::is_empty_collection`].
+    pub fn is_empty_collection(&self) -> bool {
+        self.get().is_empty_collection()
     }
 
     /// Replaces the value; the expiry stays.
     #[inline]
     pub fn set_value(&mut self, value: NewValue<'_>, raw: bool) -> Removed {
-        let old_heavy = is_heavy(self.entry);
-        let freed = match self.entry.try_replace(value, raw) {
+        self.open().set_value(value, raw)
+    }
+
+    /// Replaces the value and the expiry.
+    #[inline]
+    pub fn set(&mut self, value: NewValue<'_>, expiry_ms: Option<u64>, raw: bool) -> Removed {
+        let spot = self.open();
+        if spot.entry.expiry_ms().is_some() == expiry_ms.is_some() {
+            if let Some(ms) = expiry_ms {
+                spot.set_expiry(Some(ms));
+            }
+            return spot.set_value(value, raw);
+        }
+        let freed = spot.rebuild(value, expiry_ms, raw);
+        spot.dict.forget(freed)
+    }
+
+    /// Sets or clears the expiry, in Unix milliseconds.
+    pub fn set_expiry(&mut self, expiry_ms: Option<u64>) {
+        if self.expiry_ms() != expiry_ms {
+            self.open().set_expiry(expiry_ms);
+        }
+    }
+
+    /// Changes a collection; `None` if the value is of another type. One that becomes empty stays until the caller
+    /// removes it: see [`EntryMut::is_empty_collection`].
+    pub fn edit<C: Collection, R>(&mut self, f: impl FnOnce(&mut C) -> R) -> Option<R> {
+        if self.spot.entry.kind() != C::KIND {
+            return None;
+        }
+        self.open().edit(f)
+    }
+
+    /// Removes elements of a collection that have expired; returns how many.
+    pub fn expire_elements(&mut self, now_ms: u64) -> usize {
+        if self.spot.entry.object_ref().is_none() {
+            return 0;
+        }
+        let counting = Counting::new(self.open());
+        counting
+            .spot
+            .entry
+            .object_mut()
+            .map_or(0, |object| object.expire_elements(now_ms))
+    }
+
+    /// Changes the bytes in place, keeping their number: `f` gets them all. Integers are not changed in place, and
+    /// shared blobs are copied first. Returns `None` where nothing could be changed in place.
+    ///
+    /// # Panics
+    /// If it is a collection.
+    pub fn edit_bytes<R>(&mut self, f: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+        match self.get().value() {
+            Value::Int(_) => None,
+            Value::Blob(_) => self.edit_blob(|b| f(b)),
+            Value::Inline(_) => {
+                let entry = self.open().entry;
+                let ValueMut::Inline(b) = entry.value_mut() else {
+                    return None;
+                };
+                entry.set_raw();
+                Some(f(b))
+            }
+        }
+    }
+
+    /// Changes a blob in place, its length too; copies it first if a reply still shares it. `None`: no blob.
+    ///
+    /// # Panics
+    /// If it is a collection.
+    pub fn edit_blob<R>(&mut self, f: impl FnOnce(&mut Vec<u8>) -> R) -> Option<R> {
+        let Value::Blob(_) = self.get().value() else {
+            return None;
+        };
+        let counting = Counting::new(self.open());
+        let ValueMut::Blob(b) = counting.spot.entry.value_mut() else {
+            return None;
+        };
+        counting.spot.entry.set_raw();
+        Some(f(Arc::make_mut(b)))
+    }
+
+    /// Removes it.
+    pub fn remove(mut self) -> Removed {
+        self.open();
+        self.spot.remove()
+    }
+}
+
+/// Where an entry is. Its methods change without telling anybody: only [`EntryMut::open`] and this room come here.
+pub(super) struct Spot<'a> {
+    pub(super) dict: &'a mut Dict,
+    pub(super) pos: Pos,
+    pub(super) hash: u64,
+    pub(super) entry: EntryPtr,
+}
+
+impl Spot<'_> {
+    #[cold]
+    fn tell(&mut self) {
+        if let Some(observer) = &mut self.dict.observer {
+            observer.before_change(self.hash, EntryRef::new(self.entry));
+        }
+    }
+
+    #[inline]
+    fn set_value(&mut self, value: NewValue<'_>, raw: bool) -> Removed {
+        let owned = self.entry.owns();
+        match self.entry.try_replace(value, raw) {
             Ok(freed) => {
-                let dict = &mut *self.dict;
-                dict.heavy =
-                    dict.heavy + usize::from(is_heavy(self.entry)) - usize::from(old_heavy);
-                dict.owned_bytes += owned_bytes(self.entry);
-                freed
+                if owned || self.entry.owns() {
+                    self.dict.heavy += usize::from(self.entry.is_heavy());
+                    // The old one took a slot of this size.
+                    self.dict.heavy -= usize::from(owned || self.entry.is_large());
+                    self.dict.count_owned(self.entry.owned_bytes(), 0);
+                    return self.dict.forget(freed);
+                }
+                Removed::default()
             }
             Err(value) => {
                 let expiry = self.entry.expiry_ms();
-                self.rebuild(value, expiry, raw)
+                let freed = self.rebuild(value, expiry, raw);
+                self.dict.forget(freed)
             }
-        };
-        self.dict.forget(freed)
+        }
     }
 
     /// Replaces the entry by one with another value or expiry. What the old one owned is returned, not yet deducted.
-    pub(super) fn rebuild(
-        &mut self,
-        value: NewValue<'_>,
-        expiry: Option<u64>,
-        raw: bool,
-    ) -> Option<Freed> {
+    fn rebuild(&mut self, value: NewValue<'_>, expiry: Option<u64>, raw: bool) -> Option<Freed> {
         let old = self.entry;
         let arena = self.dict.arena.get_or_insert_default();
         let new = EntryPtr::create(arena, old.key(), value, expiry, raw, old.clock());
-        self.dict.owned_bytes += owned_bytes(new);
-        let was_heavy = is_heavy(old);
+        self.dict.owned_bytes += new.owned_bytes();
+        let was_heavy = old.is_heavy();
         self.swap_in(new, was_heavy);
         let arena = self.dict.arena.as_mut().expect("entries have an arena");
         // SAFETY: the table no longer points to the old entry, and `self.entry` is the new one.
-        unsafe { old.destroy(arena) }
+        let freed = unsafe { old.destroy(arena) };
+        self.dict.publish();
+        freed
     }
 
     /// Points the table to `new`, which replaces `self.entry`, and keeps the counts.
@@ -94,7 +236,7 @@ impl<'a> Found<'a> {
         let old = self.entry;
         let dict = &mut *self.dict;
         let expiry = new.expiry_ms();
-        dict.heavy = dict.heavy + usize::from(is_heavy(new)) - usize::from(was_heavy);
+        dict.heavy = dict.heavy + usize::from(new.is_heavy()) - usize::from(was_heavy);
         dict.expiring =
             dict.expiring + usize::from(expiry.is_some()) - usize::from(old.expiry_ms().is_some());
         self.entry = new;
@@ -103,26 +245,25 @@ impl<'a> Found<'a> {
 
     /// Tells the table where the entry is and whether and when something about it becomes due.
     fn flag(&mut self) {
-        let due = due_ms(self.entry);
+        let due = self.entry.due_ms();
         self.dict
             .table
             .replace(self.pos, self.entry.addr(), due.is_some());
         if let Some(ms) = due {
-            self.dict.table.note_due(self.h, ms);
+            self.dict.table.note_due(table_hash(self.hash), ms);
         }
     }
 
-    /// Sets or clears the expiry, in Unix milliseconds.
-    pub fn set_expiry(&mut self, expiry_ms: Option<u64>) {
+    fn set_expiry(&mut self, expiry_ms: Option<u64>) {
         match (self.entry.expiry_ms(), expiry_ms) {
             (None, None) => {}
             (Some(_), Some(ms)) => {
                 self.entry.set_expiry_ms(ms);
-                self.dict.table.note_due(self.h, ms);
+                self.dict.table.note_due(table_hash(self.hash), ms);
             }
             _ => {
                 let old = self.entry;
-                let (raw, was_heavy) = (old.is_raw(), is_heavy(old));
+                let (raw, was_heavy) = (old.is_raw(), old.is_heavy());
                 let arena = self.dict.arena.as_mut().expect("entries have an arena");
                 // SAFETY: the old entry is only freed from here on, by `free_shell` below.
                 let owned = unsafe { old.move_owned() };
@@ -142,25 +283,16 @@ impl<'a> Found<'a> {
                 let arena = self.dict.arena.as_mut().expect("entries have an arena");
                 // SAFETY: the table no longer points to the old entry; what it owned lives in the new one.
                 unsafe { old.free_shell(arena) };
+                self.dict.publish();
             }
         }
     }
 
-    /// Changes a collection; `None` if the value is of another type. One that becomes empty stays until the caller
-    /// removes it: see [`Found::is_empty_collection`].
-    pub fn edit<C: Collection, R>(&mut self, f: impl FnOnce(&mut C) -> R) -> Option<R> {
-        if self.entry.kind() != C::KIND {
-            return None;
-        }
-        if let Some(object) = self.entry.object_mut() {
-            let before = object.memory();
-            let r = f(C::of_mut(object)?);
-            self.dict.owned_bytes = self.dict.owned_bytes + object.memory() - before;
-            // Only a hash has elements that expire.
-            if C::KIND == Type::Hash {
-                self.flag();
-            }
-            return Some(r);
+    /// The value is of this type.
+    fn edit<C: Collection, R>(&mut self, f: impl FnOnce(&mut C) -> R) -> Option<R> {
+        if self.entry.owns() {
+            let counting = Counting::new(self);
+            return counting.spot.entry.object_mut().and_then(C::of_mut).map(f);
         }
         let ObjectValue::Packed(bytes) = self.entry.object() else {
             return None;
@@ -185,74 +317,46 @@ impl<'a> Found<'a> {
         Some(r)
     }
 
-    /// Removes elements of a collection that have expired; returns how many.
-    pub fn expire_elements(&mut self, now_ms: u64) -> usize {
-        let Some(object) = self.entry.object_mut() else {
-            return 0;
-        };
-        let before = object.memory();
-        let n = object.expire_elements(now_ms);
-        self.dict.owned_bytes = self.dict.owned_bytes + object.memory() - before;
-        self.flag();
-        n
-    }
-
-    /// Whether the value is a collection without elements, which is no value.
-    pub fn is_empty_collection(&self) -> bool {
-        if self.entry.kind() == Type::String {
-            return false;
-        }
-        match self.entry.object() {
-            ObjectValue::Packed(b) => match self.entry.kind() {
-                Type::List => crate::types::list::List::view_packed(b).is_empty(),
-                Type::Set => crate::types::set::Set::view_packed(b).is_empty(),
-                Type::SortedSet => crate::types::sorted_set::SortedSet::view_packed(b).is_empty(),
-                Type::Hash => crate::types::hash::Hash::view_packed(b).is_empty(),
-                // A stream may be empty.
-                Type::Stream | Type::String => false,
-            },
-            ObjectValue::Object(Object::Stream(_)) => false,
-            ObjectValue::Object(o) => o.is_empty(),
-        }
-    }
-
-    /// Changes the bytes in place, keeping their number: `f` gets them all. Integers are not changed in place, and
-    /// shared blobs are copied first. Returns `None` where nothing could be changed in place.
-    pub fn edit_bytes<R>(&mut self, f: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
-        match self.entry.value_mut() {
-            ValueMut::Int => None,
-            ValueMut::Inline(b) => {
-                self.entry.set_raw();
-                Some(f(b))
-            }
-            ValueMut::Blob(_) => self.edit_blob(|b| f(b)),
-        }
-    }
-
-    /// Changes a blob in place, its length too; copies it first if a reply still shares it. `None`: no blob.
-    pub fn edit_blob<R>(&mut self, f: impl FnOnce(&mut Vec<u8>) -> R) -> Option<R> {
-        let ValueMut::Blob(b) = self.entry.value_mut() else {
-            return None;
-        };
-        let before = b.capacity();
-        let r = f(Arc::make_mut(b));
-        self.dict.owned_bytes = self.dict.owned_bytes + b.capacity() - before;
-        self.entry.set_raw();
-        Some(r)
-    }
-
-    /// Removes it.
-    pub fn remove(self) -> Removed {
-        let dict = self.dict;
-        let entry = self.entry;
+    fn remove(self) -> Removed {
+        let Spot {
+            dict,
+            pos,
+            hash,
+            entry,
+        } = self;
         dict.expiring -= usize::from(entry.expiry_ms().is_some());
-        dict.heavy -= usize::from(is_heavy(entry));
-        dict.table.remove(self.h, self.pos);
+        dict.heavy -= usize::from(entry.is_heavy());
+        dict.table.remove(table_hash(hash), pos);
         let arena = dict.arena.as_mut().expect("entries have an arena");
         // SAFETY: the table no longer points to it, and `self` is consumed.
         let freed = unsafe { entry.destroy(arena) };
+        let removed = dict.forget(freed);
         dict.publish();
-        dict.forget(freed)
+        removed
+    }
+}
+
+/// Counts what a value owns when a change of it in place is over, also if that panics.
+struct Counting<'s, 'a> {
+    spot: &'s mut Spot<'a>,
+    before: usize,
+}
+
+impl<'s, 'a> Counting<'s, 'a> {
+    fn new(spot: &'s mut Spot<'a>) -> Counting<'s, 'a> {
+        let before = spot.entry.owned_bytes();
+        Counting { spot, before }
+    }
+}
+
+impl Drop for Counting<'_, '_> {
+    fn drop(&mut self) {
+        let entry = self.spot.entry;
+        self.spot.dict.count_owned(entry.owned_bytes(), self.before);
+        // Only a hash has elements that expire.
+        if entry.kind() == Type::Hash {
+            self.spot.flag();
+        }
     }
 }
 

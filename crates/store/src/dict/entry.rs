@@ -23,7 +23,7 @@
 //! unaligned. Lengths in the header are only written together with an allocation that holds them.
 
 use super::value::{MAX_INLINE, NewValue, ObjectValue, Value, ValueMut};
-use crate::mem::slab::{Arena, rounded};
+use crate::mem::slab::{Arena, MAX_SLOT, rounded};
 use crate::types::kind::{Blob, Type};
 use crate::types::object::{Freed, MAX_INLINE_PACKED, Object};
 use std::ptr::NonNull;
@@ -37,6 +37,9 @@ const REPR_INT: u8 = 0;
 const REPR_INLINE: u8 = 1;
 const REPR_BLOB: u8 = 2;
 const REPR_OBJECT: u8 = 3;
+
+/// Longest key, in bytes: its length is written with 32 bits.
+pub const MAX_KEY: usize = u32::MAX as usize;
 
 impl NewValue<'_> {
     /// Where an entry ends whose key ends at `at` and that holds this value.
@@ -84,6 +87,7 @@ impl EntryPtr {
         clock: u32,
     ) -> EntryPtr {
         let long = key.len() >= 255;
+        assert!(!long || key.len() <= MAX_KEY, "a key of 4 GiB or more");
         let prefix = 8 + if expiry_ms.is_some() { 8 } else { 0 } + if long { 4 } else { 0 };
         let p = arena.alloc(value.end(prefix + key.len()));
         let e = EntryPtr(p);
@@ -168,6 +172,15 @@ impl EntryPtr {
         self.byte(0) & 15
     }
 
+    /// What to do about a first byte that says nothing of its entry.
+    #[cold]
+    fn damaged(self) -> ! {
+        panic!(
+            "an entry is damaged: its first byte is {:#04x}",
+            self.byte(0)
+        );
+    }
+
     #[inline]
     fn inline_len(self) -> usize {
         // SAFETY: the header of a live entry.
@@ -200,7 +213,8 @@ impl EntryPtr {
         match self.repr() {
             REPR_INT => at + 8,
             REPR_INLINE => at + self.inline_len(),
-            _ => pointer_offset(at) + 8,
+            REPR_BLOB | REPR_OBJECT => pointer_offset(at) + 8,
+            _ => self.damaged(),
         }
     }
 
@@ -213,26 +227,42 @@ impl EntryPtr {
     }
 
     /// The value. The caller bounds `'a` as for [`EntryPtr::key`].
+    ///
+    /// # Panics
+    /// If it is a collection.
     #[inline]
     pub(crate) fn value<'a>(self) -> Value<'a> {
         let at = self.key_end();
         // SAFETY: the representation says what is there.
         unsafe {
             let b = self.0.as_ptr();
-            match self.repr() {
+            // A string's type is 0, so its first byte is its representation.
+            match self.byte(0) {
                 REPR_INT => Value::Int(b.add(at).cast::<i64>().read_unaligned()),
                 REPR_INLINE => {
                     Value::Inline(std::slice::from_raw_parts(b.add(at), self.inline_len()))
                 }
                 REPR_BLOB => Value::Blob(&*b.add(pointer_offset(at)).cast::<Blob>()),
-                _ => unreachable!("a collection was taken for a string"),
+                _ => self.not_a_string(),
             }
         }
     }
 
+    #[cold]
+    fn not_a_string(self) -> ! {
+        panic!("a {:?} was taken for a string", self.kind());
+    }
+
     /// The collection. The caller bounds `'a` as for [`EntryPtr::key`].
+    ///
+    /// # Panics
+    /// If it is a string.
     #[inline]
     pub(crate) fn object<'a>(self) -> ObjectValue<'a> {
+        assert!(
+            self.kind() != Type::String,
+            "a string was taken for a collection"
+        );
         let at = self.key_end();
         // SAFETY: the representation says what is there.
         unsafe {
@@ -244,7 +274,7 @@ impl EntryPtr {
                 REPR_OBJECT => {
                     ObjectValue::Object(&*b.add(pointer_offset(at)).cast::<Box<Object>>())
                 }
-                _ => unreachable!("a string was taken for a collection"),
+                _ => self.damaged(),
             }
         }
     }
@@ -264,7 +294,14 @@ impl EntryPtr {
     /// The collection of its own, to be looked at. The caller bounds `'a` as for [`EntryPtr::key`].
     #[inline]
     pub(crate) fn object_ref<'a>(self) -> Option<&'a Object> {
-        self.object_mut().map(|o| &*o)
+        if self.repr() != REPR_OBJECT {
+            return None;
+        }
+        // SAFETY: the representation says what is there; shared, as others may be looking too.
+        unsafe {
+            let p = self.0.as_ptr().add(pointer_offset(self.key_end()));
+            Some(&**p.cast::<Box<Object>>())
+        }
     }
 
     #[inline]
@@ -275,25 +312,65 @@ impl EntryPtr {
             2 => Type::Set,
             3 => Type::SortedSet,
             4 => Type::Hash,
-            _ => Type::Stream,
+            6 => Type::Stream,
+            _ => self.damaged(),
         }
     }
 
     /// The inline bytes or the blob, to be changed in place. The caller bounds `'a` by an exclusive borrow.
+    ///
+    /// # Panics
+    /// If it is a collection.
     pub(crate) fn value_mut<'a>(self) -> ValueMut<'a> {
         let at = self.key_end();
         // SAFETY: the representation says what is there.
         unsafe {
             let b = self.0.as_ptr();
-            match self.repr() {
+            match self.byte(0) {
                 REPR_INT => ValueMut::Int,
                 REPR_INLINE => {
                     ValueMut::Inline(std::slice::from_raw_parts_mut(b.add(at), self.inline_len()))
                 }
                 REPR_BLOB => ValueMut::Blob(&mut *b.add(pointer_offset(at)).cast::<Blob>()),
-                _ => ValueMut::Int,
+                _ => self.not_a_string(),
             }
         }
+    }
+
+    /// When something about the entry becomes due: it, or one of its elements.
+    pub(crate) fn due_ms(self) -> Option<u64> {
+        let element = match self.object_ref() {
+            Some(o) => o.next_due_ms(),
+            None => None,
+        };
+        match (self.expiry_ms(), element) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Bytes that the value owns outside of the entry.
+    pub(crate) fn owned_bytes(self) -> usize {
+        match self.repr() {
+            REPR_OBJECT => self.object_ref().map_or(0, Object::memory),
+            REPR_BLOB => match self.value() {
+                Value::Blob(b) => blob_bytes(b),
+                _ => 0,
+            },
+            _ => 0,
+        }
+    }
+
+    /// Whether the slot is too large for a page.
+    #[inline]
+    pub(crate) fn is_large(self) -> bool {
+        self.size() > MAX_SLOT
+    }
+
+    /// Whether the entry owns memory outside of slab pages.
+    #[inline]
+    pub(crate) fn is_heavy(self) -> bool {
+        self.owns() || self.is_large()
     }
 
     /// Whether the value owns memory outside of the entry.
@@ -330,7 +407,8 @@ impl EntryPtr {
             let p = self.0.as_ptr().add(pointer_offset(self.key_end()));
             Some(match self.repr() {
                 REPR_BLOB => Freed::Blob(p.cast::<Blob>().read()),
-                _ => Freed::Object(p.cast::<Box<Object>>().read()),
+                REPR_OBJECT => Freed::Object(p.cast::<Box<Object>>().read()),
+                _ => self.damaged(),
             })
         }
     }
@@ -426,5 +504,18 @@ impl EntryPtr {
     pub(crate) fn set_clock(self, clock: u32) {
         let tail = clock << 8 | (self.tail() & 0xff);
         self.tail_word().store(tail.to_le(), Relaxed);
+    }
+}
+
+/// Bytes of a blob with its counts and its vector.
+fn blob_bytes(blob: &Blob) -> usize {
+    blob.capacity() + size_of::<Vec<u8>>() + 16
+}
+
+/// Bytes that [`EntryPtr::owned_bytes`] counted of what is free now.
+pub(crate) fn freed_bytes(freed: &Freed) -> usize {
+    match freed {
+        Freed::Blob(b) => blob_bytes(b),
+        Freed::Object(o) => o.memory(),
     }
 }

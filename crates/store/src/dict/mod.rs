@@ -4,6 +4,7 @@
 //! anyway from choosing the shard. Nothing here knows the time: an entry past its expiry stays until somebody who
 //! knows removes it, so that exactly one place, dispatch, decides what an expiry means.
 
+mod board;
 mod change;
 mod entry;
 mod read;
@@ -11,71 +12,33 @@ mod read;
 mod tests;
 mod value;
 
-pub use change::{Found, Removed};
-pub use read::EntryRef;
+pub use board::Counts;
+pub use change::{EntryMut, Observer, Removed};
+pub use entry::MAX_KEY;
+pub use read::{EntryRef, Found};
 pub use value::{MAX_INLINE, NewValue, ObjectValue, Value, new_value, string_value};
+
+pub(crate) use board::{Board, Place};
 
 use crate::mem::slab::Arena;
 use crate::table::{Pos, Table, Visited, table_hash};
 use crate::types::object::Freed;
+use change::Spot;
 use entry::EntryPtr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-/// Where a dictionary publishes its table's root for [`crate::table::Probe`].
-#[derive(Clone)]
-pub(crate) struct RootCell {
-    pub(crate) cells: Arc<[AtomicU64]>,
-    pub(crate) index: usize,
-}
 
 /// See the module's page.
 pub struct Dict {
     table: Table,
     arena: Option<Box<Arena>>,
+    /// Told before anything changes.
+    observer: Option<Box<dyn Observer>>,
     /// Entries with an expiry.
     expiring: usize,
     /// Entries that own memory outside of slab pages: blobs, objects, and slots too large for a page.
     heavy: usize,
     /// Bytes of blobs and objects.
     owned_bytes: usize,
-    root: Option<RootCell>,
-}
-
-/// When something about an entry becomes due: it, or one of its elements.
-fn due_ms(e: EntryPtr) -> Option<u64> {
-    let element = match e.object_ref() {
-        Some(o) => o.next_due_ms(),
-        None => None,
-    };
-    match (e.expiry_ms(), element) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
-}
-
-/// Bytes that an entry's value owns outside of the entry.
-fn owned_bytes(e: EntryPtr) -> usize {
-    if !e.owns() {
-        return 0;
-    }
-    match e.object_ref() {
-        Some(o) => o.memory(),
-        None => match e.value() {
-            Value::Blob(b) => freed_bytes(b.capacity()),
-            _ => 0,
-        },
-    }
-}
-
-/// Bytes of a blob of this capacity with its counts and its vector.
-fn freed_bytes(capacity: usize) -> usize {
-    capacity + size_of::<Vec<u8>>() + 16
-}
-
-#[inline]
-fn is_heavy(e: EntryPtr) -> bool {
-    e.owns() || e.size() > crate::mem::slab::MAX_SLOT
+    place: Option<Place>,
 }
 
 impl Default for Dict {
@@ -90,25 +53,39 @@ impl Dict {
         Dict {
             table: Table::new(),
             arena: None,
+            observer: None,
             expiring: 0,
             heavy: 0,
             owned_bytes: 0,
-            root: None,
+            place: None,
         }
     }
 
-    pub(crate) fn with_root(root: RootCell) -> Dict {
+    /// One that makes its root and its counts known.
+    pub(crate) fn at(place: Place) -> Dict {
         let mut dict = Dict::new();
-        dict.root = Some(root);
+        dict.place = Some(place);
         dict
     }
 
-    /// Exchanges the contents, but not the places they are known at.
+    /// Exchanges the contents, with who observes them, but not the places they are known at.
     pub(crate) fn swap_contents(&mut self, other: &mut Dict) {
         std::mem::swap(self, other);
-        std::mem::swap(&mut self.root, &mut other.root);
+        std::mem::swap(&mut self.place, &mut other.place);
         self.publish();
         other.publish();
+    }
+
+    /// Has `observer` told before anything in this dictionary changes, or nobody; returns who was before. An observer stays
+    /// with what it observes: where databases are exchanged it goes along, and a dictionary that is taken out of its shard
+    /// keeps it. The end of a whole dictionary is not told.
+    pub fn observe(&mut self, observer: Option<Box<dyn Observer>>) -> Option<Box<dyn Observer>> {
+        std::mem::replace(&mut self.observer, observer)
+    }
+
+    /// Whether somebody is told.
+    pub fn is_observed(&self) -> bool {
+        self.observer.is_some()
     }
 
     /// Number of keys.
@@ -136,24 +113,42 @@ impl Dict {
         self.table.shape()
     }
 
+    /// Keys, keys with an expiry, and bytes.
+    #[inline]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            keys: self.len(),
+            expiring: self.expiring,
+            bytes: self.bytes(),
+            table_bytes: self.table.bytes(),
+        }
+    }
+
+    /// Makes the table's root and the counts known, after keys or entries came or went.
     #[inline]
     fn publish(&self) {
-        if let Some(root) = &self.root {
-            let cell = &root.cells[root.index];
-            let word = self.table.root();
-            // Workers read this cell's line for every key: written only when it changes.
-            if cell.load(Relaxed) != word {
-                cell.store(word, Relaxed);
+        if let Some(place) = &self.place {
+            place.set_root(self.table.root());
+            place.set(self.counts());
+        }
+    }
+
+    /// Counts bytes that values own outside of their entries: so many instead of so many.
+    #[inline]
+    fn count_owned(&mut self, now: usize, before: usize) {
+        let change = now.wrapping_sub(before);
+        if change != 0 {
+            self.owned_bytes = self.owned_bytes.wrapping_add(change);
+            if let Some(place) = &self.place {
+                place.add_bytes(change);
             }
         }
     }
 
     #[inline]
     fn forget(&mut self, freed: Option<Freed>) -> Removed {
-        match &freed {
-            None => {}
-            Some(Freed::Blob(b)) => self.owned_bytes -= freed_bytes(b.capacity()),
-            Some(Freed::Object(o)) => self.owned_bytes -= o.memory(),
+        if let Some(freed) = &freed {
+            self.count_owned(0, entry::freed_bytes(freed));
         }
         Removed { freed }
     }
@@ -178,18 +173,18 @@ impl Dict {
         EntryRef::new(unsafe { EntryPtr::from_addr(addr) })
     }
 
-    /// Looks a key up to change it.
+    /// Looks a key up; who finds it may go on to change it.
     #[inline]
     pub fn find(&mut self, hash: u64, key: &[u8]) -> Option<Found<'_>> {
         let pos = self.position(hash, key)?;
         // SAFETY: as in `view`.
         let entry = unsafe { EntryPtr::from_addr(self.table.addr(pos)) };
-        Some(Found {
+        Some(Found(Spot {
             dict: self,
             pos,
-            h: table_hash(hash),
+            hash,
             entry,
-        })
+        }))
     }
 
     /// Adds a key that is not there. `expiry_ms` is in Unix milliseconds, `clock` the 24-bit access clock.
@@ -204,14 +199,17 @@ impl Dict {
         clock: u32,
     ) {
         debug_assert!(self.get(hash, key).is_none(), "the key is there already");
+        if let Some(observer) = &mut self.observer {
+            observer.before_insert(hash, key);
+        }
         let arena = self.arena.get_or_insert_default();
         let entry = EntryPtr::create(arena, key, value, expiry_ms, raw, clock);
         let h = table_hash(hash);
         let mut due = expiry_ms;
-        if is_heavy(entry) {
+        if entry.is_heavy() {
             self.heavy += 1;
-            self.owned_bytes += owned_bytes(entry);
-            due = due_ms(entry);
+            self.owned_bytes += entry.owned_bytes();
+            due = entry.due_ms();
         }
         self.table.insert(h, entry.addr(), due.is_some());
         self.expiring += usize::from(expiry_ms.is_some());
@@ -236,17 +234,9 @@ impl Dict {
                 self.insert(hash, key, value, expiry_ms, false, clock);
                 Removed::default()
             }
-            Some(mut found) => {
+            Some(found) => {
                 found.touch(clock);
-                let had = found.expiry_ms();
-                if had.is_some() == expiry_ms.is_some() {
-                    if let Some(ms) = expiry_ms {
-                        found.set_expiry(Some(ms));
-                    }
-                    return found.set_value(value, false);
-                }
-                let freed = found.rebuild(value, expiry_ms, false);
-                self.forget(freed)
+                found.change().set(value, expiry_ms, false)
             }
         }
     }
@@ -272,7 +262,7 @@ impl Dict {
     ) -> (bool, Option<u64>) {
         self.table.visit_due(position, now_ms, |v| {
             let e = self.view(v.addr);
-            let at = due_ms(e.entry()).unwrap_or(u64::MAX);
+            let at = e.entry().due_ms().unwrap_or(u64::MAX);
             if at <= now_ms && due.len() < max {
                 due.push(e.key().to_vec());
                 // Removed by the caller right away.
@@ -302,13 +292,16 @@ impl Dict {
         self.for_each(|e| {
             n += 1;
             expiring += usize::from(e.expiry_ms().is_some());
-            heavy += usize::from(is_heavy(e.entry()));
-            owned += owned_bytes(e.entry());
+            heavy += usize::from(e.entry().is_heavy());
+            owned += e.entry().owned_bytes();
         });
         assert_eq!(
             (n, expiring, heavy, owned),
             (self.len(), self.expiring, self.heavy, self.owned_bytes)
         );
+        if let Some(place) = &self.place {
+            assert_eq!(place.known(), self.counts());
+        }
     }
 }
 
@@ -326,7 +319,7 @@ impl Drop for Dict {
                 for addr in heavy {
                     // SAFETY: each live entry is visited once and not used afterwards; the table is reset below.
                     let entry = unsafe { EntryPtr::from_addr(addr) };
-                    if is_heavy(entry) || cfg!(feature = "memcheck") {
+                    if entry.is_heavy() || cfg!(feature = "memcheck") {
                         // SAFETY: as above.
                         drop(unsafe { entry.destroy(arena) });
                     }
@@ -334,6 +327,8 @@ impl Drop for Dict {
             }
         }
         self.table.reset();
+        self.arena = None;
+        (self.expiring, self.owned_bytes) = (0, 0);
         self.publish();
     }
 }

@@ -1,5 +1,9 @@
-//! Looking at a key.
+//! The first door: looking at a key.
+//!
+//! [`EntryRef`] shows a key with its value. [`Found`] is a key that has been looked up by somebody who may go on to change
+//! it: it can be looked at, and [`Found::change`] opens the other door without another search.
 
+use super::change::{EntryMut, Spot};
 use super::entry::EntryPtr;
 use super::value::{ObjectValue, Value};
 use crate::types::kind::Type;
@@ -22,6 +26,7 @@ impl<'a> EntryRef<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn entry(&self) -> EntryPtr {
         self.entry
     }
@@ -78,7 +83,8 @@ impl<'a> EntryRef<'a> {
         self.entry.expiry_ms()
     }
 
-    /// Sets the access clock, touching memory only if it changes. Others may do so at the same time.
+    /// Sets the access clock, touching memory only if it changes. Others may do so at the same time. This is not a change:
+    /// no [`super::Observer`] is told.
     #[inline]
     pub fn touch(&self, clock: u32) {
         if self.entry.clock() != clock {
@@ -96,9 +102,63 @@ impl<'a> EntryRef<'a> {
         self.entry.is_raw()
     }
 
+    /// Whether the value is a collection without elements, which is no value. A stream may be empty.
+    pub fn is_empty_collection(&self) -> bool {
+        use crate::types::{hash::Hash, list::List, set::Set, sorted_set::SortedSet};
+        let kind = self.kind();
+        if kind == Type::String {
+            return false;
+        }
+        match self.entry.object() {
+            ObjectValue::Packed(b) => match kind {
+                Type::List => List::view_packed(b).is_empty(),
+                Type::Set => Set::view_packed(b).is_empty(),
+                Type::SortedSet => SortedSet::view_packed(b).is_empty(),
+                Type::Hash => Hash::view_packed(b).is_empty(),
+                Type::Stream | Type::String => false,
+            },
+            ObjectValue::Object(Object::Stream(_)) => false,
+            ObjectValue::Object(o) => o.is_empty(),
+        }
+    }
+
     /// Bytes that the key takes: its slot, its share of the table, and what its value owns.
     pub fn memory(&self) -> usize {
-        let owned = super::owned_bytes(self.entry);
-        crate::mem::slab::rounded(self.entry.size()) + 8 + owned
+        crate::mem::slab::rounded(self.entry.size()) + 8 + self.entry.owned_bytes()
+    }
+}
+
+/// A key that has been looked up: to be looked at, or to be changed without another search.
+pub struct Found<'a>(pub(super) Spot<'a>);
+
+impl<'a> Found<'a> {
+    /// A view of it.
+    #[inline]
+    pub fn get(&self) -> EntryRef<'_> {
+        EntryRef::new(self.0.entry)
+    }
+
+    /// A view that lives as long as the borrow of the dictionary.
+    #[inline]
+    pub fn into_ref(self) -> EntryRef<'a> {
+        EntryRef::new(self.0.entry)
+    }
+
+    /// When it expires, in Unix milliseconds.
+    #[inline]
+    pub fn expiry_ms(&self) -> Option<u64> {
+        self.0.entry.expiry_ms()
+    }
+
+    /// See [`EntryRef::touch`].
+    #[inline]
+    pub fn touch(&self, clock: u32) {
+        self.get().touch(clock);
+    }
+
+    /// Opens the door to changing it. Nothing is changed yet, and nobody told.
+    #[inline]
+    pub fn change(self) -> EntryMut<'a> {
+        EntryMut::new(self.0)
     }
 }

@@ -1,8 +1,13 @@
 //! The dictionary against simple models.
 
 use super::*;
+use crate::types::hash::{self as hashes, Expiry, Hash};
+use crate::types::kind::Type;
+use crate::types::set::{self, Set};
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 fn hash(key: &[u8]) -> u64 {
     // Poor on purpose in its low bits: the table uses only the top ones, which the multiplication mixes well.
@@ -73,12 +78,12 @@ proptest! {
                 }
                 Op::Remove(k) => {
                     let k = key_of(k);
-                    let was = dict.find(hash(&k), &k).map(|f| f.remove()).is_some();
+                    let was = dict.find(hash(&k), &k).map(|f| f.change().remove()).is_some();
                     prop_assert_eq!(was, model.remove(&k).is_some());
                 }
                 Op::Expire(k, e) => {
                     let k = key_of(k);
-                    if let Some(mut f) = dict.find(hash(&k), &k) {
+                    if let Some(mut f) = dict.find(hash(&k), &k).map(Found::change) {
                         f.set_expiry(e);
                     }
                     if let Some(m) = model.get_mut(&k) {
@@ -87,7 +92,7 @@ proptest! {
                 }
                 Op::Append(k, more) => {
                     let k = key_of(k);
-                    if let Some(mut f) = dict.find(hash(&k), &k) {
+                    if let Some(mut f) = dict.find(hash(&k), &k).map(Found::change) {
                         if f.edit_blob(|b| b.extend_from_slice(&more)).is_none() {
                             let mut whole = bytes_of(f.get().value());
                             whole.extend_from_slice(&more);
@@ -99,7 +104,7 @@ proptest! {
                 }
                 Op::Edit(k) => {
                     let k = key_of(k);
-                    if let Some(mut f) = dict.find(hash(&k), &k)
+                    if let Some(mut f) = dict.find(hash(&k), &k).map(Found::change)
                         && f.edit_bytes(|b| if let Some(x) = b.first_mut() { *x = b'!' }).is_some()
                         && let Some(x) = model.get_mut(&k).unwrap().0.first_mut() {
                         *x = b'!';
@@ -129,7 +134,7 @@ proptest! {
         prop_assert_eq!(due, want);
         // Removing everything leaves nothing behind.
         for k in model.keys() {
-            dict.find(hash(k), k).unwrap().remove();
+            dict.find(hash(k), k).unwrap().change().remove();
         }
         dict.check();
         prop_assert!(dict.arena.as_ref().is_none_or(|a| a.is_idle()));
@@ -171,7 +176,7 @@ fn walks_meet_what_stays_through_growth_and_shrinking() {
         } else {
             for i in (n / 10).max(added.saturating_sub(n / 16))..added {
                 let k = key(i);
-                dict.find(hash(&k), &k).unwrap().remove();
+                dict.find(hash(&k), &k).unwrap().change().remove();
             }
             added = (n / 10).max(added.saturating_sub(n / 16));
         }
@@ -181,11 +186,230 @@ fn walks_meet_what_stays_through_growth_and_shrinking() {
     let bytes = dict.bytes();
     for i in 0..added {
         let k = key(i);
-        dict.find(hash(&k), &k).unwrap().remove();
+        dict.find(hash(&k), &k).unwrap().change().remove();
     }
     assert_eq!(dict.len(), 0);
     assert!(
         dict.bytes() < bytes / 10 + 8192,
         "an emptied table gives its memory back"
     );
+}
+
+/// What an observer was told, in order.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Observer for Told {
+    fn before_change(&mut self, h: u64, old: EntryRef<'_>) {
+        assert_eq!(h, hash(old.key()));
+        let key = String::from_utf8_lossy(old.key()).into_owned();
+        let was = match old.kind() {
+            Type::String => String::from_utf8_lossy(&bytes_of(old.value())).into_owned(),
+            kind => format!(
+                "{} of {}",
+                kind.name(),
+                old.view::<Set>().expect("a set").len()
+            ),
+        };
+        let expiry = old.expiry_ms();
+        self.0.lock().push(format!("{key} was {was} {expiry:?}"));
+    }
+
+    fn before_insert(&mut self, h: u64, key: &[u8]) {
+        assert_eq!(h, hash(key));
+        self.0
+            .lock()
+            .push(format!("{} is new", String::from_utf8_lossy(key)));
+    }
+}
+
+impl Told {
+    #[track_caller]
+    fn expect(&self, what: &[&str]) {
+        assert_eq!(std::mem::take(&mut *self.0.lock()), what);
+    }
+}
+
+fn found<'d>(dict: &'d mut Dict, key: &[u8]) -> EntryMut<'d> {
+    dict.find(hash(key), key).expect("is there").change()
+}
+
+#[test]
+fn an_observer_is_told_before_each_change_and_of_nothing_else() {
+    let told = Told::default();
+    let mut dict = Dict::new();
+    let h = hash(b"k");
+    dict.set(h, b"k", new_value(b"before"), None, 0);
+    assert!(dict.observe(Some(Box::new(told.clone()))).is_none());
+
+    // Looking is not changing, nor is holding the door open.
+    assert!(dict.get(h, b"k").is_some());
+    let open = found(&mut dict, b"k");
+    open.touch(9);
+    assert_eq!(open.get().clock(), 9);
+    told.expect(&[]);
+
+    dict.set(h, b"k", new_value(b"after"), None, 0);
+    told.expect(&["k was before None"]);
+    dict.set(h, b"k", new_value(b"12"), Some(7), 0);
+    told.expect(&["k was after None"]);
+    dict.set(hash(b"n"), b"n", new_value(b"1"), None, 0);
+    told.expect(&["n is new"]);
+    found(&mut dict, b"k").set_expiry(Some(7));
+    told.expect(&[]);
+    found(&mut dict, b"k").set_expiry(Some(8));
+    told.expect(&["k was 12 Some(7)"]);
+    found(&mut dict, b"k").set_expiry(None);
+    told.expect(&["k was 12 Some(8)"]);
+    // Once for each time that the door is opened.
+    let mut change = found(&mut dict, b"k");
+    change.set_value(new_value(b"text"), true);
+    change.edit_bytes(|b| b[0] = b'T');
+    change.set_value(string_value(&[b'x'; 5000]), true);
+    change.edit_blob(|b| b.truncate(2));
+    drop(change);
+    told.expect(&["k was 12 None"]);
+    assert_eq!(found(&mut dict, b"k").edit(|_: &mut Set| ()), None);
+    assert!(found(&mut dict, b"n").edit_bytes(|_| ()).is_none());
+    told.expect(&[]);
+    found(&mut dict, b"k").edit_blob(|b| b.truncate(1));
+    told.expect(&["k was xx None"]);
+    found(&mut dict, b"k").remove();
+    told.expect(&["k was x None"]);
+
+    // Collections, packed and of their own.
+    let limits = set::Limits {
+        intset_entries: 3,
+        listpack_entries: 4,
+        listpack_value: 8,
+    };
+    dict.set(hash(b"s"), b"s", NewValue::Packed(Type::Set, &[]), None, 0);
+    told.expect(&["s is new"]);
+    for n in 0..8 {
+        let member = format!("member {n}");
+        let added = found(&mut dict, b"s").edit(|s: &mut Set| s.insert(member.as_bytes(), limits));
+        assert_eq!(added, Some(true));
+        told.expect(&[&format!("s was set of {n} None")]);
+    }
+    assert!(dict.get(hash(b"s"), b"s").unwrap().own_object().is_some());
+
+    // It goes along with what it observes.
+    let mut other = Dict::new();
+    other.swap_contents(&mut dict);
+    assert!(other.is_observed() && !dict.is_observed());
+    assert!(other.observe(None).is_some());
+    found(&mut other, b"s").remove();
+    told.expect(&[]);
+    other.check();
+}
+
+/// A closure may panic at any point of changing a collection: the counts are what a recount gives.
+#[test]
+fn counts_are_right_after_a_panic_in_the_middle_of_a_change() {
+    let board = Arc::new(Board::new(2, 3));
+    let place = |db| Place::new(&board, db, 1);
+    let (mut dict, mut other) = (Dict::at(place(2)), Dict::at(place(0)));
+    let limits = hashes::Limits {
+        entries: 2,
+        value: 8,
+    };
+    let put = |dict: &mut Dict, key: &[u8], fields: std::ops::Range<u32>, panics: bool| {
+        let run = std::panic::AssertUnwindSafe(|| {
+            found(dict, key).edit(|h: &mut Hash| {
+                for i in fields {
+                    let field = format!("a field {i}");
+                    let due = Expiry::At(u64::from(1000 - i));
+                    h.set(field.as_bytes(), &[b'v'; 50], due, 0, limits);
+                }
+                assert!(!panics, "on purpose");
+            })
+        });
+        assert_eq!(std::panic::catch_unwind(run).is_err(), panics);
+        dict.check();
+    };
+    for key in [b"h", b"p"] {
+        dict.set(hash(key), key, NewValue::Packed(Type::Hash, &[]), None, 0);
+    }
+    // Of its own from here on.
+    put(&mut dict, b"h", 0..10, false);
+    let before = dict.bytes();
+    put(&mut dict, b"h", 10..500, true);
+    assert!(dict.bytes() > before + 490 * 50, "what was done is counted");
+    // And when its first field becomes due is known.
+    let mut due = Vec::new();
+    assert!(dict.due_from(0, 501, 9, &mut due).0);
+    assert_eq!(due, [b"h"]);
+    // A packed one is changed in a copy, so nothing has happened.
+    put(&mut dict, b"p", 0..1, true);
+    assert!(dict.get(hash(b"p"), b"p").unwrap().is_empty_collection());
+
+    let big = [b'x'; 9000];
+    other.set(hash(b"b"), b"b", new_value(&big), Some(5), 0);
+    let shared = match other.get(hash(b"b"), b"b").unwrap().value() {
+        Value::Blob(b) => b.clone(),
+        other => panic!("{other:?}"),
+    };
+    let run = std::panic::AssertUnwindSafe(|| {
+        found(&mut other, b"b").edit_blob(|b| {
+            b.extend_from_slice(&big);
+            panic!("on purpose");
+        })
+    });
+    assert!(std::panic::catch_unwind(run).is_err());
+    assert_eq!(shared.len(), 9000);
+    other.check();
+
+    // What the board says is the sum, also after databases are exchanged and emptied.
+    assert_eq!(board.bytes(1), dict.bytes() + other.bytes());
+    assert_eq!((board.bytes(0), board.counts(1, 1)), (0, Counts::default()));
+    dict.swap_contents(&mut other);
+    assert_eq!(board.counts(2, 1).expiring, 1);
+    assert_eq!(board.counts(0, 1).keys, 2);
+    assert_eq!(board.bytes(1), dict.bytes() + other.bytes());
+    let mut taken = Dict::new();
+    other.swap_contents(&mut taken);
+    assert_eq!(board.bytes(1), dict.bytes());
+    drop((dict, other));
+    assert_eq!(board.bytes(1), 0);
+}
+
+#[test]
+fn what_is_no_entry_of_ours_is_not_taken_for_one() {
+    let mut dict = Dict::new();
+    let h = hash(b"k");
+    dict.set(h, b"k", NewValue::Packed(Type::Set, &[]), None, 0);
+    let text = |f: &mut dyn FnMut()| {
+        let run = std::panic::AssertUnwindSafe(f);
+        *std::panic::catch_unwind(run)
+            .expect_err("was accepted")
+            .downcast::<String>()
+            .expect("a text")
+    };
+    let said = text(&mut || {
+        found(&mut dict, b"k").edit_bytes(|_| ());
+    });
+    assert_eq!(said, "a Set was taken for a string");
+    let first = dict.get(h, b"k").unwrap().entry().addr() as *mut u8;
+    // SAFETY: the first byte of a live entry, which is put back before anybody else looks.
+    let poke = |byte: u8| unsafe { first.write(byte) };
+    for damage in [0x0f_u8, 0x25, 0x51] {
+        poke(damage);
+        let said = text(&mut || {
+            let e = dict.get(h, b"k").unwrap();
+            let _ = (e.kind() != Type::String).then(|| e.object());
+            e.memory();
+        });
+        assert!(said.starts_with("an entry is damaged"), "{said}");
+    }
+    poke(0x21);
+    dict.check();
+}
+
+#[test]
+#[cfg(not(feature = "memcheck"))]
+#[should_panic(expected = "a key of 4 GiB")]
+fn a_key_whose_length_does_not_fit_is_not_cut() {
+    // Never touched, so it takes no memory.
+    let key = vec![0; MAX_KEY + 1];
+    Dict::new().insert(1, &key, NewValue::Int(1), None, false, 0);
 }

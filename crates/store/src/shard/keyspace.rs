@@ -7,18 +7,18 @@
 //! Who only looks can often do without the lock: see [`crate::shard::readers`].
 //!
 //! Each shard's lock stands in a cache line of its own. The roots that prefetching starts from (see
-//! [`crate::table::Probe`]) are kept apart from the locks, in a dense array per database: read by every worker for
-//! every key, written only when a table gets a new directory.
+//! [`crate::table::Probe`]) and the counts of keys and bytes are kept apart from the locks, for those who do not hold them.
 
-use crate::dict::{Dict, RootCell};
+use crate::dict::{Board, Counts, Dict, Place};
 use crate::shard::locks::{Escalation, Indices, Lockable, Many};
 use crate::shard::readers::{Slots, Word};
 use crate::table::{Probe, table_hash};
 use foldhash::quality::FixedState;
 use parking_lot::{Mutex, MutexGuard};
+use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 /// What one lock guards: a part of every database.
@@ -105,6 +105,43 @@ impl Drop for Entered<'_> {
     }
 }
 
+thread_local! {
+    /// The address of the keyspace that this thread is looking at, or 0.
+    static LOOKING: Cell<usize> = const { Cell::new(0) };
+}
+
+/// That this thread looks at a shard. A look may be one of another keyspace.
+struct Looking {
+    outer: usize,
+}
+
+impl Looking {
+    #[inline]
+    fn at(keyspace: &Keyspace) -> Looking {
+        let at = &raw const *keyspace as usize;
+        let outer = LOOKING.get();
+        assert!(
+            outer != at,
+            "a look at a shard inside another look, which could wait for itself"
+        );
+        LOOKING.set(at);
+        Looking { outer }
+    }
+}
+
+impl Drop for Looking {
+    #[inline]
+    fn drop(&mut self) {
+        LOOKING.set(self.outer);
+    }
+}
+
+// Readers look at shards from several threads at a time.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Shard>();
+};
+
 type Readers = Slots<Slot, AtomicUsize>;
 
 /// One shard with its lock.
@@ -152,6 +189,11 @@ impl Guarded {
     #[cold]
     fn close(&self) {
         self.waited.store(0, Relaxed);
+        let own = self.readers.slots.get(crate::shard::threads::number());
+        assert!(
+            own.is_none_or(|slot| Word::load(slot) != self.index + 1),
+            "a shard's lock was taken inside a look at that shard, which would wait for itself"
+        );
         let mut spins = 0;
         // Readers take some tens of nanoseconds, unless their thread is not running.
         self.readers.close(self.index, &self.open, || {
@@ -170,7 +212,7 @@ pub struct Keyspace {
     shards: Box<[Padded<Guarded>]>,
     readers: Arc<Readers>,
     registering: Mutex<()>,
-    roots: Arc<[AtomicU64]>,
+    board: Arc<Board>,
     databases: usize,
     hasher: FixedState,
     escalation: Escalation,
@@ -190,7 +232,7 @@ impl Keyspace {
     pub fn new(shards: usize, databases: usize, seed: u64) -> Keyspace {
         assert!(databases > 0);
         let shards = shards.clamp(1, 1 << 16).next_power_of_two();
-        let roots: Arc<[AtomicU64]> = (0..shards * databases).map(|_| AtomicU64::new(0)).collect();
+        let board = Arc::new(Board::new(shards, databases));
         let readers = Arc::new(Slots {
             slots: (0..READERS).map(|_| Slot(AtomicUsize::new(0))).collect(),
             used: AtomicUsize::new(0),
@@ -198,12 +240,7 @@ impl Keyspace {
         let shards = (0..shards)
             .map(|i| {
                 let dbs = (0..databases)
-                    .map(|db| {
-                        Dict::with_root(RootCell {
-                            cells: roots.clone(),
-                            index: db * shards + i,
-                        })
-                    })
+                    .map(|db| Dict::at(Place::new(&board, db, i)))
                     .collect();
                 Padded(Guarded {
                     index: i,
@@ -218,7 +255,7 @@ impl Keyspace {
             shards,
             readers,
             registering: Mutex::new(()),
-            roots,
+            board,
             databases,
             hasher: FixedState::with_seed(seed),
             escalation: Escalation::default(),
@@ -258,8 +295,12 @@ impl Keyspace {
 
     /// Lets `look` see a shard, if possible without taking its lock: see [`crate::shard::readers`]. `look` must not lock
     /// anything of this keyspace.
+    ///
+    /// # Panics
+    /// If this is called from within `look`, which might wait for ever for a lock that is held further out.
     #[inline]
     pub fn read<R>(&self, shard: usize, look: impl FnOnce(&Shard) -> R) -> R {
+        let _looking = Looking::at(self);
         let reader = crate::shard::threads::number();
         let guarded = &self.shards[shard].0;
         if let Some(slot) = self.readers.enter(reader, shard, &guarded.open) {
@@ -355,31 +396,41 @@ impl Keyspace {
     pub fn probe(&self, db: usize, hash: u64) -> Probe {
         let shard = self.shard_of(hash);
         crate::mem::prefetch(&raw const self.shards[shard] as usize);
-        let root = self.roots[db * self.shards.len() + shard].load(Relaxed);
+        let root = self.board.root(db, shard);
         Probe::start(root, table_hash(hash))
     }
 
-    /// Number of keys in a database, shard after shard: exact if nobody changes it meanwhile.
+    /// What there is of a database, without taking a lock: shard after shard, so exact if nobody changes it meanwhile.
+    pub fn counts(&self, db: usize) -> Counts {
+        let mut total = Counts::default();
+        for shard in 0..self.shards.len() {
+            let part = self.board.counts(db, shard);
+            total.keys += part.keys;
+            total.expiring += part.expiring;
+            total.bytes = total.bytes.wrapping_add(part.bytes);
+            total.table_bytes += part.table_bytes;
+        }
+        total
+    }
+
+    /// What there is of a database in one shard, without taking its lock.
+    pub fn shard_counts(&self, db: usize, shard: usize) -> Counts {
+        self.board.counts(db, shard)
+    }
+
+    /// Resident bytes of all databases, without taking a lock.
+    pub fn bytes(&self) -> usize {
+        (0..self.shards.len()).fold(0, |sum, shard| sum.wrapping_add(self.board.bytes(shard)))
+    }
+
+    /// Number of keys in a database: see [`Keyspace::counts`].
     pub fn len(&self, db: usize) -> usize {
-        // Here and below not `acquire`, as nothing is changed and the shards may stay open to readers.
-        self.shards
-            .iter()
-            .map(|s| s.0.lock.lock().dbs[db].len())
-            .sum()
+        self.counts(db).keys
     }
 
     /// Whether a database has no key.
     pub fn is_empty(&self, db: usize) -> bool {
         self.len(db) == 0
-    }
-
-    /// (keys, keys with an expiry, resident bytes) of a database.
-    pub fn totals(&self, db: usize) -> (usize, usize, usize) {
-        self.shards.iter().fold((0, 0, 0), |t, s| {
-            let s = s.0.lock.lock();
-            let d = &s.dbs[db];
-            (t.0 + d.len(), t.1 + d.expiring(), t.2 + d.bytes())
-        })
     }
 }
 
@@ -415,10 +466,19 @@ mod tests {
             s.swap_dbs(3, 0);
         }
         assert_eq!((ks.len(0), ks.len(3)), (1, 1000));
+        let parts = |of: &dyn Fn(&Dict) -> usize| -> usize {
+            (0..ks.shards())
+                .map(|s| ks.lock(s).dbs().iter().map(of).sum::<usize>())
+                .sum()
+        };
+        assert_eq!(ks.bytes(), parts(&Dict::bytes));
+        assert_eq!(ks.counts(3).bytes + ks.counts(0).bytes, ks.bytes());
+        assert_eq!(ks.shard_counts(3, 5).keys, ks.lock(5).db(3).len());
         assert_eq!(get(&ks, 3, b"k7"), Some(7));
         assert_eq!(get(&ks, 0, b"other"), Some(5));
         let taken: Vec<Dict> = ks.lock_all().iter_mut().map(|s| s.take_db(3)).collect();
         assert_eq!(taken.iter().map(Dict::len).sum::<usize>(), 1000);
+        assert_eq!(ks.counts(3), Counts::default());
         assert!(ks.is_empty(3));
     }
 
@@ -442,18 +502,44 @@ mod tests {
             peek(&ks, b"k");
         }
         assert!(open());
-        // A look inside a look takes the lock, as a thread announces one shard only.
-        ks.read(0, |outer| {
-            assert_eq!(outer.db_ref(0).len(), 1);
-            assert_eq!(peek(&ks, b"k"), None);
-            assert_ne!(
-                Word::load(&ks.readers.slots[crate::shard::threads::number()]),
-                0
-            );
-        });
         assert!(open());
         put(&ks, 0, b"k", 2);
         assert!(!open());
+    }
+
+    fn message(panic: Box<dyn std::any::Any + Send>) -> String {
+        panic.downcast_ref::<&str>().map_or_else(
+            || panic.downcast_ref::<String>().cloned().unwrap_or_default(),
+            |s| (*s).to_owned(),
+        )
+    }
+
+    /// Otherwise they would wait for themselves as soon as a writer comes between.
+    #[test]
+    fn a_look_or_a_lock_inside_a_look_panics() {
+        let ks = Keyspace::new(2, 1, 3);
+        let open = |shard: usize| ks.shards[shard].0.open.load(Relaxed) == 1;
+        let look = |f: &dyn Fn()| {
+            let run = std::panic::AssertUnwindSafe(|| ks.read(0, |_| f()));
+            message(std::panic::catch_unwind(run).expect_err("it was let in"))
+        };
+        for opened in [false, true] {
+            assert_eq!(open(0), opened);
+            for inner in [0, 1] {
+                let text = look(&|| ks.read(inner, |_| ()));
+                assert!(text.contains("inside another look"), "{text}");
+            }
+            while !open(0) {
+                ks.read(0, |_| ());
+            }
+        }
+        let text = look(&|| drop(ks.lock(0)));
+        assert!(text.contains("lock was taken inside a look"), "{text}");
+        // What panicked has let go of everything; and another keyspace may be looked at meanwhile.
+        let other = Keyspace::new(1, 1, 4);
+        ks.read(0, |_| other.read(0, |_| ()));
+        put(&ks, 0, b"k", 2);
+        assert!(!open(0));
     }
 
     /// Values change size and place, and come and go, while others look without a lock.
@@ -489,7 +575,7 @@ mod tests {
             let mut shard = ks.lock(ks.shard_of(h));
             if i % 7 == 0 {
                 if let Some(found) = shard.db(0).find(h, &key) {
-                    found.remove();
+                    found.change().remove();
                 }
             } else {
                 let value = vec![i as u8; 1 + i % 90];
@@ -535,6 +621,7 @@ mod tests {
                     .db(0)
                     .find(h, &i.to_le_bytes())
                     .unwrap()
+                    .change()
                     .remove();
             }
             drop(

@@ -54,17 +54,14 @@ pub struct Slots<S, W> {
 
 impl<S: Word, W: Word> Slots<S, W> {
     /// Announces that `reader` looks at `shard`, if that is open and the reader has registered. The caller clears the
-    /// slot when it is done.
+    /// slot when it is done, and enters no other meanwhile: the slot holds one shard.
     #[inline]
     pub fn enter(&self, reader: usize, shard: usize, open: &W) -> Option<&S> {
         if open.load() == 0 || reader >= self.used.load() {
             return None;
         }
         let slot = &self.slots[reader];
-        if slot.load() != 0 {
-            // This reader is looking at a shard already, and a slot holds only one.
-            return None;
-        }
+        debug_assert!(slot.load() == 0, "a reader looks at one shard at a time");
         slot.store(shard + 1);
         if open.load() != 0 {
             return Some(slot);

@@ -14,6 +14,7 @@ pub mod pairs;
 
 use crate::types::kind::Type;
 use crate::types::members::{self, Members, Tail};
+use crate::types::number::length32;
 use crate::types::object::{Collection, Object};
 use crate::types::packed::Item;
 use pairs::Pairs;
@@ -94,7 +95,7 @@ fn tail_head(buf: &mut [u8; 5], len: usize, timed: bool) -> &[u8] {
         &buf[..1]
     } else {
         buf[0] = LONG | flag;
-        buf[1..].copy_from_slice(&(len as u32).to_le_bytes());
+        buf[1..].copy_from_slice(&length32(len).to_le_bytes());
         buf
     }
 }

@@ -17,6 +17,7 @@
 //! Everything here is safe code over `Vec`. Positions found ([`At`]) are plain numbers, valid until the next change.
 
 use crate::table::{self, POSITIONS, Pos, Probe, Table, table_hash};
+use crate::types::number::length32;
 use foldhash::quality::FixedState;
 use smallvec::SmallVec;
 use std::collections::hash_map::RandomState;
@@ -461,7 +462,7 @@ impl<T: Tail> Members<T> {
             short = [member.len() as u8];
             &short
         } else {
-            long[1..].copy_from_slice(&(member.len() as u32).to_le_bytes());
+            long[1..].copy_from_slice(&length32(member.len()).to_le_bytes());
             &long
         };
         let [a, b, c] = tail;

@@ -1,4 +1,4 @@
-//! Strings that are numbers.
+//! Strings that are numbers, and lengths as they are written.
 
 /// The number whose canonical decimal text `b` is: no plus, no leading zero, no "-0".
 #[inline]
@@ -25,6 +25,15 @@ pub fn canonical_i64(b: &[u8]) -> Option<i64> {
     } else {
         i64::try_from(n).ok()
     }
+}
+
+/// A length to be written with 32 bits.
+///
+/// # Panics
+/// If it does not fit. Arguments of 4 GiB and more are refused before they come here; a length is never cut silently.
+#[inline]
+pub fn length32(length: usize) -> u32 {
+    u32::try_from(length).expect("a length of 4 GiB or more")
 }
 
 #[cfg(test)]

@@ -28,6 +28,12 @@ pub enum Object {
     Stream(Stream),
 }
 
+// Readers without locks look at one from several threads at a time.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Object>();
+};
+
 impl Object {
     /// The type of the value.
     pub fn kind(&self) -> Type {

@@ -15,6 +15,7 @@
 //! One byte of overhead for the usual element; nothing to go backwards by, which only lists need (and they have a
 //! format of their own).
 
+use crate::types::number::length32;
 use std::ops::Range;
 
 /// One element.
@@ -83,7 +84,7 @@ impl<'a> Item<'a> {
                     }
                     n => {
                         buf.push(0x91);
-                        buf.extend_from_slice(&(n as u32).to_le_bytes());
+                        buf.extend_from_slice(&length32(n).to_le_bytes());
                     }
                 }
                 buf.extend_from_slice(b);

@@ -14,6 +14,7 @@ pub use id::StreamId;
 pub use node::{Entry, Limits, Pairs};
 
 use crate::types::kind::Type;
+use crate::types::number::length32;
 use crate::types::object::{Collection, Object};
 use node::{Entries, Node};
 use std::collections::btree_map::{self, BTreeMap};
@@ -568,7 +569,7 @@ impl<'a> Iterator for RangeBack<'a> {
             let (start, end) = (self.start, self.end);
             let wanted = node.entries().take_while(|raw| raw.id <= end);
             let wanted = wanted.filter(|raw| raw.id >= start && !raw.deleted);
-            self.offsets.extend(wanted.map(|raw| raw.at as u32));
+            self.offsets.extend(wanted.map(|raw| length32(raw.at)));
         }
     }
 }

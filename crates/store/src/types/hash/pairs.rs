@@ -11,6 +11,7 @@
 //! usual field costs one byte beyond its name and value. Where fields may expire, 8 bytes with the time (Unix
 //! milliseconds, 0 for never) follow each pair.
 
+use crate::types::number::length32;
 use crate::types::packed::{self, Item};
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -186,7 +187,7 @@ where
         }
         n => {
             into.push(0x91);
-            into.extend_from_slice(&(n as u32).to_le_bytes());
+            into.extend_from_slice(&length32(n).to_le_bytes());
         }
     }
 }

@@ -20,7 +20,7 @@
 
 use super::End;
 use crate::types::kind::Blob;
-use crate::types::number::canonical_i64;
+use crate::types::number::{canonical_i64, length32};
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -103,7 +103,7 @@ impl<'a> Encoded<'a> {
             }
             n => {
                 head[0] = 0xf0;
-                head[1..5].copy_from_slice(&(n as u32).to_le_bytes());
+                head[1..5].copy_from_slice(&length32(n).to_le_bytes());
                 5
             }
         };

@@ -7,6 +7,7 @@ use super::End;
 use super::entry::{
     Encoded, Item, LISTPACK_FRAME, Span, body_len, entry_len, item, last_entry_len, offset_of,
 };
+use crate::types::number::length32;
 use std::ops::Range;
 
 /// A run of entries. Offsets are in bytes from the first entry and lie between entries.
@@ -217,8 +218,8 @@ impl Packed {
         encoded.write(&mut buf[start..start + len]);
         Packed {
             buf,
-            start: start as u32,
-            end: (start + len) as u32,
+            start: length32(start),
+            end: length32(start + len),
             count: 1,
         }
     }
@@ -230,8 +231,8 @@ impl Packed {
         Packed {
             buf,
             start: 0,
-            end: run.len() as u32,
-            count: count as u32,
+            end: length32(run.len()),
+            count: length32(count),
         }
     }
 
@@ -275,7 +276,7 @@ impl Packed {
         let run = self.bytes();
         let mut buf = zeroed(room);
         buf[before..before + run.len()].copy_from_slice(run);
-        (self.start, self.end) = (before as u32, (before + run.len()) as u32);
+        (self.start, self.end) = (length32(before), length32(before + run.len()));
         self.buf = buf;
     }
 
@@ -292,7 +293,7 @@ impl Packed {
             let to = place(old);
             self.buf
                 .copy_within(self.start as usize..self.end as usize, to);
-            (self.start, self.end) = (to as u32, (to + len) as u32);
+            (self.start, self.end) = (length32(to), length32(to + len));
         } else {
             let room = if need <= likely_max {
                 (old * 2)
@@ -361,11 +362,11 @@ impl Run for Packed {
         if front {
             let new_start = start + remove - insert;
             self.buf.copy_within(start..start + at, new_start);
-            self.start = new_start as u32;
+            self.start = length32(new_start);
         } else {
             self.buf
                 .copy_within(start + at + remove..end, start + at + insert);
-            self.end = (end + insert - remove) as u32;
+            self.end = length32(end + insert - remove);
         }
         if remove > insert
             && self.buf.len() > 4 * MIN_BUFFER

@@ -17,6 +17,7 @@
 //! entry is marked and stays until its node goes, as in Redis, where it still counts towards the size of the node.
 
 use super::id::StreamId;
+use crate::types::number::length32;
 use crate::types::packed::{self, Item, Items};
 
 const DELETED: u8 = 1;
@@ -66,7 +67,7 @@ impl Node {
             packed::push(&mut bytes, name);
         }
         Node {
-            entries_at: bytes.len() as u32,
+            entries_at: length32(bytes.len()),
             bytes,
             first,
             live: 0,

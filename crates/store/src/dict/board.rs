@@ -1,0 +1,151 @@
+//! What dictionaries make known to those who do not hold their lock: where their tables are, and their counts.
+//!
+//! Words are written by whoever holds the shard's lock, with plain loads and stores, and read by anybody. Roots stand side
+//! by side, as every worker reads them for every key and they hardly ever change. Counts change with every key that comes or
+//! goes, so each shard's stand in cache lines of their own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// Rows of counts. A shard's first row holds the bytes of all its databases, each further one what [`Counts`] says of one.
+#[repr(align(128))]
+struct Line([[AtomicUsize; 4]; ROWS]);
+
+const ROWS: usize = 4;
+const KEYS: usize = 0;
+const EXPIRING: usize = 1;
+const BYTES: usize = 2;
+const TABLE: usize = 3;
+const ALL_BYTES: usize = 0;
+
+/// What there is of a database, in a shard or altogether.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Keys.
+    pub keys: usize,
+    /// Keys with an expiry.
+    pub expiring: usize,
+    /// Resident bytes: table, slab pages, large entries, blobs and collections.
+    pub bytes: usize,
+    /// Those of the table alone.
+    pub table_bytes: usize,
+}
+
+/// All words of a keyspace. See the module's page.
+pub(crate) struct Board {
+    roots: Box<[AtomicU64]>,
+    counts: Box<[Line]>,
+    shards: usize,
+    databases: usize,
+    lines: usize,
+}
+
+impl Board {
+    pub(crate) fn new(shards: usize, databases: usize) -> Board {
+        let lines = (1 + databases).div_ceil(ROWS);
+        assert!(
+            u32::try_from(shards * databases.max(lines)).is_ok(),
+            "too many shards and databases"
+        );
+        Board {
+            roots: (0..shards * databases).map(|_| AtomicU64::new(0)).collect(),
+            counts: (0..shards * lines)
+                .map(|_| Line([const { [const { AtomicUsize::new(0) }; 4] }; ROWS]))
+                .collect(),
+            shards,
+            databases,
+            lines,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn root(&self, db: usize, shard: usize) -> u64 {
+        self.roots[db * self.shards + shard].load(Relaxed)
+    }
+
+    /// Bytes of a shard.
+    pub(crate) fn bytes(&self, shard: usize) -> usize {
+        self.counts[shard * self.lines].0[0][ALL_BYTES].load(Relaxed)
+    }
+
+    /// A database's part of a shard.
+    pub(crate) fn counts(&self, db: usize, shard: usize) -> Counts {
+        assert!(db < self.databases, "there is no such database");
+        let row = 1 + db;
+        let words = &self.counts[shard * self.lines + row / ROWS].0[row % ROWS];
+        Counts {
+            keys: words[KEYS].load(Relaxed),
+            expiring: words[EXPIRING].load(Relaxed),
+            bytes: words[BYTES].load(Relaxed),
+            table_bytes: words[TABLE].load(Relaxed),
+        }
+    }
+}
+
+/// A dictionary's place on the board.
+#[derive(Clone)]
+pub(crate) struct Place {
+    board: Arc<Board>,
+    root: u32,
+    line: u32,
+    first_line: u32,
+    row: u32,
+}
+
+impl Place {
+    pub(crate) fn new(board: &Arc<Board>, db: usize, shard: usize) -> Place {
+        let first_line = shard * board.lines;
+        Place {
+            root: (db * board.shards + shard) as u32,
+            line: (first_line + (1 + db) / ROWS) as u32,
+            first_line: first_line as u32,
+            row: ((1 + db) % ROWS) as u32,
+            board: board.clone(),
+        }
+    }
+
+    /// Makes a table's root known.
+    #[inline]
+    pub(crate) fn set_root(&self, word: u64) {
+        let cell = &self.board.roots[self.root as usize];
+        // Workers read this cell's line for every key: written only when it changes.
+        if cell.load(Relaxed) != word {
+            cell.store(word, Relaxed);
+        }
+    }
+
+    #[inline]
+    fn words(&self) -> &[AtomicUsize; 4] {
+        &self.board.counts[self.line as usize].0[self.row as usize % ROWS]
+    }
+
+    /// Makes counts known.
+    #[inline]
+    pub(crate) fn set(&self, counts: Counts) {
+        let words = self.words();
+        words[KEYS].store(counts.keys, Relaxed);
+        words[EXPIRING].store(counts.expiring, Relaxed);
+        words[TABLE].store(counts.table_bytes, Relaxed);
+        let change = counts.bytes.wrapping_sub(words[BYTES].load(Relaxed));
+        if change != 0 {
+            self.add_bytes(change);
+        }
+    }
+
+    /// Adds to the bytes made known, modulo the word's size.
+    #[inline]
+    pub(crate) fn add_bytes(&self, change: usize) {
+        let all = &self.board.counts[self.first_line as usize].0[0][ALL_BYTES];
+        for word in [&self.words()[BYTES], all] {
+            word.store(word.load(Relaxed).wrapping_add(change), Relaxed);
+        }
+    }
+
+    /// What is known.
+    #[cfg(test)]
+    pub(crate) fn known(&self) -> Counts {
+        let shard = self.first_line as usize / self.board.lines;
+        let row = (self.line - self.first_line) as usize * ROWS + self.row as usize;
+        self.board.counts(row - 1, shard)
+    }
+}
