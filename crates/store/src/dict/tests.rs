@@ -267,7 +267,6 @@ fn an_observer_is_told_before_each_change_and_of_nothing_else() {
     change.edit_bytes(|b| b[0] = b'T');
     change.set_value(string_value(&[b'x'; 5000]), true);
     change.edit_blob(|b| b.truncate(2));
-    drop(change);
     told.expect(&["k was 12 None"]);
     assert_eq!(found(&mut dict, b"k").edit(|_: &mut Set| ()), None);
     assert!(found(&mut dict, b"n").edit_bytes(|_| ()).is_none());
