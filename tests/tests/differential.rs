@@ -1,4 +1,4 @@
-//! The same random commands to Redpoll and to Redis 7.0.15, Redis 8.2.3 and Valkey 9.1.2: see `redpoll_tests::diff`.
+//! The same random commands to Redpoll and to Redis 8.2.3, Redis 8.6.2 or Valkey 9.1.2: see `redpoll_tests::diff`.
 //!
 //! A failure prints the commands, shrunk, what each server replied, and the seed to set as `REDPOLL_SEED`.
 

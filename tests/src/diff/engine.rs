@@ -4,39 +4,48 @@
 //! compares each reply, then every key that is left (type, encoding, time to live, content). A round that ends in a mismatch is
 //! played again with fewer and fewer commands as long as the mismatch stays, so that a report is a handful of lines.
 //!
-//! Valkey and Redis have grown apart, so a round has a dialect. In a common round only what both know is sent (and what
-//! they do differently is right if it is right for either); in a round of one dialect that server's own commands and options
-//! join, and it alone is the reference.
+//! A round is played against one real server, and our replies must be that server's. Most rounds are played against Redis 8.2,
+//! whose behaviour is ours where nothing else is said, and some against Redis 8.6. Where we differ from the server of a round,
+//! [`differences`] names the case and the reason. The commands and options that only Valkey has are held against Valkey, in
+//! rounds of their own. There, the other commands are bystanders: Redis 8.2 says what they should do, and if a mismatch
+//! shrinks to nothing but such, it is a mismatch only if it is one against Redis 8.2 too.
 
+use super::differences::{self, Case, Then};
 use super::grammar::{Dialect, Grammar, damage, random_case};
-use super::reply::{How, right};
+use super::link::{CLOSED, Link, SILENCE, bulks};
+use super::reply::{How, same};
 use super::rows::{OTHER_TYPES, Row, SETUP};
 use crate::check::{show, show_command};
+use crate::peers::Peer;
 use crate::rng::Rng;
-use crate::{Client, Peers, Server, env_number};
+use crate::{Peers, Server, env_number, skip};
 use resp::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::io::ErrorKind;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Commands in a round.
 const ROUND: usize = 60;
 /// Different mismatches to collect before giving up.
 const ENOUGH: usize = 8;
-/// What stands for the reply of a connection that the server closed.
-const CLOSED: &[u8] = b"";
-/// What stands for a reply that did not come within [`PATIENCE`].
-const SILENCE: &[u8] = b"(no reply)";
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The parts that servers play, in the order of reports.
+/// The real servers, each the reference of some rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    Ours,
+pub enum Reference {
+    /// Redis 8.2.
+    Redis,
+    /// Redis 8.6, the newest.
+    NewestRedis,
+    /// Valkey 9.
     Valkey,
-    Redis8,
-    Redis7,
+}
+
+impl Reference {
+    fn dialect(self) -> Dialect {
+        match self {
+            Reference::Redis | Reference::NewestRedis => Dialect::Redis,
+            Reference::Valkey => Dialect::Valkey,
+        }
+    }
 }
 
 /// Which protocol a test speaks.
@@ -71,22 +80,26 @@ pub fn compare(test: &str, table: &[Row], protocol: Protocol) {
     let Some(peers) = Peers::find().or_skip(test) else {
         return;
     };
-    let mut engine = Engine::start(peers, protocol);
+    let own = |row: &Row| {
+        row.dialect == Dialect::Valkey || Grammar::parse(row.args).knows(Dialect::Valkey)
+    };
+    let with_valkey = table.iter().any(own);
+    let mut engine = Engine::start(test, peers, protocol, with_valkey);
     let seed = seed();
     let rounds = env_number("REDPOLL_DIFF_COMMANDS", 15_000).div_ceil(ROUND as u64);
     let mut reports: BTreeMap<String, String> = BTreeMap::new();
     for round in 0..rounds {
-        let (dialect, steps) =
+        let (against, steps) =
             engine.plan(table, seed.wrapping_add(round.wrapping_mul(0x5851_F42D)));
-        if let Some(mismatch) = engine.play(dialect, &steps, true) {
-            let (mismatch, steps) = engine.shrink(dialect, steps, mismatch);
-            if engine.is_free_choice(dialect, &steps, &mismatch) {
+        if let Some(mismatch) = engine.play(against, &steps, true) {
+            let (mismatch, steps) = engine.shrink(against, steps, mismatch);
+            if engine.is_for_redis_to_say(against, &steps, &mismatch) {
                 continue;
             }
             let signature = mismatch.signature(&steps);
             reports.entry(signature).or_insert_with(|| {
-                let title = format!("round {round}, {dialect:?} dialect, {protocol:?}");
-                mismatch.report(&title, &steps, &engine)
+                let title = format!("round {round}, {protocol:?}");
+                mismatch.report(&title, &steps, engine.real[against].1.name())
             });
         }
         if reports.len() >= ENOUGH {
@@ -97,6 +110,9 @@ pub fn compare(test: &str, table: &[Row], protocol: Protocol) {
         "{test}: {} commands, {} of them refused",
         engine.sent, engine.refused
     );
+    for (why, times) in &engine.differences {
+        println!("  {times} times: {why}");
+    }
     let texts: Vec<String> = reports.into_values().collect();
     assert!(
         texts.is_empty(),
@@ -125,9 +141,11 @@ fn seed() -> u64 {
 
 /// One command of a round.
 #[derive(Clone, Debug)]
-struct Step {
-    args: Vec<Vec<u8>>,
-    how: How,
+pub struct Step {
+    /// Its words.
+    pub args: Vec<Vec<u8>>,
+    /// How its replies are compared.
+    pub how: How,
     /// Whether nothing else may be under way.
     alone: bool,
     /// Common, if it uses nothing that only one server knows.
@@ -141,62 +159,80 @@ struct Mismatch {
     at: usize,
     /// The question that looked at what was left; empty for a step.
     look: String,
-    replies: Vec<(Role, Vec<u8>)>,
+    ours: Vec<u8>,
+    theirs: Vec<u8>,
 }
 
 struct Engine {
-    servers: Vec<(Role, Server)>,
+    ours: Server,
+    real: Vec<(Reference, Server)>,
     protocol: Protocol,
     other_types: Vec<Row>,
     grammars: BTreeMap<&'static str, Grammar>,
     sent: usize,
     refused: usize,
+    /// How often a named difference was met.
+    differences: BTreeMap<&'static str, usize>,
 }
 
 impl Engine {
-    fn start(peers: Peers, protocol: Protocol) -> Engine {
+    fn start(test: &str, peers: Peers, protocol: Protocol, with_valkey: bool) -> Engine {
         let debug = ["--enable-debug-command", "yes"];
-        let mut servers = vec![(Role::Ours, Server::redpoll_with(&debug))];
-        let real = [
-            (Role::Valkey, peers.valkey),
-            (Role::Redis8, peers.redis8),
-            (Role::Redis7, peers.redis7),
+        let ours = Server::redpoll_with(&debug);
+        let known: [(Reference, &str, Option<Peer>); 3] = [
+            (Reference::Redis, "redis", peers.redis8),
+            (Reference::NewestRedis, "newest", peers.redis8_6),
+            (Reference::Valkey, "valkey", peers.valkey),
         ];
-        for (role, peer) in real {
-            if let Some(peer) = peer {
-                servers.push((role, Server::peer(&peer, &debug)));
+        let only = std::env::var("REDPOLL_DIFF_AGAINST").ok();
+        let mut real = Vec::new();
+        for (reference, name, peer) in known {
+            match peer {
+                _ if only.as_ref().is_some_and(|only| only != name) => {}
+                _ if reference == Reference::Valkey && !with_valkey && only.is_none() => {}
+                Some(peer) => real.push((reference, Server::peer(&peer, &debug))),
+                None => skip(
+                    test,
+                    &format!("no rounds against {reference:?}: it was not found"),
+                ),
             }
         }
-        let mut ours = servers[0].1.connect();
-        let known = |row: &&Row| match ours.call(&["COMMAND", "INFO", row.name]) {
+        assert!(
+            !real.is_empty(),
+            "REDPOLL_DIFF_AGAINST is one of redis, newest, valkey"
+        );
+        let mut client = ours.connect();
+        let known = |row: &&Row| match client.call(&["COMMAND", "INFO", row.name]) {
             Value::Array(infos) => infos.first().is_some_and(|info| *info != Value::Null),
             _ => false,
         };
         let other_types = OTHER_TYPES.iter().filter(known).copied().collect();
         Engine {
-            servers,
+            ours,
+            real,
             protocol,
             other_types,
             grammars: BTreeMap::new(),
             sent: 0,
             refused: 0,
+            differences: BTreeMap::new(),
         }
     }
 
-    /// The commands of a round, a function of its seed, the table and the time.
-    fn plan(&mut self, table: &[Row], seed: u64) -> (Dialect, Vec<Step>) {
+    /// The commands of a round and the number of the server it is played against: a function of the round's seed, the table
+    /// and the time.
+    fn plan(&mut self, table: &[Row], seed: u64) -> (usize, Vec<Step>) {
         let mut rng = Rng::new(seed);
         let now_ms = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |d| d.as_millis() as u64);
-        let has = |role| self.servers.iter().any(|(r, _)| *r == role);
-        let dialect = match rng.below(4) {
-            0 if has(Role::Valkey) => Dialect::Valkey,
-            1 if has(Role::Redis8) => Dialect::Redis,
-            _ if has(Role::Valkey) && has(Role::Redis8) => Dialect::Common,
-            _ if has(Role::Valkey) => Dialect::Valkey,
-            _ => Dialect::Redis,
+        // Half of the rounds are the first server's: Redis 8.2, where it is there.
+        let against = if rng.chance(50) {
+            0
+        } else {
+            rng.below(self.real.len())
         };
+        let dialect = self.real[against].0.dialect();
         let usable: Vec<&Row> = table
             .iter()
             .filter(|row| row.dialect.spoken_in(dialect))
@@ -219,7 +255,7 @@ impl Engine {
             };
             steps.push(self.step(&row, &mut rng, dialect, now_ms));
         }
-        (dialect, steps)
+        (against, steps)
     }
 
     fn step(&mut self, row: &Row, rng: &mut Rng, dialect: Dialect, now_ms: u64) -> Step {
@@ -232,10 +268,10 @@ impl Engine {
             .split(' ')
             .map(|word| random_case(rng, word))
             .collect();
-        let (own, generated) = grammar.generate(rng, dialect, now_ms);
+        let (spoken, generated) = grammar.generate(rng, dialect, now_ms);
         args.extend(generated);
         let dialect = if row.dialect == Dialect::Common {
-            own
+            spoken
         } else {
             row.dialect
         };
@@ -254,141 +290,129 @@ impl Engine {
     }
 
     /// Plays a round; `look` compares what it leaves behind as well.
-    fn play(&mut self, dialect: Dialect, steps: &[Step], look: bool) -> Option<Mismatch> {
-        let mut links = self.connect(dialect);
+    fn play(&mut self, against: usize, steps: &[Step], look: bool) -> Option<Mismatch> {
+        let [mut ours, mut theirs] = self.connect(against);
         let mut begin = 0;
         while begin < steps.len() {
             let end = (begin..steps.len())
                 .find(|&i| steps[i].last_of_pipeline || steps.get(i + 1).is_some_and(|s| s.alone))
                 .map_or(steps.len(), |i| i + 1);
-            for (_, link) in &mut links {
-                link.send(&steps[begin..end]);
-            }
+            ours.send(&steps[begin..end]);
+            theirs.send(&steps[begin..end]);
             for (at, step) in steps.iter().enumerate().take(end).skip(begin) {
-                let replies: Vec<_> = links
-                    .iter_mut()
-                    .map(|(role, link)| (*role, link.reply(step)))
-                    .collect();
+                let (ours, theirs) = (ours.reply(step), theirs.reply(step));
                 self.sent += 1;
-                self.refused += usize::from(replies[0].1.first() == Some(&b'-'));
-                if !is_right(step.how, &replies) {
-                    return Some(Mismatch {
-                        at,
-                        look: String::new(),
-                        replies,
-                    });
+                self.refused += usize::from(ours.first() == Some(&b'-'));
+                match self.judge(against, step.how, &steps[..=at], &step.args, &ours, &theirs) {
+                    Some(Then::GoOn) => {}
+                    Some(Then::EndRound) => return None,
+                    None => {
+                        return Some(Mismatch {
+                            at,
+                            look: String::new(),
+                            ours,
+                            theirs,
+                        });
+                    }
                 }
-                if replies[0].1 == CLOSED || replies[0].1 == SILENCE {
+                if ours == CLOSED || ours == SILENCE {
                     return None;
                 }
             }
             begin = end;
         }
         if look {
-            self.look_around(dialect, steps.len())
+            self.look_around(against, steps).err()
         } else {
             None
         }
     }
 
-    /// Fresh connections to the servers of a dialect, their data gone.
-    fn connect(&self, dialect: Dialect) -> Vec<(Role, Link)> {
-        let takes_part = |role: Role| match dialect {
-            Dialect::Common => true,
-            Dialect::Valkey => matches!(role, Role::Ours | Role::Valkey),
-            Dialect::Redis => matches!(role, Role::Ours | Role::Redis8),
-        };
-        let servers = self.servers.iter().filter(|(role, _)| takes_part(*role));
-        let mut links: Vec<_> = servers
-            .map(|(role, server)| (*role, Link::new(server)))
-            .collect();
-        for (role, link) in &mut links {
+    /// Whether our reply is right, if only by a named difference; None if it is wrong.
+    fn judge<A: AsRef<[u8]>>(
+        &mut self,
+        against: usize,
+        how: How,
+        round: &[Step],
+        args: &[A],
+        ours: &[u8],
+        theirs: &[u8],
+    ) -> Option<Then> {
+        if same(how, ours, theirs) {
+            return Some(Then::GoOn);
+        }
+        let case = Case::new(self.real[against].0, round, args, ours, theirs);
+        let (why, then) = differences::named(&case)?;
+        *self.differences.entry(why).or_default() += 1;
+        Some(then)
+    }
+
+    /// Fresh connections to our server and that of the round, their data gone.
+    fn connect(&self, against: usize) -> [Link; 2] {
+        [&self.ours, &self.real[against].1].map(|server| {
+            let mut link = Link::new(server);
             if self.protocol == Protocol::Resp3 {
                 link.client.call(&["HELLO", "3"]);
             }
             // Else DBSIZE would depend on whether the sweeper has come by.
             link.client.call(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]);
             let flushed = link.client.call(&["FLUSHALL"]);
-            assert_eq!(
-                show(&flushed),
-                "OK",
-                "{} cannot be emptied",
-                self.server_name(*role)
-            );
+            assert_eq!(show(&flushed), "OK", "{} cannot be emptied", server.name());
             link.client
                 .call(&["CONFIG", "SET", "timeout", "0", "tcp-keepalive", "300"]);
             // Rounds change them, and not every server takes part in every round.
             for (name, value) in THRESHOLDS {
                 link.client.call(&["CONFIG", "SET", name, value]);
             }
-        }
-        links
+            link
+        })
     }
 
     /// Compares all keys of the databases that rounds use.
-    fn look_around(&self, dialect: Dialect, at: usize) -> Option<Mismatch> {
-        let takes_part = |role: Role| match dialect {
-            Dialect::Common => role != Role::Redis7,
-            Dialect::Valkey => matches!(role, Role::Ours | Role::Valkey),
-            Dialect::Redis => matches!(role, Role::Ours | Role::Redis8),
-        };
-        let servers: Vec<_> = self
-            .servers
-            .iter()
-            .filter(|(role, _)| takes_part(*role))
-            .collect();
-        let mut links: Vec<_> = servers
-            .iter()
-            .map(|(role, server)| (*role, Link::new(server)))
-            .collect();
+    fn look_around(&mut self, against: usize, steps: &[Step]) -> Result<(), Mismatch> {
+        let mut links = [&self.ours, &self.real[against].1].map(Link::new);
         let mut ask = |args: &[&[u8]], how: How| -> Result<Vec<u8>, Mismatch> {
-            let replies: Vec<_> = links
-                .iter_mut()
-                .map(|(role, link)| (*role, link.ask(args)))
-                .collect();
-            if is_right(how, &replies) {
-                return Ok(replies
-                    .into_iter()
-                    .next()
-                    .map(|(_, raw)| raw)
-                    .unwrap_or_default());
+            let [ours, theirs] = links.each_mut().map(|link| link.ask(args));
+            if self
+                .judge(against, how, steps, args, &ours, &theirs)
+                .is_some()
+            {
+                return Ok(ours);
             }
             Err(Mismatch {
-                at,
+                at: steps.len(),
                 look: show_command(args),
-                replies,
+                ours,
+                theirs,
             })
         };
-        let mut all = || -> Result<(), Mismatch> {
-            for db in [b"0".as_slice(), b"1", b"2", b"15"] {
-                ask(&[b"SELECT", db], How::Exact)?;
-                let keys = ask(&[b"KEYS", b"*"], How::Unordered)?;
-                for key in bulks(&keys) {
-                    let kind = ask(&[b"TYPE", &key], How::Exact)?;
-                    ask(&[b"OBJECT", b"ENCODING", &key], How::Exact)?;
-                    ask(&[b"PTTL", &key], How::Near(10_000))?;
-                    match kind.as_slice() {
-                        b"+string\r\n" => ask(&[b"GET", &key], How::Exact)?,
-                        b"+list\r\n" => ask(&[b"LRANGE", &key, b"0", b"-1"], How::Exact)?,
-                        b"+set\r\n" => ask(&[b"SMEMBERS", &key], How::Unordered)?,
-                        b"+hash\r\n" => ask(&[b"HGETALL", &key], How::Pairs)?,
-                        b"+zset\r\n" => {
-                            ask(&[b"ZRANGE", &key, b"0", b"-1", b"WITHSCORES"], How::Exact)?
-                        }
-                        b"+stream\r\n" => ask(&[b"XRANGE", &key, b"-", b"+"], How::Exact)?,
-                        _ => continue,
-                    };
-                }
+        for db in [b"0".as_slice(), b"1", b"2", b"15"] {
+            ask(&[b"SELECT", db], How::Exact)?;
+            let keys = ask(&[b"KEYS", b"*"], How::Unordered)?;
+            for key in bulks(&keys) {
+                let kind = ask(&[b"TYPE", &key], How::Exact)?;
+                ask(&[b"OBJECT", b"ENCODING", &key], How::Exact)?;
+                ask(&[b"PTTL", &key], How::Near(10_000))?;
+                match kind.as_slice() {
+                    b"+string\r\n" => ask(&[b"GET", &key], How::Exact)?,
+                    b"+list\r\n" => ask(&[b"LRANGE", &key, b"0", b"-1"], How::Exact)?,
+                    b"+set\r\n" => ask(&[b"SMEMBERS", &key], How::Unordered)?,
+                    b"+hash\r\n" => ask(&[b"HGETALL", &key], How::Pairs)?,
+                    b"+zset\r\n" => {
+                        ask(&[b"ZRANGE", &key, b"0", b"-1", b"WITHSCORES"], How::Exact)?
+                    }
+                    b"+stream\r\n" => ask(&[b"XRANGE", &key, b"-", b"+"], How::Exact)?,
+                    _ => continue,
+                };
             }
-            Ok(())
-        };
-        all().err()
+        }
+        Ok(())
     }
 
     /// Drops commands as long as a mismatch of the same command stays.
     fn shrink(
         &mut self,
-        dialect: Dialect,
+        against: usize,
         steps: Vec<Step>,
         found: Mismatch,
     ) -> (Mismatch, Vec<Step>) {
@@ -401,7 +425,7 @@ impl Engine {
         let looks = !best.look.is_empty();
         let name = best.what(&kept);
         // A mismatch that needs a pipeline stays as it was found.
-        match self.play(dialect, &alone, looks) {
+        match self.play(against, &alone, looks) {
             Some(again) if again.what(&alone) == name => (best, kept) = (again, alone),
             _ => return (best, kept),
         }
@@ -412,7 +436,7 @@ impl Engine {
                 let begin = end.saturating_sub(size);
                 let mut fewer = kept.clone();
                 fewer.drain(begin..end);
-                if let Some(again) = self.play(dialect, &fewer, looks)
+                if let Some(again) = self.play(against, &fewer, looks)
                     && again.what(&fewer) == name
                 {
                     fewer.truncate(again.at + 1);
@@ -427,21 +451,13 @@ impl Engine {
         }
     }
 
-    /// Whether a mismatch in a round against one server alone is only this: the two newer servers differ, and ours follows
-    /// the other one. That can be asked when the commands that are left are all common ones.
-    fn is_free_choice(&mut self, dialect: Dialect, steps: &[Step], found: &Mismatch) -> bool {
-        dialect != Dialect::Common
+    /// Whether a mismatch in a round against Valkey uses nothing that is Valkey's own, and is none against Redis 8.2.
+    fn is_for_redis_to_say(&mut self, against: usize, steps: &[Step], found: &Mismatch) -> bool {
+        let is = |wanted| self.real.iter().position(|(r, _)| *r == wanted);
+        is(Reference::Valkey) == Some(against)
             && steps.iter().all(|step| step.dialect == Dialect::Common)
-            && self
-                .play(Dialect::Common, steps, !found.look.is_empty())
-                .is_none()
-    }
-
-    fn server_name(&self, role: Role) -> &str {
-        self.servers
-            .iter()
-            .find(|(r, _)| *r == role)
-            .map_or("", |(_, server)| server.name())
+            && is(Reference::Redis)
+                .is_none_or(|redis| self.play(redis, steps, !found.look.is_empty()).is_none())
     }
 }
 
@@ -464,15 +480,11 @@ impl Mismatch {
     /// What makes two mismatches the same finding: the command, and how our reply and one other begin.
     fn signature(&self, steps: &[Step]) -> String {
         let beginning = |raw: &[u8]| raw[..raw.len().min(16)].escape_ascii().to_string();
-        let replies = self.replies.iter().take(2).map(|(_, raw)| beginning(raw));
-        format!(
-            "{} {}",
-            self.what(steps),
-            replies.collect::<Vec<_>>().join(" ")
-        )
+        let (ours, theirs) = (beginning(&self.ours), beginning(&self.theirs));
+        format!("{} {ours} {theirs}", self.what(steps))
     }
 
-    fn report(&self, title: &str, steps: &[Step], engine: &Engine) -> String {
+    fn report(&self, title: &str, steps: &[Step], real: &str) -> String {
         let mut text = format!("{title}, after shrinking:\n");
         for step in steps {
             let _ = writeln!(text, "  {}", show_command(&step.args));
@@ -480,174 +492,22 @@ impl Mismatch {
         if !self.look.is_empty() {
             let _ = writeln!(text, "  (and then, on another connection) {}", self.look);
         }
-        for (role, raw) in &self.replies {
+        for (name, raw) in [("redpoll", &self.ours), (real, &self.theirs)] {
             let reply = if raw == CLOSED {
                 "(connection closed)".to_owned()
             } else {
                 raw.escape_ascii().to_string()
             };
             let shown: String = reply.chars().take(1500).collect();
-            let _ = writeln!(text, "    {:<14} {shown}", engine.server_name(*role));
+            let _ = writeln!(text, "    {name:<14} {shown}");
         }
         text
     }
 }
 
-/// Whether our reply, the first one, equals that of a newer server.
-fn is_right(how: How, replies: &[(Role, Vec<u8>)]) -> bool {
-    if replies.len() == 2 && is_either_encoding(&replies[0].1, &replies[1].1) {
-        return true;
-    }
-    let newer: Vec<&[u8]> = replies
-        .iter()
-        .filter(|(role, _)| matches!(role, Role::Valkey | Role::Redis8))
-        .map(|(_, raw)| raw.as_slice())
-        .collect();
-    right(how, &replies[0].1, &newer)
-}
-
-/// The differences between the newer servers that show in rounds of one dialect too often to be argued one by one: up to
-/// which length a string is "embstr" (Redis draws the line at 44 bytes, Valkey where key and value fill two cache lines), and
-/// what a small hash becomes when a field of it gets an expiry.
-fn is_either_encoding(ours: &[u8], theirs: &[u8]) -> bool {
-    const EITHER: [[&[u8]; 2]; 2] = [
-        [b"$6\r\nembstr\r\n", b"$3\r\nraw\r\n"],
-        [b"$10\r\nlistpackex\r\n", b"$9\r\nhashtable\r\n"],
-    ];
-    EITHER
-        .iter()
-        .any(|both| both.contains(&ours) && both.contains(&theirs))
-}
-
-/// A connection of a round.
-struct Link {
-    client: Client,
-}
-
-impl Link {
-    fn new(server: &Server) -> Link {
-        let client = server.connect();
-        client
-            .set_read_timeout(PATIENCE)
-            .expect("a timeout can be set");
-        Link { client }
-    }
-
-    fn send(&mut self, steps: &[Step]) {
-        let mut bytes = Vec::new();
-        for step in steps {
-            crate::client::encode(&step.args, &mut bytes);
-        }
-        // A connection that the server has closed shows when its reply is read.
-        let _ = self.client.send_raw(&bytes);
-    }
-
-    /// The reply's raw bytes, invalidation messages of CLIENT TRACKING passed over.
-    fn next(&mut self) -> Vec<u8> {
-        loop {
-            match self.client.try_read_raw() {
-                Ok(raw) if raw.starts_with(b">") => {}
-                Ok(raw) => return raw,
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
-                {
-                    return SILENCE.to_vec();
-                }
-                Err(_) => return CLOSED.to_vec(),
-            }
-        }
-    }
-
-    fn ask(&mut self, args: &[&[u8]]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        crate::client::encode(args, &mut bytes);
-        let _ = self.client.send_raw(&bytes);
-        self.next()
-    }
-
-    fn reply(&mut self, step: &Step) -> Vec<u8> {
-        let first = self.next();
-        if step.how == How::Scan && first.starts_with(b"*2") {
-            self.scan_on(&step.args, first)
-        } else {
-            first
-        }
-    }
-
-    /// Goes on with a SCAN until its cursor is back at 0; the reply is the array of all that was returned, each once.
-    fn scan_on(&mut self, args: &[Vec<u8>], first: Vec<u8>) -> Vec<u8> {
-        let mut seen = BTreeSet::new();
-        let mut page = bulks(&first);
-        loop {
-            let cursor = if page.is_empty() {
-                Vec::new()
-            } else {
-                page.remove(0)
-            };
-            seen.extend(page);
-            if cursor == b"0" || cursor.is_empty() {
-                break;
-            }
-            let mut next: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
-            // SCAN's cursor comes first, that of SSCAN and its like after the key.
-            let at = if args[0].eq_ignore_ascii_case(b"SCAN") {
-                1
-            } else {
-                2
-            };
-            next[at] = &cursor;
-            page = bulks(&self.ask(&next));
-        }
-        let items: Vec<Vec<u8>> = seen.into_iter().collect();
-        let mut raw = Vec::new();
-        crate::client::encode(&items, &mut raw);
-        raw
-    }
-}
-
-/// All bulk strings of a reply, at any depth, in order.
-fn bulks(raw: &[u8]) -> Vec<Vec<u8>> {
-    fn collect(value: Value, into: &mut Vec<Vec<u8>>) {
-        match value {
-            Value::Bulk(bytes) => into.push(bytes),
-            Value::Array(items) | Value::Set(items) => {
-                for item in items {
-                    collect(item, into);
-                }
-            }
-            _ => {}
-        }
-    }
-    let mut found = Vec::new();
-    if !raw.is_empty() && !raw.starts_with(b"-") {
-        collect(crate::client::decode(raw), &mut found);
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::reply::same;
     use super::*;
-
-    #[test]
-    fn our_reply_needs_a_newer_server_on_its_side() {
-        let replies = |ours: &[u8], valkey: &[u8], redis8: &[u8], redis7: &[u8]| {
-            let roles = [Role::Ours, Role::Valkey, Role::Redis8, Role::Redis7];
-            roles
-                .into_iter()
-                .zip([ours, valkey, redis8, redis7].map(<[u8]>::to_vec))
-                .collect::<Vec<_>>()
-        };
-        assert!(is_right(
-            How::Exact,
-            &replies(b":1\r\n", b":1\r\n", b":2\r\n", b":2\r\n")
-        ));
-        assert!(!is_right(
-            How::Exact,
-            &replies(b":1\r\n", b":2\r\n", b":3\r\n", b":1\r\n")
-        ));
-    }
 
     #[test]
     fn two_closed_connections_agree() {

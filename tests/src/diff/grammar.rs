@@ -57,6 +57,21 @@ enum Node {
 }
 
 impl Grammar {
+    /// Whether anything in it belongs to this dialect alone.
+    pub fn knows(&self, dialect: Dialect) -> bool {
+        fn any(nodes: &[Node], dialect: Dialect) -> bool {
+            nodes.iter().any(|node| match node {
+                Node::Word(_) | Node::Kind(_) => false,
+                Node::Choice { branches, .. } => branches
+                    .iter()
+                    .any(|(own, nodes)| *own == dialect || any(nodes, dialect)),
+                Node::Repeat { body, .. } => any(std::slice::from_ref(body), dialect),
+                Node::Shuffled(parts) => any(parts, dialect),
+            })
+        }
+        any(&self.0, dialect)
+    }
+
     /// Parses a row's grammar; panics on a mistake in it, since grammars are part of the program.
     pub fn parse(text: &'static str) -> Grammar {
         let mut tokens = tokens(text);
@@ -66,7 +81,7 @@ impl Grammar {
         Grammar(nodes)
     }
 
-    /// Random arguments, without the command's name, and whose dialect they turned out to be.
+    /// Random arguments, without the command's name, for a round of this dialect; and the dialect they turned out to be.
     pub fn generate(&self, rng: &mut Rng, round: Dialect, now_ms: u64) -> (Dialect, Vec<Vec<u8>>) {
         let mut sink = Sink {
             rng,

@@ -3,11 +3,15 @@
 //! - [`rows`] is the table of commands: a row a command, with a grammar for its arguments;
 //! - [`grammar`] turns a row into random arguments;
 //! - [`reply`] decides when replies count as the same;
-//! - [`engine`] plays rounds, finds mismatches and shrinks them.
+//! - [`differences`] names where we differ from a real server, and why;
+//! - [`engine`] plays rounds over [`link`]s, finds mismatches and shrinks them.
 //!
-//! `REDPOLL_SEED` (a number, or `random`) picks other commands, `REDPOLL_DIFF_COMMANDS` how many each test sends.
+//! `REDPOLL_SEED` (a number, or `random`) picks other commands, `REDPOLL_DIFF_COMMANDS` how many each test sends, and
+//! `REDPOLL_DIFF_AGAINST` (`redis`, `newest` or `valkey`) plays against one server alone.
 
+pub mod differences;
 pub mod engine;
 pub mod grammar;
+pub mod link;
 pub mod reply;
 pub mod rows;

@@ -19,7 +19,7 @@ pub use sorted_set::{SORTED_SET, SORTED_SET_LEX};
 pub use stream::STREAM;
 
 use super::grammar::Dialect;
-use super::reply::How::{self, Exact, Except, Near, Pairs, Scan, Shape, Unordered};
+use super::reply::How::{self, Exact, Except, Near, Pairs, Past, Scan, Shape, Unordered};
 
 /// One command (or one way of calling it).
 #[derive(Clone, Copy, Debug)]
@@ -169,7 +169,7 @@ pub const GENERIC: &[Row] = &[
     row("MOVE", 6, "key db", Exact),
     row("OBJECT ENCODING", 4, "key", Exact),
     row("OBJECT FREQ", 2, "key", Exact),
-    row("OBJECT IDLETIME", 2, "key", Near(5)),
+    row("OBJECT IDLETIME", 2, "key", Past(5)),
     row("OBJECT HELP", 1, "", Shape),
     // How often a value is shared is an implementation's own business.
     row("OBJECT REFCOUNT", 2, "key", Shape),

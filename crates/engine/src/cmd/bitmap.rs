@@ -256,6 +256,12 @@ impl Range {
 
 fn bitcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
+    // A word that is no number is told before a unit that is none; BITPOS tells the unit first.
+    if let [first, last, _] = args.rest()
+        && (parse_i64(first).is_none() || parse_i64(last).is_none())
+    {
+        return Err(Error::NOT_AN_INTEGER);
+    }
     let range = Range::take(&mut args)?;
     let Some(e) = ctx.keys.read_string(key)? else {
         ctx.out.int(0);

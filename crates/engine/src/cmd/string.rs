@@ -366,8 +366,7 @@ fn getex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.check()?;
     let now_ms = ctx.keys.now_ms;
     let Some(e) = ctx.keys.read_string(key)? else {
-        // A bad time is only looked at once there is a key, but a bad number never passes.
-        expiry.time(args.argv(), now_ms, "getex")?;
+        // A time is only looked at once there is a key.
         ctx.out.null();
         return Ok(());
     };

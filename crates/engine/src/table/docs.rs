@@ -185,7 +185,12 @@ pub fn write_info<H>(cmd: &Command<H>, out: &mut Out) {
     for spec in cmd.keys {
         write_key_spec(spec, out);
     }
-    out.array(cmd.subs.len());
+    // As real servers have it: no subcommands are an empty set, some are an array.
+    if cmd.subs.is_empty() {
+        out.set(0);
+    } else {
+        out.array(cmd.subs.len());
+    }
     for sub in cmd.subs {
         write_info(sub, out);
     }
