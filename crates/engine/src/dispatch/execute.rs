@@ -1,0 +1,292 @@
+//! One command: admitted, given its locks, run, and what it did worked off.
+
+use crate::base::args::Args;
+use crate::base::clock::unix_nanos;
+use crate::base::error::Error;
+use crate::base::reclaim::BIG_VALUE;
+use crate::context::command::{
+    ABOUT_CLIENT, ALLOW_BUSY, Entry, IN_MULTI, LIKE_WRITE, NO_AUTH, READONLY, RUNS_SCRIPT, WRITE,
+};
+use crate::context::ctx::Ctx;
+use crate::context::next::{Next, PARKED};
+use crate::context::session::{ReplyMode, Session};
+use crate::dispatch::admit::{abort_exec, enqueue, goes_on_while_subscribed, is_http, refuse};
+use crate::dispatch::locks::{Locked, lock};
+use crate::dispatch::worker::Worker;
+use crate::door::change::Change;
+use crate::door::keys::{Garbage, Keys};
+use crate::follow::monitor;
+use resp::{Mark, Out};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use store::Blob;
+
+/// Requests with at least this many bytes of arguments are executed on a helper thread.
+const LONG_REQUEST: usize = 1 << 20;
+
+impl Worker {
+    /// Executes one command.
+    #[inline]
+    pub(super) fn one(
+        &mut self,
+        session: &mut Session,
+        argv: &[&[u8]],
+        planned: usize,
+        began: u64,
+        out: &mut Out,
+        mark: Mark,
+    ) -> Next {
+        let engine = &*self.engine;
+        let counters = &*self.counters;
+        let planned = &self.plan[planned];
+        let Some(entry) = planned.entry else {
+            if is_http(argv[0]) {
+                tracing::warn!(
+                    "a client speaks HTTP (perhaps against its user's will); its connection is closed"
+                );
+                return Next::CloseNow;
+            }
+            if let Some(multi) = &mut session.multi {
+                multi.aborted = true;
+            }
+            return refuse(counters, session, out, mark, &Error::unknown_command(argv));
+        };
+        // SAFETY: points into the registry of `self.engine`, which never changes.
+        let entry = unsafe { &*entry };
+        let command = entry.command;
+        let tally = &counters.commands[entry.id];
+        if !command.accepts(argv.len()) {
+            tally.rejected.add(1);
+            let mut error = Error::wrong_arity(command.name);
+            if let Some(multi) = &mut session.multi {
+                multi.aborted = true;
+            }
+            if command.name == "exec" {
+                error = abort_exec(session, &error);
+            }
+            return refuse(counters, session, out, mark, &error);
+        }
+        if !session.authenticated && !command.has(NO_AUTH) {
+            tally.rejected.add(1);
+            return refuse(counters, session, out, mark, &Error::NO_AUTH);
+        }
+        if session.outgoing.is_some() && command.name != "publish" {
+            session.hand_out();
+        }
+        if session.subscriptions.is_some()
+            && session.proto == resp::Proto::Resp2
+            && !goes_on_while_subscribed(command)
+        {
+            tally.rejected.add(1);
+            if command.name == "exec" {
+                session.end_multi();
+                session.unwatch();
+            } else if let Some(multi) = &mut session.multi {
+                multi.aborted = true;
+            }
+            let error = Error::only_while_subscribed(command.name);
+            return refuse(counters, session, out, mark, &error);
+        }
+        let now_ms = began / 1_000_000;
+        let mut writes =
+            command.has(WRITE | LIKE_WRITE) || command.has(RUNS_SCRIPT) && !command.has(READONLY);
+        if let Some(multi) = &mut session.multi {
+            if !command.has(IN_MULTI) {
+                return enqueue(counters, session, entry, planned, argv, out, mark);
+            }
+            writes |= multi.writes && command.name == "exec";
+        }
+        if engine.follow.monitors.watching()
+            && session.client.monitors.load(Relaxed)
+            && monitor::is_refused(command)
+        {
+            tally.rejected.add(1);
+            let error = Error::new("ERR Replica can't interact with the keyspace");
+            return refuse(counters, session, out, mark, &error);
+        }
+        if let Some(ms) = engine.pause.wait_ms(now_ms, writes)
+            && !command.has(NO_AUTH)
+            && !command.has(ABOUT_CLIENT)
+        {
+            return Next::Retry(Duration::from_millis(ms.min(1000)));
+        }
+        // What goes on during a pause finds nothing expired that would have to be removed.
+        let frozen = !writes && engine.pause.wait_ms(now_ms, true).is_some();
+        let mut prepared: Vec<(usize, Blob)> = Vec::new();
+        if command.has(WRITE) && argv.iter().any(|a| a.len() >= BIG_VALUE) {
+            if !self.helper && argv.iter().map(|a| a.len()).sum::<usize>() >= LONG_REQUEST {
+                return Next::Elsewhere;
+            }
+            // Copied before any lock is taken; see `Keys::value`.
+            prepared = argv
+                .iter()
+                .filter(|a| a.len() >= BIG_VALUE)
+                .map(|a| (a.as_ptr() as usize, Arc::new(a.to_vec())))
+                .collect();
+        }
+        let Some(Locked { held, first, token }) =
+            lock(engine, session, entry, planned, argv, self.helper)
+        else {
+            if !command.has(ALLOW_BUSY)
+                && let Some(busy) = engine.busy(unix_nanos() / 1_000_000)
+            {
+                tally.rejected.add(1);
+                let busy = match command.name {
+                    "exec" => abort_exec(session, &busy),
+                    _ => busy,
+                };
+                return refuse(counters, session, out, mark, &busy);
+            }
+            return Next::Retry(PARKED);
+        };
+        let mut ctx = Ctx {
+            keys: Keys {
+                ks: engine.keyspace(),
+                held,
+                db: session.db,
+                now_ms,
+                frozen,
+                coarse: false,
+                clock: (now_ms / 1000) as u32 & 0xff_ffff,
+                first,
+                counters,
+                no_touch: session.client.no_touch.load(Relaxed),
+                garbage: Garbage::new(),
+                prepared: &prepared,
+                listening: &engine.follow.effects.listening,
+                changes: std::mem::take(&mut self.changes),
+                emptied: None,
+                token,
+            },
+            out,
+            session,
+            engine,
+            command,
+            helper: self.helper,
+            runner: &mut self.runner,
+            nested: false,
+            next: Next::Done,
+        };
+        let result = (command.run)(&mut ctx, Args::new(argv, 1));
+        if engine.follow.monitors.watching() && command.has(RUNS_SCRIPT) {
+            show(&mut ctx, argv, true);
+        }
+        if !ctx.keys.changes.is_empty() {
+            let client = ctx.session.client.clone();
+            engine.follow.apply(&mut ctx.keys, Some(&client));
+        }
+        if engine.follow.monitors.watching() && !command.has(RUNS_SCRIPT) {
+            show(&mut ctx, argv, false);
+        }
+        if ctx.session.tracks_reads {
+            note_reads(&mut ctx, entry, argv);
+        }
+        let Ctx {
+            keys:
+                Keys {
+                    held,
+                    garbage,
+                    token,
+                    changes,
+                    ..
+                },
+            out,
+            session,
+            next,
+            ..
+        } = ctx;
+        drop(held);
+        drop(token);
+        self.changes = changes;
+        for freed in garbage {
+            engine.reclaimer.take(freed);
+        }
+        if let Next::Elsewhere | Next::Retry(_) = next {
+            return next;
+        }
+        if !matches!(next, Next::Block(_)) {
+            // What blocks is counted when it is done.
+            tally.calls.add(1);
+        }
+        if let Err(e) = result {
+            tally.failed.add(1);
+            counters.error(e.code());
+            out.rollback(mark);
+            out.error(&e.0);
+        }
+        if session.reply_mode != ReplyMode::On {
+            mute(session, out, mark);
+            if let Next::Offload(job) = next {
+                // What it will write is not wanted either.
+                return Next::Offload(Box::new(move |out| job(&mut Out::new(out.proto()))));
+            }
+            if let Next::Block(waiter) = &next {
+                waiter.muted.store(true, Relaxed);
+            }
+        }
+        next
+    }
+}
+
+/// Shows a command to those who watch: now, or as the first of all that it has listed.
+#[cold]
+fn show(ctx: &mut Ctx<'_>, argv: &[&[u8]], first: bool) {
+    if matches!(ctx.next, Next::Elsewhere | Next::Retry(_)) || !monitor::is_shown(ctx.command) {
+        return;
+    }
+    let line = monitor::line(
+        ctx.session.db,
+        &ctx.session.client,
+        false,
+        ctx.command,
+        argv,
+    );
+    if first {
+        ctx.keys.changes.insert(0, Change::Shown(line));
+    } else {
+        ctx.engine.follow.monitors.show(ctx.engine.config(), &line);
+    }
+}
+
+/// Notes the keys that a client which tracks has read, while their locks are held.
+#[cold]
+fn note_reads(ctx: &mut Ctx<'_>, entry: &Entry, argv: &[&[u8]]) {
+    if matches!(ctx.next, Next::Elsewhere | Next::Retry(_)) {
+        return;
+    }
+    let (engine, session) = (ctx.engine, &*ctx.session);
+    if session.notes_reads() {
+        crate::follow::tracking::each_read(entry, argv, |key| {
+            engine
+                .follow
+                .tracking
+                .remember(&engine.follow, key, &session.client);
+        });
+    }
+    if !entry.command.has(ABOUT_CLIENT) {
+        session.end_caching();
+    }
+}
+
+/// Takes a reply back that CLIENT REPLY does not want.
+#[cold]
+pub(super) fn mute(session: &mut Session, out: &mut Out, mark: Mark) {
+    let pushed = out.mark();
+    let mark = match std::mem::take(&mut session.pushing) {
+        true => pushed,
+        false => mark,
+    };
+    match session.reply_mode {
+        ReplyMode::On => {}
+        ReplyMode::Off => out.rollback(mark),
+        ReplyMode::SkipNext => {
+            out.rollback(mark);
+            session.reply_mode = ReplyMode::Skipping;
+        }
+        ReplyMode::Skipping => {
+            out.rollback(mark);
+            session.reply_mode = ReplyMode::On;
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The locks a command needs, in ascending order of shard (see [`store::locks`]).
+
+use crate::context::command::{
+    ALL_SHARDS, Entry, IN_MULTI, OWN_LOCKS, PATTERN_KEYS, RUNS_SCRIPT, WRITE,
+};
+use crate::context::engine::Engine;
+use crate::context::multi::{Wanted, locks_of};
+use crate::context::next::PATIENCE;
+use crate::context::session::Session;
+use crate::dispatch::look_ahead::Planned;
+use crate::door::held::Held;
+use crate::door::keys::KnownKey;
+use crate::table::registry::KeyLayout;
+use std::time::Duration;
+use store::keyspace::Token;
+use store::locks::Indices;
+use store::table::{Probe, table_hash};
+
+/// Multi-key commands start fetching the entries of this many keys at once.
+const KEYS_AHEAD: usize = 32;
+
+/// What a command holds while it runs.
+pub(super) struct Locked<'e> {
+    pub held: Held<'e>,
+    /// The first key.
+    pub first: KnownKey,
+    pub token: Option<Token<'e>>,
+}
+
+impl<'e> Locked<'e> {
+    fn of(held: Held<'e>, first: KnownKey) -> Locked<'e> {
+        Locked {
+            held,
+            first,
+            token: None,
+        }
+    }
+}
+
+/// Takes the locks a command needs. None if one of them could not be had for some time, on a worker, which has others to
+/// serve.
+#[inline]
+pub(super) fn lock<'e>(
+    engine: &'e Engine,
+    session: &Session,
+    entry: &Entry,
+    planned: &Planned,
+    argv: &[&[u8]],
+    patient: bool,
+) -> Option<Locked<'e>> {
+    let ks = engine.keyspace();
+    let may_serve = || engine.follow.effects.listening() && entry.command.has(WRITE);
+    if let KeyLayout::One(i) = entry.keys
+        && planned.hashed
+        && !may_serve()
+    {
+        let shard = ks.shard_of(planned.hash);
+        let guard = match ks.try_lock(shard) {
+            Some(guard) => guard,
+            None if patient => ks.lock(shard),
+            None => ks.lock_for(shard, PATIENCE)?,
+        };
+        // Asked again with the lock held, under which whoever waits for the key was listed meanwhile.
+        if !may_serve() {
+            let first = (argv[i].as_ptr() as usize, argv[i].len(), planned.hash);
+            return Some(Locked::of(Held::One(shard, guard), first));
+        }
+    }
+    lock_several(engine, session, entry, argv, patient)
+}
+
+fn lock_several<'e>(
+    engine: &'e Engine,
+    session: &Session,
+    entry: &Entry,
+    argv: &[&[u8]],
+    patient: bool,
+) -> Option<Locked<'e>> {
+    let ks = engine.keyspace();
+    let command = entry.command;
+    if command.has(ALL_SHARDS | OWN_LOCKS) && !patient && engine.scripts.any_running() {
+        // It would come to the shards that a slow script holds.
+        return None;
+    }
+    let mut wanted = Wanted::default();
+    let mut ahead: smallvec::SmallVec<[(Probe, u64); KEYS_AHEAD]> = smallvec::SmallVec::new();
+    let mut first = KnownKey::default();
+    if command.has(ALL_SHARDS)
+        || command.has(PATTERN_KEYS) && crate::table::positions::has_patterns(argv)
+    {
+        wanted.all = true;
+    } else if command.name == "exec" {
+        locks_of(engine, session, &mut wanted);
+    } else if !command.has(OWN_LOCKS) {
+        let db = session.db;
+        let mut add = |key: &[u8]| {
+            let hash = ks.hash(key);
+            if wanted.shards.is_empty() {
+                first = (key.as_ptr() as usize, key.len(), hash);
+            }
+            wanted.shards.push(ks.shard_of(hash));
+            if ahead.len() < KEYS_AHEAD {
+                ahead.push((ks.probe(db, hash), hash));
+            }
+        };
+        match entry.keys {
+            KeyLayout::None => {}
+            KeyLayout::One(i) => argv.get(i).into_iter().for_each(|key| add(key)),
+            KeyLayout::Range { first, last, step } => {
+                let last = if last < 0 {
+                    argv.len().saturating_sub(last.unsigned_abs() as usize)
+                } else {
+                    (last as usize).min(argv.len() - 1)
+                };
+                let mut i = first;
+                while i <= last && i < argv.len() {
+                    add(argv[i]);
+                    i += step;
+                }
+            }
+            KeyLayout::General => {
+                crate::table::positions::each_key(entry, argv, |i, _| add(argv[i]))
+            }
+        }
+    }
+    for (probe, hash) in &ahead {
+        probe.entry(table_hash(*hash), false);
+    }
+    let patience = (!patient).then_some(PATIENCE);
+    let token = match wanted.token {
+        true => Some(ks.token(patience.unwrap_or(Duration::MAX))?),
+        false => None,
+    };
+    if wanted.all {
+        wanted.shards = (0..ks.shards()).collect();
+    }
+    let mut held = match wanted.shards[..] {
+        [] => Held::None,
+        [shard] => Held::One(
+            shard,
+            match patience {
+                None => ks.lock(shard),
+                Some(patience) => ks
+                    .try_lock(shard)
+                    .or_else(|| ks.lock_for(shard, patience))?,
+            },
+        ),
+        _ => Held::Many(ks.lock_many_for(&mut wanted.shards, patience)?),
+    };
+    // Clients that wait for these keys may, when they are served, change keys of further shards.
+    if engine.follow.effects.listening()
+        && !wanted.all
+        && command.has(WRITE | IN_MULTI | RUNS_SCRIPT)
+    {
+        loop {
+            let mut more = Indices::new();
+            held.each(|shard| {
+                engine
+                    .follow
+                    .effects
+                    .further_shards(shard, &mut |s| more.push(s))
+            });
+            more.retain(|shard| !held.has(*shard));
+            if more.is_empty() {
+                break;
+            }
+            held.each(|shard| more.push(shard));
+            drop(held);
+            held = Held::Many(ks.lock_many_for(&mut more, patience)?);
+        }
+    }
+    Some(Locked { held, first, token })
+}

@@ -1,0 +1,177 @@
+//! The look ahead: finding every command's row and fetching the memory it will need before any of them runs.
+
+use crate::context::command::{Entry, Group, WRITE};
+use crate::dispatch::worker::Worker;
+use crate::table::registry::KeyLayout;
+use resp::Batch;
+use store::table::table_hash;
+use store::types::sorted_set::Move;
+
+/// Commands looked ahead in a pipeline. Each needs some three cache lines, which must all stay in the first level.
+pub(super) const AHEAD: usize = 64;
+
+/// What is fetched of a member.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Item,
+    Place,
+}
+/// What is known of a command of the batch before it runs.
+pub(super) struct Planned {
+    /// Index of a registry entry's counters, for the time spent.
+    pub id: usize,
+    pub entry: Option<*const Entry>,
+    pub hash: u64,
+    pub hashed: bool,
+}
+
+impl Worker {
+    /// Plans a stretch of a batch: finds rows, hashes first keys and begins to fetch what they need.
+    #[inline]
+    pub(super) fn look_ahead(
+        &mut self,
+        db: usize,
+        batch: &Batch<'_>,
+        range: std::ops::Range<usize>,
+    ) {
+        let engine = &*self.engine;
+        let ks = engine.keyspace();
+        self.plan.clear();
+        self.probes.clear();
+        let alone = range.len() == 1;
+        // Pipelines mostly repeat one command: the last one found is tried first.
+        let mut last: Option<(&[u8], &Entry)> = None;
+        for i in range {
+            let argv = batch.get(i);
+            let entry = match last {
+                Some((name, e)) if name == argv[0] => Some(e),
+                _ => engine.registry().resolve(argv),
+            };
+            if let Some(e) = entry
+                && e.command.subs.is_empty()
+                && !e.command.name.contains('|')
+            {
+                last = Some((argv[0], e));
+            }
+            let mut p = Planned {
+                id: entry.map_or(0, |e| e.id),
+                entry: entry.map(|e| e as *const Entry),
+                hash: 0,
+                hashed: false,
+            };
+            let first = match entry.map(|e| e.keys) {
+                Some(KeyLayout::One(i) | KeyLayout::Range { first: i, .. }) => argv.get(i),
+                _ => None,
+            };
+            if let Some(key) = first {
+                p.hash = ks.hash(key);
+                p.hashed = true;
+                if !alone {
+                    self.probes.push((ks.probe(db, p.hash), p.hash));
+                }
+            }
+            self.plan.push(p);
+        }
+        for (probe, hash) in &self.probes {
+            probe.entry(table_hash(*hash), self.wide);
+        }
+    }
+
+    /// Begins to fetch the members that a stretch's commands name in large sets and hashes. Unlike keys they are looked
+    /// for under the shard's lock, once for the members' places and once for the members; so that batches without large
+    /// collections pay little, only the first such command is looked into until one is found.
+    #[inline]
+    pub(super) fn look_into(&mut self, db: usize, batch: &Batch<'_>, first: usize) {
+        let ks = self.engine.keyspace();
+        // The key, the member, and what a sorted set's member is to be scored with; whether that is added.
+        let member = |p: &Planned, i: usize| {
+            // SAFETY: points into the registry of `self.engine`, which never changes.
+            let command = unsafe { &*p.entry? }.command;
+            if !p.hashed {
+                return None;
+            }
+            match (command.group, batch.get(first + i)) {
+                (Group::Hash | Group::Set, [_, key, member, ..]) => Some((*key, *member, None)),
+                (Group::SortedSet, [_, key, member]) => Some((*key, *member, None)),
+                (Group::SortedSet, [_, key, score, member]) if command.has(WRITE) => {
+                    Some((*key, *member, Some((*score, command.name == "zincrby"))))
+                }
+                _ => None,
+            }
+        };
+        self.members.clear();
+        let mut large = false;
+        let mut i = 0;
+        while i < self.plan.len() {
+            let p = &self.plan[i];
+            let Some((key, ..)) = member(p, i) else {
+                i += 1;
+                continue;
+            };
+            // Whoever has the lock may keep it for long; this is only about being early.
+            let Some(guard) = ks.try_lock(ks.shard_of(p.hash)) else {
+                i += 1;
+                continue;
+            };
+            let object = guard
+                .db_ref(db)
+                .get(p.hash, key)
+                .and_then(|e| e.own_object());
+            // All that follow on the same key, under one lock.
+            while i < self.plan.len() && self.plan[i].hash == p.hash {
+                if let Some(object) = object
+                    && let Some((_, member, _)) = member(&self.plan[i], i)
+                    && let Some(hash) = object.fetch(member)
+                {
+                    self.members.push((i, hash));
+                    large = true;
+                }
+                i += 1;
+            }
+            if !large && !self.large {
+                return;
+            }
+        }
+        self.large = large;
+        // First the members, then, for those that will move in their order, their places.
+        let mut places: smallvec::SmallVec<[Move<'_>; AHEAD]> = smallvec::SmallVec::new();
+        for step in [Step::Item, Step::Place] {
+            let mut rest = &self.members[..];
+            let mut moves = false;
+            while let Some(&(i, _)) = rest.first() {
+                let p = &self.plan[i];
+                let guard = ks.try_lock(ks.shard_of(p.hash));
+                let object = member(p, i)
+                    .and_then(|(key, ..)| guard.as_ref()?.db_ref(db).get(p.hash, key))
+                    .and_then(|e| e.own_object());
+                while let Some(&(i, hash)) = rest.first()
+                    && self.plan[i].hash == p.hash
+                {
+                    let (member, score) =
+                        member(&self.plan[i], i).map_or((&b""[..], None), |(_, m, s)| (m, s));
+                    moves |= score.is_some();
+                    match (object, step, score) {
+                        (Some(object), Step::Item, _) => object.fetch_item(hash),
+                        (Some(_), Step::Place, Some((score, adds))) => places.push(Move {
+                            hash,
+                            member,
+                            score: resp::parse_f64(score).unwrap_or_default(),
+                            adds,
+                        }),
+                        _ => {}
+                    }
+                    rest = &rest[1..];
+                }
+                if let Some(object) = object
+                    && !places.is_empty()
+                {
+                    object.fetch_places(&places);
+                }
+                places.clear();
+            }
+            if !moves {
+                return;
+            }
+        }
+    }
+}
