@@ -8,7 +8,7 @@
 use libfuzzer_sys::fuzz_target;
 use rdb::encode::Options;
 use rdb::payload::{dump, restore, seal};
-use rdb::{Loaded, Settings};
+use rdb::{Loaded, Settings, Version};
 use store::types::{hash, list, set, sorted_set, stream};
 use store::{Dict, NewValue};
 
@@ -48,6 +48,7 @@ fuzz_target!(|data: &[u8]| {
     let mut dict = Dict::new();
     dict.set(1, b"key", NewValue::Object(Box::new(object)), None, 0);
     let options = Options {
+        version: Version::ALL[usize::from(*version / 2) % Version::ALL.len()],
         compress: version % 2 == 0,
         now_ms: NOW_MS,
         stream: settings.stream,

@@ -2,68 +2,222 @@
 //!
 //! Elements go into the collection one by one, the way commands put them there, so that the result has the form that the
 //! settings call for, whatever form it was written in. An element that stands twice makes the value malformed.
+//!
+//! A large collection need not be there as a whole: [`Assembly`] takes its elements a stretch at a time.
 
+use crate::cursor::{Cursor, TRUNCATED, Text};
 use crate::listpack::Listpack;
 use crate::payload::Dialect;
-use crate::reader::Reader;
-use crate::ziplist::{Ziplist, intset};
-use crate::{Loaded, Malformed, Result, Settings, kinds, stream};
+use crate::ziplist::{Ziplist, Zipmap, intset};
+use crate::{EMPTY, Loaded, Malformed, Result, Settings, kinds, stream};
 use store::packed::Item;
 use store::types::hash::{Expiry, Hash};
 use store::types::list::{End, Item as ListItem, List};
 use store::types::set::Set;
 use store::types::sorted_set::SortedSet;
+use store::types::stream::Stream;
 use store::{Collection, Object};
 
-const EMPTY: Malformed = Malformed("a collection without elements");
 const TWICE: Malformed = Malformed("an element that stands twice");
+const UNKNOWN: Malformed = Malformed("unknown type of value");
+const NO_SCORE: Malformed = Malformed("a score is no number");
 
 /// Reads a value of a type and encoding; what follows it stays in `r`. `dialect` tells what the numbers mean that Redis
 /// and Valkey use differently.
-pub fn value(
+pub fn value<'a>(
     kind: u8,
-    r: &mut Reader<'_>,
+    r: &mut Cursor<'a>,
     dialect: Dialect,
     settings: &Settings,
-) -> Result<Loaded> {
-    let object = match kind {
-        kinds::STRING => return Ok(Loaded::String(r.string()?.into_owned())),
-        kinds::LIST | kinds::LIST_ZIPLIST | kinds::LIST_QUICKLIST | kinds::LIST_QUICKLIST_2 => {
-            list(kind, r, settings)?.into_object()
-        }
-        kinds::SET | kinds::SET_INTSET | kinds::SET_LISTPACK => {
-            set(kind, r, settings)?.into_object()
-        }
-        kinds::ZSET | kinds::ZSET_2 | kinds::ZSET_ZIPLIST | kinds::ZSET_LISTPACK => {
-            sorted_set(kind, r, settings)?.into_object()
-        }
-        kinds::HASH | kinds::HASH_ZIPLIST | kinds::HASH_LISTPACK => {
-            hash(kind, r, settings)?.into_object()
-        }
-        kinds::HASH_22 if dialect == Dialect::Valkey => {
-            timed_hash(r, settings, Times::Behind)?.into_object()
-        }
-        kinds::HASH_22 => timed_hash(r, settings, Times::Before)?.into_object(),
-        kinds::HASH_METADATA => {
-            let first = expiry(r.u64_le()?)?;
-            timed_hash(r, settings, Times::BeforeSince(first))?.into_object()
-        }
-        kinds::HASH_LISTPACK_EX | kinds::HASH_LISTPACK_EX_RC => {
-            if kind == kinds::HASH_LISTPACK_EX {
-                expiry(r.u64_le()?)?;
-            }
-            timed_listpack(&r.string()?, settings)?.into_object()
-        }
-        kinds::STREAM_LISTPACKS | kinds::STREAM_LISTPACKS_2 | kinds::STREAM_LISTPACKS_3 => {
-            stream::read(kind, r, settings)?.into_object()
-        }
-        _ => return Err(Malformed("unknown type of value")),
-    };
+) -> Result<Loaded<'a>> {
+    if kind == kinds::STRING {
+        return Ok(Loaded::String(r.string()?));
+    }
+    if let Some(object) = packed(kind, r, dialect, settings)? {
+        return finished(object);
+    }
+    let mut assembly = Assembly::begin(kind, r, dialect, settings)?;
+    if assembly.left > r.left() as u64 {
+        return Err(TRUNCATED);
+    }
+    assembly.add(r, assembly.left, settings)?;
+    assembly.finish(r)
+}
+
+fn finished(object: Object) -> Result<Loaded<'static>> {
     let may_be_empty = matches!(object, Object::Hash(_) | Object::Stream(_));
     if object.is_empty() && !may_be_empty {
         return Err(EMPTY);
     }
     Ok(Loaded::Object(object))
+}
+
+/// A collection that is all one string, if it is of such a kind.
+fn packed(
+    kind: u8,
+    r: &mut Cursor<'_>,
+    dialect: Dialect,
+    settings: &Settings,
+) -> Result<Option<Object>> {
+    Ok(Some(match kind {
+        kinds::LIST_ZIPLIST => {
+            let mut list = List::new();
+            push_all(&mut list, &r.string()?, true, settings)?;
+            list.into_object()
+        }
+        kinds::SET_INTSET | kinds::SET_LISTPACK => {
+            packed_set(kind, &r.string()?, settings)?.into_object()
+        }
+        kinds::ZSET_ZIPLIST | kinds::ZSET_LISTPACK => {
+            packed_sorted_set(&r.string()?, kind == kinds::ZSET_ZIPLIST, settings)?.into_object()
+        }
+        kinds::HASH_ZIPMAP => zipmap(&r.string()?, settings)?.into_object(),
+        kinds::HASH_ZIPLIST | kinds::HASH_LISTPACK => {
+            packed_hash(&r.string()?, kind == kinds::HASH_ZIPLIST, settings)?.into_object()
+        }
+        kinds::HASH_LISTPACK_EX_RC if dialect == Dialect::Redis => {
+            timed_listpack(&r.string()?, settings)?.into_object()
+        }
+        kinds::HASH_LISTPACK_EX => {
+            expiry(r.u64_le()?)?;
+            timed_listpack(&r.string()?, settings)?.into_object()
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// A collection of which some elements have been read.
+#[derive(Debug)]
+pub struct Assembly {
+    kind: u8,
+    /// Elements that are still to come.
+    left: u64,
+    /// Whether there is no element at all.
+    none: bool,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    List(List),
+    Set(Set),
+    SortedSet(SortedSet),
+    Hash(Hash, Times),
+    Stream(Stream),
+}
+
+impl Assembly {
+    /// Reads what stands before the elements.
+    pub fn begin(
+        kind: u8,
+        r: &mut Cursor<'_>,
+        dialect: Dialect,
+        settings: &Settings,
+    ) -> Result<Assembly> {
+        let times = match kind {
+            kinds::HASH_22 if dialect == Dialect::Valkey => Times::Behind,
+            kinds::HASH_22 => Times::Before,
+            kinds::HASH_METADATA => Times::BeforeSince(expiry(r.u64_le()?)?),
+            _ => Times::None,
+        };
+        let count = r.length()?;
+        // What there is room for; the count may be anything.
+        let at_least_bytes = |bytes: usize| (r.left() / bytes).min(count as usize);
+        let form = match kind {
+            kinds::LIST | kinds::LIST_QUICKLIST | kinds::LIST_QUICKLIST_2 => {
+                Form::List(List::new())
+            }
+            kinds::SET => {
+                let mut set = Set::new();
+                if count > settings.set.intset_entries as u64 {
+                    set.enlarge();
+                }
+                Form::Set(set)
+            }
+            kinds::ZSET | kinds::ZSET_2 => Form::SortedSet(SortedSet::new()),
+            kinds::HASH | kinds::HASH_22 | kinds::HASH_METADATA => {
+                let mut hash = Hash::new();
+                hash.prepare(at_least_bytes(2), [], settings.hash);
+                Form::Hash(hash, times)
+            }
+            kinds::STREAM_LISTPACKS
+            | kinds::STREAM_LISTPACKS_2
+            | kinds::STREAM_LISTPACKS_3
+            | kinds::STREAM_LISTPACKS_4 => Form::Stream(Stream::new()),
+            _ => return Err(UNKNOWN),
+        };
+        Ok(Assembly {
+            kind,
+            left: count,
+            none: count == 0,
+            form,
+        })
+    }
+
+    /// Elements that are still to come.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Reads so many elements.
+    pub fn add(&mut self, r: &mut Cursor<'_>, elements: u64, settings: &Settings) -> Result<()> {
+        self.left = self
+            .left
+            .checked_sub(elements)
+            .ok_or(Malformed("more elements than were announced"))?;
+        match &mut self.form {
+            Form::List(list) => {
+                for _ in 0..elements {
+                    list_node(self.kind, list, r, settings)?;
+                }
+            }
+            Form::Set(set) => {
+                for _ in 0..elements {
+                    add_member(set, &r.string()?, settings)?;
+                }
+            }
+            Form::SortedSet(set) => {
+                for _ in 0..elements {
+                    let member = r.string()?;
+                    let score = if self.kind == kinds::ZSET {
+                        r.double_text()?
+                    } else {
+                        r.double()?
+                    };
+                    add_scored(set, &member, score, settings)?;
+                }
+            }
+            Form::Hash(hash, times) => {
+                for _ in 0..elements {
+                    timed_field(hash, r, *times, settings)?;
+                }
+            }
+            Form::Stream(stream) => {
+                for _ in 0..elements {
+                    stream::read_node(stream, r, settings)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what stands behind the elements.
+    pub fn finish(self, r: &mut Cursor<'_>) -> Result<Loaded<'static>> {
+        if self.left > 0 {
+            return Err(TRUNCATED);
+        }
+        finished(match self.form {
+            Form::List(list) => list.into_object(),
+            Form::Set(set) => set.into_object(),
+            Form::SortedSet(set) => set.into_object(),
+            Form::Hash(..) if self.none => return Err(EMPTY),
+            Form::Hash(hash, _) => hash.into_object(),
+            Form::Stream(mut stream) => {
+                stream::read_end(&mut stream, self.kind, r)?;
+                stream.into_object()
+            }
+        })
+    }
 }
 
 /// The elements of a packed collection in either of its forms.
@@ -94,126 +248,93 @@ impl<'a> Packed<'a> {
     }
 }
 
-fn list(kind: u8, r: &mut Reader<'_>, settings: &Settings) -> Result<List> {
+fn push(list: &mut List, item: Item<'_>, settings: &Settings) {
+    let item = match item {
+        Item::Int(n) => ListItem::Int(n),
+        Item::Bytes(text) => ListItem::Bytes(text),
+    };
+    list.push(End::Back, std::iter::once(item), settings.list);
+}
+
+fn push_all(list: &mut List, bytes: &[u8], ziplist: bool, settings: &Settings) -> Result<()> {
+    let mut elements = Packed::new(bytes, ziplist)?;
+    while let Some(item) = elements.next_item()? {
+        push(list, item, settings);
+    }
+    Ok(())
+}
+
+fn list_node(kind: u8, list: &mut List, r: &mut Cursor<'_>, settings: &Settings) -> Result<()> {
     /// Nodes that are one large element.
     const PLAIN: u64 = 1;
     const PACKED: u64 = 2;
-    let mut list = List::new();
-    let mut push = |item: Item<'_>| {
-        let item = match item {
-            Item::Int(n) => ListItem::Int(n),
-            Item::Bytes(text) => ListItem::Bytes(text),
-        };
-        list.push(End::Back, std::iter::once(item), settings.list);
+    let container = if kind == kinds::LIST_QUICKLIST_2 {
+        r.length()?
+    } else {
+        PACKED
     };
-    if kind == kinds::LIST_ZIPLIST {
-        let bytes = r.string()?;
-        let mut elements = Packed::new(&bytes, true)?;
-        while let Some(item) = elements.next_item()? {
-            push(item);
-        }
-        return Ok(list);
+    let bytes = r.string()?;
+    if kind == kinds::LIST || container == PLAIN {
+        push(list, Item::Bytes(&bytes), settings);
+        return Ok(());
     }
-    for _ in 0..r.count()? {
-        let container = if kind == kinds::LIST_QUICKLIST_2 {
-            r.length()?
-        } else {
-            PACKED
-        };
-        let bytes = r.string()?;
-        if kind == kinds::LIST || container == PLAIN {
-            push(Item::Bytes(&bytes));
-            continue;
-        }
-        if container != PACKED {
-            return Err(Malformed("unknown kind of list node"));
-        }
-        let mut elements = Packed::new(&bytes, kind == kinds::LIST_QUICKLIST)?;
-        while let Some(item) = elements.next_item()? {
-            push(item);
-        }
+    if container != PACKED {
+        return Err(Malformed("unknown kind of list node"));
     }
-    Ok(list)
+    push_all(list, &bytes, kind == kinds::LIST_QUICKLIST, settings)
 }
 
-fn set(kind: u8, r: &mut Reader<'_>, settings: &Settings) -> Result<Set> {
-    let limits = settings.set;
+fn add_member(set: &mut Set, member: &[u8], settings: &Settings) -> Result<()> {
+    if set.insert(member, settings.set) {
+        Ok(())
+    } else {
+        Err(TWICE)
+    }
+}
+
+fn packed_set(kind: u8, bytes: &[u8], settings: &Settings) -> Result<Set> {
     let mut set = Set::new();
-    let add = |set: &mut Set, member: &[u8]| {
-        if set.insert(member, limits) {
-            Ok(())
-        } else {
-            Err(TWICE)
-        }
-    };
-    match kind {
-        kinds::SET_INTSET => {
-            let bytes = r.string()?;
-            let mut buf = [0; 20];
-            intset(&bytes, |n| add(&mut set, Item::Int(n).text(&mut buf)))?;
-        }
-        kinds::SET_LISTPACK => {
-            let bytes = r.string()?;
-            let mut counted = Packed::new(&bytes, false)?;
-            let mut count = 0;
-            while counted.next_item()?.is_some() {
-                count += 1;
-            }
-            // Members that are all integers stay a packed sequence.
-            set = Set::for_first(b"text", count, limits);
-            let mut members = Packed::new(&bytes, false)?;
-            while let Some(member) = members.next_item()? {
-                add(&mut set, member.text(&mut [0; 20]))?;
-            }
-        }
-        _ => {
-            let count = r.count()?;
-            if count > limits.intset_entries {
-                set.enlarge();
-            }
-            for _ in 0..count {
-                add(&mut set, &r.string()?)?;
-            }
-        }
+    if kind == kinds::SET_INTSET {
+        let mut buf = [0; 20];
+        intset(bytes, |n| {
+            add_member(&mut set, Item::Int(n).text(&mut buf), settings)
+        })?;
+        return Ok(set);
+    }
+    let mut counted = Listpack::new(bytes)?;
+    let mut count = 0;
+    while counted.next_item()?.is_some() {
+        count += 1;
+    }
+    // Members that are all integers stay a packed sequence.
+    set = Set::for_first(b"text", count, settings.set);
+    let mut members = Listpack::new(bytes)?;
+    while let Some(member) = members.next_item()? {
+        add_member(&mut set, member.text(&mut [0; 20]), settings)?;
     }
     Ok(set)
 }
 
-fn sorted_set(kind: u8, r: &mut Reader<'_>, settings: &Settings) -> Result<SortedSet> {
-    let limits = settings.sorted_set;
-    let mut set = SortedSet::new();
-    let mut add = |member: &[u8], score: f64| {
-        if score.is_nan() {
-            return Err(Malformed("a score is no number"));
-        }
-        if set.insert(member, score, limits).is_some() {
-            Err(TWICE)
-        } else {
-            Ok(())
-        }
-    };
-    if kind == kinds::ZSET || kind == kinds::ZSET_2 {
-        for _ in 0..r.count()? {
-            let member = r.string()?;
-            let score = if kind == kinds::ZSET {
-                r.double_text()?
-            } else {
-                r.double()?
-            };
-            add(&member, score)?;
-        }
+fn add_scored(set: &mut SortedSet, member: &[u8], score: f64, settings: &Settings) -> Result<()> {
+    if score.is_nan() {
+        return Err(NO_SCORE);
+    }
+    if set.insert(member, score, settings.sorted_set).is_some() {
+        Err(TWICE)
     } else {
-        let bytes = r.string()?;
-        let mut pairs = Packed::new(&bytes, kind == kinds::ZSET_ZIPLIST)?;
-        while let Some(member) = pairs.next_item()? {
-            let score = match pairs.partner()? {
-                Item::Int(n) => n as f64,
-                Item::Bytes(text) => {
-                    resp::number::parse_f64(text).ok_or(Malformed("a score is no number"))?
-                }
-            };
-            add(member.text(&mut [0; 20]), score)?;
-        }
+        Ok(())
+    }
+}
+
+fn packed_sorted_set(bytes: &[u8], ziplist: bool, settings: &Settings) -> Result<SortedSet> {
+    let mut set = SortedSet::new();
+    let mut pairs = Packed::new(bytes, ziplist)?;
+    while let Some(member) = pairs.next_item()? {
+        let score = match pairs.partner()? {
+            Item::Int(n) => n as f64,
+            Item::Bytes(text) => resp::number::parse_f64(text).ok_or(NO_SCORE)?,
+        };
+        add_scored(&mut set, member.text(&mut [0; 20]), score, settings)?;
     }
     Ok(set)
 }
@@ -239,28 +360,31 @@ fn add_field(
     }
 }
 
-fn hash(kind: u8, r: &mut Reader<'_>, settings: &Settings) -> Result<Hash> {
+fn packed_hash(bytes: &[u8], ziplist: bool, settings: &Settings) -> Result<Hash> {
     let mut hash = Hash::new();
-    if kind == kinds::HASH {
-        let count = r.count()?;
-        hash.prepare(count, [], settings.hash);
-        for _ in 0..count {
-            let (field, value) = (r.string()?, r.string()?);
-            add_field(&mut hash, &field, &value, None, settings)?;
-        }
+    let mut pairs = Packed::new(bytes, ziplist)?;
+    while let Some(field) = pairs.next_item()? {
+        let value = pairs.partner()?;
+        add_field(
+            &mut hash,
+            field.text(&mut [0; 20]),
+            value.text(&mut [0; 20]),
+            None,
+            settings,
+        )?;
+    }
+    if hash.is_empty() {
+        Err(EMPTY)
     } else {
-        let bytes = r.string()?;
-        let mut pairs = Packed::new(&bytes, kind == kinds::HASH_ZIPLIST)?;
-        while let Some(field) = pairs.next_item()? {
-            let value = pairs.partner()?;
-            add_field(
-                &mut hash,
-                field.text(&mut [0; 20]),
-                value.text(&mut [0; 20]),
-                None,
-                settings,
-            )?;
-        }
+        Ok(hash)
+    }
+}
+
+fn zipmap(bytes: &[u8], settings: &Settings) -> Result<Hash> {
+    let mut hash = Hash::new();
+    let mut pairs = Zipmap::new(bytes)?;
+    while let Some((field, value)) = pairs.next_pair()? {
+        add_field(&mut hash, field, value, None, settings)?;
     }
     if hash.is_empty() {
         Err(EMPTY)
@@ -270,8 +394,10 @@ fn hash(kind: u8, r: &mut Reader<'_>, settings: &Settings) -> Result<Hash> {
 }
 
 /// Where the expiry of a field stands.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Times {
+    /// Nowhere: fields do not expire.
+    None,
     /// Behind the value, 8 bytes, all ones for none.
     Behind,
     /// Before the field, zero for none.
@@ -289,30 +415,29 @@ fn expiry(ms: u64) -> Result<u64> {
     }
 }
 
-fn timed_hash(r: &mut Reader<'_>, settings: &Settings, times: Times) -> Result<Hash> {
-    let mut hash = Hash::new();
-    let count = r.count()?;
-    hash.prepare(count, [], settings.hash);
-    for _ in 0..count {
-        let mut due = match times {
-            Times::Behind => 0,
-            Times::Before => r.length()?,
-            Times::BeforeSince(first) => match r.length()? {
-                0 => 0,
-                n => first.saturating_add(n - 1),
-            },
+fn timed_field(
+    hash: &mut Hash,
+    r: &mut Cursor<'_>,
+    times: Times,
+    settings: &Settings,
+) -> Result<()> {
+    let mut due = match times {
+        Times::None | Times::Behind => 0,
+        Times::Before => r.length()?,
+        Times::BeforeSince(first) => match r.length()? {
+            0 => 0,
+            n => first.saturating_add(n - 1),
+        },
+    };
+    let (field, value): (Text<'_>, Text<'_>) = (r.string()?, r.string()?);
+    if let Times::Behind = times {
+        due = match r.u64_le()? {
+            u64::MAX => 0,
+            ms => ms,
         };
-        let (field, value) = (r.string()?, r.string()?);
-        if let Times::Behind = times {
-            due = match r.u64_le()? {
-                u64::MAX => 0,
-                ms => ms,
-            };
-        }
-        let due = if due == 0 { None } else { Some(expiry(due)?) };
-        add_field(&mut hash, &field, &value, due, settings)?;
     }
-    if count == 0 { Err(EMPTY) } else { Ok(hash) }
+    let due = if due == 0 { None } else { Some(expiry(due)?) };
+    add_field(hash, &field, &value, due, settings)
 }
 
 /// Field, value, expiry (zero for none) by turns.

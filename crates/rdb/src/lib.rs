@@ -1,24 +1,31 @@
-//! Values as bytes: the serialized form that Redis writes into RDB files and hands out with DUMP.
+//! RDB: values as bytes, the form in which Redis and Valkey keep them in files and hand them out with DUMP.
 //!
 //! A payload of DUMP is one value by itself: a byte for its type and encoding, the value, a version, a checksum
-//! ([`payload`]). The value inside is what an RDB file has for each key: [`encode`] writes one, [`decode`] reads all that
-//! Redis 5 to 8 and Valkey 7 to 9 write. Below these are the building blocks: lengths and strings ([`reader`],
-//! [`writer`]), the packed sequences that small collections are stored as ([`listpack`], [`ziplist`]), compression
-//! ([`lzf`]) and the checksum ([`crc64`]).
+//! ([`payload`]). A file is many of them under their keys, with what is to be known beside ([`file`]). The value inside is
+//! the same: [`encode`] writes one in a form that a given version's readers know, [`decode`] reads all that Redis 5 to 8.6
+//! and Valkey 7 to 9.1 write. Below these are the building blocks: lengths and strings ([`cursor`], [`put`]), the packed
+//! sequences that small collections are stored as ([`listpack`], [`ziplist`]), compression ([`lzf`]) and the checksum
+//! ([`crc64`]).
 //!
-//! Payloads come from clients, so nothing in them is believed: each length is compared with the bytes that are there
-//! before anything is reserved, and whatever does not fit is an error, never a panic. Nothing here does any I/O.
+//! Payloads come from clients and files from disks, so nothing in them is believed: each length is compared with the bytes
+//! that are there before anything is reserved, and whatever does not fit is an error, never a panic. Nothing here opens a
+//! file or a socket.
 
 pub mod crc64;
+pub mod cursor;
 pub mod decode;
 pub mod encode;
+pub mod file;
 pub mod listpack;
 pub mod lzf;
 pub mod payload;
-pub mod reader;
+pub mod put;
 mod stream;
-pub mod writer;
+pub mod version;
 pub mod ziplist;
+
+pub use cursor::Text;
+pub use version::Version;
 
 use store::Object;
 use store::types::{hash, list, set, sorted_set, stream as streams};
@@ -38,11 +45,14 @@ impl std::error::Error for Malformed {}
 /// The result of reading.
 pub type Result<T> = std::result::Result<T, Malformed>;
 
+/// What old servers sometimes left in files: a collection without elements.
+pub const EMPTY: Malformed = Malformed("a collection without elements");
+
 /// A value that was read.
 #[derive(Debug)]
-pub enum Loaded {
+pub enum Loaded<'a> {
     /// A string.
-    String(Vec<u8>),
+    String(Text<'a>),
     /// A collection. A hash is empty if all its fields had expired; no other collection but a stream is ever empty.
     Object(Object),
 }
@@ -60,7 +70,7 @@ pub struct Settings {
     pub stream: streams::Limits,
 }
 
-/// The numbers by which RDB tells types and encodings apart. Those left out (modules) are refused.
+/// The numbers by which RDB tells types and encodings apart. Modules' values are refused.
 #[allow(missing_docs)]
 pub mod kinds {
     pub const STRING: u8 = 0;
@@ -71,6 +81,11 @@ pub mod kinds {
     pub const HASH: u8 = 4;
     /// Scores as doubles.
     pub const ZSET_2: u8 = 5;
+    /// Before GA, and since: modules' values.
+    pub const MODULE: u8 = 6;
+    pub const MODULE_2: u8 = 7;
+    /// Up to Redis 2.6.
+    pub const HASH_ZIPMAP: u8 = 9;
     pub const LIST_ZIPLIST: u8 = 10;
     pub const SET_INTSET: u8 = 11;
     pub const ZSET_ZIPLIST: u8 = 12;
@@ -93,4 +108,6 @@ pub mod kinds {
     pub const HASH_LISTPACK_EX_RC: u8 = 23;
     pub const HASH_METADATA: u8 = 24;
     pub const HASH_LISTPACK_EX: u8 = 25;
+    /// With what producers have sent, of Redis 8.6.
+    pub const STREAM_LISTPACKS_4: u8 = 26;
 }

@@ -4,12 +4,12 @@
 //! and a byte 0xff. The forms of an element are in the table of `store`'s list entries, which are the same: a body, then
 //! the body's length, 7 bits a byte, to walk backwards by.
 
-use crate::reader::Reader;
+use crate::cursor::Cursor;
 use crate::{Malformed, Result};
 use store::packed::Item;
 
 const HEADER: usize = 6;
-const END: u8 = 0xff;
+pub(crate) const END: u8 = 0xff;
 /// The number of elements when it is too large for the header.
 const UNCOUNTED: u16 = u16::MAX;
 
@@ -18,7 +18,7 @@ const BAD: Malformed = Malformed("bad listpack");
 /// The elements of a listpack, from the first on.
 #[derive(Clone, Debug)]
 pub struct Listpack<'a> {
-    rest: Reader<'a>,
+    rest: Cursor<'a>,
     /// What the header says is left to come, if it says so.
     left: Option<u16>,
 }
@@ -26,7 +26,7 @@ pub struct Listpack<'a> {
 impl<'a> Listpack<'a> {
     /// Checks the frame of a listpack that is all of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Result<Listpack<'a>> {
-        let mut header = Reader::new(bytes);
+        let mut header = Cursor::new(bytes);
         let total = header.u32_le()?;
         let count = header.take(2)?;
         let count = u16::from_le_bytes([count[0], count[1]]);
@@ -34,7 +34,7 @@ impl<'a> Listpack<'a> {
             return Err(BAD);
         }
         Ok(Listpack {
-            rest: Reader::new(&bytes[HEADER..bytes.len() - 1]),
+            rest: Cursor::new(&bytes[HEADER..bytes.len() - 1]),
             left: (count != UNCOUNTED).then_some(count),
         })
     }
@@ -76,7 +76,7 @@ impl<'a> Listpack<'a> {
     }
 }
 
-fn body<'a>(r: &mut Reader<'a>) -> Result<Item<'a>> {
+fn body<'a>(r: &mut Cursor<'a>) -> Result<Item<'a>> {
     let first = r.byte()?;
     Ok(match first {
         0..=0x7f => Item::Int(first.into()),
@@ -141,6 +141,14 @@ fn back_length(body: usize) -> BackLength {
     BackLength { bytes, len }
 }
 
+/// The header of a listpack with this many bytes of entries, and how long it is as a whole.
+pub(crate) fn frame(entries: usize, count: usize) -> ([u8; HEADER], usize) {
+    let total = HEADER + entries + 1;
+    let [a, b, c, d] = (total as u32).to_le_bytes();
+    let [e, f] = u16::try_from(count).unwrap_or(UNCOUNTED).to_le_bytes();
+    ([a, b, c, d, e, f], total)
+}
+
 /// A listpack being written.
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
@@ -155,14 +163,6 @@ impl Builder {
             bytes: vec![0; HEADER],
             count: 0,
         }
-    }
-
-    /// One of entries that are a listpack's already.
-    pub fn of_entries(entries: &[u8], count: usize) -> Builder {
-        let mut builder = Builder::new();
-        builder.bytes.extend_from_slice(entries);
-        builder.count = count;
-        builder
     }
 
     /// Appends the elements of another.
@@ -222,11 +222,9 @@ impl Builder {
 
     /// The whole listpack.
     pub fn finish(mut self) -> Vec<u8> {
+        let (header, _) = frame(self.bytes.len() - HEADER, self.count);
+        self.bytes[..HEADER].copy_from_slice(&header);
         self.bytes.push(END);
-        let total = self.bytes.len() as u32;
-        let count = u16::try_from(self.count).unwrap_or(UNCOUNTED);
-        self.bytes[..4].copy_from_slice(&total.to_le_bytes());
-        self.bytes[4..HEADER].copy_from_slice(&count.to_le_bytes());
         self.bytes
     }
 }

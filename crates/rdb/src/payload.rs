@@ -1,22 +1,13 @@
 //! The payloads of DUMP and RESTORE: a value, then 2 bytes of version and 8 of checksum, both little endian.
 //!
-//! The version says which encodings may occur. Redis 7.0 writes and understands up to 10, Redis 7.4 and 8 up to 12.
-//! Valkey left that numbering: 9 writes 80, and reads Redis's up to 11. So what can be said in version 10 is.
+//! The version says which encodings may occur, and whose. What can be said in the version asked for is; only fields that
+//! expire may need a higher one: a payload has no reader who could not be told (see [`crate::version`]).
 
-use crate::encode::{self, Options};
-use crate::reader::Reader;
-use crate::writer;
-use crate::{Loaded, Malformed, Settings, crc64, decode, kinds};
+use crate::cursor::Cursor;
+use crate::encode::{self, Options, Unwritable};
+use crate::file::{metadata, opcode};
+use crate::{Loaded, Malformed, Settings, Version, crc64, decode, put, version};
 use store::EntryRef;
-
-/// The version of everything that Redis 7.0 has a form for.
-const COMMON: u16 = 10;
-/// The version that brought fields that expire.
-const FIELD_EXPIRY: u16 = 12;
-/// The highest version of Redis that is understood.
-const LAST_REDIS: u16 = 12;
-/// Valkey's versions.
-const VALKEY: std::ops::RangeInclusive<u16> = 80..=80;
 
 /// Bytes of version and checksum.
 const FOOTER: usize = 10;
@@ -38,16 +29,41 @@ pub enum Refused {
     Value(Malformed),
 }
 
+impl Dialect {
+    /// The dialect of a version.
+    pub fn of(version: u16) -> Dialect {
+        if version >= version::FIRST_VALKEY {
+            Dialect::Valkey
+        } else {
+            Dialect::Redis
+        }
+    }
+}
+
 /// The payload of a value; `None` if there is nothing left of the value (see [`encode::value`]).
+///
+/// What has a form in version 10 is written as that, for then every server of the last years restores it, or as version 9
+/// if that is asked for. A hash with fields that expire is written in the dialect of the version asked for.
 pub fn dump(e: &EntryRef<'_>, options: &Options) -> Option<Vec<u8>> {
     let mut out = Vec::new();
-    let kind = encode::value(&mut out, e, options)?;
-    let version = if kind == kinds::HASH_METADATA {
-        FIELD_EXPIRY
-    } else {
-        COMMON
+    let plain = Options {
+        version: options.version.min(Version::V10),
+        ..*options
     };
-    seal(&mut out, version);
+    let mut version = plain.version;
+    let kind = match encode::value(&mut out, e, &plain) {
+        Ok(kind) => kind,
+        Err(Unwritable) => {
+            version = options.version.max(Version::V12);
+            let timed = Options {
+                version,
+                ..*options
+            };
+            encode::value(&mut out, e, &timed).ok().flatten()
+        }
+    };
+    kind?;
+    seal(&mut out, version.number());
     Some(out)
 }
 
@@ -57,30 +73,26 @@ pub fn seal(out: &mut Vec<u8>, version: u16) {
     out.extend(crc64::update(0, out).to_le_bytes());
 }
 
-/// What stands before the names of the sources of functions, in a payload as in an RDB file.
-const FUNCTION2: u8 = 245;
-
 /// The payload of FUNCTION DUMP: libraries' sources.
 pub fn dump_functions<'a>(sources: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut out = Vec::new();
     for source in sources {
-        out.push(FUNCTION2);
-        writer::string(&mut out, source, true);
+        put::function(&mut out, source, true);
     }
-    seal(&mut out, COMMON);
+    seal(&mut out, Version::V10.number());
     out
 }
 
 /// The sources in a payload of FUNCTION DUMP. [`Refused::Value`] if it holds something else.
 pub fn restore_functions(payload: &[u8]) -> Result<Vec<Vec<u8>>, Refused> {
     let (value, _) = open(payload)?;
-    let mut r = Reader::new(value);
+    let mut r = Cursor::new(value);
     let mut sources = Vec::new();
     while r.left() > 0 {
-        if r.byte().map_err(Refused::Value)? != FUNCTION2 {
+        if r.byte().map_err(Refused::Value)? != opcode::FUNCTION {
             return Err(Refused::Value(Malformed("not a function")));
         }
-        sources.push(r.string().map_err(Refused::Value)?.into_owned());
+        sources.push(r.string().map_err(Refused::Value)?.into_vec());
     }
     Ok(sources)
 }
@@ -92,23 +104,23 @@ fn open(payload: &[u8]) -> Result<(&[u8], Dialect), Refused> {
         .ok_or(Refused::Footer)?;
     let [v0, v1, sum @ ..] = *footer;
     let version = u16::from_le_bytes([v0, v1]);
-    let dialect = match version {
-        0..=LAST_REDIS => Dialect::Redis,
-        v if VALKEY.contains(&v) => Dialect::Valkey,
-        _ => return Err(Refused::Footer),
-    };
-    if crc64::update(0, &payload[..value.len() + 2]) != u64::from_le_bytes(sum) {
+    if version > *version::REDIS.end() && !version::VALKEY.contains(&version) {
         return Err(Refused::Footer);
     }
-    Ok((value, dialect))
+    let sum = u64::from_le_bytes(sum);
+    // Zero stands for a checksum that was left out.
+    if sum != 0 && crc64::update(0, &payload[..value.len() + 2]) != sum {
+        return Err(Refused::Footer);
+    }
+    Ok((value, Dialect::of(version)))
 }
 
 /// The value in a payload.
-pub fn restore(payload: &[u8], settings: &Settings) -> Result<Loaded, Refused> {
+pub fn restore<'a>(payload: &'a [u8], settings: &Settings) -> Result<Loaded<'a>, Refused> {
     let (value, dialect) = open(payload)?;
-    let mut r = Reader::new(value);
-    let loaded = r
-        .byte()
+    let mut r = Cursor::new(value);
+    let loaded = metadata::skip(&mut r, dialect)
+        .and_then(|()| r.byte())
         .and_then(|kind| decode::value(kind, &mut r, dialect, settings))
         .map_err(Refused::Value)?;
     if r.left() > 0 {

@@ -4,10 +4,10 @@
 //! of them share. An entry is its flags, how far its ID is past the node's (milliseconds and sequence), its fields, and how
 //! many elements that was, for walking backwards.
 
+use crate::cursor::Cursor;
 use crate::encode::Options;
 use crate::listpack::{Builder, Listpack};
-use crate::reader::Reader;
-use crate::writer::{length, string};
+use crate::put::{length, string};
 use crate::{Malformed, Result, Settings, kinds};
 use store::Collection;
 use store::packed::Item;
@@ -21,17 +21,22 @@ const BAD: Malformed = Malformed("bad stream");
 /// So many times larger than its node an entry's text may become in all, since its field names may stand elsewhere.
 const MAX_GROWTH: usize = 128;
 
-pub(crate) fn read(kind: u8, r: &mut Reader<'_>, settings: &Settings) -> Result<Stream> {
-    let mut stream = Stream::new();
-    for _ in 0..r.count()? {
-        let key = r.string()?;
-        let first = raw_id(&mut Reader::new(&key))?;
-        if key.len() != 16 {
-            return Err(BAD);
-        }
-        let bytes = r.string()?;
-        node(&mut stream, first, &bytes, settings)?;
+/// Reads a node.
+pub(crate) fn read_node(
+    stream: &mut Stream,
+    r: &mut Cursor<'_>,
+    settings: &Settings,
+) -> Result<()> {
+    let key = r.string()?;
+    let first = raw_id(&mut Cursor::new(&key))?;
+    if key.len() != 16 {
+        return Err(BAD);
     }
+    node(stream, first, &r.string()?, settings)
+}
+
+/// Reads what stands behind the nodes.
+pub(crate) fn read_end(stream: &mut Stream, kind: u8, r: &mut Cursor<'_>) -> Result<()> {
     let entries = r.length()?;
     let last_id = id(r)?;
     if entries != stream.len() as u64 || last_id < stream.view().last_id() {
@@ -50,24 +55,45 @@ pub(crate) fn read(kind: u8, r: &mut Reader<'_>, settings: &Settings) -> Result<
     stream.set_last_id(last_id, Some(added), Some(deleted));
     for _ in 0..r.count()? {
         let name = r.string()?;
-        let group = group(kind, r, &stream)?;
+        let group = group(kind, r, stream)?;
         if !stream.create_group(&name, group) {
             return Err(BAD);
         }
     }
-    Ok(stream)
+    if kind == kinds::STREAM_LISTPACKS_4 {
+        skip_idempotency(r)?;
+    }
+    Ok(())
 }
 
-fn id(r: &mut Reader<'_>) -> Result<StreamId> {
+/// Goes past what Redis 8.6 remembers of producers' messages, so that none is added twice. We know no such producers, so
+/// that there is nothing to keep it for: how long and how many to remember, then for each producer its messages' names and
+/// IDs, then two counters.
+fn skip_idempotency(r: &mut Cursor<'_>) -> Result<()> {
+    r.length()?;
+    r.length()?;
+    for _ in 0..r.count()? {
+        r.string()?;
+        for _ in 0..r.count()? {
+            r.string()?;
+            id(r)?;
+        }
+    }
+    r.length()?;
+    r.length()?;
+    Ok(())
+}
+
+fn id(r: &mut Cursor<'_>) -> Result<StreamId> {
     Ok(StreamId::new(r.length()?, r.length()?))
 }
 
 /// An ID as 16 bytes, big endian.
-fn raw_id(r: &mut Reader<'_>) -> Result<StreamId> {
+fn raw_id(r: &mut Cursor<'_>) -> Result<StreamId> {
     Ok(StreamId::new(r.u64_be()?, r.u64_be()?))
 }
 
-fn time(r: &mut Reader<'_>) -> Result<i64> {
+fn time(r: &mut Cursor<'_>) -> Result<i64> {
     r.u64_le().map(|ms| ms as i64)
 }
 
@@ -132,7 +158,7 @@ fn node(stream: &mut Stream, first: StreamId, bytes: &[u8], settings: &Settings)
     }
 }
 
-fn group(kind: u8, r: &mut Reader<'_>, stream: &Stream) -> Result<Group> {
+fn group(kind: u8, r: &mut Cursor<'_>, stream: &Stream) -> Result<Group> {
     let last_id = id(r)?;
     let entries_read = if kind == kinds::STREAM_LISTPACKS {
         stream.view().entries_up_to(last_id)
@@ -152,7 +178,7 @@ fn group(kind: u8, r: &mut Reader<'_>, stream: &Stream) -> Result<Group> {
     for _ in 0..r.count()? {
         let name = r.string()?;
         let seen_ms = time(r)?;
-        let active_ms = if kind == kinds::STREAM_LISTPACKS_3 {
+        let active_ms = if kind >= kinds::STREAM_LISTPACKS_3 {
             Some(time(r)?).filter(|ms| *ms >= 0)
         } else {
             Some(seen_ms)
@@ -189,7 +215,7 @@ fn group(kind: u8, r: &mut Reader<'_>, stream: &Stream) -> Result<Group> {
     Ok(group)
 }
 
-pub(crate) fn write(out: &mut Vec<u8>, stream: StreamRef<'_>, options: &Options) {
+pub(crate) fn write(out: &mut Vec<u8>, stream: StreamRef<'_>, kind: u8, options: &Options) {
     let mut nodes = Vec::new();
     let mut open: Option<Node> = None;
     for entry in stream.range(StreamId::MIN, StreamId::MAX) {
@@ -204,21 +230,54 @@ pub(crate) fn write(out: &mut Vec<u8>, stream: StreamRef<'_>, options: &Options)
     nodes.extend(open.map(Node::finish));
     length(out, nodes.len() as u64);
     for (first, bytes) in &nodes {
-        let mut key = Vec::with_capacity(16);
-        push_raw_id(&mut key, *first);
-        string(out, &key, false);
-        string(out, bytes, options.compress);
+        push_node(out, *first, bytes, options.compress);
     }
+    write_end(out, stream, kind, options.compress);
+}
+
+/// Writes entries as one node. False, and nothing written, if there are none.
+pub(crate) fn write_node<'e>(
+    out: &mut Vec<u8>,
+    entries: impl IntoIterator<Item = Entry<'e>>,
+    compress: bool,
+) -> bool {
+    let mut node: Option<Node> = None;
+    for entry in entries {
+        node.get_or_insert_with(|| Node::new(&entry)).push(&entry);
+    }
+    let Some(node) = node else {
+        return false;
+    };
+    let (first, bytes) = node.finish();
+    push_node(out, first, &bytes, compress);
+    true
+}
+
+fn push_node(out: &mut Vec<u8>, first: StreamId, bytes: &[u8], compress: bool) {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&first.ms.to_be_bytes());
+    key[8..].copy_from_slice(&first.seq.to_be_bytes());
+    string(out, &key, false);
+    string(out, bytes, compress);
+}
+
+/// Writes what stands behind the nodes.
+pub(crate) fn write_end(out: &mut Vec<u8>, stream: StreamRef<'_>, kind: u8, compress: bool) {
+    let counters = kind != kinds::STREAM_LISTPACKS;
     length(out, stream.len() as u64);
     push_id(out, stream.last_id());
-    push_id(out, stream.first_id());
-    push_id(out, stream.max_deleted_id());
-    length(out, stream.entries_added());
+    if counters {
+        push_id(out, stream.first_id());
+        push_id(out, stream.max_deleted_id());
+        length(out, stream.entries_added());
+    }
     length(out, stream.groups().len() as u64);
     for (name, group) in stream.groups() {
-        string(out, name, options.compress);
+        string(out, name, compress);
         push_id(out, group.last_id);
-        length(out, group.entries_read.unwrap_or(-1) as u64);
+        if counters {
+            length(out, group.entries_read.unwrap_or(-1) as u64);
+        }
         length(out, group.pending_len() as u64);
         for (id, pending) in group.pending_from(StreamId::MIN) {
             push_raw_id(out, *id);
@@ -227,8 +286,11 @@ pub(crate) fn write(out: &mut Vec<u8>, stream: StreamRef<'_>, options: &Options)
         }
         length(out, group.consumers_len() as u64);
         for consumer in group.consumers() {
-            string(out, &consumer.name, options.compress);
+            string(out, &consumer.name, compress);
             out.extend(consumer.seen_ms.to_le_bytes());
+            if kind >= kinds::STREAM_LISTPACKS_3 {
+                out.extend(consumer.active_ms.unwrap_or(-1).to_le_bytes());
+            }
             length(out, consumer.pending_len() as u64);
             for id in consumer.pending_from(StreamId::MIN) {
                 push_raw_id(out, id);

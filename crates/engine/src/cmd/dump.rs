@@ -10,7 +10,7 @@ use crate::door::change::Event;
 use crate::table::categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use rdb::encode::Options;
 use rdb::payload::{self, Refused};
-use rdb::{Loaded, Settings};
+use rdb::{Loaded, Settings, Version};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use store::types::stream;
@@ -48,6 +48,7 @@ fn dump(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     let options = Options {
+        version: Version::V10,
         compress: ctx.engine.config().live.rdb_compression.load(Relaxed),
         now_ms: ctx.keys.now_ms,
         stream: stream_limits(ctx),
@@ -132,14 +133,15 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 /// Adds a value under a key that is not there. False if there is nothing to add: a hash all of whose fields have expired.
-fn insert(ctx: &mut Ctx<'_>, key: &[u8], loaded: Loaded, expiry_ms: Option<u64>) -> bool {
+fn insert(ctx: &mut Ctx<'_>, key: &[u8], loaded: Loaded<'_>, expiry_ms: Option<u64>) -> bool {
     fn collection<C: Collection>(ctx: &mut Ctx<'_>, key: &[u8], value: C, expiry_ms: Option<u64>) {
         ctx.keys
             .insert_collection(ctx.keys.db, key, value, expiry_ms);
     }
     match loaded {
         Loaded::String(text) if text.len() > MAX_INLINE => {
-            ctx.keys.set(key, NewValue::Blob(Arc::new(text)), expiry_ms);
+            ctx.keys
+                .set(key, NewValue::Blob(Arc::new(text.into_vec())), expiry_ms);
         }
         Loaded::String(text) => ctx.keys.set(key, store::new_value(&text), expiry_ms),
         Loaded::Object(Object::List(value)) => collection(ctx, key, value, expiry_ms),

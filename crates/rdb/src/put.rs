@@ -1,6 +1,6 @@
-//! Writing lengths and strings as [`crate::reader`] reads them.
+//! Writing lengths and strings as [`crate::cursor`] reads them.
 
-use crate::lzf;
+use crate::{listpack, lzf};
 use store::packed::Item;
 
 /// Appends a length, or a number that is stored as one.
@@ -61,4 +61,26 @@ fn small_number(out: &mut Vec<u8>, n: i32) {
 /// Appends an element of a packed collection as a string.
 pub fn item(out: &mut Vec<u8>, item: Item<'_>, compress: bool) {
     string(out, item.text(&mut [0; 20]), compress);
+}
+
+/// Appends a listpack of entries that are in its format already.
+pub fn listpack(out: &mut Vec<u8>, entries: &[u8], count: usize, compress: bool) {
+    let (header, total) = listpack::frame(entries.len(), count);
+    if compress && total > SHORT {
+        let mut whole = Vec::with_capacity(total);
+        whole.extend(header);
+        whole.extend_from_slice(entries);
+        whole.push(listpack::END);
+        return string(out, &whole, true);
+    }
+    length(out, total as u64);
+    out.extend(header);
+    out.extend_from_slice(entries);
+    out.push(listpack::END);
+}
+
+/// Appends a library of functions, as files and payloads have it.
+pub fn function(out: &mut Vec<u8>, source: &[u8], compress: bool) {
+    out.push(crate::file::opcode::FUNCTION);
+    string(out, source, compress);
 }
