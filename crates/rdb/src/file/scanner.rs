@@ -387,7 +387,7 @@ impl Scanner {
                 }
                 Err(Begin::Wrong(what)) => return Err(Stopped::Wrong(at(&r), what)),
                 Err(Begin::InEntry(open, what)) => {
-                    self.open = Some(open);
+                    self.open = Some(*open);
                     return Err(Stopped::Wrong(at(&r), what));
                 }
             }
@@ -486,7 +486,7 @@ enum Begun {
 enum Begin {
     Short(Short),
     Wrong(What),
-    InEntry(Open, What),
+    InEntry(Box<Open>, What),
 }
 
 impl From<Short> for Begin {
@@ -570,11 +570,11 @@ fn begin(r: &mut Cursor<'_>, dialect: Dialect, skip_modules: bool) -> Result<Beg
             };
             if !skip_modules {
                 if let Some(class) = open.lead.class.clone() {
-                    return Err(Begin::InEntry(open, What::Metadata(class)));
+                    return Err(Begin::InEntry(Box::new(open), What::Metadata(class)));
                 }
                 if kind == kinds::MODULE_2 {
                     let name = metadata::module_name(r.length()?);
-                    return Err(Begin::InEntry(open, What::Module(name)));
+                    return Err(Begin::InEntry(Box::new(open), What::Module(name)));
                 }
             }
             return Ok(Begun::Entry(open));
