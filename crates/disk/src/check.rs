@@ -77,12 +77,7 @@ impl fmt::Display for Report {
 }
 
 /// Looks at a log: its folder, its manifest, or one file. With `fix` it cuts what can be cut. Nobody may be writing to it.
-pub fn check_aof(
-    disk: &Arc<dyn Disk>,
-    path: &Path,
-    fix: bool,
-    check_rdb: CheckRdb<'_>,
-) -> Report {
+pub fn check_aof(disk: &Arc<dyn Disk>, path: &Path, fix: bool, check_rdb: CheckRdb<'_>) -> Report {
     let mut report = Report {
         files: Vec::new(),
         summary: Summary::default(),
@@ -145,7 +140,10 @@ fn files(disk: &Arc<dyn Disk>, path: &Path) -> Result<Vec<(PathBuf, Option<u64>)
             (Some(name), None) => path.join(name),
             (None, _) => return Err(LogError::manifest(path, "holds no manifest")),
             (Some(_), Some(_)) => {
-                return Err(LogError::manifest(path, "holds several manifests: name one"));
+                return Err(LogError::manifest(
+                    path,
+                    "holds several manifests: name one",
+                ));
             }
         }
     } else if disk.size(path).map_err(io)?.is_none() {

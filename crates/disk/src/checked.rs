@@ -1,6 +1,9 @@
 //! The hand-over between those who log and the log's thread, with a model checker's locks: many schedules, chosen at random.
 
-#![allow(clippy::duplicate_mod, reason = "the point: the code that runs, with other locks")]
+#![allow(
+    clippy::duplicate_mod,
+    reason = "the point: the code that runs, with other locks"
+)]
 
 mod primitives {
     pub use shuttle::sync::{Condvar, Mutex, MutexGuard};

@@ -130,14 +130,19 @@ mod tests {
     #[test]
     fn commands_are_found_whole_and_told_apart_from_their_beginnings() {
         for (text, word) in [
-            (&b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4\r\na\r\nb\r\n"[..], Word::Other),
+            (
+                &b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4\r\na\r\nb\r\n"[..],
+                Word::Other,
+            ),
             (b"*1\r\n$5\r\nMulti\r\n", Word::Multi),
             (b"*1\r\n$4\r\nexec\r\n", Word::Exec),
             (b"*2\r\n$4\r\nexec\r\n$0\r\n\r\n", Word::Other),
         ] {
             for end in 1..text.len() {
                 match find(&text[..end]) {
-                    Found::Incomplete(need) => assert!(need > end && need <= text.len(), "{end} {need}"),
+                    Found::Incomplete(need) => {
+                        assert!(need > end && need <= text.len(), "{end} {need}")
+                    }
                     found => panic!("{end}: {found:?}"),
                 }
             }

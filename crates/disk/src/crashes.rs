@@ -94,8 +94,7 @@ fn command(what: &[u8]) -> Vec<u8> {
 /// Reads the log as a start does, and cuts what is to be cut.
 fn load(disk: &Arc<dyn Disk>) -> Result<(AofFolder, Summary, Vec<Vec<u8>>), String> {
     let folder = AofFolder::open(disk, Path::new("/d"), "aof", "a").map_err(|e| e.to_string())?;
-    let mut reader =
-        LogReader::open(&folder, ReadOptions::default()).map_err(|e| e.to_string())?;
+    let mut reader = LogReader::open(&folder, ReadOptions::default()).map_err(|e| e.to_string())?;
     let mut memory = Vec::new();
     loop {
         match reader.next().map_err(|e| e.to_string())? {

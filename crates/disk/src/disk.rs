@@ -54,7 +54,9 @@ pub trait File: Send {
 }
 
 /// A lock held; given back when dropped.
-pub struct Lock(#[allow(dead_code, reason = "held, not looked at")] Box<dyn std::any::Any + Send + Sync>);
+pub struct Lock(
+    #[allow(dead_code, reason = "held, not looked at")] Box<dyn std::any::Any + Send + Sync>,
+);
 
 impl Lock {
     /// A lock that whatever is in it holds.
@@ -146,7 +148,8 @@ impl Disk for RealDisk {
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             // A name that is not UTF-8 is none of ours.
-            if let (false, Ok(name)) = (entry.file_type()?.is_dir(), entry.file_name().into_string())
+            if let (false, Ok(name)) =
+                (entry.file_type()?.is_dir(), entry.file_name().into_string())
             {
                 names.push(name);
             }
@@ -292,7 +295,8 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn folder(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("redpoll-disk-{name}-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("redpoll-disk-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).expect("a temporary folder");
         folder
@@ -317,7 +321,10 @@ mod tests {
         let mut again = disk.append(&path).expect("opened");
         append_all(&mut *again, b"x").expect("appended");
         assert_eq!(disk.size(&path).expect("asked"), Some(11));
-        assert_eq!(disk.create(&path).expect("emptied").size().expect("asked"), 0);
+        assert_eq!(
+            disk.create(&path).expect("emptied").size().expect("asked"),
+            0
+        );
         assert_eq!(disk.size(&dir.join("none")).expect("asked"), None);
         assert!(disk.append(&dir.join("none")).is_err());
         disk.create_folder(&dir.join("sub")).expect("made");

@@ -94,7 +94,10 @@ impl Random {
 #[derive(Clone, Debug)]
 enum Change {
     /// Bytes appended; `lost` after a sync that failed.
-    Append { bytes: Vec<u8>, lost: bool },
+    Append {
+        bytes: Vec<u8>,
+        lost: bool,
+    },
     Truncate(usize),
 }
 
@@ -222,7 +225,10 @@ impl FaultyDisk {
     }
 
     /// Asks this about every operation from now on.
-    pub fn script(&self, script: impl Fn(Operation, &Path) -> Option<Fault> + Send + Sync + 'static) {
+    pub fn script(
+        &self,
+        script: impl Fn(Operation, &Path) -> Option<Fault> + Send + Sync + 'static,
+    ) {
         *self.script.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(script));
     }
 
@@ -450,9 +456,10 @@ impl Disk for FaultyDisk {
         if state.names.get(folder) != Some(&Node::Folder) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let files = state.names.iter().filter(|(path, node)| {
-            matches!(node, Node::File(_)) && path.parent() == Some(folder)
-        });
+        let files = state
+            .names
+            .iter()
+            .filter(|(path, node)| matches!(node, Node::File(_)) && path.parent() == Some(folder));
         let names = files.filter_map(|(path, _)| path.file_name()?.to_str());
         Ok(names.map(str::to_owned).collect())
     }

@@ -135,7 +135,8 @@ impl AofFolder {
         name: &str,
     ) -> Result<(), LogError> {
         let single = dir.join(name);
-        let io = |path: &Path, doing: &str, error: std::io::Error| LogError::io(path, doing, &error);
+        let io =
+            |path: &Path, doing: &str, error: std::io::Error| LogError::io(path, doing, &error);
         let there = disk
             .size(&single)
             .map_err(|e| io(&single, "look at it", e))?;
@@ -340,7 +341,11 @@ impl AofFolder {
 
     /// A file that is to be the next increment, behind a piece.
     pub(crate) fn next_increment(&self, after: u64) -> Result<Entry, LogError> {
-        let listed = self.manifest.increments.iter().chain(&self.manifest.history);
+        let listed = self
+            .manifest
+            .increments
+            .iter()
+            .chain(&self.manifest.history);
         let mut entry = self.next(Kind::Increment, "incr.aof", listed, "incr.")?;
         entry.extra.push((AFTER.to_owned(), after.to_string()));
         Ok(entry)
@@ -445,12 +450,21 @@ mod tests {
         assert!(look(&disk).expect("fine").is_none());
         let folder = open(&disk).expect("made");
         assert!(folder.manifest().is_empty());
-        assert_eq!(folder.next_base(false).expect("fine").name, "appendonly.aof.1.base.rdb");
-        assert_eq!(folder.next_increment(0).expect("fine").name, "appendonly.aof.1.incr.aof");
+        assert_eq!(
+            folder.next_base(false).expect("fine").name,
+            "appendonly.aof.1.base.rdb"
+        );
+        assert_eq!(
+            folder.next_increment(0).expect("fine").name,
+            "appendonly.aof.1.incr.aof"
+        );
         // A file that is there is not written over, listed or not.
         disk.put(at("appendonly.aof.7.incr.aof"), b"x");
         assert_eq!(folder.next_increment(0).expect("fine").seq, 8);
-        assert_eq!(folder.next_base(true).expect("fine").name, "appendonly.aof.1.base.aof");
+        assert_eq!(
+            folder.next_base(true).expect("fine").name,
+            "appendonly.aof.1.base.aof"
+        );
         assert!(open(&disk.crash(3)).expect("there").manifest().is_empty());
     }
 
@@ -458,18 +472,31 @@ mod tests {
     fn missing_files_are_refused_and_named() {
         let disk = FaultyDisk::new();
         let manifest = at("appendonly.aof.manifest");
-        disk.put(&manifest, b"file a.1.base.rdb seq 1 type b\nfile b.1.incr.aof seq 1 type i\n");
+        disk.put(
+            &manifest,
+            b"file a.1.base.rdb seq 1 type b\nfile b.1.incr.aof seq 1 type i\n",
+        );
         disk.put(at("b.1.incr.aof"), b"");
         let error = open(&disk).expect_err("the base is missing");
         assert_eq!(error.kind, LogErrorKind::Manifest);
-        assert!(error.to_string().starts_with("/d/appendonlydir/a.1.base.rdb: is missing"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("/d/appendonlydir/a.1.base.rdb: is missing"),
+            "{error}"
+        );
         disk.put(&manifest, b"nonsense\n");
         let error = open(&disk).expect_err("not a manifest");
         assert!(error.to_string().contains("line 1"), "{error}");
         let disk = FaultyDisk::new();
         disk.put(at("appendonly.aof.3.incr.aof"), b"data");
         let error = open(&disk).expect_err("no manifest");
-        assert!(error.to_string().contains("appendonly.aof.3.incr.aof is there"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("appendonly.aof.3.incr.aof is there"),
+            "{error}"
+        );
         disk.put(at("appendonly.aof.3.incr.aof"), b"");
         open(&disk).expect("an empty file holds nothing");
     }
@@ -481,7 +508,12 @@ mod tests {
             at("appendonly.aof.manifest"),
             b"file n.2.base.rdb seq 2 type b\nfile n.1.base.rdb seq 1 type h\nfile gone seq 1 type h\n",
         );
-        for name in ["n.2.base.rdb", "n.1.base.rdb", "temp-appendonly.aof.base", "other"] {
+        for name in [
+            "n.2.base.rdb",
+            "n.1.base.rdb",
+            "temp-appendonly.aof.base",
+            "other",
+        ] {
             disk.put(at(name), b"x");
         }
         let folder = open(&disk).expect("fine");
@@ -523,7 +555,10 @@ mod tests {
     #[test]
     fn an_older_file_beside_a_log_is_left_alone() {
         let disk = FaultyDisk::new();
-        disk.put(at("appendonly.aof.manifest"), b"file n.2.base.rdb seq 2 type b\n");
+        disk.put(
+            at("appendonly.aof.manifest"),
+            b"file n.2.base.rdb seq 2 type b\n",
+        );
         disk.put(at("n.2.base.rdb"), b"x");
         disk.put("/d/appendonly.aof", b"older");
         let folder = open(&disk).expect("fine");

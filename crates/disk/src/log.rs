@@ -14,8 +14,8 @@
 use crate::disk::Disk;
 use crate::error::LogError;
 use crate::folder::AofFolder;
-pub use crate::guarded::{Outcome, Progress, Refused};
 use crate::guarded::Handoff;
+pub use crate::guarded::{Outcome, Progress, Refused};
 use crate::reader::Summary;
 use crate::temp::{AtomicFile, SyncPlan};
 pub use crate::writer::{Fsync, Trust as State};
@@ -253,7 +253,9 @@ impl Log {
     /// Begins a rewrite: see the module. One at a time.
     pub fn begin_rewrite(&self) -> Result<Rewrite, Refused> {
         if self.shared.rewriting.swap(true, Ordering::AcqRel) {
-            return Err(Refused("a rewrite of the log is running already".to_owned()));
+            return Err(Refused(
+                "a rewrite of the log is running already".to_owned(),
+            ));
         }
         let mut number = 0;
         let queued = self.shared.handoff.cut(true, |cut, fresh| {

@@ -78,7 +78,11 @@ impl Manifest {
                 Kind::Base => manifest.base = Some(entry),
                 Kind::History => manifest.history.push(entry),
                 Kind::Increment => {
-                    if manifest.increments.last().is_some_and(|last| last.seq >= entry.seq) {
+                    if manifest
+                        .increments
+                        .last()
+                        .is_some_and(|last| last.seq >= entry.seq)
+                    {
                         return Err(wrong("increments that do not ascend"));
                     }
                     manifest.increments.push(entry);
@@ -91,7 +95,11 @@ impl Manifest {
     /// The text of this manifest; a comment if it lists nothing.
     pub fn text(&self) -> String {
         let mut out = String::new();
-        let entries = self.base.iter().chain(&self.history).chain(&self.increments);
+        let entries = self
+            .base
+            .iter()
+            .chain(&self.history)
+            .chain(&self.increments);
         for entry in entries {
             // Writing to a String cannot fail.
             let _ = write!(
@@ -295,7 +303,11 @@ mod tests {
             file appendonly.aof.3.incr.aof seq 3 type i startoffset 0 endoffset 1\n\
             file \"with blank.4\" seq 4 type i later \"it's\"\n"
         );
-        assert!(Manifest::parse(b"# nothing yet\n").expect("fine").is_empty());
+        assert!(
+            Manifest::parse(b"# nothing yet\n")
+                .expect("fine")
+                .is_empty()
+        );
     }
 
     #[test]
@@ -315,8 +327,14 @@ mod tests {
             ("file a seq 1 type x\n", "line 1: an unknown type"),
             ("file \"a seq 1 type b\n", "line 1: unbalanced"),
             ("file \"a\"b seq 1 type b\n", "line 1: unbalanced"),
-            ("file a seq 1 type b\nfile b seq 2 type b\n", "line 2: a second base"),
-            ("file a seq 2 type i\nfile b seq 2 type i\n", "line 2: increments"),
+            (
+                "file a seq 1 type b\nfile b seq 2 type b\n",
+                "line 2: a second base",
+            ),
+            (
+                "file a seq 2 type i\nfile b seq 2 type i\n",
+                "line 2: increments",
+            ),
         ] {
             let error = Manifest::parse(text.as_bytes()).expect_err(text);
             assert!(error.contains(what), "{text:?}: {error}");

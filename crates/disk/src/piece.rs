@@ -175,14 +175,20 @@ mod tests {
             bytes.extend_from_slice(b"abcd\n");
             assert_eq!(Header::read(&bytes), ReadHeader::Line(header, length));
         }
-        assert!(line(&Header {
-            number: 17,
-            bytes: 4,
-            synced: None,
-            crc: 0x92c8_0a31
-        })
-        .starts_with(b"#RP:17:4:-:92c80a31:"));
-        assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283, "the check value of CRC32C");
+        assert!(
+            line(&Header {
+                number: 17,
+                bytes: 4,
+                synced: None,
+                crc: 0x92c8_0a31
+            })
+            .starts_with(b"#RP:17:4:-:92c80a31:")
+        );
+        assert_eq!(
+            crc32c::crc32c(b"123456789"),
+            0xe306_9283,
+            "the check value of CRC32C"
+        );
     }
 
     #[test]

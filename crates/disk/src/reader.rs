@@ -131,7 +131,10 @@ impl Cut {
     pub fn apply(&self, disk: &Arc<dyn Disk>) -> Result<Option<PathBuf>, LogError> {
         let failed = |doing: &'static str| move |e: io::Error| LogError::io(&self.path, doing, &e);
         let kept = if self.keep {
-            Some(self.save(disk).map_err(failed("keep what is to be cut from it"))?)
+            Some(
+                self.save(disk)
+                    .map_err(failed("keep what is to be cut from it"))?,
+            )
         } else {
             None
         };
@@ -512,7 +515,8 @@ impl LogReader {
         };
         if let Some(after) = *after {
             if let Some(last) = self.last.filter(|&last| last != after) {
-                let what = format!("follows piece {after}, but the files before it end with {last}");
+                let what =
+                    format!("follows piece {after}, but the files before it end with {last}");
                 return Err(LogError::at(LogErrorKind::Damaged, path, 0, what));
             }
             self.last = Some(after);
@@ -539,9 +543,11 @@ impl LogReader {
                 ReadHeader::Incomplete if bytes.len() < MAX_LINE => {
                     self.wrong(at, Wrong::Ends, "the line before a piece ends early")
                 }
-                ReadHeader::Incomplete | ReadHeader::Invalid => {
-                    self.wrong(at, Wrong::Differs, "the line before a piece is not readable")
-                }
+                ReadHeader::Incomplete | ReadHeader::Invalid => self.wrong(
+                    at,
+                    Wrong::Differs,
+                    "the line before a piece is not readable",
+                ),
             };
         }
         let mut need = MAX_LINE;
@@ -800,7 +806,8 @@ fn look_ahead(window: &Window, at: u64, last: u64, wrong: Wrong) -> io::Result<A
     ahead.ours = start[..n].starts_with(&PREFIX[..PREFIX.len().min(n)]);
     ahead.zeros_from_here &= start.first() == Some(&0);
     ahead.zeros_in_line = wrong == Wrong::Differs && start[..n].contains(&0);
-    if let (Wrong::Piece(header), ReadHeader::Line(_, length)) = (wrong, Header::read(&start[..n])) {
+    if let (Wrong::Piece(header), ReadHeader::Line(_, length)) = (wrong, Header::read(&start[..n]))
+    {
         let end = at + length as u64 + header.bytes;
         let mut next = [0; MAX_LINE];
         let n = read_full(&*window.file, &mut next, end)?;

@@ -141,10 +141,12 @@ impl AtomicFile {
 
     /// Makes this the file of that name, durably, and gives its size.
     pub fn commit(mut self, target: &Path) -> Result<u64, CommitError> {
-        let sure = |doing| move |error| CommitError {
-            error,
-            doing,
-            unsure: false,
+        let sure = |doing| {
+            move |error| CommitError {
+                error,
+                doing,
+                unsure: false,
+            }
         };
         self.sync().map_err(sure("write the new file"))?;
         let folder = target.parent().unwrap_or(Path::new(""));
@@ -156,13 +158,11 @@ impl AtomicFile {
         })?;
         // It has its name: there is nothing to clean up.
         self.file = None;
-        self.disk
-            .sync_folder(folder)
-            .map_err(|error| CommitError {
-                error,
-                doing: "sync the folder of the new file",
-                unsure: true,
-            })?;
+        self.disk.sync_folder(folder).map_err(|error| CommitError {
+            error,
+            doing: "sync the folder of the new file",
+            unsure: true,
+        })?;
         Ok(self.written)
     }
 
@@ -365,7 +365,10 @@ mod tests {
             file.write_all(&[1; 100]).expect("written");
         }
         assert_eq!(file.len(), 4_000_000);
-        assert_eq!(file.commit(Path::new("/d/dump.rdb")).expect("done"), 4_000_000);
+        assert_eq!(
+            file.commit(Path::new("/d/dump.rdb")).expect("done"),
+            4_000_000
+        );
         assert_eq!(counts[0].load(Ordering::Relaxed), 16);
         assert_eq!(counts[1].load(Ordering::Relaxed), 4);
         assert_eq!(paced.load(Ordering::Relaxed), 4_000_000);
@@ -374,7 +377,13 @@ mod tests {
     #[test]
     fn leftovers_are_told_from_other_files() {
         let (faulty, disk) = disk();
-        for name in ["temp-1.rdb", "temp-23.rdb", "temp-x.rdb", "temp-.rdb", "temp-4.aof"] {
+        for name in [
+            "temp-1.rdb",
+            "temp-23.rdb",
+            "temp-x.rdb",
+            "temp-.rdb",
+            "temp-4.aof",
+        ] {
             faulty.put(Path::new("/d").join(name), b"");
         }
         let removed = remove_leftovers(&*disk, Path::new("/d"), "rdb").expect("removed");

@@ -119,7 +119,9 @@ impl Writer {
         }
         this.measure();
         if let Some(why) = this.folder.is_suspect()? {
-            this.trust = Trust::Failing(format!("an earlier process could not save all of it: {why}"));
+            this.trust = Trust::Failing(format!(
+                "an earlier process could not save all of it: {why}"
+            ));
             this.synced = read.synced.unwrap_or(0);
             this.durable = this.synced;
             return Ok(this);
@@ -205,10 +207,7 @@ impl Writer {
         self.base_size = manifest.base.iter().map(|e| size(&e.name)).sum();
         let current = self.increment.as_ref().map(|i| i.entry.name.as_str());
         let older = manifest.increments.iter().map(|e| e.name.as_str());
-        self.older_size = older
-            .filter(|name| Some(*name) != current)
-            .map(size)
-            .sum();
+        self.older_size = older.filter(|name| Some(*name) != current).map(size).sum();
     }
 
     fn disk(&self) -> Arc<dyn Disk> {
@@ -440,7 +439,10 @@ impl Writer {
     /// An empty increment behind the listed ones, listed too. With an error comes whether it may be listed all the same.
     fn next_listed_increment(&mut self) -> Result<Increment, (String, bool)> {
         let sure = |error: &dyn std::fmt::Display| (error.to_string(), false);
-        let entry = self.folder.next_increment(self.written).map_err(|e| sure(&e))?;
+        let entry = self
+            .folder
+            .next_increment(self.written)
+            .map_err(|e| sure(&e))?;
         let path = self.folder.path(&entry.name);
         let disk = self.disk();
         let made = self
@@ -601,7 +603,13 @@ impl Writer {
         }
     }
 
-    fn replace(&mut self, base: AtomicFile, aof: bool, fresh: bool, first: u64) -> Result<(), String> {
+    fn replace(
+        &mut self,
+        base: AtomicFile,
+        aof: bool,
+        fresh: bool,
+        first: u64,
+    ) -> Result<(), String> {
         if let Some(reason) = self.rewrite.as_ref().and_then(|r| r.failed.clone()) {
             return Err(reason);
         }
@@ -675,7 +683,10 @@ impl Writer {
         if let Some(increment) = &self.increment
             && increment.torn
         {
-            return Err(format!("cannot cut the end of {}", increment.path.display()));
+            return Err(format!(
+                "cannot cut the end of {}",
+                increment.path.display()
+            ));
         }
         let path = self
             .folder

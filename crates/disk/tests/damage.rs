@@ -87,12 +87,17 @@ fn a_torn_end_is_cut_back_to_the_last_whole_piece_at_every_byte() {
             // The beginnings of pieces that are there in full.
             let boundaries = lines.iter().map(|(at, _)| *at);
             let good = boundaries.filter(|at| *at <= size).max().unwrap_or(0);
-            let count = lines.iter().filter(|(at, header)| *at < good && !header.is_mark());
+            let count = lines
+                .iter()
+                .filter(|(at, header)| *at < good && !header.is_mark());
             let expected = pieces[..count.count()].concat();
             let (commands, summary) = read(&disk, ReadOptions::default()).expect("loads");
             assert_eq!(commands, expected, "{size} bytes");
             let cut = summary.cut.clone();
-            assert_eq!(cut.as_ref().map(|cut| cut.offset), (good != size).then_some(good as u64));
+            assert_eq!(
+                cut.as_ref().map(|cut| cut.offset),
+                (good != size).then_some(good as u64)
+            );
             let strict = ReadOptions {
                 load_truncated: false,
                 ..ReadOptions::default()
@@ -148,7 +153,10 @@ fn a_flipped_bit_is_never_replayed_and_never_cuts_what_was_on_the_disk() {
             }
         }
     }
-    assert!(refused >= 8 * last_mark, "{refused} refused, {loaded} loaded");
+    assert!(
+        refused >= 8 * last_mark,
+        "{refused} refused, {loaded} loaded"
+    );
 }
 
 #[test]
@@ -165,8 +173,16 @@ fn damage_is_cut_only_if_settings_allow_so_much_and_is_kept() {
     };
     let error = read(&disk, allow(tail - 1)).expect_err("too much");
     let text = error.to_string();
-    assert!(text.contains(&format!("offset {third}: piece 3 is not what its checksum says")), "{text}");
-    assert!(text.contains("vouches for everything up to piece 4"), "{text}");
+    assert!(
+        text.contains(&format!(
+            "offset {third}: piece 3 is not what its checksum says"
+        )),
+        "{text}"
+    );
+    assert!(
+        text.contains("vouches for everything up to piece 4"),
+        "{text}"
+    );
     let (commands, summary) = read(&disk, allow(tail)).expect("allowed");
     assert_eq!(commands, pieces[..2].concat());
     let cut = summary.cut.expect("to be cut");
@@ -176,7 +192,10 @@ fn damage_is_cut_only_if_settings_allow_so_much_and_is_kept() {
         let kept = cut.apply(&shared(&disk)).expect("cut").expect("kept");
         assert_eq!(disk.contents(&kept).expect("there"), &bytes[third..]);
         assert_eq!(kept.to_string_lossy().ends_with(".1"), n == 1);
-        assert_eq!(disk.contents(file(INCREMENT)).expect("there"), &bytes[..third]);
+        assert_eq!(
+            disk.contents(file(INCREMENT)).expect("there"),
+            &bytes[..third]
+        );
     }
 }
 
@@ -197,7 +216,10 @@ fn a_missing_piece_is_a_gap_wherever_it_is_missing() {
     let mut bytes = whole[..lines[3].0].to_vec();
     bytes.extend_from_slice(&whole[lines[2].0..]);
     disk.put(file(INCREMENT), &bytes);
-    assert_eq!(kind(read(&disk, ReadOptions::default())), LogErrorKind::Damaged);
+    assert_eq!(
+        kind(read(&disk, ReadOptions::default())),
+        LogErrorKind::Damaged
+    );
 }
 
 #[test]
@@ -259,7 +281,11 @@ fn a_log_of_another_server_is_cut_at_commands_and_transactions() {
         let count = ends.iter().position(|end| *end == good).expect("there");
         assert_eq!(read, commands[..count].concat(), "{size}");
         // A whole annotation before what is torn stays.
-        let offset = if (16..ends[1]).contains(&size) { 16 } else { good };
+        let offset = if (16..ends[1]).contains(&size) {
+            16
+        } else {
+            good
+        };
         assert_eq!(
             summary.cut.map(|cut| cut.offset),
             (offset != size).then_some(offset as u64),
@@ -270,12 +296,18 @@ fn a_log_of_another_server_is_cut_at_commands_and_transactions() {
     // Bytes that are no command are damage, zeros up to the end are not.
     let disk = FaultyDisk::new();
     foreign(&disk, &[&whole[..], b"garbage"].concat());
-    assert_eq!(kind(read(&disk, ReadOptions::default())), LogErrorKind::Damaged);
+    assert_eq!(
+        kind(read(&disk, ReadOptions::default())),
+        LogErrorKind::Damaged
+    );
     foreign(&disk, &[&whole[..], &[0; 5000]].concat());
     let (_, summary) = read(&disk, ReadOptions::default()).expect("loads");
     assert_eq!(summary.cut.map(|cut| cut.bytes), Some(5000));
     foreign(&disk, &[&whole[..], &[0; 50], &set(5)].concat());
-    assert_eq!(kind(read(&disk, ReadOptions::default())), LogErrorKind::Damaged);
+    assert_eq!(
+        kind(read(&disk, ReadOptions::default())),
+        LogErrorKind::Damaged
+    );
     // Damage within a transaction cuts all of it.
     let open = [command(&[b"MULTI"]), set(5), b"garbage".to_vec()].concat();
     foreign(&disk, &[&whole[..], &open].concat());
@@ -315,7 +347,10 @@ fn a_piece_must_be_whole_commands() {
         log.append(bytes, 0).expect("taken");
         log.close().expect("closed");
         let error = read(&disk, ReadOptions::default()).expect_err("not commands");
-        assert!(error.to_string().contains("piece 1 was written wrong"), "{error}");
+        assert!(
+            error.to_string().contains("piece 1 was written wrong"),
+            "{error}"
+        );
     }
 }
 
@@ -380,7 +415,12 @@ fn check_says_what_a_start_would_do_and_fixes_when_asked() {
     for path in [&manifest, Path::new("/d/appendonlydir"), &file(INCREMENT)] {
         let report = check_aof(&shared, path, false, no_rdb);
         assert!(report.is_valid(), "{report}");
-        assert!(report.to_string().contains("pieces up to 4, checksums right\nvalid"), "{report}");
+        assert!(
+            report
+                .to_string()
+                .contains("pieces up to 4, checksums right\nvalid"),
+            "{report}"
+        );
     }
     let whole = disk.contents(file(INCREMENT)).expect("there");
     let mut bytes = whole.clone();
@@ -391,24 +431,39 @@ fn check_says_what_a_start_would_do_and_fixes_when_asked() {
     assert!(!report.is_valid());
     let text = report.to_string();
     for part in [
-        &format!("{} bytes at its end do not count, from offset {second} on: piece 2", bytes.len() - second)[..],
+        &format!(
+            "{} bytes at its end do not count, from offset {second} on: piece 2",
+            bytes.len() - second
+        )[..],
         "2 later pieces go with them",
         &format!("not valid, but can be cut to {second} bytes"),
     ] {
         assert!(text.contains(part), "{text}");
     }
-    assert_eq!(disk.contents(file(INCREMENT)).expect("there"), bytes, "nothing was changed");
+    assert_eq!(
+        disk.contents(file(INCREMENT)).expect("there"),
+        bytes,
+        "nothing was changed"
+    );
     let report = check_aof(&shared, &manifest, true, no_rdb);
     assert!(report.is_valid(), "{report}");
     let Verdict::WasCut(_, Some(kept)) = &report.verdict else {
         panic!("{report}");
     };
     assert_eq!(disk.contents(kept).expect("kept"), &bytes[second..]);
-    assert!(matches!(check_aof(&shared, &manifest, false, no_rdb).verdict, Verdict::Valid));
+    assert!(matches!(
+        check_aof(&shared, &manifest, false, no_rdb).verdict,
+        Verdict::Valid
+    ));
     // What cannot be mended is named.
     disk.put(&manifest, b"file a seq 1 type b\nfile b seq 2 type b\n");
     let report = check_aof(&shared, &manifest, true, no_rdb);
-    assert!(report.to_string().contains("not valid: /d/appendonlydir/appendonly.aof.manifest: line 2"), "{report}");
+    assert!(
+        report
+            .to_string()
+            .contains("not valid: /d/appendonlydir/appendonly.aof.manifest: line 2"),
+        "{report}"
+    );
     disk.put("/d/x.rdb.aof", b"REDIS0011garbage");
     let report = check_aof(&shared, Path::new("/d/x.rdb.aof"), true, &mut |rdb| {
         assert_eq!(rdb.size(), 16);
@@ -424,7 +479,10 @@ fn check_says_what_a_start_would_do_and_fixes_when_asked() {
 fn an_rdb_may_come_first() {
     use std::io::Read;
     let disk = FaultyDisk::new();
-    foreign(&disk, &[b"REDIS0011 eighteen bytes".to_vec(), set(1)].concat());
+    foreign(
+        &disk,
+        &[b"REDIS0011 eighteen bytes".to_vec(), set(1)].concat(),
+    );
     let mut reader =
         LogReader::open(&folder(&disk).expect("a log"), ReadOptions::default()).expect("open");
     let redpoll_disk::Event::Rdb(mut rdb) = reader.next().expect("fine") else {

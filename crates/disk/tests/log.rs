@@ -51,7 +51,10 @@ fn what_is_appended_is_read_in_order_by_later_processes() {
         // Nothing needs no piece.
         assert_eq!(log.append(Vec::new(), 0), Ok(next - 1));
         log.close().expect("closed");
-        assert_eq!(log.append(set(0), 0), Err(Refused("the log is closed".to_owned())));
+        assert_eq!(
+            log.append(set(0), 0),
+            Err(Refused("the log is closed".to_owned()))
+        );
         assert_eq!(log.progress().durable, next - 1);
         assert_eq!(contents(&disk.crash(next)), expected);
     }
@@ -142,18 +145,26 @@ fn a_full_disk_loses_nothing_that_was_promised_and_takes_nothing_more() {
     let log = new_log(&disk, settings(Fsync::Always));
     assert_eq!(log.append(set(1), 0), Ok(1));
     assert_eq!(log.wait(1), Outcome::Durable);
-    let size = disk.contents(file("appendonly.aof.1.incr.aof")).expect("there").len();
+    let size = disk
+        .contents(file("appendonly.aof.1.incr.aof"))
+        .expect("there")
+        .len();
     disk.capacity(Some(size + 100));
     assert_eq!(log.append(vec![b'x'; 500], 0), Ok(2));
     let Outcome::Lost(reason) = log.wait(2) else {
         panic!("there is no room");
     };
-    assert!(reason.contains("appendonly.aof.1.incr.aof: No space left"), "{reason}");
+    assert!(
+        reason.contains("appendonly.aof.1.incr.aof: No space left"),
+        "{reason}"
+    );
     assert_eq!(log.append(set(3), 0), Err(Refused(reason.clone())));
     assert_eq!(log.status().state, State::Failing(reason.clone()));
     assert!(log.probe().is_err());
     // The torn end is gone.
-    let now = disk.contents(file("appendonly.aof.1.incr.aof")).expect("there");
+    let now = disk
+        .contents(file("appendonly.aof.1.incr.aof"))
+        .expect("there");
     assert_eq!(now.len(), size);
     let rewrite = log.begin_rewrite().expect("begun");
     assert!(finish(rewrite, &[0; 10_000]).is_err());
@@ -221,7 +232,9 @@ fn a_rewrite_divides_the_log_at_its_cut() {
     assert!(!log.status().rewriting);
     assert_eq!(contents(&disk), [set(3), set(4)].concat());
     log.close().expect("closed");
-    let manifest = disk.contents(file(&format!("{NAME}.manifest"))).expect("there");
+    let manifest = disk
+        .contents(file(&format!("{NAME}.manifest")))
+        .expect("there");
     assert_eq!(
         String::from_utf8_lossy(&manifest),
         "file appendonly.aof.2.base.aof seq 2 type b\nfile appendonly.aof.2.incr.aof seq 2 type i redpoll-after 3\n"
@@ -299,9 +312,14 @@ fn settings_change_while_it_runs() {
     log.append(set(4), 1_700_000_002).expect("taken");
     assert_eq!(log.wait(4), Outcome::Durable);
     assert_eq!(log.status().fsync, Fsync::Always);
-    let bytes = disk.contents(file("appendonly.aof.1.incr.aof")).expect("there");
+    let bytes = disk
+        .contents(file("appendonly.aof.1.incr.aof"))
+        .expect("there");
     let text = String::from_utf8_lossy(&bytes);
-    let times: Vec<&str> = text.lines().filter(|line| line.starts_with("#TS:")).collect();
+    let times: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("#TS:"))
+        .collect();
     assert_eq!(times, ["#TS:1700000000", "#TS:1700000001"]);
     assert_eq!(contents(&disk), (1..=4).flat_map(set).collect::<Vec<_>>());
 }
