@@ -17,10 +17,11 @@ impl Server for Nothing {
         reply.error("ERR no commands here");
         Ok(())
     }
+    fn replied_error(&mut self, _: &[u8], _: bool) {}
     fn log(&mut self, _level: LogLevel, _message: &[u8]) {}
-    fn poll(&mut self) -> Option<Interrupt> {
+    fn poll(&mut self, _: usize) -> Option<Interrupt> {
         self.polls += 1;
-        (self.polls > 3).then_some(Interrupt::Kill)
+        (self.polls > 1000).then_some(Interrupt::Kill)
     }
     fn acl_check(&mut self, _argv: &[&[u8]]) -> Option<bool> {
         None

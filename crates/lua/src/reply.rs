@@ -119,9 +119,13 @@ fn begin(l: L, out: &mut Out, frames: &mut Vec<Frame>) {
         return l.pop(1);
     }
     if field(l, upvalues::ERR) == STRING {
-        let text = l.bytes(-1).unwrap_or_default();
-        out.error_bytes(until_nul(text));
-        return l.pop(2);
+        let text = until_nul(l.bytes(-1).unwrap_or_default());
+        out.error_bytes(text);
+        l.raw_field(-2, "ignore_error_stats_update");
+        if let Some(server) = l.ctx().server() {
+            server.replied_error(text, l.truth(-1));
+        }
+        return l.pop(3);
     }
     l.pop(1);
     if field(l, upvalues::OK) == STRING {

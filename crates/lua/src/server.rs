@@ -36,6 +36,10 @@ pub trait Server {
     /// The protocol is RESP2 unless the script has called `redis.setresp(3)`. After `Err` nothing in `reply` is used.
     fn call(&mut self, argv: &[&[u8]], reply: &mut Out) -> Result<(), Abort>;
 
+    /// The value of a run has this error in it, code first, which is written into its reply. `counted`: it is that of a command,
+    /// whose error the server has seen.
+    fn replied_error(&mut self, line: &[u8], counted: bool);
+
     /// `redis.log`: the arguments joined by spaces.
     fn log(&mut self, level: LogLevel, message: &[u8]);
 

@@ -15,6 +15,7 @@ impl Server for Nothing {
     fn call(&mut self, argv: &[&[u8]], _: &mut Out) -> Result<(), Abort> {
         panic!("called {argv:?}");
     }
+    fn replied_error(&mut self, _: &[u8], _: bool) {}
     fn log(&mut self, _: LogLevel, _: &[u8]) {}
     fn poll(&mut self, _: usize) -> Option<Interrupt> {
         None

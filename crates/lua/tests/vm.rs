@@ -91,6 +91,7 @@ impl Server for Store {
         Ok(())
     }
 
+    fn replied_error(&mut self, _: &[u8], _: bool) {}
     fn log(&mut self, level: LogLevel, message: &[u8]) {
         self.log
             .push((level, String::from_utf8_lossy(message).into_owned()));
@@ -535,6 +536,7 @@ impl Server for Clock {
         reply.ok();
         Ok(())
     }
+    fn replied_error(&mut self, _: &[u8], _: bool) {}
     fn log(&mut self, _: LogLevel, _: &[u8]) {}
     fn poll(&mut self, _: usize) -> Option<Interrupt> {
         self.polls += usize::from(self.begun);

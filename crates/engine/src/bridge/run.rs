@@ -19,12 +19,15 @@
 //!
 //! # Slow scripts
 //! A script that turns out to be slow while it runs on a worker is undone, if it can be, and run again on a helper thread,
-//! and from then on always begins there. Whoever needs its shards waits; after `busy-reply-threshold` they are told BUSY.
+//! and begins there from then on, until it has been fast some times. Whoever needs its shards waits; after `busy-reply-threshold` they are told BUSY.
 
 use crate::base::args::Args;
-use crate::base::clock::unix_ms;
+use crate::base::clock::{tick_ms, unix_ms, unix_nanos};
 use crate::base::error::{Error, Result};
-use crate::context::command::{ALL_SHARDS, KS_RO, NOSCRIPT, OWN_LOCKS, PATTERN_KEYS, WRITE};
+use crate::context::command::{
+    ALL_SHARDS, Command, Entry, Group, IN_MULTI, KS_RO, LIKE_WRITE, NO_MULTI, NOSCRIPT, OWN_LOCKS,
+    PATTERN_KEYS, RUNS_SCRIPT, WRITE,
+};
 use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
 use crate::context::next::{Next, PARKED, PATIENCE};
@@ -32,7 +35,7 @@ use crate::door::change::{Change, Event, KeyBytes};
 use crate::door::held::Held;
 use crate::door::keys::Keys;
 use crate::door::stored::Stored;
-use crate::script::known::Running;
+use crate::script::known::{Running, Scripts, Slow};
 use crate::script::runner::Runner;
 use lua::{Abort, Ended, Interrupt, LogLevel, Server, Vm};
 use resp::Out;
@@ -54,8 +57,11 @@ const SLOW: Duration = Duration::from_millis(5);
 /// A script that works on so many bytes at once is slow.
 const LONG_STEP: usize = 8 << 20;
 
-/// Commands of one script after which it may be slow.
-const MANY_CALLS: u64 = 2000;
+/// The same in the kernel's ticks, which may be some milliseconds late.
+const SLOW_TICKS: u64 = 8;
+
+/// A run that took less was fast.
+const FAST: Duration = Duration::from_millis(2);
 
 /// Why a script was unwound before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +72,8 @@ enum Restart {
     Token,
     /// It is slow, and this is a worker.
     Elsewhere,
+    /// The server stops.
+    Stopping,
 }
 
 /// A script's values as they were before it wrote to them.
@@ -80,21 +88,60 @@ pub(crate) struct Call<'a> {
     pub name: &'a [u8],
     /// Only reading is allowed.
     pub read_only: bool,
-    /// Set once it has been slow.
-    pub slow: &'a AtomicBool,
+    pub slow: &'a Slow,
     pub argv: &'a [&'a [u8]],
+}
+
+/// A script's place in the list of those that run, kept while it is started over.
+struct Noted<'e> {
+    scripts: &'e Scripts,
+    running: Option<Arc<Running>>,
+}
+
+impl Noted<'_> {
+    /// Whether somebody has asked for its end.
+    fn is_killed(&self) -> bool {
+        let running = self.running.as_ref();
+        running.is_some_and(|running| running.kill.load(Relaxed))
+    }
+}
+
+impl Drop for Noted<'_> {
+    /// However the script has ended, by a panic too: it does not run any more.
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            self.scripts.end(&running);
+        }
+    }
 }
 
 /// The engine as a running script sees it.
 struct Bridge<'a, 'e> {
     ctx: &'a mut Ctx<'e>,
     call: &'a Call<'a>,
+    noted: &'a mut Noted<'e>,
     undo: Option<Undo>,
     restart: Option<Restart>,
+    /// Commands carried out.
     calls: u64,
     wrote: bool,
-    running: Option<Arc<Running>>,
     began_ms: u64,
+    /// The kernel's last tick at that time.
+    began_tick: u64,
+    /// Errors in its reply: their code, unless they have been counted.
+    errors: SmallVec<[Option<String>; 1]>,
+    /// The database that was selected before.
+    db: usize,
+}
+
+impl Drop for Bridge<'_, '_> {
+    /// However the script has ended, by a panic too: what it selected was for itself.
+    fn drop(&mut self) {
+        if self.ctx.session.db != self.db {
+            self.ctx.session.select(self.db);
+        }
+        self.ctx.keys.db = self.db;
+    }
 }
 
 impl Bridge<'_, '_> {
@@ -191,8 +238,8 @@ impl Bridge<'_, '_> {
     /// Notes that the script has been running for a while, so that it can be seen and killed.
     fn note_running(&mut self) -> &Arc<Running> {
         let (call, began_ms, wrote) = (self.call, self.began_ms, self.wrote);
-        let scripts = &self.ctx.engine.scripts;
-        self.running.get_or_insert_with(|| {
+        let scripts = self.noted.scripts;
+        self.noted.running.get_or_insert_with(|| {
             scripts.begin(Running {
                 started_ms: began_ms,
                 is_function: call.is_function,
@@ -204,50 +251,81 @@ impl Bridge<'_, '_> {
         })
     }
 
-    fn refuse(&mut self, reply: &mut Out, text: &str) {
+    /// Answers a command that is not carried out.
+    fn refuse(&mut self, entry: Option<&Entry>, reply: &mut Out, text: &str) {
         let error = Error::new(text.to_owned());
-        self.ctx.keys.counters.error(error.code());
+        let counters = self.ctx.keys.counters;
+        if let Some(entry) = entry {
+            counters.commands[entry.id].rejected.add(1);
+        }
+        counters.error(error.code());
         reply.error(&error.0);
     }
-}
 
-impl Drop for Bridge<'_, '_> {
-    /// However the script has ended, by a panic too: it does not run any more.
-    fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            self.ctx.engine.scripts.end(&running);
+    /// Carries a command out and writes its reply to `reply`, where it is left by a panic too.
+    fn carry_out(&mut self, entry: &Entry, argv: &[&[u8]], reply: &mut Out) {
+        struct Lent<'a, 'e>(&'a mut Ctx<'e>, &'a mut Out);
+        impl Drop for Lent<'_, '_> {
+            fn drop(&mut self) {
+                std::mem::swap(self.0.out, self.1);
+            }
         }
+        let lent = Lent(self.ctx, reply);
+        std::mem::swap(lent.0.out, lent.1);
+        #[cfg(test)]
+        assert!(argv.last() != Some(&PANIC.as_bytes()), "a command panics");
+        lent.0.call(entry, argv, Default::default());
+    }
+
+    /// Books what the run has done, once it is certain that it counts.
+    fn book(&mut self) {
+        let (ctx, errors) = (&mut *self.ctx, std::mem::take(&mut self.errors));
+        let client = &ctx.session.client;
+        let commands = client.commands.load(Relaxed) + self.calls;
+        client.commands.store(commands, Relaxed);
+        ctx.keys.counters.calls.add(self.calls);
+        if errors.is_empty() {
+            return;
+        }
+        // As real servers have it: one failure for each error of a command that it passes on, and one for all of its own.
+        let own = errors.iter().flatten().count();
+        let failures = errors.len() - own + usize::from(own > 0);
+        if let Some(entry) = ctx.engine.registry().resolve(self.call.argv) {
+            let tally = &ctx.keys.counters.commands[entry.id];
+            tally.failed.add(failures as u64);
+        }
+        errors
+            .iter()
+            .flatten()
+            .for_each(|code| ctx.keys.counters.error(code));
     }
 }
 
 impl Server for Bridge<'_, '_> {
     fn call(&mut self, argv: &[&[u8]], reply: &mut Out) -> std::result::Result<(), Abort> {
-        self.calls += 1;
-        if self.calls.is_multiple_of(MANY_CALLS)
-            && let Some(Interrupt::Abort) = self.poll(0)
-        {
-            return Err(Abort);
-        }
         let engine = self.ctx.engine;
         let Some(entry) = engine.registry().resolve(argv) else {
-            self.refuse(reply, "ERR Unknown Redis command called from script");
+            self.refuse(None, reply, "ERR Unknown Redis command called from script");
             return Ok(());
         };
         let command = entry.command;
         if !command.accepts(argv.len()) {
             self.refuse(
+                Some(entry),
                 reply,
                 "ERR Wrong number of args calling Redis command from script",
             );
             return Ok(());
         }
-        if command.has(NOSCRIPT) {
-            self.refuse(reply, "ERR This Redis command is not allowed from script");
+        if command.has(NOSCRIPT) && !self.may_use(command) {
+            let text = "ERR This Redis command is not allowed from script";
+            self.refuse(Some(entry), reply, text);
             return Ok(());
         }
         let writes = command.has(WRITE);
-        if writes && self.call.read_only {
+        if self.call.read_only && command.has(WRITE | LIKE_WRITE) {
             self.refuse(
+                Some(entry),
                 reply,
                 "ERR Write commands are not allowed from read-only scripts.",
             );
@@ -285,14 +363,27 @@ impl Server for Bridge<'_, '_> {
         }
         if writes && !self.wrote {
             self.wrote = true;
-            if let Some(running) = &self.running {
+            if let Some(running) = &self.noted.running {
                 running.wrote.store(true, Relaxed);
             }
         }
-        std::mem::swap(self.ctx.out, reply);
-        self.ctx.call(entry, argv, Default::default());
-        std::mem::swap(self.ctx.out, reply);
+        self.carry_out(entry, argv, reply);
+        self.calls += 1;
+        // The kernel's tick is cheap to look at, and good enough to notice that commands take long.
+        if tick_ms().saturating_sub(self.began_tick) >= SLOW_TICKS
+            && let Some(Interrupt::Abort) = self.poll(0)
+        {
+            return Err(Abort);
+        }
         Ok(())
+    }
+
+    fn replied_error(&mut self, line: &[u8], counted: bool) {
+        // As real servers have it: a line without a space near its beginning has no code.
+        let end = line.iter().take(32).position(|&b| b == b' ');
+        let code = end.map_or(&b"ERR"[..], |end| &line[..end]);
+        let code = (!counted).then(|| String::from_utf8_lossy(code).into_owned());
+        self.errors.push(code);
     }
 
     fn log(&mut self, level: LogLevel, message: &[u8]) {
@@ -301,16 +392,20 @@ impl Server for Bridge<'_, '_> {
 
     fn poll(&mut self, ahead: usize) -> Option<Interrupt> {
         let now_ms = unix_ms();
+        let nothing_done = !self.wrote && self.ctx.keys.changes.is_empty();
+        let can_be_undone = (self.undo.is_some() || nothing_done) && !self.ctx.nested;
         if ahead >= LONG_STEP || now_ms.saturating_sub(self.began_ms) >= SLOW.as_millis() as u64 {
-            self.call.slow.store(true, Relaxed);
-            let on_worker = !self.ctx.helper && !self.ctx.nested;
-            let nothing_done = !self.wrote && self.ctx.keys.changes.is_empty();
-            if on_worker && (self.undo.is_some() || nothing_done) {
+            self.call.slow.note_slow();
+            if !self.ctx.helper && can_be_undone {
                 self.restart = Some(Restart::Elsewhere);
                 return Some(Interrupt::Abort);
             }
         }
-        if !self.ctx.helper && !self.ctx.nested && self.undo.is_some() {
+        if can_be_undone && self.noted.scripts.stopping.load(Relaxed) {
+            self.restart = Some(Restart::Stopping);
+            return Some(Interrupt::Abort);
+        }
+        if !self.ctx.helper && can_be_undone {
             // It will be moved before it can be a nuisance; who ends it must find the one that goes on.
             return None;
         }
@@ -339,37 +434,50 @@ pub(crate) fn run(
     call: &Call<'_>,
     body: &mut Run<'_>,
 ) -> Result {
-    if call.slow.load(Relaxed) && ctx.moves_elsewhere() {
+    if call.slow.is() && ctx.moves_elsewhere() {
         return Ok(());
     }
     let ks = ctx.engine.keyspace();
-    let (db, helper) = (ctx.session.db, ctx.helper || ctx.nested);
-    let patience = (!helper).then_some(PATIENCE);
+    let (db, nested) = (ctx.session.db, ctx.nested);
+    let patience = (!ctx.helper && !nested).then_some(PATIENCE);
     let mut needed = Indices::new();
     ctx.keys.held.each(|shard| needed.push(shard));
     let mut out = std::mem::take(&mut runner.out);
+    let mut noted = Noted {
+        scripts: &ctx.engine.scripts,
+        running: None,
+    };
+    let mut result = Ok(());
     for attempt in 0.. {
         out.clear();
         out.set_proto(ctx.session.proto);
         let definite = ctx.keys.token.is_some();
-        let began_ms = if attempt == 0 {
-            ctx.keys.now_ms
-        } else {
-            unix_ms()
-        };
+        let began = unix_nanos();
+        if !nested {
+            // For a script the time stands still; one of a transaction has the transaction's.
+            ctx.moment = Some(began);
+            ctx.keys.now_ms = began / 1_000_000;
+        }
+        let in_script = std::mem::replace(&mut ctx.in_script, true);
         let mut bridge = Bridge {
             ctx,
             call,
+            noted: &mut noted,
             undo: (!definite).then(Undo::default),
             restart: None,
             calls: 0,
             wrote: false,
-            running: None,
-            began_ms,
+            began_ms: began / 1_000_000,
+            began_tick: tick_ms(),
+            errors: SmallVec::new(),
+            db,
         };
-        if call.slow.load(Relaxed) {
+        if call.slow.is() {
             // Others must know before they wait for its shards.
             bridge.note_running();
+        }
+        if let Some(running) = &bridge.noted.running {
+            running.wrote.store(false, Relaxed);
         }
         let mut ended = body(&mut runner.vm, &mut bridge, &mut out);
         // Clients that are served when this is announced may need further shards.
@@ -380,28 +488,39 @@ pub(crate) fn run(
             });
         }
         let restart = bridge.restart;
-        if ended.is_err() {
-            bridge.undo();
+        match ended {
+            Ok(ended) => {
+                if let Ended::Error { counted } = ended {
+                    let line = out.as_bytes().unwrap_or_default();
+                    bridge.replied_error(line.get(1..).unwrap_or_default(), counted);
+                }
+                bridge.book();
+            }
+            Err(Abort) => bridge.undo(),
         }
         drop(bridge);
-        ctx.session.select(db);
-        ctx.keys.db = db;
-        match (ended, restart) {
-            (Ok(ended), _) => {
-                if let Ended::Error { counted: false } = ended {
-                    let line = out.as_bytes().unwrap_or_default();
-                    let line = String::from_utf8_lossy(line.get(1..).unwrap_or_default());
-                    let code = line.split([' ', '\r']).next().unwrap_or("ERR");
-                    ctx.keys.counters.error(code);
-                }
-                ctx.out.append(&mut out);
+        ctx.in_script = in_script;
+        if ended.is_ok() {
+            if call.slow.is() && unix_nanos().saturating_sub(began) < FAST.as_nanos() as u64 {
+                call.slow.note_fast();
+            }
+            ctx.out.append(&mut out);
+            break;
+        }
+        if noted.is_killed() {
+            result = Err(Error::new("ERR Script killed by user with SCRIPT KILL..."));
+            break;
+        }
+        match restart {
+            Some(Restart::Stopping) => {
+                result = Err(Error::new("ERR The server is shutting down"));
                 break;
             }
-            (Err(Abort), Some(Restart::Elsewhere)) => {
+            Some(Restart::Elsewhere) => {
                 ctx.next = Next::Elsewhere;
                 break;
             }
-            (Err(Abort), restart) => {
+            restart => {
                 ctx.engine.scripts.restarts.fetch_add(1, Relaxed);
                 ctx.keys.held.each(|shard| needed.push(shard));
                 if let Some(Restart::Shard(shard)) = restart {
@@ -412,24 +531,29 @@ pub(crate) fn run(
                 if restart == Some(Restart::Token) || attempt >= 2 {
                     ctx.keys.token = ks.token(patience.unwrap_or(Duration::MAX));
                     if ctx.keys.token.is_none() {
-                        park(ctx)?;
+                        result = park(ctx);
                         break;
                     }
                 }
                 match ks.lock_many_for(&mut needed, patience) {
                     Some(held) => ctx.keys.held = Held::Many(held),
                     None => {
-                        park(ctx)?;
+                        result = park(ctx);
                         break;
                     }
                 }
             }
         }
     }
+    drop(noted);
     runner.out = out;
     runner.note_memory();
-    Ok(())
+    result
 }
+
+/// A command of a script whose last argument is this panics.
+#[cfg(test)]
+pub(crate) const PANIC: &str = "panic below a script";
 
 /// Has the call tried again later, unless it has been waiting for another script for too long.
 fn park(ctx: &mut Ctx<'_>) -> Result {
@@ -451,6 +575,14 @@ impl Engine {
 }
 
 impl Bridge<'_, '_> {
+    /// Whether a command that is not for scripts may be used all the same, for tests. Those that would take the locks out of the
+    /// script's hands may not.
+    fn may_use(&self, command: &Command) -> bool {
+        self.noted.scripts.allow_denied.load(Relaxed)
+            && !command.has(RUNS_SCRIPT | IN_MULTI | NO_MULTI)
+            && command.group != Group::Pubsub
+    }
+
     fn reach_for_waiters(&mut self) -> std::result::Result<(), Abort> {
         loop {
             let mut more = Indices::new();
@@ -472,6 +604,8 @@ impl Bridge<'_, '_> {
 pub(crate) struct Silent<'e>(pub &'e Engine);
 
 impl Server for Silent<'_> {
+    fn replied_error(&mut self, _line: &[u8], _counted: bool) {}
+
     fn call(&mut self, _argv: &[&[u8]], reply: &mut Out) -> std::result::Result<(), Abort> {
         reply.error("ERR This Redis command is not allowed from script");
         Ok(())

@@ -72,6 +72,8 @@ const HELP: &[&str] = &[
     "    The lengths and the spare room of a key and its string.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    0: expired keys are removed only when somebody asks for them.",
+    "SET-DISABLE-DENY-SCRIPTS <0|1>",
+    "    1: scripts may use commands that are not meant for them.",
     "SLEEP <seconds>",
     "    Answers so much later. Nobody is served meanwhile.",
     "STRINGMATCH-LEN <pattern> <text>",
@@ -104,6 +106,12 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         ("sleep", [seconds]) => sleep(ctx, seconds),
         ("set-active-expire", [on]) => switch(ctx, &ctx.engine.config().live.active_expire, on),
         ("quicklist-packed-threshold", [size]) => list_threshold(ctx, size),
+        ("set-disable-deny-scripts", [on]) => {
+            let on = parse_i64(on).is_some_and(|on| on != 0);
+            ctx.engine.scripts.allow_denied.store(on, Relaxed);
+            ctx.out.ok();
+            Ok(())
+        }
         ("pause-cron", [on]) => switch(ctx, &ctx.engine.maintenance_paused, on),
         // Probes of one key.
         ("object", [key]) => object(ctx, key, false),

@@ -13,11 +13,10 @@ use crate::context::command::{
     container, row,
 };
 use crate::context::ctx::Ctx;
-use crate::script::known::{Running, error_of};
+use crate::script::known::{LONG_SOURCE, Running, Slow, error_of};
 use crate::script::libraries::{Clash, Function, Library, Set};
 use lua::{Flags, LoadError};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -157,7 +156,7 @@ fn compile(ctx: &mut Ctx<'_>, source: &[u8]) -> Result<Library> {
             name: spec.name,
             description: spec.description,
             flags: spec.flags,
-            slow: AtomicBool::new(false),
+            slow: Slow::default(),
         })
         .collect();
     Ok(library)
@@ -190,6 +189,9 @@ fn function_load(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         }
         replace = true;
     }
+    if source.len() >= LONG_SOURCE && ctx.moves_elsewhere() {
+        return Ok(());
+    }
     let library = Arc::new(compile(ctx, source)?);
     let added = ctx
         .engine
@@ -214,7 +216,18 @@ fn function_delete(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     Ok(())
 }
 
+/// What real servers say of a subcommand that got too many arguments.
+fn unknown_subcommand(args: &Args<'_>) -> Error {
+    let name = String::from_utf8_lossy(args.argv()[1]);
+    Error::new(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{name}'. Try FUNCTION HELP."
+    ))
+}
+
 fn function_flush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    if args.argv().len() > 3 {
+        return Err(unknown_subcommand(&args));
+    }
     flush_type(&args, "ERR FUNCTION FLUSH only supports SYNC|ASYNC option")?;
     ctx.engine.scripts.libraries.update(|set| {
         *set = Set::default();
@@ -291,6 +304,13 @@ fn function_list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 fn function_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let running = ctx.engine.scripts.longest();
+    if running
+        .as_deref()
+        .is_some_and(|running| !running.is_function)
+        && let Some(busy) = ctx.engine.busy(unix_ms())
+    {
+        return Err(busy);
+    }
     let set = ctx.engine.scripts.libraries.current();
     let out = &mut *ctx.out;
     out.map(2);
@@ -335,12 +355,11 @@ fn function_restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let (payload, policy) = match args.argv()[2..] {
         [payload] => (payload, &b"append"[..]),
         [payload, policy] => (payload, policy),
-        _ => {
-            return Err(Error::new(
-                "ERR Unknown subcommand or wrong number of arguments for 'restore'. Try FUNCTION HELP.",
-            ));
-        }
+        _ => return Err(unknown_subcommand(&args)),
     };
+    if payload.len() >= LONG_SOURCE && ctx.moves_elsewhere() {
+        return Ok(());
+    }
     let is = |word: &[u8]| policy.eq_ignore_ascii_case(word);
     if !is(b"flush") && !is(b"append") && !is(b"replace") {
         return Err(Error::new(

@@ -9,7 +9,7 @@ use crate::context::command::{
     NO_MANDATORY_KEYS, NOSCRIPT, READONLY, RUNS_SCRIPT, SKIP_MONITOR, STALE, container, row,
 };
 use crate::context::ctx::Ctx;
-use crate::script::known::Body;
+use crate::script::known::{Body, LONG_SOURCE};
 use crate::script::runner::Runner;
 use lua::Flags;
 
@@ -91,8 +91,12 @@ fn evalsha_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 fn by_source(ctx: &mut Ctx<'_>, args: Args<'_>, read_only: bool) -> Result {
     keys_and_args(&args, &Error::NOT_AN_INTEGER)?;
     let engine = ctx.engine;
+    let source = args.argv()[1];
     with_runner(ctx, |ctx, runner| {
-        let body = runner.eval(&engine.scripts, args.argv()[1])?;
+        if source.len() >= LONG_SOURCE && runner.is_new(source) && ctx.moves_elsewhere() {
+            return Ok(());
+        }
+        let body = runner.eval(&engine.scripts, source)?;
         run_body(ctx, runner, &body, &args, read_only)
     })
 }
@@ -127,10 +131,16 @@ fn run_body(
     read_only: bool,
 ) -> Result {
     let (keys, rest) = keys_and_args(args, &Error::NOT_AN_INTEGER)?;
+    let reads = body.flags.map(|flags| flags.contains(Flags::NO_WRITES));
+    if read_only && reads == Some(false) {
+        return Err(Error::new(
+            "ERR Can not execute a script with write flag using *_ro command.",
+        ));
+    }
     let call = Call {
         is_function: false,
         name: &body.sha,
-        read_only: read_only || body.flags.contains(Flags::NO_WRITES),
+        read_only: read_only || reads == Some(true),
         slow: &body.slow,
         argv: args.argv(),
     };
@@ -144,6 +154,9 @@ fn run_body(
 fn script_load(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let engine = ctx.engine;
     let source = args.argv()[2];
+    if source.len() >= LONG_SOURCE && ctx.moves_elsewhere() {
+        return Ok(());
+    }
     let sha = with_runner(ctx, |_, runner| runner.load(&engine.scripts, source))?;
     ctx.out.bulk(&sha);
     Ok(())

@@ -148,7 +148,7 @@ fn swapdb(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 fn time(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    let us = unix_nanos() / 1000;
+    let us = ctx.moment.unwrap_or_else(unix_nanos) / 1000;
     ctx.out.array(2);
     ctx.out.bulk_int((us / 1_000_000) as i64);
     ctx.out.bulk_int((us % 1_000_000) as i64);

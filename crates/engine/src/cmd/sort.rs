@@ -292,8 +292,9 @@ fn sort_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Resul
             request.count.min(len as i64) as usize
         };
         range = start..start.saturating_add(most).min(len);
-        if request.unsorted && e.kind() == Type::Set && request.store.is_some() {
-            // What is stored must not depend on the order in which a set happens to be.
+        let must_agree = request.store.is_some() || ctx.in_script;
+        if request.unsorted && e.kind() == Type::Set && must_agree {
+            // What is stored, or a script sees, must not depend on the order in which a set happens to be.
             (request.unsorted, request.alpha, request.by) = (false, true, None);
         }
         if request.unsorted && e.kind() != Type::Set {

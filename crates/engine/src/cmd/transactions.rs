@@ -4,6 +4,7 @@
 //! here, so all that is left to do is to carry out one command after the other.
 
 use crate::base::args::Args;
+use crate::base::clock::unix_nanos;
 use crate::base::error::{Error, Result};
 use crate::context::command::{
     ALLOW_BUSY, Command, FAST, Group, IN_MULTI, KS_RO, KeySpec, LOADING, NO_MULTI, NOSCRIPT,
@@ -59,6 +60,10 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let Some(multi) = ctx.session.multi.take() else {
         return Err(Error::new("ERR EXEC without MULTI"));
     };
+    // For all that it does the time stands still.
+    let now = unix_nanos();
+    ctx.moment = Some(now);
+    ctx.keys.now_ms = now / 1_000_000;
     let failed = watched_key_changed(ctx);
     ctx.session.unwatch();
     if multi.aborted {

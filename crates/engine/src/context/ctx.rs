@@ -44,6 +44,10 @@ pub struct Ctx<'e> {
     /// Whether the command is part of a transaction or a script: it must neither block nor be put off, and its keys' locks
     /// are held by what it is part of.
     pub(crate) nested: bool,
+    /// Whether it is part of a script.
+    pub(crate) in_script: bool,
+    /// When the transaction or script began that it is part of, in Unix nanoseconds: for them the time stands still.
+    pub(crate) moment: Option<u64>,
     pub(crate) next: Next,
 }
 

@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod ctx;
+mod declared;
 pub mod engine;
 pub mod listen;
 pub mod multi;

@@ -40,7 +40,7 @@ pub struct Multi {
     bytes: Vec<u8>,
     /// A command was refused: EXEC will fail.
     pub aborted: bool,
-    /// One of them is a write.
+    /// One of them is a write or a script.
     pub writes: bool,
 }
 
@@ -104,6 +104,14 @@ impl Multi {
             };
             f(entry, &argv, first);
         }
+    }
+
+    /// Whether one of them may write, by what scripts declare.
+    #[cold]
+    pub(crate) fn may_write(&self, engine: &Engine) -> bool {
+        let mut writes = false;
+        self.each(|entry, argv, _| writes |= engine.may_write(entry.command, argv));
+        writes
     }
 
     fn clear(&mut self) {

@@ -5,7 +5,7 @@ use crate::base::clock::unix_nanos;
 use crate::base::error::Error;
 use crate::base::reclaim::BIG_VALUE;
 use crate::context::command::{
-    ABOUT_CLIENT, ALLOW_BUSY, Entry, IN_MULTI, LIKE_WRITE, NO_AUTH, READONLY, RUNS_SCRIPT, WRITE,
+    ABOUT_CLIENT, ALLOW_BUSY, Entry, IN_MULTI, LIKE_WRITE, NO_AUTH, RUNS_SCRIPT, WRITE,
 };
 use crate::context::ctx::Ctx;
 use crate::context::next::{Next, PARKED};
@@ -89,8 +89,7 @@ impl Worker {
             return refuse(counters, session, out, mark, &error);
         }
         let now_ms = began / 1_000_000;
-        let mut writes =
-            command.has(WRITE | LIKE_WRITE) || command.has(RUNS_SCRIPT) && !command.has(READONLY);
+        let mut writes = command.has(WRITE | LIKE_WRITE | RUNS_SCRIPT);
         if let Some(multi) = &mut session.multi {
             if !command.has(IN_MULTI) {
                 return enqueue(counters, session, entry, planned, argv, out, mark);
@@ -104,6 +103,13 @@ impl Worker {
             tally.rejected.add(1);
             let error = Error::new("ERR Replica can't interact with the keyspace");
             return refuse(counters, session, out, mark, &error);
+        }
+        if writes && engine.pause.wait_ms(now_ms, true).is_some() {
+            // Scripts are judged by what they declare.
+            writes = match &session.multi {
+                Some(multi) if command.name == "exec" => multi.may_write(engine),
+                _ => engine.may_write(command, argv),
+            };
         }
         if let Some(ms) = engine.pause.wait_ms(now_ms, writes)
             && !command.has(NO_AUTH)
@@ -166,6 +172,8 @@ impl Worker {
             helper: self.helper,
             runner: &mut self.runner,
             nested: false,
+            in_script: false,
+            moment: None,
             next: Next::Done,
         };
         let result = (command.run)(&mut ctx, Args::new(argv, 1));

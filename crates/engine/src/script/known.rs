@@ -6,10 +6,39 @@ use lua::{Flags, Script, Sha};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// Sources of this length are compiled on helper threads.
+pub(crate) const LONG_SOURCE: usize = 64 << 10;
 
 /// Scripts that EVAL brought and that are kept; those of SCRIPT LOAD are kept beside them.
 pub(super) const MOST_EVALED: usize = 500;
+
+/// Whether a script or function has been slow lately: it begins on a helper thread then.
+#[derive(Debug, Default)]
+pub struct Slow(AtomicU8);
+
+impl Slow {
+    /// Runs that must be fast before a script that was slow is taken for a fast one.
+    const TRIALS: u8 = 8;
+
+    /// Whether it is.
+    pub(crate) fn is(&self) -> bool {
+        self.0.load(Relaxed) != 0
+    }
+
+    /// It was slow.
+    pub(crate) fn note_slow(&self) {
+        self.0.store(Slow::TRIALS, Relaxed);
+    }
+
+    /// It was fast this time.
+    pub(crate) fn note_fast(&self) {
+        let left = self.0.load(Relaxed);
+        // Two at a time may count as one.
+        self.0.store(left.saturating_sub(1), Relaxed);
+    }
+}
 
 /// A script's source with what is known of it.
 pub struct Body {
@@ -17,10 +46,10 @@ pub struct Body {
     pub sha: Sha,
     /// The source as it was sent.
     pub source: Box<[u8]>,
-    /// What its first line declares.
-    pub flags: Flags,
-    /// It has been slow: it begins on a helper thread.
-    pub slow: AtomicBool,
+    /// What its first line declares; None without such a line.
+    pub flags: Option<Flags>,
+    /// Whether it has been slow.
+    pub slow: Slow,
     /// It had to make room; a worker that still has it makes it known again when it is next sent.
     pub(super) evicted: AtomicBool,
 }
@@ -31,8 +60,8 @@ impl Body {
         Ok(Body {
             sha: lua::sha1_hex(source),
             source: source.into(),
-            flags: header.flags,
-            slow: AtomicBool::new(false),
+            flags: header.present.then_some(header.flags),
+            slow: Slow::default(),
             evicted: AtomicBool::new(false),
         })
     }
@@ -86,6 +115,10 @@ pub struct Scripts {
     /// Times that a script was undone and started over, for want of a lock.
     pub restarts: AtomicU64,
     pub(super) vms: Mutex<Vec<Arc<VmMemory>>>,
+    /// The server stops: what can be undone is.
+    pub(crate) stopping: AtomicBool,
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may use commands that are otherwise not for them.
+    pub(crate) allow_denied: AtomicBool,
 }
 
 /// Bytes of one worker's Lua states, as of a while ago.
@@ -134,7 +167,7 @@ impl Scripts {
             .iter()
             .filter(|r| r.is_function == functions)
             .peekable();
-        if of_kind.peek().is_none() {
+        if of_kind.peek().is_none() && running.iter().any(|r| !r.wrote.load(Relaxed)) {
             return Err(Error::new(if functions {
                 "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
             } else {
@@ -153,6 +186,11 @@ impl Scripts {
             ));
         }
         Ok(())
+    }
+
+    /// Ends all scripts whose changes can be taken back, those that begin later too. Others go on.
+    pub fn stop(&self) {
+        self.stopping.store(true, Relaxed);
     }
 
     pub(crate) fn begin(&self, running: Running) -> Arc<Running> {

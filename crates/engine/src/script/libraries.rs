@@ -3,11 +3,12 @@
 //! All workers look at one immutable [`Set`] of libraries, replaced as a whole when it changes. A worker notices by a number
 //! that is raised with every change, and loads a library into its own Lua state when it first calls one of its functions.
 
+use crate::script::known::Slow;
 use lua::Flags;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// One function.
 pub struct Function {
@@ -17,8 +18,8 @@ pub struct Function {
     pub description: Option<Vec<u8>>,
     /// What it declares.
     pub flags: Flags,
-    /// It has been slow: it begins on a helper thread.
-    pub slow: AtomicBool,
+    /// Whether it has been slow.
+    pub slow: Slow,
 }
 
 /// One library.

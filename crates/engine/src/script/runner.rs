@@ -113,6 +113,11 @@ impl Runner {
         Ok(body)
     }
 
+    /// Whether it would have to compile this source.
+    pub fn is_new(&self, source: &[u8]) -> bool {
+        !self.by_source.contains_key(source)
+    }
+
     /// SCRIPT LOAD.
     pub fn load(&mut self, scripts: &Scripts, source: &[u8]) -> Result<Sha> {
         self.follow(scripts);
