@@ -44,6 +44,45 @@ fn an_endless_script_does_not_stop_the_server() {
     );
 }
 
+/// Scripts whose time goes into library functions are moved and killed like others, wherever they are.
+#[test]
+fn a_script_inside_of_a_library_function_does_not_stop_the_server() {
+    let server = Server::redpoll_with(&["--threads", "1"]);
+    let (mut stuck, mut other) = (server.connect(), server.connect());
+    for script in [
+        "return string.find(string.rep('a',200000), string.rep('a?',20)..string.rep('a',20)..'b')",
+        "local s = string.rep('x',1000000) while true do cjson.encode({s}) end",
+        "local s = string.rep('x',1000000) while true do local t = s .. 1 end",
+        "local t = {} for i = 1, 100000 do t[i] = i end while true do table.sort(t, rawequal) end",
+        "return xpcall(function() while true do end end, function() while true do end end)",
+        "local f = function() return pcall(string.gsub, string.rep('a',200000), string.rep('a-',20)..'b', '') end \
+         while true do f() end",
+    ] {
+        stuck.send(&["EVAL", script, "1", "k"]);
+        eventually("the script runs", || runs(&mut other));
+        check(&mut other, "SET elsewhere 1", "OK");
+        check(&mut server.connect(), "GET elsewhere", "\"1\"");
+        check(&mut other, "SCRIPT KILL", "OK");
+        let reply = show(&stuck.read());
+        assert!(
+            reply.starts_with("-ERR Script killed by user with SCRIPT KILL..."),
+            "{script}: {reply}"
+        );
+        check(&mut stuck, "PING", "PONG");
+    }
+}
+
+/// When a slow script is moved, nothing of it runs on the worker any more: an error handler neither hangs nor leaves a trace.
+#[test]
+fn a_script_that_never_fails_calls_no_error_handler() {
+    let server = Server::redpoll_with(&["--threads", "1"]);
+    let mut client = server.connect();
+    let script = "local ok, r = xpcall(function() for i = 1, 2e7 do end return 'fine' end, \
+                  function(e) redis.call('INCR', KEYS[1]) while true do end end) return {tostring(ok), tostring(r)}";
+    check_args(&mut client, &["EVAL", script, "1", "k"], "[\"true\", \"fine\"]");
+    check(&mut client, "GET k", "nil");
+}
+
 /// Who needs the script's keys waits, is told BUSY after the threshold, and goes on when the script is gone.
 #[test]
 fn those_who_need_a_slow_scripts_keys_are_told() {
@@ -101,6 +140,22 @@ fn a_slow_script_that_is_moved_writes_once() {
         check_args(&mut client, &["EVAL", slow, "1", "n"], expected);
     }
     check(&mut client, "GET undeclared", "\"xx\"");
+}
+
+/// The answers to those who ask about, or try to end, what is not theirs, as real servers give them.
+#[test]
+fn functions_beside_scripts() {
+    let server = Server::redpoll_with(&["--threads", "2", "--busy-reply-threshold", "1"]);
+    let (mut stuck, mut other) = (server.connect(), server.connect());
+    stuck.send(&["EVAL", FOREVER_AFTER_A_WRITE, "1", "k"]);
+    eventually("the script runs", || runs(&mut other));
+    let busy =
+        "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+    eventually("the threshold passes", || {
+        show(&other.run("FUNCTION STATS")) == busy
+    });
+    let reply = show(&other.run("FUNCTION KILL"));
+    assert!(reply.starts_with("-UNKILLABLE "), "{reply}");
 }
 
 /// A client that is gone while its script waits or runs takes nothing with it.
