@@ -8,9 +8,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Most of what a server holds is small and lives long; this allocator wastes little on it and is quick about it.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+mod allocator;
 
 const USAGE: &str = "\
 Redpoll, an in-memory data store that speaks the Redis protocol.
@@ -36,9 +34,12 @@ fn main() -> ExitCode {
     match args.peek().and_then(|first| first.to_str()) {
         Some("bench") => return bench::main(args.skip(1)),
         Some("-v" | "--version") => {
+            // The version of Redis that it is compatible with stands where programs look for a version.
             println!(
-                "Redpoll server v={} malloc=mimalloc bits={}",
+                "Redpoll server v={} redpoll={} malloc={} bits={}",
+                engine::REDIS_VERSION,
                 env!("CARGO_PKG_VERSION"),
+                allocator::name(),
                 usize::BITS
             );
             return ExitCode::SUCCESS;
@@ -74,6 +75,10 @@ fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
     let level = logging::install(&config).map_err(|error| format!("logfile: {error}"))?;
     let host = ServerHost::new();
     host.set_log_level(level);
+    host.set_allocator(server::Allocator {
+        name: allocator::name(),
+        collect: allocator::collect,
+    });
     let wanted = config.number("maxclients") as usize;
     let possible = system::allow_clients(wanted);
     if possible == 0 {

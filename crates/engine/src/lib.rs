@@ -37,5 +37,5 @@ pub use door::change::Event;
 pub use door::keys::Keys;
 pub use follow::messages::Kind as Subscription;
 pub use follow::waiting::{GiveUp, Waiter};
-pub use table::row::Group;
+pub use table::row::{CHANGES_SESSION, Group};
 pub use upkeep::sweep::Maintenance;

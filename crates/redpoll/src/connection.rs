@@ -3,7 +3,7 @@
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::threads::PerThread;
-use engine::Group;
+use engine::CHANGES_SESSION;
 use engine::{Engine, Kind, Next, Origin, Session, Worker};
 use engine::{GiveUp, Waiter};
 use parking_lot::Mutex;
@@ -32,6 +32,8 @@ pub struct Connection {
     session: Session,
     batch: Batch<'static>,
     out: Out,
+    /// The engine has ended it (QUIT, SHUTDOWN, CLIENT KILL): it executes nothing any more.
+    closed: bool,
 }
 
 impl Connection {
@@ -51,6 +53,7 @@ impl Connection {
             session,
             batch: Batch::new(),
             out: Out::new(Proto::Resp3),
+            closed: false,
         }
     }
 
@@ -62,6 +65,9 @@ impl Connection {
     }
 
     pub(crate) fn call(&mut self, args: &[&[u8]]) -> Result<Value> {
+        if self.closed || self.session.client().kill_requested() {
+            return Err(Error::new("ERR the connection is closed"));
+        }
         let most = self.session.limits().max_bulk_bytes;
         if args.is_empty() || args.iter().any(|a| a.len() > most) {
             return Err(Error::new("ERR Protocol error: invalid bulk length"));
@@ -76,7 +82,11 @@ impl Connection {
                 .run_long(&mut self.session, &batch, from, &mut self.out);
             from = progress.executed;
             match progress.next {
-                Next::Done | Next::Close | Next::CloseNow | Next::Elsewhere => {}
+                Next::Done | Next::Elsewhere => {}
+                Next::Close | Next::CloseNow => {
+                    self.closed = true;
+                    break;
+                }
                 // Nobody wakes this thread when what it waits for has changed.
                 Next::Retry(time) => std::thread::sleep(time.min(RETRY)),
                 Next::Offload(job) => job(&mut self.out),
@@ -92,6 +102,7 @@ impl Connection {
         match reply {
             Ok(Some((Value::Error(line), _))) => Err(Error::new(line)),
             Ok(Some((value, _))) => Ok(value),
+            Ok(None) if self.closed => Err(Error::new("ERR the connection is closed")),
             Ok(None) => Ok(Value::Null),
             Err(e) => Err(Error::new(format!("ERR a malformed reply: {e}"))),
         }
@@ -162,14 +173,12 @@ impl Idle {
 
     /// Keeps a connection, unless the command may have changed its state.
     pub(crate) fn give_back(&self, engine: &Engine, connection: Connection, args: &[&[u8]]) {
-        let entry = args.first().and_then(|name| engine.registry().get(name));
-        let stateful = entry.is_some_and(|e| {
-            matches!(
-                e.command.group,
-                Group::Connection | Group::Transactions | Group::Pubsub
-            )
-        });
-        if !stateful {
+        let changed = !args.is_empty()
+            && engine
+                .registry()
+                .resolve(args)
+                .is_some_and(|entry| entry.command.has(CHANGES_SESSION));
+        if !changed && !connection.closed {
             *self.own().lock() = Some(connection);
         }
     }

@@ -303,8 +303,41 @@ fn commands_of_any_kind() {
     assert!(db.exists("k"));
     assert_eq!(run(&db, "CLIENT SETNAME me"), "OK");
     assert_ne!(run(&db, "CLIENT GETNAME"), "me");
-    run(&db, "CLIENT REPLY OFF");
-    assert_eq!(run(&db, "ECHO here"), "here");
+    for line in [
+        "CLIENT REPLY OFF",
+        "MONITOR",
+        "SUBSCRIBE c",
+        "PSUBSCRIBE c*",
+        "SSUBSCRIBE c",
+        "MULTI",
+        "WATCH k",
+        "HELLO 2",
+        "RESET",
+        "CLIENT TRACKING ON",
+        "CLIENT NO-TOUCH ON",
+        "QUIT",
+        "POST /",
+        "SCRIPT DEBUG NO",
+        "UNSUBSCRIBE",
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let _ = db.execute(words);
+        assert_eq!(run(&db, "ECHO here"), "here", "after {line}");
+        assert_eq!(run(&db, "EXISTS k"), "1", "after {line}");
+    }
+    // What ends a connection of its own answers, and what comes then is an error.
+    let mut connection = db.connect();
+    let id = connection.execute(["CLIENT", "ID"]).unwrap();
+    let Value::Int(id) = id else { panic!("{id:?}") };
+    let kill = ["CLIENT", "KILL", "ID", &id.to_string(), "SKIPME", "NO"].map(str::to_owned);
+    assert_eq!(connection.execute(kill).unwrap(), Value::Int(1));
+    assert!(connection.execute(["PING"]).is_err());
+    let mut connection = db.connect();
+    assert_eq!(
+        connection.execute(["QUIT"]).unwrap(),
+        Value::Simple("OK".into())
+    );
+    assert!(connection.execute(["PING"]).is_err());
     assert_eq!(
         run(&db, "NOSUCH"),
         "ERR unknown command 'NOSUCH', with args beginning with: "

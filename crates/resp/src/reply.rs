@@ -44,6 +44,9 @@ pub struct Out {
     chunks: Vec<Chunk>,
     /// Total bytes of `chunks`.
     shared: usize,
+    /// Bytes that may still be added, in all, before it is over; 0: as many as there are.
+    bound: usize,
+    over: bool,
 }
 
 /// A place in an [`Out`], to insert a header at ([`Out::end_array`]) or to go back to ([`Out::rollback`]).
@@ -102,6 +105,47 @@ impl Out {
         self.proto = proto;
     }
 
+    /// Bounds what is added from now on to so many bytes, `usize::MAX` being no bound. Once more is added than that the output
+    /// is over: what is in it is dropped, and all that is still added, so that it takes no more memory. The bound is kept to
+    /// where memory is asked for, not to the byte.
+    #[inline]
+    pub fn bound(&mut self, bytes: usize) {
+        self.bound = match bytes {
+            usize::MAX => 0,
+            bytes => self.len().saturating_add(bytes).max(1),
+        };
+    }
+
+    /// Whether more was added than the bound allows. Until [`Out::clear`] it stays so.
+    #[inline]
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Makes room for so many bytes.
+    #[inline]
+    fn room(&mut self, bytes: usize) {
+        if self.buf.capacity() - self.buf.len() < bytes {
+            self.grow(bytes);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, bytes: usize) {
+        self.weigh(bytes);
+        self.buf.reserve(bytes);
+    }
+
+    /// Drops everything if so many bytes more are too many.
+    fn weigh(&mut self, bytes: usize) {
+        if self.over || self.bound > 0 && self.len() + bytes > self.bound {
+            self.over = true;
+            self.buf.clear();
+            self.chunks.clear();
+            self.shared = 0;
+        }
+    }
+
     fn resp3(&self) -> bool {
         self.proto == Proto::Resp3
     }
@@ -123,7 +167,7 @@ impl Out {
 
     /// Writes `tag text CR LF`, line breaks in the text becoming spaces.
     fn line(&mut self, tag: u8, text: &[u8]) {
-        self.buf.reserve(text.len() + 3);
+        self.room(text.len() + 3);
         self.buf.push(tag);
         self.buf.extend(
             text.iter()
@@ -176,7 +220,7 @@ impl Out {
         } else {
             let mut digits = [0; 20];
             let digits = format_i64(n, &mut digits);
-            self.buf.reserve(digits.len() + 3);
+            self.room(digits.len() + 3);
             self.buf.push(b':');
             self.buf.extend_from_slice(digits);
             self.buf.extend_from_slice(b"\r\n");
@@ -186,7 +230,7 @@ impl Out {
     /// A bulk string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
-        self.buf.reserve(bytes.len() + 26);
+        self.room(bytes.len() + 26);
         self.header(b'$', bytes.len());
         self.buf.extend_from_slice(bytes);
         self.buf.extend_from_slice(b"\r\n");
@@ -318,7 +362,7 @@ impl Out {
         for (to, from) in tag[..3].iter_mut().zip(ext.bytes()) {
             *to = from;
         }
-        self.buf.reserve(bytes.len() + 30);
+        self.room(bytes.len() + 30);
         self.header(b'=', bytes.len() + tag.len());
         self.buf.extend_from_slice(&tag);
         self.buf.extend_from_slice(bytes);
@@ -338,6 +382,7 @@ impl Out {
         if len < SHARE_THRESHOLD {
             return self.bulk(&bytes[start..end]);
         }
+        self.weigh(len);
         self.header(b'$', len);
         let chunk = Chunk {
             at: self.buf.len(),
@@ -408,6 +453,7 @@ impl Out {
 
     /// Appends bytes that are already in the protocol's form.
     pub fn raw(&mut self, bytes: &[u8]) {
+        self.room(bytes.len());
         self.buf.extend_from_slice(bytes);
     }
 
@@ -427,12 +473,15 @@ impl Out {
 
     /// Appends all of `other`, its shared strings by reference, and leaves it empty.
     pub fn append(&mut self, other: &mut Out) {
+        self.over |= other.over;
+        self.weigh(other.len());
         for mut chunk in other.chunks.drain(..) {
             chunk.at += self.buf.len();
             chunk.before += self.shared;
             self.chunks.push(chunk);
         }
         self.shared += other.shared;
+        self.room(other.buf.len());
         self.buf.extend_from_slice(&other.buf);
         other.clear();
     }
@@ -452,7 +501,7 @@ impl Out {
         self.buf.capacity() + self.chunks.capacity() * size_of::<Chunk>()
     }
 
-    /// Forgets everything. Keeps the buffer if it is at most 64 KiB, shrinks it to that if it is larger.
+    /// Forgets everything, its bound too. Keeps the buffer if it is at most 64 KiB, shrinks it to that if it is larger.
     pub fn clear(&mut self) {
         self.buf.clear();
         if self.buf.capacity() > KEEP_CAPACITY {
@@ -463,6 +512,7 @@ impl Out {
             self.chunks = Vec::new();
         }
         self.shared = 0;
+        (self.bound, self.over) = (0, false);
     }
 
     /// The pieces in order, starting `skip` bytes in, for a vectored write; at most `max` of them.

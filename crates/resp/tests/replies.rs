@@ -344,3 +344,43 @@ proptest! {
         }
     }
 }
+
+/// An output that grows over its bound is dropped, takes no more memory, and says so.
+#[test]
+fn a_bound_holds_while_a_reply_is_made() {
+    let fill = |bound: usize, n: usize| {
+        let mut out = Out::new(Proto::Resp2);
+        out.bulk(b"sent before");
+        out.bound(bound);
+        let mark = out.begin_array();
+        for _ in 0..n {
+            out.bulk(&[b'x'; 1000]);
+            out.int(1234);
+        }
+        out.end_array(mark, n * 2);
+        out
+    };
+    assert!(!fill(100_000, 50).is_over());
+    assert!(!fill(usize::MAX, 5000).is_over());
+    let mut out = fill(100_000, 5000);
+    assert!(out.is_over());
+    assert!(out.capacity() < 300_000, "{}", out.capacity());
+    // It stays over, whatever is done with it, until it is cleared.
+    out.bound(usize::MAX);
+    out.bulk(&[b'x'; 300_000]);
+    assert!(out.is_over());
+    let mut other = Out::new(Proto::Resp2);
+    other.append(&mut out);
+    assert!(other.is_over() && !out.is_over());
+    other.clear();
+    other.bulk(b"a");
+    assert!(!other.is_over());
+    assert_eq!(other.to_vec(), b"$1\r\na\r\n");
+    // Strings that are shared count too.
+    let shared = Arc::new(vec![b'x'; 60_000]);
+    out.bound(100_000);
+    out.shared(&shared);
+    assert!(!out.is_over());
+    out.shared(&shared);
+    assert!(out.is_over());
+}

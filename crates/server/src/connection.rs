@@ -227,7 +227,15 @@ impl Connection {
         self.client.outbox.drain(&mut out);
         let sent = self.send(&mut out);
         kit.out = out;
+        self.not_idle();
         sent
+    }
+
+    /// Notes that the client has been sent something, other than replies to what it has just asked.
+    fn not_idle(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |since| since.as_secs());
+        self.client.active_s.store(now, Relaxed);
     }
 
     /// Reads into the worker's buffer, behind what is left from before, and executes what is there.
@@ -283,6 +291,8 @@ impl Connection {
         let live = &kit.engine.config().live;
         if self.input.len() >= live.client_query_buffer_limit.load(Relaxed) {
             self.warn("over client-query-buffer-limit");
+            let stats = kit.engine.stats();
+            stats.query_limit_disconnections.fetch_add(1, Relaxed);
             return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
         }
         let missing = self.parser.missing_bytes(self.input.len());
@@ -416,6 +426,7 @@ impl Connection {
             }
             Next::Offload(job) => {
                 let mut out = Out::new(session.proto);
+                out.bound(session.room_for_replies());
                 let run = move || {
                     job(&mut out);
                     out
@@ -509,6 +520,12 @@ impl Connection {
             }
             Some(Busy::Job(handle)) => match Pin::new(handle).poll(cx) {
                 Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(Ok(out)) if out.is_over() => {
+                    if let Some(session) = &self.session {
+                        session.close_over_limit();
+                    }
+                    return Err(Over);
+                }
                 Poll::Ready(Ok(out)) => out,
                 Poll::Ready(Err(_)) => {
                     tracing::error!("A command panicked on a helper thread");
@@ -564,6 +581,7 @@ impl Connection {
             }
         }
         self.count_out(sent);
+        add(&self.load.writes, 1);
         if sent < out.len() {
             self.unsent = Some(Box::new(Unsent::new(out, sent)));
         } else {
@@ -588,16 +606,17 @@ impl Connection {
             Poll::Ready(Err(_)) => return Err(Over),
             Poll::Pending => {
                 let limits = &kit.engine.config().live.output_limits;
-                unsent.over_limit(&limits[self.client.class()], cx)
+                let limit = &limits[self.client.class()];
+                let over = unsent.over_limit(limit, cx);
+                limit.disconnections.fetch_add(u64::from(over), Relaxed);
+                over
             }
         };
         if written > 0 {
+            add(&self.load.writes, 1);
             self.count_out(written);
             // A client that takes a long reply bit by bit is not idle.
-            let now = SystemTime::now().duration_since(UNIX_EPOCH);
-            self.client
-                .active_s
-                .store(now.map_or(0, |since| since.as_secs()), Relaxed);
+            self.not_idle();
         }
         if over {
             self.warn("over client-output-buffer-limit");
@@ -616,6 +635,7 @@ impl Connection {
     }
 
     fn count_in(&self, bytes: usize) {
+        add(&self.load.reads, 1);
         add(&self.load.bytes_in, bytes);
         add(&self.client.net_in, bytes);
     }

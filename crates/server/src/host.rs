@@ -4,14 +4,18 @@ use crate::control::Order;
 use crate::listen::{self, Listener};
 use crate::logging::LogLevel;
 use crate::system;
-use crate::worker::Load;
+use crate::worker::{GiveBack, Load};
 use engine::Config;
 use engine::{Host, ShutdownMode};
 use parking_lot::Mutex;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed},
+};
 use std::sync::{Arc, OnceLock};
-use tokio::sync::mpsc;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
 
 /// The host of an engine that a [`Server`](crate::Server) serves.
 ///
@@ -26,6 +30,20 @@ pub struct ServerHost {
     /// The unix listener, and those of the embedding program.
     pub(crate) others: Mutex<Vec<Arc<Listener>>>,
     pub(crate) counts: Counts,
+    pub(crate) give_back: watch::Sender<GiveBack>,
+    allocator: OnceLock<Allocator>,
+}
+
+/// How long those who give memory back are waited for: one may be at a long command.
+const GIVE_BACK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The allocator of the program, of which the server is told by whoever chose it.
+#[derive(Clone, Debug)]
+pub struct Allocator {
+    /// Its name and version, for INFO.
+    pub name: String,
+    /// Gives the memory that the calling thread has freed, or others have of what it allocated, back to the system.
+    pub collect: fn(),
 }
 
 /// Counters of the server as a whole.
@@ -41,6 +59,9 @@ pub(crate) struct Counts {
     /// Bytes that CONFIG RESETSTAT has taken off the totals.
     pub in_reset: AtomicU64,
     pub out_reset: AtomicU64,
+    /// The same for reads and writes.
+    pub reads_reset: AtomicU64,
+    pub writes_reset: AtomicU64,
 }
 
 impl ServerHost {
@@ -52,6 +73,11 @@ impl ServerHost {
     /// Lets CONFIG SET loglevel reach the log. Of several calls the first counts.
     pub fn set_log_level(&self, level: LogLevel) {
         let _ = self.log_level.set(level);
+    }
+
+    /// Lets MEMORY PURGE and the upkeep give memory back. Of several calls the first counts.
+    pub fn set_allocator(&self, allocator: Allocator) {
+        let _ = self.allocator.set(allocator);
     }
 
     /// How many connections each worker has.
@@ -85,6 +111,14 @@ impl ServerHost {
         let sum =
             |of: fn(&Load) -> &AtomicU64| loads.iter().map(|load| of(load).load(Relaxed)).sum();
         (sum(|load| &load.bytes_in), sum(|load| &load.bytes_out))
+    }
+
+    /// How often something was read from and written to sockets since the start.
+    fn calls(&self) -> (u64, u64) {
+        let loads = self.loads.get().map(Vec::as_slice).unwrap_or_default();
+        let sum =
+            |of: fn(&Load) -> &AtomicU64| loads.iter().map(|load| of(load).load(Relaxed)).sum();
+        (sum(|load| &load.reads), sum(|load| &load.writes))
     }
 
     /// Opens the listeners the configuration asks for now, and closes those it does not.
@@ -125,12 +159,14 @@ impl ServerHost {
         let counts = &self.counts;
         let get = |count: &AtomicU64| count.load(Relaxed);
         let (bytes_in, bytes_out) = self.traffic();
+        let (reads, writes) = self.calls();
         let kb = |count: &AtomicU64| get(count) as f64 / 1024.0;
         let _ = write!(
             into,
             "total_connections_received:{}\r\nrejected_connections:{}\r\ninstantaneous_ops_per_sec:{}\r\n\
              total_net_input_bytes:{}\r\ntotal_net_output_bytes:{}\r\n\
-             instantaneous_input_kbps:{:.2}\r\ninstantaneous_output_kbps:{:.2}\r\n",
+             instantaneous_input_kbps:{:.2}\r\ninstantaneous_output_kbps:{:.2}\r\n\
+             total_reads_processed:{}\r\ntotal_writes_processed:{}\r\n",
             get(&counts.accepted),
             get(&counts.rejected),
             get(&counts.ops_per_s),
@@ -138,6 +174,8 @@ impl ServerHost {
             bytes_out.saturating_sub(get(&counts.out_reset)),
             kb(&counts.in_per_s),
             kb(&counts.out_per_s),
+            reads.saturating_sub(get(&counts.reads_reset)),
+            writes.saturating_sub(get(&counts.writes_reset)),
         );
     }
 }
@@ -185,7 +223,39 @@ impl Host for ServerHost {
         }
     }
 
+    fn allocator(&self) -> Option<&str> {
+        self.allocator.get().map(|allocator| &*allocator.name)
+    }
+
+    fn give_back_memory(&self) -> bool {
+        let Some(allocator) = self.allocator.get() else {
+            return false;
+        };
+        let collect = allocator.collect;
+        let mut number = 0;
+        self.give_back.send_modify(|order| {
+            order.number += 1;
+            order.collect = Some(collect);
+            number = order.number;
+        });
+        let loads = self.loads.get().map(Vec::as_slice).unwrap_or_default();
+        let since = Instant::now();
+        while loads
+            .iter()
+            .any(|load| load.given_back.load(Acquire) < number)
+            && since.elapsed() < GIVE_BACK_PATIENCE
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // The last, so that what they have let go of goes too.
+        collect();
+        true
+    }
+
     fn reset_stats(&self) {
+        let (reads, writes) = self.calls();
+        self.counts.reads_reset.store(reads, Relaxed);
+        self.counts.writes_reset.store(writes, Relaxed);
         let (bytes_in, bytes_out) = self.traffic();
         self.counts.in_reset.store(bytes_in, Relaxed);
         self.counts.out_reset.store(bytes_out, Relaxed);

@@ -49,6 +49,6 @@ mod stream;
 pub mod system;
 mod worker;
 
-pub use host::ServerHost;
+pub use host::{Allocator, ServerHost};
 pub use listen::ListenError;
 pub use server::{RunningServer, Server, ServerOptions};

@@ -92,7 +92,10 @@ impl Server {
         let (phase, stopping) = watch::channel(Phase::Serving);
         let helpers = Arc::new(Helpers::new(engine.clone()));
         let workers: Vec<Handle> = (0..config.threads())
-            .map(|index| worker::start(index, engine.clone(), helpers.clone(), stopping.clone()))
+            .map(|index| {
+                let (stopping, give_back) = (stopping.clone(), host.give_back.subscribe());
+                worker::start(index, engine.clone(), helpers.clone(), stopping, give_back)
+            })
             .collect::<io::Result<_>>()?;
         let workers = Arc::new(workers);
         let (send, orders) = mpsc::unbounded_channel();

@@ -13,7 +13,10 @@ use resp::{Batch, Out, Proto};
 use socket2::Socket;
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64, AtomicUsize,
+    Ordering::{Relaxed, Release},
+};
 use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -41,6 +44,15 @@ pub(crate) enum Phase {
     Stopping { patience: Duration },
 }
 
+/// An order to give freed memory back to the system.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct GiveBack {
+    /// Later ones have higher numbers.
+    pub number: u64,
+    /// Does it for the thread that calls it.
+    pub collect: Option<fn()>,
+}
+
 /// What others may know of a worker.
 #[derive(Default)]
 pub(crate) struct Load {
@@ -50,6 +62,12 @@ pub(crate) struct Load {
     pub bytes_in: AtomicU64,
     /// Bytes it has written to sockets. Written by the worker alone.
     pub bytes_out: AtomicU64,
+    /// How often it has read something from a socket. Written by the worker alone.
+    pub reads: AtomicU64,
+    /// How often it has written to one. Written by the worker alone.
+    pub writes: AtomicU64,
+    /// The last order to give memory back that it has carried out.
+    pub given_back: AtomicU64,
 }
 
 /// A worker as the control thread sees it.
@@ -172,6 +190,7 @@ pub(crate) fn start(
     engine: Arc<Engine>,
     helpers: Arc<Helpers>,
     phase: watch::Receiver<Phase>,
+    give_back: watch::Receiver<GiveBack>,
 ) -> std::io::Result<Handle> {
     let load = Arc::new(Load::default());
     let (arrivals, received) = mpsc::unbounded_channel();
@@ -195,7 +214,7 @@ pub(crate) fn start(
     };
     let body = move || {
         KIT.with(|place| *place.borrow_mut() = Some(kit));
-        runtime.block_on(serve(engine, received, phase));
+        runtime.block_on(serve(engine, received, phase, give_back));
         // A command still running on a helper thread is not waited for: its client has been given up.
         runtime.shutdown_background();
         KIT.with(|place| place.borrow_mut().take());
@@ -216,6 +235,7 @@ async fn serve(
     engine: Arc<Engine>,
     mut arrivals: mpsc::UnboundedReceiver<Arrival>,
     mut phase: watch::Receiver<Phase>,
+    mut give_back: watch::Receiver<GiveBack>,
 ) {
     // Signalled by each connection that ends.
     let ended = Arc::new(Notify::new());
@@ -228,6 +248,13 @@ async fn serve(
                 },
                 None => break Duration::ZERO,
             },
+            Ok(()) = give_back.changed() => {
+                let order = *give_back.borrow_and_update();
+                if let Some(collect) = order.collect {
+                    collect();
+                }
+                with_kit(|kit| kit.load.given_back.store(order.number, Release));
+            }
             changed = phase.changed() => match (changed, *phase.borrow_and_update()) {
                 (Ok(()), Phase::Serving) => {}
                 (Ok(()), Phase::Stopping { patience }) => break patience,

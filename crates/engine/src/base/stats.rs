@@ -4,7 +4,7 @@
 //! atomic read-modify-write and no cache line ever travels between workers for it.
 
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
@@ -73,12 +73,40 @@ pub struct Counters {
     /// Failed authentications.
     pub auth_failures: Counter,
     errors: Mutex<BTreeMap<String, u64>>,
+    codes: Arc<Codes>,
+}
+
+/// Most different codes of errors that are counted, each under its name.
+const MOST_CODES: usize = 128;
+
+/// Bytes of a code that count.
+const CODE_BYTES: usize = 64;
+
+/// What all further codes are counted under; as Valkey calls it.
+const OVERFLOW: &str = "ERRORSTATS_OVERFLOW";
+
+/// The codes that are counted under their names, for all workers. Scripts can make up any, so that their number has to be
+/// bounded.
+#[derive(Debug, Default)]
+struct Codes(Mutex<BTreeSet<String>>);
+
+impl Codes {
+    /// Whether a code is one of them, or becomes one.
+    fn admit(&self, code: &str) -> bool {
+        let mut codes = self.0.lock();
+        codes.contains(code) || codes.len() < MOST_CODES && codes.insert(code.to_owned())
+    }
 }
 
 impl Counters {
     /// Counters for a registry with this many ids.
     pub fn new(ids: usize) -> Counters {
+        Counters::with(ids, Arc::default())
+    }
+
+    fn with(ids: usize, codes: Arc<Codes>) -> Counters {
         Counters {
+            codes,
             commands: (0..ids).map(|_| CommandCounters::default()).collect(),
             calls: Counter::default(),
             hits: Counter::default(),
@@ -93,16 +121,21 @@ impl Counters {
         }
     }
 
-    /// Counts an error reply under its code. Codes are a client's choice in scripts, so their number is bounded.
+    /// Counts an error reply under its code.
     #[cold]
     pub fn error(&self, code: &str) {
         self.error_replies.add(1);
+        let code = &code[..code.floor_char_boundary(CODE_BYTES)];
         let mut errors = self.errors.lock();
         if let Some(n) = errors.get_mut(code) {
             *n += 1;
-        } else if errors.len() < 128 {
-            errors.insert(code.to_owned(), 1);
+            return;
         }
+        let code = match self.codes.admit(code) {
+            true => code,
+            false => OVERFLOW,
+        };
+        *errors.entry(code.to_owned()).or_insert(0) += 1;
     }
 
     fn clear(&self) {
@@ -133,14 +166,21 @@ impl Counters {
 #[derive(Debug, Default)]
 pub struct Stats {
     sets: Mutex<Vec<Arc<Counters>>>,
+    codes: Arc<Codes>,
     /// The most memory, in bytes, that was ever found in use.
     pub(crate) peak_memory: AtomicUsize,
+    /// Clients that were disconnected because their requests grew too long.
+    pub query_limit_disconnections: AtomicU64,
+    /// How often the search for expired keys stopped because its time was over.
+    pub(crate) expire_time_caps: AtomicU64,
+    /// Nanoseconds that the search for expired keys has taken.
+    pub(crate) expire_nanos: AtomicU64,
 }
 
 impl Stats {
     /// A new set that is summed with the others from now on. Sets of workers that have ended stay in the sum.
     pub fn add_worker(&self, ids: usize) -> Arc<Counters> {
-        let set = Arc::new(Counters::new(ids));
+        let set = Arc::new(Counters::with(ids, self.codes.clone()));
         self.sets.lock().push(set.clone());
         set
     }
@@ -166,5 +206,39 @@ impl Stats {
         for set in self.sets.lock().iter() {
             set.clear();
         }
+        self.codes.0.lock().clear();
+        for count in [
+            &self.query_limit_disconnections,
+            &self.expire_time_caps,
+            &self.expire_nanos,
+        ] {
+            count.store(0, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Codes that scripts make up are counted, and bounded in number and length for all workers together.
+    #[test]
+    fn codes_of_errors_are_bounded() {
+        let stats = Stats::default();
+        let workers = [stats.add_worker(1), stats.add_worker(1)];
+        workers[0].error("ERR");
+        for i in 0..300 {
+            workers[i % 2].error(&format!("E{i}"));
+        }
+        workers[1].error("ERR");
+        workers[1].error(&"\u{e9}".repeat(1000));
+        let errors = stats.errors();
+        assert_eq!(errors.len(), MOST_CODES + 1);
+        assert_eq!(errors["ERR"], 2);
+        assert_eq!(errors["E126"], 1);
+        assert_eq!(errors[OVERFLOW], 300 - 127 + 1);
+        stats.reset();
+        workers[1].error(&"\u{e9}".repeat(1000));
+        assert_eq!(stats.errors()[&"\u{e9}".repeat(CODE_BYTES / 2)], 1);
     }
 }

@@ -137,6 +137,7 @@ impl<W: Fn(&mut Out)> Message<W> {
         if hard > 0 && unsent as u64 >= hard {
             let (id, addr) = (to.id, &to.addr);
             tracing::warn!("Closing client {id} ({addr}): over client-output-buffer-limit");
+            limit.disconnections.fetch_add(1, Relaxed);
             to.kill();
             return;
         }

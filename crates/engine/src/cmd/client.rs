@@ -10,8 +10,8 @@ use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::client::clients::{Client, Kind};
 use crate::context::command::{
-    ABOUT_CLIENT, ADMIN, ALLOW_BUSY, Command, Group, LOADING, NO_MULTI, NOSCRIPT, STALE, container,
-    row,
+    ABOUT_CLIENT, ADMIN, ALLOW_BUSY, CHANGES_SESSION, Command, Group, LOADING, NO_MULTI, NOSCRIPT,
+    STALE, container, row,
 };
 use crate::context::ctx::Ctx;
 use crate::context::session::ReplyMode;
@@ -31,11 +31,11 @@ pub const COMMANDS: &[Command] = &[
 /// The subcommands of CLIENT.
 #[rustfmt::skip]
 const CLIENT_COMMANDS: &[Command] = &[
-    row("client|caching", 3, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
+    row("client|caching", 3, CHANGES_SESSION | ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
             Group::Connection, "6.0.0", client_caching)
         .args("mode(YES | NO)")
         .docs("Says whether the keys of the next command are to be tracked.", "O(1)"),
-    row("client|capa", -3, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
+    row("client|capa", -3, CHANGES_SESSION | ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
             Group::Connection, "8.0.0", client_capa)
         .args("capability...")
         .docs("Tells the server what this client is able to do.", "O(1)"),
@@ -50,14 +50,14 @@ const CLIENT_COMMANDS: &[Command] = &[
     row("client|id", 2, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
             Group::Connection, "5.0.0", client_id)
         .docs("Returns the number of the connection.", "O(1)"),
-    row("client|import-source", 3, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE,
+    row("client|import-source", 3, CHANGES_SESSION | ABOUT_CLIENT | NOSCRIPT | LOADING | STALE,
             Group::Connection, "8.1.0", client_import_source)
         .args("enabled(ON | OFF)")
         .docs("Marks the connection as one that imports data from another server.", "O(1)"),
     row("client|info", 2, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE, Group::Connection, "6.2.0", client_info)
         .tips(&["nondeterministic_output"])
         .docs("Describes this connection.", "O(1)"),
-    row("client|kill", -3, ABOUT_CLIENT | ADMIN | NOSCRIPT | LOADING | STALE,
+    row("client|kill", -3, CHANGES_SESSION | ABOUT_CLIENT | ADMIN | NOSCRIPT | LOADING | STALE,
             Group::Connection, "2.4.0", client_kill)
         .args("filter(old-format<ip:port>!2.8.12 | new-format([ID \
                client-id:int...@2.8.12] | [TYPE client-type(NORMAL \
@@ -119,11 +119,11 @@ const CLIENT_COMMANDS: &[Command] = &[
             ("9.0.0", "New filters NAME, IDLE, FLAGS, LIB-NAME, LIB-VER, DB, CAPA and IP, and \
                       their NOT- forms."),
         ]),
-    row("client|no-evict", 3, ABOUT_CLIENT | ADMIN | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
+    row("client|no-evict", 3, CHANGES_SESSION | ABOUT_CLIENT | ADMIN | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
             Group::Connection, "7.0.0", client_no_evict)
         .args("enabled(ON | OFF)")
         .docs("Exempts the connection from being closed for want of memory.", "O(1)"),
-    row("client|no-touch", 3, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
+    row("client|no-touch", 3, CHANGES_SESSION | ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
             Group::Connection, "7.2.0", client_no_touch)
         .args("enabled(ON | OFF)")
         .docs("Says whether this connection's commands count as use of their keys.", "O(1)"),
@@ -132,21 +132,21 @@ const CLIENT_COMMANDS: &[Command] = &[
         .args("timeout:int [mode(WRITE | ALL)@6.2.0]")
         .docs("Holds back the commands of clients for a while.", "O(1)")
         .history(&[("6.2.0", "New option WRITE or ALL.")]),
-    row("client|reply", 3, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY,
+    row("client|reply", 3, CHANGES_SESSION | ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY,
             Group::Connection, "3.2.0", client_reply)
         .args("action(ON | OFF | SKIP)")
         .docs("Says which commands of this connection are answered.", "O(1)"),
-    row("client|setinfo", 4, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
+    row("client|setinfo", 4, CHANGES_SESSION | ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
             Group::Connection, "7.2.0", client_setinfo)
         .args("attr(LIB-NAME libname | LIB-VER libver)")
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .docs("Notes the name or version of the client library.", "O(1)"),
-    row("client|setname", 3, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
+    row("client|setname", 3, CHANGES_SESSION | ABOUT_CLIENT | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
             Group::Connection, "2.6.9", client_setname)
         .args("connection-name")
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .docs("Names the connection.", "O(1)"),
-    row("client|tracking", -3, ABOUT_CLIENT | NOSCRIPT | LOADING | STALE,
+    row("client|tracking", -3, CHANGES_SESSION | ABOUT_CLIENT | NOSCRIPT | LOADING | STALE,
             Group::Connection, "6.0.0", client_tracking)
         .args("status(ON | OFF) [REDIRECT client-id:int] [PREFIX* prefix...] [BCAST] [OPTIN] \
                [OPTOUT] [NOLOOP]")
@@ -371,7 +371,11 @@ fn client_kill(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         Filter::parse(&mut args, ctx, Use::Kill)?
     };
     let mut killed = 0;
-    for client in ctx.engine.clients().list() {
+    // Connections of the program around the engine are not listed, but one may end itself.
+    let me_too = Some(&ctx.session.client).filter(|client| client.kind == Kind::Embedded);
+    let all = ctx.engine.clients().list().into_iter();
+    let all: Vec<_> = all.chain(me_too.cloned()).collect();
+    for client in all {
         if client.kill_requested() || !filter.accepts(&client, ctx) {
             continue;
         }

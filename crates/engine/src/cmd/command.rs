@@ -345,7 +345,7 @@ mod tests {
         for line in [
             "(no subcommand)",
             "COUNT",
-            "GETKEYS command [arg [arg ...]]",
+            "GETKEYS <command> [<arg> [<arg> ...]]",
             "    Counts the commands of the server.",
         ] {
             assert!(help.contains(line), "{line}: {help}");

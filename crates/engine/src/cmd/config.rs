@@ -6,6 +6,7 @@ use crate::base::error::{Error, Result};
 use crate::context::command::{ADMIN, Command, Group, LOADING, NOSCRIPT, STALE, container, row};
 use crate::context::ctx::Ctx;
 use std::collections::HashSet;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -72,6 +73,10 @@ fn config_set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 fn config_resetstat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     ctx.engine.stats().reset();
+    ctx.engine.reclaimer.reset();
+    for limit in &ctx.engine.config().live.output_limits {
+        limit.disconnections.store(0, Relaxed);
+    }
     ctx.engine.host().reset_stats();
     ctx.out.ok();
     Ok(())

@@ -687,7 +687,7 @@ fn object_help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
             "REFCOUNT <key>",
             "    How many references there are to the value of <key>.",
             "HELP",
-            "    This list.",
+            "    Prints this help.",
         ],
     );
     Ok(())

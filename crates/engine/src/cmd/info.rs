@@ -230,10 +230,22 @@ fn clients(report: &Report<'_, '_>, into: &mut String) {
     let subscribers = all.iter().filter(|c| c.subscribes()).count();
     line!(into, "pubsub_clients:{subscribers}");
     line!(into, "watching_clients:{}", effects.watching.load(Relaxed));
-    line!(into, "clients_in_timeout_table:0");
+    line!(
+        into,
+        "clients_in_timeout_table:{}",
+        effects.timeouts.load(Relaxed)
+    );
     line!(into, "total_watched_keys:{}", effects.watched.load(Relaxed));
-    line!(into, "total_blocking_keys:0");
-    line!(into, "total_blocking_keys_on_nokey:0");
+    line!(
+        into,
+        "total_blocking_keys:{}",
+        effects.blocking_keys.load(Relaxed)
+    );
+    line!(
+        into,
+        "total_blocking_keys_on_nokey:{}",
+        effects.blocking_keys_on_delete.load(Relaxed)
+    );
     line!(into, "paused_actions:{paused}");
     line!(into, "paused_timeout_milliseconds:{left}");
     engine.host().info("clients", into);
@@ -277,6 +289,12 @@ fn memory(report: &Report<'_, '_>, into: &mut String) {
         "used_memory_dataset_perc:{:.2}%",
         usage.dataset_percent()
     );
+    if let Some(allocator) = usage.allocator() {
+        line!(into, "allocator_allocated:{}", allocator.allocated);
+        line!(into, "allocator_active:{}", allocator.resident);
+        line!(into, "allocator_resident:{}", allocator.resident);
+        line!(into, "allocator_muzzy:0");
+    }
     if let Some(bytes) = process::machine_bytes() {
         size(into, "total_system_memory", bytes);
     }
@@ -304,6 +322,16 @@ fn memory(report: &Report<'_, '_>, into: &mut String) {
     );
     size(into, "maxmemory", config.number("maxmemory") as u64);
     line!(into, "maxmemory_policy:{}", config.text("maxmemory-policy"));
+    if let Some(allocator) = usage.allocator() {
+        let (ratio, bytes) = allocator.fragmentation();
+        line!(into, "allocator_frag_ratio:{ratio:.2}");
+        line!(into, "allocator_frag_bytes:{bytes}");
+        line!(into, "allocator_rss_ratio:1.00");
+        line!(into, "allocator_rss_bytes:0");
+        let (ratio, bytes) = allocator.overhead();
+        line!(into, "rss_overhead_ratio:{ratio:.2}");
+        line!(into, "rss_overhead_bytes:{bytes}");
+    }
     if let Some((ratio, bytes)) = usage.fragmentation() {
         line!(into, "mem_fragmentation_ratio:{ratio:.2}");
         line!(into, "mem_fragmentation_bytes:{bytes}");
@@ -312,7 +340,14 @@ fn memory(report: &Report<'_, '_>, into: &mut String) {
     line!(into, "mem_clients_normal:{}", usage.clients);
     line!(into, "mem_replication_backlog:0");
     line!(into, "mem_aof_buffer:0");
+    if let Some(name) = report.engine.host().allocator() {
+        line!(into, "mem_allocator:{name}");
+    }
+    line!(into, "mem_overhead_db_hashtable_rehashing:0");
     line!(into, "active_defrag_running:0");
+    let reclaimer = &report.engine.reclaimer;
+    line!(into, "lazyfree_pending_objects:{}", reclaimer.pending());
+    line!(into, "lazyfreed_objects:{}", reclaimer.freed());
     report.engine.host().info("memory", into);
 }
 
@@ -346,6 +381,16 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
         stats.sum(|c| c.expired_fields.get())
     );
     line!(into, "expired_keys:{}", stats.sum(|c| c.expired.get()));
+    line!(
+        into,
+        "expired_time_cap_reached_count:{}",
+        stats.expire_time_caps.load(Relaxed)
+    );
+    line!(
+        into,
+        "expire_cycle_cpu_milliseconds:{}",
+        stats.expire_nanos.load(Relaxed) / 1_000_000
+    );
     line!(into, "evicted_keys:0");
     line!(
         into,
@@ -371,6 +416,22 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
     line!(into, "tracking_total_keys:{}", tracking.keys());
     line!(into, "tracking_total_items:{}", tracking.items());
     line!(into, "tracking_total_prefixes:{}", tracking.prefixes());
+    // No primary sends commands that could fail unexpectedly.
+    line!(into, "unexpected_error_replies:0");
+    line!(
+        into,
+        "client_query_buffer_limit_disconnections:{}",
+        stats.query_limit_disconnections.load(Relaxed)
+    );
+    let limits = &engine.config().live.output_limits;
+    let disconnections = limits
+        .iter()
+        .map(|limit| limit.disconnections.load(Relaxed));
+    line!(
+        into,
+        "client_output_buffer_limit_disconnections:{}",
+        disconnections.sum::<u64>()
+    );
     line!(
         into,
         "total_error_replies:{}",
@@ -622,6 +683,159 @@ mod tests {
         let ttl: u64 = ttl.strip_suffix(",subexpiry=0").unwrap().parse().unwrap();
         assert!((900_000..=1_000_000).contains(&ttl), "{ttl}");
         assert_eq!(report[2], "db9:keys=1,expires=0,avg_ttl=0,subexpiry=0");
+    }
+
+    /// A number of INFO.
+    fn number(c: &mut TestClient, name: &str) -> u64 {
+        let name = format!("{name}:");
+        let lines = lines(&c.run("INFO everything"));
+        let value = lines.iter().find_map(|line| line.strip_prefix(&name));
+        let value = value.unwrap_or_else(|| panic!("no {name}"));
+        value.parse().unwrap_or_else(|_| panic!("{name}{value}"))
+    }
+
+    /// Every number that counts something, before and after what it counts.
+    #[test]
+    fn numbers_count_what_they_say() {
+        let is_local = ("enable-debug-command", "yes");
+        let long: String = "x ".repeat(2000);
+        let many = format!("RPUSH long {long}");
+        for (field, setup, line, change) in [
+            // The two calls of INFO before count too.
+            ("total_commands_processed", "", "PING", 3),
+            ("total_error_replies", "", "NOSUCH", 1),
+            ("keyspace_hits", "SET k v", "GET k", 1),
+            ("keyspace_misses", "", "GET k", 1),
+            (
+                "expired_keys",
+                "SET k v PX 1; DEBUG SLEEP 0.003",
+                "GET k",
+                1,
+            ),
+            (
+                "expired_keys",
+                "SET k v PX 1; DEBUG SLEEP 0.003",
+                "SCAN 0 COUNT 1000",
+                1,
+            ),
+            (
+                "expired_keys",
+                "SET k v PX 1; DEBUG SLEEP 0.003",
+                "RANDOMKEY",
+                1,
+            ),
+            (
+                "expired_keys",
+                "SET k v PX 1; DEBUG SLEEP 0.003; CLIENT PAUSE 100000 WRITE",
+                "GET k",
+                0,
+            ),
+            (
+                "expired_keys",
+                "SET k v PX 1; DEBUG SLEEP 0.003; CLIENT PAUSE 100000 WRITE",
+                "SCAN 0 COUNT 1000",
+                0,
+            ),
+            ("total_watched_keys", "", "WATCH a b a", 2),
+            ("watching_clients", "", "WATCH a b a", 1),
+            ("tracking_clients", "", "CLIENT TRACKING ON", 1),
+            ("tracking_total_keys", "CLIENT TRACKING ON", "MGET a b", 2),
+            ("tracking_total_items", "CLIENT TRACKING ON", "MGET a b", 2),
+            (
+                "tracking_total_prefixes",
+                "",
+                "CLIENT TRACKING ON BCAST PREFIX a PREFIX b",
+                2,
+            ),
+            ("acl_access_denied_auth", "", "AUTH nosuch x", 1),
+            ("number_of_cached_scripts", "", "EVAL \"return 1\" 0", 1),
+            ("lazyfreed_objects", "MSET a 1 b 2 c 3", "FLUSHALL ASYNC", 3),
+            ("lazyfreed_objects", "SETRANGE big 999999 x", "DEL big", 1),
+            ("lazyfreed_objects", &many, "PING", 0),
+        ] {
+            let mut c = TestClient::with(&[is_local]);
+            if !setup.is_empty() {
+                c.run(setup);
+            }
+            let before = number(&mut c, field);
+            c.run(line);
+            // Freed on another thread.
+            while number(&mut c, "lazyfree_pending_objects") > 0 {
+                std::thread::yield_now();
+            }
+            let after = number(&mut c, field);
+            assert_eq!(after - before, change, "{field}: {line}");
+        }
+        for (field, line) in [
+            ("pubsub_channels", "SUBSCRIBE a b"),
+            ("pubsub_patterns", "PSUBSCRIBE a b"),
+            ("pubsubshard_channels", "SSUBSCRIBE a b"),
+        ] {
+            let mut c = TestClient::new();
+            let mut other = c.another();
+            other.raw(&line.split(' ').collect::<Vec<_>>());
+            assert_eq!(number(&mut c, field), 2, "{field}");
+            assert_eq!(number(&mut c, "pubsub_clients"), 1, "{field}");
+        }
+    }
+
+    /// Who waits, for what, and for how long.
+    #[test]
+    fn waiting_is_told() {
+        let mut c = TestClient::new();
+        let (mut a, mut b) = (c.another(), c.another());
+        let numbers = |a: &mut TestClient| {
+            [
+                "blocked_clients",
+                "clients_in_timeout_table",
+                "total_blocking_keys",
+                "total_blocking_keys_on_nokey",
+            ]
+            .map(|name| number(a, name))
+        };
+        assert_eq!(numbers(&mut c), [0, 0, 0, 0]);
+        a.block("BLPOP x y 0");
+        assert_eq!(numbers(&mut c), [1, 0, 2, 0]);
+        b.block("BLPOP y z 1000");
+        assert_eq!(numbers(&mut c), [2, 1, 3, 0]);
+        c.run("RPUSH y 1 2");
+        assert_eq!(numbers(&mut c), [0, 0, 0, 0]);
+        c.run("XGROUP CREATE s g 0 MKSTREAM; XGROUP CREATE s h 0");
+        a.block("XREADGROUP GROUP g c BLOCK 0 STREAMS s >");
+        b.block("XREADGROUP GROUP h c BLOCK 0 STREAMS s >");
+        assert_eq!(numbers(&mut c), [2, 0, 1, 1]);
+        c.run("XGROUP DESTROY s g");
+        assert_eq!(numbers(&mut c), [1, 0, 1, 1]);
+        drop(b);
+        assert_eq!(numbers(&mut c), [0, 0, 0, 0]);
+    }
+
+    /// Clients that are disconnected by a limit: while a reply grows, by one command or by many of a transaction.
+    #[test]
+    fn disconnections_are_counted() {
+        let mut c = TestClient::new();
+        c.run("CONFIG SET client-output-buffer-limit \"normal 100000 0 0\"");
+        c.raw(&["SET", "k", &"x".repeat(15_000)]);
+        let queue = "GET k; ".repeat(10);
+        for line in [
+            &format!("MGET {}", "k ".repeat(10))[..],
+            &format!("MULTI; {queue}EXEC"),
+            "EVAL \"local t = {} for i = 1, 10 do t[i] = redis.call('get', 'k') end return t\" 0",
+        ] {
+            let before = number(&mut c, "client_output_buffer_limit_disconnections");
+            let mut other = c.another();
+            assert_eq!(other.run(line), "", "{line}");
+            assert_eq!(other.asked, crate::testing::Asked::CloseNow, "{line}");
+            let after = number(&mut c, "client_output_buffer_limit_disconnections");
+            assert_eq!(after - before, 1, "{line}");
+        }
+        c.run("MGET k k k k k k");
+        assert_eq!(c.asked, crate::testing::Asked::Nothing);
+        c.run("CONFIG RESETSTAT");
+        assert_eq!(
+            number(&mut c, "client_output_buffer_limit_disconnections"),
+            0
+        );
     }
 
     #[test]

@@ -27,9 +27,11 @@ pub mod list;
 pub mod list_blocking;
 pub mod long;
 pub mod memory;
+pub mod module;
 #[cfg(test)]
 mod page;
 pub mod pubsub;
+pub mod replication;
 mod scan_options;
 pub mod scripting;
 pub mod server;
@@ -54,6 +56,7 @@ pub const FAMILIES: &[&[Command]] = &[
     debug::COMMANDS,
     server::COMMANDS,
     memory::COMMANDS,
+    module::COMMANDS,
     info::COMMANDS,
     config::COMMANDS,
     bitmap::COMMANDS,
@@ -72,6 +75,7 @@ pub const FAMILIES: &[&[Command]] = &[
     generic::COMMANDS,
     sort::COMMANDS,
     dump::COMMANDS,
+    replication::COMMANDS,
     stream::COMMANDS,
     pubsub::COMMANDS,
     transactions::COMMANDS,

@@ -5,8 +5,9 @@ use crate::base::error::{Error, Result};
 use crate::bridge::run::{Call, keys_and_args, run};
 use crate::cmd::command::help;
 use crate::context::command::{
-    ALLOW_BUSY, Command, Group, KS_ACCESS, KS_RO, KS_RW, KS_UPDATE, KeySpec, LOADING, MOVABLEKEYS,
-    NO_MANDATORY_KEYS, NOSCRIPT, READONLY, RUNS_SCRIPT, SKIP_MONITOR, STALE, container, row,
+    ALLOW_BUSY, CHANGES_SESSION, Command, Group, KS_ACCESS, KS_RO, KS_RW, KS_UPDATE, KeySpec,
+    LOADING, MOVABLEKEYS, NO_MANDATORY_KEYS, NOSCRIPT, READONLY, RUNS_SCRIPT, SKIP_MONITOR, STALE,
+    container, row,
 };
 use crate::context::ctx::Ctx;
 use crate::script::known::{Body, LONG_SOURCE};
@@ -46,7 +47,7 @@ pub const COMMANDS: &[Command] = &[
 /// The subcommands of SCRIPT.
 #[rustfmt::skip]
 const SCRIPT_COMMANDS: &[Command] = &[
-    row("script|debug", -3, NOSCRIPT, Group::Scripting, "3.2.0", script_debug)
+    row("script|debug", -3, CHANGES_SESSION | NOSCRIPT, Group::Scripting, "3.2.0", script_debug)
         .args("mode(YES | SYNC | NO) [engine@9.1.0]")
         .docs("Sets how scripts of this connection are debugged.", "O(1)"),
     row("script|exists", -3, NOSCRIPT | STALE, Group::Scripting, "2.6.0", script_exists)

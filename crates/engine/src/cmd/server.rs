@@ -7,13 +7,14 @@ use crate::base::random::random_below;
 use crate::base::version::VERSION;
 use crate::config::host::{SaveMode, ShutdownMode};
 use crate::context::command::{
-    ADMIN, ALL_SHARDS, ALLOW_BUSY, Command, FAST, Group, LOADING, NO_MULTI, NOSCRIPT, OWN_LOCKS,
-    READONLY, STALE, WRITE, row,
+    ADMIN, ALL_SHARDS, ALLOW_BUSY, CHANGES_SESSION, Command, FAST, Group, LOADING, NO_MULTI,
+    NOSCRIPT, OWN_LOCKS, READONLY, STALE, WRITE, row,
 };
 use crate::context::ctx::Ctx;
 use crate::door::change::Change;
 use crate::table::categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use resp::number::parse_i64;
+use std::sync::atomic::Ordering::Relaxed;
 use store::Dict;
 
 /// The commands of this file.
@@ -37,7 +38,7 @@ pub const COMMANDS: &[Command] = &[
     row("lolwut", -1, READONLY | FAST, Group::Server, "5.0.0", lolwut)
         .args("[VERSION version:int]")
         .docs("Draws a piece of computer art and tells the version.", ""),
-    row("monitor", 1, ADMIN | NOSCRIPT | LOADING | STALE, Group::Server, "1.0.0", monitor)
+    row("monitor", 1, CHANGES_SESSION | ADMIN | NOSCRIPT | LOADING | STALE, Group::Server, "1.0.0", monitor)
         .docs("Sends this connection every command the server executes.", ""),
     row("shutdown", -1, ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY,
             Group::Server, "1.0.0", shutdown)
@@ -92,9 +93,9 @@ fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 /// Empties a database, or all, at one moment, by taking their contents out under all locks. Freeing them comes after: ASYNC does
 /// not wait for it, SYNC (which is what no option means) does, but not on the worker if there is much to free.
 fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, db: Option<usize>) -> Result {
-    let in_background = args.keyword("ASYNC");
-    if !in_background {
-        args.keyword("SYNC");
+    let mut in_background = args.keyword("ASYNC");
+    if !in_background && !args.keyword("SYNC") {
+        in_background = ctx.engine.config().live.lazy_user_flush.load(Relaxed);
     }
     args.finish()?;
     ctx.engine.follow.touch_before_flush(&ctx.keys, db);

@@ -7,8 +7,8 @@ use crate::base::args::Args;
 use crate::base::clock::unix_nanos;
 use crate::base::error::{Error, Result};
 use crate::context::command::{
-    ALLOW_BUSY, Command, FAST, Group, IN_MULTI, KS_RO, KeySpec, LOADING, NO_MULTI, NOSCRIPT,
-    SKIP_SLOWLOG, STALE, row,
+    ALLOW_BUSY, CHANGES_SESSION, Command, FAST, Group, IN_MULTI, KS_RO, KeySpec, LOADING, NO_MULTI,
+    NOSCRIPT, SKIP_SLOWLOG, STALE, row,
 };
 use crate::context::ctx::Ctx;
 use crate::context::multi::watched_key_changed;
@@ -17,20 +17,20 @@ use std::sync::atomic::Ordering::Relaxed;
 /// The commands of this file.
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
-    row("discard", 1, NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY | IN_MULTI,
+    row("discard", 1, CHANGES_SESSION | NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY | IN_MULTI,
             Group::Transactions, "2.0.0", discard)
         .docs("Leaves a transaction without executing it.",
               "O(N), N being the number of queued commands"),
-    row("exec", 1, NOSCRIPT | LOADING | STALE | SKIP_SLOWLOG | IN_MULTI, Group::Transactions, "1.2.0", exec)
+    row("exec", 1, CHANGES_SESSION | NOSCRIPT | LOADING | STALE | SKIP_SLOWLOG | IN_MULTI, Group::Transactions, "1.2.0", exec)
         .docs("Executes the commands of a transaction.",
               "Depends on the commands in the transaction"),
-    row("multi", 1, NOSCRIPT | LOADING | STALE | FAST | NO_MULTI | ALLOW_BUSY | IN_MULTI,
+    row("multi", 1, CHANGES_SESSION | NOSCRIPT | LOADING | STALE | FAST | NO_MULTI | ALLOW_BUSY | IN_MULTI,
             Group::Transactions, "1.2.0", multi)
         .docs("Begins a transaction.", "O(1)"),
-    row("unwatch", 1, NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY,
+    row("unwatch", 1, CHANGES_SESSION | NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY,
             Group::Transactions, "2.2.0", unwatch)
         .docs("Forgets the keys that are being watched.", "O(1)"),
-    row("watch", -2, NOSCRIPT | LOADING | STALE | FAST | NO_MULTI | ALLOW_BUSY | IN_MULTI,
+    row("watch", -2, CHANGES_SESSION | NOSCRIPT | LOADING | STALE | FAST | NO_MULTI | ALLOW_BUSY | IN_MULTI,
             Group::Transactions, "2.2.0", watch)
         .keys(&[KeySpec::range(1, -1, 1, KS_RO)]).args("key...")
         .docs("Watches keys, so that the next transaction fails if one of them changes.",

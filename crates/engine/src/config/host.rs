@@ -45,6 +45,17 @@ pub trait Host: Send + Sync {
 
     /// Restarts the counters that [`Host::info`] reports (CONFIG RESETSTAT).
     fn reset_stats(&self) {}
+
+    /// The name of the allocator, if it is known.
+    fn allocator(&self) -> Option<&str> {
+        None
+    }
+
+    /// Has all threads that execute commands give the memory that was freed back to the system, this one first. Returns
+    /// when they have, or after a moment if one of them is busy; false if the host cannot do that. Not called from a worker.
+    fn give_back_memory(&self) -> bool {
+        false
+    }
 }
 
 /// The host of an engine that is not behind a network server.

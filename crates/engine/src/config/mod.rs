@@ -59,6 +59,8 @@ pub struct LiveOutputLimit {
     pub soft: AtomicU64,
     /// See `soft`.
     pub soft_seconds: AtomicU64,
+    /// Clients that were disconnected by it.
+    pub disconnections: AtomicU64,
 }
 
 /// The values that are read on busy paths. Relaxed loads will do: a change need not be seen at once.
@@ -113,6 +115,8 @@ pub struct Live {
     pub notify_keyspace_events: AtomicU32,
     /// `tracking-table-max-keys`; 0 for no bound.
     pub tracking_table_max_keys: AtomicUsize,
+    /// `lazyfree-lazy-user-flush`
+    pub lazy_user_flush: AtomicBool,
     /// `rdbcompression`
     pub rdb_compression: AtomicBool,
     /// Whether expired keys are also looked for in the background. No directive: DEBUG SET-ACTIVE-EXPIRE changes it.

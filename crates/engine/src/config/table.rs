@@ -18,6 +18,8 @@ const MESSAGES: &str = "Notifications and caches";
 const GENERAL: &str = "General";
 const DATA_TYPES: &str = "Data types";
 
+const FREES_ANYWAY: &str = "Changes nothing: large values are always freed by a thread of their own, which no client waits for.";
+
 const LOCAL: Kind = Choice(&["no", "yes", "local"]);
 
 const fn row(
@@ -264,6 +266,28 @@ pub(super) const BUILT: &[Directive] = &[
         Startup,
         GENERAL,
         "Ask the kernel for no transparent huge pages. Redpoll does not fork, so that they cost it nothing.",
+    ),
+    row(
+        "lazyfree-lazy-user-flush",
+        Flag,
+        "no",
+        Runtime,
+        GENERAL,
+        "Whether FLUSHALL and FLUSHDB without an option mean ASYNC.",
+    )
+    .live(|live, value| live.lazy_user_flush.store(flag(value), Relaxed)),
+    row("lazyfree-lazy-expire", Flag, "no", Runtime, GENERAL, FREES_ANYWAY),
+    row("lazyfree-lazy-eviction", Flag, "no", Runtime, GENERAL, FREES_ANYWAY),
+    row("lazyfree-lazy-server-del", Flag, "no", Runtime, GENERAL, FREES_ANYWAY),
+    row("lazyfree-lazy-user-del", Flag, "no", Runtime, GENERAL, FREES_ANYWAY),
+    row("replica-lazy-flush", Flag, "no", Runtime, GENERAL, FREES_ANYWAY).alias(&["slave-lazy-flush"]),
+    row(
+        "hide-user-data-from-log",
+        Flag,
+        "no",
+        Runtime,
+        GENERAL,
+        "Changes nothing: no log line holds keys, values or arguments of clients, but for what DEBUG LOG and scripts write.",
     ),
     row(
         "notify-keyspace-events",

@@ -212,7 +212,14 @@ fn the_lines_of_a_stock_redis_conf_load() {
         stream-node-max-entries 100\nactiverehashing yes\nclient-output-buffer-limit normal 0 0 0\n\
         client-output-buffer-limit replica 256mb 64mb 60\nclient-output-buffer-limit pubsub 32mb 8mb 60\nhz 10\n\
         dynamic-hz yes\naof-rewrite-incremental-fsync yes\nrdb-save-incremental-fsync yes\njemalloc-bg-thread yes\n";
-    std::fs::write(&path, lines).unwrap();
+    // What that of Valkey 9 has beside it, or otherwise.
+    let valkey = "pidfile /var/run/valkey_6379.pid\nhide-user-data-from-log yes\ndual-channel-replication-enabled no\n\
+        lazyfree-lazy-eviction yes\nlazyfree-lazy-expire yes\nlazyfree-lazy-server-del yes\nreplica-lazy-flush yes\n\
+        lazyfree-lazy-user-del yes\nlazyfree-lazy-user-flush yes\n";
+    for lines in [lines.to_owned(), lines.to_owned() + valkey] {
+        std::fs::write(&path, lines).unwrap();
+        from(&[path.to_str().unwrap()]).unwrap();
+    }
     let config = from(&[path.to_str().unwrap()]);
     std::fs::remove_file(&path).unwrap();
     let config = config.unwrap();

@@ -1,6 +1,6 @@
 //! One connection's state as commands see it.
 
-use crate::client::clients::Client;
+use crate::client::clients::{Client, Kind};
 use crate::context::engine::Engine;
 use crate::context::multi::{Multi, Watching};
 use crate::follow::messages::{Outgoing, Subscriptions};
@@ -87,6 +87,28 @@ impl Session {
             authenticated: self.authenticated,
             ..Limits::default()
         }
+    }
+
+    /// Bytes that a reply may have: as many as the client may still have unsent (`client-output-buffer-limit`). What the
+    /// program around the engine asks for is its own concern.
+    pub fn room_for_replies(&self) -> usize {
+        let client = &self.client;
+        let limit = &self.engine.config().live.output_limits[client.class()];
+        match limit.hard.load(Relaxed) {
+            0 => usize::MAX,
+            _ if client.kind == Kind::Embedded => usize::MAX,
+            hard => usize::try_from(hard)
+                .unwrap_or(usize::MAX)
+                .saturating_sub(client.unsent_bytes()),
+        }
+    }
+
+    /// Says that the client is closed because a reply grew over its limit.
+    pub fn close_over_limit(&self) {
+        let (client, limits) = (&self.client, &self.engine.config().live.output_limits);
+        limits[client.class()].disconnections.fetch_add(1, Relaxed);
+        let (id, addr) = (client.id, &client.addr);
+        tracing::warn!("Closing client {id} ({addr}): a reply over client-output-buffer-limit");
     }
 
     /// Sets the protocol version, for COMMAND LIST's eyes too.

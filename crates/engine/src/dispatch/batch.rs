@@ -43,7 +43,10 @@ impl Worker {
         let empty = out.len();
         let mut at = from;
         let mut next = Next::Done;
-        while at < batch.len() && matches!(next, Next::Done) && out.len() < ENOUGH {
+        // What replies may grow to before the client is over its limit.
+        let room = session.room_for_replies();
+        while at < batch.len() && matches!(next, Next::Done) && out.len() < ENOUGH && !out.is_over()
+        {
             let first = at;
             let end = batch.len().min(first + AHEAD);
             self.look_ahead(session.db, batch, first..end);
@@ -52,8 +55,10 @@ impl Worker {
             }
             let mut mark = out.mark();
             let ran = catch_unwind(AssertUnwindSafe(|| {
-                while at < end && matches!(next, Next::Done) && out.len() < ENOUGH {
+                while at < end && matches!(next, Next::Done) && out.len() < ENOUGH && !out.is_over()
+                {
                     mark = out.mark();
+                    out.bound(room);
                     next = self.one(session, batch.get(at), at - first, began, out, mark);
                     at += usize::from(!matches!(next, Next::Retry(_) | Next::Elsewhere));
                 }
@@ -71,9 +76,14 @@ impl Worker {
                 at += 1;
             }
         }
+        if out.is_over() {
+            session.close_over_limit();
+            out.clear();
+            next = Next::CloseNow;
+        }
         if at > from {
             self.wide =
-                (out.len() - empty).max(request_bytes(batch, from, at)) / (at - from) > WIDE;
+                out.len().saturating_sub(empty).max(request_bytes(batch, from, at)) / (at - from) > WIDE;
         }
         session.hand_out();
         let waits = usize::from(matches!(next, Next::Block(_)));

@@ -40,6 +40,10 @@ pub enum Empty {
     NullArray,
     /// The null bulk string.
     Null,
+    /// Zero.
+    Zero,
+    /// Two zeros.
+    Zeros,
 }
 
 impl Empty {
@@ -47,6 +51,12 @@ impl Empty {
         match self {
             Empty::NullArray => out.null_array(),
             Empty::Null => out.null(),
+            Empty::Zero => out.int(0),
+            Empty::Zeros => {
+                out.array(2);
+                out.int(0);
+                out.int(0);
+            }
         }
     }
 }

@@ -8,11 +8,13 @@ pub mod notation;
 use resp::Out;
 
 use crate::table::categories::{categories, category_names};
-use crate::table::docs::notation::{Arg, ArgType, parse, syntax};
+#[cfg(test)]
+use crate::table::docs::notation::syntax;
+use crate::table::docs::notation::{Arg, ArgType, help_syntax, parse};
 use crate::table::positions::legacy_range;
 use crate::table::row::{
-    Begin, Command, FLAG_NAMES, Facts, Find, KS_ACCESS, KS_DELETE, KS_INCOMPLETE, KS_INSERT,
-    KS_NOT_KEY, KS_OW, KS_RM, KS_RO, KS_RW, KS_UPDATE, KS_VARIABLE_FLAGS, KeySpec,
+    Begin, Command, FLAG_NAMES, Find, KS_ACCESS, KS_DELETE, KS_INCOMPLETE, KS_INSERT, KS_NOT_KEY,
+    KS_OW, KS_RM, KS_RO, KS_RW, KS_UPDATE, KS_VARIABLE_FLAGS, KeySpec,
 };
 
 /// Writes `args` as the array that is the value of `arguments` in COMMAND DOCS.
@@ -261,8 +263,9 @@ fn write_numbers(numbers: &[(&str, i32)], out: &mut Out) {
     }
 }
 
-/// How a command is called: `SET key value ...`, `CLIENT SETNAME connection-name`.
-pub fn usage(cmd: &Facts) -> String {
+/// How the page of commands writes a call: `SET key value ...`, `CLIENT SETNAME connection-name`.
+#[cfg(test)]
+pub fn usage(cmd: &crate::table::row::Facts) -> String {
     let mut text = cmd.name.replace('|', " ").to_ascii_uppercase();
     let args = syntax(&parse(cmd.args).unwrap_or_default());
     if !args.is_empty() {
@@ -275,7 +278,11 @@ pub fn usage(cmd: &Facts) -> String {
 /// Writes the reply of a container's HELP: how each subcommand is called and what it does, from their rows.
 pub fn write_help<H>(container: &Command<H>, out: &mut Out) {
     let alone = container.accepts(1);
-    out.array(1 + 2 * (usize::from(alone) + container.subs.len()));
+    let subs = || {
+        let listed = container.subs.iter();
+        listed.filter(|sub| !sub.name.ends_with("|help"))
+    };
+    out.array(1 + 2 * (usize::from(alone) + subs().count() + 1));
     let name = container.name.to_ascii_uppercase();
     out.simple(&format!(
         "{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
@@ -284,15 +291,16 @@ pub fn write_help<H>(container: &Command<H>, out: &mut Out) {
         out.simple("(no subcommand)");
         out.simple(&format!("    {}", container.summary));
     }
-    for sub in container.subs {
-        out.simple(
-            usage(sub)
-                .strip_prefix(&name)
-                .unwrap_or_default()
-                .trim_start(),
-        );
+    for sub in subs() {
+        let (_, short) = sub.name.split_once('|').unwrap_or_default();
+        let args = help_syntax(&parse(sub.args).unwrap_or_default());
+        let line = format!("{} {args}", short.to_ascii_uppercase());
+        out.simple(line.trim_end());
         out.simple(&format!("    {}", sub.summary));
     }
+    // As in real servers it comes last.
+    out.simple("HELP");
+    out.simple("    Prints this help.");
 }
 
 #[cfg(test)]
@@ -338,7 +346,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(out.to_vec()).unwrap(),
             "*5\r\n+BOX <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n\
-             +PUT item\r\n+    Puts.\r\n+HELP\r\n+    Helps.\r\n"
+             +PUT <item>\r\n+    Puts.\r\n+HELP\r\n+    Prints this help.\r\n"
         );
     }
 
@@ -351,7 +359,7 @@ mod tests {
 
     #[test]
     fn every_row_is_well_formed() {
-        fn check_args(cmd: &Facts, args: &[Arg<'_>]) {
+        fn check_args(cmd: &crate::table::row::Facts, args: &[Arg<'_>]) {
             for (i, arg) in args.iter().enumerate() {
                 let spec = arg.key_spec.map_or(0, usize::from);
                 assert!(

@@ -72,6 +72,9 @@ pub const RUNS_SCRIPT: u64 = 1 << 45;
 pub const LIKE_WRITE: u64 = 1 << 46;
 /// CLIENT and its subcommands: carried out while clients are paused, and CLIENT CACHING is not used up by it. Not printed.
 pub const ABOUT_CLIENT: u64 = 1 << 47;
+/// Changes the state of the connection it comes from, which later commands of that connection see: the database, the protocol,
+/// a transaction, subscriptions and the like. Not printed.
+pub const CHANGES_SESSION: u64 = 1 << 48;
 /// BY and GET patterns among the arguments name further keys, which dispatch cannot know: a call that has such patterns
 /// gets every shard's lock, any other only those of the keys it names (SORT). Not printed.
 pub const PATTERN_KEYS: u64 = 1 << 43;

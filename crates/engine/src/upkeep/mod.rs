@@ -1,3 +1,4 @@
 //! Work that no command waits for.
 
+mod give_back;
 pub mod sweep;

@@ -17,6 +17,7 @@ use crate::context::engine::Engine;
 use crate::door::change::{Change, Event, note};
 use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys};
+use crate::upkeep::give_back::GiveBack;
 use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
@@ -84,6 +85,7 @@ impl Drop for Maintenance {
 
 fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
     let mut sweep = Sweep::default();
+    let mut give_back = GiveBack::default();
     let mut measured = Instant::now();
     while !stop.stopped.load(Relaxed) {
         let began = Instant::now();
@@ -104,7 +106,10 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
             let ks = engine.keyspace();
             if measured.elapsed() >= MEASURE_EVERY && ks.shards() * ks.databases() <= MEASURE_MAX {
                 // Notes the peak of memory use.
-                Usage::measure(&engine);
+                let used = Usage::measure(&engine).used();
+                if give_back.is_due(used) {
+                    engine.host().give_back_memory();
+                }
                 measured = Instant::now();
             }
         }
@@ -207,6 +212,7 @@ impl Sweep {
                     engine.reclaimer.take(freed);
                 }
                 if looked && began.elapsed() > time {
+                    engine.stats().expire_time_caps.fetch_add(1, Relaxed);
                     break;
                 }
             } else {
@@ -218,6 +224,8 @@ impl Sweep {
                 self.shard = (self.shard + 1) % ks.shards();
             }
         }
+        let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        engine.stats().expire_nanos.fetch_add(nanos, Relaxed);
         counters.expired.add(removed as u64);
         counters.expired_fields.add(expired_fields as u64);
         removed

@@ -145,7 +145,16 @@ pub const STREAM: &[Row] = &[
     row(
         "CONFIG SET",
         4,
-        "'stream-node-max-entries (1|2|3|5|100)",
+        "'stream-node-max-entries (0|1|2|3|5|100)",
+        Exact,
+    )
+    .tame()
+    .alone(),
+    // A few bytes, so that nodes are full by their bytes.
+    row(
+        "CONFIG SET",
+        3,
+        "'stream-node-max-bytes (50|60|75|100|150|250|4096)",
         Exact,
     )
     .tame()

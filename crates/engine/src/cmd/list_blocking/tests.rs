@@ -461,3 +461,53 @@ fn many_clients() {
         "nobody is listed any more"
     );
 }
+
+/// What blocks is counted when it is done, with its error if it gets one, and not at all if its client leaves. The numbers are
+/// those of Redis 8.2.3.
+#[test]
+fn waiting_is_counted_when_it_is_over() {
+    let mut db = TestClient::new();
+    let mut waits = db.another();
+    let stats = |db: &mut TestClient, name: &str| {
+        let info = db.run("INFO commandstats");
+        let line = info
+            .split("\\r\\n")
+            .find_map(|line| line.strip_prefix(&format!("cmdstat_{name}:")));
+        let field = |line: &str, field: &str| -> u64 {
+            let found = line
+                .split(',')
+                .find_map(|f| f.strip_prefix(&format!("{field}=")));
+            found.expect("a field").parse().expect("a number")
+        };
+        line.map(|line| (field(line, "calls"), field(line, "failed_calls")))
+    };
+    let commands = |c: &TestClient| c.session.client().commands.load(Relaxed);
+    waits.block("BLPOP a b 0");
+    assert_eq!(stats(&mut db, "blpop"), None);
+    assert_eq!(commands(&waits), 0);
+    db.run("LPUSH b x");
+    assert_eq!(stats(&mut db, "blpop"), Some((1, 0)));
+    assert_eq!(commands(&waits), 1);
+    waits.check_blocked("[\"b\" \"x\"]");
+    for (how, counts) in [
+        (GiveUp::Timeout, (2, 0)),
+        (GiveUp::Error, (3, 1)),
+        (GiveUp::Leave, (3, 1)),
+    ] {
+        waits.block("BLPOP a 0");
+        assert!(waits.give_up(how));
+        assert_eq!(stats(&mut db, "blpop"), Some(counts), "{how:?}");
+    }
+    db.run("SADD set x");
+    waits.block("BLMOVE list set LEFT LEFT 0");
+    db.run("LPUSH list x");
+    waits.check_blocked("-WRONGTYPE Operation against a key holding the wrong kind of value");
+    assert_eq!(stats(&mut db, "blmove"), Some((1, 1)));
+    db.run("XGROUP CREATE s g 0 MKSTREAM");
+    waits.block("XREADGROUP GROUP g c BLOCK 0 STREAMS s >");
+    db.run("XGROUP DESTROY s g");
+    assert_eq!(stats(&mut db, "xreadgroup"), Some((1, 1)));
+    let errors = db.engine.stats().errors();
+    let errors: Vec<_> = errors.iter().map(|(code, n)| (code.as_str(), *n)).collect();
+    assert_eq!(errors, [("NOGROUP", 1), ("UNBLOCKED", 1), ("WRONGTYPE", 1)]);
+}

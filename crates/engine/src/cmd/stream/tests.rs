@@ -202,3 +202,18 @@ fn what_xinfo_says() {
     );
     assert!(run("XGROUP HELP").contains("CREATECONSUMER"));
 }
+
+/// How many entries go when about so many are to stay. The numbers are those of Redis 8.2.3 and Valkey 9.1.2, whose nodes
+/// are full by the bytes of their encoding.
+#[test]
+fn approximate_trimming_leaves_what_real_servers_leave() {
+    let mut db = TestClient::new();
+    let fill = |db: &mut TestClient, key: &str, n: usize, payload: &str| {
+        for i in 1..=n {
+            db.raw(&["XADD", key, &format!("1-{i}"), "payload", payload]);
+        }
+    };
+    fill(&mut db, "s", 300, &"x".repeat(50));
+    db.check("XTRIM s MAXLEN ~ 150", "134");
+    db.check("XTRIM s MINID ~ 1-250", "67");
+}

@@ -349,6 +349,7 @@ impl<'a> Cursor<'a> {
 }
 
 /// The arguments as people write them: `key value [NX | XX | IFEQ comparison-value] [GET]`.
+#[cfg(test)]
 pub fn syntax(args: &[Arg<'_>]) -> String {
     let mut text = String::new();
     for (i, arg) in args.iter().enumerate() {
@@ -360,6 +361,47 @@ pub fn syntax(args: &[Arg<'_>]) -> String {
     text
 }
 
+/// The same as HELP shows it, in the notation of real servers: `<key> <value> [NX|XX|IFEQ <comparison-value>] [GET]`.
+pub fn help_syntax(args: &[Arg<'_>]) -> String {
+    let texts: Vec<String> = args.iter().map(help_of).collect();
+    texts.join(" ")
+}
+
+fn help_of(arg: &Arg<'_>) -> String {
+    let inner = match arg.kind {
+        ArgType::PureToken => String::new(),
+        ArgType::Block => help_syntax(&arg.args),
+        ArgType::OneOf => {
+            let choices: Vec<String> = arg.args.iter().map(help_of).collect();
+            let choices = choices.join("|");
+            match arg.optional && arg.token.is_none() {
+                true => choices,
+                false => format!("({choices})"),
+            }
+        }
+        _ => format!("<{}>", arg.display.unwrap_or(&arg.name)),
+    };
+    let word = match arg.token {
+        Some("") => "\"\"",
+        Some(token) => token,
+        None => "",
+    };
+    let mut text = format!("{word} {inner}").trim().to_owned();
+    if arg.multiple {
+        text += match (arg.multiple_token, &inner) {
+            _ if text.len() > 60 => " ...".to_owned(),
+            (true, _) => format!(" [{text} ...]"),
+            (false, inner) => format!(" [{inner} ...]"),
+        }
+        .as_str();
+    }
+    match arg.optional {
+        true => format!("[{text}]"),
+        false => text,
+    }
+}
+
+#[cfg(test)]
 fn push_syntax(arg: &Arg<'_>, text: &mut String) {
     if arg.optional {
         text.push('[');
@@ -386,6 +428,7 @@ fn push_syntax(arg: &Arg<'_>, text: &mut String) {
 
 /// The argument once, without the brackets of an optional one; a choice that is already in brackets needs none of
 /// its own.
+#[cfg(test)]
 fn push_once(arg: &Arg<'_>, text: &mut String, in_brackets: bool) {
     if let Some(token) = arg.token {
         text.push_str(if token.is_empty() { "\"\"" } else { token });
@@ -418,6 +461,36 @@ fn push_once(arg: &Arg<'_>, text: &mut String, in_brackets: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn help_is_written_as_real_servers_write_it() {
+        for (notation, text) in [
+            ("", ""),
+            ("[pattern:pattern]", "[<pattern>]"),
+            (
+                "status(ON | OFF) [REDIRECT client-id:int]",
+                "(ON|OFF) [REDIRECT <client-id>]",
+            ),
+            (
+                "timeout:int [mode(WRITE | ALL)@6.2.0]",
+                "<timeout> [WRITE|ALL]",
+            ),
+            ("key [SAMPLES count:int]", "<key> [SAMPLES <count>]"),
+            (
+                "data{parameter value}...",
+                "<parameter> <value> [<parameter> <value> ...]",
+            ),
+            ("sha1...", "<sha1> [<sha1> ...]"),
+            ("addr<ip:port>", "<ip:port>"),
+            (
+                "[PREFIX* prefix...]",
+                "[PREFIX <prefix> [PREFIX <prefix> ...]]",
+            ),
+        ] {
+            let args = parse(notation).unwrap_or_else(|e| panic!("{notation}: {e}"));
+            assert_eq!(help_syntax(&args), text, "{notation}");
+        }
+    }
 
     fn one(notation: &str) -> Arg<'_> {
         let mut args = parse(notation).unwrap_or_else(|e| panic!("{notation}: {e}"));

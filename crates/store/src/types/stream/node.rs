@@ -24,7 +24,8 @@ const DELETED: u8 = 1;
 const SAME_FIELDS: u8 = 2;
 const HAS_SEQ: u8 = 4;
 
-/// When a node is full.
+/// When a node is full. As in real servers, what counts are the bytes it would take as a listpack, whatever it takes here: a
+/// node is what approximate trimming leaves or takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes (`stream-node-max-bytes`); 0 for the most there may be.
@@ -56,6 +57,8 @@ pub(super) struct Node {
     dead: u32,
     /// Where the entries start.
     entries_at: u32,
+    /// Bytes as a listpack, but for the two counts of entries.
+    listpack: u32,
 }
 
 impl Node {
@@ -63,11 +66,15 @@ impl Node {
     pub fn new(first: StreamId, pairs: &[&[u8]]) -> Node {
         let mut bytes = Vec::new();
         push_varint(&mut bytes, pairs.len() as u64 / 2);
+        // Header and end, the number of names, and the zero behind them.
+        let mut listpack = 7 + listpack::int(pairs.len() as i64 / 2) + listpack::int(0);
         for name in pairs.iter().step_by(2) {
             packed::push(&mut bytes, name);
+            listpack += listpack::text(name);
         }
         Node {
             entries_at: length32(bytes.len()),
+            listpack: u32::try_from(listpack).unwrap_or(u32::MAX),
             bytes,
             first,
             live: 0,
@@ -82,8 +89,33 @@ impl Node {
 
     /// Whether an entry of `text_len` bytes of names and values would be too much.
     pub fn is_full(&self, text_len: usize, limits: Limits) -> bool {
-        self.bytes.len() + text_len >= limits.bytes()
+        self.listpack_bytes() + text_len >= limits.bytes()
             || (limits.node_entries != 0 && (self.live + self.dead) as usize >= limits.node_entries)
+    }
+
+    /// Bytes it would take in a real server.
+    fn listpack_bytes(&self) -> usize {
+        let counts = listpack::int(self.live.into()) + listpack::int(self.dead.into());
+        self.listpack as usize + counts
+    }
+
+    /// The same of an entry.
+    fn listpack_entry(&self, id: StreamId, pairs: &[&[u8]], same: bool) -> usize {
+        let fields = pairs.len() / 2;
+        let (ms, seq) = (id.ms - self.first.ms, id.seq.wrapping_sub(self.first.seq));
+        // Flags, ID, and how many elements it has.
+        let mut bytes = listpack::int(0) + listpack::int(ms as i64) + listpack::int(seq as i64);
+        if same {
+            bytes += listpack::int(fields as i64 + 3);
+        } else {
+            bytes += listpack::int(fields as i64) + listpack::int(2 * fields as i64 + 4);
+        }
+        let stored = pairs.iter().skip(usize::from(same));
+        bytes
+            + stored
+                .step_by(1 + usize::from(same))
+                .map(|text| listpack::text(text))
+                .sum::<usize>()
     }
 
     /// Gives back what was reserved for further entries.
@@ -100,6 +132,8 @@ impl Node {
             id.seq
         };
         let same = self.has_fields(pairs);
+        let listpack = u32::try_from(self.listpack_entry(id, pairs, same)).unwrap_or(u32::MAX);
+        self.listpack = self.listpack.saturating_add(listpack);
         let flags = if same { SAME_FIELDS } else { 0 } | if seq != 0 { HAS_SEQ } else { 0 };
         self.bytes.push(flags);
         let length_at = self.bytes.len();
@@ -297,6 +331,46 @@ impl<'a> Iterator for Pairs<'a> {
         };
         let (_, value) = self.values.next()?;
         Some((name, value))
+    }
+}
+
+/// Bytes of a listpack's elements.
+mod listpack {
+    use crate::types::packed::Item;
+
+    /// Of an integer.
+    pub fn int(n: i64) -> usize {
+        let value = match n {
+            0..=127 => 1,
+            -4096..=4095 => 2,
+            _ if i16::try_from(n).is_ok() => 3,
+            -0x80_0000..=0x7f_ffff => 4,
+            _ if i32::try_from(n).is_ok() => 5,
+            _ => 9,
+        };
+        value + 1
+    }
+
+    /// Of a string, which is an integer if it can be.
+    pub fn text(text: &[u8]) -> usize {
+        if let Item::Int(n) = Item::of(text) {
+            return int(n);
+        }
+        let value = text.len()
+            + match text.len() {
+                0..64 => 1,
+                64..4096 => 2,
+                _ => 5,
+            };
+        // Behind it stands its length, for the way back.
+        value
+            + match value {
+                0..128 => 1,
+                128..16_383 => 2,
+                16_383..2_097_151 => 3,
+                2_097_151..268_435_455 => 4,
+                _ => 5,
+            }
     }
 }
 

@@ -1,0 +1,43 @@
+//! MODULE: what was loaded into the server. Nothing can be.
+
+use super::command::help;
+use crate::base::args::Args;
+use crate::base::error::Result;
+use crate::context::command::{ADMIN, Command, Group, LOADING, NOSCRIPT, STALE, container, row};
+use crate::context::ctx::Ctx;
+
+/// The commands of this file.
+#[rustfmt::skip]
+pub const COMMANDS: &[Command] = &[
+    container("module", Group::Server, "4.0.0", MODULE_COMMANDS)
+        .docs("Holds the commands about modules.", "Depends on the subcommand"),
+];
+
+/// The subcommands of MODULE.
+#[rustfmt::skip]
+const MODULE_COMMANDS: &[Command] = &[
+    row("module|help", 2, LOADING | STALE, Group::Server, "5.0.0", help)
+        .docs("Lists the subcommands of MODULE.", "O(1)"),
+    row("module|list", 2, ADMIN | NOSCRIPT, Group::Server, "4.0.0", module_list)
+        .tips(&["nondeterministic_output_order"])
+        .docs("Lists the modules: there are none.", "O(1)"),
+];
+
+fn module_list(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    ctx.out.array(0);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::check;
+
+    #[test]
+    fn there_are_none() {
+        check("MODULE LIST", "[]");
+        check(
+            "MODULE LOAD x",
+            "-ERR unknown subcommand 'LOAD'. Try MODULE HELP.",
+        );
+    }
+}
