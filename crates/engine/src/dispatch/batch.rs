@@ -82,8 +82,12 @@ impl Worker {
             next = Next::CloseNow;
         }
         if at > from {
-            self.wide =
-                out.len().saturating_sub(empty).max(request_bytes(batch, from, at)) / (at - from) > WIDE;
+            self.wide = out
+                .len()
+                .saturating_sub(empty)
+                .max(request_bytes(batch, from, at))
+                / (at - from)
+                > WIDE;
         }
         session.hand_out();
         let waits = usize::from(matches!(next, Next::Block(_)));
