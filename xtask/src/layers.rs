@@ -1,6 +1,7 @@
-//! Which of our crates may depend on which, held against what `cargo metadata` says.
+//! Which of our crates may depend on which, held against what `cargo metadata` says; and inside of the larger crates, which room
+//! may import which, held against the code.
 
-use crate::run;
+use crate::{rooms, run};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
@@ -28,14 +29,75 @@ const CRATES: &[(&str, &[&str])] = &[
 /// Crates that stay free of an async runtime, tests included: no lock of theirs can be held across an await.
 const WITHOUT_TOKIO: &[&str] = &["resp", "store", "rdb", "lua", "engine"];
 
+/// The rooms of a crate, from the bottom up, each with the rooms that it imports. A room is a folder or file in the crate's
+/// `src/`; `lib.rs` names them all and is no room. The rules are those of [`CRATES`]: no import that is not here, and nothing
+/// here that the code does not need; and a room imports only rooms that stand before it, so that there is no circle.
+type Rooms = &'static [(&'static str, &'static [&'static str])];
+
+const ROOMS: &[(&str, Rooms)] = &[("engine", ENGINE), ("store", STORE)];
+
+/// The keyspace; its `lib.rs` says what each room is.
+const STORE: Rooms = &[
+    ("mem", &[]),
+    ("table", &["mem"]),
+    ("types", &["mem", "table"]),
+    ("dict", &["mem", "table", "types"]),
+    ("shard", &["dict", "mem", "table"]),
+];
+
+/// Commands. Between `table`, what a command is, and `dispatch`, who runs it, no handler knows who called it.
+const ENGINE: Rooms = &[
+    ("base", &[]),
+    ("config", &["base"]),
+    ("client", &["config"]),
+    ("door", &["base", "client"]),
+    ("script", &["base"]),
+    ("table", &[]),
+    ("follow", &["base", "client", "config", "door", "table"]),
+    (
+        "context",
+        &[
+            "base", "client", "config", "door", "follow", "script", "table",
+        ],
+    ),
+    ("bridge", &["base", "context", "door", "script", "table"]),
+    (
+        "cmd",
+        &[
+            "base", "bridge", "client", "config", "context", "door", "follow", "script", "table",
+        ],
+    ),
+    ("direct", &["base", "context", "door"]),
+    (
+        "dispatch",
+        &["base", "context", "door", "follow", "script", "table"],
+    ),
+    ("upkeep", &["base", "cmd", "context", "door"]),
+    ("start", &["cmd", "config", "context", "dispatch", "upkeep"]),
+];
+
 /// The layers of the design, as absences: imports that do not exist, and crates that never reach tokio.
 pub fn check() -> Result<()> {
     let mut wrong = Vec::new();
     let crates = crates(&mut wrong)?;
+    for (name, table) in ROOMS {
+        let graph = rooms::read(&run::root().join("crates").join(name).join("src"))?;
+        rooms::compare(name, &graph, table, &mut wrong);
+    }
     if !wrong.is_empty() {
         bail!("layers:\n  {}", wrong.join("\n  "));
     }
-    println!("layers: {crates} crates, no import that the design forbids");
+    let rooms: usize = ROOMS.iter().map(|(_, table)| table.len()).sum();
+    println!("layers: {crates} crates and {rooms} rooms, no import that the design forbids");
+    Ok(())
+}
+
+/// Prints what the code has, as it would stand in the tables of rooms.
+pub fn print() -> Result<()> {
+    for (name, _) in ROOMS {
+        let graph = rooms::read(&run::root().join("crates").join(name).join("src"))?;
+        println!("{name}\n{}", rooms::table(&graph));
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@ mod fetch;
 mod layers;
 mod package;
 mod peers;
+mod rooms;
 mod run;
 mod test;
 
@@ -34,8 +35,12 @@ enum Task {
     Bench(bench::Options),
     /// Only fetch the servers and clients that the tests speak to
     Fetch,
-    /// Only the layer checks: which crate may depend on which
-    Layers,
+    /// Only the layer checks: which crate, and which room inside of a crate, may import which
+    Layers {
+        /// Print the rooms' imports as they are, in the form of the tables
+        #[arg(long)]
+        print: bool,
+    },
     /// Make every crate's package in the order of publishing, and build each from its package
     Package,
     /// Only the tests of the crates with unsafe modules, under valgrind memcheck
@@ -67,7 +72,8 @@ fn perform(task: Task) -> anyhow::Result<()> {
             report.print();
             report.complete_in_ci()
         }
-        Task::Layers => layers::check(),
+        Task::Layers { print: true } => layers::print(),
+        Task::Layers { print: false } => layers::check(),
         Task::Package => package::main(),
         Task::Memcheck => test::memcheck(),
     }
