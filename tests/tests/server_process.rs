@@ -95,6 +95,43 @@ fn signals_and_shutdown_leave_with_status_0() {
     }
 }
 
+/// Scripts do not keep the process: those that can be taken back are, the others are left behind when the time is over.
+#[test]
+fn it_leaves_while_a_script_runs() {
+    const FOREVER: &str = "while true do end";
+    const LARGE: &str = "for i = 1, 2000 do redis.call('RPUSH', KEYS[1], string.rep(i, 20)) end";
+    const FOREVER_AFTER_A_LARGE_WRITE: &str = "redis.call('RPUSH', KEYS[1], 'x') while true do end";
+    for (script, threads) in [
+        (FOREVER, "1"),
+        (FOREVER, "2"),
+        (FOREVER_AFTER_A_LARGE_WRITE, "2"),
+    ] {
+        for command in ["SHUTDOWN NOSAVE", "a signal"] {
+            let args = ["--threads", threads, "--shutdown-timeout", "1"];
+            let mut server = Server::redpoll_with(&args);
+            let (mut stuck, mut other) = (server.connect(), server.connect());
+            check_args(&mut other, &["EVAL", LARGE, "1", "k"], "nil");
+            stuck.send(&["EVAL", script, "1", "k"]);
+            eventually("the script runs", || {
+                let stats = show(&other.run("FUNCTION STATS"));
+                !stats.starts_with("[\"running_script\", nil")
+            });
+            match command {
+                "a signal" => server.signal(Signal::TERM),
+                command => other.send(&command.split(' ').collect::<Vec<_>>()),
+            }
+            assert_eq!(server.wait().code(), Some(0), "{command}: {script}");
+            let reply = stuck.read_to_close();
+            let undone = &b"-ERR The server is shutting down\r\n"[..];
+            assert!(
+                reply == if script == FOREVER { undone } else { b"" },
+                "{}",
+                reply.escape_ascii()
+            );
+        }
+    }
+}
+
 #[test]
 fn shutdown_refuses_what_it_does_not_know() {
     let server = Server::redpoll();

@@ -80,6 +80,8 @@ impl Control {
                 }
             }
         };
+        // Nobody could end a script any more that never ends by itself.
+        self.engine.scripts.stop();
         for (_, task) in accepting.drain(..) {
             task.abort();
         }

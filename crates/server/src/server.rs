@@ -11,6 +11,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 /// How a server is run, apart from its configuration.
@@ -56,6 +57,9 @@ impl From<io::Error> for StartError {
         StartError(error.to_string())
     }
 }
+
+/// How much longer than its clients' patience a worker may take to leave.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Serves an engine over the network.
 pub struct Server;
@@ -182,12 +186,23 @@ impl RunningServer {
     }
 
     /// Waits until the server has stopped.
+    ///
+    /// Once the patience of a stop is over nothing is waited for: a thread in the middle of a script that cannot be taken
+    /// back is left behind.
     pub fn join(self) {
         // A thread that panicked has ended too; the panic was reported when it happened.
         let _ = self.thread.join();
+        let deadline = Instant::now() + GRACE;
         if let Ok(workers) = Arc::try_unwrap(self.workers) {
             for worker in workers {
-                let _ = worker.thread.join();
+                while !worker.thread.is_finished() && Instant::now() < deadline {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                if worker.thread.is_finished() {
+                    let _ = worker.thread.join();
+                } else {
+                    tracing::warn!("A worker is in the middle of something and is not waited for");
+                }
             }
         }
         self.host.tcp.lock().clear();

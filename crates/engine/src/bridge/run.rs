@@ -132,6 +132,8 @@ struct Bridge<'a, 'e> {
     errors: SmallVec<[Option<String>; 1]>,
     /// The database that was selected before.
     db: usize,
+    /// [`Scripts::stops`] when the call began.
+    stops: u64,
 }
 
 impl Drop for Bridge<'_, '_> {
@@ -394,16 +396,16 @@ impl Server for Bridge<'_, '_> {
         let now_ms = unix_ms();
         let nothing_done = !self.wrote && self.ctx.keys.changes.is_empty();
         let can_be_undone = (self.undo.is_some() || nothing_done) && !self.ctx.nested;
+        if can_be_undone && self.noted.scripts.stops.load(Relaxed) != self.stops {
+            self.restart = Some(Restart::Stopping);
+            return Some(Interrupt::Abort);
+        }
         if ahead >= LONG_STEP || now_ms.saturating_sub(self.began_ms) >= SLOW.as_millis() as u64 {
             self.call.slow.note_slow();
             if !self.ctx.helper && can_be_undone {
                 self.restart = Some(Restart::Elsewhere);
                 return Some(Interrupt::Abort);
             }
-        }
-        if can_be_undone && self.noted.scripts.stopping.load(Relaxed) {
-            self.restart = Some(Restart::Stopping);
-            return Some(Interrupt::Abort);
         }
         if !self.ctx.helper && can_be_undone {
             // It will be moved before it can be a nuisance; who ends it must find the one that goes on.
@@ -447,6 +449,7 @@ pub(crate) fn run(
         scripts: &ctx.engine.scripts,
         running: None,
     };
+    let stops = noted.scripts.stops.load(Relaxed);
     let mut result = Ok(());
     for attempt in 0.. {
         out.clear();
@@ -471,6 +474,7 @@ pub(crate) fn run(
             began_tick: tick_ms(),
             errors: SmallVec::new(),
             db,
+            stops,
         };
         if call.slow.is() {
             // Others must know before they wait for its shards.

@@ -115,8 +115,8 @@ pub struct Scripts {
     /// Times that a script was undone and started over, for want of a lock.
     pub restarts: AtomicU64,
     pub(super) vms: Mutex<Vec<Arc<VmMemory>>>,
-    /// The server stops: what can be undone is.
-    pub(crate) stopping: AtomicBool,
+    /// Raised when the server stops: of the scripts that began before it, those are ended that can be undone.
+    pub(crate) stops: AtomicU64,
     /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may use commands that are otherwise not for them.
     pub(crate) allow_denied: AtomicBool,
 }
@@ -188,9 +188,9 @@ impl Scripts {
         Ok(())
     }
 
-    /// Ends all scripts whose changes can be taken back, those that begin later too. Others go on.
+    /// Ends all scripts that run and whose changes can be taken back. Others go on.
     pub fn stop(&self) {
-        self.stopping.store(true, Relaxed);
+        self.stops.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn begin(&self, running: Running) -> Arc<Running> {

@@ -31,6 +31,9 @@ pub const DUTY: f64 = 0.05;
 /// Rest between looks that find nothing.
 const IDLE_REST: Duration = Duration::from_millis(100);
 
+/// How long the sweep waits for a shard.
+const PATIENCE: Duration = Duration::from_millis(1);
+
 /// Keys removed under one hold of a shard's lock, at most.
 const MAX_PER_HOLD: usize = 64;
 
@@ -151,7 +154,19 @@ impl Sweep {
         let mut expired_fields = 0;
         self.shard %= ks.shards();
         while left > 0 {
-            let mut shard = ks.lock(self.shard);
+            let lock = ks
+                .try_lock(self.shard)
+                .or_else(|| ks.lock_for(self.shard, PATIENCE));
+            let Some(mut shard) = lock else {
+                // Whoever has it may keep it for ever (a script): the others are not to wait, nor is the server's end.
+                left = left.saturating_sub(ks.databases() - self.db);
+                (self.db, self.position) = (0, 0);
+                self.shard = (self.shard + 1) % ks.shards();
+                if began.elapsed() > time {
+                    break;
+                }
+                continue;
+            };
             // Empty dictionaries are passed over under one hold.
             while left > 0 && self.position == 0 && shard.db(self.db).is_empty() {
                 left -= 1;
