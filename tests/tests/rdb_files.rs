@@ -424,10 +424,13 @@ fn answers(client: &mut Client, can: Abilities) -> Contents {
     contents
 }
 
+/// Database, key, expiry, hint and value.
+type Held = (u32, Vec<u8>, Option<u64>, Option<Hint>, Loaded<'static>);
+
 /// A file as it was read.
 struct Read {
     contents: Contents,
-    values: Vec<(u32, Vec<u8>, Option<u64>, Option<Hint>, Loaded<'static>)>,
+    values: Vec<Held>,
     kinds: BTreeSet<u8>,
     functions: Vec<Vec<u8>>,
     version: u16,
