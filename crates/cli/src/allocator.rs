@@ -9,6 +9,24 @@ use libmimalloc_sys as mi;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Runs before anything is allocated. The allocator asks for huge pages, of which each thread's first few bytes would take one: 2 MB
+/// each, several times of what a server takes that holds little. So there are none until it holds more.
+// SAFETY: the loader calls what stands in this section, with arguments that a function which takes none does not look at.
+#[cfg(target_os = "linux")]
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = begin_small;
+
+extern "C" fn begin_small() {
+    // If it cannot be, the process is larger than it has to be, and works.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
+/// Lets the kernel use huge pages from now on.
+pub fn allow_huge_pages() {
+    let _ = rustix::thread::disable_transparent_huge_pages(false);
+}
+
 /// Its name and version.
 pub fn name() -> String {
     // SAFETY: the call reads a constant.

@@ -78,6 +78,7 @@ fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
     host.set_allocator(server::Allocator {
         name: allocator::name(),
         collect: allocator::collect,
+        huge_pages: (!config.flag("disable-thp")).then_some(allocator::allow_huge_pages),
     });
     let wanted = config.number("maxclients") as usize;
     let possible = system::allow_clients(wanted);

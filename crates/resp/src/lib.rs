@@ -20,7 +20,7 @@ mod shortest;
 
 pub use decode::{DecodeError, Value, decode, skip_reply};
 pub use long_double::{LongDouble, LongDoubleError, add_long_double};
-pub use number::{format_f64, format_i64, parse_f64, parse_i64};
+pub use number::{format_f64, format_f64_shortest, format_i64, parse_f64, parse_i64};
 pub use reply::{Mark, Out};
 pub use request::{Batch, Limits, Parser, ProtocolError, write_command};
 

@@ -131,6 +131,14 @@ pub fn format_f64(value: f64, out: &mut Vec<u8>) {
     write_shortest(value, out);
 }
 
+/// The same where whole numbers are no special case: the shortest text that reads back as the value. For finite values.
+pub fn format_f64_shortest(value: f64, out: &mut Vec<u8>) {
+    if value == 0.0 || !value.is_finite() {
+        return format_f64(value, out);
+    }
+    write_shortest(value, out);
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

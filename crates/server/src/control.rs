@@ -59,6 +59,7 @@ impl Control {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut figures = Figures::default();
         let mut tick = 0u32;
+        let mut grown = false;
         let now = loop {
             tokio::select! {
                 order = self.orders.recv() => match order {
@@ -73,6 +74,7 @@ impl Control {
                 }
                 _ = ticks.tick() => {
                     figures.sample(&self.engine, &self.host);
+                    grown = grown || self.host.heed_growth();
                     tick = tick.wrapping_add(1);
                     if tick.is_multiple_of(4) {
                         self.close_idle();

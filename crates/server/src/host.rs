@@ -34,6 +34,9 @@ pub struct ServerHost {
     allocator: OnceLock<Allocator>,
 }
 
+/// Resident bytes from which a process is no small one.
+const GROWN: u64 = 32 << 20;
+
 /// How long those who give memory back are waited for: one may be at a long command.
 const GIVE_BACK_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -44,6 +47,9 @@ pub struct Allocator {
     pub name: String,
     /// Gives the memory that the calling thread has freed, or others have of what it allocated, back to the system.
     pub collect: fn(),
+    /// Allows the kernel huge pages, which serve large data well and make a small process large. Called once it is not small
+    /// any more; None leaves the matter alone.
+    pub huge_pages: Option<fn()>,
 }
 
 /// Counters of the server as a whole.
@@ -111,6 +117,18 @@ impl ServerHost {
         let sum =
             |of: fn(&Load) -> &AtomicU64| loads.iter().map(|load| of(load).load(Relaxed)).sum();
         (sum(|load| &load.bytes_in), sum(|load| &load.bytes_out))
+    }
+
+    /// Allows huge pages if the process has grown, and if they are to be allowed then. True once there is nothing left to do.
+    pub(crate) fn heed_growth(&self) -> bool {
+        let Some(allow) = self.allocator.get().and_then(|a| a.huge_pages) else {
+            return true;
+        };
+        let grown = system::resident_bytes().is_none_or(|bytes| bytes >= GROWN);
+        if grown {
+            allow();
+        }
+        grown
     }
 
     /// How often something was read from and written to sockets since the start.

@@ -65,6 +65,13 @@ pub fn enter_dir(config: &Config) -> io::Result<()> {
     Ok(())
 }
 
+/// Bytes of the process that are in memory, if the system tells.
+pub(crate) fn resident_bytes() -> Option<u64> {
+    let text = fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
 /// Asks the kernel for no transparent huge pages, if the configuration says so.
 pub fn apply_huge_pages(config: &Config) -> io::Result<()> {
     if config.flag("disable-thp") {

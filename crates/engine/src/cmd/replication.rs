@@ -69,11 +69,8 @@ fn waitaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             "ERR value is out of range, value must between 0 and 1",
         ));
     }
-    let replicas = args.int();
+    let replicas = args.int_in(0..=i64::MAX, Error::NOT_POSITIVE);
     args.check()?;
-    if replicas < 0 {
-        return Err(Error::NOT_POSITIVE);
-    }
     let timeout = args.take();
     waiting::timeout_ms(timeout, ctx.keys.now_ms)?;
     if local > 0 {

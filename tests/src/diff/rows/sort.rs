@@ -55,6 +55,19 @@ pub const SORT: &[Row] = &[
         Exact,
     ),
     row("SORT", 3, "key BY 'nosort STORE key", Exact),
+    // Windows of what is not sorted, from either end; of a set it is when the result is stored.
+    row(
+        "SORT",
+        6,
+        "('l|'z|key) {BY 'nosort LIMIT (0|1|2|-1) (1|2|3|-1) [DESC|ASC] STORE key}",
+        Exact,
+    ),
+    row(
+        "SORT",
+        6,
+        "('l|'z) {BY 'nosort LIMIT (0|1|2|-1) (1|2|3|-1) DESC [GET pattern-of-get]}",
+        Exact,
+    ),
     row(
         "SORT_RO",
         6,

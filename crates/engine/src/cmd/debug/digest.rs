@@ -59,7 +59,7 @@ fn sha1(text: &[u8]) -> [u8; 20] {
 /// Mixes an entry's type and value into a digest, and adds whether it will expire.
 ///
 /// A list is mixed in, element by element, a stream entry by entry: its ID, its fields and values. The others have no order: their elements are added, each pair as a digest of
-/// its own. Scores are taken as ZSCORE prints them, as Redis 8 and Valkey do.
+/// its own. Scores are taken in their shortest form, as Redis 8 and Valkey do.
 fn mix_value(digest: &mut Digest, entry: &EntryRef<'_>, now_ms: u64) {
     // The numbers of the types are those that they have in Redis.
     digest.mix(&(entry.kind() as u32).to_be_bytes());
@@ -96,7 +96,7 @@ fn mix_value(digest: &mut Digest, entry: &EntryRef<'_>, now_ms: u64) {
                 .flat_map(|set| set.entries())
             {
                 let mut text = Vec::new();
-                resp::format_f64(score, &mut text);
+                resp::format_f64_shortest(score, &mut text);
                 digest.add_pair(member.text(&mut buf), &text);
             }
         }
