@@ -20,14 +20,19 @@
 //! here: a [`Cut`] says what has to be done, and does it when asked to.
 
 use crate::command::{self, Found, MAX_ANNOTATION, Word};
-use crate::disk::{Disk, File, read_full};
+use crate::disk::Disk;
 use crate::error::{LogError, LogErrorKind};
 use crate::folder::AofFolder;
 use crate::piece::{Header, MAX_LINE, PREFIX, ReadHeader};
-use crate::temp::{AtomicFile, SyncPlan};
-use std::io::{self, BufRead, Read, Write};
+pub use damage::Cut;
+use damage::{Wrong, look_ahead};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+pub use window::RdbPart;
+use window::Window;
+
+mod damage;
+mod window;
 
 /// What may be cut from the last file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,248 +112,6 @@ pub struct Summary {
     pub cut: Option<Cut>,
 }
 
-/// An end of a file that does not count.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
-    /// The file.
-    pub path: PathBuf,
-    /// What counts ends here.
-    pub offset: u64,
-    /// Bytes behind it.
-    pub bytes: u64,
-    /// Why they do not count.
-    pub why: String,
-    /// It may have been on the disk once, whole.
-    pub damaged: bool,
-    /// Pieces behind it that have a line.
-    pub pieces_behind: u64,
-    /// More is behind it than one unfinished write: it is kept in a file of its own.
-    pub keep: bool,
-}
-
-impl Cut {
-    /// Cuts the file, durably. Gives the file that keeps what was cut, if it is worth that.
-    pub fn apply(&self, disk: &Arc<dyn Disk>) -> Result<Option<PathBuf>, LogError> {
-        let failed = |doing: &'static str| move |e: io::Error| LogError::io(&self.path, doing, &e);
-        let kept = if self.keep {
-            Some(
-                self.save(disk)
-                    .map_err(failed("keep what is to be cut from it"))?,
-            )
-        } else {
-            None
-        };
-        let mut file = disk
-            .append(&self.path)
-            .map_err(failed("open it to cut it"))?;
-        file.truncate(self.offset)
-            .and_then(|()| file.sync())
-            .map_err(failed("cut it"))?;
-        Ok(kept)
-    }
-
-    fn save(&self, disk: &Arc<dyn Disk>) -> io::Result<PathBuf> {
-        let name = |n: u32| {
-            let mut name = self.path.clone().into_os_string();
-            name.push(format!(".cut-{}", self.offset));
-            if n > 0 {
-                name.push(format!(".{n}"));
-            }
-            PathBuf::from(name)
-        };
-        let mut target = name(0);
-        for n in 1.. {
-            if disk.size(&target)?.is_none() {
-                break;
-            }
-            target = name(n);
-        }
-        let source = disk.open(&self.path)?;
-        let mut temp = target.clone().into_os_string();
-        temp.push(".tmp");
-        let mut copy = AtomicFile::create(disk, Path::new(&temp), SyncPlan::incremental(false))?;
-        let mut buffer = vec![0; 256 * 1024];
-        let mut offset = self.offset;
-        loop {
-            let n = source.read_at(&mut buffer, offset)?;
-            if n == 0 {
-                break;
-            }
-            copy.write_all(&buffer[..n])?;
-            offset += n as u64;
-        }
-        copy.commit(&target)?;
-        Ok(target)
-    }
-}
-
-impl std::fmt::Display for Cut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Cut {
-            path,
-            offset,
-            bytes,
-            why,
-            ..
-        } = self;
-        write!(
-            f,
-            "{}: {bytes} bytes at its end do not count, from offset {offset} on: {why}",
-            path.display()
-        )
-    }
-}
-
-/// The part of a file that is being looked at.
-struct Window {
-    file: Box<dyn File>,
-    path: PathBuf,
-    /// Size of the file.
-    size: u64,
-    buffer: Vec<u8>,
-    /// What of the buffer is not used yet.
-    start: usize,
-    end: usize,
-    /// Where in the file `start` is.
-    offset: u64,
-}
-
-/// Least bytes read at a time.
-const BLOCK: usize = 256 * 1024;
-
-impl Window {
-    fn open(disk: &dyn Disk, path: &Path) -> io::Result<Window> {
-        let file = disk.open(path)?;
-        let size = file.size()?;
-        Ok(Window {
-            file,
-            path: path.to_owned(),
-            size,
-            buffer: Vec::new(),
-            start: 0,
-            end: 0,
-            offset: 0,
-        })
-    }
-
-    /// Bytes from here to the end of the file.
-    fn left(&self) -> u64 {
-        self.size - self.offset
-    }
-
-    /// The next `n` bytes or more, or all if there are fewer.
-    fn peek(&mut self, n: usize) -> Result<&[u8], LogError> {
-        if self.end - self.start < n {
-            self.fill(n)?;
-        }
-        Ok(&self.buffer[self.start..self.end])
-    }
-
-    #[cold]
-    fn fill(&mut self, n: usize) -> Result<(), LogError> {
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
-        let read_so_far = self.offset + self.end as u64;
-        let left = usize::try_from(self.size - read_so_far).unwrap_or(usize::MAX);
-        // Doubled for what needs more, so that a long command is not looked at from its start for every block of it.
-        let want = n.max(BLOCK).max(self.end * 2).min(self.end + left);
-        if self.buffer.len() < want {
-            self.buffer.resize(want, 0);
-        }
-        let got = read_full(&*self.file, &mut self.buffer[self.end..want], read_so_far)
-            .map_err(|e| LogError::io(&self.path, "read it", &e))?;
-        self.end += got;
-        if self.end < want {
-            // Shorter than it was when it was opened.
-            self.size = read_so_far + got as u64;
-        }
-        Ok(())
-    }
-
-    fn skip(&mut self, n: usize) {
-        self.start += n;
-        self.offset += n as u64;
-    }
-
-    /// Moves the next `n` bytes, of which there must be so many, behind `out`.
-    fn take(&mut self, n: usize, out: &mut Vec<u8>) -> Result<(), LogError> {
-        let buffered = n.min(self.end - self.start);
-        out.extend_from_slice(&self.buffer[self.start..self.start + buffered]);
-        self.skip(buffered);
-        let mut rest = n - buffered;
-        if rest == 0 {
-            return Ok(());
-        }
-        if rest < BLOCK / 2 {
-            let bytes = self.peek(rest)?;
-            rest = rest.min(bytes.len());
-            out.extend_from_slice(&bytes[..rest]);
-            self.skip(rest);
-            return Ok(());
-        }
-        let from = out.len();
-        out.resize(from + rest, 0);
-        let got = read_full(&*self.file, &mut out[from..], self.offset)
-            .map_err(|e| LogError::io(&self.path, "read it", &e))?;
-        out.truncate(from + got);
-        self.offset += got as u64;
-        self.start = 0;
-        self.end = 0;
-        Ok(())
-    }
-}
-
-/// An RDB at the start of a file. What is read of it is used up; what follows it is read by the [`LogReader`].
-pub struct RdbPart<'a> {
-    window: &'a mut Window,
-}
-
-impl std::fmt::Debug for RdbPart<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("RdbPart").field(&self.window.path).finish()
-    }
-}
-
-impl RdbPart<'_> {
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.window.path
-    }
-
-    /// Bytes of the file.
-    pub fn size(&self) -> u64 {
-        self.window.size
-    }
-
-    /// Bytes read so far.
-    pub fn offset(&self) -> u64 {
-        self.window.offset
-    }
-}
-
-impl BufRead for RdbPart<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.window
-            .peek(1)
-            .map_err(|error| io::Error::other(error.to_string()))
-    }
-
-    fn consume(&mut self, n: usize) {
-        self.window.skip(n);
-    }
-}
-
-impl Read for RdbPart<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.fill_buf()?;
-        let n = bytes.len().min(into.len());
-        into[..n].copy_from_slice(&bytes[..n]);
-        self.consume(n);
-        Ok(n)
-    }
-}
-
 /// Reads the files of a log one after the other.
 pub struct LogReader {
     disk: Arc<dyn Disk>,
@@ -387,21 +150,6 @@ impl std::fmt::Debug for LogReader {
 
 /// Bytes of commands that are given at once, or a little more.
 const GIVE: usize = 256 * 1024;
-
-/// How a place is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wrong {
-    /// The file ends within one of our pieces, whose line, if it is all there, is right.
-    Ends,
-    /// The file ends within a command or transaction without a checksum.
-    EndsUnchecked,
-    /// The bytes are not what they should be.
-    Differs,
-    /// This piece's line is right, but not its bytes.
-    Piece(Header),
-    /// A piece is missing.
-    Gap,
-}
 
 impl LogReader {
     /// The log that a manifest lists.
@@ -770,76 +518,6 @@ impl LogReader {
         };
         Ok((torn, found.pieces, why.to_owned()))
     }
-}
-
-/// What is found from a wrong place to the end of the file.
-#[derive(Debug, Default)]
-struct Ahead {
-    /// The highest number that a line vouches for.
-    synced: Option<u64>,
-    /// How many lines of later pieces there are.
-    pieces: u64,
-    /// None of them is of a time when nobody synced.
-    all_synced: bool,
-    /// The place begins like a line of ours.
-    ours: bool,
-    /// Zeros only.
-    zeros_from_here: bool,
-    /// The last byte is a zero.
-    ends_in_zeros: bool,
-    /// A zero where a line should be.
-    zeros_in_line: bool,
-    /// Where the piece that is wrong ends the file does too, or there is a line of ours, if only what is left of one.
-    alone: bool,
-}
-
-fn look_ahead(window: &Window, at: u64, last: u64, wrong: Wrong) -> io::Result<Ahead> {
-    let mut ahead = Ahead {
-        all_synced: true,
-        zeros_from_here: true,
-        ..Ahead::default()
-    };
-    // A line that was read already and is right vouches only where a piece before it is missing.
-    let mut from = if wrong == Wrong::Gap { at } else { at + 1 };
-    let mut start = [0; MAX_LINE];
-    let n = read_full(&*window.file, &mut start, at)?;
-    ahead.ours = start[..n].starts_with(&PREFIX[..PREFIX.len().min(n)]);
-    ahead.zeros_from_here &= start.first() == Some(&0);
-    ahead.zeros_in_line = wrong == Wrong::Differs && start[..n].contains(&0);
-    if let (Wrong::Piece(header), ReadHeader::Line(_, length)) = (wrong, Header::read(&start[..n]))
-    {
-        let end = at + length as u64 + header.bytes;
-        let mut next = [0; MAX_LINE];
-        let n = read_full(&*window.file, &mut next, end)?;
-        let like_ours = next[..n].starts_with(&PREFIX[..PREFIX.len().min(n)]);
-        ahead.alone = like_ours || next[..n].contains(&0);
-    }
-    let mut buffer = vec![0; 1 << 20];
-    while from < window.size {
-        let n = read_full(&*window.file, &mut buffer, from)?;
-        let bytes = &buffer[..n];
-        if n == 0 {
-            break;
-        }
-        let complete = from + n as u64 >= window.size;
-        for found in memchr::memmem::find_iter(bytes, PREFIX) {
-            if let ReadHeader::Line(header, _) = Header::read(&bytes[found..])
-                && header.number > last
-            {
-                ahead.pieces += u64::from(!header.is_mark());
-                ahead.all_synced &= header.synced.is_some();
-                ahead.synced = ahead.synced.max(header.synced);
-            }
-        }
-        ahead.zeros_from_here &= bytes.iter().all(|&b| b == 0);
-        ahead.ends_in_zeros = bytes.last() == Some(&0);
-        if complete {
-            break;
-        }
-        // A line may lie across the end of what was read.
-        from += (n - MAX_LINE.min(n - 1)) as u64;
-    }
-    Ok(ahead)
 }
 
 /// Longest annotations are longer than our lines, so that what is looked at for the one suffices for the other.

@@ -1,0 +1,142 @@
+//! The writer with a clock of the test's own.
+
+use super::*;
+use crate::faulty::{FaultyDisk, Operation};
+use crate::piece::ReadHeader;
+use crate::temp::SyncPlan;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+struct Bench {
+    disk: FaultyDisk,
+    writer: Writer,
+    start: Instant,
+    syncs: Arc<AtomicUsize>,
+}
+
+impl Bench {
+    /// A whole log without pieces, and syncs counted from here.
+    fn new(fsync: Fsync) -> Bench {
+        let disk = FaultyDisk::new();
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let folder = AofFolder::open(&shared, Path::new("/d"), "f", "a").expect("a log");
+        let start = Instant::now();
+        let mut writer = Writer::fresh(folder, 0, fsync);
+        writer.begin(0, true, start);
+        let temp = writer.folder().path("temp-a.base");
+        let base = AtomicFile::create(&shared, &temp, SyncPlan::incremental(false));
+        let base = base.expect("made");
+        writer.finish(base, true, start).expect("begun");
+        writer.last_sync = None;
+        let syncs = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&syncs);
+        disk.script(move |operation, _| {
+            if operation == Operation::Sync {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+            None
+        });
+        Bench {
+            disk,
+            writer,
+            start,
+            syncs,
+        }
+    }
+
+    fn at(&self, ms: u64) -> Instant {
+        self.start + Duration::from_millis(ms)
+    }
+
+    fn piece(&mut self, number: u64, ms: u64) {
+        let piece = Piece {
+            number,
+            bytes: b"*1\r\n$4\r\nPING\r\n".to_vec(),
+            unix_seconds: 0,
+        };
+        let now = self.at(ms);
+        self.writer.pieces(&[piece], now);
+        self.writer.tick(now);
+    }
+
+    fn syncs(&self) -> usize {
+        self.syncs.load(Ordering::Relaxed)
+    }
+
+    fn headers(&self) -> Vec<(u64, bool, Option<u64>)> {
+        let bytes = self.disk.contents("/d/f/a.1.incr.aof").expect("there");
+        let mut rest = &bytes[..];
+        let mut headers = Vec::new();
+        while !rest.is_empty() {
+            let ReadHeader::Line(header, length) = Header::read(rest) else {
+                panic!("{}", rest.escape_ascii());
+            };
+            headers.push((header.number, header.is_mark(), header.synced));
+            rest = &rest[length + header.bytes as usize..];
+        }
+        headers
+    }
+}
+
+#[test]
+fn every_second_is_every_second_and_a_mark_when_it_is_quiet() {
+    let mut bench = Bench::new(Fsync::EverySecond);
+    // The first after a while is synced at once.
+    bench.piece(1, 0);
+    assert_eq!((bench.syncs(), bench.writer.progress()), (1, (1, 1)));
+    bench.piece(2, 300);
+    bench.piece(3, 999);
+    assert_eq!((bench.syncs(), bench.writer.progress()), (1, (3, 1)));
+    assert_eq!(bench.writer.deadline(), Some(bench.at(1000)));
+    bench.writer.tick(bench.at(1000));
+    assert_eq!((bench.syncs(), bench.writer.progress()), (2, (3, 3)));
+    // Nobody has written down yet that 2 and 3 are on the disk.
+    assert_eq!(bench.writer.deadline(), Some(bench.at(1999)));
+    bench.writer.tick(bench.at(1998));
+    assert_eq!(bench.headers().len(), 4);
+    bench.writer.tick(bench.at(1999));
+    assert_eq!(bench.writer.deadline(), None);
+    bench.writer.tick(bench.at(9999));
+    assert_eq!(bench.syncs(), 2, "a mark is worth no sync");
+    assert_eq!(
+        bench.headers(),
+        [
+            (0, true, Some(0)),
+            (1, false, Some(0)),
+            (2, false, Some(1)),
+            (3, false, Some(1)),
+            (3, true, Some(3)),
+        ]
+    );
+}
+
+#[test]
+fn always_syncs_each_group_and_no_syncs_none() {
+    let mut bench = Bench::new(Fsync::Always);
+    bench.piece(1, 0);
+    bench.piece(2, 1);
+    assert_eq!((bench.syncs(), bench.writer.progress()), (2, (2, 2)));
+    assert_eq!(bench.headers()[2], (2, false, Some(1)));
+    let mut bench = Bench::new(Fsync::No);
+    bench.piece(1, 0);
+    bench.piece(2, 5000);
+    assert_eq!((bench.syncs(), bench.writer.progress()), (0, (2, 0)));
+    assert_eq!(bench.writer.deadline(), None);
+    assert_eq!(bench.headers()[2], (2, false, None));
+    bench.writer.close(bench.at(6000)).expect("closed");
+    assert_eq!(bench.writer.progress(), (2, 2));
+}
+
+#[test]
+fn more_pieces_than_one_call_takes_are_written_all_the_same() {
+    let mut bench = Bench::new(Fsync::Always);
+    let pieces: Vec<Piece> = (1..=2000)
+        .map(|number| Piece {
+            number,
+            bytes: b"*1\r\n$4\r\nPING\r\n".to_vec(),
+            unix_seconds: 0,
+        })
+        .collect();
+    bench.writer.pieces(&pieces, bench.start);
+    assert_eq!((bench.syncs(), bench.writer.progress()), (1, (2000, 2000)));
+    assert_eq!(bench.headers().len(), 2001);
+}
