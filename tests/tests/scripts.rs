@@ -146,6 +146,81 @@ fn a_slow_script_that_is_moved_writes_once() {
     check(&mut client, "GET undeclared", "\"xx\"");
 }
 
+/// What makes a script one that cannot be undone: it changes a large value.
+const LARGE: &str = "for i = 1, 2000 do redis.call('RPUSH', KEYS[1], string.rep(i, 20)) end";
+
+/// A script that cannot be undone stays on its worker, and the worker's other connections are served by another thread.
+#[test]
+fn an_endless_script_that_cannot_be_undone_does_not_stop_the_server() {
+    let args = [
+        "--threads",
+        "1",
+        "--busy-reply-threshold",
+        "200",
+        "--shutdown-timeout",
+        "1",
+    ];
+    let mut server = Server::redpoll_with(&args);
+    let mut others: Vec<Client> = (0..10).map(|_| server.connect()).collect();
+    let mut stuck = server.connect();
+    check_args(&mut stuck, &["EVAL", LARGE, "1", "k"], "nil");
+    stuck.send(&[
+        "EVAL",
+        "redis.call('RPUSH', KEYS[1], 'x') while true do end",
+        "1",
+        "k",
+    ]);
+    for other in &mut others {
+        check(other, "SET elsewhere 1", "OK");
+        check(other, "PING", "PONG");
+    }
+    let busy =
+        "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+    check(&mut others[0], "LLEN k", busy);
+    let reply = show(&others[0].run("SCRIPT KILL"));
+    assert!(reply.starts_with("-UNKILLABLE "), "{reply}");
+    others[0].send(&["SHUTDOWN", "NOSAVE"]);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+/// The same of a script in a transaction, which is never moved.
+#[test]
+fn an_endless_script_in_a_transaction_does_not_stop_the_server() {
+    let server = Server::redpoll_with(&["--threads", "1"]);
+    let (mut stuck, mut other) = (server.connect(), server.connect());
+    for _ in 0..3 {
+        check(&mut stuck, "MULTI", "OK");
+        check(&mut stuck, "GET j", "QUEUED");
+        check_args(&mut stuck, &["EVAL", FOREVER, "0"], "QUEUED");
+        stuck.send(&["EXEC"]);
+        eventually("the script runs", || runs(&mut other));
+        check(&mut other, "SET elsewhere 1", "OK");
+        check(&mut server.connect(), "GET elsewhere", "\"1\"");
+        check(&mut other, "SCRIPT KILL", "OK");
+        let reply = show(&stuck.read());
+        assert!(reply.contains("Script killed by user"), "{reply}");
+        check(&mut stuck, "PING", "PONG");
+    }
+}
+
+/// Slow scripts that cannot be undone, one after the other: threads take the worker's part in turns.
+#[test]
+fn slow_scripts_that_cannot_be_undone_end_as_they_should() {
+    let server = Server::redpoll_with(&["--threads", "1"]);
+    let mut others: Vec<Client> = (0..4).map(|_| server.connect()).collect();
+    let mut slow = server.connect();
+    check_args(&mut slow, &["EVAL", LARGE, "1", "k"], "nil");
+    let script = "redis.call('RPUSH', KEYS[1], 'x') for i = 1, 1000000 do end return redis.call('LLEN', KEYS[1])";
+    for round in 1..=30 {
+        slow.send(&["EVAL", script, "1", "k"]);
+        for other in &mut others {
+            check(other, "PING", "PONG");
+        }
+        assert_eq!(show(&slow.read()), (2000 + round).to_string());
+        check(&mut slow, "PING", "PONG");
+    }
+}
+
 /// The answers to those who ask about, or try to end, what is not theirs, as real servers give them.
 #[test]
 fn functions_beside_scripts() {

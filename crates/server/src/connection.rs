@@ -14,8 +14,8 @@
 use crate::input::Input;
 use crate::output::Unsent;
 use crate::stream::Stream;
-use crate::worker::{Arrival, Kit, Load, with_kit};
-use engine::{Client, Engine, Next, Progress, Session};
+use crate::worker::{Arrival, Kit, Load, Seat, be_seated, with_kit};
+use engine::{Client, Next, Progress, Session};
 use engine::{GiveUp, Waiter};
 use resp::{Batch, Limits, Out, Parser};
 use std::future::Future;
@@ -96,6 +96,7 @@ pub(crate) struct Connection {
     /// Whether the client's buffer sizes were last reported as other than zero.
     reported: bool,
     slot: Option<usize>,
+    seat: Arc<Seat>,
     load: Arc<Load>,
     on_end: Arc<Notify>,
 }
@@ -112,14 +113,9 @@ struct Ran {
 }
 
 impl Connection {
-    /// Takes an accepted client in. Called on its worker's thread, within the runtime.
-    pub fn new(
-        arrival: Arrival,
-        engine: &Arc<Engine>,
-        on_end: &Arc<Notify>,
-    ) -> io::Result<Connection> {
-        let load =
-            with_kit(|kit| kit.load.clone()).ok_or_else(|| io::Error::other("not on a worker"))?;
+    /// Takes an accepted client in. Called within its worker's runtime.
+    pub fn new(arrival: Arrival, seat: &Arc<Seat>, on_end: &Arc<Notify>) -> io::Result<Connection> {
+        let (engine, load) = (&seat.engine, seat.load.clone());
         let keepalive = engine.config().live.tcp_keepalive_s.load(Relaxed);
         let stream = Stream::new(arrival.socket, keepalive).inspect_err(|_| {
             load.connections.fetch_sub(1, Relaxed);
@@ -140,6 +136,7 @@ impl Connection {
             closing: false,
             reported: false,
             slot: None,
+            seat: seat.clone(),
             load,
             on_end: on_end.clone(),
         })
@@ -148,7 +145,7 @@ impl Connection {
     /// Does all that can be done now. `Ready` is the end of the connection.
     fn drive(&mut self, cx: &mut Context<'_>, kit: &mut Kit) -> Poll<()> {
         if self.slot.is_none() {
-            self.slot = Some(kit.register(cx.waker()));
+            self.slot = Some(self.seat.register(cx.waker()));
             self.client.set_waker(cx.waker());
         }
         kit.mend();
@@ -176,7 +173,7 @@ impl Connection {
                 return self.mind_the_client(cx, kit);
             }
             self.flush(cx, kit)?;
-            self.closing |= kit.stopping || (self.ended && !self.ready);
+            self.closing |= kit.stopping() || (self.ended && !self.ready);
             if self.closing {
                 if self.unsent.is_none() {
                     self.say_goodbye(cx, kit);
@@ -273,7 +270,7 @@ impl Connection {
         if !matches!(self.busy, Some(Busy::Blocked(..))) {
             return Ok(());
         }
-        if kit.stopping {
+        if kit.stopping() {
             return Err(Over);
         }
         loop {
@@ -677,6 +674,7 @@ impl Future for Connection {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let connection = self.get_mut();
         // Without a kit this is not a worker, and there is nobody to serve the client.
+        be_seated(&connection.seat);
         with_kit(|kit| connection.drive(cx, kit)).unwrap_or(Poll::Ready(()))
     }
 }
@@ -684,7 +682,7 @@ impl Future for Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         if let Some(slot) = self.slot {
-            with_kit(|kit| kit.unregister(slot));
+            self.seat.unregister(slot);
         }
         self.load.connections.fetch_sub(1, Relaxed);
         self.on_end.notify_one();

@@ -245,6 +245,10 @@ impl Host for ServerHost {
         self.allocator.get().map(|allocator| &*allocator.name)
     }
 
+    fn hand_over(&self) -> bool {
+        crate::worker::hand_over()
+    }
+
     fn give_back_memory(&self) -> bool {
         let Some(allocator) = self.allocator.get() else {
             return false;

@@ -19,7 +19,7 @@
 //! # Threads
 //!
 //! One *control* thread accepts connections, watches for signals, looks for idle clients and stops the server. One
-//! *worker* thread per core runs a single-threaded runtime with one task per connection; a new connection goes to the
+//! *worker* thread per core runs a runtime of one thread with one task per connection; a new connection goes to the
 //! worker with the fewest, and stays there. Workers share nothing but the engine. A command that will take long moves
 //! to a helper thread and its connection awaits it, so that the worker's other connections do not wait.
 //!

@@ -1,9 +1,15 @@
-//! A worker thread: a single-threaded runtime whose tasks are its connections.
+//! A worker: a runtime of one thread whose tasks are its connections.
 //!
 //! What a connection needs only while it is being served (a buffer to read into, the engine's scratch space, a buffer for
 //! replies) exists once per worker, in [`Kit`], and is lent to one connection after the other. So an idle connection
 //! costs its socket and little else. The kit is thread-local and borrowed only within one poll of one task, which
 //! is why tasks on this thread never find it taken.
+//!
+//! # When the thread is busy for long
+//! A command that can neither be put off nor moved to a helper thread (a script in the middle of what cannot be undone) would
+//! leave all other connections of its worker waiting. Then [`hand_over`] gives the runtime, with all its tasks, to another thread,
+//! which makes itself a kit; the busy one has only its own connection left. That is why the runtime is of the kind that
+//! can move to another thread, although it never has more than one.
 
 use crate::connection::Connection;
 use engine::Origin;
@@ -11,15 +17,17 @@ use engine::{Engine, Progress, Session};
 use parking_lot::Mutex;
 use resp::{Batch, Out, Proto};
 use socket2::Socket;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicU64, AtomicUsize,
+    AtomicBool, AtomicU64, AtomicUsize,
     Ordering::{Relaxed, Release},
 };
 use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::runtime::RuntimeFlavor;
 use tokio::sync::{Notify, mpsc, watch};
 
 /// Bytes of the shared read buffer: room for a deep pipeline, small enough to stay in the second-level cache.
@@ -28,8 +36,11 @@ const READ_BYTES: usize = 64 * 1024;
 /// Address space of a worker's or helper's stack, in bytes: scripts may nest calls 200 deep. Only what is used takes memory.
 const STACK_BYTES: usize = 8 << 20;
 
-/// Helper threads a worker may have for commands that take long.
-const HELPERS: usize = 4;
+/// Threads a worker may have besides its own: for commands that take long, and to hand its connections over to.
+const HELPERS: usize = 16;
+
+/// How long [`hand_over`] waits for the thread that takes over.
+const HANDING_OVER: Duration = Duration::from_millis(100);
 
 /// A client that has been accepted and not yet served.
 pub(crate) struct Arrival {
@@ -53,7 +64,8 @@ pub(crate) struct GiveBack {
     pub collect: Option<fn()>,
 }
 
-/// What others may know of a worker.
+/// What others may know of a worker. (While a thread that has handed over ends its command, two write the same numbers, and a
+/// count may be lost.)
 #[derive(Default)]
 pub(crate) struct Load {
     /// Connections it has, or has been sent.
@@ -81,6 +93,8 @@ pub(crate) struct Handle {
 pub(crate) struct Helpers {
     engine: Arc<Engine>,
     idle: Mutex<Vec<engine::Worker>>,
+    /// What threads have left that were workers for a while.
+    left: Mutex<Vec<engine::Worker>>,
 }
 
 impl Helpers {
@@ -88,6 +102,7 @@ impl Helpers {
         Helpers {
             engine,
             idle: Mutex::default(),
+            left: Mutex::default(),
         }
     }
 
@@ -101,18 +116,14 @@ impl Helpers {
     }
 }
 
-/// What the connections of a worker share.
-pub(crate) struct Kit {
-    pub read: Box<[u8]>,
+/// A worker, whichever thread it is at the moment.
+pub(crate) struct Seat {
     pub engine: Arc<Engine>,
-    pub worker: engine::Worker,
-    pub helpers: Arc<Helpers>,
-    pub batch: Batch<'static>,
-    pub out: Out,
+    helpers: Arc<Helpers>,
     pub load: Arc<Load>,
     /// True once connections are to flush and leave.
-    pub stopping: bool,
-    tasks: Tasks,
+    stopping: AtomicBool,
+    tasks: Mutex<Tasks>,
 }
 
 /// The wakers of a worker's connections, so that all of them can be told to stop.
@@ -122,21 +133,10 @@ struct Tasks {
     free: Vec<usize>,
 }
 
-thread_local! {
-    static KIT: RefCell<Option<Kit>> = const { RefCell::new(None) };
-}
-
-/// Lends the kit of this worker for the time of a call; None outside a worker, or within another such call.
-pub(crate) fn with_kit<R>(f: impl FnOnce(&mut Kit) -> R) -> Option<R> {
-    KIT.try_with(|kit| Some(f(kit.try_borrow_mut().ok()?.as_mut()?)))
-        .ok()
-        .flatten()
-}
-
-impl Kit {
+impl Seat {
     /// Adds a task to those woken when the worker stops; returns its slot.
-    pub fn register(&mut self, waker: &Waker) -> usize {
-        let tasks = &mut self.tasks;
+    pub fn register(&self, waker: &Waker) -> usize {
+        let mut tasks = self.tasks.lock();
         let slot = tasks.free.pop().unwrap_or_else(|| {
             tasks.slots.push(None);
             tasks.slots.len() - 1
@@ -146,16 +146,133 @@ impl Kit {
     }
 
     /// Takes a task out again.
-    pub fn unregister(&mut self, slot: usize) {
-        if self
-            .tasks
-            .slots
-            .get_mut(slot)
-            .and_then(Option::take)
-            .is_some()
-        {
-            self.tasks.free.push(slot);
+    pub fn unregister(&self, slot: usize) {
+        let mut tasks = self.tasks.lock();
+        if tasks.slots.get_mut(slot).and_then(Option::take).is_some() {
+            tasks.free.push(slot);
         }
+    }
+
+    fn stop(&self) {
+        self.stopping.store(true, Relaxed);
+        let tasks = self.tasks.lock();
+        let wakers: Vec<Waker> = tasks.slots.iter().flatten().cloned().collect();
+        drop(tasks);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// The engine's worker of a thread; left for the next thread that becomes one.
+pub(crate) struct Own {
+    worker: Option<engine::Worker>,
+    helpers: Arc<Helpers>,
+}
+
+impl Deref for Own {
+    type Target = engine::Worker;
+    fn deref(&self) -> &engine::Worker {
+        self.worker
+            .as_ref()
+            .expect("it is there until it is dropped")
+    }
+}
+
+impl DerefMut for Own {
+    fn deref_mut(&mut self) -> &mut engine::Worker {
+        self.worker
+            .as_mut()
+            .expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.helpers.left.lock().extend(self.worker.take());
+    }
+}
+
+/// What the connections of a worker share while its thread is one.
+pub(crate) struct Kit {
+    pub read: Box<[u8]>,
+    pub engine: Arc<Engine>,
+    pub worker: Own,
+    pub helpers: Arc<Helpers>,
+    pub batch: Batch<'static>,
+    pub out: Out,
+    seat: Arc<Seat>,
+}
+
+thread_local! {
+    static KIT: RefCell<Option<Kit>> = const { RefCell::new(None) };
+    /// The runtime has been given to another thread while this one serves a connection.
+    static HANDED_OVER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Makes sure that this thread, which serves a connection of this worker, has a kit.
+#[inline]
+pub(crate) fn be_seated(seat: &Arc<Seat>) {
+    // Without thread-local memory the thread is ending, and serves nobody.
+    let _ = KIT.try_with(|kit| {
+        if let Ok(mut kit) = kit.try_borrow_mut() {
+            HANDED_OVER.set(false);
+            kit.get_or_insert_with(|| Kit::new(seat));
+        }
+    });
+}
+
+/// Lends this thread's kit for the time of a call; None if it has none, or within another such call.
+#[inline]
+pub(crate) fn with_kit<R>(f: impl FnOnce(&mut Kit) -> R) -> Option<R> {
+    KIT.try_with(|kit| Some(f(kit.try_borrow_mut().ok()?.as_mut()?)))
+        .ok()
+        .flatten()
+}
+
+/// Gives the runtime of the worker that calls this, in the middle of a command, to another thread, which serves the other
+/// connections from then on. False if this is no worker, or is none any more, or no thread is to be had.
+pub(crate) fn hand_over() -> bool {
+    let serving = KIT.try_with(|kit| kit.try_borrow_mut().is_err());
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return false;
+    };
+    if serving != Ok(true)
+        || HANDED_OVER.get()
+        || runtime.runtime_flavor() != RuntimeFlavor::MultiThread
+    {
+        return false;
+    }
+    // A runtime goes to another thread when its own is about to block, and comes back if nobody has taken it by then: so
+    // this thread blocks until a task has run, which only another can have done.
+    let (taken, wait) = std::sync::mpsc::channel();
+    runtime.spawn(async move {
+        // If nobody waits any more, it has come back.
+        let _ = taken.send(());
+    });
+    let taken = tokio::task::block_in_place(|| wait.recv_timeout(HANDING_OVER).is_ok());
+    HANDED_OVER.set(taken);
+    taken
+}
+
+impl Kit {
+    fn new(seat: &Arc<Seat>) -> Kit {
+        let left = seat.helpers.left.lock().pop();
+        Kit {
+            read: read_buffer(),
+            worker: Own {
+                worker: Some(left.unwrap_or_else(|| seat.engine.worker())),
+                helpers: seat.helpers.clone(),
+            },
+            engine: seat.engine.clone(),
+            helpers: seat.helpers.clone(),
+            batch: Batch::new(),
+            out: Out::new(Proto::Resp2),
+            seat: seat.clone(),
+        }
+    }
+
+    /// Whether connections are to flush and leave.
+    pub fn stopping(&self) -> bool {
+        self.seat.stopping.load(Relaxed)
     }
 
     /// Puts right what a panic in another connection's turn may have left behind. The engine catches those of commands, so
@@ -167,14 +284,6 @@ impl Kit {
         if self.read.is_empty() {
             self.read = read_buffer();
         }
-    }
-
-    fn wake_all(&self) {
-        self.tasks
-            .slots
-            .iter()
-            .flatten()
-            .for_each(Waker::wake_by_ref);
     }
 }
 
@@ -194,34 +303,30 @@ pub(crate) fn start(
 ) -> std::io::Result<Handle> {
     let load = Arc::new(Load::default());
     let (arrivals, received) = mpsc::unbounded_channel();
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_io()
         .enable_time()
         .max_blocking_threads(HELPERS)
         .thread_stack_size(STACK_BYTES)
-        .thread_name(format!("helper-{index}"))
+        .thread_name(format!("worker-{index}"))
         .build()?;
-    let kit = Kit {
-        read: read_buffer(),
-        worker: engine.worker(),
-        engine: engine.clone(),
+    let seat = Arc::new(Seat {
+        engine,
         helpers,
-        batch: Batch::new(),
-        out: Out::new(Proto::Resp2),
         load: load.clone(),
-        stopping: false,
-        tasks: Tasks::default(),
-    };
+        stopping: AtomicBool::new(false),
+        tasks: Mutex::default(),
+    });
     let body = move || {
-        KIT.with(|place| *place.borrow_mut() = Some(kit));
-        runtime.block_on(serve(engine, received, phase, give_back));
-        // A command still running on a helper thread is not waited for: its client has been given up.
+        // Spawned, so that the runtime's thread is what does the worker's work, and this one only waits for its end.
+        let serving = runtime.spawn(serve(seat, received, phase, give_back));
+        let _ = runtime.block_on(serving);
+        // Commands still running are not waited for: their clients have been given up.
         runtime.shutdown_background();
-        KIT.with(|place| place.borrow_mut().take());
     };
     let thread = std::thread::Builder::new()
-        .name(format!("worker-{index}"))
-        .stack_size(STACK_BYTES)
+        .name(format!("keeper-{index}"))
         .spawn(body)?;
     Ok(Handle {
         load,
@@ -232,7 +337,7 @@ pub(crate) fn start(
 
 /// The main task of a worker: makes a task of each arrival until the server stops.
 async fn serve(
-    engine: Arc<Engine>,
+    seat: Arc<Seat>,
     mut arrivals: mpsc::UnboundedReceiver<Arrival>,
     mut phase: watch::Receiver<Phase>,
     mut give_back: watch::Receiver<GiveBack>,
@@ -242,7 +347,7 @@ async fn serve(
     let patience = loop {
         tokio::select! {
             arrival = arrivals.recv() => match arrival {
-                Some(arrival) => match Connection::new(arrival, &engine, &ended) {
+                Some(arrival) => match Connection::new(arrival, &seat, &ended) {
                     Ok(connection) => drop(tokio::spawn(connection)),
                     Err(error) => tracing::debug!("Could not serve a connection: {error}"),
                 },
@@ -253,7 +358,7 @@ async fn serve(
                 if let Some(collect) = order.collect {
                     collect();
                 }
-                with_kit(|kit| kit.load.given_back.store(order.number, Release));
+                seat.load.given_back.store(order.number, Release);
             }
             changed = phase.changed() => match (changed, *phase.borrow_and_update()) {
                 (Ok(()), Phase::Serving) => {}
@@ -262,12 +367,8 @@ async fn serve(
             },
         }
     };
-    let load = with_kit(|kit| {
-        kit.stopping = true;
-        kit.wake_all();
-        kit.load.clone()
-    });
-    let Some(load) = load else { return };
+    seat.stop();
+    let load = &seat.load;
     arrivals.close();
     while arrivals.try_recv().is_ok() {
         load.connections.fetch_sub(1, Relaxed);

@@ -19,7 +19,8 @@
 //!
 //! # Slow scripts
 //! A script that turns out to be slow while it runs on a worker is undone, if it can be, and run again on a helper thread,
-//! and begins there from then on, until it has been fast some times. Whoever needs its shards waits; after `busy-reply-threshold` they are told BUSY.
+//! and begins there from then on, until it has been fast some times. One that cannot be undone, or is part of a transaction, stays where it
+//! is, and the worker's other connections go to another thread ([`Host::hand_over`](crate::Host::hand_over)). Whoever needs its shards waits; after `busy-reply-threshold` they are told BUSY.
 
 use crate::base::args::Args;
 use crate::base::clock::{tick_ms, unix_ms, unix_nanos};
@@ -59,6 +60,9 @@ const LONG_STEP: usize = 8 << 20;
 
 /// The same in the kernel's ticks, which may be some milliseconds late.
 const SLOW_TICKS: u64 = 8;
+
+/// After how long a worker's other connections are offered again, if nobody could take them.
+const LEAVE_AGAIN_MS: u64 = 1000;
 
 /// A run that took less was fast.
 const FAST: Duration = Duration::from_millis(2);
@@ -134,6 +138,8 @@ struct Bridge<'a, 'e> {
     db: usize,
     /// [`Scripts::stops`] when the call began.
     stops: u64,
+    /// When to try again to give away the worker's other connections.
+    leave_at_ms: u64,
 }
 
 impl Drop for Bridge<'_, '_> {
@@ -406,6 +412,10 @@ impl Server for Bridge<'_, '_> {
                 self.restart = Some(Restart::Elsewhere);
                 return Some(Interrupt::Abort);
             }
+            if now_ms >= self.leave_at_ms {
+                self.ctx.leave_the_others();
+                self.leave_at_ms = now_ms + LEAVE_AGAIN_MS;
+            }
         }
         if !self.ctx.helper && can_be_undone {
             // It will be moved before it can be a nuisance; who ends it must find the one that goes on.
@@ -475,6 +485,7 @@ pub(crate) fn run(
             errors: SmallVec::new(),
             db,
             stops,
+            leave_at_ms: 0,
         };
         if call.slow.is() {
             // Others must know before they wait for its shards.
@@ -605,7 +616,22 @@ impl Bridge<'_, '_> {
 }
 
 /// The server as a library sees it while it is loaded: it may only log.
-pub(crate) struct Silent<'e>(pub &'e Engine);
+pub(crate) struct Silent<'e> {
+    engine: &'e Engine,
+    began_ms: u64,
+    /// The worker's other connections have been offered to other threads.
+    left: bool,
+}
+
+impl<'e> Silent<'e> {
+    pub fn new(engine: &'e Engine) -> Silent<'e> {
+        Silent {
+            engine,
+            began_ms: unix_ms(),
+            left: false,
+        }
+    }
+}
 
 impl Server for Silent<'_> {
     fn replied_error(&mut self, _line: &[u8], _counted: bool) {}
@@ -619,12 +645,17 @@ impl Server for Silent<'_> {
         log(level, message);
     }
 
-    fn poll(&mut self, _ahead: usize) -> Option<Interrupt> {
+    fn poll(&mut self, ahead: usize) -> Option<Interrupt> {
+        let passed_ms = unix_ms().saturating_sub(self.began_ms);
+        if !self.left && (ahead >= LONG_STEP || passed_ms >= SLOW.as_millis() as u64) {
+            self.left = true;
+            self.engine.host().hand_over();
+        }
         None
     }
 
     fn acl_check(&mut self, argv: &[&[u8]]) -> Option<bool> {
-        self.0.registry().resolve(argv).map(|_| true)
+        self.engine.registry().resolve(argv).map(|_| true)
     }
 
     fn set_repl(&mut self, _aof: bool, _replicas: bool) {}

@@ -101,7 +101,7 @@ fn call(ctx: &mut Ctx<'_>, args: &Args<'_>, read_only: bool) -> Result {
         if !runner.vm.has_library(&library.name, library.version) {
             let loaded = runner
                 .vm
-                .load_library(&as_lua(library), &mut Silent(engine));
+                .load_library(&as_lua(library), &mut Silent::new(engine));
             if let Err(LoadError::Reply(line)) = loaded {
                 return Err(error_of(line));
             }
@@ -144,7 +144,7 @@ fn compile(ctx: &mut Ctx<'_>, source: &[u8]) -> Result<Library> {
     let specs = with_runner(ctx, |_, runner| {
         runner
             .vm
-            .load_library(&as_lua(&library), &mut Silent(engine))
+            .load_library(&as_lua(&library), &mut Silent::new(engine))
     });
     let specs = specs.map_err(|e| match e {
         LoadError::Reply(line) => error_of(line),

@@ -46,6 +46,12 @@ pub trait Host: Send + Sync {
     /// Restarts the counters that [`Host::info`] reports (CONFIG RESETSTAT).
     fn reset_stats(&self) {}
 
+    /// The calling thread will be in the middle of a command for long: whatever else it has to do is to be done by others from
+    /// now on. False if there is nobody, or nothing else that it would do (it is not a worker).
+    fn hand_over(&self) -> bool {
+        false
+    }
+
     /// The name of the allocator, if it is known.
     fn allocator(&self) -> Option<&str> {
         None

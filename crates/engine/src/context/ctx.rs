@@ -74,8 +74,16 @@ impl<'e> Ctx<'e> {
         let moves = !self.helper && !self.nested;
         if moves {
             self.next = Next::Elsewhere;
+        } else {
+            self.leave_the_others();
         }
         moves
+    }
+
+    /// For what takes long on a worker and cannot be moved: the worker's other connections go to another thread, if there is
+    /// one to be had. This one is a helper's from then on.
+    pub(crate) fn leave_the_others(&mut self) {
+        self.helper = self.helper || self.engine.host().hand_over();
     }
 
     /// Lists the line of a command that was part of another for those who watch. `listed`: length of the list before it
