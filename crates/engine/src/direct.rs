@@ -9,6 +9,7 @@
 //! * counters are the caller's, one set a thread (see [`crate::base::stats`]).
 
 use crate::base::clock::unix_ms;
+use crate::base::journal::Records;
 use crate::base::stats::Counters;
 use crate::context::engine::Engine;
 use crate::door::held::Held;
@@ -66,11 +67,23 @@ impl Engine {
             listening: &self.follow.effects.listening,
             changes: Vec::new(),
             emptied: None,
+            recording: self.journal.is_on(),
+            records: Records::default(),
             token: None,
         };
         let result = work(&mut keys);
+        if keys.recording {
+            if keys.records.is_unsaid() {
+                keys.record_state(key);
+            }
+            keys.records.finish(db, &[]);
+        }
         if !keys.changes.is_empty() {
             self.follow.apply(&mut keys, None);
+        }
+        if keys.recording {
+            // Threads of a program have no session; what one does to one key stays in order by the shard's clock.
+            self.write_down(&mut keys, &mut 0);
         }
         let Keys { held, garbage, .. } = keys;
         drop(held);

@@ -14,6 +14,8 @@ mod direct;
 mod dispatch;
 mod door;
 mod follow;
+#[cfg(test)]
+mod journal_tests;
 mod script;
 mod start;
 mod table;

@@ -224,7 +224,7 @@ impl Db {
 impl Shared {
     #[cold]
     fn new_counters(&self) -> Arc<Counters> {
-        self.engine.stats().add_worker(self.engine.registry().ids())
+        self.engine.add_counters()
     }
 }
 

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod error;
 pub mod expiry;
 pub mod glob;
+pub mod journal;
 pub mod process;
 pub mod random;
 pub mod ranges;

@@ -3,6 +3,7 @@
 //! Only its worker writes a set, with plain loads and stores; INFO sums the sets when asked. So counting costs no
 //! atomic read-modify-write and no cache line ever travels between workers for it.
 
+use crate::base::journal::Lane;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub struct CommandCounters {
 pub struct Counters {
     /// By [`crate::context::command::Entry::id`].
     pub commands: Box<[CommandCounters]>,
+    /// What its thread writes down of changes.
+    pub lane: Arc<Lane>,
     /// Commands carried out, of all kinds.
     pub calls: Counter,
     /// Lookups for reading that found the key.
@@ -100,14 +103,15 @@ impl Codes {
 
 impl Counters {
     /// Counters for a registry with this many ids.
-    pub fn new(ids: usize) -> Counters {
-        Counters::with(ids, Arc::default())
+    pub fn new(ids: usize, lane: Arc<Lane>) -> Counters {
+        Counters::with(ids, lane, Arc::default())
     }
 
-    fn with(ids: usize, codes: Arc<Codes>) -> Counters {
+    fn with(ids: usize, lane: Arc<Lane>, codes: Arc<Codes>) -> Counters {
         Counters {
             codes,
             commands: (0..ids).map(|_| CommandCounters::default()).collect(),
+            lane,
             calls: Counter::default(),
             hits: Counter::default(),
             misses: Counter::default(),
@@ -179,8 +183,8 @@ pub struct Stats {
 
 impl Stats {
     /// A new set that is summed with the others from now on. Sets of workers that have ended stay in the sum.
-    pub fn add_worker(&self, ids: usize) -> Arc<Counters> {
-        let set = Arc::new(Counters::with(ids, self.codes.clone()));
+    pub fn add_worker(&self, ids: usize, lane: Arc<Lane>) -> Arc<Counters> {
+        let set = Arc::new(Counters::with(ids, lane, self.codes.clone()));
         self.sets.lock().push(set.clone());
         set
     }
@@ -225,7 +229,10 @@ mod tests {
     #[test]
     fn codes_of_errors_are_bounded() {
         let stats = Stats::default();
-        let workers = [stats.add_worker(1), stats.add_worker(1)];
+        let workers = [
+            stats.add_worker(1, Arc::default()),
+            stats.add_worker(1, Arc::default()),
+        ];
         workers[0].error("ERR");
         for i in 0..300 {
             workers[i % 2].error(&format!("E{i}"));

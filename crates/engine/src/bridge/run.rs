@@ -25,6 +25,7 @@
 use crate::base::args::Args;
 use crate::base::clock::{tick_ms, unix_ms, unix_nanos};
 use crate::base::error::{Error, Result};
+use crate::base::journal::RecordMark;
 use crate::context::command::{
     ALL_SHARDS, Command, Entry, Group, IN_MULTI, KS_RO, LIKE_WRITE, NO_MULTI, NOSCRIPT, OWN_LOCKS,
     PATTERN_KEYS, RUNS_SCRIPT, WRITE,
@@ -140,6 +141,8 @@ struct Bridge<'a, 'e> {
     stops: u64,
     /// When to try again to give away the worker's other connections.
     leave_at_ms: u64,
+    /// What was written down before it began.
+    mark: RecordMark,
 }
 
 impl Drop for Bridge<'_, '_> {
@@ -167,8 +170,13 @@ impl Bridge<'_, '_> {
             }
             None => keys.ks.reach(&mut many, shard, REACH),
         };
+        let first = many.indices().nth(1).is_none();
         keys.held = Held::Many(many);
         if got {
+            if first {
+                // Without a lock nobody could know whether changes are written down.
+                keys.recording = self.ctx.engine.journal.is_on();
+            }
             return Ok(());
         }
         self.restart = Some(Restart::Shard(shard));
@@ -223,6 +231,7 @@ impl Bridge<'_, '_> {
             }
         }
         keys.emptied = None;
+        keys.records.undo_to(self.mark);
         // What it found expired is gone for good, which nobody will find out another time.
         let ks = keys.ks;
         let Keys { held, changes, .. } = &mut self.ctx.keys;
@@ -241,6 +250,9 @@ impl Bridge<'_, '_> {
                 .follow
                 .apply(&mut self.ctx.keys, Some(&client));
         }
+        // Now, for without the locks others could come between it and what is written down of it.
+        let (engine, session) = (self.ctx.engine, &mut *self.ctx.session);
+        engine.write_down(&mut self.ctx.keys, &mut session.clock);
     }
 
     /// Notes that the script has been running for a while, so that it can be seen and killed.
@@ -468,12 +480,13 @@ pub(crate) fn run(
         let began = unix_nanos();
         if !nested {
             // For a script the time stands still; one of a transaction has the transaction's.
-            ctx.moment = Some(began);
-            ctx.keys.now_ms = began / 1_000_000;
+            ctx.stand_still_at(began);
         }
         let in_script = std::mem::replace(&mut ctx.in_script, true);
+        let mark = ctx.keys.records.mark();
         let mut bridge = Bridge {
             ctx,
+            mark,
             call,
             noted: &mut noted,
             undo: (!definite).then(Undo::default),
@@ -551,7 +564,10 @@ pub(crate) fn run(
                     }
                 }
                 match ks.lock_many_for(&mut needed, patience) {
-                    Some(held) => ctx.keys.held = Held::Many(held),
+                    Some(held) => {
+                        ctx.keys.held = Held::Many(held);
+                        ctx.keys.recording = ctx.engine.journal.is_on();
+                    }
                     None => {
                         result = park(ctx);
                         break;

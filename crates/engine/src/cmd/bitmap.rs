@@ -629,7 +629,7 @@ mod tests {
             ("s x", NUMBER),
             ("nokey 0 x", NUMBER),
             ("s x 1 foo", NUMBER),
-            ("s 1 x foo", SYNTAX),
+            ("s 1 x foo", "-ERR value is not an integer or out of range"),
             ("s 0 1 foo", SYNTAX),
             ("s x y bit z", SYNTAX),
         ] {

@@ -396,7 +396,7 @@ fn populate(ctx: &mut Ctx<'_>, args: &[&[u8]]) -> Result {
     }
     let (engine, db) = (ctx.engine.handle(), ctx.keys.db);
     ctx.offload(Box::new(move |out| {
-        let counters = Counters::new(engine.registry().ids());
+        let counters = Counters::new(engine.registry().ids(), engine.journal.add_lane());
         for (key, value) in (0..count).map(numbered) {
             // Copied before the lock is taken if it is large.
             let value = store::string_value(&value);

@@ -11,6 +11,7 @@ use crate::table::categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use rdb::encode::Options;
 use rdb::payload::{self, Refused};
 use rdb::{Loaded, Settings, Version};
+use resp::number::format_i64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use store::types::stream;
@@ -115,8 +116,13 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         let stored = insert(ctx, key, loaded, expiry_ms.map(|ms| ms as u64));
         if stored {
             ctx.keys.changed(key, Event::generic("restore"));
+            let mut digits = [0; 20];
+            let at = format_i64(expiry_ms.unwrap_or(0), &mut digits);
+            ctx.keys
+                .record(&[b"RESTORE", key, at, bytes, b"REPLACE", b"ABSTTL"]);
         } else if was {
             ctx.keys.changed(key, Event::DEL);
+            ctx.keys.record(&[b"DEL", key]);
         }
         // How often a key is used is not tracked, so that FREQ has nothing to set.
         if let Some(idle_s) = idle_s {
@@ -127,6 +133,7 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     } else if was {
         ctx.keys.changed(key, Event::DEL);
+        ctx.keys.record(&[b"DEL", key]);
     }
     ctx.out.ok();
     Ok(())

@@ -240,9 +240,11 @@ fn expire_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: expiry::Unit) -> 
         if at <= now_ms as i64 {
             ctx.keys.remove(key);
             ctx.keys.changed(key, Event::DEL);
+            ctx.keys.record(&[b"DEL", key]);
         } else {
             f.set_expiry(Some(at as u64));
             ctx.keys.changed(key, Event::generic("expire"));
+            ctx.keys.record_expiry(key, at as u64);
         }
     }
     ctx.out.int(i64::from(!refused));

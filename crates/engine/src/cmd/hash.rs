@@ -13,6 +13,7 @@ use crate::context::command::{
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
 use crate::door::keys::Keys;
+use crate::door::record::Gone;
 use resp::number::{format_i64, parse_i64};
 use resp::{LongDouble, Out, Proto};
 use std::collections::HashSet;
@@ -345,18 +346,28 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 // ---- Writing
 
+/// Removes the fields of a hash that have expired.
+#[inline]
+pub(super) fn expire_fields(hash: &mut Hash, now_ms: u64) -> Gone {
+    let mut gone = Gone::default();
+    hash.expire_fields(now_ms, &mut |field| gone.add(field));
+    gone
+}
+
 /// Says what has become of a hash: `expired` fields had to go first, then came the events.
 #[inline]
 pub(super) fn tell(
     keys: &mut Keys<'_>,
     key: &[u8],
-    expired: usize,
+    expired: &Gone,
     events: impl IntoIterator<Item = Event>,
 ) {
-    if expired > 0 {
-        keys.counters.expired_fields.add(expired as u64);
+    let mut first = None;
+    if !expired.0.is_empty() {
+        keys.counters.expired_fields.add(expired.0.len() as u64);
+        keys.record_expired_fields(key, expired);
+        first = Some(Event::HASH_EXPIRED);
     }
-    let first = (expired > 0).then_some(Event::HASH_EXPIRED);
     keys.changed_in_turn(key, first.into_iter().chain(events));
 }
 
@@ -367,12 +378,12 @@ fn set_all(ctx: &mut Ctx<'_>, key: &[u8], pairs: &[&[u8]]) -> Result<i64> {
     }
     let (limits, now_ms) = (limits(ctx), ctx.keys.now_ms);
     let (expired, n) = ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
-        let expired = hash.expire_fields(now_ms);
+        let expired = expire_fields(hash, now_ms);
         hash.prepare(pairs.len() / 2, pairs.iter().copied(), limits);
         let set = |pair: &&[&[u8]]| hash.set(pair[0], pair[1], Expiry::Clear, now_ms, limits);
         (expired, pairs.chunks_exact(2).filter(set).count() as i64)
     })?;
-    tell(&mut ctx.keys, key, expired, [Event::hash("hset")]);
+    tell(&mut ctx.keys, key, &expired, [Event::hash("hset")]);
     Ok(n)
 }
 
@@ -402,11 +413,14 @@ fn hsetnx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     let expired = ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
-        let expired = hash.expire_fields(now_ms);
+        let expired = expire_fields(hash, now_ms);
         hash.set(field, value, Expiry::Clear, now_ms, limits);
         expired
     })?;
-    tell(&mut ctx.keys, key, expired, [Event::hash("hset")]);
+    tell(&mut ctx.keys, key, &expired, [Event::hash("hset")]);
+    // Where the field has expired and is still there, HSETNX would do nothing.
+    let field = std::iter::once(field);
+    ctx.keys.record_fields_as_they_are(key, field, true);
     ctx.out.int(1);
     Ok(())
 }
@@ -414,13 +428,13 @@ fn hsetnx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn hdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, now_ms) = (args.take(), ctx.keys.now_ms);
     let done = ctx.keys.edit::<Hash, _>(key, |hash| {
-        let expired = hash.expire_fields(now_ms);
+        let expired = expire_fields(hash, now_ms);
         let remove = |field: &&&[u8]| hash.remove(field, now_ms);
         (expired, args.rest().iter().filter(remove).count())
     })?;
-    let (expired, n) = done.unwrap_or((0, 0));
+    let (expired, n) = done.unwrap_or_default();
     let event = (n > 0).then_some(Event::hash("hdel"));
-    tell(&mut ctx.keys, key, expired, event);
+    tell(&mut ctx.keys, key, &expired, event);
     ctx.out.int(n as i64);
     Ok(())
 }
@@ -435,7 +449,7 @@ fn update<R>(
 ) -> Result<R> {
     let (limits, now_ms) = (limits(ctx), ctx.keys.now_ms);
     let (expired, result) = ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
-        let expired = hash.expire_fields(now_ms);
+        let expired = expire_fields(hash, now_ms);
         let mut new = Vec::new();
         let mut number = [0; 20];
         let found = store::Collection::view(hash).get(field, now_ms);
@@ -447,7 +461,12 @@ fn update<R>(
         (expired, result)
     })?;
     let event = result.is_ok().then(|| Event::hash(ctx.command.name));
-    tell(&mut ctx.keys, key, expired, event);
+    tell(&mut ctx.keys, key, &expired, event);
+    if result.is_ok() {
+        // The text, since others may compute it differently, and the expiry, which setting a field would end.
+        let field = std::iter::once(field);
+        ctx.keys.record_fields_as_they_are(key, field, true);
+    }
     result
 }
 

@@ -6,6 +6,7 @@
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::base::expiry::{MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, Unit};
+use crate::cmd::hash::expire_fields;
 use crate::cmd::hash::{limits, reply_field, reply_item, tell};
 use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE,
@@ -212,7 +213,7 @@ fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
     let out = &mut *ctx.out;
     out.array(fields.len());
     let done = ctx.keys.edit::<Hash, _>(key, |hash| {
-        let expired = hash.expire_fields(now_ms);
+        let expired = expire_fields(hash, now_ms);
         let mut event = None;
         for field in fields {
             out.int(match hash.view().get(field, now_ms) {
@@ -233,7 +234,14 @@ fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
         (expired, event)
     })?;
     match done {
-        Some((expired, event)) => tell(&mut ctx.keys, key, expired, event),
+        Some((expired, event)) => {
+            let changed = event.is_some();
+            tell(&mut ctx.keys, key, &expired, event);
+            if changed {
+                let fields = fields.iter().copied();
+                ctx.keys.record_fields_as_they_are(key, fields, false);
+            }
+        }
         None => fields.iter().for_each(|_| ctx.out.int(-2)),
     }
     Ok(())
@@ -262,7 +270,7 @@ fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let out = &mut *ctx.out;
     out.array(fields.len());
     let done = ctx.keys.edit::<Hash, _>(key, |hash| {
-        let expired = hash.expire_fields(now_ms);
+        let expired = expire_fields(hash, now_ms);
         let mut event = None;
         for field in fields {
             out.int(match hash.view().get(field, now_ms).map(|f| f.due_ms) {
@@ -278,7 +286,14 @@ fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         (expired, event)
     })?;
     match done {
-        Some((expired, event)) => tell(&mut ctx.keys, key, expired, event),
+        Some((expired, event)) => {
+            let changed = event.is_some();
+            tell(&mut ctx.keys, key, &expired, event);
+            if changed {
+                let fields = fields.iter().copied();
+                ctx.keys.record_fields_as_they_are(key, fields, false);
+            }
+        }
         None => fields.iter().for_each(|_| ctx.out.int(-2)),
     }
     Ok(())
@@ -352,7 +367,7 @@ fn hgetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     let done = ctx.keys.edit::<Hash, _>(key, |hash| {
-        let expired = hash.expire_fields(now_ms);
+        let expired = expire_fields(hash, now_ms);
         let mut event = None;
         for field in fields {
             let Some(f) = hash.view().get(field, now_ms) else {
@@ -379,7 +394,14 @@ fn hgetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         (expired, event)
     })?;
     match done {
-        Some((expired, event)) => tell(&mut ctx.keys, key, expired, event),
+        Some((expired, event)) => {
+            let changed = event.is_some();
+            tell(&mut ctx.keys, key, &expired, event);
+            if changed {
+                let fields = fields.iter().copied();
+                ctx.keys.record_fields_as_they_are(key, fields, false);
+            }
+        }
         None => fields.iter().for_each(|_| ctx.out.null()),
     }
     Ok(())
@@ -392,7 +414,7 @@ fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let out = &mut *ctx.out;
     out.array(fields.len());
     let done = ctx.keys.edit::<Hash, _>(key, |hash| {
-        let expired = hash.expire_fields(now_ms);
+        let expired = expire_fields(hash, now_ms);
         let mut event = None;
         for field in fields {
             reply_field(out, Some(hash.view()), field, now_ms);
@@ -403,7 +425,14 @@ fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         (expired, event)
     })?;
     match done {
-        Some((expired, event)) => tell(&mut ctx.keys, key, expired, event),
+        Some((expired, event)) => {
+            let changed = event.is_some();
+            tell(&mut ctx.keys, key, &expired, event);
+            if changed {
+                let fields = fields.iter().copied();
+                ctx.keys.record_fields_as_they_are(key, fields, false);
+            }
+        }
         None => fields.iter().for_each(|_| ctx.out.null()),
     }
     Ok(())
@@ -552,7 +581,7 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let expiry = if gone { Expiry::Clear } else { expiry };
     let limits = limits(ctx);
     let expired = ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
-        let expired = hash.expire_fields(now_ms);
+        let expired = expire_fields(hash, now_ms);
         hash.prepare(pairs.len() / 2, pairs.iter().copied(), limits);
         for pair in pairs.chunks_exact(2) {
             hash.set(pair[0], pair[1], expiry, now_ms, limits);
@@ -568,7 +597,9 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         // A hash that never came to be leaves no trace that it is gone.
         events.push(Event::DEL);
     }
-    tell(&mut ctx.keys, key, expired, events);
+    tell(&mut ctx.keys, key, &expired, events);
+    let fields = pairs.iter().step_by(2).copied();
+    ctx.keys.record_fields_as_they_are(key, fields, true);
     ctx.out.int(1);
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::context::engine::Engine;
 use crate::door::change::Event;
 use crate::door::keys::Keys;
 use resp::Out;
+use resp::number::format_i64;
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::Ordering::Relaxed;
 use store::types::list::{End, Item, Limits, List, Moved};
@@ -390,6 +391,21 @@ pub(super) fn pop_several(
     Ok(())
 }
 
+/// The command that pops at an end.
+pub(super) fn pop_verb(end: End) -> &'static [u8] {
+    match end {
+        End::Front => b"LPOP",
+        End::Back => b"RPOP",
+    }
+}
+
+fn end_word(end: End) -> &'static [u8] {
+    match end {
+        End::Front => b"LEFT",
+        End::Back => b"RIGHT",
+    }
+}
+
 /// What LMPOP and BLMPOP are to do.
 pub(super) struct MultiPop<'a> {
     pub keys: &'a [&'a [u8]],
@@ -439,7 +455,9 @@ impl<'a> MultiPop<'a> {
             {
                 out.array(2);
                 out.bulk(key);
-                pop_several(keys, key, self.end, len.min(self.count), limits, out)?;
+                let n = len.min(self.count);
+                pop_several(keys, key, self.end, n, limits, out)?;
+                keys.record(&[pop_verb(self.end), key, format_i64(n as i64, &mut [0; 20])]);
                 return Ok(true);
             }
         }
@@ -545,6 +563,7 @@ pub(super) fn move_element(
     }
     keys.changed(target, push_event(to));
     keys.changed(source, pop_event(from));
+    keys.record(&[b"LMOVE", source, target, end_word(from), end_word(to)]);
     Ok(true)
 }
 

@@ -11,6 +11,7 @@
 use super::list::{MultiPop, end, limits, list_len, move_element, pop_event, reply};
 use crate::base::args::Args;
 use crate::base::error::Result;
+use crate::cmd::list::pop_verb;
 use crate::context::command::{
     BLOCKING, Command, DENYOOM, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RW, KeySpec,
     MOVABLEKEYS, WRITE, row,
@@ -109,6 +110,7 @@ fn pop_first<K: AsRef<[u8]>>(
                 list.pop(end, limits, |item| reply(out, item))
             })?;
             keys.changed(key, pop_event(end));
+            keys.record(&[pop_verb(end), key]);
             return Ok(true);
         }
     }

@@ -239,6 +239,7 @@ fn spop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         match member.flatten() {
             Some(m) => {
                 ctx.keys.changed(key, Event::set("spop"));
+                ctx.keys.record(&[b"SREM", key, &m]);
                 ctx.out.bulk(&m);
             }
             None => ctx.out.null(),
@@ -258,6 +259,7 @@ fn spop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ctx.keys.remove(key);
             ctx.keys
                 .changed_in_turn(key, [Event::set("spop"), Event::DEL]);
+            ctx.keys.record(&[b"DEL", key]);
             return Ok(());
         }
         Some(set) => set.len(),
@@ -268,15 +270,23 @@ fn spop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     ctx.out.set(count);
     let out = &mut *ctx.out;
+    let recording = ctx.keys.recording();
+    let mut popped: Vec<Vec<u8>> = Vec::new();
     ctx.keys.edit::<Set, _>(key, |set| {
         for _ in 0..count {
             if let Some(m) = set.view().random(random_below).map(Item::to_vec) {
                 set.remove(&m);
                 out.bulk(&m);
+                if recording {
+                    popped.push(m);
+                }
             }
         }
     })?;
     ctx.keys.changed(key, Event::set("spop"));
+    let mut argv: Vec<&[u8]> = vec![b"SREM", key];
+    argv.extend(popped.iter().map(|m| &m[..]));
+    ctx.keys.record(&argv);
     Ok(())
 }
 

@@ -481,6 +481,10 @@ fn store_result(
     let n = list.len();
     ctx.keys
         .store_result(destination, list, Event::list("sortstore"));
+    if request.by.is_some() || !request.get.is_empty() {
+        // The keys that patterns named may look different to who does it again: some had expired.
+        ctx.keys.record_list(destination);
+    }
     ctx.out.int(n as i64);
 }
 

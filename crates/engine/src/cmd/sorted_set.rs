@@ -16,6 +16,7 @@ use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
 use crate::door::change::Event;
 use crate::door::keys::Keys;
+use resp::number::format_i64;
 use resp::{Out, Proto};
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -404,10 +405,15 @@ pub(super) fn pop(
             reply(n, &mut view.iter(ranks.clone()));
         }
         set.remove_ranks(ranks);
+        n
     })?;
-    if found.is_some() && count > 0 {
+    if let Some(n) = found
+        && count > 0
+    {
         let name = if highest { "zpopmax" } else { "zpopmin" };
         keys.changed(key, Event::sorted_set(name));
+        let verb: &[u8] = if highest { b"ZPOPMAX" } else { b"ZPOPMIN" };
+        keys.record(&[verb, key, format_i64(n as i64, &mut [0; 20])]);
     }
     Ok(found.is_some())
 }

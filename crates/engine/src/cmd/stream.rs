@@ -318,6 +318,17 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if trimmed > 0 {
         ctx.keys.changed(key, Event::stream("xtrim"));
     }
+    if ctx.keys.recording() {
+        let id = id_text(id);
+        let mut argv: Vec<&[u8]> = vec![b"XADD", key];
+        let trim = (trimmed > 0).then(|| trim_record(ctx, key, options.trim));
+        if let Some(trim) = &trim {
+            argv.extend(trim.iter().map(|word| &word[..]));
+        }
+        argv.push(&id);
+        argv.extend(pairs);
+        ctx.keys.record(&argv);
+    }
     ids::reply(ctx.out, id);
     Ok(())
 }
@@ -331,9 +342,37 @@ fn xtrim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let trimmed = trimmed.unwrap_or(0);
     if trimmed > 0 {
         ctx.keys.changed(key, Event::stream("xtrim"));
+        let trim = trim_record(ctx, key, options.trim);
+        let mut argv: Vec<&[u8]> = vec![b"XTRIM", key];
+        argv.extend(trim.iter().map(|word| &word[..]));
+        ctx.keys.record(&argv);
     }
     ctx.out.int(trimmed as i64);
     Ok(())
+}
+
+/// The options that leave as many entries as there are now, however the nodes of whoever does it again are filled.
+fn trim_record(ctx: &Ctx<'_>, key: &[u8], trim: Option<Trim>) -> Vec<Vec<u8>> {
+    let stream = ctx.keys.peek_view::<Stream>(key).ok().flatten();
+    let len = stream.map_or(0, |s| s.len());
+    let mut words: Vec<Vec<u8>> = Vec::new();
+    // What is not said is KEEPREF, which older servers do not know.
+    match trim.map_or(Refs::default(), |trim| trim.refs) {
+        Refs::Keep => {}
+        Refs::Delete => words.push(b"DELREF".to_vec()),
+        Refs::Acknowledged => words.push(b"ACKED".to_vec()),
+    }
+    words.extend([
+        b"MAXLEN".to_vec(),
+        b"=".to_vec(),
+        len.to_string().into_bytes(),
+    ]);
+    words
+}
+
+/// An ID as commands write it.
+pub(super) fn id_text(id: StreamId) -> Vec<u8> {
+    format!("{}-{}", id.ms, id.seq).into_bytes()
 }
 
 // ---- Reading

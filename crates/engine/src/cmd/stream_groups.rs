@@ -3,6 +3,7 @@
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::cmd::command::help;
+use crate::cmd::stream::id_text;
 use crate::cmd::stream::{parse_all, refs_and_ids};
 use crate::cmd::stream_ids::{self as ids, shown};
 use crate::context::command::{
@@ -12,6 +13,7 @@ use crate::context::command::{
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
 use crate::door::keys::Keys;
+use resp::number::format_i64;
 use resp::number::parse_i64;
 use store::Collection;
 use store::types::stream::{Group, Pending, Refs, Stream, StreamId, StreamRef};
@@ -489,10 +491,12 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     // Clocks differ: a time that cannot be is taken for now.
     let delivered_ms = delivered_ms
-        .filter(|at| (0..=now_ms).contains(at))
+        // Where a log is read, there is no now: see `Session::replay`.
+        .filter(|at| *at >= 0 && (*at <= now_ms || now_ms == 0))
         .unwrap_or(now_ms);
     let out = &mut *ctx.out;
     let (mut created, mut changed) = (false, false);
+    let mut done = Claims::default();
     let claim = |entries: StreamRef<'_>, group: &mut Group| {
         changed = group.last_id < last_id;
         group.last_id = group.last_id.max(last_id);
@@ -506,7 +510,10 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         for id in wanted {
             let Some(entry) = entries.get(id) else {
                 // Deleted since: nobody can process it any more.
-                changed |= group.acknowledge(id);
+                if group.acknowledge(id) {
+                    changed = true;
+                    done.acknowledged.push(id);
+                }
                 continue;
             };
             let mut pending = match group.pending(id) {
@@ -531,6 +538,7 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 pending.deliveries = pending.deliveries.wrapping_add(1);
             }
             group.assign(id, pending);
+            done.claimed.push((id, pending));
             changed = true;
             if let Some(consumer) = group.consumer_mut(no) {
                 consumer.active_ms = Some(now_ms);
@@ -543,10 +551,12 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             n += 1;
         }
         out.end_array(mark, n);
+        done.last_id = group.last_id;
     };
     ctx.keys
         .edit(key, |s: &mut Stream| s.edit_group(name, claim))?;
     tell_of_claim(ctx, key, created, changed);
+    done.record(&mut ctx.keys, key, name, consumer, created);
     Ok(())
 }
 
@@ -557,6 +567,62 @@ fn tell_of_claim(ctx: &mut Ctx<'_>, key: &[u8], created: bool, changed: bool) {
     }
     if changed {
         tell_silently(&mut ctx.keys, key);
+    }
+}
+
+/// What was handed to a consumer, and what turned out to be gone: to be written down.
+#[derive(Default)]
+pub(super) struct Claims {
+    pub claimed: Vec<(StreamId, Pending)>,
+    pub acknowledged: Vec<StreamId>,
+    /// The last ID that the group has delivered.
+    pub last_id: StreamId,
+}
+
+impl Claims {
+    /// Writes it down as claims of known messages at known times, which come out the same wherever they are done again.
+    pub fn record(
+        &self,
+        keys: &mut Keys<'_>,
+        key: &[u8],
+        group: &[u8],
+        consumer: &[u8],
+        created: bool,
+    ) {
+        if !keys.recording() {
+            return;
+        }
+        keys.record_instead();
+        if created {
+            keys.record(&[b"XGROUP", b"CREATECONSUMER", key, group, consumer]);
+        }
+        if !self.acknowledged.is_empty() {
+            let ids: Vec<Vec<u8>> = self.acknowledged.iter().map(|id| id_text(*id)).collect();
+            let mut argv: Vec<&[u8]> = vec![b"XACK", key, group];
+            argv.extend(ids.iter().map(|id| &id[..]));
+            keys.record(&argv);
+        }
+        let last = id_text(self.last_id);
+        for (id, pending) in &self.claimed {
+            let id = id_text(*id);
+            let (mut at, mut n) = ([0; 20], [0; 20]);
+            keys.record(&[
+                b"XCLAIM",
+                key,
+                group,
+                consumer,
+                b"0",
+                &id,
+                b"TIME",
+                format_i64(pending.delivered_ms, &mut at),
+                b"RETRYCOUNT",
+                format_i64(pending.deliveries as i64, &mut n),
+                b"FORCE",
+                b"JUSTID",
+                b"LASTID",
+                &last,
+            ]);
+        }
     }
 }
 
@@ -589,6 +655,7 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let now_ms = ctx.keys.now_ms as i64;
     let out = &mut *ctx.out;
     let (mut created, mut changed) = (false, false);
+    let mut done = Claims::default();
     let claim = |entries: StreamRef<'_>, group: &mut Group| {
         let (no, is_new) = group.consumer_or_new(consumer, now_ms);
         created = is_new;
@@ -607,6 +674,7 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             next = id.next();
             if !entries.contains(id) {
                 group.acknowledge(id);
+                done.acknowledged.push(id);
                 deleted.push(id);
                 left -= 1;
                 continue;
@@ -615,14 +683,13 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 continue;
             }
             let deliveries = pending.deliveries.wrapping_add(u64::from(!only_ids));
-            group.assign(
-                id,
-                Pending {
-                    consumer: no,
-                    delivered_ms: now_ms,
-                    deliveries,
-                },
-            );
+            let pending = Pending {
+                consumer: no,
+                delivered_ms: now_ms,
+                deliveries,
+            };
+            group.assign(id, pending);
+            done.claimed.push((id, pending));
             claimed.push(id);
             left -= 1;
         }
@@ -647,9 +714,11 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         for id in deleted {
             ids::reply(out, id);
         }
+        done.last_id = group.last_id;
     };
     ctx.keys
         .edit(key, |s: &mut Stream| s.edit_group(name, claim))?;
     tell_of_claim(ctx, key, created, changed);
+    done.record(&mut ctx.keys, key, name, consumer, created);
     Ok(())
 }

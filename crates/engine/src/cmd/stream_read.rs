@@ -7,11 +7,14 @@
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::cmd::long::LONG_WORK;
+use crate::cmd::stream::id_text;
+use crate::cmd::stream_groups::Claims;
 use crate::cmd::stream_groups::{tell, tell_silently};
 use crate::cmd::stream_ids::{self as ids, c_text, shown};
 use crate::context::ctx::Ctx;
 use crate::door::keys::Keys;
 use crate::follow::waiting::{Attempt, Empty, Wait, timeout_ms};
+use resp::number::format_i64;
 use resp::{Out, Proto};
 use std::time::Duration;
 use store::types::stream::{Group, Pending, Stream, StreamId, StreamRef};
@@ -348,6 +351,8 @@ fn read_in_group<K: AsRef<[u8]>, T: AsRef<[u8]>>(
             continue;
         }
         let (mut created, mut delivered) = (false, false);
+        let mut done = Claims::default();
+        let mut entries_read = None;
         keys.edit(key, |s: &mut Stream| {
             s.edit_group(reader.group.as_ref(), |entries, group| {
                 let (no, is_new) = group.consumer_or_new(reader.consumer.as_ref(), now_ms);
@@ -357,12 +362,22 @@ fn read_in_group<K: AsRef<[u8]>, T: AsRef<[u8]>>(
                 }
                 if let Since::After(id) = *since {
                     reply.key(out, key);
-                    delivered = read_history(out, entries, group, no, id, reader.count, now_ms);
+                    delivered = read_history(
+                        out,
+                        entries,
+                        group,
+                        (no, id),
+                        reader.count,
+                        now_ms,
+                        &mut done,
+                    );
                 } else if entries.last().is_some_and(|last| last.id > group.last_id) {
                     reply.key(out, key);
-                    read_new(out, entries, group, no, reader, now_ms);
+                    read_new(out, entries, group, no, reader, now_ms, &mut done);
                     delivered = true;
+                    entries_read = Some(group.entries_read);
                 }
+                done.last_id = group.last_id;
             })
         })?;
         if created {
@@ -370,6 +385,18 @@ fn read_in_group<K: AsRef<[u8]>, T: AsRef<[u8]>>(
         }
         if delivered {
             tell_silently(keys, key);
+        }
+        if created || delivered {
+            let (group, consumer) = (reader.group.as_ref(), reader.consumer.as_ref());
+            done.record(keys, key, group, consumer, created);
+            if let Some(read) = entries_read
+                && keys.recording()
+            {
+                let id = id_text(done.last_id);
+                let mut digits = [0; 20];
+                let read = format_i64(read.unwrap_or(-1), &mut digits);
+                keys.record(&[b"XGROUP", b"SETID", key, group, &id, b"ENTRIESREAD", read]);
+            }
         }
     }
     Ok(reply.end(out))
@@ -380,10 +407,10 @@ fn read_history(
     out: &mut Out,
     entries: StreamRef<'_>,
     group: &mut Group,
-    no: u32,
-    after: StreamId,
+    (no, after): (u32, StreamId),
     count: usize,
     now_ms: i64,
+    done: &mut Claims,
 ) -> bool {
     let most = if count == 0 { usize::MAX } else { count };
     let pending: Vec<StreamId> = match (group.consumer(no), after.next()) {
@@ -399,6 +426,7 @@ fn read_history(
                 if let Some(pending) = group.pending_mut(id) {
                     pending.delivered_ms = now_ms;
                     pending.deliveries = pending.deliveries.wrapping_add(1);
+                    done.claimed.push((id, *pending));
                 }
             }
             // Deleted since: its consumer is told by there being no fields.
@@ -420,6 +448,7 @@ fn read_new<T>(
     no: u32,
     reader: &Reader<T>,
     now_ms: i64,
+    done: &mut Claims,
 ) {
     let mark = out.begin_array();
     let most = if reader.count == 0 {
@@ -450,6 +479,7 @@ fn read_new<T>(
                 deliveries: 1,
             };
             group.assign(entry.id, pending);
+            done.claimed.push((entry.id, pending));
             if let Some(consumer) = group.consumer_mut(no) {
                 consumer.active_ms = Some(now_ms);
             }

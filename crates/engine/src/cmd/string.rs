@@ -6,6 +6,7 @@ use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RM, KS_RO, KS_RW,
     KS_UPDATE, KS_VARIABLE_FLAGS, KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
 };
+use crate::door::keys::Keys;
 
 use crate::base::error::{Error, Result};
 use crate::base::expiry::{self, Expiry};
@@ -253,7 +254,7 @@ fn set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     let keeps = expiry == Expiry::Keep;
-    store_expiring(ctx, key, value, if keeps { kept } else { at }, keeps);
+    store_expiring(ctx, key, bytes, value, if keeps { kept } else { at }, keeps);
     if !want_old {
         ctx.out.ok();
     }
@@ -261,7 +262,15 @@ fn set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 /// Sets a key that may have to expire at once. `kept`: the expiry is the one it had.
-fn store_expiring(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'_>, at: Option<u64>, kept: bool) {
+/// `bytes`: the value's text.
+fn store_expiring(
+    ctx: &mut Ctx<'_>,
+    key: &[u8],
+    bytes: &[u8],
+    value: NewValue<'_>,
+    at: Option<u64>,
+    kept: bool,
+) {
     let gone = at.is_some_and(|ms| ms <= ctx.keys.now_ms);
     if gone {
         ctx.keys.remove(key);
@@ -274,6 +283,24 @@ fn store_expiring(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'_>, at: Option
     }
     if gone {
         ctx.keys.changed(key, Event::EXPIRED);
+        ctx.keys.record(&[b"DEL", key]);
+    } else {
+        record_set(&mut ctx.keys, key, bytes, at);
+    }
+}
+
+/// Writes down that a key was set, and when it expires.
+fn record_set(keys: &mut Keys<'_>, key: &[u8], bytes: &[u8], at: Option<u64>) {
+    if !keys.recording() {
+        return;
+    }
+    let mut digits = [0; 20];
+    match at {
+        None => keys.record(&[b"SET", key, bytes]),
+        Some(at) => {
+            let at = format_i64(at as i64, &mut digits);
+            keys.record(&[b"SET", key, bytes, b"PXAT", at]);
+        }
     }
 }
 
@@ -287,6 +314,7 @@ fn set_with_expiry(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: expiry::Unit) ->
     ctx.keys.set(key, value, Some(at));
     ctx.keys.changed(key, SET);
     ctx.keys.changed(key, EXPIRE);
+    record_set(&mut ctx.keys, key, bytes, Some(at));
     ctx.out.ok();
     Ok(())
 }
@@ -349,6 +377,7 @@ fn delifeq(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if equal {
         ctx.keys.remove(key);
         ctx.keys.changed(key, Event::DEL);
+        ctx.keys.record(&[b"DEL", key]);
     }
     ctx.out.int(i64::from(equal));
     Ok(())
@@ -380,6 +409,7 @@ fn getex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             {
                 f.set_expiry(None);
                 ctx.keys.changed(key, PERSIST);
+                ctx.keys.record(&[b"PERSIST", key]);
             }
         }
         Expiry::At(..) => match expiry.time(args.argv(), now_ms, "getex") {
@@ -390,11 +420,15 @@ fn getex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             Ok(Some(at)) if at <= now_ms => {
                 ctx.keys.remove(key);
                 ctx.keys.changed(key, Event::DEL);
+                ctx.keys.record(&[b"DEL", key]);
             }
             Ok(at) => {
                 if let Some(mut f) = ctx.keys.write(key) {
                     f.set_expiry(at);
                     ctx.keys.changed(key, EXPIRE);
+                    if let Some(at) = at {
+                        ctx.keys.record_expiry(key, at);
+                    }
                 }
             }
         },
@@ -486,7 +520,7 @@ fn msetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 _ => at,
             };
             let value = ctx.keys.value(pair[1]);
-            store_expiring(ctx, pair[0], value, at, expiry == Expiry::Keep);
+            store_expiring(ctx, pair[0], pair[1], value, at, expiry == Expiry::Keep);
         }
     }
     ctx.out.int(i64::from(met));
@@ -572,6 +606,7 @@ fn incrbyfloat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
     ctx.keys.changed(key, Event::string("incrbyfloat"));
+    ctx.keys.record(&[b"SET", key, &new, b"KEEPTTL"]);
     ctx.out.bulk(&new);
     Ok(())
 }

@@ -62,8 +62,7 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     };
     // For all that it does the time stands still.
     let now = unix_nanos();
-    ctx.moment = Some(now);
-    ctx.keys.now_ms = now / 1_000_000;
+    ctx.stand_still_at(now);
     let failed = watched_key_changed(ctx);
     ctx.session.unwatch();
     if multi.aborted {

@@ -17,7 +17,8 @@ use crate::follow::pending::Pending;
 use crate::follow::waiting::Wait;
 use crate::follow::waiting::{NEXT_NUMBER, Waiter};
 use crate::script::runner::Runner;
-use crate::table::row::RUNS_SCRIPT;
+use crate::table::positions::each_key;
+use crate::table::row::{RUNS_SCRIPT, WRITE};
 use parking_lot::Mutex;
 use resp::Out;
 use smallvec::SmallVec;
@@ -57,6 +58,15 @@ impl<'e> Ctx<'e> {
         self.engine.registry()
     }
 
+    /// For a transaction or a script the time stands still, in Unix nanoseconds. Where a log is read, there is none: see
+    /// [`Session::replay`].
+    pub(crate) fn stand_still_at(&mut self, now: u64) {
+        self.moment = Some(now);
+        if !self.session.replays {
+            self.keys.now_ms = now / 1_000_000;
+        }
+    }
+
     /// Has the connection closed once its replies are sent.
     pub fn close_after_reply(&mut self) {
         self.next = Next::Close;
@@ -86,6 +96,18 @@ impl<'e> Ctx<'e> {
         self.helper = self.helper || self.engine.host().hand_over();
     }
 
+    /// Removes those of a write command's keys that have expired. Who only looks at a key may leave it there, and
+    /// who does the command again, at a time when they had not expired, would see them.
+    pub(crate) fn expire_named_keys(&mut self, entry: &Entry, argv: &[&[u8]]) {
+        if entry.command.has(WRITE) {
+            each_key(entry, argv, |i, _| {
+                if self.keys.holds(argv[i]) {
+                    let _ = self.keys.peek_or_expire(argv[i]);
+                }
+            });
+        }
+    }
+
     /// Lists the line of a command that was part of another for those who watch. `listed`: length of the list before it
     /// was carried out.
     #[cold]
@@ -113,7 +135,14 @@ impl<'e> Ctx<'e> {
         self.keys.first = first;
         let mark = self.out.mark();
         let tally = &self.keys.counters.commands[entry.id];
+        let db = self.keys.db;
+        if self.keys.recording {
+            self.expire_named_keys(entry, argv);
+        }
         let result = (entry.command.run)(self, Args::new(argv, 1));
+        if self.keys.recording {
+            self.keys.records.finish(db, argv);
+        }
         self.keys.first = KnownKey::default();
         // An address says nothing of the next command's arguments.
         self.keys.db = self.session.db;

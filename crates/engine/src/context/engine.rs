@@ -2,8 +2,10 @@
 
 use crate::base::clock::unix_ms;
 use crate::base::clock::unix_nanos;
+use crate::base::journal::Journal;
 use crate::base::random::random_bytes;
 use crate::base::reclaim::Reclaimer;
+use crate::base::stats::Counters;
 use crate::base::stats::Stats;
 use crate::client::clients::{Clients, Origin};
 use crate::config::Config;
@@ -11,6 +13,7 @@ use crate::config::host::Host;
 use crate::context::command::Registry;
 use crate::context::pause::Pause;
 use crate::context::session::Session;
+use crate::door::keys::Keys;
 use crate::follow::Follow;
 use crate::script::known::Scripts;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -28,6 +31,8 @@ pub struct Engine {
     /// Who listens, and to whom.
     pub follow: Follow,
     stats: Stats,
+    /// What is written down of changes.
+    pub journal: Journal,
     /// Scripts and functions.
     pub scripts: Scripts,
     pub(crate) reclaimer: Reclaimer,
@@ -62,6 +67,7 @@ impl Engine {
             me: me.clone(),
             scripts: Scripts::default(),
             follow: Follow::new(config.clone(), keyspace.shards()),
+            journal: Journal::new(keyspace.shards()),
             keyspace,
             registry,
             config,
@@ -153,6 +159,27 @@ impl Engine {
     /// All counters.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// Counters, and a lane of the journal, for a thread that runs commands.
+    pub fn add_counters(&self) -> Arc<Counters> {
+        self.stats
+            .add_worker(self.registry.ids(), self.journal.add_lane())
+    }
+
+    /// Writes down what a command that is done has changed. Its locks are held. `clock` is the session's; returns the number
+    /// of the piece that it will be in, if there is anything.
+    #[cold]
+    pub(crate) fn write_down(&self, keys: &mut Keys<'_>, clock: &mut u64) -> Option<u64> {
+        if keys.records.is_empty() {
+            return None;
+        }
+        let (held, records) = (&keys.held, &mut keys.records);
+        let lane = &keys.counters.lane;
+        Some(
+            self.journal
+                .write_down(lane, records, |f| held.each(f), clock),
+        )
     }
 
     /// A new client's state.

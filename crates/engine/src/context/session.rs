@@ -36,6 +36,12 @@ pub struct Session {
     pub authenticated: bool,
     /// What CLIENT REPLY asked for.
     pub reply_mode: ReplyMode,
+    /// It executes what a log holds: see [`Session::replay`].
+    pub(crate) replays: bool,
+    /// See [`crate::base::journal`].
+    pub(crate) clock: u64,
+    /// Number of the piece of the journal that the last change of this session is in; 0 if there was none.
+    pub(crate) piece: u64,
     /// Commands since MULTI.
     pub(crate) multi: Option<Box<Multi>>,
     pub(crate) spare_multi: Option<Box<Multi>>,
@@ -60,6 +66,9 @@ impl Session {
             proto: Proto::Resp2,
             authenticated,
             reply_mode: ReplyMode::On,
+            replays: false,
+            clock: 0,
+            piece: 0,
             multi: None,
             spare_multi: None,
             watching: None,
@@ -109,6 +118,20 @@ impl Session {
         limits[client.class()].disconnections.fetch_add(1, Relaxed);
         let (id, addr) = (client.id, &client.addr);
         tracing::warn!("Closing client {id} ({addr}): a reply over client-output-buffer-limit");
+    }
+
+    /// From now on it executes what a log holds. For such commands there is no now: they run at time 0, when nothing has
+    /// expired yet, since what had expired when they ran for the first time is removed by commands of its own. Times in a log
+    /// are absolute.
+    pub fn replay(&mut self) {
+        self.replays = true;
+        self.authenticated = true;
+    }
+
+    /// Number of the piece of the journal that the last change of this session is in; 0 if there was none. Whoever promises
+    /// that a reply is durable waits for that piece.
+    pub fn piece(&self) -> u64 {
+        self.piece
     }
 
     /// Sets the protocol version, for COMMAND LIST's eyes too.

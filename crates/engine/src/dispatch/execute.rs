@@ -88,7 +88,10 @@ impl Worker {
             let error = Error::only_while_subscribed(command.name);
             return refuse(counters, session, out, mark, &error);
         }
-        let now_ms = began / 1_000_000;
+        let now_ms = match session.replays {
+            true => 0,
+            false => began / 1_000_000,
+        };
         let mut writes = command.has(WRITE | LIKE_WRITE | RUNS_SCRIPT);
         if let Some(multi) = &mut session.multi {
             if !command.has(IN_MULTI) {
@@ -163,6 +166,8 @@ impl Worker {
                 listening: &engine.follow.effects.listening,
                 changes: std::mem::take(&mut self.changes),
                 emptied: None,
+                recording: engine.journal.is_on(),
+                records: std::mem::take(&mut self.records),
                 token,
             },
             out,
@@ -176,7 +181,14 @@ impl Worker {
             moment: None,
             next: Next::Done,
         };
+        let db = ctx.keys.db;
+        if ctx.keys.recording {
+            ctx.expire_named_keys(entry, argv);
+        }
         let result = (command.run)(&mut ctx, Args::new(argv, 1));
+        if ctx.keys.recording {
+            ctx.keys.records.finish(db, argv);
+        }
         if engine.follow.monitors.watching() && command.has(RUNS_SCRIPT) {
             show(&mut ctx, argv, true);
         }
@@ -186,6 +198,11 @@ impl Worker {
         }
         if engine.follow.monitors.watching() && !command.has(RUNS_SCRIPT) {
             show(&mut ctx, argv, false);
+        }
+        if ctx.keys.recording
+            && let Some(piece) = engine.write_down(&mut ctx.keys, &mut ctx.session.clock)
+        {
+            ctx.session.piece = piece;
         }
         if ctx.session.tracks_reads {
             note_reads(&mut ctx, entry, argv);
@@ -197,6 +214,7 @@ impl Worker {
                     garbage,
                     token,
                     changes,
+                    records,
                     ..
                 },
             out,
@@ -207,6 +225,7 @@ impl Worker {
         drop(held);
         drop(token);
         self.changes = changes;
+        self.records = records;
         for freed in garbage {
             engine.reclaimer.take(freed);
         }

@@ -1,5 +1,6 @@
 //! What one thread runs commands with.
 
+use crate::base::journal::Records;
 use crate::base::stats::Counters;
 use crate::context::engine::Engine;
 use crate::context::session::Session;
@@ -28,6 +29,8 @@ pub struct Worker {
     pub(super) runner: Option<Box<Runner>>,
     /// The memory of the list of changes; empty.
     pub(super) changes: Vec<Change>,
+    /// The memory of what is written down; empty.
+    pub(super) records: Records,
 }
 
 // SAFETY: the plan's pointers lead into the registry of `engine`, which the worker keeps alive and which never changes.
@@ -35,7 +38,7 @@ unsafe impl Send for Worker {}
 
 impl Worker {
     pub(crate) fn new(engine: Arc<Engine>) -> Worker {
-        let counters = engine.stats().add_worker(engine.registry().ids());
+        let counters = engine.add_counters();
         Worker {
             engine,
             counters,
@@ -47,6 +50,7 @@ impl Worker {
             helper: false,
             runner: None,
             changes: Vec::new(),
+            records: Records::default(),
         }
     }
 

@@ -179,6 +179,9 @@ impl Keys<'_> {
     /// The same for a key of any database.
     #[inline]
     pub fn changed_in(&mut self, db: usize, key: &[u8], event: Event) {
+        if self.recording {
+            self.records.touch();
+        }
         if self.listening.any() {
             self.note(db, key, event);
         }
@@ -187,9 +190,40 @@ impl Keys<'_> {
     /// Says that several things happened to a key in turn, after all of them; if it is gone in the end, that comes last.
     #[inline]
     pub fn changed_in_turn(&mut self, key: &[u8], events: impl IntoIterator<Item = Event>) {
+        if self.recording {
+            return self.write_down_in_turn(key, events);
+        }
         if self.listening.any() {
             self.note_in_turn(key, events);
         }
+    }
+
+    #[cold]
+    fn write_down_in_turn(&mut self, key: &[u8], events: impl IntoIterator<Item = Event>) {
+        // What has expired is written down where it was found to be.
+        let events: SmallVec<[Event; 4]> = events.into_iter().collect();
+        if events.iter().any(|event| *event != Event::HASH_EXPIRED) {
+            self.records.touch();
+        }
+        if self.listening.any() {
+            self.note_in_turn(key, events);
+        }
+    }
+
+    /// Writes a command down in place of the running one, which is of the selected database.
+    #[inline]
+    pub fn record(&mut self, argv: &[&[u8]]) {
+        if self.recording {
+            self.records.say();
+            self.records.push(self.db, argv);
+        }
+    }
+
+    /// Whether changes are written down, and how has to be said if the running command, executed again, would not do the
+    /// same.
+    #[inline]
+    pub fn recording(&self) -> bool {
+        self.recording
     }
 
     #[cold]
@@ -205,6 +239,9 @@ impl Keys<'_> {
 
     /// Adds to the list of changes whatever it is that happened, if anybody listens. Messages are always sent.
     pub fn happened(&mut self, change: Change) {
+        if self.recording && matches!(change, Change::Flushed(_) | Change::Swapped(..)) {
+            self.records.touch();
+        }
         if matches!(change, Change::Publish(..)) || self.listening.any() {
             self.changes.push(change);
         }

@@ -6,6 +6,7 @@
 
 use crate::base::clock::{tick_ms, unix_ms};
 use crate::base::error::{Error, Result};
+use crate::base::journal::Records;
 use crate::base::stats::Counters;
 use crate::door::change::Listening;
 use crate::door::change::{Change, Event, note};
@@ -59,6 +60,10 @@ pub struct Keys<'e> {
     pub(crate) changes: Vec<Change>,
     /// The collection that was last removed because nothing was left in it, until somebody says what it was.
     pub(crate) emptied: Option<Box<[u8]>>,
+    /// Changes are written down.
+    pub(crate) recording: bool,
+    /// What is written down of them.
+    pub(crate) records: Records,
     /// The right to wait for further locks, of a command that may need them.
     pub(crate) token: Option<Token<'e>>,
 }
@@ -116,7 +121,7 @@ impl<'e> Keys<'e> {
     /// are removed, and that one is not there is announced, up to the first that is of another type. While nobody listens,
     /// nothing.
     pub fn look_for(&mut self, keys: &[&[u8]], kind: Type) {
-        if self.listening.any() {
+        if self.listening.any() || self.recording {
             for key in keys {
                 let found = self.look_up(self.db, key, false, true);
                 if found.is_some_and(|found| found.get().kind() != kind) {
@@ -184,6 +189,9 @@ impl<'e> Keys<'e> {
             if !self.frozen {
                 self.garbage.extend(found.change().remove().freed);
                 self.counters.expired.add(1);
+                if self.recording {
+                    self.records.push_expired(db, &[b"DEL", key]);
+                }
             }
             if self.listening.any() {
                 if !self.frozen {

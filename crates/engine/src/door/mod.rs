@@ -3,4 +3,5 @@
 pub mod change;
 pub mod held;
 pub mod keys;
+pub mod record;
 pub mod stored;

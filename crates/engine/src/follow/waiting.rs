@@ -189,6 +189,8 @@ pub(crate) fn serve(follow: &Follow, keys: &mut Keys<'_>, db: usize, key: &[u8])
             keys.no_touch = waiter.client.no_touch.load(Relaxed);
             keys.changes.push(Change::By(waiter.client.clone()));
             let tried = attempt(keys, key, &mut out);
+            // It has no command of its own any more: what it did has been said.
+            keys.records.finish(db, &[]);
             (keys.db, keys.no_touch) = (own_db, own_touch);
             let error = match tried {
                 Ok(true) => None,

@@ -11,12 +11,14 @@
 //! flushed, are handed to a second thread to drop.
 
 use crate::base::clock::unix_ms;
+use crate::base::journal::Records;
 use crate::base::stats::Counters;
 use crate::cmd::memory::Usage;
 use crate::context::engine::Engine;
 use crate::door::change::{Change, Event, note};
 use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys};
+use crate::door::record::record_fields;
 use crate::upkeep::give_back::GiveBack;
 use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -59,7 +61,7 @@ pub struct Maintenance {
 impl Maintenance {
     pub(crate) fn start(engine: &Arc<Engine>) -> Maintenance {
         let stop = Arc::new(Stop::default());
-        let counters = engine.stats().add_worker(engine.registry().ids());
+        let counters = engine.add_counters();
         let thread = {
             let (stop, engine) = (stop.clone(), Arc::downgrade(engine));
             std::thread::Builder::new()
@@ -181,6 +183,8 @@ impl Sweep {
                 let full = due.len() == MAX_PER_HOLD;
                 let (index, db) = (self.shard, self.db);
                 let listening = engine.follow.effects.listening();
+                let recording = engine.journal.is_on();
+                let mut records = Records::default();
                 let mut changes = Vec::new();
                 let mut happened = |key: &[u8], event| {
                     if listening {
@@ -192,7 +196,13 @@ impl Sweep {
                     if let Some(mut found) = dict.find(hash, &key).map(store::Found::change) {
                         if found.expiry_ms().is_none_or(|ms| ms > now_ms) {
                             // Not the key is due, but elements of it.
-                            let n = found.expire_elements(now_ms);
+                            let mut gone: Vec<Vec<u8>> = Vec::new();
+                            let n = found.expire_elements(now_ms, &mut |field| {
+                                if recording {
+                                    gone.push(field.to_vec());
+                                }
+                            });
+                            record_fields(&mut records, db, &key, &gone);
                             expired_fields += n;
                             if n > 0 {
                                 happened(&key, Event::HASH_EXPIRED);
@@ -204,6 +214,9 @@ impl Sweep {
                         } else {
                             removed += 1;
                             happened(&key, Event::EXPIRED);
+                            if recording {
+                                records.push_expired(db, &[b"DEL", &key]);
+                            }
                         }
                         garbage.extend(found.remove().freed);
                     }
@@ -218,10 +231,17 @@ impl Sweep {
                         left -= 1;
                     }
                 }
-                if changes.is_empty() {
+                if changes.is_empty() && records.is_empty() {
                     drop(shard);
                 } else {
-                    garbage.extend(apply(engine, counters, (index, shard), now_ms, changes));
+                    garbage.extend(apply(
+                        engine,
+                        counters,
+                        (index, shard),
+                        now_ms,
+                        changes,
+                        records,
+                    ));
                 }
                 for freed in garbage.drain(..) {
                     engine.reclaimer.take(freed);
@@ -255,6 +275,7 @@ fn apply(
     (index, shard): (usize, ShardGuard<'_>),
     now_ms: u64,
     changes: Vec<Change>,
+    records: Records,
 ) -> Garbage {
     let mut keys = Keys {
         ks: engine.keyspace(),
@@ -272,8 +293,11 @@ fn apply(
         listening: &engine.follow.effects.listening,
         changes,
         emptied: None,
+        recording: true,
+        records,
         token: None,
     };
     engine.follow.apply(&mut keys, None);
+    engine.write_down(&mut keys, &mut 0);
     keys.garbage
 }

@@ -141,7 +141,7 @@ impl Hash {
     }
 
     /// Removes fields that have expired, of a large hash a thousand at most; returns how many.
-    pub fn expire_fields(&mut self, now_ms: u64) -> usize {
+    pub fn expire_fields(&mut self, now_ms: u64, gone: &mut dyn FnMut(&[u8])) -> usize {
         if self.due_ms > now_ms {
             return 0;
         }
@@ -153,6 +153,7 @@ impl Hash {
                 for pair in pairs::pairs(bytes, true) {
                     if pair.due_ms != 0 && pair.due_ms <= now_ms {
                         removed += 1;
+                        gone(pair.field);
                         continue;
                     }
                     if pair.due_ms != 0 {
@@ -165,7 +166,7 @@ impl Hash {
                 removed
             }
             Form::Table(table) => {
-                let (removed, next) = table.remove_due(now_ms, MAX_EXPIRED);
+                let (removed, next) = table.remove_due(now_ms, MAX_EXPIRED, gone);
                 self.due_ms = next.unwrap_or(u64::MAX);
                 removed
             }

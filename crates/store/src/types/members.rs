@@ -573,9 +573,14 @@ impl<T: Tail> Members<T> {
         }
     }
 
-    /// Removes up to `max` members that are due at `now_ms`; returns how many, and when the next one is due: perhaps too
+    /// Removes up to `max` members that are due at `now_ms`, and calls `gone` with each; returns how many, and when the next one is due: perhaps too
     /// early, never too late.
-    pub fn remove_due(&mut self, now_ms: u64, max: usize) -> (usize, Option<u64>) {
+    pub fn remove_due(
+        &mut self,
+        now_ms: u64,
+        max: usize,
+        gone: &mut dyn FnMut(&[u8]),
+    ) -> (usize, Option<u64>) {
         let mut removed = 0;
         let mut position = Some(0);
         while let Some(p) = position
@@ -601,6 +606,7 @@ impl<T: Tail> Members<T> {
             // taken out of the table first, and the log is tidied last.
             for place in due {
                 let (item, size) = split::<T>(self.log.item(place));
+                gone(item.member);
                 let h = table_hash(hash_of(item.member));
                 if let Some(pos) = self.table.find(h, |addr| addr == place.0) {
                     self.table.remove(h, pos);

@@ -115,10 +115,10 @@ impl Object {
         }
     }
 
-    /// Removes the elements that have expired; returns how many.
-    pub fn expire_elements(&mut self, now_ms: u64) -> usize {
+    /// Removes the elements that have expired, and calls `gone` with each; returns how many.
+    pub fn expire_elements(&mut self, now_ms: u64, gone: &mut dyn FnMut(&[u8])) -> usize {
         match self {
-            Object::Hash(h) => h.expire_fields(now_ms),
+            Object::Hash(h) => h.expire_fields(now_ms, gone),
             _ => 0,
         }
     }

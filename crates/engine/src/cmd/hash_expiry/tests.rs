@@ -237,7 +237,7 @@ fn the_sweeper_removes_fields_and_then_the_key() {
         while crate::base::clock::unix_ms() < due {
             std::hint::spin_loop();
         }
-        let counters = c.engine.stats().add_worker(c.engine.registry().ids());
+        let counters = c.engine.add_counters();
         Sweep::default().slice(&c.engine, &counters, Duration::from_secs(10));
         c.check("DBSIZE", "2");
         c.check("HLEN h", "1");
@@ -318,7 +318,7 @@ fn the_sweeper_announces_what_has_expired() {
     watches.run("WATCH h");
     pass_two_milliseconds();
     c.engine.follow.effects.recorded.lock().clear();
-    let counters = c.engine.stats().add_worker(c.engine.registry().ids());
+    let counters = c.engine.add_counters();
     Sweep::default().slice(&c.engine, &counters, Duration::from_secs(10));
     let mut events = c.engine.follow.effects.recorded.lock().clone();
     events.sort();

@@ -92,7 +92,7 @@ proptest! {
                 }
                 Op::Expire(now, max) => {
                     let before = model.len();
-                    let (n, next) = members.remove_due(now, max);
+                    let (n, next) = members.remove_due(now, max, &mut |_| {});
                     let due = model.values().filter_map(|t| Tagged::due_ms(t)).filter(|&ms| ms <= now).count();
                     prop_assert_eq!(n, due.min(max));
                     model.retain(|m, _| members.contains(m));

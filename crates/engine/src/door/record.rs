@@ -1,0 +1,188 @@
+//! What is written down of changes that commands could not do again by themselves.
+//!
+//! Most write commands are written down as they came. Those whose effect depends on the time, on chance, or on what a
+//! program made of a value say themselves what another server has to do for the same result.
+
+use crate::base::journal::Records;
+use crate::door::change::KeyBytes;
+use crate::door::keys::Keys;
+use resp::number::format_i64;
+use std::collections::BTreeMap;
+use store::types::hash::Hash;
+use store::types::list::{End, List};
+use store::{Type, Value};
+
+/// Writes down that fields of a hash are gone because their time was over.
+pub(crate) fn record_fields<F: AsRef<[u8]>>(
+    records: &mut Records,
+    db: usize,
+    key: &[u8],
+    gone: &[F],
+) {
+    if !gone.is_empty() {
+        let mut argv: Vec<&[u8]> = vec![b"HDEL", key];
+        argv.extend(gone.iter().map(AsRef::as_ref));
+        records.push_expired(db, &argv);
+    }
+}
+
+impl Keys<'_> {
+    /// Notes that fields of a hash of the selected database are gone because their time was over, unless they are there again.
+    pub(crate) fn record_expired_fields(&mut self, key: &[u8], gone: &Gone) {
+        if !self.recording {
+            return;
+        }
+        let hash = self.peek_view::<Hash>(key).ok().flatten();
+        let is_there = |field: &[u8]| hash.is_some_and(|h| h.get(field, 0).is_some());
+        let mut argv = vec![b"HDEL".to_vec(), key.to_vec()];
+        let absent = gone.0.iter().filter(|field| !is_there(field));
+        argv.extend(absent.map(|field| field.to_vec()));
+        if argv.len() > 2 {
+            self.records.push_expired_behind(self.db, argv);
+        }
+    }
+
+    /// The running command is written down in another way than it came, or not at all: see what follows.
+    pub(crate) fn record_instead(&mut self) {
+        if self.recording {
+            self.records.say();
+        }
+    }
+
+    /// The running command has changed something that is no key, and is written down as it came.
+    pub(crate) fn record_command(&mut self) {
+        if self.recording {
+            self.records.touch();
+        }
+    }
+
+    /// Writes down when a key expires.
+    pub(crate) fn record_expiry(&mut self, key: &[u8], at_ms: u64) {
+        if self.recording {
+            let mut digits = [0; 20];
+            let at = format_i64(at_ms as i64, &mut digits);
+            self.record(&[b"PEXPIREAT", key, at]);
+        }
+    }
+}
+
+impl Keys<'_> {
+    /// Writes a key of the selected database down as it is now, for a caller that has no command for what it did: a string, or
+    /// that there is nothing.
+    ///
+    /// # Panics
+    /// In tests, if the key holds a collection.
+    pub(crate) fn record_state(&mut self, key: &[u8]) {
+        if !self.recording {
+            return;
+        }
+        let mut number = [0; 20];
+        let mut time = [0; 20];
+        let (value, at) = match self.peek(key) {
+            None => (None, None),
+            Some(e) => match e.value() {
+                _ if e.kind() != Type::String => {
+                    debug_assert!(false, "a collection has a command of its own");
+                    return;
+                }
+                Value::Int(i) => (Some(format_i64(i, &mut number).to_vec()), e.expiry_ms()),
+                Value::Inline(b) => (Some(b.to_vec()), e.expiry_ms()),
+                Value::Blob(b) => (Some(b.to_vec()), e.expiry_ms()),
+            },
+        };
+        match (value, at) {
+            (None, _) => self.record(&[b"DEL", key]),
+            (Some(value), None) => self.record(&[b"SET", key, &value]),
+            (Some(value), Some(at)) => {
+                let at = format_i64(at as i64, &mut time);
+                self.record(&[b"SET", key, &value, b"PXAT", at]);
+            }
+        }
+    }
+
+    /// Writes a list of the selected database down, element by element, in place of the running command.
+    pub(crate) fn record_list(&mut self, key: &[u8]) {
+        if !self.recording {
+            return;
+        }
+        let mut argv: Vec<Vec<u8>> = vec![b"RPUSH".to_vec(), key.to_vec()];
+        if let Ok(Some(list)) = self.peek_view::<List>(key) {
+            let mut number = [0; 20];
+            let items = list.iter_from(0, End::Front);
+            argv.extend(items.map(|item| item.text(&mut number).to_vec()));
+        }
+        self.record(&[b"DEL", key]);
+        if argv.len() > 2 {
+            let argv: Vec<&[u8]> = argv.iter().map(|a| &a[..]).collect();
+            self.record(&argv);
+        }
+    }
+
+    /// Writes down what became of fields of a hash: those that are gone, their values if `values`, and when they expire.
+    pub(crate) fn record_fields_as_they_are<'f>(
+        &mut self,
+        key: &[u8],
+        fields: impl Iterator<Item = &'f [u8]>,
+        values: bool,
+    ) {
+        if !self.recording {
+            return;
+        }
+        let mut gone: Vec<&[u8]> = vec![b"HDEL", key];
+        let mut set: Vec<Vec<u8>> = vec![b"HSET".to_vec(), key.to_vec()];
+        let mut lasting: Vec<&[u8]> = Vec::new();
+        let mut due: BTreeMap<u64, Vec<&[u8]>> = BTreeMap::new();
+        {
+            let hash = self.peek_view::<Hash>(key).ok().flatten();
+            let mut number = [0; 20];
+            for field in fields {
+                // With no time, nothing is taken for expired: what is there is written down.
+                let Some(f) = hash.and_then(|h| h.get(field, 0)) else {
+                    gone.push(field);
+                    continue;
+                };
+                if values {
+                    set.extend([field.to_vec(), f.value.text(&mut number).to_vec()]);
+                }
+                match f.due_ms {
+                    Some(at) => due.entry(at).or_default().push(field),
+                    None => lasting.push(field),
+                }
+            }
+        }
+        self.records.say();
+        if gone.len() > 2 {
+            self.record(&gone);
+        }
+        if set.len() > 2 {
+            let argv: Vec<&[u8]> = set.iter().map(|a| &a[..]).collect();
+            self.record(&argv);
+        }
+        let mut digits = [0; 20];
+        let mut count = [0; 20];
+        if !values && !lasting.is_empty() {
+            let n = format_i64(lasting.len() as i64, &mut count);
+            let mut argv: Vec<&[u8]> = vec![b"HPERSIST", key, b"FIELDS", n];
+            argv.extend(lasting);
+            self.record(&argv);
+        }
+        for (at, fields) in due {
+            let n = format_i64(fields.len() as i64, &mut count);
+            let at = format_i64(at as i64, &mut digits);
+            let mut argv: Vec<&[u8]> = vec![b"HPEXPIREAT", key, at, b"FIELDS", n];
+            argv.extend(fields);
+            self.record(&argv);
+        }
+    }
+}
+
+/// Names of fields whose time was over.
+#[derive(Default)]
+pub(crate) struct Gone(pub Vec<KeyBytes>);
+
+impl Gone {
+    /// Takes one more.
+    pub(crate) fn add(&mut self, field: &[u8]) {
+        self.0.push(KeyBytes::from_slice(field));
+    }
+}

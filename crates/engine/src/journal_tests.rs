@@ -1,0 +1,386 @@
+//! The journal, before there is a file: what a random run writes down, executed by another engine, gives the same keys.
+//!
+//! `REDPOLL_JOURNAL_ROUNDS` sets the number of runs.
+
+use crate::base::journal::Piece;
+use crate::base::random::random_below;
+use crate::testing::TestClient;
+use resp::{Batch, Limits, Out, Parser, Value};
+
+/// Commands with places to fill in: `$s` a string's key, `$l` a list's, `$t` a set's, `$z` a sorted set's, `$h` a hash's,
+/// `$x` a stream's, `$p` a HyperLogLog's, `$k` any key; `$f` a field or member, `$v` a value, `$n` a small number, `$d` a
+/// decimal, `$e` a time from now in milliseconds, near or far, `$i` an ID.
+const TEMPLATES: &[&str] = &[
+    "SET $s $v",
+    "SET $s $n",
+    "SET $s $v PX $e",
+    "SET $s $v EX 100 NX",
+    "SET $s $v KEEPTTL",
+    "SET $s $v GET XX PXAT 1",
+    "SETEX $s 100 $v",
+    "PSETEX $s $e $v",
+    "SETNX $s $v",
+    "GETSET $s $v",
+    "GETDEL $s",
+    "GETEX $s PX $e",
+    "GETEX $s PERSIST",
+    "GETEX $s PXAT 5",
+    "DELIFEQ $s $n",
+    "MSET $s $v $s $n",
+    "MSETNX $s $v $s $n",
+    "MSETEX 2 $s $v $s $n PX $e",
+    "MSETEX 1 $s $v KEEPTTL",
+    "APPEND $s $v",
+    "SETRANGE $s 3 $v",
+    "INCR $s",
+    "DECRBY $s $n",
+    "INCRBYFLOAT $s $d",
+    "SETBIT $s $n 1",
+    "BITFIELD $s INCRBY u4 $n 1 SET u8 8 $n",
+    "BITOP OR $s $s $s",
+    "GET $s",
+    "DEL $k $k",
+    "UNLINK $k",
+    "EXPIRE $k 100",
+    "PEXPIRE $k $e NX",
+    "PEXPIRE $k $e",
+    "EXPIREAT $k 1",
+    "PERSIST $k",
+    "RENAME $k $k",
+    "RENAMENX $k $k",
+    "COPY $k $k REPLACE",
+    "COPY $k $k DB 1",
+    "MOVE $k 1",
+    "TOUCH $k",
+    "LPUSH $l $v $v",
+    "RPUSH $l $f",
+    "RPUSHX $l $v",
+    "LINSERT $l BEFORE $f $v",
+    "LSET $l 0 $v",
+    "LREM $l 0 $f",
+    "LTRIM $l 0 6",
+    "LPOP $l",
+    "RPOP $l 2",
+    "LMOVE $l $l LEFT RIGHT",
+    "RPOPLPUSH $l $l",
+    "LMPOP 2 $l $l LEFT COUNT 2",
+    "BLPOP $l $l 0.001",
+    "BRPOP $l 0.001",
+    "BLMOVE $l $l RIGHT LEFT 0.001",
+    "BLMPOP 0.001 2 $l $l RIGHT COUNT 2",
+    "SORT $l ALPHA STORE $l",
+    "SADD $t $f $f $n",
+    "SREM $t $f",
+    "SPOP $t",
+    "SPOP $t 2",
+    "SPOP $t 100",
+    "SMOVE $t $t $f",
+    "SUNIONSTORE $t $t $t",
+    "SINTERSTORE $t $t $t",
+    "SDIFFSTORE $t $t $t",
+    "ZADD $z $d $f $n $f",
+    "ZADD $z GT INCR $d $f",
+    "ZINCRBY $z $d $f",
+    "ZREM $z $f",
+    "ZPOPMIN $z",
+    "ZPOPMAX $z 2",
+    "ZMPOP 2 $z $z MIN COUNT 2",
+    "BZPOPMIN $z $z 0.001",
+    "BZMPOP 0.001 2 $z $z MAX COUNT 2",
+    "ZREMRANGEBYRANK $z 0 1",
+    "ZREMRANGEBYSCORE $z 0 1",
+    "ZUNIONSTORE $z 2 $z $z WEIGHTS 2 $n",
+    "ZRANGESTORE $z $z 0 3",
+    "GEOADD $z 13.3 38.1 $f",
+    "HSET $h $f $v $f $n",
+    "HSETNX $h $f $v",
+    "HDEL $h $f",
+    "HINCRBY $h $f $n",
+    "HINCRBYFLOAT $h $f $d",
+    "HEXPIRE $h 100 FIELDS 2 $f $f",
+    "HPEXPIRE $h $e FIELDS 1 $f",
+    "HPEXPIRE $h $e GT FIELDS 1 $f",
+    "HPEXPIREAT $h 5 FIELDS 1 $f",
+    "HPERSIST $h FIELDS 1 $f",
+    "HGETEX $h PX $e FIELDS 1 $f",
+    "HGETEX $h PERSIST FIELDS 2 $f $f",
+    "HGETDEL $h FIELDS 1 $f",
+    "HSETEX $h PX $e FIELDS 1 $f $v",
+    "HSETEX $h KEEPTTL FIELDS 2 $f $v $f $v",
+    "HSETEX $h FNX EX 100 FIELDS 1 $f $v",
+    "HGETALL $h",
+    "XADD $x * $f $v",
+    "XADD $x NOMKSTREAM MAXLEN ~ 20 LIMIT 5 * $f $v",
+    "XADD $x MAXLEN 5 * $f $v",
+    "XADD $x MINID ~ $i * $f $v",
+    "XTRIM $x MAXLEN ~ 4",
+    "XTRIM $x MAXLEN 3",
+    "XDEL $x $i",
+    "XSETID $x 99999999999999-$n",
+    "XGROUP CREATE $x g 0 MKSTREAM",
+    "XGROUP CREATE $x g2 $",
+    "XGROUP SETID $x g 0",
+    "XGROUP DESTROY $x g2",
+    "XGROUP CREATECONSUMER $x g $f",
+    "XGROUP DELCONSUMER $x g $f",
+    "XREADGROUP GROUP g $f COUNT 2 STREAMS $x >",
+    "XREADGROUP GROUP g $f NOACK STREAMS $x >",
+    "XREADGROUP GROUP g2 $f STREAMS $x >",
+    "XREADGROUP GROUP g $f STREAMS $x 0",
+    "XREADGROUP GROUP g $f BLOCK 1 STREAMS $x >",
+    "XACK $x g $i",
+    "XCLAIM $x g $f 0 $i $i",
+    "XCLAIM $x g $f 0 $i IDLE 5000 RETRYCOUNT 7 FORCE JUSTID",
+    "XAUTOCLAIM $x g $f 0 0 COUNT 3",
+    "XDELEX $x DELREF IDS 1 $i",
+    "PFADD $p $v $v",
+    "PFCOUNT $p",
+    "PFMERGE $p $p",
+    "SELECT 1",
+    "SELECT 0",
+    "SWAPDB 0 1",
+    "FLUSHDB",
+    "EVAL \"redis.call('SET', KEYS[1], ARGV[1]) redis.call('INCRBYFLOAT', KEYS[2], 1.5) return redis.call('SPOP', KEYS[3])\" 3 $s $s2 $t $v",
+    "EVAL \"redis.call('LPUSH', 'list:1', 1, 2) redis.pcall('INCR', 'list:1') redis.call('PEXPIRE', 'hash:1', 100000)\" 0",
+    "FUNCTION LOAD REPLACE \"#!lua name=lib$n\\nredis.register_function('f$n', function(keys) return redis.call('INCR', keys[1]) end)\"",
+    "FCALL f$n 1 $s",
+    "FUNCTION DELETE lib$n",
+];
+
+fn pick<'a>(of: &[&'a str]) -> &'a str {
+    of[random_below(of.len() as u64) as usize]
+}
+
+/// A template with its places filled in.
+fn fill(template: &str, ids: &[String]) -> String {
+    let n = |n: u64| random_below(n).to_string();
+    let mut line = String::new();
+    let mut rest = template;
+    while let Some(at) = rest.find('$') {
+        line.push_str(&rest[..at]);
+        let name = rest[at + 1..].chars().next();
+        let key = |kind: &str| format!("{kind}:{}", n(3));
+        let filled = match name {
+            Some('s') => key("str"),
+            Some('l') => key("list"),
+            Some('t') => key("set"),
+            Some('z') => key("zset"),
+            Some('h') => key("hash"),
+            Some('x') => key("stream"),
+            Some('p') => key("hll"),
+            Some('k') => key(pick(&["str", "list", "set", "zset", "hash", "stream"])),
+            Some('f') => pick(&["a", "b", "c", "d", "e"]).to_owned(),
+            Some('v') => format!("{}{}", pick(&["x", "a long value ", "", "\\x00"]), n(9)),
+            Some('n') => n(8),
+            Some('d') => format!("{}.{}", n(5), n(100)),
+            Some('e') => pick(&["1", "2", "3", "100000", "200000"]).to_owned(),
+            Some('i') => match ids.len() {
+                0 => "1-1".to_owned(),
+                len => ids[random_below(len as u64) as usize].clone(),
+            },
+            _ => "$".to_owned(),
+        };
+        let quoted = filled.contains([' ', '\\']) || filled.is_empty();
+        if quoted {
+            line.push_str(&format!("\"{filled}\""));
+        } else {
+            line.push_str(&filled);
+        }
+        rest = &rest[at + 1 + usize::from(filled != "$")..];
+    }
+    line + rest
+}
+
+/// Everything in a database that can be read: sorted where order means nothing, and without the times at which consumers were
+/// last seen.
+fn state(c: &mut TestClient) -> Vec<String> {
+    let mut all = Vec::new();
+    for db in 0..2 {
+        c.run(&format!("SELECT {db}"));
+        let keys = c.run("KEYS *");
+        let mut keys: Vec<String> = keys
+            .trim_matches(['[', ']'])
+            .split_whitespace()
+            .map(|k| k.trim_matches('"').to_owned())
+            .collect();
+        keys.sort();
+        for key in keys {
+            // Reading it removes what has expired.
+            let kind = c.run(&format!("TYPE {key}"));
+            let mut shown = vec![format!(
+                "{db} {key} {kind} {}",
+                c.run(&format!("PEXPIRETIME {key}"))
+            )];
+            let show = |c: &mut TestClient, shown: &mut Vec<String>, line: &str| {
+                shown.push(c.run(line));
+            };
+            match &*kind {
+                "string" => show(c, &mut shown, &format!("GET {key}")),
+                "list" => show(c, &mut shown, &format!("LRANGE {key} 0 -1")),
+                "zset" => show(c, &mut shown, &format!("ZRANGE {key} 0 -1 WITHSCORES")),
+                "set" => show(c, &mut shown, &format!("SORT {key} ALPHA")),
+                "hash" => {
+                    for f in ["a", "b", "c", "d", "e"] {
+                        show(c, &mut shown, &format!("HGET {key} {f}"));
+                        show(c, &mut shown, &format!("HPEXPIRETIME {key} FIELDS 1 {f}"));
+                    }
+                }
+                "stream" => {
+                    show(c, &mut shown, &format!("XRANGE {key} - +"));
+                    show(c, &mut shown, &format!("XINFO GROUPS {key}"));
+                    for group in ["g", "g2"] {
+                        show(c, &mut shown, &format!("XPENDING {key} {group}"));
+                        if let Some(Value::Array(pending)) =
+                            c.call(&["XPENDING", &key, group, "-", "+", "1000"])
+                        {
+                            for one in pending {
+                                let Value::Array(one) = one else { continue };
+                                // Without how long ago, which goes on.
+                                shown.push(format!("{:?} {:?} {:?}", one[0], one[1], one[3]));
+                            }
+                        }
+                    }
+                    let mut info = c.run(&format!("XINFO STREAM {key}"));
+                    info.truncate(info.find("radix").unwrap_or(info.len()));
+                    shown.push(info);
+                }
+                _ => {}
+            }
+            // A hash all of whose fields have expired is no key any more, whenever it is removed.
+            let alive = shown[1..]
+                .iter()
+                .any(|text| text != "nil" && text != "[-2]");
+            if kind == "hash" && !alive {
+                continue;
+            }
+            all.push(shown.join(" | "));
+        }
+    }
+    all.push(c.run("FUNCTION LIST WITHCODE"));
+    all
+}
+
+fn has_error(value: &Value) -> bool {
+    match value {
+        Value::Error(_) => true,
+        Value::Array(all) => all.iter().any(has_error),
+        _ => false,
+    }
+}
+
+/// Executes what a piece holds.
+fn replay(c: &mut TestClient, piece: &Piece, lines: &mut Vec<String>) {
+    c.session.replay();
+    let (mut parser, mut batch) = (Parser::new(), Batch::new());
+    let (used, error) = batch.fill(&mut parser, &piece.bytes, &Limits::default(), usize::MAX);
+    assert_eq!((used, error), (piece.bytes.len(), None), "whole commands");
+    for i in 0..batch.len() {
+        let words = batch.get(i).iter().map(|a| a.escape_ascii().to_string());
+        lines.push(format!("    > {}", words.collect::<Vec<_>>().join(" ")));
+    }
+    let mut out = Out::new(c.session.proto);
+    let mut at = 0;
+    while at < batch.len() {
+        let progress = c.worker.run(&mut c.session, &batch, at, &mut out);
+        at = progress.executed;
+        if let crate::Next::Offload(job) = progress.next {
+            job(&mut out);
+        }
+        let replies = out.to_vec();
+        let mut rest = &replies[..];
+        while !rest.is_empty() {
+            let (value, used) = resp::decode(rest).expect("a reply").expect("a whole one");
+            assert!(
+                !has_error(&value),
+                "{value:?} in
+{}",
+                lines.join(
+                    "
+"
+                )
+            );
+            rest = &rest[used..];
+        }
+        out.clear();
+    }
+}
+
+fn turn_on(c: &TestClient) {
+    let ks = c.engine.keyspace();
+    let mut all = (0..ks.shards()).collect();
+    let _held = ks.lock_many(&mut all);
+    c.engine.journal.turn(true);
+}
+
+#[test]
+fn what_a_random_run_wrote_down_gives_the_same_keys() {
+    let rounds = std::env::var("REDPOLL_JOURNAL_ROUNDS").ok();
+    for round in 0..rounds.map_or(12, |n| n.parse().expect("a number")) {
+        let mut c = TestClient::new();
+        turn_on(&c);
+        let mut waits: Vec<TestClient> = (0..3).map(|_| c.another()).collect();
+        let mut copy = TestClient::new();
+        let (mut db, mut ids, mut lines) = (None, Vec::new(), Vec::new());
+        let mut in_multi = 0;
+        for i in 0..600 {
+            let mut line = fill(pick(TEMPLATES), &ids);
+            if in_multi == 0 && random_below(20) == 0 {
+                c.run("MULTI");
+                in_multi = 1 + random_below(5);
+            }
+            let at = random_below(3) as usize;
+            if line.starts_with('B') && in_multi == 0 && waits[at].waiter.is_none() {
+                // Another waits, until somebody serves it.
+                line = line.replace("0.001", "0");
+                if waits[at].raw(&crate::testing::words(&line)).is_empty() {
+                    lines.push(format!("(waits) {line}"));
+                    continue;
+                }
+            } else {
+                let reply = c.run(&line);
+                if line.starts_with("XADD") && reply.contains('-') {
+                    ids.push(reply.trim_matches('"').to_owned());
+                }
+                if let Some(waiter) = c.waiter.take() {
+                    let counters = c.worker.counters().clone();
+                    c.engine
+                        .follow
+                        .give_up(&waiter, crate::GiveUp::Timeout, &counters);
+                }
+            }
+            for w in &mut waits {
+                if w.waiter.as_ref().is_some_and(|w| w.take_reply().is_some()) {
+                    w.waiter = None;
+                }
+            }
+            lines.push(line);
+            if in_multi > 0 {
+                in_multi -= 1;
+                if in_multi == 0 {
+                    c.run("EXEC");
+                }
+            }
+            if i % 50 == 49
+                && let Some(piece) = c.engine.journal.cut(&mut db)
+            {
+                replay(&mut copy, &piece, &mut lines);
+            }
+        }
+        c.run("DISCARD");
+        // What has a short time to live is gone by now, or will be before the states are compared.
+        let until = crate::base::clock::unix_ms() + 5;
+        while crate::base::clock::unix_ms() < until {
+            std::thread::yield_now();
+        }
+        let there = state(&mut c);
+        if let Some(piece) = c.engine.journal.cut(&mut db) {
+            replay(&mut copy, &piece, &mut lines);
+        }
+        copy = copy.another();
+        let copied = state(&mut copy);
+        if there != copied {
+            let differs = there.iter().zip(&copied).find(|(a, b)| a != b);
+            panic!("round {round}: {differs:#?}\n{}", lines.join("\n"));
+        }
+    }
+}
