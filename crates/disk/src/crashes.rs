@@ -235,6 +235,8 @@ impl World {
         self.faulty = faulty;
         let (folder, summary, loaded) = match load(&self.disk) {
             Ok(loaded) => loaded,
+            // Nobody synced, so that nothing tells what a power failure left from damage: a person has to say.
+            Err(_) if self.fsync == Fsync::No => return Err(TestCaseError::reject("refused")),
             Err(error) => return Err(TestCaseError::fail(error)),
         };
         prop_assert!(
@@ -392,4 +394,57 @@ proptest! {
     fn nothing_promised_is_lost_with_everysec(steps in proptest::collection::vec(step(), 1..40)) {
         live(Fsync::EverySecond, &steps)?;
     }
+
+    #[test]
+    fn nothing_promised_is_lost_without_syncs(steps in proptest::collection::vec(step(), 1..20)) {
+        live(Fsync::No, &steps)?;
+    }
+}
+
+#[test]
+fn a_log_begins_wherever_the_power_goes() {
+    let mut after = 0;
+    loop {
+        let faulty = FaultyDisk::new();
+        let count = AtomicU64::new(0);
+        faulty.script(move |_, _| {
+            (count.fetch_add(1, Ordering::Relaxed) >= after).then_some(Fault::Error(EIO))
+        });
+        let disk: Arc<dyn Disk> = Arc::new(faulty.clone());
+        let begun = load(&disk).and_then(|(folder, _, _)| {
+            let now = Instant::now();
+            let mut writer = Writer::fresh(folder, 0, Fsync::Always);
+            writer.begin(0, true, now);
+            let temp = writer.folder().path("temp-a.base");
+            let base = AtomicFile::create(&disk, &temp, SyncPlan::incremental(true))
+                .and_then(|mut file| {
+                    file.write_all(&command(b"base"))?;
+                    Ok(file)
+                })
+                .map_err(|e| e.to_string())?;
+            writer.pieces(
+                &[Piece {
+                    number: 1,
+                    bytes: command(b"one"),
+                    unix_seconds: 0,
+                }],
+                now,
+            );
+            writer.finish(base, true, now)
+        });
+        for seed in 0..20 {
+            let crashed: Arc<dyn Disk> = Arc::new(faulty.crash(seed));
+            let (_, _, memory) = load(&crashed).expect("it begins, or has begun");
+            let whole = [b"base".to_vec(), b"one".to_vec()];
+            assert!(
+                memory == whole || memory.is_empty() && begun.is_err(),
+                "operation {after}, seed {seed}: {memory:?}"
+            );
+        }
+        after += 1;
+        if begun.is_ok() {
+            break;
+        }
+    }
+    assert!(after > 15, "{after}");
 }

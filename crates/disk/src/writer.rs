@@ -403,7 +403,8 @@ impl Writer {
         }
     }
 
-    /// Writes down how far the files are synced. Nobody waits for it, so that it is not synced itself.
+    /// Writes down how far the files are synced. Nobody waits for it, so that it is not synced itself; and a disk that has no room
+    /// for it loses nothing yet.
     fn mark(&mut self) {
         let Some(increment) = self.increment.as_mut().filter(|i| !i.broken) else {
             return;
@@ -431,7 +432,9 @@ impl Writer {
                 increment.torn = took > 0;
                 let reason = format!("cannot append to {}: {error}", increment.path.display());
                 self.cut_tail();
-                self.fail(reason);
+                if self.increment.as_ref().is_some_and(|i| i.torn) {
+                    self.fail(reason);
+                }
             }
         }
     }

@@ -140,3 +140,27 @@ fn more_pieces_than_one_call_takes_are_written_all_the_same() {
     assert_eq!((bench.syncs(), bench.writer.progress()), (1, (2000, 2000)));
     assert_eq!(bench.headers().len(), 2001);
 }
+
+#[test]
+fn a_disk_without_room_for_a_mark_has_lost_nothing() {
+    let mut bench = Bench::new(Fsync::Always);
+    bench.piece(1, 0);
+    let used: usize = bench
+        .disk
+        .list(Path::new("/d/f"))
+        .expect("listed")
+        .iter()
+        .filter_map(|name| bench.disk.contents(Path::new("/d/f").join(name)))
+        .map(|bytes| bytes.len())
+        .sum();
+    bench.disk.capacity(Some(used + 10));
+    bench.writer.tick(bench.at(1000));
+    assert_eq!(*bench.writer.trust(), Trust::Whole);
+    assert_eq!(bench.headers().len(), 2, "nothing half written stays");
+    // It is tried again when another second has passed.
+    assert_eq!(bench.writer.deadline(), Some(bench.at(2000)));
+    bench.disk.capacity(None);
+    bench.writer.tick(bench.at(2000));
+    assert_eq!(bench.headers()[2], (1, true, Some(1)));
+    assert_eq!(bench.writer.deadline(), None);
+}
