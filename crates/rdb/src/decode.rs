@@ -14,7 +14,7 @@ use store::packed::Item;
 use store::types::hash::{Expiry, Hash};
 use store::types::list::{End, Item as ListItem, List};
 use store::types::set::Set;
-use store::types::sorted_set::SortedSet;
+use store::types::sorted_set::{self, SortedSet};
 use store::types::stream::Stream;
 use store::{Collection, Object};
 
@@ -41,7 +41,7 @@ pub fn value<'a>(
         return Err(TRUNCATED);
     }
     assembly.add(r, assembly.left, settings)?;
-    assembly.finish(r)
+    assembly.finish(r, settings)
 }
 
 fn finished(object: Object) -> Result<Loaded<'static>> {
@@ -87,7 +87,6 @@ fn packed(
 }
 
 /// A collection of which some elements have been read.
-#[derive(Debug)]
 pub struct Assembly {
     kind: u8,
     /// Elements that are still to come.
@@ -97,13 +96,23 @@ pub struct Assembly {
     form: Form,
 }
 
-#[derive(Debug)]
 enum Form {
     List(List),
     Set(Set),
     SortedSet(SortedSet),
+    /// A large one, ordered when all its members are there.
+    Members(sorted_set::Builder),
     Hash(Hash, Times),
     Stream(Stream),
+}
+
+impl std::fmt::Debug for Assembly {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Assembly")
+            .field("kind", &self.kind)
+            .field("left", &self.left)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Assembly {
@@ -133,6 +142,9 @@ impl Assembly {
                     set.enlarge();
                 }
                 Form::Set(set)
+            }
+            kinds::ZSET | kinds::ZSET_2 if count > settings.sorted_set.entries as u64 => {
+                Form::Members(sorted_set::Builder::new())
             }
             kinds::ZSET | kinds::ZSET_2 => Form::SortedSet(SortedSet::new()),
             kinds::HASH | kinds::HASH_22 | kinds::HASH_METADATA => {
@@ -178,13 +190,18 @@ impl Assembly {
             }
             Form::SortedSet(set) => {
                 for _ in 0..elements {
-                    let member = r.string()?;
-                    let score = if self.kind == kinds::ZSET {
-                        r.double_text()?
-                    } else {
-                        r.double()?
-                    };
+                    let (member, score) = scored(self.kind, r)?;
                     add_scored(set, &member, score, settings)?;
+                }
+            }
+            Form::Members(members) => {
+                for _ in 0..elements {
+                    let (member, score) = scored(self.kind, r)?;
+                    let before = members.len();
+                    members.merge(&member, |_| score);
+                    if members.len() == before {
+                        return Err(TWICE);
+                    }
                 }
             }
             Form::Hash(hash, times) => {
@@ -202,7 +219,7 @@ impl Assembly {
     }
 
     /// Reads what stands behind the elements.
-    pub fn finish(self, r: &mut Cursor<'_>) -> Result<Loaded<'static>> {
+    pub fn finish(self, r: &mut Cursor<'_>, settings: &Settings) -> Result<Loaded<'static>> {
         if self.left > 0 {
             return Err(TRUNCATED);
         }
@@ -210,6 +227,7 @@ impl Assembly {
             Form::List(list) => list.into_object(),
             Form::Set(set) => set.into_object(),
             Form::SortedSet(set) => set.into_object(),
+            Form::Members(members) => members.finish(settings.sorted_set).into_object(),
             Form::Hash(..) if self.none => return Err(EMPTY),
             Form::Hash(hash, _) => hash.into_object(),
             Form::Stream(mut stream) => {
@@ -315,6 +333,20 @@ fn packed_set(kind: u8, bytes: &[u8], settings: &Settings) -> Result<Set> {
     Ok(set)
 }
 
+/// A member with its score.
+fn scored<'a>(kind: u8, r: &mut Cursor<'a>) -> Result<(Text<'a>, f64)> {
+    let member = r.string()?;
+    let score = if kind == kinds::ZSET {
+        r.double_text()?
+    } else {
+        r.double()?
+    };
+    if score.is_nan() {
+        return Err(NO_SCORE);
+    }
+    Ok((member, score))
+}
+
 fn add_scored(set: &mut SortedSet, member: &[u8], score: f64, settings: &Settings) -> Result<()> {
     if score.is_nan() {
         return Err(NO_SCORE);
@@ -327,7 +359,7 @@ fn add_scored(set: &mut SortedSet, member: &[u8], score: f64, settings: &Setting
 }
 
 fn packed_sorted_set(bytes: &[u8], ziplist: bool, settings: &Settings) -> Result<SortedSet> {
-    let mut set = SortedSet::new();
+    let mut set = SortedSet::from_packed(Vec::with_capacity(bytes.len() + 8));
     let mut pairs = Packed::new(bytes, ziplist)?;
     while let Some(member) = pairs.next_item()? {
         let score = match pairs.partner()? {
@@ -361,7 +393,7 @@ fn add_field(
 }
 
 fn packed_hash(bytes: &[u8], ziplist: bool, settings: &Settings) -> Result<Hash> {
-    let mut hash = Hash::new();
+    let mut hash = Hash::from_packed(Vec::with_capacity(bytes.len()));
     let mut pairs = Packed::new(bytes, ziplist)?;
     while let Some(field) = pairs.next_item()? {
         let value = pairs.partner()?;

@@ -12,8 +12,7 @@
 //!
 //! A whole value goes into a buffer with [`entry`] or [`value`]; a large collection a stretch at a time with [`Pieces`].
 
-use crate::listpack::Builder;
-use crate::put::{item, length, listpack, string};
+use crate::put::{item, length, listpack, packed, string};
 use crate::version::Version;
 use crate::{kinds, stream};
 use store::packed::Item;
@@ -223,9 +222,9 @@ fn set(out: &mut Vec<u8>, set: SetRef<'_>, options: &Options) -> u8 {
             kinds::SET_INTSET
         }
         SetRef::Packed(_) if options.version > Version::V10 => {
-            let mut members = Builder::new();
-            set.for_each(|member| members.push(member));
-            string(out, &members.finish(), options.compress);
+            packed(out, options.compress, |listpack| {
+                set.for_each(|member| listpack.push(member));
+            });
             kinds::SET_LISTPACK
         }
         _ => {
@@ -238,15 +237,19 @@ fn set(out: &mut Vec<u8>, set: SetRef<'_>, options: &Options) -> u8 {
 
 fn sorted_set(out: &mut Vec<u8>, set: SortedSetRef<'_>, options: &Options) -> u8 {
     if set.is_packed() && options.version != Version::V9 {
-        let mut listpack = Builder::new();
-        let mut score_text = Vec::new();
-        for (member, score) in set.entries() {
-            listpack.push(member);
-            score_text.clear();
-            resp::number::format_f64(score, &mut score_text);
-            listpack.push_text(&score_text);
-        }
-        string(out, &listpack.finish(), options.compress);
+        packed(out, options.compress, |listpack| {
+            let mut score_text = Vec::new();
+            for (member, score) in set.entries() {
+                listpack.push(member);
+                if score == score.trunc() && score.abs() < 1e15 && score != 0.0 {
+                    listpack.push(Item::Int(score as i64));
+                    continue;
+                }
+                score_text.clear();
+                resp::number::format_f64(score, &mut score_text);
+                listpack.push_text(&score_text);
+            }
+        });
         return kinds::ZSET_LISTPACK;
     }
     length(out, set.len() as u64);
@@ -276,12 +279,16 @@ fn hash(out: &mut Vec<u8>, hash: HashRef<'_>, options: &Options) -> Result<Optio
         return Ok(Some(kind));
     }
     if hash.is_packed() && options.version != Version::V9 {
-        let mut listpack = Builder::new();
-        for (name, field) in hash.iter(options.now_ms) {
-            listpack.push_text(name);
-            listpack.push(field.value);
-        }
-        string(out, &listpack.finish(), options.compress);
+        packed(out, options.compress, |listpack| {
+            for (name, field) in hash.iter(options.now_ms) {
+                listpack.push_text(name);
+                // Short texts of numbers are stored as texts.
+                match field.value {
+                    Item::Bytes(text) => listpack.push_text(text),
+                    number => listpack.push(number),
+                }
+            }
+        });
         return Ok(Some(kinds::HASH_LISTPACK));
     }
     length(out, count);

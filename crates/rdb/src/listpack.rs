@@ -153,27 +153,38 @@ pub(crate) fn frame(entries: usize, count: usize) -> ([u8; HEADER], usize) {
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     bytes: Vec<u8>,
+    /// Where it begins in `bytes`.
+    start: usize,
     count: usize,
 }
 
 impl Builder {
     /// One without elements.
     pub fn new() -> Builder {
+        Builder::behind(Vec::with_capacity(256))
+    }
+
+    /// One without elements, behind what these bytes hold.
+    pub(crate) fn behind(mut bytes: Vec<u8>) -> Builder {
+        let start = bytes.len();
+        bytes.extend([0; HEADER]);
         Builder {
-            bytes: vec![0; HEADER],
+            bytes,
+            start,
             count: 0,
         }
     }
 
     /// Appends the elements of another.
     pub fn append(&mut self, other: &Builder) {
-        self.bytes.extend_from_slice(&other.bytes[HEADER..]);
+        self.bytes
+            .extend_from_slice(&other.bytes[other.start + HEADER..]);
         self.count += other.count;
     }
 
     /// Its length so far, in bytes.
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() - self.start
     }
 
     /// Whether it has no element.
@@ -220,10 +231,10 @@ impl Builder {
         self.push(Item::of(text));
     }
 
-    /// The whole listpack.
+    /// The whole listpack, behind what was before it.
     pub fn finish(mut self) -> Vec<u8> {
-        let (header, _) = frame(self.bytes.len() - HEADER, self.count);
-        self.bytes[..HEADER].copy_from_slice(&header);
+        let (header, _) = frame(self.len() - HEADER, self.count);
+        self.bytes[self.start..self.start + HEADER].copy_from_slice(&header);
         self.bytes.push(END);
         self.bytes
     }

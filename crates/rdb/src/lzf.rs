@@ -15,31 +15,80 @@ const MAX_REPEAT: usize = 7 + 255 + 2;
 /// Bytes that one byte of compressed data can become at most: three say "repeat 264".
 const MAX_RATIO: usize = MAX_REPEAT / 3;
 
+/// After so many bytes (a power of two) without a repetition every other byte is looked at, then every third, and so on:
+/// what cannot be compressed is soon gone past.
+const PATIENCE: u32 = 6;
+
 /// Compresses `input`; `None` if the result would be longer than `most`.
 pub fn compress(input: &[u8], most: usize) -> Option<Vec<u8>> {
-    let bits = (input.len().max(1).ilog2() + 1).clamp(6, 14);
-    // Where three bytes with this hash were last seen, plus one.
-    let mut seen = vec![0u32; 1 << bits];
-    let slot = |at: usize| {
-        let word = u32::from_le_bytes([input[at], input[at + 1], input[at + 2], 0]);
-        (word.wrapping_mul(0x9e37_79b1) >> (32 - bits)) as usize
+    // Where three bytes with a hash were last seen, plus one. Most inputs are short; clearing the table is most of the work
+    // then.
+    if input.len() <= 512 {
+        compress_with(input, most, 9, &mut [0u16; 1 << 9])
+    } else if input.len() < 1 << 16 {
+        compress_with(input, most, 12, &mut [0u16; 1 << 12])
+    } else {
+        compress_with(input, most, 14, &mut vec![0u32; 1 << 14])
+    }
+}
+
+/// A place in the input.
+trait Place: Copy {
+    fn of(at: usize) -> Self;
+    fn at(self) -> usize;
+}
+
+impl Place for u16 {
+    fn of(at: usize) -> u16 {
+        at as u16
+    }
+    fn at(self) -> usize {
+        self.into()
+    }
+}
+
+impl Place for u32 {
+    fn of(at: usize) -> u32 {
+        at as u32
+    }
+    fn at(self) -> usize {
+        self as usize
+    }
+}
+
+#[inline(always)]
+fn compress_with<P: Place>(
+    input: &[u8],
+    most: usize,
+    bits: u32,
+    seen: &mut [P],
+) -> Option<Vec<u8>> {
+    let three = |at: usize| {
+        let bytes = input.get(at..at + 3)?;
+        Some(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]))
     };
-    let mut out = Vec::with_capacity(most.min(input.len()));
-    let (mut at, mut literals) = (0, 0);
-    while at + 2 < input.len() {
-        let before = std::mem::replace(&mut seen[slot(at)], at as u32 + 1) as usize;
-        let repeats = before > 0
-            && at - (before - 1) <= MAX_BACK
-            && input[before - 1..before + 2] == input[at..at + 3];
-        if !repeats {
-            at += 1;
+    let mut out = Vec::new();
+    let (mut at, mut literals, mut misses) = (0, 0, 1 << PATIENCE);
+    while let Some(word) = three(at) {
+        let slot = &mut seen[(word.wrapping_mul(0x9e37_79b1) >> (32 - bits)) as usize];
+        let before = slot.at();
+        *slot = P::of(at + 1);
+        if before == 0 || at - (before - 1) > MAX_BACK || three(before - 1) != Some(word) {
+            at += misses >> PATIENCE;
+            misses += 1;
             continue;
         }
+        misses = 1 << PATIENCE;
         let start = before - 1;
         let longest = MAX_REPEAT.min(input.len() - at);
-        let length = (3..longest)
-            .find(|&n| input[start + n] != input[at + n])
-            .unwrap_or(longest);
+        let length = 3 + input[start + 3..]
+            .iter()
+            .zip(&input[at + 3..at + longest])
+            .take_while(|(a, b)| a == b)
+            .count();
+        if out.capacity() == 0 {
+            out.reserve(most.min(input.len()));
+        }
         push_literals(&mut out, &input[literals..at]);
         let back = at - start - 1;
         let code = length - 2;
@@ -55,8 +104,12 @@ pub fn compress(input: &[u8], most: usize) -> Option<Vec<u8>> {
         at += length;
         literals = at;
     }
-    push_literals(&mut out, &input[literals..]);
-    (out.len() <= most).then_some(out)
+    let left = &input[literals..];
+    if out.len() + left.len() + left.len().div_ceil(MAX_LITERALS) > most {
+        return None;
+    }
+    push_literals(&mut out, left);
+    Some(out)
 }
 
 fn push_literals(out: &mut Vec<u8>, bytes: &[u8]) {

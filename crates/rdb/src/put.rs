@@ -1,6 +1,7 @@
 //! Writing lengths and strings as [`crate::cursor`] reads them.
 
-use crate::{listpack, lzf};
+use crate::listpack::{self, Builder};
+use crate::lzf;
 use store::packed::Item;
 
 /// Appends a length, or a number that is stored as one.
@@ -35,11 +36,7 @@ pub fn string(out: &mut Vec<u8>, text: &[u8], compress: bool) {
         && text.len() > SHORT
         && let Some(small) = lzf::compress(text, text.len() - 4)
     {
-        out.push(0xc3);
-        length(out, small.len() as u64);
-        length(out, text.len() as u64);
-        out.extend(small);
-        return;
+        return compressed(out, &small, text.len());
     }
     length(out, text.len() as u64);
     out.extend_from_slice(text);
@@ -77,6 +74,42 @@ pub fn listpack(out: &mut Vec<u8>, entries: &[u8], count: usize, compress: bool)
     out.extend(header);
     out.extend_from_slice(entries);
     out.push(listpack::END);
+}
+
+/// Room for the longest length of a listpack.
+const GAP: usize = 5;
+
+/// Appends a listpack of what `fill` puts into it.
+pub fn packed(out: &mut Vec<u8>, compress: bool, fill: impl FnOnce(&mut Builder)) {
+    let start = out.len();
+    // Where it will stand if its length is a long one.
+    out.extend([0; GAP]);
+    let mut builder = Builder::behind(std::mem::take(out));
+    fill(&mut builder);
+    *out = builder.finish();
+    let whole = &out[start + GAP..];
+    let total = whole.len();
+    if compress
+        && total > SHORT
+        && let Some(small) = lzf::compress(whole, total - 4)
+    {
+        out.truncate(start);
+        return compressed(out, &small, total);
+    }
+    let mut head = Vec::with_capacity(GAP);
+    length(&mut head, total as u64);
+    out[start..start + head.len()].copy_from_slice(&head);
+    if head.len() < GAP {
+        out.copy_within(start + GAP.., start + head.len());
+        out.truncate(start + head.len() + total);
+    }
+}
+
+fn compressed(out: &mut Vec<u8>, small: &[u8], whole: usize) {
+    out.push(0xc3);
+    length(out, small.len() as u64);
+    length(out, whole as u64);
+    out.extend_from_slice(small);
 }
 
 /// Appends a library of functions, as files and payloads have it.

@@ -382,7 +382,7 @@ impl Assembly {
             self.0 = Some(assembly);
             return Ok(Built::More);
         }
-        let loaded = assembly.finish(&mut r);
+        let loaded = assembly.finish(&mut r, settings);
         Ok(match entry.loaded(&r, loaded)? {
             Some(loaded) => Built::Value(loaded),
             None => Built::Nothing,
