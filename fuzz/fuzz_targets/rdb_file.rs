@@ -56,7 +56,6 @@ fuzz_target!(|data: &[u8]| {
         version,
         compress: choice[2] >= 128,
         now_ms: NOW_MS,
-        stream: settings.stream,
     };
     let _ = check(file, options, &settings);
     let mut reader = Reader::new(file, options);

@@ -51,7 +51,6 @@ fuzz_target!(|data: &[u8]| {
         version: Version::ALL[usize::from(*version / 2) % Version::ALL.len()],
         compress: version % 2 == 0,
         now_ms: NOW_MS,
-        stream: settings.stream,
     };
     let entry = dict.get(1, b"key").expect("just put there");
     // A hash of expired fields has no payload.

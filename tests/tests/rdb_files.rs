@@ -489,7 +489,6 @@ fn write(read: &Read, version: Version, compress: bool) -> Vec<u8> {
         version,
         compress,
         now_ms: NOW_MS,
-        stream: SETTINGS.stream,
     };
     let mut writer = Writer::new(Vec::new(), version, true);
     let done = (|| {

@@ -42,7 +42,6 @@ fn options(compress: bool) -> Options {
         version: Version::V11,
         compress,
         now_ms: SETTINGS.now_ms,
-        stream: SETTINGS.stream,
     }
 }
 

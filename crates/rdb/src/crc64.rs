@@ -137,7 +137,7 @@ mod tests {
     /// Long inputs go through lanes, single bytes do not.
     #[test]
     fn lanes_are_put_together() {
-        let bytes: Vec<u8> = (0..20_000u32).map(|n| (n * n >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..20_000u32).map(|n| ((n * n) >> 3) as u8).collect();
         for len in [4095, 4096, 4097, 8192, 20_000] {
             let bytes = &bytes[..len];
             let one_by_one = bytes.chunks(1).fold(7, update);

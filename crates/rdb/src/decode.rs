@@ -101,7 +101,7 @@ enum Form {
     Set(Set),
     SortedSet(SortedSet),
     /// A large one, ordered when all its members are there.
-    Members(sorted_set::Builder),
+    Members(Box<sorted_set::Builder>),
     Hash(Hash, Times),
     Stream(Stream),
 }
@@ -144,7 +144,7 @@ impl Assembly {
                 Form::Set(set)
             }
             kinds::ZSET | kinds::ZSET_2 if count > settings.sorted_set.entries as u64 => {
-                Form::Members(sorted_set::Builder::new())
+                Form::Members(Box::default())
             }
             kinds::ZSET | kinds::ZSET_2 => Form::SortedSet(SortedSet::new()),
             kinds::HASH | kinds::HASH_22 | kinds::HASH_METADATA => {

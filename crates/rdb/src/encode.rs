@@ -20,7 +20,7 @@ use store::types::hash::{Hash, HashRef};
 use store::types::list::{Chunk, List, ListRef};
 use store::types::set::{Set, SetRef};
 use store::types::sorted_set::{SortedSet, SortedSetRef};
-use store::types::stream::{Entry, Limits, Stream, StreamRef};
+use store::types::stream::{Entry, Stream, StreamRef};
 use store::{EntryRef, Type, Value};
 
 /// How to write.
@@ -32,8 +32,6 @@ pub struct Options {
     pub compress: bool,
     /// Unix milliseconds: fields that expired before are left out.
     pub now_ms: u64,
-    /// How large the nodes of streams are.
-    pub stream: Limits,
 }
 
 impl Options {
@@ -177,7 +175,7 @@ fn body(out: &mut Vec<u8>, e: &EntryRef<'_>, options: &Options) -> Result<Option
         },
         Type::Stream => e.view::<Stream>().map(|s| {
             let kind = options.stream_kind();
-            stream::write(out, s, kind, options);
+            stream::write(out, s, kind, options.compress);
             kind
         }),
     })
@@ -351,7 +349,7 @@ pub enum Head {
         /// When the first of them expires, or any time before.
         first_due_ms: u64,
     },
-    /// A stream of so many nodes.
+    /// A stream of so many nodes (`StreamRef::nodes`).
     Stream(u64),
 }
 
@@ -481,7 +479,7 @@ impl Pieces {
         Ok(())
     }
 
-    /// Appends a node of a stream: entries in order, one at least.
+    /// Appends a node of a stream: entries in order, one at least (`StreamRef::node_from`).
     pub fn entries<'e>(
         &mut self,
         out: &mut Vec<u8>,

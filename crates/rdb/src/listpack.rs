@@ -54,6 +54,13 @@ impl<'a> Listpack<'a> {
         }
         let item = body(&mut self.rest)?;
         let length = before - self.rest.left();
+        if length <= 127 {
+            return if self.rest.byte()? == length as u8 {
+                Ok(Some(item))
+            } else {
+                Err(BAD)
+            };
+        }
         for byte in back_length(length).iter() {
             if self.rest.byte()? != *byte {
                 return Err(BAD);
@@ -222,7 +229,11 @@ impl Builder {
             }
         }
         let length = self.bytes.len() - start;
-        self.bytes.extend(back_length(length).iter());
+        if length <= 127 {
+            self.bytes.push(length as u8);
+        } else {
+            self.bytes.extend(back_length(length).iter());
+        }
         self.count += 1;
     }
 

@@ -5,7 +5,6 @@
 //! many elements that was, for walking backwards.
 
 use crate::cursor::Cursor;
-use crate::encode::Options;
 use crate::listpack::{Builder, Listpack};
 use crate::put::{length, string};
 use crate::{Malformed, Result, Settings, kinds};
@@ -215,24 +214,14 @@ fn group(kind: u8, r: &mut Cursor<'_>, stream: &Stream) -> Result<Group> {
     Ok(group)
 }
 
-pub(crate) fn write(out: &mut Vec<u8>, stream: StreamRef<'_>, kind: u8, options: &Options) {
-    let mut nodes = Vec::new();
-    let mut open: Option<Node> = None;
-    for entry in stream.range(StreamId::MIN, StreamId::MAX) {
-        let full = open
-            .as_ref()
-            .is_some_and(|node| node.is_full(&entry, options));
-        if full && let Some(node) = open.take() {
-            nodes.push(node.finish());
-        }
-        open.get_or_insert_with(|| Node::new(&entry)).push(&entry);
+pub(crate) fn write(out: &mut Vec<u8>, stream: StreamRef<'_>, kind: u8, compress: bool) {
+    length(out, stream.nodes() as u64);
+    let mut next = Some(StreamId::MIN);
+    while let Some((first, entries)) = next.and_then(|at| stream.node_from(at)) {
+        write_node(out, entries, compress);
+        next = first.next();
     }
-    nodes.extend(open.map(Node::finish));
-    length(out, nodes.len() as u64);
-    for (first, bytes) in &nodes {
-        push_node(out, *first, bytes, options.compress);
-    }
-    write_end(out, stream, kind, options.compress);
+    write_end(out, stream, kind, compress);
 }
 
 /// Writes entries as one node. False, and nothing written, if there are none.
@@ -325,21 +314,6 @@ impl Node {
             entries: Builder::new(),
             count: 0,
         }
-    }
-
-    fn is_full(&self, entry: &Entry<'_>, options: &Options) -> bool {
-        let text: usize = entry
-            .pairs()
-            .map(|(n, v)| n.text_len() + v.text_len())
-            .sum();
-        let limits = options.stream;
-        let most = if limits.node_bytes == 0 {
-            1 << 20
-        } else {
-            limits.node_bytes
-        };
-        self.entries.len() + text >= most
-            || limits.node_entries != 0 && self.count >= limits.node_entries
     }
 
     fn push(&mut self, entry: &Entry<'_>) {

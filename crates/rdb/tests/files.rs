@@ -195,7 +195,7 @@ fn comparable(version: Version, puts: &[Put], mut entries: Vec<Shown>) -> Vec<Sh
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases(300)))]
+    #![proptest_config(ProptestConfig::with_cases(cases(150)))]
 
     #[test]
     fn what_is_written_is_read(
@@ -736,6 +736,16 @@ fn damaged_values_do_not_hide_the_next() {
     assert_eq!(report.types[&kinds::STRING].elements, 1);
     assert!(report.summary.is_some());
     assert!(!report.is_good());
+    assert_eq!(
+        report.to_string(),
+        "version 11, 39 bytes\n\
+         database 0: 3 keys, 0 expire, 0 have expired\n\
+         type 0 (string): 2 keys, 1 elements, 7 bytes\n\
+         type 2 (set): 1 keys, 0 elements, 5 bytes\n\
+         damaged at byte 17, key 'a' in database 0: an element that stands twice\n\
+         damaged at byte 25, key 'b' in database 0: bad compressed string\n\
+         no checksum in the file\n"
+    );
 }
 
 /// A value of 64 MB: as long as one may be is only a matter of patience.

@@ -3,9 +3,10 @@
 use super::batch::{Assembly, Built, Item};
 use super::error::{Error, What};
 use super::reader::Reader;
-use super::scanner::{ReadOptions, Summary};
+use super::scanner::{Checksum, ReadOptions, Summary};
 use crate::{Loaded, Settings, kinds};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Read;
 use store::Type;
 
@@ -71,6 +72,55 @@ impl Report {
         self.damaged_count += 1;
         if self.damaged.len() < Report::MOST {
             self.damaged.push(error);
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+        writeln!(f, "version {}, {} bytes", self.version, self.bytes)?;
+        for (name, value) in &self.aux {
+            writeln!(f, "{}: {}", text(name), text(value))?;
+        }
+        for (number, db) in &self.databases {
+            writeln!(
+                f,
+                "database {number}: {} keys, {} expire, {} have expired",
+                db.keys, db.expiring, db.expired
+            )?;
+        }
+        for (kind, count) in &self.types {
+            writeln!(
+                f,
+                "type {kind} ({}): {} keys, {} elements, {} bytes",
+                kind_name(*kind),
+                count.keys,
+                count.elements,
+                count.bytes
+            )?;
+        }
+        if self.functions > 0 {
+            writeln!(f, "libraries of functions: {}", self.functions)?;
+        }
+        for module in &self.modules {
+            writeln!(f, "data of module {module}")?;
+        }
+        for error in &self.damaged {
+            writeln!(f, "damaged {error}")?;
+        }
+        if self.damaged_count > self.damaged.len() as u64 {
+            let more = self.damaged_count - self.damaged.len() as u64;
+            writeln!(f, "damaged: {more} more values")?;
+        }
+        match (&self.fatal, &self.summary) {
+            (Some(error), _) => writeln!(f, "cannot be read further {error}"),
+            (None, Some(summary)) => match summary.checksum {
+                Checksum::Right => writeln!(f, "checksum is right"),
+                Checksum::Absent => writeln!(f, "no checksum in the file"),
+                Checksum::Unverified => writeln!(f, "checksum was not compared"),
+            },
+            (None, None) => Ok(()),
         }
     }
 }

@@ -77,7 +77,9 @@ pub enum Checksum {
 #[derive(Debug)]
 pub struct Scanner {
     options: ReadOptions,
+    /// Bytes of the file up to `filled`, then room.
     buf: Vec<u8>,
+    filled: usize,
     /// Where `buf` begins in the file.
     base: u64,
     /// Where the batch begins in `buf`.
@@ -148,6 +150,7 @@ impl Scanner {
         Scanner {
             options,
             buf: Vec::new(),
+            filled: 0,
             base: 0,
             start: 0,
             at: 0,
@@ -166,28 +169,34 @@ impl Scanner {
 
     /// Adds bytes of the file.
     pub fn feed(&mut self, bytes: &[u8]) {
+        self.buf.truncate(self.filled);
         self.buf.extend_from_slice(bytes);
+        self.filled = self.buf.len();
     }
 
     /// Adds what one call of `source.read` gives; never reserves more than has already come, or a fixed amount. `missing` is
     /// what [`Step::More`] said. Returns the number of bytes; zero ends the file.
     pub fn read_from(&mut self, source: &mut impl io::Read, missing: u64) -> io::Result<usize> {
-        let have = self.buf.len();
+        let have = self.filled;
         let want = usize::try_from(missing)
             .unwrap_or(usize::MAX)
             .min(have)
             .max(CHUNK);
-        self.buf.resize(have + want, 0);
+        // Room is made anew only where little is left, for it has to be cleared.
+        if self.buf.len() - have < want.min(CHUNK / 2).max(missing.min(want as u64) as usize) {
+            self.buf.resize(have + want, 0);
+        }
         let read = loop {
             match source.read(&mut self.buf[have..]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => break other,
             }
         };
-        let n = *read.as_ref().unwrap_or(&0);
-        self.buf.truncate(have + n);
-        if let Ok(0) = read {
-            self.ended = true;
+        match read {
+            Ok(0) => self.ended = true,
+            // No reader may say that it gave more than there was room for.
+            Ok(n) => self.filled = (have + n).min(self.buf.len()),
+            Err(_) => {}
         }
         read
     }
@@ -209,14 +218,13 @@ impl Scanner {
 
     /// Bytes that have come but stand behind the end of the file, once that has been found.
     pub fn rest(&self) -> &[u8] {
-        &self.buf[self.at..]
+        &self.buf[self.at..self.filled]
     }
 
     /// Gives back the memory of a batch, to be used for another.
     pub fn recycle(&mut self, batch: Batch) {
         if batch.bytes.capacity() > self.spare.capacity() && batch.bytes.capacity() <= 8 * CHUNK {
             self.spare = batch.bytes;
-            self.spare.clear();
         }
     }
 
@@ -264,13 +272,13 @@ impl Scanner {
             };
             match stopped {
                 Stopped::Missing(n) => {
-                    let there = self.base + self.buf.len() as u64;
+                    let there = self.base + self.filled as u64;
                     let beyond = self
                         .options
                         .total
                         .is_some_and(|total| there.saturating_add(n) > total);
                     if self.ended || beyond {
-                        let at = self.buf.len() - self.at;
+                        let at = self.filled - self.at;
                         return Err(self.error(at, What::Truncated));
                     }
                     if self.at - self.start >= self.options.batch_bytes / 4 && !self.ends.is_empty()
@@ -301,7 +309,7 @@ impl Scanner {
     }
 
     fn header(&mut self) -> Result<(), Stopped> {
-        let header = &self.buf[self.at..];
+        let header = &self.buf[self.at..self.filled];
         let wrong = |what| Err(Stopped::Wrong(0, what));
         // Say it as soon as it is sure.
         let begins = |magic: &[u8]| header.iter().zip(magic).all(|(a, b)| a == b);
@@ -343,8 +351,8 @@ impl Scanner {
     }
 
     fn checksum(&mut self) -> Result<(), Stopped> {
-        let Some(stored) = self.buf[self.at..].first_chunk() else {
-            return Err(Stopped::Missing((8 - (self.buf.len() - self.at)) as u64));
+        let Some(stored) = self.buf[self.at..self.filled].first_chunk() else {
+            return Err(Stopped::Missing((8 - (self.filled - self.at)) as u64));
         };
         let stored = u64::from_le_bytes(*stored);
         let checksum = if !self.options.verify {
@@ -370,7 +378,7 @@ impl Scanner {
     /// Finds the next item from `at` on.
     #[inline]
     fn item(&mut self) -> Result<Found, Stopped> {
-        let bytes = &self.buf[self.at..];
+        let bytes = &self.buf[self.at..self.filled];
         if self.open.is_none() {
             let mut r = Cursor::new(bytes);
             let at = |r: &Cursor<'_>| bytes.len() - r.left();
@@ -421,7 +429,15 @@ impl Scanner {
     /// Hands out everything up to `at`.
     fn batch(&mut self, piece: Option<PieceOf>) -> Batch {
         let mut rest = std::mem::take(&mut self.spare);
-        rest.extend_from_slice(&self.buf[self.at..]);
+        let tail = &self.buf[self.at..self.filled];
+        // What a spare one holds need not be cleared.
+        if rest.len() < tail.len() {
+            rest.clear();
+            rest.extend_from_slice(tail);
+        } else {
+            rest[..tail.len()].copy_from_slice(tail);
+        }
+        self.filled = tail.len();
         let mut bytes = std::mem::replace(&mut self.buf, rest);
         bytes.truncate(self.at);
         if self.options.verify {

@@ -55,7 +55,6 @@ pub fn options(compress: bool) -> Options {
         version: Version::V10,
         compress,
         now_ms: NOW_MS,
-        stream: SETTINGS.stream,
     }
 }
 

@@ -439,6 +439,19 @@ impl<'a> StreamRef<'a> {
         }
     }
 
+    /// The first node at `start` or behind: where it begins, and its entries, one at least. Going on from just behind where
+    /// a node begins visits each node once.
+    pub fn node_from(&self, start: StreamId) -> Option<(StreamId, Range<'a>)> {
+        let (&first, _) = self.body.nodes.range(start..).next()?;
+        let entries = Range {
+            nodes: Some(self.body.nodes.range(first..=first)),
+            entries: None,
+            start: StreamId::MIN,
+            end: StreamId::MAX,
+        };
+        Some((first, entries))
+    }
+
     /// A group.
     pub fn group(&self, name: &[u8]) -> Option<&'a Group> {
         self.body.groups.get(name)

@@ -226,3 +226,27 @@ fn an_entry_of_two_small_fields_takes_at_most_24_bytes() {
     let each = s.memory() as f64 / n as f64;
     assert!(each <= 24.0, "{each} bytes an entry");
 }
+
+#[test]
+fn nodes_are_visited_one_by_one() {
+    let mut stream = Stream::new();
+    let limits = Limits {
+        node_bytes: 0,
+        node_entries: 3,
+    };
+    for ms in 1..=10 {
+        stream.append(StreamId::new(ms, 0), &[b"f", b"v"], limits);
+    }
+    // One node loses its first entry, one all.
+    for ms in [4, 7, 8, 9] {
+        stream.delete(StreamId::new(ms, 0));
+    }
+    let view = stream.view();
+    let (mut at, mut nodes) = (StreamId::MIN, Vec::new());
+    while let Some((first, entries)) = view.node_from(at) {
+        nodes.push((first.ms, entries.map(|e| e.id.ms).collect::<Vec<_>>()));
+        at = first.next().unwrap();
+    }
+    assert_eq!(nodes.len(), view.nodes());
+    assert_eq!(nodes, [(1, vec![1, 2, 3]), (4, vec![5, 6]), (10, vec![10])]);
+}
