@@ -193,6 +193,26 @@ fn random_conversations_about_expired_keys() {
     });
 }
 
+/// A limit that is lowered below what a client has unsent ends it, though nothing else happens to it.
+#[test]
+fn unsent_replies_heed_a_limit_that_is_lowered() {
+    let server = Server::redpoll();
+    let mut first = server.connect();
+    first.call(&["SET", "k", &"x".repeat(1_000_000)]);
+    let mut slow = server.connect();
+    for _ in 0..20 {
+        slow.send(&["GET", "k"]);
+    }
+    eventually("much of it is unsent", || {
+        let list = show(&first.run("CLIENT LIST"));
+        list.contains(" omem=1") && list.contains("cmd=get")
+    });
+    first.run("CONFIG SET client-output-buffer-limit \"normal 100000 0 0\"");
+    eventually("the client is disconnected", || {
+        show(&first.run("INFO stats")).contains("client_output_buffer_limit_disconnections:1\\r")
+    });
+}
+
 /// A reply that grows over the client's limit ends it while it is being made, however it is made.
 #[test]
 fn replies_are_bounded_while_they_grow() {

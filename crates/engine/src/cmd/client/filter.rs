@@ -9,6 +9,7 @@ use crate::client::clients::Client;
 use crate::cmd::connection::DEFAULT_USER;
 use crate::context::ctx::Ctx;
 use resp::number::parse_i64;
+use std::collections::HashSet;
 use std::mem::discriminant;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -24,7 +25,7 @@ pub(super) enum Use {
 
 #[derive(Debug)]
 enum Condition {
-    Id(Vec<i64>),
+    Id(HashSet<i64>),
     /// Normal clients, subscribers or, if neither, replicas and masters, which there are none of.
     Class(Option<usize>),
     User(String),
@@ -171,12 +172,12 @@ fn ids(args: &mut Args<'_>, of: Use, negated: bool) -> Result<Condition> {
     let not_positive = || Error::new("ERR client-id should be greater than 0");
     // CLIENT LIST ID has always answered nothing to ids that nobody has, and taken nothing but ids.
     let old_form = of == Use::List && args.index() == 3 && !negated;
-    let mut ids = Vec::new();
+    let mut ids = HashSet::new();
     while let Some(id) = args.peek().and_then(parse_i64) {
         if id <= 0 && !old_form {
             return Err(not_positive());
         }
-        ids.push(id);
+        ids.insert(id);
         args.take();
     }
     if old_form && args.peek().is_some_and(|next| !is_filter_word(next)) {

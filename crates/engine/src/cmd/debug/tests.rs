@@ -92,6 +92,18 @@ fn everybody_sleeps() {
     }
 }
 
+/// What has expired and is still there is seen by OBJECT alone.
+#[test]
+fn what_has_expired_is_seen() {
+    let mut c = client();
+    c.run("SET k v PX 1; DEBUG SLEEP 0.003");
+    let object = c.run("DEBUG OBJECT k");
+    assert!(object.contains("encoding:embstr"), "{object}");
+    c.check("DEBUG SDSLEN k", "-ERR no such key");
+    c.check("GET k", "nil");
+    c.check("DEBUG OBJECT k", "-ERR no such key");
+}
+
 #[test]
 fn switches_switch() {
     let mut c = client();
@@ -238,6 +250,15 @@ fn digests_of_collections() {
             "ZADD k 1 a 2.5 b 0.1 c -inf d 1e300 e -0.001 f 3 17 1e20 g 123456789012345678 h",
             "d2f559004f15af6e3f2143055a0a8d618c91b4bf",
         ),
+        (
+            "XADD k 1-1 a b; XADD k 1-2 a b c d",
+            "0724f2238e16b10fe59dfef5da352c930ed37b56",
+        ),
+        (
+            "XADD k 1-1 a b; XADD k 1-2 a b c d; XADD k 5-0 n 5; XDEL k 1-1; XGROUP CREATE k g 0",
+            "7220b74c5a64c94653e126bf8b8be3b500ae8d13",
+        ),
+        ("ZADD k 1e17 a", "865dfe692ba47395ddd673188be31a88f4f3a760"),
         (
             "HSET k f v g 12",
             "8530acc75d5274eb0fc0da86f28ed5533274a6d4",

@@ -485,7 +485,10 @@ fn waiting_is_counted_when_it_is_over() {
     waits.block("BLPOP a b 0");
     assert_eq!(stats(&mut db, "blpop"), None);
     assert_eq!(commands(&waits), 0);
+    // Who is served is not idle.
+    waits.session.client().active_s.store(5, Relaxed);
     db.run("LPUSH b x");
+    assert!(waits.session.client().active_s.load(Relaxed) > 5);
     assert_eq!(stats(&mut db, "blpop"), Some((1, 0)));
     assert_eq!(commands(&waits), 1);
     waits.check_blocked("[\"b\" \"x\"]");

@@ -224,3 +224,23 @@ fn long_work_on_lists() {
     db.check("RENAME short l", "OK");
     assert!(!db.moved);
 }
+
+/// Of a key that is not there nothing is drawn, however often.
+#[test]
+fn nothing_is_drawn_from_nothing() {
+    for call in [
+        "SRANDMEMBER none -9223372036854775807",
+        "HRANDFIELD none -9223372036854775807",
+        "HRANDFIELD none -4611686018427387903 WITHVALUES",
+        "ZRANDMEMBER none -9223372036854775807",
+        "ZRANDMEMBER none -4611686018427387903 WITHSCORES",
+    ] {
+        check(call, "[]");
+    }
+    let out_of_range = "-ERR value is out of range";
+    check(
+        "HRANDFIELD none -4611686018427387905 WITHVALUES",
+        out_of_range,
+    );
+    check("SADD k a; SRANDMEMBER k -9223372036854775807", out_of_range);
+}
