@@ -24,6 +24,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("cli", &["bench", "engine", "server"]),
     ("tests", &["resp"]),
     ("benches", &[]),
+    ("fuzz-targets", &["disk", "lua", "rdb", "resp", "store"]),
     ("xtask", &[]),
 ];
 
@@ -74,6 +75,11 @@ const ENGINE: Rooms = &[
         &["base", "context", "door", "follow", "script", "table"],
     ),
     ("upkeep", &["base", "cmd", "context", "door"]),
+    // Built only for tests and fuzzing.
+    (
+        "fuzz",
+        &["base", "client", "config", "context", "dispatch", "upkeep"],
+    ),
     ("start", &["cmd", "config", "context", "dispatch", "upkeep"]),
 ];
 

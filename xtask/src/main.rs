@@ -7,7 +7,9 @@
 mod bench;
 mod check;
 mod fetch;
+mod fuzz;
 mod layers;
+mod memcheck;
 mod package;
 mod peers;
 mod rooms;
@@ -41,6 +43,12 @@ enum Task {
         #[arg(long)]
         print: bool,
     },
+    /// Run each fuzz target for some seconds, where cargo-fuzz and a nightly toolchain are
+    Fuzz {
+        /// How long each of them runs
+        #[arg(long, default_value_t = 30)]
+        seconds: u32,
+    },
     /// Make every crate's package in the order of publishing, and build each from its package
     Package,
     /// Only the tests of the crates with unsafe modules, under valgrind memcheck
@@ -64,7 +72,8 @@ fn perform(task: Task) -> anyhow::Result<()> {
             // The tests run whatever the checks say: one run shows all that is wrong.
             let checks = check::main();
             let tests = test::main(&options);
-            checks.and(tests)
+            let fuzzed = fuzz::main(5);
+            checks.and(tests).and(fuzzed)
         }
         Task::Bench(options) => bench::main(&options),
         Task::Fetch => {
@@ -74,7 +83,8 @@ fn perform(task: Task) -> anyhow::Result<()> {
         }
         Task::Layers { print: true } => layers::print(),
         Task::Layers { print: false } => layers::check(),
+        Task::Fuzz { seconds } => fuzz::main(seconds),
         Task::Package => package::main(),
-        Task::Memcheck => test::memcheck(),
+        Task::Memcheck => memcheck::main(),
     }
 }

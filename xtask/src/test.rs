@@ -1,13 +1,12 @@
 //! `cargo xtask test`: everything that can be tested on this machine.
 //!
 //! In order: fetch the peers, build the server, run the workspace's tests (with cargo-nextest where it is installed),
-//! then the tests of the crates with unsafe modules once more under valgrind memcheck, which sees what they do to memory. A failure does
-//! not stop the later steps: the last lines say which steps failed.
+//! then the tests of the crates with unsafe modules once more under valgrind ([`memcheck`]). A failure does not stop the later
+//! steps: the last lines say which steps failed.
 
-use crate::{fetch, run};
+use crate::{fetch, memcheck, run};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
 /// Options of `test` and `ci`.
@@ -58,7 +57,7 @@ pub fn main(options: &Options) -> Result<()> {
             failed.push(format!("documentation examples: {error:#}"));
         }
         if !options.no_memcheck
-            && let Err(error) = memcheck()
+            && let Err(error) = memcheck::main()
         {
             failed.push(format!("memcheck: {error:#}"));
         }
@@ -126,69 +125,4 @@ fn target_dir() -> Result<PathBuf> {
         .as_str()
         .context("cargo metadata has no target directory")?
         .into())
-}
-
-/// Crates with unsafe modules, whose tests run under memcheck.
-const UNSAFE_CRATES: [&str; 2] = ["store", "lua"];
-
-/// The tests of the crates with unsafe modules, under valgrind. It is 20 to 50 times slower than the machine, so the number of random cases is small:
-/// `REDPOLL_MEMCHECK_CASES` (default 4) sets it, `REDPOLL_MEMCHECK_FILTER` picks tests by words in their names, and
-/// `REDPOLL_MEMCHECK_SKIP` leaves some out: unless it says otherwise those that explore thread schedules with shuttle, which
-/// switches stacks by itself; memcheck takes that for errors.
-pub fn memcheck() -> Result<()> {
-    if run::on_path("valgrind").is_none() {
-        if run::in_ci() {
-            bail!("valgrind is not installed, and in CI it must be");
-        }
-        println!("skipped: memcheck, valgrind is not installed");
-        return Ok(());
-    }
-    let words = |name: &str, default: &str| -> Vec<String> {
-        let value = std::env::var(name).unwrap_or_else(|_| default.to_owned());
-        value.split_whitespace().map(str::to_owned).collect()
-    };
-    let cases = std::env::var("REDPOLL_MEMCHECK_CASES").unwrap_or_else(|_| "4".to_owned());
-    for (package, binary) in unsafe_tests()? {
-        let mut command = Command::new("valgrind");
-        command
-            .args(["--quiet", "--error-exitcode=1", "--leak-check=full"])
-            .args([
-                "--errors-for-leak-kinds=definite",
-                "--show-leak-kinds=definite",
-            ])
-            .arg(&binary)
-            .args(["--test-threads", "1"])
-            .args(words("REDPOLL_MEMCHECK_FILTER", ""));
-        for word in words("REDPOLL_MEMCHECK_SKIP", "schedule") {
-            command.args(["--skip", &word]);
-        }
-        // A crate's tests start in its folder, under cargo and here.
-        command.current_dir(run::root().join("crates").join(package));
-        run::show(command.env("PROPTEST_CASES", &cases))?;
-    }
-    Ok(())
-}
-
-/// Builds those tests and returns their executables, each with its crate.
-fn unsafe_tests() -> Result<Vec<(&'static str, PathBuf)>> {
-    let mut all = Vec::new();
-    for package in UNSAFE_CRATES {
-        let build = [
-            "test",
-            "--package",
-            &format!("redpoll-{package}"),
-            "--no-run",
-            "--message-format=json",
-        ];
-        let messages = run::output(&mut run::cargo(&build))?;
-        let executables = messages
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .filter(|message| {
-                message["reason"] == "compiler-artifact" && message["profile"]["test"] == true
-            })
-            .filter_map(|message| message["executable"].as_str().map(PathBuf::from));
-        all.extend(executables.map(|path| (package, path)));
-    }
-    Ok(all)
 }

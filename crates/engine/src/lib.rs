@@ -16,6 +16,8 @@ mod door;
 mod follow;
 #[cfg(test)]
 mod journal_tests;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod script;
 mod start;
 mod table;

@@ -120,8 +120,16 @@ const PARTS: &[&str] = &[
     "a?", "a*", "\u{e9}",
 ];
 
+/// Cases that are tried: `LUA_PROPTEST_CASES` if set (memcheck makes them slow), else many.
+fn cases() -> u32 {
+    std::env::var("LUA_PROPTEST_CASES")
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(4000)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn patterns_match_as_in_lua(
         text in "[ab(). \u{0}é1A]{0,12}",

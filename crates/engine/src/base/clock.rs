@@ -2,9 +2,25 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+#[cfg(any(test, feature = "fuzz"))]
+thread_local! {
+    /// The time at which this thread's clock stands still, if it does.
+    static FROZEN_MS: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
+}
+
+/// Stops the clock of this thread at a time, or lets it go again.
+#[cfg(any(test, feature = "fuzz"))]
+pub fn freeze(at_ms: Option<u64>) {
+    FROZEN_MS.set(at_ms);
+}
+
 /// Unix nanoseconds now.
 #[inline]
 pub fn unix_nanos() -> u64 {
+    #[cfg(any(test, feature = "fuzz"))]
+    if let Some(ms) = FROZEN_MS.get() {
+        return ms * 1_000_000;
+    }
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_nanos() as u64)
@@ -18,6 +34,10 @@ pub fn unix_ms() -> u64 {
 /// Unix milliseconds as of the kernel's last tick, some milliseconds ago at most while the processor is busy.
 #[inline]
 pub fn tick_ms() -> u64 {
+    #[cfg(any(test, feature = "fuzz"))]
+    if let Some(ms) = FROZEN_MS.get() {
+        return ms;
+    }
     #[cfg(target_os = "linux")]
     {
         let mut at = libc::timespec {

@@ -7,6 +7,8 @@
 mod board;
 mod change;
 mod entry;
+#[cfg(all(test, feature = "memcheck"))]
+mod planted;
 mod read;
 #[cfg(test)]
 mod tests;

@@ -251,10 +251,11 @@ fn push(list: &mut List, end: End, text: &str, limits: Limits) {
 /// A list of a million elements of 16 bytes, filled from either end.
 #[test]
 fn a_long_list_costs_little_more_than_its_elements() {
-    let n = if cfg!(feature = "memcheck") {
-        20_000
+    // What a list takes by itself weighs more in a short one.
+    let (n, bound) = if cfg!(feature = "memcheck") {
+        (20_000, 19.0)
     } else {
-        1_000_000
+        (1_000_000, 18.4)
     };
     for end in [End::Front, End::Back] {
         let mut list = List::new();
@@ -268,7 +269,7 @@ fn a_long_list_costs_little_more_than_its_elements() {
         }
         let each = list.memory() as f64 / n as f64;
         println!("{end:?}: {each:.2} bytes an element");
-        assert!(each < 18.4, "{each} bytes an element");
+        assert!(each < bound, "{each} bytes an element");
         let first = if end == End::Front { n - 1 } else { 0 };
         assert_eq!(
             list.view().get(0).unwrap().to_vec(),

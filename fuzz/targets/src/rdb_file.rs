@@ -1,0 +1,91 @@
+//! Any bytes as a file of RDB: no panic, no memory that the bytes do not account for, and what was taken can be written and
+//! read again. Start it with the files that real servers wrote: `cargo +nightly fuzz run rdb_file ../crates/rdb/tests/corpus`.
+//!
+//! The first three bytes choose the sizes of batches and pieces, those at which collections change their form, and the
+//! version to write.
+
+use rdb::encode::{Meta, Options};
+use rdb::file::{Assembly, Built, Item, ReadOptions, Reader, Writer, check};
+use rdb::{Loaded, Settings, Version};
+use store::types::{hash, list, set, sorted_set, stream};
+use store::{Dict, NewValue};
+
+const NOW_MS: u64 = 1_700_000_000_000;
+
+/// Runs one input; panics if anything is wrong.
+pub fn run(data: &[u8]) {
+    let (choice, file) = match data {
+        // A file as it is.
+        [b'R' | b'V', ..] => ([0, 100, 2], data),
+        [a, b, c, file @ ..] => ([*a, *b, *c], file),
+        _ => return,
+    };
+    let entries = usize::from(choice[1]);
+    let settings = Settings {
+        now_ms: NOW_MS,
+        list: list::Limits {
+            max_listpack_size: i32::from(choice[1] as i8),
+            packed_threshold: 0,
+        },
+        set: set::Limits {
+            intset_entries: entries,
+            listpack_entries: entries,
+            listpack_value: 20,
+        },
+        hash: hash::Limits { entries, value: 20 },
+        sorted_set: sorted_set::Limits {
+            entries,
+            member: 20,
+        },
+        stream: stream::Limits {
+            node_bytes: 4096,
+            node_entries: entries,
+        },
+    };
+    let options = ReadOptions {
+        // A checksum keeps the fuzzer out.
+        verify: false,
+        batch_bytes: 1 + usize::from(choice[0]),
+        piece_bytes: 1 + usize::from(choice[0]),
+        ..ReadOptions::default()
+    };
+    let version = Version::ALL[usize::from(choice[2]) % Version::ALL.len()];
+    let write = Options {
+        version,
+        compress: choice[2] >= 128,
+        now_ms: NOW_MS,
+    };
+    let _ = check(file, options, &settings);
+    let mut reader = Reader::new(file, options);
+    let mut assembly = Assembly::new();
+    let mut writer = Writer::new(Vec::new(), version, true);
+    while let Ok(Some(item)) = reader.next() {
+        let Item::Entry(entry) = item else {
+            continue;
+        };
+        let mut dict = Dict::new();
+        match assembly.add(&entry, &settings) {
+            Ok(Built::Value(Loaded::String(text))) => {
+                drop(dict.set(1, &entry.key, store::new_value(&text), None, 0));
+            }
+            Ok(Built::Value(Loaded::Object(object))) => {
+                let value = NewValue::Object(Box::new(object));
+                drop(dict.set(1, &entry.key, value, None, 0));
+            }
+            Ok(Built::More | Built::Nothing) => continue,
+            Err(_) => break,
+        }
+        let meta = Meta {
+            key: &entry.key,
+            expiry_ms: entry.expiry_ms,
+            hint: entry.hint,
+        };
+        let stored = dict.get(1, &entry.key).expect("just put there");
+        let _ = writer
+            .entry(&meta, &stored, &write)
+            .expect("memory does not fail");
+    }
+    let (again, _) = writer.finish().expect("memory does not fail");
+    let report = check(&again[..], ReadOptions::default(), &settings);
+    assert!(report.is_good(), "{report:?}");
+}

@@ -1,0 +1,125 @@
+//! `cargo xtask memcheck`: the tests of the crates with unsafe modules, under valgrind memcheck.
+//!
+//! Memcheck knows what the allocator gave and took back. So the store is built with its feature `memcheck`, which takes every entry
+//! from the allocator instead of from pages of its own: else an entry that is used after it was freed would be memory like any
+//! other. That this is so is proved first, by a test that makes just this mistake when it is told to: a run in which memcheck
+//! says nothing is a failure.
+//!
+//! It is 20 to 50 times slower than the machine, so few random cases are tried. `REDPOLL_MEMCHECK_CASES` (default 4) says how many,
+//! `REDPOLL_MEMCHECK_FILTER` picks tests by words in their names, and `REDPOLL_MEMCHECK_SKIP` leaves some out: unless it says
+//! otherwise those that explore thread schedules with shuttle, which switches stacks by itself; memcheck takes that for errors.
+
+use crate::run;
+use anyhow::{Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Crates with unsafe modules, and the features that their tests are built with. Each reads how many random cases to try from a
+/// variable that begins with its name.
+const CRATES: [(&str, &[&str]); 2] = [("store", &["--features", "memcheck"]), ("lua", &[])];
+
+/// The test that makes a mistake, and the variable that tells it to.
+const PLANTED: (&str, &str) = (
+    "dict::planted::a_value_is_read_after_its_key_is_gone",
+    "STORE_PLANT_USE_AFTER_FREE",
+);
+
+/// The status of a run in which memcheck found something; no test program ends with it by itself.
+const FOUND: i32 = 99;
+
+/// Proves that memcheck sees mistakes, then runs the tests.
+pub fn main() -> Result<()> {
+    if run::on_path("valgrind").is_none() {
+        if run::in_ci() {
+            bail!("valgrind is not installed, and in CI it must be");
+        }
+        println!("skipped: memcheck, valgrind is not installed");
+        return Ok(());
+    }
+    let cases = std::env::var("REDPOLL_MEMCHECK_CASES").unwrap_or_else(|_| "4".to_owned());
+    let skipped = words("REDPOLL_MEMCHECK_SKIP", "schedule");
+    let mut proved = false;
+    let mut failed = Vec::new();
+    for (name, features) in CRATES {
+        for binary in test_programs(name, features)? {
+            if name == "store" && !proved {
+                sees_what_is_planted(&binary)?;
+                proved = true;
+            }
+            let mut command = valgrind(name, &binary);
+            command.args(words("REDPOLL_MEMCHECK_FILTER", ""));
+            for word in &skipped {
+                command.args(["--skip", word]);
+            }
+            command.env(format!("{}_PROPTEST_CASES", name.to_uppercase()), &cases);
+            if let Err(error) = run::show(&mut command) {
+                failed.push(format!("{error:#}"));
+            }
+        }
+    }
+    if !failed.is_empty() {
+        bail!("{}", failed.join("; "));
+    }
+    Ok(())
+}
+
+/// Runs the test with a mistake, and fails unless memcheck finds it.
+fn sees_what_is_planted(binary: &Path) -> Result<()> {
+    let (test, variable) = PLANTED;
+    let out = valgrind("store", binary)
+        .args(["--exact", test])
+        .env(variable, "1")
+        .output()?;
+    let said = String::from_utf8_lossy(&out.stderr);
+    let seen = said.contains("Invalid read") && said.contains("free'd");
+    if out.status.code() != Some(FOUND) || !seen {
+        bail!(
+            "memcheck does not see a use after free that was planted ({}): is the store's feature `memcheck` on?\n{said}",
+            out.status
+        );
+    }
+    println!("memcheck sees a use after free that was planted in {test}");
+    Ok(())
+}
+
+fn valgrind(name: &str, binary: &Path) -> Command {
+    let mut command = Command::new("valgrind");
+    command
+        .args(["--quiet", "--leak-check=full"])
+        .arg(format!("--error-exitcode={FOUND}"))
+        .args([
+            "--errors-for-leak-kinds=definite",
+            "--show-leak-kinds=definite",
+        ])
+        .arg(binary)
+        .args(["--test-threads", "1"])
+        // A crate's tests start in its folder, under cargo and here.
+        .current_dir(run::root().join("crates").join(name));
+    command
+}
+
+fn words(variable: &str, default: &str) -> Vec<String> {
+    let value = std::env::var(variable).unwrap_or_else(|_| default.to_owned());
+    value.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Builds a crate's tests and returns their executables, those of its library first.
+fn test_programs(name: &str, features: &[&str]) -> Result<Vec<PathBuf>> {
+    let package = format!("redpoll-{name}");
+    let mut build = run::cargo(&["test", "--package", &package, "--no-run"]);
+    build.arg("--message-format=json").args(features);
+    let messages = run::output(&mut build)?;
+    let mut programs: Vec<(bool, PathBuf)> = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| {
+            message["reason"] == "compiler-artifact" && message["profile"]["test"] == true
+        })
+        .filter_map(|message| {
+            let executable = message["executable"].as_str().map(PathBuf::from)?;
+            Some((message["target"]["kind"][0] != "lib", executable))
+        })
+        .collect();
+    programs.sort();
+    Ok(programs.into_iter().map(|(_, path)| path).collect())
+}
