@@ -14,10 +14,10 @@ mod direct;
 mod dispatch;
 mod door;
 mod follow;
-#[cfg(test)]
-mod journal_tests;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+#[cfg(test)]
+mod journal_tests;
 mod script;
 mod start;
 mod table;
