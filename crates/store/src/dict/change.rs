@@ -330,6 +330,9 @@ impl Spot<'_> {
         let arena = dict.arena.as_mut().expect("entries have an arena");
         // SAFETY: the table no longer points to it, and `self` is consumed.
         let freed = unsafe { entry.destroy(arena) };
+        if dict.table.is_empty() {
+            arena.trim();
+        }
         let removed = dict.forget(freed);
         dict.publish();
         removed

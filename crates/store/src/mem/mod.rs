@@ -1,5 +1,6 @@
 //! Memory: where entries and tables live.
 
+pub mod pages;
 pub mod slab;
 pub mod words;
 

@@ -1,6 +1,6 @@
 //! Slab pages: where entries live.
 //!
-//! Each dictionary (a shard's part of a database) owns an [`Arena`]: 4 KB pages, each cut into slots of one size.
+//! Each dictionary (a shard's part of a database) owns an [`Arena`]: spans of pages, each cut into slots of one size.
 //! The general allocator would round the commonest entries up by 8 to 14 %, would need atomic operations when one
 //! worker frees what another allocated, and could not drop a million entries at once. An arena is only ever used
 //! under its shard's lock, so a slot is taken or returned by a few plain instructions, sizes go in steps of 8
@@ -9,65 +9,88 @@
 //! Slots larger than [`MAX_SLOT`] come from the global allocator.
 //!
 //! # Layout
-//! A page is [`PAGE`]-aligned, so a slot's page is found by masking its address. The page starts with a header:
-//! its size class, how many slots are in use, the list of returned slots, how far the never-used part begins, and
-//! links in the arena's list of pages with room. A returned slot holds the offset of the next returned one.
+//! Slots of up to [`MAX_SMALL`] bytes are cut from single pages. Larger ones would waste up to a quarter of a page; theirs are
+//! cut from spans of 16 pages, of which only those take memory that have been used (see [`super::pages`]). Both are aligned to
+//! their size, so where a slot's page or span begins is found by masking its address.
+//!
+//! A page or span starts with a header: its size class, how many slots are in use, the list of returned slots, how far the
+//! never-used part begins, and links in the arena's list of those with room. A returned slot holds the offset of the next
+//! returned one.
 //!
 //! # Safety argument
-//! A page belongs to one arena from `Pages::take` to `Pages::give`; the arena is `!Sync` by `&mut self` and moves
+//! A page or span belongs to one arena from `Pool::take` to `Pool::give`; the arena is `!Sync` by `&mut self` and moves
 //! between threads only with its shard. A slot is handed out either from the returned list (where it was put by
-//! `free`, whose caller promises it is unused) or from the never-used part, never both, as the part only shrinks.
+//! `free`, whose caller promises it is unused) or from the never-used part, never both, as the part only shrinks. Headers are
+//! only accessed through raw pointers, field by field: no reference to one ever exists, so none can be invalidated by writing
+//! through another pointer.
 
-use crate::mem::words::{PAGE, discard, map_aligned};
-use parking_lot::Mutex;
+use super::pages::{self, SPAN, Unit};
+use super::words::PAGE;
 use std::alloc::Layout;
-use std::ptr::NonNull;
+use std::ptr::{NonNull, null_mut};
 
-/// Largest slot, in bytes: a quarter of a page's room.
-pub const MAX_SLOT: usize = (PAGE - HEADER) / 4;
+/// Largest slot that is cut from a single page: an eighth of its room.
+pub const MAX_SMALL: usize = (PAGE - HEADER) / 8;
+/// Largest slot: a fourteenth of a span's room.
+pub const MAX_SLOT: usize = ((SPAN - HEADER) / 14) & !7;
 
 const HEADER: usize = 64;
-const CHUNK: usize = 2 << 20;
-const PAGES_PER_CHUNK: usize = CHUNK / PAGE;
 
-/// Steps of 8 to 256, then the sizes that cut a page into 15, 14, 13 ... 4 slots: any other size would waste what is left
+/// Steps of 8 to 256, then the sizes that cut a page into 15, 14, 13 ... 8 slots: any other size would waste what is left
 /// of the page.
-const CLASSES: usize = 32 + 12;
+const SMALL: usize = 32 + 8;
+/// Steps of 32 to 2048.
+const MIDDLE: usize = (2048 - 512) / 32 + 1;
+/// The sizes that cut a span into 31, 30 ... 14 slots.
+const LARGE: usize = MIDDLE + 18;
 const NONE: u16 = 0;
 
-/// The classes of sizes above 256, by size in steps of 8.
-const ABOVE_256: [u8; MAX_SLOT / 8 + 1] = {
-    let mut classes = [0; MAX_SLOT / 8 + 1];
-    let mut i = 0;
-    while i < classes.len() {
-        let slots = if i > 32 {
-            (PAGE - HEADER) / (i * 8)
-        } else {
-            15
-        };
-        classes[i] = 32 + (15 - slots) as u8;
-        i += 1;
-    }
-    classes
-};
+const fn size_of_class(class: usize) -> usize {
+    const SIZES: [u16; SMALL + LARGE] = {
+        let mut sizes = [0; SMALL + LARGE];
+        let mut class = 0;
+        while class < sizes.len() {
+            let size = if class < 32 {
+                (class + 1) * 8
+            } else if class < SMALL {
+                (PAGE - HEADER) / (47 - class)
+            } else if class < SMALL + MIDDLE {
+                512 + (class - SMALL) * 32
+            } else {
+                (SPAN - HEADER) / (31 - (class - SMALL - MIDDLE))
+            };
+            sizes[class] = (size & !7) as u16;
+            class += 1;
+        }
+        sizes
+    };
+    SIZES[class] as usize
+}
 
 const fn class_of(size: usize) -> usize {
+    /// By size in steps of 8.
+    const CLASSES: [u8; MAX_SLOT / 8 + 1] = {
+        let mut classes = [0; MAX_SLOT / 8 + 1];
+        let (mut eights, mut class) = (0, 0);
+        while eights < classes.len() {
+            if eights * 8 > size_of_class(class) {
+                class += 1;
+            }
+            classes[eights] = class as u8;
+            eights += 1;
+        }
+        classes
+    };
     let eights = size.div_ceil(8);
     if size <= 256 {
         eights - 1
     } else {
-        ABOVE_256[eights] as usize
-    }
-}
-
-const fn size_of_class(class: usize) -> usize {
-    match class {
-        0..32 => (class + 1) * 8,
-        _ => ((PAGE - HEADER) / (47 - class)) & !7,
+        CLASSES[eights] as usize
     }
 }
 
 /// The bytes an allocation of `size` really takes.
+#[inline]
 pub const fn rounded(size: usize) -> usize {
     if size > MAX_SLOT {
         (size + 7) & !7
@@ -76,117 +99,46 @@ pub const fn rounded(size: usize) -> usize {
     }
 }
 
+/// The header of a page or a span.
 #[repr(C)]
-struct Page {
+struct Head {
     class: u16,
     used: u16,
     /// Offset of the first returned slot, or `NONE`.
     free: u16,
-    /// Offset of the never-used part.
-    fresh: u16,
-    prev: *mut Page,
-    next: *mut Page,
-    /// Whether the page is in its class's list of pages with room, or in the list of full ones.
+    /// Whether it is in its class's list of those with room, or in the list of full ones.
     has_room: bool,
+    /// Offset of the never-used part.
+    fresh: u32,
+    /// Bytes that have been touched, of a span.
+    touched: u32,
+    prev: *mut Head,
+    next: *mut Head,
 }
 
-const _: () = assert!(size_of::<Page>() <= HEADER);
+const _: () = assert!(size_of::<Head>() <= HEADER);
 
-/// The process-wide pool of pages, in chunks of 2 MB that the kernel may back by huge pages: random access to
-/// entries is the cost of a large data set, and half of that is address translation. (Servers that fork must avoid
-/// huge pages; this one never forks.)
-struct Pages {
-    /// Chunks with free pages.
-    partial: Vec<usize>,
-    /// Free whole chunks, not resident.
-    empty: Vec<usize>,
-}
-
-/// The first page of each chunk.
-struct Chunk {
-    /// Position in `Pages::partial`, if there.
-    at: usize,
-    listed: bool,
-    /// Page numbers that are free.
-    free_len: usize,
-    free: [u16; PAGES_PER_CHUNK],
-}
-
-const _: () = assert!(size_of::<Chunk>() <= PAGE);
-
-static PAGES: Mutex<Pages> = Mutex::new(Pages {
-    partial: Vec::new(),
-    empty: Vec::new(),
-});
-
-impl Pages {
-    fn take(&mut self) -> usize {
-        let chunk = match self.partial.last() {
-            Some(&c) => c,
-            None => self.add_chunk(),
-        };
-        // SAFETY: chunks in the list are mapped and have a header; the pool's lock makes access exclusive.
-        let c = unsafe { &mut *(chunk as *mut Chunk) };
-        c.free_len -= 1;
-        let page = c.free[c.free_len] as usize;
-        if c.free_len == 0 {
-            c.listed = false;
-            self.partial.pop();
-        }
-        chunk + page * PAGE
-    }
-
-    fn add_chunk(&mut self) -> usize {
-        let chunk = self.empty.pop().unwrap_or_else(|| {
-            let chunk = map_aligned(CHUNK, CHUNK);
-            // SAFETY: advice on a mapping just made.
-            unsafe { libc::madvise(chunk as *mut _, CHUNK, libc::MADV_HUGEPAGE) };
-            chunk
-        });
-        // SAFETY: the chunk is mapped, reads as zeros, and is the pool's alone; zeros are a valid `Chunk`.
-        let c = unsafe { &mut *(chunk as *mut Chunk) };
-        // Handed out from the low end, so that a chunk fills in address order.
-        for (i, page) in (1..PAGES_PER_CHUNK).rev().enumerate() {
-            c.free[i] = page as u16;
-        }
-        c.free_len = PAGES_PER_CHUNK - 1;
-        c.listed = true;
-        c.at = self.partial.len();
-        self.partial.push(chunk);
-        chunk
-    }
-
-    fn give(&mut self, page: usize) {
-        let chunk = page & !(CHUNK - 1);
-        // SAFETY: every page handed out lies in a chunk with a header; the pool's lock makes access exclusive.
-        let c = unsafe { &mut *(chunk as *mut Chunk) };
-        c.free[c.free_len] = ((page - chunk) / PAGE) as u16;
-        c.free_len += 1;
-        if !c.listed {
-            c.listed = true;
-            c.at = self.partial.len();
-            self.partial.push(chunk);
-        }
-        if c.free_len == PAGES_PER_CHUNK - 1 && self.partial.len() > 1 {
-            let at = c.at;
-            self.partial.swap_remove(at);
-            if let Some(&moved) = self.partial.get(at) {
-                // SAFETY: as above, another listed chunk.
-                unsafe { (*(moved as *mut Chunk)).at = at };
-            }
-            // SAFETY: no page of the chunk is in use, and its header is made anew when it is taken again.
-            unsafe { discard(chunk, CHUNK) };
-            self.empty.push(chunk);
-        }
+/// What slots of a class are cut from.
+const fn unit_of(class: usize) -> Unit {
+    if class < SMALL {
+        Unit::Page
+    } else {
+        Unit::Span
     }
 }
 
 /// An owner's slots of all sizes. See the module's page.
 pub struct Arena {
-    /// Pages with room, by class, and then the full ones of all classes.
-    lists: [*mut Page; CLASSES + 1],
-    pages: usize,
-    large_bytes: usize,
+    /// Pages with room, by class.
+    small: [*mut Head; SMALL],
+    /// Spans with room, by class, once there was a slot of one.
+    large: Option<Box<[*mut Head; LARGE]>>,
+    /// Full pages and spans of all classes.
+    full: *mut Head,
+    /// Bytes of pages, of what has been touched of spans, and of slots outside.
+    bytes: usize,
+    /// Slots outside of pages and spans.
+    outside: usize,
 }
 
 // SAFETY: an arena's pages are reachable only through it, so moving it to another thread moves them along.
@@ -204,49 +156,79 @@ impl Arena {
     /// An arena without pages.
     pub const fn new() -> Arena {
         Arena {
-            lists: [std::ptr::null_mut(); CLASSES + 1],
-            pages: 0,
-            large_bytes: 0,
+            small: [null_mut(); SMALL],
+            large: None,
+            full: null_mut(),
+            bytes: 0,
+            outside: 0,
         }
     }
 
-    /// Resident bytes: whole pages, and large slots.
+    /// Resident bytes: whole pages, what has been touched of spans, and slots outside of them.
+    #[inline]
     pub fn bytes(&self) -> usize {
-        self.pages * PAGE + self.large_bytes
+        self.bytes
     }
 
     /// `size` bytes (not zero), 8-byte aligned, uninitialised.
     #[inline]
     pub fn alloc(&mut self, size: usize) -> NonNull<u8> {
         debug_assert!(size > 0);
-        if size > MAX_SLOT || cfg!(feature = "memcheck") {
+        if size > MAX_SMALL || cfg!(feature = "memcheck") {
             return self.alloc_large(size);
         }
         let class = class_of(size);
-        let mut page = self.lists[class];
+        let mut page = self.small[class];
         if page.is_null() {
-            page = self.add_page(class);
+            page = self.add(class);
         }
         // SAFETY: listed pages are this arena's, with a valid header; those in a class's list have a returned or a
         // fresh slot. Offsets stay inside the page.
+        unsafe { self.take_slot(page, size_of_class(class), PAGE) }
+    }
+
+    fn alloc_large(&mut self, size: usize) -> NonNull<u8> {
+        if size > MAX_SLOT || cfg!(feature = "memcheck") {
+            return self.alloc_outside(size);
+        }
+        let class = class_of(size);
+        let mut span = *self.head(class);
+        if span.is_null() {
+            span = self.add(class);
+        }
+        // SAFETY: as above.
         unsafe {
-            let slot_size = size_of_class(class);
-            let p = &mut *page;
-            let offset = if p.free != NONE {
-                let offset = p.free;
-                p.free = *page.cast::<u8>().add(offset as usize).cast::<u16>();
+            let slot = self.take_slot(span, size_of_class(class), SPAN);
+            while (*span).touched < (*span).fresh {
+                (*span).touched += PAGE as u32;
+                self.bytes += PAGE;
+            }
+            slot
+        }
+    }
+
+    /// # Safety
+    /// `at` is in the list with room of its class, whose slots have this size, and has that many bytes.
+    #[inline]
+    unsafe fn take_slot(&mut self, at: *mut Head, slot: usize, bytes: usize) -> NonNull<u8> {
+        // SAFETY: what is listed is this arena's, with a valid header; where there is room there is a returned or a fresh
+        // slot. Offsets stay inside.
+        unsafe {
+            let offset = if (*at).free != NONE {
+                let offset = (*at).free as usize;
+                (*at).free = *at.cast::<u8>().add(offset).cast::<u16>();
                 offset
             } else {
-                let offset = p.fresh;
-                p.fresh += slot_size as u16;
+                let offset = (*at).fresh as usize;
+                (*at).fresh = (offset + slot) as u32;
                 offset
             };
-            p.used += 1;
-            if p.free == NONE && p.fresh as usize + slot_size > PAGE {
-                self.unlist(page);
-                self.list(page, false);
+            (*at).used += 1;
+            if (*at).free == NONE && (*at).fresh as usize + slot > bytes {
+                self.unlist(at);
+                self.list(at, false);
             }
-            NonNull::new_unchecked(page.cast::<u8>().add(offset as usize))
+            NonNull::new_unchecked(at.cast::<u8>().add(offset))
         }
     }
 
@@ -258,135 +240,194 @@ impl Arena {
     pub unsafe fn free(&mut self, p: NonNull<u8>, size: usize) {
         if size > MAX_SLOT || cfg!(feature = "memcheck") {
             let layout = Layout::from_size_align(rounded(size), 8).expect("was allocated");
-            self.large_bytes -= layout.size();
-            // SAFETY: the caller's promise; `alloc_large` used the same layout.
+            self.bytes -= layout.size();
+            self.outside -= 1;
+            // SAFETY: the caller's promise; `alloc_outside` used the same layout.
             unsafe { std::alloc::dealloc(p.as_ptr(), layout) };
             return;
         }
-        let page = (p.as_ptr() as usize & !(PAGE - 1)) as *mut Page;
-        // SAFETY: a slot's page starts with its header, and belongs to this arena.
+        let unit = if size <= MAX_SMALL { PAGE } else { SPAN };
+        let at = (p.as_ptr() as usize & !(unit - 1)) as *mut Head;
+        // SAFETY: a slot's page or span starts with its header, and belongs to this arena.
         unsafe {
-            let h = &mut *page;
-            debug_assert_eq!(h.class as usize, class_of(size));
-            *p.as_ptr().cast::<u16>() = h.free;
-            h.free = (p.as_ptr() as usize - page as usize) as u16;
-            h.used -= 1;
-            if !h.has_room {
-                self.unlist(page);
-                self.list(page, true);
+            debug_assert_eq!((*at).class as usize, class_of(size));
+            *p.as_ptr().cast::<u16>() = (*at).free;
+            (*at).free = (p.as_ptr() as usize - at as usize) as u16;
+            (*at).used -= 1;
+            if !(*at).has_room {
+                self.unlist(at);
+                self.list(at, true);
             }
-            // One page is kept, so that a lone slot taken and returned in turn does not move pages each time.
-            if h.used == 0 && !(h.prev.is_null() && h.next.is_null()) {
-                self.unlist(page);
-                self.pages -= 1;
-                PAGES.lock().give(page as usize);
+            // One is kept, so that a lone slot taken and returned in turn does not move pages each time.
+            if (*at).used == 0 && !((*at).prev.is_null() && (*at).next.is_null()) {
+                self.unlist(at);
+                self.give(at);
             }
         }
     }
 
-    fn alloc_large(&mut self, size: usize) -> NonNull<u8> {
+    /// Gives back what was kept at hand, unless it is a page or two. For an owner without slots in use.
+    pub fn trim(&mut self) {
+        if self.bytes <= 2 * PAGE {
+            return;
+        }
+        for class in 0..SMALL + self.large.as_ref().map_or(0, |_| LARGE) {
+            let mut at = *self.head(class);
+            while !at.is_null() {
+                // SAFETY: what is listed is this arena's; the next one is read before this is given away.
+                unsafe {
+                    let next = (*at).next;
+                    if (*at).used == 0 {
+                        self.unlist(at);
+                        self.give(at);
+                    }
+                    at = next;
+                }
+            }
+        }
+    }
+
+    fn alloc_outside(&mut self, size: usize) -> NonNull<u8> {
         let layout = Layout::from_size_align(rounded(size), 8).expect("an entry's size fits");
-        self.large_bytes += layout.size();
+        self.bytes += layout.size();
+        self.outside += 1;
         // SAFETY: the size is not zero.
         let p = unsafe { std::alloc::alloc(layout) };
         NonNull::new(p).unwrap_or_else(|| std::alloc::handle_alloc_error(layout))
     }
 
+    /// The first page or span with room of a class.
+    #[inline]
+    fn head(&mut self, class: usize) -> &mut *mut Head {
+        if class < SMALL {
+            return &mut self.small[class];
+        }
+        let large = self
+            .large
+            .get_or_insert_with(|| Box::new([null_mut(); LARGE]));
+        &mut large[class - SMALL]
+    }
+
     #[cold]
-    fn add_page(&mut self, class: usize) -> *mut Page {
-        let page = PAGES.lock().take() as *mut Page;
-        self.pages += 1;
-        // SAFETY: the page is mapped and ours alone from now on.
+    fn add(&mut self, class: usize) -> *mut Head {
+        let at = pages::pool(unit_of(class)).take() as *mut Head;
+        self.bytes += PAGE;
+        // SAFETY: the page or span is mapped and ours alone from now on.
         unsafe {
-            page.write(Page {
+            at.write(Head {
                 class: class as u16,
                 used: 0,
                 free: NONE,
-                fresh: HEADER as u16,
-                prev: std::ptr::null_mut(),
-                next: std::ptr::null_mut(),
                 has_room: true,
+                fresh: HEADER as u32,
+                touched: PAGE as u32,
+                prev: null_mut(),
+                next: null_mut(),
             });
-            self.list(page, true);
+            self.list(at, true);
         }
-        page
+        at
     }
 
+    /// Gives a page or a span back to its pool.
+    ///
     /// # Safety
-    /// `page` is this arena's and in no list.
-    unsafe fn list(&mut self, page: *mut Page, has_room: bool) {
-        // SAFETY: listed pages of this arena have valid headers, and no reference to one is alive here.
+    /// It is this arena's and in no list, and none of its slots is in use.
+    unsafe fn give(&mut self, at: *mut Head) {
+        // SAFETY: as the caller promises.
         unsafe {
-            let list = if has_room {
-                (*page).class as usize
-            } else {
-                CLASSES
-            };
-            let first = self.lists[list];
-            (*page).prev = std::ptr::null_mut();
-            (*page).next = first;
-            (*page).has_room = has_room;
-            if !first.is_null() {
-                (*first).prev = page;
-            }
-            self.lists[list] = page;
+            self.bytes -= (*at).touched as usize;
+            let unit = unit_of((*at).class as usize);
+            pages::pool(unit).give(at as usize);
         }
     }
 
     /// # Safety
-    /// `page` is this arena's and in a list.
-    unsafe fn unlist(&mut self, page: *mut Page) {
+    /// `at` is this arena's and in no list.
+    unsafe fn list(&mut self, at: *mut Head, has_room: bool) {
+        // SAFETY: what is listed in this arena has a valid header.
+        unsafe {
+            let head = if has_room {
+                self.head((*at).class as usize)
+            } else {
+                &mut self.full
+            };
+            let first = std::mem::replace(head, at);
+            (*at).prev = null_mut();
+            (*at).next = first;
+            (*at).has_room = has_room;
+            if !first.is_null() {
+                (*first).prev = at;
+            }
+        }
+    }
+
+    /// # Safety
+    /// `at` is this arena's and in a list.
+    unsafe fn unlist(&mut self, at: *mut Head) {
         // SAFETY: as above.
         unsafe {
-            let (prev, next) = ((*page).prev, (*page).next);
-            if prev.is_null() {
-                let list = if (*page).has_room {
-                    (*page).class as usize
-                } else {
-                    CLASSES
-                };
-                self.lists[list] = next;
-            } else {
+            let (prev, next) = ((*at).prev, (*at).next);
+            if !prev.is_null() {
                 (*prev).next = next;
+            } else if (*at).has_room {
+                *self.head((*at).class as usize) = next;
+            } else {
+                self.full = next;
             }
             if !next.is_null() {
                 (*next).prev = prev;
             }
-            (*page).prev = std::ptr::null_mut();
-            (*page).next = std::ptr::null_mut();
+            (*at).prev = null_mut();
+            (*at).next = null_mut();
         }
     }
 
-    /// Whether every slot has been returned, but for pages kept at hand. For tests and assertions.
+    /// Every page and span.
+    fn all(&self) -> impl Iterator<Item = *mut Head> {
+        let large = self.large.iter().flat_map(|large| large.iter());
+        let firsts = self.small.iter().chain(large).chain([&self.full]);
+        firsts.copied().flat_map(|first| {
+            let mut next = first;
+            std::iter::from_fn(move || {
+                let at = next;
+                // SAFETY: what is listed is this arena's. The next one is read before the caller gets this one.
+                next = unsafe { at.as_ref()?.next };
+                Some(at)
+            })
+        })
+    }
+
+    /// Whether every slot has been returned, but for what was kept at hand. For tests and assertions.
     pub fn is_idle(&self) -> bool {
-        let mut kept = 0;
-        for &page in &self.lists {
-            let mut p = page;
-            while !p.is_null() {
-                // SAFETY: listed pages are this arena's.
-                let h = unsafe { &*p };
-                if h.used != 0 {
-                    return false;
-                }
-                kept += 1;
-                p = h.next;
-            }
-        }
-        kept == self.pages && self.large_bytes == 0
+        let kept: Option<usize> = self
+            .all()
+            .map(|at| {
+                // SAFETY: it is this arena's.
+                unsafe { ((*at).used == 0).then_some((*at).touched as usize) }
+            })
+            .sum();
+        kept == Some(self.bytes) && self.outside == 0
     }
 }
 
 impl Drop for Arena {
-    /// Gives all pages back, whatever is still in them. Large slots must have been freed before.
+    /// Gives all pages and spans back, whatever is still in them. Slots outside must have been freed before.
     fn drop(&mut self) {
-        let mut pages = PAGES.lock();
-        for &first in &self.lists {
-            let mut p = first;
-            while !p.is_null() {
-                // SAFETY: listed pages are this arena's; the next one is read before the page is given away.
-                let next = unsafe { (*p).next };
-                pages.give(p as usize);
-                p = next;
+        let of_class = |at: *mut Head| {
+            // SAFETY: it is this arena's.
+            unit_of(unsafe { (*at).class } as usize)
+        };
+        let (pages, spans): (Vec<_>, Vec<_>) =
+            self.all().partition(|at| of_class(*at) == Unit::Page);
+        for (unit, all) in [(Unit::Page, pages), (Unit::Span, spans)] {
+            if all.is_empty() {
+                continue;
+            }
+            let mut pool = pages::pool(unit);
+            for at in all {
+                // SAFETY: they are this arena's, which is no more.
+                unsafe { pool.give(at as usize) };
             }
         }
     }
@@ -406,13 +447,64 @@ mod tests {
             assert_eq!(size_of_class(c) % 8, 0);
         }
         assert_eq!(rounded(56), 56);
-        assert_eq!(class_of(MAX_SLOT), CLASSES - 1);
+        assert_eq!(rounded(8 + 16 + 1024), 1056);
+        assert_eq!(class_of(MAX_SMALL), SMALL - 1);
+        assert_eq!(class_of(MAX_SLOT), SMALL + LARGE - 1);
+    }
+
+    /// What many slots of a size take, beyond the slots themselves.
+    #[test]
+    #[cfg(not(feature = "memcheck"))]
+    fn many_slots_waste_little_and_few_not_much() {
+        for size in (8..=MAX_SLOT).step_by(8) {
+            let mut arena = Arena::new();
+            let mut slots = Vec::new();
+            let mut take = |arena: &mut Arena, n: usize| {
+                slots.extend((0..n).map(|_| arena.alloc(size)));
+                arena.bytes() as f64 / (slots.len() * size) as f64
+            };
+            arena.alloc(size);
+            assert!(arena.bytes() <= 2 * PAGE, "{size}: {}", arena.bytes());
+            let thousands = take(&mut arena, 4000);
+            let most = if size <= 16 { 2.1 } else { 1.13 };
+            assert!(thousands < most, "{size}: {thousands}");
+            if size > MAX_SMALL {
+                assert!(thousands < 1.08, "{size}: {thousands}");
+            }
+        }
+        let mut arena = Arena::new();
+        for _ in 0..4000 {
+            arena.alloc(8 + 16 + 1024);
+        }
+        assert!(arena.bytes() / 4000 < 1060, "{}", arena.bytes() / 4000);
+    }
+
+    /// Once nothing is in use, an owner keeps two pages at most.
+    #[test]
+    fn an_idle_arena_gives_back_what_it_kept() {
+        let mut arena = Arena::new();
+        let mut slots: Vec<_> = (1..MAX_SLOT + 500)
+            .step_by(100)
+            .map(|size| (arena.alloc(size), size))
+            .collect();
+        slots.extend((0..500).map(|_| (arena.alloc(3000), 3000)));
+        for (p, size) in slots {
+            // SAFETY: allocated above with this size.
+            unsafe { arena.free(p, size) };
+        }
+        assert!(arena.is_idle());
+        arena.trim();
+        assert!(arena.is_idle() && arena.bytes() <= 2 * PAGE);
+        let p = arena.alloc(3000);
+        // SAFETY: just allocated.
+        unsafe { arena.free(p, 3000) };
+        assert!(arena.is_idle());
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: crate::testing::cases(64), ..ProptestConfig::default() })]
         #[test]
-        fn slots_never_overlap(ops in prop::collection::vec((1usize..1400, any::<bool>(), any::<u16>()), 1..600)) {
+        fn slots_never_overlap(ops in prop::collection::vec((1usize..5000, any::<bool>(), any::<u16>()), 1..600)) {
             let mut arena = Arena::new();
             let mut live: Vec<(NonNull<u8>, usize, u8)> = Vec::new();
             for (i, (size, alloc, pick)) in ops.into_iter().enumerate() {
