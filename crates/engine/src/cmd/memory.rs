@@ -352,6 +352,7 @@ fn memory_malloc_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
 fn memory_purge(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let engine = ctx.engine.handle();
     ctx.offload(Box::new(move |out| {
+        store::mem::pages::purge();
         match engine.host().give_back_memory() {
             true => out.ok(),
             false => out.error(NO_PURGE),

@@ -113,6 +113,7 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
                 // Notes the peak of memory use.
                 let used = Usage::measure(&engine).used();
                 if give_back.is_due(used) {
+                    store::mem::pages::purge();
                     engine.host().give_back_memory();
                 }
                 measured = Instant::now();

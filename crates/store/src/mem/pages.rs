@@ -64,10 +64,13 @@ pub(crate) fn pool(of: Unit) -> MutexGuard<'static, Pool> {
     }
 }
 
-/// Gives what is free in chunks that are partly in use back to the system; returns how many bytes. Takes time in proportion to
-/// what it gives back, holding up whoever needs a new page.
+/// Gives what is free in chunks that are partly in use back to the system; returns how many bytes. Whoever needs a new page
+/// meanwhile waits for one chunk at most.
 pub fn purge() -> usize {
-    pool(Unit::Page).purge() + pool(Unit::Span).purge()
+    [Unit::Page, Unit::Span]
+        .into_iter()
+        .flat_map(|unit| (0..).map_while(move |i| pool(unit).purge(i)))
+        .sum()
 }
 
 /// # Safety
@@ -175,23 +178,23 @@ impl Pool {
         }
     }
 
-    fn purge(&mut self) -> usize {
-        let (bytes, mut units) = (self.bytes(), 0);
-        for &chunk in &self.partial {
-            // SAFETY: listed chunks have a header.
-            let c = unsafe { header(chunk) };
-            // In order, so that neighbours go together.
-            let dirty = &mut c.free[c.clean_len..c.free_len];
-            dirty.sort_unstable_by(|a, b| b.cmp(a));
-            for run in dirty.chunk_by(|a, b| *b + 1 == *a) {
-                let first = chunk + run[run.len() - 1] as usize * bytes;
-                // SAFETY: these units are free, so nobody needs what is in them.
-                unsafe { discard(first, run.len() * bytes) };
-            }
-            units += dirty.len();
-            c.clean_len = c.free_len;
+    /// Gives the free units of one of the chunks back to the system; how many bytes, or `None` if there are not so many
+    /// chunks.
+    fn purge(&mut self, i: usize) -> Option<usize> {
+        let (&chunk, bytes) = (self.partial.get(i)?, self.bytes());
+        // SAFETY: listed chunks have a header.
+        let c = unsafe { header(chunk) };
+        // In order, so that neighbours go together.
+        let dirty = &mut c.free[c.clean_len..c.free_len];
+        dirty.sort_unstable_by(|a, b| b.cmp(a));
+        for run in dirty.chunk_by(|a, b| *b + 1 == *a) {
+            let first = chunk + run[run.len() - 1] as usize * bytes;
+            // SAFETY: these units are free, so nobody needs what is in them.
+            unsafe { discard(first, run.len() * bytes) };
         }
-        units * bytes
+        let given = dirty.len() * bytes;
+        c.clean_len = c.free_len;
+        Some(given)
     }
 }
 
@@ -227,8 +230,8 @@ mod tests {
                     // SAFETY: taken above and not used any more.
                     unsafe { pool.give(old) };
                 } else {
-                    pool.purge();
-                    prop_assert_eq!(pool.purge(), 0, "what is clean is left alone");
+                    while (0..pool.partial.len()).any(|i| pool.purge(i) != Some(0)) {}
+                    prop_assert_eq!(pool.purge(pool.partial.len()), None);
                 }
             }
             for &unit in &used {
