@@ -218,7 +218,7 @@ mod tests {
             for (op, pick) in ops {
                 if op < 160 || used.is_empty() {
                     let new = pool.take();
-                    prop_assert!(new % bytes == 0 && new % CHUNK != 0);
+                    prop_assert!(new.is_multiple_of(bytes) && !new.is_multiple_of(CHUNK));
                     prop_assert!(!used.contains(&new));
                     for at in [new, new + bytes - 8] {
                         // SAFETY: ours.
