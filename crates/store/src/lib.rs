@@ -16,9 +16,9 @@
 //!
 //! Nothing here knows sockets, RESP, commands or the time of day, and nothing blocks but on a shard's lock.
 
-pub mod dict;
+mod dict;
 pub mod mem;
-pub mod shard;
+mod shard;
 pub mod table;
 pub mod types;
 
@@ -27,10 +27,9 @@ pub use dict::{
     Removed, Value, new_value, string_value,
 };
 pub use shard::keyspace::{Keyspace, Shard};
+pub use shard::{keyspace, locks, readers, threads};
 pub use types::kind::{Blob, Type};
 pub use types::object::{Collection, Freed, Object};
-
-pub use shard::{keyspace, locks, readers, threads};
 pub use types::{object, packed};
 
 #[cfg(test)]

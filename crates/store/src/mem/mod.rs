@@ -1,12 +1,12 @@
 //! Memory: where entries and tables live.
 
 pub mod pages;
-pub mod slab;
-pub mod words;
+pub(crate) mod slab;
+pub(crate) mod words;
 
 /// Fetches the cache line at `addr`; any address will do.
 #[inline]
-pub fn prefetch(addr: usize) {
+pub(crate) fn prefetch(addr: usize) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: prefetching is a hint that faults on no address.
     unsafe {

@@ -398,7 +398,8 @@ impl Arena {
         })
     }
 
-    /// Whether every slot has been returned, but for what was kept at hand. For tests and assertions.
+    /// Whether every slot has been returned, but for what was kept at hand.
+    #[cfg(test)]
     pub fn is_idle(&self) -> bool {
         let kept: Option<usize> = self
             .all()

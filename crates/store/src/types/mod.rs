@@ -4,7 +4,7 @@ pub mod bits;
 pub mod geo;
 pub mod hash;
 pub mod hll;
-pub mod kind;
+pub(crate) mod kind;
 pub mod list;
 pub mod members;
 pub(crate) mod number;
