@@ -62,7 +62,11 @@ const LONG_STEP: usize = 8 << 20;
 /// The same in the kernel's ticks, which may be some milliseconds late.
 const SLOW_TICKS: u64 = 8;
 
-/// After how long a worker's other connections are offered again, if nobody could take them.
+/// After so long on a worker from which it cannot move, the worker's other connections leave. Longer, since the thread that takes
+/// over has Lua states of its own, in which libraries are loaded anew.
+const LEAVE: Duration = Duration::from_millis(20);
+
+/// After how long they are offered again, if nobody could take them.
 const LEAVE_AGAIN_MS: u64 = 1000;
 
 /// A run that took less was fast.
@@ -498,7 +502,7 @@ pub(crate) fn run(
             errors: SmallVec::new(),
             db,
             stops,
-            leave_at_ms: 0,
+            leave_at_ms: began / 1_000_000 + LEAVE.as_millis() as u64,
         };
         if call.slow.is() {
             // Others must know before they wait for its shards.
@@ -663,7 +667,7 @@ impl Server for Silent<'_> {
 
     fn poll(&mut self, ahead: usize) -> Option<Interrupt> {
         let passed_ms = unix_ms().saturating_sub(self.began_ms);
-        if !self.left && (ahead >= LONG_STEP || passed_ms >= SLOW.as_millis() as u64) {
+        if !self.left && (ahead >= LONG_STEP || passed_ms >= LEAVE.as_millis() as u64) {
             self.left = true;
             self.engine.host().hand_over();
         }

@@ -23,14 +23,7 @@ pub fn check_picks(count: i64) -> Result {
 impl Ctx<'_> {
     /// Whether a command of so much work has to go elsewhere, should it turn out to have that much.
     pub fn must_move(&self, work: usize) -> bool {
-        if work < LONG_WORK || self.helper {
-            return false;
-        }
-        if self.nested {
-            // A part of a transaction or script stays where it is; the worker's other connections need not.
-            self.engine.host().hand_over();
-        }
-        !self.nested
+        work >= LONG_WORK && !self.helper && !self.nested
     }
 
     /// Moves it, before it has changed or counted anything.
