@@ -4,7 +4,7 @@
 use redpoll_tests::check::show;
 use redpoll_tests::rng::Rng;
 use redpoll_tests::transcript::agree;
-use redpoll_tests::{Peers, Server, eventually, skip};
+use redpoll_tests::{Client, Peers, Server, eventually, skip};
 
 /// Expired keys stay where they are, so that it is seen who removes them.
 const DEBUG: &[&str] = &["--enable-debug-command", "yes"];
@@ -241,4 +241,37 @@ fn replies_are_bounded_while_they_grow() {
         show(&first.run("INFO stats")).contains(disconnected)
     });
     assert!(show(&first.run("LRANGE list 0 4")).len() > 75_000);
+}
+
+/// Memory that was freed goes back to the system, though nobody asks for more; at once when told to.
+#[test]
+fn freed_memory_goes_back() {
+    const KEYS: usize = 20_000;
+    let server = Server::redpoll_with(&["--threads", "2"]);
+    let mut clients = [server.connect(), server.connect()];
+    let before = server.resident_bytes();
+    let value = "x".repeat(3000);
+    let fill = |clients: &mut [Client; 2]| {
+        for i in 0..KEYS {
+            clients[i % 2].send(&["SET", &format!("key:{i}"), &value]);
+        }
+        for i in 0..KEYS {
+            assert_eq!(show(&clients[i % 2].read()), "OK");
+        }
+    };
+    let little = |bytes: u64| bytes < before + (20 << 20);
+    fill(&mut clients);
+    assert!(server.resident_bytes() > before + (50 << 20));
+    clients[0].run("FLUSHALL");
+    eventually("what was flushed goes", || little(server.resident_bytes()));
+    // Each connection's worker frees what the other's has allocated.
+    fill(&mut clients);
+    for i in 0..KEYS {
+        clients[(i + 1) % 2].send(&["DEL", &format!("key:{i}")]);
+    }
+    for i in 0..KEYS {
+        assert_eq!(show(&clients[(i + 1) % 2].read()), "1");
+    }
+    assert_eq!(show(&clients[0].run("MEMORY PURGE")), "OK");
+    assert!(little(server.resident_bytes()));
 }

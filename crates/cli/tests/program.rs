@@ -128,7 +128,11 @@ fn help_and_version_are_asked_for_as_of_redis_server() {
     for flag in ["--version", "-v"] {
         let text = String::from_utf8(run(&[flag]).stdout).unwrap();
         assert!(
-            text.starts_with(&format!("Redpoll server v={}", env!("CARGO_PKG_VERSION"))),
+            text.starts_with(&format!(
+                "Redpoll server v={} redpoll={} ",
+                engine::REDIS_VERSION,
+                env!("CARGO_PKG_VERSION")
+            )),
             "{text}"
         );
     }
