@@ -12,13 +12,21 @@ use crate::base::clock::unix_ms;
 use crate::base::journal::Records;
 use crate::base::stats::Counters;
 use crate::context::engine::Engine;
+use crate::context::gate::{self, Closed, LIBRARY, Request};
 use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys, is_past};
+use crate::table::row::{Facts, Group, READONLY, WRITE, row};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use store::EntryRef;
 use store::locks::Indices;
 use store::table::table_hash;
+
+/// What the gate is told of a typed call that changes something.
+static WRITES: Facts = row("typed call", 0, WRITE, Group::Generic, "", ()).facts;
+
+/// What it is told of one that only looks.
+static READS: Facts = row("typed call", 0, READONLY, Group::Generic, "", ()).facts;
 
 impl Engine {
     /// Locks a key's shard and lets `work` have the key. What `work` frees is dropped after the lock.
@@ -38,9 +46,7 @@ impl Engine {
         work: impl FnOnce(&mut Keys<'_>) -> R,
     ) -> R {
         let now_ms = self.coarse_ms();
-        if self.pause.wait_ms(now_ms, is_write).is_some() {
-            self.wait_out_pause(is_write);
-        }
+        self.wait_at_the_gate(is_write, now_ms);
         let ks = self.keyspace();
         let hash = ks.hash(key);
         let shard = ks.shard_of(hash);
@@ -111,9 +117,7 @@ impl Engine {
         mut look: impl FnMut(Option<EntryRef<'_>>) -> R,
     ) -> R {
         let now_ms = self.coarse_ms();
-        if self.pause.wait_ms(now_ms, false).is_some() {
-            self.wait_out_pause(false);
-        }
+        self.wait_at_the_gate(false, now_ms);
         let ks = self.keyspace();
         let hash = ks.hash(key);
         ks.probe(db, hash).entry(table_hash(hash), false);
@@ -164,9 +168,28 @@ impl Engine {
         }
     }
 
+    /// Returns once the [gate](crate::context::gate) is open for a typed call.
+    #[inline]
+    fn wait_at_the_gate(&self, is_write: bool, now_ms: u64) {
+        if gate::admit::<LIBRARY>(&self.typed(is_write, now_ms)).is_err() {
+            self.wait_at_the_closed_gate(is_write);
+        }
+    }
+
+    fn typed(&self, is_write: bool, now_ms: u64) -> Request<'_> {
+        Request {
+            engine: self,
+            session: None,
+            facts: if is_write { &WRITES } else { &READS },
+            argv: &[],
+            now_ms,
+            in_reader: false,
+        }
+    }
+
     #[cold]
-    fn wait_out_pause(&self, is_write: bool) {
-        while let Some(ms) = self.pause.wait_ms(unix_ms(), is_write) {
+    fn wait_at_the_closed_gate(&self, is_write: bool) {
+        while let Err(Closed::For(ms)) = gate::admit::<LIBRARY>(&self.typed(is_write, unix_ms())) {
             std::thread::sleep(Duration::from_millis(ms.min(20)));
         }
     }

@@ -105,13 +105,8 @@ impl Error {
 
     /// What a client of RESP2 may not do while it subscribes to something.
     pub fn only_while_subscribed(name: &str) -> Error {
-        // EXEC also ends the transaction that it belongs to, and says so whether or not there is one.
-        let code = match name {
-            "exec" => "EXECABORT Transaction discarded because of:",
-            _ => "ERR",
-        };
         Error::new(format!(
-            "{code} Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
+            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
              this context"
         ))
     }

@@ -27,11 +27,11 @@ use crate::base::clock::{tick_ms, unix_ms, unix_nanos};
 use crate::base::error::{Error, Result};
 use crate::base::journal::RecordMark;
 use crate::context::command::{
-    ALL_SHARDS, Command, Entry, Group, IN_MULTI, KS_RO, LIKE_WRITE, NO_MULTI, NOSCRIPT, OWN_LOCKS,
-    PATTERN_KEYS, RUNS_SCRIPT, WRITE,
+    ALL_SHARDS, CHANGES_READ_KEYS, Entry, KS_RO, OTHER_DB, OWN_LOCKS, PATTERN_KEYS, WRITE,
 };
 use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
+use crate::context::gate::{self, CLIENT, Closed, SCRIPT};
 use crate::context::next::{Next, PARKED, PATIENCE};
 use crate::door::change::{Change, Event, KeyBytes};
 use crate::door::held::Held;
@@ -276,8 +276,7 @@ impl Bridge<'_, '_> {
     }
 
     /// Answers a command that is not carried out.
-    fn refuse(&mut self, entry: Option<&Entry>, reply: &mut Out, text: &str) {
-        let error = Error::new(text.to_owned());
+    fn refuse(&mut self, entry: Option<&Entry>, reply: &mut Out, error: &Error) {
         let counters = self.ctx.keys.counters;
         if let Some(entry) = entry {
             counters.commands[entry.id].rejected.add(1);
@@ -329,32 +328,17 @@ impl Server for Bridge<'_, '_> {
     fn call(&mut self, argv: &[&[u8]], reply: &mut Out) -> std::result::Result<(), Abort> {
         let engine = self.ctx.engine;
         let Some(entry) = engine.registry().resolve(argv) else {
-            self.refuse(None, reply, "ERR Unknown Redis command called from script");
+            self.refuse(None, reply, &gate::unknown(SCRIPT, argv));
             return Ok(());
         };
         let command = entry.command;
-        if !command.accepts(argv.len()) {
-            self.refuse(
-                Some(entry),
-                reply,
-                "ERR Wrong number of args calling Redis command from script",
-            );
-            return Ok(());
-        }
-        if command.has(NOSCRIPT) && !self.may_use(command) {
-            let text = "ERR This Redis command is not allowed from script";
-            self.refuse(Some(entry), reply, text);
+        let mut request = self.ctx.request(command, argv);
+        request.in_reader = self.call.read_only;
+        if let Err(closed) = gate::admit::<SCRIPT>(&request) {
+            self.refuse(Some(entry), reply, &closed.into_error());
             return Ok(());
         }
         let writes = command.has(WRITE);
-        if self.call.read_only && command.has(WRITE | LIKE_WRITE) {
-            self.refuse(
-                Some(entry),
-                reply,
-                "ERR Write commands are not allowed from read-only scripts.",
-            );
-            return Ok(());
-        }
         let ks = engine.keyspace();
         if command.has(ALL_SHARDS | OWN_LOCKS)
             || command.has(PATTERN_KEYS) && crate::table::positions::has_patterns(argv)
@@ -373,13 +357,12 @@ impl Server for Bridge<'_, '_> {
             }
             if writes {
                 // These write into another database.
-                if matches!(command.name, "move" | "copy") {
+                if command.has(OTHER_DB) {
                     self.become_definite()?;
                 }
                 let db = self.ctx.keys.db;
                 for (i, flags) in &keys {
-                    // XREADGROUP's keys are said to be only read, but it changes their groups.
-                    if flags & KS_RO == 0 || command.name == "xreadgroup" {
+                    if flags & KS_RO == 0 || command.has(CHANGES_READ_KEYS) {
                         self.save(db, argv[*i])?;
                     }
                 }
@@ -592,32 +575,14 @@ pub(crate) const PANIC: &str = "panic below a script";
 
 /// Has the call tried again later, unless it has been waiting for another script for too long.
 fn park(ctx: &mut Ctx<'_>) -> Result {
-    match ctx.engine.busy(unix_ms()) {
-        Some(busy) => Err(busy),
-        None => {
-            ctx.next = Next::Retry(PARKED);
-            Ok(())
-        }
-    }
-}
-
-impl Engine {
-    /// The error that a command gets that would have to wait for a script which has been running for too long.
-    pub(crate) fn busy(&self, now_ms: u64) -> Option<Error> {
-        let threshold_ms = self.config().live.busy_reply_threshold_ms.load(Relaxed);
-        self.scripts.busy(now_ms, threshold_ms)
-    }
+    let mut request = ctx.request(ctx.command, &[]);
+    request.now_ms = unix_ms();
+    gate::admit_parked::<CLIENT>(&request).map_err(Closed::into_error)?;
+    ctx.next = Next::Retry(PARKED);
+    Ok(())
 }
 
 impl Bridge<'_, '_> {
-    /// Whether a command that is not for scripts may be used all the same, for tests. Those that would take the locks out of the
-    /// script's hands may not.
-    fn may_use(&self, command: &Command) -> bool {
-        self.noted.scripts.allow_denied.load(Relaxed)
-            && !command.has(RUNS_SCRIPT | IN_MULTI | NO_MULTI)
-            && command.group != Group::Pubsub
-    }
-
     fn reach_for_waiters(&mut self) -> std::result::Result<(), Abort> {
         loop {
             let mut more = Indices::new();

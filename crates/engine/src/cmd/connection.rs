@@ -6,8 +6,8 @@ use crate::base::error::{Error, Result};
 use crate::base::version::{MODE, REDIS_VERSION, ROLE};
 use crate::client::clients::Kind;
 use crate::context::command::{
-    ALLOW_BUSY, CHANGES_SESSION, Command, FAST, Group, IN_MULTI, LOADING, NO_AUTH, NOSCRIPT, STALE,
-    row,
+    ALLOW_BUSY, CHANGES_SESSION, Command, FAST, Group, IN_MULTI, LOADING, NO_AUTH, NOSCRIPT,
+    SECRET, SECRET_AFTER_AUTH, STALE, WHILE_SUBSCRIBED, row,
 };
 use crate::context::ctx::Ctx;
 use crate::context::session::ReplyMode;
@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// The commands of this file.
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
-    row("auth", -2, CHANGES_SESSION | NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
+    row("auth", -2, SECRET | CHANGES_SESSION | NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
             Group::Connection, "1.0.0", auth)
         .args("[username@6.0.0] password")
         .docs("Authenticates the connection.", "O(N), N being the number of passwords of the user")
@@ -25,7 +25,7 @@ pub const COMMANDS: &[Command] = &[
     row("echo", 2, LOADING | STALE | FAST, Group::Connection, "1.0.0", echo)
         .args("message")
         .docs("Returns the message it is given.", "O(1)"),
-    row("hello", -1, CHANGES_SESSION | NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
+    row("hello", -1, SECRET_AFTER_AUTH | CHANGES_SESSION | NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
             Group::Connection, "6.0.0", hello)
         .args("[arguments{protover:int [AUTH{username password}] [SETNAME clientname]}]")
         .docs("Agrees on the protocol version, and can authenticate and name the connection.",
@@ -34,13 +34,13 @@ pub const COMMANDS: &[Command] = &[
             ("8.1.0", "The reply has an availability_zone field if one is configured."),
             ("6.2.0", "The version may be left out."),
         ]),
-    row("ping", -1, FAST, Group::Connection, "1.0.0", ping)
+    row("ping", -1, WHILE_SUBSCRIBED | FAST, Group::Connection, "1.0.0", ping)
         .args("[message]").tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .docs("Answers PONG or the message it is given.", "O(1)"),
-    row("quit", -1, CHANGES_SESSION | IN_MULTI | NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
+    row("quit", -1, WHILE_SUBSCRIBED | CHANGES_SESSION | IN_MULTI | NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
             Group::Connection, "1.0.0", quit)
         .docs("Closes the connection.", "O(1)"),
-    row("reset", 1, CHANGES_SESSION | IN_MULTI | NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
+    row("reset", 1, WHILE_SUBSCRIBED | CHANGES_SESSION | IN_MULTI | NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
             Group::Connection, "6.2.0", reset)
         .docs("Brings the connection back to the state it had when new.", "O(1)"),
     row("select", 2, CHANGES_SESSION | LOADING | STALE | FAST | ALLOW_BUSY, Group::Connection, "1.0.0", select)

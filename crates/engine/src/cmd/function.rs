@@ -8,9 +8,9 @@ use crate::bridge::run::{Call, Silent, keys_and_args, run};
 use crate::cmd::command::help;
 use crate::cmd::scripting::{flush_type, with_runner};
 use crate::context::command::{
-    ALLOW_BUSY, Command, DENYOOM, Group, KS_ACCESS, KS_RO, KS_RW, KS_UPDATE, KeySpec, LOADING,
-    MOVABLEKEYS, NO_MANDATORY_KEYS, NOSCRIPT, READONLY, RUNS_SCRIPT, SKIP_MONITOR, STALE, WRITE,
-    container, row,
+    ALLOW_BUSY, BY_NAME, Command, DENYOOM, Group, KS_ACCESS, KS_RO, KS_RW, KS_UPDATE, KeySpec,
+    LOADING, MOVABLEKEYS, NO_MANDATORY_KEYS, NOSCRIPT, READONLY, RUNS_SCRIPT, SKIP_MONITOR, STALE,
+    WRITE, container, row,
 };
 use crate::context::ctx::Ctx;
 use crate::script::known::{LONG_SOURCE, Running, Slow, error_of};
@@ -21,13 +21,13 @@ use std::sync::Arc;
 /// The commands of this file.
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
-    row("fcall", -3, RUNS_SCRIPT | NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS | MOVABLEKEYS,
+    row("fcall", -3, BY_NAME | RUNS_SCRIPT | NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS | MOVABLEKEYS,
             Group::Scripting, "7.0.0", fcall)
         .keys(&[KeySpec::numkeys(2, KS_RW | KS_ACCESS | KS_UPDATE)
                     .note("How keys are used is unknown, so the most is assumed: RW and update")])
         .args("function numkeys:int [key...] [arg...]")
         .docs("Calls a function.", "Depends on the function"),
-    row("fcall_ro", -3, RUNS_SCRIPT | READONLY | NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS
+    row("fcall_ro", -3, BY_NAME | RUNS_SCRIPT | READONLY | NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS
             | MOVABLEKEYS,
             Group::Scripting, "7.0.0", fcall_ro)
         .keys(&[KeySpec::numkeys(2, KS_RO | KS_ACCESS)

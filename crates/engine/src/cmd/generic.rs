@@ -8,7 +8,7 @@ use crate::cmd::dump::LONG_VALUE;
 use crate::cmd::scan_options::{ScanOptions, Scanned};
 use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RM, KS_RO, KS_RW,
-    KS_UPDATE, KeySpec, LOADING, OWN_LOCKS, READONLY, STALE, WRITE, container, row,
+    KS_UPDATE, KeySpec, LOADING, OTHER_DB, OWN_LOCKS, READONLY, STALE, WRITE, container, row,
 };
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
@@ -23,7 +23,7 @@ use store::{EntryRef, Keyspace, Type, Value};
 /// The commands of this file.
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
-    row("copy", -3, WRITE | DENYOOM, Group::Generic, "6.2.0", copy)
+    row("copy", -3, OTHER_DB | WRITE | DENYOOM, Group::Generic, "6.2.0", copy)
         .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS), KeySpec::at(2, KS_OW | KS_UPDATE)])
         .args("source:key destination:key#1 [DB destination-db:int] [REPLACE]")
         .docs("Copies the value of a key to another key.",
@@ -56,7 +56,7 @@ pub const COMMANDS: &[Command] = &[
         .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
         .docs("Returns every key that matches a pattern.",
               "O(N), N being the number of keys in the database"),
-    row("move", 3, WRITE | FAST, Group::Generic, "1.0.0", move_)
+    row("move", 3, OTHER_DB | WRITE | FAST, Group::Generic, "1.0.0", move_)
         .keys(&[KeySpec::at(1, KS_RW | KS_ACCESS | KS_UPDATE)]).args("key db:int")
         .docs("Moves a key to another database.", "O(1)"),
     container("object", Group::Generic, "2.2.3", OBJECT_COMMANDS)

@@ -7,8 +7,8 @@ use super::command::help;
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::context::command::{
-    CHANGES_SESSION, Command, FAST, Group, KS_NOT_KEY, KeySpec, LIKE_WRITE, LOADING, NOSCRIPT,
-    PUBSUB, STALE, container, row,
+    CHANGES_SESSION, Command, FAST, GATHERS, Group, KS_NOT_KEY, KeySpec, LIKE_WRITE, LOADING,
+    NOSCRIPT, PUBSUB, STALE, WHILE_SUBSCRIBED, container, row,
 };
 use crate::context::ctx::Ctx;
 use crate::context::session::ReplyMode;
@@ -19,11 +19,11 @@ use std::sync::atomic::Ordering::Relaxed;
 /// The commands of this file.
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
-    row("psubscribe", -2, CHANGES_SESSION | PUBSUB | NOSCRIPT | LOADING | STALE, Group::Pubsub, "2.0.0", psubscribe)
+    row("psubscribe", -2, WHILE_SUBSCRIBED | CHANGES_SESSION | PUBSUB | NOSCRIPT | LOADING | STALE, Group::Pubsub, "2.0.0", psubscribe)
         .args("pattern:pattern...")
         .docs("Subscribes to the channels whose names match patterns.",
               "O(N), N being the number of patterns"),
-    row("publish", 3, PUBSUB | LOADING | STALE | FAST | LIKE_WRITE, Group::Pubsub, "2.0.0", publish)
+    row("publish", 3, GATHERS | PUBSUB | LOADING | STALE | FAST | LIKE_WRITE, Group::Pubsub, "2.0.0", publish)
         .args("channel message")
         .docs("Sends a message to all who subscribe to a channel.",
               "O(N+M), N being the number of subscribers of the channel and M the number of \
@@ -31,7 +31,7 @@ pub const COMMANDS: &[Command] = &[
     container("pubsub", Group::Pubsub, "2.8.0", PUBSUB_COMMANDS)
         .docs("Holds the commands that look at channels and subscribers.",
               "Depends on the subcommand"),
-    row("punsubscribe", -1, CHANGES_SESSION | PUBSUB | NOSCRIPT | LOADING | STALE,
+    row("punsubscribe", -1, WHILE_SUBSCRIBED | CHANGES_SESSION | PUBSUB | NOSCRIPT | LOADING | STALE,
             Group::Pubsub, "2.0.0", punsubscribe)
         .args("[pattern:pattern...]")
         .docs("Ends subscriptions to patterns.", "O(N), N being the number of patterns"),
@@ -40,18 +40,18 @@ pub const COMMANDS: &[Command] = &[
         .keys(&[KeySpec::at(1, KS_NOT_KEY)]).args("shardchannel message")
         .docs("Sends a message to all who subscribe to a shard channel.",
               "O(N), N being the number of subscribers of the shard channel"),
-    row("ssubscribe", -2, CHANGES_SESSION | PUBSUB | NOSCRIPT | LOADING | STALE, Group::Pubsub, "7.0.0", ssubscribe)
+    row("ssubscribe", -2, WHILE_SUBSCRIBED | CHANGES_SESSION | PUBSUB | NOSCRIPT | LOADING | STALE, Group::Pubsub, "7.0.0", ssubscribe)
         .keys(&[KeySpec::range(1, -1, 1, KS_NOT_KEY)]).args("shardchannel...")
         .docs("Subscribes to shard channels.", "O(N), N being the number of shard channels"),
-    row("subscribe", -2, CHANGES_SESSION | PUBSUB | NOSCRIPT | LOADING | STALE, Group::Pubsub, "2.0.0", subscribe)
+    row("subscribe", -2, WHILE_SUBSCRIBED | CHANGES_SESSION | PUBSUB | NOSCRIPT | LOADING | STALE, Group::Pubsub, "2.0.0", subscribe)
         .args("channel...")
         .docs("Subscribes to channels.", "O(N), N being the number of channels"),
-    row("sunsubscribe", -1, CHANGES_SESSION | PUBSUB | NOSCRIPT | LOADING | STALE,
+    row("sunsubscribe", -1, WHILE_SUBSCRIBED | CHANGES_SESSION | PUBSUB | NOSCRIPT | LOADING | STALE,
             Group::Pubsub, "7.0.0", sunsubscribe)
         .keys(&[KeySpec::range(1, -1, 1, KS_NOT_KEY)]).args("[shardchannel...]")
         .docs("Ends subscriptions to shard channels.",
               "O(N), N being the number of shard channels"),
-    row("unsubscribe", -1, CHANGES_SESSION | PUBSUB | NOSCRIPT | LOADING | STALE, Group::Pubsub, "2.0.0", unsubscribe)
+    row("unsubscribe", -1, WHILE_SUBSCRIBED | CHANGES_SESSION | PUBSUB | NOSCRIPT | LOADING | STALE, Group::Pubsub, "2.0.0", unsubscribe)
         .args("[channel...]")
         .docs("Ends subscriptions to channels.", "O(N), N being the number of channels"),
 ];

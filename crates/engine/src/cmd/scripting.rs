@@ -5,9 +5,9 @@ use crate::base::error::{Error, Result};
 use crate::bridge::run::{Call, keys_and_args, run};
 use crate::cmd::command::help;
 use crate::context::command::{
-    ALLOW_BUSY, CHANGES_SESSION, Command, Group, KS_ACCESS, KS_RO, KS_RW, KS_UPDATE, KeySpec,
-    LOADING, MOVABLEKEYS, NO_MANDATORY_KEYS, NOSCRIPT, READONLY, RUNS_SCRIPT, SKIP_MONITOR, STALE,
-    container, row,
+    ALLOW_BUSY, BY_DIGEST, CHANGES_SESSION, Command, Group, KS_ACCESS, KS_RO, KS_RW, KS_UPDATE,
+    KeySpec, LOADING, MOVABLEKEYS, NO_MANDATORY_KEYS, NOSCRIPT, READONLY, RUNS_SCRIPT,
+    SKIP_MONITOR, STALE, container, row,
 };
 use crate::context::ctx::Ctx;
 use crate::script::known::{Body, LONG_SOURCE};
@@ -29,12 +29,12 @@ pub const COMMANDS: &[Command] = &[
                     .note("How keys are used is unknown, so the most is assumed: RO and access")])
         .args("script numkeys:int [key...] [arg...]")
         .docs("Runs a Lua script that only reads.", "Depends on the script"),
-    row("evalsha", -3, RUNS_SCRIPT | NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS | MOVABLEKEYS,
+    row("evalsha", -3, BY_DIGEST | RUNS_SCRIPT | NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS | MOVABLEKEYS,
             Group::Scripting, "2.6.0", evalsha)
         .keys(&[KeySpec::numkeys(2, KS_RW | KS_ACCESS | KS_UPDATE)])
         .args("sha1 numkeys:int [key...] [arg...]")
         .docs("Runs a Lua script by its SHA1 digest.", "Depends on the script"),
-    row("evalsha_ro", -3, RUNS_SCRIPT | READONLY | NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS
+    row("evalsha_ro", -3, BY_DIGEST | RUNS_SCRIPT | READONLY | NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS
             | MOVABLEKEYS,
             Group::Scripting, "7.0.0", evalsha_ro)
         .keys(&[KeySpec::numkeys(2, KS_RO | KS_ACCESS)])

@@ -9,8 +9,8 @@ use crate::cmd::generic::parse_cursor;
 use crate::cmd::long::{LONG_WORK, check_picks};
 use crate::cmd::scan_options::{ScanOptions, Scanned};
 use crate::context::command::{
-    Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_RO, KS_RW, KS_UPDATE, KeySpec,
-    MOVABLEKEYS, READONLY, WRITE, row,
+    ADDS_SCORE, Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_RO, KS_RW, KS_UPDATE,
+    KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
 };
 use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
@@ -43,7 +43,7 @@ pub const COMMANDS: &[Command] = &[
     row("zcard", 2, READONLY | FAST, Group::SortedSet, "1.2.0", zcard)
         .keys(&[KeySpec::at(1, KS_RO)]).args("key")
         .docs("Counts the members of a sorted set.", "O(1)"),
-    row("zincrby", 4, WRITE | DENYOOM | FAST, Group::SortedSet, "1.2.0", zincrby)
+    row("zincrby", 4, ADDS_SCORE | WRITE | DENYOOM | FAST, Group::SortedSet, "1.2.0", zincrby)
         .keys(&[KeySpec::at(1, KS_RW | KS_ACCESS | KS_UPDATE)]).args("key increment:int member")
         .docs("Adds an amount to the score of a member.",
               "O(log(N)), N being the size of the sorted set"),

@@ -11,8 +11,8 @@ use crate::cmd::stream_info::XINFO_COMMANDS;
 use crate::cmd::stream_read::{xread, xreadgroup};
 use crate::config::Live;
 use crate::context::command::{
-    BLOCKING, Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_RO, KS_RW, KS_UPDATE,
-    KeySpec, MOVABLEKEYS, READONLY, WRITE, container, row,
+    BLOCKING, CHANGES_READ_KEYS, Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_RO, KS_RW,
+    KS_UPDATE, KeySpec, MOVABLEKEYS, READONLY, WRITE, container, row,
 };
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
@@ -97,7 +97,7 @@ pub const COMMANDS: &[Command] = &[
         .keys(&[KeySpec::after("STREAMS", 1, -1, 2, KS_RO | KS_ACCESS)])
         .args("[COUNT count:int] [BLOCK milliseconds:int] STREAMS{key... id...}")
         .docs("Returns new entries of streams; waits for some if asked.", ""),
-    row("xreadgroup", -7, WRITE | BLOCKING | MOVABLEKEYS, Group::Stream, "5.0.0", xreadgroup)
+    row("xreadgroup", -7, CHANGES_READ_KEYS | WRITE | BLOCKING | MOVABLEKEYS, Group::Stream, "5.0.0", xreadgroup)
         .keys(&[KeySpec::after("STREAMS", 4, -1, 2, KS_RO | KS_ACCESS)])
         .args("GROUP group-block{group consumer} [COUNT count:int] [BLOCK milliseconds:int] \
                [NOACK] STREAMS{key... id...}")

@@ -8,9 +8,10 @@ use crate::base::clock::unix_nanos;
 use crate::base::error::{Error, Result};
 use crate::context::command::{
     ALLOW_BUSY, CHANGES_SESSION, Command, FAST, Group, IN_MULTI, KS_RO, KeySpec, LOADING, NO_MULTI,
-    NOSCRIPT, SKIP_SLOWLOG, STALE, row,
+    NOSCRIPT, RUNS_QUEUE, SKIP_SLOWLOG, STALE, row,
 };
 use crate::context::ctx::Ctx;
+use crate::context::gate::{self, EXEC};
 use crate::context::multi::watched_key_changed;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -21,7 +22,7 @@ pub const COMMANDS: &[Command] = &[
             Group::Transactions, "2.0.0", discard)
         .docs("Leaves a transaction without executing it.",
               "O(N), N being the number of queued commands"),
-    row("exec", 1, CHANGES_SESSION | NOSCRIPT | LOADING | STALE | SKIP_SLOWLOG | IN_MULTI, Group::Transactions, "1.2.0", exec)
+    row("exec", 1, RUNS_QUEUE | CHANGES_SESSION | NOSCRIPT | LOADING | STALE | SKIP_SLOWLOG | IN_MULTI, Group::Transactions, "1.2.0", exec)
         .docs("Executes the commands of a transaction.",
               "Depends on the commands in the transaction"),
     row("multi", 1, CHANGES_SESSION | NOSCRIPT | LOADING | STALE | FAST | NO_MULTI | ALLOW_BUSY | IN_MULTI,
@@ -75,7 +76,12 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         ctx.out.null_array();
     } else {
         ctx.out.array(multi.len());
-        multi.each(|entry, argv, first| ctx.call(entry, argv, first));
+        multi.each(|entry, argv, first| {
+            match gate::admit::<EXEC>(&ctx.request(entry.command, argv)) {
+                Ok(()) => ctx.call(entry, argv, first),
+                Err(closed) => ctx.refuse(entry, &closed.into_error()),
+            }
+        });
     }
     ctx.session.keep_multi(multi);
     Ok(())

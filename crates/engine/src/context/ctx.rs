@@ -1,10 +1,12 @@
 //! What a handler works with: the keys that dispatch has locked for it, the reply it writes, its session, and the engine.
 
 use crate::base::args::Args;
+use crate::base::error::Error;
 use crate::context::command::Command;
 use crate::context::command::Entry;
 use crate::context::command::Registry;
 use crate::context::engine::Engine;
+use crate::context::gate::Request;
 use crate::context::next::Job;
 use crate::context::next::Next;
 use crate::context::session::Session;
@@ -67,6 +69,22 @@ impl<'e> Ctx<'e> {
         }
     }
 
+    /// A command that is part of this one, as the [gate](crate::context::gate) is asked about it.
+    pub(crate) fn request<'a>(
+        &'a self,
+        command: &'static Command,
+        argv: &'a [&'a [u8]],
+    ) -> Request<'a> {
+        Request {
+            engine: self.engine,
+            session: Some(self.session),
+            facts: &command.facts,
+            argv,
+            now_ms: self.keys.now_ms,
+            in_reader: false,
+        }
+    }
+
     /// Has the connection closed once its replies are sent.
     pub fn close_after_reply(&mut self) {
         self.next = Next::Close;
@@ -123,6 +141,14 @@ impl<'e> Ctx<'e> {
             };
             changes.insert(at, Change::Shown(line));
         }
+    }
+
+    /// Answers a command that is part of this one and is not carried out.
+    #[cold]
+    pub(crate) fn refuse(&mut self, entry: &Entry, error: &Error) {
+        self.keys.counters.commands[entry.id].rejected.add(1);
+        self.keys.counters.error(error.code());
+        self.out.error(&error.0);
     }
 
     /// Carries out a command that is part of this one and writes its reply. Its keys' shards are held.

@@ -4,6 +4,7 @@ pub mod command;
 pub mod ctx;
 mod declared;
 pub mod engine;
+pub mod gate;
 pub mod listen;
 pub mod multi;
 pub mod next;

@@ -5,9 +5,7 @@
 //! between two of them: [`locks_of`] adds them up, together with those of the watched keys, whose expiry is looked at.
 
 use crate::context::command::Entry;
-use crate::context::command::{
-    ALL_SHARDS, LIKE_WRITE, OWN_LOCKS, PATTERN_KEYS, RUNS_SCRIPT, WRITE,
-};
+use crate::context::command::{ALL_SHARDS, OWN_LOCKS, PATTERN_KEYS, RUNS_SCRIPT};
 use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
 use crate::context::session::Session;
@@ -40,8 +38,8 @@ pub struct Multi {
     bytes: Vec<u8>,
     /// A command was refused: EXEC will fail.
     pub aborted: bool,
-    /// One of them is a write or a script.
-    pub writes: bool,
+    /// What they do: all flags that one of them has, as the [gate](crate::context::gate) sees them.
+    pub flags: u64,
 }
 
 // SAFETY: the pointers lead into the registry of the session's engine, which the session keeps alive and which never
@@ -61,8 +59,14 @@ impl Multi {
             + self.commands.capacity() * size_of::<Queued>()
     }
 
-    /// Adds a command of the session's engine. `hash`: the index of its first key and that key's hash.
-    pub(crate) fn push(&mut self, entry: &Entry, argv: &[&[u8]], hash: Option<(usize, u64)>) {
+    /// Adds a command of the session's engine. `hash`: the index of its first key and that key's hash; `flags`: what it does.
+    pub(crate) fn push(
+        &mut self,
+        entry: &Entry,
+        argv: &[&[u8]],
+        hash: Option<(usize, u64)>,
+        flags: u64,
+    ) {
         self.commands.push(Queued {
             entry,
             hash,
@@ -73,7 +77,7 @@ impl Multi {
             self.bytes.extend_from_slice(arg);
             self.ends.push(self.bytes.len());
         }
-        self.writes |= entry.command.has(WRITE | LIKE_WRITE | RUNS_SCRIPT);
+        self.flags |= flags;
     }
 
     fn argv<'a>(&'a self, command: &Queued, into: &mut SmallVec<[&'a [u8]; 8]>) {
@@ -106,20 +110,12 @@ impl Multi {
         }
     }
 
-    /// Whether one of them may write, by what scripts declare.
-    #[cold]
-    pub(crate) fn may_write(&self, engine: &Engine) -> bool {
-        let mut writes = false;
-        self.each(|entry, argv, _| writes |= engine.may_write(entry.command, argv));
-        writes
-    }
-
     fn clear(&mut self) {
         self.commands.clear();
         self.ends.clear();
         self.bytes.clear();
         self.aborted = false;
-        self.writes = false;
+        self.flags = 0;
     }
 }
 

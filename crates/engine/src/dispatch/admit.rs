@@ -1,8 +1,10 @@
-//! What stands between a command and its execution: the checks it has to pass, and the queue of MULTI.
+//! What becomes of a request that is not carried out now: refused, put off, or queued by MULTI. Whether it may run says the
+//! [gate](crate::context::gate).
 
 use crate::base::error::Error;
 use crate::base::stats::Counters;
-use crate::context::command::{Command, Entry, NO_MULTI};
+use crate::context::command::{Entry, RUNS_QUEUE};
+use crate::context::gate::{self, CLIENT, Closed};
 use crate::context::next::Next;
 use crate::context::session::{ReplyMode, Session};
 use crate::dispatch::execute::mute;
@@ -10,17 +12,66 @@ use crate::dispatch::look_ahead::Planned;
 use crate::table::registry::KeyLayout;
 use resp::{Mark, Out};
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// The longest time after which a client that has to wait asks again, so that it sees when a pause ends early.
+const ASK_AGAIN_MS: u64 = 1000;
+
+/// Answers a command that there is not.
+#[cold]
+pub(super) fn reject_unknown(
+    counters: &Counters,
+    session: &mut Session,
+    argv: &[&[u8]],
+    out: &mut Out,
+    mark: Mark,
+) -> Next {
+    if is_http(argv[0]) {
+        tracing::warn!(
+            "a client speaks HTTP (perhaps against its user's will); its connection is closed"
+        );
+        return Next::CloseNow;
+    }
+    if let Some(multi) = &mut session.multi {
+        multi.aborted = true;
+    }
+    let error = gate::unknown(CLIENT, argv);
+    refuse(counters, session, out, mark, &error)
+}
 
 /// Whether a first word is that of an HTTP request. A web page can make a browser send one to any local port, with a body
 /// of the page's choice, so such a connection must be closed before more of it is taken for commands.
-#[cold]
-pub(super) fn is_http(word: &[u8]) -> bool {
+fn is_http(word: &[u8]) -> bool {
     word.eq_ignore_ascii_case(b"post") || word.eq_ignore_ascii_case(b"host:")
 }
 
-/// Ends a transaction whose EXEC is refused; the error that says so.
+/// Answers a command, or puts it off, that the gate does not let in. A transaction that it was to be part of fails.
 #[cold]
-pub(super) fn abort_exec(session: &mut Session, why: &Error) -> Error {
+pub(super) fn reject(
+    counters: &Counters,
+    session: &mut Session,
+    entry: &Entry,
+    closed: Closed,
+    out: &mut Out,
+    mark: Mark,
+) -> Next {
+    let error = match closed {
+        Closed::For(ms) => return Next::Retry(Duration::from_millis(ms.min(ASK_AGAIN_MS))),
+        Closed::Refused(error) => error,
+    };
+    counters.commands[entry.id].rejected.add(1);
+    if entry.command.has(RUNS_QUEUE) {
+        let error = abort_multi(session, &error);
+        return refuse(counters, session, out, mark, &error);
+    }
+    if let Some(multi) = &mut session.multi {
+        multi.aborted = true;
+    }
+    refuse(counters, session, out, mark, &error)
+}
+
+/// Ends a transaction whose EXEC is refused; the error that says so.
+fn abort_multi(session: &mut Session, why: &Error) -> Error {
     session.end_multi();
     session.unwatch();
     let text = why.0.trim_start_matches("ERR ");
@@ -30,8 +81,7 @@ pub(super) fn abort_exec(session: &mut Session, why: &Error) -> Error {
 }
 
 /// Answers a command that is not executed.
-#[cold]
-pub(super) fn refuse(
+fn refuse(
     counters: &Counters,
     session: &mut Session,
     out: &mut Out,
@@ -49,30 +99,12 @@ pub(super) fn refuse(
     Next::Done
 }
 
-/// Whether a command is one of the few that a client of RESP2, which could not tell replies from messages, may use while it
-/// subscribes to something.
-#[cold]
-pub(super) fn goes_on_while_subscribed(command: &Command) -> bool {
-    [
-        "ping",
-        "subscribe",
-        "ssubscribe",
-        "unsubscribe",
-        "sunsubscribe",
-        "psubscribe",
-        "punsubscribe",
-        "quit",
-        "reset",
-    ]
-    .contains(&command.name)
-}
-
-/// Puts a command into the queue of the transaction that it is part of.
+/// Puts a command into the queue of the transaction that it is part of. `flags`: what it does.
 pub(super) fn enqueue(
-    counters: &Counters,
     session: &mut Session,
     entry: &Entry,
     planned: &Planned,
+    flags: u64,
     argv: &[&[u8]],
     out: &mut Out,
     mark: Mark,
@@ -80,17 +112,11 @@ pub(super) fn enqueue(
     let Some(multi) = &mut session.multi else {
         unreachable!("only a transaction's commands are queued")
     };
-    if entry.command.has(NO_MULTI) {
-        multi.aborted = true;
-        counters.commands[entry.id].rejected.add(1);
-        let error = Error::new("ERR Command not allowed inside a transaction");
-        return refuse(counters, session, out, mark, &error);
-    }
     let hash = match entry.keys {
         KeyLayout::One(i) if planned.hashed => Some((i, planned.hash)),
         _ => None,
     };
-    multi.push(entry, argv, hash);
+    multi.push(entry, argv, hash, flags);
     let limits = &session.engine.config().live;
     if multi.memory() >= limits.client_query_buffer_limit.load(Relaxed) {
         tracing::warn!(

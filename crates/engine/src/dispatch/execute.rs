@@ -2,15 +2,13 @@
 
 use crate::base::args::Args;
 use crate::base::clock::unix_nanos;
-use crate::base::error::Error;
 use crate::base::reclaim::BIG_VALUE;
-use crate::context::command::{
-    ABOUT_CLIENT, ALLOW_BUSY, Entry, IN_MULTI, LIKE_WRITE, NO_AUTH, RUNS_SCRIPT, WRITE,
-};
+use crate::context::command::{ABOUT_CLIENT, Entry, GATHERS, IN_MULTI, RUNS_SCRIPT, WRITE};
 use crate::context::ctx::Ctx;
+use crate::context::gate::{self, CLIENT, QUEUE, Request};
 use crate::context::next::{Next, PARKED};
 use crate::context::session::{ReplyMode, Session};
-use crate::dispatch::admit::{abort_exec, enqueue, goes_on_while_subscribed, is_http, refuse};
+use crate::dispatch::admit::{enqueue, reject, reject_unknown};
 use crate::dispatch::locks::{Locked, lock};
 use crate::dispatch::worker::Worker;
 use crate::door::change::Change;
@@ -19,7 +17,6 @@ use crate::follow::monitor;
 use resp::{Mark, Out};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 use store::Blob;
 
 /// Requests with at least this many bytes of arguments are executed on a helper thread.
@@ -41,87 +38,41 @@ impl Worker {
         let counters = &*self.counters;
         let planned = &self.plan[planned];
         let Some(entry) = planned.entry else {
-            if is_http(argv[0]) {
-                tracing::warn!(
-                    "a client speaks HTTP (perhaps against its user's will); its connection is closed"
-                );
-                return Next::CloseNow;
-            }
-            if let Some(multi) = &mut session.multi {
-                multi.aborted = true;
-            }
-            return refuse(counters, session, out, mark, &Error::unknown_command(argv));
+            return reject_unknown(counters, session, argv, out, mark);
         };
         // SAFETY: points into the registry of `self.engine`, which never changes.
         let entry = unsafe { &*entry };
         let command = entry.command;
         let tally = &counters.commands[entry.id];
-        if !command.accepts(argv.len()) {
-            tally.rejected.add(1);
-            let mut error = Error::wrong_arity(command.name);
-            if let Some(multi) = &mut session.multi {
-                multi.aborted = true;
-            }
-            if command.name == "exec" {
-                error = abort_exec(session, &error);
-            }
-            return refuse(counters, session, out, mark, &error);
-        }
-        if !session.authenticated && !command.has(NO_AUTH) {
-            tally.rejected.add(1);
-            return refuse(counters, session, out, mark, &Error::NO_AUTH);
-        }
-        if session.outgoing.is_some() && command.name != "publish" {
-            session.hand_out();
-        }
-        if session.subscriptions.is_some()
-            && session.proto == resp::Proto::Resp2
-            && !goes_on_while_subscribed(command)
-        {
-            tally.rejected.add(1);
-            if command.name == "exec" {
-                session.end_multi();
-                session.unwatch();
-            } else if let Some(multi) = &mut session.multi {
-                multi.aborted = true;
-            }
-            let error = Error::only_while_subscribed(command.name);
-            return refuse(counters, session, out, mark, &error);
-        }
         let now_ms = match session.replays {
             true => 0,
             false => began / 1_000_000,
         };
-        let mut writes = command.has(WRITE | LIKE_WRITE | RUNS_SCRIPT);
-        if let Some(multi) = &mut session.multi {
-            if !command.has(IN_MULTI) {
-                return enqueue(counters, session, entry, planned, argv, out, mark);
-            }
-            writes |= multi.writes && command.name == "exec";
-        }
-        if engine.follow.monitors.watching()
-            && session.client.monitors.load(Relaxed)
-            && monitor::is_refused(command)
-        {
-            tally.rejected.add(1);
-            let error = Error::new("ERR Replica can't interact with the keyspace");
-            return refuse(counters, session, out, mark, &error);
-        }
-        if writes && engine.pause.wait_ms(now_ms, true).is_some() {
-            // Scripts are judged by what they declare.
-            writes = match &session.multi {
-                Some(multi) if command.name == "exec" => multi.may_write(engine),
-                _ => engine.may_write(command, argv),
+        let request = Request {
+            engine,
+            session: Some(session),
+            facts: &command.facts,
+            argv,
+            now_ms,
+            in_reader: false,
+        };
+        if session.multi.is_some() && !command.has(IN_MULTI) {
+            return match gate::admit::<QUEUE>(&request) {
+                Ok(()) => {
+                    let flags = gate::does(&request);
+                    enqueue(session, entry, planned, flags, argv, out, mark)
+                }
+                Err(closed) => reject(counters, session, entry, closed, out, mark),
             };
         }
-        if let Some(ms) = engine.pause.wait_ms(now_ms, writes)
-            && !command.has(NO_AUTH)
-            && !command.has(ABOUT_CLIENT)
-        {
-            return Next::Retry(Duration::from_millis(ms.min(1000)));
+        if let Err(closed) = gate::admit::<CLIENT>(&request) {
+            return reject(counters, session, entry, closed, out, mark);
         }
         // What goes on during a pause finds nothing expired that would have to be removed.
-        let frozen = !writes && engine.pause.wait_ms(now_ms, true).is_some();
+        let frozen = engine.pause.wait_ms(now_ms, true).is_some() && !gate::writes(&request);
+        if session.outgoing.is_some() && !command.has(GATHERS) {
+            session.hand_out();
+        }
         let mut prepared: Vec<(usize, Blob)> = Vec::new();
         if command.has(WRITE) && argv.iter().any(|a| a.len() >= BIG_VALUE) {
             if !self.helper && argv.iter().map(|a| a.len()).sum::<usize>() >= LONG_REQUEST {
@@ -137,15 +88,16 @@ impl Worker {
         let Some(Locked { held, first, token }) =
             lock(engine, session, entry, planned, argv, self.helper)
         else {
-            if !command.has(ALLOW_BUSY)
-                && let Some(busy) = engine.busy(unix_nanos() / 1_000_000)
-            {
-                tally.rejected.add(1);
-                let busy = match command.name {
-                    "exec" => abort_exec(session, &busy),
-                    _ => busy,
-                };
-                return refuse(counters, session, out, mark, &busy);
+            let request = Request {
+                engine,
+                session: Some(session),
+                facts: &command.facts,
+                argv,
+                now_ms: unix_nanos() / 1_000_000,
+                in_reader: false,
+            };
+            if let Err(closed) = gate::admit_parked::<CLIENT>(&request) {
+                return reject(counters, session, entry, closed, out, mark);
             }
             return Next::Retry(PARKED);
         };

@@ -1,7 +1,7 @@
 //! The locks a command needs, in ascending order of shard (see [`store::locks`]).
 
 use crate::context::command::{
-    ALL_SHARDS, Entry, IN_MULTI, OWN_LOCKS, PATTERN_KEYS, RUNS_SCRIPT, WRITE,
+    ALL_SHARDS, Entry, IN_MULTI, OWN_LOCKS, PATTERN_KEYS, RUNS_QUEUE, RUNS_SCRIPT, WRITE,
 };
 use crate::context::engine::Engine;
 use crate::context::multi::{Wanted, locks_of};
@@ -89,7 +89,7 @@ fn lock_several<'e>(
         || command.has(PATTERN_KEYS) && crate::table::positions::has_patterns(argv)
     {
         wanted.all = true;
-    } else if command.name == "exec" {
+    } else if command.has(RUNS_QUEUE) {
         locks_of(engine, session, &mut wanted);
     } else if !command.has(OWN_LOCKS) {
         let db = session.db;

@@ -1,6 +1,6 @@
 //! The look ahead: finding every command's row and fetching the memory it will need before any of them runs.
 
-use crate::context::command::{Entry, Group, WRITE};
+use crate::context::command::{ADDS_SCORE, Entry, Group, WRITE};
 use crate::dispatch::worker::Worker;
 use crate::table::registry::KeyLayout;
 use resp::Batch;
@@ -48,8 +48,7 @@ impl Worker {
                 _ => engine.registry().resolve(argv),
             };
             if let Some(e) = entry
-                && e.command.subs.is_empty()
-                && !e.command.name.contains('|')
+                && e.one_word
             {
                 last = Some((argv[0], e));
             }
@@ -94,7 +93,7 @@ impl Worker {
                 (Group::Hash | Group::Set, [_, key, member, ..]) => Some((*key, *member, None)),
                 (Group::SortedSet, [_, key, member]) => Some((*key, *member, None)),
                 (Group::SortedSet, [_, key, score, member]) if command.has(WRITE) => {
-                    Some((*key, *member, Some((*score, command.name == "zincrby"))))
+                    Some((*key, *member, Some((*score, command.has(ADDS_SCORE)))))
                 }
                 _ => None,
             }

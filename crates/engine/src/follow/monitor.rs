@@ -11,7 +11,9 @@ use crate::base::clock::unix_nanos;
 use crate::client::clients::{Client, Kind};
 use crate::client::outbox::Message;
 use crate::config::Config;
-use crate::table::row::{ADMIN, Facts, LIKE_WRITE, READONLY, RUNS_SCRIPT, SKIP_MONITOR, WRITE};
+use crate::table::row::{
+    ADMIN, Facts, LIKE_WRITE, READONLY, RUNS_SCRIPT, SECRET, SECRET_AFTER_AUTH, SKIP_MONITOR, WRITE,
+};
 use parking_lot::RwLock;
 use resp::Out;
 use std::io::Write;
@@ -100,17 +102,12 @@ pub(crate) fn line(
 
 /// Whether an argument is a user's name or password.
 fn is_secret(command: &Facts, argv: &[&[u8]], i: usize) -> bool {
-    match command.name {
-        "auth" => i > 0,
-        "hello" => {
-            let auth = argv
-                .iter()
-                .skip(2)
-                .position(|a| a.eq_ignore_ascii_case(b"auth"));
-            auth.is_some_and(|at| i == at + 3 || i == at + 4)
-        }
-        _ => false,
+    if command.has(SECRET_AFTER_AUTH) {
+        let mut words = argv.iter().skip(2);
+        let auth = words.position(|a| a.eq_ignore_ascii_case(b"auth"));
+        return auth.is_some_and(|at| i == at + 3 || i == at + 4);
     }
+    command.has(SECRET) && i > 0
 }
 
 fn quote(line: &mut Vec<u8>, bytes: &[u8]) {

@@ -30,6 +30,8 @@ pub struct Entry<H: 'static> {
     pub keys: KeyLayout,
     /// Its subcommands, by their own short names.
     pub subs: Vec<Entry<H>>,
+    /// Its first word alone says that it is meant: it is no subcommand and has none.
+    pub one_word: bool,
 }
 
 impl<H> Entry<H> {
@@ -40,6 +42,7 @@ impl<H> Entry<H> {
             command,
             id,
             keys: layout(command),
+            one_word: command.subs.is_empty() && !command.name.contains('|'),
             subs: command
                 .subs
                 .iter()

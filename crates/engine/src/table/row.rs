@@ -79,6 +79,60 @@ pub const CHANGES_SESSION: u64 = 1 << 48;
 /// gets every shard's lock, any other only those of the keys it names (SORT). Not printed.
 pub const PATTERN_KEYS: u64 = 1 << 43;
 
+/// Carries out what MULTI has queued (EXEC): it takes the locks of all that, is judged by what all that does, and ends the
+/// transaction even if it is refused. Not printed.
+pub const RUNS_QUEUE: u64 = 1 << 49;
+/// Allowed to a client of RESP2 that subscribes to something; it could not tell other replies from messages. Not printed.
+pub const WHILE_SUBSCRIBED: u64 = 1 << 50;
+/// Its messages may be gathered and handed out together, for as long as the client sends nothing else (PUBLISH). Not
+/// printed.
+pub const GATHERS: u64 = 1 << 51;
+/// Changes a key of a database that need not be the selected one (MOVE, COPY). Not printed.
+pub const OTHER_DB: u64 = 1 << 52;
+/// Changes something of keys that its key specs, as real servers print them, call read-only (XREADGROUP). Not printed.
+pub const CHANGES_READ_KEYS: u64 = 1 << 53;
+/// The score among its arguments is added to the one that is there (ZINCRBY). Not printed.
+pub const ADDS_SCORE: u64 = 1 << 54;
+/// All arguments are secret (AUTH). Not printed.
+pub const SECRET: u64 = 1 << 55;
+/// The two arguments after the word AUTH are secret (HELLO). Not printed.
+pub const SECRET_AFTER_AUTH: u64 = 1 << 56;
+/// Runs the script that has a digest (EVALSHA). Not printed.
+pub const BY_DIGEST: u64 = 1 << 57;
+/// Runs a function of a library (FCALL). Not printed.
+pub const BY_NAME: u64 = 1 << 58;
+
+/// Two flags with one bit would be one flag.
+const _: () = {
+    let unprinted = [
+        ALL_SHARDS,
+        OWN_LOCKS,
+        IN_MULTI,
+        RUNS_SCRIPT,
+        LIKE_WRITE,
+        ABOUT_CLIENT,
+        CHANGES_SESSION,
+        PATTERN_KEYS,
+        RUNS_QUEUE,
+        WHILE_SUBSCRIBED,
+        GATHERS,
+        OTHER_DB,
+        CHANGES_READ_KEYS,
+        ADDS_SCORE,
+        SECRET,
+        SECRET_AFTER_AUTH,
+        BY_DIGEST,
+        BY_NAME,
+        crate::table::docs::SYSCMD,
+    ];
+    let (mut seen, mut i) = ((1 << 40) - 1, 0);
+    while i < unprinted.len() {
+        assert!(seen & unprinted[i] == 0);
+        seen |= unprinted[i];
+        i += 1;
+    }
+};
+
 /// The groups of the command documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]

@@ -1,0 +1,283 @@
+//! The gate: whether a command may run now is asked here, and nowhere else.
+//!
+//! [`GATES`](gates) is a list. Each gate says for which ways in it holds, and looks at a [`Request`]: the command's row, its
+//! arguments, the session and the engine. They are asked in order, which is the order in which real servers ask, and the first
+//! that is closed decides. Who wants one more adds an entry and a function; nothing else changes.
+//!
+//! [`admit`] is made for each way in, so that a gate that does not hold there costs nothing, and one that holds is a look at
+//! something that is at hand: what takes longer stands in functions of its own, behind that look.
+//!
+//! A gate tells commands apart by the flags of their rows. Where it matters what a call does, it asks [`does`]: a script does
+//! what it declares, and EXEC what is queued.
+
+use crate::base::error::Error;
+use crate::context::engine::Engine;
+use crate::context::session::Session;
+use crate::follow::monitor;
+use crate::table::row::{
+    ABOUT_CLIENT, ALLOW_BUSY, Facts, Group, IN_MULTI, LIKE_WRITE, NO_AUTH, NO_MULTI, NOSCRIPT,
+    RUNS_QUEUE, RUNS_SCRIPT, WHILE_SUBSCRIBED, WRITE,
+};
+use resp::Proto;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A request of a client, to be carried out now.
+pub(crate) const CLIENT: u8 = 1;
+/// A request of a client that MULTI queues.
+pub(crate) const QUEUE: u8 = 1 << 1;
+/// A queued command that EXEC carries out.
+pub(crate) const EXEC: u8 = 1 << 2;
+/// A command that a script calls.
+pub(crate) const SCRIPT: u8 = 1 << 3;
+/// A typed call of the program that the engine is part of.
+pub(crate) const LIBRARY: u8 = 1 << 4;
+
+/// What stands before the gate.
+pub(crate) struct Request<'a> {
+    pub engine: &'a Engine,
+    /// Who asks; None of a typed call, which nobody in particular makes.
+    pub session: Option<&'a Session>,
+    pub facts: &'static Facts,
+    pub argv: &'a [&'a [u8]],
+    /// Unix milliseconds.
+    pub now_ms: u64,
+    /// It comes from a script that only reads.
+    pub in_reader: bool,
+}
+
+/// Why it does not come in.
+#[derive(Debug)]
+pub(crate) enum Closed {
+    /// This is the reply.
+    Refused(Error),
+    /// It is to try again, after at most so many milliseconds. Only for those who can wait: clients and programs.
+    For(u64),
+}
+
+impl Closed {
+    /// The reply to one that cannot wait.
+    pub fn into_error(self) -> Error {
+        match self {
+            Closed::Refused(error) => error,
+            Closed::For(_) => Error::INTERNAL,
+        }
+    }
+}
+
+type Passed = Result<(), Closed>;
+
+/// Closed with this error.
+#[cold]
+fn refused(error: Error) -> Passed {
+    Err(Closed::Refused(error))
+}
+
+macro_rules! gates {
+    (
+        first: $($(#[doc = $doc:literal])* $name:literal $ways:tt $check:path;)*
+        parked: $($(#[doc = $late_doc:literal])* $late:literal $late_ways:tt $late_check:path;)*
+    ) => {
+        /// The names of all gates in order, and for which ways in they hold.
+        #[cfg(test)]
+        const GATES: &[(&str, u8)] = &[$(($name, gates!(ways $ways)),)* $(($late, gates!(ways $late_ways)),)*];
+
+        /// Whether a command may run, or be queued, before any lock is taken for it.
+        #[inline(always)]
+        pub(crate) fn admit<const WAY: u8>(request: &Request<'_>) -> Passed {
+            $(
+                $(#[doc = $doc])*
+                if const { gates!(ways $ways) & WAY != 0 } {
+                    $check(request, WAY)?;
+                }
+            )*
+            Ok(())
+        }
+
+        /// Whether a command that could not get its locks for some time may go on waiting for them.
+        pub(crate) fn admit_parked<const WAY: u8>(request: &Request<'_>) -> Passed {
+            $(
+                $(#[doc = $late_doc])*
+                if const { gates!(ways $late_ways) & WAY != 0 } {
+                    $late_check(request, WAY)?;
+                }
+            )*
+            Ok(())
+        }
+    };
+    (ways [$($way:ident)*]) => { 0 $(| $way)* };
+}
+
+gates! {
+    first:
+    "arity"           [CLIENT QUEUE SCRIPT]  arity;
+    "authentication"  [CLIENT QUEUE]         authentication;
+    "in MULTI"        [QUEUE]                in_multi;
+    "in scripts"      [SCRIPT]               in_scripts;
+    "script reads"    [SCRIPT]               script_reads;
+    "subscribed"      [CLIENT QUEUE]         subscribed;
+    "monitoring"      [CLIENT QUEUE]         monitoring;
+    "paused"          [CLIENT QUEUE LIBRARY] paused;
+    // Asked last, and only by those who cannot get their locks: nobody else is in a script's way.
+    parked:
+    "busy script"     [CLIENT]               busy_script;
+}
+
+/// The error for a command that there is not.
+#[cold]
+pub(crate) fn unknown(way: u8, argv: &[&[u8]]) -> Error {
+    match way {
+        SCRIPT => Error::new("ERR Unknown Redis command called from script"),
+        _ => Error::unknown_command(argv),
+    }
+}
+
+/// What a call does: the flags of its row, but of a script those that it declares, and of EXEC those of all that is queued
+/// too.
+pub(crate) fn does(request: &Request<'_>) -> u64 {
+    let facts = request.facts;
+    if facts.has(RUNS_SCRIPT) {
+        return request.engine.flags_of_script(facts, request.argv);
+    }
+    let multi = request.session.and_then(|s| s.multi.as_ref());
+    match multi {
+        Some(multi) if facts.has(RUNS_QUEUE) => facts.flags | multi.flags,
+        _ => facts.flags,
+    }
+}
+
+/// Whether a call changes something, or sends something that goes to replicas.
+pub(crate) fn writes(request: &Request<'_>) -> bool {
+    does(request) & (WRITE | LIKE_WRITE) != 0
+}
+
+#[inline(always)]
+fn arity(request: &Request<'_>, way: u8) -> Passed {
+    if request.facts.accepts(request.argv.len()) {
+        return Ok(());
+    }
+    refused(match way {
+        SCRIPT => Error::new("ERR Wrong number of args calling Redis command from script"),
+        _ => Error::wrong_arity(request.facts.name),
+    })
+}
+
+#[inline(always)]
+fn authentication(request: &Request<'_>, _: u8) -> Passed {
+    if request.session.is_none_or(|s| s.authenticated) || request.facts.has(NO_AUTH) {
+        return Ok(());
+    }
+    refused(Error::NO_AUTH)
+}
+
+#[inline(always)]
+fn in_multi(request: &Request<'_>, _: u8) -> Passed {
+    if !request.facts.has(NO_MULTI) {
+        return Ok(());
+    }
+    refused(Error::new("ERR Command not allowed inside a transaction"))
+}
+
+#[inline(always)]
+fn in_scripts(request: &Request<'_>, _: u8) -> Passed {
+    if !request.facts.has(NOSCRIPT) || may_be_tested(request) {
+        return Ok(());
+    }
+    refused(Error::new(
+        "ERR This Redis command is not allowed from script",
+    ))
+}
+
+/// Whether scripts may use a command that is not for them all the same, for tests. Those that would take the locks out of the
+/// script's hands they may not.
+#[cold]
+fn may_be_tested(request: &Request<'_>) -> bool {
+    request.engine.scripts.allow_denied.load(Relaxed)
+        && !request.facts.has(RUNS_SCRIPT | IN_MULTI | NO_MULTI)
+        && request.facts.group != Group::Pubsub
+}
+
+#[inline(always)]
+fn script_reads(request: &Request<'_>, _: u8) -> Passed {
+    if !request.in_reader || !request.facts.has(WRITE | LIKE_WRITE) {
+        return Ok(());
+    }
+    refused(Error::new(
+        "ERR Write commands are not allowed from read-only scripts.",
+    ))
+}
+
+/// A client of RESP2 that subscribes to something could not tell a reply from a message.
+#[inline(always)]
+fn subscribed(request: &Request<'_>, _: u8) -> Passed {
+    match request.session {
+        Some(session)
+            if session.subscriptions.is_some()
+                && session.proto == Proto::Resp2
+                && !request.facts.has(WHILE_SUBSCRIBED) =>
+        {
+            refused(Error::only_while_subscribed(request.facts.name))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// To real servers a client that uses MONITOR is a kind of replica.
+#[inline(always)]
+fn monitoring(request: &Request<'_>, _: u8) -> Passed {
+    if request.engine.follow.monitors.watching() {
+        return itself_monitoring(request);
+    }
+    Ok(())
+}
+
+#[cold]
+fn itself_monitoring(request: &Request<'_>) -> Passed {
+    let monitors = request
+        .session
+        .is_some_and(|s| s.client.monitors.load(Relaxed));
+    if monitors && monitor::is_refused(request.facts) {
+        return refused(Error::new("ERR Replica can't interact with the keyspace"));
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn paused(request: &Request<'_>, _: u8) -> Passed {
+    if request.engine.pause.wait_ms(request.now_ms, true).is_some() {
+        return itself_paused(request);
+    }
+    Ok(())
+}
+
+#[cold]
+fn itself_paused(request: &Request<'_>) -> Passed {
+    let pause = &request.engine.pause;
+    if request.facts.has(NO_AUTH | ABOUT_CLIENT) {
+        return Ok(());
+    }
+    match pause.wait_ms(request.now_ms, writes(request)) {
+        Some(ms) => Err(Closed::For(ms)),
+        None => Ok(()),
+    }
+}
+
+fn busy_script(request: &Request<'_>, _: u8) -> Passed {
+    if request.facts.has(ALLOW_BUSY) {
+        return Ok(());
+    }
+    match request.engine.busy(request.now_ms) {
+        Some(busy) => refused(busy),
+        None => Ok(()),
+    }
+}
+
+impl Engine {
+    /// The error for those whom a script keeps waiting that has been running for too long.
+    pub(crate) fn busy(&self, now_ms: u64) -> Option<Error> {
+        let threshold_ms = self.config().live.busy_reply_threshold_ms.load(Relaxed);
+        self.scripts.busy(now_ms, threshold_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! Every gate, for every way in.
+
+use super::*;
+use crate::testing::TestClient;
+use std::fmt::Write;
+
+#[test]
+fn every_gate_says_for_which_ways_in_it_holds() {
+    let ways = [CLIENT, QUEUE, EXEC, SCRIPT, LIBRARY];
+    let mut table = String::from("                client  queue   exec    script  library\n");
+    for (name, holds) in GATES {
+        let _ = write!(table, "{name:16}");
+        for way in ways {
+            let _ = write!(table, "{:8}", if holds & way != 0 { "x" } else { "" });
+        }
+        table.truncate(table.trim_end().len());
+        table.push('\n');
+    }
+    assert_eq!(
+        table,
+        "                client  queue   exec    script  library
+arity           x       x               x
+authentication  x       x
+in MULTI                x
+in scripts                              x
+script reads                            x
+subscribed      x       x
+monitoring      x       x
+paused          x       x                       x
+busy script     x
+"
+    );
+}
+
+/// A client in the state that a gate is about, a command that it refuses, and what the reply says.
+type Case = (
+    &'static str,
+    u8,
+    &'static [&'static str],
+    &'static str,
+    &'static str,
+);
+
+/// For every gate and way in, one command that it refuses; those that wait are below.
+const CASES: &[Case] = &[
+    (
+        "arity",
+        CLIENT,
+        &[],
+        "GET",
+        "wrong number of arguments for 'get'",
+    ),
+    (
+        "arity",
+        QUEUE,
+        &["MULTI"],
+        "GET",
+        "wrong number of arguments for 'get'",
+    ),
+    ("arity", SCRIPT, &[], "GET", "Wrong number of args calling"),
+    ("authentication", CLIENT, &["locked"], "GET k", "NOAUTH"),
+    (
+        "authentication",
+        QUEUE,
+        &["MULTI", "locked"],
+        "GET k",
+        "NOAUTH",
+    ),
+    (
+        "in MULTI",
+        QUEUE,
+        &["MULTI"],
+        "SHUTDOWN",
+        "not allowed inside a transaction",
+    ),
+    (
+        "in scripts",
+        SCRIPT,
+        &[],
+        "MULTI",
+        "not allowed from script",
+    ),
+    (
+        "script reads",
+        SCRIPT,
+        &["reader"],
+        "SET k v",
+        "not allowed from read-only scripts",
+    ),
+    (
+        "subscribed",
+        CLIENT,
+        &["SUBSCRIBE c"],
+        "GET k",
+        "Can't execute 'get'",
+    ),
+    (
+        "subscribed",
+        QUEUE,
+        &["MULTI", "subscribed"],
+        "GET k",
+        "Can't execute 'get'",
+    ),
+    (
+        "monitoring",
+        CLIENT,
+        &["MONITOR"],
+        "GET k",
+        "Replica can't interact",
+    ),
+    (
+        "monitoring",
+        QUEUE,
+        &["MONITOR", "MULTI"],
+        "GET k",
+        "Replica can't interact",
+    ),
+    ("paused", CLIENT, &["CLIENT PAUSE 100000"], "GET k", ""),
+    ("paused", QUEUE, &["MULTI", "paused"], "GET k", ""),
+    ("paused", LIBRARY, &["CLIENT PAUSE 100000"], "", ""),
+    ("busy script", CLIENT, &["busy"], "GET k", "BUSY"),
+];
+
+#[test]
+fn every_gate_is_tried_for_every_way_in_that_it_holds_for() {
+    let mut tried: Vec<(&str, u8)> = CASES.iter().map(|c| (c.0, c.1)).collect();
+    let mut holds = Vec::new();
+    for (name, ways) in GATES {
+        for way in [CLIENT, QUEUE, EXEC, SCRIPT, LIBRARY] {
+            if ways & way != 0 {
+                holds.push((*name, way));
+            }
+        }
+    }
+    tried.sort_unstable();
+    holds.sort_unstable();
+    assert_eq!(tried, holds);
+    for case in CASES {
+        check(case);
+    }
+}
+
+fn check(&(name, way, before, line, text): &Case) {
+    let mut db = TestClient::new();
+    let mut reader = "";
+    let mut busy = None;
+    for step in before {
+        match *step {
+            "locked" => db.session.authenticated = false,
+            "reader" => reader = "_RO",
+            "paused" => drop(db.another().run("CLIENT PAUSE 100000")),
+            // A client of RESP3 may do so and then say that it speaks RESP2.
+            "subscribed" => db
+                .session
+                .subscribe(crate::follow::messages::Kind::Channel, b"c"),
+            "busy" => {
+                let scripts = &db.engine.scripts;
+                busy = Some(scripts.begin(crate::script::known::Running {
+                    started_ms: 1,
+                    is_function: false,
+                    name: Vec::new(),
+                    command: Vec::new(),
+                    wrote: false.into(),
+                    kill: false.into(),
+                }));
+            }
+            step => drop(db.run(step)),
+        }
+    }
+    let what = format!("{name}: {line}");
+    if way == LIBRARY {
+        let closed = admit::<LIBRARY>(&Request {
+            engine: &db.engine,
+            session: None,
+            facts: &db.engine.registry().get(b"SET").expect("SET").command.facts,
+            argv: &[],
+            now_ms: crate::base::clock::unix_ms(),
+            in_reader: false,
+        });
+        assert!(matches!(closed, Err(Closed::For(_))), "{what}");
+        return;
+    }
+    // Somebody holds what the command needs.
+    let engine = db.engine.clone();
+    let ks = engine.keyspace();
+    let held = busy.is_some().then(|| ks.lock(ks.shard_of(ks.hash(b"k"))));
+    let reply = match way {
+        SCRIPT => {
+            let words: Vec<String> = line.split(' ').map(|w| format!("'{w}'")).collect();
+            let words = words.join(", ");
+            db.run(&format!("EVAL{reader} \"return redis.pcall({words})\" 0"))
+        }
+        _ => db.run(line),
+    };
+    drop(held);
+    if text.is_empty() {
+        assert!(
+            matches!(db.asked, crate::testing::Asked::Retry(_)),
+            "{what}"
+        );
+        assert!(!db.finished, "{what}");
+        return;
+    }
+    assert!(
+        reply.starts_with('-') && reply.contains(text),
+        "{what}: {reply}"
+    );
+    let command = line.split(' ').next().expect("a word").to_lowercase();
+    if let Some(running) = busy {
+        db.engine.scripts.end(&running);
+    }
+    let mut other = db.another();
+    let stats = other.run("INFO commandstats");
+    let line = stats
+        .split("\\r\\n")
+        .find(|l| l.starts_with(&format!("cmdstat_{command}:calls=0,")));
+    let rejected = line.is_some_and(|line| line.contains(",rejected_calls=1,"));
+    assert!(rejected, "{what}: {stats}");
+    // Of EXEC, whatever it is refused for, and of a transaction that something was refused for.
+    if way == QUEUE {
+        db.session.authenticated = true;
+        db.session
+            .unsubscribe(crate::follow::messages::Kind::Channel, b"c");
+        let exec = db.run("EXEC");
+        assert_eq!(
+            exec, "-EXECABORT Transaction discarded because of previous errors.",
+            "{what}"
+        );
+    }
+}
+
+/// EXEC that is refused ends its transaction and says why.
+#[test]
+fn a_refused_exec_ends_the_transaction() {
+    for (before, exec, reply) in [
+        (
+            "MULTI; SET k v",
+            "EXEC now",
+            "wrong number of arguments for 'exec' command",
+        ),
+        (
+            "SUBSCRIBE c",
+            "EXEC",
+            "Can't execute 'exec': only (P|S)SUBSCRIBE",
+        ),
+    ] {
+        let mut db = TestClient::new();
+        db.run(before);
+        let got = db.run(exec);
+        let start = format!("-EXECABORT Transaction discarded because of: {reply}");
+        assert!(got.starts_with(&start), "{got}");
+        db.run("RESET");
+        db.check("EXEC", "-ERR EXEC without MULTI");
+        db.check("EXISTS k", "0");
+    }
+}
+
+/// While only writes are paused, scripts are judged by what they declare, alone and in a transaction.
+#[test]
+fn a_pause_of_writes_lets_scripts_run_that_only_read() {
+    use crate::testing::Asked;
+    let mut db = TestClient::new();
+    let mut other = db.another();
+    other.run("CLIENT PAUSE 100000 WRITE");
+    let mut waits = |line: &str| {
+        db.run(line);
+        matches!(db.asked, Asked::Retry(_))
+    };
+    assert!(waits("EVAL \"return 1\" 0"));
+    assert!(waits("EVAL \"#!lua\\nreturn 1\" 0"));
+    assert!(waits("PUBLISH c m"));
+    assert!(!waits("EVAL \"#!lua flags=no-writes\\nreturn 1\" 0"));
+    assert!(!waits("EVAL_RO \"return 1\" 0"));
+    assert!(!waits("MULTI"));
+    assert!(!waits("EVAL \"#!lua flags=no-writes\\nreturn 1\" 0"));
+    assert!(!waits("GET k"));
+    assert!(waits("SET k v"));
+    assert!(!waits("EXEC"));
+    // What was queued before waits as a whole.
+    let mut db = TestClient::new();
+    db.run("MULTI; SET k v");
+    db.another().run("CLIENT PAUSE 100000 WRITE");
+    db.run("EXEC");
+    assert!(matches!(db.asked, Asked::Retry(_)));
+}
