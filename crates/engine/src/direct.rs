@@ -9,13 +9,16 @@
 //! * counters are the caller's, one set a thread (see [`crate::base::stats`]).
 
 use crate::base::clock::unix_ms;
+use crate::base::guard;
 use crate::base::journal::Records;
 use crate::base::stats::Counters;
 use crate::context::engine::Engine;
 use crate::context::gate::{self, Closed, LIBRARY, Request};
+use crate::door::change::Event;
 use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys, is_past};
 use crate::table::row::{Facts, Group, READONLY, WRITE, row};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use store::EntryRef;
@@ -35,7 +38,8 @@ impl Engine {
     /// in force; `is_write` says whether a pause of writes counts.
     ///
     /// # Panics
-    /// If there is no database `db`, or if `work` uses a key of another shard.
+    /// If there is no database `db`, if `work` uses a key of another shard, or if it panics: what it has changed by then is
+    /// announced, and nothing stays locked.
     #[inline]
     pub fn with_key<R>(
         &self,
@@ -77,7 +81,16 @@ impl Engine {
             records: Records::default(),
             token: None,
         };
-        let result = work(&mut keys);
+        let result = catch_unwind(AssertUnwindSafe(|| work(&mut keys)));
+        if result.is_err() {
+            // The caller gets the panic, once all is as it should be.
+            guard::note(counters, "a typed call");
+            keys.db = db;
+            keys.say_what_was_emptied();
+            if is_write {
+                keys.changed(key, Event::SILENT);
+            }
+        }
         if keys.recording {
             if keys.records.is_unsaid() {
                 keys.record_state(key);
@@ -96,7 +109,7 @@ impl Engine {
         for freed in garbage {
             self.reclaimer.take(freed);
         }
-        result
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Lets `look` see a key, or that there is none, in most cases without taking a lock: see [`store::readers`]. Counts

@@ -77,6 +77,18 @@ impl TestClient {
         TestClient::of(Engine::new(config, host))
     }
 
+    /// A new database that also has commands which panic.
+    pub fn with_panics() -> TestClient {
+        let mut families = crate::cmd::FAMILIES.to_vec();
+        families.push(crate::dispatch::panic_tests::COMMANDS);
+        let registry = crate::context::command::Registry::new(&families);
+        TestClient::of(Engine::with_commands(
+            registry,
+            Config::default(),
+            Arc::new(NoHost),
+        ))
+    }
+
     /// A further client of the same engine.
     pub fn another(&self) -> TestClient {
         TestClient::of(self.engine.clone())

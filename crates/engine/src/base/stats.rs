@@ -41,8 +41,9 @@ impl Counter {
 pub struct CommandCounters {
     /// Calls carried out.
     pub calls: Counter,
-    /// Time they took. A batch's time is divided evenly among its commands: the clock is read once a batch.
-    pub nanos: Counter,
+    /// Time they took, in [ticks](crate::base::ticks). Of quick commands of one kind that follow each other in a pipeline the
+    /// sum is measured.
+    pub ticks: Counter,
     /// Calls refused before they were carried out (arity, authentication).
     pub rejected: Counter,
     /// Calls that answered an error.
@@ -145,7 +146,7 @@ impl Counters {
     fn clear(&self) {
         for c in &self.commands {
             c.calls.clear();
-            c.nanos.clear();
+            c.ticks.clear();
             c.rejected.clear();
             c.failed.clear();
         }

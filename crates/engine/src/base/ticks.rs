@@ -81,7 +81,11 @@ mod counter {
     fn moment() -> (u64, Instant) {
         let read_both = |_| {
             let (before, now, after) = (read(), Instant::now(), read());
-            (after.wrapping_sub(before), before.wrapping_add(after.wrapping_sub(before) / 2), now)
+            (
+                after.wrapping_sub(before),
+                before.wrapping_add(after.wrapping_sub(before) / 2),
+                now,
+            )
         };
         let best = (0..16).map(read_both).min_by_key(|(took, ..)| *took);
         best.map_or_else(|| (read(), Instant::now()), |(_, ticks, now)| (ticks, now))
@@ -106,14 +110,18 @@ mod counter {
     pub fn read() -> u64 {
         let ticks: u64;
         // SAFETY: reads the virtual counter, which programs may, into a register; no memory, no flags.
-        unsafe { asm!("mrs {}, cntvct_el0", out(reg) ticks, options(nomem, nostack, preserves_flags)) };
+        unsafe {
+            asm!("mrs {}, cntvct_el0", out(reg) ticks, options(nomem, nostack, preserves_flags))
+        };
         ticks
     }
 
     pub fn scale() -> Option<u64> {
         let per_second: u64;
         // SAFETY: reads the counter's rate, which programs may, into a register; no memory, no flags.
-        unsafe { asm!("mrs {}, cntfrq_el0", out(reg) per_second, options(nomem, nostack, preserves_flags)) };
+        unsafe {
+            asm!("mrs {}, cntfrq_el0", out(reg) per_second, options(nomem, nostack, preserves_flags))
+        };
         super::scale_of(per_second, std::time::Duration::from_secs(1))
     }
 }

@@ -232,21 +232,6 @@ fn texts_of_function() {
     );
 }
 
-/// A command that panics below a script costs the script its reply, and nothing else of the pipeline.
-#[test]
-fn a_panic_below_a_script_leaves_the_other_replies() {
-    let mut db = TestClient::new();
-    let script = "redis.call('SELECT', 3) return redis.call('ECHO', ARGV[1])";
-    let request = format!("EVAL \"{script}\" 0 '{}'", super::run::PANIC);
-    let reply = db.pipeline(&["ECHO before", &request, "ECHO after", "EVAL 'return 7' 0"]);
-    assert_eq!(
-        reply,
-        format!("$6 before -{} $5 after :7", crate::Error::INTERNAL.0)
-    );
-    assert_eq!(db.session.db, 0);
-    assert!(!db.engine.scripts.any_running());
-}
-
 /// Long sources are compiled where nobody waits for it.
 #[test]
 fn long_sources_are_compiled_elsewhere() {

@@ -10,6 +10,7 @@ use crate::base::clock::unix_nanos;
 use crate::base::error::Result;
 use crate::base::process;
 use crate::base::random::random_below;
+use crate::base::ticks;
 use crate::base::version::{MODE, REDIS_VERSION, ROLE, VERSION};
 use crate::context::command::{Command, Group, LOADING, OWN_LOCKS, STALE, row};
 use crate::context::ctx::Ctx;
@@ -483,7 +484,7 @@ fn commandstats(report: &Report<'_, '_>, into: &mut String) {
         if calls == 0 && rejected == 0 {
             continue;
         }
-        let usec = sum(|c| c.nanos.get()) / 1000;
+        let usec = ticks::nanos(sum(|c| c.ticks.get())) / 1000;
         line!(
             into,
             "cmdstat_{}:calls={calls},usec={usec},usec_per_call={:.2},rejected_calls={rejected},failed_calls={}",

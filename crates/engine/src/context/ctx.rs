@@ -2,6 +2,8 @@
 
 use crate::base::args::Args;
 use crate::base::error::Error;
+use crate::base::guard::guarded;
+use crate::base::ticks;
 use crate::context::command::Command;
 use crate::context::command::Entry;
 use crate::context::command::Registry;
@@ -11,6 +13,7 @@ use crate::context::next::Job;
 use crate::context::next::Next;
 use crate::context::session::Session;
 use crate::door::change::Change;
+use crate::door::change::Event;
 use crate::door::change::KeyBytes;
 use crate::door::keys::Keys;
 use crate::door::keys::KnownKey;
@@ -20,7 +23,7 @@ use crate::follow::waiting::Wait;
 use crate::follow::waiting::{NEXT_NUMBER, Waiter};
 use crate::script::runner::Runner;
 use crate::table::positions::each_key;
-use crate::table::row::{RUNS_SCRIPT, WRITE};
+use crate::table::row::{CHANGES_READ_KEYS, KS_RO, OTHER_DB, RUNS_QUEUE, RUNS_SCRIPT, WRITE};
 use parking_lot::Mutex;
 use resp::Out;
 use smallvec::SmallVec;
@@ -151,6 +154,67 @@ impl<'e> Ctx<'e> {
         self.out.error(&error.0);
     }
 
+    /// Lets the handler of a command run. One that panics costs its reply: what it may have changed is said for it, and the
+    /// error is the reply.
+    #[inline]
+    pub(crate) fn carry_out(&mut self, entry: &Entry, argv: &[&[u8]]) -> Result<(), Error> {
+        let counters = self.keys.counters;
+        let (in_script, moment) = (self.in_script, self.moment);
+        let ran = guarded(counters, entry.command.name, || {
+            let result = (entry.command.run)(self, Args::new(argv, 1));
+            if self.nested {
+                self.finish_job();
+            }
+            result
+        });
+        ran.unwrap_or_else(|| {
+            (self.in_script, self.moment) = (in_script, moment);
+            self.make_good(entry, argv);
+            Err(Error::INTERNAL)
+        })
+    }
+
+    /// Does at once what a command would have left to a helper thread.
+    fn finish_job(&mut self) {
+        if let Next::Offload(_) = self.next
+            && let Next::Offload(job) = std::mem::replace(&mut self.next, Next::Done)
+        {
+            job(self.out);
+        }
+    }
+
+    /// Makes good what a handler left behind that panicked.
+    #[cold]
+    fn make_good(&mut self, entry: &Entry, argv: &[&[u8]]) {
+        let (command, session) = (entry.command, &mut *self.session);
+        if let Next::Block(waiter) = std::mem::replace(&mut self.next, Next::Done) {
+            self.engine.follow.leave(&waiter);
+        }
+        if command.has(RUNS_QUEUE) {
+            session.end_multi();
+            session.unwatch();
+            session.client.queued.store(0, Relaxed);
+        }
+        let keys = &mut self.keys;
+        keys.db = session.db;
+        keys.say_what_was_emptied();
+        if !command.has(WRITE) {
+            return;
+        }
+        // Nobody knows how far it got: of all keys that it was to change it is said that they have.
+        let dbs = match command.has(OTHER_DB) {
+            true => 0..keys.ks.databases(),
+            false => keys.db..keys.db + 1,
+        };
+        each_key(entry, argv, |i, flags| {
+            if flags & KS_RO == 0 || command.has(CHANGES_READ_KEYS) {
+                dbs.clone()
+                    .for_each(|db| keys.changed_in(db, argv[i], Event::SILENT));
+                keys.record_what_is_there(argv[i]);
+            }
+        });
+    }
+
     /// Carries out a command that is part of this one and writes its reply. Its keys' shards are held.
     ///
     /// `first`: its first key, if somebody knows its hash.
@@ -165,18 +229,14 @@ impl<'e> Ctx<'e> {
         if self.keys.recording {
             self.expire_named_keys(entry, argv);
         }
-        let result = (entry.command.run)(self, Args::new(argv, 1));
+        let began = ticks::now();
+        let result = self.carry_out(entry, argv);
         if self.keys.recording {
             self.keys.records.finish(db, argv);
         }
         self.keys.first = KnownKey::default();
         // An address says nothing of the next command's arguments.
         self.keys.db = self.session.db;
-        if let Next::Offload(_) = self.next
-            && let Next::Offload(job) = std::mem::replace(&mut self.next, Next::Done)
-        {
-            job(self.out);
-        }
         if self.engine.follow.monitors.watching() {
             self.show_nested(argv, command.has(RUNS_SCRIPT), listed);
         }
@@ -187,6 +247,7 @@ impl<'e> Ctx<'e> {
             });
         }
         tally.calls.add(1);
+        tally.ticks.add(ticks::now() - began);
         if let Err(e) = result {
             tally.failed.add(1);
             self.keys.counters.error(e.code());
@@ -228,6 +289,7 @@ impl Ctx<'_> {
             on_delete: wait.on_delete,
             muted: AtomicBool::new(false),
             until: wait.timeout.and_then(|t| Instant::now().checked_add(t)),
+            further: wait.further.map(Box::from),
             further_shards: further.into_iter().collect(),
         });
         for (shard, key) in &waiter.keys {

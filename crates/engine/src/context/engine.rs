@@ -7,6 +7,7 @@ use crate::base::random::random_bytes;
 use crate::base::reclaim::Reclaimer;
 use crate::base::stats::Counters;
 use crate::base::stats::Stats;
+use crate::base::ticks;
 use crate::client::clients::{Clients, Origin};
 use crate::config::Config;
 use crate::config::host::Host;
@@ -16,6 +17,7 @@ use crate::context::session::Session;
 use crate::door::keys::Keys;
 use crate::follow::Follow;
 use crate::script::known::Scripts;
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -31,6 +33,8 @@ pub struct Engine {
     /// Who listens, and to whom.
     pub follow: Follow,
     stats: Stats,
+    /// The counters of all that runs on helper threads without a worker.
+    jobs: Mutex<Option<Arc<Counters>>>,
     /// What is written down of changes.
     pub journal: Journal,
     /// Scripts and functions.
@@ -59,6 +63,7 @@ impl Engine {
         config: Config,
         host: Arc<dyn Host>,
     ) -> Arc<Engine> {
+        ticks::start();
         let config = Arc::new(config);
         let seed = u64::from_le_bytes(random_bytes());
         let keyspace = Keyspace::new(config.shards(), config.databases(), seed);
@@ -73,6 +78,7 @@ impl Engine {
             config,
             host,
             stats: Stats::default(),
+            jobs: Mutex::new(None),
             reclaimer: Reclaimer::new(),
             clock_ms: AtomicU64::new(unix_ms()),
             pause: Pause::default(),
@@ -180,6 +186,12 @@ impl Engine {
             self.journal
                 .write_down(lane, records, |f| held.each(f), clock),
         )
+    }
+
+    /// Counts something of a command that was left to a helper thread.
+    pub(crate) fn count_job(&self, count: impl FnOnce(&Counters)) {
+        let mut jobs = self.jobs.lock();
+        count(jobs.get_or_insert_with(|| self.add_counters()));
     }
 
     /// A new client's state.

@@ -2,11 +2,13 @@
 
 use crate::base::clock::unix_nanos;
 use crate::base::error::Error;
+use crate::base::guard::{self, guarded};
+use crate::base::ticks;
 use crate::context::next::{Next, Progress};
 use crate::context::session::Session;
 use crate::dispatch::look_ahead::AHEAD;
 use crate::dispatch::worker::Worker;
-use resp::{Batch, Out};
+use resp::{Batch, Mark, Out};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -48,11 +50,12 @@ impl Worker {
         while at < batch.len() && matches!(next, Next::Done) && out.len() < ENOUGH && !out.is_over()
         {
             let first = at;
-            let end = batch.len().min(first + AHEAD);
-            self.look_ahead(session.db, batch, first..end);
-            if end - first > 1 {
-                self.look_into(session.db, batch, first);
-            }
+            let Some(end) = self.plan_stretch(session.db, batch, first) else {
+                self.answer_panic(batch, at, out, out.mark());
+                at += 1;
+                continue;
+            };
+            let mut then = ticks::now();
             let mut mark = out.mark();
             let ran = catch_unwind(AssertUnwindSafe(|| {
                 while at < end && matches!(next, Next::Done) && out.len() < ENOUGH && !out.is_over()
@@ -60,18 +63,21 @@ impl Worker {
                     mark = out.mark();
                     out.bound(room);
                     next = self.one(session, batch.get(at), at - first, began, out, mark);
-                    at += usize::from(!matches!(next, Next::Retry(_) | Next::Elsewhere));
+                    if matches!(next, Next::Retry(_) | Next::Elsewhere) {
+                        break;
+                    }
+                    at += 1;
+                    if !self.shares_its_time(at - first) {
+                        self.book(at - first, &mut then);
+                    }
+                }
+                if at > first && self.shares_its_time(at - first) {
+                    self.book(at - first, &mut then);
                 }
             }));
             if ran.is_err() {
-                out.rollback(mark);
-                out.error(&Error::INTERNAL.0);
-                self.counters.panics.add(1);
-                self.counters.error("ERR");
-                tracing::error!(
-                    "a command panicked: {}",
-                    String::from_utf8_lossy(batch.get(at).first().unwrap_or(&&b""[..]))
-                );
+                // Handlers' panics do not come so far.
+                self.answer_panic(batch, at, out, mark);
                 next = Next::Done;
                 at += 1;
             }
@@ -95,6 +101,56 @@ impl Worker {
         Progress { executed: at, next }
     }
 
+    /// Whether the command before the one with this place in the plan and that one are timed together: quick ones of one
+    /// kind, for which a reading of the counter would be a good part of the time they take.
+    #[inline]
+    fn shares_its_time(&self, next: usize) -> bool {
+        let (before, next) = (&self.plan[next - 1], self.plan.get(next));
+        before.quick && next.is_some_and(|next| next.quick && next.id == before.id)
+    }
+
+    /// Books the time since `then` to the command before the one with this place in the plan.
+    #[inline]
+    fn book(&self, next: usize, then: &mut u64) {
+        let now = ticks::now();
+        let command = &self.plan[next - 1];
+        if command.entry.is_some() {
+            let tally = &self.counters.commands[command.id];
+            tally.ticks.add(now.wrapping_sub(*then));
+        }
+        *then = now;
+    }
+
+    /// Plans a stretch of a batch; its end. None if that panicked for its first command, else the stretch ends before the one
+    /// for which it did.
+    fn plan_stretch(&mut self, db: usize, batch: &Batch<'_>, first: usize) -> Option<usize> {
+        let end = batch.len().min(first + AHEAD);
+        let counters = self.counters.clone();
+        let planned = guarded(&counters, "the look ahead", || {
+            self.look_ahead(db, batch, first..end);
+        });
+        if planned.is_none() {
+            return (!self.plan.is_empty()).then_some(first + self.plan.len());
+        }
+        if end - first > 1 {
+            // This is only about being early.
+            guarded(&counters, "the look into collections", || {
+                self.look_into(db, batch, first);
+            });
+        }
+        Some(end)
+    }
+
+    /// Answers a command that panicked.
+    #[cold]
+    fn answer_panic(&self, batch: &Batch<'_>, at: usize, out: &mut Out, mark: Mark) {
+        let name = batch.get(at).first().copied().unwrap_or_default();
+        guard::note(&self.counters, &String::from_utf8_lossy(name));
+        self.counters.error(Error::INTERNAL.code());
+        out.rollback(mark);
+        out.error(&Error::INTERNAL.0);
+    }
+
     /// Executes one command that [`Next::Elsewhere`] sent to a helper thread.
     pub fn run_long(
         &mut self,
@@ -107,22 +163,10 @@ impl Worker {
         self.run(session, batch, at, out)
     }
 
-    /// Books the time of a batch to its commands and to the client. `waits`: how many of them block.
+    /// Books a batch to the client. `waits`: how many of them block.
     fn account(&mut self, session: &Session, began: u64, executed: usize, waits: usize) {
         if executed == 0 {
             return;
-        }
-        let share = unix_nanos().saturating_sub(began) / executed as u64;
-        // Of a batch longer than the look-ahead the last stretch stands for all: the sums stay right, and pipelines of
-        // such length are of one kind.
-        let n = self.plan.len().min(executed);
-        if n > 0 {
-            let each = share * executed as u64 / n as u64;
-            for p in &self.plan[..n] {
-                if p.entry.is_some() {
-                    self.counters.commands[p.id].nanos.add(each);
-                }
-            }
         }
         // One that blocks is counted when it is done.
         let done = (executed - waits) as u64;

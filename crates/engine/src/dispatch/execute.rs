@@ -1,12 +1,15 @@
 //! One command: admitted, given its locks, run, and what it did worked off.
 
-use crate::base::args::Args;
 use crate::base::clock::unix_nanos;
+use crate::base::error::Error;
+use crate::base::guard;
 use crate::base::reclaim::BIG_VALUE;
+use crate::base::ticks;
 use crate::context::command::{ABOUT_CLIENT, Entry, GATHERS, IN_MULTI, RUNS_SCRIPT, WRITE};
 use crate::context::ctx::Ctx;
+use crate::context::engine::Engine;
 use crate::context::gate::{self, CLIENT, QUEUE, Request};
-use crate::context::next::{Next, PARKED};
+use crate::context::next::{Job, Next, PARKED};
 use crate::context::session::{ReplyMode, Session};
 use crate::dispatch::admit::{enqueue, reject, reject_unknown};
 use crate::dispatch::locks::{Locked, lock};
@@ -15,6 +18,7 @@ use crate::door::change::Change;
 use crate::door::keys::{Garbage, Keys};
 use crate::follow::monitor;
 use resp::{Mark, Out};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use store::Blob;
@@ -137,7 +141,7 @@ impl Worker {
         if ctx.keys.recording {
             ctx.expire_named_keys(entry, argv);
         }
-        let result = (command.run)(&mut ctx, Args::new(argv, 1));
+        let result = ctx.carry_out(entry, argv);
         if ctx.keys.recording {
             ctx.keys.records.finish(db, argv);
         }
@@ -171,7 +175,7 @@ impl Worker {
                 },
             out,
             session,
-            next,
+            mut next,
             ..
         } = ctx;
         drop(held);
@@ -194,18 +198,41 @@ impl Worker {
             out.rollback(mark);
             out.error(&e.0);
         }
-        if session.reply_mode != ReplyMode::On {
+        let muted = session.reply_mode != ReplyMode::On;
+        if let Next::Offload(job) = next {
+            next = Next::Offload(guarded_job(engine, entry, muted, job));
+        }
+        if muted {
             mute(session, out, mark);
-            if let Next::Offload(job) = next {
-                // What it will write is not wanted either.
-                return Next::Offload(Box::new(move |out| job(&mut Out::new(out.proto()))));
-            }
             if let Next::Block(waiter) = &next {
                 waiter.muted.store(true, Relaxed);
             }
         }
         next
     }
+}
+
+/// A job for a helper thread that cannot panic, and whose time is its command's. `muted`: what it writes is not wanted.
+#[cold]
+fn guarded_job(engine: &Engine, entry: &Entry, muted: bool, job: Job) -> Job {
+    let (engine, id, name) = (engine.handle(), entry.id, entry.command.name);
+    Box::new(move |out| {
+        let began = ticks::now();
+        let mut unwanted = Out::new(out.proto());
+        let out = if muted { &mut unwanted } else { out };
+        let mark = out.mark();
+        let ran = catch_unwind(AssertUnwindSafe(|| job(out)));
+        engine.count_job(|counters| {
+            if ran.is_err() {
+                guard::note(counters, name);
+                out.rollback(mark);
+                out.error(&Error::INTERNAL.0);
+                counters.commands[id].failed.add(1);
+                counters.error(Error::INTERNAL.code());
+            }
+            counters.commands[id].ticks.add(ticks::now() - began);
+        });
+    })
 }
 
 /// Shows a command to those who watch: now, or as the first of all that it has listed.

@@ -1,6 +1,6 @@
 //! The look ahead: finding every command's row and fetching the memory it will need before any of them runs.
 
-use crate::context::command::{ADDS_SCORE, Entry, Group, WRITE};
+use crate::context::command::{ADDS_SCORE, Entry, FAST, Group, WRITE};
 use crate::dispatch::worker::Worker;
 use crate::table::registry::KeyLayout;
 use resp::Batch;
@@ -23,6 +23,8 @@ pub(super) struct Planned {
     pub entry: Option<*const Entry>,
     pub hash: u64,
     pub hashed: bool,
+    /// It takes constant or logarithmic time.
+    pub quick: bool,
 }
 
 impl Worker {
@@ -43,6 +45,8 @@ impl Worker {
         let mut last: Option<(&[u8], &Entry)> = None;
         for i in range {
             let argv = batch.get(i);
+            #[cfg(test)]
+            assert!(argv.last() != Some(&&b"panic in the look ahead"[..]));
             let entry = match last {
                 Some((name, e)) if name == argv[0] => Some(e),
                 _ => engine.registry().resolve(argv),
@@ -57,6 +61,7 @@ impl Worker {
                 entry: entry.map(|e| e as *const Entry),
                 hash: 0,
                 hashed: false,
+                quick: entry.is_some_and(|e| e.command.has(FAST)),
             };
             let first = match entry.map(|e| e.keys) {
                 Some(KeyLayout::One(i) | KeyLayout::Range { first: i, .. }) => argv.get(i),
@@ -89,6 +94,8 @@ impl Worker {
             if !p.hashed {
                 return None;
             }
+            #[cfg(test)]
+            assert!(batch.get(first + i).last() != Some(&&b"panic in the look into"[..]));
             match (command.group, batch.get(first + i)) {
                 (Group::Hash | Group::Set, [_, key, member, ..]) => Some((*key, *member, None)),
                 (Group::SortedSet, [_, key, member]) => Some((*key, *member, None)),

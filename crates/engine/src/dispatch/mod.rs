@@ -7,11 +7,13 @@
 //!
 //! For each command dispatch checks arity and authentication, takes the locks of all the keys it names (in ascending
 //! order of shard, see [`store::locks`]), runs the handler, lets go, and drops what was freed. A handler that panics
-//! loses its reply and nothing else: the connection gets an error and goes on.
+//! loses its reply and nothing else: the connection gets an error and goes on (see [`crate::base::guard`]).
 
 mod admit;
 mod batch;
 mod execute;
 mod locks;
 mod look_ahead;
+#[cfg(test)]
+pub(crate) mod panic_tests;
 pub mod worker;

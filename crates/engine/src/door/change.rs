@@ -237,6 +237,13 @@ impl Keys<'_> {
         }
     }
 
+    /// Says of a collection that was removed with its last element that it is gone, if nobody has: of a command that panicked.
+    pub(crate) fn say_what_was_emptied(&mut self) {
+        if let Some(key) = self.emptied.take() {
+            note(&mut self.changes, self.db, &key, Event::DEL);
+        }
+    }
+
     /// Adds to the list of changes whatever it is that happened, if anybody listens. Messages are always sent.
     pub fn happened(&mut self, change: Change) {
         if self.recording && matches!(change, Change::Flushed(_) | Change::Swapped(..)) {

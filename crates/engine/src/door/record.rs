@@ -67,6 +67,16 @@ impl Keys<'_> {
 }
 
 impl Keys<'_> {
+    /// After a panic, when nobody knows what was done: writes a key down as it is now. Of a collection the command stays as it
+    /// came.
+    #[cold]
+    pub(crate) fn record_what_is_there(&mut self, key: &[u8]) {
+        let found = self.holds(key).then(|| self.peek(key).map(|e| e.kind()));
+        if let Some(None | Some(Type::String)) = found {
+            self.record_state(key);
+        }
+    }
+
     /// Writes a key of the selected database down as it is now, for a caller that has no command for what it did: a string, or
     /// that there is nothing.
     ///

@@ -16,6 +16,7 @@
 //! is always the last one taken.
 
 use crate::base::class;
+use crate::base::guard::guarded;
 use crate::client::clients::Client;
 use crate::door::change::Change;
 use crate::door::change::Event;
@@ -346,7 +347,25 @@ impl Effects {
 impl Follow {
     /// Works off what a command, or a whole transaction or script, has changed. The locks of all changed keys are held.
     /// `by` is the client that did it, None for the server itself.
+    ///
+    /// If that panics, those who watch a key are told all the same.
     pub(crate) fn apply(&self, keys: &mut Keys<'_>, by: Option<&Arc<Client>>) {
+        let done = guarded(keys.counters, "what follows from a change", || {
+            self.work_off(keys, by)
+        });
+        if done.is_none() {
+            for change in std::mem::take(&mut keys.changes) {
+                if let Change::Key { db, key, event } = change
+                    && event.is_change()
+                {
+                    let shard = keys.ks.shard_of(keys.ks.hash(&key));
+                    self.effects.touch(shard, db, &key, event);
+                }
+            }
+        }
+    }
+
+    fn work_off(&self, keys: &mut Keys<'_>, by: Option<&Arc<Client>>) {
         let mut done = 0;
         let mut served: Option<Arc<Client>> = None;
         while done < keys.changes.len() {

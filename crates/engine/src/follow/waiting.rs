@@ -16,9 +16,11 @@
 
 use crate::base::clock::unix_ms;
 use crate::base::error::Error;
+use crate::base::guard::guarded;
 use crate::base::stats::Counters;
+use crate::base::ticks;
 use crate::client::clients::Client;
-use crate::door::change::Change;
+use crate::door::change::{Change, Event};
 use crate::door::keys::Keys;
 use crate::follow::Follow;
 use crate::follow::pending::Pending;
@@ -97,6 +99,8 @@ pub struct Waiter {
     pub(crate) muted: AtomicBool,
     /// When it gives up.
     pub until: Option<Instant>,
+    /// A further key that `attempt` will change, and where that is.
+    pub(crate) further: Option<Box<[u8]>>,
     pub(crate) further_shards: SmallVec<[usize; 1]>,
 }
 
@@ -188,10 +192,26 @@ pub(crate) fn serve(follow: &Follow, keys: &mut Keys<'_>, db: usize, key: &[u8])
             keys.db = db;
             keys.no_touch = waiter.client.no_touch.load(Relaxed);
             keys.changes.push(Change::By(waiter.client.clone()));
-            let tried = attempt(keys, key, &mut out);
+            let counters = keys.counters;
+            let began = ticks::now();
+            let tried = guarded(counters, "a command that waited", || {
+                attempt(keys, key, &mut out)
+            });
+            let tried = tried.unwrap_or_else(|| {
+                keys.db = db;
+                keys.say_what_was_emptied();
+                // Nobody knows how far it got.
+                for key in std::iter::once(key).chain(waiter.further.as_deref()) {
+                    keys.changed(key, Event::SILENT);
+                    keys.record_what_is_there(key);
+                }
+                Err(Error::INTERNAL)
+            });
             // It has no command of its own any more: what it did has been said.
             keys.records.finish(db, &[]);
             (keys.db, keys.no_touch) = (own_db, own_touch);
+            let tally = &counters.commands[waiter.command];
+            tally.ticks.add(ticks::now() - began);
             let error = match tried {
                 Ok(true) => None,
                 Ok(false) => return None,
