@@ -67,9 +67,9 @@ fn an_expired_key_is_gone_for_every_command() {
         check(&mut c, "FLUSHALL", "OK");
         check(&mut c, "SET k 10 PX 1", "OK");
         eventually("the key's time is over", || number(&c.run("PTTL k")) == -2);
-        // PTTL has removed it; a fresh one expires unseen.
-        check(&mut c, "SET probe 1 PX 2", "OK");
+        // PTTL has removed it; a fresh one expires unseen, before one that is set after it.
         check(&mut c, "SET k 10 PX 1", "OK");
+        check(&mut c, "SET probe 1 PX 2", "OK");
         eventually("a later key's time is over", || {
             number(&c.run("PTTL probe")) == -2
         });
