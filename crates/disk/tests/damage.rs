@@ -200,6 +200,98 @@ fn damage_is_cut_only_if_settings_allow_so_much_and_is_kept() {
 }
 
 #[test]
+fn a_cut_is_on_the_disk_when_it_is_done() {
+    let (disk, _) = small_log(false);
+    let bytes = disk.contents(file(INCREMENT)).expect("there");
+    disk.put(file(INCREMENT), &bytes[..bytes.len() - 40]);
+    let (_, summary) = read(&disk, ReadOptions::default()).expect("loads");
+    let cut = summary.cut.expect("torn");
+    cut.apply(&shared(&disk)).expect("cut");
+    for seed in 0..10 {
+        let after = disk.crash(seed).contents(file(INCREMENT)).expect("there");
+        assert_eq!(after, &bytes[..cut.offset as usize]);
+    }
+}
+
+/// A file of pieces of which the last two were written after the last sync, as `synced` says.
+fn unsynced(synced: impl Fn(u64) -> Option<u64>) -> (Vec<u8>, Vec<usize>) {
+    let (mut bytes, mut starts) = (Vec::new(), Vec::new());
+    for number in 1..=5 {
+        let body = set(number);
+        starts.push(bytes.len());
+        Header {
+            number,
+            bytes: body.len() as u64,
+            synced: synced(number),
+            crc: crc32c::crc32c(&body),
+        }
+        .write(&mut bytes);
+        bytes.extend_from_slice(&body);
+    }
+    starts.push(bytes.len());
+    (bytes, starts)
+}
+
+#[test]
+fn what_a_power_failure_leaves_is_cut_and_what_it_cannot_leave_is_not() {
+    let synced = |number: u64| Some(number.min(4) - 1);
+    let (whole, starts) = unsynced(synced);
+    let disk = FaultyDisk::new();
+    let outcome = |bytes: &[u8]| {
+        foreign(&disk, bytes);
+        read(&disk, ReadOptions::default())
+            .map(|(_, summary)| summary.cut.map(|cut| cut.offset as usize))
+            .map_err(|error| error.kind)
+    };
+    assert_eq!(outcome(&whole), Ok(None));
+    let damaged = Err(LogErrorKind::Damaged);
+    let body = |piece: usize| starts[piece] + 45;
+    let zeroed = |from: usize, to: usize| {
+        let mut bytes = whole.clone();
+        bytes[from..to].fill(0);
+        bytes
+    };
+    // The last piece, in its bytes, in its line, or both.
+    assert_eq!(outcome(&zeroed(body(4), body(4) + 4)), Ok(Some(starts[4])));
+    assert_eq!(
+        outcome(&zeroed(starts[4], starts[4] + 3)),
+        Ok(Some(starts[4]))
+    );
+    assert_eq!(
+        outcome(&zeroed(starts[4] + 2, starts[4] + 9)),
+        Ok(Some(starts[4]))
+    );
+    // The one before, which nobody vouches for either, with a whole piece behind it, a torn one, or one without a line.
+    let hole = zeroed(body(3), body(3) + 4);
+    assert_eq!(outcome(&hole), Ok(Some(starts[3])));
+    for size in starts[4]..hole.len() {
+        assert_eq!(outcome(&hole[..size]), Ok(Some(starts[3])), "{size}");
+    }
+    let mut no_line = hole.clone();
+    no_line[starts[4]..starts[4] + 8].fill(0);
+    assert_eq!(outcome(&no_line), Ok(Some(starts[3])));
+    // Commands that another server added behind a piece it could not read are not thrown away.
+    let mut added = hole[..starts[4]].to_vec();
+    added.extend_from_slice(&set(6));
+    assert_eq!(outcome(&added), damaged);
+    // Pieces that were on the disk.
+    for piece in 0..3 {
+        assert_eq!(
+            outcome(&zeroed(body(piece), body(piece) + 4)),
+            damaged,
+            "{piece}"
+        );
+    }
+    // Where nobody synced, nothing speaks for the one or the other, but for zeros up to the end.
+    let (whole, starts) = unsynced(|_| None);
+    let mut bytes = whole.clone();
+    bytes[starts[3] + 45] ^= 1;
+    assert_eq!(outcome(&bytes), damaged);
+    bytes[starts[3] + 45..].fill(0);
+    assert_eq!(outcome(&bytes), Ok(Some(starts[3])));
+}
+
+#[test]
 fn a_missing_piece_is_a_gap_wherever_it_is_missing() {
     let (disk, _) = small_log(false);
     let whole = disk.contents(file(INCREMENT)).expect("there");
