@@ -107,9 +107,8 @@ fn open(payload: &[u8]) -> Result<(&[u8], Dialect), Refused> {
     if version > *version::REDIS.end() && !version::VALKEY.contains(&version) {
         return Err(Refused::Footer);
     }
-    let sum = u64::from_le_bytes(sum);
-    // Zero stands for a checksum that was left out.
-    if sum != 0 && crc64::update(0, &payload[..value.len() + 2]) != sum {
+    // Redis 8.6 takes a zero for a checksum that was left out; all others refuse it, and so do we.
+    if crc64::update(0, &payload[..value.len() + 2]) != u64::from_le_bytes(sum) {
         return Err(Refused::Footer);
     }
     Ok((value, Dialect::of(version)))

@@ -679,6 +679,86 @@ fn forms_of_long_ago() {
     assert_eq!(of(kinds::LIST, &[0]), "nothing");
 }
 
+/// As a server loads: one thread finds entries, others build them.
+#[test]
+fn other_threads_build_what_one_finds() {
+    let mut puts = Vec::new();
+    for i in 0..2000 {
+        let text = format!("value {i}").into_bytes();
+        puts.push(Put {
+            db: i / 1000,
+            key: format!("key {i}").into_bytes(),
+            expiry_ms: None,
+            hint: None,
+            value: match i % 3 {
+                0 => Model::String(text),
+                1 => Model::List(vec![text.clone(), text]),
+                _ => Model::Set(
+                    (0..i / 10)
+                        .map(|n| (n * 100_003).to_string().into_bytes())
+                        .chain([text])
+                        .collect(),
+                ),
+            },
+        });
+    }
+    let bytes = written(&puts, Version::V11, true, true);
+    let read_options = ReadOptions {
+        batch_bytes: 1000,
+        piece_bytes: 300,
+        ..ReadOptions::default()
+    };
+    let (sender, receiver) = std::sync::mpsc::channel::<redpoll_rdb::file::Batch>();
+    let receiver = std::sync::Mutex::new(receiver);
+    let built = std::sync::Mutex::new(Vec::new());
+    let build = |batch: &redpoll_rdb::file::Batch, assembly: &mut Assembly| {
+        for item in batch.items() {
+            let Item::Entry(entry) = item.unwrap() else {
+                continue;
+            };
+            if let Built::Value(value) = assembly.add(&entry, &SETTINGS).unwrap() {
+                let text = show(&value, NOW_MS);
+                built
+                    .lock()
+                    .unwrap()
+                    .push((entry.db, entry.key.to_vec(), text));
+            }
+        }
+    };
+    let mut pieces = 0;
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let next = || receiver.lock().unwrap().recv();
+                while let Ok(batch) = next() {
+                    build(&batch, &mut Assembly::new());
+                }
+            });
+        }
+        let mut reader = reader(&bytes, 1 << 20, read_options);
+        let mut assembly = Assembly::new();
+        while let Some(batch) = reader.next_batch().unwrap() {
+            if batch.piece().is_some() {
+                // Pieces of a value stay together.
+                pieces += 1;
+                build(&batch, &mut assembly);
+            } else {
+                sender.send(batch).unwrap();
+            }
+        }
+        drop(sender);
+    });
+    assert!(pieces > 10, "{pieces}");
+    let mut built = built.into_inner().unwrap();
+    built.sort();
+    let mut expected: Vec<_> = expected(&puts, Version::V11)
+        .into_iter()
+        .map(|(db, key, _, _, text)| (db, key, text))
+        .collect();
+    expected.sort();
+    assert_eq!(built, expected);
+}
+
 #[test]
 fn what_stands_behind_the_end_is_left_alone() {
     let bytes = [

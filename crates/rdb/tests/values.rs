@@ -8,7 +8,7 @@ use model::{
 use proptest::prelude::*;
 use redpoll_rdb::encode::Options;
 use redpoll_rdb::payload::{self, Refused, restore, seal};
-use redpoll_rdb::{Loaded, kinds, put};
+use redpoll_rdb::{Loaded, Version, kinds, put};
 use std::collections::{BTreeMap, BTreeSet};
 use store::types::hash::{Expiry, Hash};
 use store::types::list::List;
@@ -127,6 +127,10 @@ fn footers_are_checked() {
         );
     }
     assert_eq!(restore(b"", &SETTINGS).unwrap_err(), Refused::Footer);
+    let mut unsummed = good;
+    let end = unsummed.len();
+    unsummed[end - 8..].fill(0);
+    assert_eq!(restore(&unsummed, &SETTINGS).unwrap_err(), Refused::Footer);
 }
 
 #[test]
@@ -303,4 +307,57 @@ fn the_version_is_the_lowest_that_will_do() {
         ..options(true)
     };
     assert_eq!(payload::dump(&dict.get(1, b"key").unwrap(), &later), None);
+}
+
+/// Redis 8.6 puts what modules know of a key before the value.
+#[test]
+fn metadata_before_a_value() {
+    let payload = |flags: u8, version: u16| {
+        let class = (1u32 << 8 | u32::from(flags)).to_le_bytes();
+        let mut bytes = [&[243, 1][..], &class, &[2, 7, 0, kinds::STRING, 1, b'v']].concat();
+        seal(&mut bytes, version);
+        bytes
+    };
+    match restore(&payload(1, 13), &SETTINGS) {
+        Ok(Loaded::String(text)) => assert_eq!(&*text, b"v"),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(
+        restore(&payload(0, 13), &SETTINGS),
+        Err(Refused::Value(_))
+    ));
+    // In Valkey the byte means something else, which no payload has.
+    assert!(matches!(
+        restore(&payload(1, 80), &SETTINGS),
+        Err(Refused::Value(_))
+    ));
+}
+
+#[test]
+fn fields_that_expire_are_dumped_in_the_dialect_asked_for() {
+    let due = NOW_MS + 1000;
+    let mut hash = Hash::new();
+    hash.set(b"f", b"v", Expiry::Clear, NOW_MS, SETTINGS.hash);
+    hash.set(b"g", b"w", Expiry::At(due), NOW_MS, SETTINGS.hash);
+    let mut dict = Dict::new();
+    dict.set(1, b"key", object(hash), None, 0);
+    let entry = dict.get(1, b"key").unwrap();
+    for (asked, kind, version) in [
+        (Version::V9, kinds::HASH_METADATA, 12u16),
+        (Version::V11, kinds::HASH_METADATA, 12),
+        (Version::V12, kinds::HASH_METADATA, 12),
+        (Version::Valkey80, kinds::HASH_22, 80),
+    ] {
+        let options = Options {
+            version: asked,
+            ..options(true)
+        };
+        let bytes = payload::dump(&entry, &options).unwrap();
+        let footer = &bytes[bytes.len() - 10..][..2];
+        assert_eq!((bytes[0], footer), (kind, &version.to_le_bytes()[..]));
+        let object = loaded(&bytes);
+        let read = Hash::of(&object).unwrap().view();
+        assert_eq!(read.get(b"g", NOW_MS).unwrap().due_ms, Some(due));
+        assert_eq!(read.get(b"f", NOW_MS).unwrap().due_ms, None);
+    }
 }
