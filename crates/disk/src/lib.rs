@@ -1,7 +1,7 @@
 //! Files of data: the append-only log, its manifest, snapshots' temporary files, the lock of a data folder.
 //!
 //! This crate is the only one that opens them. It does so through a [`Disk`], so that tests can put in its place one that is
-//! full, slow, failing, or that loses what was not synced ([`faulty`], with the feature `testing`).
+//! full, slow, failing, or that loses what was not synced (`faulty`, with the feature `testing`).
 //!
 //! - [`folder`] knows which files make up a log: Redis's multi-part layout, one base and increments, listed by a [`manifest`].
 //! - [`log`] appends *pieces* to the last increment, on a thread of its own; it syncs them as `appendfsync` says, tells which

@@ -105,7 +105,7 @@ impl Window {
     }
 }
 
-/// An RDB at the start of a file. What is read of it is used up; what follows it is read by the [`LogReader`].
+/// An RDB at the start of a file. What is read of it is used up; what follows it is read by the [`LogReader`](super::LogReader).
 pub struct RdbPart<'a> {
     pub(super) window: &'a mut Window,
 }
