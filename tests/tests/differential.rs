@@ -34,6 +34,7 @@ groups! {
     sort_resp2, sort_resp3: SORT;
     sorted_set_resp2, sorted_set_resp3: SORTED_SET;
     sorted_set_lex_resp2, sorted_set_lex_resp3: SORTED_SET_LEX;
+    sorted_set_large_resp2, sorted_set_large_resp3: SORTED_SET_LARGE;
     geo_resp2, geo_resp3: GEO;
     hyperloglog_resp2, hyperloglog_resp3: HYPERLOGLOG;
     hyperloglog_growth_resp2, hyperloglog_growth_resp3: HYPERLOGLOG_GROWTH;

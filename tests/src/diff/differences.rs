@@ -184,6 +184,17 @@ const NAMED: &[Difference] = &[
         then: Then::GoOn,
     },
     Difference {
+        from: BOTH,
+        why: "SORT in Redis takes an overflow that an earlier command met for one of its own numbers'",
+        case: |c| {
+            let theirs = b"-ERR One or more scores can't be converted into double\r\n";
+            c.is_any(&["SORT", "SORT_RO", "EVAL"])
+                && c.theirs == theirs
+                && c.was_sent("18446744073709551616")
+        },
+        then: Then::EndRound,
+    },
+    Difference {
         from: &[NewestRedis],
         why: "Redis 8.6 reads the options of HEXPIRE, HGETEX, HSETEX and their like in any order, and has other texts for what it \
               refuses; here they stand where Redis 8.2 wants them",

@@ -535,6 +535,43 @@ pub fn argument(rng: &mut Rng, kind: &str, now_ms: u64) -> Vec<u8> {
             ])
             .as_bytes()
             .to_vec(),
+        "sort-script" => rng
+            .pick(&[
+                "return redis.pcall('SORT', KEYS[1], unpack(ARGV))",
+                "return redis.pcall('sort_ro', KEYS[1], unpack(ARGV))",
+            ])
+            .as_bytes()
+            .to_vec(),
+        // Members of sorted sets that grow large, and scores of which many are the same.
+        "zmember" => format!("m{}", rng.below(400)).into_bytes(),
+        "zscore" => rng
+            .pick(&[
+                "0",
+                "1",
+                "1",
+                "2",
+                "-1",
+                "2.5",
+                "1e20",
+                "-inf",
+                "inf",
+                "0.1",
+                "1.0000000000000002",
+            ])
+            .as_bytes()
+            .to_vec(),
+        "zbound" => rng
+            .pick(&[
+                "-inf", "+inf", "0", "(0", "1", "(1", "2", "(2.5", "(-inf", "(inf", "1e20", "0.1",
+            ])
+            .as_bytes()
+            .to_vec(),
+        "zlex" => match rng.below(6) {
+            0 => b"-".to_vec(),
+            1 => b"+".to_vec(),
+            n => format!("{}m{}", if n < 4 { "[" } else { "(" }, rng.below(400)).into_bytes(),
+        },
+        "zrank" => (rng.below(300) as i64 - 150).to_string().into_bytes(),
         // Elements of HyperLogLogs: some that are often the same, or so many that they are rarely.
         "hkey" => match rng.below(3) {
             0 => rng.pick(KEYS).to_vec(),

@@ -15,7 +15,7 @@ pub use geo::GEO;
 pub use hash::HASH;
 pub use hyperloglog::{HYPERLOGLOG, HYPERLOGLOG_GROWTH};
 pub use sort::SORT;
-pub use sorted_set::{SORTED_SET, SORTED_SET_LEX};
+pub use sorted_set::{SORTED_SET, SORTED_SET_LARGE, SORTED_SET_LEX};
 pub use stream::STREAM;
 
 use super::grammar::Dialect;
@@ -549,6 +549,11 @@ mod tests {
             GEO,
             HYPERLOGLOG,
             HYPERLOGLOG_GROWTH,
+            SET_GROUP,
+            SORT,
+            SORTED_SET,
+            SORTED_SET_LEX,
+            SORTED_SET_LARGE,
         ];
         let mut rng = Rng::new(1);
         for row in tables.concat() {

@@ -68,6 +68,35 @@ pub const SORT: &[Row] = &[
         "('l|'z) {BY 'nosort LIMIT (0|1|2|-1) (1|2|3|-1) DESC [GET pattern-of-get]}",
         Exact,
     ),
+    // BY a constant, of what has an order of its own and of what has none: stored, or called by a script, a set's members are
+    // put in order first.
+    row("SADD", 4, "'s (int|name|'2|'10)+", Exact),
+    row(
+        "SORT",
+        6,
+        "('l|'z|'s|key) {BY ('nosort|'w0|'constant) [LIMIT pos pos] [GET pattern-of-get] [GET pattern-of-get] [ASC|DESC] [ALPHA] STORE key}",
+        Exact,
+    ),
+    row(
+        "SORT",
+        4,
+        "'z {BY ('nosort|'constant) LIMIT pos pos DESC [GET pattern-of-get]}",
+        Exact,
+    ),
+    row(
+        "EVAL",
+        8,
+        "sort-script 1 ('l|'z|'s|key) {BY ('nosort|'w0|'constant) [LIMIT pos pos] [GET pattern-of-get] [GET pattern-of-get] [ASC|DESC] [ALPHA]}",
+        Exact,
+    )
+    .tame(),
+    row(
+        "EVAL",
+        4,
+        "sort-script 1 ('z|'s|key) {[BY weights] [LIMIT pos pos] [GET pattern-of-get] [ASC|DESC] STORE key}",
+        Exact,
+    )
+    .tame(),
     row(
         "SORT_RO",
         6,

@@ -227,3 +227,73 @@ pub const SORTED_SET_LEX: &[Row] = &[
     .tame()
     .alone(),
 ];
+
+/// Twelve members, to grow quickly.
+macro_rules! many {
+    () => {
+        "zscore zmember zscore zmember zscore zmember zscore zmember zscore zmember zscore zmember \
+         zscore zmember zscore zmember zscore zmember zscore zmember zscore zmember zscore zmember"
+    };
+}
+
+/// Sorted sets that outgrow one node of a tree: few keys, many members, many equal scores, and every way to a range of them.
+pub const SORTED_SET_LARGE: &[Row] = &[
+    row("ZADD", 30, concat!("('z1|'z2) ", many!()), Exact).tame(),
+    row("ZADD", 6, "'equal 0 zmember 0 zmember 0 zmember 0 zmember 0 zmember 0 zmember 0 zmember", Exact).tame(),
+    row("ZADD", 6, "('z1|'z2) {[NX|XX] [GT|LT] [CH]} (zscore zmember)+", Exact).tame(),
+    row("ZADD", 3, "('z1|'z2) {[NX|XX] [GT|LT] INCR} zscore zmember", Exact).tame(),
+    row("ZINCRBY", 5, "('z1|'z2) zscore zmember", Exact).tame(),
+    row("SADD", 3, "'s zmember+", Exact).tame(),
+    row("ZREM", 4, "('z1|'z2|'equal) zmember+", Exact).tame(),
+    row("ZRANK", 6, "('z1|'z2|'equal) zmember [WITHSCORE]", Exact).tame(),
+    row("ZREVRANK", 6, "('z1|'z2|'equal) zmember [WITHSCORE]", Exact).tame(),
+    row("ZMSCORE", 2, "('z1|'z2) zmember+", Exact).tame(),
+    row("ZCOUNT", 6, "('z1|'z2) zbound zbound", Exact).tame(),
+    row("ZLEXCOUNT", 4, "'equal zlex zlex", Exact).tame(),
+    row("ZRANGE", 8, "('z1|'z2|'equal) zrank zrank {[REV] [WITHSCORES]}", Exact).tame(),
+    row("ZRANGE", 8, "('z1|'z2) zbound zbound {BYSCORE [REV] [LIMIT pos pos] [WITHSCORES]}", Exact).tame(),
+    row("ZRANGE", 6, "'equal zlex zlex {BYLEX [REV] [LIMIT pos pos]}", Exact).tame(),
+    row("ZREVRANGEBYSCORE", 4, "('z1|'z2) zbound zbound {[WITHSCORES] [LIMIT pos pos]}", Exact).tame(),
+    row("ZRANGESTORE", 3, "'z3 ('z1|'z2) zrank zrank [REV]", Exact).tame(),
+    row("ZRANGESTORE", 3, "'z3 ('z1|'z2) zbound zbound {BYSCORE [REV] [LIMIT pos pos]}", Exact).tame(),
+    row("ZRANGESTORE", 3, "'z3 'equal zlex zlex {BYLEX [REV] [LIMIT pos pos]}", Exact).tame(),
+    row("ZREMRANGEBYRANK", 2, "('z1|'z2|'z3) zrank zrank", Exact).tame(),
+    row("ZREMRANGEBYSCORE", 1, "('z1|'z2|'z3) (0.1|0|1) (1|2.5)", Exact).tame(),
+    row("ZREMRANGEBYLEX", 1, "'equal zlex zlex", Exact).tame(),
+    row("ZPOPMIN", 3, "('z1|'z2|'z3) [count]", Exact).tame(),
+    row("ZPOPMAX", 3, "('z1|'z2|'z3) [count]", Exact).tame(),
+    row("ZMPOP", 2, "2 ('z3|'nothing) ('z1|'z2) (MIN|MAX) COUNT (1|7|100)", Exact).tame(),
+    row("ZUNION", 3, "#('z1|'z2|'s|'nothing)+ {[AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]}", Exact).tame(),
+    row("ZINTER", 3, "#('z1|'z2|'s)+ {[AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]}", Exact).tame(),
+    row(
+        "ZUNIONSTORE",
+        4,
+        "'z3 3 ('z1|'s) ('z2|'z3) ('z1|'equal) {[WEIGHTS zscore float zscore] [AGGREGATE (SUM|MIN|MAX)]}",
+        Exact,
+    )
+    .tame(),
+    row(
+        "ZINTERSTORE",
+        4,
+        "'z3 2 ('z1|'s) ('z2|'equal) {[WEIGHTS zscore zscore] [AGGREGATE (SUM|MIN|MAX)]}",
+        Exact,
+    )
+    .tame(),
+    row("ZDIFF", 3, "#('z1|'z2|'s|'equal)+ [WITHSCORES]", Exact).tame(),
+    row("ZDIFFSTORE", 2, "'z3 #('z1|'z2|'s|'equal)+", Exact).tame(),
+    row("ZINTERCARD", 3, "#('z1|'z2|'s|'equal)+ [LIMIT (0|1|5|1000)]", Exact).tame(),
+    row("ZRANDMEMBER", 2, "('z1|'equal) 1000 [WITHSCORES]", Unordered).tame(),
+    row("ZSCAN", 2, "('z1|'equal) 0 {[MATCH ('m1*|'*)] [COUNT (1|10|1000)]}", Scan).tame(),
+    row("ZCARD", 3, "('z1|'z2|'z3|'equal)", Exact).tame(),
+    row("COPY", 1, "'z1 'z2 REPLACE", Exact).tame(),
+    row("SORT", 3, "('z1|'equal) {BY 'nosort [LIMIT pos pos] [ASC|DESC]}", Exact).tame(),
+    row("OBJECT ENCODING", 6, "('z1|'z2|'z3|'equal)", Exact).tame(),
+    row(
+        "CONFIG SET",
+        1,
+        "'zset-max-listpack-entries (0|16|128)",
+        Exact,
+    )
+    .tame()
+    .alone(),
+];
