@@ -69,7 +69,7 @@ const ENGINE: Rooms = &[
             "base", "bridge", "client", "config", "context", "door", "follow", "script", "table",
         ],
     ),
-    ("direct", &["base", "context", "door"]),
+    ("direct", &["base", "context", "door", "table"]),
     (
         "dispatch",
         &["base", "context", "door", "follow", "script", "table"],
