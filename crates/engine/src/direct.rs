@@ -181,7 +181,7 @@ impl Engine {
         }
     }
 
-    /// Returns once the [gate](crate::context::gate) is open for a typed call.
+    /// Returns once the [gate] is open for a typed call.
     #[inline]
     fn wait_at_the_gate(&self, is_write: bool, now_ms: u64) {
         if gate::admit::<LIBRARY>(&self.typed(is_write, now_ms)).is_err() {

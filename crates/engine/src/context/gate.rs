@@ -1,6 +1,6 @@
 //! The gate: whether a command may run now is asked here, and nowhere else.
 //!
-//! [`GATES`](gates) is a list. Each gate says for which ways in it holds, and looks at a [`Request`]: the command's row, its
+//! `GATES` is a list. Each gate says for which ways in it holds, and looks at a [`Request`]: the command's row, its
 //! arguments, the session and the engine. They are asked in order, which is the order in which real servers ask, and the first
 //! that is closed decides. Who wants one more adds an entry and a function; nothing else changes.
 //!

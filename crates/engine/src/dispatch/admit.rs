@@ -1,5 +1,5 @@
 //! What becomes of a request that is not carried out now: refused, put off, or queued by MULTI. Whether it may run says the
-//! [gate](crate::context::gate).
+//! [gate].
 
 use crate::base::error::Error;
 use crate::base::stats::Counters;
