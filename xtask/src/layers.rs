@@ -18,10 +18,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rdb", &["resp", "store"]),
     ("disk", &[]),
     ("engine", &["lua", "rdb", "resp", "store"]),
+    ("keeper", &["disk", "engine", "rdb", "resp", "store"]),
     ("redpoll", &["engine", "resp", "store"]),
     ("server", &["engine", "resp"]),
     ("bench", &[]),
-    ("cli", &["bench", "engine", "server"]),
+    ("cli", &["bench", "engine", "keeper", "server"]),
     ("tests", &["resp"]),
     ("benches", &[]),
     ("fuzz-targets", &["disk", "lua", "rdb", "resp", "store"]),
@@ -29,7 +30,7 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that stay free of an async runtime, tests included: no lock of theirs can be held across an await.
-const WITHOUT_TOKIO: &[&str] = &["resp", "store", "rdb", "disk", "lua", "engine"];
+const WITHOUT_TOKIO: &[&str] = &["resp", "store", "rdb", "disk", "lua", "engine", "keeper"];
 
 /// The rooms of a crate, from the bottom up, each with the rooms that it imports. A room is a folder or file in the crate's
 /// `src/`; `lib.rs` names them all and is no room. The rules are those of [`CRATES`]: no import that is not here, and nothing

@@ -1,7 +1,8 @@
 //! The program `redpoll`: the server by default, and its tools as subcommands.
 
-use engine::Engine;
 use engine::config::{Config, directives};
+use engine::{Engine, SaveMode};
+use keeper::Keeper;
 use server::{Server, ServerHost, ServerOptions, logging, system};
 use std::error::Error;
 use std::ffi::OsString;
@@ -103,9 +104,10 @@ fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
         config.threads()
     );
     let engine = Engine::new(config, host.clone());
+    let keeper = Keeper::open(&engine)?;
     let options = ServerOptions {
         signals: true,
-        ..ServerOptions::new(host)
+        ..ServerOptions::new(host.clone())
     };
     let running = Server::start(engine.clone(), options)?;
     let pid_file = system::PidFile::write(engine.config()).unwrap_or_else(|error| {
@@ -120,6 +122,12 @@ fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
     }
     running.join();
     drop(pid_file);
+    let saves = match host.save_mode() {
+        SaveMode::NoSave => false,
+        SaveMode::Save => true,
+        SaveMode::Configured => keeper.saves_at_the_end(),
+    };
+    keeper.close(saves)?;
     tracing::info!("Bye");
     // The process is about to end: giving back millions of entries one by one would only delay that.
     std::mem::forget::<Arc<Engine>>(engine);

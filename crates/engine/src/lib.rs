@@ -32,7 +32,7 @@ pub use base::version::{MODE, REDIS_VERSION, ROLE, VERSION};
 pub use client::clients::{Client, Clients, Kind, Origin};
 pub use cmd::bitmap::set_bit;
 pub use config::Config;
-pub use config::host::{Host, NoHost, SaveMode, ShutdownMode};
+pub use config::host::{Host, NoHost, Persistence, SaveMode, ShutdownMode};
 pub use context::engine::Engine;
 pub use context::next::{Job, Next, Progress};
 pub use context::session::Session;

@@ -82,6 +82,10 @@ pub(crate) struct Connection {
     parser: Parser,
     input: Input,
     unsent: Option<Box<Unsent>>,
+    /// Nothing is sent before this piece of the journal is on the disk (`appendfsync always`).
+    held_until: Option<u64>,
+    /// The last piece of the session that was waited for.
+    durable: u64,
     busy: Option<Busy>,
     /// Whether `input` may hold commands that are complete.
     ready: bool,
@@ -128,6 +132,8 @@ impl Connection {
             parser: Parser::new(),
             input: Input::default(),
             unsent: None,
+            held_until: None,
+            durable: 0,
             busy: None,
             ready: false,
             put_back: Vec::new(),
@@ -404,11 +410,21 @@ impl Connection {
             return Ok(0);
         }
         let Progress { executed, next } = kit.worker.run(session, batch, 0, &mut kit.out);
+        self.hold_until(session.piece(), kit);
         if let Err(Over) = self.follow(next, session) {
             kit.out.clear();
             return Err(Over);
         }
         Ok(executed)
+    }
+
+    /// Has replies wait for a piece of the journal, if that was promised.
+    #[inline]
+    fn hold_until(&mut self, piece: u64, kit: &Kit) {
+        if piece > self.durable && kit.engine.persistence().is_some_and(|k| k.promises()) {
+            self.durable = piece;
+            self.held_until = Some(piece);
+        }
     }
 
     /// Notes what the engine wants done next.
@@ -510,8 +526,15 @@ impl Connection {
                         .follow
                         .give_up(waiter, GiveUp::Timeout, kit.worker.counters());
                 }
+                let waiter = waiter.clone();
                 match waiter.take_reply() {
-                    Some(out) => out,
+                    Some(out) => {
+                        if kit.engine.persistence().is_some_and(|k| k.promises()) {
+                            let piece = kit.engine.piece_of_served(&waiter);
+                            self.hold_until(piece, kit);
+                        }
+                        out
+                    }
                     None => return Ok(Poll::Pending),
                 }
             }
@@ -538,6 +561,7 @@ impl Connection {
                 Poll::Ready(Ok(long)) => {
                     self.busy = None;
                     self.input.restore(long.input, long.start);
+                    self.hold_until(long.session.piece(), kit);
                     let followed = self.follow(long.next, &long.session);
                     self.session = Some(long.session);
                     followed?;
@@ -560,6 +584,10 @@ impl Connection {
         }
         if let Some(unsent) = &mut self.unsent {
             unsent.append(out);
+            return Ok(());
+        }
+        if self.held_until.is_some() {
+            self.unsent = Some(Box::new(Unsent::new(out, 0)));
             return Ok(());
         }
         let mut sent = 0;
@@ -589,6 +617,19 @@ impl Connection {
 
     /// Sends what is unsent, as far as the socket takes it; the task is woken when it takes more.
     fn flush(&mut self, cx: &mut Context<'_>, kit: &Kit) -> Result<(), Over> {
+        if let Some(piece) = self.held_until
+            && let Some(keeper) = kit.engine.persistence()
+        {
+            match keeper.poll_durable(piece, cx.waker()) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(())) => self.held_until = None,
+                Poll::Ready(Err(why)) => {
+                    // It was promised that what is answered is kept.
+                    self.warn(&format!("its changes could not be kept ({why})"));
+                    return Err(Over);
+                }
+            }
+        }
         let Some(unsent) = &mut self.unsent else {
             return Ok(());
         };

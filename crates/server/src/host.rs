@@ -6,7 +6,7 @@ use crate::logging::LogLevel;
 use crate::system;
 use crate::worker::{GiveBack, Load};
 use engine::Config;
-use engine::{Host, ShutdownMode};
+use engine::{Host, SaveMode, ShutdownMode};
 use parking_lot::Mutex;
 use std::fmt::Write;
 use std::sync::atomic::{
@@ -32,6 +32,8 @@ pub struct ServerHost {
     pub(crate) counts: Counts,
     pub(crate) give_back: watch::Sender<GiveBack>,
     allocator: OnceLock<Allocator>,
+    /// What the last SHUTDOWN said of saving.
+    save_mode: Mutex<SaveMode>,
 }
 
 /// Resident bytes from which a process is no small one.
@@ -74,6 +76,11 @@ impl ServerHost {
     /// A host whose server has not started.
     pub fn new() -> Arc<ServerHost> {
         Arc::default()
+    }
+
+    /// What SHUTDOWN said of saving; a signal says nothing.
+    pub fn save_mode(&self) -> SaveMode {
+        *self.save_mode.lock()
     }
 
     /// Lets CONFIG SET loglevel reach the log. Of several calls the first counts.
@@ -200,6 +207,7 @@ impl ServerHost {
 
 impl Host for ServerHost {
     fn shutdown(&self, mode: ShutdownMode) -> Result<(), String> {
+        *self.save_mode.lock() = mode.save;
         if self.order(Order::Stop { now: mode.now }) {
             return Ok(());
         }

@@ -207,7 +207,8 @@ struct Padded<T>(T);
 /// All lanes, and the clocks of the shards. See the module's page.
 #[derive(Debug)]
 pub struct Journal {
-    on: Padded<AtomicBool>,
+    /// Whether changes are written down; whether they are refused.
+    on: Padded<(AtomicBool, AtomicBool)>,
     clocks: Box<[Padded<AtomicU64>]>,
     lanes: Mutex<Vec<Arc<Lane>>>,
     /// Cuts taken so far: the number of the last piece.
@@ -237,13 +238,26 @@ impl Journal {
     /// of them held.
     #[inline]
     pub fn is_on(&self) -> bool {
-        self.on.0.load(Relaxed)
+        self.on.0.0.load(Relaxed)
+    }
+
+    /// Whether changes are refused because they could not be kept.
+    #[inline]
+    pub fn refuses(&self) -> bool {
+        self.on.0.1.load(Relaxed)
+    }
+
+    /// Has changes refused, or taken again.
+    pub fn refuse(&self, refuse: bool) {
+        if self.refuses() != refuse {
+            self.on.0.1.store(refuse, Relaxed);
+        }
     }
 
     /// Begins or ends to write changes down. With the locks of all shards held, so that every change is wholly before it or
     /// wholly after it.
     pub fn turn(&self, on: bool) {
-        self.on.0.store(on, Relaxed);
+        self.on.0.0.store(on, Relaxed);
     }
 
     /// A lane for a thread that runs commands.

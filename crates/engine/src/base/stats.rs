@@ -68,6 +68,8 @@ pub struct Counters {
     pub expired: Counter,
     /// Fields of hashes removed because they had expired.
     pub expired_fields: Counter,
+    /// Changes of keys, as `save` counts them.
+    pub changes: Counter,
     /// Panics caught.
     pub panics: Counter,
     /// Error replies.
@@ -118,6 +120,7 @@ impl Counters {
             misses: Counter::default(),
             expired: Counter::default(),
             expired_fields: Counter::default(),
+            changes: Counter::default(),
             panics: Counter::default(),
             error_replies: Counter::default(),
             protocol_errors: Counter::default(),

@@ -3,8 +3,11 @@
 use super::command::help;
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
+use crate::config::Config;
+use crate::config::host::{Host, ShutdownMode};
 use crate::context::command::{ADMIN, Command, Group, LOADING, NOSCRIPT, STALE, container, row};
 use crate::context::ctx::Ctx;
+use crate::context::engine::Engine;
 use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -64,11 +67,32 @@ fn config_set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let engine = ctx.engine;
     let set = engine
         .config()
-        .set_for(&pairs, engine.host(), ctx.session.client.is_local());
+        .set_for(&pairs, &Both(engine), ctx.session.client.is_local());
     set.map_err(|text| Error::new(format!("ERR {text}")))?;
     engine.follow.heed_settings();
     ctx.out.ok();
     Ok(())
+}
+
+/// The host and whoever keeps the data, which both put settings into effect.
+struct Both<'e>(&'e Engine);
+
+impl Host for Both<'_> {
+    fn shutdown(&self, mode: ShutdownMode) -> std::result::Result<(), String> {
+        self.0.host().shutdown(mode)
+    }
+
+    fn applied(&self, directive: &str, config: &Config) -> std::result::Result<(), String> {
+        self.0.host().applied(directive, config)?;
+        match self.0.persistence() {
+            Some(keeper) => keeper.applied(directive, config),
+            None => Ok(()),
+        }
+    }
+
+    fn info(&self, section: &str, into: &mut String) {
+        self.0.host().info(section, into);
+    }
 }
 
 fn config_resetstat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {

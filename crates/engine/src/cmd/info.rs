@@ -353,16 +353,20 @@ fn memory(report: &Report<'_, '_>, into: &mut String) {
 }
 
 fn persistence(report: &Report<'_, '_>, into: &mut String) {
-    // Nothing is loaded or saved yet.
-    for name in [
-        "loading",
-        "async_loading",
-        "rdb_bgsave_in_progress",
-        "aof_enabled",
-        "aof_rewrite_in_progress",
-        "aof_rewrite_scheduled",
-    ] {
-        line!(into, "{name}:0");
+    if let Some(keeper) = report.engine.persistence() {
+        keeper.info(into);
+    } else {
+        // Nothing is kept.
+        for name in [
+            "loading",
+            "async_loading",
+            "rdb_bgsave_in_progress",
+            "aof_enabled",
+            "aof_rewrite_in_progress",
+            "aof_rewrite_scheduled",
+        ] {
+            line!(into, "{name}:0");
+        }
     }
     report.engine.host().info("persistence", into);
 }

@@ -30,6 +30,7 @@ pub mod memory;
 pub mod module;
 #[cfg(test)]
 mod page;
+pub mod persistence;
 pub mod pubsub;
 pub mod replication;
 mod scan_options;
@@ -55,6 +56,7 @@ pub const FAMILIES: &[&[Command]] = &[
     client::COMMANDS,
     debug::COMMANDS,
     server::COMMANDS,
+    persistence::COMMANDS,
     memory::COMMANDS,
     module::COMMANDS,
     info::COMMANDS,

@@ -99,6 +99,9 @@ fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, db: Option<usize>) -> Result {
     }
     args.finish()?;
     ctx.engine.follow.touch_before_flush(&ctx.keys, db);
+    if let Some(keeper) = ctx.engine.persistence() {
+        keeper.data_set_replaced();
+    }
     let dbs = match db {
         Some(db) => db..db + 1,
         None => 0..ctx.engine.keyspace().databases(),
@@ -140,6 +143,9 @@ fn swapdb(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             .ok_or(Error::DB_INDEX)
     };
     let (a, b) = (in_range(a)?, in_range(b)?);
+    if let Some(keeper) = ctx.engine.persistence() {
+        keeper.data_set_replaced();
+    }
     for shard in ctx.keys.all_shards() {
         shard.swap_dbs(a, b);
     }
@@ -185,15 +191,36 @@ fn shutdown(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         // A stop that has begun executes no more commands, so this one finds none.
         return Err(Error::new("ERR No shutdown in progress."));
     }
-    if mode.save == SaveMode::Save {
-        return Err(Error::new(
-            "ERR snapshots are not built yet: SHUTDOWN can only stop without saving (SHUTDOWN NOSAVE)",
-        ));
+    let keeper = ctx.engine.persistence().cloned();
+    if mode.save == SaveMode::Save && keeper.is_none() {
+        return Err(Error::new("ERR this database is not kept in files"));
     }
     if failover {
         return Err(Error::new(
             "ERR SHUTDOWN FAILOVER needs a cluster, and this server is on its own",
         ));
+    }
+    let saves = match mode.save {
+        SaveMode::Save => true,
+        SaveMode::NoSave => false,
+        SaveMode::Configured => !ctx.engine.config().text("save").is_empty(),
+    };
+    if let Some(keeper) = keeper
+        && saves
+        && !mode.force
+    {
+        // Tried while it can still be refused; what changes until the end is saved then.
+        let engine = ctx.engine.handle();
+        ctx.offload(Box::new(move |out| {
+            let saved = keeper.save();
+            let done = saved
+                .map_err(|_| "Errors trying to SHUTDOWN. Check logs.".to_owned())
+                .and_then(|()| engine.host().shutdown(mode));
+            if let Err(text) = done {
+                out.error(&format!("ERR {text}"));
+            }
+        }));
+        return Ok(());
     }
     let begun = ctx.engine.host().shutdown(mode);
     begun.map_err(|text| Error::new(format!("ERR {text}")))?;
@@ -384,7 +411,7 @@ mod tests {
         c.check("SHUTDOWN ABORT", "-ERR No shutdown in progress.");
         assert!(
             c.run("SHUTDOWN SAVE")
-                .starts_with("-ERR snapshots are not built yet")
+                .starts_with("-ERR this database is not kept in files")
         );
         assert!(
             c.run("SHUTDOWN FAILOVER")

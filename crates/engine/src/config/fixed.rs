@@ -4,8 +4,8 @@
 //! redis.conf. So each of these is known with its kind and the one value that is true of this server. Any other value is
 //! an error that says what is missing. When a feature is built its rows move to [`super::table`].
 
-use super::directive::Change::{Protected, Runtime, Startup};
-use super::directive::Kind::{Choice, Flag, Int, Save, Size, Text, Uint, Words};
+use super::directive::Change::{Runtime, Startup};
+use super::directive::Kind::{Choice, Flag, Int, Size, Text, Uint, Words};
 use super::directive::{Change, Directive, Kind};
 
 const LONG: i64 = i64::MAX;
@@ -97,26 +97,11 @@ pub(super) const FIXED: &[Directive] = &[
     later("server-cpulist", &["server_cpulist"], Text, "", Startup, INNER),
     later("set-proc-title", &[], Flag, "yes", Startup, INNER),
     later("socket-mark-id", &[], Uint { min: 0, max: UINT }, "0", Startup, INNER),
-    later("aof-load-truncated", &[], Flag, "yes", Runtime, DURABILITY),
     later("aof-rewrite-cpulist", &["aof_rewrite_cpulist"], Text, "", Startup, DURABILITY),
-    later("aof-rewrite-incremental-fsync", &[], Flag, "yes", Runtime, DURABILITY),
-    later("aof-timestamp-enabled", &[], Flag, "no", Runtime, DURABILITY),
     later("aof-use-rdb-preamble", &[], Flag, "yes", Runtime, DURABILITY),
-    later("appenddirname", &[], Text, "appendonlydir", Startup, DURABILITY),
-    later("appendfilename", &[], Text, "appendonly.aof", Startup, DURABILITY),
-    later("appendfsync", &[], Choice(&["everysec", "always", "no"]), "everysec", Runtime, DURABILITY),
-    later("appendonly", &[], Flag, "no", Runtime, DURABILITY),
-    later("auto-aof-rewrite-min-size", &[], Size { min: 0, max: LONG }, "67108864", Runtime, DURABILITY),
-    later("auto-aof-rewrite-percentage", &[], Int { min: 0, max: INT }, "100", Runtime, DURABILITY),
-    later("dbfilename", &[], Text, "dump.rdb", Protected, DURABILITY),
-    later("no-appendfsync-on-rewrite", &[], Flag, "no", Runtime, DURABILITY),
-    later("rdb-save-incremental-fsync", &[], Flag, "yes", Runtime, DURABILITY),
-    later("rdbchecksum", &[], Flag, "yes", Startup, DURABILITY),
     later("sanitize-dump-payload", &[], Choice(&["no", "yes", "clients"]), "no", Runtime, DURABILITY),
-    later("save", &[], Save, "", Runtime, DURABILITY),
     later("shutdown-on-sigint", &[], Choice(&["default", "save", "nosave", "now", "force"]), "default", Runtime, DURABILITY),
     later("shutdown-on-sigterm", &[], Choice(&["default", "save", "nosave", "now", "force"]), "default", Runtime, DURABILITY),
-    later("stop-writes-on-bgsave-error", &[], Flag, "yes", Runtime, DURABILITY),
     later("enable-module-command", &[], Choice(&["no", "yes", "local"]), "no", Startup, SCRIPTS),
     later("cluster-allow-pubsubshard-when-down", &[], Flag, "yes", Runtime, CLUSTER),
     later("cluster-allow-reads-when-down", &[], Flag, "no", Runtime, CLUSTER),

@@ -5,6 +5,7 @@
 //! program that embeds the engine may use [`NoHost`].
 
 use crate::config::Config;
+use std::task::{Poll, Waker};
 
 /// What SHUTDOWN was asked to do with the data set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +63,42 @@ pub trait Host: Send + Sync {
     fn give_back_memory(&self) -> bool {
         false
     }
+}
+
+/// Who keeps the data in files. The engine opens none; what commands ask of files they ask of this. Errors are texts to
+/// answer, without their code.
+pub trait Persistence: Send + Sync {
+    /// SAVE: writes a snapshot and returns when it is on the disk. Not called from a worker.
+    fn save(&self) -> Result<(), String>;
+
+    /// BGSAVE: begins a snapshot; what to answer. `schedule`: it may begin later, if something else is being written.
+    fn save_in_background(&self, schedule: bool) -> Result<&'static str, String>;
+
+    /// BGSAVE CANCEL.
+    fn cancel_save(&self) -> Result<&'static str, String>;
+
+    /// BGREWRITEAOF: begins to write the log anew; what to answer.
+    fn rewrite(&self) -> Result<&'static str, String>;
+
+    /// When the last save ended well, in Unix seconds.
+    fn last_save_s(&self) -> u64;
+
+    /// Whether a piece of the [journal](crate::base::journal) is as durable as was promised; the waker is woken when that is
+    /// decided. An error: it never will be, and why.
+    fn poll_durable(&self, piece: u64, waker: &Waker) -> Poll<Result<(), String>>;
+
+    /// Whether replies to changes wait until these are durable (`appendfsync always`).
+    fn promises(&self) -> bool;
+
+    /// A whole database, or all, is about to lose its keys or to change places, with all locks held: what is being written of
+    /// it can no longer be completed.
+    fn data_set_replaced(&self);
+
+    /// Puts a directive's new value into effect; `config` has it already. An error is the reason CONFIG SET gives.
+    fn applied(&self, directive: &str, config: &Config) -> Result<(), String>;
+
+    /// Appends its lines, each ending in CR LF, to INFO's section on persistence.
+    fn info(&self, into: &mut String);
 }
 
 /// The host of an engine that is not behind a network server.

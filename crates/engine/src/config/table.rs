@@ -5,7 +5,8 @@
 
 use super::directive::Change::{Protected, Runtime, Startup};
 use super::directive::Kind::{
-    Choice, Events, Flag, Int, Octal, OutputLimits, PowerOfTwo, Size, Text, Threads, Uint, Words,
+    Choice, Events, Flag, Int, Octal, OutputLimits, PowerOfTwo, Save, Size, Text, Threads, Uint,
+    Words,
 };
 use super::directive::{Change, Directive, Kind, Value};
 use super::{Live, OutputLimit};
@@ -16,6 +17,8 @@ const SCRIPTS: &str = "Scripts";
 const CLIENTS: &str = "Clients";
 const MESSAGES: &str = "Notifications and caches";
 const GENERAL: &str = "General";
+const DURABILITY: &str = "Durability";
+const LONG: i64 = i64::MAX;
 const DATA_TYPES: &str = "Data types";
 
 const FREES_ANYWAY: &str = "Changes nothing: large values are always freed by a thread of their own, which no client waits for.";
@@ -238,6 +241,82 @@ pub(super) const BUILT: &[Directive] = &[
         Startup,
         GENERAL,
         "Who may change protected directives with CONFIG SET: nobody, everybody, or clients on this machine.",
+    ),
+    row(
+        "save",
+        Save,
+        "3600 1 300 100 60 10000",
+        Runtime,
+        DURABILITY,
+        "When the data set is saved to `dbfilename`: pairs of seconds and changes; a save begins when at least so many changes \
+         were made and so many seconds have passed since the last one. Empty: never by itself.",
+    ),
+    row("dbfilename", Text, "dump.rdb", Protected, DURABILITY, "The file that snapshots are saved to, in `dir`."),
+    row("rdbchecksum", Flag, "yes", Startup, DURABILITY, "Whether snapshots carry a checksum, and it is compared when they are loaded."),
+    row(
+        "rdb-save-version",
+        Choice(&["9", "10", "11", "12", "80"]),
+        "11",
+        Runtime,
+        DURABILITY,
+        "The version of RDB that is written, which decides who can read it: 9 Redis 5 and up, 10 Redis 7.0, 11 Redis 7.2 and \
+         Valkey 7.2 and up, 12 Redis 7.4 and up, 80 Valkey 9.0 and up.",
+    ),
+    row("rdb-save-incremental-fsync", Flag, "yes", Runtime, DURABILITY, "Whether a snapshot goes to the disk in steps while it is written."),
+    row(
+        "stop-writes-on-bgsave-error",
+        Flag,
+        "yes",
+        Runtime,
+        DURABILITY,
+        "Whether changes are refused while the last background save, with save points set, has failed.",
+    ),
+    row("appendonly", Flag, "no", Runtime, DURABILITY, "Whether every change is also appended to a log of commands, which is what a start loads then."),
+    row(
+        "appendfsync",
+        Choice(&["everysec", "always", "no"]),
+        "everysec",
+        Runtime,
+        DURABILITY,
+        "When the log goes to the disk: `always` before a change is answered, for many clients with one sync; `everysec` once a \
+         second; `no` when the system likes.",
+    ),
+    row("appenddirname", Text, "appendonlydir", Startup, DURABILITY, "The folder of the log, in `dir`."),
+    row("appendfilename", Text, "appendonly.aof", Startup, DURABILITY, "How the names of the log's files begin."),
+    row("aof-load-truncated", Flag, "yes", Runtime, DURABILITY, "Whether a log whose end is cut off is loaded as far as it goes."),
+    row(
+        "aof-load-corrupt-tail-max-size",
+        Size { min: 0, max: LONG },
+        "0",
+        Runtime,
+        DURABILITY,
+        "So many bytes of damage at the end of a log are cut off like an end that is missing.",
+    ),
+    row("aof-timestamp-enabled", Flag, "no", Runtime, DURABILITY, "Whether the log holds the time, second by second."),
+    row("aof-rewrite-incremental-fsync", Flag, "yes", Runtime, DURABILITY, "Whether a rewrite goes to the disk in steps while it is written."),
+    row(
+        "auto-aof-rewrite-percentage",
+        Int { min: 0, max: i32::MAX as i64 },
+        "100",
+        Runtime,
+        DURABILITY,
+        "By how much the log may grow after a rewrite before the next one begins by itself; 0 for never.",
+    ),
+    row(
+        "auto-aof-rewrite-min-size",
+        Size { min: 0, max: LONG },
+        "67108864",
+        Runtime,
+        DURABILITY,
+        "A log smaller than this is not rewritten by itself.",
+    ),
+    row(
+        "no-appendfsync-on-rewrite",
+        Flag,
+        "no",
+        Runtime,
+        DURABILITY,
+        "Changes nothing: a rewrite does not fork and does not hold up the log.",
     ),
     row("dir", Text, "./", Protected, GENERAL, "The working directory; other relative paths start from it."),
     row("pidfile", Text, "", Startup, GENERAL, "A file that holds the process id while the server runs."),

@@ -149,7 +149,6 @@ fn what_is_not_built_is_refused_and_its_absence_accepted() {
     ];
     from(&plain).unwrap();
     for (name, value) in [
-        ("appendonly", "yes"),
         ("maxmemory", "1gb"),
         ("daemonize", "yes"),
         ("tls-port", "7000"),
@@ -163,25 +162,12 @@ fn what_is_not_built_is_refused_and_its_absence_accepted() {
         );
     }
     assert!(
-        from(&["--save", "3600", "1"])
-            .unwrap_err()
-            .contains("is not built yet")
-    );
-    assert!(
         from(&["--rename-command", "GET", "FETCH"])
             .unwrap_err()
             .contains("is not built yet")
     );
     let config = Config::default();
-    set(
-        &config,
-        &[
-            ("save", ""),
-            ("appendonly", "no"),
-            ("maxmemory-policy", "noeviction"),
-        ],
-    )
-    .unwrap();
+    set(&config, &[("maxmemory-policy", "noeviction")]).unwrap();
     // A value that is no value at all is told from one that is only missing its feature.
     let error = set(&config, &[("appendonly", "2")]).unwrap_err();
     assert_eq!(

@@ -10,16 +10,17 @@ use crate::base::stats::Stats;
 use crate::base::ticks;
 use crate::client::clients::{Clients, Origin};
 use crate::config::Config;
-use crate::config::host::Host;
+use crate::config::host::{Host, Persistence};
 use crate::context::command::Registry;
 use crate::context::pause::Pause;
 use crate::context::session::Session;
 use crate::door::keys::Keys;
 use crate::follow::Follow;
+use crate::follow::waiting::Waiter;
 use crate::script::known::Scripts;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use store::Keyspace;
 
@@ -35,6 +36,7 @@ pub struct Engine {
     stats: Stats,
     /// The counters of all that runs on helper threads without a worker.
     jobs: Mutex<Option<Arc<Counters>>>,
+    persistence: OnceLock<Arc<dyn Persistence>>,
     /// What is written down of changes.
     pub journal: Journal,
     /// Scripts and functions.
@@ -72,6 +74,7 @@ impl Engine {
             me: me.clone(),
             scripts: Scripts::default(),
             follow: Follow::new(config.clone(), keyspace.shards()),
+            persistence: OnceLock::new(),
             journal: Journal::new(keyspace.shards()),
             keyspace,
             registry,
@@ -167,6 +170,20 @@ impl Engine {
         &self.stats
     }
 
+    /// Who keeps the data, if anybody does.
+    pub fn persistence(&self) -> Option<&Arc<dyn Persistence>> {
+        self.persistence.get()
+    }
+
+    /// From now on the data is kept by this. Once, before there are clients.
+    ///
+    /// # Panics
+    /// If there is a keeper already.
+    pub fn keep_by(&self, persistence: Arc<dyn Persistence>) {
+        let kept = self.persistence.set(persistence);
+        assert!(kept.is_ok(), "an engine's data is kept by one");
+    }
+
     /// Counters, and a lane of the journal, for a thread that runs commands.
     pub fn add_counters(&self) -> Arc<Counters> {
         self.stats
@@ -192,6 +209,15 @@ impl Engine {
     pub(crate) fn count_job(&self, count: impl FnOnce(&Counters)) {
         let mut jobs = self.jobs.lock();
         count(jobs.get_or_insert_with(|| self.add_counters()));
+    }
+
+    /// The number of the piece of the journal in which what served a waiting client is, or a later one.
+    pub fn piece_of_served(&self, waiter: &Waiter) -> u64 {
+        // Whoever served it holds the lock of the key's shard until that is written down.
+        if let Some((shard, _)) = waiter.keys.first() {
+            drop(self.keyspace.lock(*shard));
+        }
+        self.journal.last_piece() + 1
     }
 
     /// A new client's state.

@@ -116,6 +116,7 @@ gates! {
     "script reads"    [SCRIPT]               script_reads;
     "subscribed"      [CLIENT QUEUE]         subscribed;
     "monitoring"      [CLIENT QUEUE]         monitoring;
+    "kept"            [CLIENT QUEUE]         kept;
     "paused"          [CLIENT QUEUE LIBRARY] paused;
     // Asked last, and only by those who cannot get their locks: nobody else is in a script's way.
     parked:
@@ -239,6 +240,25 @@ fn itself_monitoring(request: &Request<'_>) -> Passed {
         return refused(Error::new("ERR Replica can't interact with the keyspace"));
     }
     Ok(())
+}
+
+/// What cannot be kept in files is not done. Messages between clients are not kept, so they go on.
+#[inline(always)]
+fn kept(request: &Request<'_>, _: u8) -> Passed {
+    if request.engine.journal.refuses() {
+        return itself_kept(request);
+    }
+    Ok(())
+}
+
+#[cold]
+fn itself_kept(request: &Request<'_>) -> Passed {
+    if request.facts.group == Group::Pubsub || does(request) & WRITE == 0 {
+        return Ok(());
+    }
+    refused(Error::new(
+        "MISCONF Changes cannot be kept in files at the moment, so none are made. The log of the server says why.",
+    ))
 }
 
 #[inline(always)]

@@ -179,6 +179,7 @@ impl Keys<'_> {
     /// The same for a key of any database.
     #[inline]
     pub fn changed_in(&mut self, db: usize, key: &[u8], event: Event) {
+        self.counters.changes.add(1);
         if self.recording {
             self.records.touch();
         }
@@ -190,6 +191,7 @@ impl Keys<'_> {
     /// Says that several things happened to a key in turn, after all of them; if it is gone in the end, that comes last.
     #[inline]
     pub fn changed_in_turn(&mut self, key: &[u8], events: impl IntoIterator<Item = Event>) {
+        self.counters.changes.add(1);
         if self.recording {
             return self.write_down_in_turn(key, events);
         }
@@ -246,8 +248,11 @@ impl Keys<'_> {
 
     /// Adds to the list of changes whatever it is that happened, if anybody listens. Messages are always sent.
     pub fn happened(&mut self, change: Change) {
-        if self.recording && matches!(change, Change::Flushed(_) | Change::Swapped(..)) {
-            self.records.touch();
+        if matches!(change, Change::Flushed(_) | Change::Swapped(..)) {
+            self.counters.changes.add(1);
+            if self.recording {
+                self.records.touch();
+            }
         }
         if matches!(change, Change::Publish(..)) || self.listening.any() {
             self.changes.push(change);

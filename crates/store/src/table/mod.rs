@@ -72,6 +72,12 @@ pub fn table_hash(hash: u64) -> u64 {
     hash >> (64 - HASH_BITS)
 }
 
+/// The position of a key with this 64-bit hash in every walk: see [`Table::visit_from`].
+#[inline]
+pub fn position_of(hash: u64) -> u64 {
+    table_hash(hash) >> TAG_BITS
+}
+
 #[inline]
 fn tag_of(h: u64) -> u64 {
     0x80 | (h & ((1 << TAG_BITS) - 1))

@@ -26,6 +26,7 @@ in scripts                              x
 script reads                            x
 subscribed      x       x
 monitoring      x       x
+kept            x       x
 paused          x       x                       x
 busy script     x
 "
@@ -115,6 +116,8 @@ const CASES: &[Case] = &[
         "GET k",
         "Replica can't interact",
     ),
+    ("kept", CLIENT, &["refusing"], "SET k v", "MISCONF"),
+    ("kept", QUEUE, &["MULTI", "refusing"], "SET k v", "MISCONF"),
     ("paused", CLIENT, &["CLIENT PAUSE 100000"], "GET k", ""),
     ("paused", QUEUE, &["MULTI", "paused"], "GET k", ""),
     ("paused", LIBRARY, &["CLIENT PAUSE 100000"], "", ""),
@@ -148,6 +151,7 @@ fn check(&(name, way, before, line, text): &Case) {
         match *step {
             "locked" => db.session.authenticated = false,
             "reader" => reader = "_RO",
+            "refusing" => db.engine.journal.refuse(true),
             "paused" => drop(db.another().run("CLIENT PAUSE 100000")),
             // A client of RESP3 may do so and then say that it speaks RESP2.
             "subscribed" => db

@@ -1,0 +1,66 @@
+//! INFO's section on persistence.
+
+use crate::Keeper;
+use crate::save::{Busy, changes};
+use std::fmt::Write;
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Keeper {
+    pub(crate) fn write_info(&self, into: &mut String) {
+        let Ok(engine) = self.engine() else { return };
+        let stats = self.stats.lock();
+        let saving = self.saving.lock();
+        let log = self.log();
+        let status = log.as_ref().map(|log| log.status());
+        let ok = |ok: bool| if ok { "ok" } else { "err" };
+        let secs = |s: Option<u64>| s.map_or(-1, |s| s as i64);
+        let now = |busy: Busy| match &saving.running {
+            Some(running) if saving.busy == Some(busy) => running.began.elapsed().as_secs() as i64,
+            _ => -1,
+        };
+        let (done, total) = saving.running.as_ref().map_or((0, 0), |r| {
+            (r.shared.keys.load(Relaxed), r.shared.total.load(Relaxed))
+        });
+        let rewriting = saving.running.as_ref().is_some_and(|r| r.rewrite)
+            || saving.busy == Some(Busy::Rewrite);
+        let changed = changes(&engine).saturating_sub(stats.changes_at_last_save);
+        let mut line = |name: &str, value: &dyn std::fmt::Display| {
+            let _ = write!(into, "{name}:{value}\r\n");
+        };
+        line("loading", &0);
+        line("async_loading", &0);
+        line("current_save_keys_processed", &done);
+        line("current_save_keys_total", &total);
+        line("rdb_changes_since_last_save", &changed);
+        line(
+            "rdb_bgsave_in_progress",
+            &u8::from(saving.busy == Some(Busy::Save)),
+        );
+        line("rdb_last_save_time", &stats.last_save_s);
+        line("rdb_last_bgsave_status", &ok(stats.last_save_ok));
+        line("rdb_last_bgsave_time_sec", &secs(stats.last_save_secs));
+        line("rdb_current_bgsave_time_sec", &now(Busy::Save));
+        line("rdb_saves", &stats.saves);
+        line("rdb_last_load_keys_expired", &self.loaded.expired);
+        line("rdb_last_load_keys_loaded", &self.loaded.keys);
+        line("aof_enabled", &u8::from(log.is_some()));
+        line("aof_rewrite_in_progress", &u8::from(rewriting));
+        line("aof_rewrite_scheduled", &u8::from(saving.rewrite_scheduled));
+        line("aof_last_rewrite_time_sec", &secs(stats.rewrite_secs));
+        line("aof_current_rewrite_time_sec", &now(Busy::Rewrite));
+        line("aof_last_bgrewrite_status", &ok(stats.rewrite_ok));
+        line("aof_rewrites", &stats.rewrites);
+        line("aof_rewrites_consecutive_failures", &stats.rewrite_failures);
+        let refusing = log.as_ref().and_then(|log| log.refusing());
+        line("aof_last_write_status", &ok(refusing.is_none()));
+        if let Some(status) = status {
+            line("aof_current_size", &status.size);
+            line("aof_base_size", &status.base_size);
+            line("aof_buffer_length", &engine.journal.waiting_bytes());
+            line("redpoll_log_piece_given", &status.progress.given);
+            line("redpoll_log_piece_durable", &status.progress.durable);
+        }
+        line("redpoll_snapshot_last_old_keys", &stats.old_keys);
+        line("redpoll_snapshot_last_peak_bytes", &stats.peak_bytes);
+    }
+}

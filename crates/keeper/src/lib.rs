@@ -1,0 +1,269 @@
+//! Keeping the data: loading at the start, snapshots, and the log.
+//!
+//! The engine changes keys and writes down what it did; it opens no file. The crates `rdb` and `disk` know what stands in
+//! files and how to write them safely. A [`Keeper`] joins them: it loads what a data folder holds, empties the engine's
+//! [journal](engine::Journal) into the log, writes [snapshots](snapshot) without a fork, and answers what commands ask
+//! ([`Persistence`]).
+//!
+//! One thread, `keeper`, empties the journal and looks at the clock; a snapshot or a rewrite has a thread of its own while it
+//! runs; the log's file is written and synced by the log's thread.
+
+mod info;
+pub mod load;
+mod log;
+mod save;
+pub mod snapshot;
+
+use disk::{AofFolder, Disk, Lock, Log, RealDisk};
+use engine::{Engine, Persistence};
+use parking_lot::{Mutex, RwLock};
+use save::{Saving, Stats};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use std::task::{Poll, Waker};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often the clock is looked at: for save points, and whether a log has grown too large.
+const TICK: Duration = Duration::from_millis(100);
+
+/// See the module's page.
+pub struct Keeper {
+    engine: Weak<Engine>,
+    me: Weak<Keeper>,
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    /// One process, one folder: taken when something is to be written there.
+    lock: Mutex<Option<Lock>>,
+    log: RwLock<Option<Arc<Log>>>,
+    pump: Mutex<log::Pump>,
+    /// `appendfsync always`, and the log is on.
+    promises: AtomicBool,
+    saving: Mutex<Saving>,
+    stats: Mutex<Stats>,
+    stop: AtomicBool,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    loaded: load::Loaded,
+}
+
+impl Keeper {
+    /// Loads what the data folder of an engine holds (`dir`, `dbfilename`, `appenddirname` ...), and keeps the engine's data from
+    /// then on. To be called once, before the engine has clients.
+    ///
+    /// # Errors
+    /// One line that says what is wrong, where: the folder is used by another process, a file is damaged or newer than what is
+    /// understood, the disk fails. The engine may hold part of the data then, and is to be dropped.
+    pub fn open(engine: &Arc<Engine>) -> Result<Arc<Keeper>, String> {
+        Keeper::open_on(engine, RealDisk::shared(), Path::new("."))
+    }
+
+    /// The same with another disk or folder.
+    pub fn open_on(
+        engine: &Arc<Engine>,
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+    ) -> Result<Arc<Keeper>, String> {
+        let config = engine.config();
+        let mut lock = None;
+        if config.flag("appendonly") || !config.text("save").is_empty() {
+            lock = Some(disk::lock_folder(&*disk, dir)?);
+            // What a process that ended in the middle of it left behind.
+            let _ = disk::temp::remove_leftovers(&*disk, dir, "rdb");
+        }
+        let began = Instant::now();
+        let (dirname, name) = (config.text("appenddirname"), config.text("appendfilename"));
+        let mut opened = None;
+        let mut loaded = load::Loaded::default();
+        let mut from = None;
+        if config.flag("appendonly") {
+            let folder = AofFolder::open(&disk, dir, &dirname, &name).map_err(|e| e.to_string())?;
+            let has_log = !folder.manifest().is_empty();
+            let options = disk::ReadOptions {
+                load_truncated: config.flag("aof-load-truncated"),
+                corrupt_tail_max: config.number("aof-load-corrupt-tail-max-size") as u64,
+            };
+            let summary = if has_log {
+                let (read, summary) = load::log(engine, &folder, options)?;
+                loaded = read;
+                from = Some(folder.folder().display().to_string());
+                if let Some(cut) = &summary.cut {
+                    tracing::warn!("The log's end is cut off: {cut}");
+                    cut.apply(&disk).map_err(|e| e.to_string())?;
+                }
+                summary
+            } else {
+                disk::reader::Summary::default()
+            };
+            opened = Some((folder, summary, has_log));
+        }
+        let rdb = dir.join(config.text("dbfilename"));
+        if opened.as_ref().is_none_or(|(_, _, has_log)| !has_log)
+            && let Some(read) = load::snapshot(engine, &disk, &rdb)?
+        {
+            loaded = read;
+            from = Some(rdb.display().to_string());
+        }
+        if let Some(from) = from {
+            tracing::info!(
+                "Loaded {} keys and {} commands from {from} in {:.3} seconds; {} keys had expired",
+                loaded.keys,
+                loaded.commands,
+                began.elapsed().as_secs_f64(),
+                loaded.expired
+            );
+        }
+        let keeper = Arc::new_cyclic(|me| Keeper {
+            engine: Arc::downgrade(engine),
+            me: me.clone(),
+            disk,
+            dir: dir.to_owned(),
+            lock: Mutex::new(lock),
+            log: RwLock::new(None),
+            pump: Mutex::default(),
+            promises: AtomicBool::new(false),
+            saving: Mutex::default(),
+            stats: Mutex::new(Stats::new(engine)),
+            stop: AtomicBool::new(false),
+            thread: Mutex::new(None),
+            loaded,
+        });
+        if let Some((folder, summary, has_log)) = opened {
+            keeper.begin_log(engine, folder, &summary, has_log)?;
+        }
+        engine.keep_by(keeper.clone());
+        let for_thread = Arc::downgrade(&keeper);
+        let thread = std::thread::Builder::new()
+            .name("keeper".into())
+            .spawn(move || run(&for_thread))
+            .map_err(|e| format!("no thread to keep the data: {e}"))?;
+        *keeper.thread.lock() = Some(thread);
+        Ok(keeper)
+    }
+
+    /// Ends the keeping: what was changed is in the log, and in a snapshot if `save`. To be called when nobody changes anything
+    /// any more.
+    pub fn close(&self, save: bool) -> Result<(), String> {
+        self.stop.store(true, Relaxed);
+        if let Some(engine) = self.engine.upgrade() {
+            engine.journal.ring();
+        }
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+        {
+            let _ = thread.join();
+        }
+        self.give_up_running();
+        let mut result = Ok(());
+        let changed = self
+            .engine
+            .upgrade()
+            .is_some_and(|e| save::changes(&e) != self.stats.lock().changes_at_last_save);
+        if save && (changed || !self.is_saved()) {
+            result = self.save_now();
+        }
+        self.pump_all();
+        let log = self.log.write().take();
+        if let Some(log) = log {
+            result = result.and(log.close());
+        }
+        result
+    }
+
+    /// Whether a stop without further words writes a snapshot: there are save points.
+    pub fn saves_at_the_end(&self) -> bool {
+        self.engine
+            .upgrade()
+            .is_some_and(|engine| !engine.config().text("save").is_empty())
+    }
+
+    /// Takes the data folder for this process, unless it has it.
+    pub(crate) fn take_folder(&self) -> Result<(), String> {
+        let mut lock = self.lock.lock();
+        if lock.is_none() {
+            *lock = Some(disk::lock_folder(&*self.disk, &self.dir)?);
+        }
+        Ok(())
+    }
+
+    /// Whether there is a snapshot.
+    fn is_saved(&self) -> bool {
+        let engine = self.engine.upgrade();
+        engine.is_some_and(|engine| {
+            let path = self.dir.join(engine.config().text("dbfilename"));
+            matches!(self.disk.size(&path), Ok(Some(_)))
+        })
+    }
+
+    fn engine(&self) -> Result<Arc<Engine>, String> {
+        self.engine
+            .upgrade()
+            .ok_or_else(|| "the database is being closed".to_owned())
+    }
+}
+
+fn run(keeper: &Weak<Keeper>) {
+    let mut ticked = Instant::now();
+    loop {
+        let Some(this) = keeper.upgrade() else { return };
+        let Ok(engine) = this.engine() else { return };
+        if this.stop.load(Relaxed) {
+            return;
+        }
+        this.pump_all();
+        if ticked.elapsed() >= TICK {
+            ticked = Instant::now();
+            this.tick(&engine);
+        }
+        // Held only while there is something to do, so that whoever drops them last is not this thread.
+        let journal = engine.clone();
+        drop((this, engine));
+        journal.journal.sleep(TICK);
+    }
+}
+
+impl Persistence for Keeper {
+    fn save(&self) -> Result<(), String> {
+        self.save_now()
+    }
+
+    fn save_in_background(&self, schedule: bool) -> Result<&'static str, String> {
+        self.begin_save(schedule)
+    }
+
+    fn cancel_save(&self) -> Result<&'static str, String> {
+        self.cancel()
+    }
+
+    fn rewrite(&self) -> Result<&'static str, String> {
+        self.begin_rewrite()
+    }
+
+    fn last_save_s(&self) -> u64 {
+        self.stats.lock().last_save_s
+    }
+
+    fn poll_durable(&self, piece: u64, waker: &Waker) -> Poll<Result<(), String>> {
+        self.poll_piece(piece, waker)
+    }
+
+    fn promises(&self) -> bool {
+        self.promises.load(Relaxed)
+    }
+
+    fn data_set_replaced(&self) {
+        let saving = self.saving.lock();
+        if let Some(running) = &saving.running {
+            running.shared.abort();
+        }
+    }
+
+    fn applied(&self, directive: &str, config: &engine::Config) -> Result<(), String> {
+        self.heed(directive, config)
+    }
+
+    fn info(&self, into: &mut String) {
+        self.write_info(into);
+    }
+}

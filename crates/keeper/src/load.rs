@@ -1,0 +1,389 @@
+//! Loading: an RDB by several threads, a log by replaying it. Nobody is served before it is over.
+
+use disk::{AofFolder, Disk, Event, File, LogReader, ReadOptions};
+use engine::{Engine, Kind, Next, Origin};
+use parking_lot::Mutex;
+use rdb::file::{Assembly, Batch, Built, Entry, Item, Scanner, Step};
+use resp::{Limits, Out, Parser};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+/// What was loaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Loaded {
+    /// Keys.
+    pub keys: u64,
+    /// Keys that had expired and were left out.
+    pub expired: u64,
+    /// Commands of a log.
+    pub commands: u64,
+    /// Bytes read.
+    pub bytes: u64,
+}
+
+/// Batches that wait for a builder at most.
+const WAITING: usize = 8;
+
+/// A file read from its beginning.
+struct FromStart(Box<dyn File>, u64);
+
+impl Read for FromStart {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.0.read_at(into, self.1)?;
+        self.1 += n as u64;
+        Ok(n)
+    }
+}
+
+/// Loads a snapshot. `Ok(None)`: there is no such file.
+pub fn snapshot(
+    engine: &Arc<Engine>,
+    disk: &Arc<dyn Disk>,
+    path: &Path,
+) -> Result<Option<Loaded>, String> {
+    let in_file = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
+    let size = disk.size(path).map_err(|e| in_file(&e))?;
+    let Some(size) = size else { return Ok(None) };
+    let file = disk.open(path).map_err(|e| in_file(&e))?;
+    let mut source = BufReader::with_capacity(1 << 20, FromStart(file, 0));
+    let mut loaded = read_rdb(engine, &mut source, Some(size)).map_err(|e| in_file(&e))?;
+    if !source.fill_buf().map_err(|e| in_file(&e))?.is_empty() {
+        return Err(in_file(&format!(
+            "bytes behind the end, at offset {}",
+            loaded.bytes
+        )));
+    }
+    loaded.bytes = size;
+    Ok(Some(loaded))
+}
+
+/// Reads an RDB up to its end, and not further.
+fn read_rdb(
+    engine: &Arc<Engine>,
+    source: &mut impl BufRead,
+    total: Option<u64>,
+) -> Result<Loaded, String> {
+    let options = rdb::file::ReadOptions {
+        verify: engine.config().flag("rdbchecksum"),
+        total,
+        ..rdb::file::ReadOptions::default()
+    };
+    let mut scanner = Scanner::new(options);
+    let building = Building {
+        engine,
+        keys: AtomicU64::new(0),
+        expired: AtomicU64::new(0),
+        failed: AtomicBool::new(false),
+        error: Mutex::new(None),
+        functions: Mutex::new(Vec::new()),
+    };
+    let (whole, wholes) = sync_channel::<Batch>(WAITING);
+    let (piece, pieces) = sync_channel::<Batch>(WAITING);
+    let wholes = Mutex::new(wholes);
+    let builders = thread::available_parallelism().map_or(1, |n| n.get().min(8));
+    let scanned = thread::scope(|scope| {
+        for _ in 0..builders {
+            scope.spawn(|| building.build(&mut || wholes.lock().recv().ok()));
+        }
+        scope.spawn(|| building.build_pieces(pieces));
+        let scanned = scan(&mut scanner, source, &mut |batch| {
+            let to = match batch.piece() {
+                Some(_) => &piece,
+                None => &whole,
+            };
+            // If the builders are gone, the error is theirs.
+            to.send(batch).is_ok() && !building.failed.load(Relaxed)
+        });
+        drop((whole, piece));
+        scanned
+    });
+    if let Some(error) = building.error.into_inner() {
+        return Err(error);
+    }
+    let bytes = scanned.map_err(|e| e.to_string())?;
+    for source in building.functions.into_inner() {
+        execute(engine, &[b"FUNCTION", b"LOAD", b"REPLACE", &source])
+            .map_err(|e| format!("a library of functions: {e}"))?;
+    }
+    Ok(Loaded {
+        keys: building.keys.into_inner(),
+        expired: building.expired.into_inner(),
+        commands: 0,
+        bytes,
+    })
+}
+
+/// Drives a scanner; returns the number of bytes that the file has.
+fn scan(
+    scanner: &mut Scanner,
+    source: &mut impl BufRead,
+    give: &mut dyn FnMut(Batch) -> bool,
+) -> Result<u64, rdb::file::Error> {
+    // What was given to the scanner is used up only when it is known how much of it belongs to the file.
+    let mut fed = 0;
+    loop {
+        match scanner.step()? {
+            Step::Batch(batch) => {
+                if !give(batch) {
+                    return Ok(scanner.offset());
+                }
+            }
+            Step::End(summary) => {
+                source.consume(fed - scanner.rest().len().min(fed));
+                return Ok(summary.bytes);
+            }
+            Step::More(_) => {
+                source.consume(fed);
+                match source.fill_buf() {
+                    Ok([]) => {
+                        fed = 0;
+                        scanner.end_of_input();
+                    }
+                    Ok(bytes) => {
+                        fed = bytes.len();
+                        scanner.feed(bytes);
+                    }
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => fed = 0,
+                    Err(e) => {
+                        return Err(rdb::file::Error {
+                            offset: scanner.offset(),
+                            db: None,
+                            key: None,
+                            what: rdb::file::What::Io(e),
+                        });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What builders share.
+struct Building<'e> {
+    engine: &'e Arc<Engine>,
+    keys: AtomicU64,
+    expired: AtomicU64,
+    failed: AtomicBool,
+    error: Mutex<Option<String>>,
+    functions: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Building<'_> {
+    fn fail(&self, error: String) {
+        self.failed.store(true, Relaxed);
+        self.error.lock().get_or_insert(error);
+    }
+
+    /// Builds what comes, until nothing does. After an error, what comes is dropped.
+    fn build(&self, next: &mut dyn FnMut() -> Option<Batch>) {
+        let settings = self.engine.load_settings();
+        while let Some(batch) = next() {
+            if self.failed.load(Relaxed) {
+                continue;
+            }
+            for item in batch.items() {
+                let done = item.map_err(|e| e.to_string()).and_then(|item| match item {
+                    Item::Entry(entry) => match entry.load(&settings).map_err(|e| e.to_string())? {
+                        Some(value) => self.add(&entry, value),
+                        None => Ok(()),
+                    },
+                    Item::Function(source) => {
+                        self.functions.lock().push(source.to_vec());
+                        Ok(())
+                    }
+                    _ => Ok(()),
+                });
+                if let Err(error) = done {
+                    self.fail(error);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Puts large collections together, whose pieces come in order.
+    fn build_pieces(&self, pieces: Receiver<Batch>) {
+        let settings = self.engine.load_settings();
+        let mut assembly = Assembly::new();
+        for batch in pieces {
+            for item in batch.items() {
+                let done = item.map_err(|e| e.to_string()).and_then(|item| {
+                    let Item::Entry(entry) = item else {
+                        return Ok(());
+                    };
+                    match assembly.add(&entry, &settings).map_err(|e| e.to_string())? {
+                        Built::Value(value) => self.add(&entry, value),
+                        Built::More | Built::Nothing => Ok(()),
+                    }
+                });
+                if let Err(error) = done {
+                    return self.fail(error);
+                }
+            }
+        }
+    }
+
+    fn add(&self, entry: &Entry<'_>, value: rdb::Loaded<'_>) -> Result<(), String> {
+        let databases = self.engine.keyspace().databases();
+        let db = entry.db as usize;
+        if db >= databases {
+            return Err(format!(
+                "a key of database {db} at offset {}, but there are only {databases} databases",
+                entry.offset
+            ));
+        }
+        if entry.expiry_ms.is_some_and(|at| at <= engine::unix_ms()) {
+            self.expired.fetch_add(1, Relaxed);
+            return Ok(());
+        }
+        let idle_s = match entry.hint {
+            Some(rdb::encode::Hint::Idle(s)) => s,
+            _ => 0,
+        };
+        if !self
+            .engine
+            .load_key(db, &entry.key, value, entry.expiry_ms, idle_s)
+        {
+            return Err(format!(
+                "the key {:?} of database {db} stands twice, the second time at offset {}",
+                String::from_utf8_lossy(&entry.key),
+                entry.offset
+            ));
+        }
+        self.keys.fetch_add(1, Relaxed);
+        Ok(())
+    }
+}
+
+/// Reads a log, and what was found in it.
+pub fn log(
+    engine: &Arc<Engine>,
+    folder: &AofFolder,
+    options: ReadOptions,
+) -> Result<(Loaded, disk::reader::Summary), String> {
+    let mut reader = LogReader::open(folder, options).map_err(|e| e.to_string())?;
+    let mut loaded = Loaded::default();
+    let mut replay = Replay::new(engine);
+    loop {
+        match reader.next().map_err(|e| e.to_string())? {
+            Event::Rdb(mut part) => {
+                let path = part.path().to_owned();
+                let total = None;
+                let rdb = read_rdb(engine, &mut part, total)
+                    .map_err(|e| format!("{}: {e}", path.display()))?;
+                loaded.keys += rdb.keys;
+                loaded.expired += rdb.expired;
+            }
+            Event::Commands(commands) => {
+                if let Err((at, text)) = replay.run(commands.bytes) {
+                    return Err(commands.refuse(at, text).to_string());
+                }
+            }
+            Event::End(summary) => {
+                loaded.commands = summary.commands;
+                loaded.bytes = summary.bytes;
+                return Ok((loaded, summary));
+            }
+        }
+    }
+}
+
+/// Executes what a log holds.
+struct Replay {
+    worker: engine::Worker,
+    session: engine::Session,
+}
+
+impl Replay {
+    fn new(engine: &Arc<Engine>) -> Replay {
+        let mut session = engine.session(Origin {
+            addr: "log".into(),
+            laddr: String::new(),
+            fd: -1,
+            kind: Kind::Embedded,
+            waker: None,
+        });
+        session.replay();
+        Replay {
+            worker: engine.worker(),
+            session,
+        }
+    }
+
+    /// Executes whole commands. An error tells where the command stands that cannot be executed: one that there is not, or that
+    /// has too few arguments. What a command answers to the data it finds is no error here: real servers take no notice of
+    /// it either.
+    fn run(&mut self, bytes: &[u8]) -> Result<(), (usize, String)> {
+        let mut at = 0;
+        while at < bytes.len() {
+            let mut parser = Parser::new();
+            let mut batch = resp::Batch::new();
+            let limits = Limits {
+                max_bulk_bytes: usize::MAX >> 1,
+                ..Limits::default()
+            };
+            let (taken, error) = batch.fill(&mut parser, &bytes[at..], &limits, 1024);
+            if let Some(error) = error {
+                return Err((at, format!("{error:?}")));
+            }
+            if taken == 0 || batch.is_empty() {
+                return Err((at, "a command that is not whole".into()));
+            }
+            self.execute(&batch).map_err(|text| (at, text))?;
+            at += taken;
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, batch: &resp::Batch<'_>) -> Result<(), String> {
+        let mut out = Out::new(self.session.proto);
+        let mut from = 0;
+        while from < batch.len() {
+            let progress = self
+                .worker
+                .run_long(&mut self.session, batch, from, &mut out);
+            from = progress.executed;
+            match progress.next {
+                Next::Done | Next::Elsewhere => {}
+                Next::Offload(job) => job(&mut out),
+                Next::Retry(time) => thread::sleep(time),
+                Next::Block(_) | Next::Close | Next::CloseNow => {
+                    return Err("a command that has no place in a log".into());
+                }
+            }
+            let replies = out.to_vec();
+            let errors: [&[u8]; 2] = [b"-ERR unknown command", b"-ERR wrong number of arguments"];
+            if errors.iter().any(|error| replies.starts_with(error)) {
+                let text = String::from_utf8_lossy(&replies[1..]).into_owned();
+                return Err(text.lines().next().unwrap_or_default().to_owned());
+            }
+            out.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Executes one command.
+fn execute(engine: &Arc<Engine>, argv: &[&[u8]]) -> Result<(), String> {
+    let mut request = Vec::new();
+    resp::write_command(&mut request, argv);
+    let mut replay = Replay::new(engine);
+    let (mut parser, mut batch) = (Parser::new(), resp::Batch::new());
+    let _ = batch.fill(&mut parser, &request, &Limits::default(), 1);
+    let mut out = Out::new(replay.session.proto);
+    let progress = replay
+        .worker
+        .run_long(&mut replay.session, &batch, 0, &mut out);
+    if let Next::Offload(job) = progress.next {
+        job(&mut out);
+    }
+    let reply = out.to_vec();
+    match reply.strip_prefix(b"-") {
+        Some(error) => Err(String::from_utf8_lossy(error).trim_end().to_owned()),
+        None => Ok(()),
+    }
+}

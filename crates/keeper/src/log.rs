@@ -1,0 +1,213 @@
+//! From the journal to the log.
+
+use crate::Keeper;
+use crate::snapshot::Snapshot;
+use disk::{AofFolder, Fsync, Log, Outcome, Settings};
+use engine::{Config, Engine};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Poll, Waker};
+
+/// Where the log is.
+#[derive(Default)]
+pub(crate) struct Pump {
+    /// The database that the log is in; None: the next piece has to say.
+    pub db: Option<usize>,
+    /// Pieces of the journal and the numbers they have in the log, as long as they may be asked for.
+    numbers: VecDeque<(u64, u64)>,
+    /// The last piece that was given to the log or lost.
+    last: u64,
+    /// Pieces up to this one were lost, and why.
+    lost: Option<(u64, String)>,
+    /// Who waits for a piece that is not in the log yet.
+    waiting: Vec<Waker>,
+}
+
+/// Numbers kept.
+const NUMBERS: usize = 1 << 14;
+
+pub(crate) fn fsync(config: &Config) -> Fsync {
+    match &*config.text("appendfsync") {
+        "always" => Fsync::Always,
+        "no" => Fsync::No,
+        _ => Fsync::EverySecond,
+    }
+}
+
+impl Keeper {
+    /// Goes on with a log that was loaded, or begins one that has no files with what the engine holds.
+    pub(crate) fn begin_log(
+        &self,
+        engine: &Arc<Engine>,
+        folder: AofFolder,
+        summary: &disk::reader::Summary,
+        has_log: bool,
+    ) -> Result<(), String> {
+        let config = engine.config();
+        let log =
+            Log::resume(folder, summary, self.log_settings(config)).map_err(|e| e.to_string())?;
+        *self.log.write() = Some(Arc::new(log));
+        let sound = self.log().is_some_and(|log| log.refusing().is_none());
+        if has_log && sound {
+            let ks = engine.keyspace();
+            let _all = ks.lock_all();
+            engine.journal.turn(true);
+        } else {
+            self.rewrite_now(engine)?;
+        }
+        self.heed_fsync(config);
+        Ok(())
+    }
+
+    pub(crate) fn log_settings(&self, config: &Config) -> Settings {
+        Settings {
+            fsync: fsync(config),
+            timestamps: config.flag("aof-timestamp-enabled"),
+            on_progress: None,
+        }
+    }
+
+    /// The log, if it is on.
+    pub(crate) fn log(&self) -> Option<Arc<Log>> {
+        self.log.read().clone()
+    }
+
+    pub(crate) fn heed_fsync(&self, config: &Config) {
+        let on = self.log().is_some();
+        self.promises
+            .store(on && fsync(config) == Fsync::Always, Relaxed);
+    }
+
+    /// Gives the log what the journal has.
+    pub(crate) fn pump_all(&self) {
+        let Ok(engine) = self.engine() else { return };
+        let mut pump = self.pump.lock();
+        self.pump(&engine, &mut pump);
+    }
+
+    pub(crate) fn pump(&self, engine: &Engine, pump: &mut Pump) {
+        let log = self.log();
+        let mut any = false;
+        while let Some(piece) = engine.journal.cut(&mut pump.db) {
+            any = true;
+            pump.last = piece.number;
+            let Some(log) = &log else { continue };
+            match log.append(piece.bytes, engine::unix_ms() / 1000) {
+                Ok(number) => {
+                    pump.numbers.push_back((piece.number, number));
+                    if pump.numbers.len() > NUMBERS {
+                        pump.numbers.pop_front();
+                    }
+                }
+                Err(refused) => {
+                    // The log says nothing of it, and what follows must not stand behind a gap.
+                    pump.db = None;
+                    pump.lost = Some((piece.number, refused.0));
+                }
+            }
+        }
+        if any {
+            pump.waiting.drain(..).for_each(Waker::wake);
+        }
+        engine
+            .journal
+            .refuse(log.and_then(|log| log.refusing()).is_some() || self.last_save_failed(engine));
+    }
+
+    pub(crate) fn poll_piece(&self, piece: u64, waker: &Waker) -> Poll<Result<(), String>> {
+        let mut pump = self.pump.lock();
+        if piece > pump.last {
+            pump.waiting.push(waker.clone());
+            drop(pump);
+            if let Ok(engine) = self.engine() {
+                engine.journal.ring();
+            }
+            return Poll::Pending;
+        }
+        if let Some((upto, why)) = &pump.lost
+            && piece <= *upto
+            && !pump.numbers.iter().any(|(p, _)| *p == piece)
+        {
+            return Poll::Ready(Err(why.clone()));
+        }
+        let at = pump.numbers.partition_point(|(p, _)| *p < piece);
+        let Some((_, number)) = pump.numbers.get(at).copied() else {
+            return Poll::Ready(Ok(()));
+        };
+        drop(pump);
+        match self.log() {
+            None => Poll::Ready(Ok(())),
+            Some(log) => match log.poll(number, waker) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Outcome::Durable) => Poll::Ready(Ok(())),
+                Poll::Ready(Outcome::Lost(why)) => Poll::Ready(Err(why)),
+            },
+        }
+    }
+
+    /// Writes the log anew with what the engine holds, and returns when it is done.
+    pub(crate) fn rewrite_now(&self, engine: &Arc<Engine>) -> Result<(), String> {
+        let log = self.log().ok_or("the append-only file is off")?;
+        loop {
+            let (snapshot, rewrite) = Snapshot::take(engine, self.options(engine, true), || {
+                // What was done before this moment is in the old increment, what comes later in the new one.
+                let mut pump = self.pump.lock();
+                self.pump(engine, &mut pump);
+                pump.db = None;
+                let rewrite = log.begin_rewrite();
+                engine
+                    .journal
+                    .turn(rewrite.is_ok() || engine.journal.is_on());
+                rewrite
+            });
+            let rewrite = rewrite.map_err(|refused| refused.0)?;
+            self.note_running(snapshot.shared().clone());
+            let plan =
+                disk::SyncPlan::incremental(engine.config().flag("aof-rewrite-incremental-fsync"));
+            let base = rewrite.base(plan).map_err(|e| e.to_string())?;
+            match self.write_snapshot(engine, snapshot, base, true)? {
+                Some(base) => {
+                    rewrite.finish(base, false)?;
+                    return Ok(());
+                }
+                // The data set was replaced meanwhile: there is another one to write.
+                None if !self.is_cancelled() => {}
+                None => return Err("given up".into()),
+            }
+        }
+    }
+
+    /// CONFIG SET appendonly.
+    pub(crate) fn turn_log(&self, on: bool) -> Result<(), String> {
+        let engine = self.engine()?;
+        let config = engine.config();
+        if !on {
+            self.give_up_running();
+            self.promises.store(false, Relaxed);
+            let log = {
+                let _all = engine.keyspace().lock_all();
+                let mut pump = self.pump.lock();
+                self.pump(&engine, &mut pump);
+                engine.journal.turn(false);
+                pump.db = None;
+                self.log.write().take()
+            };
+            return match log {
+                Some(log) => log.close(),
+                None => Ok(()),
+            };
+        }
+        if self.log().is_some() {
+            return Ok(());
+        }
+        self.take_folder()?;
+        let (dirname, name) = (config.text("appenddirname"), config.text("appendfilename"));
+        let folder =
+            AofFolder::open(&self.disk, &self.dir, &dirname, &name).map_err(|e| e.to_string())?;
+        let log = Log::fresh(folder, 0, self.log_settings(config)).map_err(|e| e.to_string())?;
+        *self.log.write() = Some(Arc::new(log));
+        self.heed_fsync(config);
+        self.begin_rewrite().map(|_| ())
+    }
+}

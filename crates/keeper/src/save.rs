@@ -1,0 +1,438 @@
+//! Saving: when, by whom, and what came of it.
+
+use crate::Keeper;
+use crate::snapshot::{Failed, Shared, Snapshot};
+use disk::{AtomicFile, SyncPlan};
+use engine::{Config, Engine};
+use rdb::Version;
+use rdb::encode::Options;
+use rdb::file::Writer;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What is being written.
+pub(crate) struct Running {
+    pub rewrite: bool,
+    pub began: Instant,
+    pub shared: Arc<Shared>,
+    pub cancelled: bool,
+}
+
+/// What is being written and what is to be written next.
+#[derive(Default)]
+pub(crate) struct Saving {
+    /// A thread has begun; its snapshot is in `running` once it is taken.
+    pub busy: Option<Busy>,
+    pub running: Option<Running>,
+    pub save_scheduled: bool,
+    pub rewrite_scheduled: bool,
+    pub cancelled: bool,
+}
+
+/// What a thread is at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Busy {
+    Save,
+    Rewrite,
+}
+
+/// What INFO tells of the past.
+pub(crate) struct Stats {
+    pub last_save_s: u64,
+    pub last_save_ok: bool,
+    pub last_save_tried: Instant,
+    pub last_save_secs: Option<u64>,
+    pub saves: u64,
+    pub changes_at_last_save: u64,
+    pub rewrite_ok: bool,
+    pub rewrites: u64,
+    pub rewrite_secs: Option<u64>,
+    pub rewrite_failures: u32,
+    pub rewrite_tried: Instant,
+    pub old_keys: u64,
+    pub peak_bytes: usize,
+}
+
+impl Stats {
+    pub fn new(engine: &Engine) -> Stats {
+        Stats {
+            last_save_s: engine::unix_ms() / 1000,
+            last_save_ok: true,
+            last_save_tried: Instant::now(),
+            last_save_secs: None,
+            saves: 0,
+            changes_at_last_save: changes(engine),
+            rewrite_ok: true,
+            rewrites: 0,
+            rewrite_secs: None,
+            rewrite_failures: 0,
+            rewrite_tried: Instant::now(),
+            old_keys: 0,
+            peak_bytes: 0,
+        }
+    }
+}
+
+/// After a save that failed, so many seconds pass before the next is tried by itself.
+const RETRY_S: u64 = 5;
+
+/// Changes of keys so far.
+pub(crate) fn changes(engine: &Engine) -> u64 {
+    engine.stats().sum(|c| c.changes.get())
+}
+
+/// Pairs of seconds and changes.
+fn points(config: &Config) -> Vec<(u64, u64)> {
+    let text = config.text("save");
+    let numbers: Vec<u64> = text.split_whitespace().flat_map(str::parse).collect();
+    numbers.chunks_exact(2).map(|p| (p[0], p[1])).collect()
+}
+
+impl Keeper {
+    pub(crate) fn options(&self, engine: &Engine, own: bool) -> Options {
+        let config = engine.config();
+        let chosen = config.text("rdb-save-version").parse().unwrap_or(11);
+        // What only this server reads has a form for everything.
+        let version = Version::of(if own { 11 } else { chosen }).unwrap_or(Version::V11);
+        Options {
+            version,
+            compress: config.flag("rdbcompression"),
+            now_ms: 0,
+        }
+    }
+
+    pub(crate) fn note_running(&self, shared: Arc<Shared>) {
+        let mut saving = self.saving.lock();
+        let rewrite = saving.busy == Some(Busy::Rewrite);
+        if saving.cancelled {
+            shared.abort();
+        }
+        saving.running = Some(Running {
+            rewrite,
+            began: Instant::now(),
+            shared,
+            cancelled: false,
+        });
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.saving.lock().cancelled
+    }
+
+    /// Writes a snapshot into a file; None if the data set was replaced meanwhile.
+    pub(crate) fn write_snapshot(
+        &self,
+        engine: &Engine,
+        snapshot: Snapshot,
+        file: AtomicFile,
+        base: bool,
+    ) -> Result<Option<AtomicFile>, String> {
+        let options = self.options(engine, base);
+        let shared = snapshot.shared().clone();
+        let mut aux = vec![
+            ("redis-ver", engine::REDIS_VERSION.to_owned()),
+            ("redpoll-ver", engine::VERSION.to_owned()),
+            ("redis-bits", "64".to_owned()),
+            ("ctime", (engine::unix_ms() / 1000).to_string()),
+            ("used-mem", engine.keyspace().bytes().to_string()),
+        ];
+        aux.push(("aof-base", u8::from(base).to_string()));
+        let checksum = engine.config().flag("rdbchecksum");
+        let out = Writer::new(file, options.version, checksum);
+        let written = snapshot.write(engine, out, &aux);
+        {
+            use std::sync::atomic::Ordering::Relaxed;
+            let mut stats = self.stats.lock();
+            stats.old_keys = shared.old_keys.load(Relaxed);
+            stats.peak_bytes = shared.peak_bytes.load(Relaxed);
+        }
+        match written {
+            Ok(file) => Ok(Some(file)),
+            Err(Failed::Aborted) => Ok(None),
+            Err(Failed::Io(e)) => Err(format!("cannot write a snapshot: {e}")),
+        }
+    }
+
+    /// Saves a snapshot, on this thread.
+    fn save_once(&self, engine: &Arc<Engine>) -> Result<(), String> {
+        let config = engine.config();
+        let target = self.dir.join(config.text("dbfilename"));
+        loop {
+            let temp: PathBuf = self.dir.join(AtomicFile::temp_name("rdb"));
+            let plan = SyncPlan::incremental(config.flag("rdb-save-incremental-fsync"));
+            let file = AtomicFile::create(&self.disk, &temp, plan)
+                .map_err(|e| format!("cannot create {}: {e}", temp.display()))?;
+            let (snapshot, at) =
+                Snapshot::take(engine, self.options(engine, false), || changes(engine));
+            self.note_running(snapshot.shared().clone());
+            match self.write_snapshot(engine, snapshot, file, false)? {
+                Some(file) => {
+                    file.commit(&target).map_err(|e| e.to_string())?;
+                    self.stats.lock().changes_at_last_save = at;
+                    return Ok(());
+                }
+                None if !self.is_cancelled() => {}
+                None => return Err("given up".into()),
+            }
+        }
+    }
+
+    /// Does what is to be written, if nothing else is being written, and notes what came of it.
+    fn write_as(&self, busy: Busy) -> Result<(), String> {
+        let began = Instant::now();
+        let done = self.engine().and_then(|engine| {
+            self.take_folder()?;
+            match busy {
+                Busy::Save => self.save_once(&engine),
+                Busy::Rewrite => self.rewrite_now(&engine),
+            }
+        });
+        let secs = Some(began.elapsed().as_secs());
+        {
+            let mut stats = self.stats.lock();
+            match busy {
+                Busy::Save => {
+                    stats.last_save_ok = done.is_ok();
+                    stats.last_save_secs = secs;
+                    stats.last_save_tried = Instant::now();
+                    if done.is_ok() {
+                        stats.saves += 1;
+                        stats.last_save_s = engine::unix_ms() / 1000;
+                    }
+                }
+                Busy::Rewrite => {
+                    stats.rewrite_ok = done.is_ok();
+                    stats.rewrite_secs = secs;
+                    stats.rewrite_tried = Instant::now();
+                    if done.is_ok() {
+                        stats.rewrites += 1;
+                        stats.rewrite_failures = 0;
+                    } else {
+                        stats.rewrite_failures += 1;
+                    }
+                }
+            }
+        }
+        match (&done, busy) {
+            (Ok(()), Busy::Save) => tracing::info!("The data set is saved"),
+            (Ok(()), Busy::Rewrite) => tracing::info!("The log is rewritten"),
+            (Err(e), Busy::Save) => tracing::warn!("The data set is not saved: {e}"),
+            (Err(e), Busy::Rewrite) => tracing::warn!("The log is not rewritten: {e}"),
+        }
+        let mut saving = self.saving.lock();
+        saving.busy = None;
+        saving.running = None;
+        saving.cancelled = false;
+        done
+    }
+
+    fn claim(&self, busy: Busy) -> Result<(), Busy> {
+        let mut saving = self.saving.lock();
+        match saving.busy {
+            Some(other) => Err(other),
+            None => {
+                saving.busy = Some(busy);
+                saving.cancelled = false;
+                Ok(())
+            }
+        }
+    }
+
+    /// SAVE.
+    pub(crate) fn save_now(&self) -> Result<(), String> {
+        match self.claim(Busy::Save) {
+            Ok(()) => self.write_as(Busy::Save),
+            Err(Busy::Save) => Err("Background save already in progress".into()),
+            // The log's rewrite is short enough to be waited for.
+            Err(Busy::Rewrite) => {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+                self.save_now()
+            }
+        }
+    }
+
+    fn spawn(&self, busy: Busy) -> Result<(), String> {
+        let me = self.me.upgrade().ok_or("the database is being closed")?;
+        let spawned = std::thread::Builder::new()
+            .name("snapshot".into())
+            .spawn(move || {
+                let _ = me.write_as(busy);
+            });
+        spawned.map(|_| ()).map_err(|e| {
+            self.saving.lock().busy = None;
+            format!("no thread to write: {e}")
+        })
+    }
+
+    /// BGSAVE.
+    pub(crate) fn begin_save(&self, schedule: bool) -> Result<&'static str, String> {
+        match self.claim(Busy::Save) {
+            Ok(()) => {
+                self.spawn(Busy::Save)?;
+                Ok("Background saving started")
+            }
+            Err(Busy::Save) => Err("Background save already in progress".into()),
+            Err(Busy::Rewrite) if schedule => {
+                self.saving.lock().save_scheduled = true;
+                Ok("Background saving scheduled")
+            }
+            Err(Busy::Rewrite) => Err(
+                "Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a \
+                 BGSAVE whenever possible."
+                    .into(),
+            ),
+        }
+    }
+
+    /// BGSAVE CANCEL.
+    pub(crate) fn cancel(&self) -> Result<&'static str, String> {
+        let mut saving = self.saving.lock();
+        if saving.busy == Some(Busy::Save) {
+            saving.cancelled = true;
+            if let Some(running) = &saving.running {
+                running.shared.abort();
+            }
+            return Ok("Background saving cancelled");
+        }
+        if std::mem::take(&mut saving.save_scheduled) {
+            return Ok("Scheduled background saving cancelled");
+        }
+        Err("Background saving is currently not in progress or scheduled".into())
+    }
+
+    /// BGREWRITEAOF.
+    pub(crate) fn begin_rewrite(&self) -> Result<&'static str, String> {
+        if self.log().is_none() {
+            return Err("the append-only file is off: CONFIG SET appendonly yes begins it".into());
+        }
+        match self.claim(Busy::Rewrite) {
+            Ok(()) => {
+                self.spawn(Busy::Rewrite)?;
+                Ok("Background append only file rewriting started")
+            }
+            Err(Busy::Rewrite) => {
+                Err("Background append only file rewriting already in progress".into())
+            }
+            Err(Busy::Save) => {
+                self.saving.lock().rewrite_scheduled = true;
+                Ok("Background append only file rewriting scheduled")
+            }
+        }
+    }
+
+    /// Has what is being written given up, and waits until it is.
+    pub(crate) fn give_up_running(&self) {
+        loop {
+            {
+                let mut saving = self.saving.lock();
+                if saving.busy.is_none() {
+                    return;
+                }
+                saving.cancelled = true;
+                if let Some(running) = &mut saving.running {
+                    running.cancelled = true;
+                    running.shared.abort();
+                }
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+    }
+
+    /// Whether changes are to be refused because a save has failed.
+    pub(crate) fn last_save_failed(&self, engine: &Engine) -> bool {
+        let config = engine.config();
+        !self.stats.lock().last_save_ok
+            && config.flag("stop-writes-on-bgsave-error")
+            && !config.text("save").is_empty()
+    }
+
+    /// Begins what is due.
+    pub(crate) fn tick(&self, engine: &Arc<Engine>) {
+        let (save, rewrite) = {
+            let mut saving = self.saving.lock();
+            if saving.busy.is_some() {
+                return;
+            }
+            (
+                std::mem::take(&mut saving.save_scheduled),
+                std::mem::take(&mut saving.rewrite_scheduled),
+            )
+        };
+        if rewrite {
+            let _ = self.begin_rewrite();
+            self.saving.lock().save_scheduled |= save;
+            return;
+        }
+        let due = save || {
+            let stats = self.stats.lock();
+            let since = (engine::unix_ms() / 1000).saturating_sub(stats.last_save_s);
+            let made = changes(engine).saturating_sub(stats.changes_at_last_save);
+            let may = stats.last_save_ok || stats.last_save_tried.elapsed().as_secs() >= RETRY_S;
+            may && points(engine.config())
+                .iter()
+                .any(|(secs, n)| made >= (*n).max(1) && since >= *secs)
+        };
+        if due {
+            let _ = self.begin_save(false);
+            return;
+        }
+        let Some(log) = self.log() else { return };
+        let status = log.status();
+        if log.refusing().is_some() {
+            // When the disk is well again, a fresh base makes it equal to what is held.
+            let waited = self.stats.lock().rewrite_tried.elapsed().as_secs() >= 1;
+            if waited && log.probe().is_ok() {
+                let _ = self.begin_rewrite();
+            }
+            return;
+        }
+        let config = engine.config();
+        let percentage = config.number("auto-aof-rewrite-percentage") as u32;
+        let least = config.number("auto-aof-rewrite-min-size") as u64;
+        let failures = self.stats.lock().rewrite_failures;
+        let may = failures == 0
+            || self.stats.lock().rewrite_tried.elapsed().as_secs()
+                >= 60u64 << failures.min(6).saturating_sub(1);
+        if may && disk::rewrite::is_due(status.size, status.base_size, percentage, least) {
+            let _ = self.begin_rewrite();
+        }
+    }
+
+    /// CONFIG SET.
+    pub(crate) fn heed(&self, directive: &str, config: &Config) -> Result<(), String> {
+        match directive {
+            "appendonly" => {
+                let on = config.flag("appendonly");
+                if on == self.log().is_some() {
+                    return Ok(());
+                }
+                // Not here: the caller is a worker.
+                let me = self.me.upgrade().ok_or("the database is being closed")?;
+                let spawned =
+                    std::thread::Builder::new()
+                        .name("appendonly".into())
+                        .spawn(move || {
+                            if let Err(e) = me.turn_log(on) {
+                                tracing::warn!("appendonly: {e}");
+                            }
+                        });
+                spawned.map(|_| ()).map_err(|e| e.to_string())
+            }
+            "appendfsync" => {
+                if let Some(log) = self.log() {
+                    log.set_fsync(crate::log::fsync(config)).map_err(|r| r.0)?;
+                }
+                self.heed_fsync(config);
+                Ok(())
+            }
+            "aof-timestamp-enabled" => match self.log() {
+                Some(log) => log
+                    .set_timestamps(config.flag("aof-timestamp-enabled"))
+                    .map_err(|r| r.0),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,515 @@
+//! Files of data: what was acknowledged is there after `kill -9`, a snapshot is one moment, and a restart, also by another
+//! server, finds what there was.
+//!
+//! `REDPOLL_KILLS` sets how often the server is killed.
+
+use redpoll_tests::check::{check, show};
+use redpoll_tests::server::fresh_dir;
+use redpoll_tests::{Client, Peers, Server, env_number, eventually};
+use resp::Value;
+use rustix::process::Signal;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
+use std::thread;
+use std::time::Duration;
+
+/// A folder that is removed in the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Folder {
+        Folder(fresh_dir())
+    }
+
+    fn text(&self) -> &str {
+        self.0.to_str().expect("a path that is text")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn start(folder: &Folder, args: &[&str]) -> Server {
+    let mut all = vec!["--dir", folder.text(), "--enable-debug-command", "yes"];
+    all.extend(args);
+    Server::redpoll_with(&all)
+}
+
+const LOG: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
+
+/// A field of INFO persistence.
+fn info(c: &mut Client, field: &str) -> String {
+    let reply = c.run("INFO persistence");
+    let (Value::Bulk(text) | Value::Verbatim(_, text)) = reply else {
+        panic!("INFO is text")
+    };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {field} in {text}"))
+        .to_owned()
+}
+
+fn number(value: &Value) -> i64 {
+    match value {
+        Value::Int(n) => *n,
+        Value::Bulk(text) => String::from_utf8_lossy(text).parse().expect("a number"),
+        Value::Null => 0,
+        other => panic!("not a number: {}", show(other)),
+    }
+}
+
+/// What one client was told.
+#[derive(Default)]
+struct Told {
+    counted: AtomicI64,
+    paired: AtomicI64,
+    pushed: AtomicI64,
+    popped: AtomicI64,
+}
+
+/// Sends until the connection breaks.
+fn work(mut c: Client, who: usize, told: &Told) -> std::io::Result<()> {
+    let key = |name: &str| format!("{name}:{who}");
+    loop {
+        let n = c.try_call(&["INCR", &key("count")])?;
+        told.counted.store(number(&n), SeqCst);
+        for command in [&["MULTI"][..], &["INCR", &key("a")], &["INCR", &key("b")]] {
+            c.try_call(command)?;
+        }
+        if let Value::Array(done) = c.try_call(&["EXEC"])? {
+            told.paired.store(number(&done[0]), SeqCst);
+        }
+        let script = "redis.call('INCR', KEYS[1]) return redis.call('INCR', 'twin:' .. ARGV[1])";
+        c.try_call(&["EVAL", script, "1", &key("one"), &who.to_string()])?;
+        let next = told.pushed.load(SeqCst) + 1;
+        c.try_call(&["RPUSH", &key("queue"), &next.to_string()])?;
+        told.pushed.store(next, SeqCst);
+    }
+}
+
+/// Takes elements off a queue as they come, until the connection breaks.
+fn take(mut c: Client, who: usize, told: &Told) -> std::io::Result<()> {
+    loop {
+        if let Value::Array(got) = c.try_call(&["BLPOP", &format!("queue:{who}"), "1"])? {
+            told.popped.store(number(&got[1]), SeqCst);
+        }
+    }
+}
+
+#[test]
+fn what_was_acknowledged_survives_being_killed() {
+    const WORKERS: usize = 3;
+    let folder = Folder::new();
+    let kills = env_number("REDPOLL_KILLS", 8);
+    let mut before = [(0, 0, 0, 0); WORKERS];
+    for round in 0..kills {
+        let mut server = start(&folder, LOG);
+        let mut c = server.connect();
+        for (who, (counted, paired, pushed, popped)) in before.iter().enumerate() {
+            let mut get = |name: &str| number(&c.run(&format!("GET {name}:{who}")));
+            let found = get("count");
+            assert!(
+                found == *counted || found == counted + 1,
+                "round {round}: {counted} was acknowledged and {found} is there"
+            );
+            let (a, b) = (get("a"), get("b"));
+            assert!(a == b && a >= *paired, "{a} and {b}, {paired} acknowledged");
+            assert_eq!(get("one"), get("twin"), "a script is whole or absent");
+            let Value::Array(queue) = c.run(&format!("LRANGE queue:{who} 0 -1")) else {
+                panic!("a list")
+            };
+            let queue: Vec<i64> = queue.iter().map(number).collect();
+            let first = queue.first().map_or(*pushed + 1, |n| *n);
+            // What was popped stays popped; one more may have been, whose reply did not arrive.
+            assert!(
+                first == popped + 1 || first == popped + 2,
+                "round {round}: popped up to {popped}, and {queue:?} is there"
+            );
+            assert!(
+                queue.windows(2).all(|pair| pair[1] == pair[0] + 1),
+                "a gap in {queue:?}"
+            );
+            let last = queue.last().copied().unwrap_or(first - 1);
+            assert!(last >= *pushed && last <= pushed + 1, "{last} of {pushed}");
+        }
+        // Each begins with what is there.
+        let told: Vec<Told> = (0..WORKERS)
+            .map(|who| {
+                let told = Told::default();
+                let mut get = |line: String| number(&c.run(&line));
+                told.counted.store(get(format!("GET count:{who}")), SeqCst);
+                told.paired.store(get(format!("GET a:{who}")), SeqCst);
+                let first = get(format!("LINDEX queue:{who} 0"));
+                let last = get(format!("LINDEX queue:{who} -1"));
+                let (_, _, pushed, popped) = before[who];
+                let (first, last) = match last {
+                    // The element that is not there may have been popped without a reply.
+                    0 => (pushed.max(popped) + 1, pushed.max(popped)),
+                    last => (first, last),
+                };
+                told.popped.store(first - 1, SeqCst);
+                told.pushed.store(last, SeqCst);
+                told
+            })
+            .collect();
+        let ran_dry = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for (who, told) in told.iter().enumerate() {
+                let (one, two) = (server.connect(), server.connect());
+                scope.spawn(move || work(one, who, told));
+                scope.spawn(move || take(two, who, told));
+            }
+            if round % 2 == 1 {
+                let _ = c.run("BGREWRITEAOF");
+            }
+            // Killed at some moment while all are at work.
+            let goal = 20 + (round as i64 * 37) % 300;
+            let began = told[0].counted.load(SeqCst);
+            let mut waited = 0;
+            while told[0].counted.load(SeqCst) < began + goal && waited < 60_000 {
+                thread::sleep(Duration::from_millis(1));
+                waited += 1;
+            }
+            ran_dry.store(told[0].counted.load(SeqCst) < began + goal, SeqCst);
+            server.signal(Signal::KILL);
+            server.wait();
+        });
+        assert!(!ran_dry.load(SeqCst), "nothing went on");
+        for (who, told) in told.iter().enumerate() {
+            before[who] = (
+                told.counted.load(SeqCst),
+                told.paired.load(SeqCst),
+                told.pushed.load(SeqCst),
+                told.popped.load(SeqCst),
+            );
+        }
+    }
+}
+
+/// Writes all types with and without expiries.
+fn fill(c: &mut Client) {
+    for i in 0..200 {
+        for line in [
+            format!("SET str:{i} value-{i}"),
+            format!("SET num:{i} {i} EX 100000"),
+            format!("APPEND str:{i} -more"),
+            format!("RPUSH list:{} a{i} b{i} {i}", i % 20),
+            format!("SADD set:{} m{i} {i}", i % 20),
+            format!("SADD ints:{} {i} {}", i % 20, i * 1000),
+            format!("ZADD zset:{} {i}.5 m{i} -{i} n{i}", i % 20),
+            format!("HSET hash:{} f{i} v{i} g{i} {i}", i % 20),
+            format!("XADD stream:{} {}-1 k v{i}", i % 20, i + 1),
+            format!("PFADD hll:{} e{i}", i % 5),
+            format!("SPOP set:{}", i % 20),
+            format!("INCRBYFLOAT float:{} 0.1", i % 7),
+            format!("EXPIRE list:{} 100000", i % 3),
+        ] {
+            let reply = c.run(&line);
+            assert!(
+                !matches!(reply, Value::Error(_)),
+                "{line}: {}",
+                show(&reply)
+            );
+        }
+    }
+    for line in [
+        "SELECT 3",
+        "SET elsewhere 1",
+        "SELECT 0",
+        "XGROUP CREATE stream:1 g 0",
+        "XREADGROUP GROUP g c COUNT 3 STREAMS stream:1 >",
+        "MULTI",
+        "SET t1 1",
+        "SET t2 2",
+        "EXEC",
+        "DEL str:7 str:8",
+        "RENAME str:9 renamed",
+    ] {
+        c.run(line);
+    }
+    c.call(&["SET", "long", &"x".repeat(300_000)]);
+    c.call(&[
+        "FUNCTION",
+        "LOAD",
+        "#!lua name=lib\nredis.register_function('f', function() return 7 end)",
+    ]);
+}
+
+fn digest(c: &mut Client) -> String {
+    show(&c.run("DEBUG DIGEST"))
+}
+
+/// The values of all keys of the selected database but streams, of which newer servers make other digests.
+fn values(c: &mut Client) -> Vec<(String, String)> {
+    let Value::Array(keys) = c.run("KEYS *") else {
+        panic!("keys")
+    };
+    let mut keys: Vec<String> = keys.iter().map(show).collect();
+    keys.retain(|key| !key.contains("stream"));
+    keys.sort();
+    let value = |key: String| {
+        let digest = show(&c.run(&format!("DEBUG DIGEST-VALUE {key}")));
+        (key, digest)
+    };
+    keys.into_iter().map(value).collect()
+}
+
+#[test]
+fn a_restart_finds_what_there_was() {
+    // (how it is started, what is done before the end, how it ends)
+    let kept: &[(&[&str], &[&str], &str)] = &[
+        (LOG, &[], "kill"),
+        (
+            LOG,
+            &["BGREWRITEAOF", "SET after 1", "LPUSH list:1 x"],
+            "kill",
+        ),
+        (&["--appendonly", "yes"], &[], "SHUTDOWN"),
+        (&[], &["SAVE"], "kill"),
+        (&["--save", "3600 1"], &[], "SHUTDOWN"),
+        (&["--rdb-save-version", "12"], &[], "SHUTDOWN SAVE"),
+    ];
+    for (args, before, end) in kept {
+        let folder = Folder::new();
+        let mut server = start(&folder, args);
+        let mut c = server.connect();
+        fill(&mut c);
+        for line in *before {
+            c.run(line);
+        }
+        eventually("the rewrite is done", || {
+            info(&mut c, "aof_rewrite_in_progress") == "0"
+                && info(&mut c, "aof_rewrite_scheduled") == "0"
+        });
+        let there = digest(&mut c);
+        match *end {
+            "kill" => server.signal(Signal::KILL),
+            line => drop(c.try_call(&line.split(' ').collect::<Vec<_>>())),
+        }
+        server.wait();
+        let server = start(&folder, args);
+        let mut c = server.connect();
+        assert_eq!(digest(&mut c), there, "{args:?} {before:?} {end}");
+        check(&mut c, "FCALL f 0", "7");
+        check(&mut c, "SELECT 3", "OK");
+        check(&mut c, "GET elsewhere", "\"1\"");
+        check(&mut c, "SELECT 0", "OK");
+        let Value::Int(ttl) = c.run("TTL num:1") else {
+            panic!("a number")
+        };
+        assert!((1..=100_000).contains(&ttl));
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
+}
+
+#[test]
+fn real_servers_find_the_same_and_give_it_back() {
+    let Some(peers) = Peers::find().or_skip("real_servers_find_the_same_and_give_it_back") else {
+        return;
+    };
+    let folder = Folder::new();
+    let mut server = start(&folder, LOG);
+    let mut c = server.connect();
+    fill(&mut c);
+    c.run("BGREWRITEAOF");
+    eventually("the rewrite is done", || {
+        info(&mut c, "aof_rewrite_in_progress") == "0"
+    });
+    for i in 0..50 {
+        c.run(&format!("LPUSH list:{i} tail"));
+    }
+    let there = values(&mut c);
+    server.signal(Signal::KILL);
+    server.wait();
+    for peer in [&peers.redis8, &peers.redis8_6, &peers.valkey]
+        .into_iter()
+        .flatten()
+    {
+        let folder_of_peer = Folder::new();
+        copy_folder(&folder.0, &folder_of_peer.0);
+        let args = [
+            "--dir",
+            folder_of_peer.text(),
+            "--appendonly",
+            "yes",
+            "--enable-debug-command",
+            "yes",
+        ];
+        let mut server = Server::peer(peer, &args);
+        let mut c = server.connect();
+        eventually("the peer has loaded its files", || {
+            !matches!(c.run("DBSIZE"), Value::Error(_))
+        });
+        assert_eq!(values(&mut c), there, "{}", server.name());
+        // And back: what it writes after a rewrite of its own.
+        c.run("BGREWRITEAOF");
+        eventually("the peer's rewrite is done", || {
+            info(&mut c, "aof_rewrite_in_progress") == "0"
+        });
+        c.run("RPUSH back 1 2 3");
+        c.run("SET back:again 5");
+        let theirs = values(&mut c);
+        let _ = c.try_call(&["SHUTDOWN", "NOSAVE"]);
+        server.wait();
+        let server = start(&folder_of_peer, LOG);
+        let mut c = server.connect();
+        assert_eq!(values(&mut c), theirs, "{}", server.name());
+    }
+}
+
+/// Writers keep pairs of keys equal, by MSET, by transactions and by scripts that do not declare a key, and move amounts
+/// between accounts; each snapshot and each rewritten log taken meanwhile holds pairs that are equal and the same sum.
+#[test]
+fn a_snapshot_is_one_moment() {
+    const PAIRS: usize = 300;
+    const ACCOUNTS: usize = 40;
+    for by_log in [false, true] {
+        let folder = Folder::new();
+        let args: &[&str] = if by_log {
+            &["--appendonly", "yes"]
+        } else {
+            &[]
+        };
+        let mut server = start(&folder, args);
+        let mut c = server.connect();
+        for i in 0..20_000 {
+            c.run(&format!("SET filler:{i} {i}"));
+        }
+        for i in 0..ACCOUNTS {
+            c.run(&format!("SET account:{i} 100"));
+        }
+        let stop = AtomicBool::new(false);
+        let copies: Vec<Folder> = thread::scope(|scope| {
+            for who in 0..3 {
+                let (mut c, stop) = (server.connect(), &stop);
+                scope.spawn(move || {
+                    let mut n = who;
+                    while !stop.load(SeqCst) {
+                        n += 7;
+                        let pair = n % PAIRS;
+                        let (x, y) = (format!("x:{who}:{pair}"), format!("y:{who}:{pair}"));
+                        let value = n.to_string();
+                        match n % 3 {
+                            0 => drop(c.call(&["MSET", &x, &value, &y, &value])),
+                            1 => {
+                                for command in [&["MULTI"][..], &["SET", &x, &value], &["SET", &y, &value], &["EXEC"]] {
+                                    c.call(command);
+                                }
+                            }
+                            _ => {
+                                let script = "redis.call('SET', ARGV[1], ARGV[3]) redis.call('SET', ARGV[2], ARGV[3])";
+                                c.call(&["EVAL", script, "0", &x, &y, &value]);
+                            }
+                        }
+                        let script = "redis.call('DECRBY', KEYS[1], 3) redis.call('INCRBY', KEYS[2], 3)";
+                        let (from, to) = (n % ACCOUNTS, (n * 13 + 1) % ACCOUNTS);
+                        c.call(&["EVAL", script, "2", &format!("account:{from}"), &format!("account:{to}")]);
+                        if n % 5 == 0 {
+                            c.call(&["DEL", &format!("filler:{}", n % 20_000)]);
+                        }
+                    }
+                });
+            }
+            eventually("the writers are at work", || {
+                number(&c.run("EXISTS x:0:7 x:1:8 x:2:9")) == 3
+            });
+            let mut copies = Vec::new();
+            for _ in 0..4 {
+                let (command, field) = match by_log {
+                    true => ("BGREWRITEAOF", "aof_rewrites"),
+                    false => ("BGSAVE", "rdb_saves"),
+                };
+                let before = info(&mut c, field);
+                c.run(command);
+                eventually("it is written", || info(&mut c, field) != before);
+                if !by_log {
+                    let copy = Folder::new();
+                    let name = "dump.rdb";
+                    std::fs::copy(folder.0.join(name), copy.0.join(name)).expect("a copy");
+                    copies.push(copy);
+                }
+            }
+            stop.store(true, SeqCst);
+            copies
+        });
+        server.signal(Signal::KILL);
+        server.wait();
+        let copies = match by_log {
+            true => vec![folder],
+            false => copies,
+        };
+        for copy in copies {
+            let server = start(&copy, args);
+            let mut c = server.connect();
+            let mut seen = 0;
+            for who in 0..3 {
+                for pair in 0..PAIRS {
+                    let x = show(&c.run(&format!("GET x:{who}:{pair}")));
+                    assert_eq!(
+                        x,
+                        show(&c.run(&format!("GET y:{who}:{pair}"))),
+                        "log: {by_log}"
+                    );
+                    seen += usize::from(x != "nil");
+                }
+            }
+            let sum: i64 = (0..ACCOUNTS)
+                .map(|i| number(&c.run(&format!("GET account:{i}"))))
+                .sum();
+            assert_eq!(sum, 100 * ACCOUNTS as i64, "log: {by_log}");
+            assert!(seen > 10, "the writers were at work");
+        }
+    }
+}
+
+#[test]
+fn what_is_damaged_stops_the_start_and_is_named() {
+    let folder = Folder::new();
+    let mut server = start(&folder, &["--save", "3600 1"]);
+    let mut c = server.connect();
+    fill(&mut c);
+    let _ = c.try_call(&["SHUTDOWN"]);
+    server.wait();
+    let path = folder.0.join("dump.rdb");
+    let mut bytes = std::fs::read(&path).expect("a snapshot");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    std::fs::write(&path, bytes).expect("a file can be written");
+    let run = redpoll_tests::server::run_redpoll(
+        &["--port", "0", "--dir", folder.text(), "--save", "3600 1"],
+        &[],
+    );
+    assert!(!run.status.success());
+    let said = format!("{}{}", run.stdout, run.stderr);
+    assert!(said.contains("dump.rdb"), "{said}");
+}
+
+#[test]
+fn one_folder_has_one_server() {
+    let folder = Folder::new();
+    let _server = start(&folder, LOG);
+    let run = redpoll_tests::server::run_redpoll(
+        &["--port", "0", "--dir", folder.text(), "--appendonly", "yes"],
+        &[],
+    );
+    assert!(!run.status.success());
+    let said = format!("{}{}", run.stdout, run.stderr);
+    assert!(said.contains("is in use by the process"), "{said}");
+}
