@@ -513,3 +513,80 @@ fn one_folder_has_one_server() {
     let said = format!("{}{}", run.stdout, run.stderr);
     assert!(said.contains("is in use by the process"), "{said}");
 }
+
+/// What one of the program's tools says of a file, and whether it likes it.
+fn tool(words: &[&str]) -> (bool, String) {
+    let run = redpoll_tests::server::run_redpoll(words, &[]);
+    (run.status.success(), run.stdout + &run.stderr)
+}
+
+#[test]
+fn the_tools_say_what_files_hold_and_cut_a_torn_end() {
+    let folder = Folder::new();
+    let mut server = start(&folder, LOG);
+    let mut c = server.connect();
+    fill(&mut c);
+    c.run("SAVE");
+    c.run("BGREWRITEAOF");
+    eventually("the rewrite is done", || {
+        info(&mut c, "aof_rewrite_in_progress") == "0"
+    });
+    c.run("SET behind:base 1");
+    let keys = number(&c.run("DBSIZE")) - 1;
+    let there = values(&mut c);
+
+    let snapshot = folder.0.join("dump.rdb");
+    let snapshot = snapshot.to_str().expect("text");
+    let (valid, said) = tool(&["check-rdb", snapshot]);
+    assert!(valid && said.ends_with("valid\n"), "{said}");
+    assert!(said.contains(&format!("database 0: {keys} keys")), "{said}");
+    assert!(said.contains("checksum is right"), "{said}");
+
+    let log = folder.0.join("appendonlydir");
+    let log_text = log.to_str().expect("text");
+    let (valid, said) = tool(&["check-aof", log_text]);
+    assert!(valid && said.ends_with("valid\n"), "{said}");
+    let (cut, said) = tool(&["check-aof", "--fix", log_text]);
+    assert!(!cut && said.contains("is in use by the process"), "{said}");
+
+    server.signal(Signal::KILL);
+    server.wait();
+    let increment = std::fs::read_dir(&log)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.to_string_lossy().ends_with(".incr.aof"))
+        .max()
+        .expect("an increment");
+    let mut bytes = std::fs::read(&increment).expect("there");
+    let whole = bytes.len();
+    bytes.extend_from_slice(b"*2\r\n$3\r\nGET\r\n$5\r\nab");
+    std::fs::write(&increment, bytes).expect("written");
+    let (valid, said) = tool(&["check-aof", log_text]);
+    let offer = format!("can be cut to {whole} bytes");
+    assert!(!valid && said.contains(&offer), "{said}");
+    let (valid, said) = tool(&["check-aof", "--fix", log_text]);
+    assert!(
+        valid && said.contains(&format!("cut to {whole} bytes")),
+        "{said}"
+    );
+    let (valid, said) = tool(&["check-aof", log_text]);
+    assert!(valid, "{said}");
+    let server = start(&folder, LOG);
+    assert_eq!(values(&mut server.connect()), there);
+
+    let mut bytes = std::fs::read(snapshot).expect("there");
+    bytes.extend_from_slice(b"more");
+    std::fs::write(snapshot, &bytes).expect("written");
+    let (valid, said) = tool(&["check-rdb", snapshot]);
+    assert!(!valid && said.contains("4 bytes behind the end"), "{said}");
+    bytes.truncate(bytes.len() - 4);
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    std::fs::write(snapshot, &bytes).expect("written");
+    let (valid, said) = tool(&["check-rdb", snapshot]);
+    assert!(!valid && said.contains("not valid"), "{said}");
+    let (valid, said) = tool(&["check-rdb", "/no/such/file"]);
+    assert!(!valid && said.contains("/no/such/file"), "{said}");
+    let (valid, said) = tool(&["check-aof", "--frob", log_text]);
+    assert!(!valid && said.contains("--frob"), "{said}");
+}

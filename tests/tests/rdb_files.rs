@@ -16,36 +16,12 @@ use resp::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use store::types::{hash, list, set, sorted_set, stream};
 use store::{Dict, NewValue, Object};
 
 /// Fields that expire do so long after any test.
 const NOW_MS: u64 = 1_700_000_000_000;
 
-const SETTINGS: Settings = Settings {
-    now_ms: NOW_MS,
-    list: list::Limits {
-        max_listpack_size: -2,
-        packed_threshold: 0,
-    },
-    set: set::Limits {
-        intset_entries: 512,
-        listpack_entries: 128,
-        listpack_value: 64,
-    },
-    hash: hash::Limits {
-        entries: 128,
-        value: 64,
-    },
-    sorted_set: sorted_set::Limits {
-        entries: 128,
-        member: 64,
-    },
-    stream: stream::Limits {
-        node_bytes: 4096,
-        node_entries: 100,
-    },
-};
+const SETTINGS: Settings = Settings::usual(NOW_MS);
 
 /// By database and key: expiry and value, as one line of text.
 type Contents = BTreeMap<(u32, Vec<u8>), String>;

@@ -22,7 +22,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("redpoll", &["engine", "resp", "store"]),
     ("server", &["engine", "resp"]),
     ("bench", &[]),
-    ("cli", &["bench", "engine", "keeper", "server"]),
+    (
+        "cli",
+        &["bench", "disk", "engine", "keeper", "rdb", "server"],
+    ),
     ("tests", &["resp"]),
     ("benches", &[]),
     ("fuzz-targets", &["disk", "lua", "rdb", "resp", "store"]),

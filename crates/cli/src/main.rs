@@ -10,12 +10,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 mod allocator;
+mod check;
 
 const USAGE: &str = "\
 Redpoll, an in-memory data store that speaks the Redis protocol.
 
 Usage: redpoll [/path/to/redis.conf|-] [--directive value ...] [-]
        redpoll bench [options]      load generator; see redpoll bench --help
+       redpoll check-rdb file       what a snapshot holds and what is wrong with it
+       redpoll check-aof [--fix] path
+                                    the same of an append-only log, and cuts a damaged end off
        redpoll -v | --version
        redpoll -h | --help
 
@@ -34,6 +38,8 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1).peekable();
     match args.peek().and_then(|first| first.to_str()) {
         Some("bench") => return bench::main(args.skip(1)),
+        Some("check-rdb") => return check::rdb(args.skip(1)),
+        Some("check-aof") => return check::aof(args.skip(1)),
         Some("-v" | "--version") => {
             // The version of Redis that it is compatible with stands where programs look for a version.
             println!(

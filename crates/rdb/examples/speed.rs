@@ -9,33 +9,10 @@ use redpoll_rdb::{Loaded, Settings, Version, crc64};
 use std::hint::black_box;
 use std::time::Instant;
 use store::packed::Item as Element;
-use store::types::{hash, list, set, sorted_set, stream};
+use store::types::hash;
 use store::{Dict, NewValue};
 
-const SETTINGS: Settings = Settings {
-    now_ms: 1_700_000_000_000,
-    list: list::Limits {
-        max_listpack_size: -2,
-        packed_threshold: 0,
-    },
-    set: set::Limits {
-        intset_entries: 512,
-        listpack_entries: 128,
-        listpack_value: 64,
-    },
-    hash: hash::Limits {
-        entries: 128,
-        value: 64,
-    },
-    sorted_set: sorted_set::Limits {
-        entries: 128,
-        member: 64,
-    },
-    stream: stream::Limits {
-        node_bytes: 4096,
-        node_entries: 100,
-    },
-};
+const SETTINGS: Settings = Settings::usual(1_700_000_000_000);
 
 fn options(compress: bool) -> Options {
     Options {

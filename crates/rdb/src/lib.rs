@@ -71,6 +71,36 @@ pub struct Settings {
     pub stream: streams::Limits,
 }
 
+impl Settings {
+    /// With the limits that servers have by default.
+    pub const fn usual(now_ms: u64) -> Settings {
+        Settings {
+            now_ms,
+            list: list::Limits {
+                max_listpack_size: -2,
+                packed_threshold: 0,
+            },
+            set: set::Limits {
+                intset_entries: 512,
+                listpack_entries: 128,
+                listpack_value: 64,
+            },
+            hash: hash::Limits {
+                entries: 128,
+                value: 64,
+            },
+            sorted_set: sorted_set::Limits {
+                entries: 128,
+                member: 64,
+            },
+            stream: streams::Limits {
+                node_bytes: 4096,
+                node_entries: 100,
+            },
+        }
+    }
+}
+
 /// The numbers by which RDB tells types and encodings apart. Modules' values are refused.
 #[allow(missing_docs)]
 pub mod kinds {
