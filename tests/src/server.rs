@@ -279,10 +279,17 @@ pub fn free_port() -> u16 {
 /// An empty folder under the system's temporary directory.
 pub fn fresh_dir() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let dir = std::env::temp_dir().join(format!("redpoll-tests-{}-{number}", std::process::id()));
-    std::fs::create_dir_all(&dir).expect("a temporary folder can be created");
-    dir
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("redpoll-tests-{}-{number}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        match std::fs::create_dir(&dir) {
+            Ok(()) => return dir,
+            // Left behind by a test of the same process id that was killed: with files that nobody expects here.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => panic!("a temporary folder cannot be created: {error}"),
+        }
+    }
 }
 
 /// The server under test: `REDPOLL_BIN`, or the debug build, brought up to date once a test program.

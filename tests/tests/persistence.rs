@@ -374,6 +374,15 @@ fn real_servers_find_the_same_and_give_it_back() {
     }
 }
 
+/// Tells writers to stop when it is dropped.
+struct StopInTheEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopInTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
 /// Writers keep pairs of keys equal, by MSET, by transactions and by scripts that do not declare a key, and move amounts
 /// between accounts; each snapshot and each rewritten log taken meanwhile holds pairs that are equal and the same sum.
 #[test]
@@ -427,6 +436,8 @@ fn a_snapshot_is_one_moment() {
                     }
                 });
             }
+            // Also if one of the checks fails, or nobody would see which.
+            let _stop = StopInTheEnd(&stop);
             eventually("the writers are at work", || {
                 number(&c.run("EXISTS x:0:7 x:1:8 x:2:9")) == 3
             });
@@ -437,7 +448,8 @@ fn a_snapshot_is_one_moment() {
                     false => ("BGSAVE", "rdb_saves"),
                 };
                 let before = info(&mut c, field);
-                c.run(command);
+                let begun = c.run(command);
+                assert!(!matches!(begun, Value::Error(_)), "{}", show(&begun));
                 eventually("it is written", || info(&mut c, field) != before);
                 if !by_log {
                     let copy = Folder::new();
@@ -446,7 +458,6 @@ fn a_snapshot_is_one_moment() {
                     copies.push(copy);
                 }
             }
-            stop.store(true, SeqCst);
             copies
         });
         server.signal(Signal::KILL);

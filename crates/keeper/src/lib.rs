@@ -2,7 +2,7 @@
 //!
 //! The engine changes keys and writes down what it did; it opens no file. The crates `rdb` and `disk` know what stands in
 //! files and how to write them safely. A [`Keeper`] joins them: it loads what a data folder holds, empties the engine's
-//! [journal](engine::Journal) into the log, writes [snapshots](snapshot) without a fork, and answers what commands ask
+//! journal into the log, writes [snapshots](snapshot) without a fork, and answers what commands ask
 //! ([`Persistence`]).
 //!
 //! One thread, `keeper`, empties the journal and looks at the clock; a snapshot or a rewrite has a thread of its own while it

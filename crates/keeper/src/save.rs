@@ -189,36 +189,35 @@ impl Keeper {
             }
         });
         let secs = Some(began.elapsed().as_secs());
-        {
-            let mut stats = self.stats.lock();
-            match busy {
-                Busy::Save => {
-                    stats.last_save_ok = done.is_ok();
-                    stats.last_save_secs = secs;
-                    stats.last_save_tried = Instant::now();
-                    if done.is_ok() {
-                        stats.saves += 1;
-                        stats.last_save_s = engine::unix_ms() / 1000;
-                    }
-                }
-                Busy::Rewrite => {
-                    stats.rewrite_ok = done.is_ok();
-                    stats.rewrite_secs = secs;
-                    stats.rewrite_tried = Instant::now();
-                    if done.is_ok() {
-                        stats.rewrites += 1;
-                        stats.rewrite_failures = 0;
-                    } else {
-                        stats.rewrite_failures += 1;
-                    }
-                }
-            }
-        }
         match (&done, busy) {
             (Ok(()), Busy::Save) => tracing::info!("The data set is saved"),
             (Ok(()), Busy::Rewrite) => tracing::info!("The log is rewritten"),
             (Err(e), Busy::Save) => tracing::warn!("The data set is not saved: {e}"),
             (Err(e), Busy::Rewrite) => tracing::warn!("The log is not rewritten: {e}"),
+        }
+        // Together, as INFO looks at both: who sees there that it is done may begin the next one at once.
+        let mut stats = self.stats.lock();
+        match busy {
+            Busy::Save => {
+                stats.last_save_ok = done.is_ok();
+                stats.last_save_secs = secs;
+                stats.last_save_tried = Instant::now();
+                if done.is_ok() {
+                    stats.saves += 1;
+                    stats.last_save_s = engine::unix_ms() / 1000;
+                }
+            }
+            Busy::Rewrite => {
+                stats.rewrite_ok = done.is_ok();
+                stats.rewrite_secs = secs;
+                stats.rewrite_tried = Instant::now();
+                if done.is_ok() {
+                    stats.rewrites += 1;
+                    stats.rewrite_failures = 0;
+                } else {
+                    stats.rewrite_failures += 1;
+                }
+            }
         }
         let mut saving = self.saving.lock();
         saving.busy = None;
