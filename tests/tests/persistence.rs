@@ -439,7 +439,10 @@ fn a_snapshot_is_one_moment() {
             // Also if one of the checks fails, or nobody would see which.
             let _stop = StopInTheEnd(&stop);
             eventually("the writers are at work", || {
-                number(&c.run("EXISTS x:0:7 x:1:8 x:2:9")) == 3
+                let there = |who: usize, n: usize| format!("x:{who}:{}", (who + 7 * n) % PAIRS);
+                let all = (0..3).flat_map(|who| (1..9).map(move |n| there(who, n)));
+                let all: Vec<String> = all.collect();
+                number(&c.run(&format!("EXISTS {}", all.join(" ")))) == all.len() as i64
             });
             let mut copies = Vec::new();
             for _ in 0..4 {

@@ -175,6 +175,16 @@ struct Engine {
     differences: BTreeMap<&'static str, usize>,
 }
 
+/// Whether a command ends a server, so that there is nothing to compare.
+///
+/// Redis 8.6.2 aborts when HSETEX with a time names a field twice and the hash is a hash table.
+fn crashes(reference: Reference, args: &[Vec<u8>]) -> bool {
+    let twice = |words: &[Vec<u8>]| (1..words.len()).any(|i| words[..i].contains(&words[i]));
+    reference == Reference::NewestRedis
+        && args[0].eq_ignore_ascii_case(b"HSETEX")
+        && args.get(2..).is_some_and(twice)
+}
+
 impl Engine {
     fn start(test: &str, peers: Peers, protocol: Protocol, with_valkey: bool) -> Engine {
         let debug = ["--enable-debug-command", "yes"];
@@ -253,7 +263,10 @@ impl Engine {
                 });
                 **drawn.unwrap_or(&usable[0])
             };
-            steps.push(self.step(&row, &mut rng, dialect, now_ms));
+            let step = self.step(&row, &mut rng, dialect, now_ms);
+            if !crashes(self.real[against].0, &step.args) {
+                steps.push(step);
+            }
         }
         (against, steps)
     }
