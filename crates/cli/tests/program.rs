@@ -103,12 +103,12 @@ fn a_mistake_is_one_line_and_status_1() {
     assert!(failure(&["--daemonize", "yes"]).contains("is not built yet"));
     assert!(failure(&["/no/such/file.conf"]).ends_with("No such file or directory"));
     assert!(failure(&["--dir", "/no/such/dir"]).contains("dir '/no/such/dir': No such file"));
-    assert!(failure(&["--port", "0"]).contains("nowhere to listen"));
+    assert!(failure(&["--port", "0", "--save", ""]).contains("nowhere to listen"));
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     // The log says that it starts; the reason why it does not is on standard error alone.
     assert_eq!(
-        failure(&["--bind", "127.0.0.1", "--port", &port]),
+        failure(&["--bind", "127.0.0.1", "--port", &port, "--save", ""]),
         format!("redpoll: cannot listen on 127.0.0.1:{port}: Address already in use")
     );
 }
