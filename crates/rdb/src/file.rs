@@ -4,7 +4,7 @@
 //! and end, without building any value; it hands out [`Batch`]es of whole entries, which own their bytes and can go to any
 //! thread. There, an [`Entry`] becomes a value with [`Entry::load`]. A large collection comes in pieces of some megabytes, each
 //! a batch of its own, which an [`Assembly`] puts together: nobody needs to hold the whole of it as bytes.
-//! [`Reader`] joins a scanner with anything that can be read, for those who want one item after the other; [`check`] says what
+//! [`Reader`] joins a scanner with anything that can be read, for those who want one item after the other; [`check()`] says what
 //! a file holds.
 //!
 //! **Writing**: a [`Writer`] begins and ends a file and keeps the checksum of what passes through. Entries are written with

@@ -1,7 +1,7 @@
 //! RDB: values as bytes, the form in which Redis and Valkey keep them in files and hand them out with DUMP.
 //!
 //! A payload of DUMP is one value by itself: a byte for its type and encoding, the value, a version, a checksum
-//! ([`payload`]). A file is many of them under their keys, with what is to be known beside ([`file`]). The value inside is
+//! ([`payload`]). A file is many of them under their keys, with what is to be known beside ([`file`](mod@file)). The value inside is
 //! the same: [`encode`] writes one in a form that a given version's readers know, [`decode`] reads all that Redis 5 to 8.6
 //! and Valkey 7 to 9.1 write. Below these are the building blocks: lengths and strings ([`cursor`], [`put`]), the packed
 //! sequences that small collections are stored as ([`listpack`], [`ziplist`]), compression ([`lzf`]) and the checksum

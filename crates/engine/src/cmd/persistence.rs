@@ -1,5 +1,5 @@
 //! Files of data: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE. What they do is done by whoever keeps the data
-//! ([`Persistence`](crate::config::host::Persistence)); an engine without such a keeper says so.
+//! ([`Persistence`]); an engine without such a keeper says so.
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};

@@ -29,7 +29,7 @@ pub enum NewValue<'a> {
     Inline(&'a [u8]),
     /// Stored by reference.
     Blob(Blob),
-    /// A packed collection of at most [`MAX_INLINE_PACKED`] bytes, stored inside the entry.
+    /// A packed collection of at most `MAX_INLINE_PACKED` bytes, stored inside the entry.
     Packed(Type, &'a [u8]),
     /// A collection of its own.
     Object(Box<Object>),
