@@ -9,7 +9,9 @@ const { host, ports, same, refused, event, eventually, spawn, run } = require(".
 
 // Of two contenders over three servers one always has the majority; more may split the votes again and again.
 const PROCESSES = ports.length > 1 ? 2 : 4;
-const ROUNDS = 25;
+// redlock 5 keeps what it got of a vote that it lost until that expires. When both contenders have such a remainder, neither gets
+// on for ten seconds, so there it has fewer rounds.
+const rounds = (release) => (release === "5" && ports.length > 1 ? 10 : 25);
 const patient = { retryCount: -1, retryDelay: 10, retryJitter: 10, driftFactor: 0.01 };
 const impatient = { ...patient, retryCount: 0 };
 
@@ -27,14 +29,14 @@ async function child(release) {
   await new Promise((resolve) => process.once("message", resolve));
   if (release === "4") {
     const redlock = new Redlock4(clients, patient);
-    for (let i = 0; i < ROUNDS; i++) {
+    for (let i = 0; i < rounds(release); i++) {
       const lock = await redlock.lock("lock:number", 10_000);
       await add();
       await lock.unlock();
     }
   } else {
     const redlock = new Redlock5(clients, patient);
-    for (let i = 0; i < ROUNDS; i++) await redlock.using(["lock:number"], 10_000, add);
+    for (let i = 0; i < rounds(release); i++) await redlock.using(["lock:number"], 10_000, add);
   }
   await Promise.all(clients.map((client) => client.quit()));
   process.exit(0);
@@ -48,7 +50,7 @@ async function contend(release) {
   const exits = children.map((c) => event(c, "exit"));
   children.forEach((c) => c.send("go"));
   same(`redlock ${release}: they end well`, (await Promise.all(exits)).map(([code]) => code), children.map(() => 0));
-  same(`redlock ${release}: nothing is lost`, await store.get("number"), String(PROCESSES * ROUNDS));
+  same(`redlock ${release}: nothing is lost`, await store.get("number"), String(PROCESSES * rounds(release)));
   await store.quit();
 }
 
