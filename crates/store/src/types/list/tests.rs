@@ -279,7 +279,10 @@ fn a_long_list_costs_little_more_than_its_elements() {
         for _ in 0..n - n / 10 {
             list.pop(End::Front, Limits::default(), |_| ());
         }
-        assert!(list.memory() < n / 10 * 20);
+        // In a short list the two nodes at the ends, which may be nearly empty, weigh more.
+        let left = list.memory();
+        assert!(left < n / 10 * 20 + (16 << 10), "{left} bytes");
+        println!("{end:?}: {left} bytes left");
     }
 }
 
