@@ -68,6 +68,22 @@ struct Increment {
     broken: bool,
 }
 
+impl Increment {
+    /// One whose `size` bytes are whole and on the disk.
+    fn new(file: Box<dyn File>, entry: Entry, path: PathBuf, size: u64) -> Increment {
+        Increment {
+            file,
+            entry,
+            path,
+            size,
+            synced_size: size,
+            mark: false,
+            torn: false,
+            broken: false,
+        }
+    }
+}
+
 struct Running {
     /// Nothing before counts: what is written since is not listed yet.
     fresh: bool,
@@ -464,16 +480,7 @@ impl Writer {
             let what = format!("{}: {error}", self.folder.manifest_path().display());
             return Err((what, error.unsure));
         }
-        Ok(Increment {
-            file,
-            entry,
-            path,
-            size,
-            synced_size: size,
-            mark: false,
-            torn: false,
-            broken: false,
-        })
+        Ok(Increment::new(file, entry, path, size))
     }
 
     /// An empty increment. It begins with a mark that is on the disk before anything else is, so that its reader knows which
@@ -553,16 +560,7 @@ impl Writer {
             let _ = self.disk().remove(&path);
             format!("cannot make {}: {e}", path.display())
         })?;
-        Ok(Increment {
-            file,
-            entry,
-            path,
-            size,
-            synced_size: size,
-            mark: false,
-            torn: false,
-            broken: false,
-        })
+        Ok(Increment::new(file, entry, path, size))
     }
 
     /// Ends a rewrite: the base, written and synced under a temporary name, becomes part of the log in place of all before

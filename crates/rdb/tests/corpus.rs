@@ -12,33 +12,9 @@ use redpoll_rdb::crc64;
 use redpoll_rdb::file::{Assembly, Built, Error, Item, ReadOptions, Reader, check, show};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use store::types::{hash, list, set, sorted_set, stream};
 
 /// The servers' defaults.
-const SETTINGS: Settings = Settings {
-    now_ms: NOW_MS,
-    list: list::Limits {
-        max_listpack_size: -2,
-        packed_threshold: 0,
-    },
-    set: set::Limits {
-        intset_entries: 512,
-        listpack_entries: 128,
-        listpack_value: 64,
-    },
-    hash: hash::Limits {
-        entries: 128,
-        value: 64,
-    },
-    sorted_set: sorted_set::Limits {
-        entries: 128,
-        member: 64,
-    },
-    stream: stream::Limits {
-        node_bytes: 4096,
-        node_entries: 100,
-    },
-};
+const SETTINGS: Settings = Settings::usual(NOW_MS);
 
 fn files() -> Vec<(String, Vec<u8>, String)> {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");

@@ -36,7 +36,10 @@ pub struct Db {
 impl Db {
     /// Opens an empty data set with a thread of its own that removes expired keys; the result is database 0.
     ///
-    /// Of the configuration, what concerns sockets and logging has no effect.
+    /// Of the configuration, what concerns sockets, logging and snapshots has no effect: the data are not kept in files.
+    ///
+    /// # Errors
+    /// The configuration asks for a log (`appendonly`), which there is in the server only.
     ///
     /// ```
     /// use redpoll::{Config, Db};
@@ -47,6 +50,10 @@ impl Db {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn open(config: Config) -> Result<Db> {
+        if config.flag("appendonly") {
+            let what = "ERR appendonly: a data set in a program is not kept in files yet";
+            return Err(Error::new(what));
+        }
         let engine = Engine::new(config, Arc::new(NoHost));
         let maintenance = engine.start_maintenance();
         Ok(Db::of(engine, Some(maintenance)))

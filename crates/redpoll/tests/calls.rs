@@ -429,3 +429,19 @@ fn arguments_that_begin_at_one_address() {
     let expected = ["3", "4", "5"].map(|n| Value::Bulk(n.into()));
     assert_eq!(reply, Value::Array(expected.into()));
 }
+
+#[test]
+fn files_that_nobody_would_keep_are_refused() {
+    let mut config = Config::default();
+    config.directive("appendonly", &["yes"]).unwrap();
+    let error = Db::open(config).err().expect("refused");
+    assert!(error.to_string().contains("appendonly"), "{error}");
+    let db = open();
+    let before = db.execute(["CONFIG", "GET", "appendonly"]).unwrap();
+    let error = db
+        .execute(["CONFIG", "SET", "appendonly", "yes"])
+        .unwrap_err();
+    assert!(error.to_string().contains("not kept in files"), "{error}");
+    assert_eq!(db.execute(["CONFIG", "GET", "appendonly"]).unwrap(), before);
+    assert!(db.execute(["SAVE"]).is_err());
+}

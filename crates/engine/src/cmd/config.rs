@@ -86,6 +86,9 @@ impl Host for Both<'_> {
         self.0.host().applied(directive, config)?;
         match self.0.persistence() {
             Some(keeper) => keeper.applied(directive, config),
+            None if directive == "appendonly" && config.flag(directive) => {
+                Err("this data set is not kept in files".into())
+            }
             None => Ok(()),
         }
     }

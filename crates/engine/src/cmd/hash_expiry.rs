@@ -14,6 +14,7 @@ use crate::context::command::{
 };
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
+use crate::door::record::Gone;
 use resp::number::parse_i64;
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -234,17 +235,26 @@ fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
         (expired, event)
     })?;
     match done {
-        Some((expired, event)) => {
-            let changed = event.is_some();
-            tell(&mut ctx.keys, key, &expired, event);
-            if changed {
-                let fields = fields.iter().copied();
-                ctx.keys.record_fields_as_they_are(key, fields, false);
-            }
-        }
+        Some((expired, event)) => note_fields(ctx, key, fields, &expired, event),
         None => fields.iter().for_each(|_| ctx.out.int(-2)),
     }
     Ok(())
+}
+
+/// Tells of what a command did to some fields of a hash, and records them as they are now if it changed any.
+fn note_fields(
+    ctx: &mut Ctx<'_>,
+    key: &[u8],
+    fields: &[&[u8]],
+    expired: &Gone,
+    event: Option<Event>,
+) {
+    let changed = event.is_some();
+    tell(&mut ctx.keys, key, expired, event);
+    if changed {
+        let fields = fields.iter().copied();
+        ctx.keys.record_fields_as_they_are(key, fields, false);
+    }
 }
 
 fn hexpire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
@@ -286,14 +296,7 @@ fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         (expired, event)
     })?;
     match done {
-        Some((expired, event)) => {
-            let changed = event.is_some();
-            tell(&mut ctx.keys, key, &expired, event);
-            if changed {
-                let fields = fields.iter().copied();
-                ctx.keys.record_fields_as_they_are(key, fields, false);
-            }
-        }
+        Some((expired, event)) => note_fields(ctx, key, fields, &expired, event),
         None => fields.iter().for_each(|_| ctx.out.int(-2)),
     }
     Ok(())
@@ -394,14 +397,7 @@ fn hgetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         (expired, event)
     })?;
     match done {
-        Some((expired, event)) => {
-            let changed = event.is_some();
-            tell(&mut ctx.keys, key, &expired, event);
-            if changed {
-                let fields = fields.iter().copied();
-                ctx.keys.record_fields_as_they_are(key, fields, false);
-            }
-        }
+        Some((expired, event)) => note_fields(ctx, key, fields, &expired, event),
         None => fields.iter().for_each(|_| ctx.out.null()),
     }
     Ok(())
@@ -425,14 +421,7 @@ fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         (expired, event)
     })?;
     match done {
-        Some((expired, event)) => {
-            let changed = event.is_some();
-            tell(&mut ctx.keys, key, &expired, event);
-            if changed {
-                let fields = fields.iter().copied();
-                ctx.keys.record_fields_as_they_are(key, fields, false);
-            }
-        }
+        Some((expired, event)) => note_fields(ctx, key, fields, &expired, event),
         None => fields.iter().for_each(|_| ctx.out.null()),
     }
     Ok(())

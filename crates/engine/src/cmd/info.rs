@@ -528,7 +528,7 @@ fn keyspace(report: &Report<'_, '_>, into: &mut String) {
         };
         line!(
             into,
-            "db{number}:keys={},expires={},avg_ttl={ttl},subexpiry=0",
+            "db{number}:keys={},expires={},avg_ttl={ttl}",
             db.keys,
             db.expiring
         );
@@ -685,9 +685,9 @@ mod tests {
         let ttl = report[1]
             .strip_prefix("db0:keys=2,expires=1,avg_ttl=")
             .expect("two keys");
-        let ttl: u64 = ttl.strip_suffix(",subexpiry=0").unwrap().parse().unwrap();
+        let ttl: u64 = ttl.parse().unwrap();
         assert!((900_000..=1_000_000).contains(&ttl), "{ttl}");
-        assert_eq!(report[2], "db9:keys=1,expires=0,avg_ttl=0,subexpiry=0");
+        assert_eq!(report[2], "db9:keys=1,expires=0,avg_ttl=0");
     }
 
     /// A number of INFO.

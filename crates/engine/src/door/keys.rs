@@ -79,42 +79,34 @@ impl<'e> Keys<'e> {
         }
     }
 
-    /// Looks a key up to show something of it: counts a hit or a miss and sets the access clock.
+    /// Looks a key up and counts a hit or a miss.
     #[inline]
-    pub fn read(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+    fn look_and_count(&mut self, key: &[u8], touch: bool, announce: bool) -> Option<EntryRef<'_>> {
         let counters = self.counters;
-        let found = self.look_up(self.db, key, true, true);
+        let found = self.look_up(self.db, key, touch, announce);
         if found.is_some() {
             counters.hits.add(1);
         } else {
             counters.misses.add(1);
         }
         found.map(Found::into_ref)
+    }
+
+    /// Looks a key up to show something of it: counts a hit or a miss and sets the access clock.
+    #[inline]
+    pub fn read(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+        self.look_and_count(key, true, true)
     }
 
     /// The same for commands that do not count as an access (TYPE, TTL, OBJECT).
     #[inline]
     pub fn read_untouched(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
-        let counters = self.counters;
-        let found = self.look_up(self.db, key, false, true);
-        if found.is_some() {
-            counters.hits.add(1);
-        } else {
-            counters.misses.add(1);
-        }
-        found.map(Found::into_ref)
+        self.look_and_count(key, false, true)
     }
 
     /// The same where real servers do not announce that a key is not there (OBJECT).
     pub fn read_unannounced(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
-        let counters = self.counters;
-        let found = self.look_up(self.db, key, false, false);
-        if found.is_some() {
-            counters.hits.add(1);
-        } else {
-            counters.misses.add(1);
-        }
-        found.map(Found::into_ref)
+        self.look_and_count(key, false, false)
     }
 
     /// What reading several keys does beside showing them, for a command that only peeks at them: those that have expired
