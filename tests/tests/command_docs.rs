@@ -28,7 +28,11 @@ const GROUPS: &[&str] = &[
 ];
 
 /// Commands of those groups that are still to come. A test fails as soon as one of them exists, so that the list stays true.
-const NOT_YET: &[&str] = &[];
+const NOT_YET: &[&str] = &["xcfgset", "xidmprecord"];
+
+/// Commands of Redis versions that no server at hand is of: their facts are those of their published documentation, which
+/// nothing can be held against here.
+const PUBLISHED: &[&str] = &["increx"];
 
 /// Commands of other groups that must be there.
 const ALSO: &[&str] = &[
@@ -54,6 +58,9 @@ fn facts_equal_those_of_a_newer_server() {
             .filter_map(|(name, facts)| Some((*name, facts.get(command)?)))
             .collect();
         if known.is_empty() {
+            if PUBLISHED.contains(&command.as_str()) {
+                continue;
+            }
             wrong.push(format!("{command}: no real server knows it"));
             continue;
         }
@@ -194,11 +201,15 @@ fn lookups_of_one_command() {
     );
 }
 
-/// Facts of Redpoll and of the two newer servers; None (and reported as skipped) without them.
+/// Facts of Redpoll and of the newer servers; None (and reported as skipped) without them.
 fn all_facts(test: &str) -> Option<(Facts, Vec<(&'static str, Facts)>)> {
     let peers = Peers::find().or_skip(test)?;
     let mut theirs = Vec::new();
-    for (name, peer) in [("valkey", peers.valkey), ("redis", peers.redis8)] {
+    for (name, peer) in [
+        ("valkey", peers.valkey),
+        ("redis", peers.redis8),
+        ("newest", peers.redis8_6),
+    ] {
         if let Some(peer) = peer {
             theirs.push((name, facts(&mut Server::peer(&peer, &[]).connect())));
         }

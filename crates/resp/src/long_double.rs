@@ -6,6 +6,7 @@
 //! a server that used doubles would answer differently. Rust has no such type; here it is in integer arithmetic, rounded
 //! to nearest even as the hardware does, exact for every input that `strtold` reads.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use crate::bigint::BigUint;
@@ -75,11 +76,55 @@ pub fn add_long_double(a: &[u8], b: &[u8]) -> Result<String, LongDoubleError> {
 }
 
 impl LongDouble {
-    const ZERO: LongDouble = LongDouble {
+    /// 0.
+    pub const ZERO: LongDouble = LongDouble {
         negative: false,
         significand: 0,
         exponent: EXTENDED.min_exponent,
     };
+
+    /// 1.
+    pub const ONE: LongDouble = LongDouble {
+        negative: false,
+        significand: 1 << 63,
+        exponent: -63,
+    };
+
+    /// The largest finite number, C's `LDBL_MAX`.
+    pub const MAX: LongDouble = LongDouble {
+        negative: false,
+        significand: u64::MAX,
+        exponent: 16383 - 63,
+    };
+
+    /// The smallest finite number.
+    pub const MIN: LongDouble = LongDouble {
+        negative: true,
+        ..LongDouble::MAX
+    };
+
+    /// The same with the other sign.
+    pub fn negated(self) -> LongDouble {
+        LongDouble {
+            negative: !self.negative,
+            ..self
+        }
+    }
+
+    /// Orders numbers, infinities included; zeros are equal whatever their signs.
+    pub fn compare(&self, other: &LongDouble) -> Ordering {
+        let sign = |n: &LongDouble| match (n.significand, n.negative) {
+            (0, _) => 0,
+            (_, true) => -1,
+            (_, false) => 1,
+        };
+        let by_sign = sign(self).cmp(&sign(other));
+        by_sign.then_with(|| match sign(self) {
+            1 => self.magnitude().cmp(&other.magnitude()),
+            -1 => other.magnitude().cmp(&self.magnitude()),
+            _ => Ordering::Equal,
+        })
+    }
 
     /// Reads a number as Redis does: the whole text as C's `strtold` reads it (decimal, hexadecimal, `inf`, `infinity`),
     /// without leading space. `nan` is refused, so is what rounds to infinity or, not being zero, to zero.
@@ -162,7 +207,7 @@ impl LongDouble {
         }
     }
 
-    /// Orders finite numbers without their signs.
+    /// Orders numbers without their signs.
     fn magnitude(&self) -> (i32, u64) {
         (self.exponent, self.significand)
     }

@@ -108,10 +108,39 @@ const FIELD_EXPIRY: &[&str] = &[
     "HSETEX",
 ];
 
+/// How many conditions stand among the arguments of SET.
+fn conditions(c: &Case) -> usize {
+    let words = ["NX", "XX", "IFEQ", "IFNE", "IFDEQ", "IFDNE"];
+    let is = |word: &&Vec<u8>| {
+        words
+            .iter()
+            .any(|w| word.eq_ignore_ascii_case(w.as_bytes()))
+    };
+    c.words.iter().skip(3).filter(is).count()
+}
+
 const BOTH: &[Reference] = &[Redis, NewestRedis];
 const ALL: &[Reference] = &[Redis, NewestRedis, Valkey];
 
 const NAMED: &[Difference] = &[
+    Difference {
+        from: &[NewestRedis],
+        why: "SET takes one condition, and tells of a second; Redis 8.6 lets others follow an IFEQ or its like, and heeds them all",
+        case: |c| c.is("SET") && c.ours == b"-ERR syntax error\r\n" && conditions(c) > 1,
+        then: Then::EndRound,
+    },
+    Difference {
+        from: &[NewestRedis],
+        why: "a SET with GET that is refused for its digest answers that alone; Redis 8.6 sends the old value and then the error",
+        case: |c| c.is("SET") && c.ours == b"-ERR must be exactly 16 hexadecimal characters\r\n",
+        then: Then::EndRound,
+    },
+    Difference {
+        from: &[Valkey],
+        why: "MSETEX has the error texts of Redis 8.6, not of Valkey",
+        case: |c| c.is("MSETEX") && c.replies("-ERR ", "-ERR "),
+        then: Then::GoOn,
+    },
     Difference {
         from: ALL,
         why: "up to which length a string is embstr is each server's own layout: 44 bytes here, as in Redis 7; what fits beside \

@@ -42,7 +42,8 @@ pub enum Reference {
 impl Reference {
     fn dialect(self) -> Dialect {
         match self {
-            Reference::Redis | Reference::NewestRedis => Dialect::Redis,
+            Reference::Redis => Dialect::Redis,
+            Reference::NewestRedis => Dialect::Newest,
             Reference::Valkey => Dialect::Valkey,
         }
     }

@@ -12,7 +12,7 @@
 //! | `x+`, `x*` | one to four times, none to three times |
 //! | `#(a b)+` | how many times, then that many times |
 //! | `{[a] [b]}` | the parts in random order |
-//! | `@valkey x`, `@redis x` | an alternative that only that server knows, used in rounds played against it alone |
+//! | `@valkey x`, `@redis x`, `@newest x` | an alternative that only that server knows (the newest Redis), used in rounds played against it alone |
 //!
 //! One command in eight is then damaged: an argument dropped, doubled, exchanged for something odd, or added.
 
@@ -27,12 +27,16 @@ pub enum Dialect {
     Valkey,
     /// Only Redis 8.
     Redis,
+    /// Only the newest Redis.
+    Newest,
 }
 
 impl Dialect {
     /// Whether something of dialect `self` may be sent in a round of dialect `round`.
     pub fn spoken_in(self, round: Dialect) -> bool {
-        self == Dialect::Common || self == round
+        self == Dialect::Common
+            || self == round
+            || (self == Dialect::Redis && round == Dialect::Newest)
     }
 }
 
@@ -163,6 +167,7 @@ fn choice(rest: &mut Vec<&'static str>, optional: bool, closer: &str, text: &str
         let dialect = match rest.last() {
             Some(&"@valkey") => Dialect::Valkey,
             Some(&"@redis") => Dialect::Redis,
+            Some(&"@newest") => Dialect::Newest,
             _ => Dialect::Common,
         };
         if dialect != Dialect::Common {
@@ -289,6 +294,18 @@ const VALUES: &[&[u8]] = &[
     b"forty-five bytes, one over the embedded limit",
     b"ohmytext, mynewtext, and some more words that are shared between these longer values",
     b"mynewtext and ohmytext: some other words shared between values that are longer still",
+];
+
+/// What DIGEST answers for the first of [`VALUES`] and some others, in either case, and what is no digest.
+const DIGESTS: &[&str] = &[
+    "2d06800538d394c2",
+    "9555e8555c62dcfd",
+    "1982E3A7BB241055",
+    "65cd25028f98f158",
+    "d0698444ed39c832",
+    "524bed8349fc77ae",
+    "0123456789abcdeg",
+    "0123456789abcde",
 ];
 
 /// Names of a hash's fields: few, so that commands meet.
@@ -710,6 +727,8 @@ pub fn argument(rng: &mut Rng, kind: &str, now_ms: u64) -> Vec<u8> {
         "idle" => fixed(rng, &["0", "0", "0", "10000000", "-1"]),
         "small" => fixed(rng, &["1", "2", "3", "5", "0", "-1"]),
         "id" => fixed(rng, &["1000000", "2000000", "0", "-1"]),
+        // XXH3 of some of the values above, and what is none.
+        "digest" => fixed(rng, DIGESTS),
         _ => panic!("no such kind of argument: {kind}"),
     }
 }

@@ -51,6 +51,11 @@ impl Row {
         self
     }
 
+    const fn newest(mut self) -> Row {
+        self.dialect = Dialect::Newest;
+        self
+    }
+
     const fn alone(mut self) -> Row {
         self.alone = true;
         self
@@ -101,7 +106,16 @@ pub const STRING: &[Row] = &[
     row("APPEND", 6, "key val", Exact),
     row("DECR", 4, "key", Exact),
     row("DECRBY", 6, "key int", Exact),
+    row(
+        "DELEX",
+        8,
+        "key (IFEQ val|IFNE val|IFDEQ digest|IFDNE digest)",
+        Exact,
+    )
+    .newest(),
+    row("DELEX", 3, "key [text val]", Exact).newest(),
     row("DELIFEQ", 6, "key val", Exact).valkey(),
+    row("DIGEST", 6, "key", Exact).newest(),
     row("GET", 8, "key", Exact),
     row("GETDEL", 3, "key", Exact),
     row(
@@ -131,19 +145,34 @@ pub const STRING: &[Row] = &[
         Exact,
     )
     .valkey(),
+    row(
+        "MSETEX",
+        8,
+        "#(key val)+ {[NX|XX] [EX sec|PX ms|EXAT at|PXAT atms|KEEPTTL]}",
+        Exact,
+    )
+    .newest(),
+    row(
+        "MSETEX",
+        2,
+        "(1|2|0|text) (key val)+ {[NX] [EX sec] [PX ms]}",
+        Exact,
+    )
+    .newest(),
+    row("SET", 4, "key val EX sec EX sec", Exact),
     row("MSETNX", 4, "(key val)+", Exact),
     row("PSETEX", 4, "key ms val", Exact),
     row("SET", 6, "key val", Exact),
     row(
         "SET",
         16,
-        "key val {[NX|XX|@valkey IFEQ val] [GET] [EX sec|PX ms|EXAT at|PXAT atms|KEEPTTL]}",
+        "key val {[NX|XX|@valkey IFEQ val|@newest (IFEQ val|IFNE val)|@newest (IFDEQ digest|IFDNE digest)] [GET] [EX sec|PX ms|EXAT at|PXAT atms|KEEPTTL]}",
         Exact,
     ),
     row(
         "SET",
         2,
-        "key val {[NX] [XX] [@valkey IFEQ val] [GET] [EX sec] [PX ms] [KEEPTTL]}",
+        "key val {[NX] [XX] [@valkey IFEQ val|@newest IFNE val] [GET] [EX sec] [PX ms] [KEEPTTL]}",
         Exact,
     ),
     row("SETEX", 4, "key sec val", Exact),
@@ -558,7 +587,12 @@ mod tests {
         let mut rng = Rng::new(1);
         for row in tables.concat() {
             let grammar = Grammar::parse(row.args);
-            for round in [Dialect::Common, Dialect::Valkey, Dialect::Redis] {
+            for round in [
+                Dialect::Common,
+                Dialect::Valkey,
+                Dialect::Redis,
+                Dialect::Newest,
+            ] {
                 for _ in 0..50 {
                     grammar.generate(&mut rng, round, 1_700_000_000_000);
                 }

@@ -62,7 +62,8 @@ pub enum Expiry {
 }
 
 impl Expiry {
-    /// Takes one of the four forms with a time, if the next argument is one. A second is a syntax error.
+    /// Takes one of the four forms with a time, if the next argument is one. A second is a syntax error, unless it is of the same
+    /// form: then the last one counts.
     pub fn take_time(&mut self, args: &mut Args<'_>) -> bool {
         for (word, unit) in [
             ("EX", SECONDS),
@@ -71,7 +72,9 @@ impl Expiry {
             ("PXAT", UNIX_MILLISECONDS),
         ] {
             if args.keyword_with_value(word) {
-                if *self != Expiry::None {
+                if !matches!(*self, Expiry::None)
+                    && !matches!(*self, Expiry::At(_, was) if was == unit)
+                {
                     args.fail(Error::SYNTAX);
                 }
                 *self = Expiry::At(args.index(), unit);

@@ -52,6 +52,14 @@ SET k v; SET k v IFEQ v | set k | k
 SET k v; SET k v IFEQ w |  |
 SET k v; DELIFEQ k v | del k | k
 SET k v; DELIFEQ k w |  |
+SET k v; DELEX k IFEQ v | del k | k
+SET k v; DELEX k IFNE v |  |
+RPUSH k v; DELEX k | del k | k
+SET k v; SET k w IFNE w | set k | k
+SET k v; SET k w IFNE v |  |
+SET k 1; INCREX k | incrby k | k
+SET k 1; INCREX k EX 9 | incrby k, expire k | k
+SET k 1; INCREX k UBOUND 0 |  |
 MSETEX 2 k 1 d 2 EX 10 | set k, expire k, set d, expire d | k d
 SET k 1 EX 9; MSETEX 1 k 1 KEEPTTL | set k | k
 "#;

@@ -48,6 +48,8 @@ pub mod stream_ids;
 pub mod stream_info;
 pub mod stream_read;
 pub mod string;
+pub mod string_compare;
+pub mod string_increx;
 pub mod transactions;
 
 /// Every family's rows, in the order COMMAND lists them.
@@ -63,6 +65,8 @@ pub const FAMILIES: &[&[Command]] = &[
     config::COMMANDS,
     bitmap::COMMANDS,
     string::COMMANDS,
+    string_compare::COMMANDS,
+    string_increx::COMMANDS,
     list::COMMANDS,
     list_blocking::COMMANDS,
     hash::COMMANDS,

@@ -2,9 +2,10 @@
 
 use crate::base::args::Args;
 use crate::cmd::lcs::lcs;
+use crate::cmd::string_compare::Condition;
 use crate::context::command::{
-    Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RM, KS_RO, KS_RW,
-    KS_UPDATE, KS_VARIABLE_FLAGS, KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
+    Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RO, KS_RW, KS_UPDATE,
+    KS_VARIABLE_FLAGS, KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
 };
 use crate::door::keys::Keys;
 
@@ -31,9 +32,6 @@ pub const COMMANDS: &[Command] = &[
     row("decrby", 3, WRITE | DENYOOM | FAST, Group::String, "1.0.0", decrby)
         .keys(&[KeySpec::at(1, KS_RW | KS_ACCESS | KS_UPDATE)]).args("key decrement:int")
         .docs("Subtracts an amount from the integer at a key.", "O(1)"),
-    row("delifeq", 3, WRITE | FAST, Group::String, "9.0.0", delifeq)
-        .keys(&[KeySpec::at(1, KS_RM | KS_DELETE)]).args("key value")
-        .docs("Deletes a key if it holds exactly the given string.", "O(1)"),
     row("get", 2, READONLY | FAST, Group::String, "1.0.0", get)
         .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key")
         .docs("Returns the string at a key.", "O(1)"),
@@ -93,7 +91,8 @@ pub const COMMANDS: &[Command] = &[
     row("set", -3, WRITE | DENYOOM, Group::String, "1.0.0", set)
         .keys(&[KeySpec::at(1, KS_RW | KS_ACCESS | KS_UPDATE | KS_VARIABLE_FLAGS)
                     .note("RW and access because of the GET option")])
-        .args("key value [condition(NX@2.6.12 | XX@2.6.12 | IFEQ comparison-value@8.1.0)] \
+        .args("key value [condition(NX | XX | IFEQ ifeq-value@8.4.0 | IFNE ifne-value@8.4.0 \
+               | IFDEQ ifdeq-digest:int@8.4.0 | IFDNE ifdne-digest:int@8.4.0)@2.6.12] \
                [GET@6.2.0] [expiration(EX seconds:int@2.6.12 | PX milliseconds:int@2.6.12 \
                | EXAT unix-time-seconds:time@6.2.0 | PXAT unix-time-milliseconds:time@6.2.0 \
                | KEEPTTL@6.0.0)]")
@@ -103,7 +102,7 @@ pub const COMMANDS: &[Command] = &[
             ("6.0.0", "New option KEEPTTL."),
             ("6.2.0", "New options GET, EXAT and PXAT."),
             ("7.0.0", "NX and GET may be combined."),
-            ("8.1.0", "New option IFEQ."),
+            ("8.4.0", "New options IFEQ (in Valkey since 8.1.0), IFNE, IFDEQ and IFDNE."),
         ]),
     row("setex", 4, WRITE | DENYOOM, Group::String, "2.0.0", setex)
         .keys(&[KeySpec::at(1, KS_OW | KS_UPDATE)]).args("key seconds:int value")
@@ -164,15 +163,6 @@ fn get(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// What SET, MSETEX and their kin require of a key's present state.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Condition<'a> {
-    Always,
-    Absent,
-    Present,
-    Equals(&'a [u8]),
-}
-
 impl Condition<'_> {
     fn exclusive<'a>(&mut self, args: &mut Args<'_>, new: Condition<'a>) -> Condition<'a> {
         if *self != Condition::Always && *self != new {
@@ -201,12 +191,11 @@ fn set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             condition = condition.exclusive(&mut args, Condition::Absent);
         } else if args.keyword("XX") {
             condition = condition.exclusive(&mut args, Condition::Present);
-        } else if args.keyword_with_value("IFEQ") {
-            let value = args.take();
+        } else if let Some(comparison) = Condition::take_comparison(&mut args) {
             if condition != Condition::Always {
                 args.fail(Error::SYNTAX);
             }
-            condition = Condition::Equals(value);
+            condition = comparison;
         } else if args.keyword("GET") {
             want_old = true;
         } else {
@@ -226,19 +215,12 @@ fn set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ctx.keys.read_silently(key)
         };
         if let Some(e) = &found
-            && (want_old || matches!(condition, Condition::Equals(_)))
+            && (want_old || condition.compares())
             && e.kind() != store::Type::String
         {
             return Err(Error::WRONG_TYPE);
         }
-        met = match condition {
-            Condition::Always => true,
-            Condition::Absent => found.is_none(),
-            Condition::Present => found.is_some(),
-            Condition::Equals(want) => found
-                .as_ref()
-                .is_some_and(|e| text(e.value(), &mut [0; 20]) == want),
-        };
+        met = condition.met_by(found.as_ref())?;
         kept = found.as_ref().and_then(|e| e.expiry_ms());
         if want_old {
             match &found {
@@ -367,22 +349,6 @@ fn getdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-fn delifeq(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    let key = args.take();
-    let want = args.take();
-    let equal = ctx
-        .keys
-        .write_string(key)?
-        .is_some_and(|f| text(f.get().value(), &mut [0; 20]) == want);
-    if equal {
-        ctx.keys.remove(key);
-        ctx.keys.changed(key, Event::DEL);
-        ctx.keys.record(&[b"DEL", key]);
-    }
-    ctx.out.int(i64::from(equal));
-    Ok(())
-}
-
 fn getex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let mut expiry = Expiry::None;
@@ -481,14 +447,12 @@ fn msetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 }
 
 fn msetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    const BAD_COUNT: Error = Error(std::borrow::Cow::Borrowed(
-        "ERR invalid numkeys value or out of range",
-    ));
+    const BAD_COUNT: Error = Error(std::borrow::Cow::Borrowed("ERR invalid numkeys value"));
     let n = args.int_in(1..=i64::from(i32::MAX), BAD_COUNT);
     args.check()?;
     let n = n as usize * 2;
     if args.left() < n {
-        return Err(Error::SYNTAX);
+        return Err(Error::new("ERR wrong number of key-value pairs"));
     }
     let pairs = args.rest()[..n].chunks_exact(2);
     for _ in 0..n {
@@ -528,7 +492,7 @@ fn msetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 /// The integer that a string is, for INCR and its kin.
-fn integer(value: Value<'_>) -> Result<i64> {
+pub fn integer(value: Value<'_>) -> Result<i64> {
     match value {
         Value::Int(i) => Ok(i),
         Value::Inline(b) => parse_i64(b).ok_or(Error::NOT_AN_INTEGER),
