@@ -2,6 +2,7 @@
 
 use crate::client::Client;
 use crate::peers::Peer;
+use resp::Value;
 use rustix::process::{Pid, Signal};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -32,6 +33,11 @@ impl Server {
         Server::start("redpoll", redpoll_binary(), None, args)
     }
 
+    /// The same, but it may still be loading its data set.
+    pub fn redpoll_at_once(args: &[&str]) -> Server {
+        Server::start_until("redpoll", redpoll_binary(), None, args, |_| true)
+    }
+
     /// Redpoll with a configuration file of this text, in its working directory, and more arguments.
     pub fn redpoll_with_file(text: &str, args: &[&str]) -> Server {
         Server::start("redpoll", redpoll_binary(), Some(text), args)
@@ -48,10 +54,23 @@ impl Server {
     }
 
     fn start(name: &str, binary: &Path, file: Option<&str>, args: &[&str]) -> Server {
+        // Any other reply will do: a server with a password answers NOAUTH.
+        let is_loaded =
+            |reply: &Value| !matches!(reply, Value::Error(text) if text.starts_with("LOADING"));
+        Server::start_until(name, binary, file, args, is_loaded)
+    }
+
+    fn start_until(
+        name: &str,
+        binary: &Path,
+        file: Option<&str>,
+        args: &[&str],
+        is_ready: fn(&Value) -> bool,
+    ) -> Server {
         // Between choosing a free port and the server's bind another process may take it: try again then.
         for _ in 0..8 {
             let mut server = Server::spawn(name, binary, file, free_port(), args);
-            match server.wait_until_ready() {
+            match server.wait_until_ready(is_ready) {
                 Ok(()) => return server,
                 Err(log) if log.contains("in use") => continue,
                 Err(log) => panic!("{name} did not start; its log ends:\n{log}"),
@@ -86,15 +105,16 @@ impl Server {
         }
     }
 
-    fn wait_until_ready(&mut self) -> Result<(), String> {
+    fn wait_until_ready(&mut self, is_ready: fn(&Value) -> bool) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if self.child.try_wait().is_ok_and(|status| status.is_some()) {
                 return Err(self.log_tail());
             }
-            // Any reply will do: a server with a password answers NOAUTH.
             if let Ok(mut client) = Client::try_connect(self.addr())
-                && client.try_call(&["PING"]).is_ok()
+                && client
+                    .try_call(&["PING"])
+                    .is_ok_and(|reply| is_ready(&reply))
             {
                 return Ok(());
             }

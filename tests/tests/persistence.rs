@@ -507,7 +507,16 @@ fn what_is_damaged_stops_the_start_and_is_named() {
     bytes[middle] ^= 0x10;
     std::fs::write(&path, bytes).expect("a file can be written");
     let run = redpoll_tests::server::run_redpoll(
-        &["--port", "0", "--dir", folder.text(), "--save", "3600 1"],
+        &[
+            "--port",
+            "0",
+            "--unixsocket",
+            "s",
+            "--dir",
+            folder.text(),
+            "--save",
+            "3600 1",
+        ],
         &[],
     );
     assert!(!run.status.success());

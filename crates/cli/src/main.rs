@@ -1,7 +1,7 @@
 //! The program `redpoll`: the server by default, and its tools as subcommands.
 
 use engine::config::{Config, directives};
-use engine::{Engine, SaveMode};
+use engine::{Engine, Host, SaveMode, ShutdownMode};
 use keeper::Keeper;
 use server::{Server, ServerHost, ServerOptions, logging, system};
 use std::error::Error;
@@ -74,6 +74,32 @@ fn main() -> ExitCode {
     }
 }
 
+/// Loads the data set beside the server, whose clients are told so until it is there. If it cannot be loaded the server is
+/// stopped.
+fn load(engine: &Engine, keeper: &Keeper, host: &dyn Host, tcp: bool) -> Result<(), String> {
+    let loaded = keeper.load();
+    if loaded.is_err() {
+        if engine.loading.is_stopped() {
+            tracing::info!("The server stops before its data set is loaded");
+            return Ok(());
+        }
+        let now = ShutdownMode {
+            now: true,
+            ..ShutdownMode::default()
+        };
+        // If it is not running any more, there is nothing to stop.
+        let _ = host.shutdown(now);
+        return loaded;
+    }
+    if tcp {
+        tracing::info!("Ready to accept connections tcp");
+    }
+    if let Some(path) = engine.config().unixsocket() {
+        tracing::info!("Ready to accept connections unix ({})", path.display());
+    }
+    Ok(())
+}
+
 /// Serves until a signal or SHUTDOWN ends it.
 fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
     let config = Config::from_args(args)?;
@@ -110,7 +136,7 @@ fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
         config.threads()
     );
     let engine = Engine::new(config, host.clone());
-    let keeper = Keeper::open(&engine)?;
+    let keeper = Keeper::prepare(&engine)?;
     let options = ServerOptions {
         signals: true,
         ..ServerOptions::new(host.clone())
@@ -120,14 +146,20 @@ fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
         tracing::warn!("Could not write the pid file: {error}");
         None
     });
-    if !running.tcp_addresses().is_empty() {
-        tracing::info!("Ready to accept connections tcp");
-    }
-    if let Some(path) = engine.config().unixsocket() {
-        tracing::info!("Ready to accept connections unix ({})", path.display());
-    }
+    let tcp = !running.tcp_addresses().is_empty();
+    let loader = {
+        let (engine, keeper, host) = (engine.clone(), keeper.clone(), host.clone());
+        std::thread::Builder::new()
+            .name("loader".into())
+            .spawn(move || load(&engine, &keeper, &*host, tcp))?
+    };
     running.join();
     drop(pid_file);
+    engine.loading.stop();
+    match loader.join() {
+        Ok(loaded) => loaded?,
+        Err(_) => return Err("loading the data set panicked; the log says where".into()),
+    }
     let saves = match host.save_mode() {
         SaveMode::NoSave => false,
         SaveMode::Save => true,

@@ -27,12 +27,13 @@ mod upkeep;
 
 pub use base::clock::unix_ms;
 pub use base::error::Error;
+pub use base::loading::{LoadProgress, Loading, OnLoad};
 pub use base::stats::Counters;
 pub use base::version::{MODE, REDIS_VERSION, ROLE, VERSION};
 pub use client::clients::{Client, Clients, Kind, Origin};
 pub use cmd::bitmap::set_bit;
 pub use config::Config;
-pub use config::host::{Host, NoHost, Persistence, SaveMode, ShutdownMode};
+pub use config::host::{Host, NoHost, Persistence, Reload, SaveMode, ShutdownMode};
 pub use context::engine::Engine;
 pub use context::next::{Job, Next, Progress};
 pub use context::session::Session;

@@ -20,6 +20,11 @@ impl Engine {
         Worker::new(self.clone())
     }
 
+    /// What whoever reads a log carries out its commands with: they are no news, and not counted.
+    pub fn replayer(self: &Arc<Self>) -> Worker {
+        Worker::uncounted(self.clone())
+    }
+
     /// Starts the thread that removes expired keys and frees what is big, until the result is dropped.
     pub fn start_maintenance(self: &Arc<Self>) -> Maintenance {
         Maintenance::start(self)

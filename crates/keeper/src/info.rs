@@ -27,7 +27,7 @@ impl Keeper {
         let mut line = |name: &str, value: &dyn std::fmt::Display| {
             let _ = write!(into, "{name}:{value}\r\n");
         };
-        line("loading", &0);
+        line("loading", &u8::from(engine.loading.is_on()));
         line("async_loading", &0);
         line("current_save_keys_processed", &done);
         line("current_save_keys_total", &total);
@@ -41,8 +41,9 @@ impl Keeper {
         line("rdb_last_bgsave_time_sec", &secs(stats.last_save_secs));
         line("rdb_current_bgsave_time_sec", &now(Busy::Save));
         line("rdb_saves", &stats.saves);
-        line("rdb_last_load_keys_expired", &self.loaded.expired);
-        line("rdb_last_load_keys_loaded", &self.loaded.keys);
+        let loaded = *self.loaded.lock();
+        line("rdb_last_load_keys_expired", &loaded.expired);
+        line("rdb_last_load_keys_loaded", &loaded.keys);
         line("aof_enabled", &u8::from(log.is_some()));
         line("aof_rewrite_in_progress", &u8::from(rewriting));
         line("aof_rewrite_scheduled", &u8::from(saving.rewrite_scheduled));
@@ -62,5 +63,6 @@ impl Keeper {
         }
         line("redpoll_snapshot_last_old_keys", &stats.old_keys);
         line("redpoll_snapshot_last_peak_bytes", &stats.peak_bytes);
+        engine.loading.info(into);
     }
 }

@@ -11,11 +11,12 @@
 mod info;
 pub mod load;
 mod log;
+mod reload;
 mod save;
 pub mod snapshot;
 
 use disk::{AofFolder, Disk, Lock, Log, RealDisk};
-use engine::{Engine, Persistence};
+use engine::{Engine, Persistence, Reload};
 use parking_lot::{Mutex, RwLock};
 use save::{Saving, Stats};
 use std::path::{Path, PathBuf};
@@ -44,7 +45,9 @@ pub struct Keeper {
     stats: Mutex<Stats>,
     stop: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
-    loaded: load::Loaded,
+    loaded: Mutex<load::Loaded>,
+    /// What is in memory could not be made like the log again: changes are refused until it could.
+    unlike_the_log: AtomicBool,
 }
 
 impl Keeper {
@@ -64,54 +67,32 @@ impl Keeper {
         disk: Arc<dyn Disk>,
         dir: &Path,
     ) -> Result<Arc<Keeper>, String> {
+        let keeper = Keeper::prepare_on(engine, disk, dir)?;
+        keeper.load()?;
+        Ok(keeper)
+    }
+
+    /// Takes the data folder, and has the engine [loading](engine::Loading): clients may come now and are told so, until
+    /// [`Keeper::load`] has returned.
+    ///
+    /// # Errors
+    /// The folder is used by another process, or the disk fails.
+    pub fn prepare(engine: &Arc<Engine>) -> Result<Arc<Keeper>, String> {
+        Keeper::prepare_on(engine, RealDisk::shared(), Path::new("."))
+    }
+
+    /// The same with another disk or folder.
+    pub fn prepare_on(
+        engine: &Arc<Engine>,
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+    ) -> Result<Arc<Keeper>, String> {
         let config = engine.config();
         let mut lock = None;
         if config.flag("appendonly") || !config.text("save").is_empty() {
             lock = Some(disk::lock_folder(&*disk, dir)?);
             // What a process that ended in the middle of it left behind.
             let _ = disk::temp::remove_leftovers(&*disk, dir, "rdb");
-        }
-        let began = Instant::now();
-        let (dirname, name) = (config.text("appenddirname"), config.text("appendfilename"));
-        let mut opened = None;
-        let mut loaded = load::Loaded::default();
-        let mut from = None;
-        if config.flag("appendonly") {
-            let folder = AofFolder::open(&disk, dir, &dirname, &name).map_err(|e| e.to_string())?;
-            let has_log = !folder.manifest().is_empty();
-            let options = disk::ReadOptions {
-                load_truncated: config.flag("aof-load-truncated"),
-                corrupt_tail_max: config.number("aof-load-corrupt-tail-max-size") as u64,
-            };
-            let summary = if has_log {
-                let (read, summary) = load::log(engine, &folder, options)?;
-                loaded = read;
-                from = Some(folder.folder().display().to_string());
-                if let Some(cut) = &summary.cut {
-                    tracing::warn!("The log's end is cut off: {cut}");
-                    cut.apply(&disk).map_err(|e| e.to_string())?;
-                }
-                summary
-            } else {
-                disk::reader::Summary::default()
-            };
-            opened = Some((folder, summary, has_log));
-        }
-        let rdb = dir.join(config.text("dbfilename"));
-        if opened.as_ref().is_none_or(|(_, _, has_log)| !has_log)
-            && let Some(read) = load::snapshot(engine, &disk, &rdb)?
-        {
-            loaded = read;
-            from = Some(rdb.display().to_string());
-        }
-        if let Some(from) = from {
-            tracing::info!(
-                "Loaded {} keys and {} commands from {from} in {:.3} seconds; {} keys had expired",
-                loaded.keys,
-                loaded.commands,
-                began.elapsed().as_secs_f64(),
-                loaded.expired
-            );
         }
         let keeper = Arc::new_cyclic(|me| Keeper {
             engine: Arc::downgrade(engine),
@@ -126,25 +107,111 @@ impl Keeper {
             stats: Mutex::new(Stats::new(engine)),
             stop: AtomicBool::new(false),
             thread: Mutex::new(None),
-            loaded,
+            loaded: Mutex::default(),
+            unlike_the_log: AtomicBool::new(false),
         });
-        if let Some((folder, summary, has_log)) = opened {
-            keeper.begin_log(engine, folder, &summary, has_log)?;
-        }
+        engine.loading.begin();
         engine.keep_by(keeper.clone());
-        let for_thread = Arc::downgrade(&keeper);
+        Ok(keeper)
+    }
+
+    /// Loads what the folder holds, and keeps the data from then on. Once, after [`Keeper::prepare`].
+    ///
+    /// # Errors
+    /// As of [`Keeper::open`]; the engine goes on to be loading then.
+    pub fn load(&self) -> Result<(), String> {
+        let engine = self.engine()?;
+        let config = engine.config();
+        let began = Instant::now();
+        let mut loaded = load::Loaded::default();
+        let mut from = None;
+        let mut opened = None;
+        if config.flag("appendonly") {
+            self.take_folder()?;
+            let folder = self.log_folder()?;
+            let has_log = !folder.manifest().is_empty();
+            let summary = if has_log {
+                let (read, summary) = self.read_log(&engine, &folder)?;
+                loaded = read;
+                from = Some(folder.folder().display().to_string());
+                summary
+            } else {
+                disk::reader::Summary::default()
+            };
+            opened = Some((folder, summary, has_log));
+        }
+        let rdb = self.rdb_path(&engine);
+        if opened.as_ref().is_none_or(|(_, _, has_log)| !has_log)
+            && let Some(read) = load::snapshot(&engine, &self.disk, &rdb, load::Twice::Refuse)?
+        {
+            loaded = read;
+            from = Some(rdb.display().to_string());
+        }
+        if let Some(from) = from {
+            tracing::info!(
+                "Loaded {} keys and {} commands from {from} in {:.3} seconds; {} keys had expired",
+                loaded.keys,
+                loaded.commands,
+                began.elapsed().as_secs_f64(),
+                loaded.expired
+            );
+        }
+        *self.loaded.lock() = loaded;
+        *self.stats.lock() = Stats::new(&engine);
+        if let Some((folder, summary, has_log)) = opened {
+            self.begin_log(&engine, folder, &summary, has_log)?;
+        }
+        let for_thread = self.me.clone();
         let thread = std::thread::Builder::new()
             .name("keeper".into())
             .spawn(move || run(&for_thread))
             .map_err(|e| format!("no thread to keep the data: {e}"))?;
-        *keeper.thread.lock() = Some(thread);
-        Ok(keeper)
+        *self.thread.lock() = Some(thread);
+        engine.loading.end();
+        // It may have been changed meanwhile.
+        self.heed("appendonly", config)
+    }
+
+    /// The folder of the log, as the configuration names it.
+    fn log_folder(&self) -> Result<AofFolder, String> {
+        let engine = self.engine()?;
+        let config = engine.config();
+        let (dirname, name) = (config.text("appenddirname"), config.text("appendfilename"));
+        AofFolder::open(&self.disk, &self.dir, &dirname, &name).map_err(|e| e.to_string())
+    }
+
+    /// Carries out what a log holds, and cuts its end off if that is torn.
+    fn read_log(
+        &self,
+        engine: &Arc<Engine>,
+        folder: &AofFolder,
+    ) -> Result<(load::Loaded, disk::reader::Summary), String> {
+        let config = engine.config();
+        let options = disk::ReadOptions {
+            load_truncated: config.flag("aof-load-truncated"),
+            corrupt_tail_max: config.number("aof-load-corrupt-tail-max-size") as u64,
+        };
+        let (read, summary) = load::log(engine, folder, options)?;
+        if let Some(cut) = &summary.cut {
+            tracing::warn!("The log's end is cut off: {cut}");
+            cut.apply(&self.disk).map_err(|e| e.to_string())?;
+        }
+        Ok((read, summary))
+    }
+
+    /// The file of the snapshot.
+    fn rdb_path(&self, engine: &Engine) -> PathBuf {
+        self.dir.join(engine.config().text("dbfilename"))
     }
 
     /// Ends the keeping: what was changed is in the log, and in a snapshot if `save`. To be called when nobody changes anything
     /// any more.
     pub fn close(&self, save: bool) -> Result<(), String> {
         self.stop.store(true, Relaxed);
+        if self.engine.upgrade().is_some_and(|e| e.loading.is_on()) {
+            // Half a data set does not take the place of the whole one.
+            return Ok(());
+        }
         if let Some(engine) = self.engine.upgrade() {
             engine.journal.ring();
         }
@@ -190,10 +257,7 @@ impl Keeper {
     /// Whether there is a snapshot.
     fn is_saved(&self) -> bool {
         let engine = self.engine.upgrade();
-        engine.is_some_and(|engine| {
-            let path = self.dir.join(engine.config().text("dbfilename"));
-            matches!(self.disk.size(&path), Ok(Some(_)))
-        })
+        engine.is_some_and(|engine| matches!(self.disk.size(&self.rdb_path(&engine)), Ok(Some(_))))
     }
 
     fn engine(&self) -> Result<Arc<Engine>, String> {
@@ -238,6 +302,14 @@ impl Persistence for Keeper {
 
     fn rewrite(&self) -> Result<&'static str, String> {
         self.begin_rewrite()
+    }
+
+    fn reload(&self, how: Reload) -> Result<(), String> {
+        self.reload_snapshot(how)
+    }
+
+    fn load_log(&self) -> Result<(), String> {
+        self.reload_log()
     }
 
     fn last_save_s(&self) -> u64 {

@@ -1,7 +1,8 @@
-//! Loading: an RDB by several threads, a log by replaying it. Nobody is served before it is over.
+//! Loading: an RDB by several threads, a log by replaying it. How far it is, [`engine::Loading`] is told, which also says when it
+//! is to be given up.
 
 use disk::{AofFolder, Disk, Event, File, LogReader, ReadOptions};
-use engine::{Engine, Kind, Next, Origin};
+use engine::{Engine, Kind, Loading, Next, Origin};
 use parking_lot::Mutex;
 use rdb::file::{Assembly, Batch, Built, Entry, Item, Scanner, Step};
 use resp::{Limits, Out, Parser};
@@ -39,18 +40,64 @@ impl Read for FromStart {
     }
 }
 
+/// What loading says that was to be given up.
+pub(crate) const GIVEN_UP: &str = "loading was given up";
+
+/// Something that is read, whose bytes are counted as they are used up.
+struct Counted<'l, R> {
+    inner: R,
+    loading: &'l Loading,
+}
+
+impl<R: BufRead> Read for Counted<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(into)?;
+        self.loading.read(n as u64);
+        Ok(n)
+    }
+}
+
+impl<R: BufRead> BufRead for Counted<'_, R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.inner.consume(n);
+        self.loading.read(n as u64);
+    }
+}
+
+/// What becomes of a key that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Twice {
+    /// It is an error: a file holds each key once, and there were none before.
+    Refuse,
+    /// It takes the place of the other.
+    Replace,
+}
+
 /// Loads a snapshot. `Ok(None)`: there is no such file.
 pub fn snapshot(
     engine: &Arc<Engine>,
     disk: &Arc<dyn Disk>,
     path: &Path,
+    twice: Twice,
 ) -> Result<Option<Loaded>, String> {
     let in_file = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
     let size = disk.size(path).map_err(|e| in_file(&e))?;
     let Some(size) = size else { return Ok(None) };
     let file = disk.open(path).map_err(|e| in_file(&e))?;
-    let mut source = BufReader::with_capacity(1 << 20, FromStart(file, 0));
-    let mut loaded = read_rdb(engine, &mut source, Some(size)).map_err(|e| in_file(&e))?;
+    engine.loading.expect(size);
+    let mut source = Counted {
+        inner: BufReader::with_capacity(1 << 20, FromStart(file, 0)),
+        loading: &engine.loading,
+    };
+    let loaded = read_rdb(engine, &mut source, Some(size), twice);
+    if engine.loading.is_stopped() {
+        return Err(GIVEN_UP.into());
+    }
+    let mut loaded = loaded.map_err(|e| in_file(&e))?;
     if !source.fill_buf().map_err(|e| in_file(&e))?.is_empty() {
         return Err(in_file(&format!(
             "bytes behind the end, at offset {}",
@@ -66,6 +113,7 @@ fn read_rdb(
     engine: &Arc<Engine>,
     source: &mut impl BufRead,
     total: Option<u64>,
+    twice: Twice,
 ) -> Result<Loaded, String> {
     let options = rdb::file::ReadOptions {
         verify: engine.config().flag("rdbchecksum"),
@@ -75,6 +123,7 @@ fn read_rdb(
     let mut scanner = Scanner::new(options);
     let building = Building {
         engine,
+        twice,
         keys: AtomicU64::new(0),
         expired: AtomicU64::new(0),
         failed: AtomicBool::new(false),
@@ -96,7 +145,7 @@ fn read_rdb(
                 None => &whole,
             };
             // If the builders are gone, the error is theirs.
-            to.send(batch).is_ok() && !building.failed.load(Relaxed)
+            to.send(batch).is_ok() && !building.failed.load(Relaxed) && !engine.loading.is_stopped()
         });
         drop((whole, piece));
         scanned
@@ -165,6 +214,7 @@ fn scan(
 /// What builders share.
 struct Building<'e> {
     engine: &'e Arc<Engine>,
+    twice: Twice,
     keys: AtomicU64,
     expired: AtomicU64,
     failed: AtomicBool,
@@ -193,6 +243,11 @@ impl Building<'_> {
                     },
                     Item::Function(source) => {
                         self.functions.lock().push(source.to_vec());
+                        Ok(())
+                    }
+                    Item::Aux { name, value } if &*name == b"used-mem" => {
+                        let bytes = str::from_utf8(&value).ok().and_then(|n| n.parse().ok());
+                        self.engine.loading.note_used_memory(bytes.unwrap_or(0));
                         Ok(())
                     }
                     _ => Ok(()),
@@ -244,10 +299,14 @@ impl Building<'_> {
             Some(rdb::encode::Hint::Idle(s)) => s,
             _ => 0,
         };
-        if !self
-            .engine
-            .load_key(db, &entry.key, value, entry.expiry_ms, idle_s)
-        {
+        if !self.engine.load_key(
+            db,
+            &entry.key,
+            value,
+            entry.expiry_ms,
+            idle_s,
+            self.twice == Twice::Replace,
+        ) {
             return Err(format!(
                 "the key {:?} of database {db} stands twice, the second time at offset {}",
                 String::from_utf8_lossy(&entry.key),
@@ -269,12 +328,24 @@ pub fn log(
     let mut loaded = Loaded::default();
     let mut replay = Replay::new(engine);
     loop {
+        if engine.loading.is_stopped() {
+            return Err(GIVEN_UP.into());
+        }
+        let (read, total) = reader.position();
+        engine.loading.expect(total);
+        engine.loading.reached(read);
         match reader.next().map_err(|e| e.to_string())? {
-            Event::Rdb(mut part) => {
+            Event::Rdb(part) => {
                 let path = part.path().to_owned();
-                let total = None;
-                let rdb = read_rdb(engine, &mut part, total)
-                    .map_err(|e| format!("{}: {e}", path.display()))?;
+                let mut part = Counted {
+                    inner: part,
+                    loading: &engine.loading,
+                };
+                let rdb = read_rdb(engine, &mut part, None, Twice::Refuse);
+                if engine.loading.is_stopped() {
+                    return Err(GIVEN_UP.into());
+                }
+                let rdb = rdb.map_err(|e| format!("{}: {e}", path.display()))?;
                 loaded.keys += rdb.keys;
                 loaded.expired += rdb.expired;
             }
@@ -309,7 +380,7 @@ impl Replay {
         });
         session.replay();
         Replay {
-            worker: engine.worker(),
+            worker: engine.replayer(),
             session,
         }
     }
@@ -333,13 +404,21 @@ impl Replay {
             if taken == 0 || batch.is_empty() {
                 return Err((at, "a command that is not whole".into()));
             }
-            self.execute(&batch).map_err(|text| (at, text))?;
+            if let Err((n, text)) = self.execute(&batch) {
+                let (mut parser, mut before) = (Parser::new(), resp::Batch::new());
+                let (begins, _) = match n {
+                    0 => (0, None),
+                    n => before.fill(&mut parser, &bytes[at..], &limits, n),
+                };
+                return Err((at + begins, text));
+            }
             at += taken;
         }
         Ok(())
     }
 
-    fn execute(&mut self, batch: &resp::Batch<'_>) -> Result<(), String> {
+    /// An error comes with the number of its command.
+    fn execute(&mut self, batch: &resp::Batch<'_>) -> Result<(), (usize, String)> {
         let mut out = Out::new(self.session.proto);
         let mut from = 0;
         while from < batch.len() {
@@ -352,23 +431,47 @@ impl Replay {
                 Next::Offload(job) => job(&mut out),
                 Next::Retry(time) => thread::sleep(time),
                 Next::Block(_) | Next::Close | Next::CloseNow => {
-                    return Err("a command that has no place in a log".into());
+                    let last = from.saturating_sub(1);
+                    return Err((last, "a command that has no place in a log".into()));
                 }
             }
-            let replies = out.to_vec();
-            let errors: [&[u8]; 2] = [b"-ERR unknown command", b"-ERR wrong number of arguments"];
-            if errors.iter().any(|error| replies.starts_with(error)) {
-                let text = String::from_utf8_lossy(&replies[1..]).into_owned();
-                return Err(text.lines().next().unwrap_or_default().to_owned());
-            }
-            out.clear();
         }
-        Ok(())
+        match first_refusal(&out.to_vec()) {
+            Some(refusal) => Err(refusal),
+            None => Ok(()),
+        }
     }
 }
 
-/// Executes one command.
-fn execute(engine: &Arc<Engine>, argv: &[&[u8]]) -> Result<(), String> {
+/// The first reply that says that a command could not be carried out whatever the data are, and its number.
+fn first_refusal(replies: &[u8]) -> Option<(usize, String)> {
+    const ERRORS: [&str; 2] = ["ERR unknown command", "ERR wrong number of arguments"];
+    // Most replies are short and no errors, and not worth a closer look.
+    let is_there = |error: &str| {
+        let starts = |at: usize| replies[at + 1..].starts_with(error.as_bytes());
+        let mut dashes = replies.iter().enumerate().filter(|(_, b)| **b == b'-');
+        dashes.any(|(at, _)| starts(at))
+    };
+    if !ERRORS.into_iter().any(is_there) {
+        return None;
+    }
+    let mut rest = replies;
+    let mut n = 0;
+    while let Ok(Some((reply, used))) = resp::decode(rest) {
+        match reply {
+            resp::Value::Error(text) if ERRORS.iter().any(|e| text.starts_with(e)) => {
+                return Some((n, text));
+            }
+            _ => {}
+        }
+        rest = &rest[used..];
+        n += 1;
+    }
+    None
+}
+
+/// Executes one command, as one of a log.
+pub(crate) fn execute(engine: &Arc<Engine>, argv: &[&[u8]]) -> Result<(), String> {
     let mut request = Vec::new();
     resp::write_command(&mut request, argv);
     let mut replay = Replay::new(engine);
@@ -385,5 +488,24 @@ fn execute(engine: &Arc<Engine>, argv: &[&[u8]]) -> Result<(), String> {
     match reply.strip_prefix(b"-") {
         Some(error) => Err(String::from_utf8_lossy(error).trim_end().to_owned()),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_carried_out_is_found_among_replies() {
+        assert_eq!(first_refusal(b"+OK\r\n:-1\r\n"), None);
+        // An element that looks like one is none.
+        assert_eq!(
+            first_refusal(b"$27\r\n\r\n-ERR unknown command 'x'\r\n\r\n"),
+            None
+        );
+        assert_eq!(
+            first_refusal(b"+OK\r\n-WRONGTYPE x\r\n-ERR unknown command 'y'\r\n+OK\r\n"),
+            Some((2, "ERR unknown command 'y'".to_owned()))
+        );
     }
 }

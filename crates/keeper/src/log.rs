@@ -110,9 +110,11 @@ impl Keeper {
         if any {
             pump.waiting.drain(..).for_each(Waker::wake);
         }
-        engine
-            .journal
-            .refuse(log.and_then(|log| log.refusing()).is_some() || self.last_save_failed(engine));
+        engine.journal.refuse(
+            log.and_then(|log| log.refusing()).is_some()
+                || self.last_save_failed(engine)
+                || self.unlike_the_log.load(Relaxed),
+        );
     }
 
     pub(crate) fn poll_piece(&self, piece: u64, waker: &Waker) -> Poll<Result<(), String>> {
@@ -178,36 +180,52 @@ impl Keeper {
         }
     }
 
+    /// Ends the log with what has been done so far. Nothing may be being written.
+    pub(crate) fn end_log(&self, engine: &Engine) -> Result<(), String> {
+        self.promises.store(false, Relaxed);
+        let log = {
+            let _all = engine.keyspace().lock_all();
+            let mut pump = self.pump.lock();
+            self.pump(engine, &mut pump);
+            engine.journal.turn(false);
+            pump.db = None;
+            self.log.write().take()
+        };
+        let closed = match log {
+            Some(log) => log.close(),
+            None => Ok(()),
+        };
+        // The numbers of the next log are others.
+        let mut pump = self.pump.lock();
+        pump.numbers.clear();
+        if let Err(why) = &closed {
+            pump.lost = Some((pump.last, why.clone()));
+        }
+        closed
+    }
+
+    /// Begins a log anew, which takes nothing before its first rewrite.
+    pub(crate) fn fresh_log(&self, engine: &Engine) -> Result<(), String> {
+        self.take_folder()?;
+        let config = engine.config();
+        let folder = self.log_folder()?;
+        let log = Log::fresh(folder, 0, self.log_settings(config)).map_err(|e| e.to_string())?;
+        *self.log.write() = Some(Arc::new(log));
+        self.heed_fsync(config);
+        Ok(())
+    }
+
     /// CONFIG SET appendonly.
     pub(crate) fn turn_log(&self, on: bool) -> Result<(), String> {
         let engine = self.engine()?;
-        let config = engine.config();
         if !on {
             self.give_up_running();
-            self.promises.store(false, Relaxed);
-            let log = {
-                let _all = engine.keyspace().lock_all();
-                let mut pump = self.pump.lock();
-                self.pump(&engine, &mut pump);
-                engine.journal.turn(false);
-                pump.db = None;
-                self.log.write().take()
-            };
-            return match log {
-                Some(log) => log.close(),
-                None => Ok(()),
-            };
+            return self.end_log(&engine);
         }
         if self.log().is_some() {
             return Ok(());
         }
-        self.take_folder()?;
-        let (dirname, name) = (config.text("appenddirname"), config.text("appendfilename"));
-        let folder =
-            AofFolder::open(&self.disk, &self.dir, &dirname, &name).map_err(|e| e.to_string())?;
-        let log = Log::fresh(folder, 0, self.log_settings(config)).map_err(|e| e.to_string())?;
-        *self.log.write() = Some(Arc::new(log));
-        self.heed_fsync(config);
+        self.fresh_log(&engine)?;
         self.begin_rewrite().map(|_| ())
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Saving {
 pub(crate) enum Busy {
     Save,
     Rewrite,
+    /// The data set is loaded anew: DEBUG RELOAD, DEBUG LOADAOF.
+    Load,
 }
 
 /// What INFO tells of the past.
@@ -73,6 +75,9 @@ impl Stats {
         }
     }
 }
+
+/// Why nothing is written while the data set is loaded anew.
+const LOADING: &str = "the data set is being loaded";
 
 /// After a save that failed, so many seconds pass before the next is tried by itself.
 const RETRY_S: u64 = 5;
@@ -186,6 +191,7 @@ impl Keeper {
             match busy {
                 Busy::Save => self.save_once(&engine),
                 Busy::Rewrite => self.rewrite_now(&engine),
+                Busy::Load => Err(LOADING.into()),
             }
         });
         let secs = Some(began.elapsed().as_secs());
@@ -194,6 +200,7 @@ impl Keeper {
             (Ok(()), Busy::Rewrite) => tracing::info!("The log is rewritten"),
             (Err(e), Busy::Save) => tracing::warn!("The data set is not saved: {e}"),
             (Err(e), Busy::Rewrite) => tracing::warn!("The log is not rewritten: {e}"),
+            (_, Busy::Load) => {}
         }
         // Together, as INFO looks at both: who sees there that it is done may begin the next one at once.
         let mut stats = self.stats.lock();
@@ -207,6 +214,7 @@ impl Keeper {
                     stats.last_save_s = engine::unix_ms() / 1000;
                 }
             }
+            Busy::Load => {}
             Busy::Rewrite => {
                 stats.rewrite_ok = done.is_ok();
                 stats.rewrite_secs = secs;
@@ -226,7 +234,7 @@ impl Keeper {
         done
     }
 
-    fn claim(&self, busy: Busy) -> Result<(), Busy> {
+    pub(crate) fn claim(&self, busy: Busy) -> Result<(), Busy> {
         let mut saving = self.saving.lock();
         match saving.busy {
             Some(other) => Err(other),
@@ -244,7 +252,7 @@ impl Keeper {
             Ok(()) => self.write_as(Busy::Save),
             Err(Busy::Save) => Err("Background save already in progress".into()),
             // The log's rewrite is short enough to be waited for.
-            Err(Busy::Rewrite) => {
+            Err(Busy::Rewrite | Busy::Load) => {
                 std::thread::sleep(std::time::Duration::from_millis(5));
                 self.save_now()
             }
@@ -272,6 +280,7 @@ impl Keeper {
                 Ok("Background saving started")
             }
             Err(Busy::Save) => Err("Background save already in progress".into()),
+            Err(Busy::Load) => Err(LOADING.into()),
             Err(Busy::Rewrite) if schedule => {
                 self.saving.lock().save_scheduled = true;
                 Ok("Background saving scheduled")
@@ -313,6 +322,7 @@ impl Keeper {
             Err(Busy::Rewrite) => {
                 Err("Background append only file rewriting already in progress".into())
             }
+            Err(Busy::Load) => Err(LOADING.into()),
             Err(Busy::Save) => {
                 self.saving.lock().rewrite_scheduled = true;
                 Ok("Background append only file rewriting scheduled")
@@ -325,7 +335,7 @@ impl Keeper {
         loop {
             {
                 let mut saving = self.saving.lock();
-                if saving.busy.is_none() {
+                if saving.busy.is_none_or(|busy| busy == Busy::Load) {
                     return;
                 }
                 saving.cancelled = true;
@@ -401,6 +411,8 @@ impl Keeper {
     /// CONFIG SET.
     pub(crate) fn heed(&self, directive: &str, config: &Config) -> Result<(), String> {
         match directive {
+            // Whoever loads looks when that is over.
+            "appendonly" if self.engine()?.loading.is_on() => Ok(()),
             "appendonly" => {
                 let on = config.flag("appendonly");
                 if on == self.log().is_some() {

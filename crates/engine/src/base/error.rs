@@ -54,6 +54,8 @@ texts! {
     SAME_OBJECT = "ERR source and destination objects are the same";
     /// A client has not said who it is.
     NO_AUTH = "NOAUTH Authentication required.";
+    /// The data set is not there yet.
+    LOADING = "LOADING Redis is loading the dataset in memory";
     /// AUTH or HELLO AUTH with a bad name or password.
     WRONG_PASS = "WRONGPASS invalid username-password pair or user is disabled.";
     /// A HELLO with a version other than 2 and 3.

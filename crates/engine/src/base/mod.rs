@@ -8,6 +8,7 @@ pub mod expiry;
 pub mod glob;
 pub mod guard;
 pub mod journal;
+pub mod loading;
 pub mod process;
 pub mod random;
 pub mod ranges;

@@ -17,6 +17,7 @@ use crate::base::error::{Error, Result};
 use crate::base::glob;
 use crate::base::random::random_below;
 use crate::base::stats::Counters;
+use crate::config::host::{Persistence, Reload};
 use crate::context::command::{ADMIN, Command, Group, LOADING, NOSCRIPT, OWN_LOCKS, STALE, row};
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
@@ -55,6 +56,8 @@ const HELP: &[&str] = &[
     "    The size of the table that holds a key's value.",
     "LISTPACK <key>",
     "    How large the listpack of a key's value is.",
+    "LOADAOF",
+    "    Removes all keys and loads the append-only file.",
     "LOG <text>",
     "    Writes the text to the server's log.",
     "OBJECT <key> [FAST]",
@@ -68,6 +71,9 @@ const HELP: &[&str] = &[
     "    null, array, set, map, attrib, push, verbatim, true or false.",
     "QUICKLIST <key> [<0|1>]",
     "    How many elements and nodes a key's list has.",
+    "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
+    "    Saves a snapshot, removes all keys and loads it. NOSAVE and NOFLUSH leave out one",
+    "    of that; with MERGE, what is loaded takes the place of keys that are there.",
     "SDSLEN <key>",
     "    The lengths and the spare room of a key and its string.",
     "SET-ACTIVE-EXPIRE <0|1>",
@@ -162,8 +168,8 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         ("reload", options) if !options.iter().all(is_reload_option) => Err(Error::new(
             "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
         )),
-        ("reload", _) => Err(not_built(&name, "snapshots")),
-        ("loadaof", []) => Err(not_built(&name, "the append-only file")),
+        ("reload", options) => reload(ctx, options),
+        ("loadaof", []) => load_anew(ctx, "the AOF files", |keeper| keeper.load_log()),
         ("set-skip-checksum-validation", [_]) => {
             Err(not_built(&name, "restoring a payload unchecked"))
         }
@@ -200,6 +206,44 @@ fn is_reload_option(option: &&[u8]) -> bool {
     ["merge", "noflush", "nosave"]
         .iter()
         .any(|known| option.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+fn reload(ctx: &mut Ctx<'_>, options: &[&[u8]]) -> Result {
+    let has = |word: &[u8]| options.iter().any(|o| o.eq_ignore_ascii_case(word));
+    let how = Reload {
+        save: !has(b"nosave"),
+        flush: !has(b"noflush"),
+        merge: has(b"merge"),
+    };
+    load_anew(ctx, "the RDB dump", move |keeper| keeper.reload(how))
+}
+
+/// Has files loaded on a helper thread while other clients get LOADING.
+fn load_anew(
+    ctx: &mut Ctx<'_>,
+    what: &'static str,
+    load: impl FnOnce(&dyn Persistence) -> std::result::Result<(), String> + Send + 'static,
+) -> Result {
+    if ctx.nested {
+        return Err(Error::new(
+            "ERR DEBUG RELOAD and DEBUG LOADAOF cannot be part of a transaction or script",
+        ));
+    }
+    if ctx.engine.loading.is_on() {
+        return Err(Error::LOADING);
+    }
+    let keeper = ctx.engine.persistence().cloned();
+    let keeper = keeper.ok_or_else(|| Error::new("ERR this database is not kept in files"))?;
+    ctx.offload(Box::new(move |out| match load(&*keeper) {
+        Ok(()) => out.ok(),
+        Err(why) => {
+            tracing::warn!("Loading {what}: {why}");
+            out.error(&format!(
+                "ERR Error trying to load {what}, check server logs."
+            ));
+        }
+    }));
+    Ok(())
 }
 
 /// Sets the size from which an element of a list has a node of its own; 0: as by default.

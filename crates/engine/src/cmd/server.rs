@@ -201,6 +201,8 @@ fn shutdown(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ));
     }
     let saves = match mode.save {
+        // Half a data set does not take the place of the whole one.
+        _ if ctx.engine.loading.is_on() => false,
         SaveMode::Save => true,
         SaveMode::NoSave => false,
         SaveMode::Configured => !ctx.engine.config().text("save").is_empty(),

@@ -65,6 +65,17 @@ pub trait Host: Send + Sync {
     }
 }
 
+/// What DEBUG RELOAD is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// Save a snapshot first.
+    pub save: bool,
+    /// Remove all keys before it is loaded.
+    pub flush: bool,
+    /// What is loaded takes the place of keys that are there.
+    pub merge: bool,
+}
+
 /// Who keeps the data in files. The engine opens none; what commands ask of files they ask of this. Errors are texts to
 /// answer, without their code.
 pub trait Persistence: Send + Sync {
@@ -79,6 +90,12 @@ pub trait Persistence: Send + Sync {
 
     /// BGREWRITEAOF: begins to write the log anew; what to answer.
     fn rewrite(&self) -> Result<&'static str, String>;
+
+    /// DEBUG RELOAD: loads the snapshot while there are clients, who get LOADING meanwhile. Not called from a worker.
+    fn reload(&self, how: Reload) -> Result<(), String>;
+
+    /// DEBUG LOADAOF: the same with the log.
+    fn load_log(&self) -> Result<(), String>;
 
     /// When the last save ended well, in Unix seconds.
     fn last_save_s(&self) -> u64;

@@ -3,6 +3,7 @@
 use crate::base::clock::unix_ms;
 use crate::base::clock::unix_nanos;
 use crate::base::journal::Journal;
+use crate::base::loading::Loading;
 use crate::base::random::random_bytes;
 use crate::base::reclaim::Reclaimer;
 use crate::base::stats::Counters;
@@ -39,6 +40,8 @@ pub struct Engine {
     persistence: OnceLock<Arc<dyn Persistence>>,
     /// What is written down of changes.
     pub journal: Journal,
+    /// Whether the data set is being loaded.
+    pub loading: Loading,
     /// Scripts and functions.
     pub scripts: Scripts,
     pub(crate) reclaimer: Reclaimer,
@@ -76,6 +79,7 @@ impl Engine {
             follow: Follow::new(config.clone(), keyspace.shards()),
             persistence: OnceLock::new(),
             journal: Journal::new(keyspace.shards()),
+            loading: Loading::default(),
             keyspace,
             registry,
             config,

@@ -15,8 +15,8 @@ use crate::context::engine::Engine;
 use crate::context::session::Session;
 use crate::follow::monitor;
 use crate::table::row::{
-    ABOUT_CLIENT, ALLOW_BUSY, Facts, Group, IN_MULTI, LIKE_WRITE, NO_AUTH, NO_MULTI, NOSCRIPT,
-    RUNS_QUEUE, RUNS_SCRIPT, WHILE_SUBSCRIBED, WRITE,
+    ABOUT_CLIENT, ALLOW_BUSY, Facts, Group, IN_MULTI, LIKE_WRITE, LOADING, NO_AUTH, NO_MULTI,
+    NOSCRIPT, RUNS_QUEUE, RUNS_SCRIPT, WHILE_SUBSCRIBED, WRITE,
 };
 use resp::Proto;
 use std::sync::atomic::Ordering::Relaxed;
@@ -63,6 +63,9 @@ impl Closed {
         }
     }
 }
+
+/// How soon a typed call asks again whether the data set is loaded.
+const LOOK_AGAIN_MS: u64 = 5;
 
 type Passed = Result<(), Closed>;
 
@@ -116,6 +119,7 @@ gates! {
     "script reads"    [SCRIPT]               script_reads;
     "subscribed"      [CLIENT QUEUE]         subscribed;
     "monitoring"      [CLIENT QUEUE]         monitoring;
+    "loading"         [CLIENT QUEUE LIBRARY] loading;
     "kept"            [CLIENT QUEUE]         kept;
     "paused"          [CLIENT QUEUE LIBRARY] paused;
     // Asked last, and only by those who cannot get their locks: nobody else is in a script's way.
@@ -242,6 +246,36 @@ fn itself_monitoring(request: &Request<'_>) -> Passed {
     Ok(())
 }
 
+/// Whether it stands in a log that is being read.
+fn replays(request: &Request<'_>) -> bool {
+    request.session.is_some_and(|session| session.replays)
+}
+
+/// Nobody sees half a data set. What a log holds is carried out all the same: that is how it is loaded.
+#[inline(always)]
+fn loading(request: &Request<'_>, _: u8) -> Passed {
+    if request.engine.loading.is_on() {
+        return itself_loading(request);
+    }
+    Ok(())
+}
+
+#[cold]
+fn itself_loading(request: &Request<'_>) -> Passed {
+    let Some(session) = request.session else {
+        // A program that uses the data set of a server waits for it.
+        return Err(Closed::For(LOOK_AGAIN_MS));
+    };
+    let missing = match &session.multi {
+        Some(multi) if request.facts.has(RUNS_QUEUE) => multi.missing_flags,
+        _ => 0,
+    };
+    if replays(request) || request.facts.flags & !missing & LOADING != 0 {
+        return Ok(());
+    }
+    refused(Error::LOADING)
+}
+
 /// What cannot be kept in files is not done. Messages between clients are not kept, so they go on.
 #[inline(always)]
 fn kept(request: &Request<'_>, _: u8) -> Passed {
@@ -253,7 +287,7 @@ fn kept(request: &Request<'_>, _: u8) -> Passed {
 
 #[cold]
 fn itself_kept(request: &Request<'_>) -> Passed {
-    if request.facts.group == Group::Pubsub || does(request) & WRITE == 0 {
+    if request.facts.group == Group::Pubsub || does(request) & WRITE == 0 || replays(request) {
         return Ok(());
     }
     refused(Error::new(
@@ -272,7 +306,7 @@ fn paused(request: &Request<'_>, _: u8) -> Passed {
 #[cold]
 fn itself_paused(request: &Request<'_>) -> Passed {
     let pause = &request.engine.pause;
-    if request.facts.has(NO_AUTH | ABOUT_CLIENT) {
+    if request.facts.has(NO_AUTH | ABOUT_CLIENT) || replays(request) {
         return Ok(());
     }
     match pause.wait_ms(request.now_ms, writes(request)) {

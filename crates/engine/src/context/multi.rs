@@ -40,6 +40,8 @@ pub struct Multi {
     pub aborted: bool,
     /// What they do: all flags that one of them has, as the [gate](crate::context::gate) sees them.
     pub flags: u64,
+    /// All flags that one of their rows does not have.
+    pub missing_flags: u64,
 }
 
 // SAFETY: the pointers lead into the registry of the session's engine, which the session keeps alive and which never
@@ -67,6 +69,7 @@ impl Multi {
         hash: Option<(usize, u64)>,
         flags: u64,
     ) {
+        self.missing_flags |= !entry.command.facts.flags;
         self.commands.push(Queued {
             entry,
             hash,
@@ -116,6 +119,7 @@ impl Multi {
         self.bytes.clear();
         self.aborted = false;
         self.flags = 0;
+        self.missing_flags = 0;
     }
 }
 

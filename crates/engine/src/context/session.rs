@@ -126,6 +126,8 @@ impl Session {
     pub fn replay(&mut self) {
         self.replays = true;
         self.authenticated = true;
+        // It is nobody's connection.
+        self.engine.clients().remove(self.client.id);
     }
 
     /// Number of the piece of the journal that the last change of this session is in; 0 if there was none. Whoever promises

@@ -145,14 +145,16 @@ impl Worker {
         if ctx.keys.recording {
             ctx.keys.records.finish(db, argv);
         }
-        if engine.follow.monitors.watching() && command.has(RUNS_SCRIPT) {
+        // What a log holds is no news.
+        let shown = engine.follow.monitors.watching() && !ctx.session.replays;
+        if shown && command.has(RUNS_SCRIPT) {
             show(&mut ctx, argv, true);
         }
         if !ctx.keys.changes.is_empty() {
             let client = ctx.session.client.clone();
             engine.follow.apply(&mut ctx.keys, Some(&client));
         }
-        if engine.follow.monitors.watching() && !command.has(RUNS_SCRIPT) {
+        if shown && !command.has(RUNS_SCRIPT) {
             show(&mut ctx, argv, false);
         }
         if ctx.keys.recording

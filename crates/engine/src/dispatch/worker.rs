@@ -39,6 +39,17 @@ unsafe impl Send for Worker {}
 impl Worker {
     pub(crate) fn new(engine: Arc<Engine>) -> Worker {
         let counters = engine.add_counters();
+        Worker::counting(engine, counters)
+    }
+
+    /// One whose commands INFO does not count.
+    pub(crate) fn uncounted(engine: Arc<Engine>) -> Worker {
+        let lane = engine.journal.add_lane();
+        let counters = Counters::new(engine.registry().ids(), lane);
+        Worker::counting(engine, Arc::new(counters))
+    }
+
+    fn counting(engine: Arc<Engine>, counters: Arc<Counters>) -> Worker {
         Worker {
             engine,
             counters,

@@ -32,7 +32,8 @@ impl Engine {
         }
     }
 
-    /// Adds a key that was read from a file. False if there is such a key already: the file holds it twice.
+    /// Adds a key that was read from a file. False if there is such a key already and it is not to be replaced: the file holds
+    /// it twice.
     ///
     /// # Panics
     /// If there is no such database.
@@ -43,6 +44,7 @@ impl Engine {
         value: Loaded<'_>,
         expiry_ms: Option<u64>,
         idle_s: u64,
+        replace: bool,
     ) -> bool {
         fn packed_or_object<C: Collection>(collection: C, put: &mut dyn FnMut(NewValue<'_>)) {
             match collection.packed() {
@@ -57,8 +59,11 @@ impl Engine {
         let clock = ((unix_ms() / 1000).saturating_sub(idle_s)) as u32 & 0xff_ffff;
         let mut shard = ks.lock(ks.shard_of(hash));
         let dict = shard.db(db);
-        if dict.get(hash, key).is_some() {
-            return false;
+        if let Some(found) = dict.find(hash, key) {
+            if !replace {
+                return false;
+            }
+            drop(found.change().remove());
         }
         let mut put = |value: NewValue<'_>| dict.insert(hash, key, value, expiry_ms, false, clock);
         match value {

@@ -103,6 +103,7 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
             engine.note_time();
             if engine.config().live.active_expire.load(Relaxed)
                 && !engine.maintenance_paused.load(Relaxed)
+                && !engine.loading.is_on()
                 && engine.pause.wait_ms(unix_ms(), true).is_none()
             {
                 // One full round at most, so that an idle server sleeps.

@@ -26,6 +26,7 @@ in scripts                              x
 script reads                            x
 subscribed      x       x
 monitoring      x       x
+loading         x       x                       x
 kept            x       x
 paused          x       x                       x
 busy script     x
@@ -116,6 +117,9 @@ const CASES: &[Case] = &[
         "GET k",
         "Replica can't interact",
     ),
+    ("loading", CLIENT, &["loading"], "GET k", "LOADING"),
+    ("loading", QUEUE, &["MULTI", "loading"], "GET k", "LOADING"),
+    ("loading", LIBRARY, &["loading"], "", ""),
     ("kept", CLIENT, &["refusing"], "SET k v", "MISCONF"),
     ("kept", QUEUE, &["MULTI", "refusing"], "SET k v", "MISCONF"),
     ("paused", CLIENT, &["CLIENT PAUSE 100000"], "GET k", ""),
@@ -151,6 +155,7 @@ fn check(&(name, way, before, line, text): &Case) {
         match *step {
             "locked" => db.session.authenticated = false,
             "reader" => reader = "_RO",
+            "loading" => db.engine.loading.begin(),
             "refusing" => db.engine.journal.refuse(true),
             "paused" => drop(db.another().run("CLIENT PAUSE 100000")),
             // A client of RESP3 may do so and then say that it speaks RESP2.
@@ -257,6 +262,41 @@ fn a_refused_exec_ends_the_transaction() {
         db.check("EXEC", "-ERR EXEC without MULTI");
         db.check("EXISTS k", "0");
     }
+}
+
+/// While the data set is loaded, what real servers let through goes on, in a transaction too, but not what was queued before;
+/// and what a log holds is carried out.
+#[test]
+fn while_loading_only_what_needs_no_keys_runs() {
+    let mut db = TestClient::new();
+    let mut queued = db.another();
+    queued.run("MULTI; SET k v; PUBLISH c m");
+    db.engine.loading.begin();
+    let loading = "-LOADING Redis is loading the dataset in memory";
+    for line in [
+        "PING",
+        "SET k v",
+        "DBSIZE",
+        "EVAL \"return 1\" 0",
+        "WAIT 0 0",
+        "BGSAVE",
+    ] {
+        db.check(line, loading);
+    }
+    db.check("SELECT 1", "OK");
+    db.check("PUBLISH c m", "0");
+    db.check("MULTI; EXEC", "[]");
+    db.check("MULTI; PUBLISH c m; EXEC", "[0]");
+    queued.check(
+        "EXEC",
+        "-EXECABORT Transaction discarded because of: LOADING Redis is loading the dataset in memory",
+    );
+    let mut log = db.another();
+    log.session.replay();
+    log.check("SET k v", "OK");
+    log.check("EVAL \"return redis.call('GET', 'k')\" 0", "\"v\"");
+    db.engine.loading.end();
+    db.check("SELECT 0; GET k", "\"v\"");
 }
 
 /// While only writes are paused, scripts are judged by what they declare, alone and in a transaction.

@@ -1,0 +1,287 @@
+//! While a server loads its data set it listens, says so, and shows nobody half of it.
+
+use redpoll_tests::server::fresh_dir;
+use redpoll_tests::{Client, Peers, Server, eventually};
+use resp::Value;
+use rustix::process::Signal;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// A folder that is removed in the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Folder {
+        Folder(fresh_dir())
+    }
+
+    /// The text of an older server's log, one file, beside which a manifest is made at the first start.
+    fn log(text: &str) -> Folder {
+        let folder = Folder::new();
+        std::fs::write(folder.0.join("appendonly.aof"), text).expect("a log");
+        folder
+    }
+
+    fn start(&self, args: &[&str]) -> Server {
+        let dir = self.0.to_str().expect("a path that is text");
+        let mut all = vec!["--dir", dir, "--enable-debug-command", "yes"];
+        all.extend(args);
+        Server::redpoll_at_once(&all)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const LOG: &[&str] = &["--appendonly", "yes"];
+
+fn command(into: &mut String, words: &[&str]) {
+    let _ = write!(into, "*{}\r\n", words.len());
+    for word in words {
+        let _ = write!(into, "${}\r\n{word}\r\n", word.len());
+    }
+}
+
+/// A log with a script in it that goes on for ever when `key` is 1: nothing ends loading then but the end of the server.
+fn log_that_takes(steps: &str) -> String {
+    let mut text = String::new();
+    command(&mut text, &["SET", "first", "1"]);
+    let script =
+        format!("local x = 0 for i = 1, {steps} do x = x + 1 end redis.call('SET', 'last', x)");
+    command(&mut text, &["EVAL", &script, "0"]);
+    command(&mut text, &["SET", "end", "1"]);
+    text
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Error(text) | Value::Simple(text) => text.clone(),
+        Value::Bulk(bytes) | Value::Verbatim(_, bytes) => {
+            String::from_utf8_lossy(bytes).into_owned()
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn ask(c: &mut Client, line: &str) -> String {
+    text(&c.run(line))
+}
+
+fn info(c: &mut Client, field: &str) -> Option<String> {
+    let all = ask(c, "INFO persistence");
+    let line = all
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.map(str::to_owned)
+}
+
+const LOADING: &str = "LOADING Redis is loading the dataset in memory";
+
+#[test]
+fn who_comes_while_it_loads_is_told_so() {
+    let folder = Folder::log(&log_that_takes("1e18"));
+    let mut server = folder.start(LOG);
+    let mut c = server.connect();
+    for line in [
+        "PING",
+        "GET first",
+        "SET k v",
+        "DBSIZE",
+        "EVAL return 0",
+        "BGSAVE",
+        "BGREWRITEAOF",
+        "DEBUG RELOAD",
+    ] {
+        assert_eq!(ask(&mut c, line), LOADING, "{line}");
+    }
+    assert_eq!(ask(&mut c, "SELECT 3"), "OK");
+    assert_eq!(ask(&mut c, "PUBLISH c m"), "Int(0)");
+    assert_eq!(ask(&mut c, "MULTI"), "OK");
+    assert_eq!(ask(&mut c, "SET k v"), LOADING);
+    assert_eq!(
+        ask(&mut c, "EXEC"),
+        "EXECABORT Transaction discarded because of previous errors."
+    );
+    assert!(ask(&mut c, "NOSUCH").starts_with("ERR unknown command"));
+    assert_eq!(info(&mut c, "loading").as_deref(), Some("1"));
+    assert_eq!(info(&mut c, "async_loading").as_deref(), Some("0"));
+    let size = log_that_takes("1e18").len().to_string();
+    eventually("it knows how much there is to load", || {
+        info(&mut c, "loading_total_bytes").as_deref() == Some(&size)
+    });
+    for field in [
+        "loading_start_time",
+        "loading_rdb_used_mem",
+        "loading_loaded_bytes",
+        "loading_loaded_perc",
+        "loading_eta_seconds",
+    ] {
+        assert!(info(&mut c, field).is_some(), "{field}");
+    }
+    let clients = ask(&mut c, "CLIENT LIST");
+    assert!(!clients.contains("addr=log"), "{clients}");
+    // It leaves when it is told to, saving nothing.
+    c.send(&["SHUTDOWN", "SAVE"]);
+    assert!(server.wait().success());
+    assert!(!folder.0.join("dump.rdb").exists());
+    let mut server = folder.start(LOG);
+    server.signal(Signal::TERM);
+    assert!(server.wait().success());
+}
+
+#[test]
+fn nobody_sees_half_a_data_set() {
+    let folder = Folder::log(&log_that_takes("3e6"));
+    let server = folder.start(LOG);
+    let mut c = server.connect();
+    let mut refused = 0;
+    eventually("it has loaded", || {
+        let reply = ask(&mut c, "MGET first last end");
+        let whole = reply.matches("Bulk").count() == 3;
+        assert!(whole || reply == LOADING, "{reply}");
+        refused += usize::from(!whole);
+        whole
+    });
+    assert_eq!(info(&mut c, "loading").as_deref(), Some("0"));
+    assert_eq!(info(&mut c, "loading_total_bytes"), None);
+    println!("refused {refused} times");
+}
+
+#[test]
+fn a_log_that_cannot_be_loaded_ends_the_server() {
+    let mut log = log_that_takes("1e6");
+    command(&mut log, &["NOSUCH", "x"]);
+    let folder = Folder::log(&log);
+    let mut args = vec![
+        "--dir",
+        folder.0.to_str().expect("text"),
+        "--save",
+        "",
+        "--port",
+        "0",
+        "--unixsocket",
+        "s",
+    ];
+    args.extend(LOG);
+    let run = redpoll_tests::server::run_redpoll(&args, &[]);
+    assert!(!run.status.success());
+    assert!(
+        run.stderr.contains("unknown command 'NOSUCH'"),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("appendonly.aof"), "{}", run.stderr);
+}
+
+/// DEBUG RELOAD and DEBUG LOADAOF, as on real servers.
+#[test]
+fn what_debug_reloads_is_what_there_was() {
+    let run = |server: &Server, log: bool| -> Vec<String> {
+        let mut c = server.connect();
+        let mut replies = Vec::new();
+        let lines = [
+            "SET s v EX 100000",
+            "RPUSH l a b c",
+            "SADD set 1 2 x",
+            "HSET h f v g 2",
+            "ZADD z 1 a 2.5 b",
+            "XADD x 1-1 f v",
+            "SELECT 5",
+            "SET five 5",
+            "SELECT 0",
+            "DEBUG RELOAD",
+            "DBSIZE",
+            "GET s",
+            "LRANGE l 0 -1",
+            "HGET h g",
+            "SET new 1",
+            "DEBUG RELOAD NOSAVE",
+            "EXISTS new",
+            "SET new 2",
+            "SET s other",
+            "DEBUG RELOAD NOSAVE NOFLUSH MERGE",
+            "GET s",
+            "GET new",
+            "DEBUG RELOAD NOSUCH",
+            "DEBUG RELOAD NOSAVE",
+            "ZRANGE z 0 -1 WITHSCORES",
+            "EXISTS new",
+            "SELECT 5",
+            "GET five",
+            "FLUSHALL",
+            "DEBUG RELOAD",
+            "DBSIZE",
+        ];
+        for line in lines {
+            replies.push(format!("{line}: {:?}", c.run(line)));
+        }
+        if log {
+            for line in [
+                "SET a 1",
+                "INCR a",
+                "DEBUG LOADAOF",
+                "GET a",
+                "INCR a",
+                "DEBUG LOADAOF",
+                "GET a",
+                "DBSIZE",
+            ] {
+                replies.push(format!("{line}: {:?}", c.run(line)));
+            }
+        } else {
+            replies.push(format!("{:?}", c.run("DEBUG LOADAOF")));
+        }
+        replies
+    };
+    let Some(peers) = Peers::find().or_skip("what_debug_reloads_is_what_there_was") else {
+        return;
+    };
+    let Some(peer) = &peers.redis8_6 else {
+        return;
+    };
+    for log in [false, true] {
+        let args: &[&str] = match log {
+            true => &[
+                "--enable-debug-command",
+                "yes",
+                "--appendonly",
+                "yes",
+                "--appendfsync",
+                "always",
+            ],
+            false => &["--enable-debug-command", "yes"],
+        };
+        let theirs = run(&Server::peer(peer, args), log);
+        let ours = run(&Server::redpoll_with(args), log);
+        assert_eq!(ours, theirs);
+    }
+}
+
+/// What was reloaded is what a restart finds, and what is written after it too.
+#[test]
+fn the_log_follows_a_reload() {
+    let folder = Folder::new();
+    let mut server = folder.start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let mut c = server.connect();
+    eventually("it has loaded", || ask(&mut c, "PING") == "PONG");
+    for line in [
+        "SET kept 1",
+        "SAVE",
+        "SET lost 1",
+        "DEBUG RELOAD NOSAVE",
+        "SET after 1",
+    ] {
+        assert_eq!(ask(&mut c, line), "OK", "{line}");
+    }
+    server.signal(Signal::KILL);
+    server.wait();
+    drop(server);
+    let server = folder.start(LOG);
+    let mut c = server.connect();
+    eventually("it has loaded", || ask(&mut c, "PING") == "PONG");
+    assert_eq!(ask(&mut c, "EXISTS kept after"), "Int(2)");
+    assert_eq!(ask(&mut c, "EXISTS lost"), "Int(0)");
+}
