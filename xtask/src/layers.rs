@@ -57,6 +57,7 @@ const ENGINE: Rooms = &[
     ("config", &["base"]),
     ("client", &["config"]),
     ("door", &["base", "client"]),
+    ("ops", &["base", "door"]),
     ("script", &["base"]),
     ("table", &[]),
     ("follow", &["base", "client", "config", "door", "table"]),
@@ -70,10 +71,11 @@ const ENGINE: Rooms = &[
     (
         "cmd",
         &[
-            "base", "bridge", "client", "config", "context", "door", "follow", "script", "table",
+            "base", "bridge", "client", "config", "context", "door", "follow", "ops", "script",
+            "table",
         ],
     ),
-    ("direct", &["base", "context", "door", "table"]),
+    ("direct", &["base", "context", "door"]),
     (
         "dispatch",
         &["base", "context", "door", "follow", "script", "table"],

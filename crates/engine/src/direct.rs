@@ -9,58 +9,61 @@
 //! * counters are the caller's, one set a thread (see [`crate::base::stats`]).
 
 use crate::base::clock::unix_ms;
-use crate::base::guard;
+use crate::base::error::{Error, Result};
+use crate::base::guard::guarded;
 use crate::base::journal::Records;
 use crate::base::stats::Counters;
 use crate::context::engine::Engine;
-use crate::context::gate::{self, Closed, LIBRARY, Request};
+use crate::context::gate::{self, Closed, Intent, LIBRARY, Request};
 use crate::door::change::Event;
 use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys, is_past};
-use crate::table::row::{Facts, Group, READONLY, WRITE, row};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use store::EntryRef;
+use store::keyspace::ShardGuard;
 use store::locks::Indices;
 use store::table::table_hash;
 
-/// What the gate is told of a typed call that changes something.
-static WRITES: Facts = row("typed call", 0, WRITE, Group::Generic, "", ()).facts;
-
-/// What it is told of one that only looks.
-static READS: Facts = row("typed call", 0, READONLY, Group::Generic, "", ()).facts;
+/// How long a typed call waits for a lock before it asks what keeps it.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 impl Engine {
     /// Locks a key's shard and lets `work` have the key. What `work` frees is dropped after the lock.
     ///
     /// `work` must be short and must not call anything that takes a lock of the keyspace. Waits while CLIENT PAUSE is
-    /// in force; `is_write` says whether a pause of writes counts.
+    /// in force. If `work` panics, what it has changed by then is announced, nothing stays locked, and the call is an error.
+    ///
+    /// # Errors
+    /// The gate's, or that of `work`.
     ///
     /// # Panics
-    /// If there is no database `db`, if `work` uses a key of another shard, or if it panics: what it has changed by then is
-    /// announced, and nothing stays locked.
+    /// If there is no database `db`.
     #[inline]
     pub fn with_key<R>(
         &self,
         db: usize,
         key: &[u8],
-        is_write: bool,
+        intent: Intent,
         counters: &Counters,
-        work: impl FnOnce(&mut Keys<'_>) -> R,
-    ) -> R {
+        work: impl FnOnce(&mut Keys<'_>) -> Result<R>,
+    ) -> Result<R> {
         let now_ms = self.coarse_ms();
-        self.wait_at_the_gate(is_write, now_ms);
+        self.wait_at_the_gate(intent, now_ms)?;
         let ks = self.keyspace();
         let hash = ks.hash(key);
         let shard = ks.shard_of(hash);
         // Bucket and entry arrive while the lock does, which another core may have had last.
         ks.probe(db, hash).entry(table_hash(hash), false);
-        let mut held = Held::One(shard, ks.lock(shard));
-        if is_write && self.follow.effects.listening() {
+        let guard = match ks.try_lock(shard) {
+            Some(guard) => guard,
+            None => self.wait_for(shard)?,
+        };
+        let mut held = Held::One(shard, guard);
+        if intent.writes() && self.follow.effects.listening() {
             held = self.with_further_shards(held);
         }
-        let frozen = !is_write && self.pause.wait_ms(now_ms, true).is_some();
+        let frozen = !intent.writes() && self.pause.wait_ms(now_ms, true).is_some();
         let mut keys = Keys {
             ks,
             held,
@@ -81,22 +84,7 @@ impl Engine {
             records: Records::default(),
             token: None,
         };
-        let result = catch_unwind(AssertUnwindSafe(|| work(&mut keys)));
-        if result.is_err() {
-            // The caller gets the panic, once all is as it should be.
-            guard::note(counters, "a typed call");
-            keys.db = db;
-            keys.say_what_was_emptied();
-            if is_write {
-                keys.changed(key, Event::SILENT);
-            }
-        }
-        if keys.recording {
-            if keys.records.is_unsaid() {
-                keys.record_state(key);
-            }
-            keys.records.finish(db, &[]);
-        }
+        let result = carry_out(&mut keys, key, intent, work);
         if !keys.changes.is_empty() {
             self.follow.apply(&mut keys, None);
         }
@@ -109,7 +97,7 @@ impl Engine {
         for freed in garbage {
             self.reclaimer.take(freed);
         }
-        result.unwrap_or_else(|panic| resume_unwind(panic))
+        result
     }
 
     /// Lets `look` see a key, or that there is none, in most cases without taking a lock: see [`store::readers`]. Counts
@@ -118,8 +106,11 @@ impl Engine {
     /// `look` must be short, must not call anything that takes a lock of the keyspace, and may be called twice, the last
     /// time counting.
     ///
+    /// # Errors
+    /// The gate's.
+    ///
     /// # Panics
-    /// If there is no database `db`.
+    /// If there is no database `db`, or if `look` panics.
     #[inline]
     pub fn look<R>(
         &self,
@@ -128,14 +119,18 @@ impl Engine {
         touch: bool,
         counters: &Counters,
         mut look: impl FnMut(Option<EntryRef<'_>>) -> R,
-    ) -> R {
+    ) -> Result<R> {
         let now_ms = self.coarse_ms();
-        self.wait_at_the_gate(false, now_ms);
+        self.wait_at_the_gate(Intent::Look, now_ms)?;
         let ks = self.keyspace();
         let hash = ks.hash(key);
         ks.probe(db, hash).entry(table_hash(hash), false);
         let seen = ks.read(ks.shard_of(hash), |shard| {
             let e = shard.db_ref(db).get(hash, key);
+            if e.is_none() && self.follow.effects.listening() {
+                // That it was asked for in vain may be announced.
+                return None;
+            }
             if let Some(e) = e {
                 if e.expiry_ms().is_some_and(|ms| is_past(ms, now_ms, true)) {
                     return None;
@@ -150,14 +145,14 @@ impl Engine {
             Some(look(e))
         });
         match seen {
-            Some(result) => result,
-            // It has expired and is to be removed.
-            None => self.with_key(db, key, false, counters, |keys| {
-                look(if touch {
+            Some(result) => Ok(result),
+            // It has expired and is to be removed, or there is more to do.
+            None => self.with_key(db, key, Intent::Look, counters, |keys| {
+                Ok(look(if touch {
                     keys.read(key)
                 } else {
                     keys.read_untouched(key)
-                })
+                }))
             }),
         }
     }
@@ -181,19 +176,32 @@ impl Engine {
         }
     }
 
-    /// Returns once the [gate] is open for a typed call.
-    #[inline]
-    fn wait_at_the_gate(&self, is_write: bool, now_ms: u64) {
-        if gate::admit::<LIBRARY>(&self.typed(is_write, now_ms)).is_err() {
-            self.wait_at_the_closed_gate(is_write);
+    /// Waits for a shard's lock, unless what holds it is a script that takes too long.
+    #[cold]
+    fn wait_for(&self, shard: usize) -> Result<ShardGuard<'_>> {
+        loop {
+            if let Some(guard) = self.keyspace().lock_for(shard, PATIENCE) {
+                return Ok(guard);
+            }
+            gate::admit_parked::<LIBRARY>(&self.typed(Intent::Look, unix_ms()))
+                .map_err(Closed::into_error)?;
         }
     }
 
-    fn typed(&self, is_write: bool, now_ms: u64) -> Request<'_> {
+    /// Returns once the [gate] is open for a typed call, or its error.
+    #[inline]
+    pub(crate) fn wait_at_the_gate(&self, intent: Intent, now_ms: u64) -> Result {
+        match gate::admit::<LIBRARY>(&self.typed(intent, now_ms)) {
+            Ok(()) => Ok(()),
+            Err(closed) => self.wait_at_the_closed_gate(intent, closed),
+        }
+    }
+
+    fn typed(&self, intent: Intent, now_ms: u64) -> Request<'_> {
         Request {
             engine: self,
             session: None,
-            facts: if is_write { &WRITES } else { &READS },
+            facts: intent.facts(),
             argv: &[],
             now_ms,
             in_reader: false,
@@ -201,9 +209,16 @@ impl Engine {
     }
 
     #[cold]
-    fn wait_at_the_closed_gate(&self, is_write: bool) {
-        while let Err(Closed::For(ms)) = gate::admit::<LIBRARY>(&self.typed(is_write, unix_ms())) {
-            std::thread::sleep(Duration::from_millis(ms.min(20)));
+    fn wait_at_the_closed_gate(&self, intent: Intent, mut closed: Closed) -> Result {
+        loop {
+            match closed {
+                Closed::Refused(error) => return Err(error),
+                Closed::For(ms) => std::thread::sleep(Duration::from_millis(ms.min(20))),
+            }
+            match gate::admit::<LIBRARY>(&self.typed(intent, unix_ms())) {
+                Ok(()) => return Ok(()),
+                Err(still) => closed = still,
+            }
         }
     }
 
@@ -219,19 +234,50 @@ impl Engine {
     }
 }
 
+/// Lets `work` have a key whose shard is held, and sees to it that what it changed is said and written down.
+#[inline]
+fn carry_out<R>(
+    keys: &mut Keys<'_>,
+    key: &[u8],
+    intent: Intent,
+    work: impl FnOnce(&mut Keys<'_>) -> Result<R>,
+) -> Result<R> {
+    let (db, counters) = (keys.db, keys.counters);
+    let result = guarded(counters, "a typed call", || work(keys)).unwrap_or_else(|| {
+        keys.db = db;
+        keys.say_what_was_emptied();
+        if intent.writes() {
+            keys.changed(key, Event::SILENT);
+            keys.record_what_is_there(key);
+        }
+        Err(Error::INTERNAL)
+    });
+    if keys.recording {
+        if keys.records.is_unsaid() {
+            keys.record_state(key);
+        }
+        keys.records.finish(db, &[]);
+    }
+    result
+}
+
 #[cfg(test)]
 mod tests {
+    use crate::context::gate::Intent;
+    use crate::ops::strings;
     use crate::testing::TestClient;
     use store::{NewValue, Value};
 
     fn read(db: &TestClient, key: &[u8]) -> Option<i64> {
-        db.engine
-            .with_key(0, key, false, db.worker.counters(), |keys| {
-                match keys.read(key)?.value() {
-                    Value::Int(i) => Some(i),
+        let found = db
+            .engine
+            .with_key(0, key, Intent::Look, db.worker.counters(), |keys| {
+                Ok(match keys.read(key).map(|e| e.value()) {
+                    Some(Value::Int(i)) => Some(i),
                     _ => None,
-                }
-            })
+                })
+            });
+        found.expect("an open gate")
     }
 
     #[test]
@@ -242,9 +288,11 @@ mod tests {
         assert_eq!(read(&db, b"t"), Some(7));
         assert_eq!(read(&db, b"absent"), None);
         db.engine
-            .with_key(0, b"k", true, db.worker.counters(), |keys| {
-                keys.set(b"k", NewValue::Int(8), None)
-            });
+            .with_key(0, b"k", Intent::Grow, db.worker.counters(), |keys| {
+                strings::set(keys, b"k", NewValue::Int(8));
+                Ok(())
+            })
+            .expect("an open gate");
         db.check("GET k", r#""8""#);
     }
 
@@ -261,17 +309,21 @@ mod tests {
         let target = target.expect("a key elsewhere");
         waits.block(&format!("BLMOVE list {target} LEFT RIGHT 0"));
         let counters = db.worker.counters();
-        db.engine.with_key(0, b"list", true, counters, |keys| {
-            let pushed = keys.edit_or_create(b"list", |list: &mut List| {
-                list.push(
-                    End::Back,
-                    std::iter::once(Item::Bytes(b"x")),
-                    Limits::default(),
-                )
+        let done = db
+            .engine
+            .with_key(0, b"list", Intent::Grow, counters, |keys| {
+                let pushed = keys.edit_or_create(b"list", |list: &mut List| {
+                    list.push(
+                        End::Back,
+                        std::iter::once(Item::Bytes(b"x")),
+                        Limits::default(),
+                    )
+                });
+                assert!(pushed.is_ok());
+                keys.changed(b"list", crate::door::change::Event::list("rpush"));
+                Ok(())
             });
-            assert!(pushed.is_ok());
-            keys.changed(b"list", crate::door::change::Event::list("rpush"));
-        });
+        assert!(done.is_ok());
         waits.check_blocked("\"x\"");
         db.check(&format!("LRANGE {target} 0 -1"), "[\"x\"]");
     }
@@ -286,17 +338,19 @@ mod tests {
             .store(past - 1000, std::sync::atomic::Ordering::Relaxed);
         for key in [b"a", b"b"] {
             let counters = db.worker.counters();
-            db.engine.with_key(0, key, true, counters, |keys| {
-                keys.set(key, NewValue::Int(1), Some(past))
+            let done = db.engine.with_key(0, key, Intent::Grow, counters, |keys| {
+                keys.set(key, NewValue::Int(1), Some(past));
+                Ok(())
             });
+            assert!(done.is_ok());
         }
         assert_eq!(read(&db, b"a"), None);
         assert_eq!(db.engine.keyspace().len(0), 1);
         let seen = db
             .engine
-            .with_key(0, b"b", false, db.worker.counters(), |keys| {
-                keys.peek(b"b").is_some()
+            .with_key(0, b"b", Intent::Look, db.worker.counters(), |keys| {
+                Ok(keys.peek(b"b").is_some())
             });
-        assert!(!seen);
+        assert_eq!(seen, Ok(false));
     }
 }

@@ -18,6 +18,7 @@ mod follow;
 pub mod fuzz;
 #[cfg(test)]
 mod journal_tests;
+pub mod ops;
 mod script;
 mod start;
 mod table;
@@ -26,15 +27,15 @@ mod testing;
 mod upkeep;
 
 pub use base::clock::unix_ms;
-pub use base::error::Error;
+pub use base::error::{Error, Result};
 pub use base::loading::{LoadProgress, Loading, OnLoad};
 pub use base::stats::Counters;
 pub use base::version::{MODE, REDIS_VERSION, ROLE, VERSION};
 pub use client::clients::{Client, Clients, Kind, Origin};
-pub use cmd::bitmap::set_bit;
 pub use config::Config;
 pub use config::host::{Host, NoHost, Persistence, Reload, SaveMode, ShutdownMode};
 pub use context::engine::Engine;
+pub use context::gate::Intent;
 pub use context::next::{Job, Next, Progress};
 pub use context::session::Session;
 pub use dispatch::worker::Worker;

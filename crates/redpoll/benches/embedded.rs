@@ -97,7 +97,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "get, absent",
             Box::new(|i| _ = black_box(db.get(absent[i]))),
         ),
-        ("exists", Box::new(|i| _ = black_box(db.exists(keys[i])))),
+        (
+            "exists",
+            Box::new(|i| _ = black_box(db.exists(keys[i]).unwrap())),
+        ),
         (
             "set, 32 bytes",
             Box::new(|i| _ = black_box(db.set(keys[i], &value))),

@@ -3,10 +3,11 @@
 use crate::db::{Db, unexpected};
 use crate::error::Result;
 use crate::strings::to_int;
-use engine::set_bit;
+use engine::Intent;
+use engine::ops::bits::set_bit;
+use engine::ops::strings::text;
 use resp::Value;
 use std::ops::{Bound, RangeBounds};
-use std::sync::atomic::Ordering::Relaxed;
 use store::types::bits;
 
 /// How [`Db::bitop`] combines strings.
@@ -134,25 +135,17 @@ impl Db {
     pub fn setbit(&self, key: impl AsRef<[u8]>, offset: u64, on: bool) -> Result<bool> {
         let key = key.as_ref();
         self.check_lengths(key.len(), 0)?;
-        let most = self
-            .shared
-            .engine
-            .config()
-            .live
-            .proto_max_bulk_len
-            .load(Relaxed) as u64;
+        let most = self.longest() as u64;
         if offset / 8 >= most {
             return Err(engine::Error::BIT_OFFSET.into());
         }
-        self.on_key(key, true, |keys| Ok(set_bit(keys, key, offset, on)?))
+        self.on_key(key, Intent::Grow, |keys| set_bit(keys, key, offset, on))
     }
 
     /// A bit of a string; bits past its end are clear.
     pub fn getbit(&self, key: impl AsRef<[u8]>, offset: u64) -> Result<bool> {
-        let on = self.look_at_string(key.as_ref(), |value| match value {
-            store::Value::Int(n) => bits::get(resp::format_i64(n, &mut [0; 20]), offset),
-            store::Value::Inline(bytes) => bits::get(bytes, offset),
-            store::Value::Blob(blob) => bits::get(blob, offset),
+        let on = self.look_at_string(key.as_ref(), |value| {
+            bits::get(text(value, &mut [0; 20]), offset)
         })?;
         Ok(on.unwrap_or(false))
     }
@@ -185,7 +178,7 @@ impl Db {
         let Some((first, last)) = ends(bits) else {
             return Ok(None);
         };
-        if !self.exists(key) {
+        if !self.exists(key)? {
             return Ok(None);
         }
         let (mut a, mut b) = ([0; 20], [0; 20]);

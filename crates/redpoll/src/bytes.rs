@@ -39,7 +39,7 @@ enum Repr {
 
 impl Bytes {
     #[inline]
-    fn copy(from: &[u8]) -> Bytes {
+    pub(crate) fn copy(from: &[u8]) -> Bytes {
         if from.len() <= IN_PLACE {
             let mut bytes = [0; IN_PLACE];
             bytes[..from.len()].copy_from_slice(from);

@@ -3,10 +3,8 @@
 use crate::connection::{Connection, Idle};
 use crate::error::{Error, Result};
 use crate::threads::PerThread;
-use engine::Counters;
-use engine::Keys;
-use engine::Maintenance;
 use engine::{Config, Engine, NoHost};
+use engine::{Counters, Intent, Keys, Maintenance};
 use resp::Value;
 use std::fmt;
 use std::sync::Arc;
@@ -94,7 +92,7 @@ impl Db {
     /// # let db = redpoll::Db::open(redpoll::Config::default())?;
     /// let sessions = db.select(1)?;
     /// sessions.set("k", "in database 1")?;
-    /// assert!(!db.exists("k"));
+    /// assert!(!db.exists("k")?);
     /// # Ok::<(), redpoll::Error>(())
     /// ```
     pub fn select(&self, index: usize) -> Result<Db> {
@@ -148,14 +146,15 @@ impl Db {
     pub(crate) fn on_key<R>(
         &self,
         key: &[u8],
-        is_write: bool,
-        work: impl FnOnce(&mut Keys<'_>) -> R,
-    ) -> R {
+        intent: Intent,
+        work: impl FnOnce(&mut Keys<'_>) -> engine::Result<R>,
+    ) -> Result<R> {
         let shared = &*self.shared;
         let counters = shared.counters.get(|| shared.new_counters());
         shared
             .engine
-            .with_key(self.index, key, is_write, counters, work)
+            .with_key(self.index, key, intent, counters, work)
+            .map_err(Error::from)
     }
 
     /// Looks at one key, in most cases without a lock; see [`Engine::look`].
@@ -165,10 +164,11 @@ impl Db {
         key: &[u8],
         touch: bool,
         look: impl FnMut(Option<EntryRef<'_>>) -> R,
-    ) -> R {
+    ) -> Result<R> {
         let shared = &*self.shared;
         let counters = shared.counters.get(|| shared.new_counters());
-        shared.engine.look(self.index, key, touch, counters, look)
+        let seen = shared.engine.look(self.index, key, touch, counters, look);
+        seen.map_err(Error::from)
     }
 
     /// Looks at the string at a key: an error if it holds something else.
@@ -182,7 +182,7 @@ impl Db {
             None => Ok(None),
             Some(e) if e.kind() != store::Type::String => Err(engine::Error::WRONG_TYPE.into()),
             Some(e) => Ok(Some(look(e.value()))),
-        })
+        })?
     }
 
     /// Looks at the collection at a key: an error if it holds something else.
@@ -198,7 +198,7 @@ impl Db {
                 Some(view) => Ok(Some(look(view))),
                 None => Err(engine::Error::WRONG_TYPE.into()),
             },
-        })
+        })?
     }
 
     /// Refuses keys and values that are longer than the protocol lets clients send.

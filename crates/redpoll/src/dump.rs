@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 /// let bytes = db.dump("l")?.unwrap();
 /// let minute = Restore::new().expire_in(Duration::from_secs(60)).replace();
 /// db.restore("l", &bytes, &minute)?;
-/// assert!(matches!(db.ttl("l"), Ttl::In(_)));
+/// assert!(matches!(db.ttl("l")?, Ttl::In(_)));
 /// # Ok::<(), redpoll::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]

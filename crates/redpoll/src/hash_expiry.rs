@@ -215,7 +215,7 @@ impl Db {
     /// db.hset("h", "a", 1)?;
     /// let done = db.hexpire_at("h", SystemTime::UNIX_EPOCH, ["a"])?;
     /// assert_eq!(done, [FieldExpire::Deleted]);
-    /// assert!(!db.exists("h"));
+    /// assert!(!db.exists("h")?);
     /// # Ok::<(), redpoll::Error>(())
     /// ```
     pub fn hexpire_at<F: AsRef<[u8]>>(

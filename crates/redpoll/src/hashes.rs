@@ -265,7 +265,7 @@ impl Db {
     /// # let db = redpoll::Db::open(redpoll::Config::default())?;
     /// db.hset("h", "f", "v")?;
     /// assert!(db.hdel("h", "f")?);
-    /// assert!(!db.exists("h"));                      // that was the last one
+    /// assert!(!db.exists("h")?);                      // that was the last one
     /// # Ok::<(), redpoll::Error>(())
     /// ```
     pub fn hdel(&self, key: impl AsRef<[u8]>, field: impl AsRef<[u8]>) -> Result<bool> {

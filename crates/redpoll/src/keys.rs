@@ -5,8 +5,7 @@ use crate::db::{Db, unexpected};
 use crate::error::Result;
 use crate::scan::Scan;
 use crate::strings::{millis, to_bytes, to_int, unix_millis};
-use engine::Event;
-use engine::unix_ms;
+use engine::{Intent, ops, unix_ms};
 use resp::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use store::Type;
@@ -36,6 +35,15 @@ pub enum ExpireIf {
 }
 
 impl ExpireIf {
+    fn flags(self) -> ops::keys::ExpireIf {
+        ops::keys::ExpireIf {
+            nx: self == ExpireIf::None,
+            xx: self == ExpireIf::Some,
+            gt: self == ExpireIf::Later,
+            lt: self == ExpireIf::Sooner,
+        }
+    }
+
     /// As commands take it.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -49,7 +57,7 @@ impl ExpireIf {
 
 impl Db {
     /// Whether a key exists.
-    pub fn exists(&self, key: impl AsRef<[u8]>) -> bool {
+    pub fn exists(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         self.look(key.as_ref(), false, |e| e.is_some())
     }
 
@@ -59,15 +67,9 @@ impl Db {
     }
 
     /// Deletes a key; whether it existed.
-    pub fn del(&self, key: impl AsRef<[u8]>) -> bool {
+    pub fn del(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         let key = key.as_ref();
-        self.on_key(key, true, |keys| {
-            let was = keys.remove(key);
-            if was {
-                keys.changed(key, Event::DEL);
-            }
-            was
-        })
+        self.on_key(key, Intent::Change, |keys| Ok(ops::keys::delete(keys, key)))
     }
 
     /// Deletes several keys at one moment; how many existed.
@@ -99,34 +101,26 @@ impl Db {
     /// # let db = Db::open(Config::default())?;
     /// db.set("k", "v")?;
     /// assert!(db.expire("k", Duration::from_secs(60))?);
-    /// assert!(matches!(db.ttl("k"), Ttl::In(left) if left <= Duration::from_secs(60)));
-    /// assert!(db.persist("k"));
-    /// assert_eq!(db.ttl("k"), Ttl::Never);
+    /// assert!(matches!(db.ttl("k")?, Ttl::In(left) if left <= Duration::from_secs(60)));
+    /// assert!(db.persist("k")?);
+    /// assert_eq!(db.ttl("k")?, Ttl::Never);
     /// # Ok::<(), redpoll::Error>(())
     /// ```
     pub fn expire(&self, key: impl AsRef<[u8]>, time: Duration) -> Result<bool> {
         let Some(at) = (unix_ms() as i64).checked_add(millis(time)) else {
             return Err(engine::Error::invalid_expire("pexpire").into());
         };
-        Ok(self.expire_at_ms(key.as_ref(), at))
+        self.expire_at_ms(key.as_ref(), at, Default::default())
     }
 
     /// Has a key expire at `time`; whether it exists. A time that has passed deletes it.
-    pub fn expire_at(&self, key: impl AsRef<[u8]>, time: SystemTime) -> bool {
-        self.expire_at_ms(key.as_ref(), unix_millis(time))
+    pub fn expire_at(&self, key: impl AsRef<[u8]>, time: SystemTime) -> Result<bool> {
+        self.expire_at_ms(key.as_ref(), unix_millis(time), Default::default())
     }
 
-    fn expire_at_ms(&self, key: &[u8], at: i64) -> bool {
-        if at <= unix_ms() as i64 {
-            return self.del(key);
-        }
-        self.on_key(key, true, |keys| match keys.write(key) {
-            None => false,
-            Some(mut found) => {
-                found.set_expiry(Some(at as u64));
-                keys.changed(key, Event::generic("expire"));
-                true
-            }
+    fn expire_at_ms(&self, key: &[u8], at: i64, only: ops::keys::ExpireIf) -> Result<bool> {
+        self.on_key(key, Intent::Change, |keys| {
+            Ok(ops::keys::expire(keys, key, at, only))
         })
     }
 
@@ -137,45 +131,36 @@ impl Db {
         time: Duration,
         condition: ExpireIf,
     ) -> Result<bool> {
-        let mut buf = [0; 20];
-        let args: [&[u8]; 4] = [
-            b"PEXPIRE",
-            key.as_ref(),
-            resp::format_i64(millis(time), &mut buf),
-            condition.word().as_bytes(),
-        ];
-        Ok(to_int(self.call(&args)?)? == 1)
+        let Some(at) = (unix_ms() as i64).checked_add(millis(time)) else {
+            return Err(engine::Error::invalid_expire("pexpire").into());
+        };
+        self.expire_at_ms(key.as_ref(), at, condition.flags())
     }
 
     /// Has a key never expire; whether it exists and would have.
-    pub fn persist(&self, key: impl AsRef<[u8]>) -> bool {
+    pub fn persist(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         let key = key.as_ref();
-        self.on_key(key, true, |keys| match keys.write(key) {
-            Some(mut found) if found.expiry_ms().is_some() => {
-                found.set_expiry(None);
-                keys.changed(key, Event::generic("persist"));
-                true
-            }
-            _ => false,
+        self.on_key(key, Intent::Change, |keys| {
+            Ok(ops::keys::persist(keys, key))
         })
     }
 
     /// How long a key has left.
-    pub fn ttl(&self, key: impl AsRef<[u8]>) -> Ttl {
-        match self.expiry(key.as_ref()) {
+    pub fn ttl(&self, key: impl AsRef<[u8]>) -> Result<Ttl> {
+        Ok(match self.expiry(key.as_ref())? {
             None => Ttl::Absent,
             Some(None) => Ttl::Never,
             Some(Some(at)) => Ttl::In(Duration::from_millis(at.saturating_sub(unix_ms()))),
-        }
+        })
     }
 
     /// When a key expires; `None` if it does not exist or never does.
-    pub fn expire_time(&self, key: impl AsRef<[u8]>) -> Option<SystemTime> {
-        let ms = self.expiry(key.as_ref())??;
-        UNIX_EPOCH.checked_add(Duration::from_millis(ms))
+    pub fn expire_time(&self, key: impl AsRef<[u8]>) -> Result<Option<SystemTime>> {
+        let ms = self.expiry(key.as_ref())?.flatten();
+        Ok(ms.and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms))))
     }
 
-    fn expiry(&self, key: &[u8]) -> Option<Option<u64>> {
+    fn expiry(&self, key: &[u8]) -> Result<Option<Option<u64>>> {
         self.look(key, false, |e| e.map(|e| e.expiry_ms()))
     }
 
@@ -221,7 +206,7 @@ impl Db {
     }
 
     /// What kind of value a key holds; `None` if it does not exist.
-    pub fn key_type(&self, key: impl AsRef<[u8]>) -> Option<Type> {
+    pub fn key_type(&self, key: impl AsRef<[u8]>) -> Result<Option<Type>> {
         self.look(key.as_ref(), false, |e| e.map(|e| e.kind()))
     }
 
@@ -248,8 +233,8 @@ impl Db {
     }
 
     /// How many keys there are, expired ones that have not been removed yet included.
-    pub fn dbsize(&self) -> usize {
-        self.shared.engine.keyspace().len(self.index)
+    pub fn dbsize(&self) -> Result<usize> {
+        Ok(self.engine().keyspace().len(self.index))
     }
 
     /// Deletes all keys of this database at one moment.

@@ -45,9 +45,12 @@
 //! all does nothing.
 //!
 //! # Errors
-//! An [`Error`] is the error reply that a client would get. A key that holds another type than a call works on is one
-//! with the code `WRONGTYPE`, and nothing has changed then. A key that does not exist is no error: it counts as empty. (For
-//! consumer groups it is one: a stream or a group that is not there is `NOGROUP`.)
+//! Every call returns a [`Result`]. An [`Error`] is the error reply that a client would get, and has a [kind](ErrorKind). A key
+//! that holds another type than a call works on is [`ErrorKind::WrongType`], and nothing has changed then. A key that does not
+//! exist is no error: it counts as empty. (For consumer groups it is one: a stream or a group that is not there is
+//! [`ErrorKind::NoGroup`].) What would refuse a client's command refuses a typed call: writes while changes cannot be kept in
+//! files are [`ErrorKind::Misconf`], and a call that a script keeps waiting for longer than `busy-reply-threshold` is
+//! [`ErrorKind::Busy`]. No call panics.
 //!
 //! # Waiting
 //! [`Db::blpop`] and its kin, and [`XRead::block`] and [`XReadGroup::block`], wait for something to take. They put the
@@ -103,7 +106,7 @@ pub use db::Db;
 pub use dump::Restore;
 pub use element_scan::ElementScan;
 pub use engine::{Config, Engine};
-pub use error::{Error, Result};
+pub use error::{Error, ErrorKind, Result};
 pub use geo::{Center, GeoHit, GeoPoint, GeoSearch, Unit};
 pub use hash_expiry::{Expire, FieldExpire, HSetEx};
 pub use hashes::Sample;

@@ -168,7 +168,7 @@ impl Db {
     /// ```
     /// # let db = redpoll::Db::open(redpoll::Config::default())?;
     /// assert_eq!(db.lpushx("l", "a")?, 0);
-    /// assert!(!db.exists("l"));
+    /// assert!(!db.exists("l")?);
     /// # Ok::<(), redpoll::Error>(())
     /// ```
     pub fn lpushx<'v>(

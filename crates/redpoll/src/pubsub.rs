@@ -2,6 +2,7 @@
 
 use crate::bytes::{Bytes, Payload};
 use crate::db::Db;
+use crate::error::{Error, ErrorKind, Result};
 use engine::Subscription as Kind;
 use engine::{Kind as ClientKind, Origin, Session};
 use resp::{Proto, Value};
@@ -46,7 +47,11 @@ impl fmt::Debug for Subscriber {
 
 impl Db {
     /// Sends a message to all who subscribe to a channel: PUBLISH. Returns how often it is received.
-    pub fn publish<'a>(&self, channel: impl AsRef<[u8]>, message: impl Into<Payload<'a>>) -> usize {
+    pub fn publish<'a>(
+        &self,
+        channel: impl AsRef<[u8]>,
+        message: impl Into<Payload<'a>>,
+    ) -> Result<usize> {
         self.publish_to(false, channel.as_ref(), &message.into())
     }
 
@@ -55,18 +60,19 @@ impl Db {
         &self,
         channel: impl AsRef<[u8]>,
         message: impl Into<Payload<'a>>,
-    ) -> usize {
+    ) -> Result<usize> {
         self.publish_to(true, channel.as_ref(), &message.into())
     }
 
-    fn publish_to(&self, sharded: bool, channel: &[u8], message: &Payload<'_>) -> usize {
-        let engine = &self.shared.engine;
-        message.with_bytes(|bytes| engine.follow.publish(sharded, channel, bytes))
+    fn publish_to(&self, sharded: bool, channel: &[u8], message: &Payload<'_>) -> Result<usize> {
+        self.check_lengths(channel.len(), message.len())?;
+        let engine = self.engine();
+        Ok(message.with_bytes(|bytes| engine.follow.publish(sharded, channel, bytes)))
     }
 
     /// A receiver of messages that subscribes to nothing yet.
-    pub fn subscriber(&self) -> Subscriber {
-        let mut session = self.shared.engine.session(Origin {
+    pub fn subscriber(&self) -> Result<Subscriber> {
+        let mut session = self.engine().session(Origin {
             addr: String::new(),
             laddr: String::new(),
             fd: -1,
@@ -74,89 +80,120 @@ impl Db {
             waker: None,
         });
         session.set_proto(Proto::Resp3);
-        Subscriber {
+        Ok(Subscriber {
             session,
             waker: None,
-        }
+        })
     }
 
     /// Subscribes to channels.
     ///
     /// ```
-    /// # let db = redpoll::Db::open(redpoll::Config::default()).unwrap();
-    /// let mut news = db.subscribe(["news"]);
-    /// assert_eq!(db.publish("news", "it works"), 1);
-    /// let message = news.recv().unwrap();
+    /// # let db = redpoll::Db::open(redpoll::Config::default())?;
+    /// let mut news = db.subscribe(["news"])?;
+    /// assert_eq!(db.publish("news", "it works")?, 1);
+    /// let message = news.recv()?;
     /// assert_eq!(message.channel, "news");
     /// assert_eq!(message.payload, "it works");
+    /// # Ok::<(), redpoll::Error>(())
     /// ```
-    pub fn subscribe<A: AsRef<[u8]>>(&self, channels: impl IntoIterator<Item = A>) -> Subscriber {
-        let mut subscriber = self.subscriber();
-        channels.into_iter().for_each(|c| subscriber.subscribe(c));
-        subscriber
+    pub fn subscribe<A: AsRef<[u8]>>(
+        &self,
+        channels: impl IntoIterator<Item = A>,
+    ) -> Result<Subscriber> {
+        let mut subscriber = self.subscriber()?;
+        for channel in channels {
+            subscriber.subscribe(channel)?;
+        }
+        Ok(subscriber)
     }
 
     /// Subscribes to all channels whose names match patterns: `news.*`.
-    pub fn psubscribe<A: AsRef<[u8]>>(&self, patterns: impl IntoIterator<Item = A>) -> Subscriber {
-        let mut subscriber = self.subscriber();
-        patterns.into_iter().for_each(|p| subscriber.psubscribe(p));
-        subscriber
+    pub fn psubscribe<A: AsRef<[u8]>>(
+        &self,
+        patterns: impl IntoIterator<Item = A>,
+    ) -> Result<Subscriber> {
+        let mut subscriber = self.subscriber()?;
+        for pattern in patterns {
+            subscriber.psubscribe(pattern)?;
+        }
+        Ok(subscriber)
     }
 }
 
 impl Subscriber {
     /// Subscribes to a further channel.
-    pub fn subscribe(&mut self, channel: impl AsRef<[u8]>) {
+    pub fn subscribe(&mut self, channel: impl AsRef<[u8]>) -> Result {
         self.session.subscribe(Kind::Channel, channel.as_ref());
+        Ok(())
     }
 
     /// Subscribes to all channels whose names match a pattern.
-    pub fn psubscribe(&mut self, pattern: impl AsRef<[u8]>) {
+    pub fn psubscribe(&mut self, pattern: impl AsRef<[u8]>) -> Result {
         self.session.subscribe(Kind::Pattern, pattern.as_ref());
+        Ok(())
     }
 
     /// Subscribes to a shard channel.
-    pub fn ssubscribe(&mut self, channel: impl AsRef<[u8]>) {
+    pub fn ssubscribe(&mut self, channel: impl AsRef<[u8]>) -> Result {
         self.session.subscribe(Kind::Shard, channel.as_ref());
+        Ok(())
     }
 
     /// Ends a subscription to a channel. Messages that have come before are still received.
-    pub fn unsubscribe(&mut self, channel: impl AsRef<[u8]>) {
+    pub fn unsubscribe(&mut self, channel: impl AsRef<[u8]>) -> Result {
         self.session.unsubscribe(Kind::Channel, channel.as_ref());
+        Ok(())
     }
 
     /// Ends a subscription to a pattern.
-    pub fn punsubscribe(&mut self, pattern: impl AsRef<[u8]>) {
+    pub fn punsubscribe(&mut self, pattern: impl AsRef<[u8]>) -> Result {
         self.session.unsubscribe(Kind::Pattern, pattern.as_ref());
+        Ok(())
     }
 
     /// Ends a subscription to a shard channel.
-    pub fn sunsubscribe(&mut self, channel: impl AsRef<[u8]>) {
+    pub fn sunsubscribe(&mut self, channel: impl AsRef<[u8]>) -> Result {
         self.session.unsubscribe(Kind::Shard, channel.as_ref());
+        Ok(())
     }
 
     /// The next message, if one has come already.
-    pub fn try_recv(&mut self) -> Option<Message> {
-        loop {
-            let bytes = self.session.client().outbox.pop()?;
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`]: the subscriber was cut off, and has received what had come before.
+    pub fn try_recv(&mut self) -> Result<Option<Message>> {
+        while let Some(bytes) = self.session.client().outbox.pop() {
             // Nothing but messages is ever sent to a client that only subscribes.
             if let Some(message) = decode(&bytes) {
-                return Some(message);
+                return Ok(Some(message));
+            }
+        }
+        if self.was_cut_off() {
+            return Err(Error::of(
+                ErrorKind::Closed,
+                "ERR the subscriber let too many messages wait and gets no more",
+            ));
+        }
+        Ok(None)
+    }
+
+    /// Waits for the next message, forever if none comes. Errors are those of [`Subscriber::try_recv`].
+    pub fn recv(&mut self) -> Result<Message> {
+        loop {
+            if let Some(message) = self.wait(None)? {
+                return Ok(message);
             }
         }
     }
 
-    /// Waits for the next message, forever if none comes. None: the subscriber was cut off.
-    pub fn recv(&mut self) -> Option<Message> {
-        self.wait(None)
-    }
-
-    /// Waits for the next message, but no longer than `timeout`. None: none came, or the subscriber was cut off.
-    pub fn recv_timeout(&mut self, timeout: Duration) -> Option<Message> {
+    /// Waits for the next message, but no longer than `timeout`; None if none came. Errors are those of
+    /// [`Subscriber::try_recv`].
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Message>> {
         self.wait(Instant::now().checked_add(timeout))
     }
 
-    fn wait(&mut self, until: Option<Instant>) -> Option<Message> {
+    fn wait(&mut self, until: Option<Instant>) -> Result<Option<Message>> {
         let thread = std::thread::current();
         let id = thread.id();
         if self.waker.as_ref().is_none_or(|(of, _)| *of != id) {
@@ -166,34 +203,32 @@ impl Subscriber {
             self.session.client().set_waker(waker);
         }
         loop {
-            if let Some(message) = self.try_recv() {
-                return Some(message);
-            }
-            if self.was_cut_off() {
-                return None;
+            if let Some(message) = self.try_recv()? {
+                return Ok(Some(message));
             }
             match until.map(|until| until.saturating_duration_since(Instant::now())) {
-                Some(Duration::ZERO) => return None,
+                Some(Duration::ZERO) => return Ok(None),
                 Some(left) => std::thread::park_timeout(left),
                 None => std::thread::park(),
             }
         }
     }
 
-    /// The next message, for a task: `Pending` means that the task will be woken when one comes, `Ready(None)` that the
-    /// subscriber was cut off.
-    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+    /// The next message, for a task: `Pending` means that the task will be woken when one comes. Errors are those of
+    /// [`Subscriber::try_recv`].
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message>> {
         self.waker = None;
         self.session.client().set_waker(cx.waker());
         match self.try_recv() {
-            Some(message) => Poll::Ready(Some(message)),
-            None if self.was_cut_off() => Poll::Ready(None),
-            None => Poll::Pending,
+            Ok(Some(message)) => Poll::Ready(Ok(message)),
+            Ok(None) => Poll::Pending,
+            Err(e) => Poll::Ready(Err(e)),
         }
     }
 
-    /// Waits for the next message, in a task of any runtime. None: the subscriber was cut off.
-    pub async fn next(&mut self) -> Option<Message> {
+    /// Waits for the next message, in a task of any runtime. Errors are those of [`Subscriber::try_recv`]. A future that is
+    /// dropped has received nothing.
+    pub async fn next(&mut self) -> Result<Message> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
@@ -243,50 +278,50 @@ mod tests {
         Db::open(Config::default()).expect("a database")
     }
 
-    fn payload(message: Option<Message>) -> String {
-        message.map_or(String::new(), |m| {
-            String::from_utf8_lossy(&m.payload).into_owned()
-        })
+    fn payload(message: Result<Message>) -> String {
+        let message = message.expect("a message");
+        String::from_utf8_lossy(&message.payload).into_owned()
     }
 
     #[test]
     fn messages_come_in_order() {
         let db = db();
-        let mut all = db.psubscribe(["*"]);
-        let mut one = db.subscribe(["a", "b"]);
-        assert_eq!(one.try_recv(), None);
+        let mut all = db.psubscribe(["*"]).expect("a subscriber");
+        let mut one = db.subscribe(["a", "b"]).expect("a subscriber");
+        assert_eq!(one.try_recv(), Ok(None));
         for i in 0..3 {
-            assert_eq!(db.publish("a", i.to_string()), 2);
+            assert_eq!(db.publish("a", i.to_string()), Ok(2));
         }
-        assert_eq!(db.publish("c", "x"), 1);
+        assert_eq!(db.publish("c", "x"), Ok(1));
         let got: Vec<String> = (0..4).map(|_| payload(all.recv())).collect();
         assert_eq!(got, ["0", "1", "2", "x"]);
-        assert_eq!(payload(one.recv_timeout(Duration::from_secs(9))), "0");
-        one.unsubscribe("a");
-        assert_eq!(db.publish("a", "3"), 1);
+        let first = one.recv_timeout(Duration::from_secs(9)).expect("no error");
+        assert_eq!(payload(Ok(first.expect("a message"))), "0");
+        one.unsubscribe("a").expect("no error");
+        assert_eq!(db.publish("a", "3"), Ok(1));
         assert_eq!(payload(one.recv()), "1");
         assert_eq!(payload(one.recv()), "2");
-        assert_eq!(one.recv_timeout(Duration::ZERO), None);
+        assert_eq!(one.recv_timeout(Duration::ZERO), Ok(None));
         let message = all.recv().expect("a message");
         assert_eq!(message.pattern.expect("a pattern"), "*");
         drop((all, one));
-        assert_eq!(db.publish("a", "4"), 0);
+        assert_eq!(db.publish("a", "4"), Ok(0));
     }
 
     #[test]
     fn a_thread_that_waits_is_woken() {
         let db = db();
-        let mut inbox = db.subscribe(["in"]);
-        let mut outbox = db.subscribe(["out"]);
+        let mut inbox = db.subscribe(["in"]).expect("a subscriber");
+        let mut outbox = db.subscribe(["out"]).expect("a subscriber");
         let there = db.clone();
         let echo = std::thread::spawn(move || {
             for _ in 0..1000 {
                 let payload = inbox.recv().expect("a message").payload;
-                there.publish("out", payload);
+                there.publish("out", payload).expect("no error");
             }
         });
         for i in 0..1000 {
-            db.publish("in", i.to_string());
+            db.publish("in", i.to_string()).expect("no error");
             assert_eq!(payload(outbox.recv()), i.to_string());
         }
         echo.join().expect("no panic");
@@ -300,25 +335,26 @@ mod tests {
             .directive("client-output-buffer-limit", &limit)
             .expect("a directive");
         let db = Db::open(config).expect("a database");
-        let mut slow = db.subscribe(["a"]);
+        let mut slow = db.subscribe(["a"]).expect("a subscriber");
         let text = "m".repeat(400);
         for _ in 0..10 {
-            db.publish("a", &text[..]);
+            db.publish("a", &text[..]).expect("no error");
         }
         for _ in 0..3 {
             assert_eq!(payload(slow.recv()), text);
         }
-        assert_eq!(slow.recv(), None);
+        let closed = slow.recv().expect_err("nothing more");
+        assert_eq!(closed.kind(), ErrorKind::Closed);
         assert!(slow.was_cut_off());
     }
 
     #[test]
     fn shard_channels_stand_for_themselves() {
         let db = db();
-        let mut shard = db.subscriber();
-        shard.ssubscribe("a");
-        assert_eq!(db.publish("a", "1"), 0);
-        assert_eq!(db.spublish("a", "2"), 1);
-        assert!(shard.recv().is_some_and(|m| m.sharded && m.payload == "2"));
+        let mut shard = db.subscriber().expect("a subscriber");
+        shard.ssubscribe("a").expect("no error");
+        assert_eq!(db.publish("a", "1"), Ok(0));
+        assert_eq!(db.spublish("a", "2"), Ok(1));
+        assert!(shard.recv().is_ok_and(|m| m.sharded && m.payload == "2"));
     }
 }

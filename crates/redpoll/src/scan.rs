@@ -2,19 +2,20 @@
 
 use crate::bytes::Bytes;
 use crate::db::Db;
-use resp::Value;
+use crate::error::Result;
 use std::collections::VecDeque;
 use store::Type;
 
 /// An iterator over keys, from [`Db::scan`].
 ///
 /// It fetches a few keys at a time and holds no lock in between. A key that is there all the while comes exactly once
-/// or, if the database grew or shrank much meanwhile, perhaps again; one that comes or goes meanwhile may or may not.
+/// or, if the database grew or shrank much meanwhile, perhaps again; one that comes or goes meanwhile may or may not. If it cannot
+/// go on, there is one item with the error, and then no more.
 ///
 /// ```
 /// # let db = redpoll::Db::open(redpoll::Config::default())?;
 /// db.mset([("user:1", "a"), ("user:2", "b"), ("session:1", "c")])?;
-/// let mut users: Vec<_> = db.scan().matching("user:*").collect();
+/// let mut users = db.scan().matching("user:*").collect::<redpoll::Result<Vec<_>>>()?;
 /// users.sort();
 /// assert_eq!(users, ["user:1", "user:2"]);
 /// # Ok::<(), redpoll::Error>(())
@@ -27,7 +28,7 @@ pub struct Scan {
     kind: Option<Type>,
     batch: usize,
     /// `None`: the end has been reached.
-    cursor: Option<Vec<u8>>,
+    cursor: Option<Bytes>,
     fetched: VecDeque<Bytes>,
 }
 
@@ -38,7 +39,7 @@ impl Scan {
             pattern: None,
             kind: None,
             batch: 100,
-            cursor: Some(b"0".to_vec()),
+            cursor: Some(Bytes::from(b"0".to_vec())),
             fetched: VecDeque::new(),
         }
     }
@@ -61,41 +62,32 @@ impl Scan {
         self
     }
 
-    fn fetch(&mut self) {
-        let Some(cursor) = self.cursor.take() else {
-            return;
-        };
-        let count = self.batch.to_string();
-        let mut args: Vec<&[u8]> = vec![b"SCAN", &cursor, b"COUNT", count.as_bytes()];
+    fn fetch(&mut self, cursor: &Bytes) -> Result {
+        let mut call = self.db.command("SCAN").arg(cursor);
+        call = call.arg("COUNT").count(self.batch);
         if let Some(pattern) = &self.pattern {
-            args.extend([b"MATCH", pattern.as_slice()]);
+            call = call.arg("MATCH").arg(pattern);
         }
         if let Some(kind) = self.kind {
-            args.extend([b"TYPE", kind.name().as_bytes()]);
+            call = call.arg("TYPE").arg(kind.name());
         }
-        // A call with arguments like these has no way to fail.
-        let Ok(Value::Array(reply)) = self.db.call(&args) else {
-            return;
-        };
-        let mut reply = reply.into_iter();
-        if let (Some(Value::Bulk(next)), Some(Value::Array(keys))) = (reply.next(), reply.next()) {
-            self.fetched
-                .extend(keys.into_iter().filter_map(|key| match key {
-                    Value::Bulk(key) => Some(Bytes::from(key)),
-                    _ => None,
-                }));
-            self.cursor = (next != b"0").then_some(next);
-        }
+        let (next, keys): (Bytes, Vec<Bytes>) = call.run()?;
+        self.fetched.extend(keys);
+        self.cursor = (next != "0").then_some(next);
+        Ok(())
     }
 }
 
 impl Iterator for Scan {
-    type Item = Bytes;
+    type Item = Result<Bytes>;
 
-    fn next(&mut self) -> Option<Bytes> {
-        while self.fetched.is_empty() && self.cursor.is_some() {
-            self.fetch();
+    fn next(&mut self) -> Option<Result<Bytes>> {
+        while self.fetched.is_empty() {
+            let cursor = self.cursor.take()?;
+            if let Err(e) = self.fetch(&cursor) {
+                return Some(Err(e));
+            }
         }
-        self.fetched.pop_front()
+        self.fetched.pop_front().map(Ok)
     }
 }

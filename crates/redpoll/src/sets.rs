@@ -275,7 +275,7 @@ impl Db {
     /// # let db = redpoll::Db::open(redpoll::Config::default())?;
     /// db.sadd_many("a", ["1", "2"])?;
     /// assert_eq!(db.sinterstore("both", ["a", "absent"])?, 0);
-    /// assert!(!db.exists("both"));
+    /// assert!(!db.exists("both")?);
     /// # Ok::<(), redpoll::Error>(())
     /// ```
     pub fn sinterstore<K: AsRef<[u8]>>(

@@ -302,7 +302,7 @@ impl Db {
     /// # let db = redpoll::Db::open(redpoll::Config::default())?;
     /// db.zadd("best", "ada", 100.0)?;
     /// assert!(db.zrem("best", "ada")?);
-    /// assert!(!db.exists("best"));
+    /// assert!(!db.exists("best")?);
     /// # Ok::<(), redpoll::Error>(())
     /// ```
     pub fn zrem(&self, key: impl AsRef<[u8]>, member: impl AsRef<[u8]>) -> Result<bool> {

@@ -3,13 +3,13 @@
 use crate::bytes::{Bytes, Payload};
 use crate::db::{Db, unexpected};
 use crate::error::{Error, Result};
-use engine::Event;
-use engine::Keys;
-use engine::unix_ms;
+use engine::ops::strings::{self as ops, NewExpiry, Refresh};
+use engine::{Intent, unix_ms};
 use resp::Value;
 use smallvec::SmallVec;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use store::{MAX_INLINE, NewValue};
+use store::MAX_INLINE;
 
 /// When SET stores, and for how long: what [`Db::set_with`] takes.
 ///
@@ -85,38 +85,34 @@ impl SetOptions {
         self
     }
 
-    /// Calls `with` with the arguments of SET.
-    fn args<R>(
-        &self,
-        key: &[u8],
-        value: &Payload<'_>,
-        get: bool,
-        with: impl FnOnce(&[&[u8]]) -> R,
-    ) -> R {
-        let mut time = [0; 20];
-        value.with_bytes(|value| {
-            let mut args: SmallVec<[&[u8]; 8]> = SmallVec::from_slice(&[b"SET", key, value]);
-            match &self.condition {
-                None => {}
-                Some(Condition::Absent) => args.push(b"NX"),
-                Some(Condition::Present) => args.push(b"XX"),
-                Some(Condition::Equal(want)) => args.extend_from_slice(&[b"IFEQ", want]),
-            }
-            match self.expiry {
-                None => {}
-                Some(Expiry::Keep) => args.push(b"KEEPTTL"),
-                Some(Expiry::In(d)) => {
-                    args.extend_from_slice(&[b"PX", resp::format_i64(millis(d), &mut time)])
-                }
-                Some(Expiry::At(t)) => {
-                    args.extend_from_slice(&[b"PXAT", resp::format_i64(unix_millis(t), &mut time)]);
-                }
-            }
-            if get {
-                args.push(b"GET");
-            }
-            with(&args)
-        })
+    fn condition(&self) -> ops::Condition<'_> {
+        match &self.condition {
+            None => ops::Condition::Always,
+            Some(Condition::Absent) => ops::Condition::Absent,
+            Some(Condition::Present) => ops::Condition::Present,
+            Some(Condition::Equal(want)) => ops::Condition::Equals(want),
+        }
+    }
+
+    fn expiry(&self) -> Result<NewExpiry> {
+        match self.expiry {
+            None => Ok(NewExpiry::Never),
+            Some(Expiry::Keep) => Ok(NewExpiry::Keep),
+            Some(Expiry::In(time)) => expiry_in(time, "set").map(NewExpiry::At),
+            Some(Expiry::At(time)) => match u64::try_from(unix_millis(time)) {
+                Ok(at @ 1..) => Ok(NewExpiry::At(at)),
+                _ => Err(engine::Error::invalid_expire("set").into()),
+            },
+        }
+    }
+}
+
+/// The time after some time, in Unix milliseconds. There must be some.
+fn expiry_in(time: Duration, command: &str) -> Result<u64> {
+    let ms = millis(time);
+    match (unix_ms() as i64).checked_add(ms) {
+        Some(at) if ms > 0 => Ok(at as u64),
+        _ => Err(engine::Error::invalid_expire(command).into()),
     }
 }
 
@@ -146,12 +142,6 @@ pub(crate) fn to_bytes(value: Value) -> Result<Option<Bytes>> {
         Value::Bulk(bytes) => Ok(Some(bytes.into())),
         other => Err(unexpected(&other)),
     }
-}
-
-fn to_double(value: Value) -> Result<f64> {
-    to_bytes(value)?
-        .and_then(|text| resp::parse_f64(&text))
-        .ok_or_else(|| Error::new("ERR value is not a valid float"))
 }
 
 impl Db {
@@ -209,7 +199,14 @@ impl Db {
     /// Stores a string under a key, whatever was there, without an expiry.
     #[inline]
     pub fn set<'v>(&self, key: impl AsRef<[u8]>, value: impl Into<Payload<'v>>) -> Result {
-        self.store(key.as_ref(), value.into(), None)
+        let (key, value) = (key.as_ref(), value.into());
+        self.check_lengths(key.len(), value.len())?;
+        value.store(|value| {
+            self.on_key(key, Intent::Grow, |keys| {
+                ops::set(keys, key, value);
+                Ok(())
+            })
+        })
     }
 
     /// Stores a string that expires after `time`, which must not be zero.
@@ -226,27 +223,15 @@ impl Db {
         value: impl Into<Payload<'v>>,
         time: Duration,
     ) -> Result {
-        let ms = millis(time);
-        let at = unix_ms() as i64;
-        match at.checked_add(ms) {
-            Some(at) if ms > 0 => self.store(key.as_ref(), value.into(), Some(at as u64)),
-            _ => Err(engine::Error::invalid_expire("set").into()),
-        }
-    }
-
-    #[inline]
-    fn store(&self, key: &[u8], value: Payload<'_>, expiry_ms: Option<u64>) -> Result {
+        let at = expiry_in(time, "set")?;
+        let (key, value) = (key.as_ref(), value.into());
         self.check_lengths(key.len(), value.len())?;
         value.store(|value| {
-            self.on_key(key, true, |keys| {
-                keys.set(key, value, expiry_ms);
-                keys.changed(key, Event::string("set"));
-                if expiry_ms.is_some() {
-                    keys.changed(key, Event::generic("expire"));
-                }
+            self.on_key(key, Intent::Grow, |keys| {
+                ops::set_expiring(keys, key, value, at);
+                Ok(())
             })
-        });
-        Ok(())
+        })
     }
 
     /// Stores a string under conditions and with an expiry; whether it was stored.
@@ -256,8 +241,14 @@ impl Db {
         value: impl Into<Payload<'v>>,
         options: &SetOptions,
     ) -> Result<bool> {
-        let reply = options.args(key.as_ref(), &value.into(), false, |args| self.call(args))?;
-        Ok(reply != Value::Null)
+        let (key, value) = (key.as_ref(), value.into());
+        self.check_lengths(key.len(), value.len())?;
+        let (condition, expiry) = (options.condition(), options.expiry()?);
+        value.store(|value| {
+            self.on_key(key, Intent::Grow, |keys| {
+                ops::set_with(keys, key, value, condition, expiry, None)
+            })
+        })
     }
 
     /// The same, and returns the string that was there before, stored or not (SET with GET).
@@ -267,14 +258,28 @@ impl Db {
         value: impl Into<Payload<'v>>,
         options: &SetOptions,
     ) -> Result<Option<Bytes>> {
-        options.args(key.as_ref(), &value.into(), true, |args| {
-            to_bytes(self.call(args)?)
+        let (key, value) = (key.as_ref(), value.into());
+        self.check_lengths(key.len(), value.len())?;
+        let (condition, expiry) = (options.condition(), options.expiry()?);
+        value.store(|value| {
+            self.on_key(key, Intent::Grow, |keys| {
+                let mut was = None;
+                let mut show = |old: Option<store::Value<'_>>| was = old.map(Bytes::of_value);
+                ops::set_with(keys, key, value, condition, expiry, Some(&mut show))?;
+                Ok(was)
+            })
         })
     }
 
     /// Stores a string if the key does not exist; whether it did so.
     pub fn setnx<'v>(&self, key: impl AsRef<[u8]>, value: impl Into<Payload<'v>>) -> Result<bool> {
-        self.set_with(key, value, &SetOptions::new().if_absent())
+        let (key, value) = (key.as_ref(), value.into());
+        self.check_lengths(key.len(), value.len())?;
+        value.store(|value| {
+            self.on_key(key, Intent::Grow, |keys| {
+                Ok(ops::set_if_absent(keys, key, value))
+            })
+        })
     }
 
     /// Stores a string and returns the one that was there.
@@ -283,53 +288,69 @@ impl Db {
         key: impl AsRef<[u8]>,
         value: impl Into<Payload<'v>>,
     ) -> Result<Option<Bytes>> {
-        self.set_with_get(key, value, &SetOptions::new())
+        let (key, value) = (key.as_ref(), value.into());
+        self.check_lengths(key.len(), value.len())?;
+        value.store(|value| {
+            self.on_key(key, Intent::Grow, |keys| {
+                let mut was = None;
+                ops::get_and_set(keys, key, value, |old| was = old.map(Bytes::of_value))?;
+                Ok(was)
+            })
+        })
     }
 
     /// The string at a key, which is deleted.
     pub fn getdel(&self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>> {
-        to_bytes(self.call(&[b"GETDEL", key.as_ref()])?)
+        let key = key.as_ref();
+        self.on_key(key, Intent::Change, |keys| {
+            let mut was = None;
+            ops::get_and_delete(keys, key, |old| was = old.map(Bytes::of_value))?;
+            Ok(was)
+        })
     }
 
     /// The string at a key, which from now on expires after `time`, or never.
     pub fn getex(&self, key: impl AsRef<[u8]>, time: Option<Duration>) -> Result<Option<Bytes>> {
         let key = key.as_ref();
-        to_bytes(match time {
-            None => self.call(&[b"GETEX", key, b"PERSIST"])?,
-            Some(time) => self.call(&[
-                b"GETEX",
-                key,
-                b"PX",
-                resp::format_i64(millis(time), &mut [0; 20]),
-            ])?,
+        let refresh = match time {
+            None => Refresh::Persist,
+            Some(time) => Refresh::At(expiry_in(time, "getex")?),
+        };
+        self.on_key(key, Intent::Change, |keys| {
+            let mut found = None;
+            let show = |value: Option<store::Value<'_>>| found = value.map(Bytes::of_value);
+            ops::get_and_expire(keys, key, || Ok(refresh), show)?;
+            Ok(found)
         })
     }
 
     /// Adds to the end of a string, which is created if need be; its length afterwards.
     pub fn append(&self, key: impl AsRef<[u8]>, more: impl AsRef<[u8]>) -> Result<usize> {
-        Ok(to_int(self.call(&[b"APPEND", key.as_ref(), more.as_ref()])?)? as usize)
+        let (key, more) = (key.as_ref(), more.as_ref());
+        self.check_lengths(key.len(), more.len())?;
+        let most = self.longest();
+        self.on_key(key, Intent::Grow, |keys| ops::append(keys, key, more, most))
+    }
+
+    /// How long a string may get.
+    pub(crate) fn longest(&self) -> usize {
+        self.engine().config().live.proto_max_bulk_len.load(Relaxed)
     }
 
     /// The length of a string, 0 if there is none.
     pub fn strlen(&self, key: impl AsRef<[u8]>) -> Result<usize> {
-        let len = self.look_at_string(key.as_ref(), |value| match value {
-            store::Value::Int(n) => resp::format_i64(n, &mut [0; 20]).len(),
-            store::Value::Inline(bytes) => bytes.len(),
-            store::Value::Blob(blob) => blob.len(),
-        })?;
+        let len = self.look_at_string(key.as_ref(), ops::length)?;
         Ok(len.unwrap_or(0))
     }
 
     /// Part of a string, from the first to the last byte; negative numbers count from the end. Empty outside of it.
     pub fn getrange(&self, key: impl AsRef<[u8]>, first: i64, last: i64) -> Result<Bytes> {
-        let (mut a, mut b) = ([0; 20], [0; 20]);
-        let args: [&[u8]; 4] = [
-            b"GETRANGE",
-            key.as_ref(),
-            resp::format_i64(first, &mut a),
-            resp::format_i64(last, &mut b),
-        ];
-        Ok(to_bytes(self.call(&args)?)?.unwrap_or_default())
+        let part = self.look_at_string(key.as_ref(), |value| {
+            let mut number = [0; 20];
+            let text = ops::text(value, &mut number);
+            Bytes::copy(&text[ops::byte_range(first, last, text.len())])
+        })?;
+        Ok(part.unwrap_or_default())
     }
 
     /// Overwrites a string from byte `offset` on, padding it with zeros if it is shorter; its length afterwards.
@@ -339,15 +360,12 @@ impl Db {
         offset: usize,
         bytes: impl AsRef<[u8]>,
     ) -> Result<usize> {
-        let offset = i64::try_from(offset).unwrap_or(i64::MAX);
-        let mut buf = [0; 20];
-        let args: [&[u8]; 4] = [
-            b"SETRANGE",
-            key.as_ref(),
-            resp::format_i64(offset, &mut buf),
-            bytes.as_ref(),
-        ];
-        Ok(to_int(self.call(&args)?)? as usize)
+        let (key, bytes) = (key.as_ref(), bytes.as_ref());
+        self.check_lengths(key.len(), bytes.len())?;
+        let most = self.longest();
+        self.on_key(key, Intent::Grow, |keys| {
+            ops::set_range(keys, key, offset, bytes, most)
+        })
     }
 
     /// Adds 1 to the integer at a key, which counts as 0 if there is none; the sum.
@@ -372,7 +390,7 @@ impl Db {
     pub fn incr_by(&self, key: impl AsRef<[u8]>, by: i64) -> Result<i64> {
         let key = key.as_ref();
         self.check_lengths(key.len(), 0)?;
-        self.on_key(key, true, |keys| add(keys, key, by))
+        self.on_key(key, Intent::Grow, |keys| ops::add(keys, key, by))
     }
 
     /// Subtracts from the integer at a key; the difference.
@@ -387,7 +405,10 @@ impl Db {
     pub fn incr_by_float(&self, key: impl AsRef<[u8]>, by: f64) -> Result<f64> {
         let mut text = Vec::new();
         resp::format_f64(by, &mut text);
-        to_double(self.call(&[b"INCRBYFLOAT", key.as_ref(), &text])?)
+        let key = key.as_ref();
+        self.check_lengths(key.len(), 0)?;
+        let sum = self.on_key(key, Intent::Grow, |keys| ops::add_float(keys, key, &text))?;
+        resp::parse_f64(&sum).ok_or_else(|| Error::new("ERR value is not a valid float"))
     }
 
     /// The strings at several keys, as they were at one moment. `None` for a key that does not exist or holds something
@@ -463,28 +484,4 @@ impl Db {
         }
         self.call(&args).map(Some)
     }
-}
-
-const INCRBY: Event = Event::string("incrby");
-
-/// INCRBY.
-fn add(keys: &mut Keys<'_>, key: &[u8], by: i64) -> Result<i64> {
-    let Some(mut found) = keys.write_string(key)? else {
-        keys.insert_in(keys.db, key, NewValue::Int(by), None, false);
-        keys.changed(key, INCRBY);
-        return Ok(by);
-    };
-    let old = match found.get().value() {
-        store::Value::Int(n) => Some(n),
-        store::Value::Inline(text) => resp::parse_i64(text),
-        store::Value::Blob(_) => None,
-    };
-    let new = old
-        .ok_or(engine::Error::NOT_AN_INTEGER)?
-        .checked_add(by)
-        .ok_or(engine::Error::OVERFLOW)?;
-    // An integer's text is never a blob, so nothing is freed.
-    found.set_value(NewValue::Int(new), false);
-    keys.changed(key, INCRBY);
-    Ok(new)
 }

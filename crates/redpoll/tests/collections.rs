@@ -95,7 +95,7 @@ fn direct_reads_see_every_form() {
 fn fields_expire_for_direct_reads_too() {
     let db = open();
     for n in [3, 3000] {
-        db.del("h");
+        db.del("h").unwrap();
         db.hset_many("h", (0..n).map(|i| (format!("f{i}"), "v")))
             .unwrap();
         let soon = SystemTime::now() + Duration::from_millis(30);
@@ -170,7 +170,7 @@ fn expiry_of_fields() {
     );
     assert_eq!(db.hexpire_time("h", ["a"]).unwrap(), [Some(at)]);
     assert_eq!(db.hgetdel("h", ["a"]).unwrap()[0].as_ref().unwrap(), "8");
-    assert!(!db.exists("h"));
+    assert!(!db.exists("h").unwrap());
     assert_eq!(db.httl("h", ["a"]).unwrap(), [Ttl::Absent]);
 }
 
@@ -241,7 +241,7 @@ fn sets() {
     );
     assert!(db.srandmembers("a", Sample::Repeating(usize::MAX)).is_err());
     assert_eq!(sorted(&db.spop_many("a", 9).unwrap()), ["1", "2", "3"]);
-    assert!(!db.exists("a"));
+    assert!(!db.exists("a").unwrap());
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn sorted_sets() {
     assert_eq!(scored(&db.zdiff(["z", "y"]).unwrap())[0], ("b".into(), 2.0));
     assert_eq!(db.zinterstore("to", &both).unwrap(), 1);
     assert_eq!(db.zdiffstore("to", ["y", "z"]).unwrap(), 0);
-    assert!(!db.exists("to"));
+    assert!(!db.exists("to").unwrap());
 
     let nx_gt = ZAdd::new().if_absent().if_greater();
     assert!(db.zadd_with("z", [("q", 1.0)], &nx_gt).is_err());
@@ -602,14 +602,14 @@ fn sorting_and_whole_values() {
     );
     assert_eq!(texts(&db.lrange("to", 0, 1).unwrap()), ["1", "one"]);
     assert_eq!(db.sort_store("absent", &how, "to").unwrap(), 0);
-    assert!(!db.exists("to"));
+    assert!(!db.exists("to").unwrap());
 
     let bytes = db.dump("l").unwrap().unwrap();
     assert_eq!(db.dump("absent").unwrap(), None);
     let past = Restore::new().expire_at(SystemTime::UNIX_EPOCH);
     for gone in [past, Restore::new().expire_in(Duration::ZERO)] {
         db.restore("gone", &bytes, &gone).unwrap();
-        assert!(!db.exists("gone"));
+        assert!(!db.exists("gone").unwrap());
     }
     let used = Restore::new()
         .replace()
@@ -618,7 +618,9 @@ fn sorting_and_whole_values() {
     db.restore("l", &bytes, &used).unwrap();
     assert!(db.object_idle_time("l").unwrap().unwrap() >= MINUTE);
     // Times are rounded up to whole milliseconds.
-    assert!(matches!(db.ttl("l"), Ttl::In(left) if left <= MINUTE + Duration::from_millis(1)));
+    assert!(
+        matches!(db.ttl("l").unwrap(), Ttl::In(left) if left <= MINUTE + Duration::from_millis(1))
+    );
     assert_eq!(db.object_encoding("l").unwrap().unwrap(), "listpack");
     assert_eq!(db.object_encoding("absent").unwrap(), None);
     assert_eq!(db.object_idle_time("absent").unwrap(), None);
@@ -672,7 +674,7 @@ fn waiting_for_elements() {
         .collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (0..200).collect::<Vec<u32>>());
-    assert!(!db.exists("a") && !db.exists("b"));
+    assert!(!db.exists("a").unwrap() && !db.exists("b").unwrap());
 }
 
 /// Each call on a key of another type says so, and changes nothing.

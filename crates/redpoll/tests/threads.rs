@@ -93,7 +93,7 @@ fn closures_may_call_back() {
             outer == value.as_bytes()
         });
         assert_eq!(seen.unwrap(), Some(true));
-        assert!(!db.exists("k"));
+        assert!(!db.exists("k").unwrap());
     }
 }
 

@@ -20,6 +20,7 @@ use crate::base::stats::Counters;
 use crate::config::host::{Persistence, Reload};
 use crate::context::command::{ADMIN, Command, Group, LOADING, NOSCRIPT, OWN_LOCKS, STALE, row};
 use crate::context::ctx::Ctx;
+use crate::context::gate::Intent;
 use crate::door::change::Event;
 use crate::door::held::Held;
 use crate::door::keys::Keys;
@@ -444,7 +445,13 @@ fn populate(ctx: &mut Ctx<'_>, args: &[&[u8]]) -> Result {
         for (key, value) in (0..count).map(numbered) {
             // Copied before the lock is taken if it is large.
             let value = store::string_value(&value);
-            engine.with_key(db, &key, true, &counters, |keys| add_new(keys, &key, value));
+            let added = engine.with_key(db, &key, Intent::Grow, &counters, |keys| {
+                add_new(keys, &key, value);
+                Ok(())
+            });
+            if let Err(refused) = added {
+                return out.error(&refused.0);
+            }
         }
         out.ok();
     }));

@@ -11,9 +11,9 @@ use crate::context::command::{
     KS_UPDATE, KeySpec, LOADING, OTHER_DB, OWN_LOCKS, READONLY, STALE, WRITE, container, row,
 };
 use crate::context::ctx::Ctx;
-use crate::door::change::Event;
+use crate::context::gate::Intent;
 use crate::door::held::Held;
-use crate::door::stored::Stored;
+use crate::ops::{self, keys::ExpireIf};
 use crate::table::categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use resp::Out;
 use resp::number::parse_i64;
@@ -142,10 +142,7 @@ const OBJECT_COMMANDS: &[Command] = &[
 fn del(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let mut n = 0;
     for key in args.rest() {
-        if ctx.keys.remove(key) {
-            ctx.keys.changed(key, Event::DEL);
-            n += 1;
-        }
+        n += i64::from(ops::keys::delete(&mut ctx.keys, key));
     }
     ctx.out.int(n);
     Ok(())
@@ -185,14 +182,6 @@ fn type_(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 // ---- Expiry
 
-#[derive(Default)]
-struct ExpireIf {
-    nx: bool,
-    xx: bool,
-    gt: bool,
-    lt: bool,
-}
-
 fn expire_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: expiry::Unit) -> Result {
     let key = args.take();
     let time = args.take();
@@ -226,28 +215,8 @@ fn expire_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: expiry::Unit) -> 
     let n = parse_i64(time).ok_or(Error::NOT_AN_INTEGER)?;
     let now_ms = ctx.keys.now_ms;
     let at = to_unix_ms(n, unit, now_ms).ok_or(Error::invalid_expire(ctx.command.name))?;
-    let Some(mut f) = ctx.keys.write(key) else {
-        ctx.out.int(0);
-        return Ok(());
-    };
-    let present = f.expiry_ms().map(|ms| ms as i64);
-    let refused = (only.nx && present.is_some())
-        || (only.xx && present.is_none())
-        // No expiry counts as one in the infinite future.
-        || (only.gt && present.is_none_or(|p| at <= p))
-        || (only.lt && present.is_some_and(|p| at >= p));
-    if !refused {
-        if at <= now_ms as i64 {
-            ctx.keys.remove(key);
-            ctx.keys.changed(key, Event::DEL);
-            ctx.keys.record(&[b"DEL", key]);
-        } else {
-            f.set_expiry(Some(at as u64));
-            ctx.keys.changed(key, Event::generic("expire"));
-            ctx.keys.record_expiry(key, at as u64);
-        }
-    }
-    ctx.out.int(i64::from(!refused));
+    let set = ops::keys::expire(&mut ctx.keys, key, at, only);
+    ctx.out.int(i64::from(set));
     Ok(())
 }
 
@@ -300,53 +269,25 @@ fn pexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 }
 
 fn persist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    let key = args.take();
-    let had = match ctx.keys.write(key) {
-        Some(mut f) => {
-            let had = f.expiry_ms().is_some();
-            f.set_expiry(None);
-            had
-        }
-        None => false,
-    };
-    if had {
-        ctx.keys.changed(key, Event::generic("persist"));
-    }
+    let had = ops::keys::persist(&mut ctx.keys, args.take());
     ctx.out.int(i64::from(had));
     Ok(())
 }
 
 // ---- Moving whole keys
 
-fn rename_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, only_if_new: bool) -> Result {
-    let (from, to) = (args.take(), args.take());
-    let db = ctx.keys.db;
-    if ctx.keys.write(from).is_none() {
-        return Err(Error::NO_SUCH_KEY);
-    }
-    let taken = from != to && only_if_new && ctx.keys.write(to).is_some();
-    let renamed = from != to && !taken;
-    if renamed && let Some(stored) = ctx.keys.take_stored(db, from) {
-        let was = ctx.keys.remove_to_replace(to);
-        ctx.keys.put_stored(db, to, stored);
-        ctx.keys.changed(from, Event::generic("rename_from"));
-        ctx.keys.changed(to, Event::generic("rename_to"));
-        ctx.keys.replaced(db, to, was);
-    }
-    if only_if_new {
-        ctx.out.int(i64::from(renamed));
-    } else {
-        ctx.out.ok();
-    }
+fn rename(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let from = args.take();
+    ops::keys::rename(&mut ctx.keys, from, args.take(), false)?;
+    ctx.out.ok();
     Ok(())
 }
 
-fn rename(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    rename_generic(ctx, args, false)
-}
-
-fn renamenx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    rename_generic(ctx, args, true)
+fn renamenx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let from = args.take();
+    let renamed = ops::keys::rename(&mut ctx.keys, from, args.take(), true)?;
+    ctx.out.int(i64::from(renamed));
+    Ok(())
 }
 
 /// A database number as COPY and MOVE take it.
@@ -365,17 +306,11 @@ fn move_(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let db = database(ctx, &mut args);
     args.check()?;
-    let here = ctx.keys.db;
-    if db == here {
+    if db == ctx.keys.db {
         return Err(Error::SAME_OBJECT);
     }
-    let movable = ctx.keys.write(key).is_some() && ctx.keys.write_in(db, key).is_none();
-    if movable && let Some(stored) = ctx.keys.take_stored(here, key) {
-        ctx.keys.put_stored(db, key, stored);
-        ctx.keys.changed(key, Event::generic("move_from"));
-        ctx.keys.changed_in(db, key, Event::generic("move_to"));
-    }
-    ctx.out.int(i64::from(movable));
+    let moved = ops::keys::move_to(&mut ctx.keys, key, db);
+    ctx.out.int(i64::from(moved));
     Ok(())
 }
 
@@ -401,18 +336,7 @@ fn copy(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if ctx.keys.peek(from).is_some_and(is_long) && ctx.moves_elsewhere() {
         return Ok(());
     }
-    let stored = ctx.keys.read(from).map(Stored::copy_of);
-    let mut copied = false;
-    if let Some(stored) = stored {
-        let taken = ctx.keys.write_in(db, to).is_some();
-        if !taken || replace {
-            let was = ctx.keys.remove_to_replace_in(db, to);
-            ctx.keys.put_stored(db, to, stored);
-            ctx.keys.changed_in(db, to, Event::generic("copy_to"));
-            ctx.keys.replaced(db, to, was);
-            copied = true;
-        }
-    }
+    let copied = ops::keys::copy(&mut ctx.keys, from, db, to, replace);
     ctx.out.int(i64::from(copied));
     Ok(())
 }
@@ -554,9 +478,12 @@ fn remove_expired(ctx: &mut Ctx<'_>, key: &[u8]) {
         return;
     }
     let (db, counters) = (ctx.keys.db, ctx.keys.counters);
-    ctx.engine.with_key(db, key, false, counters, |keys| {
-        let _ = keys.peek_or_expire(key);
-    });
+    let _ = ctx
+        .engine
+        .with_key(db, key, Intent::Look, counters, |keys| {
+            let _ = keys.peek_or_expire(key);
+            Ok(())
+        });
 }
 
 /// A cursor: an unsigned 64-bit number, with the leading space and sign that the C library's reader lets pass, and its

@@ -5,7 +5,6 @@
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result, shown};
-use crate::cmd::string::text;
 use crate::context::command::{
     ADMIN, Command, DENYOOM, FAST, Group, KS_ACCESS, KS_INSERT, KS_RO, KS_RW, KeySpec, LIKE_WRITE,
     READONLY, WRITE, row,
@@ -13,6 +12,7 @@ use crate::context::command::{
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
 use crate::door::keys::Keys;
+use crate::ops::strings::text;
 use crate::table::docs::SYSCMD;
 use std::borrow::Cow;
 use std::fmt::Write;

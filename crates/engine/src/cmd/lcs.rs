@@ -5,8 +5,8 @@
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
-use crate::cmd::string::text;
 use crate::context::ctx::Ctx;
+use crate::ops::strings::text;
 use resp::Out;
 use resp::number::parse_i64;
 use std::sync::atomic::Ordering::Relaxed;

@@ -120,7 +120,7 @@ impl<'a> Pattern<'a> {
         };
         let mut buf = [0; 20];
         match (field, found.kind()) {
-            (None, Type::String) => f(Some(super::string::text(found.value(), &mut buf))),
+            (None, Type::String) => f(Some(crate::ops::strings::text(found.value(), &mut buf))),
             (Some(field), Type::Hash) => {
                 match found.view::<Hash>().and_then(|h| h.get(field, now_ms)) {
                     Some(field) => f(Some(field.value.text(&mut buf))),

@@ -2,22 +2,20 @@
 
 use crate::base::args::Args;
 use crate::cmd::lcs::lcs;
-use crate::cmd::string_compare::Condition;
+use crate::cmd::string_compare::take_comparison;
 use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RO, KS_RW, KS_UPDATE,
     KS_VARIABLE_FLAGS, KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
 };
-use crate::door::keys::Keys;
 
 use crate::base::error::{Error, Result};
 use crate::base::expiry::{self, Expiry};
 use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
-use crate::door::change::Event;
-use resp::number::{format_i64, parse_i64};
-use resp::{LongDouble, Out};
+use crate::ops::strings::{self, Condition, NewExpiry, Refresh, byte_range, text};
+use resp::Out;
 use std::sync::atomic::Ordering::Relaxed;
-use store::{Blob, EntryMut, NewValue, Value, string_value};
+use store::Value;
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -123,10 +121,6 @@ pub const COMMANDS: &[Command] = &[
               "O(N), N being the length of the part returned"),
 ];
 
-const SET: Event = Event::string("set");
-const EXPIRE: Event = Event::generic("expire");
-const PERSIST: Event = Event::generic("persist");
-
 /// Writes a string value as a reply.
 #[inline]
 pub fn reply_value(out: &mut Out, value: Value<'_>) {
@@ -137,22 +131,17 @@ pub fn reply_value(out: &mut Out, value: Value<'_>) {
     }
 }
 
-/// The text of a string value; numbers are written into `buf`.
-#[inline]
-pub fn text<'a>(value: Value<'a>, buf: &'a mut [u8; 20]) -> &'a [u8] {
+/// The same, or null where there is none.
+fn reply_found(out: &mut Out, value: Option<Value<'_>>) {
     match value {
-        Value::Int(i) => format_i64(i, buf),
-        Value::Inline(b) => b,
-        Value::Blob(b) => b,
+        Some(value) => reply_value(out, value),
+        None => out.null(),
     }
 }
 
-/// Refuses a string of this length if it is over `proto-max-bulk-len`.
-pub fn check_length(engine: &Engine, len: usize) -> Result {
-    if len > engine.config().live.proto_max_bulk_len.load(Relaxed) {
-        return Err(Error::STRING_TOO_LONG);
-    }
-    Ok(())
+/// How long a string may get.
+fn most(engine: &Engine) -> usize {
+    engine.config().live.proto_max_bulk_len.load(Relaxed)
 }
 
 fn get(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
@@ -163,12 +152,20 @@ fn get(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-impl Condition<'_> {
-    fn exclusive<'a>(&mut self, args: &mut Args<'_>, new: Condition<'a>) -> Condition<'a> {
-        if *self != Condition::Always && *self != new {
-            args.fail(Error::SYNTAX);
-        }
-        new
+/// A condition that an option names; a second, different one is a syntax error.
+fn exclusive<'a>(had: Condition<'_>, args: &mut Args<'_>, new: Condition<'a>) -> Condition<'a> {
+    if had != Condition::Always && had != new {
+        args.fail(Error::SYNTAX);
+    }
+    new
+}
+
+/// What becomes of the expiry, once the time that an option gives is known to be one.
+fn new_expiry(expiry: Expiry, at: Option<u64>) -> NewExpiry {
+    match (expiry, at) {
+        (Expiry::Keep, _) => NewExpiry::Keep,
+        (_, Some(at)) => NewExpiry::At(at),
+        (_, None) => NewExpiry::Never,
     }
 }
 
@@ -177,8 +174,7 @@ fn set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let bytes = args.take();
     if args.left() == 0 {
         let value = ctx.keys.value(bytes);
-        ctx.keys.set(key, value, None);
-        ctx.keys.changed(key, SET);
+        strings::set(&mut ctx.keys, key, value);
         ctx.out.ok();
         return Ok(());
     }
@@ -188,10 +184,10 @@ fn set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     while args.left() > 0 && !args.failed() {
         if expiry.take_time(&mut args) || expiry.take_word(&mut args, "KEEPTTL", Expiry::Keep) {
         } else if args.keyword("NX") {
-            condition = condition.exclusive(&mut args, Condition::Absent);
+            condition = exclusive(condition, &mut args, Condition::Absent);
         } else if args.keyword("XX") {
-            condition = condition.exclusive(&mut args, Condition::Present);
-        } else if let Some(comparison) = Condition::take_comparison(&mut args) {
+            condition = exclusive(condition, &mut args, Condition::Present);
+        } else if let Some(comparison) = take_comparison(&mut args) {
             if condition != Condition::Always {
                 args.fail(Error::SYNTAX);
             }
@@ -205,85 +201,17 @@ fn set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.check()?;
     let at = expiry.time(args.argv(), ctx.keys.now_ms, "set")?;
     let value = ctx.keys.value(bytes);
-    // What GET wants, and what the condition says of the present state.
-    let mut met = true;
-    let mut kept = None;
-    if want_old || condition != Condition::Always || expiry == Expiry::Keep {
-        let found = if want_old {
-            ctx.keys.read(key)
-        } else {
-            ctx.keys.read_silently(key)
-        };
-        if let Some(e) = &found
-            && (want_old || condition.compares())
-            && e.kind() != store::Type::String
-        {
-            return Err(Error::WRONG_TYPE);
-        }
-        met = condition.met_by(found.as_ref())?;
-        kept = found.as_ref().and_then(|e| e.expiry_ms());
-        if want_old {
-            match &found {
-                Some(e) => reply_value(ctx.out, e.value()),
-                None => ctx.out.null(),
-            }
-        }
-    }
-    if !met {
-        if !want_old {
-            ctx.out.null();
-        }
-        return Ok(());
-    }
-    let keeps = expiry == Expiry::Keep;
-    store_expiring(ctx, key, bytes, value, if keeps { kept } else { at }, keeps);
-    if !want_old {
-        ctx.out.ok();
+    let expiry = new_expiry(expiry, at);
+    let (keys, out) = (&mut ctx.keys, &mut *ctx.out);
+    if want_old {
+        let mut show = |old: Option<Value<'_>>| reply_found(out, old);
+        strings::set_with(keys, key, value, condition, expiry, Some(&mut show))?;
+    } else if strings::set_with(keys, key, value, condition, expiry, None)? {
+        out.ok();
+    } else {
+        out.null();
     }
     Ok(())
-}
-
-/// Sets a key that may have to expire at once. `kept`: the expiry is the one it had.
-/// `bytes`: the value's text.
-fn store_expiring(
-    ctx: &mut Ctx<'_>,
-    key: &[u8],
-    bytes: &[u8],
-    value: NewValue<'_>,
-    at: Option<u64>,
-    kept: bool,
-) {
-    let gone = at.is_some_and(|ms| ms <= ctx.keys.now_ms);
-    if gone {
-        ctx.keys.remove(key);
-    } else {
-        ctx.keys.set(key, value, at);
-    }
-    ctx.keys.changed(key, SET);
-    if at.is_some() && !kept {
-        ctx.keys.changed(key, EXPIRE);
-    }
-    if gone {
-        ctx.keys.changed(key, Event::EXPIRED);
-        ctx.keys.record(&[b"DEL", key]);
-    } else {
-        record_set(&mut ctx.keys, key, bytes, at);
-    }
-}
-
-/// Writes down that a key was set, and when it expires.
-fn record_set(keys: &mut Keys<'_>, key: &[u8], bytes: &[u8], at: Option<u64>) {
-    if !keys.recording() {
-        return;
-    }
-    let mut digits = [0; 20];
-    match at {
-        None => keys.record(&[b"SET", key, bytes]),
-        Some(at) => {
-            let at = format_i64(at as i64, &mut digits);
-            keys.record(&[b"SET", key, bytes, b"PXAT", at]);
-        }
-    }
 }
 
 fn set_with_expiry(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: expiry::Unit) -> Result {
@@ -293,10 +221,7 @@ fn set_with_expiry(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: expiry::Unit) ->
     args.finish()?;
     let at = expiry::positive_ms(n, unit, ctx.keys.now_ms, ctx.command.name)?;
     let value = ctx.keys.value(bytes);
-    ctx.keys.set(key, value, Some(at));
-    ctx.keys.changed(key, SET);
-    ctx.keys.changed(key, EXPIRE);
-    record_set(&mut ctx.keys, key, bytes, Some(at));
+    strings::set_expiring(&mut ctx.keys, key, value, at);
     ctx.out.ok();
     Ok(())
 }
@@ -311,42 +236,22 @@ fn psetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 fn setnx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
-    let bytes = args.take();
-    let absent = ctx.keys.write(key).is_none();
-    if absent {
-        let value = ctx.keys.value(bytes);
-        ctx.keys.insert_in(ctx.keys.db, key, value, None, false);
-        ctx.keys.changed(key, SET);
-    }
-    ctx.out.int(i64::from(absent));
+    let value = ctx.keys.value(args.take());
+    let stored = strings::set_if_absent(&mut ctx.keys, key, value);
+    ctx.out.int(i64::from(stored));
     Ok(())
 }
 
 fn getset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
-    let bytes = args.take();
-    match ctx.keys.read_string(key)? {
-        Some(e) => reply_value(ctx.out, e.value()),
-        None => ctx.out.null(),
-    }
-    let value = ctx.keys.value(bytes);
-    ctx.keys.set(key, value, None);
-    ctx.keys.changed(key, SET);
-    Ok(())
+    let value = ctx.keys.value(args.take());
+    let out = &mut *ctx.out;
+    strings::get_and_set(&mut ctx.keys, key, value, |old| reply_found(out, old))
 }
 
 fn getdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    let key = args.take();
-    match ctx.keys.read_string(key)? {
-        Some(e) => reply_value(ctx.out, e.value()),
-        None => {
-            ctx.out.null();
-            return Ok(());
-        }
-    }
-    ctx.keys.remove(key);
-    ctx.keys.changed(key, Event::DEL);
-    Ok(())
+    let out = &mut *ctx.out;
+    strings::get_and_delete(&mut ctx.keys, args.take(), |old| reply_found(out, old))
 }
 
 fn getex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
@@ -359,47 +264,16 @@ fn getex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
     args.check()?;
-    let now_ms = ctx.keys.now_ms;
-    let Some(e) = ctx.keys.read_string(key)? else {
-        // A time is only looked at once there is a key.
-        ctx.out.null();
-        return Ok(());
-    };
-    let mark = ctx.out.mark();
-    reply_value(ctx.out, e.value());
-    match expiry {
-        Expiry::None | Expiry::Keep => {}
-        Expiry::Persist => {
-            if let Some(mut f) = ctx.keys.write(key)
-                && f.expiry_ms().is_some()
-            {
-                f.set_expiry(None);
-                ctx.keys.changed(key, PERSIST);
-                ctx.keys.record(&[b"PERSIST", key]);
-            }
+    let (now_ms, out) = (ctx.keys.now_ms, &mut *ctx.out);
+    // A time is only looked at once there is a key.
+    let refresh = || match expiry {
+        Expiry::Persist => Ok(Refresh::Persist),
+        _ => {
+            let at = expiry.time(args.argv(), now_ms, "getex")?;
+            Ok(at.map_or(Refresh::Leave, Refresh::At))
         }
-        Expiry::At(..) => match expiry.time(args.argv(), now_ms, "getex") {
-            Err(e) => {
-                ctx.out.rollback(mark);
-                return Err(e);
-            }
-            Ok(Some(at)) if at <= now_ms => {
-                ctx.keys.remove(key);
-                ctx.keys.changed(key, Event::DEL);
-                ctx.keys.record(&[b"DEL", key]);
-            }
-            Ok(at) => {
-                if let Some(mut f) = ctx.keys.write(key) {
-                    f.set_expiry(at);
-                    ctx.keys.changed(key, EXPIRE);
-                    if let Some(at) = at {
-                        ctx.keys.record_expiry(key, at);
-                    }
-                }
-            }
-        },
-    }
-    Ok(())
+    };
+    strings::get_and_expire(&mut ctx.keys, key, refresh, |value| reply_found(out, value))
 }
 
 fn mget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
@@ -425,8 +299,7 @@ fn pairs<'a>(ctx: &Ctx<'_>, rest: &'a [&'a [u8]]) -> Result<std::slice::ChunksEx
 fn mset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     for pair in pairs(ctx, args.rest())? {
         let value = ctx.keys.value(pair[1]);
-        ctx.keys.set(pair[0], value, None);
-        ctx.keys.changed(pair[0], SET);
+        strings::set(&mut ctx.keys, pair[0], value);
     }
     ctx.out.ok();
     Ok(())
@@ -438,8 +311,7 @@ fn msetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     if free {
         for pair in pairs {
             let value = ctx.keys.value(pair[1]);
-            ctx.keys.set(pair[0], value, None);
-            ctx.keys.changed(pair[0], SET);
+            strings::set(&mut ctx.keys, pair[0], value);
         }
     }
     ctx.out.int(i64::from(free));
@@ -463,9 +335,9 @@ fn msetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     while args.left() > 0 && !args.failed() {
         if expiry.take_time(&mut args) || expiry.take_word(&mut args, "KEEPTTL", Expiry::Keep) {
         } else if args.keyword("NX") {
-            condition = condition.exclusive(&mut args, Condition::Absent);
+            condition = exclusive(condition, &mut args, Condition::Absent);
         } else if args.keyword("XX") {
-            condition = condition.exclusive(&mut args, Condition::Present);
+            condition = exclusive(condition, &mut args, Condition::Present);
         } else {
             args.fail(Error::SYNTAX);
         }
@@ -484,39 +356,17 @@ fn msetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 _ => at,
             };
             let value = ctx.keys.value(pair[1]);
-            store_expiring(ctx, pair[0], pair[1], value, at, expiry == Expiry::Keep);
+            let keeps = expiry == Expiry::Keep;
+            strings::set_or_expire(&mut ctx.keys, pair[0], value, at, keeps);
         }
     }
     ctx.out.int(i64::from(met));
     Ok(())
 }
 
-/// The integer that a string is, for INCR and its kin.
-pub fn integer(value: Value<'_>) -> Result<i64> {
-    match value {
-        Value::Int(i) => Ok(i),
-        Value::Inline(b) => parse_i64(b).ok_or(Error::NOT_AN_INTEGER),
-        Value::Blob(_) => Err(Error::NOT_AN_INTEGER),
-    }
-}
-
 fn add(ctx: &mut Ctx<'_>, key: &[u8], by: i64) -> Result {
-    let new = match ctx.keys.write_string(key)? {
-        Some(mut f) => {
-            let old = integer(f.get().value())?;
-            let new = old.checked_add(by).ok_or(Error::OVERFLOW)?;
-            // An integer is never a blob, so nothing is freed.
-            f.set_value(NewValue::Int(new), false);
-            new
-        }
-        None => {
-            ctx.keys
-                .insert_in(ctx.keys.db, key, NewValue::Int(by), None, false);
-            by
-        }
-    };
-    ctx.keys.changed(key, Event::string("incrby"));
-    ctx.out.int(new);
+    let sum = strings::add(&mut ctx.keys, key, by)?;
+    ctx.out.int(sum);
     Ok(())
 }
 
@@ -547,85 +397,16 @@ fn decrby(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 fn incrbyfloat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
-    let by = args.take();
-    let mut new = Vec::new();
-    let mut add_to = |old: &[u8]| {
-        let old = LongDouble::parse(old).ok_or(Error::NOT_A_FLOAT)?;
-        let by = LongDouble::parse(by).ok_or(Error::NOT_A_FLOAT)?;
-        let sum = old.checked_add(by).ok_or(Error::NAN_OR_INFINITY)?;
-        sum.write_text(&mut new);
-        Ok::<_, Error>(())
-    };
-    // The result stays text, even where it is a whole number.
-    match ctx.keys.write_string(key)? {
-        Some(mut f) => {
-            add_to(text(f.get().value(), &mut [0; 20]))?;
-            let removed = f.set_value(string_value(&new), false);
-            ctx.keys.discard(removed);
-        }
-        None => {
-            add_to(b"0")?;
-            ctx.keys
-                .insert_in(ctx.keys.db, key, string_value(&new), None, false);
-        }
-    }
-    ctx.keys.changed(key, Event::string("incrbyfloat"));
-    ctx.keys.record(&[b"SET", key, &new, b"KEEPTTL"]);
-    ctx.out.bulk(&new);
+    let sum = strings::add_float(&mut ctx.keys, key, args.take())?;
+    ctx.out.bulk(&sum);
     Ok(())
 }
 
 fn append(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
-    let more = args.take();
-    let Some(mut f) = ctx.keys.write_string(key)? else {
-        check_length(ctx.engine, more.len())?;
-        let value = ctx.keys.value(more);
-        ctx.keys.set(key, value, None);
-        ctx.keys.changed(key, Event::string("append"));
-        ctx.out.int(more.len() as i64);
-        return Ok(());
-    };
-    let old_len = text(f.get().value(), &mut [0; 20]).len();
-    check_length(ctx.engine, old_len.saturating_add(more.len()))?;
-    let len = extend(&mut f, old_len + more.len(), old_len, more);
-    ctx.keys.changed(key, Event::string("append"));
+    let len = strings::append(&mut ctx.keys, key, args.take(), most(ctx.engine))?;
     ctx.out.int(len as i64);
     Ok(())
-}
-
-/// Makes a string `len` bytes long (at least as long as it is) with `bytes` at `offset`, zeros in between, and returns its
-/// length. It is raw afterwards.
-fn extend(f: &mut EntryMut<'_>, len: usize, offset: usize, bytes: &[u8]) -> usize {
-    let edited = f.edit_blob(|b| {
-        if len > b.len() {
-            // Doubling, so that many small appends copy each byte a bounded number of times.
-            if len > b.capacity() {
-                let room = len.saturating_mul(2).min(len + (1 << 20));
-                b.reserve_exact(room - b.len());
-            }
-            b.resize(len, 0);
-        }
-        b[offset..offset + bytes.len()].copy_from_slice(bytes);
-    });
-    if edited.is_some() {
-        return len;
-    }
-    let mut buf = [0; 20];
-    let old = text(f.get().value(), &mut buf);
-    if len <= store::MAX_INLINE {
-        let mut whole = [0u8; store::MAX_INLINE];
-        whole[..old.len()].copy_from_slice(old);
-        whole[offset..offset + bytes.len()].copy_from_slice(bytes);
-        f.set_value(NewValue::Inline(&whole[..len]), true);
-    } else {
-        let mut whole = Vec::with_capacity(len);
-        whole.extend_from_slice(old);
-        whole.resize(len, 0);
-        whole[offset..offset + bytes.len()].copy_from_slice(bytes);
-        f.set_value(NewValue::Blob(Blob::new(whole)), true);
-    }
-    len
 }
 
 fn setrange(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
@@ -634,47 +415,9 @@ fn setrange(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let bytes = args.take();
     args.check()?;
     let offset = usize::try_from(offset).map_err(|_| Error::OFFSET_RANGE)?;
-    let found = ctx.keys.write_string(key)?;
-    let old_len = found
-        .as_ref()
-        .map_or(0, |f| text(f.get().value(), &mut [0; 20]).len());
-    if bytes.is_empty() {
-        ctx.out.int(old_len as i64);
-        return Ok(());
-    }
-    check_length(ctx.engine, offset.saturating_add(bytes.len()))?;
-    let end = offset + bytes.len();
-    let len = match found {
-        Some(mut f) => extend(&mut f, old_len.max(end), offset, bytes),
-        None => {
-            let mut whole = vec![0; end];
-            whole[offset..].copy_from_slice(bytes);
-            let value = if end <= store::MAX_INLINE {
-                NewValue::Inline(&whole)
-            } else {
-                NewValue::Blob(Blob::new(std::mem::take(&mut whole)))
-            };
-            ctx.keys.insert_in(ctx.keys.db, key, value, None, true);
-            end
-        }
-    };
-    ctx.keys.changed(key, Event::string("setrange"));
+    let len = strings::set_range(&mut ctx.keys, key, offset, bytes, most(ctx.engine))?;
     ctx.out.int(len as i64);
     Ok(())
-}
-
-/// The byte range that first and last index mean in a string, negative ones counting from its end.
-fn byte_range(start: i64, end: i64, len: usize) -> std::ops::Range<usize> {
-    if start < 0 && end < 0 && start > end {
-        return 0..0;
-    }
-    let n = len as i64;
-    let from_end = |i: i64| if i < 0 { n.saturating_add(i).max(0) } else { i };
-    let (first, last) = (from_end(start), from_end(end).min(n - 1));
-    if first > last || n == 0 {
-        return 0..0;
-    }
-    first as usize..last as usize + 1
 }
 
 fn getrange(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
@@ -707,7 +450,7 @@ fn strlen(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let len = ctx
         .keys
         .read_string(args.take())?
-        .map_or(0, |e| text(e.value(), &mut [0; 20]).len());
+        .map_or(0, |e| strings::length(e.value()));
     ctx.out.int(len as i64);
     Ok(())
 }

@@ -5,12 +5,12 @@
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::base::expiry::Expiry;
-use crate::cmd::string::{integer, text};
 use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_RW, KS_UPDATE, KeySpec, WRITE, row,
 };
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
+use crate::ops::strings::{integer, text};
 use resp::number::{format_i64, parse_i64};
 use resp::{LongDouble, Out, Proto};
 use std::cmp::Ordering;

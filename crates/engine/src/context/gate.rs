@@ -15,8 +15,8 @@ use crate::context::engine::Engine;
 use crate::context::session::Session;
 use crate::follow::monitor;
 use crate::table::row::{
-    ABOUT_CLIENT, ALLOW_BUSY, Facts, Group, IN_MULTI, LIKE_WRITE, LOADING, NO_AUTH, NO_MULTI,
-    NOSCRIPT, RUNS_QUEUE, RUNS_SCRIPT, WHILE_SUBSCRIBED, WRITE,
+    ABOUT_CLIENT, ALLOW_BUSY, DENYOOM, Facts, Group, IN_MULTI, LIKE_WRITE, LOADING, NO_AUTH,
+    NO_MULTI, NOSCRIPT, READONLY, RUNS_QUEUE, RUNS_SCRIPT, WHILE_SUBSCRIBED, WRITE, row,
 };
 use resp::Proto;
 use std::sync::atomic::Ordering::Relaxed;
@@ -43,6 +43,38 @@ pub(crate) struct Request<'a> {
     pub now_ms: u64,
     /// It comes from a script that only reads.
     pub in_reader: bool,
+}
+
+/// What a typed call is about to do, as the gate asks of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// It only looks.
+    Look,
+    /// It changes something that takes no more memory afterwards.
+    Change,
+    /// What it changes may grow.
+    Grow,
+}
+
+impl Intent {
+    /// The same as a row of the table of commands says it.
+    #[inline]
+    pub(crate) fn facts(self) -> &'static Facts {
+        static LOOK: Facts = row("typed call", 0, READONLY, Group::Generic, "", ()).facts;
+        static CHANGE: Facts = row("typed call", 0, WRITE, Group::Generic, "", ()).facts;
+        static GROW: Facts = row("typed call", 0, WRITE | DENYOOM, Group::Generic, "", ()).facts;
+        match self {
+            Intent::Look => &LOOK,
+            Intent::Change => &CHANGE,
+            Intent::Grow => &GROW,
+        }
+    }
+
+    /// Whether it changes anything.
+    #[inline]
+    pub fn writes(self) -> bool {
+        self != Intent::Look
+    }
 }
 
 /// Why it does not come in.
@@ -120,11 +152,11 @@ gates! {
     "subscribed"      [CLIENT QUEUE]         subscribed;
     "monitoring"      [CLIENT QUEUE]         monitoring;
     "loading"         [CLIENT QUEUE LIBRARY] loading;
-    "kept"            [CLIENT QUEUE]         kept;
+    "kept"            [CLIENT QUEUE LIBRARY] kept;
     "paused"          [CLIENT QUEUE LIBRARY] paused;
     // Asked last, and only by those who cannot get their locks: nobody else is in a script's way.
     parked:
-    "busy script"     [CLIENT]               busy_script;
+    "busy script"     [CLIENT LIBRARY]       busy_script;
 }
 
 /// The error for a command that there is not.

@@ -1,9 +1,10 @@
 //! Commands that panic, wherever one can, and what is left then.
 
 use crate::base::args::Args;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::context::command::{BLOCKING, Command, Group, KS_RW, KeySpec, WRITE, row};
 use crate::context::ctx::Ctx;
+use crate::context::gate::Intent;
 use crate::door::change::Event;
 use crate::follow::waiting::{Empty, Wait};
 use crate::testing::{Asked, TestClient};
@@ -247,20 +248,18 @@ fn the_look_ahead() {
     check_left(&mut db, panics);
 }
 
-/// A typed call gives its caller the panic, when all is as it should be.
+/// A typed call is an error, when all is as it should be.
 #[test]
 fn a_typed_call() {
     let mut db = TestClient::with_panics();
     let mut watches = db.another();
     watches.run("WATCH k; MULTI; PING");
     let (engine, counters) = (db.engine.clone(), db.worker.counters().clone());
-    let caught = catch_unwind(AssertUnwindSafe(|| {
-        engine.with_key(0, b"k", true, &counters, |keys| {
-            keys.set(b"k", store::new_value(b"v"), None);
-            panic!("told to");
-        })
-    }));
-    assert!(caught.is_err());
+    let done: Result = engine.with_key(0, b"k", Intent::Grow, &counters, |keys| {
+        keys.set(b"k", store::new_value(b"v"), None);
+        panic!("told to");
+    });
+    assert_eq!(done, Err(Error::INTERNAL));
     watches.check("EXEC", "nil");
     let caught = catch_unwind(AssertUnwindSafe(|| {
         engine.look(0, b"k", true, &counters, |_| panic!("told to"))

@@ -79,6 +79,12 @@ impl<'e> Keys<'e> {
         }
     }
 
+    /// Whether a time in Unix milliseconds has come.
+    #[inline]
+    pub fn has_come(&self, at_ms: u64) -> bool {
+        is_past(at_ms, self.now_ms, self.coarse)
+    }
+
     /// Looks a key up and counts a hit or a miss.
     #[inline]
     fn look_and_count(&mut self, key: &[u8], touch: bool, announce: bool) -> Option<EntryRef<'_>> {

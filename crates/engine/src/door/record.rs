@@ -90,11 +90,11 @@ impl Keys<'_> {
         let mut time = [0; 20];
         let (value, at) = match self.peek(key) {
             None => (None, None),
+            Some(e) if e.kind() != Type::String => {
+                debug_assert!(false, "a collection has a command of its own");
+                return;
+            }
             Some(e) => match e.value() {
-                _ if e.kind() != Type::String => {
-                    debug_assert!(false, "a collection has a command of its own");
-                    return;
-                }
                 Value::Int(i) => (Some(format_i64(i, &mut number).to_vec()), e.expiry_ms()),
                 Value::Inline(b) => (Some(b.to_vec()), e.expiry_ms()),
                 Value::Blob(b) => (Some(b.to_vec()), e.expiry_ms()),

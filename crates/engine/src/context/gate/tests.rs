@@ -27,9 +27,9 @@ script reads                            x
 subscribed      x       x
 monitoring      x       x
 loading         x       x                       x
-kept            x       x
+kept            x       x                       x
 paused          x       x                       x
-busy script     x
+busy script     x                               x
 "
     );
 }
@@ -125,6 +125,8 @@ const CASES: &[Case] = &[
     ("paused", CLIENT, &["CLIENT PAUSE 100000"], "GET k", ""),
     ("paused", QUEUE, &["MULTI", "paused"], "GET k", ""),
     ("paused", LIBRARY, &["CLIENT PAUSE 100000"], "", ""),
+    ("kept", LIBRARY, &["refusing"], "", "MISCONF"),
+    ("busy script", LIBRARY, &["busy"], "", "BUSY"),
     ("busy script", CLIENT, &["busy"], "GET k", "BUSY"),
 ];
 
@@ -177,22 +179,29 @@ fn check(&(name, way, before, line, text): &Case) {
         }
     }
     let what = format!("{name}: {line}");
-    if way == LIBRARY {
-        let closed = admit::<LIBRARY>(&Request {
-            engine: &db.engine,
-            session: None,
-            facts: &db.engine.registry().get(b"SET").expect("SET").command.facts,
-            argv: &[],
-            now_ms: crate::base::clock::unix_ms(),
-            in_reader: false,
-        });
-        assert!(matches!(closed, Err(Closed::For(_))), "{what}");
-        return;
-    }
     // Somebody holds what the command needs.
     let engine = db.engine.clone();
     let ks = engine.keyspace();
     let held = busy.is_some().then(|| ks.lock(ks.shard_of(ks.hash(b"k"))));
+    if way == LIBRARY {
+        if text.is_empty() {
+            let closed = admit::<LIBRARY>(&Request {
+                engine: &engine,
+                session: None,
+                facts: Intent::Grow.facts(),
+                argv: &[],
+                now_ms: crate::base::clock::unix_ms(),
+                in_reader: false,
+            });
+            assert!(matches!(closed, Err(Closed::For(_))), "{what}");
+            return;
+        }
+        let counters = db.worker.counters();
+        let refused = engine.with_key(0, b"k", Intent::Grow, counters, |_| Ok(()));
+        let error = refused.expect_err("a closed gate");
+        assert!(error.0.contains(text), "{what}: {error:?}");
+        return;
+    }
     let reply = match way {
         SCRIPT => {
             let words: Vec<String> = line.split(' ').map(|w| format!("'{w}'")).collect();

@@ -1,0 +1,361 @@
+//! An operation is written once: a typed call and the command it stands for leave the same data, announce the same events, fail
+//! with the same error, and are written down so that, done again, they give the same data.
+
+use redpoll::{Config, Db, Error, ExpireIf, Result, SetOptions, Subscriber, Value};
+use std::fmt::Display;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+type Typed = fn(&Db) -> Result<String>;
+
+/// What is there before, the command, and the typed call.
+type Case = (&'static str, &'static str, Typed);
+
+fn text<T: Display>(result: Result<T>) -> Result<String> {
+    result.map(|value| value.to_string())
+}
+
+fn flag(result: Result<bool>) -> Result<String> {
+    text(result.map(i32::from))
+}
+
+fn found(result: Result<Option<redpoll::Bytes>>) -> Result<String> {
+    result.map(|found| found.map_or("nil".into(), |bytes| bytes.to_string_lossy()))
+}
+
+fn done(result: Result) -> Result<String> {
+    result.map(|()| "OK".into())
+}
+
+/// SET answers nothing where it does not store.
+fn stored(result: Result<bool>) -> Result<String> {
+    result.map(|stored| if stored { "OK" } else { "nil" }.into())
+}
+
+fn past() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(5)
+}
+
+fn set() -> SetOptions {
+    SetOptions::new()
+}
+
+const CASES: &[Case] = &[
+    ("", "SET k v", |db| done(db.set("k", "v"))),
+    ("RPUSH k a", "SET k 12", |db| done(db.set("k", 12))),
+    ("SET k v EX 9", "SET k w", |db| done(db.set("k", "w"))),
+    ("", "SET k v PX 3600000", |db| {
+        done(db.set_for("k", "v", HOUR))
+    }),
+    ("", "SET k v PX 0", |db| {
+        done(db.set_for("k", "v", Duration::ZERO))
+    }),
+    ("", "SET k v NX", |db| {
+        stored(db.set_with("k", "v", &set().if_absent()))
+    }),
+    ("RPUSH k a", "SET k v NX", |db| {
+        stored(db.set_with("k", "v", &set().if_absent()))
+    }),
+    ("RPUSH k a", "SET k v XX", |db| {
+        stored(db.set_with("k", "v", &set().if_present()))
+    }),
+    ("", "SET k v XX", |db| {
+        stored(db.set_with("k", "v", &set().if_present()))
+    }),
+    ("SET k u", "SET k v IFEQ u", |db| {
+        stored(db.set_with("k", "v", &set().if_equal("u")))
+    }),
+    ("SET k u", "SET k v IFEQ x", |db| {
+        stored(db.set_with("k", "v", &set().if_equal("x")))
+    }),
+    ("RPUSH k a", "SET k v IFEQ x", |db| {
+        stored(db.set_with("k", "v", &set().if_equal("x")))
+    }),
+    ("SET k u EX 5000", "SET k v KEEPTTL", |db| {
+        stored(db.set_with("k", "v", &set().keep_expiry()))
+    }),
+    ("SET k u EX 5000", "SET k v PXAT 5", |db| {
+        stored(db.set_with("k", "v", &set().expire_at(past())))
+    }),
+    ("SET k 7", "SET k v GET PX 3600000", |db| {
+        found(db.set_with_get("k", "v", &set().expire_in(HOUR)))
+    }),
+    ("RPUSH k a", "SET k v GET", |db| {
+        found(db.set_with_get("k", "v", &set()))
+    }),
+    ("", "SETNX k v", |db| flag(db.setnx("k", "v"))),
+    ("SET k u", "SETNX k v", |db| flag(db.setnx("k", "v"))),
+    ("SET k u", "GETSET k v", |db| found(db.getset("k", "v"))),
+    ("", "GETSET k v", |db| found(db.getset("k", "v"))),
+    ("RPUSH k a", "GETSET k v", |db| found(db.getset("k", "v"))),
+    ("SET k u", "GETDEL k", |db| found(db.getdel("k"))),
+    ("", "GETDEL k", |db| found(db.getdel("k"))),
+    ("SADD k a", "GETDEL k", |db| found(db.getdel("k"))),
+    ("SET k u EX 9", "GETEX k PERSIST", |db| {
+        found(db.getex("k", None))
+    }),
+    ("SET k u", "GETEX k PERSIST", |db| {
+        found(db.getex("k", None))
+    }),
+    ("SET k u", "GETEX k PX 3600000", |db| {
+        found(db.getex("k", Some(HOUR)))
+    }),
+    ("", "GETEX k PX 3600000", |db| {
+        found(db.getex("k", Some(HOUR)))
+    }),
+    ("SADD k a", "GETEX k PERSIST", |db| {
+        found(db.getex("k", None))
+    }),
+    ("", "INCR k", |db| text(db.incr("k"))),
+    ("SET k 41 EX 5000", "INCRBY k 1", |db| {
+        text(db.incr_by("k", 1))
+    }),
+    ("SET k 41", "DECRBY k 50", |db| text(db.decr_by("k", 50))),
+    ("SET k x", "INCR k", |db| text(db.incr("k"))),
+    ("SET k 9223372036854775807", "INCR k", |db| {
+        text(db.incr("k"))
+    }),
+    ("RPUSH k a", "DECR k", |db| text(db.decr("k"))),
+    ("SET k 1.5", "INCRBYFLOAT k 0.25", |db| {
+        text(db.incr_by_float("k", 0.25))
+    }),
+    ("", "INCRBYFLOAT k 3", |db| text(db.incr_by_float("k", 3.0))),
+    ("SET k x", "INCRBYFLOAT k 3", |db| {
+        text(db.incr_by_float("k", 3.0))
+    }),
+    ("", "APPEND k ab", |db| text(db.append("k", "ab"))),
+    ("SET k 12 EX 5000", "APPEND k ab", |db| {
+        text(db.append("k", "ab"))
+    }),
+    ("HSET k f v", "APPEND k ab", |db| text(db.append("k", "ab"))),
+    ("", "SETRANGE k 3 ab", |db| text(db.setrange("k", 3, "ab"))),
+    ("SET k 12345", "SETRANGE k 3 abc", |db| {
+        text(db.setrange("k", 3, "abc"))
+    }),
+    ("", "SETRANGE k 536870912 a", |db| {
+        text(db.setrange("k", 536_870_912, "a"))
+    }),
+    ("SET k 12345", "GETRANGE k 1 -2", |db| {
+        found(db.getrange("k", 1, -2).map(Some))
+    }),
+    ("SET k 12345", "STRLEN k", |db| text(db.strlen("k"))),
+    ("", "SETBIT k 9 1", |db| flag(db.setbit("k", 9, true))),
+    ("SET k abc", "SETBIT k 9 1", |db| {
+        flag(db.setbit("k", 9, true))
+    }),
+    ("SADD k a", "SETBIT k 9 1", |db| {
+        flag(db.setbit("k", 9, true))
+    }),
+    ("SET k v", "DEL k", |db| flag(db.del("k"))),
+    ("ZADD k 1 a", "UNLINK k", |db| flag(db.del("k"))),
+    ("", "DEL k", |db| flag(db.del("k"))),
+    ("SET k v", "PEXPIRE k 3600000", |db| {
+        flag(db.expire("k", HOUR))
+    }),
+    ("HSET k f v", "PEXPIRE k 3600000", |db| {
+        flag(db.expire("k", HOUR))
+    }),
+    ("", "PEXPIRE k 3600000", |db| flag(db.expire("k", HOUR))),
+    ("HSET k f v", "PEXPIREAT k 5", |db| {
+        flag(db.expire_at("k", past()))
+    }),
+    ("SET k v EX 5", "PEXPIRE k 3600000 NX", |db| {
+        flag(db.expire_if("k", HOUR, ExpireIf::None))
+    }),
+    ("SET k v EX 5", "PEXPIRE k 3600000 XX", |db| {
+        flag(db.expire_if("k", HOUR, ExpireIf::Some))
+    }),
+    ("SET k v EX 5", "PEXPIRE k 3600000 GT", |db| {
+        flag(db.expire_if("k", HOUR, ExpireIf::Later))
+    }),
+    ("SET k v", "PEXPIRE k 3600000 GT", |db| {
+        flag(db.expire_if("k", HOUR, ExpireIf::Later))
+    }),
+    ("SET k v", "PEXPIRE k 3600000 LT", |db| {
+        flag(db.expire_if("k", HOUR, ExpireIf::Sooner))
+    }),
+    ("LPUSH k a|PEXPIRE k 99999", "PERSIST k", |db| {
+        flag(db.persist("k"))
+    }),
+    ("LPUSH k a", "PERSIST k", |db| flag(db.persist("k"))),
+    ("", "PERSIST k", |db| flag(db.persist("k"))),
+    ("LPUSH k a", "EXISTS k", |db| flag(db.exists("k"))),
+    ("SET k v", "RENAME k l", |db| done(db.rename("k", "l"))),
+    ("", "RENAME k l", |db| done(db.rename("k", "l"))),
+    ("SET k v|SET l w", "RENAMENX k l", |db| {
+        flag(db.renamenx("k", "l"))
+    }),
+    ("LPUSH k a|SET l w", "COPY k l", |db| {
+        flag(db.copy("k", "l"))
+    }),
+    ("", "HSET k f v", |db| flag(db.hset("k", "f", "v"))),
+    ("", "RPUSH k a", |db| text(db.rpush("k", "a"))),
+    ("SET k v", "SADD k a", |db| flag(db.sadd("k", "a"))),
+    ("", "ZADD k 1.5 a", |db| flag(db.zadd("k", "a", 1.5))),
+];
+
+/// A reply as text.
+fn shown(reply: Result<Value>) -> Result<String> {
+    reply.map(|value| match value {
+        Value::Bulk(b) => String::from_utf8_lossy(&b).into_owned(),
+        Value::Int(n) => n.to_string(),
+        Value::Simple(s) => s,
+        Value::Null => "nil".into(),
+        other => format!("{other:?}"),
+    })
+}
+
+fn run(db: &Db, line: &str) -> Result<String> {
+    shown(db.execute(line.split(' ')))
+}
+
+/// A data set whose changes are announced and written down.
+fn open(before: &str) -> (Db, Subscriber) {
+    let db = Db::open(Config::default()).unwrap();
+    // What has expired is for the calls to find.
+    db.engine().maintenance_paused.store(true, Relaxed);
+    run(&db, "CONFIG SET notify-keyspace-events KEAmn").unwrap();
+    for line in before.split('|').filter(|line| !line.is_empty()) {
+        run(&db, line).unwrap();
+    }
+    db.engine().journal.turn(true);
+    let events = db.psubscribe(["__keyevent@0__:*"]).unwrap();
+    (db, events)
+}
+
+/// All keys, what they hold and about when they expire.
+fn data(db: &Db) -> Vec<String> {
+    let with_encoding = data_and_encoding(db);
+    with_encoding.into_iter().map(|(shown, _)| shown).collect()
+}
+
+/// The same with how values are stored, which the record does not tell.
+fn data_and_encoding(db: &Db) -> Vec<(String, String)> {
+    let mut all: Vec<(String, String)> = db
+        .keys("*")
+        .unwrap()
+        .into_iter()
+        .map(|key| {
+            let value = db.dump(&key).unwrap();
+            let encoding = db.execute([&b"OBJECT"[..], b"ENCODING", &key]);
+            let left = shown(db.execute([&b"PTTL"[..], &key])).unwrap();
+            let left = left.parse::<i64>().unwrap();
+            let left = if left > 0 {
+                (left + 30_000) / 60_000
+            } else {
+                left
+            };
+            (format!("{key:?} {value:?} {left}"), format!("{encoding:?}"))
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+fn events(mut subscriber: Subscriber) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Some(message) = subscriber.try_recv().unwrap() {
+        all.push(format!("{:?} {:?}", message.channel, message.payload));
+    }
+    all
+}
+
+/// What is written down of a data set's changes.
+fn record(db: &Db) -> Vec<Value> {
+    let mut all = Vec::new();
+    let mut at = Some(0);
+    while let Some(piece) = db.engine().journal.cut(&mut at) {
+        let mut rest = &piece.bytes[..];
+        while let Some((command, used)) = resp::decode(rest).unwrap() {
+            all.push(command);
+            rest = &rest[used..];
+        }
+    }
+    all
+}
+
+fn again(before: &str, record: &[Value]) -> Vec<String> {
+    let (db, _) = open(before);
+    for command in record {
+        let Value::Array(words) = command else {
+            panic!("{command:?}")
+        };
+        let words: Vec<&[u8]> = words
+            .iter()
+            .map(|word| match word {
+                Value::Bulk(word) => &word[..],
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        db.execute(words).unwrap();
+    }
+    data(&db)
+}
+
+#[test]
+fn typed_calls_do_what_their_commands_do() {
+    for (before, line, typed) in CASES {
+        let what = format!("{before} | {line}");
+        let (by_command, its_events) = open(before);
+        let (by_call, own_events) = open(before);
+        let reply = run(&by_command, line);
+        let result = typed(&by_call);
+        assert_eq!(
+            result.clone().map_err(|e| e.to_string()),
+            reply.map_err(|e| e.to_string()),
+            "{what}"
+        );
+        assert_eq!(events(own_events), events(its_events), "{what}");
+        let (its_record, own_record) = (record(&by_command), record(&by_call));
+        assert_eq!(own_record.is_empty(), its_record.is_empty(), "{what}");
+        let after = data(&by_command);
+        assert_eq!(
+            data_and_encoding(&by_call),
+            data_and_encoding(&by_command),
+            "{what}"
+        );
+        assert_eq!(again(before, &own_record), after, "{what}: {own_record:?}");
+        assert_eq!(again(before, &its_record), after, "{what}: {its_record:?}");
+    }
+}
+
+/// A typed call on what has expired finds nothing, and says so.
+#[test]
+fn typed_calls_find_what_has_expired_as_commands_do() {
+    for (_, line, typed) in CASES {
+        let lists = [false, true].map(|is_typed| {
+            let (db, subscriber) = open("SET k 5 PX 1|SET l 5");
+            // While changes are written down, commands that fail remove what has expired too.
+            db.engine().journal.turn(false);
+            std::thread::sleep(Duration::from_millis(3));
+            let reply = if is_typed { typed(&db) } else { run(&db, line) };
+            (
+                reply.map_err(|e: Error| e.to_string()),
+                events(subscriber),
+                data(&db),
+            )
+        });
+        assert_eq!(lists[0], lists[1], "{line}");
+    }
+}
+
+/// What would refuse a client's command refuses a typed call.
+#[test]
+fn gates_hold_for_typed_calls() {
+    let (db, _) = open("SET k v");
+    db.engine().journal.refuse(true);
+    for (_, line, typed) in CASES.iter().filter(|case| !case.1.ends_with("PX 0")) {
+        let writes = !["GETRANGE", "STRLEN", "EXISTS"]
+            .iter()
+            .any(|word| line.starts_with(word));
+        let result = typed(&db);
+        let refused = result
+            .as_ref()
+            .is_err_and(|e| e.kind() == redpoll::ErrorKind::Misconf);
+        assert_eq!(refused, writes, "{line}: {result:?}");
+    }
+    db.engine().journal.refuse(false);
+    assert_eq!(data(&db).len(), 1);
+}
