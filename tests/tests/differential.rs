@@ -27,6 +27,7 @@ groups! {
     connection_resp2, connection_resp3: CONNECTION;
     server_resp2, server_resp3: SERVER;
     stream_resp2, stream_resp3: STREAM;
+    stream_once_resp2, stream_once_resp3: STREAM_ONCE;
     hash_resp2, hash_resp3: HASH;
     list_resp2, list_resp3: LIST;
     list_nodes_resp2, list_nodes_resp3: LIST_NODES;

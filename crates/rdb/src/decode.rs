@@ -155,7 +155,8 @@ impl Assembly {
             kinds::STREAM_LISTPACKS
             | kinds::STREAM_LISTPACKS_2
             | kinds::STREAM_LISTPACKS_3
-            | kinds::STREAM_LISTPACKS_4 => Form::Stream(Stream::new()),
+            | kinds::STREAM_LISTPACKS_4
+            | kinds::STREAM_LISTPACKS_5 => Form::Stream(Stream::new()),
             _ => return Err(UNKNOWN),
         };
         Ok(Assembly {

@@ -5,6 +5,7 @@
 //! | small hashes, sorted sets, nodes of lists | element by element | listpacks | listpacks | listpacks | listpacks |
 //! | small sets | element by element | element by element | listpacks | listpacks | listpacks |
 //! | streams | first form | with counters | with activity | with activity | with activity |
+//! | streams with producers that are remembered, or entries given back | without | without | as Redis 8.6, 8.8 | as Redis 8.6, 8.8 | without |
 //! | hashes with fields that expire | not at all | not at all | as 12 | Redis's | Valkey's |
 //!
 //! Sets of integers and everything large have one form in all of them. A reader of version 11 that knows no field expiry
@@ -20,7 +21,7 @@ use store::types::hash::{Hash, HashRef};
 use store::types::list::{Chunk, List, ListRef};
 use store::types::set::{Set, SetRef};
 use store::types::sorted_set::{SortedSet, SortedSetRef};
-use store::types::stream::{Entry, Stream, StreamRef};
+use store::types::stream::{Entry, Idempotency, Stream, StreamRef};
 use store::{EntryRef, Type, Value};
 
 /// How to write.
@@ -51,6 +52,28 @@ impl Options {
             _ => kinds::STREAM_LISTPACKS_3,
         }
     }
+
+    /// The type of a stream: a newer one than [`Options::stream_kind`] only if there is something that only that can say.
+    pub fn kind_of_stream(&self, stream: StreamRef<'_>) -> u8 {
+        match self.version {
+            Version::V11 | Version::V12 => {
+                newest_needed(stream, self.now_ms).unwrap_or(self.stream_kind())
+            }
+            _ => self.stream_kind(),
+        }
+    }
+}
+
+/// The type that a stream needs for what older ones cannot say: pending entries that belong to nobody, or names of producers'
+/// messages that are still remembered and settings for that.
+pub(crate) fn newest_needed(stream: StreamRef<'_>, now_ms: u64) -> Option<u8> {
+    if stream.groups().any(|(_, group)| group.unowned() > 0) {
+        return Some(kinds::STREAM_LISTPACKS_5);
+    }
+    let known = stream.idempotency()?;
+    let usual = (known.duration_s(), known.max()) == (Idempotency::DURATION_S, Idempotency::MAX);
+    let remembers = known.producers(now_ms).next().is_some();
+    (!usual || remembers).then_some(kinds::STREAM_LISTPACKS_4)
 }
 
 /// A hash with fields that expire is to be written in a version that has no form for it.
@@ -174,7 +197,7 @@ fn body(out: &mut Vec<u8>, e: &EntryRef<'_>, options: &Options) -> Result<Option
             None => None,
         },
         Type::Stream => e.view::<Stream>().map(|s| {
-            let kind = options.stream_kind();
+            let kind = options.kind_of_stream(s);
             stream::write(out, s, kind, options.compress);
             kind
         }),
@@ -349,8 +372,10 @@ pub enum Head {
         /// When the first of them expires, or any time before.
         first_due_ms: u64,
     },
-    /// A stream of so many nodes (`StreamRef::nodes`).
+    /// A stream of so many nodes (`StreamRef::nodes`) that has nothing which needs a newer type.
     Stream(u64),
+    /// A stream of so many nodes, and its type ([`Options::kind_of_stream`]).
+    StreamOf(u64, u8),
 }
 
 /// A collection that is being written a stretch at a time: its elements need neither be there nor be locked all at once,
@@ -395,6 +420,7 @@ impl Pieces {
             Head::Hash(n) => (kinds::HASH, n),
             Head::TimedHash { fields, .. } => (options.timed_hash()?, fields),
             Head::Stream(n) => (options.stream_kind(), n),
+            Head::StreamOf(n, kind) => (kind, n),
         };
         head(out, meta, kind, options);
         let mut first = 0;
@@ -489,6 +515,8 @@ impl Pieces {
             kinds::STREAM_LISTPACKS,
             kinds::STREAM_LISTPACKS_2,
             kinds::STREAM_LISTPACKS_3,
+            kinds::STREAM_LISTPACKS_4,
+            kinds::STREAM_LISTPACKS_5,
         ])?;
         if stream::write_node(out, entries, self.options.compress) {
             Ok(())
@@ -497,9 +525,13 @@ impl Pieces {
         }
     }
 
+    fn is_stream(&self) -> bool {
+        self.kind == self.options.stream_kind() || self.kind >= kinds::STREAM_LISTPACKS_4
+    }
+
     /// Ends a list, set, sorted set or hash.
     pub fn finish(self) -> Result<(), Miscounted> {
-        if self.left > 0 || self.kind == self.options.stream_kind() {
+        if self.left > 0 || self.is_stream() {
             return Err(Miscounted);
         }
         Ok(())
@@ -507,7 +539,7 @@ impl Pieces {
 
     /// Appends what stands behind the nodes of a stream: its counters and groups.
     pub fn finish_stream(self, out: &mut Vec<u8>, stream: StreamRef<'_>) -> Result<(), Miscounted> {
-        if self.left > 0 || self.kind != self.options.stream_kind() {
+        if self.left > 0 || !self.is_stream() {
             return Err(Miscounted);
         }
         stream::write_end(out, stream, self.kind, self.options.compress);

@@ -141,4 +141,6 @@ pub mod kinds {
     pub const HASH_LISTPACK_EX: u8 = 25;
     /// With what producers have sent, of Redis 8.6.
     pub const STREAM_LISTPACKS_4: u8 = 26;
+    /// With the pending entries that belong to no consumer, of Redis 8.8.
+    pub const STREAM_LISTPACKS_5: u8 = 27;
 }

@@ -6,8 +6,9 @@
 use crate::cursor::Cursor;
 use crate::encode::{self, Options, Unwritable};
 use crate::file::{metadata, opcode};
-use crate::{Loaded, Malformed, Settings, Version, crc64, decode, put, version};
+use crate::{Loaded, Malformed, Settings, Version, crc64, decode, kinds, put, version};
 use store::EntryRef;
+use store::types::stream::Stream;
 
 /// Bytes of version and checksum.
 const FOOTER: usize = 10;
@@ -43,13 +44,31 @@ impl Dialect {
 /// The payload of a value; `None` if there is nothing left of the value (see [`encode::value`]).
 ///
 /// What has a form in version 10 is written as that, for then every server of the last years restores it, or as version 9
-/// if that is asked for. A hash with fields that expire is written in the dialect of the version asked for.
+/// if that is asked for. A hash with fields that expire is written in the dialect of the version asked for, a stream that
+/// remembers producers' messages as by Redis 8.6, and one with entries that were given back as by Redis 8.8.
 pub fn dump(e: &EntryRef<'_>, options: &Options) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let plain = Options {
         version: options.version.min(Version::V10),
         ..*options
     };
+    if let Some(kind) = e
+        .view::<Stream>()
+        .and_then(|s| encode::newest_needed(s, options.now_ms))
+    {
+        let newest = Options {
+            version: Version::V12,
+            ..*options
+        };
+        encode::value(&mut out, e, &newest).ok().flatten()?;
+        let version = if kind == kinds::STREAM_LISTPACKS_4 {
+            13
+        } else {
+            14
+        };
+        seal(&mut out, version);
+        return Some(out);
+    }
     let mut version = plain.version;
     let kind = match encode::value(&mut out, e, &plain) {
         Ok(kind) => kind,

@@ -10,7 +10,9 @@ use crate::put::{length, string};
 use crate::{Malformed, Result, Settings, kinds};
 use store::Collection;
 use store::packed::Item;
-use store::types::stream::{Entry, Group, Pending, Stream, StreamId, StreamRef};
+use store::types::stream::{
+    Entry, Group, Idempotency, NOBODY, Pending, Stream, StreamId, StreamRef,
+};
 
 const DELETED: i64 = 1;
 const SAME_FIELDS: i64 = 2;
@@ -59,29 +61,40 @@ pub(crate) fn read_end(stream: &mut Stream, kind: u8, r: &mut Cursor<'_>) -> Res
             return Err(BAD);
         }
     }
-    if kind == kinds::STREAM_LISTPACKS_4 {
-        skip_idempotency(r)?;
+    if kind >= kinds::STREAM_LISTPACKS_4 {
+        read_idempotency(stream, r)?;
     }
     Ok(())
 }
 
-/// Goes past what Redis 8.6 remembers of producers' messages, so that none is added twice. We know no such producers, so
-/// that there is nothing to keep it for: how long and how many to remember, then for each producer its messages' names and
-/// IDs, then two counters.
-fn skip_idempotency(r: &mut Cursor<'_>) -> Result<()> {
-    r.length()?;
-    r.length()?;
+/// Reads what producers have sent: how long and how many to remember, then for each producer its messages' names and IDs, then
+/// how many were added and how many were there already.
+fn read_idempotency(stream: &mut Stream, r: &mut Cursor<'_>) -> Result<()> {
+    let (duration_s, max) = (r.length()?, r.length()?);
+    let mut known = Idempotency::new(duration_s.min(DAY_S), max.min(MOST_NAMES));
     for _ in 0..r.count()? {
-        r.string()?;
+        let producer = r.string()?;
         for _ in 0..r.count()? {
-            r.string()?;
-            id(r)?;
+            let name = r.string()?;
+            known.restore(&producer, &name, id(r)?);
         }
     }
-    r.length()?;
-    r.length()?;
+    (known.added, known.duplicates) = (r.length()?, r.length()?);
+    let usual = (
+        known.duration_s(),
+        known.max(),
+        known.added,
+        known.duplicates,
+    ) == (Idempotency::DURATION_S, Idempotency::MAX, 0, 0);
+    if !usual || !known.is_empty() {
+        *stream.idempotency_mut() = known;
+    }
     Ok(())
 }
+
+/// The most that may be said of how long to remember names, and how many of a producer.
+const DAY_S: u64 = 86_400;
+const MOST_NAMES: u64 = 10_000;
 
 fn id(r: &mut Cursor<'_>) -> Result<StreamId> {
     Ok(StreamId::new(r.length()?, r.length()?))
@@ -208,6 +221,27 @@ fn group(kind: u8, r: &mut Cursor<'_>, stream: &Stream) -> Result<Group> {
             );
         }
     }
+    if kind >= kinds::STREAM_LISTPACKS_5 {
+        for _ in 0..r.count()? {
+            let id = raw_id(r)?;
+            let at = pending
+                .binary_search_by_key(&id, |p| p.0)
+                .map_err(|_| BAD)?;
+            if group.pending(id).is_some() {
+                return Err(BAD);
+            }
+            let (_, delivered_ms, deliveries) = pending[at];
+            let consumer = NOBODY;
+            group.assign(
+                id,
+                Pending {
+                    consumer,
+                    delivered_ms,
+                    deliveries,
+                },
+            );
+        }
+    }
     if group.pending_len() != pending.len() {
         return Err(BAD);
     }
@@ -267,8 +301,12 @@ pub(crate) fn write_end(out: &mut Vec<u8>, stream: StreamRef<'_>, kind: u8, comp
         if counters {
             length(out, group.entries_read.unwrap_or(-1) as u64);
         }
-        length(out, group.pending_len() as u64);
-        for (id, pending) in group.pending_from(StreamId::MIN) {
+        // Readers of older forms want a consumer of each: what belongs to nobody is not pending for them.
+        let unowned = kind >= kinds::STREAM_LISTPACKS_5;
+        let left_out = if unowned { 0 } else { group.unowned() };
+        length(out, (group.pending_len() - left_out) as u64);
+        let all = group.pending_from(StreamId::MIN);
+        for (id, pending) in all.filter(|(_, p)| unowned || p.consumer != NOBODY) {
             push_raw_id(out, *id);
             out.extend(pending.delivered_ms.to_le_bytes());
             length(out, pending.deliveries);
@@ -285,7 +323,39 @@ pub(crate) fn write_end(out: &mut Vec<u8>, stream: StreamRef<'_>, kind: u8, comp
                 push_raw_id(out, id);
             }
         }
+        if kind >= kinds::STREAM_LISTPACKS_5 {
+            length(out, group.unowned() as u64);
+            for (id, _) in group
+                .pending_from(StreamId::MIN)
+                .filter(|(_, p)| p.consumer == NOBODY)
+            {
+                push_raw_id(out, *id);
+            }
+        }
     }
+    if kind >= kinds::STREAM_LISTPACKS_4 {
+        write_idempotency(out, stream, compress);
+    }
+}
+
+fn write_idempotency(out: &mut Vec<u8>, stream: StreamRef<'_>, compress: bool) {
+    static USUAL: Idempotency = Idempotency::new(Idempotency::DURATION_S, Idempotency::MAX);
+    let known = stream.idempotency().unwrap_or(&USUAL);
+    length(out, known.duration_s());
+    length(out, known.max());
+    // What is over is over for the reader as well.
+    let producers: Vec<_> = known.producers(0).collect();
+    length(out, producers.len() as u64);
+    for (producer, names) in producers {
+        string(out, producer, compress);
+        length(out, names.len() as u64);
+        for (name, id) in names {
+            string(out, name, compress);
+            push_id(out, id);
+        }
+    }
+    length(out, known.added);
+    length(out, known.duplicates);
 }
 
 fn push_id(out: &mut Vec<u8>, id: StreamId) {

@@ -1,13 +1,13 @@
 //! Versions of RDB: who writes and who reads which.
 //!
-//! Redis counts up: 9 since Redis 5, 10 with 7.0, 11 with 7.2, 12 with 7.4, 13 with 8.6. Valkey 7.2 and 8 write 11, and 9
+//! Redis counts up: 9 since Redis 5, 10 with 7.0, 11 with 7.2, 12 with 7.4, 13 with 8.6, 14 with 8.8. Valkey 7.2 and 8 write 11, and 9
 //! counts on from 80 under a name of its own. Valkey refuses Redis's 12 and up, Redis all of Valkey's own, so that 11 is the
 //! highest that both read.
 
 use crate::payload::Dialect;
 
-/// The versions of Redis that are understood, in files from that of 2.6, which brought the checksum, to that of 8.6.
-pub const REDIS: std::ops::RangeInclusive<u16> = 5..=13;
+/// The versions of Redis that are understood, in files from that of 2.6, which brought the checksum, to that of 8.8.
+pub const REDIS: std::ops::RangeInclusive<u16> = 5..=14;
 /// The versions of Valkey that are understood.
 pub const VALKEY: std::ops::RangeInclusive<u16> = 80..=80;
 /// From here on a number is Valkey's.

@@ -243,13 +243,19 @@ const NAMED: &[Difference] = &[
         then: Then::EndRound,
     },
     Difference {
-        from: &[NewestRedis],
-        why: "XINFO STREAM of Redis 8.6 tells of idempotent producers, which are not there here",
+        from: &[Redis, Valkey],
+        why: "XINFO STREAM tells of idempotent producers, as in Redis 8.6",
         case: |c| {
-            let theirs = String::from_utf8_lossy(c.theirs);
-            c.is("XINFO STREAM") && theirs.contains("idmp") && c.theirs.first() == c.ours.first()
+            let ours = String::from_utf8_lossy(c.ours);
+            c.is("XINFO STREAM") && ours.contains("idmp") && c.theirs.first() == c.ours.first()
         },
         then: Then::GoOn,
+    },
+    Difference {
+        from: &[Redis, Valkey],
+        why: "XREADGROUP takes CLAIM, and XADD takes IDMP and IDMPAUTO, as in Redis 8.6",
+        case: |c| c.is_any(&["XREADGROUP", "XADD"]) && c.was_sent("CLAIM"),
+        then: Then::EndRound,
     },
 ];
 

@@ -720,6 +720,18 @@ pub fn argument(rng: &mut Rng, kind: &str, now_ms: u64) -> Vec<u8> {
                 .to_vec(),
             _ => format!("{}-{}", 1 + rng.below(12), rng.below(3)).into_bytes(),
         },
+        // A stream whose IDs are in the future, its IDs, a producer, and the name of one of its messages.
+        "fkey" => fixed(rng, &["fs1", "fs1", "fs1", "fs1", "fs2"]),
+        "fsid" => format!("9999999999999-{}", 1 + rng.below(7)).into_bytes(),
+        "star" => b"*".to_vec(),
+        "pid" => match rng.below(20) {
+            0 => Vec::new(),
+            n => vec![b"pppqqr"[n % 6]],
+        },
+        "iid" => match rng.below(30) {
+            0 => Vec::new(),
+            n => vec![b"abcdef"[n % 6]],
+        },
         "group" => rng
             .pick(&[&b"g"[..], b"g", b"g", b"h", b"h", b"nogroup"])
             .to_vec(),

@@ -74,6 +74,25 @@ fn timeless(value: Value) -> Value {
             items.as_slice(),
             [Value::Bulk(_), Value::Bulk(_), Value::Int(_), Value::Int(_)]
         );
+        // An entry that XREADGROUP has claimed: ID, fields, time since it was delivered, deliveries.
+        let claimed = |item: &Value| {
+            matches!(item, Value::Array(parts) if matches!(
+                parts.as_slice(),
+                [Value::Bulk(_), Value::Array(_), Value::Int(_), Value::Int(_)]
+            ))
+        };
+        let is_claimed = matches!(
+            items.as_slice(),
+            [
+                Value::Bulk(_),
+                Value::Array(_),
+                Value::Int(_),
+                Value::Int(_)
+            ]
+        );
+        let pending = pending || is_claimed;
+        // Those of one millisecond come in no order.
+        let unordered = !items.is_empty() && items.iter().all(claimed);
         let mut timeless: Vec<Value> = Vec::with_capacity(items.len());
         for item in items {
             let passed = pending && timeless.len() == 2;
@@ -82,6 +101,9 @@ fn timeless(value: Value) -> Value {
                 (_, item) => self::timeless(item),
             };
             timeless.push(item);
+        }
+        if unordered {
+            timeless.sort_by_key(|item| format!("{item:?}"));
         }
         timeless
     };

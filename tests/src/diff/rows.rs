@@ -16,7 +16,7 @@ pub use hash::HASH;
 pub use hyperloglog::{HYPERLOGLOG, HYPERLOGLOG_GROWTH};
 pub use sort::SORT;
 pub use sorted_set::{SORTED_SET, SORTED_SET_LARGE, SORTED_SET_LEX};
-pub use stream::STREAM;
+pub use stream::{STREAM, STREAM_ONCE};
 
 use super::grammar::Dialect;
 use super::reply::How::{self, Exact, Except, Near, Pairs, Past, Scan, Shape, Unordered};
@@ -568,6 +568,7 @@ mod tests {
             OTHER_TYPES,
             STRING,
             STREAM,
+            STREAM_ONCE,
             GENERIC,
             BITMAP,
             CONNECTION,

@@ -46,6 +46,8 @@ pub mod stream;
 pub mod stream_groups;
 pub mod stream_ids;
 pub mod stream_info;
+mod stream_nack;
+mod stream_once;
 pub mod stream_read;
 pub mod string;
 pub mod string_compare;
@@ -83,6 +85,7 @@ pub const FAMILIES: &[&[Command]] = &[
     dump::COMMANDS,
     replication::COMMANDS,
     stream::COMMANDS,
+    stream_nack::COMMANDS,
     pubsub::COMMANDS,
     transactions::COMMANDS,
     scripting::COMMANDS,

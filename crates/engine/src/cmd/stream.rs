@@ -8,6 +8,7 @@ use crate::cmd::long::LONG_WORK;
 use crate::cmd::stream_groups::{XGROUP_COMMANDS, xack, xackdel, xautoclaim, xclaim, xpending};
 use crate::cmd::stream_ids as ids;
 use crate::cmd::stream_info::XINFO_COMMANDS;
+use crate::cmd::stream_once::{Once, known, new_stream, xcfgset, xidmprecord};
 use crate::cmd::stream_read::{xread, xreadgroup};
 use crate::config::Live;
 use crate::context::command::{
@@ -36,7 +37,8 @@ pub const COMMANDS: &[Command] = &[
         .keys(&[KeySpec::at(1, KS_RW | KS_UPDATE)
                     .note("Update rather than insert because entries may be trimmed")])
         .args("key [NOMKSTREAM@6.2.0] [condition(KEEPREF | DELREF | ACKED)] \
-               [trim{strategy(MAXLEN | MINID@6.2.0) [operator(equal='=' \
+               [idmp(idmpauto-with-pid{idmpauto-token=IDMPAUTO pid} \
+               | idmp-with-pid-iid{idmp-token=IDMP pid iid})] [trim{strategy(MAXLEN | MINID@6.2.0) [operator(equal='=' \
                | approximately='~')] threshold [LIMIT count:int@6.2.0]}] \
                id-selector(auto-id='*' | id) data{field value}...")
         .tips(&["nondeterministic_output"])
@@ -47,6 +49,15 @@ pub const COMMANDS: &[Command] = &[
             ("7.0.0", "IDs may be given as ms-*."),
             ("8.2.0", "New options KEEPREF, DELREF and ACKED."),
         ]),
+    row("xcfgset", -2, WRITE | FAST, Group::Stream, "8.6.0", xcfgset)
+        .keys(&[KeySpec::at(1, KS_RW | KS_UPDATE)])
+        .args("key [idmp-duration-block{idmp-duration-token='IDMP-DURATION' duration:int}] \
+               [idmp-maxsize-block{idmp-maxsize-token='IDMP-MAXSIZE' maxsize:int}]")
+        .docs("Sets for how long a stream remembers the names of producers' messages, and how many of each producer.",
+              "O(1)"),
+    row("xidmprecord", 5, WRITE | DENYOOM | FAST, Group::Stream, "8.6.2", xidmprecord)
+        .keys(&[KeySpec::at(1, KS_RW | KS_UPDATE)]).args("key pid iid stream-id")
+        .docs("Remembers that an entry of a stream is a producer's message of this name, as replication does.", "O(1)"),
     row("xautoclaim", -6, WRITE | FAST, Group::Stream, "6.2.0", xautoclaim)
         .keys(&[KeySpec::at(1, KS_RW | KS_DELETE)])
         .args("key group consumer min-idle-time start [COUNT count:int] [JUSTID]")
@@ -100,7 +111,7 @@ pub const COMMANDS: &[Command] = &[
     row("xreadgroup", -7, CHANGES_READ_KEYS | WRITE | BLOCKING | MOVABLEKEYS, Group::Stream, "5.0.0", xreadgroup)
         .keys(&[KeySpec::after("STREAMS", 4, -1, 2, KS_RO | KS_ACCESS)])
         .args("GROUP group-block{group consumer} [COUNT count:int] [BLOCK milliseconds:int] \
-               [NOACK] STREAMS{key... id...}")
+               [CLAIM min-idle-time:int] [NOACK] STREAMS{key... id...}")
         .docs("Returns entries of streams to a consumer of a group; waits for some if asked.",
               "O(M) for each stream, M being the number of entries returned; O(N) when a new \
                entry wakes N waiting clients"),
@@ -160,15 +171,17 @@ enum NewId {
 }
 
 /// The options that XADD and XTRIM share.
-struct Options {
+struct Options<'a> {
     trim: Option<Trim>,
     no_create: bool,
     id: Option<NewId>,
+    once: Option<Once<'a>>,
 }
 
 /// Reads them up to XADD's ID, or all of XTRIM's.
-fn options(args: &mut Args<'_>, adding: bool, live: &Live) -> Result<Options> {
+fn options<'a>(args: &mut Args<'a>, adding: bool, live: &Live) -> Result<Options<'a>> {
     let (mut keep, mut approximate, mut refs) = (None, false, None);
+    let mut once = None;
     let (mut limit, mut no_create, mut id) = (None, false, None);
     while let Some(word) = args.peek() {
         if adding && word == b"*" {
@@ -212,8 +225,15 @@ fn options(args: &mut Args<'_>, adding: bool, live: &Live) -> Result<Options> {
             && let Some(chosen) = refs_keyword(args)
         {
             refs = Some(chosen);
+        } else if adding && let Some(message) = Once::take(args, once.is_some())? {
+            once = Some(message);
         } else if adding {
             let (ms, seq) = ids::of_new(args.take())?;
+            if once.is_some() {
+                return Err(Error::new(
+                    "ERR syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs",
+                ));
+            }
             id = Some(NewId::Given(ms, seq));
             break;
         } else {
@@ -250,6 +270,7 @@ fn options(args: &mut Args<'_>, adding: bool, live: &Live) -> Result<Options> {
         }),
         no_create,
         id,
+        once,
     })
 }
 
@@ -291,7 +312,15 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ));
     }
     let (now_ms, limits) = (ctx.keys.now_ms, limits(live));
+    let once = options
+        .once
+        .map(|once| (once.producer, once.name_of(pairs)));
     let add = |stream: &mut Stream| {
+        if let Some((producer, name)) = &once
+            && let Some(id) = known(stream, producer, name, now_ms)
+        {
+            return Ok((id, None));
+        }
         let id = choose_id(stream, wanted, now_ms)?;
         // Nodes count their bytes in 32 bits.
         if pairs.iter().map(|text| text.len()).sum::<usize>() > 1 << 30 {
@@ -299,7 +328,11 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
         stream.append(id, pairs, limits);
         let trimmed = options.trim.map_or(0, |trim| stream.trim(trim));
-        Ok((id, trimmed))
+        if let Some((producer, name)) = &once {
+            let known = stream.idempotency_mut();
+            known.remember(producer, name, id, now_ms);
+        }
+        Ok((id, Some(trimmed)))
     };
     let (id, trimmed) = match ctx.keys.edit(key, add)? {
         Some(id) => id?,
@@ -308,11 +341,16 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             return Ok(());
         }
         None => {
-            let mut stream = Stream::new();
+            let mut stream = new_stream(live);
             let done = add(&mut stream)?;
             ctx.keys.put(key, stream);
             done
         }
+    };
+    ids::reply(ctx.out, id);
+    let Some(trimmed) = trimmed else {
+        // It is there already.
+        return Ok(());
     };
     ctx.keys.changed(key, Event::stream("xadd"));
     if trimmed > 0 {
@@ -328,8 +366,10 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         argv.push(&id);
         argv.extend(pairs);
         ctx.keys.record(&argv);
+        if let Some((producer, name)) = &once {
+            ctx.keys.record(&[b"XIDMPRECORD", key, producer, name, &id]);
+        }
     }
-    ids::reply(ctx.out, id);
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use crate::cmd::command::help;
 use crate::cmd::stream::id_text;
 use crate::cmd::stream::{parse_all, refs_and_ids};
 use crate::cmd::stream_ids::{self as ids, shown};
+use crate::cmd::stream_once::new_stream;
 use crate::context::command::{
     Command, DENYOOM, Group as Docs, KS_DELETE, KS_INSERT, KS_RW, KS_UPDATE, KeySpec, LOADING,
     STALE, WRITE, row,
@@ -16,7 +17,7 @@ use crate::door::keys::Keys;
 use resp::number::format_i64;
 use resp::number::parse_i64;
 use store::Collection;
-use store::types::stream::{Group, Pending, Refs, Stream, StreamId, StreamRef};
+use store::types::stream::{Group, NOBODY, Pending, Refs, Stream, StreamId, StreamRef};
 
 /// The subcommands of XGROUP.
 #[rustfmt::skip]
@@ -56,7 +57,7 @@ pub(super) fn no_such_group(key: &[u8], group: &[u8]) -> Error {
 }
 
 /// The same, asked for by any other command.
-fn no_key_or_group(key: &[u8], group: &[u8]) -> Error {
+pub(super) fn no_key_or_group(key: &[u8], group: &[u8]) -> Error {
     Error::new(format!(
         "NOGROUP No such key '{}' or consumer group '{}'",
         shown(key),
@@ -163,7 +164,7 @@ fn xgroup_create(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     };
     let group = Group::new(at, plausible(options.entries_read, added));
     if is_new {
-        ctx.keys.put(key, Stream::new());
+        ctx.keys.put(key, new_stream(&ctx.engine.config().live));
     }
     let created = ctx
         .keys
@@ -405,6 +406,7 @@ fn list_pending(out: &mut resp::Out, group: &Group, filter: &Filter<'_>, now_ms:
     let mut n = 0;
     let mut show = |id: StreamId, pending: &Pending| {
         let idle_ms = now_ms.saturating_sub(pending.delivered_ms);
+        let unowned = pending.consumer == NOBODY;
         if n == filter.count || id > filter.end {
             return false;
         }
@@ -415,7 +417,7 @@ fn list_pending(out: &mut resp::Out, group: &Group, filter: &Filter<'_>, now_ms:
         ids::reply(out, id);
         let owner = group.consumer(pending.consumer);
         out.bulk(owner.map_or(b"", |c| &c.name));
-        out.int(idle_ms.max(0));
+        out.int(if unowned { -1 } else { idle_ms.max(0) });
         out.int(pending.deliveries as i64);
         n += 1;
         true

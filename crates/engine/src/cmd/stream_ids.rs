@@ -162,6 +162,11 @@ fn reply_item(out: &mut Out, item: Item<'_>) {
 pub fn reply_entry(out: &mut Out, entry: &Entry<'_>) {
     out.array(2);
     reply(out, entry.id);
+    reply_pairs(out, entry);
+}
+
+/// Writes names and values of an entry.
+pub fn reply_pairs(out: &mut Out, entry: &Entry<'_>) {
     out.array(entry.len() * 2);
     for (name, value) in entry.pairs() {
         reply_item(out, name);

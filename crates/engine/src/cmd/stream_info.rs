@@ -5,6 +5,7 @@ use crate::base::error::{Error, Result};
 use crate::cmd::command::help;
 use crate::cmd::stream_groups::{no_such_group, subcommand_syntax};
 use crate::cmd::stream_ids as ids;
+use crate::cmd::stream_once::figures;
 use crate::context::command::{
     Command, Group as Docs, KS_ACCESS, KS_RO, KeySpec, LOADING, READONLY, STALE, row,
 };
@@ -50,6 +51,7 @@ const FULL_COUNT: i64 = 10;
 
 fn xinfo_stream(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
+    let now_ms = ctx.keys.now_ms;
     let stream = ctx
         .keys
         .view::<Stream>(args.take())?
@@ -78,7 +80,7 @@ fn xinfo_stream(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         });
     }
     let out = &mut *ctx.out;
-    out.map(if full.is_some() { 9 } else { 10 });
+    out.map(if full.is_some() { 15 } else { 16 });
     for (name, n) in [
         ("length", stream.len()),
         ("radix-tree-keys", stream.nodes()),
@@ -96,6 +98,10 @@ fn xinfo_stream(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     out.int(stream.entries_added() as i64);
     out.bulk(b"recorded-first-entry-id");
     ids::reply(out, stream.first_id());
+    for (name, n) in figures(stream.idempotency(), now_ms) {
+        out.bulk(name.as_bytes());
+        out.int(n as i64);
+    }
     if let Some(count) = full {
         out.bulk(b"entries");
         ids::reply_entries(out, stream.range(StreamId::MIN, StreamId::MAX), count);

@@ -27,6 +27,8 @@ struct Options<'a> {
     /// How long to wait (None: as long as it takes), if that is wanted.
     block: Option<Option<Duration>>,
     no_ack: bool,
+    /// What has been pending for so many milliseconds is to be read as well, and first.
+    claim_ms: Option<i64>,
     /// Group and consumer.
     group: Option<(&'a [u8], &'a [u8])>,
     /// The keys, then as many IDs.
@@ -66,6 +68,20 @@ fn options<'a>(
                 ));
             }
             options.group = Some((args.take(), args.take()));
+        } else if args.keyword_with_value("CLAIM") {
+            if !in_group {
+                return Err(Error::new(
+                    "ERR The CLAIM option is only supported by XREADGROUP. You called XREAD instead.",
+                ));
+            }
+            let ms = args.int_or(Error::new(
+                "ERR min-idle-time is not an integer or out of range",
+            ));
+            args.check()?;
+            if ms < 0 {
+                return Err(Error::new("ERR min-idle-time must be a positive integer"));
+            }
+            options.claim_ms = Some(ms);
         } else if args.keyword("NOACK") {
             if !in_group {
                 return Err(Error::new(
@@ -255,6 +271,7 @@ struct Reader<T> {
     /// 0 is all.
     count: usize,
     no_ack: bool,
+    claim_ms: Option<i64>,
 }
 
 pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
@@ -268,7 +285,7 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }) && keys
         .iter()
         .zip(from)
-        .any(|(key, text)| is_long(&ctx.keys, key, group, text))
+        .any(|(key, text)| is_long(&ctx.keys, key, group, text, options.claim_ms.is_some()))
     {
         return ctx.move_elsewhere();
     }
@@ -283,6 +300,7 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         consumer,
         count: options.count,
         no_ack: options.no_ack,
+        claim_ms: options.claim_ms,
     };
     if read_in_group(&mut ctx.keys, ctx.out, &streams, &reader)? {
         return Ok(());
@@ -297,6 +315,7 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         consumer: Box::<[u8]>::from(consumer),
         count: options.count,
         no_ack: options.no_ack,
+        claim_ms: options.claim_ms,
     };
     let attempt = move |ks: &mut Keys<'_>, _: &[u8], out: &mut Out| {
         for (key, _) in &streams {
@@ -311,7 +330,7 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 /// Whether a group has so much to read, or to acknowledge, that all of it is long work.
-fn is_long(keys: &Keys<'_>, key: &[u8], group: &[u8], from: &[u8]) -> bool {
+fn is_long(keys: &Keys<'_>, key: &[u8], group: &[u8], from: &[u8], claims: bool) -> bool {
     let Ok(Some(stream)) = keys.peek_view::<Stream>(key) else {
         return false;
     };
@@ -319,7 +338,8 @@ fn is_long(keys: &Keys<'_>, key: &[u8], group: &[u8], from: &[u8]) -> bool {
         return false;
     };
     if c_text(from) == b">" {
-        stream.lag(group).is_some_and(|n| n >= LONG_WORK as i64)
+        let claims = claims && group.pending_len() >= LONG_WORK;
+        claims || stream.lag(group).is_some_and(|n| n >= LONG_WORK as i64)
     } else {
         group.pending_len() >= LONG_WORK
     }
@@ -371,11 +391,38 @@ fn read_in_group<K: AsRef<[u8]>, T: AsRef<[u8]>>(
                         now_ms,
                         &mut done,
                     );
-                } else if entries.last().is_some_and(|last| last.id > group.last_id) {
-                    reply.key(out, key);
-                    read_new(out, entries, group, no, reader, now_ms, &mut done);
-                    delivered = true;
-                    entries_read = Some(group.entries_read);
+                } else {
+                    let most = if reader.count == 0 {
+                        usize::MAX
+                    } else {
+                        reader.count
+                    };
+                    let idle = match reader.claim_ms {
+                        None => Vec::new(),
+                        Some(ms) => long_pending(entries, group, now_ms.saturating_sub(ms), most),
+                    };
+                    let more = idle.len() < most
+                        && entries.last().is_some_and(|last| last.id > group.last_id);
+                    if more || !idle.is_empty() {
+                        reply.key(out, key);
+                        let mark = out.begin_array();
+                        let mut n = idle.len();
+                        claim(out, entries, group, (no, &idle), now_ms, &mut done);
+                        if more {
+                            n += read_new(
+                                out,
+                                entries,
+                                group,
+                                no,
+                                (reader, most - n),
+                                now_ms,
+                                &mut done,
+                            );
+                            entries_read = Some(group.entries_read);
+                        }
+                        out.end_array(mark, n);
+                        delivered = true;
+                    }
                 }
                 done.last_id = group.last_id;
             })
@@ -423,10 +470,8 @@ fn read_history(
         match entries.get(id) {
             Some(entry) => {
                 ids::reply_entry(out, &entry);
-                if let Some(pending) = group.pending_mut(id) {
-                    pending.delivered_ms = now_ms;
-                    pending.deliveries = pending.deliveries.wrapping_add(1);
-                    done.claimed.push((id, *pending));
+                if let Some(pending) = group.deliver_again(id, now_ms) {
+                    done.claimed.push((id, pending));
                 }
             }
             // Deleted since: its consumer is told by there being no fields.
@@ -440,22 +485,62 @@ fn read_history(
     any
 }
 
-/// What the group has not given to anybody yet.
+/// The first entries that were given out at this time or before, and are still there: the longest pending first.
+fn long_pending(
+    entries: StreamRef<'_>,
+    group: &mut Group,
+    at_ms: i64,
+    most: usize,
+) -> Vec<StreamId> {
+    let pending = group.delivered_until(at_ms);
+    pending
+        .filter(|id| entries.contains(*id))
+        .take(most)
+        .collect()
+}
+
+/// Gives pending entries to another consumer, and says of each for how long it was pending and how often it was given out.
+fn claim(
+    out: &mut Out,
+    entries: StreamRef<'_>,
+    group: &mut Group,
+    (no, ids): (u32, &[StreamId]),
+    now_ms: i64,
+    done: &mut Claims,
+) {
+    for id in ids {
+        let (Some(entry), Some(old)) = (entries.get(*id), group.pending(*id).copied()) else {
+            continue;
+        };
+        out.array(4);
+        ids::reply(out, *id);
+        ids::reply_pairs(out, &entry);
+        out.int(now_ms.saturating_sub(old.delivered_ms).max(0));
+        out.int(old.deliveries as i64);
+        let pending = Pending {
+            consumer: no,
+            delivered_ms: now_ms,
+            deliveries: old.deliveries.wrapping_add(1),
+        };
+        group.assign(*id, pending);
+        done.claimed.push((*id, pending));
+        if let Some(consumer) = group.consumer_mut(no) {
+            consumer.active_ms = Some(now_ms);
+        }
+    }
+}
+
+/// What the group has not given to anybody yet, `most` entries of it; returns how many. With CLAIM each is answered as one that
+/// was never pending.
 fn read_new<T>(
     out: &mut Out,
     entries: StreamRef<'_>,
     group: &mut Group,
     no: u32,
-    reader: &Reader<T>,
+    (reader, most): (&Reader<T>, usize),
     now_ms: i64,
     done: &mut Claims,
-) {
-    let mark = out.begin_array();
-    let most = if reader.count == 0 {
-        usize::MAX
-    } else {
-        reader.count
-    };
+) -> usize {
     let start = group.last_id.next().unwrap_or(StreamId::MAX);
     let mut n = 0;
     for entry in entries.range(start, StreamId::MAX).take(most) {
@@ -470,7 +555,15 @@ fn read_new<T>(
             read => read,
         };
         group.last_id = entry.id;
-        ids::reply_entry(out, &entry);
+        if reader.claim_ms.is_some() {
+            out.array(4);
+            ids::reply(out, entry.id);
+            ids::reply_pairs(out, &entry);
+            out.int(0);
+            out.int(0);
+        } else {
+            ids::reply_entry(out, &entry);
+        }
         n += 1;
         if !reader.no_ack {
             let pending = Pending {
@@ -485,7 +578,7 @@ fn read_new<T>(
             }
         }
     }
-    out.end_array(mark, n);
+    n
 }
 
 #[cfg(test)]

@@ -111,6 +111,10 @@ pub struct Live {
     pub stream_node_max_bytes: AtomicUsize,
     /// Entries of a stream's node; 0 for no bound.
     pub stream_node_max_entries: AtomicUsize,
+    /// `stream-idmp-duration`: seconds.
+    pub stream_idmp_duration: AtomicUsize,
+    /// `stream-idmp-maxsize`
+    pub stream_idmp_maxsize: AtomicUsize,
     /// `notify-keyspace-events`: bits of [`crate::base::class`].
     pub notify_keyspace_events: AtomicU32,
     /// `tracking-table-max-keys`; 0 for no bound.

@@ -467,6 +467,24 @@ pub(super) const BUILT: &[Directive] = &[
     )
     .live(|live, value| live.stream_node_max_entries.store(number(value) as usize, Relaxed)),
     row(
+        "stream-idmp-duration",
+        Int { min: 1, max: 86400 },
+        "100",
+        Runtime,
+        DATA_TYPES,
+        "For how many seconds new streams remember the names of producers' messages (XADD IDMP).",
+    )
+    .live(|live, value| live.stream_idmp_duration.store(number(value) as usize, Relaxed)),
+    row(
+        "stream-idmp-maxsize",
+        Int { min: 1, max: 10000 },
+        "100",
+        Runtime,
+        DATA_TYPES,
+        "How many names of messages new streams remember of each producer.",
+    )
+    .live(|live, value| live.stream_idmp_maxsize.store(number(value) as usize, Relaxed)),
+    row(
         "rdbcompression",
         Flag,
         "yes",

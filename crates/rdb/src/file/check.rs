@@ -229,6 +229,7 @@ pub fn kind_name(kind: u8) -> &'static str {
         kinds::STREAM_LISTPACKS_2 => "stream with counters",
         kinds::STREAM_LISTPACKS_3 => "stream with activity",
         kinds::STREAM_LISTPACKS_4 => "stream with producers",
+        kinds::STREAM_LISTPACKS_5 => "stream with entries given back",
         kinds::HASH_22 | kinds::HASH_METADATA => "hash with field expiry",
         kinds::HASH_LISTPACK_EX | kinds::HASH_LISTPACK_EX_RC => "hash with field expiry, listpack",
         _ => "unknown",
@@ -255,7 +256,8 @@ pub fn type_of(kind: u8) -> Option<Type> {
         kinds::STREAM_LISTPACKS
         | kinds::STREAM_LISTPACKS_2
         | kinds::STREAM_LISTPACKS_3
-        | kinds::STREAM_LISTPACKS_4 => Type::Stream,
+        | kinds::STREAM_LISTPACKS_4
+        | kinds::STREAM_LISTPACKS_5 => Type::Stream,
         _ => return None,
     })
 }

@@ -59,7 +59,7 @@ fn shape(kind: u8, dialect: Dialect) -> Option<Shape> {
         kinds::STREAM_LISTPACKS | kinds::STREAM_LISTPACKS_2 | kinds::STREAM_LISTPACKS_3 => {
             (0, true, &[Text, Text])
         }
-        kinds::STREAM_LISTPACKS_4 if redis => (0, true, &[Text, Text]),
+        kinds::STREAM_LISTPACKS_4 | kinds::STREAM_LISTPACKS_5 if redis => (0, true, &[Text, Text]),
         _ => return None,
     };
     Some(Shape {
@@ -92,6 +92,11 @@ enum Stage {
     Owned {
         groups: u64,
         consumers: u64,
+        left: u64,
+    },
+    /// What belongs to no consumer.
+    Unowned {
+        groups: u64,
         left: u64,
     },
     /// What Redis 8.6 remembers of producers: settings and their number.
@@ -192,6 +197,7 @@ impl Walk {
                 | kinds::STREAM_LISTPACKS_2
                 | kinds::STREAM_LISTPACKS_3
                 | kinds::STREAM_LISTPACKS_4
+                | kinds::STREAM_LISTPACKS_5
         )
     }
 
@@ -203,7 +209,7 @@ impl Walk {
             }
             Ok(())
         };
-        let after_groups = if self.kind == kinds::STREAM_LISTPACKS_4 {
+        let after_groups = if self.kind >= kinds::STREAM_LISTPACKS_4 {
             Stage::Producers
         } else {
             Stage::Done
@@ -242,7 +248,17 @@ impl Walk {
                 let left = r.length()?;
                 Stage::Consumers { groups, left }
             }
+            Stage::Consumers { groups, left: 0 } if self.kind >= kinds::STREAM_LISTPACKS_5 => {
+                let left = r.length()?;
+                Stage::Unowned { groups, left }
+            }
             Stage::Consumers { groups, left: 0 } => Stage::Groups(groups),
+            Stage::Unowned { groups, left: 0 } => Stage::Groups(groups),
+            Stage::Unowned { groups, left } => {
+                r.skip(16)?;
+                let left = left - 1;
+                Stage::Unowned { groups, left }
+            }
             Stage::Consumers { groups, left } => {
                 r.skip_string()?;
                 r.skip(if active { 16 } else { 8 })?;

@@ -7,10 +7,12 @@
 
 pub mod group;
 pub mod id;
+pub mod idempotency;
 pub mod node;
 
-pub use group::{Consumer, ConsumerNo, Group, Pending};
+pub use group::{Consumer, ConsumerNo, Group, NOBODY, Pending};
 pub use id::StreamId;
+pub use idempotency::Idempotency;
 pub use node::{Entry, Limits, Pairs};
 
 use crate::types::kind::Type;
@@ -37,6 +39,8 @@ struct Body {
     groups: BTreeMap<Box<[u8]>, Group>,
     /// Bytes the groups own.
     group_bytes: usize,
+    /// What producers have sent that name their messages; `None`: nothing, and nothing else is said of how long to remember it.
+    idempotency: Option<Box<Idempotency>>,
 }
 
 /// What views of packed streams see: there are none.
@@ -50,6 +54,7 @@ static EMPTY: Body = Body {
     entries_added: 0,
     groups: BTreeMap::new(),
     group_bytes: 0,
+    idempotency: None,
 };
 
 /// Bytes of a node beside those it owns, in a map that is some two thirds full.
@@ -269,6 +274,11 @@ impl Stream {
         (chosen.len() as u64, stopped)
     }
 
+    /// What producers have sent, to be changed.
+    pub fn idempotency_mut(&mut self) -> &mut Idempotency {
+        self.0.idempotency.get_or_insert_default()
+    }
+
     /// Sets the last ID, and what else XSETID may set.
     pub fn set_last_id(
         &mut self,
@@ -452,6 +462,11 @@ impl<'a> StreamRef<'a> {
         Some((first, entries))
     }
 
+    /// What producers have sent that name their messages, if there is anything to say of it.
+    pub fn idempotency(&self) -> Option<&'a Idempotency> {
+        self.body.idempotency.as_deref()
+    }
+
     /// A group.
     pub fn group(&self, name: &[u8]) -> Option<&'a Group> {
         self.body.groups.get(name)
@@ -617,7 +632,8 @@ impl Collection for Stream {
         self.view().len()
     }
     fn memory(&self) -> usize {
-        size_of::<Body>() + self.0.node_bytes + self.0.group_bytes
+        let names = self.0.idempotency.as_ref().map_or(0, |i| i.memory());
+        size_of::<Body>() + self.0.node_bytes + self.0.group_bytes + names
     }
     fn into_object(self) -> Object {
         Object::Stream(self)

@@ -6,6 +6,21 @@ use crate::diff::reply::How::{Exact, Shape, Times};
 /// The group's commands. IDs are given, as those that come from the clock cannot be compared; what waits
 /// gives up at once, as nobody else adds anything.
 pub const STREAM: &[Row] = &[
+    row(
+        "XREADGROUP",
+        10,
+        "GROUP group consumer {[NOACK] [CLAIM (0|10000000|-1|text)]} STREAMS skey (>|sid)",
+        Times,
+    )
+    .newest(),
+    row("XREAD", 1, "[CLAIM (0|10)] STREAMS skey sid", Exact).newest(),
+    row(
+        "XCFGSET",
+        4,
+        "skey {[IDMP-DURATION (100|200|0|86401|text)] [IDMP-MAXSIZE (100|1|2|10000|10001|-1)]}",
+        Exact,
+    )
+    .newest(),
     row("XADD", 30, "skey newsid (F val|F val G val|val val)", Exact),
     row("XADD", 6, "skey 99-* F val", Exact),
     row(
@@ -159,4 +174,66 @@ pub const STREAM: &[Row] = &[
     )
     .tame()
     .alone(),
+];
+
+/// Messages that are added once. Streams begin with an ID in the future, so that those that follow are known.
+pub const STREAM_ONCE: &[Row] = &[
+    row(
+        "XADD",
+        12,
+        "fkey 9999999999999-1 F val",
+        Exact,
+    )
+    .newest()
+    .tame(),
+    row(
+        "XADD",
+        40,
+        "fkey NOMKSTREAM {[IDMP pid iid] [MAXLEN [~] (3|9)]} star F val",
+        Exact,
+    )
+    .newest()
+    .tame(),
+    row(
+        "XADD",
+        10,
+        "fkey NOMKSTREAM IDMPAUTO pid star ('f val|'g val|'f val 'g val|'g val 'f val)",
+        Exact,
+    )
+    .newest()
+    .tame(),
+    row(
+        "XADD",
+        6,
+        "fkey NOMKSTREAM {[IDMP pid [iid]] [IDMPAUTO [pid]] [IDMP pid iid]} (star|star|5-5|newsid) F val",
+        Exact,
+    )
+    .newest()
+    .tame(),
+    row("XIDMPRECORD", 8, "fkey pid iid fsid", Exact)
+        .newest()
+        .tame(),
+    row(
+        "XCFGSET",
+        6,
+        "fkey {[IDMP-DURATION (100|100|200|0|86401|text)] [IDMP-MAXSIZE (100|1|2|3|10001|-1)]}",
+        Exact,
+    )
+    .newest()
+    .tame(),
+    row(
+        "XCFGSET",
+        2,
+        "(fkey|key) IDMP-DURATION 100 [IDMP-MAXSIZE] [text]",
+        Exact,
+    )
+    .newest()
+    .tame(),
+    row("XDEL", 3, "fkey fsid", Exact).tame(),
+    row("XTRIM", 2, "fkey MAXLEN (0|2|5)", Exact).tame(),
+    row("XINFO STREAM", 16, "fkey [FULL]", Times)
+        .newest()
+        .tame(),
+    row("DEL", 1, "fkey", Exact).tame(),
+    row("COPY", 2, "fkey fkey REPLACE", Exact).tame(),
 ];

@@ -13,10 +13,13 @@ use std::sync::Arc;
 /// Number of a consumer within its group.
 pub type ConsumerNo = u32;
 
+/// The consumer of an entry that was given back (XNACK) and waits for whoever claims it.
+pub const NOBODY: ConsumerNo = ConsumerNo::MAX;
+
 /// A pending entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// To whom it was given last.
+    /// To whom it was given last, or [`NOBODY`].
     pub consumer: ConsumerNo,
     /// When, in Unix milliseconds.
     pub delivered_ms: i64,
@@ -57,6 +60,10 @@ pub struct Group {
     /// How many entries were read up to there, counted from the stream's very first; `None` if that is not known.
     pub entries_read: Option<i64>,
     pending: BTreeMap<StreamId, Pending>,
+    /// The pending entries by when they were given out, once somebody has asked for them in that order.
+    by_time: Option<BTreeSet<(i64, StreamId)>>,
+    /// How many of them belong to nobody.
+    unowned: usize,
     /// By number; the places of deleted ones are used again.
     consumers: Vec<Option<Consumer>>,
     numbers: BTreeMap<Arc<[u8]>, ConsumerNo>,
@@ -65,6 +72,8 @@ pub struct Group {
 
 /// Bytes a pending entry takes in the two ordered lists, which are some two thirds full.
 const PENDING_BYTES: usize = 3 * (2 * size_of::<StreamId>() + size_of::<Pending>()) / 2;
+/// The same in the list by time.
+const TIMED_BYTES: usize = 3 * size_of::<(i64, StreamId)>() / 2;
 /// Bytes a consumer takes without its name and entries.
 const CONSUMER_BYTES: usize = size_of::<Consumer>() + 64;
 
@@ -75,6 +84,8 @@ impl Group {
             last_id,
             entries_read,
             pending: BTreeMap::new(),
+            by_time: None,
+            unowned: 0,
             consumers: Vec::new(),
             numbers: BTreeMap::new(),
             names_bytes: 0,
@@ -83,7 +94,9 @@ impl Group {
 
     /// Bytes it owns, about. Takes constant time.
     pub fn memory(&self) -> usize {
+        let by_time = self.by_time.as_ref().map_or(0, |times| times.len());
         self.pending.len() * PENDING_BYTES
+            + by_time * TIMED_BYTES
             + self.consumers.capacity() * CONSUMER_BYTES
             + self.names_bytes
     }
@@ -146,7 +159,9 @@ impl Group {
         let consumer = self.consumers.get_mut(no as usize)?.take()?;
         self.names_bytes -= consumer.name.len();
         for id in &consumer.pending {
-            self.pending.remove(id);
+            if let Some(old) = self.pending.remove(id) {
+                self.no_longer(*id, old);
+            }
         }
         Some(consumer.pending.len())
     }
@@ -161,9 +176,39 @@ impl Group {
         self.pending.get(&id)
     }
 
-    /// A pending entry, to be changed except for its consumer.
-    pub fn pending_mut(&mut self, id: StreamId) -> Option<&mut Pending> {
-        self.pending.get_mut(&id)
+    /// Gives an entry to its consumer once more.
+    pub fn deliver_again(&mut self, id: StreamId, now_ms: i64) -> Option<Pending> {
+        let old = *self.pending.get(&id)?;
+        let pending = Pending {
+            delivered_ms: now_ms,
+            deliveries: old.deliveries.wrapping_add(1),
+            ..old
+        };
+        self.assign(id, pending);
+        Some(pending)
+    }
+
+    /// How many pending entries belong to nobody.
+    pub fn unowned(&self) -> usize {
+        self.unowned
+    }
+
+    /// The pending entries that were given out at this time or before, in Unix milliseconds: the oldest first.
+    pub fn delivered_until(&mut self, at_ms: i64) -> impl Iterator<Item = StreamId> + '_ {
+        let pending = &self.pending;
+        let times = self.by_time.get_or_insert_with(|| {
+            let times = pending.iter().map(|(id, p)| (p.delivered_ms, *id));
+            times.collect()
+        });
+        times.range(..=(at_ms, StreamId::MAX)).map(|(_, id)| *id)
+    }
+
+    /// A pending entry is none any more, or another one.
+    fn no_longer(&mut self, id: StreamId, old: Pending) {
+        if let Some(times) = &mut self.by_time {
+            times.remove(&(old.delivered_ms, id));
+        }
+        self.unowned -= usize::from(old.consumer == NOBODY);
     }
 
     /// The pending entries from `start` on.
@@ -182,6 +227,13 @@ impl Group {
     pub fn assign(&mut self, id: StreamId, pending: Pending) {
         let old = self.pending.insert(id, pending);
         if let Some(old) = old {
+            self.no_longer(id, old);
+        }
+        if let Some(times) = &mut self.by_time {
+            times.insert((pending.delivered_ms, id));
+        }
+        self.unowned += usize::from(pending.consumer == NOBODY);
+        if let Some(old) = old {
             if old.consumer == pending.consumer {
                 return;
             }
@@ -199,6 +251,7 @@ impl Group {
         let Some(pending) = self.pending.remove(&id) else {
             return false;
         };
+        self.no_longer(id, pending);
         if let Some(consumer) = self.consumer_mut(pending.consumer) {
             consumer.pending.remove(&id);
         }
