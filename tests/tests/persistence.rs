@@ -493,6 +493,122 @@ fn a_snapshot_is_one_moment() {
     }
 }
 
+/// Large collections of every type change at full speed while they are written, a stretch at a time: transactions keep the sums
+/// of a sorted set and of a hash, the size of a set, the elements of a list, and a stream's entries without a gap up to a counter.
+/// They also go to other names and come back.
+#[test]
+fn a_large_collection_is_written_as_it_was_at_one_moment() {
+    const N: usize = 30_000;
+    const FILL: &str = "for i = 0, ARGV[1] - 1 do
+        redis.call('ZADD', 'zset', 100, 'm' .. i) redis.call('SADD', 'set', 'm' .. i)
+        redis.call('HSET', 'hash', 'f' .. i, 100) redis.call('RPUSH', 'list', 'element ' .. i)
+        redis.call('XADD', 'stream', (i + 1) .. '-0', 'n', i)
+    end redis.call('SET', 'next', ARGV[1])";
+    const ROUND: &str = "local a, b = ARGV[1], ARGV[2]
+        redis.call('ZINCRBY', 'zset', -3, 'm' .. a) redis.call('ZINCRBY', 'zset', 3, 'm' .. b)
+        redis.call('HINCRBY', 'hash', 'f' .. a, -3) redis.call('HINCRBY', 'hash', 'f' .. b, 3)
+        if redis.call('SREM', 'set', 'm' .. a) == 1 then redis.call('SADD', 'set', 'm' .. a .. 'x') end
+        redis.call('LMOVE', 'list', 'list', 'LEFT', 'RIGHT')
+        local x, y = redis.call('LINDEX', 'list', a % 500), redis.call('LINDEX', 'list', b % 700)
+        redis.call('LSET', 'list', a % 500, y) redis.call('LSET', 'list', b % 700, x)
+        local n = redis.call('INCR', 'next')
+        redis.call('XADD', 'stream', n .. '-0', 'n', n - 1)
+        redis.call('XTRIM', 'stream', 'MAXLEN', ARGV[3])
+        if a % 50 == 0 then for _, key in ipairs({'zset', 'set', 'hash', 'list', 'stream'}) do
+            redis.call('RENAME', key, key .. '2') redis.call('RENAME', key .. '2', key)
+        end end";
+    for by_log in [false, true] {
+        let folder = Folder::new();
+        let args: &[&str] = match by_log {
+            true => &["--appendonly", "yes"],
+            false => &[],
+        };
+        let mut server = start(&folder, args);
+        let mut c = server.connect();
+        c.call(&["EVAL", FILL, "0", &N.to_string()]);
+        let stop = AtomicBool::new(false);
+        let mut changed = 0;
+        let copies: Vec<Folder> = thread::scope(|scope| {
+            for who in 0..3 {
+                let (mut c, stop) = (server.connect(), &stop);
+                scope.spawn(move || {
+                    let mut n = who * 7919;
+                    while !stop.load(SeqCst) {
+                        n += 7;
+                        let (a, b) = (n % N, (n * 31 + 1) % N);
+                        c.call(&[
+                            "EVAL",
+                            ROUND,
+                            "0",
+                            &a.to_string(),
+                            &b.to_string(),
+                            &N.to_string(),
+                        ]);
+                    }
+                });
+            }
+            let _stop = StopInTheEnd(&stop);
+            let mut copies = Vec::new();
+            for _ in 0..3 {
+                let (command, field) = match by_log {
+                    true => ("BGREWRITEAOF", "aof_rewrites"),
+                    false => ("BGSAVE", "rdb_saves"),
+                };
+                let before = info(&mut c, field);
+                let begun = c.run(command);
+                assert!(!matches!(begun, Value::Error(_)), "{}", show(&begun));
+                eventually("it is written", || info(&mut c, field) != before);
+                let large = info(&mut c, "redpoll_snapshot_last_collections");
+                assert_eq!(large, "5", "all are written in stretches");
+                let old = info(&mut c, "redpoll_snapshot_last_old_elements");
+                changed += old.parse::<u64>().expect("a number");
+                if !by_log {
+                    let copy = Folder::new();
+                    std::fs::copy(folder.0.join("dump.rdb"), copy.0.join("dump.rdb"))
+                        .expect("a copy");
+                    copies.push(copy);
+                }
+            }
+            copies
+        });
+        assert!(changed > 0, "the writers were at work");
+        server.signal(Signal::KILL);
+        server.wait();
+        let copies = match by_log {
+            true => vec![folder],
+            false => copies,
+        };
+        for copy in copies {
+            let server = start(&copy, args);
+            let mut c = server.connect();
+            let script = "local zset, hash, list, entries = 0, 0, {}, {}
+                local all = redis.call('ZRANGE', 'zset', 0, -1, 'WITHSCORES')
+                for i = 2, #all, 2 do zset = zset + all[i] end
+                for _, n in ipairs(redis.call('HVALS', 'hash')) do hash = hash + n end
+                local different = 0
+                for _, element in ipairs(redis.call('LRANGE', 'list', 0, -1)) do
+                    if not list[element] then different = different + 1 end
+                    list[element] = true
+                end
+                local next, gaps = tonumber(redis.call('GET', 'next')), 0
+                local first = next - ARGV[1]
+                for i, entry in ipairs(redis.call('XRANGE', 'stream', '-', '+')) do
+                    if tonumber(entry[2][2]) ~= first + i - 1 then gaps = gaps + 1 end
+                end
+                return {#all / 2, zset, hash, redis.call('SCARD', 'set'), redis.call('LLEN', 'list'), different,
+                    redis.call('XLEN', 'stream'), gaps}";
+            let got = c.call(&["EVAL", script, "0", &N.to_string()]);
+            let n = N as i64;
+            let want = [n, 100 * n, 100 * n, n, n, n, n, 0].map(Value::Int);
+            assert_eq!(
+                show(&got),
+                show(&Value::Array(want.to_vec())),
+                "log: {by_log}"
+            );
+        }
+    }
+}
+
 #[test]
 fn what_is_damaged_stops_the_start_and_is_named() {
     let folder = Folder::new();

@@ -29,6 +29,7 @@ mod upkeep;
 pub use base::clock::unix_ms;
 pub use base::error::{Error, Result};
 pub use base::loading::{LoadProgress, Loading, OnLoad};
+pub use base::pressure::Pressure;
 pub use base::stats::Counters;
 pub use base::version::{MODE, REDIS_VERSION, ROLE, VERSION};
 pub use client::clients::{Client, Clients, Kind, Origin};

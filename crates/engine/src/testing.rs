@@ -215,13 +215,13 @@ impl TestClient {
             .replace("\r\n", " ")
     }
 
-    /// Whether what a command waits for is neither the end of a pause nor a script.
+    /// Whether what a command waits for is neither the end of a pause, nor a script, nor a snapshot.
     fn may_go_on(&self) -> bool {
         let paused = self
             .engine
             .pause
             .wait_ms(crate::base::clock::unix_ms(), true);
-        paused.is_none() && !self.engine.scripts.any_running()
+        paused.is_none() && !self.engine.scripts.any_running() && !self.engine.pressure.any()
     }
 
     /// The reply to one command; None if there is none.

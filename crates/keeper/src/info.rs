@@ -2,6 +2,7 @@
 
 use crate::Keeper;
 use crate::save::{Busy, changes};
+use crate::snapshot::Shared;
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -61,8 +62,24 @@ impl Keeper {
             line("redpoll_log_piece_given", &status.progress.given);
             line("redpoll_log_piece_durable", &status.progress.durable);
         }
-        line("redpoll_snapshot_last_old_keys", &stats.old_keys);
-        line("redpoll_snapshot_last_peak_bytes", &stats.peak_bytes);
+        let running = saving.running.as_ref().map(|running| &running.shared);
+        let held = running.map_or(0, |shared| shared.held_bytes.load(Relaxed));
+        let bound = running.map_or(0, |shared| shared.bound_bytes);
+        line("redpoll_snapshot_held_bytes", &held);
+        line("redpoll_snapshot_bound_bytes", &bound);
+        line("redpoll_snapshot_waits", &engine.pressure.waits());
+        let last = stats.snapshot.as_ref();
+        let count = |of: fn(&Shared) -> u64| last.map_or(0, |shared| of(shared));
+        let mut of_last = |name: &str, of: fn(&Shared) -> u64| {
+            line(&format!("redpoll_snapshot_last_{name}"), &count(of));
+        };
+        of_last("old_keys", |s| s.old_keys.load(Relaxed));
+        of_last("old_elements", |s| s.old_elements.load(Relaxed));
+        of_last("collections", |s| s.collections.load(Relaxed));
+        of_last("peak_bytes", |s| s.peak_bytes.load(Relaxed) as u64);
+        of_last("longest_hold_us", |s| {
+            s.longest_hold_ns.load(Relaxed) / 1000
+        });
         engine.loading.info(into);
     }
 }

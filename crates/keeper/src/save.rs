@@ -52,8 +52,8 @@ pub(crate) struct Stats {
     pub rewrite_secs: Option<u64>,
     pub rewrite_failures: u32,
     pub rewrite_tried: Instant,
-    pub old_keys: u64,
-    pub peak_bytes: usize,
+    /// The snapshot that was written last.
+    pub snapshot: Option<Arc<Shared>>,
 }
 
 impl Stats {
@@ -70,8 +70,7 @@ impl Stats {
             rewrite_secs: None,
             rewrite_failures: 0,
             rewrite_tried: Instant::now(),
-            old_keys: 0,
-            peak_bytes: 0,
+            snapshot: None,
         }
     }
 }
@@ -146,12 +145,7 @@ impl Keeper {
         let checksum = engine.config().flag("rdbchecksum");
         let out = Writer::new(file, options.version, checksum);
         let written = snapshot.write(engine, out, &aux);
-        {
-            use std::sync::atomic::Ordering::Relaxed;
-            let mut stats = self.stats.lock();
-            stats.old_keys = shared.old_keys.load(Relaxed);
-            stats.peak_bytes = shared.peak_bytes.load(Relaxed);
-        }
+        self.stats.lock().snapshot = Some(shared);
         match written {
             Ok(file) => Ok(Some(file)),
             Err(Failed::Aborted) => Ok(None),

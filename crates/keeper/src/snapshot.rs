@@ -1,74 +1,207 @@
 //! A snapshot of one moment, written while everything goes on.
 //!
 //! With the locks of all shards held for an instant, every dictionary that has keys gets an [`Observer`]: that is the moment,
-//! and no transaction or script is half in it. From then on one thread walks the dictionaries, a segment of a table under one
-//! hold of its shard's lock, and writes what it finds. Whoever changes a key that the walk has not come to yet has its old
+//! and no transaction or script is half in it. From then on one thread walks the dictionaries, some keys under one short
+//! hold of their shard's lock, and writes what it finds. Whoever changes a key that the walk has not come to yet has its old
 //! version written first, by the observer, under the lock it holds anyway; a key that is new is marked, so that the walk
 //! passes over it. Positions in a table follow the hashes of keys, whatever becomes of its shape, so whether the walk has come
 //! to a key is one comparison.
 //!
-//! What this costs: 16 bytes and a place in a set for a key that changes ahead of the walk, until its dictionary is written.
-//! Nothing is copied but old versions on their way to the file, and nothing forks.
+//! A large collection is not written at once, neither by the walk nor by who changes it: it is opened, and written a stretch at a
+//! time ([`collection`]). Since a file holds values one after the other, what else is to be written waits for its end. Large
+//! strings are shared by reference, and encoded without any lock.
 //!
-//! A large collection is written under one hold of its shard's lock.
+//! What this costs: some 28 bytes for a key, or an element of a large collection, that changes ahead of the walk, until its dictionary
+//! or collection is written; and old versions on their way to the file. Nothing else is copied, and nothing forks.
 
-use engine::Engine;
+mod collection;
+#[cfg(test)]
+mod tests;
+
+use collection::{Collection, MARK, Place};
+use engine::{Engine, Pressure};
 use parking_lot::Mutex;
 use rdb::encode::{self, Meta, Options};
 use rdb::file::Writer;
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasher;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::table::position_of;
-use store::{EntryRef, Observer};
+use store::{Blob, EntryRef, Observer, Type, Value, Watcher};
 
 /// How long the locks of all shards are waited for at a time, so that nobody waits long for what is held meanwhile.
 const PATIENCE: Duration = Duration::from_millis(1);
 
-/// What tells a key among those of a dictionary: its hash, and another.
+/// How long a hold of a shard's lock is to be.
+const HOLD: Duration = Duration::from_micros(150);
+
+/// What is written in which way. Tests make everything small.
+struct Sizes {
+    /// Strings from this length on are written without the lock.
+    long: usize,
+    /// Collections that take less memory are written at once.
+    large: usize,
+    /// The most keys or elements that are looked at under one hold.
+    most: usize,
+    /// Bytes that may be held back, beside a share of the data set.
+    bound: usize,
+    /// Called between any two holds.
+    #[cfg(test)]
+    between: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Default for Sizes {
+    fn default() -> Sizes {
+        Sizes {
+            long: 4 << 10,
+            large: 64 << 10,
+            most: 4096,
+            bound: 64 << 20,
+            #[cfg(test)]
+            between: Box::new(|| ()),
+        }
+    }
+}
+
+/// What tells a key among those of a dictionary, or an element among those of a collection: two hashes.
 type Mark = (u64, u64);
 
 /// What the walk and those who change keys share of one dictionary. Only touched under the shard's lock.
 struct Ahead {
-    /// Positions below this have been written.
+    /// Positions below this have been walked over.
     position: u64,
     /// Keys ahead of the walk that it must pass over: their old versions are written, or they are new.
     marked: HashSet<Mark, foldhash::fast::RandomState>,
+    /// Keys behind the walk that are still to be written: large collections.
+    pending: HashSet<Mark, foldhash::fast::RandomState>,
+    /// Nothing is left to be written, and nobody observes it for us any more.
+    ended: bool,
+}
+
+/// An old version on its way to the file.
+enum Old {
+    /// Encoded entries.
+    Encoded(Vec<u8>),
+    /// A long string: key, expiry, value.
+    Long(Vec<u8>, Option<u64>, Blob),
+}
+
+impl Old {
+    fn bytes(&self) -> usize {
+        match self {
+            Old::Encoded(bytes) => bytes.len(),
+            Old::Long(key, _, blob) => key.len() + blob.len(),
+        }
+    }
 }
 
 /// What all parts of one snapshot share.
 pub struct Shared {
     options: Options,
-    other_hash: foldhash::fast::RandomState,
-    /// Old versions on their way to the file: (database, encoded entries).
-    old: Mutex<Vec<(u32, Vec<u8>)>>,
+    sizes: Sizes,
+    /// Has changes wait while more than `bound_bytes` are held back.
+    pressure: Arc<Pressure>,
+    /// 5 % of the data set, and a fixed buffer.
+    pub bound_bytes: usize,
+    hashes: [foldhash::fast::RandomState; 2],
+    /// Old versions on their way to the file, with their databases.
+    old: Mutex<Vec<(u32, Old)>>,
+    /// Large collections to be written next.
+    opened: Mutex<VecDeque<Arc<Collection>>>,
     /// The data set was replaced: the snapshot cannot be completed.
     aborted: AtomicBool,
+    /// Why it cannot be completed, if trying again would not help.
+    failure: Mutex<Option<String>>,
     /// Keys written.
     pub keys: AtomicU64,
     /// Keys there were at the moment of the snapshot.
     pub total: AtomicU64,
     /// Keys whose old version had to be written by whoever changed them.
     pub old_keys: AtomicU64,
-    /// The most bytes of old versions that waited at a time.
+    /// The same of elements of large collections.
+    pub old_elements: AtomicU64,
+    /// Large collections that were written in stretches.
+    pub collections: AtomicU64,
+    /// Bytes held back at the moment: old versions, and marks.
+    pub held_bytes: AtomicUsize,
+    /// The most that was held back at a time.
     pub peak_bytes: AtomicUsize,
+    /// The longest that a shard's lock was held to write, in nanoseconds.
+    pub longest_hold_ns: AtomicU64,
 }
 
 impl Shared {
+    fn new(engine: &Engine, options: Options, sizes: Sizes) -> Shared {
+        Shared {
+            options,
+            pressure: engine.pressure.clone(),
+            bound_bytes: sizes.bound + engine.keyspace().bytes() / 20,
+            sizes,
+            hashes: Default::default(),
+            old: Mutex::default(),
+            opened: Mutex::default(),
+            aborted: AtomicBool::new(false),
+            failure: Mutex::default(),
+            keys: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            old_keys: AtomicU64::new(0),
+            old_elements: AtomicU64::new(0),
+            collections: AtomicU64::new(0),
+            held_bytes: AtomicUsize::new(0),
+            peak_bytes: AtomicUsize::new(0),
+            longest_hold_ns: AtomicU64::new(0),
+        }
+    }
+
     /// Gives the snapshot up.
     pub fn abort(&self) {
         self.aborted.store(true, Relaxed);
+        self.pressure.set(false);
     }
 
     fn is_aborted(&self) -> bool {
         self.aborted.load(Relaxed)
     }
 
-    fn mark(&self, hash: u64, key: &[u8]) -> Mark {
-        (hash, self.other_hash.hash_one(key))
+    /// Gives the snapshot up because it could not be written another time either.
+    fn fail(&self, why: impl std::fmt::Display) {
+        self.failure.lock().get_or_insert_with(|| why.to_string());
+        self.abort();
+    }
+
+    /// What a snapshot that was given up is to be called.
+    fn failed(&self) -> Failed {
+        match self.failure.lock().take() {
+            Some(why) => Failed::Io(io::Error::other(why)),
+            None => Failed::Aborted,
+        }
+    }
+
+    fn mark_of(&self, name: &[u8]) -> Mark {
+        let [a, b] = &self.hashes;
+        (a.hash_one(name), b.hash_one(name))
+    }
+
+    /// Counts bytes that are held back.
+    fn hold(&self, bytes: usize) {
+        let now = self.held_bytes.fetch_add(bytes, Relaxed) + bytes;
+        if now > self.peak_bytes.load(Relaxed) {
+            self.peak_bytes.fetch_max(now, Relaxed);
+        }
+        if now > self.bound_bytes && !self.is_aborted() {
+            self.pressure.set(true);
+        }
+    }
+
+    fn release(&self, bytes: usize) {
+        let now = self.held_bytes.fetch_sub(bytes, Relaxed) - bytes;
+        // With some distance, so that those who wait find room for more than one change.
+        if self.pressure.any() && now < self.bound_bytes / 8 * 7 {
+            self.pressure.set(false);
+        }
     }
 
     /// Appends an entry as the file has it.
@@ -85,8 +218,82 @@ impl Shared {
             // A hash whose fields have all expired.
             Ok(None) => {}
             // A hash with fields that expire, in a version that has no form for them.
-            Err(_) => self.abort(),
+            Err(unwritable) => self.fail(unwritable),
         }
+    }
+
+    /// Appends a long string as the file has it.
+    fn encode_long(&self, key: &[u8], expiry_ms: Option<u64>, text: &[u8], into: &mut Vec<u8>) {
+        let meta = Meta {
+            key,
+            expiry_ms,
+            hint: None,
+        };
+        encode::string_entry(into, &meta, text, &self.options);
+        self.keys.fetch_add(1, Relaxed);
+    }
+
+    /// The value of a string that is written without the lock.
+    fn long<'a>(&self, e: &EntryRef<'a>) -> Option<&'a Blob> {
+        if e.kind() != Type::String {
+            return None;
+        }
+        match e.value() {
+            Value::Blob(blob) if blob.len() >= self.sizes.long => Some(blob),
+            _ => None,
+        }
+    }
+
+    /// Whether a collection is written in stretches.
+    fn is_large(&self, e: &EntryRef<'_>) -> bool {
+        let object = e.own_object();
+        object.is_some_and(|o| o.is_watchable() && o.memory() >= self.sizes.large)
+    }
+
+    /// No lock is held.
+    fn between(&self) {
+        #[cfg(test)]
+        (self.sizes.between)();
+    }
+
+    /// Has an old version written.
+    fn save(&self, db: u32, old: EntryRef<'_>) {
+        self.old_keys.fetch_add(1, Relaxed);
+        if let Some(blob) = self.long(&old) {
+            let old = Old::Long(old.key().to_vec(), old.expiry_ms(), blob.clone());
+            self.hold(old.bytes());
+            self.old.lock().push((db, old));
+            return;
+        }
+        let mut waiting = self.old.lock();
+        let bytes = match waiting.last_mut() {
+            Some((of, Old::Encoded(last))) if *of == db && last.len() < 64 << 10 => {
+                let before = last.len();
+                self.encode(&old, last);
+                last.len() - before
+            }
+            _ => {
+                let mut bytes = Vec::new();
+                self.encode(&old, &mut bytes);
+                let len = bytes.len();
+                waiting.push((db, Old::Encoded(bytes)));
+                len
+            }
+        };
+        self.hold(bytes);
+    }
+
+    /// Opens a large collection, to be written next; returns who is to watch it.
+    fn open(self: &Arc<Shared>, db: u32, hash: u64, e: EntryRef<'_>) -> Option<Box<dyn Watcher>> {
+        let place = || Place {
+            db: db as usize,
+            hash,
+            key: e.key().to_vec(),
+        };
+        let (collection, watcher) = Collection::open(self, place, db, e)?;
+        self.opened.lock().push_back(collection);
+        self.collections.fetch_add(1, Relaxed);
+        Some(watcher)
     }
 }
 
@@ -98,31 +305,34 @@ struct Saver {
 }
 
 impl Observer for Saver {
-    fn before_change(&mut self, hash: u64, old: EntryRef<'_>) {
+    fn before_change(&mut self, hash: u64, old: EntryRef<'_>) -> Option<Box<dyn Watcher>> {
+        if self.shared.is_aborted() {
+            return None;
+        }
         let mut ahead = self.ahead.lock();
-        if position_of(hash) < ahead.position || self.shared.is_aborted() {
-            return;
-        }
-        if ahead.marked.insert(self.shared.mark(hash, old.key())) {
-            let mut bytes = Vec::new();
-            self.shared.encode(&old, &mut bytes);
-            self.shared.old_keys.fetch_add(1, Relaxed);
-            let mut waiting = self.shared.old.lock();
-            match waiting.last_mut() {
-                Some((db, last)) if *db == self.db && last.len() < 64 << 10 => {
-                    last.extend_from_slice(&bytes);
-                }
-                _ => waiting.push((self.db, bytes)),
+        if position_of(hash) < ahead.position {
+            if ahead.pending.is_empty() || !ahead.pending.remove(&self.shared.mark_of(old.key())) {
+                return None;
             }
-            let total: usize = waiting.iter().map(|(_, bytes)| bytes.len()).sum();
-            self.shared.peak_bytes.fetch_max(total, Relaxed);
+        } else if !ahead.marked.insert(self.shared.mark_of(old.key())) {
+            return None;
+        } else {
+            self.shared.hold(MARK);
         }
+        if self.shared.is_large(&old) {
+            return self.shared.open(self.db, hash, old);
+        }
+        self.shared.save(self.db, old);
+        None
     }
 
     fn before_insert(&mut self, hash: u64, key: &[u8]) {
         let mut ahead = self.ahead.lock();
-        if position_of(hash) >= ahead.position && !self.shared.is_aborted() {
-            ahead.marked.insert(self.shared.mark(hash, key));
+        if position_of(hash) >= ahead.position
+            && !self.shared.is_aborted()
+            && ahead.marked.insert(self.shared.mark_of(key))
+        {
+            self.shared.hold(MARK);
         }
     }
 }
@@ -134,6 +344,32 @@ struct Part {
     keys: u64,
     expiring: u64,
     ahead: Arc<Mutex<Ahead>>,
+}
+
+/// How much is done under one hold of a lock, so that it takes about [`HOLD`].
+struct Pace {
+    want: usize,
+}
+
+impl Pace {
+    fn new(want: usize) -> Pace {
+        Pace { want }
+    }
+
+    /// A hold that began then is over.
+    fn over(&mut self, began: Instant, shared: &Shared) {
+        let took = began.elapsed();
+        let ns = took.as_nanos() as u64;
+        if ns > shared.longest_hold_ns.load(Relaxed) {
+            shared.longest_hold_ns.fetch_max(ns, Relaxed);
+        }
+        if took > HOLD {
+            self.want /= 2;
+        } else if took < HOLD / 3 {
+            self.want *= 2;
+        }
+        self.want = self.want.clamp(1, shared.sizes.most);
+    }
 }
 
 /// The moment has been taken; what there was then is to be written.
@@ -148,7 +384,7 @@ pub struct Snapshot {
 pub enum Failed {
     /// The data set was replaced meanwhile, or the snapshot was given up.
     Aborted,
-    /// The disk.
+    /// The disk, or there is no form for something in this version.
     Io(io::Error),
 }
 
@@ -158,20 +394,37 @@ impl From<io::Error> for Failed {
     }
 }
 
+/// The file, and which database was selected in it last.
+struct File<W> {
+    out: Writer<W>,
+    selected: Option<u32>,
+    announced: HashSet<usize>,
+}
+
+impl<W: Write> File<W> {
+    fn select(&mut self, db: u32) -> io::Result<()> {
+        if self.selected != Some(db) {
+            self.out.select(db)?;
+            self.selected = Some(db);
+        }
+        Ok(())
+    }
+}
+
 impl Snapshot {
     /// Takes the moment. `at` is called with all locks held, for what has to happen at that very moment.
     pub fn take<R>(engine: &Engine, options: Options, at: impl FnOnce() -> R) -> (Snapshot, R) {
+        Snapshot::take_with(engine, options, Sizes::default(), at)
+    }
+
+    fn take_with<R>(
+        engine: &Engine,
+        options: Options,
+        sizes: Sizes,
+        at: impl FnOnce() -> R,
+    ) -> (Snapshot, R) {
         let ks = engine.keyspace();
-        let shared = Arc::new(Shared {
-            options,
-            other_hash: foldhash::fast::RandomState::default(),
-            old: Mutex::default(),
-            aborted: AtomicBool::new(false),
-            keys: AtomicU64::new(0),
-            total: AtomicU64::new(0),
-            old_keys: AtomicU64::new(0),
-            peak_bytes: AtomicUsize::new(0),
-        });
+        let shared = Arc::new(Shared::new(engine, options, sizes));
         let mut held = loop {
             let mut all = (0..ks.shards()).collect();
             match ks.lock_many_for(&mut all, Some(PATIENCE)) {
@@ -193,6 +446,8 @@ impl Snapshot {
                 let ahead = Arc::new(Mutex::new(Ahead {
                     position: 0,
                     marked: HashSet::default(),
+                    pending: HashSet::default(),
+                    ended: false,
                 }));
                 dict.observe(Some(Box::new(Saver {
                     db: db as u32,
@@ -207,6 +462,10 @@ impl Snapshot {
                     ahead,
                 });
             }
+        }
+        for shard in 0..ks.shards() {
+            let unwritten = parts.iter().any(|part: &Part| part.shard == shard);
+            engine.pressure.set_shard(shard, unwritten);
         }
         let functions = engine.function_sources();
         let result = at();
@@ -232,92 +491,218 @@ impl Snapshot {
     pub fn write<W: Write>(
         self,
         engine: &Engine,
-        mut out: Writer<W>,
+        out: Writer<W>,
         aux: &[(&str, String)],
     ) -> Result<W, Failed> {
-        let written = self.write_parts(engine, &mut out, aux);
+        let mut file = File {
+            out,
+            selected: None,
+            announced: HashSet::new(),
+        };
+        let written = self.write_parts(engine, &mut file, aux);
         self.let_go(engine);
         written?;
-        Ok(out.finish()?.0)
+        Ok(file.out.finish()?.0)
     }
 
     fn write_parts<W: Write>(
         &self,
         engine: &Engine,
-        out: &mut Writer<W>,
+        file: &mut File<W>,
         aux: &[(&str, String)],
     ) -> Result<(), Failed> {
         for (name, value) in aux {
-            out.aux(name, value.as_bytes())?;
+            file.out.aux(name, value.as_bytes())?;
         }
         for source in &self.functions {
-            out.function(source, self.shared.options.compress)?;
+            file.out.function(source, self.shared.options.compress)?;
         }
-        let ks = engine.keyspace();
-        let mut selected = None;
-        let mut announced = HashSet::new();
-        let mut found: Vec<u8> = Vec::new();
-        for part in &self.parts {
-            let mut position = Some(0);
-            while let Some(from) = position {
-                self.write_old(out, &mut selected)?;
-                found.clear();
-                {
-                    let mut shard = ks.lock(part.shard);
-                    if self.shared.is_aborted() {
-                        return Err(Failed::Aborted);
-                    }
-                    let dict = shard.db(part.db);
-                    let mut ahead = part.ahead.lock();
-                    position = dict.visit_from(from, |_, e| {
-                        let passed = !ahead.marked.is_empty() && {
-                            let hash = ks.hash(e.key());
-                            ahead.marked.contains(&self.shared.mark(hash, e.key()))
-                        };
-                        if !passed {
-                            self.shared.encode(&e, &mut found);
-                        }
-                    });
-                    ahead.position = position.unwrap_or(u64::MAX);
-                    if position.is_none() {
-                        ahead.marked = HashSet::default();
-                        drop(ahead);
-                        dict.observe(None);
-                    }
-                }
-                if found.is_empty() {
-                    continue;
-                }
-                if announced.insert(part.db) {
-                    let of_db = self.parts.iter().filter(|p| p.db == part.db);
-                    let (keys, expiring) =
-                        of_db.fold((0, 0), |(k, e), p| (k + p.keys, e + p.expiring));
-                    out.select(part.db as u32)?;
-                    out.resize(keys, expiring)?;
-                    selected = Some(part.db as u32);
-                }
-                select(out, &mut selected, part.db as u32)?;
-                out.encoded(&found)?;
+        for (at, part) in self.parts.iter().enumerate() {
+            self.write_part(engine, file, part)?;
+            if !self.parts[at + 1..].iter().any(|p| p.shard == part.shard) {
+                engine.pressure.set_shard(part.shard, false);
             }
         }
-        self.write_old(out, &mut selected)?;
+        self.write_waiting(engine, file)?;
         if self.shared.is_aborted() {
-            return Err(Failed::Aborted);
+            return Err(self.shared.failed());
         }
         Ok(())
     }
 
-    /// Writes old versions that have gathered.
-    fn write_old<W: Write>(
+    /// Writes what there is of a dictionary, and what waits meanwhile.
+    fn write_part<W: Write>(
         &self,
-        out: &mut Writer<W>,
-        selected: &mut Option<u32>,
+        engine: &Engine,
+        file: &mut File<W>,
+        part: &Part,
     ) -> Result<(), Failed> {
-        let waiting = std::mem::take(&mut *self.shared.old.lock());
-        for (db, bytes) in waiting {
-            select(out, selected, db)?;
-            out.encoded(&bytes)?;
+        let ks = engine.keyspace();
+        let shared = &self.shared;
+        let mut found: Vec<u8> = Vec::new();
+        let mut blobs: Vec<(Vec<u8>, Option<u64>, Blob)> = Vec::new();
+        let mut large: Vec<(u64, Vec<u8>)> = Vec::new();
+        let mut pace = Pace::new(64.min(shared.sizes.most));
+        let mut position = Some(0);
+        while let Some(from) = position {
+            self.write_waiting(engine, file)?;
+            found.clear();
+            {
+                let mut shard = ks.lock(part.shard);
+                let began = Instant::now();
+                if shared.is_aborted() {
+                    return Err(shared.failed());
+                }
+                let mut ahead = part.ahead.lock();
+                let Ahead {
+                    marked, pending, ..
+                } = &mut *ahead;
+                position = shard.db(part.db).step_from(from, pace.want, |_, e| {
+                    if !marked.is_empty() && marked.contains(&shared.mark_of(e.key())) {
+                        return;
+                    }
+                    if shared.is_large(&e) {
+                        pending.insert(shared.mark_of(e.key()));
+                        large.push((ks.hash(e.key()), e.key().to_vec()));
+                    } else if let Some(blob) = shared.long(&e) {
+                        blobs.push((e.key().to_vec(), e.expiry_ms(), blob.clone()));
+                    } else {
+                        shared.encode(&e, &mut found);
+                    }
+                });
+                ahead.position = position.unwrap_or(u64::MAX);
+                drop(ahead);
+                pace.over(began, shared);
+            }
+            shared.between();
+            for (key, expiry_ms, blob) in blobs.drain(..) {
+                shared.encode_long(&key, expiry_ms, &blob, &mut found);
+            }
+            if (!found.is_empty() || !large.is_empty()) && file.announced.insert(part.db) {
+                let of_db = self.parts.iter().filter(|p| p.db == part.db);
+                let (keys, expiring) = of_db.fold((0, 0), |(k, e), p| (k + p.keys, e + p.expiring));
+                file.out.select(part.db as u32)?;
+                file.out.resize(keys, expiring)?;
+                file.selected = Some(part.db as u32);
+            }
+            if !found.is_empty() {
+                file.select(part.db as u32)?;
+                file.out.encoded(&found)?;
+            }
+            for (hash, key) in large.drain(..) {
+                shared.between();
+                self.open(engine, part, hash, &key);
+                self.write_waiting(engine, file)?;
+            }
         }
+        let mut shard = ks.lock(part.shard);
+        if shared.is_aborted() {
+            return Err(shared.failed());
+        }
+        let mut ahead = part.ahead.lock();
+        shared.release(ahead.marked.len() * MARK);
+        ahead.marked = HashSet::default();
+        ahead.ended = true;
+        drop(ahead);
+        shard.db(part.db).observe(None);
+        Ok(())
+    }
+
+    /// Opens a large collection that the walk has met, unless it is open by now.
+    fn open(&self, engine: &Engine, part: &Part, hash: u64, key: &[u8]) {
+        let mut shard = engine.keyspace().lock(part.shard);
+        let dict = shard.db(part.db);
+        if self.shared.is_aborted()
+            || !(part.ahead.lock().pending).remove(&self.shared.mark_of(key))
+        {
+            return;
+        }
+        // Nobody has changed it, so it is there.
+        if let Some(e) = dict.get(hash, key)
+            && let Some(watcher) = self.shared.open(part.db as u32, hash, e)
+            && let Some(object) = dict.object_to_watch(hash, key)
+        {
+            object.watch(watcher);
+        }
+    }
+
+    /// Writes what has gathered: old versions, and large collections that are open.
+    fn write_waiting<W: Write>(&self, engine: &Engine, file: &mut File<W>) -> Result<(), Failed> {
+        loop {
+            self.write_old(file)?;
+            // It stays in the list until it is written, so that it is let go whatever happens.
+            let Some(next) = self.shared.opened.lock().front().cloned() else {
+                return Ok(());
+            };
+            self.write_collection(engine, file, &next)?;
+            self.shared.opened.lock().pop_front();
+        }
+    }
+
+    /// Writes old versions that have gathered.
+    fn write_old<W: Write>(&self, file: &mut File<W>) -> Result<(), Failed> {
+        let waiting = std::mem::take(&mut *self.shared.old.lock());
+        let mut encoded = Vec::new();
+        for (db, old) in waiting {
+            file.select(db)?;
+            match &old {
+                Old::Encoded(bytes) => file.out.encoded(bytes)?,
+                Old::Long(key, expiry_ms, blob) => {
+                    encoded.clear();
+                    (self.shared).encode_long(key, *expiry_ms, blob, &mut encoded);
+                    file.out.encoded(&encoded)?;
+                }
+            }
+            self.shared.release(old.bytes());
+        }
+        Ok(())
+    }
+
+    /// Writes a large collection, a stretch under one hold of the lock.
+    fn write_collection<W: Write>(
+        &self,
+        engine: &Engine,
+        file: &mut File<W>,
+        collection: &Collection,
+    ) -> Result<(), Failed> {
+        let ks = engine.keyspace();
+        let shared = &self.shared;
+        let mut pace = Pace::new(256.min(shared.sizes.most));
+        let mut rest = None;
+        let mut ended = false;
+        file.select(collection.db)?;
+        while !ended {
+            if shared.is_aborted() {
+                return Err(shared.failed());
+            }
+            rest = rest.or_else(|| collection.take_rest());
+            if let Some(object) = &mut rest {
+                ended = collection.stretch(object, shared.sizes.most.min(1024));
+            } else {
+                let place = collection.place();
+                let mut shard = ks.lock(ks.shard_of(place.hash));
+                let began = Instant::now();
+                let object = shard.db(place.db).object_to_watch(place.hash, &place.key);
+                match object.filter(|object| object.watcher() == Some(collection.id())) {
+                    Some(object) => {
+                        ended = collection.stretch(object, pace.want);
+                        if ended {
+                            object.unwatch();
+                        }
+                        drop(shard);
+                        pace.over(began, shared);
+                    }
+                    // It is on its way to another place, or to be handed over.
+                    None => {
+                        drop(shard);
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                }
+            }
+            file.out.encoded(&collection.take_out())?;
+            shared.between();
+        }
+        shared.keys.fetch_add(1, Relaxed);
         Ok(())
     }
 
@@ -328,17 +713,19 @@ impl Snapshot {
         for part in &self.parts {
             let mut shard = ks.lock(part.shard);
             // One that went along with an exchanged database tells nobody any more, and goes with the next snapshot.
-            if part.ahead.lock().position != u64::MAX {
+            if !part.ahead.lock().ended {
                 shard.db(part.db).observe(None);
             }
         }
+        for collection in std::mem::take(&mut *self.shared.opened.lock()) {
+            let place = collection.place();
+            let mut shard = ks.lock(ks.shard_of(place.hash));
+            let object = shard.db(place.db).object_to_watch(place.hash, &place.key);
+            if let Some(object) = object
+                && object.watcher() == Some(collection.id())
+            {
+                object.unwatch();
+            }
+        }
     }
-}
-
-fn select<W: Write>(out: &mut Writer<W>, selected: &mut Option<u32>, db: u32) -> io::Result<()> {
-    if *selected != Some(db) {
-        out.select(db)?;
-        *selected = Some(db);
-    }
-    Ok(())
 }

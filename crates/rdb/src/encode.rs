@@ -21,7 +21,7 @@ use store::types::hash::{Hash, HashRef};
 use store::types::list::{Chunk, List, ListRef};
 use store::types::set::{Set, SetRef};
 use store::types::sorted_set::{SortedSet, SortedSetRef};
-use store::types::stream::{Entry, Idempotency, Stream, StreamRef};
+use store::types::stream::{Ending, Entry, Idempotency, Stream, StreamRef};
 use store::{EntryRef, Type, Value};
 
 /// How to write.
@@ -134,6 +134,12 @@ pub fn entry(
     let start = out.len();
     let type_at = head(out, meta, 0, options);
     patched(out, start, type_at, e, options)
+}
+
+/// Appends an entry of a string that is at hand without its key's entry.
+pub fn string_entry(out: &mut Vec<u8>, meta: &Meta<'_>, text: &[u8], options: &Options) {
+    head(out, meta, kinds::STRING, options);
+    string(out, text, options.compress);
 }
 
 /// Appends the body of a value whose type at `type_at` is still to be filled in; takes back all from `start` on if there is
@@ -538,11 +544,11 @@ impl Pieces {
     }
 
     /// Appends what stands behind the nodes of a stream: its counters and groups.
-    pub fn finish_stream(self, out: &mut Vec<u8>, stream: StreamRef<'_>) -> Result<(), Miscounted> {
+    pub fn finish_stream(self, out: &mut Vec<u8>, ending: &Ending<'_>) -> Result<(), Miscounted> {
         if self.left > 0 || !self.is_stream() {
             return Err(Miscounted);
         }
-        stream::write_end(out, stream, self.kind, self.options.compress);
+        stream::write_end(out, ending, self.kind, self.options.compress);
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use crate::{Malformed, Result, Settings, kinds};
 use store::Collection;
 use store::packed::Item;
 use store::types::stream::{
-    Entry, Group, Idempotency, NOBODY, Pending, Stream, StreamId, StreamRef,
+    Ending, Entry, Group, Idempotency, NOBODY, Pending, Stream, StreamId, StreamRef,
 };
 
 const DELETED: i64 = 1;
@@ -255,7 +255,7 @@ pub(crate) fn write(out: &mut Vec<u8>, stream: StreamRef<'_>, kind: u8, compress
         write_node(out, entries, compress);
         next = first.next();
     }
-    write_end(out, stream, kind, compress);
+    write_end(out, &stream.ending(), kind, compress);
 }
 
 /// Writes entries as one node. False, and nothing written, if there are none.
@@ -285,17 +285,17 @@ fn push_node(out: &mut Vec<u8>, first: StreamId, bytes: &[u8], compress: bool) {
 }
 
 /// Writes what stands behind the nodes.
-pub(crate) fn write_end(out: &mut Vec<u8>, stream: StreamRef<'_>, kind: u8, compress: bool) {
+pub(crate) fn write_end(out: &mut Vec<u8>, ending: &Ending<'_>, kind: u8, compress: bool) {
     let counters = kind != kinds::STREAM_LISTPACKS;
-    length(out, stream.len() as u64);
-    push_id(out, stream.last_id());
+    length(out, ending.len);
+    push_id(out, ending.last_id);
     if counters {
-        push_id(out, stream.first_id());
-        push_id(out, stream.max_deleted_id());
-        length(out, stream.entries_added());
+        push_id(out, ending.first_id);
+        push_id(out, ending.max_deleted_id);
+        length(out, ending.entries_added);
     }
-    length(out, stream.groups().len() as u64);
-    for (name, group) in stream.groups() {
+    length(out, ending.groups.len() as u64);
+    for (name, group) in &ending.groups {
         string(out, name, compress);
         push_id(out, group.last_id);
         if counters {
@@ -334,13 +334,13 @@ pub(crate) fn write_end(out: &mut Vec<u8>, stream: StreamRef<'_>, kind: u8, comp
         }
     }
     if kind >= kinds::STREAM_LISTPACKS_4 {
-        write_idempotency(out, stream, compress);
+        write_idempotency(out, ending.idempotency, compress);
     }
 }
 
-fn write_idempotency(out: &mut Vec<u8>, stream: StreamRef<'_>, compress: bool) {
+fn write_idempotency(out: &mut Vec<u8>, known: Option<&Idempotency>, compress: bool) {
     static USUAL: Idempotency = Idempotency::new(Idempotency::DURATION_S, Idempotency::MAX);
-    let known = stream.idempotency().unwrap_or(&USUAL);
+    let known = known.unwrap_or(&USUAL);
     length(out, known.duration_s());
     length(out, known.max());
     // What is over is over for the reader as well.

@@ -376,7 +376,7 @@ proptest! {
                     out.clear();
                     pieces.entries(&mut out, node.iter().cloned()).unwrap();
                 }
-                pieces.finish_stream(&mut out, stream).unwrap();
+                pieces.finish_stream(&mut out, &stream.ending()).unwrap();
             }
         }
         writer.encoded(&out).unwrap();
@@ -409,11 +409,11 @@ fn pieces_are_counted() {
     let stream = <Stream as store::Collection>::new();
     let view = store::Collection::view(&stream);
     assert_eq!(
-        begin(Head::Set(0)).finish_stream(&mut out, view),
+        begin(Head::Set(0)).finish_stream(&mut out, &view.ending()),
         Err(Miscounted)
     );
     assert_eq!(
-        begin(Head::Stream(1)).finish_stream(&mut out, view),
+        begin(Head::Stream(1)).finish_stream(&mut out, &view.ending()),
         Err(Miscounted)
     );
     assert_eq!(

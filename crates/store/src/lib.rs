@@ -30,6 +30,7 @@ pub use shard::keyspace::{Keyspace, Shard};
 pub use shard::{keyspace, locks, readers, threads};
 pub use types::kind::{Blob, Type};
 pub use types::object::{Collection, Freed, Object};
+pub use types::watch::{Element, Watcher};
 pub use types::{object, packed};
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod glob;
 pub mod guard;
 pub mod journal;
 pub mod loading;
+pub mod pressure;
 pub mod process;
 pub mod random;
 pub mod ranges;

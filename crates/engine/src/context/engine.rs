@@ -4,6 +4,7 @@ use crate::base::clock::unix_ms;
 use crate::base::clock::unix_nanos;
 use crate::base::journal::Journal;
 use crate::base::loading::Loading;
+use crate::base::pressure::Pressure;
 use crate::base::random::random_bytes;
 use crate::base::reclaim::Reclaimer;
 use crate::base::stats::Counters;
@@ -42,6 +43,8 @@ pub struct Engine {
     pub journal: Journal,
     /// Whether the data set is being loaded.
     pub loading: Loading,
+    /// Changes that wait for a snapshot.
+    pub pressure: Arc<Pressure>,
     /// Scripts and functions.
     pub scripts: Scripts,
     pub(crate) reclaimer: Reclaimer,
@@ -80,6 +83,7 @@ impl Engine {
             persistence: OnceLock::new(),
             journal: Journal::new(keyspace.shards()),
             loading: Loading::default(),
+            pressure: Arc::new(Pressure::new(keyspace.shards())),
             keyspace,
             registry,
             config,

@@ -14,6 +14,7 @@ use crate::base::error::Error;
 use crate::context::engine::Engine;
 use crate::context::session::Session;
 use crate::follow::monitor;
+use crate::table::positions;
 use crate::table::row::{
     ABOUT_CLIENT, ALLOW_BUSY, DENYOOM, Facts, Group, IN_MULTI, LIKE_WRITE, LOADING, NO_AUTH,
     NO_MULTI, NOSCRIPT, READONLY, RUNS_QUEUE, RUNS_SCRIPT, WHILE_SUBSCRIBED, WRITE, row,
@@ -154,6 +155,7 @@ gates! {
     "loading"         [CLIENT QUEUE LIBRARY] loading;
     "kept"            [CLIENT QUEUE LIBRARY] kept;
     "paused"          [CLIENT QUEUE LIBRARY] paused;
+    "held up"         [CLIENT LIBRARY]       held_up;
     // Asked last, and only by those who cannot get their locks: nobody else is in a script's way.
     parked:
     "busy script"     [CLIENT LIBRARY]       busy_script;
@@ -345,6 +347,43 @@ fn itself_paused(request: &Request<'_>) -> Passed {
         Some(ms) => Err(Closed::For(ms)),
         None => Ok(()),
     }
+}
+
+/// A snapshot holds back as much as it may: what would make it more waits, but what is queued by MULTI only when it is carried
+/// out.
+#[inline(always)]
+fn held_up(request: &Request<'_>, way: u8) -> Passed {
+    if request.engine.pressure.any() {
+        return itself_held_up(request, way);
+    }
+    Ok(())
+}
+
+#[cold]
+fn itself_held_up(request: &Request<'_>, way: u8) -> Passed {
+    let engine = request.engine;
+    let queues = request.session.is_some_and(|s| s.multi.is_some());
+    let runs = request.facts.has(RUNS_QUEUE | RUNS_SCRIPT);
+    let does = does(request);
+    let changes = does & WRITE != 0 || runs && does & LIKE_WRITE != 0;
+    if queues && !runs || !changes {
+        return Ok(());
+    }
+    // What a transaction or a script works on is not looked for, and a typed call does not say.
+    let mut concerned = way == LIBRARY || runs;
+    if !concerned {
+        let _ = positions::extract(request.facts, request.argv, |at, _| {
+            if let Some(key) = request.argv.get(at) {
+                let ks = engine.keyspace();
+                concerned |= engine.pressure.concerns(ks.shard_of(ks.hash(key)));
+            }
+        });
+    }
+    if !concerned {
+        return Ok(());
+    }
+    engine.pressure.note_wait();
+    Err(Closed::For(1))
 }
 
 fn busy_script(request: &Request<'_>, _: u8) -> Passed {

@@ -104,6 +104,11 @@ impl Place {
         }
     }
 
+    /// The number of the database.
+    pub(crate) fn db(&self) -> usize {
+        self.root as usize / self.board.shards
+    }
+
     /// Makes a table's root known.
     #[inline]
     pub(crate) fn set_root(&self, word: u64) {

@@ -13,15 +13,17 @@ use super::read::EntryRef;
 use super::value::{NewValue, ObjectValue, Value, ValueMut};
 use crate::table::{Pos, table_hash};
 use crate::types::kind::Type;
-use crate::types::object::{Collection, Freed, MAX_INLINE_PACKED};
+use crate::types::object::{Collection, Freed, MAX_INLINE_PACKED, Object};
+use crate::types::watch::Watcher;
 use std::sync::Arc;
 
 /// Told of every change before it is made: where a snapshot saves what is about to be lost. See [`Dict::observe`].
 ///
 /// It is called under the shard's lock, so it must be quick, and it must not panic: the change would then not be made.
 pub trait Observer: Send + Sync {
-    /// An entry is about to be changed or removed; `old` shows it as it is. The hash is that of the key.
-    fn before_change(&mut self, hash: u64, old: EntryRef<'_>);
+    /// An entry is about to be changed or removed; `old` shows it as it is. The hash is that of the key. Who is returned
+    /// watches the entry's collection from now on, if that can be watched ([`Object::is_watchable`]).
+    fn before_change(&mut self, hash: u64, old: EntryRef<'_>) -> Option<Box<dyn Watcher>>;
     /// A key is about to be added that is not there.
     fn before_insert(&mut self, hash: u64, key: &[u8]);
 }
@@ -186,11 +188,24 @@ pub(super) struct Spot<'a> {
     pub(super) entry: EntryPtr,
 }
 
+impl Dict {
+    /// A collection of its own, to be watched or written down in stretches: nobody is told, and its elements must not be
+    /// changed.
+    pub fn object_to_watch(&mut self, hash: u64, key: &[u8]) -> Option<&mut Object> {
+        self.find(hash, key)?.0.entry.object_mut()
+    }
+}
+
 impl Spot<'_> {
     #[cold]
     fn tell(&mut self) {
         if let Some(observer) = &mut self.dict.observer {
-            observer.before_change(self.hash, EntryRef::new(self.entry));
+            let watcher = observer.before_change(self.hash, EntryRef::new(self.entry));
+            if let Some(watcher) = watcher
+                && let Some(object) = self.entry.object_mut()
+            {
+                object.watch(watcher);
+            }
         }
     }
 

@@ -204,6 +204,13 @@ impl Dict {
         if let Some(observer) = &mut self.observer {
             observer.before_insert(hash, key);
         }
+        let mut value = value;
+        if let NewValue::Object(object) = &mut value
+            && object.watcher().is_some()
+            && let Some(place) = &self.place
+        {
+            object.tell_moved(place.db(), hash, key);
+        }
         let arena = self.arena.get_or_insert_default();
         let entry = EntryPtr::create(arena, key, value, expiry_ms, raw, clock);
         let h = table_hash(hash);
@@ -251,6 +258,19 @@ impl Dict {
     ) -> Option<u64> {
         self.table
             .visit_from(position, |v: Visited| visit(v.position, self.view(v.addr)))
+    }
+
+    /// Visits about `want` keys at a position and after it, with their positions; returns the position to go on from, or
+    /// `None` after the last. The promise is that of [`Dict::visit_from`].
+    pub fn step_from<'a>(
+        &'a self,
+        position: u64,
+        want: usize,
+        mut visit: impl FnMut(u64, EntryRef<'a>),
+    ) -> Option<u64> {
+        self.table.step_from(position, want, |v: Visited| {
+            visit(v.position, self.view(v.addr));
+        })
     }
 
     /// Collects up to `max` keys that are due at `now_ms` from the segment at `position`, if anything in it may be

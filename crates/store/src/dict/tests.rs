@@ -4,6 +4,7 @@ use super::*;
 use crate::types::hash::{self as hashes, Expiry, Hash};
 use crate::types::kind::Type;
 use crate::types::set::{self, Set};
+use crate::types::watch::Watcher;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -200,7 +201,7 @@ fn walks_meet_what_stays_through_growth_and_shrinking() {
 struct Told(Arc<Mutex<Vec<String>>>);
 
 impl Observer for Told {
-    fn before_change(&mut self, h: u64, old: EntryRef<'_>) {
+    fn before_change(&mut self, h: u64, old: EntryRef<'_>) -> Option<Box<dyn Watcher>> {
         assert_eq!(h, hash(old.key()));
         let key = String::from_utf8_lossy(old.key()).into_owned();
         let was = match old.kind() {
@@ -213,6 +214,7 @@ impl Observer for Told {
         };
         let expiry = old.expiry_ms();
         self.0.lock().push(format!("{key} was {was} {expiry:?}"));
+        None
     }
 
     fn before_insert(&mut self, h: u64, key: &[u8]) {

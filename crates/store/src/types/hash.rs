@@ -17,6 +17,7 @@ use crate::types::members::{self, Members, Tail};
 use crate::types::number::length32;
 use crate::types::object::{Collection, Object};
 use crate::types::packed::Item;
+use crate::types::watch::Element;
 use pairs::Pairs;
 
 /// Expired fields of one large hash that are removed at a time, so that nobody waits for more than some hundred
@@ -46,7 +47,7 @@ pub enum Expiry {
 /// Value and expiry behind a field in the table's form: a byte of length (up to 126; or 127 and 4 bytes) whose top
 /// bit says that 8 bytes of expiry follow the value.
 #[derive(Clone, Copy, Debug)]
-struct Valued;
+pub(super) struct Valued;
 
 const TIMED: u8 = 0x80;
 const LONG: u8 = 0x7f;
@@ -78,6 +79,17 @@ impl Tail for Valued {
         let (start, len) = value_span(tail);
         let time = tail.get(start + len..start + len + 8)?;
         Some(u64::from_le_bytes(time.try_into().ok()?))
+    }
+
+    fn element<'a>(member: &'a [u8], tail: &'a [u8]) -> Element<'a> {
+        Element::Field(member, value_in(tail), Valued::due_ms(tail))
+    }
+
+    fn object(members: Members<Valued>) -> Object {
+        Object::Hash(Hash {
+            form: Form::Table(members),
+            due_ms: 0,
+        })
     }
 }
 
@@ -134,6 +146,22 @@ impl Default for Hash {
 }
 
 impl Hash {
+    /// The large form.
+    pub(super) fn members(&self) -> Option<&Members<Valued>> {
+        match &self.form {
+            Form::Table(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    /// The large form.
+    pub(super) fn members_mut(&mut self) -> Option<&mut Members<Valued>> {
+        match &mut self.form {
+            Form::Table(members) => Some(members),
+            _ => None,
+        }
+    }
+
     /// When the first field expires, in Unix milliseconds; may be too early, never too late.
     #[inline]
     pub fn next_due_ms(&self) -> Option<u64> {

@@ -7,10 +7,11 @@
 
 mod entry;
 mod iter;
-mod nodes;
+pub(super) mod nodes;
 mod run;
 #[cfg(test)]
 mod tests;
+mod was;
 
 pub use entry::Item;
 pub use iter::{Chunk, Iter};
@@ -117,6 +118,39 @@ macro_rules! each_form {
 }
 
 impl List {
+    fn of_nodes(nodes: Nodes) -> List {
+        List(Repr::Nodes(nodes))
+    }
+
+    /// The long form.
+    pub(super) fn nodes(&self) -> Option<&Nodes> {
+        match &self.0 {
+            Repr::Nodes(nodes) => Some(nodes),
+            _ => None,
+        }
+    }
+
+    /// The long form.
+    pub(super) fn nodes_mut(&mut self) -> Option<&mut Nodes> {
+        match &mut self.0 {
+            Repr::Nodes(nodes) => Some(nodes),
+            _ => None,
+        }
+    }
+
+    /// Calls `f` for each element of a piece.
+    pub fn for_each_in(piece: Chunk<'_>, mut f: impl FnMut(Item<'_>)) {
+        match piece {
+            Chunk::Packed(run, _) => {
+                let mut span = Span::of(run);
+                while let Some(range) = span.next(End::Front) {
+                    f(entry::item(&run[range]));
+                }
+            }
+            Chunk::Plain(blob) => f(Item::Blob(blob)),
+        }
+    }
+
     /// Adds elements at an end, one after the other: several at the front end up in reverse order.
     pub fn push<'v>(
         &mut self,
@@ -416,10 +450,7 @@ impl<'a> ListRef<'a> {
     pub fn chunk(&self, at: usize) -> Option<Chunk<'a>> {
         match self.0 {
             View::Run(run, count) => (at == 0).then_some(Chunk::Packed(run, count)),
-            View::Nodes(nodes) => nodes.node(at).map(|node| match node {
-                Node::Packed(run) => Chunk::Packed(run.bytes(), run.count()),
-                Node::Plain(blob) => Chunk::Plain(blob),
-            }),
+            View::Nodes(nodes) => nodes.node(at).map(Node::chunk),
         }
     }
 }

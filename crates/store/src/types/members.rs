@@ -18,6 +18,9 @@
 
 use crate::table::{self, POSITIONS, Pos, Probe, Table, table_hash};
 use crate::types::number::length32;
+use crate::types::object::Object;
+use crate::types::set::Set;
+use crate::types::watch::{Element, Watched};
 use foldhash::quality::FixedState;
 use smallvec::SmallVec;
 use std::collections::hash_map::RandomState;
@@ -47,6 +50,12 @@ pub trait Tail {
     fn len(bytes: &[u8]) -> usize;
     /// When the member expires, in Unix milliseconds.
     fn due_ms(tail: &[u8]) -> Option<u64>;
+    /// A member with its tail, as those who watch see it.
+    fn element<'a>(member: &'a [u8], tail: &'a [u8]) -> Element<'a>;
+    /// The collection that these are the large form of.
+    fn object(members: Members<Self>) -> Object
+    where
+        Self: Sized;
 }
 
 /// Nothing: the tail of a set's members.
@@ -61,6 +70,12 @@ impl Tail for Bare {
     #[inline]
     fn due_ms(_: &[u8]) -> Option<u64> {
         None
+    }
+    fn element<'a>(member: &'a [u8], _: &'a [u8]) -> Element<'a> {
+        Element::Member(member)
+    }
+    fn object(members: Members) -> Object {
+        Object::Set(Set::of_members(members))
     }
 }
 
@@ -294,12 +309,22 @@ pub struct At {
 pub struct Members<T: Tail = Bare> {
     table: Table,
     log: Log,
+    pub(in crate::types) watched: Watched,
     tail: PhantomData<fn() -> T>,
 }
 
 impl<T: Tail> Default for Members<T> {
     fn default() -> Self {
         Members::new()
+    }
+}
+
+/// See [`crate::types::watch`].
+impl<T: Tail> Drop for Members<T> {
+    fn drop(&mut self) {
+        if let Some(watcher) = self.watched.set(None) {
+            watcher.take(T::object(std::mem::take(self)));
+        }
     }
 }
 
@@ -347,6 +372,7 @@ impl<T: Tail> Members<T> {
         Members {
             table: Table::new(),
             log: Log::default(),
+            watched: Watched::NO,
             tail: PhantomData,
         }
     }
@@ -416,6 +442,20 @@ impl<T: Tail> Members<T> {
         }
     }
 
+    /// Visits about `want` members at a position and after it, as those who watch see them; returns the position to go on
+    /// from, or `None` after the last. The promise is that of [`Table::visit_from`].
+    pub(super) fn stretch(
+        &self,
+        position: u64,
+        want: usize,
+        visit: &mut dyn FnMut(Element<'_>),
+    ) -> Option<u64> {
+        self.table.step_from(position, want, |v| {
+            let (item, _) = split::<T>(self.log.item(Place(v.addr)));
+            visit(T::element(item.member, item.tail));
+        })
+    }
+
     /// What stands at a place found.
     #[inline]
     pub fn get(&self, at: At) -> Item<'_> {
@@ -425,7 +465,7 @@ impl<T: Tail> Members<T> {
     /// The tail at a place found, to be changed in length-preserving ways. A due time that changes must be told with
     /// [`Members::set`] instead.
     #[inline]
-    pub fn tail_mut(&mut self, at: At) -> &mut [u8] {
+    fn tail_mut(&mut self, at: At) -> &mut [u8] {
         let (item, size) = split::<T>(self.log.item(at.place));
         let start = at.place.offset() + size - item.tail.len();
         let end = at.place.offset() + size;
@@ -444,6 +484,9 @@ impl<T: Tail> Members<T> {
             self.find_hashed(hash, member).is_none(),
             "the member is there already"
         );
+        if self.watched.is_some() {
+            self.tell_new(hash, member);
+        }
         let (place, due) = self.append(hash, member, tail);
         let h = table_hash(hash);
         self.table.insert(h, place.0, due.is_some());
@@ -473,8 +516,27 @@ impl<T: Tail> Members<T> {
         (place, due)
     }
 
+    #[cold]
+    fn tell_new(&mut self, hash: u64, member: &[u8]) {
+        if let Some(watcher) = self.watched.get() {
+            watcher.before_insert(table::position_of(hash), Element::Member(member));
+        }
+    }
+
+    /// Tells who watches that an item is about to be changed or removed.
+    #[cold]
+    fn tell(&mut self, hash: u64, place: Place) {
+        if let Some(watcher) = self.watched.get() {
+            let (item, _) = split::<T>(self.log.item(place));
+            watcher.before_change(table::position_of(hash), T::element(item.member, item.tail));
+        }
+    }
+
     /// Gives the member at `at` another tail, in three parts.
     pub fn set(&mut self, at: At, tail: [&[u8]; 3]) {
+        if self.watched.is_some() {
+            self.tell(at.hash, at.place);
+        }
         let (item, size) = split::<T>(self.log.item(at.place));
         if item.tail.len() == tail.iter().map(|part| part.len()).sum() {
             let mut to = self.tail_mut(at);
@@ -515,6 +577,9 @@ impl<T: Tail> Members<T> {
 
     /// Removes what was found.
     pub fn remove_at(&mut self, at: At) {
+        if self.watched.is_some() {
+            self.tell(at.hash, at.place);
+        }
         let (_, size) = split::<T>(self.log.item(at.place));
         self.table.remove(table_hash(at.hash), at.pos);
         if self.table.is_empty() {
@@ -605,6 +670,10 @@ impl<T: Tail> Members<T> {
             // Removing may move members of sparse chunks, so the table and not the list knows where they are: all are
             // taken out of the table first, and the log is tidied last.
             for place in due {
+                if self.watched.is_some() {
+                    let hash = hash_of(self.log.member(place));
+                    self.tell(hash, place);
+                }
                 let (item, size) = split::<T>(self.log.item(place));
                 gone(item.member);
                 let h = table_hash(hash_of(item.member));

@@ -13,3 +13,4 @@ pub mod packed;
 pub mod set;
 pub mod sorted_set;
 pub mod stream;
+pub mod watch;

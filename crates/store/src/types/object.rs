@@ -9,10 +9,11 @@
 
 use crate::types::hash::Hash;
 use crate::types::kind::Type;
-use crate::types::list::List;
+use crate::types::list::{Chunk, List};
 use crate::types::set::Set;
 use crate::types::sorted_set::{Move, SortedSet};
-use crate::types::stream::Stream;
+use crate::types::stream::{Entry, Stream};
+use crate::types::watch::{Element, Watched, Watcher};
 
 /// Longest packed collection kept inside its entry, in bytes. Longer ones are objects, though still packed.
 pub const MAX_INLINE_PACKED: usize = 4096;
@@ -103,6 +104,128 @@ impl Object {
     pub fn fetch_places(&self, moves: &[Move<'_>]) {
         if let Object::SortedSet(s) = self {
             s.fetch_places(moves);
+        }
+    }
+
+    /// Whether it is in a form that can be watched: see [`crate::types::watch`].
+    pub fn is_watchable(&self) -> bool {
+        match self {
+            Object::SortedSet(c) => c.own().is_some(),
+            Object::Set(c) => c.members().is_some(),
+            Object::Hash(c) => c.members().is_some(),
+            Object::List(c) => c.nodes().is_some(),
+            Object::Stream(_) => true,
+        }
+    }
+
+    /// The number of who watches it.
+    pub fn watcher(&self) -> Option<u64> {
+        match self {
+            Object::SortedSet(c) => c.own()?.watched.id(),
+            Object::Set(c) => c.members()?.watched.id(),
+            Object::Hash(c) => c.members()?.watched.id(),
+            Object::List(c) => c.nodes()?.watcher(),
+            Object::Stream(c) => c.watcher(),
+        }
+    }
+
+    /// Has it watched from now on; who did so before is told no more. Nothing happens if its form cannot be watched.
+    pub fn watch(&mut self, watcher: Box<dyn Watcher>) {
+        match self {
+            Object::List(c) => {
+                if let Some(nodes) = c.nodes_mut() {
+                    nodes.watch(watcher);
+                }
+            }
+            Object::Stream(c) => c.watch(watcher),
+            _ => {
+                if let Some(watched) = self.watched_mut() {
+                    watched.set(Some(watcher));
+                }
+            }
+        }
+    }
+
+    /// Ends the watching.
+    pub fn unwatch(&mut self) -> Option<Box<dyn Watcher>> {
+        match self {
+            Object::List(c) => c.nodes_mut()?.unwatch(),
+            Object::Stream(c) => c.unwatch(),
+            _ => self.watched_mut()?.set(None),
+        }
+    }
+
+    fn watched_mut(&mut self) -> Option<&mut Watched> {
+        match self {
+            Object::SortedSet(c) => c.own_mut().map(|large| &mut large.watched),
+            Object::Set(c) => c.members_mut().map(|members| &mut members.watched),
+            Object::Hash(c) => c.members_mut().map(|members| &mut members.watched),
+            Object::List(c) => c.nodes_mut()?.watched_mut(),
+            Object::Stream(c) => c.watched_mut(),
+        }
+    }
+
+    /// Tells who watches it that it stands in another place from now on.
+    #[cold]
+    pub(crate) fn tell_moved(&mut self, db: usize, hash: u64, key: &[u8]) {
+        if let Some(watcher) = self.watched_mut().and_then(Watched::get) {
+            watcher.moved(db, hash, key);
+        }
+    }
+
+    /// Of a watched list: visits some `bytes` of the nodes that it had when the watching began, in order, going on behind those
+    /// visited before. Returns whether those were the last, and how many bytes of what it was are no longer kept.
+    pub fn stretch_nodes(
+        &mut self,
+        bytes: usize,
+        visit: &mut dyn FnMut(Chunk<'_>),
+    ) -> (bool, usize) {
+        match self {
+            Object::List(c) => c.nodes_mut().map_or((true, 0), |n| n.stretch(bytes, visit)),
+            _ => (true, 0),
+        }
+    }
+
+    /// The same of a stream: its entries, node by node.
+    pub fn stretch_entries(
+        &mut self,
+        bytes: usize,
+        visit: &mut dyn FnMut(&mut dyn Iterator<Item = Entry<'_>>),
+    ) -> (bool, usize) {
+        match self {
+            Object::Stream(c) => c.stretch(bytes, visit),
+            _ => (true, 0),
+        }
+    }
+
+    /// Visits about `want` elements of a large set or hash at a position of its table and after it; returns the position to go
+    /// on from, or `None` after the last. An element that stays where it is is met once by a walk through all positions, whatever
+    /// comes and goes beside it.
+    pub fn stretch(
+        &self,
+        position: u64,
+        want: usize,
+        visit: &mut dyn FnMut(Element<'_>),
+    ) -> Option<u64> {
+        match self {
+            Object::Set(c) => c.members()?.stretch(position, want, visit),
+            Object::Hash(c) => c.members()?.stretch(position, want, visit),
+            _ => None,
+        }
+    }
+
+    /// Visits up to `want` members of a large sorted set below a place in the order (`None`: all are below), from the highest
+    /// down.
+    pub fn stretch_down(
+        &self,
+        below: Option<(f64, &[u8])>,
+        want: usize,
+        visit: &mut dyn FnMut(Element<'_>),
+    ) {
+        if let Object::SortedSet(c) = self
+            && let Some(large) = c.own()
+        {
+            large.stretch(below, want, visit);
         }
     }
 

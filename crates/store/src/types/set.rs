@@ -187,6 +187,26 @@ impl<'a> SetRef<'a> {
 }
 
 impl Set {
+    pub(super) fn of_members(members: Members) -> Set {
+        Set(Repr::Large(members))
+    }
+
+    /// The large form.
+    pub(super) fn members(&self) -> Option<&Members> {
+        match &self.0 {
+            Repr::Large(members) => Some(members),
+            Repr::Small(_) => None,
+        }
+    }
+
+    /// The large form.
+    pub(super) fn members_mut(&mut self) -> Option<&mut Members> {
+        match &mut self.0 {
+            Repr::Large(members) => Some(members),
+            Repr::Small(_) => None,
+        }
+    }
+
     /// Begins to fetch a member of a large set: see [`Members::fetch`]. `None` if it is packed.
     #[inline]
     pub fn fetch(&self, member: &[u8]) -> Option<u64> {

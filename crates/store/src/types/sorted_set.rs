@@ -72,6 +72,22 @@ impl SortedSet {
         SortedSet(Repr::Large(Box::new(large)))
     }
 
+    /// The large form.
+    pub(super) fn own(&self) -> Option<&Large> {
+        match &self.0 {
+            Repr::Large(large) => Some(large),
+            Repr::Small(_) => None,
+        }
+    }
+
+    /// The large form.
+    pub(super) fn own_mut(&mut self) -> Option<&mut Large> {
+        match &mut self.0 {
+            Repr::Large(large) => Some(large),
+            Repr::Small(_) => None,
+        }
+    }
+
     /// Sets a member's score, adding it if it is not there; returns the score it had. The score must not be NaN.
     pub fn insert(&mut self, member: &[u8], score: f64, limits: Limits) -> Option<f64> {
         let mut old = None;

@@ -9,6 +9,7 @@ pub mod group;
 pub mod id;
 pub mod idempotency;
 pub mod node;
+mod was;
 
 pub use group::{Consumer, ConsumerNo, Group, NOBODY, Pending};
 pub use id::StreamId;
@@ -18,8 +19,10 @@ pub use node::{Entry, Limits, Pairs};
 use crate::types::kind::Type;
 use crate::types::number::length32;
 use crate::types::object::{Collection, Object};
+use crate::types::watch::{Watched, Watcher};
 use node::{Entries, Node};
 use std::collections::btree_map::{self, BTreeMap};
+use was::Was;
 
 /// A stream.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +44,48 @@ struct Body {
     group_bytes: usize,
     /// What producers have sent that name their messages; `None`: nothing, and nothing else is said of how long to remember it.
     idempotency: Option<Box<Idempotency>>,
+    /// What it was, while it is watched.
+    was: Before,
+}
+
+/// What a stream was; a copy is not watched.
+#[derive(Debug, Default)]
+struct Before(Option<Box<Was>>);
+
+impl Clone for Before {
+    fn clone(&self) -> Before {
+        Before(None)
+    }
+}
+
+/// See [`crate::types::watch`].
+impl Drop for Body {
+    fn drop(&mut self) {
+        if let Some(was) = &mut self.was.0
+            && let Some(watcher) = was.by.set(None)
+        {
+            watcher.take(Object::Stream(Stream(Box::new(std::mem::take(self)))));
+        }
+    }
+}
+
+/// What stands behind a stream's entries in a file: its numbers, and its groups with their names.
+#[derive(Clone, Debug)]
+pub struct Ending<'a> {
+    /// Number of entries.
+    pub len: u64,
+    /// See [`StreamRef::first_id`].
+    pub first_id: StreamId,
+    /// See [`StreamRef::last_id`].
+    pub last_id: StreamId,
+    /// See [`StreamRef::max_deleted_id`].
+    pub max_deleted_id: StreamId,
+    /// See [`StreamRef::entries_added`].
+    pub entries_added: u64,
+    /// In no order.
+    pub groups: Vec<(&'a [u8], &'a Group)>,
+    /// See [`StreamRef::idempotency`].
+    pub idempotency: Option<&'a Idempotency>,
 }
 
 /// What views of packed streams see: there are none.
@@ -55,6 +100,7 @@ static EMPTY: Body = Body {
     groups: BTreeMap::new(),
     group_bytes: 0,
     idempotency: None,
+    was: Before(None),
 };
 
 /// Bytes of a node beside those it owns, in a map that is some two thirds full.
@@ -96,6 +142,53 @@ pub struct Trim {
     pub refs: Refs,
 }
 
+/// Being watched: see [`crate::types::watch`].
+impl Stream {
+    /// Who watches it.
+    pub(super) fn watcher(&self) -> Option<u64> {
+        self.0.was.0.as_ref()?.by.id()
+    }
+
+    /// Has it watched from now on.
+    pub(super) fn watch(&mut self, watcher: Box<dyn Watcher>) {
+        let mut by = Watched::NO;
+        by.set(Some(watcher));
+        let was = Was::of(self.body(), by);
+        // Who watched it before does not get it.
+        if let Some(before) = &mut self.0.was.0 {
+            before.by.set(None);
+        }
+        self.0.was.0 = Some(Box::new(was));
+    }
+
+    /// Ends the watching.
+    pub(super) fn unwatch(&mut self) -> Option<Box<dyn Watcher>> {
+        self.0.was.0.take()?.by.set(None)
+    }
+
+    pub(super) fn watched_mut(&mut self) -> Option<&mut Watched> {
+        Some(&mut self.0.was.0.as_mut()?.by)
+    }
+
+    /// See [`Object::stretch_entries`].
+    pub(super) fn stretch(
+        &mut self,
+        bytes: usize,
+        visit: &mut dyn FnMut(&mut dyn Iterator<Item = Entry<'_>>),
+    ) -> (bool, usize) {
+        let Body { nodes, was, .. } = &mut *self.0;
+        match &mut was.0 {
+            Some(was) => was.stretch(nodes, bytes, visit),
+            None => (true, 0),
+        }
+    }
+
+    /// What stood behind the entries when the watching began.
+    pub fn ending(&self) -> Option<Ending<'_>> {
+        Some(self.0.was.0.as_ref()?.ending(&self.0))
+    }
+}
+
 impl Stream {
     /// A view.
     fn body(&self) -> StreamRef<'_> {
@@ -124,6 +217,9 @@ impl Stream {
             if full {
                 last.get_mut().seal();
             } else {
+                if let Some(was) = &mut body.was.0 {
+                    was.grow(*last.key(), last.get().end());
+                }
                 last.get_mut().push(id, pairs);
             }
             body.node_bytes = body.node_bytes + last.get().memory() - before;
@@ -134,6 +230,9 @@ impl Stream {
             node.push(id, pairs);
             body.node_bytes += NODE_BYTES + node.memory();
             body.nodes.insert(id, node);
+            if let Some(was) = &mut body.was.0 {
+                was.put(id);
+            }
         }
         if body.length == 0 {
             body.first_id = id;
@@ -152,6 +251,9 @@ impl Stream {
         let Some(at) = node.find(id) else {
             return false;
         };
+        if let Some(was) = &mut body.was.0 {
+            was.delete(first, at);
+        }
         node.delete_at(at);
         if node.live == 0 {
             body.remove_node(first);
@@ -182,8 +284,13 @@ impl Stream {
     /// Makes an entry pending in no group.
     pub fn drop_references(&mut self, id: StreamId) {
         let body = &mut *self.0;
-        for group in body.groups.values_mut() {
+        for (name, group) in &mut body.groups {
             let before = group.memory();
+            if let Some(was) = &mut body.was.0
+                && group.pending(id).is_some()
+            {
+                was.keep_group(name, group);
+            }
             group.acknowledge(id);
             body.group_bytes = body.group_bytes + group.memory() - before;
         }
@@ -264,6 +371,9 @@ impl Stream {
         let body = &mut *self.0;
         if let Some(node) = body.nodes.get_mut(&first) {
             for (at, _) in &chosen {
+                if let Some(was) = &mut body.was.0 {
+                    was.delete(first, *at);
+                }
                 node.delete_at(*at);
             }
             if node.live == 0 {
@@ -276,7 +386,11 @@ impl Stream {
 
     /// What producers have sent, to be changed.
     pub fn idempotency_mut(&mut self) -> &mut Idempotency {
-        self.0.idempotency.get_or_insert_default()
+        let body = &mut *self.0;
+        if let Some(was) = &mut body.was.0 {
+            was.keep_idempotency(body.idempotency.as_deref());
+        }
+        body.idempotency.get_or_insert_default()
     }
 
     /// Sets the last ID, and what else XSETID may set.
@@ -303,6 +417,9 @@ impl Stream {
         }
         body.group_bytes += GROUP_BYTES + name.len() + group.memory();
         body.groups.insert(name.into(), group);
+        if let Some(was) = &mut body.was.0 {
+            was.create_group(name);
+        }
         true
     }
 
@@ -311,6 +428,9 @@ impl Stream {
         let Some(group) = self.0.groups.remove(name) else {
             return false;
         };
+        if let Some(was) = &mut self.0.was.0 {
+            was.keep_group(name, &group);
+        }
         self.0.group_bytes -= GROUP_BYTES + name.len() + group.memory();
         true
     }
@@ -324,6 +444,9 @@ impl Stream {
         let body = &mut *self.0;
         // Taken out for the time being, so that the entries can be looked at beside it.
         let group = body.groups.get_mut(name)?;
+        if let Some(was) = &mut body.was.0 {
+            was.keep_group(name, group);
+        }
         let mut taken = std::mem::replace(group, Group::new(StreamId::MIN, None));
         let before = taken.memory();
         let r = f(StreamRef { body }, &mut taken);
@@ -339,6 +462,9 @@ impl Body {
     fn remove_node(&mut self, first: StreamId) {
         if let Some(node) = self.nodes.remove(&first) {
             self.node_bytes -= NODE_BYTES + node.memory();
+            if let Some(was) = &mut self.was.0 {
+                was.remove(first, node);
+            }
         }
     }
 
@@ -465,6 +591,19 @@ impl<'a> StreamRef<'a> {
     /// What producers have sent that name their messages, if there is anything to say of it.
     pub fn idempotency(&self) -> Option<&'a Idempotency> {
         self.body.idempotency.as_deref()
+    }
+
+    /// What stands behind its entries in a file.
+    pub fn ending(&self) -> Ending<'a> {
+        Ending {
+            len: self.body.length,
+            first_id: self.body.first_id,
+            last_id: self.body.last_id,
+            max_deleted_id: self.body.max_deleted_id,
+            entries_added: self.body.entries_added,
+            groups: self.groups().collect(),
+            idempotency: self.idempotency(),
+        }
     }
 
     /// A group.

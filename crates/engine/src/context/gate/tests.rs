@@ -29,6 +29,7 @@ monitoring      x       x
 loading         x       x                       x
 kept            x       x                       x
 paused          x       x                       x
+held up         x                               x
 busy script     x                               x
 "
     );
@@ -127,6 +128,8 @@ const CASES: &[Case] = &[
     ("paused", LIBRARY, &["CLIENT PAUSE 100000"], "", ""),
     ("kept", LIBRARY, &["refusing"], "", "MISCONF"),
     ("busy script", LIBRARY, &["busy"], "", "BUSY"),
+    ("held up", CLIENT, &["pressed"], "SET k v", ""),
+    ("held up", LIBRARY, &["pressed"], "", ""),
     ("busy script", CLIENT, &["busy"], "GET k", "BUSY"),
 ];
 
@@ -159,6 +162,7 @@ fn check(&(name, way, before, line, text): &Case) {
             "reader" => reader = "_RO",
             "loading" => db.engine.loading.begin(),
             "refusing" => db.engine.journal.refuse(true),
+            "pressed" => press(&db.engine, true),
             "paused" => drop(db.another().run("CLIENT PAUSE 100000")),
             // A client of RESP3 may do so and then say that it speaks RESP2.
             "subscribed" => db
@@ -306,6 +310,48 @@ fn while_loading_only_what_needs_no_keys_runs() {
     log.check("EVAL \"return redis.call('GET', 'k')\" 0", "\"v\"");
     db.engine.loading.end();
     db.check("SELECT 0; GET k", "\"v\"");
+}
+
+fn press(engine: &Engine, unwritten: bool) {
+    for shard in 0..engine.keyspace().shards() {
+        engine.pressure.set_shard(shard, unwritten);
+    }
+    engine.pressure.set(true);
+}
+
+/// Only changes wait, and only those of shards that are still to be written; a transaction waits when it is carried out.
+#[test]
+fn what_a_snapshot_cannot_hold_back_waits() {
+    use crate::testing::Asked;
+    let waits = |db: &mut TestClient, line: &str| {
+        db.run(line);
+        matches!(db.asked, Asked::Retry(_))
+    };
+    let mut db = TestClient::new();
+    db.run("SET k v");
+    press(&db.engine, true);
+    for (line, wait) in [
+        ("GET k", false),
+        ("SET k w", true),
+        ("PUBLISH c m", false),
+        ("FLUSHALL", false),
+        ("EVAL_RO \"return 1\" 0", false),
+        ("EVAL \"return 1\" 0", true),
+        ("MULTI", false),
+        ("SET k w", false),
+        ("EXEC", true),
+    ] {
+        // Another client each time, but in the transaction: one that waits goes on with what it waits for.
+        if db.session.multi.is_none() {
+            db = db.another();
+        }
+        assert_eq!(waits(&mut db, line), wait, "{line}");
+    }
+    assert!(db.engine.pressure.waits() >= 3);
+    press(&db.engine, false);
+    let mut db = db.another();
+    assert!(!waits(&mut db, "SET k w"), "its shard is written");
+    db.engine.pressure.set(false);
 }
 
 /// While only writes are paused, scripts are judged by what they declare, alone and in a transaction.

@@ -9,9 +9,13 @@
 //! a listpack again to OBJECT ENCODING, and a dump is made of nodes.
 
 use super::entry::{Encoded, Item, LISTPACK_FRAME, Span};
+use super::iter::Chunk;
 use super::run::{Packed, Run, is_body};
-use super::{End, Limits};
+use super::was::Was;
+use super::{End, Limits, List};
 use crate::types::kind::Blob;
+use crate::types::object::Object;
+use crate::types::watch::{Watched, Watcher};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -26,7 +30,7 @@ const MAX_NODE: usize = 1 << 30;
 
 /// Part of a long list.
 #[derive(Clone, Debug)]
-pub(super) enum Node {
+pub(in crate::types) enum Node {
     /// Several elements, or one that is not large.
     Packed(Packed),
     /// One large element.
@@ -42,8 +46,16 @@ impl Node {
         }
     }
 
+    /// As a view shows it.
+    pub(super) fn chunk(&self) -> Chunk<'_> {
+        match self {
+            Node::Packed(run) => Chunk::Packed(run.bytes(), run.count()),
+            Node::Plain(blob) => Chunk::Plain(blob),
+        }
+    }
+
     #[inline]
-    fn heap(&self) -> usize {
+    pub(super) fn heap(&self) -> usize {
         match self {
             Node::Packed(run) => run.heap(),
             Node::Plain(blob) => blob.capacity() + BLOB_OVERHEAD,
@@ -67,12 +79,26 @@ impl Node {
 /// A long list. See the module's page. `limits` in its methods: only the bound for large elements counts, since the
 /// bound of nodes is kept from when the list became one.
 #[derive(Debug)]
-pub(super) struct Nodes {
+pub(in crate::types) struct Nodes {
     nodes: VecDeque<Node>,
     count: usize,
     /// Bytes that the nodes own.
     heap: usize,
     fill: i32,
+    /// What it was, while it is watched.
+    was: Option<Box<Was>>,
+}
+
+/// See [`crate::types::watch`].
+impl Drop for Nodes {
+    fn drop(&mut self) {
+        if let Some(was) = &mut self.was
+            && let Some(watcher) = was.by.set(None)
+        {
+            let rest = std::mem::replace(self, Nodes::new(None, self.fill));
+            watcher.take(Object::List(List::of_nodes(rest)));
+        }
+    }
 }
 
 impl Clone for Nodes {
@@ -83,7 +109,9 @@ impl Clone for Nodes {
         Nodes {
             nodes,
             heap,
-            ..*self
+            count: self.count,
+            fill: self.fill,
+            was: None,
         }
     }
 }
@@ -95,11 +123,47 @@ impl Nodes {
             count: 0,
             heap: 0,
             fill,
+            was: None,
         };
         if let Some(run) = first.filter(|run| run.count() > 0) {
             list.put(0, Node::Packed(run));
         }
         list
+    }
+
+    /// Who watches it.
+    pub(in crate::types) fn watcher(&self) -> Option<u64> {
+        self.was.as_ref()?.by.id()
+    }
+
+    /// Has it watched from now on.
+    pub(in crate::types) fn watch(&mut self, watcher: Box<dyn Watcher>) {
+        let mut by = Watched::NO;
+        by.set(Some(watcher));
+        // Who watched it before does not get it.
+        drop(self.unwatch());
+        self.was = Some(Box::new(Was::of(self.nodes.len(), by)));
+    }
+
+    /// Ends the watching.
+    pub(in crate::types) fn unwatch(&mut self) -> Option<Box<dyn Watcher>> {
+        self.was.take()?.by.set(None)
+    }
+
+    pub(in crate::types) fn watched_mut(&mut self) -> Option<&mut Watched> {
+        Some(&mut self.was.as_mut()?.by)
+    }
+
+    /// See [`Object::stretch_nodes`].
+    pub(in crate::types) fn stretch(
+        &mut self,
+        bytes: usize,
+        visit: &mut dyn FnMut(Chunk<'_>),
+    ) -> (bool, usize) {
+        match &mut self.was {
+            Some(was) => was.stretch(&self.nodes, bytes, visit),
+            None => (true, 0),
+        }
     }
 
     /// Number of elements.
@@ -167,11 +231,21 @@ impl Nodes {
     fn put(&mut self, at: usize, node: Node) {
         self.count += node.count();
         self.heap += node.heap();
+        if let Some(was) = &mut self.was {
+            was.put(at);
+        }
         self.nodes.insert(at, node);
     }
 
     fn take(&mut self, at: usize) -> Node {
         let node = self.nodes.remove(at).expect("the node of an element");
+        if let Some(was) = &mut self.was {
+            let old = match was.is_same(at) {
+                true => node.clone(),
+                false => Node::Packed(Packed::default()),
+            };
+            was.take(at, std::iter::once(old));
+        }
         self.count -= node.count();
         self.heap -= node.heap();
         if self.nodes.capacity() > 16 && self.nodes.len() < self.nodes.capacity() / 4 {
@@ -184,6 +258,9 @@ impl Nodes {
     #[inline]
     fn change<R>(&mut self, at: usize, f: impl FnOnce(&mut Packed, usize) -> R) -> R {
         let likely_max = self.likely_max();
+        if let Some(was) = &mut self.was {
+            was.change(at, &self.nodes[at]);
+        }
         let Some(Node::Packed(run)) = self.nodes.get_mut(at) else {
             unreachable!("asked to be packed before")
         };
@@ -338,7 +415,11 @@ impl Nodes {
             self.heap -= self.nodes[whole].heap();
             whole += 1;
         }
-        self.nodes.drain(at..whole);
+        let gone = self.nodes.drain(at..whole);
+        match &mut self.was {
+            Some(was) => was.take(at, gone),
+            None => drop(gone),
+        }
         if left > 0 {
             self.change(at, |run, _| run.remove(0..left));
         }
@@ -468,10 +549,15 @@ impl Nodes {
             let here = match &self.nodes[at] {
                 Node::Packed(run) => {
                     let found = run.find_all(body, end, most - removed);
-                    self.change(at, |run, _| run.remove_all(&found));
+                    if !found.is_empty() {
+                        self.change(at, |run, _| run.remove_all(&found));
+                    }
                     found.len()
                 }
                 Node::Plain(blob) if blob[..] == *text => {
+                    if let Some(was) = &mut self.was {
+                        was.change(at, &self.nodes[at]);
+                    }
                     self.count -= 1;
                     self.heap -= self.nodes[at].heap();
                     self.nodes[at] = Node::Packed(Packed::default());
@@ -487,6 +573,9 @@ impl Nodes {
         }
         if emptied {
             let mut heap = 0;
+            if let Some(was) = &mut self.was {
+                was.retain(|at| self.nodes[at].count() > 0);
+            }
             self.nodes.retain(|node| {
                 let keep = node.count() > 0;
                 heap += if keep { 0 } else { node.heap() };

@@ -197,7 +197,7 @@ const MIN_BUFFER: usize = 64;
 
 /// A node of a list: a run with spare room at both ends, so that adding and removing there moves nothing.
 #[derive(Default)]
-pub(super) struct Packed {
+pub(in crate::types) struct Packed {
     buf: Box<[u8]>,
     start: u32,
     end: u32,

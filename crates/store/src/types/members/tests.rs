@@ -15,6 +15,12 @@ impl Tail for Tagged {
         (tail.len() >= 10 && tail[1] == b'!')
             .then(|| u64::from_le_bytes(tail[2..10].try_into().expect("eight bytes")))
     }
+    fn element<'a>(member: &'a [u8], _: &'a [u8]) -> Element<'a> {
+        Element::Member(member)
+    }
+    fn object(_: Members<Tagged>) -> Object {
+        unreachable!("nobody watches")
+    }
 }
 
 fn tail(fill: u8, len: usize) -> Vec<u8> {

@@ -6,7 +6,9 @@ use super::small;
 use super::tree::{Seek, Tree, Walk, key_of};
 use super::{Limits, Move, SortedSet};
 use crate::table::{POSITIONS, Pos, Probe, Table, table_hash};
+use crate::types::object::Collection;
 use crate::types::packed::Item;
+use crate::types::watch::{Element, Watched};
 use foldhash::quality::FixedState;
 use smallvec::SmallVec;
 use std::collections::hash_map::RandomState;
@@ -45,6 +47,7 @@ pub struct Large {
     slots: Slots,
     table: Table,
     tree: Tree,
+    pub(in crate::types) watched: Watched,
 }
 
 impl Clone for Large {
@@ -57,6 +60,16 @@ impl Clone for Large {
             slots: self.slots.clone(),
             table,
             tree: self.tree.clone(),
+            watched: Watched::NO,
+        }
+    }
+}
+
+/// See [`crate::types::watch`].
+impl Drop for Large {
+    fn drop(&mut self) {
+        if let Some(watcher) = self.watched.set(None) {
+            watcher.take(SortedSet::large(std::mem::take(self)).into_object());
         }
     }
 }
@@ -170,6 +183,9 @@ impl Large {
     }
 
     fn insert_hashed(&mut self, h: u64, member: &[u8], score: f64) {
+        if let Some(watcher) = self.watched.get() {
+            watcher.before_insert(0, Element::Scored(member, score));
+        }
         let slot = self.slots.insert(member, score);
         self.table.insert(h, addr_of(slot), false);
         self.tree.insert(&self.slots, slot);
@@ -189,6 +205,10 @@ impl Large {
                 if let Some(new) = f(Some(old))
                     && new != old
                 {
+                    if let Some(watcher) = self.watched.get() {
+                        watcher.before_change(0, Element::Scored(member, old));
+                        watcher.before_insert(0, Element::Scored(member, new));
+                    }
                     let removed = self.tree.rescore(&self.slots, slot, new);
                     self.slots.set_score(slot, new);
                     if removed {
@@ -204,6 +224,9 @@ impl Large {
         let h = hash(member);
         let (pos, slot) = self.find(h, member)?;
         let score = self.slots.score(slot);
+        if let Some(watcher) = self.watched.get() {
+            watcher.before_change(0, Element::Scored(member, score));
+        }
         self.tree.remove(&self.slots, slot);
         self.table.remove(h, pos);
         self.slots.remove(slot);
@@ -220,11 +243,49 @@ impl Large {
             }
             left -= run.len();
             for slot in run {
+                if let Some(watcher) = self.watched.get() {
+                    let (member, score) = (self.slots.member(slot), self.slots.score(slot));
+                    watcher.before_change(0, Element::Scored(member, score));
+                }
                 let h = hash(self.slots.member(slot));
                 if let Some(pos) = self.table.find(h, |addr| addr == addr_of(slot)) {
                     self.table.remove(h, pos);
                 }
                 self.slots.remove(slot);
+            }
+        }
+    }
+
+    /// Visits up to `want` members below a place in the order (`None`: all are below), from the highest down.
+    pub fn stretch(
+        &self,
+        below: Option<(f64, &[u8])>,
+        want: usize,
+        visit: &mut dyn FnMut(Element<'_>),
+    ) {
+        let end = below.map_or(self.len(), |(score, member)| {
+            let seek = Seek::Member {
+                key: key_of(score),
+                member,
+                after: false,
+            };
+            self.tree.rank(&self.slots, &seek)
+        });
+        // Each is somewhere else in memory: they are fetched some time before they are looked at.
+        let mut slots: SmallVec<[u32; TOGETHER]> = SmallVec::new();
+        let mut walk = self.walk(end.saturating_sub(want)..end, true);
+        loop {
+            slots.clear();
+            slots.extend(walk.by_ref().take(TOGETHER));
+            if slots.is_empty() {
+                return;
+            }
+            slots.iter().for_each(|&slot| self.slots.fetch(slot));
+            for &slot in &slots {
+                visit(Element::Scored(
+                    self.slots.member(slot),
+                    self.slots.score(slot),
+                ));
             }
         }
     }
@@ -385,6 +446,11 @@ impl Builder {
             return SortedSet::small(bytes);
         }
         let tree = Tree::from_sorted(&order, &slots);
-        SortedSet::large(Large { slots, table, tree })
+        SortedSet::large(Large {
+            slots,
+            table,
+            tree,
+            watched: Watched::NO,
+        })
     }
 }

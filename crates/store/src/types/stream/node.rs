@@ -87,6 +87,11 @@ impl Node {
         self.bytes.capacity()
     }
 
+    /// Where the next entry will stand.
+    pub fn end(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether an entry of `text_len` bytes of names and values would be too much.
     pub fn is_full(&self, text_len: usize, limits: Limits) -> bool {
         self.listpack_bytes() + text_len >= limits.bytes()
