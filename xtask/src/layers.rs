@@ -20,7 +20,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("engine", &["lua", "rdb", "resp", "store"]),
     ("keeper", &["disk", "engine", "rdb", "resp", "store"]),
     ("redpoll", &["engine", "resp", "store"]),
-    ("server", &["engine", "resp"]),
+    ("server", &["disk", "engine", "resp"]),
     ("bench", &[]),
     (
         "cli",
@@ -60,19 +60,20 @@ const ENGINE: Rooms = &[
     ("ops", &["base", "door"]),
     ("script", &["base"]),
     ("table", &[]),
+    ("acl", &["base", "table"]),
     ("follow", &["base", "client", "config", "door", "table"]),
     (
         "context",
         &[
-            "base", "client", "config", "door", "follow", "script", "table",
+            "acl", "base", "client", "config", "door", "follow", "script", "table",
         ],
     ),
     ("bridge", &["base", "context", "door", "script", "table"]),
     (
         "cmd",
         &[
-            "base", "bridge", "client", "config", "context", "door", "follow", "ops", "script",
-            "table",
+            "acl", "base", "bridge", "client", "config", "context", "door", "follow", "ops",
+            "script", "table",
         ],
     ),
     ("direct", &["base", "context", "door"]),

@@ -136,6 +136,7 @@ fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
         config.threads()
     );
     let engine = Engine::new(config, host.clone());
+    engine.load_users()?;
     let keeper = Keeper::prepare(&engine)?;
     let options = ServerOptions {
         signals: true,

@@ -83,6 +83,8 @@ impl Engine {
             recording: self.journal.is_on(),
             records: Records::default(),
             token: None,
+            #[cfg(debug_assertions)]
+            named: Default::default(),
         };
         let result = carry_out(&mut keys, key, intent, work);
         if !keys.changes.is_empty() {
@@ -202,6 +204,8 @@ impl Engine {
             engine: self,
             session: None,
             facts: intent.facts(),
+            entry: None,
+            within: "typed call",
             argv: &[],
             now_ms,
             in_reader: false,

@@ -4,6 +4,7 @@
 //! [`cmd`] holds the commands by family, [`context`] is what a handler works with, [`table`] says what a command is.
 //! It is synchronous, knows nothing of sockets, and asks its [`Host`] for the little it needs from outside.
 
+mod acl;
 mod base;
 mod bridge;
 mod client;

@@ -53,6 +53,9 @@ impl Db {
             return Err(Error::new(what));
         }
         let engine = Engine::new(config, Arc::new(NoHost));
+        engine
+            .load_users()
+            .map_err(|why| Error::new(format!("ERR {why}")))?;
         let maintenance = engine.start_maintenance();
         Ok(Db::of(engine, Some(maintenance)))
     }

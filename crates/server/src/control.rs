@@ -208,7 +208,8 @@ impl Acceptor {
             .iter()
             .map(|worker| worker.load.connections.load(Relaxed));
         let full = connections.sum::<usize>() >= config.live.maxclients.load(Relaxed);
-        let protected = config.live.protected_mode.load(Relaxed) && config.requirepass().is_none();
+        let protected =
+            config.live.protected_mode.load(Relaxed) && self.engine.is_without_password();
         let counts = &self.host.counts;
         if let Some(reason) = refusal(full, protected, peer.map(|peer| peer.ip())) {
             counts.rejected.fetch_add(1, Relaxed);

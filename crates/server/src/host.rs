@@ -5,10 +5,13 @@ use crate::listen::{self, Listener};
 use crate::logging::LogLevel;
 use crate::system;
 use crate::worker::{GiveBack, Load};
+use disk::{AtomicFile, Disk, RealDisk, SyncPlan};
 use engine::Config;
 use engine::{Host, SaveMode, ShutdownMode};
 use parking_lot::Mutex;
 use std::fmt::Write;
+use std::io::{self, Write as _};
+use std::path::Path;
 use std::sync::atomic::{
     AtomicU64,
     Ordering::{Acquire, Relaxed},
@@ -205,6 +208,15 @@ impl ServerHost {
     }
 }
 
+/// What the system says, without its number.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
 impl Host for ServerHost {
     fn shutdown(&self, mode: ShutdownMode) -> Result<(), String> {
         *self.save_mode.lock() = mode.save;
@@ -247,6 +259,24 @@ impl Host for ServerHost {
             "stats" => self.info_stats(into),
             _ => {}
         }
+    }
+
+    fn read_file(&self, path: &Path) -> Result<Vec<u8>, String> {
+        std::fs::read(path).map_err(|error| reason(&error))
+    }
+
+    fn replace_file(&self, path: &Path, contents: &[u8]) -> Result<(), String> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let temp = folder.join(AtomicFile::temp_name(&name));
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let written = AtomicFile::create(&disk, &temp, SyncPlan::incremental(false))
+            .and_then(|mut file| file.write_all(contents).map(|()| file))
+            .map_err(|error| reason(&error))?;
+        written
+            .commit(path)
+            .map(drop)
+            .map_err(|error| error.to_string())
     }
 
     fn allocator(&self) -> Option<&str> {

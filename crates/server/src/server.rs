@@ -76,6 +76,7 @@ impl Server {
             listeners: adopted,
             maintenance,
         } = options;
+        engine.load_users().map_err(StartError)?;
         let config = engine.config();
         let failed = |error: listen::ListenError| StartError(error.to_string());
         let tcp = listen::tcp(config, &[]).map_err(failed)?;

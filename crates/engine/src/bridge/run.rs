@@ -31,7 +31,7 @@ use crate::context::command::{
 };
 use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
-use crate::context::gate::{self, CLIENT, Closed, SCRIPT};
+use crate::context::gate::{self, CLIENT, Closed, Request, SCRIPT};
 use crate::context::next::{Next, PARKED, PATIENCE};
 use crate::door::change::{Change, Event, KeyBytes};
 use crate::door::held::Held;
@@ -330,7 +330,7 @@ impl Server for Bridge<'_, '_> {
             return Ok(());
         };
         let command = entry.command;
-        let mut request = self.ctx.request(command, argv);
+        let mut request = self.ctx.request(entry, argv);
         request.in_reader = self.call.read_only;
         if let Err(closed) = gate::admit::<SCRIPT>(&request) {
             self.refuse(Some(entry), reply, &closed.into_error());
@@ -426,7 +426,9 @@ impl Server for Bridge<'_, '_> {
     }
 
     fn acl_check(&mut self, argv: &[&[u8]]) -> Option<bool> {
-        self.ctx.engine.registry().resolve(argv).map(|_| true)
+        let entry = self.ctx.engine.registry().resolve(argv)?;
+        self.ctx.session.heed_users();
+        Some(self.ctx.session.may(entry, argv).is_ok())
     }
 
     fn set_repl(&mut self, _aof: bool, _replicas: bool) {}
@@ -569,8 +571,16 @@ pub(crate) fn run(
 
 /// Has the call tried again later, unless it has been waiting for another script for too long.
 fn park(ctx: &mut Ctx<'_>) -> Result {
-    let mut request = ctx.request(ctx.command, &[]);
-    request.now_ms = unix_ms();
+    let request = Request {
+        engine: ctx.engine,
+        session: Some(ctx.session),
+        facts: &ctx.command.facts,
+        entry: None,
+        within: ctx.command.name,
+        argv: &[],
+        now_ms: unix_ms(),
+        in_reader: false,
+    };
     gate::admit_parked::<CLIENT>(&request).map_err(Closed::into_error)?;
     ctx.next = Next::Retry(PARKED);
     Ok(())

@@ -88,6 +88,8 @@ pub struct Client {
     /// Commands it has queued, plus one; 0 outside MULTI.
     pub queued: AtomicUsize,
     pub words: Mutex<Words>,
+    /// The number of its user; 0: it needs none.
+    pub user: AtomicU64,
     /// What others want to tell it.
     pub outbox: Outbox,
     /// Channels, patterns and shard channels that it subscribes to.
@@ -266,6 +268,7 @@ impl Clients {
             watched: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
             words: Mutex::new(Words::default()),
+            user: AtomicU64::new(0),
             outbox: Outbox::default(),
             subscriptions: Default::default(),
             monitors: AtomicBool::new(false),

@@ -8,17 +8,16 @@ use self::tracking::{client_caching, client_getredir, client_tracking, client_tr
 use super::command::help;
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
-use crate::client::clients::{Client, Kind};
+use crate::client::clients::Kind;
 use crate::context::command::{
     ABOUT_CLIENT, ADMIN, ALLOW_BUSY, CHANGES_SESSION, Command, Group, LOADING, NO_MULTI, NOSCRIPT,
     STALE, container, row,
 };
 use crate::context::ctx::Ctx;
+use crate::context::describe::describe;
 use crate::context::session::ReplyMode;
-use crate::follow::tracking::state;
 use crate::follow::waiting::{GiveUp, Waiter};
 use resp::number::parse_i64;
-use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The commands of this file.
@@ -242,7 +241,14 @@ fn client_capa(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 fn client_info(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let mut text = String::new();
-    describe(ctx, &ctx.session.client, &[], &mut text);
+    let now_s = ctx.keys.now_ms / 1000;
+    describe(
+        &ctx.session.client,
+        true,
+        now_s,
+        ctx.command.name,
+        &mut text,
+    );
     ctx.out.verbatim("txt", text.as_bytes());
     Ok(())
 }
@@ -257,106 +263,17 @@ fn client_list(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut text = String::new();
     for client in ctx.engine.clients().list() {
         if !client.kill_requested() && filter.accepts(&client, ctx) {
-            describe(ctx, &client, &names, &mut text);
+            let asking = client.id == ctx.session.client.id;
+            let command = match client.last_command.load(Relaxed) {
+                _ if asking => ctx.command.name,
+                0 => "NULL",
+                id => names.get(id - 1).copied().unwrap_or("NULL"),
+            };
+            describe(&client, asking, ctx.keys.now_ms / 1000, command, &mut text);
         }
     }
     ctx.out.verbatim("txt", text.as_bytes());
     Ok(())
-}
-
-/// The letters CLIENT LIST shows for a client.
-fn flags(client: &Client) -> String {
-    let tracking = client.tracking.load(Relaxed);
-    let letters = [
-        ('O', client.monitors.load(Relaxed)),
-        ('P', client.subscribes()),
-        ('x', client.queued.load(Relaxed) > 0),
-        ('b', client.is_blocked()),
-        ('t', tracking & state::ON != 0),
-        ('R', tracking & state::BROKEN_REDIRECT != 0),
-        ('B', tracking & state::BCAST != 0),
-        ('U', client.kind == Kind::Unix),
-        ('e', client.no_evict.load(Relaxed)),
-        ('T', client.no_touch.load(Relaxed)),
-    ];
-    let shown: String = letters
-        .iter()
-        .filter(|(_, on)| *on)
-        .map(|(letter, _)| *letter)
-        .collect();
-    if shown.is_empty() { "N".into() } else { shown }
-}
-
-/// The letters CLIENT LIST shows for what a client has said it can do.
-fn capa(client: &Client) -> &'static str {
-    if client.can_redirect.load(Relaxed) {
-        "r"
-    } else {
-        ""
-    }
-}
-
-/// Appends a client's line. `names` are those of commands, by counter id; the asking client needs none.
-fn describe(ctx: &Ctx<'_>, client: &Client, names: &[&str], into: &mut String) {
-    let asking = client.id == ctx.session.client.id;
-    let now_s = ctx.keys.now_ms / 1000;
-    let command = match client.last_command.load(Relaxed) {
-        _ if asking => ctx.command.name,
-        0 => "NULL",
-        id => names.get(id - 1).copied().unwrap_or("NULL"),
-    };
-    let get = |n: &std::sync::atomic::AtomicUsize| n.load(Relaxed);
-    let (query, query_free) = (get(&client.query_bytes), get(&client.query_free));
-    let unsent = client.unsent_bytes();
-    let [channels, patterns, shards] = &client.subscriptions;
-    let words = client.words.lock();
-    let _ = writeln!(
-        into,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub={} psub={} ssub={} multi={} \
-         watch={} qbuf={} qbuf-free={} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={} tot-mem={} events={} \
-         cmd={} user={} redir={} resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
-        client.id,
-        client.addr,
-        client.laddr,
-        client.fd,
-        words.name,
-        now_s.saturating_sub(client.since_s),
-        if asking { 0 } else { client.idle_s(now_s) },
-        flags(client),
-        capa(client),
-        client.db.load(Relaxed),
-        get(channels),
-        get(patterns),
-        get(shards),
-        get(&client.queued) as i64 - 1,
-        get(&client.watched),
-        query,
-        query_free,
-        get(&client.reply_chunks) + client.outbox.len(),
-        unsent,
-        memory_of(client),
-        if unsent > 0 { "rw" } else { "r" },
-        command,
-        words.user,
-        match client.tracking.load(Relaxed) {
-            0 => -1,
-            _ => client.redirects_to.load(Relaxed) as i64,
-        },
-        client.proto.load(Relaxed),
-        words.lib_name,
-        words.lib_version,
-        client.net_in.load(Relaxed),
-        client.net_out.load(Relaxed),
-        client.commands.load(Relaxed),
-    );
-}
-
-/// Bytes that a client takes, as far as the engine knows: its record and its buffers.
-pub(crate) fn memory_of(client: &Client) -> usize {
-    size_of::<Client>()
-        + client.query_bytes.load(Relaxed)
-        + client.query_free.load(Relaxed)
-        + client.unsent_bytes()
 }
 
 // ---- what may be done to connections

@@ -5,7 +5,9 @@ use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::config::Config;
 use crate::config::host::{Host, ShutdownMode};
-use crate::context::command::{ADMIN, Command, Group, LOADING, NOSCRIPT, STALE, container, row};
+use crate::context::command::{
+    ADMIN, Command, Group, LOADING, NOSCRIPT, STALE, Secret, container, row,
+};
 use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
 use std::collections::HashSet;
@@ -32,7 +34,7 @@ const CONFIG_COMMANDS: &[Command] = &[
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .docs("Sets the counters that INFO shows back to zero.", "O(1)"),
     row("config|set", -4, ADMIN | NOSCRIPT | LOADING | STALE, Group::Server, "2.0.0", config_set)
-        .args("data{parameter value}...")
+        .args("data{parameter value}...").secret(Secret::Settings)
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .docs("Changes settings while the server runs.",
               "O(N), N being the number of settings given")
@@ -84,6 +86,18 @@ impl Host for Both<'_> {
 
     fn applied(&self, directive: &str, config: &Config) -> std::result::Result<(), String> {
         self.0.host().applied(directive, config)?;
+        match directive {
+            "requirepass" => {
+                let password = config.requirepass();
+                let users = &self.0.users;
+                users.set_default_password(password.as_deref().map(str::as_bytes));
+            }
+            "acllog-max-len" => {
+                let most = config.number(directive) as usize;
+                self.0.users.log.lock().trim(most);
+            }
+            _ => {}
+        }
         match self.0.persistence() {
             Some(keeper) => keeper.applied(directive, config),
             None if directive == "appendonly" && config.flag(directive) => {
@@ -104,6 +118,11 @@ fn config_resetstat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     for limit in &ctx.engine.config().live.output_limits {
         limit.disconnections.store(0, Relaxed);
     }
+    ctx.engine
+        .users
+        .denied
+        .iter()
+        .for_each(|n| n.store(0, Relaxed));
     ctx.engine.host().reset_stats();
     ctx.out.ok();
     Ok(())

@@ -1,13 +1,14 @@
 //! The connection itself: who it is, which protocol it speaks, which database it works on.
 
 use super::client::validate_word;
+use crate::acl::DEFAULT_USER;
+use crate::acl::log::Kind as Refused;
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::base::version::{MODE, REDIS_VERSION, ROLE};
-use crate::client::clients::Kind;
 use crate::context::command::{
-    ALLOW_BUSY, CHANGES_SESSION, Command, FAST, Group, IN_MULTI, LOADING, NO_AUTH, NOSCRIPT,
-    SECRET, SECRET_AFTER_AUTH, STALE, WHILE_SUBSCRIBED, row,
+    ALLOW_BUSY, CHANGES_SESSION, Command, Databases, FAST, Group, IN_MULTI, LOADING, NO_AUTH,
+    NOSCRIPT, SECRET, SECRET_AFTER_AUTH, STALE, WHILE_SUBSCRIBED, row,
 };
 use crate::context::ctx::Ctx;
 use crate::context::session::ReplyMode;
@@ -44,12 +45,9 @@ pub const COMMANDS: &[Command] = &[
             Group::Connection, "6.2.0", reset)
         .docs("Brings the connection back to the state it had when new.", "O(1)"),
     row("select", 2, CHANGES_SESSION | LOADING | STALE | FAST | ALLOW_BUSY, Group::Connection, "1.0.0", select)
-        .args("index:int")
+        .args("index:int").databases(Databases::Named(&[1]))
         .docs("Chooses the database this connection works on.", "O(1)"),
 ];
-
-/// The only user there is without ACLs.
-pub(crate) const DEFAULT_USER: &str = "default";
 
 fn ping(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     match args.left() {
@@ -86,45 +84,34 @@ fn auth(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let user = if args.left() > 1 {
         args.take()
     } else {
-        DEFAULT_USER.as_bytes()
+        DEFAULT_USER
     };
     let password = args.take();
-    let named = args.index() == 3;
+    let (named, command) = (args.index() == 3, args.argv()[0]);
     args.finish()?;
-    if !named && ctx.engine.config().requirepass().is_none() {
+    if !named && ctx.engine.is_without_password() {
         return Err(Error::new(
             "ERR AUTH <password> called without any password configured for the default user. \
              Are you sure your configuration is correct?",
         ));
     }
-    authenticate(ctx, user, password)?;
+    authenticate(ctx, command, user, password)?;
     ctx.out.ok();
     Ok(())
 }
 
-/// Lets the client in if name and password are right. A failure leaves it as it was.
-fn authenticate(ctx: &mut Ctx<'_>, user: &[u8], password: &[u8]) -> Result {
-    let right = match ctx.engine.config().requirepass() {
-        None => true,
-        Some(wanted) => same(password, wanted.as_bytes()),
-    };
-    if !right || user != DEFAULT_USER.as_bytes() {
+/// Lets the client in if name and password are right. A failure leaves it as it was. `command`: as it was written.
+fn authenticate(ctx: &mut Ctx<'_>, command: &[u8], name: &[u8], password: &[u8]) -> Result {
+    let Some(user) = ctx.engine.users.authenticate(name, password) else {
         ctx.keys.counters.auth_failures.add(1);
+        let context = if ctx.nested { "multi" } else { "toplevel" };
+        let kind = Refused::Authentication;
+        let engine = ctx.engine;
+        engine.note_refusal(ctx.session, ctx.command.name, kind, context, command, name);
         return Err(Error::WRONG_PASS);
-    }
-    ctx.session.authenticated = true;
-    ctx.session.client.words.lock().user = DEFAULT_USER.into();
+    };
+    ctx.session.sign_in(user);
     Ok(())
-}
-
-/// Compares in a time that does not tell how much of a guess was right.
-fn same(given: &[u8], wanted: &[u8]) -> bool {
-    let mut difference = given.len() ^ wanted.len();
-    for (i, byte) in given.iter().enumerate() {
-        let other = wanted.get(i).copied().unwrap_or(0);
-        difference |= usize::from(std::hint::black_box(byte ^ other));
-    }
-    difference == 0
 }
 
 fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
@@ -155,7 +142,7 @@ fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
     if let Some((user, password)) = credentials {
-        authenticate(ctx, user, password)?;
+        authenticate(ctx, args.argv()[0], user, password)?;
     }
     if !ctx.session.authenticated {
         return Err(Error::new(
@@ -218,15 +205,13 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     session.stop_to_monitor();
     session.select(0);
     session.reply_mode = ReplyMode::On;
-    session.authenticated =
-        session.client.kind == Kind::Embedded || ctx.engine.config().requirepass().is_none();
+    session.sign_out();
     session.client.no_evict.store(false, Relaxed);
     session.client.no_touch.store(false, Relaxed);
     {
         // What it said about its library and its abilities is still so.
         let mut words = session.client.words.lock();
         words.name.clear();
-        words.user = DEFAULT_USER.into();
     }
     set_proto(ctx, Proto::Resp2);
     ctx.out.simple("RESET");

@@ -7,8 +7,9 @@ use crate::base::glob;
 use crate::cmd::dump::LONG_VALUE;
 use crate::cmd::scan_options::{ScanOptions, Scanned};
 use crate::context::command::{
-    Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RM, KS_RO, KS_RW,
-    KS_UPDATE, KeySpec, LOADING, OTHER_DB, OWN_LOCKS, READONLY, STALE, WRITE, container, row,
+    Command, DENYOOM, Databases, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RM, KS_RO,
+    KS_RW, KS_UPDATE, KeySpec, LOADING, OTHER_DB, OWN_LOCKS, READONLY, STALE, WRITE, container,
+    row,
 };
 use crate::context::ctx::Ctx;
 use crate::context::gate::Intent;
@@ -26,6 +27,7 @@ pub const COMMANDS: &[Command] = &[
     row("copy", -3, OTHER_DB | WRITE | DENYOOM, Group::Generic, "6.2.0", copy)
         .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS), KeySpec::at(2, KS_OW | KS_UPDATE)])
         .args("source:key destination:key#1 [DB destination-db:int] [REPLACE]")
+        .databases(Databases::AfterWord("DB"))
         .docs("Copies the value of a key to another key.",
               "O(N), N being the number of elements of a collection; O(1) for a string"),
     row("del", -2, WRITE, Group::Generic, "1.0.0", del)
@@ -58,6 +60,7 @@ pub const COMMANDS: &[Command] = &[
               "O(N), N being the number of keys in the database"),
     row("move", 3, OTHER_DB | WRITE | FAST, Group::Generic, "1.0.0", move_)
         .keys(&[KeySpec::at(1, KS_RW | KS_ACCESS | KS_UPDATE)]).args("key db:int")
+        .databases(Databases::AlsoNamed(2))
         .docs("Moves a key to another database.", "O(1)"),
     container("object", Group::Generic, "2.2.3", OBJECT_COMMANDS)
         .docs("Holds the commands that look at how a value is stored.",

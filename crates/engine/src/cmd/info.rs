@@ -453,6 +453,10 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
         "acl_access_denied_auth:{}",
         stats.sum(|c| c.auth_failures.get())
     );
+    let reasons = ["cmd", "db", "key", "channel"];
+    for (reason, denied) in reasons.iter().zip(&report.engine.users.denied) {
+        line!(into, "acl_access_denied_{reason}:{}", denied.load(Relaxed));
+    }
 }
 
 fn replication(report: &Report<'_, '_>, into: &mut String) {

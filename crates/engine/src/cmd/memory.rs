@@ -4,7 +4,6 @@
 //! report. Together with the fixed tables that is `used_memory`; the rest of the resident size (code, stacks, scratch
 //! buffers, pages that the allocator keeps) the operating system knows.
 
-use super::client::memory_of;
 use super::command::help;
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
@@ -14,6 +13,7 @@ use crate::context::command::{
     Command, Group, KS_RO, KeySpec, LOADING, OWN_LOCKS, READONLY, STALE, container, row,
 };
 use crate::context::ctx::Ctx;
+use crate::context::describe::memory_of;
 use crate::context::engine::Engine;
 use resp::Out;
 use std::sync::atomic::Ordering::Relaxed;

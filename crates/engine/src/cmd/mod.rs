@@ -4,6 +4,7 @@ use crate::context::command::Command;
 use store::types::{hash::Hash, list::List, set::Set, sorted_set::SortedSet, stream::Stream};
 use store::{Collection, EntryRef, Type};
 
+mod acl;
 pub mod bitmap;
 pub mod client;
 pub mod command;
@@ -65,6 +66,7 @@ pub const FAMILIES: &[&[Command]] = &[
     module::COMMANDS,
     info::COMMANDS,
     config::COMMANDS,
+    acl::COMMANDS,
     bitmap::COMMANDS,
     string::COMMANDS,
     string_compare::COMMANDS,

@@ -7,8 +7,8 @@ use super::command::help;
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::context::command::{
-    CHANGES_SESSION, Command, FAST, GATHERS, Group, KS_NOT_KEY, KeySpec, LIKE_WRITE, LOADING,
-    NOSCRIPT, PUBSUB, STALE, WHILE_SUBSCRIBED, container, row,
+    CHANGES_SESSION, Channels, Command, FAST, GATHERS, Group, KS_NOT_KEY, KeySpec, LIKE_WRITE,
+    LOADING, NOSCRIPT, PUBSUB, STALE, WHILE_SUBSCRIBED, container, row,
 };
 use crate::context::ctx::Ctx;
 use crate::context::session::ReplyMode;
@@ -20,11 +20,11 @@ use std::sync::atomic::Ordering::Relaxed;
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
     row("psubscribe", -2, WHILE_SUBSCRIBED | CHANGES_SESSION | PUBSUB | NOSCRIPT | LOADING | STALE, Group::Pubsub, "2.0.0", psubscribe)
-        .args("pattern:pattern...")
+        .args("pattern:pattern...").channels(Channels::Patterns)
         .docs("Subscribes to the channels whose names match patterns.",
               "O(N), N being the number of patterns"),
     row("publish", 3, GATHERS | PUBSUB | LOADING | STALE | FAST | LIKE_WRITE, Group::Pubsub, "2.0.0", publish)
-        .args("channel message")
+        .args("channel message").channels(Channels::First)
         .docs("Sends a message to all who subscribe to a channel.",
               "O(N+M), N being the number of subscribers of the channel and M the number of \
                patterns subscribed to"),
@@ -37,14 +37,14 @@ pub const COMMANDS: &[Command] = &[
         .docs("Ends subscriptions to patterns.", "O(N), N being the number of patterns"),
     row("spublish", 3, PUBSUB | LOADING | STALE | FAST | LIKE_WRITE,
             Group::Pubsub, "7.0.0", spublish)
-        .keys(&[KeySpec::at(1, KS_NOT_KEY)]).args("shardchannel message")
+        .keys(&[KeySpec::at(1, KS_NOT_KEY)]).args("shardchannel message").channels(Channels::First)
         .docs("Sends a message to all who subscribe to a shard channel.",
               "O(N), N being the number of subscribers of the shard channel"),
     row("ssubscribe", -2, WHILE_SUBSCRIBED | CHANGES_SESSION | PUBSUB | NOSCRIPT | LOADING | STALE, Group::Pubsub, "7.0.0", ssubscribe)
-        .keys(&[KeySpec::range(1, -1, 1, KS_NOT_KEY)]).args("shardchannel...")
+        .keys(&[KeySpec::range(1, -1, 1, KS_NOT_KEY)]).args("shardchannel...").channels(Channels::All)
         .docs("Subscribes to shard channels.", "O(N), N being the number of shard channels"),
     row("subscribe", -2, WHILE_SUBSCRIBED | CHANGES_SESSION | PUBSUB | NOSCRIPT | LOADING | STALE, Group::Pubsub, "2.0.0", subscribe)
-        .args("channel...")
+        .args("channel...").channels(Channels::All)
         .docs("Subscribes to channels.", "O(N), N being the number of channels"),
     row("sunsubscribe", -1, WHILE_SUBSCRIBED | CHANGES_SESSION | PUBSUB | NOSCRIPT | LOADING | STALE,
             Group::Pubsub, "7.0.0", sunsubscribe)

@@ -7,8 +7,8 @@ use crate::base::random::random_below;
 use crate::base::version::VERSION;
 use crate::config::host::{SaveMode, ShutdownMode};
 use crate::context::command::{
-    ADMIN, ALL_SHARDS, ALLOW_BUSY, CHANGES_SESSION, Command, FAST, Group, LOADING, NO_MULTI,
-    NOSCRIPT, OWN_LOCKS, READONLY, STALE, WRITE, row,
+    ADMIN, ALL_SHARDS, ALLOW_BUSY, CHANGES_SESSION, Command, Databases, FAST, Group, LOADING,
+    NO_MULTI, NOSCRIPT, OWN_LOCKS, READONLY, STALE, WRITE, row,
 };
 use crate::context::ctx::Ctx;
 use crate::door::change::Change;
@@ -24,6 +24,7 @@ pub const COMMANDS: &[Command] = &[
         .acl(CAT_KEYSPACE).tips(&["request_policy:all_shards", "response_policy:agg_sum"])
         .docs("Counts the keys of the database.", "O(1)"),
     row("flushall", -1, WRITE | ALL_SHARDS, Group::Server, "1.0.0", flushall)
+        .databases(Databases::All)
         .args("[flush-type(ASYNC@4.0.0 | SYNC@6.2.0)]").acl(CAT_KEYSPACE | CAT_DANGEROUS)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .docs("Deletes all keys of all databases.",
@@ -51,6 +52,7 @@ pub const COMMANDS: &[Command] = &[
             ("9.0.0", "New options SAFE and FAILOVER."),
         ]),
     row("swapdb", 3, WRITE | FAST | ALL_SHARDS, Group::Server, "4.0.0", swapdb)
+        .databases(Databases::Named(&[1, 2]))
         .args("index1:int index2:int").acl(CAT_KEYSPACE | CAT_DANGEROUS)
         .docs("Swaps the contents of two databases.",
               "O(N), N being the number of clients watching or waiting for keys of either"),

@@ -146,7 +146,18 @@ struct Request<'a> {
     store: Option<&'a [u8]>,
 }
 
-fn parse<'a>(args: &mut Args<'a>, read_only: bool) -> Result<Request<'a>> {
+/// Reads the options. `reads_all`: whether the user may read any key, which those have to that patterns lead to.
+fn parse<'a>(
+    args: &mut Args<'a>,
+    read_only: bool,
+    reads_all: &dyn Fn() -> bool,
+) -> Result<Request<'a>> {
+    let may_use = |option: &str| match reads_all() {
+        true => Ok(()),
+        false => Err(Error::new(format!(
+            "ERR {option} option of SORT denied due to insufficient ACL permissions."
+        ))),
+    };
     let mut request = Request {
         by: None,
         unsorted: false,
@@ -172,8 +183,12 @@ fn parse<'a>(args: &mut Args<'a>, read_only: bool) -> Result<Request<'a>> {
             let text = args.take();
             // As in Redis, a pattern that names nothing stays in force when another BY follows.
             request.unsorted |= !text.contains(&b'*');
+            if text.contains(&b'*') {
+                may_use("BY")?;
+            }
             request.by = Some(Pattern::new(text));
         } else if args.keyword_with_value("GET") {
+            may_use("GET")?;
             request.get.push(Pattern::new(args.take()));
         } else {
             args.fail(Error::SYNTAX);
@@ -272,7 +287,10 @@ fn weight(text: &[u8]) -> Option<f64> {
 
 fn sort_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Result {
     let key = args.take();
-    let mut request = parse(&mut args, read_only)?;
+    let command = ctx.registry().get(ctx.command.name.as_bytes());
+    let argv = args.argv();
+    let reads_all = || command.is_none_or(|entry| ctx.session.may_read_all_keys(entry, argv));
+    let mut request = parse(&mut args, read_only, &reads_all)?;
     let known = ctx
         .keys
         .peek(key)

@@ -76,12 +76,12 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         ctx.out.null_array();
     } else {
         ctx.out.array(multi.len());
-        multi.each(|entry, argv, first| {
-            match gate::admit::<EXEC>(&ctx.request(entry.command, argv)) {
+        multi.each(
+            |entry, argv, first| match gate::admit::<EXEC>(&ctx.request(entry, argv)) {
                 Ok(()) => ctx.call(entry, argv, first),
                 Err(closed) => ctx.refuse(entry, &closed.into_error()),
-            }
-        });
+            },
+        );
     }
     ctx.session.keep_multi(multi);
     Ok(())

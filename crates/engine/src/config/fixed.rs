@@ -63,15 +63,11 @@ pub(super) const LINES: &[(&str, &str)] = &[
     ("loadmodule", SCRIPTS),
     ("rename-command", ACL),
     ("sentinel", REPLICATION),
-    ("user", ACL),
 ];
 
 /// The directives whose feature is missing, each with its only true value as the default.
 #[rustfmt::skip]
 pub(super) const FIXED: &[Directive] = &[
-    later("acl-pubsub-default", &[], Choice(&["allchannels", "resetchannels"]), "resetchannels", Runtime, ACL),
-    later("aclfile", &[], Text, "", Startup, ACL),
-    later("acllog-max-len", &[], Int { min: 0, max: LONG }, "128", Runtime, ACL),
     later("active-defrag-cycle-max", &[], Int { min: 1, max: 99 }, "25", Runtime, INNER),
     later("active-defrag-cycle-min", &[], Int { min: 1, max: 99 }, "1", Runtime, INNER),
     later("active-defrag-ignore-bytes", &[], Size { min: 0, max: LONG }, "104857600", Runtime, INNER),

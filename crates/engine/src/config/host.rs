@@ -5,6 +5,7 @@
 //! program that embeds the engine may use [`NoHost`].
 
 use crate::config::Config;
+use std::path::Path;
 use std::task::{Poll, Waker};
 
 /// What SHUTDOWN was asked to do with the data set.
@@ -51,6 +52,16 @@ pub trait Host: Send + Sync {
     /// now on. False if there is nobody, or nothing else that it would do (it is not a worker).
     fn hand_over(&self) -> bool {
         false
+    }
+
+    /// The contents of a file. The error is what the system says.
+    fn read_file(&self, _path: &Path) -> Result<Vec<u8>, String> {
+        Err("this program reads no files for its database".into())
+    }
+
+    /// Replaces a file, or makes it: as a whole or not at all. The error is what the system says.
+    fn replace_file(&self, _path: &Path, _contents: &[u8]) -> Result<(), String> {
+        Err("this program writes no files for its database".into())
     }
 
     /// The name of the allocator, if it is known.

@@ -24,10 +24,14 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// An error about this line, quoting it.
+    /// An error about this line, quoting it but for what is secret.
     pub fn error(&self, reason: &str) -> ConfigError {
         let mut quoted = self.name.clone();
-        for word in &self.words {
+        for (at, word) in self.words.iter().enumerate() {
+            if is_secret(self.name.as_bytes()) || self.name == "user" && at > 0 {
+                quoted.push_str(" (redacted)");
+                break;
+            }
             quoted.push(' ');
             if word.is_empty() || word.contains([' ', '"', '\t']) {
                 quoted.push_str(&format!("{word:?}"));
@@ -37,6 +41,20 @@ impl Line {
         }
         ConfigError(format!("{}: '{quoted}': {reason}", self.place))
     }
+}
+
+/// Whether the value of a directive, by its name in any case, is nobody's business.
+pub(crate) fn is_secret(name: &[u8]) -> bool {
+    let secret = [
+        "requirepass",
+        "masterauth",
+        "primaryauth",
+        "tls-key-file-pass",
+        "tls-client-key-file-pass",
+    ];
+    secret
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// What the command line asks for.

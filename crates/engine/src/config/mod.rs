@@ -14,6 +14,7 @@ mod table;
 
 pub(crate) use directive::parse_size;
 pub use directive::{Change, Directive, Kind, OutputLimit, Value};
+pub(crate) use lines::is_secret;
 pub use page::{directives, markdown};
 
 use crate::config::host::Host;
@@ -133,6 +134,8 @@ pub struct Config {
     /// Held by CONFIG SET, so that two of them do not interleave.
     setting: Mutex<()>,
     file: Option<PathBuf>,
+    /// The lines that begin with `user`: a name and its rules.
+    users: Vec<(String, Vec<String>)>,
     /// The copies for busy paths.
     pub live: Live,
 }
@@ -163,6 +166,7 @@ impl Default for Config {
             values: RwLock::new(values),
             setting: Mutex::new(()),
             file: None,
+            users: Vec::new(),
             live,
         }
     }
@@ -204,6 +208,9 @@ impl Config {
 
     /// Sets a directive before anything runs, as a line of redis.conf would. The error is the reason alone.
     pub fn directive(&mut self, name: &str, words: &[&str]) -> Result<(), String> {
+        if name.eq_ignore_ascii_case("user") {
+            return self.add_user(words);
+        }
         let Some(at) = find(name) else {
             return Err(
                 match fixed::LINES
@@ -237,6 +244,26 @@ impl Config {
         }
         values[at] = value;
         Ok(())
+    }
+
+    /// A line that begins with `user`. Its rules are read when there are commands that they can be about.
+    fn add_user(&mut self, words: &[&str]) -> Result<(), String> {
+        let [name, rules @ ..] = words else {
+            return Err("Bad directive or wrong number of arguments".into());
+        };
+        if self.users.iter().any(|(known, _)| known == name) {
+            return Err(format!(
+                "Error in user declaration '{name}': Duplicate user found. A user can only be defined once in config files"
+            ));
+        }
+        let rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
+        self.users.push(((*name).to_owned(), rules));
+        Ok(())
+    }
+
+    /// The users that the configuration names, each with its rules.
+    pub fn users(&self) -> &[(String, Vec<String>)] {
+        &self.users
     }
 
     /// CONFIG GET with one pattern: calls `found` with the name and value of every directive that it matches.

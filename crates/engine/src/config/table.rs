@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 const NETWORK: &str = "Network";
 const SCRIPTS: &str = "Scripts";
 const CLIENTS: &str = "Clients";
+const USERS: &str = "Users";
 const MESSAGES: &str = "Notifications and caches";
 const GENERAL: &str = "General";
 const DURABILITY: &str = "Durability";
@@ -207,6 +208,30 @@ pub(super) const BUILT: &[Directive] = &[
         Runtime,
         CLIENTS,
         "The password clients must give with AUTH or HELLO before anything else; empty asks for none.",
+    ),
+    row(
+        "acl-pubsub-default",
+        Choice(&["allchannels", "resetchannels"]),
+        "resetchannels",
+        Runtime,
+        USERS,
+        "Whether users that are made may listen and publish to all channels or to none, until a rule says otherwise.",
+    ),
+    row(
+        "aclfile",
+        Text,
+        "",
+        Startup,
+        USERS,
+        "The file that holds all users, for ACL LOAD and ACL SAVE; empty: they are lines of the configuration, or none.",
+    ),
+    row(
+        "acllog-max-len",
+        Int { min: 0, max: LONG },
+        "128",
+        Runtime,
+        USERS,
+        "How many kinds of refusals ACL LOG remembers.",
     ),
     row(
         "threads",

@@ -28,9 +28,9 @@ use parking_lot::Mutex;
 use resp::Out;
 use smallvec::SmallVec;
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 /// What a handler gets. See the module's page.
 pub struct Ctx<'e> {
@@ -57,6 +57,22 @@ pub struct Ctx<'e> {
     pub(crate) next: Next,
 }
 
+/// The keys that a call names, unless it is one that may work on any: those that take all locks or their own, and those that are
+/// made of others.
+#[cfg(debug_assertions)]
+fn named(entry: &Entry, argv: &[&[u8]]) -> crate::door::keys::Named {
+    use crate::table::row::{ALL_SHARDS, OWN_LOCKS, PATTERN_KEYS};
+    let command = entry.command;
+    if command.has(ALL_SHARDS | OWN_LOCKS | RUNS_SCRIPT | RUNS_QUEUE)
+        || command.has(PATTERN_KEYS) && crate::table::positions::has_patterns(argv)
+    {
+        return crate::door::keys::Named(None);
+    }
+    let mut keys = Vec::new();
+    each_key(entry, argv, |i, _| keys.push(argv[i].into()));
+    crate::door::keys::Named(Some(keys))
+}
+
 impl<'e> Ctx<'e> {
     /// All commands.
     pub fn registry(&self) -> &'e Registry {
@@ -73,15 +89,14 @@ impl<'e> Ctx<'e> {
     }
 
     /// A command that is part of this one, as the [gate](crate::context::gate) is asked about it.
-    pub(crate) fn request<'a>(
-        &'a self,
-        command: &'static Command,
-        argv: &'a [&'a [u8]],
-    ) -> Request<'a> {
+    pub(crate) fn request<'a>(&'a mut self, entry: &'a Entry, argv: &'a [&'a [u8]]) -> Request<'a> {
+        self.session.heed_users();
         Request {
             engine: self.engine,
             session: Some(self.session),
-            facts: &command.facts,
+            facts: &entry.command.facts,
+            entry: Some(entry),
+            within: self.command.name,
             argv,
             now_ms: self.keys.now_ms,
             in_reader: false,
@@ -160,6 +175,8 @@ impl<'e> Ctx<'e> {
     pub(crate) fn carry_out(&mut self, entry: &Entry, argv: &[&[u8]]) -> Result<(), Error> {
         let counters = self.keys.counters;
         let (in_script, moment) = (self.in_script, self.moment);
+        #[cfg(debug_assertions)]
+        let named = std::mem::replace(&mut self.keys.named, named(entry, argv));
         let ran = guarded(counters, entry.command.name, || {
             let result = (entry.command.run)(self, Args::new(argv, 1));
             if self.nested {
@@ -167,6 +184,10 @@ impl<'e> Ctx<'e> {
             }
             result
         });
+        #[cfg(debug_assertions)]
+        {
+            self.keys.named = named;
+        }
         ran.unwrap_or_else(|| {
             (self.in_script, self.moment) = (in_script, moment);
             self.make_good(entry, argv);
@@ -289,6 +310,7 @@ impl Ctx<'_> {
             on_delete: wait.on_delete,
             muted: AtomicBool::new(false),
             until: wait.timeout.and_then(|t| Instant::now().checked_add(t)),
+            may_still: OnceLock::new(),
             further: wait.further.map(Box::from),
             further_shards: further.into_iter().collect(),
         });

@@ -1,5 +1,7 @@
 //! The engine: the keyspace, the table of commands, the settings, and who is connected.
 
+use crate::acl::Users;
+use crate::acl::catalog::Catalog;
 use crate::base::clock::unix_ms;
 use crate::base::clock::unix_nanos;
 use crate::base::journal::Journal;
@@ -33,6 +35,9 @@ pub struct Engine {
     registry: Registry,
     config: Arc<Config>,
     host: Arc<dyn Host>,
+    /// Who may do what.
+    pub(crate) users: Users,
+    pub(crate) users_loaded: AtomicBool,
     /// Who listens, and to whom.
     pub follow: Follow,
     stats: Stats,
@@ -79,6 +84,11 @@ impl Engine {
         let engine = Arc::new_cyclic(|me| Engine {
             me: me.clone(),
             scripts: Scripts::default(),
+            users: Users::new(
+                Catalog::new(&registry),
+                config.requirepass().as_deref().map(str::as_bytes),
+            ),
+            users_loaded: AtomicBool::new(false),
             follow: Follow::new(config.clone(), keyspace.shards()),
             persistence: OnceLock::new(),
             journal: Journal::new(keyspace.shards()),
@@ -230,10 +240,9 @@ impl Engine {
 
     /// A new client's state.
     pub fn session(self: &Arc<Self>, origin: Origin) -> Session {
-        let trusted = origin.kind == crate::client::clients::Kind::Embedded
-            || self.config.requirepass().is_none();
         let client = self.follow.clients.add(origin, unix_ms() / 1000, 2);
-        client.words.lock().user = "default".into();
-        Session::new(self.clone(), client, trusted)
+        let mut session = Session::new(self.clone(), client);
+        session.sign_out();
+        session
     }
 }

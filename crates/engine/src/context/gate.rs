@@ -11,7 +11,9 @@
 //! what it declares, and EXEC what is queued.
 
 use crate::base::error::Error;
+use crate::context::command::Entry;
 use crate::context::engine::Engine;
+use crate::context::permissions;
 use crate::context::session::Session;
 use crate::follow::monitor;
 use crate::table::positions;
@@ -39,6 +41,10 @@ pub(crate) struct Request<'a> {
     /// Who asks; None of a typed call, which nobody in particular makes.
     pub session: Option<&'a Session>,
     pub facts: &'static Facts,
+    /// The command; None of a typed call.
+    pub entry: Option<&'a Entry>,
+    /// The name of the command that it is part of, or its own.
+    pub within: &'static str,
     pub argv: &'a [&'a [u8]],
     /// Unix milliseconds.
     pub now_ms: u64,
@@ -149,6 +155,7 @@ gates! {
     "authentication"  [CLIENT QUEUE]         authentication;
     "in MULTI"        [QUEUE]                in_multi;
     "in scripts"      [SCRIPT]               in_scripts;
+    "permissions"     [CLIENT QUEUE EXEC SCRIPT] permissions;
     "script reads"    [SCRIPT]               script_reads;
     "subscribed"      [CLIENT QUEUE]         subscribed;
     "monitoring"      [CLIENT QUEUE]         monitoring;
@@ -206,6 +213,20 @@ fn authentication(request: &Request<'_>, _: u8) -> Passed {
         return Ok(());
     }
     refused(Error::NO_AUTH)
+}
+
+/// Whether the session's user may. The session has heeded what has changed of it.
+#[inline(always)]
+fn permissions(request: &Request<'_>, way: u8) -> Passed {
+    match (request.session, request.entry) {
+        (Some(session), Some(entry)) if !session.unrestricted => {
+            match session.may(entry, request.argv) {
+                Ok(()) => Ok(()),
+                Err(denied) => refused(permissions::refusal(request, session, entry, denied, way)),
+            }
+        }
+        _ => Ok(()),
+    }
 }
 
 #[inline(always)]

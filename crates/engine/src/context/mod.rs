@@ -3,10 +3,12 @@
 pub mod command;
 pub mod ctx;
 mod declared;
+pub(crate) mod describe;
 pub mod engine;
 pub mod gate;
 pub mod listen;
 pub mod multi;
 pub mod next;
 pub mod pause;
+pub(crate) mod permissions;
 pub mod session;

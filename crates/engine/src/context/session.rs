@@ -1,5 +1,6 @@
 //! One connection's state as commands see it.
 
+use crate::acl::user::User;
 use crate::client::clients::{Client, Kind};
 use crate::context::engine::Engine;
 use crate::context::multi::{Multi, Watching};
@@ -34,6 +35,14 @@ pub struct Session {
     pub proto: Proto,
     /// Whether the client may run commands.
     pub authenticated: bool,
+    /// It has shown who it is, or did not have to when it came.
+    pub(crate) signed_in: bool,
+    /// Who it is; None: it may do everything. See [`crate::context::permissions`].
+    pub(crate) user: Option<Arc<User>>,
+    /// Its user may do everything.
+    pub(crate) unrestricted: bool,
+    /// Which version of the list of users it has heeded.
+    pub(crate) users_version: u64,
     /// What CLIENT REPLY asked for.
     pub reply_mode: ReplyMode,
     /// It executes what a log holds: see [`Session::replay`].
@@ -58,13 +67,18 @@ pub struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(engine: Arc<Engine>, client: Arc<Client>, authenticated: bool) -> Session {
+    /// Of a client that is nobody yet, who may do everything.
+    pub(crate) fn new(engine: Arc<Engine>, client: Arc<Client>) -> Session {
         Session {
             engine,
             client,
             db: 0,
             proto: Proto::Resp2,
-            authenticated,
+            authenticated: true,
+            signed_in: true,
+            user: None,
+            unrestricted: true,
+            users_version: 0,
             reply_mode: ReplyMode::On,
             replays: false,
             clock: 0,
@@ -93,7 +107,7 @@ impl Session {
     pub fn limits(&self) -> Limits {
         Limits {
             max_bulk_bytes: self.engine.config().live.proto_max_bulk_len.load(Relaxed),
-            authenticated: self.authenticated,
+            authenticated: self.authenticated || self.engine.users.is_open(),
             ..Limits::default()
         }
     }
@@ -125,7 +139,8 @@ impl Session {
     /// are absolute.
     pub fn replay(&mut self) {
         self.replays = true;
-        self.authenticated = true;
+        self.user = None;
+        (self.authenticated, self.signed_in, self.unrestricted) = (true, true, true);
         // It is nobody's connection.
         self.engine.clients().remove(self.client.id);
     }

@@ -52,10 +52,13 @@ impl Worker {
             true => 0,
             false => began / 1_000_000,
         };
+        session.heed_users();
         let request = Request {
             engine,
             session: Some(session),
             facts: &command.facts,
+            entry: Some(entry),
+            within: command.name,
             argv,
             now_ms,
             in_reader: false,
@@ -96,6 +99,8 @@ impl Worker {
                 engine,
                 session: Some(session),
                 facts: &command.facts,
+                entry: Some(entry),
+                within: command.name,
                 argv,
                 now_ms: unix_nanos() / 1_000_000,
                 in_reader: false,
@@ -125,6 +130,8 @@ impl Worker {
                 recording: engine.journal.is_on(),
                 records: std::mem::take(&mut self.records),
                 token,
+                #[cfg(debug_assertions)]
+                named: Default::default(),
             },
             out,
             session,
@@ -142,6 +149,12 @@ impl Worker {
             ctx.expire_named_keys(entry, argv);
         }
         let result = ctx.carry_out(entry, argv);
+        if let Next::Block(waiter) = &ctx.next
+            && let Some(may_still) = ctx.session.may_still(entry, argv)
+        {
+            // Nobody has served it yet: the locks of its keys are held.
+            let _ = waiter.may_still.set(may_still);
+        }
         if ctx.keys.recording {
             ctx.keys.records.finish(db, argv);
         }

@@ -19,6 +19,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     row("panic.pop", 2, WRITE | BLOCKING, Group::List, "1.0.0", pop).keys(&[KeySpec::at(1, KS_RW)]),
     row("panic.block", 2, WRITE | BLOCKING, Group::List, "1.0.0", block).keys(&[KeySpec::at(1, KS_RW)]),
     row("panic.job", 1, 0, Group::Generic, "1.0.0", job),
+    row("panic.stray", 3, 0, Group::String, "1.0.0", stray).keys(&[KeySpec::at(1, KS_RW)]),
     row("panic.select", 1, 0, Group::Generic, "1.0.0", select),
 ];
 
@@ -32,6 +33,26 @@ fn push(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     })?;
     ctx.keys.changed(key, Event::list("rpush"));
     panic!("told to");
+}
+
+/// Looks at a key that its row does not say it has, so that the gate has not been asked about it.
+fn stray(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let there = ctx.keys.peek(args.argv()[2]).is_some();
+    ctx.out.int(i64::from(there));
+    Ok(())
+}
+
+/// In builds with debug assertions, where a handler that works on a key which its row does not name is a panic.
+#[test]
+#[cfg(debug_assertions)]
+fn handlers_see_only_keys_that_the_gate_has_checked() {
+    let mut db = TestClient::with_panics();
+    db.check("panic.stray a a", "0");
+    db.check("panic.stray a b", "-ERR internal error");
+    db.check(
+        "EVAL \"return redis.pcall('panic.stray', 'a', 'b')\" 2 a b",
+        "-ERR internal error",
+    );
 }
 
 /// Sets, writes a part of a reply, and panics before it has said that it has set.

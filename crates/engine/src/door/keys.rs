@@ -66,11 +66,35 @@ pub struct Keys<'e> {
     pub(crate) records: Records,
     /// The right to wait for further locks, of a command that may need them.
     pub(crate) token: Option<Token<'e>>,
+    /// The keys that the command names.
+    #[cfg(debug_assertions)]
+    pub(crate) named: Named,
+}
+
+/// The keys that a command names, which are those that the gate has checked. While they are known, every other is refused: a handler
+/// must not work on what its row does not say. Only in builds with debug assertions.
+#[cfg(debug_assertions)]
+#[derive(Debug, Default)]
+pub(crate) struct Named(pub Option<Vec<Box<[u8]>>>);
+
+#[cfg(debug_assertions)]
+impl Named {
+    fn check(&self, key: &[u8]) {
+        if let Some(named) = &self.0 {
+            assert!(
+                named.iter().any(|name| **name == *key),
+                "a command works on a key that it does not name: {}",
+                key.escape_ascii()
+            );
+        }
+    }
 }
 
 impl<'e> Keys<'e> {
     #[inline]
     fn hash(&self, key: &[u8]) -> u64 {
+        #[cfg(debug_assertions)]
+        self.named.check(key);
         let (at, len, hash) = self.first;
         if key.as_ptr() as usize == at && key.len() == len {
             hash

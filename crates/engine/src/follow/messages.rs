@@ -154,7 +154,7 @@ impl Channels {
     }
 
     /// Calls `f` with every name and its subscribers.
-    fn each(&self, mut f: impl FnMut(&[u8], &[Arc<Client>])) {
+    pub(crate) fn each(&self, mut f: impl FnMut(&[u8], &[Arc<Client>])) {
         if self.len.load(Relaxed) == 0 {
             return;
         }

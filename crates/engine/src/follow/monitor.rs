@@ -11,8 +11,10 @@ use crate::base::clock::unix_nanos;
 use crate::client::clients::{Client, Kind};
 use crate::client::outbox::Message;
 use crate::config::Config;
+use crate::config::is_secret as is_secret_setting;
 use crate::table::row::{
-    ADMIN, Facts, LIKE_WRITE, READONLY, RUNS_SCRIPT, SECRET, SECRET_AFTER_AUTH, SKIP_MONITOR, WRITE,
+    ADMIN, Facts, LIKE_WRITE, READONLY, RUNS_SCRIPT, SECRET, SECRET_AFTER_AUTH, SKIP_MONITOR,
+    Secret, WRITE,
 };
 use parking_lot::RwLock;
 use resp::Out;
@@ -107,7 +109,11 @@ fn is_secret(command: &Facts, argv: &[&[u8]], i: usize) -> bool {
         let auth = words.position(|a| a.eq_ignore_ascii_case(b"auth"));
         return auth.is_some_and(|at| i == at + 3 || i == at + 4);
     }
-    command.has(SECRET) && i > 0
+    match command.secret {
+        Secret::From(first) if i >= first => true,
+        Secret::Settings if i >= 3 => is_secret_setting(argv[i - 1]),
+        _ => command.has(SECRET) && i > 0,
+    }
 }
 
 fn quote(line: &mut Vec<u8>, bytes: &[u8]) {

@@ -27,13 +27,16 @@ use crate::follow::pending::Pending;
 use parking_lot::Mutex;
 use resp::{Out, Proto};
 use smallvec::SmallVec;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Tries to do for a key what the waiting command is about; writes the reply and returns true if it could. An error that
 /// it returns is the reply.
 pub type Attempt = Box<dyn FnMut(&mut Keys<'_>, &[u8], &mut Out) -> Result<bool, Error> + Send>;
+
+/// Whether a client that waits may still do so; the error if it may not.
+pub(crate) type MayStill = Box<dyn Fn() -> Result<(), Error> + Send + Sync>;
 
 /// What a command that has waited in vain answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +102,8 @@ pub struct Waiter {
     pub(crate) muted: AtomicBool,
     /// When it gives up.
     pub until: Option<Instant>,
+    /// Asked before it is served: whether the client may still do what it waits for.
+    pub(crate) may_still: OnceLock<MayStill>,
     /// A further key that `attempt` will change, and where that is.
     pub(crate) further: Option<Box<[u8]>>,
     pub(crate) further_shards: SmallVec<[usize; 1]>,
@@ -195,6 +200,7 @@ pub(crate) fn serve(follow: &Follow, keys: &mut Keys<'_>, db: usize, key: &[u8])
             let counters = keys.counters;
             let began = ticks::now();
             let tried = guarded(counters, "a command that waited", || {
+                waiter.may_still.get().map_or(Ok(()), |may| may())?;
                 attempt(keys, key, &mut out)
             });
             let tried = tried.unwrap_or_else(|| {

@@ -286,6 +286,45 @@ impl KeySpec {
     }
 }
 
+/// Which arguments of a command are channels that its user needs to be allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// None.
+    None,
+    /// The first.
+    First,
+    /// All.
+    All,
+    /// All, and they are patterns.
+    Patterns,
+}
+
+/// Which databases a command works on, which its user needs to be allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Databases {
+    /// The selected one, if it has to do with data.
+    Selected,
+    /// All.
+    All,
+    /// Those at these arguments, and not the selected one.
+    Named(&'static [usize]),
+    /// The selected one and the one at this argument.
+    AlsoNamed(usize),
+    /// The selected one and the one after this word among the options.
+    AfterWord(&'static str),
+}
+
+/// Which arguments of a command are never shown to others than the one who sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secret {
+    /// None but those that a flag is about (`SECRET`, `SECRET_AFTER_AUTH`).
+    Nothing,
+    /// Those from this one on.
+    From(usize),
+    /// The values of directives that are secret.
+    Settings,
+}
+
 /// The facts of one command, or of one subcommand of a container. See the module's page.
 #[derive(Clone, Copy)]
 pub struct Facts {
@@ -317,6 +356,12 @@ pub struct Facts {
     pub container: bool,
     /// (since, what to use instead) of a deprecated command.
     pub deprecated: Option<(&'static str, &'static str)>,
+    /// Its channels.
+    pub channels: Channels,
+    /// Its databases.
+    pub databases: Databases,
+    /// Its secrets.
+    pub secret: Secret,
 }
 
 /// A command's row: its facts, what carries it out, and a container's subcommands.
@@ -371,6 +416,9 @@ pub const fn row<H: Copy>(
             history: &[],
             container: false,
             deprecated: None,
+            channels: Channels::None,
+            databases: Databases::Selected,
+            secret: Secret::Nothing,
         },
         run,
         subs: &[],
@@ -407,6 +455,18 @@ impl<H: Copy> Command<H> {
     pub const fn subs(mut self, subs: &'static [Command<H>]) -> Self {
         self.facts.container = !subs.is_empty();
         self.subs = subs;
+        self
+    }
+    pub const fn channels(mut self, channels: Channels) -> Self {
+        self.facts.channels = channels;
+        self
+    }
+    pub const fn databases(mut self, databases: Databases) -> Self {
+        self.facts.databases = databases;
+        self
+    }
+    pub const fn secret(mut self, secret: Secret) -> Self {
+        self.facts.secret = secret;
         self
     }
     pub const fn deprecated(mut self, since: &'static str, instead: &'static str) -> Self {

@@ -298,6 +298,8 @@ fn apply(
         recording: true,
         records,
         token: None,
+        #[cfg(debug_assertions)]
+        named: Default::default(),
     };
     engine.follow.apply(&mut keys, None);
     engine.write_down(&mut keys, &mut 0);

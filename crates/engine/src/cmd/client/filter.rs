@@ -2,12 +2,11 @@
 //!
 //! A filter is a list of conditions that must all hold, each possibly negated by `NOT-` before its name.
 
-use super::{capa, flags};
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::client::clients::Client;
-use crate::cmd::connection::DEFAULT_USER;
 use crate::context::ctx::Ctx;
+use crate::context::describe::{capa, flags};
 use resp::number::parse_i64;
 use std::collections::HashSet;
 use std::mem::discriminant;
@@ -84,7 +83,7 @@ impl Filter {
             let condition = match name {
                 "ID" => ids(args, of, negated)?,
                 "TYPE" => class(args)?,
-                "USER" => user(args)?,
+                "USER" => user(args, ctx)?,
                 "ADDR" => Condition::Addr(text(args.take())),
                 "LADDR" => Condition::Laddr(text(args.take())),
                 "IP" => Condition::Ip(text(args.take())),
@@ -212,9 +211,10 @@ fn class(args: &mut Args<'_>) -> Result<Condition> {
     )))
 }
 
-fn user(args: &mut Args<'_>) -> Result<Condition> {
-    let user = text(args.take());
-    if user != DEFAULT_USER {
+fn user(args: &mut Args<'_>, ctx: &Ctx<'_>) -> Result<Condition> {
+    let name = args.take();
+    let user = text(name);
+    if !ctx.engine.has_user(name) {
         return Err(Error::new(format!("ERR No such user '{user}'")));
     }
     Ok(Condition::User(user))

@@ -23,6 +23,7 @@ arity           x       x               x
 authentication  x       x
 in MULTI                x
 in scripts                              x
+permissions     x       x       x       x
 script reads                            x
 subscribed      x       x
 monitoring      x       x
@@ -82,6 +83,34 @@ const CASES: &[Case] = &[
         &[],
         "MULTI",
         "not allowed from script",
+    ),
+    (
+        "permissions",
+        CLIENT,
+        &["restricted"],
+        "GET k",
+        "NOPERM User u has no permissions",
+    ),
+    (
+        "permissions",
+        QUEUE,
+        &["MULTI", "restricted"],
+        "GET k",
+        "NOPERM User u has no permissions",
+    ),
+    (
+        "permissions",
+        EXEC,
+        &["MULTI", "GET k", "restricted"],
+        "GET k",
+        "NOPERM ACLs rules changed",
+    ),
+    (
+        "permissions",
+        SCRIPT,
+        &["restricted"],
+        "GET k",
+        "ERR ACL failure in script",
     ),
     (
         "script reads",
@@ -159,6 +188,10 @@ fn check(&(name, way, before, line, text): &Case) {
     for step in before {
         match *step {
             "locked" => db.session.authenticated = false,
+            "restricted" => {
+                db.another().run("ACL SETUSER u on nopass +eval +exec");
+                assert!(db.session.sign_in_as(b"u"));
+            }
             "reader" => reader = "_RO",
             "loading" => db.engine.loading.begin(),
             "refusing" => db.engine.journal.refuse(true),
@@ -193,6 +226,8 @@ fn check(&(name, way, before, line, text): &Case) {
                 engine: &engine,
                 session: None,
                 facts: Intent::Grow.facts(),
+                entry: None,
+                within: "",
                 argv: &[],
                 now_ms: crate::base::clock::unix_ms(),
                 in_reader: false,
@@ -207,6 +242,10 @@ fn check(&(name, way, before, line, text): &Case) {
         return;
     }
     let reply = match way {
+        EXEC => {
+            let replies = db.run("EXEC");
+            replies.trim_matches(['[', ']']).to_owned()
+        }
         SCRIPT => {
             let words: Vec<String> = line.split(' ').map(|w| format!("'{w}'")).collect();
             let words = words.join(", ");

@@ -1,0 +1,100 @@
+//! A client as one line: what CLIENT LIST prints of each, CLIENT INFO of one, and ACL LOG of the one that was refused something.
+
+use crate::client::clients::{Client, Kind};
+use crate::follow::tracking::state;
+use std::fmt::Write;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The letters CLIENT LIST shows for a client.
+pub(crate) fn flags(client: &Client) -> String {
+    let tracking = client.tracking.load(Relaxed);
+    let letters = [
+        ('O', client.monitors.load(Relaxed)),
+        ('P', client.subscribes()),
+        ('x', client.queued.load(Relaxed) > 0),
+        ('b', client.is_blocked()),
+        ('t', tracking & state::ON != 0),
+        ('R', tracking & state::BROKEN_REDIRECT != 0),
+        ('B', tracking & state::BCAST != 0),
+        ('U', client.kind == Kind::Unix),
+        ('e', client.no_evict.load(Relaxed)),
+        ('T', client.no_touch.load(Relaxed)),
+    ];
+    let shown: String = letters
+        .iter()
+        .filter(|(_, on)| *on)
+        .map(|(letter, _)| *letter)
+        .collect();
+    if shown.is_empty() { "N".into() } else { shown }
+}
+
+/// The letters CLIENT LIST shows for what a client has said it can do.
+pub(crate) fn capa(client: &Client) -> &'static str {
+    if client.can_redirect.load(Relaxed) {
+        "r"
+    } else {
+        ""
+    }
+}
+
+/// Appends a client's line, with its end. `asking`: it is the one whose command this is for; `command`: the name of its last one.
+pub(crate) fn describe(
+    client: &Client,
+    asking: bool,
+    now_s: u64,
+    command: &str,
+    into: &mut String,
+) {
+    let get = |n: &std::sync::atomic::AtomicUsize| n.load(Relaxed);
+    let (query, query_free) = (get(&client.query_bytes), get(&client.query_free));
+    let unsent = client.unsent_bytes();
+    let [channels, patterns, shards] = &client.subscriptions;
+    let words = client.words.lock();
+    let _ = writeln!(
+        into,
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub={} psub={} ssub={} multi={} \
+         watch={} qbuf={} qbuf-free={} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={} tot-mem={} events={} \
+         cmd={} user={} redir={} resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
+        client.id,
+        client.addr,
+        client.laddr,
+        client.fd,
+        words.name,
+        now_s.saturating_sub(client.since_s),
+        if asking { 0 } else { client.idle_s(now_s) },
+        flags(client),
+        capa(client),
+        client.db.load(Relaxed),
+        get(channels),
+        get(patterns),
+        get(shards),
+        get(&client.queued) as i64 - 1,
+        get(&client.watched),
+        query,
+        query_free,
+        get(&client.reply_chunks) + client.outbox.len(),
+        unsent,
+        memory_of(client),
+        if unsent > 0 { "rw" } else { "r" },
+        command,
+        words.user,
+        match client.tracking.load(Relaxed) {
+            0 => -1,
+            _ => client.redirects_to.load(Relaxed) as i64,
+        },
+        client.proto.load(Relaxed),
+        words.lib_name,
+        words.lib_version,
+        client.net_in.load(Relaxed),
+        client.net_out.load(Relaxed),
+        client.commands.load(Relaxed),
+    );
+}
+
+/// Bytes that a client takes, as far as the engine knows: its record and its buffers.
+pub(crate) fn memory_of(client: &Client) -> usize {
+    size_of::<Client>()
+        + client.query_bytes.load(Relaxed)
+        + client.query_free.load(Relaxed)
+        + client.unsent_bytes()
+}
