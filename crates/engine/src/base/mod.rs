@@ -7,6 +7,7 @@ pub mod error;
 pub mod expiry;
 pub mod glob;
 pub mod guard;
+pub mod histogram;
 pub mod journal;
 pub mod loading;
 pub mod pressure;

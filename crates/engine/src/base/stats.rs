@@ -3,11 +3,12 @@
 //! Only its worker writes a set, with plain loads and stores; INFO sums the sets when asked. So counting costs no
 //! atomic read-modify-write and no cache line ever travels between workers for it.
 
+use crate::base::histogram::{Histogram, Total};
 use crate::base::journal::Lane;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 /// A number that one thread adds to and any may read.
 #[derive(Debug, Default)]
@@ -31,7 +32,7 @@ impl Counter {
         self.0.load(Relaxed)
     }
 
-    fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.0.store(0, Relaxed);
     }
 }
@@ -48,6 +49,16 @@ pub struct CommandCounters {
     pub rejected: Counter,
     /// Calls that answered an error.
     pub failed: Counter,
+    /// The times of single calls, once there was one while `latency-tracking` was on.
+    times: OnceLock<Histogram>,
+}
+
+impl CommandCounters {
+    /// Counts the time of one call, in ticks; only the owning worker may.
+    #[inline]
+    pub fn took(&self, ticks: u64) {
+        self.times.get_or_init(Histogram::default).count(ticks);
+    }
 }
 
 /// One worker's counters.
@@ -152,6 +163,9 @@ impl Counters {
             c.ticks.clear();
             c.rejected.clear();
             c.failed.clear();
+            if let Some(times) = c.times.get() {
+                times.clear();
+            }
         }
         for c in [
             &self.calls,
@@ -196,6 +210,17 @@ impl Stats {
     /// A number summed over all workers.
     pub fn sum(&self, f: impl Fn(&Counters) -> u64) -> u64 {
         self.sets.lock().iter().map(|s| f(s)).sum()
+    }
+
+    /// The times of one command's calls, by its id.
+    pub fn times(&self, command: usize) -> Total {
+        let mut total = Total::default();
+        for set in self.sets.lock().iter() {
+            if let Some(times) = set.commands[command].times.get() {
+                total.add(times);
+            }
+        }
+        total
     }
 
     /// Error replies by code.

@@ -40,6 +40,13 @@ pub fn nanos(ticks: u64) -> u64 {
     ((u128::from(ticks) * u128::from(SCALE.load(Relaxed))) >> 32) as u64
 }
 
+/// How many ticks so many microseconds are.
+pub fn of_micros(micros: u64) -> u64 {
+    start();
+    let ticks = ((u128::from(micros) * 1000) << 32) / u128::from(SCALE.load(Relaxed));
+    u64::try_from(ticks).unwrap_or(u64::MAX)
+}
+
 /// Finds out, once, whether there is a counter and how fast it counts.
 pub fn start() {
     static ONCE: Once = Once::new();
@@ -153,6 +160,18 @@ mod tests {
             apart < time.as_nanos() as u64 / 100
         };
         assert!((0..100).any(close));
+    }
+
+    #[test]
+    fn micros_and_nanos_agree() {
+        for micros in [1, 20, 10_000, 3_600_000_000] {
+            let nanos = nanos(of_micros(micros));
+            assert!(
+                nanos.abs_diff(micros * 1000) <= micros * 1000 / 100,
+                "{micros}: {nanos}"
+            );
+        }
+        assert_eq!(of_micros(0), 0);
     }
 
     #[test]

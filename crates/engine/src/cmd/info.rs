@@ -93,6 +93,11 @@ const SECTIONS: &[Section] = &[
         write: errorstats,
     },
     Section {
+        name: "Latencystats",
+        by_default: false,
+        write: latencystats,
+    },
+    Section {
         name: "Cluster",
         by_default: true,
         write: cluster,
@@ -507,6 +512,29 @@ fn commandstats(report: &Report<'_, '_>, into: &mut String) {
     }
 }
 
+fn latencystats(report: &Report<'_, '_>, into: &mut String) {
+    let percents = report
+        .engine
+        .config()
+        .text("latency-tracking-info-percentiles");
+    for entry in report.engine.registry().iter_all() {
+        let times = report.engine.stats().times(entry.id);
+        if times.calls == 0 {
+            continue;
+        }
+        let values = percents.split_whitespace().map(|percent| {
+            let us = times.percentile_ns(percent.parse().unwrap_or(0.0)) as f64 / 1000.0;
+            format!("p{percent}={us:.3}")
+        });
+        let values = values.collect::<Vec<_>>().join(",");
+        line!(
+            into,
+            "latency_percentiles_usec_{}:{values}",
+            entry.command.name
+        );
+    }
+}
+
 fn errorstats(report: &Report<'_, '_>, into: &mut String) {
     for (code, n) in report.engine.stats().errors() {
         line!(into, "errorstat_{code}:count={n}");
@@ -618,7 +646,7 @@ mod tests {
             headers("INFO keyspace SERVER server"),
             ["Server", "Keyspace"]
         );
-        assert_eq!(headers("INFO default commandstats"), all);
+        assert_eq!(headers("INFO default commandstats latencystats"), all);
         assert_eq!(run("INFO nosuch"), "\"\"");
         assert_eq!(
             run("INFO cluster modules"),

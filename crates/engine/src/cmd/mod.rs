@@ -8,6 +8,7 @@ mod acl;
 pub mod bitmap;
 pub mod client;
 pub mod command;
+pub mod command_log;
 pub mod config;
 pub mod connection;
 pub mod debug;
@@ -23,6 +24,7 @@ pub mod hash;
 pub mod hash_expiry;
 pub mod hyperloglog;
 pub mod info;
+pub mod latency;
 pub mod lcs;
 pub mod list;
 pub mod list_blocking;
@@ -67,6 +69,8 @@ pub const FAMILIES: &[&[Command]] = &[
     info::COMMANDS,
     config::COMMANDS,
     acl::COMMANDS,
+    command_log::COMMANDS,
+    latency::COMMANDS,
     bitmap::COMMANDS,
     string::COMMANDS,
     string_compare::COMMANDS,

@@ -50,6 +50,8 @@ pub enum Kind {
     Text,
     /// A list of words.
     Words,
+    /// A list of percentages.
+    Percentiles,
     /// Snapshot points: pairs of seconds and changes.
     Save,
     /// Output buffer limits: a class, a hard and a soft limit and the soft limit's seconds, for one or more classes.
@@ -116,7 +118,7 @@ pub enum Value {
     Choice(&'static str),
     /// Of [`Kind::Text`].
     Text(String),
-    /// Of [`Kind::Words`] and [`Kind::Save`].
+    /// Of [`Kind::Words`], [`Kind::Percentiles`] and [`Kind::Save`].
     Words(Vec<String>),
     /// Of [`Kind::OutputLimits`]: normal clients, replicas, subscribers.
     Limits([OutputLimit; 3]),
@@ -128,7 +130,10 @@ const CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
 impl Kind {
     /// True for a directive that takes more than one word.
     pub fn takes_list(self) -> bool {
-        matches!(self, Kind::Words | Kind::Save | Kind::OutputLimits)
+        matches!(
+            self,
+            Kind::Words | Kind::Percentiles | Kind::Save | Kind::OutputLimits
+        )
     }
 
     /// Reads a value from the words after a directive's name.
@@ -138,6 +143,7 @@ impl Kind {
     pub fn parse(self, words: &[&str], old: Option<&Value>) -> Result<Value, String> {
         match self {
             Kind::Words => return Ok(Value::Words(some_words(words))),
+            Kind::Percentiles => return parse_percentiles(words),
             Kind::Save => return parse_save(words),
             Kind::OutputLimits => return parse_limits(words, old),
             _ => {}
@@ -183,7 +189,7 @@ impl Kind {
             Kind::Events => crate::base::class::parse(word)
                 .map(Value::Events)
                 .ok_or_else(|| "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".into()),
-            Kind::Text | Kind::Words | Kind::Save | Kind::OutputLimits => {
+            Kind::Text | Kind::Words | Kind::Percentiles | Kind::Save | Kind::OutputLimits => {
                 Ok(Value::Text(word.into()))
             }
         }
@@ -203,6 +209,7 @@ impl Kind {
             Kind::Events => "letters".into(),
             Kind::Text => "text".into(),
             Kind::Words => "words".into(),
+            Kind::Percentiles => "numbers, 0 to 100".into(),
             Kind::Save => "pairs of seconds and changes".into(),
             Kind::OutputLimits => "class, hard, soft, seconds".into(),
         }
@@ -280,6 +287,23 @@ fn some_words(words: &[&str]) -> Vec<String> {
         .filter(|word| !word.is_empty())
         .map(|&word| word.into())
         .collect()
+}
+
+fn parse_percentiles(words: &[&str]) -> Result<Value, String> {
+    let mut percents = some_words(words);
+    for word in &mut percents {
+        match word.parse::<f64>() {
+            Ok(percent) if (0.0..=100.0).contains(&percent) => *word = percent.to_string(),
+            Ok(percent) if !percent.is_nan() => {
+                return Err(
+                    "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"
+                        .into(),
+                );
+            }
+            _ => return Err("Invalid latency-tracking-info-percentiles parameters".into()),
+        }
+    }
+    Ok(Value::Words(percents))
 }
 
 fn parse_save(words: &[&str]) -> Result<Value, String> {

@@ -34,7 +34,6 @@ const INNER: &str = "a mechanism inside Redis without a counterpart here";
 const REPLICATION: &str = "replication";
 const SCRIPTS: &str = "scripts and modules";
 const SERVICE: &str = "running as a daemon and logging to syslog";
-const SLOWLOG: &str = "the slow log and latency monitoring";
 const TLS: &str = "TLS";
 
 const fn later(
@@ -125,11 +124,6 @@ pub(super) const FIXED: &[Directive] = &[
     later("syslog-ident", &[], Text, "redis", Startup, SERVICE),
     later("list-compress-depth", &[], Int { min: 0, max: INT }, "0", Runtime, COMPRESSION),
     later("locale-collate", &[], Text, "", Runtime, INNER),
-    later("latency-monitor-threshold", &[], Int { min: 0, max: LONG }, "0", Runtime, SLOWLOG),
-    later("latency-tracking", &[], Flag, "no", Runtime, SLOWLOG),
-    later("latency-tracking-info-percentiles", &[], Words, "50 99 99.9", Runtime, SLOWLOG),
-    later("slowlog-log-slower-than", &[], Int { min: -1, max: LONG }, "10000", Runtime, SLOWLOG),
-    later("slowlog-max-len", &[], Int { min: 0, max: LONG }, "128", Runtime, SLOWLOG),
     later("lfu-decay-time", &[], Int { min: 0, max: INT }, "1", Runtime, EVICTION),
     later("lfu-log-factor", &[], Int { min: 0, max: INT }, "10", Runtime, EVICTION),
     later("maxmemory", &[], Size { min: 0, max: LONG }, "0", Runtime, EVICTION),

@@ -17,6 +17,7 @@ pub use directive::{Change, Directive, Kind, OutputLimit, Value};
 pub(crate) use lines::is_secret;
 pub use page::{directives, markdown};
 
+use crate::base::ticks;
 use crate::config::host::Host;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{HashMap, HashSet};
@@ -24,7 +25,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+};
 
 /// Every directive, those that do something first.
 static DIRECTIVES: LazyLock<Vec<&'static Directive>> =
@@ -62,6 +65,40 @@ pub struct LiveOutputLimit {
     pub soft_seconds: AtomicU64,
     /// Clients that were disconnected by it.
     pub disconnections: AtomicU64,
+}
+
+/// What one of the logs of commands that stand out keeps.
+#[derive(Debug)]
+pub struct LogSettings {
+    /// The value from which a command is logged, microseconds or bytes; `u64::MAX` for never.
+    pub from: AtomicU64,
+    /// Most entries.
+    pub most: AtomicUsize,
+}
+
+impl Default for LogSettings {
+    fn default() -> LogSettings {
+        LogSettings {
+            from: AtomicU64::new(u64::MAX),
+            most: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Live {
+    /// Computes [`Live::noted_from`] anew.
+    fn heed_thresholds(&self) {
+        let slow_us = self.logs[0].from.load(Relaxed);
+        let latency_us = match self.latency_threshold_ms.load(Relaxed) {
+            0 => u64::MAX,
+            ms => ms.saturating_mul(1000),
+        };
+        let from = match slow_us.min(latency_us) {
+            u64::MAX => u64::MAX,
+            us => ticks::of_micros(us),
+        };
+        self.noted_from.store(from, Relaxed);
+    }
 }
 
 /// The values that are read on busy paths. Relaxed loads will do: a change need not be seen at once.
@@ -122,6 +159,14 @@ pub struct Live {
     pub tracking_table_max_keys: AtomicUsize,
     /// `lazyfree-lazy-user-flush`
     pub lazy_user_flush: AtomicBool,
+    /// The logs of slow commands, large requests and large replies.
+    pub logs: [LogSettings; 3],
+    /// `latency-monitor-threshold`, in milliseconds; 0 for none.
+    pub latency_threshold_ms: AtomicU64,
+    /// Ticks from which a command's time may have to be noted: the smaller of the two thresholds, `u64::MAX` for never.
+    pub noted_from: AtomicU64,
+    /// `latency-tracking`
+    pub latency_tracking: AtomicBool,
     /// `rdbcompression`
     pub rdb_compression: AtomicBool,
     /// Whether expired keys are also looked for in the background. No directive: DEBUG SET-ACTIVE-EXPIRE changes it.

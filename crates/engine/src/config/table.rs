@@ -5,8 +5,8 @@
 
 use super::directive::Change::{Protected, Runtime, Startup};
 use super::directive::Kind::{
-    Choice, Events, Flag, Int, Octal, OutputLimits, PowerOfTwo, Save, Size, Text, Threads, Uint,
-    Words,
+    Choice, Events, Flag, Int, Octal, OutputLimits, Percentiles, PowerOfTwo, Save, Size, Text,
+    Threads, Uint, Words,
 };
 use super::directive::{Change, Directive, Kind, Value};
 use super::{Live, OutputLimit};
@@ -19,6 +19,7 @@ const USERS: &str = "Users";
 const MESSAGES: &str = "Notifications and caches";
 const GENERAL: &str = "General";
 const DURABILITY: &str = "Durability";
+const INSIGHT: &str = "Insight";
 const LONG: i64 = i64::MAX;
 const DATA_TYPES: &str = "Data types";
 
@@ -65,6 +66,14 @@ fn number(value: &Value) -> u64 {
         *n as u64
     } else {
         0
+    }
+}
+
+/// A threshold of a log of commands: a negative one is never reached.
+fn threshold(value: &Value) -> u64 {
+    match value {
+        Value::Int(n) => u64::try_from(*n).unwrap_or(u64::MAX),
+        _ => u64::MAX,
     }
 }
 
@@ -416,6 +425,73 @@ pub(super) const BUILT: &[Directive] = &[
          told so. 0 for no bound.",
     )
     .live(|live, value| live.tracking_table_max_keys.store(number(value) as usize, Relaxed)),
+    row(
+        "slowlog-log-slower-than",
+        Int { min: -1, max: LONG },
+        "10000",
+        Runtime,
+        INSIGHT,
+        "Microseconds from which a command is logged as slow (SLOWLOG, COMMANDLOG); 0 logs every command, -1 none.",
+    )
+    .alias(&["commandlog-execution-slower-than"])
+    .live(|live, value| {
+        live.logs[0].from.store(threshold(value), Relaxed);
+        live.heed_thresholds();
+    }),
+    row("slowlog-max-len", Int { min: 0, max: LONG }, "128", Runtime, INSIGHT, "Entries of the log of slow commands; the oldest go first.")
+        .alias(&["commandlog-slow-execution-max-len"])
+        .live(|live, value| live.logs[0].most.store(number(value) as usize, Relaxed)),
+    row(
+        "commandlog-request-larger-than",
+        Int { min: -1, max: LONG },
+        "1048576",
+        Runtime,
+        INSIGHT,
+        "Bytes from which a request is logged as large (COMMANDLOG); -1 for none.",
+    )
+    .live(|live, value| live.logs[1].from.store(threshold(value), Relaxed)),
+    row("commandlog-large-request-max-len", Int { min: 0, max: LONG }, "128", Runtime, INSIGHT, "Entries of the log of large requests.")
+        .live(|live, value| live.logs[1].most.store(number(value) as usize, Relaxed)),
+    row(
+        "commandlog-reply-larger-than",
+        Int { min: -1, max: LONG },
+        "1048576",
+        Runtime,
+        INSIGHT,
+        "Bytes from which a reply is logged as large (COMMANDLOG); -1 for none.",
+    )
+    .live(|live, value| live.logs[2].from.store(threshold(value), Relaxed)),
+    row("commandlog-large-reply-max-len", Int { min: 0, max: LONG }, "128", Runtime, INSIGHT, "Entries of the log of large replies.")
+        .live(|live, value| live.logs[2].most.store(number(value) as usize, Relaxed)),
+    row(
+        "latency-monitor-threshold",
+        Int { min: 0, max: LONG },
+        "0",
+        Runtime,
+        INSIGHT,
+        "Milliseconds from which LATENCY keeps what took long (commands, rounds of expiry, the log's writes); 0 for nothing.",
+    )
+    .live(|live, value| {
+        live.latency_threshold_ms.store(number(value), Relaxed);
+        live.heed_thresholds();
+    }),
+    row(
+        "latency-tracking",
+        Flag,
+        "yes",
+        Runtime,
+        INSIGHT,
+        "Whether the time of every call is counted for LATENCY HISTOGRAM and the percentiles of INFO.",
+    )
+    .live(|live, value| live.latency_tracking.store(flag(value), Relaxed)),
+    row(
+        "latency-tracking-info-percentiles",
+        Percentiles,
+        "50 99 99.9",
+        Runtime,
+        INSIGHT,
+        "Which percentiles INFO latencystats shows.",
+    ),
     row(
         "hash-max-listpack-entries",
         Uint { min: 0, max: i64::MAX },

@@ -17,10 +17,10 @@ use crate::door::change::Event;
 use crate::door::change::KeyBytes;
 use crate::door::keys::Keys;
 use crate::door::keys::KnownKey;
-use crate::follow::monitor;
 use crate::follow::pending::Pending;
 use crate::follow::waiting::Wait;
 use crate::follow::waiting::{NEXT_NUMBER, Waiter};
+use crate::follow::{command_log, monitor};
 use crate::script::runner::Runner;
 use crate::table::positions::each_key;
 use crate::table::row::{CHANGES_READ_KEYS, KS_RO, OTHER_DB, RUNS_QUEUE, RUNS_SCRIPT, WRITE};
@@ -28,8 +28,7 @@ use parking_lot::Mutex;
 use resp::Out;
 use smallvec::SmallVec;
 use std::collections::HashSet;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 /// What a handler gets. See the module's page.
@@ -268,7 +267,17 @@ impl<'e> Ctx<'e> {
             });
         }
         tally.calls.add(1);
-        tally.ticks.add(ticks::now() - began);
+        let took = ticks::now() - began;
+        tally.ticks.add(took);
+        let live = &self.engine.config().live;
+        if live.latency_tracking.load(Relaxed) {
+            tally.took(took);
+        }
+        if took >= live.noted_from.load(Relaxed) {
+            let shown = || command_log::shown(&entry.command.facts, argv);
+            let (follow, client) = (&self.engine.follow, &self.session.client);
+            follow.note_command(&entry.command.facts, took, client, shown);
+        }
         if let Err(e) = result {
             tally.failed.add(1);
             self.keys.counters.error(e.code());
@@ -313,6 +322,8 @@ impl Ctx<'_> {
             may_still: OnceLock::new(),
             further: wait.further.map(Box::from),
             further_shards: further.into_iter().collect(),
+            ticks: AtomicU64::new(0),
+            shown: OnceLock::new(),
         });
         for (shard, key) in &waiter.keys {
             self.engine

@@ -4,10 +4,12 @@ use crate::base::clock::unix_nanos;
 use crate::base::error::Error;
 use crate::base::guard::{self, guarded};
 use crate::base::ticks;
+use crate::context::command::SKIP_SLOWLOG;
 use crate::context::next::{Next, Progress};
 use crate::context::session::Session;
 use crate::dispatch::look_ahead::AHEAD;
 use crate::dispatch::worker::Worker;
+use crate::follow::command_log;
 use resp::{Batch, Mark, Out};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
@@ -29,6 +31,43 @@ fn request_bytes(batch: &Batch<'_>, from: usize, to: usize) -> usize {
     }
 }
 
+/// Bytes of a request as clients send it, an array of strings.
+fn wire_bytes(argv: &[&[u8]]) -> usize {
+    let digits = |n: usize| n.checked_ilog10().map_or(1, |log| log as usize + 1);
+    let strings = argv.iter().map(|a| 1 + digits(a.len()) + 2 + a.len() + 2);
+    1 + digits(argv.len()) + 2 + strings.sum::<usize>()
+}
+
+/// Which commands of a batch stand out, as the settings are when it begins.
+struct Watch {
+    /// Every command is timed by itself.
+    each: bool,
+    /// Ticks from which a command's time is noted.
+    noted_from: u64,
+    /// Bytes from which a reply is large.
+    large_reply: usize,
+    /// The batch has so many bytes that a request of it may be large.
+    large_requests: bool,
+}
+
+impl Watch {
+    #[inline]
+    fn new(session: &Session, batch: &Batch<'_>, from: usize) -> Watch {
+        let live = &session.engine.config().live;
+        let noted_from = live.noted_from.load(Relaxed);
+        let bytes =
+            |log: usize| usize::try_from(live.logs[log].from.load(Relaxed)).unwrap_or(usize::MAX);
+        Watch {
+            each: live.latency_tracking.load(Relaxed) || noted_from < ticks::of_micros(1000),
+            noted_from,
+            large_reply: bytes(2).min(usize::MAX / 2),
+            large_requests: bytes(1) != usize::MAX
+                && from < batch.len()
+                && request_bytes(batch, from, batch.len()) + 64 * (batch.len() - from) >= bytes(1),
+        }
+    }
+}
+
 impl Worker {
     /// Executes the commands of a batch from index `from` on and appends their replies to `out`, until the batch is
     /// done or something else has to happen first. Never panics and never waits for more than locks.
@@ -43,6 +82,7 @@ impl Worker {
         let began = unix_nanos();
         out.set_proto(session.proto);
         let empty = out.len();
+        let watch = Watch::new(session, batch, from);
         let mut at = from;
         let mut next = Next::Done;
         // What replies may grow to before the client is over its limit.
@@ -61,18 +101,27 @@ impl Worker {
                 while at < end && matches!(next, Next::Done) && out.len() < ENOUGH && !out.is_over()
                 {
                     mark = out.mark();
+                    let before = out.len();
                     out.bound(room);
                     next = self.one(session, batch.get(at), at - first, began, out, mark);
                     if matches!(next, Next::Retry(_) | Next::Elsewhere) {
                         break;
                     }
                     at += 1;
-                    if !self.shares_its_time(at - first) {
-                        self.book(at - first, &mut then);
+                    if watch.each || !self.shares_its_time(at - first) {
+                        let done = !matches!(next, Next::Block(_) | Next::Offload(_));
+                        let took = self.book(at - first, &mut then, watch.each && done);
+                        // What blocks or goes on elsewhere is noted when it is done.
+                        let slow = (done && took >= watch.noted_from).then_some(took);
+                        let reply = out.len().saturating_sub(before);
+                        if slow.is_some() || reply >= watch.large_reply || watch.large_requests {
+                            let argv = batch.get(at - 1);
+                            self.note(session, argv, at - first, slow, reply, watch.large_requests);
+                        }
                     }
                 }
-                if at > first && self.shares_its_time(at - first) {
-                    self.book(at - first, &mut then);
+                if at > first && !watch.each && self.shares_its_time(at - first) {
+                    self.book(at - first, &mut then, false);
                 }
             }));
             if ran.is_err() {
@@ -109,16 +158,61 @@ impl Worker {
         before.quick && next.is_some_and(|next| next.quick && next.id == before.id)
     }
 
-    /// Books the time since `then` to the command before the one with this place in the plan.
+    /// Books the time since `then` to the command before the one with this place in the plan, and returns it. `counted`: as
+    /// the time of a single call.
     #[inline]
-    fn book(&self, next: usize, then: &mut u64) {
+    fn book(&self, next: usize, then: &mut u64, counted: bool) -> u64 {
         let now = ticks::now();
+        let took = now.wrapping_sub(*then);
         let command = &self.plan[next - 1];
         if command.entry.is_some() {
             let tally = &self.counters.commands[command.id];
-            tally.ticks.add(now.wrapping_sub(*then));
+            tally.ticks.add(took);
+            if counted && self.ran {
+                tally.took(took);
+            }
         }
         *then = now;
+        took
+    }
+
+    /// Notes a command that stood out. `next`: the place in the plan of the one after it; `slow`: the ticks it took, if those
+    /// may be many.
+    #[cold]
+    fn note(
+        &self,
+        session: &Session,
+        argv: &[&[u8]],
+        next: usize,
+        slow: Option<u64>,
+        reply_bytes: usize,
+        large_requests: bool,
+    ) {
+        let Some(entry) = self.plan[next - 1].entry.filter(|_| self.ran) else {
+            return;
+        };
+        // SAFETY: points into the registry of `self.engine`, which never changes.
+        let command = &unsafe { &*entry }.command.facts;
+        let (follow, client) = (&self.engine.follow, &session.client);
+        let shown = || command_log::shown(command, argv);
+        if let Some(took) = slow {
+            follow.note_command(command, took, client, shown);
+        }
+        if command.flags & SKIP_SLOWLOG != 0 {
+            return;
+        }
+        let live = &self.engine.config().live;
+        let log = |kind: command_log::Kind, bytes: usize| {
+            if bytes as u64 >= live.logs[kind as usize].from.load(Relaxed) {
+                follow
+                    .command_log
+                    .add(kind, live, bytes as u64, shown(), client);
+            }
+        };
+        log(command_log::Kind::LargeReply, reply_bytes);
+        if large_requests {
+            log(command_log::Kind::LargeRequest, wire_bytes(argv));
+        }
     }
 
     /// Plans a stretch of a batch; its end. None if that panicked for its first command, else the stretch ends before the one

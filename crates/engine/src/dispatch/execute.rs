@@ -5,9 +5,8 @@ use crate::base::error::Error;
 use crate::base::guard;
 use crate::base::reclaim::BIG_VALUE;
 use crate::base::ticks;
-use crate::context::command::{ABOUT_CLIENT, Entry, GATHERS, IN_MULTI, RUNS_SCRIPT, WRITE};
+use crate::context::command::{ABOUT_CLIENT, Entry, FAST, GATHERS, IN_MULTI, RUNS_SCRIPT, WRITE};
 use crate::context::ctx::Ctx;
-use crate::context::engine::Engine;
 use crate::context::gate::{self, CLIENT, QUEUE, Request};
 use crate::context::next::{Job, Next, PARKED};
 use crate::context::session::{ReplyMode, Session};
@@ -16,7 +15,7 @@ use crate::dispatch::locks::{Locked, lock};
 use crate::dispatch::worker::Worker;
 use crate::door::change::Change;
 use crate::door::keys::{Garbage, Keys};
-use crate::follow::monitor;
+use crate::follow::{command_log, monitor};
 use resp::{Mark, Out};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -41,6 +40,7 @@ impl Worker {
         let engine = &*self.engine;
         let counters = &*self.counters;
         let planned = &self.plan[planned];
+        self.ran = false;
         let Some(entry) = planned.entry else {
             return reject_unknown(counters, session, argv, out, mark);
         };
@@ -110,6 +110,7 @@ impl Worker {
             }
             return Next::Retry(PARKED);
         };
+        self.ran = true;
         let mut ctx = Ctx {
             keys: Keys {
                 ks: engine.keyspace(),
@@ -178,6 +179,11 @@ impl Worker {
         if ctx.session.tracks_reads {
             note_reads(&mut ctx, entry, argv);
         }
+        if let Next::Block(waiter) = &ctx.next
+            && engine.follow.logs_slow()
+        {
+            waiter.show(&command.facts, argv);
+        }
         let Ctx {
             keys:
                 Keys {
@@ -215,7 +221,7 @@ impl Worker {
         }
         let muted = session.reply_mode != ReplyMode::On;
         if let Next::Offload(job) = next {
-            next = Next::Offload(guarded_job(engine, entry, muted, job));
+            next = Next::Offload(guarded_job(session, entry, argv, muted, job));
         }
         if muted {
             mute(session, out, mark);
@@ -229,14 +235,18 @@ impl Worker {
 
 /// A job for a helper thread that cannot panic, and whose time is its command's. `muted`: what it writes is not wanted.
 #[cold]
-fn guarded_job(engine: &Engine, entry: &Entry, muted: bool, job: Job) -> Job {
-    let (engine, id, name) = (engine.handle(), entry.id, entry.command.name);
+fn guarded_job(session: &Session, entry: &Entry, argv: &[&[u8]], muted: bool, job: Job) -> Job {
+    let (id, name, fast) = (entry.id, entry.command.name, entry.command.has(FAST));
+    let (engine, client) = (session.engine.clone(), session.client.clone());
+    let shown = command_log::shown(&entry.command.facts, argv);
     Box::new(move |out| {
         let began = ticks::now();
         let mut unwanted = Out::new(out.proto());
         let out = if muted { &mut unwanted } else { out };
         let mark = out.mark();
         let ran = catch_unwind(AssertUnwindSafe(|| job(out)));
+        let took = ticks::now() - began;
+        let live = &engine.config().live;
         engine.count_job(|counters| {
             if ran.is_err() {
                 guard::note(counters, name);
@@ -245,8 +255,14 @@ fn guarded_job(engine: &Engine, entry: &Entry, muted: bool, job: Job) -> Job {
                 counters.commands[id].failed.add(1);
                 counters.error(Error::INTERNAL.code());
             }
-            counters.commands[id].ticks.add(ticks::now() - began);
+            counters.commands[id].ticks.add(took);
+            if live.latency_tracking.load(Relaxed) {
+                counters.commands[id].took(took);
+            }
         });
+        if took >= live.noted_from.load(Relaxed) {
+            engine.follow.note_slow(fast, took, &client, || shown);
+        }
     })
 }
 

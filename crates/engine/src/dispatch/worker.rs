@@ -25,6 +25,8 @@ pub struct Worker {
     pub(super) wide: bool,
     /// Whether this worker runs on a helper thread, where long commands are at home.
     pub(super) helper: bool,
+    /// Whether the last command was carried out: not refused, nor queued.
+    pub(super) ran: bool,
     /// What it runs scripts with, once there has been one.
     pub(super) runner: Option<Box<Runner>>,
     /// The memory of the list of changes; empty.
@@ -59,6 +61,7 @@ impl Worker {
             large: false,
             wide: false,
             helper: false,
+            ran: false,
             runner: None,
             changes: Vec::new(),
             records: Records::default(),

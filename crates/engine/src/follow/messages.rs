@@ -330,6 +330,7 @@ impl Follow {
     pub(crate) fn heed_settings(&self) {
         self.heed_notify_keyspace_events();
         self.tracking.heed_limit(self);
+        self.command_log.heed_limits(&self.config().live.logs);
         // Connections look at their buffers' limits when they are woken.
         for client in self.clients.list() {
             if client.unsent_bytes() > 0 || client.query_bytes.load(Relaxed) > 0 {

@@ -103,7 +103,7 @@ pub(crate) fn line(
 }
 
 /// Whether an argument is a user's name or password.
-fn is_secret(command: &Facts, argv: &[&[u8]], i: usize) -> bool {
+pub(crate) fn is_secret(command: &Facts, argv: &[&[u8]], i: usize) -> bool {
     if command.has(SECRET_AFTER_AUTH) {
         let mut words = argv.iter().skip(2);
         let auth = words.position(|a| a.eq_ignore_ascii_case(b"auth"));

@@ -22,8 +22,9 @@ use crate::base::ticks;
 use crate::client::clients::Client;
 use crate::door::change::{Change, Event};
 use crate::door::keys::Keys;
-use crate::follow::Follow;
 use crate::follow::pending::Pending;
+use crate::follow::{Follow, command_log};
+use crate::table::row::Facts;
 use parking_lot::Mutex;
 use resp::{Out, Proto};
 use smallvec::SmallVec;
@@ -107,6 +108,10 @@ pub struct Waiter {
     /// A further key that `attempt` will change, and where that is.
     pub(crate) further: Option<Box<[u8]>>,
     pub(crate) further_shards: SmallVec<[usize; 1]>,
+    /// The time that attempts to serve it took.
+    pub(crate) ticks: AtomicU64,
+    /// Its arguments for the log of slow commands.
+    pub(crate) shown: OnceLock<Box<[u8]>>,
 }
 
 impl std::fmt::Debug for Waiter {
@@ -131,8 +136,23 @@ impl Waiter {
         *self.reply.lock() = Some(out);
     }
 
+    /// Keeps what the log of slow commands is to show of it.
+    pub(crate) fn show(&self, command: &Facts, argv: &[&[u8]]) {
+        self.shown.get_or_init(|| command_log::shown(command, argv));
+    }
+
     /// Counts the command, now that it is done, with the counters of the thread that has done it.
-    fn count(&self, error: Option<&str>, now_ms: u64, counters: &Counters) {
+    fn count(&self, follow: &Follow, error: Option<&str>, now_ms: u64, counters: &Counters) {
+        let took = self.ticks.load(Relaxed);
+        let live = &follow.config().live;
+        if live.latency_tracking.load(Relaxed) {
+            counters.commands[self.command].took(took);
+        }
+        if took >= live.noted_from.load(Relaxed)
+            && let Some(shown) = self.shown.get()
+        {
+            follow.note_slow(false, took, &self.client, || shown.clone());
+        }
         let command = &counters.commands[self.command];
         command.calls.add(1);
         counters.calls.add(1);
@@ -217,7 +237,9 @@ pub(crate) fn serve(follow: &Follow, keys: &mut Keys<'_>, db: usize, key: &[u8])
             keys.records.finish(db, &[]);
             (keys.db, keys.no_touch) = (own_db, own_touch);
             let tally = &counters.commands[waiter.command];
-            tally.ticks.add(ticks::now() - began);
+            let took = ticks::now() - began;
+            tally.ticks.add(took);
+            waiter.ticks.fetch_add(took, Relaxed);
             let error = match tried {
                 Ok(true) => None,
                 Ok(false) => return None,
@@ -228,7 +250,7 @@ pub(crate) fn serve(follow: &Follow, keys: &mut Keys<'_>, db: usize, key: &[u8])
                 }
             };
             let code = error.as_ref().map(Error::code);
-            waiter.count(code, keys.now_ms, keys.counters);
+            waiter.count(follow, code, keys.now_ms, keys.counters);
             *waiter.reply.lock() = Some(out);
             Some(())
         });
@@ -259,11 +281,11 @@ impl Follow {
             let now_ms = unix_ms();
             match how {
                 GiveUp::Timeout => {
-                    waiter.count(None, now_ms, counters);
+                    waiter.count(self, None, now_ms, counters);
                     waiter.answer(|out| waiter.empty.write(out));
                 }
                 GiveUp::Error => {
-                    waiter.count(Some("UNBLOCKED"), now_ms, counters);
+                    waiter.count(self, Some("UNBLOCKED"), now_ms, counters);
                     waiter.answer(|out| out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"));
                 }
                 GiveUp::Leave => {}

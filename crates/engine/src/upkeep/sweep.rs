@@ -263,6 +263,8 @@ impl Sweep {
         }
         let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         engine.stats().expire_nanos.fetch_add(nanos, Relaxed);
+        let (follow, live) = (&engine.follow, &engine.config().live);
+        follow.latency.note(live, "expire-cycle", nanos / 1000);
         counters.expired.add(removed as u64);
         counters.expired_fields.add(expired_fields as u64);
         removed

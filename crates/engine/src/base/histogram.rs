@@ -1,0 +1,210 @@
+//! How long commands took: a histogram of ticks whose buckets grow with what they hold, as those of HDR histograms do.
+//!
+//! Every power of two is divided into 32 buckets of one width, so that a time is known to 3 %. One thread counts, with a
+//! plain load and store; anybody may read. Percentiles and the lines of LATENCY HISTOGRAM are taken from a [`Total`] of
+//! several threads' histograms.
+
+use crate::base::stats::Counter;
+use crate::base::ticks;
+
+/// Bits below the leading one that tell buckets of one power of two apart.
+const SUB_BITS: u32 = 5;
+/// Buckets of a power of two.
+const SUBS: usize = 1 << SUB_BITS;
+/// Bits of the longest time that is told from longer ones: some hours.
+const MOST_BITS: u32 = 46;
+/// Buckets in all: the numbers below [`SUBS`], then a row for each further bit.
+const BUCKETS: usize = SUBS * (MOST_BITS - SUB_BITS + 1) as usize;
+
+/// One thread's counts of times.
+#[derive(Debug)]
+pub struct Histogram(Box<[Counter; BUCKETS]>);
+
+impl Default for Histogram {
+    fn default() -> Histogram {
+        let counts: Box<[Counter]> = (0..BUCKETS).map(|_| Counter::default()).collect();
+        match counts.try_into() {
+            Ok(counts) => Histogram(counts),
+            Err(_) => unreachable!("there are as many as there are buckets"),
+        }
+    }
+}
+
+/// The bucket of a time in ticks.
+#[inline]
+fn bucket(ticks: u64) -> usize {
+    let ticks = ticks.min((1 << MOST_BITS) - 1);
+    let bits = u64::BITS - ticks.leading_zeros();
+    if bits <= SUB_BITS {
+        return ticks as usize;
+    }
+    let row = bits - SUB_BITS;
+    row as usize * SUBS + (ticks >> (row - 1)) as usize - SUBS
+}
+
+/// The longest time in ticks that belongs to a bucket.
+fn longest(bucket: usize) -> u64 {
+    match (bucket / SUBS, (bucket % SUBS) as u64) {
+        (0, ticks) => ticks,
+        (row, sub) => ((SUBS as u64 + sub + 1) << (row - 1)) - 1,
+    }
+}
+
+impl Histogram {
+    /// Counts a time. Only the thread that owns the histogram may.
+    #[inline]
+    pub fn count(&self, ticks: u64) {
+        self.0[bucket(ticks)].add(1);
+    }
+
+    /// Forgets all times.
+    pub(crate) fn clear(&self) {
+        self.0.iter().for_each(Counter::clear);
+    }
+}
+
+/// The times of one command on all threads.
+#[derive(Debug)]
+pub struct Total {
+    counts: Box<[u64]>,
+    /// How many there are.
+    pub calls: u64,
+}
+
+impl Default for Total {
+    fn default() -> Total {
+        Total {
+            counts: vec![0; BUCKETS].into(),
+            calls: 0,
+        }
+    }
+}
+
+impl Total {
+    /// Adds a thread's times.
+    pub fn add(&mut self, histogram: &Histogram) {
+        for (sum, count) in self.counts.iter_mut().zip(&*histogram.0) {
+            *sum += count.get();
+            self.calls += count.get();
+        }
+    }
+
+    /// The time in nanoseconds that so many percent of the calls did not exceed, 0 if there were none.
+    pub fn percentile_ns(&self, percent: f64) -> u64 {
+        let rank =
+            ((percent / 100.0 * self.calls as f64).ceil() as u64).clamp(1, self.calls.max(1));
+        let mut seen = 0;
+        let at = self.counts.iter().position(|count| {
+            seen += count;
+            seen >= rank
+        });
+        at.map_or(0, |bucket| ticks::nanos(longest(bucket)))
+    }
+
+    /// The distribution as LATENCY HISTOGRAM prints it: microseconds, doubling from one line to the next, and how many calls
+    /// took no longer. Lines that add no call to the one before are left out.
+    ///
+    /// Real servers count in nanoseconds and name a line by the longest time of the bucket that holds its bound, which is why
+    /// there is 33 after 16; the names are the same here.
+    pub fn cumulative_us(&self) -> Vec<(u64, u64)> {
+        const FIRST_NS: u64 = 1024;
+        let mut lines: Vec<(u64, u64)> = Vec::new();
+        let (mut bound_ns, mut seen, mut told) = (FIRST_NS, 0, 0);
+        for (bucket, count) in self
+            .counts
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0)
+        {
+            let ns = ticks::nanos(longest(bucket));
+            if ns > name_ns(bound_ns) {
+                if seen > told {
+                    lines.push((name_ns(bound_ns) / 1000, seen));
+                    told = seen;
+                }
+                while ns > name_ns(bound_ns) {
+                    bound_ns *= 2;
+                }
+            }
+            seen += count;
+        }
+        if seen > told {
+            lines.push((name_ns(bound_ns) / 1000, seen));
+        }
+        lines
+    }
+
+    /// How many calls took no longer than this.
+    pub fn up_to_ns(&self, bound_ns: u64) -> u64 {
+        let within = |(bucket, _): &(usize, &u64)| ticks::nanos(longest(*bucket)) <= bound_ns;
+        let counts = self.counts.iter().enumerate().take_while(within);
+        counts.map(|(_, count)| count).sum()
+    }
+}
+
+/// The longest time of the bucket with a bound, in a histogram of two decimal digits.
+fn name_ns(bound_ns: u64) -> u64 {
+    bound_ns + (bound_ns >> 7) - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Buckets follow each other without a gap, and are as narrow as promised.
+    #[test]
+    fn buckets_cover_all_times() {
+        let mut last = 0;
+        for ticks in (0..10_000).chain((14..46).flat_map(|bit| {
+            let power = 1u64 << bit;
+            [power - 1, power, power + power / 3]
+        })) {
+            let at = bucket(ticks);
+            assert!(at >= last && longest(at) >= ticks, "{ticks}");
+            assert!(at == 0 || longest(at - 1) < ticks, "{ticks}");
+            assert!(
+                (longest(at) - ticks) as f64 <= ticks as f64 / 32.0,
+                "{ticks}"
+            );
+            last = at;
+        }
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    fn ticks_of(micros: u64) -> u64 {
+        let scale = ticks::nanos(1 << 32);
+        (u128::from(micros) * 1000 * (1 << 32) / u128::from(scale)) as u64
+    }
+
+    #[test]
+    fn percentiles_are_those_of_a_sorted_list() {
+        ticks::start();
+        let histogram = Histogram::default();
+        for micros in 1..=1000 {
+            histogram.count(ticks_of(micros));
+        }
+        let mut total = Total::default();
+        total.add(&histogram);
+        assert_eq!(total.calls, 1000);
+        for (percent, micros) in [
+            (50.0, 500.0),
+            (99.0, 990.0),
+            (99.9, 999.0),
+            (100.0, 1000.0),
+            (0.0, 1.0),
+        ] {
+            let found = total.percentile_ns(percent) as f64 / 1000.0;
+            assert!((found / micros - 1.0).abs() < 0.04, "p{percent}: {found}");
+        }
+        let lines = total.cumulative_us();
+        let names: Vec<u64> = lines.iter().map(|line| line.0).collect();
+        assert_eq!(names, [1, 2, 4, 8, 16, 33, 66, 132, 264, 528, 1056]);
+        assert_eq!(lines.last(), Some(&(1056, 1000)));
+        assert!((500..=550).contains(&lines[9].1), "{lines:?}");
+        histogram.clear();
+        let mut none = Total::default();
+        none.add(&histogram);
+        assert_eq!((none.calls, none.percentile_ns(50.0)), (0, 0));
+        assert!(none.cumulative_us().is_empty());
+    }
+}
