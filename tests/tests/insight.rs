@@ -3,7 +3,7 @@
 //! Times, sizes of replies with times in them, and addresses differ from run to run; they are left out of the comparison.
 
 use redpoll_tests::transcript::words;
-use redpoll_tests::{Client, Peers, Server, skip};
+use redpoll_tests::{Peers, Server, skip};
 use resp::Value;
 
 /// What is done while everything is logged.
