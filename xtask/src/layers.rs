@@ -79,7 +79,9 @@ const ENGINE: Rooms = &[
     ("direct", &["base", "context", "door"]),
     (
         "dispatch",
-        &["base", "context", "door", "follow", "script", "table"],
+        &[
+            "base", "context", "direct", "door", "follow", "script", "table",
+        ],
     ),
     ("upkeep", &["base", "cmd", "context", "door"]),
     // Built only for tests and fuzzing.

@@ -240,7 +240,7 @@ impl Engine {
 
 /// Lets `work` have a key whose shard is held, and sees to it that what it changed is said and written down.
 #[inline]
-fn carry_out<R>(
+pub(crate) fn carry_out<R>(
     keys: &mut Keys<'_>,
     key: &[u8],
     intent: Intent,

@@ -40,6 +40,7 @@ pub use context::engine::Engine;
 pub use context::gate::Intent;
 pub use context::next::{Job, Next, Progress};
 pub use context::session::Session;
+pub use dispatch::update::Update;
 pub use dispatch::worker::Worker;
 pub use door::change::Event;
 pub use door::keys::Keys;

@@ -3,6 +3,7 @@
 use crate::db::{Db, unexpected};
 use crate::error::Result;
 use crate::strings::to_int;
+use crate::way::Way;
 use engine::Intent;
 use engine::ops::bits::set_bit;
 use engine::ops::strings::text;
@@ -122,7 +123,7 @@ fn ends(range: impl RangeBounds<u64>) -> Option<(i64, i64)> {
     (last == -1 || first <= last).then_some((first, last))
 }
 
-impl Db {
+impl<W: Way> Db<W> {
     /// Sets or clears a bit of a string, which grows if need be; what the bit was.
     ///
     /// ```

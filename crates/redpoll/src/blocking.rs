@@ -27,10 +27,11 @@ use crate::error::Result;
 use crate::lists::End;
 use crate::sorted_sets::Extreme;
 use crate::strings::millis;
+use crate::way::Way;
 use std::time::Duration;
 
 /// Adds seconds, to the millisecond; 0 stands for no limit.
-fn add_seconds<'a>(call: Call<'a>, timeout: Option<Duration>) -> Call<'a> {
+fn add_seconds<'a, W: Way>(call: Call<'a, W>, timeout: Option<Duration>) -> Call<'a, W> {
     match timeout.map(|time| millis(time).max(1)) {
         None => call.arg("0"),
         Some(ms) => call.owned(format!("{}.{:03}", ms / 1000, ms % 1000)),
@@ -38,7 +39,10 @@ fn add_seconds<'a>(call: Call<'a>, timeout: Option<Duration>) -> Call<'a> {
 }
 
 /// Adds BLOCK and milliseconds; 0 stands for no limit.
-pub(crate) fn add_block<'a>(call: Call<'a>, block: Option<Option<Duration>>) -> Call<'a> {
+pub(crate) fn add_block<'a, W: Way>(
+    call: Call<'a, W>,
+    block: Option<Option<Duration>>,
+) -> Call<'a, W> {
     match block {
         None => call,
         Some(timeout) => call

@@ -8,6 +8,7 @@ use crate::bytes::{Bytes, Payload};
 use crate::db::{Db, unexpected};
 use crate::error::{Error, Result};
 use crate::keys::Ttl;
+use crate::way::Way;
 use resp::Value;
 use smallvec::SmallVec;
 use std::ops::{Bound, RangeBounds};
@@ -31,35 +32,35 @@ impl Word<'_> {
 }
 
 /// A command being put together; see the module's page.
-pub(crate) struct Call<'a> {
-    db: &'a Db,
+pub(crate) struct Call<'a, W> {
+    db: &'a Db<W>,
     words: SmallVec<[Word<'a>; 8]>,
 }
 
-impl Db {
+impl<W: Way> Db<W> {
     /// Begins a command.
-    pub(crate) fn command<'a>(&'a self, name: &'static str) -> Call<'a> {
+    pub(crate) fn command<'a>(&'a self, name: &'static str) -> Call<'a, W> {
         let mut words = SmallVec::new();
         words.push(Word::Borrowed(name.as_bytes()));
         Call { db: self, words }
     }
 }
 
-impl<'a> Call<'a> {
+impl<'a, W: Way> Call<'a, W> {
     /// Adds bytes.
-    pub(crate) fn arg<B: AsRef<[u8]> + ?Sized>(mut self, bytes: &'a B) -> Call<'a> {
+    pub(crate) fn arg<B: AsRef<[u8]> + ?Sized>(mut self, bytes: &'a B) -> Call<'a, W> {
         self.words.push(Word::Borrowed(bytes.as_ref()));
         self
     }
 
     /// Adds bytes that nobody else keeps.
-    pub(crate) fn owned(mut self, bytes: impl Into<Vec<u8>>) -> Call<'a> {
+    pub(crate) fn owned(mut self, bytes: impl Into<Vec<u8>>) -> Call<'a, W> {
         self.words.push(Word::Owned(bytes.into()));
         self
     }
 
     /// Adds a whole number.
-    pub(crate) fn int(mut self, n: i64) -> Call<'a> {
+    pub(crate) fn int(mut self, n: i64) -> Call<'a, W> {
         let mut buf = [0; 20];
         let digits = resp::format_i64(n, &mut buf);
         let mut text = [0; 20];
@@ -72,17 +73,17 @@ impl<'a> Call<'a> {
     }
 
     /// Adds a number of something. What is past the range of the protocol's integers is more than there can be of it.
-    pub(crate) fn count(self, n: usize) -> Call<'a> {
+    pub(crate) fn count(self, n: usize) -> Call<'a, W> {
         self.int(i64::try_from(n).unwrap_or(i64::MAX))
     }
 
     /// Adds a number that need not be whole.
-    pub(crate) fn double(self, x: f64) -> Call<'a> {
+    pub(crate) fn double(self, x: f64) -> Call<'a, W> {
         self.owned(double_text(x))
     }
 
     /// Adds a value.
-    pub(crate) fn payload(self, value: &'a Payload<'_>) -> Call<'a> {
+    pub(crate) fn payload(self, value: &'a Payload<'_>) -> Call<'a, W> {
         match value.parts() {
             Ok(bytes) => self.arg(bytes),
             Err(n) => self.int(n),
@@ -90,19 +91,22 @@ impl<'a> Call<'a> {
     }
 
     /// Adds all of some.
-    pub(crate) fn all<B: AsRef<[u8]>>(mut self, many: &'a [B]) -> Call<'a> {
+    pub(crate) fn all<B: AsRef<[u8]>>(mut self, many: &'a [B]) -> Call<'a, W> {
         let words = many.iter().map(|b| Word::Borrowed(b.as_ref()));
         self.words.extend(words);
         self
     }
 
     /// Adds how many there are and all of them.
-    pub(crate) fn counted<B: AsRef<[u8]>>(self, many: &'a [B]) -> Call<'a> {
+    pub(crate) fn counted<B: AsRef<[u8]>>(self, many: &'a [B]) -> Call<'a, W> {
         self.count(many.len()).all(many)
     }
 
     /// Adds both parts of all of some pairs.
-    pub(crate) fn pairs<A: AsRef<[u8]>, B: AsRef<[u8]>>(mut self, many: &'a [(A, B)]) -> Call<'a> {
+    pub(crate) fn pairs<A: AsRef<[u8]>, B: AsRef<[u8]>>(
+        mut self,
+        many: &'a [(A, B)],
+    ) -> Call<'a, W> {
         for (a, b) in many {
             self.words.push(Word::Borrowed(a.as_ref()));
             self.words.push(Word::Borrowed(b.as_ref()));
@@ -111,12 +115,12 @@ impl<'a> Call<'a> {
     }
 
     /// Adds a word if a condition holds.
-    pub(crate) fn word_if(self, condition: bool, word: &'static str) -> Call<'a> {
+    pub(crate) fn word_if(self, condition: bool, word: &'static str) -> Call<'a, W> {
         if condition { self.arg(word) } else { self }
     }
 
     /// Adds a word and a number of something, if there is one.
-    pub(crate) fn option(self, word: &'static str, n: Option<usize>) -> Call<'a> {
+    pub(crate) fn option(self, word: &'static str, n: Option<usize>) -> Call<'a, W> {
         match n {
             Some(n) => self.arg(word).count(n),
             None => self,

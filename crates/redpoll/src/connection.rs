@@ -1,8 +1,8 @@
 //! Commands through dispatch, as a client of the server has them.
 
-use crate::db::Db;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::threads::PerThread;
+use crate::way::check_not_updating;
 use engine::CHANGES_SESSION;
 use engine::{Engine, Kind, Next, Origin, Session, Worker};
 use engine::{GiveUp, Waiter};
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const RETRY: Duration = Duration::from_millis(20);
 
 /// Executes commands one after another with a state of its own, like a client's connection: a selected database, a
-/// name, and so on. Made by [`Db::connect`], for the database that the `Db` works on.
+/// name, and so on. Made by [`Db::connect`](crate::Db::connect), for the database that the `Db` works on.
 ///
 /// ```
 /// # use redpoll::{Db, Config, Value};
@@ -37,8 +37,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(db: &Db) -> Connection {
-        let engine = &db.shared.engine;
+    pub(crate) fn new(engine: &Arc<Engine>, db: usize) -> Connection {
         let mut session = engine.session(Origin {
             addr: String::new(),
             laddr: String::new(),
@@ -47,7 +46,7 @@ impl Connection {
             waker: None,
         });
         session.set_proto(Proto::Resp3);
-        session.select(db.index);
+        session.select(db);
         Connection {
             worker: engine.worker(),
             session,
@@ -57,7 +56,7 @@ impl Connection {
         }
     }
 
-    /// Carries out a command; see [`Db::execute`]. After `CLIENT REPLY OFF` the result is [`Value::Null`].
+    /// Carries out a command; see [`Db::execute`](crate::Db::execute). After `CLIENT REPLY OFF` the result is [`Value::Null`].
     pub fn execute<A: AsRef<[u8]>>(&mut self, args: impl IntoIterator<Item = A>) -> Result<Value> {
         let args: smallvec::SmallVec<[A; 8]> = args.into_iter().collect();
         let args: smallvec::SmallVec<[&[u8]; 8]> = args.iter().map(AsRef::as_ref).collect();
@@ -65,8 +64,9 @@ impl Connection {
     }
 
     pub(crate) fn call(&mut self, args: &[&[u8]]) -> Result<Value> {
+        check_not_updating()?;
         if self.closed || self.session.client().kill_requested() {
-            return Err(Error::new("ERR the connection is closed"));
+            return Err(closed());
         }
         let most = self.session.limits().max_bulk_bytes;
         if args.is_empty() || args.iter().any(|a| a.len() > most) {
@@ -94,18 +94,43 @@ impl Connection {
             }
         }
         self.batch = batch.recycle();
-        let reply = match self.out.as_bytes() {
-            Some(bytes) => resp::decode(bytes),
-            None => resp::decode(&self.out.to_vec()),
-        };
-        self.out.clear();
-        match reply {
-            Ok(Some((Value::Error(line), _))) => Err(Error::new(line)),
-            Ok(Some((value, _))) => Ok(value),
-            Ok(None) if self.closed => Err(Error::new("ERR the connection is closed")),
-            Ok(None) => Ok(Value::Null),
-            Err(e) => Err(Error::new(format!("ERR a malformed reply: {e}"))),
+        match reply_of(&mut self.out)? {
+            Some(value) => Ok(value),
+            None if self.closed => Err(closed()),
+            None => Ok(Value::Null),
         }
+    }
+
+    /// See [`Worker::update`].
+    pub(crate) fn update<R>(
+        &mut self,
+        keys: &[&[u8]],
+        work: impl for<'e> FnOnce(engine::Update<'e>) -> (R, engine::Update<'e>),
+    ) -> engine::Result<R> {
+        let (session, out) = (&mut self.session, &mut self.out);
+        self.worker.update(session, keys, out, work)
+    }
+}
+
+#[cold]
+fn closed() -> Error {
+    Error::of(ErrorKind::Closed, "ERR the connection is closed")
+}
+
+/// Takes the reply out of where commands write it; None if there is none.
+pub(crate) fn reply_of(out: &mut Out) -> Result<Option<Value>> {
+    let reply = match out.as_bytes() {
+        Some(bytes) => resp::decode(bytes),
+        None => resp::decode(&out.to_vec()),
+    };
+    out.clear();
+    match reply {
+        Ok(Some((Value::Error(line), _))) => Err(Error::new(line)),
+        Ok(reply) => Ok(reply.map(|(value, _)| value)),
+        Err(e) => Err(Error::of(
+            ErrorKind::Internal,
+            format!("ERR a malformed reply: {e}"),
+        )),
     }
 }
 
@@ -160,14 +185,14 @@ impl Idle {
         self.0.get(Mutex::default)
     }
 
-    pub(crate) fn take(&self, db: &Db) -> Connection {
+    pub(crate) fn take(&self, engine: &Arc<Engine>, db: usize) -> Connection {
         let idle = self.own().lock().take();
         match idle {
             Some(mut connection) => {
-                connection.session.select(db.index);
+                connection.session.select(db);
                 connection
             }
-            None => Connection::new(db),
+            None => Connection::new(engine, db),
         }
     }
 

@@ -3,12 +3,12 @@
 use crate::connection::{Connection, Idle};
 use crate::error::{Error, Result};
 use crate::threads::PerThread;
+use crate::way::{Direct, Way};
 use engine::{Config, Engine, NoHost};
 use engine::{Counters, Intent, Keys, Maintenance};
 use resp::Value;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use store::{Collection, EntryRef};
 
 /// Longest key, in bytes.
@@ -25,9 +25,11 @@ pub(crate) struct Shared {
 /// A handle to one numbered database of a data set. See the [crate's page](crate).
 ///
 /// Clones share everything. The data live until the last handle is dropped.
+///
+/// `W` is how calls reach the data: [`Direct`], or inside of an [`Update`](crate::Update).
 #[derive(Clone)]
-pub struct Db {
-    pub(crate) shared: Arc<Shared>,
+pub struct Db<W = Direct> {
+    pub(crate) way: W,
     pub(crate) index: usize,
 }
 
@@ -73,20 +75,15 @@ impl Db {
             idle: Idle::new(),
             _maintenance: maintenance,
         };
-        Db {
+        let way = Direct {
             shared: Arc::new(shared),
-            index: 0,
-        }
+        };
+        Db { way, index: 0 }
     }
 
     /// What the server works on too: configuration, clients, statistics.
     pub fn engine(&self) -> &Arc<Engine> {
-        &self.shared.engine
-    }
-
-    /// The number of the database that calls work on.
-    pub fn index(&self) -> usize {
-        self.index
+        &self.way.shared.engine
     }
 
     /// A handle to another of the numbered databases of the same data set.
@@ -99,13 +96,25 @@ impl Db {
     /// # Ok::<(), redpoll::Error>(())
     /// ```
     pub fn select(&self, index: usize) -> Result<Db> {
-        if index >= self.shared.engine.keyspace().databases() {
+        if index >= self.engine().keyspace().databases() {
             return Err(engine::Error::DB_INDEX.into());
         }
         Ok(Db {
-            shared: self.shared.clone(),
+            way: self.way.clone(),
             index,
         })
+    }
+
+    /// A connection: commands with a state that lasts from one to the next.
+    pub fn connect(&self) -> Connection {
+        Connection::new(self.engine(), self.index)
+    }
+}
+
+impl<W: Way> Db<W> {
+    /// The number of the database that calls work on.
+    pub fn index(&self) -> usize {
+        self.index
     }
 
     /// Carries out any command, in the syntax of the protocol. Replies come in the types of RESP3; an error reply is
@@ -129,22 +138,7 @@ impl Db {
         self.call(&args)
     }
 
-    /// A connection: commands with a state that lasts from one to the next.
-    pub fn connect(&self) -> Connection {
-        Connection::new(self)
-    }
-
-    /// One command on a connection of the pool.
-    pub(crate) fn call(&self, args: &[&[u8]]) -> Result<Value> {
-        let mut connection = self.shared.idle.take(self);
-        let result = connection.call(args);
-        self.shared
-            .idle
-            .give_back(&self.shared.engine, connection, args);
-        result
-    }
-
-    /// Works on one key under its shard's lock; see [`Engine::with_key`].
+    /// Works on one key under its shard's lock.
     #[inline]
     pub(crate) fn on_key<R>(
         &self,
@@ -152,15 +146,10 @@ impl Db {
         intent: Intent,
         work: impl FnOnce(&mut Keys<'_>) -> engine::Result<R>,
     ) -> Result<R> {
-        let shared = &*self.shared;
-        let counters = shared.counters.get(|| shared.new_counters());
-        shared
-            .engine
-            .with_key(self.index, key, intent, counters, work)
-            .map_err(Error::from)
+        self.way.on_key(self.index, key, intent, work)
     }
 
-    /// Looks at one key, in most cases without a lock; see [`Engine::look`].
+    /// Looks at one key, in most cases without a lock.
     #[inline]
     pub(crate) fn look<R>(
         &self,
@@ -168,10 +157,12 @@ impl Db {
         touch: bool,
         look: impl FnMut(Option<EntryRef<'_>>) -> R,
     ) -> Result<R> {
-        let shared = &*self.shared;
-        let counters = shared.counters.get(|| shared.new_counters());
-        let seen = shared.engine.look(self.index, key, touch, counters, look);
-        seen.map_err(Error::from)
+        self.way.look(self.index, key, touch, look)
+    }
+
+    /// Carries out one command.
+    pub(crate) fn call(&self, args: &[&[u8]]) -> Result<Value> {
+        self.way.call(self.index, args)
     }
 
     /// Looks at the string at a key: an error if it holds something else.
@@ -217,13 +208,7 @@ impl Db {
 
     #[cold]
     fn check_long(&self, key: usize, value: usize) -> Result {
-        let most = self
-            .shared
-            .engine
-            .config()
-            .live
-            .proto_max_bulk_len
-            .load(Relaxed);
+        let most = self.longest();
         if key > MAX_KEY.min(most) || value > most {
             return Err(engine::Error::STRING_TOO_LONG.into());
         }
@@ -232,13 +217,19 @@ impl Db {
 }
 
 impl Shared {
+    /// This thread's.
+    #[inline]
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        self.counters.get(|| self.new_counters())
+    }
+
     #[cold]
     fn new_counters(&self) -> Arc<Counters> {
         self.engine.add_counters()
     }
 }
 
-impl fmt::Debug for Db {
+impl<W> fmt::Debug for Db<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Db")
             .field("index", &self.index)

@@ -5,6 +5,7 @@ use crate::bytes::Bytes;
 use crate::db::Db;
 use crate::error::Result;
 use crate::strings::{millis, unix_millis};
+use crate::way::Way;
 use std::time::{Duration, SystemTime};
 
 /// What [`Db::restore`] makes of a value.
@@ -65,7 +66,7 @@ impl Restore {
     }
 }
 
-impl Db {
+impl<W: Way> Db<W> {
     /// The value of a key as bytes, with a checksum, in the format of DUMP, which Redis and Valkey can restore too; `None` if
     /// the key does not exist. The key's expiry is not in it.
     ///

@@ -74,7 +74,7 @@ pub struct Error {
 }
 
 /// The result of a call.
-pub type Result<T = ()> = std::result::Result<T, Error>;
+pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub(crate) fn new(line: impl Into<Cow<'static, str>>) -> Error {
@@ -128,6 +128,8 @@ fn kind_of(code: &str, text: &str) -> ErrorKind {
     let says = |words: &str| text.contains(words);
     if says(" script: ") {
         ErrorKind::Script
+    } else if says("an update works on the keys") || says("is not possible inside of an update") {
+        ErrorKind::Undeclared
     } else if text == engine::Error::INTERNAL.0 {
         ErrorKind::Internal
     } else if says("no such key") {

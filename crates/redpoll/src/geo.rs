@@ -9,6 +9,7 @@ use crate::call::{Call, Decode, fixed};
 use crate::db::Db;
 use crate::error::Result;
 use crate::sorted_sets::ZAdd;
+use crate::way::Way;
 use resp::Value;
 
 /// A place: degrees of longitude, -180 to 180, and latitude, which the map cuts off at 85.05112878 to the north and the
@@ -30,7 +31,7 @@ impl GeoPoint {
         }
     }
 
-    fn add_to<'a>(&self, call: Call<'a>) -> Call<'a> {
+    fn add_to<'a, W: Way>(&self, call: Call<'a, W>) -> Call<'a, W> {
         call.double(self.longitude).double(self.latitude)
     }
 }
@@ -169,8 +170,8 @@ impl GeoSearch {
         self
     }
 
-    fn add_to<'a>(&'a self, call: Call<'a>) -> Call<'a> {
-        let from = |call: Call<'a>, center: &'a Center| match center {
+    fn add_to<'a, W: Way>(&'a self, call: Call<'a, W>) -> Call<'a, W> {
+        let from = |call: Call<'a, W>, center: &'a Center| match center {
             Center::Member(member) => call.arg("FROMMEMBER").arg(member),
             Center::Point(point) => point.add_to(call.arg("FROMLONLAT")),
         };
@@ -224,7 +225,7 @@ impl Decode for GeoHit {
     }
 }
 
-impl Db {
+impl<W: Way> Db<W> {
     /// Adds a member, or moves it, creating the sorted set if need be; whether it is new. A place that is not on the map is
     /// an error.
     ///

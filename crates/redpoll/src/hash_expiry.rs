@@ -10,6 +10,7 @@ use crate::db::{Db, unexpected};
 use crate::error::Result;
 use crate::keys::{ExpireIf, Ttl};
 use crate::strings::{millis, unix_millis};
+use crate::way::Way;
 use resp::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -123,7 +124,7 @@ impl HSetEx {
         self
     }
 
-    fn add_to<'a>(&self, mut call: Call<'a>) -> Call<'a> {
+    fn add_to<'a, W: Way>(&self, mut call: Call<'a, W>) -> Call<'a, W> {
         for word in [self.key, self.fields].into_iter().flatten() {
             call = call.arg(word);
         }
@@ -136,14 +137,14 @@ impl HSetEx {
     }
 }
 
-impl Db {
+impl<W: Way> Db<W> {
     /// `name key ... FIELDS n field ...`; without fields nothing is done.
     fn on_fields<F: AsRef<[u8]>, T: Decode>(
         &self,
         name: &'static str,
         key: &[u8],
         fields: impl IntoIterator<Item = F>,
-        options: impl FnOnce(Call<'_>) -> Call<'_>,
+        options: impl FnOnce(Call<'_, W>) -> Call<'_, W>,
     ) -> Result<Vec<T>> {
         let fields: Vec<F> = fields.into_iter().collect();
         if fields.is_empty() {

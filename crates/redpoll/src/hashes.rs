@@ -8,6 +8,7 @@ use crate::call::Decode;
 use crate::db::Db;
 use crate::element_scan::ElementScan;
 use crate::error::{Error, Result};
+use crate::way::Way;
 use engine::unix_ms;
 use store::types::hash::{Hash, HashRef};
 
@@ -47,7 +48,7 @@ fn now_for(hash: HashRef<'_>) -> u64 {
     }
 }
 
-impl Db {
+impl<W: Way> Db<W> {
     /// Looks at the hash at a key.
     #[inline]
     fn look_at_hash<R>(
@@ -360,31 +361,6 @@ impl Db {
             .run()
     }
 
-    /// Goes through the fields and values a few at a time, while others work on the hash; see [`ElementScan`].
-    ///
-    /// ```
-    /// # let db = redpoll::Db::open(redpoll::Config::default())?;
-    /// db.hset_many("h", [("a:1", "x"), ("a:2", "y"), ("b:1", "z")])?;
-    /// let found = db.hscan("h").matching("a:*").collect::<redpoll::Result<Vec<_>>>()?;
-    /// assert_eq!(found.len(), 2);
-    /// # Ok::<(), redpoll::Error>(())
-    /// ```
-    pub fn hscan(&self, key: impl AsRef<[u8]>) -> ElementScan<(Bytes, Bytes)> {
-        ElementScan::new(self, "HSCAN", key.as_ref(), None)
-    }
-
-    /// Goes through the fields alone.
-    ///
-    /// ```
-    /// # let db = redpoll::Db::open(redpoll::Config::default())?;
-    /// db.hset("h", "f", "v")?;
-    /// assert_eq!(db.hscan_fields("h").next().unwrap()?, "f");
-    /// # Ok::<(), redpoll::Error>(())
-    /// ```
-    pub fn hscan_fields(&self, key: impl AsRef<[u8]>) -> ElementScan<Bytes> {
-        ElementScan::new(self, "HSCAN", key.as_ref(), Some("NOVALUES"))
-    }
-
     /// A command on a key and some of its elements, which are answered one by one. Without elements nothing is done.
     pub(crate) fn many<E: AsRef<[u8]>, T: Decode>(
         &self,
@@ -411,5 +387,32 @@ impl Db {
             return Ok(0);
         }
         self.command(name).arg(key).all(&elements).run()
+    }
+}
+
+impl Db {
+    /// Goes through the fields and values a few at a time, while others work on the hash; see [`ElementScan`].
+    ///
+    /// ```
+    /// # let db = redpoll::Db::open(redpoll::Config::default())?;
+    /// db.hset_many("h", [("a:1", "x"), ("a:2", "y"), ("b:1", "z")])?;
+    /// let found = db.hscan("h").matching("a:*").collect::<redpoll::Result<Vec<_>>>()?;
+    /// assert_eq!(found.len(), 2);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn hscan(&self, key: impl AsRef<[u8]>) -> ElementScan<(Bytes, Bytes)> {
+        ElementScan::new(self, "HSCAN", key.as_ref(), None)
+    }
+
+    /// Goes through the fields alone.
+    ///
+    /// ```
+    /// # let db = redpoll::Db::open(redpoll::Config::default())?;
+    /// db.hset("h", "f", "v")?;
+    /// assert_eq!(db.hscan_fields("h").next().unwrap()?, "f");
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn hscan_fields(&self, key: impl AsRef<[u8]>) -> ElementScan<Bytes> {
+        ElementScan::new(self, "HSCAN", key.as_ref(), Some("NOVALUES"))
     }
 }

@@ -5,8 +5,9 @@
 
 use crate::db::Db;
 use crate::error::Result;
+use crate::way::Way;
 
-impl Db {
+impl<W: Way> Db<W> {
     /// Counts an element, creating the HyperLogLog if need be; whether anything changed. An element that was counted before
     /// changes nothing; another one usually does. A key that holds no HyperLogLog is an error with the code `WRONGTYPE`, and
     /// one that holds a damaged one `INVALIDOBJ`; so it is for the other calls.

@@ -5,6 +5,7 @@ use crate::db::{Db, unexpected};
 use crate::error::Result;
 use crate::scan::Scan;
 use crate::strings::{millis, to_bytes, to_int, unix_millis};
+use crate::way::Way;
 use engine::{Intent, ops, unix_ms};
 use resp::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -55,7 +56,7 @@ impl ExpireIf {
     }
 }
 
-impl Db {
+impl<W: Way> Db<W> {
     /// Whether a key exists.
     pub fn exists(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         self.look(key.as_ref(), false, |e| e.is_some())
@@ -180,6 +181,18 @@ impl Db {
         Ok(to_int(self.call(&[b"COPY", key.as_ref(), to.as_ref()])?)? == 1)
     }
 
+    /// What kind of value a key holds; `None` if it does not exist.
+    pub fn key_type(&self, key: impl AsRef<[u8]>) -> Result<Option<Type>> {
+        self.look(key.as_ref(), false, |e| e.map(|e| e.kind()))
+    }
+
+    /// How many keys there are, expired ones that have not been removed yet included.
+    pub fn dbsize(&self) -> Result<usize> {
+        Ok(self.way.engine().keyspace().len(self.index))
+    }
+}
+
+impl Db {
     /// Copies a key with its expiry over whatever is at another, possibly in another database; whether there was a
     /// key to copy.
     pub fn copy_over(
@@ -205,11 +218,6 @@ impl Db {
         Ok(to_int(self.call(&[b"MOVE", key.as_ref(), db.to_string().as_bytes()])?)? == 1)
     }
 
-    /// What kind of value a key holds; `None` if it does not exist.
-    pub fn key_type(&self, key: impl AsRef<[u8]>) -> Result<Option<Type>> {
-        self.look(key.as_ref(), false, |e| e.map(|e| e.kind()))
-    }
-
     /// All keys that a glob pattern matches (`*`, `?`, `[a-z]`, `\`). Goes through all keys there are, so for a large
     /// database [`Db::scan`] is the better neighbour.
     pub fn keys(&self, pattern: impl AsRef<[u8]>) -> Result<Vec<Bytes>> {
@@ -230,11 +238,6 @@ impl Db {
     /// Some key, each as likely as any other; `None` if there are none.
     pub fn random_key(&self) -> Result<Option<Bytes>> {
         to_bytes(self.call(&[b"RANDOMKEY"])?)
-    }
-
-    /// How many keys there are, expired ones that have not been removed yet included.
-    pub fn dbsize(&self) -> Result<usize> {
-        Ok(self.engine().keyspace().len(self.index))
     }
 
     /// Deletes all keys of this database at one moment.

@@ -44,6 +44,10 @@
 //! `sadd_many`; where it has many options, they are a type of their own, such as [`ZRange`] or [`XAdd`]. A call with no elements at
 //! all does nothing.
 //!
+//! # Several calls at one moment
+//! [`Db::update`] lets a closure make any typed calls on the keys that it names, and nobody sees a state in between. What
+//! needs no decision has calls of its own, such as [`Db::mset`] and [`Db::lmove`].
+//!
 //! # Errors
 //! Every call returns a [`Result`]. An [`Error`] is the error reply that a client would get, and has a [kind](ErrorKind). A key
 //! that holds another type than a call works on is [`ErrorKind::WrongType`], and nothing has changed then. A key that does not
@@ -65,8 +69,8 @@
 //! # Locks
 //! Keys are spread over shards, each behind a lock that is held for the nanoseconds that a change takes; typed calls that
 //! only read mostly need none, so that readers on several cores do not slow each other down. No lock is ever held
-//! while code of yours runs: [`Db::get_with`] calls its closure after letting go. So nothing you do in a closure, be it
-//! another call, can deadlock, and calls may be made from async tasks: they never wait longer than another thread's access.
+//! while code of yours runs, but for that of an update, which can make no call that would wait: [`Db::get_with`] calls its closure
+//! after letting go. So nothing you do in a closure, be it another call, can deadlock, and calls may be made from async tasks: they never wait longer than another thread's access.
 //! (Those that are there for waiting are marked so: [`Db::blpop`] and its kin, [`XRead::block`] and [`XReadGroup::block`].)
 //! (The exceptions are commands that are long by nature, like KEYS on a large database.)
 
@@ -98,6 +102,8 @@ mod stream_info;
 mod streams;
 mod strings;
 mod threads;
+mod update;
+mod way;
 
 pub use bitmaps::{BitField, BitOp, Overflow};
 pub use bytes::{Bytes, Payload};
@@ -128,3 +134,5 @@ pub use stream_info::{
 };
 pub use streams::{Deletion, References, StreamEntry, Trim, XAdd, XRead};
 pub use strings::SetOptions;
+pub use update::Update;
+pub use way::{Direct, InUpdate};

@@ -7,6 +7,7 @@ use crate::bytes::{Bytes, Payload};
 use crate::call::OrEmpty;
 use crate::db::Db;
 use crate::error::Result;
+use crate::way::Way;
 use store::types::list::List;
 
 /// An end of a list.
@@ -73,7 +74,7 @@ impl LPos {
     }
 }
 
-impl Db {
+impl<W: Way> Db<W> {
     fn push<'v>(
         &self,
         name: &'static str,

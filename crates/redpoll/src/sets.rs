@@ -8,9 +8,10 @@ use crate::db::Db;
 use crate::element_scan::ElementScan;
 use crate::error::Result;
 use crate::hashes::Sample;
+use crate::way::Way;
 use store::types::set::Set;
 
-impl Db {
+impl<W: Way> Db<W> {
     /// Adds a member, creating the set if need be; whether it is new.
     ///
     /// ```
@@ -337,7 +338,9 @@ impl Db {
             .option("LIMIT", limit)
             .run()
     }
+}
 
+impl Db {
     /// Goes through the members a few at a time, while others work on the set; see [`ElementScan`].
     ///
     /// ```

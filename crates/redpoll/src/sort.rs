@@ -4,6 +4,7 @@ use crate::bytes::Bytes;
 use crate::call::Call;
 use crate::db::Db;
 use crate::error::Result;
+use crate::way::Way;
 
 /// How to sort, and what to return; for [`Db::sort`] and [`Db::sort_store`].
 ///
@@ -69,7 +70,7 @@ impl Sort {
         self
     }
 
-    fn add_to<'a>(&'a self, mut call: Call<'a>) -> Call<'a> {
+    fn add_to<'a, W: Way>(&'a self, mut call: Call<'a, W>) -> Call<'a, W> {
         if let Some(pattern) = &self.by {
             call = call.arg("BY").arg(pattern);
         }
@@ -84,7 +85,7 @@ impl Sort {
     }
 }
 
-impl Db {
+impl<W: Way> Db<W> {
     /// The elements of a list, a set or a sorted set in another order; see [`Sort`]. `None` stands for a key or a field that
     /// [`Sort::get`] does not find. An element that should be a number and is none is an error, and so is a key of another
     /// type (`WRONGTYPE`). A key that does not exist is empty.

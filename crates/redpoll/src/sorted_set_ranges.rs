@@ -7,6 +7,7 @@ use crate::bytes::Bytes;
 use crate::call::{Call, Decode, double_text, range_texts};
 use crate::db::Db;
 use crate::error::Result;
+use crate::way::Way;
 use std::ops::RangeBounds;
 
 /// A range of a sorted set's members, in either direction; for [`Db::zrange`] and [`Db::zrangestore`].
@@ -103,7 +104,7 @@ impl ZRange {
         self
     }
 
-    fn add_to<'a>(&'a self, call: Call<'a>) -> Call<'a> {
+    fn add_to<'a, W: Way>(&'a self, call: Call<'a, W>) -> Call<'a, W> {
         // By score and by member, a reversed range is written from its high end.
         let [low, high] = &self.ends;
         let (first, second) = match self.by {
@@ -181,7 +182,7 @@ impl ZCombine {
         self
     }
 
-    fn add_to<'a>(&'a self, call: Call<'a>) -> Call<'a> {
+    fn add_to<'a, W: Way>(&'a self, call: Call<'a, W>) -> Call<'a, W> {
         let mut call = call.counted(&self.keys);
         if !self.weights.is_empty() {
             call = call.arg("WEIGHTS");
@@ -196,7 +197,7 @@ impl ZCombine {
     }
 }
 
-impl Db {
+impl<W: Way> Db<W> {
     /// The members of a range; see [`ZRange`].
     ///
     /// ```

@@ -11,6 +11,7 @@ use crate::db::Db;
 use crate::element_scan::ElementScan;
 use crate::error::Result;
 use crate::hashes::Sample;
+use crate::way::Way;
 use store::types::sorted_set::SortedSet;
 
 /// Which members [`Db::zadd_with`], [`Db::zincr_with`] and [`Db::geoadd_with`] change, and what is counted.
@@ -69,7 +70,7 @@ impl ZAdd {
         self
     }
 
-    pub(crate) fn add_to<'a>(&self, mut call: Call<'a>) -> Call<'a> {
+    pub(crate) fn add_to<'a, W: Way>(&self, mut call: Call<'a, W>) -> Call<'a, W> {
         for word in [self.presence, self.comparison].into_iter().flatten() {
             call = call.arg(word);
         }
@@ -95,7 +96,7 @@ impl Extreme {
     }
 }
 
-impl Db {
+impl<W: Way> Db<W> {
     /// Adds a member, or gives it another score, creating the sorted set if need be; whether the member is new.
     ///
     /// ```
@@ -439,7 +440,9 @@ impl Db {
             .arg("WITHSCORES")
             .run()
     }
+}
 
+impl Db {
     /// Goes through the members and scores a few at a time, while others work on the sorted set; see [`ElementScan`].
     ///
     /// ```

@@ -14,6 +14,7 @@ use crate::db::{Db, unexpected};
 use crate::error::Result;
 use crate::streams::{Deletion, References, StreamEntry, add_streams, id_ends, id_texts};
 use crate::strings::{millis, unix_millis};
+use crate::way::Way;
 use resp::Value;
 use std::ops::RangeBounds;
 use std::time::{Duration, SystemTime};
@@ -59,7 +60,7 @@ impl GroupStart {
         self.after.map_or("$".into(), |id| id.to_string())
     }
 
-    fn add_to<'a>(&self, call: Call<'a>) -> Call<'a> {
+    fn add_to<'a, W: Way>(&self, call: Call<'a, W>) -> Call<'a, W> {
         match self.entries_read {
             None => call,
             Some(n) => call.arg("ENTRIESREAD").owned(n.to_string()),
@@ -333,7 +334,7 @@ impl XClaim {
         self
     }
 
-    fn add_to<'a>(&self, mut call: Call<'a>) -> Call<'a> {
+    fn add_to<'a, W: Way>(&self, mut call: Call<'a, W>) -> Call<'a, W> {
         match self.given {
             None => {}
             Some(Given::Ago(time)) => call = call.arg("IDLE").int(millis(time)),
@@ -374,7 +375,7 @@ impl<T: Decode> Decode for AutoClaimed<T> {
     }
 }
 
-impl Db {
+impl<W: Way> Db<W> {
     /// Creates a consumer group. An error if there is no such key, and one with the code `BUSYGROUP` if there is such a
     /// group.
     ///

@@ -7,6 +7,7 @@ use crate::call::{Decode, Fields, fixed};
 use crate::db::Db;
 use crate::error::Result;
 use crate::streams::StreamEntry;
+use crate::way::Way;
 use resp::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use store::types::stream::StreamId;
@@ -235,7 +236,7 @@ impl Decode for ConsumerInfoFull {
     }
 }
 
-impl Db {
+impl<W: Way> Db<W> {
     /// Describes a stream.
     ///
     /// ```

@@ -9,6 +9,7 @@ use crate::bytes::Bytes;
 use crate::call::{Call, Decode, Flat, OrEmpty, fixed};
 use crate::db::{Db, unexpected};
 use crate::error::Result;
+use crate::way::Way;
 use resp::Value;
 use std::ops::{Bound, RangeBounds};
 use std::time::Duration;
@@ -164,7 +165,7 @@ impl Trim {
         self
     }
 
-    fn add_to<'a>(&self, call: Call<'a>) -> Call<'a> {
+    fn add_to<'a, W: Way>(&self, call: Call<'a, W>) -> Call<'a, W> {
         let tilde = if self.approximate { "~" } else { "=" };
         let call = match self.keep {
             Keep::Last(n) => call.arg("MAXLEN").arg(tilde).count(n),
@@ -313,7 +314,10 @@ impl XRead {
 }
 
 /// Adds STREAMS with keys and IDs, the end of XREAD and XREADGROUP.
-pub(crate) fn add_streams<'a>(call: Call<'a>, streams: &'a [(Vec<u8>, String)]) -> Call<'a> {
+pub(crate) fn add_streams<'a, W: Way>(
+    call: Call<'a, W>,
+    streams: &'a [(Vec<u8>, String)],
+) -> Call<'a, W> {
     let mut call = call.arg("STREAMS");
     for (key, _) in streams {
         call = call.arg(key);
@@ -344,7 +348,7 @@ pub(crate) fn id_texts(ids: impl IntoIterator<Item = StreamId>) -> Vec<String> {
     ids.into_iter().map(|id| id.to_string()).collect()
 }
 
-impl Db {
+impl<W: Way> Db<W> {
     /// Adds an entry with an ID made of the time, creating the stream if need be; the ID. An entry without fields is an error.
     ///
     /// ```

@@ -3,6 +3,7 @@
 use crate::bytes::{Bytes, Payload};
 use crate::db::{Db, unexpected};
 use crate::error::{Error, Result};
+use crate::way::Way;
 use engine::ops::strings::{self as ops, NewExpiry, Refresh};
 use engine::{Intent, unix_ms};
 use resp::Value;
@@ -144,7 +145,7 @@ pub(crate) fn to_bytes(value: Value) -> Result<Option<Bytes>> {
     }
 }
 
-impl Db {
+impl<W: Way> Db<W> {
     /// The string at a key; `None` if the key does not exist. Values up to 54 bytes are copied into the result, those
     /// over 4 KiB are shared with the database: neither allocates.
     ///
@@ -334,7 +335,12 @@ impl Db {
 
     /// How long a string may get.
     pub(crate) fn longest(&self) -> usize {
-        self.engine().config().live.proto_max_bulk_len.load(Relaxed)
+        self.way
+            .engine()
+            .config()
+            .live
+            .proto_max_bulk_len
+            .load(Relaxed)
     }
 
     /// The length of a string, 0 if there is none.

@@ -113,6 +113,11 @@ impl Error {
         ))
     }
 
+    /// What an update of the library may not do.
+    pub fn not_in_update(name: &str) -> Error {
+        Error::new(format!("ERR '{name}' is not possible inside of an update"))
+    }
+
     /// `ERR invalid expire time in '...' command`.
     pub fn invalid_expire(name: &str) -> Error {
         Error::new(format!("ERR invalid expire time in '{name}' command"))

@@ -18,8 +18,9 @@ use crate::context::session::Session;
 use crate::follow::monitor;
 use crate::table::positions;
 use crate::table::row::{
-    ABOUT_CLIENT, ALLOW_BUSY, DENYOOM, Facts, Group, IN_MULTI, LIKE_WRITE, LOADING, NO_AUTH,
-    NO_MULTI, NOSCRIPT, READONLY, RUNS_QUEUE, RUNS_SCRIPT, WHILE_SUBSCRIBED, WRITE, row,
+    ABOUT_CLIENT, ALL_SHARDS, ALLOW_BUSY, CHANGES_SESSION, DENYOOM, Facts, Group, IN_MULTI,
+    LIKE_WRITE, LOADING, NO_AUTH, NO_MULTI, NOSCRIPT, OTHER_DB, OWN_LOCKS, READONLY, RUNS_QUEUE,
+    RUNS_SCRIPT, WHILE_SUBSCRIBED, WRITE, row,
 };
 use resp::Proto;
 use std::sync::atomic::Ordering::Relaxed;
@@ -34,6 +35,8 @@ pub(crate) const EXEC: u8 = 1 << 2;
 pub(crate) const SCRIPT: u8 = 1 << 3;
 /// A typed call of the program that the engine is part of.
 pub(crate) const LIBRARY: u8 = 1 << 4;
+/// A command or a typed call inside of a program's update, whose locks are held.
+pub(crate) const UPDATE: u8 = 1 << 5;
 
 /// What stands before the gate.
 pub(crate) struct Request<'a> {
@@ -151,12 +154,13 @@ macro_rules! gates {
 
 gates! {
     first:
-    "arity"           [CLIENT QUEUE SCRIPT]  arity;
+    "arity"           [CLIENT QUEUE SCRIPT UPDATE] arity;
     "authentication"  [CLIENT QUEUE]         authentication;
     "in MULTI"        [QUEUE]                in_multi;
     "in scripts"      [SCRIPT]               in_scripts;
     "permissions"     [CLIENT QUEUE EXEC SCRIPT] permissions;
     "script reads"    [SCRIPT]               script_reads;
+    "in updates"      [UPDATE]               in_updates;
     "subscribed"      [CLIENT QUEUE]         subscribed;
     "monitoring"      [CLIENT QUEUE]         monitoring;
     "loading"         [CLIENT QUEUE LIBRARY] loading;
@@ -264,6 +268,24 @@ fn script_reads(request: &Request<'_>, _: u8) -> Passed {
     refused(Error::new(
         "ERR Write commands are not allowed from read-only scripts.",
     ))
+}
+
+/// An update holds the locks of its keys and takes no others, and it is no client's connection.
+#[inline(always)]
+fn in_updates(request: &Request<'_>, _: u8) -> Passed {
+    const NOT: u64 = NOSCRIPT
+        | RUNS_SCRIPT
+        | RUNS_QUEUE
+        | IN_MULTI
+        | NO_MULTI
+        | ALL_SHARDS
+        | OWN_LOCKS
+        | OTHER_DB
+        | CHANGES_SESSION;
+    if !request.facts.has(NOT) {
+        return Ok(());
+    }
+    refused(Error::not_in_update(request.facts.name))
 }
 
 /// A client of RESP2 that subscribes to something could not tell a reply from a message.

@@ -16,4 +16,5 @@ mod locks;
 mod look_ahead;
 #[cfg(test)]
 pub(crate) mod panic_tests;
+pub mod update;
 pub mod worker;

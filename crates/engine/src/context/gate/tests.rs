@@ -6,8 +6,9 @@ use std::fmt::Write;
 
 #[test]
 fn every_gate_says_for_which_ways_in_it_holds() {
-    let ways = [CLIENT, QUEUE, EXEC, SCRIPT, LIBRARY];
-    let mut table = String::from("                client  queue   exec    script  library\n");
+    let ways = [CLIENT, QUEUE, EXEC, SCRIPT, LIBRARY, UPDATE];
+    let mut table =
+        String::from("                client  queue   exec    script  library update\n");
     for (name, holds) in GATES {
         let _ = write!(table, "{name:16}");
         for way in ways {
@@ -18,13 +19,14 @@ fn every_gate_says_for_which_ways_in_it_holds() {
     }
     assert_eq!(
         table,
-        "                client  queue   exec    script  library
-arity           x       x               x
+        "                client  queue   exec    script  library update
+arity           x       x               x               x
 authentication  x       x
 in MULTI                x
 in scripts                              x
 permissions     x       x       x       x
 script reads                            x
+in updates                                              x
 subscribed      x       x
 monitoring      x       x
 loading         x       x                       x
@@ -62,6 +64,20 @@ const CASES: &[Case] = &[
         "wrong number of arguments for 'get'",
     ),
     ("arity", SCRIPT, &[], "GET", "Wrong number of args calling"),
+    (
+        "arity",
+        UPDATE,
+        &[],
+        "GET",
+        "wrong number of arguments for 'get'",
+    ),
+    (
+        "in updates",
+        UPDATE,
+        &[],
+        "FLUSHALL",
+        "'flushall' is not possible inside",
+    ),
     ("authentication", CLIENT, &["locked"], "GET k", "NOAUTH"),
     (
         "authentication",
@@ -167,7 +183,7 @@ fn every_gate_is_tried_for_every_way_in_that_it_holds_for() {
     let mut tried: Vec<(&str, u8)> = CASES.iter().map(|c| (c.0, c.1)).collect();
     let mut holds = Vec::new();
     for (name, ways) in GATES {
-        for way in [CLIENT, QUEUE, EXEC, SCRIPT, LIBRARY] {
+        for way in [CLIENT, QUEUE, EXEC, SCRIPT, LIBRARY, UPDATE] {
             if ways & way != 0 {
                 holds.push((*name, way));
             }
@@ -245,6 +261,17 @@ fn check(&(name, way, before, line, text): &Case) {
         EXEC => {
             let replies = db.run("EXEC");
             replies.trim_matches(['[', ']']).to_owned()
+        }
+        UPDATE => {
+            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            let mut out = resp::Out::new(Proto::Resp2);
+            let (worker, session) = (&mut db.worker, &mut db.session);
+            let done = worker.update(session, &[b"k"], &mut out, |mut update| {
+                update.call(&words);
+                ((), update)
+            });
+            assert!(done.is_ok(), "{what}");
+            String::from_utf8_lossy(&out.to_vec()).trim_end().to_owned()
         }
         SCRIPT => {
             let words: Vec<String> = line.split(' ').map(|w| format!("'{w}'")).collect();

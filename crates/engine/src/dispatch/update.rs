@@ -1,0 +1,244 @@
+//! Several keys of a program at one moment: what the library's `update` works with.
+//!
+//! The locks of all keys that it declares are held from its beginning to its end, and nothing it does needs another. So it is a
+//! transaction whose commands are decided on while it runs: nobody sees a state in between, what it changed is announced and
+//! written down as a whole when it is done, and it can neither wait for somebody nor be waited for in a circle.
+
+use crate::base::clock::{unix_ms, unix_nanos};
+use crate::base::error::{Error, Result};
+use crate::context::command::{Command, Group, PATTERN_KEYS, WRITE, row};
+use crate::context::ctx::Ctx;
+use crate::context::engine::Engine;
+use crate::context::gate::{self, Closed, Intent, LIBRARY, Request, UPDATE};
+use crate::context::next::Next;
+use crate::context::session::Session;
+use crate::direct::carry_out;
+use crate::dispatch::worker::Worker;
+use crate::door::held::Held;
+use crate::door::keys::{Garbage, Keys, KnownKey};
+use crate::table::positions::{each_key, has_patterns};
+use resp::Out;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use store::locks::Indices;
+
+/// How long it waits for a lock before it asks what keeps it.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// What runs, as far as nothing of it is a command.
+static ROW: Command = row("update", 0, WRITE, Group::Generic, "", |_, _| {
+    Err(Error::INTERNAL)
+});
+
+/// The keys of an update while it runs. Made by [`Worker::update`].
+pub struct Update<'e> {
+    ctx: Ctx<'e>,
+    declared: &'e [&'e [u8]],
+}
+
+impl Update<'_> {
+    fn check_declared(&self, key: &[u8]) -> Result {
+        if self.declared.contains(&key) {
+            return Ok(());
+        }
+        Err(undeclared(key))
+    }
+
+    /// Carries a command out; its reply, or its error, is added to [`Update::out`].
+    pub fn call(&mut self, argv: &[&[u8]]) {
+        let ctx = &mut self.ctx;
+        let Some(entry) = (!argv.is_empty()).then(|| ctx.engine.registry().resolve(argv)) else {
+            return ctx.out.error(&Error::SYNTAX.0);
+        };
+        let Some(entry) = entry else {
+            let error = gate::unknown(UPDATE, argv);
+            ctx.keys.counters.error(error.code());
+            return ctx.out.error(&error.0);
+        };
+        if let Err(closed) = gate::admit::<UPDATE>(&ctx.request(entry, argv)) {
+            return ctx.refuse(entry, &closed.into_error());
+        }
+        if entry.command.has(PATTERN_KEYS) && has_patterns(argv) {
+            return ctx.refuse(entry, &Error::not_in_update(entry.command.name));
+        }
+        let mut missing = None;
+        each_key(entry, argv, |i, _| {
+            if missing.is_none() && !self.declared.contains(&argv[i]) {
+                missing = Some(i);
+            }
+        });
+        match missing {
+            Some(i) => ctx.refuse(entry, &undeclared(argv[i])),
+            None => ctx.call(entry, argv, KnownKey::default()),
+        }
+        ctx.next = Next::Done;
+    }
+
+    /// Where replies of commands are.
+    pub fn out(&mut self) -> &mut Out {
+        self.ctx.out
+    }
+
+    /// Lets `work` have one of the keys, as [`Engine::with_key`] does.
+    ///
+    /// # Errors
+    /// The key is not declared, or the gate's error, or that of `work`.
+    pub fn with_key<R>(
+        &mut self,
+        key: &[u8],
+        intent: Intent,
+        work: impl FnOnce(&mut Keys<'_>) -> Result<R>,
+    ) -> Result<R> {
+        self.check_declared(key)?;
+        let ctx = &mut self.ctx;
+        let request = Request {
+            engine: ctx.engine,
+            session: Some(ctx.session),
+            facts: intent.facts(),
+            entry: None,
+            within: ROW.name,
+            argv: &[],
+            now_ms: ctx.keys.now_ms,
+            in_reader: false,
+        };
+        gate::admit::<UPDATE>(&request).map_err(Closed::into_error)?;
+        ctx.keys.first = (key.as_ptr() as usize, key.len(), ctx.keys.ks.hash(key));
+        let result = carry_out(&mut ctx.keys, key, intent, work);
+        // An address says nothing of the next call's arguments.
+        ctx.keys.first = KnownKey::default();
+        result
+    }
+}
+
+#[cold]
+fn undeclared(key: &[u8]) -> Error {
+    let shown = String::from_utf8_lossy(key);
+    Error::new(format!(
+        "ERR an update works on the keys that it declares only, not on '{shown}'"
+    ))
+}
+
+impl Worker {
+    /// Takes the locks of all of `keys` and lets `work` have the keys, and only them. `work` gives back what it gets.
+    ///
+    /// Waits while CLIENT PAUSE is in force, and as long as somebody else has one of the locks.
+    ///
+    /// # Errors
+    /// The gate's; `work` has not been called then.
+    pub fn update<R>(
+        &mut self,
+        session: &mut Session,
+        keys: &[&[u8]],
+        out: &mut Out,
+        work: impl for<'e> FnOnce(Update<'e>) -> (R, Update<'e>),
+    ) -> Result<R> {
+        let engine = &*self.engine;
+        engine.wait_at_the_gate(Intent::Change, unix_ms())?;
+        let held = lock(engine, keys)?;
+        // For all that it does the time stands still.
+        let now = unix_nanos();
+        let now_ms = now / 1_000_000;
+        let ctx = Ctx {
+            keys: Keys {
+                ks: engine.keyspace(),
+                held,
+                db: session.db,
+                now_ms,
+                frozen: false,
+                coarse: false,
+                clock: (now_ms / 1000) as u32 & 0xff_ffff,
+                first: KnownKey::default(),
+                counters: &self.counters,
+                no_touch: session.client.no_touch.load(Relaxed),
+                garbage: Garbage::new(),
+                prepared: &[],
+                listening: &engine.follow.effects.listening,
+                changes: std::mem::take(&mut self.changes),
+                emptied: None,
+                recording: engine.journal.is_on(),
+                records: std::mem::take(&mut self.records),
+                token: None,
+                #[cfg(debug_assertions)]
+                named: Default::default(),
+            },
+            out,
+            session,
+            engine,
+            command: &ROW,
+            helper: true,
+            runner: &mut self.runner,
+            nested: true,
+            in_script: false,
+            moment: Some(now),
+            next: Next::Done,
+        };
+        let (result, update) = work(Update {
+            ctx,
+            declared: keys,
+        });
+        let mut ctx = update.ctx;
+        if !ctx.keys.changes.is_empty() {
+            let client = ctx.session.client.clone();
+            engine.follow.apply(&mut ctx.keys, Some(&client));
+        }
+        if ctx.keys.recording
+            && let Some(piece) = engine.write_down(&mut ctx.keys, &mut ctx.session.clock)
+        {
+            ctx.session.piece = piece;
+        }
+        let Keys {
+            held,
+            garbage,
+            changes,
+            records,
+            ..
+        } = ctx.keys;
+        drop(held);
+        self.changes = changes;
+        self.records = records;
+        for freed in garbage {
+            engine.reclaimer.take(freed);
+        }
+        Ok(result)
+    }
+}
+
+/// Takes the locks of keys, and of the further keys that clients who wait for them will need when they are served.
+fn lock<'e>(engine: &'e Engine, keys: &[&[u8]]) -> Result<Held<'e>> {
+    let ks = engine.keyspace();
+    let declared: Indices = keys.iter().map(|key| ks.shard_of(ks.hash(key))).collect();
+    let mut wanted = declared.clone();
+    loop {
+        if wanted.is_empty() {
+            return Ok(Held::None);
+        }
+        let Some(many) = ks.lock_many_for(&mut wanted, Some(PATIENCE)) else {
+            let request = Request {
+                engine,
+                session: None,
+                facts: Intent::Change.facts(),
+                entry: None,
+                within: ROW.name,
+                argv: &[],
+                now_ms: unix_ms(),
+                in_reader: false,
+            };
+            gate::admit_parked::<LIBRARY>(&request).map_err(Closed::into_error)?;
+            wanted.clone_from(&declared);
+            continue;
+        };
+        let held = Held::Many(many);
+        let mut more = Indices::new();
+        if engine.follow.effects.listening() {
+            let effects = &engine.follow.effects;
+            held.each(|shard| effects.further_shards(shard, &mut |s| more.push(s)));
+            more.retain(|shard| !held.has(*shard));
+        }
+        if more.is_empty() {
+            return Ok(held);
+        }
+        held.each(|shard| more.push(shard));
+        drop(held);
+        wanted = more;
+    }
+}

@@ -1,0 +1,178 @@
+//! The ways in which typed calls reach the data: straight, or inside of an update that holds their keys' locks.
+//!
+//! A typed call is written once, for any [`Way`]; all it does goes through the three functions of this trait.
+
+use crate::connection::reply_of;
+use crate::db::Shared;
+use crate::error::{Error, ErrorKind, Result};
+use engine::{Engine, Intent, Keys};
+use resp::Value;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use store::EntryRef;
+
+/// See the module's page.
+pub trait Way {
+    #[doc(hidden)]
+    fn engine(&self) -> &Arc<Engine>;
+
+    /// Works on one key under its shard's lock; see [`Engine::with_key`].
+    #[doc(hidden)]
+    fn on_key<R>(
+        &self,
+        db: usize,
+        key: &[u8],
+        intent: Intent,
+        work: impl FnOnce(&mut Keys<'_>) -> engine::Result<R>,
+    ) -> Result<R>;
+
+    /// Looks at one key; see [`Engine::look`].
+    #[doc(hidden)]
+    fn look<R>(
+        &self,
+        db: usize,
+        key: &[u8],
+        touch: bool,
+        look: impl FnMut(Option<EntryRef<'_>>) -> R,
+    ) -> Result<R>;
+
+    /// Carries out one command.
+    #[doc(hidden)]
+    fn call(&self, db: usize, args: &[&[u8]]) -> Result<Value>;
+}
+
+thread_local! {
+    /// Whether the closure of an update is running on this thread.
+    static UPDATING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// That the closure of an update runs.
+pub(crate) struct Updating(());
+
+impl Updating {
+    pub(crate) fn begin() -> Updating {
+        UPDATING.set(true);
+        Updating(())
+    }
+}
+
+impl Drop for Updating {
+    fn drop(&mut self) {
+        UPDATING.set(false);
+    }
+}
+
+/// Refuses a call inside of an update's closure that is made on something else than what the closure is given: the thread holds
+/// locks, and would wait for itself, or for another thread that does the same the other way round.
+#[inline]
+pub(crate) fn check_not_updating() -> Result {
+    if UPDATING.get() {
+        return Err(nested());
+    }
+    Ok(())
+}
+
+#[cold]
+fn nested() -> Error {
+    Error::of(
+        ErrorKind::InUpdate,
+        "ERR a call inside of an update that is not made on what its closure is given",
+    )
+}
+
+/// Calls that stand for themselves: those of [`Db`](crate::Db).
+#[derive(Clone)]
+pub struct Direct {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Way for Direct {
+    #[inline]
+    fn engine(&self) -> &Arc<Engine> {
+        &self.shared.engine
+    }
+
+    #[inline]
+    fn on_key<R>(
+        &self,
+        db: usize,
+        key: &[u8],
+        intent: Intent,
+        work: impl FnOnce(&mut Keys<'_>) -> engine::Result<R>,
+    ) -> Result<R> {
+        check_not_updating()?;
+        let shared = &*self.shared;
+        let done = shared
+            .engine
+            .with_key(db, key, intent, shared.counters(), work);
+        done.map_err(Error::from)
+    }
+
+    #[inline]
+    fn look<R>(
+        &self,
+        db: usize,
+        key: &[u8],
+        touch: bool,
+        look: impl FnMut(Option<EntryRef<'_>>) -> R,
+    ) -> Result<R> {
+        check_not_updating()?;
+        let shared = &*self.shared;
+        let seen = shared.engine.look(db, key, touch, shared.counters(), look);
+        seen.map_err(Error::from)
+    }
+
+    fn call(&self, db: usize, args: &[&[u8]]) -> Result<Value> {
+        let shared = &*self.shared;
+        let mut connection = shared.idle.take(&shared.engine, db);
+        let result = connection.call(args);
+        shared.idle.give_back(&shared.engine, connection, args);
+        result
+    }
+}
+
+/// Calls inside of an update: those of [`Update`](crate::Update).
+pub struct InUpdate<'e> {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) update: RefCell<engine::Update<'e>>,
+}
+
+impl Way for InUpdate<'_> {
+    fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    fn on_key<R>(
+        &self,
+        _: usize,
+        key: &[u8],
+        intent: Intent,
+        work: impl FnOnce(&mut Keys<'_>) -> engine::Result<R>,
+    ) -> Result<R> {
+        let done = self.update.borrow_mut().with_key(key, intent, work);
+        done.map_err(Error::from)
+    }
+
+    fn look<R>(
+        &self,
+        db: usize,
+        key: &[u8],
+        touch: bool,
+        mut look: impl FnMut(Option<EntryRef<'_>>) -> R,
+    ) -> Result<R> {
+        self.on_key(db, key, Intent::Look, |keys| {
+            Ok(look(if touch {
+                keys.read(key)
+            } else {
+                keys.read_untouched(key)
+            }))
+        })
+    }
+
+    fn call(&self, _: usize, args: &[&[u8]]) -> Result<Value> {
+        let mut update = self.update.borrow_mut();
+        update.call(args);
+        reply_of(update.out())?
+            .ok_or_else(|| Error::of(ErrorKind::Internal, "ERR a command without a reply"))
+    }
+}
