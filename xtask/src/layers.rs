@@ -62,10 +62,11 @@ const ENGINE: Rooms = &[
     ("table", &[]),
     ("acl", &["base", "table"]),
     ("follow", &["base", "client", "config", "door", "table"]),
+    ("evict", &["base", "door", "follow"]),
     (
         "context",
         &[
-            "acl", "base", "client", "config", "door", "follow", "script", "table",
+            "acl", "base", "client", "config", "door", "evict", "follow", "script", "table",
         ],
     ),
     ("bridge", &["base", "context", "door", "script", "table"]),
@@ -83,7 +84,10 @@ const ENGINE: Rooms = &[
             "base", "context", "direct", "door", "follow", "script", "table",
         ],
     ),
-    ("upkeep", &["base", "cmd", "context", "door"]),
+    (
+        "upkeep",
+        &["base", "client", "cmd", "context", "door", "evict"],
+    ),
     // Built only for tests and fuzzing.
     (
         "fuzz",

@@ -49,7 +49,7 @@ impl Engine {
         work: impl FnOnce(&mut Keys<'_>) -> Result<R>,
     ) -> Result<R> {
         let now_ms = self.coarse_ms();
-        self.wait_at_the_gate(intent, now_ms)?;
+        self.wait_at_the_gate(intent, now_ms, counters)?;
         let ks = self.keyspace();
         let hash = ks.hash(key);
         let shard = ks.shard_of(hash);
@@ -57,7 +57,7 @@ impl Engine {
         ks.probe(db, hash).entry(table_hash(hash), false);
         let guard = match ks.try_lock(shard) {
             Some(guard) => guard,
-            None => self.wait_for(shard)?,
+            None => self.wait_for(shard, counters)?,
         };
         let mut held = Held::One(shard, guard);
         if intent.writes() && self.follow.effects.listening() {
@@ -71,7 +71,8 @@ impl Engine {
             now_ms,
             frozen,
             coarse: true,
-            clock: (now_ms / 1000) as u32 & 0xff_ffff,
+            clock: self.config().live.aging.clock(now_ms),
+            aging: &self.config().live.aging,
             first: (key.as_ptr() as usize, key.len(), hash),
             counters,
             no_touch: false,
@@ -86,6 +87,8 @@ impl Engine {
             #[cfg(debug_assertions)]
             named: Default::default(),
         };
+        let metered =
+            (intent.writes() && self.memory().limit() != 0).then(|| ks.shard_bytes(shard));
         let result = carry_out(&mut keys, key, intent, work);
         if !keys.changes.is_empty() {
             self.follow.apply(&mut keys, None);
@@ -93,6 +96,12 @@ impl Engine {
         if keys.recording {
             // Threads of a program have no session; what one does to one key stays in order by the shard's clock.
             self.write_down(&mut keys, &mut 0);
+        }
+        if let Some(before) = metered {
+            let grown = ks.shard_bytes(shard).wrapping_sub(before) as isize;
+            if grown != 0 {
+                self.memory().grow(grown);
+            }
         }
         let Keys { held, garbage, .. } = keys;
         drop(held);
@@ -123,7 +132,7 @@ impl Engine {
         mut look: impl FnMut(Option<EntryRef<'_>>) -> R,
     ) -> Result<R> {
         let now_ms = self.coarse_ms();
-        self.wait_at_the_gate(Intent::Look, now_ms)?;
+        self.wait_at_the_gate(Intent::Look, now_ms, counters)?;
         let ks = self.keyspace();
         let hash = ks.hash(key);
         ks.probe(db, hash).entry(table_hash(hash), false);
@@ -138,7 +147,10 @@ impl Engine {
                     return None;
                 }
                 if touch {
-                    e.touch((now_ms / 1000) as u32 & 0xff_ffff);
+                    let aging = &self.config().live.aging;
+                    if !aging.by_change() {
+                        aging.touch(e, aging.clock(now_ms));
+                    }
                 }
                 counters.hits.add(1);
             } else {
@@ -180,26 +192,31 @@ impl Engine {
 
     /// Waits for a shard's lock, unless what holds it is a script that takes too long.
     #[cold]
-    fn wait_for(&self, shard: usize) -> Result<ShardGuard<'_>> {
+    fn wait_for(&self, shard: usize, counters: &Counters) -> Result<ShardGuard<'_>> {
         loop {
             if let Some(guard) = self.keyspace().lock_for(shard, PATIENCE) {
                 return Ok(guard);
             }
-            gate::admit_parked::<LIBRARY>(&self.typed(Intent::Look, unix_ms()))
+            gate::admit_parked::<LIBRARY>(&self.typed(Intent::Look, unix_ms(), counters))
                 .map_err(Closed::into_error)?;
         }
     }
 
     /// Returns once the [gate] is open for a typed call, or its error.
     #[inline]
-    pub(crate) fn wait_at_the_gate(&self, intent: Intent, now_ms: u64) -> Result {
-        match gate::admit::<LIBRARY>(&self.typed(intent, now_ms)) {
+    pub(crate) fn wait_at_the_gate(
+        &self,
+        intent: Intent,
+        now_ms: u64,
+        counters: &Counters,
+    ) -> Result {
+        match gate::admit::<LIBRARY>(&self.typed(intent, now_ms, counters)) {
             Ok(()) => Ok(()),
-            Err(closed) => self.wait_at_the_closed_gate(intent, closed),
+            Err(closed) => self.wait_at_the_closed_gate(intent, closed, counters),
         }
     }
 
-    fn typed(&self, intent: Intent, now_ms: u64) -> Request<'_> {
+    fn typed<'a>(&'a self, intent: Intent, now_ms: u64, counters: &'a Counters) -> Request<'a> {
         Request {
             engine: self,
             session: None,
@@ -207,19 +224,27 @@ impl Engine {
             entry: None,
             within: "typed call",
             argv: &[],
+            more: 0,
             now_ms,
             in_reader: false,
+            short: false,
+            counters,
         }
     }
 
     #[cold]
-    fn wait_at_the_closed_gate(&self, intent: Intent, mut closed: Closed) -> Result {
+    fn wait_at_the_closed_gate(
+        &self,
+        intent: Intent,
+        mut closed: Closed,
+        counters: &Counters,
+    ) -> Result {
         loop {
             match closed {
                 Closed::Refused(error) => return Err(error),
                 Closed::For(ms) => std::thread::sleep(Duration::from_millis(ms.min(20))),
             }
-            match gate::admit::<LIBRARY>(&self.typed(intent, unix_ms())) {
+            match gate::admit::<LIBRARY>(&self.typed(intent, unix_ms(), counters)) {
                 Ok(()) => return Ok(()),
                 Err(still) => closed = still,
             }

@@ -14,6 +14,7 @@ mod context;
 mod direct;
 mod dispatch;
 mod door;
+mod evict;
 mod follow;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
@@ -47,4 +48,5 @@ pub use door::keys::Keys;
 pub use follow::messages::Kind as Subscription;
 pub use follow::waiting::{GiveUp, Waiter};
 pub use table::row::{CHANGES_SESSION, Group};
+pub use upkeep::load::Hints;
 pub use upkeep::sweep::Maintenance;

@@ -295,16 +295,12 @@ impl Building<'_> {
             self.expired.fetch_add(1, Relaxed);
             return Ok(());
         }
-        let idle_s = match entry.hint {
-            Some(rdb::encode::Hint::Idle(s)) => s,
-            _ => 0,
-        };
         if !self.engine.load_key(
             db,
             &entry.key,
             value,
             entry.expiry_ms,
-            idle_s,
+            entry.hint,
             self.twice == Twice::Replace,
         ) {
             return Err(format!(

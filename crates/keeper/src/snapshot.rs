@@ -101,6 +101,7 @@ impl Old {
 /// What all parts of one snapshot share.
 pub struct Shared {
     options: Options,
+    hints: engine::Hints,
     sizes: Sizes,
     /// Has changes wait while more than `bound_bytes` are held back.
     pressure: Arc<Pressure>,
@@ -137,6 +138,7 @@ impl Shared {
     fn new(engine: &Engine, options: Options, sizes: Sizes) -> Shared {
         Shared {
             options,
+            hints: engine.hints(),
             pressure: engine.pressure.clone(),
             bound_bytes: sizes.bound + engine.keyspace().bytes() / 20,
             sizes,
@@ -209,7 +211,7 @@ impl Shared {
         let meta = Meta {
             key: e.key(),
             expiry_ms: e.expiry_ms(),
-            hint: None,
+            hint: self.hints.of(e),
         };
         match encode::entry(into, &meta, e, &self.options) {
             Ok(Some(_)) => {

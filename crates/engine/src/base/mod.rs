@@ -10,6 +10,7 @@ pub mod guard;
 pub mod histogram;
 pub mod journal;
 pub mod loading;
+pub mod memory;
 pub mod pressure;
 pub mod process;
 pub mod random;

@@ -58,6 +58,48 @@ pub fn machine_bytes() -> Option<u64> {
     kilobytes(&read_to_string("/proc/meminfo").ok()?, "MemTotal:")
 }
 
+/// Bytes of memory that this process may use: the machine's, or fewer if a control group of its allows fewer.
+pub fn available_bytes() -> Option<u64> {
+    let machine = machine_bytes();
+    let groups = read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limit = group_limits(&groups, &|path| read_to_string(path).ok());
+    match (machine, limit) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// The lowest limit of the control groups that `/proc/self/cgroup` lists, of version 1 and 2, and of those around them.
+fn group_limits(groups: &str, read: &dyn Fn(&str) -> Option<String>) -> Option<u64> {
+    let mut lowest: Option<u64> = None;
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            c if c.split(',').any(|c| c == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        let mut at = path.trim_end_matches('/');
+        loop {
+            // In a namespace of its own, a process sees its group as the root.
+            let limit = read(&format!("{root}{at}/{file}"));
+            if let Some(bytes) = limit.and_then(|text| text.trim().parse::<u64>().ok()) {
+                lowest = Some(lowest.map_or(bytes, |low| low.min(bytes)));
+            }
+            match at.rfind('/') {
+                Some(end) => at = &at[..end],
+                None => break,
+            }
+        }
+    }
+    lowest
+}
+
 fn kilobytes(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim()
@@ -99,6 +141,29 @@ mod tests {
             Some(12 * 1024)
         );
         assert_eq!(kilobytes("VmRSS: many", "VmRSS:"), None);
+    }
+
+    #[test]
+    fn the_lowest_limit_of_a_group_and_those_around_it_counts() {
+        let read = |path: &str| {
+            let text = match path {
+                "/sys/fs/cgroup/a/b/memory.max" => "max\n",
+                "/sys/fs/cgroup/a/memory.max" => "500\n",
+                "/sys/fs/cgroup/memory/x/memory.limit_in_bytes" => "700\n",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes" => "9223372036854771712\n",
+                _ => return None,
+            };
+            Some(text.to_owned())
+        };
+        for (groups, limit) in [
+            ("0::/a/b\n", Some(500)),
+            ("0::/\n", None),
+            ("5:cpu:/x\n3:memory,other:/x\n", Some(700)),
+            ("3:memory:/\n0::/a\n", Some(500)),
+            ("nonsense", None),
+        ] {
+            assert_eq!(group_limits(groups, &read), limit, "{groups}");
+        }
     }
 
     #[cfg(target_os = "linux")]

@@ -77,6 +77,8 @@ pub struct Counters {
     pub misses: Counter,
     /// Keys removed because they had expired.
     pub expired: Counter,
+    /// Keys evicted.
+    pub evicted: Counter,
     /// Fields of hashes removed because they had expired.
     pub expired_fields: Counter,
     /// Changes of keys, as `save` counts them.
@@ -131,6 +133,7 @@ impl Counters {
             misses: Counter::default(),
             expired: Counter::default(),
             expired_fields: Counter::default(),
+            evicted: Counter::default(),
             changes: Counter::default(),
             panics: Counter::default(),
             error_replies: Counter::default(),
@@ -173,6 +176,7 @@ impl Counters {
             &self.misses,
             &self.expired,
             &self.expired_fields,
+            &self.evicted,
             &self.panics,
             &self.error_replies,
             &self.protocol_errors,

@@ -97,6 +97,8 @@ pub(crate) struct Call<'a> {
     pub name: &'a [u8],
     /// Only reading is allowed.
     pub read_only: bool,
+    /// It may take memory when there is none to be had.
+    pub allow_oom: bool,
     pub slow: &'a Slow,
     pub argv: &'a [&'a [u8]],
 }
@@ -131,6 +133,8 @@ struct Bridge<'a, 'e> {
     noted: &'a mut Noted<'e>,
     undo: Option<Undo>,
     restart: Option<Restart>,
+    /// There was no memory to be had when it began, and it has not said that it does without.
+    short: bool,
     /// Commands carried out.
     calls: u64,
     wrote: bool,
@@ -332,6 +336,7 @@ impl Server for Bridge<'_, '_> {
         let command = entry.command;
         let mut request = self.ctx.request(entry, argv);
         request.in_reader = self.call.read_only;
+        request.short = self.short && !self.wrote;
         if let Err(closed) = gate::admit::<SCRIPT>(&request) {
             self.refuse(Some(entry), reply, &closed.into_error());
             return Ok(());
@@ -471,7 +476,9 @@ pub(crate) fn run(
         }
         let in_script = std::mem::replace(&mut ctx.in_script, true);
         let mark = ctx.keys.records.mark();
+        let short = ctx.session.short.load(Relaxed) && ctx.engine.memory().is_over();
         let mut bridge = Bridge {
+            short: short && !call.allow_oom,
             ctx,
             mark,
             call,
@@ -578,8 +585,11 @@ fn park(ctx: &mut Ctx<'_>) -> Result {
         entry: None,
         within: ctx.command.name,
         argv: &[],
+        more: 0,
         now_ms: unix_ms(),
         in_reader: false,
+        short: false,
+        counters: ctx.keys.counters,
     };
     gate::admit_parked::<CLIENT>(&request).map_err(Closed::into_error)?;
     ctx.next = Next::Retry(PARKED);

@@ -15,6 +15,12 @@ use std::sync::atomic::{
 };
 use std::task::Waker;
 
+/// About what a connection takes that waits: its record, its session, its task and its place in the runtime, in bytes.
+const CONNECTION: usize = 2048;
+
+/// About what a name takes that a client subscribes to, or a key that it watches, beside its bytes.
+const LISTED: usize = 128;
+
 /// What a client waits for.
 pub(crate) type Waits = Arc<dyn Any + Send + Sync>;
 
@@ -87,6 +93,10 @@ pub struct Client {
     pub watched: AtomicUsize,
     /// Commands it has queued, plus one; 0 outside MULTI.
     pub queued: AtomicUsize,
+    /// Bytes of the commands it has queued.
+    pub queued_bytes: AtomicUsize,
+    /// Bytes of the names that it subscribes to and of the keys that it watches.
+    pub listed_bytes: AtomicUsize,
     pub words: Mutex<Words>,
     /// The number of its user; 0: it needs none.
     pub user: AtomicU64,
@@ -197,6 +207,20 @@ impl Client {
         self.reply_bytes.load(Relaxed) + self.outbox.bytes()
     }
 
+    /// Bytes that it takes: its record and its connection's, its buffers, what it has queued and subscribes to. Messages count
+    /// for each that they are to be sent to, although they share them.
+    pub fn memory(&self) -> usize {
+        let subscriptions: usize = self.subscriptions.iter().map(|n| n.load(Relaxed)).sum();
+        let listed = (subscriptions + self.watched.load(Relaxed)) * LISTED;
+        CONNECTION
+            + self.query_bytes.load(Relaxed)
+            + self.query_free.load(Relaxed)
+            + self.unsent_bytes()
+            + self.queued_bytes.load(Relaxed)
+            + self.listed_bytes.load(Relaxed)
+            + listed
+    }
+
     /// Notes the sizes of the connection's buffers, in bytes (`reply_chunks`: pieces).
     pub fn set_buffers(&self, query: usize, query_free: usize, reply: usize, reply_chunks: usize) {
         self.query_bytes.store(query, Relaxed);
@@ -267,6 +291,8 @@ impl Clients {
             can_redirect: AtomicBool::new(false),
             watched: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
+            queued_bytes: AtomicUsize::new(0),
+            listed_bytes: AtomicUsize::new(0),
             words: Mutex::new(Words::default()),
             user: AtomicU64::new(0),
             outbox: Outbox::default(),
@@ -291,6 +317,11 @@ impl Clients {
         if let Some(client) = self.all.lock().remove(&id) {
             client.gone.store(true, Relaxed);
         }
+    }
+
+    /// Bytes that they take.
+    pub fn memory(&self) -> usize {
+        self.all.lock().values().map(|client| client.memory()).sum()
     }
 
     /// Number of connected clients.

@@ -72,6 +72,7 @@ fn config_set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         .set_for(&pairs, &Both(engine), ctx.session.client.is_local());
     set.map_err(|text| Error::new(format!("ERR {text}")))?;
     engine.follow.heed_settings();
+    engine.heed_memory_settings();
     ctx.out.ok();
     Ok(())
 }
@@ -115,6 +116,7 @@ impl Host for Both<'_> {
 fn config_resetstat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     ctx.engine.stats().reset();
     ctx.engine.reclaimer.reset();
+    ctx.engine.memory().reset();
     for limit in &ctx.engine.config().live.output_limits {
         limit.disconnections.store(0, Relaxed);
     }

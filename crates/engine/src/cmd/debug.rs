@@ -304,7 +304,7 @@ fn with_entry<R>(ctx: &Ctx<'_>, key: &[u8], look: impl FnOnce(EntryRef<'_>) -> R
 }
 
 fn object(ctx: &mut Ctx<'_>, key: &[u8], fast: bool) -> Result {
-    let clock = ctx.keys.clock;
+    let now = (ctx.keys.now_ms / 1000) as u32;
     let text = with_any_entry(ctx, key, |entry| {
         let length = match serialized_length(&entry) {
             Some(bytes) if !fast => format!("serializedlength:{bytes} "),
@@ -315,7 +315,7 @@ fn object(ctx: &mut Ctx<'_>, key: &[u8], fast: bool) -> Result {
             entry.key().as_ptr(),
             encoding(&entry),
             entry.clock(),
-            clock.wrapping_sub(entry.clock()) & 0xff_ffff,
+            now.wrapping_sub(entry.clock()) & 0xff_ffff,
         )
     });
     ctx.out.simple(&text.ok_or(Error::NO_SUCH_KEY)?);

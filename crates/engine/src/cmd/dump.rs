@@ -2,6 +2,7 @@
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
+use crate::base::memory::{counted, minutes};
 use crate::context::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, READONLY, WRITE, row,
 };
@@ -123,12 +124,19 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ctx.keys.changed(key, Event::DEL);
             ctx.keys.record(&[b"DEL", key]);
         }
-        // How often a key is used is not tracked, so that FREQ has nothing to set.
-        if let Some(idle_s) = idle_s {
-            let clock = ctx.keys.clock.wrapping_sub(idle_s as u32) & 0xff_ffff;
-            if let Some(found) = ctx.keys.write(key) {
-                found.touch(clock);
+        // As the policy has it: an idle time says nothing of how often a key is used, and the other way round.
+        let now_ms = ctx.keys.now_ms;
+        let clock = match (idle_s, frequency) {
+            (Some(idle_s), _) if !ctx.keys.aging.counts() => {
+                Some(((now_ms / 1000) as u32).wrapping_sub(idle_s as u32) & 0xff_ffff)
             }
+            (_, Some(n)) if ctx.keys.aging.counts() => Some(counted(minutes(now_ms), n as u32)),
+            _ => None,
+        };
+        if let Some(clock) = clock
+            && let Some(found) = ctx.keys.write(key)
+        {
+            found.touch(clock);
         }
     } else if was {
         ctx.keys.changed(key, Event::DEL);

@@ -110,6 +110,7 @@ fn call(ctx: &mut Ctx<'_>, args: &Args<'_>, read_only: bool) -> Result {
             is_function: true,
             name: &function.name,
             read_only: read_only || function.flags.contains(Flags::NO_WRITES),
+            allow_oom: function.flags.contains(Flags::ALLOW_OOM),
             slow: &function.slow,
             argv: args.argv(),
         };

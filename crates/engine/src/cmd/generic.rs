@@ -4,6 +4,7 @@ use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::base::expiry::{self, to_unix_ms};
 use crate::base::glob;
+use crate::base::memory::{Order, minutes};
 use crate::cmd::dump::LONG_VALUE;
 use crate::cmd::scan_options::{ScanOptions, Scanned};
 use crate::context::command::{
@@ -582,20 +583,33 @@ fn object_refcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 fn object_idletime(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
-    let clock = ctx.keys.clock;
+    let (aging, now_ms) = (ctx.keys.aging, ctx.keys.now_ms);
     match ctx.keys.read_unannounced(args.take()) {
-        // The clock wraps around after 194 days.
-        Some(e) => ctx
-            .out
-            .int(i64::from(clock.wrapping_sub(e.clock()) & 0xff_ffff)),
-        None => ctx.out.null(),
+        Some(_) if aging.counts() => Err(Error::new(
+            "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between \
+             policies at runtime LRU and LFU data will take some time to adjust.",
+        )),
+        Some(e) => {
+            // The clock wraps around after 194 days.
+            ctx.out.int(aging.rank(Order::Lru, e, now_ms) as i64);
+            Ok(())
+        }
+        None => {
+            ctx.out.null();
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 fn object_freq(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
-    if ctx.keys.read_unannounced(args.take()).is_some() {
+    let (aging, now_ms) = (ctx.keys.aging, ctx.keys.now_ms);
+    if let Some(e) = ctx.keys.read_unannounced(args.take()) {
+        if aging.counts() {
+            let n = aging.frequency(e.clock(), minutes(now_ms));
+            ctx.out.int(n.into());
+            return Ok(());
+        }
         return Err(Error::new(
             "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
              switching between policies at runtime LRU and LFU data will take some time to adjust.",

@@ -288,7 +288,7 @@ fn memory(report: &Report<'_, '_>, into: &mut String) {
     size(into, "used_memory_peak", usage.peak as u64);
     line!(into, "used_memory_peak_perc:{:.2}%", usage.peak_percent());
     line!(into, "used_memory_overhead:{}", usage.overhead());
-    line!(into, "used_memory_startup:{}", usage.fixed);
+    line!(into, "used_memory_startup:{}", usage.other.fixed);
     line!(into, "used_memory_dataset:{}", usage.dataset());
     line!(
         into,
@@ -297,7 +297,7 @@ fn memory(report: &Report<'_, '_>, into: &mut String) {
     );
     if let Some(allocator) = usage.allocator() {
         line!(into, "allocator_allocated:{}", allocator.allocated);
-        line!(into, "allocator_active:{}", allocator.resident);
+        line!(into, "allocator_active:{}", allocator.active);
         line!(into, "allocator_resident:{}", allocator.resident);
         line!(into, "allocator_muzzy:0");
     }
@@ -326,26 +326,30 @@ fn memory(report: &Report<'_, '_>, into: &mut String) {
         "used_memory_scripts",
         (cached_bytes + libraries.bytes()) as u64,
     );
-    size(into, "maxmemory", config.number("maxmemory") as u64);
+    size(into, "maxmemory", report.engine.memory().limit() as u64);
     line!(into, "maxmemory_policy:{}", config.text("maxmemory-policy"));
     if let Some(allocator) = usage.allocator() {
         let (ratio, bytes) = allocator.fragmentation();
         line!(into, "allocator_frag_ratio:{ratio:.2}");
         line!(into, "allocator_frag_bytes:{bytes}");
-        line!(into, "allocator_rss_ratio:1.00");
-        line!(into, "allocator_rss_bytes:0");
-        let (ratio, bytes) = allocator.overhead();
-        line!(into, "rss_overhead_ratio:{ratio:.2}");
-        line!(into, "rss_overhead_bytes:{bytes}");
+        let (ratio, bytes) = allocator.resident();
+        line!(into, "allocator_rss_ratio:{ratio:.2}");
+        line!(into, "allocator_rss_bytes:{bytes}");
+        line!(into, "rss_overhead_ratio:1.00");
+        line!(into, "rss_overhead_bytes:0");
     }
     if let Some((ratio, bytes)) = usage.fragmentation() {
         line!(into, "mem_fragmentation_ratio:{ratio:.2}");
         line!(into, "mem_fragmentation_bytes:{bytes}");
     }
-    line!(into, "mem_clients_slaves:0");
-    line!(into, "mem_clients_normal:{}", usage.clients);
+    line!(into, "mem_not_counted_for_evict:0");
     line!(into, "mem_replication_backlog:0");
-    line!(into, "mem_aof_buffer:0");
+    line!(into, "mem_total_replication_buffers:0");
+    line!(into, "mem_clients_slaves:0");
+    line!(into, "mem_clients_normal:{}", usage.other.clients);
+    line!(into, "mem_tracking:{}", usage.other.tracking);
+    line!(into, "mem_cluster_links:0");
+    line!(into, "mem_aof_buffer:{}", usage.other.journal);
     if let Some(name) = report.engine.host().allocator() {
         line!(into, "mem_allocator:{name}");
     }
@@ -401,13 +405,21 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
         "expire_cycle_cpu_milliseconds:{}",
         stats.expire_nanos.load(Relaxed) / 1_000_000
     );
-    line!(into, "evicted_keys:0");
+    line!(into, "evicted_keys:{}", stats.sum(|c| c.evicted.get()));
     line!(
         into,
         "evicted_scripts:{}",
         report.engine.scripts.evicted.load(Relaxed)
     );
-    line!(into, "evicted_clients:0");
+    let memory = report.engine.memory();
+    line!(
+        into,
+        "evicted_clients:{}",
+        memory.evicted_clients.load(Relaxed)
+    );
+    let (all, now) = memory.exceeded_nanos(unix_nanos());
+    line!(into, "total_eviction_exceeded_time:{}", all / 1_000_000);
+    line!(into, "current_eviction_exceeded_time:{}", now / 1_000_000);
     line!(into, "keyspace_hits:{}", stats.sum(|c| c.hits.get()));
     line!(into, "keyspace_misses:{}", stats.sum(|c| c.misses.get()));
     for name in [

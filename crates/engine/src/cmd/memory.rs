@@ -1,23 +1,24 @@
 //! MEMORY, and the account of memory that INFO shows too.
 //!
 //! The keyspace knows exactly what its tables, entries and large values take. What clients' buffers take, connections
-//! report. Together with the fixed tables that is `used_memory`; the rest of the resident size (code, stacks, scratch
-//! buffers, pages that the allocator keeps) the operating system knows.
+//! report. Together with scripts, what clients track, what waits to be logged, and the fixed tables, that is `used_memory`, which
+//! `maxmemory` bounds. Slots of slab pages that are free come on top as fragmentation, which is kept small by moving entries
+//! together ([`crate::upkeep`]). The rest of the resident size (code, stacks, scratch buffers, pages that the general
+//! allocator keeps) the operating system knows.
 
 use super::command::help;
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::base::process;
-use crate::base::stats::CommandCounters;
 use crate::context::command::{
     Command, Group, KS_RO, KeySpec, LOADING, OWN_LOCKS, READONLY, STALE, container, row,
 };
 use crate::context::ctx::Ctx;
-use crate::context::describe::memory_of;
 use crate::context::engine::Engine;
+use crate::context::usage::Other;
 use resp::Out;
 use std::sync::atomic::Ordering::Relaxed;
-use store::{Counts, Dict};
+use store::Counts;
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -56,38 +57,36 @@ const MEMORY_COMMANDS: &[Command] = &[
 pub(crate) struct Usage {
     /// By number.
     pub dbs: Vec<Counts>,
-    /// The locks, the roots of tables and the counters: what an empty server takes.
-    pub fixed: usize,
-    /// Clients' records and buffers.
-    pub clients: usize,
+    /// All but keys and values.
+    pub other: Other,
+    /// Bytes of slab pages that are free slots: held, and not used.
+    pub idle: usize,
     /// The most that `used` has been when somebody looked; the maintenance thread looks every second.
     pub peak: usize,
     /// Resident bytes of the process, if the system tells.
     pub resident: Option<u64>,
-    /// Bytes of scripts' states, which are resident and not part of `used`.
-    pub scripts: usize,
 }
 
-/// What the allocator has, as real servers reckon it with one that does not tell them: what is resident and is not scripts'.
+/// What allocators have: ours of slab pages and tables, and the general one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allocator {
     /// Bytes that are in use.
     pub allocated: u64,
-    /// Bytes that are resident.
+    /// The same with free slots of pages that are not free altogether.
+    pub active: u64,
+    /// Resident bytes. The general allocator's are not to be told from the program's own.
     pub resident: u64,
-    /// Resident bytes of the whole process.
-    process: u64,
 }
 
 impl Allocator {
-    /// Resident bytes for each one in use, and those beyond the ones in use.
+    /// Bytes of pages for each one in use, and those beyond the ones in use.
     pub fn fragmentation(&self) -> (f64, i64) {
-        beyond(self.resident, self.allocated)
+        beyond(self.active, self.allocated)
     }
 
-    /// The same of the process and what is resident of the allocator.
-    pub fn overhead(&self) -> (f64, i64) {
-        beyond(self.process, self.resident)
+    /// The same of what is resident and pages.
+    pub fn resident(&self) -> (f64, i64) {
+        beyond(self.resident, self.active)
     }
 }
 
@@ -106,21 +105,12 @@ impl Usage {
     pub fn measure(engine: &Engine) -> Usage {
         let ks = engine.keyspace();
         let dbs = (0..ks.databases()).map(|db| ks.counts(db)).collect();
-        let counters = engine.registry().ids() * size_of::<CommandCounters>();
         let mut usage = Usage {
             dbs,
-            fixed: ks.shards()
-                * (128
-                    + ks.databases()
-                        * (size_of::<Dict>() + size_of::<u64>() + size_of::<Counts>()))
-                + engine.stats().sum(|_| counters as u64) as usize,
-            clients: engine.clients().list().iter().map(|c| memory_of(c)).sum(),
+            other: engine.measure_other(),
+            idle: ks.idle_bytes(),
             peak: 0,
             resident: process::resident_bytes(),
-            scripts: {
-                let (scripts, functions) = engine.scripts.vm_memory();
-                scripts + functions
-            },
         };
         let used = usage.used();
         usage.peak = used.max(engine.stats().peak_memory.fetch_max(used, Relaxed));
@@ -144,12 +134,12 @@ impl Usage {
 
     /// All bytes that are accounted for.
     pub fn used(&self) -> usize {
-        self.data() + self.fixed + self.clients
+        self.data() + self.other.all()
     }
 
     /// What of it is not keys and values.
     pub fn overhead(&self) -> usize {
-        self.tables() + self.fixed + self.clients
+        self.tables() + self.other.all()
     }
 
     /// Keys and values.
@@ -159,7 +149,7 @@ impl Usage {
 
     /// Keys and values in percent of what an empty server does not take.
     pub fn dataset_percent(&self) -> f64 {
-        percent(self.dataset(), self.used() - self.fixed)
+        percent(self.dataset(), self.used() - self.other.fixed)
     }
 
     /// `used` in percent of its peak.
@@ -169,11 +159,10 @@ impl Usage {
 
     /// What the allocator has, if it is known what is resident.
     pub fn allocator(&self) -> Option<Allocator> {
-        let process = self.resident?;
         Some(Allocator {
             allocated: self.used() as u64,
-            resident: process.saturating_sub(self.scripts as u64),
-            process,
+            active: (self.used() + self.idle) as u64,
+            resident: self.resident?,
         })
     }
 
@@ -226,23 +215,18 @@ fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     };
     int(out, "peak.allocated", usage.peak);
     int(out, "total.allocated", usage.used());
-    int(out, "startup.allocated", usage.fixed);
-    // There is no replication and no log that could hold memory.
-    for name in [
-        "replication.backlog",
-        "clients.slaves",
-        "cluster.links",
-        "aof.buffer",
-    ] {
+    int(out, "startup.allocated", usage.other.fixed);
+    // There is no replication that could hold memory.
+    for name in ["replication.backlog", "clients.slaves", "cluster.links"] {
         int(out, name, 0);
     }
-    let scripts = &ctx.engine.scripts;
-    let (of_scripts, of_functions) = scripts.vm_memory();
-    int(out, "lua.caches", scripts.totals().1);
-    let libraries = scripts.libraries.current();
-    int(out, "functions.caches", libraries.bytes());
-    int(out, "script.VMs", of_scripts + of_functions);
-    int(out, "clients.normal", usage.clients);
+    int(out, "aof.buffer", usage.other.journal);
+    let Other { sources, vms, .. } = usage.other;
+    int(out, "lua.caches", sources.0);
+    int(out, "functions.caches", sources.1);
+    int(out, "script.VMs", vms.0 + vms.1);
+    int(out, "clients.tracking", usage.other.tracking);
+    int(out, "clients.normal", usage.other.clients);
     int(out, "overhead.db.hashtable.lut", usage.tables());
     // Tables grow a segment at a time: none is ever there twice.
     int(out, "overhead.db.hashtable.rehashing", 0);
@@ -253,7 +237,7 @@ fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         out,
         "keys.bytes-per-key",
         // As in real servers, of no keys it is nothing.
-        (usage.used() - usage.fixed)
+        (usage.used() - usage.other.fixed)
             .checked_div(usage.keys())
             .unwrap_or(0),
     );
@@ -282,7 +266,7 @@ fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
             fields += 1;
         };
         int("allocator.allocated", allocator.allocated);
-        int("allocator.active", allocator.resident);
+        int("allocator.active", allocator.active);
         int("allocator.resident", allocator.resident);
         int("allocator.muzzy", 0);
         let mut pair = |name: &str, (ratio, bytes): (f64, i64)| {
@@ -293,8 +277,8 @@ fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
             fields += 2;
         };
         pair("allocator-fragmentation", allocator.fragmentation());
-        pair("allocator-rss", (1.0, 0));
-        pair("rss-overhead", allocator.overhead());
+        pair("allocator-rss", allocator.resident());
+        pair("rss-overhead", (1.0, 0));
     }
     if let Some((ratio, bytes)) = usage.fragmentation() {
         out.bulk(b"fragmentation");
@@ -333,7 +317,7 @@ fn diagnose(usage: &Usage) -> String {
         findings += "* Fragmentation: more than 1.4 times the used memory is resident. That is freed memory the \
                      allocator keeps, or pages that are partly empty after many deletions.\n";
     }
-    if usage.clients > used / 2 {
+    if usage.other.clients > used / 2 {
         findings += "* Clients: their buffers take more than half of the memory. See tot-mem in CLIENT LIST, and bound \
                      them with client-output-buffer-limit and client-query-buffer-limit.\n";
     }
@@ -435,18 +419,17 @@ mod tests {
                 bytes: 100 << 20,
                 table_bytes: 0,
             }],
-            fixed: 0,
-            clients: 0,
+            other: Other::default(),
+            idle: 0,
             peak: 100 << 20,
             resident: Some(100 << 20),
-            scripts: 0,
         };
         assert_eq!(diagnose(&usage), "No memory problems were found.\n");
         usage.peak = 200 << 20;
         assert!(diagnose(&usage).starts_with("* Peak"));
         usage.resident = Some(200 << 20);
         assert!(diagnose(&usage).contains("* Fragmentation"));
-        usage.clients = 110 << 20;
+        usage.other.clients = 110 << 20;
         assert!(diagnose(&usage).contains("* Clients"));
     }
 

@@ -142,6 +142,9 @@ fn run_body(
         is_function: false,
         name: &body.sha,
         read_only: read_only || reads == Some(true),
+        allow_oom: body
+            .flags
+            .is_some_and(|flags| flags.contains(Flags::ALLOW_OOM)),
         slow: &body.slow,
         argv: args.argv(),
     };

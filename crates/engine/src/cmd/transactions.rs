@@ -109,10 +109,9 @@ fn watch(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             .follow
             .effects
             .watch(shard, db, key, &watching.watch, expired);
-        ctx.session
-            .client
-            .watched
-            .store(watching.keys.len(), Relaxed);
+        let client = &ctx.session.client;
+        client.listed_bytes.fetch_add(key.len(), Relaxed);
+        client.watched.store(watching.keys.len(), Relaxed);
     }
     ctx.out.ok();
     Ok(())

@@ -42,6 +42,8 @@ pub enum Kind {
         /// Largest value allowed, in bytes.
         max: i64,
     },
+    /// The same, or a part of the memory that there is, in percent: see [`Value::Memory`].
+    Memory,
     /// One of a few names.
     Choice(&'static [&'static str]),
     /// Classes of keyspace notifications, a letter each.
@@ -110,6 +112,13 @@ pub enum Value {
     Flag(bool),
     /// Of the integer kinds and [`Kind::Size`].
     Int(i64),
+    /// Of [`Kind::Memory`].
+    Memory {
+        /// Whether it is `n` percent; else it is `n` bytes.
+        percent: bool,
+        /// See above.
+        n: i64,
+    },
     /// Of [`Kind::Octal`].
     Octal(u32),
     /// Of [`Kind::Events`]: bits of [`crate::base::class`].
@@ -177,6 +186,7 @@ impl Kind {
                 Some(bytes) => in_range(bytes, min, max),
                 None => Err("argument must be a memory value".into()),
             },
+            Kind::Memory => parse_memory(word),
             Kind::Choice(names) => {
                 match names.iter().find(|name| name.eq_ignore_ascii_case(word)) {
                     Some(name) => Ok(Value::Choice(name)),
@@ -205,6 +215,7 @@ impl Kind {
             Kind::Octal => "octal, 0 to 777".into(),
             Kind::Size { min: 0 | 1, .. } => "bytes".into(),
             Kind::Size { min, .. } => format!("bytes, at least {min}"),
+            Kind::Memory => "bytes, or percent (`10%`)".into(),
             Kind::Choice(names) => names.join(", "),
             Kind::Events => "letters".into(),
             Kind::Text => "text".into(),
@@ -222,6 +233,8 @@ impl Value {
         match self {
             Value::Flag(on) => if *on { "yes" } else { "no" }.into(),
             Value::Int(n) => n.to_string(),
+            Value::Memory { percent: true, n } => format!("{n}%"),
+            Value::Memory { n, .. } => n.to_string(),
             Value::Octal(mode) => format!("{mode:o}"),
             Value::Events(classes) => crate::base::class::letters(*classes),
             Value::Choice(name) => (*name).into(),
@@ -279,6 +292,19 @@ pub(crate) fn parse_size(word: &str) -> Option<i64> {
         number.parse::<i64>().ok()?
     };
     number.checked_mul(factor)
+}
+
+fn parse_memory(word: &str) -> Result<Value, String> {
+    let wrong = || "argument must be a memory or percent value".to_owned();
+    if let Some(number) = word.strip_suffix('%') {
+        let n = parse_i64(number.as_bytes()).filter(|n| *n >= 0);
+        return match n.ok_or_else(wrong)? {
+            n @ 0..=100 => Ok(Value::Memory { percent: true, n }),
+            _ => Err("percentage argument must be less or equal to 100".into()),
+        };
+    }
+    let n = parse_size(word).ok_or_else(wrong)?;
+    Ok(Value::Memory { percent: false, n })
 }
 
 fn some_words(words: &[&str]) -> Vec<String> {

@@ -12,24 +12,11 @@ const LONG: i64 = i64::MAX;
 const INT: i64 = i32::MAX as i64;
 const UINT: i64 = u32::MAX as i64;
 
-/// The values of `maxmemory-policy`, in the order in which Redis lists them.
-const POLICIES: &[&str] = &[
-    "volatile-lru",
-    "volatile-lfu",
-    "volatile-random",
-    "volatile-ttl",
-    "allkeys-lru",
-    "allkeys-lfu",
-    "allkeys-random",
-    "noeviction",
-];
-
 // What the rows of a group are about, as it stands in their error message and in the page of directives.
 const ACL: &str = "access control lists";
 const CLUSTER: &str = "clustering";
 const COMPRESSION: &str = "compressing the inner nodes of lists";
 const DURABILITY: &str = "snapshots and the append-only file";
-const EVICTION: &str = "a memory limit with eviction";
 const INNER: &str = "a mechanism inside Redis without a counterpart here";
 const REPLICATION: &str = "replication";
 const SCRIPTS: &str = "scripts and modules";
@@ -124,12 +111,6 @@ pub(super) const FIXED: &[Directive] = &[
     later("syslog-ident", &[], Text, "redis", Startup, SERVICE),
     later("list-compress-depth", &[], Int { min: 0, max: INT }, "0", Runtime, COMPRESSION),
     later("locale-collate", &[], Text, "", Runtime, INNER),
-    later("lfu-decay-time", &[], Int { min: 0, max: INT }, "1", Runtime, EVICTION),
-    later("lfu-log-factor", &[], Int { min: 0, max: INT }, "10", Runtime, EVICTION),
-    later("maxmemory", &[], Size { min: 0, max: LONG }, "0", Runtime, EVICTION),
-    later("maxmemory-clients", &[], Size { min: 0, max: LONG }, "0", Runtime, EVICTION),
-    later("maxmemory-policy", &[], Choice(POLICIES), "noeviction", Runtime, EVICTION),
-    later("maxmemory-samples", &[], Int { min: 1, max: 64 }, "5", Runtime, EVICTION),
     later("masterauth", &[], Text, "", Runtime, REPLICATION),
     later("masteruser", &[], Text, "", Runtime, REPLICATION),
     later("min-replicas-max-lag", &["min-slaves-max-lag"], Int { min: 0, max: INT }, "10", Runtime, REPLICATION),

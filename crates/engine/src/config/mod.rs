@@ -17,6 +17,7 @@ pub use directive::{Change, Directive, Kind, OutputLimit, Value};
 pub(crate) use lines::is_secret;
 pub use page::{directives, markdown};
 
+use crate::base::memory::Aging;
 use crate::base::ticks;
 use crate::config::host::Host;
 use parking_lot::{Mutex, RwLock};
@@ -167,6 +168,8 @@ pub struct Live {
     pub noted_from: AtomicU64,
     /// `latency-tracking`
     pub latency_tracking: AtomicBool,
+    /// How keys age.
+    pub aging: Aging,
     /// `rdbcompression`
     pub rdb_compression: AtomicBool,
     /// Whether expired keys are also looked for in the background. No directive: DEBUG SET-ACTIVE-EXPIRE changes it.
@@ -492,6 +495,16 @@ impl Config {
     /// The number of shards, a power of two.
     pub fn shards(&self) -> usize {
         self.number("shards") as usize
+    }
+
+    /// The bytes that a directive of [`Kind::Memory`] stands for; percents are parts of `whole`.
+    pub fn memory(&self, name: &str, whole: impl FnOnce() -> u64) -> usize {
+        let Some(at) = find(name) else { return 0 };
+        match self.values.read()[at] {
+            Value::Memory { percent: true, n } => (whole() as u128 * n as u128 / 100) as usize,
+            Value::Memory { n, .. } => n.max(0) as usize,
+            _ => 0,
+        }
     }
 
     /// The password clients must give.

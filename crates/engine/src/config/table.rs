@@ -10,6 +10,7 @@ use super::directive::Kind::{
 };
 use super::directive::{Change, Directive, Kind, Value};
 use super::{Live, OutputLimit};
+use crate::base::memory::POLICY_NAMES;
 use std::sync::atomic::Ordering::Relaxed;
 
 const NETWORK: &str = "Network";
@@ -22,6 +23,7 @@ const DURABILITY: &str = "Durability";
 const INSIGHT: &str = "Insight";
 const LONG: i64 = i64::MAX;
 const DATA_TYPES: &str = "Data types";
+const MEMORY: &str = "Memory";
 
 const FREES_ANYWAY: &str = "Changes nothing: large values are always freed by a thread of their own, which no client waits for.";
 
@@ -251,6 +253,73 @@ pub(super) const BUILT: &[Directive] = &[
         "Worker threads, each with its own connections; all work on the one keyspace. `auto` is one a core.",
     )
     .alias(&["io-threads"]),
+    row(
+        "maxmemory",
+        Kind::Memory,
+        "0",
+        Runtime,
+        MEMORY,
+        "How much memory may be in use, as `used_memory` of INFO counts it; 0 for no limit. In percent, of the memory that the \
+         machine has or the control group of the process may use. Above it keys are evicted as `maxmemory-policy` says, and if that is not \
+         enough, commands that need memory are refused.",
+    ),
+    row(
+        "maxmemory-policy",
+        Choice(POLICY_NAMES),
+        "noeviction",
+        Runtime,
+        MEMORY,
+        "Which keys are evicted: of all (allkeys) or of those with an expiry (volatile), those not used for longest (lru), used \
+         least often (lfu), not changed for longest (lrm), expiring first (ttl), or any (random).",
+    )
+    .live(|live, value| live.aging.set_policy(&value.text())),
+    row(
+        "maxmemory-samples",
+        Int { min: 1, max: 64 },
+        "5",
+        Runtime,
+        MEMORY,
+        "How many keys are compared for each one that is evicted, in units of four: at the default the one evicted is among the \
+         first of some twenty. More come closer to the policy and take longer.",
+    )
+    .live(|live, value| live.aging.samples.store(number(value) as usize, Relaxed)),
+    row(
+        "maxmemory-eviction-tenacity",
+        Int { min: 0, max: 100 },
+        "10",
+        Runtime,
+        MEMORY,
+        "How long a command that needs memory may evict keys before it is carried out: at the default some tens of \
+         microseconds. The rest is evicted in the background. 100 is as long as it takes.",
+    )
+    .live(|live, value| live.aging.tenacity.store(number(value) as u32, Relaxed)),
+    row(
+        "maxmemory-clients",
+        Kind::Memory,
+        "0",
+        Runtime,
+        MEMORY,
+        "How much memory the buffers of all clients together may take; 0 for no limit. In percent, of `maxmemory`. Above it those \
+         that take most are disconnected, unless they have said CLIENT NO-EVICT ON.",
+    ),
+    row(
+        "lfu-log-factor",
+        Int { min: 0, max: i32::MAX as i64 },
+        "10",
+        Runtime,
+        MEMORY,
+        "How slowly the counter of a key's uses grows: the larger it is, the more uses it takes to reach its end, 255.",
+    )
+    .live(|live, value| live.aging.log_factor.store(number(value) as u32, Relaxed)),
+    row(
+        "lfu-decay-time",
+        Int { min: 0, max: i32::MAX as i64 },
+        "1",
+        Runtime,
+        MEMORY,
+        "Minutes after which the counter of a key's uses is one less; 0 for never.",
+    )
+    .live(|live, value| live.aging.decay_minutes.store(number(value) as u32, Relaxed)),
     row(
         "shards",
         PowerOfTwo { min: 1, max: 65536 },

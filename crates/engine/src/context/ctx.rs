@@ -99,6 +99,9 @@ impl<'e> Ctx<'e> {
             argv,
             now_ms: self.keys.now_ms,
             in_reader: false,
+            more: 0,
+            short: false,
+            counters: self.keys.counters,
         }
     }
 

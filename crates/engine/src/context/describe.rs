@@ -74,7 +74,7 @@ pub(crate) fn describe(
         query_free,
         get(&client.reply_chunks) + client.outbox.len(),
         unsent,
-        memory_of(client),
+        client.memory(),
         if unsent > 0 { "rw" } else { "r" },
         command,
         words.user,
@@ -89,12 +89,4 @@ pub(crate) fn describe(
         client.net_out.load(Relaxed),
         client.commands.load(Relaxed),
     );
-}
-
-/// Bytes that a client takes, as far as the engine knows: its record and its buffers.
-pub(crate) fn memory_of(client: &Client) -> usize {
-    size_of::<Client>()
-        + client.query_bytes.load(Relaxed)
-        + client.query_free.load(Relaxed)
-        + client.unsent_bytes()
 }

@@ -6,6 +6,7 @@ use crate::base::clock::unix_ms;
 use crate::base::clock::unix_nanos;
 use crate::base::journal::Journal;
 use crate::base::loading::Loading;
+use crate::base::memory::Memory;
 use crate::base::pressure::Pressure;
 use crate::base::random::random_bytes;
 use crate::base::reclaim::Reclaimer;
@@ -53,6 +54,8 @@ pub struct Engine {
     /// Scripts and functions.
     pub scripts: Scripts,
     pub(crate) reclaimer: Reclaimer,
+    /// How much memory is in use, and may be.
+    pub(super) memory: Arc<Memory>,
     /// See [`Engine::coarse_ms`].
     pub(crate) clock_ms: AtomicU64,
     /// CLIENT PAUSE.
@@ -101,6 +104,7 @@ impl Engine {
             stats: Stats::default(),
             jobs: Mutex::new(None),
             reclaimer: Reclaimer::new(),
+            memory: Arc::default(),
             clock_ms: AtomicU64::new(unix_ms()),
             pause: Pause::default(),
             asleep_until: AtomicU64::new(0),
@@ -113,6 +117,7 @@ impl Engine {
                 .collect(),
         });
         engine.follow.heed_notify_keyspace_events();
+        engine.heed_memory_settings();
         engine
     }
 

@@ -11,10 +11,12 @@
 //! what it declares, and EXEC what is queued.
 
 use crate::base::error::Error;
+use crate::base::stats::Counters;
 use crate::context::command::Entry;
 use crate::context::engine::Engine;
 use crate::context::permissions;
 use crate::context::session::Session;
+use crate::evict::Outcome;
 use crate::follow::monitor;
 use crate::table::positions;
 use crate::table::row::{
@@ -49,10 +51,25 @@ pub(crate) struct Request<'a> {
     /// The name of the command that it is part of, or its own.
     pub within: &'static str,
     pub argv: &'a [&'a [u8]],
+    /// Bytes of memory that it needs beside those of its arguments.
+    pub more: usize,
     /// Unix milliseconds.
     pub now_ms: u64,
     /// It comes from a script that only reads.
     pub in_reader: bool,
+    /// It comes from a script that began when there was no memory to be had, and has not changed anything yet.
+    pub short: bool,
+    /// Who asks counts with these.
+    pub counters: &'a Counters,
+}
+
+impl Request<'_> {
+    /// About how much memory it needs, in bytes.
+    #[inline]
+    fn needs(&self) -> usize {
+        let of_arguments: usize = self.argv.iter().map(|arg| arg.len()).sum();
+        of_arguments.saturating_add(self.more)
+    }
 }
 
 /// What a typed call is about to do, as the gate asks of it.
@@ -161,6 +178,7 @@ gates! {
     "permissions"     [CLIENT QUEUE EXEC SCRIPT] permissions;
     "script reads"    [SCRIPT]               script_reads;
     "in updates"      [UPDATE]               in_updates;
+    "memory"          [CLIENT QUEUE EXEC SCRIPT LIBRARY UPDATE] memory;
     "subscribed"      [CLIENT QUEUE]         subscribed;
     "monitoring"      [CLIENT QUEUE]         monitoring;
     "loading"         [CLIENT QUEUE LIBRARY] loading;
@@ -286,6 +304,75 @@ fn in_updates(request: &Request<'_>, _: u8) -> Passed {
         return Ok(());
     }
     refused(Error::not_in_update(request.facts.name))
+}
+
+/// Who needs memory makes room first, and is refused if there is none. With a limit and room it is a look at two numbers.
+#[inline(always)]
+fn memory(request: &Request<'_>, way: u8) -> Passed {
+    let memory = request.engine.memory();
+    let limit = memory.limit();
+    if limit == 0 {
+        return Ok(());
+    }
+    let needs = match request.facts.has(DENYOOM) {
+        true => request.needs(),
+        false => 0,
+    };
+    if memory.used().saturating_add(needs) <= limit {
+        return Ok(());
+    }
+    itself_memory(request, way)
+}
+
+/// Arguments of so many bytes are asked for room before they are taken in; less does not matter.
+const LARGE: usize = 64 << 10;
+
+#[cold]
+fn itself_memory(request: &Request<'_>, way: u8) -> Passed {
+    let (engine, facts, memory) = (request.engine, request.facts, request.engine.memory());
+    // What a log holds was let in once.
+    if request.session.is_some_and(|s| s.replays) {
+        return Ok(());
+    }
+    let nested = way & (SCRIPT | EXEC | UPDATE) != 0;
+    let grows = DENYOOM & if nested { facts.flags } else { does(request) } != 0;
+    if !grows && !facts.has(RUNS_SCRIPT | RUNS_QUEUE) {
+        return Ok(());
+    }
+    let bytes: usize = match grows {
+        true => request.needs(),
+        false => 0,
+    };
+    let bytes = if bytes < LARGE { 0 } else { bytes };
+    if memory.used() + bytes <= memory.limit() {
+        return Ok(());
+    }
+    let bound = memory.bound();
+    let outcome = match bytes > bound {
+        // Whatever went, it would not fit.
+        true => Outcome::Nothing,
+        false => engine.make_room(request.counters, request.now_ms, bytes),
+    };
+    let over = memory.is_over() && outcome == Outcome::Nothing;
+    let far_over = memory.used() + bytes > bound;
+    if !nested && let Some(session) = request.session {
+        session.short.store(over, Relaxed);
+    }
+    if !grows {
+        return Ok(());
+    }
+    let no_room = refused(Error::new(
+        "OOM command not allowed when used memory > 'maxmemory'.",
+    ));
+    match outcome {
+        // What has begun to change something goes on, as in real servers, but not for ever.
+        _ if nested && !request.short && !far_over => Ok(()),
+        _ if nested && (over || far_over) => no_room,
+        Outcome::Nothing if over || far_over => no_room,
+        // Eviction is behind.
+        Outcome::NotYet if !nested && far_over => Err(Closed::For(1)),
+        _ => Ok(()),
+    }
 }
 
 /// A client of RESP2 that subscribes to something could not tell a reply from a message.

@@ -61,6 +61,7 @@ impl Session {
         let subscriptions = self.subscriptions.get_or_insert_default();
         let names = subscriptions.of(kind);
         if names.insert(name.into()) {
+            self.client.listed_bytes.fetch_add(name.len(), Relaxed);
             self.client.subscriptions[kind as usize].store(names.len(), Relaxed);
             self.engine.follow.pubsub.of(kind).add(name, &self.client);
         }
@@ -73,6 +74,7 @@ impl Session {
         };
         let names = subscriptions.of(kind);
         if names.remove(name) {
+            self.client.listed_bytes.fetch_sub(name.len(), Relaxed);
             self.client.subscriptions[kind as usize].store(names.len(), Relaxed);
             self.engine
                 .follow

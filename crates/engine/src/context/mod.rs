@@ -12,3 +12,4 @@ pub mod next;
 pub mod pause;
 pub(crate) mod permissions;
 pub mod session;
+pub mod usage;

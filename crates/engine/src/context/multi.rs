@@ -147,6 +147,7 @@ impl Session {
     /// Keeps a queue's memory for the next one.
     pub(crate) fn keep_multi(&mut self, mut multi: Box<Multi>) {
         self.client.queued.store(0, Relaxed);
+        self.client.queued_bytes.store(0, Relaxed);
         if multi.memory() <= KEEP_BYTES {
             multi.clear();
             self.spare_multi = Some(multi);
@@ -166,6 +167,8 @@ impl Session {
                 .effects
                 .unwatch(shard, *db, key, &watching.watch);
         }
+        let bytes: usize = watching.keys.iter().map(|(_, key)| key.len()).sum();
+        self.client.listed_bytes.fetch_sub(bytes, Relaxed);
         self.client.watched.store(0, Relaxed);
         self.engine.follow.effects.watching.fetch_sub(1, Relaxed);
     }

@@ -8,7 +8,7 @@ use crate::follow::messages::{Outgoing, Subscriptions};
 use crate::follow::waiting::Waiter;
 use resp::{Limits, Proto};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// What CLIENT REPLY asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// It executes what a log holds: see [`Session::replay`].
     pub(crate) replays: bool,
+    /// There was no memory to be had when its last command or transaction began that asked for some.
+    pub(crate) short: AtomicBool,
     /// See [`crate::base::journal`].
     pub(crate) clock: u64,
     /// Number of the piece of the journal that the last change of this session is in; 0 if there was none.
@@ -81,6 +83,7 @@ impl Session {
             users_version: 0,
             reply_mode: ReplyMode::On,
             replays: false,
+            short: AtomicBool::new(false),
             clock: 0,
             piece: 0,
             multi: None,

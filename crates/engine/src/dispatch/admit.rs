@@ -125,6 +125,7 @@ pub(super) fn enqueue(
         );
         return Next::CloseNow;
     }
+    session.client.queued_bytes.store(multi.memory(), Relaxed);
     session.client.queued.store(multi.len() + 1, Relaxed);
     out.simple("QUEUED");
     if session.reply_mode != ReplyMode::On {

@@ -14,6 +14,7 @@ use crate::dispatch::admit::{enqueue, reject, reject_unknown};
 use crate::dispatch::locks::{Locked, lock};
 use crate::dispatch::worker::Worker;
 use crate::door::change::Change;
+use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys};
 use crate::follow::{command_log, monitor};
 use resp::{Mark, Out};
@@ -24,6 +25,9 @@ use store::Blob;
 
 /// Requests with at least this many bytes of arguments are executed on a helper thread.
 const LONG_REQUEST: usize = 1 << 20;
+
+/// Growth below this is never told at once, in bytes: without a limit nothing is gathered.
+const STEP_LEAST: usize = 64;
 
 impl Worker {
     /// Executes one command.
@@ -62,6 +66,9 @@ impl Worker {
             argv,
             now_ms,
             in_reader: false,
+            short: false,
+            more: 0,
+            counters,
         };
         if session.multi.is_some() && !command.has(IN_MULTI) {
             return match gate::admit::<QUEUE>(&request) {
@@ -104,6 +111,9 @@ impl Worker {
                 argv,
                 now_ms: unix_nanos() / 1_000_000,
                 in_reader: false,
+                short: false,
+                more: 0,
+                counters,
             };
             if let Err(closed) = gate::admit_parked::<CLIENT>(&request) {
                 return reject(counters, session, entry, closed, out, mark);
@@ -111,6 +121,13 @@ impl Worker {
             return Next::Retry(PARKED);
         };
         self.ran = true;
+        // What a command makes its shard grow by is told to who keeps to the limit, if there is one.
+        let metered = match &held {
+            Held::One(shard, _) if engine.memory().limit() != 0 => {
+                Some((*shard, engine.keyspace().shard_bytes(*shard)))
+            }
+            _ => None,
+        };
         let mut ctx = Ctx {
             keys: Keys {
                 ks: engine.keyspace(),
@@ -119,7 +136,8 @@ impl Worker {
                 now_ms,
                 frozen,
                 coarse: false,
-                clock: (now_ms / 1000) as u32 & 0xff_ffff,
+                clock: engine.config().live.aging.clock(now_ms),
+                aging: &engine.config().live.aging,
                 first,
                 counters,
                 no_touch: session.client.no_touch.load(Relaxed),
@@ -199,8 +217,15 @@ impl Worker {
             mut next,
             ..
         } = ctx;
+        if let Some((shard, before)) = metered {
+            let after = engine.keyspace().shard_bytes(shard);
+            self.grown += after.wrapping_sub(before) as isize;
+        }
         drop(held);
         drop(token);
+        if self.grown.unsigned_abs() >= STEP_LEAST && self.grown.abs() >= engine.memory().step() {
+            engine.memory().grow(std::mem::take(&mut self.grown));
+        }
         self.changes = changes;
         self.records = records;
         for freed in garbage {

@@ -6,6 +6,7 @@
 
 use crate::base::clock::{unix_ms, unix_nanos};
 use crate::base::error::{Error, Result};
+use crate::base::stats::Counters;
 use crate::context::command::{Command, Group, PATTERN_KEYS, WRITE, row};
 use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
@@ -98,8 +99,11 @@ impl Update<'_> {
             entry: None,
             within: ROW.name,
             argv: &[],
+            more: 0,
             now_ms: ctx.keys.now_ms,
             in_reader: false,
+            short: false,
+            counters: ctx.keys.counters,
         };
         gate::admit::<UPDATE>(&request).map_err(Closed::into_error)?;
         ctx.keys.first = (key.as_ptr() as usize, key.len(), ctx.keys.ks.hash(key));
@@ -133,8 +137,8 @@ impl Worker {
         work: impl for<'e> FnOnce(Update<'e>) -> (R, Update<'e>),
     ) -> Result<R> {
         let engine = &*self.engine;
-        engine.wait_at_the_gate(Intent::Change, unix_ms())?;
-        let held = lock(engine, keys)?;
+        engine.wait_at_the_gate(Intent::Change, unix_ms(), &self.counters)?;
+        let held = lock(engine, keys, &self.counters)?;
         // For all that it does the time stands still.
         let now = unix_nanos();
         let now_ms = now / 1_000_000;
@@ -146,7 +150,8 @@ impl Worker {
                 now_ms,
                 frozen: false,
                 coarse: false,
-                clock: (now_ms / 1000) as u32 & 0xff_ffff,
+                clock: engine.config().live.aging.clock(now_ms),
+                aging: &engine.config().live.aging,
                 first: KnownKey::default(),
                 counters: &self.counters,
                 no_touch: session.client.no_touch.load(Relaxed),
@@ -204,7 +209,7 @@ impl Worker {
 }
 
 /// Takes the locks of keys, and of the further keys that clients who wait for them will need when they are served.
-fn lock<'e>(engine: &'e Engine, keys: &[&[u8]]) -> Result<Held<'e>> {
+fn lock<'e>(engine: &'e Engine, keys: &[&[u8]], counters: &Counters) -> Result<Held<'e>> {
     let ks = engine.keyspace();
     let declared: Indices = keys.iter().map(|key| ks.shard_of(ks.hash(key))).collect();
     let mut wanted = declared.clone();
@@ -220,8 +225,11 @@ fn lock<'e>(engine: &'e Engine, keys: &[&[u8]]) -> Result<Held<'e>> {
                 entry: None,
                 within: ROW.name,
                 argv: &[],
+                more: 0,
                 now_ms: unix_ms(),
                 in_reader: false,
+                short: false,
+                counters,
             };
             gate::admit_parked::<LIBRARY>(&request).map_err(Closed::into_error)?;
             wanted.clone_from(&declared);

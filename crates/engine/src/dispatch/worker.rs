@@ -29,6 +29,8 @@ pub struct Worker {
     pub(super) ran: bool,
     /// What it runs scripts with, once there has been one.
     pub(super) runner: Option<Box<Runner>>,
+    /// Bytes by which its commands have made the keyspace grow and that it has not told: see [`crate::base::memory`].
+    pub(super) grown: isize,
     /// The memory of the list of changes; empty.
     pub(super) changes: Vec<Change>,
     /// The memory of what is written down; empty.
@@ -63,6 +65,7 @@ impl Worker {
             helper: false,
             ran: false,
             runner: None,
+            grown: 0,
             changes: Vec::new(),
             records: Records::default(),
         }

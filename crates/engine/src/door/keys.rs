@@ -7,6 +7,7 @@
 use crate::base::clock::{tick_ms, unix_ms};
 use crate::base::error::{Error, Result};
 use crate::base::journal::Records;
+use crate::base::memory::Aging;
 use crate::base::stats::Counters;
 use crate::door::change::Listening;
 use crate::door::change::{Change, Event, note};
@@ -45,8 +46,10 @@ pub struct Keys<'e> {
     pub(crate) frozen: bool,
     /// `now_ms` may lag behind: entries that expire after it are compared with the exact time.
     pub(crate) coarse: bool,
-    /// The access clock: Unix seconds, 24 bits.
+    /// The 24-bit access clock of what is new now: see [`Aging::clock`].
     pub clock: u32,
+    /// How keys age.
+    pub(crate) aging: &'e Aging,
     /// The first key, from when its shard was chosen.
     pub(crate) first: KnownKey,
     pub(crate) counters: &'e Counters,
@@ -113,6 +116,7 @@ impl<'e> Keys<'e> {
     #[inline]
     fn look_and_count(&mut self, key: &[u8], touch: bool, announce: bool) -> Option<EntryRef<'_>> {
         let counters = self.counters;
+        let touch = touch && !self.aging.by_change();
         let found = self.look_up(self.db, key, touch, announce);
         if found.is_some() {
             counters.hits.add(1);
@@ -156,7 +160,8 @@ impl<'e> Keys<'e> {
     /// The same for a look that is not a read of the key's own (SET's conditions): counts nothing.
     #[inline]
     pub fn read_silently(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
-        self.lookup(self.db, key, true).map(Found::into_ref)
+        let touch = !self.aging.by_change();
+        self.lookup(self.db, key, touch).map(Found::into_ref)
     }
 
     /// A string to show: an error if the key holds something else.
@@ -226,7 +231,7 @@ impl<'e> Keys<'e> {
             return None;
         }
         if touch && !self.no_touch {
-            found.touch(self.clock);
+            self.aging.touch(found.get(), self.clock);
         }
         Some(found)
     }
@@ -290,8 +295,14 @@ impl<'e> Keys<'e> {
         }
         let hash = self.hash(key);
         let dict = self.held.dict(self.ks.shard_of(hash), db);
-        let removed = dict.set(hash, key, value, expiry_ms, self.clock);
-        self.garbage.extend(removed.freed);
+        match dict.find(hash, key) {
+            None => dict.insert(hash, key, value, expiry_ms, false, self.clock),
+            Some(found) => {
+                self.aging.touch(found.get(), self.clock);
+                let removed = found.change().set(value, expiry_ms, false);
+                self.garbage.extend(removed.freed);
+            }
+        }
     }
 
     /// Adds a key that is known not to be there. `raw`: see [`EntryRef::is_raw`].

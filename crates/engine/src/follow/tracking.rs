@@ -124,6 +124,8 @@ pub struct Tracking {
     hasher: RandomState,
     keys: AtomicUsize,
     items: AtomicUsize,
+    /// Bytes of the keys in the table.
+    bytes: AtomicUsize,
     /// The trackers in broadcasting mode by prefix.
     broadcasts: RwLock<BTreeMap<Box<[u8]>, BTreeSet<u64>>>,
     prefixes: AtomicUsize,
@@ -137,6 +139,7 @@ impl Default for Tracking {
             hasher: RandomState::new(),
             keys: AtomicUsize::new(0),
             items: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
             broadcasts: RwLock::default(),
             prefixes: AtomicUsize::new(0),
         }
@@ -178,6 +181,14 @@ impl Tracking {
         self.items.load(Relaxed)
     }
 
+    /// About how many bytes the table takes.
+    pub fn memory(&self) -> usize {
+        // A slot, its place in the index, and the key's own counts; an id, of which most keys have few, stands in the slot.
+        const OF_KEY: usize =
+            size_of::<(Arc<[u8]>, Ids)>() + size_of::<(Arc<[u8]>, usize)>() * 8 / 7 + 32;
+        self.bytes.load(Relaxed) + self.keys() * OF_KEY + self.items() * size_of::<u64>()
+    }
+
     /// Number of prefixes that clients are told of.
     pub fn prefixes(&self) -> usize {
         self.prefixes.load(Relaxed)
@@ -194,6 +205,7 @@ impl Tracking {
         if !new_key {
             return;
         }
+        self.bytes.fetch_add(key.len(), Relaxed);
         let keys = self.keys.fetch_add(1, Relaxed) + 1;
         let most = follow.config().live.tracking_table_max_keys.load(Relaxed);
         if most > 0 && keys > most {
@@ -236,6 +248,7 @@ impl Tracking {
     /// Tells the clients of a key that was taken out of the table.
     fn forgotten(&self, follow: &Follow, key: &[u8], ids: &Ids, by: Option<&Arc<Client>>) {
         self.keys.fetch_sub(1, Relaxed);
+        self.bytes.fetch_sub(key.len(), Relaxed);
         self.items.fetch_sub(ids.len(), Relaxed);
         let keys = [key];
         let mut message = Message::new(|out: &mut Out| write_invalidation(out, Some(&keys)));
@@ -312,6 +325,8 @@ impl Tracking {
         for part in &self.parts {
             let taken = std::mem::take(&mut *part.lock());
             let items: usize = taken.slots.iter().map(|(_, ids)| ids.len()).sum();
+            let bytes: usize = taken.slots.iter().map(|(key, _)| key.len()).sum();
+            self.bytes.fetch_sub(bytes, Relaxed);
             self.keys.fetch_sub(taken.slots.len(), Relaxed);
             self.items.fetch_sub(items, Relaxed);
         }

@@ -1,14 +1,53 @@
 //! What whoever loads files puts into an engine.
 
 use crate::base::clock::unix_ms;
+use crate::base::memory::{Order, counted, frequency, minutes};
 use crate::context::engine::Engine;
+use rdb::encode::Hint;
 use rdb::{Loaded, Settings};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use store::types::{hash, set, stream};
-use store::{Collection, MAX_INLINE, NewValue, Object};
+use store::{Collection, EntryRef, MAX_INLINE, NewValue, Object};
+
+/// How a key's access clock is written beside it in a file, for eviction.
+#[derive(Clone, Copy, Debug)]
+pub struct Hints {
+    order: Option<Order>,
+    decay_minutes: u32,
+    now_ms: u64,
+}
+
+impl Hints {
+    /// What stands beside this key: nothing if the policy has no use for it.
+    pub fn of(&self, e: &EntryRef<'_>) -> Option<Hint> {
+        match self.order? {
+            Order::Lru | Order::Lrm => {
+                let now = (self.now_ms / 1000) as u32;
+                Some(Hint::Idle(u64::from(
+                    now.wrapping_sub(e.clock()) & 0xff_ffff,
+                )))
+            }
+            Order::Lfu => {
+                let n = frequency(e.clock(), minutes(self.now_ms), self.decay_minutes);
+                Some(Hint::Frequency(n as u8))
+            }
+            Order::Random | Order::Ttl => None,
+        }
+    }
+}
 
 impl Engine {
+    /// How access clocks are written to a file now.
+    pub fn hints(&self) -> Hints {
+        let aging = &self.config().live.aging;
+        Hints {
+            order: aging.policy().order,
+            decay_minutes: aging.decay_minutes.load(Relaxed),
+            now_ms: unix_ms(),
+        }
+    }
+
     /// In which form values that are read from a file are stored.
     pub fn load_settings(&self) -> Settings {
         let live = &self.config().live;
@@ -43,7 +82,7 @@ impl Engine {
         key: &[u8],
         value: Loaded<'_>,
         expiry_ms: Option<u64>,
-        idle_s: u64,
+        hint: Option<Hint>,
         replace: bool,
     ) -> bool {
         fn packed_or_object<C: Collection>(collection: C, put: &mut dyn FnMut(NewValue<'_>)) {
@@ -56,7 +95,14 @@ impl Engine {
         }
         let ks = self.keyspace();
         let hash = ks.hash(key);
-        let clock = ((unix_ms() / 1000).saturating_sub(idle_s)) as u32 & 0xff_ffff;
+        let (aging, now_ms) = (&self.config().live.aging, unix_ms());
+        let clock = match hint {
+            Some(Hint::Frequency(n)) if aging.counts() => counted(minutes(now_ms), n.into()),
+            Some(Hint::Idle(s)) if !aging.counts() => {
+                (now_ms / 1000).saturating_sub(s) as u32 & 0xff_ffff
+            }
+            _ => aging.clock(now_ms),
+        };
         let mut shard = ks.lock(ks.shard_of(hash));
         let dict = shard.db(db);
         if let Some(found) = dict.find(hash, key) {

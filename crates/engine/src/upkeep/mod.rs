@@ -1,5 +1,6 @@
 //! Work that no command waits for.
 
 mod give_back;
+mod limits;
 pub mod load;
 pub mod sweep;

@@ -20,6 +20,7 @@ use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys};
 use crate::door::record::record_fields;
 use crate::upkeep::give_back::GiveBack;
+use crate::upkeep::limits::Limits;
 use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
@@ -56,6 +57,7 @@ struct Stop {
 pub struct Maintenance {
     stop: Arc<Stop>,
     thread: Option<JoinHandle<()>>,
+    _limits: Limits,
 }
 
 impl Maintenance {
@@ -73,6 +75,7 @@ impl Maintenance {
             thread: thread
                 .inspect_err(|e| tracing::warn!("no thread for active expiry: {e}"))
                 .ok(),
+            _limits: Limits::start(engine),
         }
     }
 }
@@ -288,7 +291,8 @@ fn apply(
         now_ms,
         frozen: false,
         coarse: false,
-        clock: (now_ms / 1000) as u32 & 0xff_ffff,
+        clock: engine.config().live.aging.clock(now_ms),
+        aging: &engine.config().live.aging,
         first: Default::default(),
         counters,
         no_touch: false,

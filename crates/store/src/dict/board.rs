@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// Rows of counts. A shard's first row holds the bytes of all its databases, each further one what [`Counts`] says of one.
+/// Rows of counts. A shard's first row holds the bytes and the idle bytes of all its databases, each further one what
+/// [`Counts`] says of one.
 #[repr(align(128))]
 struct Line([[AtomicUsize; 4]; ROWS]);
 
@@ -17,6 +18,7 @@ const EXPIRING: usize = 1;
 const BYTES: usize = 2;
 const TABLE: usize = 3;
 const ALL_BYTES: usize = 0;
+const ALL_IDLE: usize = 1;
 
 /// What there is of a database, in a shard or altogether.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub struct Counts {
     pub keys: usize,
     /// Keys with an expiry.
     pub expiring: usize,
-    /// Resident bytes: table, slab pages, large entries, blobs and collections.
+    /// Bytes in use: table, entries with their share of slab pages, blobs and collections.
     pub bytes: usize,
     /// Those of the table alone.
     pub table_bytes: usize,
@@ -64,8 +66,14 @@ impl Board {
     }
 
     /// Bytes of a shard.
+    #[inline]
     pub(crate) fn bytes(&self, shard: usize) -> usize {
         self.counts[shard * self.lines].0[0][ALL_BYTES].load(Relaxed)
+    }
+
+    /// Bytes of a shard's slab pages that are free slots.
+    pub(crate) fn idle(&self, shard: usize) -> usize {
+        self.counts[shard * self.lines].0[0][ALL_IDLE].load(Relaxed)
     }
 
     /// A database's part of a shard.
@@ -135,6 +143,13 @@ impl Place {
         if change != 0 {
             self.add_bytes(change);
         }
+    }
+
+    /// Adds to the idle bytes made known, modulo the word's size.
+    #[inline]
+    pub(crate) fn add_idle(&self, change: usize) {
+        let word = &self.board.counts[self.first_line as usize].0[0][ALL_IDLE];
+        word.store(word.load(Relaxed).wrapping_add(change), Relaxed);
     }
 
     /// Adds to the bytes made known, modulo the word's size.

@@ -425,6 +425,25 @@ impl EntryPtr {
         owned
     }
 
+    /// Moves the entry to another slot if its own is in a page that is to be emptied.
+    ///
+    /// # Safety
+    /// The entry was created in this arena, and if another is returned, no pointer or view of the old one is used afterwards.
+    pub(crate) unsafe fn move_out(self, arena: &mut Arena) -> Option<EntryPtr> {
+        let size = self.size();
+        // SAFETY: allocated there with this size, or with one that rounds to the same.
+        if !unsafe { arena.is_leaving(self.0, size) } {
+            return None;
+        }
+        let to = arena.alloc(size);
+        // SAFETY: both slots have this size, and are not the same. What the entry owns is owned by the copy from here on.
+        unsafe {
+            to.as_ptr().copy_from_nonoverlapping(self.0.as_ptr(), size);
+            arena.free(self.0, size);
+        }
+        Some(EntryPtr(to))
+    }
+
     /// Frees the entry and leaves what it owned to whoever has taken it over.
     ///
     /// # Safety

@@ -27,6 +27,7 @@ use crate::table::{Pos, Table, Visited, table_hash};
 use crate::types::object::Freed;
 use change::Spot;
 use entry::EntryPtr;
+use smallvec::SmallVec;
 
 /// See the module's page.
 pub struct Dict {
@@ -41,6 +42,8 @@ pub struct Dict {
     /// Bytes of blobs and objects.
     owned_bytes: usize,
     place: Option<Place>,
+    /// The idle bytes that were made known at `place`.
+    known_idle: usize,
 }
 
 impl Default for Dict {
@@ -60,6 +63,7 @@ impl Dict {
             heavy: 0,
             owned_bytes: 0,
             place: None,
+            known_idle: 0,
         }
     }
 
@@ -74,6 +78,7 @@ impl Dict {
     pub(crate) fn swap_contents(&mut self, other: &mut Dict) {
         std::mem::swap(self, other);
         std::mem::swap(&mut self.place, &mut other.place);
+        std::mem::swap(&mut self.known_idle, &mut other.known_idle);
         self.publish();
         other.publish();
     }
@@ -105,9 +110,17 @@ impl Dict {
         self.expiring
     }
 
-    /// Resident bytes: table, slab pages, large entries and blobs.
+    /// Bytes in use: table, entries with their share of slab pages, large entries, blobs and collections.
+    #[inline]
     pub fn bytes(&self) -> usize {
-        self.table.bytes() + self.arena.as_ref().map_or(0, |a| a.bytes()) + self.owned_bytes
+        let entries = self.arena.as_ref().map_or(0, |a| a.bytes() - a.idle());
+        self.table.bytes() + entries + self.owned_bytes
+    }
+
+    /// Bytes of slab pages that are free slots: held beside [`Dict::bytes`].
+    #[inline]
+    pub fn idle_bytes(&self) -> usize {
+        self.arena.as_ref().map_or(0, |a| a.idle())
     }
 
     /// (segments, buckets) of the table.
@@ -128,10 +141,16 @@ impl Dict {
 
     /// Makes the table's root and the counts known, after keys or entries came or went.
     #[inline]
-    fn publish(&self) {
+    fn publish(&mut self) {
+        let idle = self.idle_bytes();
         if let Some(place) = &self.place {
             place.set_root(self.table.root());
             place.set(self.counts());
+            let change = idle.wrapping_sub(self.known_idle);
+            if change != 0 {
+                place.add_idle(change);
+                self.known_idle = idle;
+            }
         }
     }
 
@@ -294,6 +313,63 @@ impl Dict {
         })
     }
 
+    /// Shows about `want` entries from a place of the table that `random` chooses on, and how many buckets that took.
+    /// Where entries are in a table has nothing to do with when they came or were used, so they are a random sample.
+    /// `volatile`: only those with an expiry. Looks at `most` buckets at most, and at each once.
+    pub fn sample<'a>(
+        &'a self,
+        random: u64,
+        want: usize,
+        most: usize,
+        volatile: bool,
+        mut visit: impl FnMut(EntryRef<'a>),
+    ) -> usize {
+        let mut met: SmallVec<[usize; 256]> = SmallVec::new();
+        let looked = self.table.sample(random, want, most, volatile, |addr| {
+            crate::mem::prefetch(addr);
+            met.push(addr);
+        });
+        for addr in met {
+            let e = self.view(addr);
+            // Elements that expire are flagged too.
+            if !volatile || e.expiry_ms().is_some() {
+                visit(e);
+            }
+        }
+        looked
+    }
+
+    /// Chooses the pages and spans of entries that can be emptied because what is in them has room in others; whether there
+    /// are any. They get no new entries from then on, until [`Dict::end_compaction`].
+    pub fn begin_compaction(&mut self) -> bool {
+        self.end_compaction();
+        self.arena
+            .as_mut()
+            .is_some_and(|a| a.begin_compaction() > 0)
+    }
+
+    /// Moves the entries of one segment of the table out of the chosen pages; the position at which the next segment begins, or
+    /// `None` after the last. An entry that moves is no change of it.
+    pub fn compact_from(&mut self, position: u64) -> Option<u64> {
+        let arena = self.arena.as_mut()?;
+        let next = self.table.relocate(position, |addr| {
+            // SAFETY: the table holds addresses of live entries only.
+            let e = unsafe { EntryPtr::from_addr(addr) };
+            // SAFETY: the table is given the new address, and forgets the old one.
+            unsafe { e.move_out(arena) }.map(EntryPtr::addr)
+        });
+        self.publish();
+        next
+    }
+
+    /// Lets the chosen pages that are left get entries again.
+    pub fn end_compaction(&mut self) {
+        if let Some(arena) = &mut self.arena {
+            arena.end_compaction();
+        }
+        self.publish();
+    }
+
     /// The `n`th key in table order, `n` below [`Dict::len`].
     pub fn nth(&self, n: usize) -> Option<EntryRef<'_>> {
         self.table.nth(n).map(|addr| self.view(addr))
@@ -323,6 +399,7 @@ impl Dict {
         );
         if let Some(place) = &self.place {
             assert_eq!(place.known(), self.counts());
+            assert_eq!(self.known_idle, self.idle_bytes());
         }
     }
 }

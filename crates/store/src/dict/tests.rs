@@ -414,3 +414,53 @@ fn a_key_whose_length_does_not_fit_is_not_cut() {
     let key = vec![0; MAX_KEY + 1];
     Dict::new().insert(1, &key, NewValue::Int(1), None, false, 0);
 }
+
+/// Most of what was there goes; what stays is moved together, unchanged, and the pages it leaves are given back.
+#[test]
+#[cfg(not(feature = "memcheck"))]
+fn compaction_gives_back_pages_and_changes_nothing() {
+    let mut dict = Dict::new();
+    let key = |i: u64| format!("key:{i:08}").into_bytes();
+    let hash = |i: u64| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let value = |i: u64| vec![i as u8; 20 + (i as usize * 37) % 300];
+    let n = 40_000u64;
+    for i in 0..n {
+        let expiry = i.is_multiple_of(3).then_some(1000 + i);
+        dict.insert(
+            hash(i),
+            &key(i),
+            NewValue::Inline(&value(i)),
+            expiry,
+            false,
+            i as u32,
+        );
+    }
+    for i in (0..n).filter(|i| i % 8 != 0) {
+        dict.find(hash(i), &key(i)).unwrap().change().remove();
+    }
+    let (held, used) = (dict.bytes() + dict.idle_bytes(), dict.bytes());
+    assert!(dict.idle_bytes() > used, "{} {used}", dict.idle_bytes());
+    assert!(dict.begin_compaction());
+    let mut at = Some(0);
+    while let Some(from) = at {
+        at = dict.compact_from(from);
+    }
+    dict.end_compaction();
+    dict.check();
+    // Pages that are gone take their headers along.
+    assert!(
+        dict.bytes() <= used && dict.bytes() > used / 4 * 3,
+        "{}",
+        dict.bytes()
+    );
+    assert!(dict.bytes() + dict.idle_bytes() < held / 2);
+    assert!(dict.idle_bytes() < used / 2, "{} {used}", dict.idle_bytes());
+    for i in 0..n {
+        let found = dict.get(hash(i), &key(i));
+        assert_eq!(found.is_some(), i % 8 == 0);
+        let Some(e) = found else { continue };
+        assert!(matches!(e.value(), Value::Inline(v) if v == value(i)));
+        assert_eq!(e.expiry_ms(), i.is_multiple_of(3).then_some(1000 + i));
+        assert_eq!(e.clock(), i as u32);
+    }
+}

@@ -45,6 +45,9 @@ const MIDDLE: usize = (2048 - 512) / 32 + 1;
 const LARGE: usize = MIDDLE + 18;
 const NONE: u16 = 0;
 
+/// An owner with fewer bytes than this takes slots that are somewhat larger before it takes another page.
+const LITTLE: usize = 512 << 10;
+
 const fn size_of_class(class: usize) -> usize {
     const SIZES: [u16; SMALL + LARGE] = {
         let mut sizes = [0; SMALL + LARGE];
@@ -108,6 +111,8 @@ struct Head {
     free: u16,
     /// Whether it is in its class's list of those with room, or in the list of full ones.
     has_room: bool,
+    /// It is to be emptied: it stands in the list of full ones, whatever room it has.
+    leaving: bool,
     /// Offset of the never-used part.
     fresh: u32,
     /// Bytes that have been touched, of a span.
@@ -137,6 +142,10 @@ pub struct Arena {
     full: *mut Head,
     /// Bytes of pages, of what has been touched of spans, and of slots outside.
     bytes: usize,
+    /// Bytes of these that no slot uses but one could: see [`Arena::idle`].
+    idle: usize,
+    /// Pages and spans that are to be emptied.
+    leaving: usize,
     /// Slots outside of pages and spans.
     outside: usize,
 }
@@ -160,6 +169,8 @@ impl Arena {
             large: None,
             full: null_mut(),
             bytes: 0,
+            idle: 0,
+            leaving: 0,
             outside: 0,
         }
     }
@@ -170,6 +181,12 @@ impl Arena {
         self.bytes
     }
 
+    /// How many of [`Arena::bytes`] are free slots: memory that is held, and that entries of the same size will use.
+    #[inline]
+    pub fn idle(&self) -> usize {
+        self.idle
+    }
+
     /// `size` bytes (not zero), 8-byte aligned, uninitialised.
     #[inline]
     pub fn alloc(&mut self, size: usize) -> NonNull<u8> {
@@ -177,11 +194,12 @@ impl Arena {
         if size > MAX_SMALL || cfg!(feature = "memcheck") {
             return self.alloc_large(size);
         }
-        let class = class_of(size);
+        let mut class = class_of(size);
         let mut page = self.small[class];
         if page.is_null() {
-            page = self.add(class);
+            (page, class) = self.other_or_new(class);
         }
+        self.idle -= size_of_class(class);
         // SAFETY: listed pages are this arena's, with a valid header; those in a class's list have a returned or a
         // fresh slot. Offsets stay inside the page.
         unsafe { self.take_slot(page, size_of_class(class), PAGE) }
@@ -191,10 +209,10 @@ impl Arena {
         if size > MAX_SLOT || cfg!(feature = "memcheck") {
             return self.alloc_outside(size);
         }
-        let class = class_of(size);
+        let mut class = class_of(size);
         let mut span = *self.head(class);
         if span.is_null() {
-            span = self.add(class);
+            (span, class) = self.other_or_new(class);
         }
         // SAFETY: as above.
         unsafe {
@@ -202,7 +220,9 @@ impl Arena {
             while (*span).touched < (*span).fresh {
                 (*span).touched += PAGE as u32;
                 self.bytes += PAGE;
+                self.idle += PAGE;
             }
+            self.idle -= size_of_class(class);
             slot
         }
     }
@@ -250,10 +270,19 @@ impl Arena {
         let at = (p.as_ptr() as usize & !(unit - 1)) as *mut Head;
         // SAFETY: a slot's page or span starts with its header, and belongs to this arena.
         unsafe {
-            debug_assert_eq!((*at).class as usize, class_of(size));
+            debug_assert!((*at).class as usize >= class_of(size));
             *p.as_ptr().cast::<u16>() = (*at).free;
             (*at).free = (p.as_ptr() as usize - at as usize) as u16;
             (*at).used -= 1;
+            self.idle += size_of_class((*at).class as usize);
+            if (*at).leaving {
+                if (*at).used == 0 {
+                    self.leaving -= 1;
+                    self.unlist(at);
+                    self.give(at);
+                }
+                return;
+            }
             if !(*at).has_room {
                 self.unlist(at);
                 self.list(at, true);
@@ -287,6 +316,91 @@ impl Arena {
         }
     }
 
+    /// Chooses pages and spans that can be emptied, because what is in them has room in others of their class, the emptiest
+    /// first; how many. From then on they give no slots.
+    pub fn begin_compaction(&mut self) -> usize {
+        let mut chosen = 0;
+        let mut with_room: Vec<(u16, *mut Head)> = Vec::new();
+        for class in 0..SMALL + self.large.as_ref().map_or(0, |_| LARGE) {
+            with_room.clear();
+            let mut at = *self.head(class);
+            while !at.is_null() {
+                // SAFETY: what is listed is this arena's.
+                unsafe {
+                    with_room.push(((*at).used, at));
+                    at = (*at).next;
+                }
+            }
+            if with_room.len() < 2 {
+                continue;
+            }
+            let unit = if unit_of(class) == Unit::Page {
+                PAGE
+            } else {
+                SPAN
+            };
+            let slots = (unit - HEADER) / size_of_class(class);
+            with_room.sort_unstable_by_key(|(used, _)| *used);
+            // Slots that are free in those that stay, if all stayed.
+            let mut free: usize = with_room
+                .iter()
+                .map(|(used, _)| slots - *used as usize)
+                .sum();
+            for &(used, at) in &with_room[..with_room.len() - 1] {
+                let others = free.checked_sub(slots - used as usize);
+                match others.and_then(|others| others.checked_sub(used as usize)) {
+                    Some(left) => free = left,
+                    None => break,
+                }
+                // SAFETY: as above.
+                unsafe {
+                    self.unlist(at);
+                    if used == 0 {
+                        self.give(at);
+                    } else {
+                        self.list(at, false);
+                        (*at).leaving = true;
+                        self.leaving += 1;
+                    }
+                }
+                chosen += 1;
+            }
+        }
+        chosen
+    }
+
+    /// Whether a slot is in a page or span that was chosen to be emptied.
+    ///
+    /// # Safety
+    /// `p` came from `alloc(size)` of this arena with the same [`rounded`] size.
+    pub unsafe fn is_leaving(&self, p: NonNull<u8>, size: usize) -> bool {
+        if size > MAX_SLOT || cfg!(feature = "memcheck") {
+            return false;
+        }
+        let unit = if size <= MAX_SMALL { PAGE } else { SPAN };
+        let at = (p.as_ptr() as usize & !(unit - 1)) as *mut Head;
+        // SAFETY: a slot's page or span starts with its header.
+        unsafe { (*at).leaving }
+    }
+
+    /// Lets what was chosen to be emptied and is not empty give slots again.
+    pub fn end_compaction(&mut self) {
+        let mut at = self.full;
+        while self.leaving > 0 && !at.is_null() {
+            // SAFETY: what is listed is this arena's; the next one is read before this moves to another list.
+            unsafe {
+                let next = (*at).next;
+                if (*at).leaving {
+                    self.leaving -= 1;
+                    (*at).leaving = false;
+                    self.unlist(at);
+                    self.list(at, true);
+                }
+                at = next;
+            }
+        }
+    }
+
     fn alloc_outside(&mut self, size: usize) -> NonNull<u8> {
         let layout = Layout::from_size_align(rounded(size), 8).expect("an entry's size fits");
         self.bytes += layout.size();
@@ -308,10 +422,37 @@ impl Arena {
         &mut large[class - SMALL]
     }
 
+    /// A page or span with room for a slot of a class that has none, and its class.
+    ///
+    /// Of an owner with little in it, slots that are somewhat larger will do: a page for each size would be mostly empty,
+    /// and there are many owners.
+    #[cold]
+    fn other_or_new(&mut self, class: usize) -> (*mut Head, usize) {
+        if self.bytes < LITTLE {
+            let end = match unit_of(class) {
+                Unit::Page => SMALL,
+                Unit::Span => SMALL + LARGE,
+            };
+            let most = size_of_class(class) + size_of_class(class) / 4;
+            let larger = (class + 1..end).take_while(|c| size_of_class(*c) <= most);
+            for class in larger {
+                let at = *self.head(class);
+                if !at.is_null() {
+                    return (at, class);
+                }
+            }
+        }
+        (self.add(class), class)
+    }
+
     #[cold]
     fn add(&mut self, class: usize) -> *mut Head {
         let at = pages::pool(unit_of(class)).take() as *mut Head;
         self.bytes += PAGE;
+        self.idle += match unit_of(class) {
+            Unit::Page => (PAGE - HEADER) / size_of_class(class) * size_of_class(class),
+            Unit::Span => PAGE - HEADER,
+        };
         // SAFETY: the page or span is mapped and ours alone from now on.
         unsafe {
             at.write(Head {
@@ -319,6 +460,7 @@ impl Arena {
                 used: 0,
                 free: NONE,
                 has_room: true,
+                leaving: false,
                 fresh: HEADER as u32,
                 touched: PAGE as u32,
                 prev: null_mut(),
@@ -337,7 +479,11 @@ impl Arena {
         // SAFETY: as the caller promises.
         unsafe {
             self.bytes -= (*at).touched as usize;
-            let unit = unit_of((*at).class as usize);
+            let (class, unit) = ((*at).class as usize, unit_of((*at).class as usize));
+            self.idle -= match unit {
+                Unit::Page => (PAGE - HEADER) / size_of_class(class) * size_of_class(class),
+                Unit::Span => (*at).touched as usize - HEADER,
+            };
             pages::pool(unit).give(at as usize);
         }
     }
@@ -534,6 +680,35 @@ mod tests {
                 unsafe { arena.free(p, size) };
             }
             prop_assert!(arena.is_idle());
+        }
+    }
+
+    /// What is not idle is what the slots in use take, with the headers and the rest of full pages.
+    #[test]
+    #[cfg(not(feature = "memcheck"))]
+    fn idle_is_what_slots_in_use_leave() {
+        let mut arena = Arena::new();
+        for (size, n) in [(56usize, 1000usize), (300, 100), (1056, 200)] {
+            let slots: Vec<_> = (0..n).map(|_| arena.alloc(size)).collect();
+            let (bytes, idle) = (arena.bytes(), arena.idle());
+            let used = (bytes - idle) as f64 / (n * rounded(size)) as f64;
+            assert!((1.0..1.06).contains(&used), "{size}: {used}");
+            for &p in &slots[..n / 2] {
+                // SAFETY: allocated above with this size.
+                unsafe { arena.free(p, size) };
+            }
+            let held = arena.bytes() - arena.idle();
+            let freed = (bytes - idle) - held;
+            assert!(
+                freed.abs_diff(n / 2 * rounded(size)) < bytes / 20,
+                "{size}: {freed}"
+            );
+            for &p in &slots[n / 2..] {
+                // SAFETY: as above.
+                unsafe { arena.free(p, size) };
+            }
+            arena.trim();
+            assert!(arena.bytes() - arena.idle() <= 2 * HEADER + 200, "{size}");
         }
     }
 }

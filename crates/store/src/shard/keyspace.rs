@@ -418,7 +418,23 @@ impl Keyspace {
         self.board.counts(db, shard)
     }
 
-    /// Resident bytes of all databases, without taking a lock.
+    /// Bytes in use of a shard, without taking its lock.
+    #[inline]
+    pub fn shard_bytes(&self, shard: usize) -> usize {
+        self.board.bytes(shard)
+    }
+
+    /// Bytes of all slab pages that are free slots, without taking a lock: held beside [`Keyspace::bytes`].
+    pub fn idle_bytes(&self) -> usize {
+        (0..self.shards.len()).fold(0, |sum, shard| sum.wrapping_add(self.board.idle(shard)))
+    }
+
+    /// The same of one shard.
+    pub fn shard_idle_bytes(&self, shard: usize) -> usize {
+        self.board.idle(shard)
+    }
+
+    /// Bytes in use of all databases, without taking a lock.
     pub fn bytes(&self) -> usize {
         (0..self.shards.len()).fold(0, |sum, shard| sum.wrapping_add(self.board.bytes(shard)))
     }

@@ -1,8 +1,8 @@
 //! Ways through a table that collections need beside lookups: a scan in small steps, a random entry, the first due time.
 
 use super::{
-    ADDR_BITS, FLAG, HASH_BITS, HEAD_DUE, LAST_SIZE, POSITIONS, Pos, SIZES, SLOTS, Segment,
-    TAG_BITS, Table, Visited, addr_of, hash_of,
+    ADDR_BITS, FLAG, HASH_BITS, HASH_MASK, HEAD_DUE, LAST_SIZE, POSITIONS, Pos, SIZES, SLOTS,
+    Segment, TAG_BITS, Table, Visited, addr_of, hash_of,
 };
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
@@ -57,6 +57,79 @@ impl Table {
         }
         met.into_iter().for_each(&mut visit);
         self.after(s, position)
+    }
+
+    /// Calls `moved` with the address of every entry of the segment that covers `position`, and notes the address it returns
+    /// in its place, if it returns one; the position at which the next segment begins, or `None` after the last.
+    pub fn relocate(
+        &mut self,
+        position: u64,
+        mut moved: impl FnMut(usize) -> Option<usize>,
+    ) -> Option<u64> {
+        let s = self.segment(position << TAG_BITS)?;
+        for b in 0..s.buckets() {
+            let mut used = s.bucket(b, 0).load(Relaxed) & USED;
+            while used != 0 {
+                let word = s.bucket(b, 1 + (used.trailing_zeros() / 8) as usize);
+                used &= used - 1;
+                let slot = word.load(Relaxed);
+                if let Some(to) = moved(addr_of(slot)) {
+                    debug_assert!(to & 7 == 0 && to >> 47 == 0);
+                    word.store(slot & !(FLAG - 1) | (to as u64) >> 3, Relaxed);
+                }
+            }
+        }
+        self.after(s, position)
+    }
+
+    /// Calls `visit` with the addresses of about `want` entries from the place of hash `random` on, round about; returns how
+    /// many buckets it has looked at, `most` at most, each once. `flagged`: only of those with the flag.
+    pub fn sample(
+        &self,
+        random: u64,
+        want: usize,
+        most: usize,
+        flagged: bool,
+        mut visit: impl FnMut(usize),
+    ) -> usize {
+        let (mut looked, mut found) = (0, 0);
+        if self.len == 0 {
+            return 0;
+        }
+        let h = random & HASH_MASK;
+        let all = self.resident / super::LINE - self.segments;
+        let Some(mut s) = self.segment(h) else {
+            return 0;
+        };
+        let mut i = self.dir_index(h);
+        let mut b = s.home(h);
+        let most = most.min(all);
+        while found < want && looked < most {
+            let skipped = flagged && s.head(HEAD_DUE).load(Relaxed) == u64::MAX;
+            if b == s.buckets() || skipped {
+                looked += s.buckets() - b;
+                let span = 1usize << (self.depth - s.depth);
+                i = ((i & !(span - 1)) + span) & ((1 << self.depth) - 1);
+                s = Segment::unpack(self.dir_word(i).load(Relaxed));
+                b = 0;
+                continue;
+            }
+            let ctrl = s.bucket(b, 0).load(Relaxed);
+            let mut used = ctrl & USED;
+            while used != 0 {
+                let slot = s
+                    .bucket(b, 1 + (used.trailing_zeros() / 8) as usize)
+                    .load(Relaxed);
+                used &= used - 1;
+                if !flagged || slot & FLAG != 0 {
+                    visit(addr_of(slot));
+                    found += 1;
+                }
+            }
+            looked += 1;
+            b += 1;
+        }
+        looked
     }
 
     /// A random entry, each as likely as any other, as its hash and place; `below(n)` gives a random number below `n`.
@@ -301,6 +374,50 @@ mod tests {
         assert!(Table::new().pick(|_| 0).is_none());
         // A generator that always says the same ends, too.
         assert!(filled(100).pick(|n| n - 1).is_some());
+    }
+
+    /// Wherever it begins, a sample has no entry twice, and one that is as large as the table has all; over many samples every
+    /// entry comes about as often.
+    #[test]
+    fn samples_are_of_different_entries_from_all_over() {
+        for n in [1u64, 20, 500, 9000, 30_000] {
+            let table = filled(n);
+            let mut counts = vec![0u32; n as usize];
+            let rounds = if cfg!(feature = "memcheck") { 4 } else { 400 };
+            for round in 0..rounds {
+                let mut met = std::collections::BTreeSet::new();
+                table.sample(mix(round + 77) >> 7, 64, usize::MAX, false, |addr| {
+                    assert!(met.insert(addr));
+                    counts[(addr >> 3) - 1] += 1;
+                });
+                assert!(
+                    met.len() as u64 >= n.min(64) && met.len() <= 64 + 7,
+                    "{}",
+                    met.len()
+                );
+            }
+            let all: u32 = counts.iter().sum();
+            let most = *counts.iter().max().unwrap();
+            let fair = f64::from(all) / n as f64;
+            assert!(f64::from(most) < 12.0 + 4.0 * fair, "{n}: {most} of {fair}");
+            let mut all = 0;
+            let looked = table.sample(5, usize::MAX, usize::MAX, false, |_| all += 1);
+            assert_eq!(all, n);
+            assert_eq!(looked, table.shape().1);
+            let mut few = 0;
+            let looked = table.sample(5, usize::MAX, 10, false, |_| few += 1);
+            assert!(looked <= 10 && few <= 70);
+            // Something flagged is due some time, as far as the segments' headers know.
+            let mut table = table;
+            let mut flagged = 0;
+            table.sample(9, usize::MAX, usize::MAX, true, |_| flagged += 1);
+            assert_eq!(flagged, 0);
+            for i in 0..n {
+                table.note_due(super::super::table_hash(mix(i)), 900);
+            }
+            table.sample(9, usize::MAX, usize::MAX, true, |_| flagged += 1);
+            assert_eq!(flagged, n.div_ceil(3));
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ in scripts                              x
 permissions     x       x       x       x
 script reads                            x
 in updates                                              x
+memory          x       x       x       x       x       x
 subscribed      x       x
 monitoring      x       x
 loading         x       x                       x
@@ -135,6 +136,18 @@ const CASES: &[Case] = &[
         "SET k v",
         "not allowed from read-only scripts",
     ),
+    ("memory", CLIENT, &["over"], "SET k v", "OOM command"),
+    (
+        "memory",
+        QUEUE,
+        &["MULTI", "over"],
+        "SET k v",
+        "OOM command",
+    ),
+    ("memory", EXEC, &["over"], "SET k v", "OOM command"),
+    ("memory", SCRIPT, &["over"], "SET k v", "OOM command"),
+    ("memory", LIBRARY, &["over"], "SET k v", "OOM command"),
+    ("memory", UPDATE, &["over"], "SET k v", "OOM command"),
     (
         "subscribed",
         CLIENT,
@@ -212,6 +225,11 @@ fn check(&(name, way, before, line, text): &Case) {
             "loading" => db.engine.loading.begin(),
             "refusing" => db.engine.journal.refuse(true),
             "pressed" => press(&db.engine, true),
+            "over" => {
+                let mut other = db.another();
+                // More than what has begun may go on with.
+                other.run("SETRANGE big 20000000 x; CONFIG SET maxmemory 1");
+            }
             "paused" => drop(db.another().run("CLIENT PAUSE 100000")),
             // A client of RESP3 may do so and then say that it speaks RESP2.
             "subscribed" => db
@@ -232,6 +250,27 @@ fn check(&(name, way, before, line, text): &Case) {
         }
     }
     let what = format!("{name}: {line}");
+    if way == EXEC && name == "memory" {
+        let request = Request {
+            engine: &db.engine,
+            session: None,
+            facts: &db.engine.registry().get(b"SET").expect("SET").command.facts,
+            entry: None,
+            within: "",
+            argv: &[],
+            more: 0,
+            now_ms: crate::base::clock::unix_ms(),
+            in_reader: false,
+            short: false,
+            counters: db.worker.counters(),
+        };
+        match admit::<EXEC>(&request) {
+            Err(Closed::For(_)) => assert!(text.is_empty(), "{what}"),
+            Err(Closed::Refused(error)) => assert!(error.0.contains(text), "{what}: {error:?}"),
+            Ok(()) => panic!("{what} came in"),
+        }
+        return;
+    }
     // Somebody holds what the command needs.
     let engine = db.engine.clone();
     let ks = engine.keyspace();
@@ -245,8 +284,11 @@ fn check(&(name, way, before, line, text): &Case) {
                 entry: None,
                 within: "",
                 argv: &[],
+                more: 0,
                 now_ms: crate::base::clock::unix_ms(),
                 in_reader: false,
+                short: false,
+                counters: db.worker.counters(),
             });
             assert!(matches!(closed, Err(Closed::For(_))), "{what}");
             return;

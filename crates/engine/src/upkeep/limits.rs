@@ -1,0 +1,301 @@
+//! Keeping memory within its limits: `maxmemory`, `maxmemory-clients`, and what slab pages hold in vain.
+//!
+//! A thread of its own looks how much is in use, the more often the closer it is to the limit, and evicts until there is some
+//! room again ([`Evictor`](crate::evict::Evictor)). So commands hardly ever have to. Without a limit it sleeps.
+//!
+//! # Clients
+//! If clients together take more than `maxmemory-clients`, those that take most are disconnected. Where all is over what
+//! `maxmemory` allows by so much that evicting keys cannot be the answer, that goes for their buffers too: nothing else
+//! could be given up.
+//!
+//! # Free slots
+//! Where keys of many sizes come and go, or many go at once, slab pages are left partly empty. Once that is much
+//! ([`WASTE`]), entries are moved together, a segment of a table under one hold of its shard's lock.
+
+use crate::base::clock::{unix_ms, unix_nanos};
+use crate::base::memory::Memory;
+use crate::base::stats::Counters;
+use crate::client::clients::Client;
+use crate::context::engine::Engine;
+use crate::evict::{MANY, Outcome};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long it evicts, or moves entries, between two looks at all the rest.
+const SLICE: Duration = Duration::from_millis(2);
+
+/// The shortest and the longest rest while there is a limit.
+const RESTS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+
+/// What may be used in a nanosecond, in bytes: by that the rest is reckoned.
+const RATE: usize = 1;
+
+/// Clients are looked at this often, or less often if that takes long.
+const CLIENTS_EVERY: Duration = Duration::from_millis(20);
+
+/// The part of the time that this may take.
+const CLIENTS_PART: u32 = 50;
+
+/// Free slots are too many from this part of what keys and values take on,
+const WASTE: usize = 12;
+
+/// and this many bytes.
+const LEAST_WASTE: usize = 4 << 20;
+
+/// The part of a core that moving entries may take while memory is within its limit.
+const MOVING: f64 = 0.1;
+
+/// How long a shard is waited for.
+const PATIENCE: Duration = Duration::from_millis(1);
+
+/// The running thread; stops it when dropped.
+pub(crate) struct Limits {
+    memory: Arc<Memory>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Limits {
+    pub fn start(engine: &Arc<Engine>) -> Limits {
+        let stop = Arc::new(AtomicBool::new(false));
+        let memory = engine.memory_handle();
+        let counters = engine.add_counters();
+        let thread = {
+            let (stop, memory, engine) = (stop.clone(), memory.clone(), Arc::downgrade(engine));
+            std::thread::Builder::new()
+                .name("evict".into())
+                .spawn(move || run(&engine, &memory, &counters, &stop))
+        };
+        Limits {
+            memory,
+            stop,
+            thread: thread
+                .inspect_err(|e| tracing::warn!("no thread for eviction: {e}"))
+                .ok(),
+        }
+    }
+}
+
+impl Drop for Limits {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        self.memory.ring();
+        if let Some(t) = self.thread.take() {
+            let _ = t.join();
+        }
+    }
+}
+
+fn run(engine: &Weak<Engine>, memory: &Memory, counters: &Counters, stop: &AtomicBool) {
+    let mut keeper = Keeper::default();
+    while !stop.load(Relaxed) {
+        let rest = match engine.upgrade() {
+            Some(engine) => keeper.tick(&engine, counters),
+            None => return,
+        };
+        match rest {
+            Rest::None => std::thread::yield_now(),
+            // Not to be woken: whoever finds that nothing helps rings each time.
+            Rest::Stuck => std::thread::sleep(RESTS.0),
+            Rest::For(time) => memory.wait(Some(time)),
+            Rest::Long => memory.wait(None),
+        }
+    }
+}
+
+/// How long there is nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    None,
+    Stuck,
+    For(Duration),
+    Long,
+}
+
+/// What is remembered from one look to the next.
+#[derive(Default)]
+pub(crate) struct Keeper {
+    clients_at: Option<Instant>,
+    clients_rest: Duration,
+    moving: Option<Moving>,
+    moved_at: Option<(Instant, Duration)>,
+    /// The free slots that were left after the last round, in bytes: nothing moves them together any more.
+    floor: usize,
+}
+
+/// Where moving entries together is.
+#[derive(Clone, Copy, Default)]
+struct Moving {
+    shard: usize,
+    db: usize,
+    position: Option<u64>,
+    /// Dictionaries that are left of the round.
+    left: usize,
+}
+
+impl Keeper {
+    /// Looks at everything once, and does for a moment what is to be done.
+    pub fn tick(&mut self, engine: &Engine, counters: &Counters) -> Rest {
+        let memory = engine.memory();
+        let limit = memory.limit();
+        let of_clients = memory.limit_of_clients.load(Relaxed);
+        if limit == 0 && of_clients == 0 {
+            return Rest::Long;
+        }
+        engine.sleep_if_asleep();
+        let now_ms = unix_ms();
+        let paused = engine.loading.is_on()
+            || engine.maintenance_paused.load(Relaxed)
+            || engine.pause.wait_ms(now_ms, true).is_some();
+        let began = Instant::now();
+        let due = self
+            .clients_at
+            .is_none_or(|at| began.duration_since(at) >= self.clients_rest);
+        engine.measure_memory(due);
+        if due {
+            evict_clients(engine, of_clients);
+            self.clients_at = Some(began);
+            self.clients_rest = CLIENTS_EVERY.max(began.elapsed() * CLIENTS_PART);
+        }
+        if paused || limit == 0 {
+            return Rest::For(CLIENTS_EVERY);
+        }
+        // Some room beyond, so that commands need not evict as soon as this rests.
+        let goal = limit - (limit / 256).clamp((limit / 64).min(16 << 10), 8 << 20);
+        let mut outcome = Outcome::Enough;
+        if memory.used() > goal {
+            outcome = engine.evictor().evict(counters, now_ms, goal, SLICE, MANY);
+            memory.note_exceeded(memory.is_over(), unix_nanos());
+        }
+        self.move_together(engine, limit);
+        match outcome {
+            Outcome::NotYet => Rest::None,
+            Outcome::Nothing if memory.is_over() => Rest::Stuck,
+            _ => {
+                let room = limit.saturating_sub(memory.used());
+                let time = Duration::from_nanos((room / RATE) as u64);
+                Rest::For(time.clamp(RESTS.0, RESTS.1))
+            }
+        }
+    }
+
+    /// Moves entries together for a moment, if free slots take too much.
+    fn move_together(&mut self, engine: &Engine, limit: usize) {
+        let ks = engine.keyspace();
+        let began = Instant::now();
+        if self.moving.is_none() {
+            let (used, idle) = (ks.bytes(), ks.idle_bytes());
+            self.floor = self.floor.min(idle);
+            let least = LEAST_WASTE.max(used / WASTE).max(self.floor / 4);
+            let wasted = idle - self.floor >= least;
+            if !wasted || engine.memory().used() + idle < limit / 8 * 7 {
+                return;
+            }
+            self.moving = Some(Moving {
+                left: ks.shards() * ks.databases(),
+                ..Moving::default()
+            });
+        }
+        // While more is held than may be used, at once; else now and then.
+        let urgent = engine.memory().used() + ks.idle_bytes() > limit;
+        if let Some((at, took)) = self.moved_at
+            && !urgent
+            && at.elapsed() < took.mul_f64(1.0 / MOVING)
+        {
+            return;
+        }
+        while let Some(moving) = &mut self.moving
+            && began.elapsed() < SLICE
+        {
+            if !moving.step(ks) {
+                self.moving = None;
+                self.floor = ks.idle_bytes();
+            }
+        }
+        self.moved_at = Some((Instant::now(), began.elapsed()));
+    }
+}
+
+impl Moving {
+    /// Goes on by a segment, or by a dictionary with nothing to move. False at the end of the round.
+    fn step(&mut self, ks: &store::Keyspace) -> bool {
+        if self.left == 0 {
+            return false;
+        }
+        // Without the lock: most dictionaries have nothing, or too little to be worth it.
+        let worth = self.position.is_some() || {
+            let (used, idle) = (ks.shard_bytes(self.shard), ks.shard_idle_bytes(self.shard));
+            idle > used / WASTE / 2 && ks.shard_counts(self.db, self.shard).keys > 0
+        };
+        if worth {
+            let lock = ks
+                .try_lock(self.shard)
+                .or_else(|| ks.lock_for(self.shard, PATIENCE));
+            // Whoever has it may keep it for long.
+            if let Some(mut shard) = lock {
+                let dict = shard.db(self.db);
+                let from = match self.position {
+                    Some(position) => Some(position),
+                    None => dict.begin_compaction().then_some(0),
+                };
+                self.position = from.and_then(|from| dict.compact_from(from));
+                if self.position.is_some() {
+                    return true;
+                }
+                dict.end_compaction();
+            }
+            self.position = None;
+        }
+        self.left -= 1;
+        self.db += 1;
+        if self.db == ks.databases() {
+            self.db = 0;
+            self.shard = (self.shard + 1) % ks.shards();
+        }
+        true
+    }
+}
+
+/// Disconnects the clients that take most while all take more than they may.
+fn evict_clients(engine: &Engine, limit: usize) {
+    let memory = engine.memory();
+    let mut taken = engine.clients().memory();
+    let mut allowed = match limit {
+        0 => usize::MAX,
+        limit => limit,
+    };
+    // What is over for good goes at the clients' expense, but for what a crowd of idle ones takes.
+    let beyond = memory.used().saturating_sub(memory.bound());
+    if beyond > 0 {
+        allowed = allowed.min(taken.saturating_sub(beyond).max(16 << 20));
+    }
+    if taken <= allowed {
+        return;
+    }
+    let mut all: Vec<(usize, Arc<Client>)> = engine
+        .clients()
+        .list()
+        .into_iter()
+        .filter(|c| !c.kill_requested() && !c.no_evict.load(Relaxed))
+        .map(|c| (c.memory(), c))
+        .collect();
+    all.sort_unstable_by_key(|(bytes, c)| (std::cmp::Reverse(*bytes), c.id));
+    for (bytes, client) in all {
+        if taken <= allowed {
+            break;
+        }
+        tracing::warn!(
+            "Evicting client {} ({}): {bytes} bytes of the {taken} that all clients take",
+            client.id,
+            client.addr
+        );
+        client.kill();
+        memory.evicted_clients.fetch_add(1, Relaxed);
+        taken = taken.saturating_sub(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests;

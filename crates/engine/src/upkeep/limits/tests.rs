@@ -1,0 +1,82 @@
+//! The thread that keeps to the limits, a look at a time.
+
+use super::*;
+use crate::testing::TestClient;
+
+fn look(keeper: &mut Keeper, db: &TestClient) -> Rest {
+    keeper.clients_at = None;
+    keeper.tick(&db.engine, db.worker.counters())
+}
+
+/// Without a limit it sleeps; above it it evicts; with room it rests, and if nothing may go it does not spin.
+#[test]
+fn it_works_as_much_as_there_is_to_do() {
+    let mut db = TestClient::with(&[("maxmemory-policy", "allkeys-lru")]);
+    let mut keeper = Keeper::default();
+    for i in 0..2000 {
+        db.run(&format!("SET k{i} {}", "v".repeat(500)));
+    }
+    assert_eq!(look(&mut keeper, &db), Rest::Long);
+    db.check("CONFIG SET maxmemory 1gb", "OK");
+    assert_eq!(look(&mut keeper, &db), Rest::For(RESTS.1));
+    db.check("DBSIZE", "2000");
+    db.engine.measure_memory(true);
+    let half = db.engine.memory().used() - 500_000;
+    db.check(&format!("CONFIG SET maxmemory {half}"), "OK");
+    while look(&mut keeper, &db) == Rest::None {}
+    let left: usize = db.run("DBSIZE").parse().unwrap();
+    assert!((700..1200).contains(&left), "{left}");
+    assert!(db.engine.memory().used() <= half);
+    db.check("CONFIG SET maxmemory 1 maxmemory-policy volatile-ttl", "OK");
+    assert_eq!(look(&mut keeper, &db), Rest::Stuck);
+    db.check("DBSIZE", &left.to_string());
+}
+
+/// The clients that take most go first, and not those who have said that they are not to.
+#[test]
+fn clients_that_take_most_are_disconnected() {
+    let mut db = TestClient::new();
+    let mut others: Vec<TestClient> = (0..4).map(|_| db.another()).collect();
+    for (i, client) in others.iter_mut().enumerate() {
+        let bytes = [100_000, 400_000, 300_000, 200_000][i];
+        client.session.client().set_buffers(bytes, 0, 0, 0);
+    }
+    others[1].run("CLIENT NO-EVICT ON");
+    db.check("CONFIG SET maxmemory-clients 600kb", "OK");
+    look(&mut Keeper::default(), &db);
+    let killed: Vec<bool> = others
+        .iter()
+        .map(|client| client.session.client().kill_requested())
+        .collect();
+    assert_eq!(killed, [false, false, true, true]);
+    assert!(db.run("INFO stats").contains("evicted_clients:2\\r\\n"));
+}
+
+/// Pages that many removals have left partly empty are given back.
+#[test]
+fn free_slots_are_moved_together() {
+    let mut db = TestClient::with(&[("shards", "1")]);
+    for i in 0..40_000 {
+        db.run(&format!("SET k{i} {}", "v".repeat(200)));
+    }
+    for i in 0..40_000 {
+        if i % 4 != 0 {
+            db.run(&format!("DEL k{i}"));
+        }
+    }
+    let engine = db.engine.clone();
+    let ks = engine.keyspace();
+    let (used, idle) = (ks.bytes(), ks.idle_bytes());
+    assert!(idle > used, "{idle} {used}");
+    db.check(&format!("CONFIG SET maxmemory {}", used + used / 2), "OK");
+    let mut keeper = Keeper::default();
+    look(&mut keeper, &db);
+    while keeper.moving.is_some() {
+        // It takes a part of the time only.
+        std::thread::sleep(Duration::from_millis(1));
+        look(&mut keeper, &db);
+    }
+    assert!(ks.idle_bytes() < idle / 8, "{}", ks.idle_bytes());
+    db.check("DBSIZE", "10000");
+    db.check("STRLEN k4000", "200");
+}
