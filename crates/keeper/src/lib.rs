@@ -147,6 +147,9 @@ impl Keeper {
             loaded = read;
             from = Some(rdb.display().to_string());
         }
+        if engine.loading.is_stopped() {
+            return Err(load::GIVEN_UP.into());
+        }
         if let Some(from) = from {
             tracing::info!(
                 "Loaded {} keys and {} commands from {from} in {:.3} seconds; {} keys had expired",

@@ -164,6 +164,8 @@ impl Keeper {
                 rewrite
             });
             let rewrite = rewrite.map_err(|refused| refused.0)?;
+            // A log that refused pieces for want of a base takes them now.
+            self.pump_all();
             self.note_running(snapshot.shared().clone());
             let plan =
                 disk::SyncPlan::incremental(engine.config().flag("aof-rewrite-incremental-fsync"));

@@ -82,6 +82,8 @@ impl Control {
                 }
             }
         };
+        // First, so that a log is not taken for whole whose script is ended.
+        self.engine.loading.stop();
         // Nobody could end a script any more that never ends by itself.
         self.engine.scripts.stop();
         for (_, task) in accepting.drain(..) {
