@@ -191,6 +191,143 @@ fn what_was_acknowledged_survives_being_killed() {
     }
 }
 
+/// WAITAOF waits for the disk, and no longer than it was told to.
+#[test]
+fn waitaof_waits_for_the_log() {
+    let folder = Folder::new();
+    let mut server = start(
+        &folder,
+        &["--appendonly", "yes", "--appendfsync", "everysec"],
+    );
+    let mut c = server.connect();
+    let check =
+        |c: &mut Client, line: &str, reply: &str| assert_eq!(show(&c.run(line)), reply, "{line}");
+    check(&mut c, "WAITAOF 1 0 0", "[1, 0]");
+    for n in 1..=3 {
+        c.run(&format!("SET k {n}"));
+        check(&mut c, "WAITAOF 1 0 0", "[1, 0]");
+    }
+    // No replica will ever have it: that is known when the time is over.
+    c.run("SET k 4");
+    check(&mut c, "WAITAOF 1 1 1500", "[1, 0]");
+    check(&mut c, "WAITAOF 0 0 0", "[1, 0]");
+    check(&mut c, "WAIT 1 10", "0");
+    c.run("MULTI");
+    c.run("SET k 5");
+    c.run("WAITAOF 1 1 0");
+    let exec = show(&c.run("EXEC"));
+    assert!(exec == "[OK, [1, 0]]" || exec == "[OK, [0, 0]]", "{exec}");
+    check(&mut c, "WAITAOF 1 0 0", "[1, 0]");
+    server.signal(Signal::KILL);
+    server.wait();
+    drop(server);
+    let server = start(&folder, LOG);
+    let mut c = server.connect();
+    check(&mut c, "GET k", "\"5\"");
+    // With `always` a reply comes after that anyway, and with no log there is nothing to wait for.
+    c.run("SET k 6");
+    check(&mut c, "WAITAOF 1 0 0", "[1, 0]");
+    c.run("CONFIG SET appendonly no");
+    eventually("the log is off", || info(&mut c, "aof_enabled") == "0");
+    let error = show(&c.run("WAITAOF 1 0 0"));
+    assert!(
+        error.contains("WAITAOF cannot be used when numlocal is set but appendonly is disabled."),
+        "{error}"
+    );
+    check(&mut c, "WAITAOF 0 0 0", "[0, 0]");
+}
+
+/// A base of commands: what it makes is what there was, here and on real servers.
+#[test]
+fn a_base_of_commands_makes_the_same() {
+    let folder = Folder::new();
+    let mut server = start(
+        &folder,
+        &["--appendonly", "yes", "--aof-use-rdb-preamble", "no"],
+    );
+    let mut c = server.connect();
+    fill(&mut c);
+    for i in 0..300 {
+        c.run(&format!("RPUSH biglist e{i} {i}"));
+        c.run(&format!("SADD bigset e{i}"));
+        c.run(&format!("ZADD bigzset {i}.25 e{i}"));
+        c.run(&format!("HSET bighash f{i} v{i}"));
+    }
+    for line in [
+        "ZADD odd inf a -inf b 1e300 c 0.1 d",
+        "HPEXPIREAT bighash 4102444800000 FIELDS 2 f1 f2",
+        "XADD emptied 7-7 a b",
+        "XDEL emptied 7-7",
+        "XGROUP CREATE emptied g $",
+        "XGROUP CREATECONSUMER stream:1 g idle",
+        "SELECT 5",
+        "SET other 1 PXAT 4102444800000",
+        "SELECT 0",
+    ] {
+        let reply = c.run(line);
+        assert!(
+            !matches!(reply, Value::Error(_)),
+            "{line}: {}",
+            show(&reply)
+        );
+    }
+    c.run("BGREWRITEAOF");
+    eventually("the log is rewritten", || {
+        info(&mut c, "aof_rewrites") == "1" && info(&mut c, "aof_rewrite_in_progress") == "0"
+    });
+    let before = (
+        digest(&mut c),
+        values(&mut c),
+        show(&c.run("XINFO STREAM emptied")),
+    );
+    let _ = c.try_call(&["SHUTDOWN"]);
+    server.wait();
+    drop(server);
+    let names: Vec<String> = std::fs::read_dir(folder.0.join("appendonlydir"))
+        .expect("a log")
+        .map(|f| {
+            f.expect("a file")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    assert!(names.iter().any(|n| n.ends_with(".base.aof")), "{names:?}");
+    let server = start(&folder, LOG);
+    let mut c = server.connect();
+    assert_eq!(
+        (
+            digest(&mut c),
+            values(&mut c),
+            show(&c.run("XINFO STREAM emptied"))
+        ),
+        before
+    );
+    drop(server);
+    let Some(peers) = Peers::find().or_skip("a_base_of_commands_makes_the_same") else {
+        return;
+    };
+    for peer in [&peers.redis8, &peers.redis8_6, &peers.valkey]
+        .into_iter()
+        .flatten()
+    {
+        let copy = Folder::new();
+        copy_folder(&folder.0, &copy.0);
+        let server = Server::peer(
+            peer,
+            &[
+                "--dir",
+                copy.text(),
+                "--appendonly",
+                "yes",
+                "--enable-debug-command",
+                "yes",
+            ],
+        );
+        assert_eq!(values(&mut server.connect()), before.1, "{}", server.name());
+    }
+}
+
 /// Writes all types with and without expiries.
 fn fill(c: &mut Client) {
     for i in 0..200 {

@@ -19,7 +19,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("disk", &[]),
     ("engine", &["lua", "rdb", "resp", "store"]),
     ("keeper", &["disk", "engine", "rdb", "resp", "store"]),
-    ("redpoll", &["engine", "resp", "store"]),
+    ("redpoll", &["engine", "keeper", "resp", "store"]),
     ("server", &["disk", "engine", "resp"]),
     ("bench", &[]),
     (

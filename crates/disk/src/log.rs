@@ -402,6 +402,8 @@ fn write(mut writer: Writer, shared: &Shared, on_progress: Option<&OnProgress>) 
                 Job::Timestamps(timestamps) => writer.timestamps = timestamps,
                 Job::Sync(answer) => {
                     writer.sync(Instant::now());
+                    // First, so that who asked finds it said.
+                    tell(&mut writer, shared, on_progress, 0);
                     // Nobody may wait for the answer any more; the same below.
                     let _ = answer.send(match writer.trust() {
                         State::Failing(reason) => Err(reason.clone()),

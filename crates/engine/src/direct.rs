@@ -95,7 +95,9 @@ impl Engine {
         }
         if keys.recording {
             // Threads of a program have no session; what one does to one key stays in order by the shard's clock.
-            self.write_down(&mut keys, &mut 0);
+            if let Some(piece) = self.write_down(&mut keys, &mut 0) {
+                counters.piece.set(piece);
+            }
         }
         if let Some(before) = metered {
             let grown = ks.shard_bytes(shard).wrapping_sub(before) as isize;

@@ -36,7 +36,7 @@ pub use base::stats::Counters;
 pub use base::version::{MODE, REDIS_VERSION, ROLE, VERSION};
 pub use client::clients::{Client, Clients, Kind, Origin};
 pub use config::Config;
-pub use config::host::{Host, NoHost, Persistence, Reload, SaveMode, ShutdownMode};
+pub use config::host::{Host, NoHost, OnFate, Persistence, Reload, SaveMode, ShutdownMode};
 pub use context::engine::Engine;
 pub use context::gate::Intent;
 pub use context::next::{Job, Next, Progress};

@@ -8,6 +8,7 @@
 //! One thread, `keeper`, empties the journal and looks at the clock; a snapshot or a rewrite has a thread of its own while it
 //! runs; the log's file is written and synced by the log's thread.
 
+mod commands;
 mod info;
 pub mod load;
 mod log;
@@ -16,7 +17,7 @@ mod save;
 pub mod snapshot;
 
 use disk::{AofFolder, Disk, Lock, Log, RealDisk};
-use engine::{Engine, Persistence, Reload};
+use engine::{Engine, OnFate, Persistence, Reload};
 use parking_lot::{Mutex, RwLock};
 use save::{Saving, Stats};
 use std::path::{Path, PathBuf};
@@ -46,6 +47,9 @@ pub struct Keeper {
     stop: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
     loaded: Mutex<load::Loaded>,
+    /// Who waits for pieces of the journal to be on the disk, whatever the log promises; whether anybody does.
+    waiting: Mutex<Vec<(u64, OnFate)>>,
+    asked: Arc<AtomicBool>,
     /// What is in memory could not be made like the log again: changes are refused until it could.
     unlike_the_log: AtomicBool,
 }
@@ -59,6 +63,16 @@ impl Keeper {
     /// understood, the disk fails. The engine may hold part of the data then, and is to be dropped.
     pub fn open(engine: &Arc<Engine>) -> Result<Arc<Keeper>, String> {
         Keeper::open_on(engine, RealDisk::shared(), Path::new("."))
+    }
+
+    /// The same in another folder, which is made if there is none.
+    pub fn open_in(engine: &Arc<Engine>, dir: &Path) -> Result<Arc<Keeper>, String> {
+        let disk = RealDisk::shared();
+        let in_folder = |e: std::io::Error| format!("{}: {e}", dir.display());
+        if !disk.is_folder(dir).map_err(in_folder)? {
+            disk.create_folder(dir).map_err(in_folder)?;
+        }
+        Keeper::open_on(engine, disk, dir)
     }
 
     /// The same with another disk or folder.
@@ -108,6 +122,8 @@ impl Keeper {
             stop: AtomicBool::new(false),
             thread: Mutex::new(None),
             loaded: Mutex::default(),
+            waiting: Mutex::default(),
+            asked: Arc::default(),
             unlike_the_log: AtomicBool::new(false),
         });
         engine.loading.begin();
@@ -238,6 +254,13 @@ impl Keeper {
         if let Some(log) = log {
             result = result.and(log.close());
         }
+        if let Some(engine) = self.engine.upgrade() {
+            // Whoever still has the engine does not change what is not kept any more.
+            engine.journal.refuse(true);
+        }
+        if let Err(why) = &result {
+            tracing::warn!("Not everything is on the disk: {why}");
+        }
         result
     }
 
@@ -279,6 +302,7 @@ fn run(keeper: &Weak<Keeper>) {
             return;
         }
         this.pump_all();
+        this.tell_fates();
         if ticked.elapsed() >= TICK {
             ticked = Instant::now();
             this.tick(&engine);
@@ -321,6 +345,26 @@ impl Persistence for Keeper {
 
     fn poll_durable(&self, piece: u64, waker: &Waker) -> Poll<Result<(), String>> {
         self.poll_piece(piece, waker)
+    }
+
+    fn has_log(&self) -> bool {
+        self.log().is_some()
+    }
+
+    fn is_on_disk(&self, piece: u64) -> bool {
+        piece == 0 || self.fate_of(piece) == Some(true)
+    }
+
+    fn when_on_disk(&self, piece: u64, tell: OnFate) {
+        Keeper::when_on_disk(self, piece, tell);
+    }
+
+    fn sync(&self, piece: u64) -> Result<(), String> {
+        self.sync_piece(piece)
+    }
+
+    fn rewrite_now(&self) -> Result<(), String> {
+        self.rewrite_here()
     }
 
     fn promises(&self) -> bool {

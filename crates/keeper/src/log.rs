@@ -1,9 +1,10 @@
 //! From the journal to the log.
 
 use crate::Keeper;
+use crate::commands::AsCommands;
 use crate::snapshot::Snapshot;
 use disk::{AofFolder, Fsync, Log, Outcome, Settings};
-use engine::{Config, Engine};
+use engine::{Config, Engine, OnFate};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -64,7 +65,7 @@ impl Keeper {
         Settings {
             fsync: fsync(config),
             timestamps: config.flag("aof-timestamp-enabled"),
-            on_progress: None,
+            on_progress: Some(self.on_progress()),
         }
     }
 
@@ -115,6 +116,89 @@ impl Keeper {
                 || self.last_save_failed(engine)
                 || self.unlike_the_log.load(Relaxed),
         );
+    }
+
+    /// Wakes the keeper's thread when the log got further and somebody waits for that.
+    fn on_progress(&self) -> disk::log::OnProgress {
+        let (engine, asked) = (self.engine.clone(), self.asked.clone());
+        Box::new(move |_| {
+            if asked.load(Relaxed)
+                && let Some(engine) = engine.upgrade()
+            {
+                engine.journal.ring();
+            }
+        })
+    }
+
+    /// Whether a piece is on the disk, whatever the log promises. None: not yet.
+    pub(crate) fn fate_of(&self, piece: u64) -> Option<bool> {
+        let number = {
+            let pump = self.pump.lock();
+            if piece > pump.last {
+                return None;
+            }
+            let at = pump.numbers.partition_point(|(p, _)| *p < piece);
+            let number = pump.numbers.get(at).copied();
+            match (&pump.lost, number) {
+                (Some((upto, _)), found)
+                    if piece <= *upto && found.is_none_or(|(p, _)| p != piece) =>
+                {
+                    return Some(false);
+                }
+                (_, Some((_, number))) => number,
+                (_, None) => return Some(true),
+            }
+        };
+        let log = self.log()?;
+        if log.progress().durable >= number {
+            return Some(true);
+        }
+        log.refusing().is_some().then_some(false)
+    }
+
+    /// Tells those who wait for pieces what became of them.
+    pub(crate) fn tell_fates(&self) {
+        if !self.asked.load(Relaxed) {
+            return;
+        }
+        let mut known = Vec::new();
+        {
+            let mut waiting = self.waiting.lock();
+            let mut at = 0;
+            while at < waiting.len() {
+                match self.fate_of(waiting[at].0) {
+                    Some(kept) => known.push((waiting.swap_remove(at).1, kept)),
+                    None => at += 1,
+                }
+            }
+            self.asked.store(!waiting.is_empty(), Relaxed);
+        }
+        for (tell, kept) in known {
+            tell(kept);
+        }
+    }
+
+    pub(crate) fn when_on_disk(&self, piece: u64, tell: OnFate) {
+        self.waiting.lock().push((piece, tell));
+        self.asked.store(true, Relaxed);
+        if let Ok(engine) = self.engine() {
+            engine.journal.ring();
+        }
+    }
+
+    /// Has a piece, and all before it, on the disk, whatever `appendfsync` says; 0: all that there is.
+    pub(crate) fn sync_piece(&self, piece: u64) -> Result<(), String> {
+        if piece != 0 && self.fate_of(piece) == Some(true) {
+            return Ok(());
+        }
+        self.pump_all();
+        let log = self.log().ok_or("the append-only file is off")?;
+        log.sync()?;
+        match self.fate_of(piece) {
+            Some(true) => Ok(()),
+            None if piece == 0 => Ok(()),
+            _ => Err("what was changed is not on the disk; the log says why".into()),
+        }
     }
 
     pub(crate) fn poll_piece(&self, piece: u64, waker: &Waker) -> Poll<Result<(), String>> {
@@ -170,9 +254,19 @@ impl Keeper {
             let plan =
                 disk::SyncPlan::incremental(engine.config().flag("aof-rewrite-incremental-fsync"));
             let base = rewrite.base(plan).map_err(|e| e.to_string())?;
-            match self.write_snapshot(engine, snapshot, base, true)? {
-                Some(base) => {
-                    rewrite.finish(base, false)?;
+            let written = if engine.config().flag("aof-use-rdb-preamble") {
+                let written = self.write_snapshot(engine, snapshot, base, true)?;
+                written.map(|base| (base, false))
+            } else {
+                let base = AsCommands::new(base, engine.load_settings());
+                let written = self.write_snapshot(engine, snapshot, base, true)?;
+                let base = written.map(AsCommands::finish).transpose();
+                let base = base.map_err(|e| format!("cannot write a snapshot: {e}"))?;
+                base.map(|base| (base, true))
+            };
+            match written {
+                Some((base, as_commands)) => {
+                    rewrite.finish(base, as_commands)?;
                     return Ok(());
                 }
                 // The data set was replaced meanwhile: there is another one to write.

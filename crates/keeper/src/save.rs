@@ -125,13 +125,13 @@ impl Keeper {
     }
 
     /// Writes a snapshot into a file; None if the data set was replaced meanwhile.
-    pub(crate) fn write_snapshot(
+    pub(crate) fn write_snapshot<W: std::io::Write>(
         &self,
         engine: &Engine,
         snapshot: Snapshot,
-        file: AtomicFile,
+        file: W,
         base: bool,
-    ) -> Result<Option<AtomicFile>, String> {
+    ) -> Result<Option<W>, String> {
         let options = self.options(engine, base);
         let shared = snapshot.shared().clone();
         let mut aux = vec![
@@ -251,6 +251,17 @@ impl Keeper {
                 self.save_now()
             }
         }
+    }
+
+    /// Rewrites the log, on this thread.
+    pub(crate) fn rewrite_here(&self) -> Result<(), String> {
+        if self.log().is_none() {
+            return Err("the append-only file is off".into());
+        }
+        while self.claim(Busy::Rewrite).is_err() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        self.write_as(Busy::Rewrite)
     }
 
     fn spawn(&self, busy: Busy) -> Result<(), String> {

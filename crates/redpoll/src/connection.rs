@@ -1,6 +1,8 @@
 //! Commands through dispatch, as a client of the server has them.
 
+use crate::db::Shared;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::{Durability, settle};
 use crate::threads::PerThread;
 use crate::way::check_not_updating;
 use engine::CHANGES_SESSION;
@@ -34,10 +36,15 @@ pub struct Connection {
     out: Out,
     /// The engine has ended it (QUIT, SHUTDOWN, CLIENT KILL): it executes nothing any more.
     closed: bool,
+    asked: Option<Durability>,
+    /// The last piece of the journal that was settled.
+    settled: u64,
+    /// What it works on is kept open by it.
+    held: Option<Arc<Shared>>,
 }
 
 impl Connection {
-    pub(crate) fn new(engine: &Arc<Engine>, db: usize) -> Connection {
+    pub(crate) fn new(engine: &Arc<Engine>, db: usize, asked: Option<Durability>) -> Connection {
         let mut session = engine.session(Origin {
             addr: String::new(),
             laddr: String::new(),
@@ -53,7 +60,15 @@ impl Connection {
             batch: Batch::new(),
             out: Out::new(Proto::Resp3),
             closed: false,
+            asked,
+            settled: 0,
+            held: None,
         }
+    }
+
+    /// Keeps the data set open for as long as this is there. (A connection of the pool does not: the data set holds it.)
+    pub(crate) fn hold(&mut self, shared: Arc<Shared>) {
+        self.held = Some(shared);
     }
 
     /// Carries out a command; see [`Db::execute`](crate::Db::execute). After `CLIENT REPLY OFF` the result is [`Value::Null`].
@@ -75,6 +90,7 @@ impl Connection {
         let mut batch = std::mem::take(&mut self.batch).recycle();
         batch.push(args);
         let mut from = 0;
+        let mut served = 0;
         while from < batch.len() {
             // Long commands may run right here: this thread has nobody else to serve.
             let progress = self
@@ -90,15 +106,27 @@ impl Connection {
                 // Nobody wakes this thread when what it waits for has changed.
                 Next::Retry(time) => std::thread::sleep(time.min(RETRY)),
                 Next::Offload(job) => job(&mut self.out),
-                Next::Block(waiter) => self.wait(&waiter),
+                Next::Block(waiter) => served = self.wait(&waiter),
             }
         }
         self.batch = batch.recycle();
-        match reply_of(&mut self.out)? {
+        let reply = reply_of(&mut self.out);
+        self.settle(served)?;
+        match reply? {
             Some(value) => Ok(value),
             None if self.closed => Err(closed()),
             None => Ok(Value::Null),
         }
+    }
+
+    /// Returns when what this connection has changed, or what served it did (`served`), is as durable as was asked for.
+    pub(crate) fn settle(&mut self, served: u64) -> Result {
+        let piece = self.session.piece().max(served);
+        if piece > self.settled {
+            settle(self.session.engine(), piece, self.asked)?;
+            self.settled = piece;
+        }
+        Ok(())
     }
 
     /// See [`Worker::update`].
@@ -135,15 +163,19 @@ pub(crate) fn reply_of(out: &mut Out) -> Result<Option<Value>> {
 }
 
 impl Connection {
-    /// Lets this thread sleep until a blocking command has its reply.
-    fn wait(&mut self, waiter: &Arc<Waiter>) {
+    /// Lets this thread sleep until a blocking command has its reply. Returns the piece of the journal that has what served it.
+    fn wait(&mut self, waiter: &Arc<Waiter>) -> u64 {
         self.session
             .client()
             .set_waker(&Waker::from(Arc::new(Unpark(std::thread::current()))));
         loop {
             if let Some(mut reply) = waiter.take_reply() {
                 self.out.append(&mut reply);
-                return;
+                let engine = self.session.engine();
+                return match engine.journal.is_on() {
+                    true => engine.piece_of_served(waiter),
+                    false => 0,
+                };
             }
             match waiter
                 .until
@@ -185,14 +217,20 @@ impl Idle {
         self.0.get(Mutex::default)
     }
 
-    pub(crate) fn take(&self, engine: &Arc<Engine>, db: usize) -> Connection {
+    pub(crate) fn take(
+        &self,
+        engine: &Arc<Engine>,
+        db: usize,
+        asked: Option<Durability>,
+    ) -> Connection {
         let idle = self.own().lock().take();
         match idle {
             Some(mut connection) => {
                 connection.session.select(db);
+                connection.asked = asked;
                 connection
             }
-            None => Connection::new(engine, db),
+            None => Connection::new(engine, db, asked),
         }
     }
 

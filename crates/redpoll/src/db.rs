@@ -2,9 +2,10 @@
 
 use crate::connection::{Connection, Idle};
 use crate::error::{Error, Result};
+use crate::files::{Kept, Open};
 use crate::threads::PerThread;
 use crate::way::{Direct, Way};
-use engine::{Config, Engine, NoHost};
+use engine::Engine;
 use engine::{Counters, Intent, Keys, Maintenance};
 use resp::Value;
 use std::fmt;
@@ -15,6 +16,8 @@ use store::{Collection, EntryRef};
 const MAX_KEY: usize = 512 << 20;
 
 pub(crate) struct Shared {
+    /// First, so that all is on the disk before anything else goes.
+    _kept: Option<Kept>,
     pub(crate) engine: Arc<Engine>,
     counters: PerThread<Arc<Counters>>,
     pub(crate) idle: Idle,
@@ -34,12 +37,13 @@ pub struct Db<W = Direct> {
 }
 
 impl Db {
-    /// Opens an empty data set with a thread of its own that removes expired keys; the result is database 0.
-    ///
-    /// Of the configuration, what concerns sockets, logging and snapshots has no effect: the data are not kept in files.
+    /// Opens a data set with a thread of its own that removes expired keys; the result is database 0. A path, or
+    /// [`Files`](crate::Files), opens what is kept in a folder, and keeps it there; a [`Config`](crate::Config) an empty data set in memory. Of
+    /// the configuration, what concerns sockets has no effect, and what concerns files only with `appendonly yes` or in
+    /// [`Files::config`](crate::Files::config).
     ///
     /// # Errors
-    /// The configuration asks for a log (`appendonly`), which there is in the server only.
+    /// The folder is used by another process, a file in it is damaged or newer than what is understood, or the disk fails.
     ///
     /// ```
     /// use redpoll::{Config, Db};
@@ -49,27 +53,21 @@ impl Db {
     /// assert!(db.select(3).is_ok() && db.select(4).is_err());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn open(config: Config) -> Result<Db> {
-        if config.flag("appendonly") {
-            let what = "ERR appendonly: a data set in a program is not kept in files yet";
-            return Err(Error::new(what));
-        }
-        let engine = Engine::new(config, Arc::new(NoHost));
-        engine
-            .load_users()
-            .map_err(|why| Error::new(format!("ERR {why}")))?;
+    pub fn open(what: impl Into<Open>) -> Result<Db> {
+        let (engine, kept) = what.into().open()?;
         let maintenance = engine.start_maintenance();
-        Ok(Db::of(engine, Some(maintenance)))
+        Ok(Db::of(engine, Some(maintenance), kept))
     }
 
     /// A handle to the data set of an engine that somebody else runs, such as a server in the same program. Its
     /// maintenance must be running, or expired keys stay in memory and access times stand still.
     pub fn from_engine(engine: Arc<Engine>) -> Db {
-        Db::of(engine, None)
+        Db::of(engine, None, None)
     }
 
-    fn of(engine: Arc<Engine>, maintenance: Option<Maintenance>) -> Db {
+    fn of(engine: Arc<Engine>, maintenance: Option<Maintenance>, kept: Option<Kept>) -> Db {
         let shared = Shared {
+            _kept: kept,
             engine,
             counters: PerThread::new(),
             idle: Idle::new(),
@@ -77,6 +75,7 @@ impl Db {
         };
         let way = Direct {
             shared: Arc::new(shared),
+            asked: None,
         };
         Db { way, index: 0 }
     }
@@ -107,7 +106,9 @@ impl Db {
 
     /// A connection: commands with a state that lasts from one to the next.
     pub fn connect(&self) -> Connection {
-        Connection::new(self.engine(), self.index)
+        let mut connection = Connection::new(self.engine(), self.index, self.way.asked);
+        connection.hold(self.way.shared.clone());
+        connection
     }
 }
 

@@ -62,6 +62,13 @@
 //! waited longest for a key is served first, be it a caller or a client of the server. A `timeout` of `None` waits as
 //! long as it takes, and a call that is not served in time has an empty result. Times are whole milliseconds, at least one.
 //!
+//! # Keeping the data
+//! [`Db::open`] of a path keeps the data in that folder: every change is appended to a log, and the next `open` finds all of them,
+//! however the program ended. [`Files`] says more: how durable ([`Durability`]), and who is told how far loading is. A handle
+//! may ask for more than the log does by itself ([`Db::with_durability`]). Dropping the last handle writes all that is left.
+//! [`Db::save`] writes a snapshot, [`Db::rewrite`] makes the log short again (it also does so by itself). While changes cannot be kept, because the
+//! disk is full or failing, calls that change something are errors of the kind [`ErrorKind::Misconf`].
+//!
 //! # One database, one server
 //! A `Db` is also the handle the network server works on: [`Db::from_engine`] makes one of a running server's engine, so that
 //! a program can serve its data to Redis clients and use it itself at the price of a function call.
@@ -85,6 +92,7 @@ mod db;
 mod dump;
 mod element_scan;
 mod error;
+mod files;
 mod geo;
 mod hash_expiry;
 mod hashes;
@@ -113,6 +121,7 @@ pub use dump::Restore;
 pub use element_scan::ElementScan;
 pub use engine::{Config, Engine};
 pub use error::{Error, ErrorKind, Result};
+pub use files::{Durability, Files, LoadProgress, Open};
 pub use geo::{Center, GeoHit, GeoPoint, GeoSearch, Unit};
 pub use hash_expiry::{Expire, FieldExpire, HSetEx};
 pub use hashes::Sample;

@@ -50,7 +50,7 @@ impl Db {
         let keys: SmallVec<[K; 4]> = keys.into_iter().collect();
         let keys: SmallVec<[&[u8]; 4]> = keys.iter().map(AsRef::as_ref).collect();
         let shared = &*self.way.shared;
-        let mut connection = shared.idle.take(&shared.engine, self.index);
+        let mut connection = shared.idle.take(&shared.engine, self.index, self.way.asked);
         let done = connection.update(&keys, |update| {
             let updating = Updating::begin();
             let t = Db {
@@ -64,9 +64,14 @@ impl Db {
             drop(updating);
             (result, t.way.update.into_inner())
         });
+        let settled = connection.settle(0);
         shared.idle.give_back(&shared.engine, connection, &[]);
         match done {
-            Ok(Ok(result)) => result,
+            Ok(Ok(result)) => {
+                let value = result?;
+                settled?;
+                Ok(value)
+            }
             // The caller's own, now that nothing is locked.
             Ok(Err(panic)) => resume_unwind(panic),
             Err(error) => Err(Error::from(error).into()),

@@ -5,6 +5,7 @@
 use crate::connection::reply_of;
 use crate::db::Shared;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::{Durability, settle};
 use engine::{Engine, Intent, Keys};
 use resp::Value;
 use std::cell::{Cell, RefCell};
@@ -84,6 +85,8 @@ fn nested() -> Error {
 #[derive(Clone)]
 pub struct Direct {
     pub(crate) shared: Arc<Shared>,
+    /// What was asked for with [`Db::with_durability`](crate::Db::with_durability).
+    pub(crate) asked: Option<Durability>,
 }
 
 impl Way for Direct {
@@ -104,8 +107,11 @@ impl Way for Direct {
         let shared = &*self.shared;
         let done = shared
             .engine
-            .with_key(db, key, intent, shared.counters(), work);
-        done.map_err(Error::from)
+            .with_key(db, key, intent, shared.counters(), work)?;
+        if intent.writes() && shared.engine.journal.is_on() {
+            settle(&shared.engine, shared.counters().piece.get(), self.asked)?;
+        }
+        Ok(done)
     }
 
     #[inline]
@@ -124,7 +130,7 @@ impl Way for Direct {
 
     fn call(&self, db: usize, args: &[&[u8]]) -> Result<Value> {
         let shared = &*self.shared;
-        let mut connection = shared.idle.take(&shared.engine, db);
+        let mut connection = shared.idle.take(&shared.engine, db, self.asked);
         let result = connection.call(args);
         shared.idle.give_back(&shared.engine, connection, args);
         result

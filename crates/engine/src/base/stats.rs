@@ -32,6 +32,11 @@ impl Counter {
         self.0.load(Relaxed)
     }
 
+    /// Notes another number; only the owning worker may.
+    pub(crate) fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+
     pub(crate) fn clear(&self) {
         self.0.store(0, Relaxed);
     }
@@ -69,6 +74,8 @@ pub struct Counters {
     pub commands: Box<[CommandCounters]>,
     /// What its thread writes down of changes.
     pub lane: Arc<Lane>,
+    /// The piece of the journal that the last change of a typed call is in.
+    pub piece: Counter,
     /// Commands carried out, of all kinds.
     pub calls: Counter,
     /// Lookups for reading that found the key.
@@ -128,6 +135,7 @@ impl Counters {
             codes,
             commands: (0..ids).map(|_| CommandCounters::default()).collect(),
             lane,
+            piece: Counter::default(),
             calls: Counter::default(),
             hits: Counter::default(),
             misses: Counter::default(),

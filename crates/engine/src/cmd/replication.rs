@@ -1,7 +1,7 @@
 //! What clients ask of replicas and other servers: WAIT, WAITAOF, MIGRATE.
 //!
-//! There are no replicas and there is no append-only file, so nobody acknowledges anything, and who waits for that waits in vain for as long
-//! as it says.
+//! There are no replicas, so nobody acknowledges anything, and who waits for that waits in vain for as long as it says. The log of
+//! this server there may be, and WAITAOF waits until what its connection has written is on the disk.
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
@@ -10,9 +10,12 @@ use crate::context::command::{
     WRITE, row,
 };
 use crate::context::ctx::Ctx;
+use crate::context::next::Next;
 use crate::follow::waiting::{self, Empty, Wait};
 use crate::table::categories::{CAT_CONNECTION, CAT_DANGEROUS, CAT_KEYSPACE};
 use smallvec::SmallVec;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -72,13 +75,47 @@ fn waitaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let replicas = args.int_in(0..=i64::MAX, Error::NOT_POSITIVE);
     args.check()?;
     let timeout = args.take();
-    waiting::timeout_ms(timeout, ctx.keys.now_ms)?;
-    if local > 0 {
+    let until = waiting::timeout_ms(timeout, ctx.keys.now_ms)?;
+    let keeper = ctx.engine.persistence().filter(|k| k.has_log()).cloned();
+    if local > 0 && keeper.is_none() {
         return Err(Error::new(
             "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
         ));
     }
-    wait_in_vain(ctx, timeout, Empty::Zeros, replicas == 0)
+    let piece = ctx.session.piece;
+    let here = keeper.as_ref().is_some_and(|k| k.is_on_disk(piece));
+    let in_logs = Empty::Logs(Arc::new(AtomicBool::new(here)));
+    if replicas == 0 && (local == 0 || here) {
+        in_logs.write(ctx.out);
+        return Ok(());
+    }
+    ctx.block(Wait {
+        keys: SmallVec::new(),
+        timeout: until,
+        attempt: Box::new(|_, _, _| Ok(false)),
+        empty: in_logs.clone(),
+        further: None,
+        on_delete: false,
+    });
+    if let (Some(keeper), Next::Block(waiter), Empty::Logs(in_log)) = (keeper, &ctx.next, in_logs)
+        && !here
+    {
+        let (engine, waiter) = (ctx.engine.handle(), waiter.clone());
+        let tell = move |kept: bool| {
+            if !kept {
+                return;
+            }
+            in_log.store(true, Relaxed);
+            if replicas == 0 {
+                engine.count_job(|counters| {
+                    let answer = |out: &mut resp::Out| Empty::Logs(in_log).write(out);
+                    engine.follow.answer(&waiter, counters, answer);
+                });
+            }
+        };
+        keeper.when_on_disk(piece, Box::new(tell));
+    }
+    Ok(())
 }
 
 fn migrate(_: &mut Ctx<'_>, _: Args<'_>) -> Result {

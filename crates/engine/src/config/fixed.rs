@@ -80,8 +80,6 @@ pub(super) const FIXED: &[Directive] = &[
     later("set-proc-title", &[], Flag, "yes", Startup, INNER),
     later("socket-mark-id", &[], Uint { min: 0, max: UINT }, "0", Startup, INNER),
     later("aof-rewrite-cpulist", &["aof_rewrite_cpulist"], Text, "", Startup, DURABILITY),
-    later("aof-use-rdb-preamble", &[], Flag, "yes", Runtime, DURABILITY),
-    later("sanitize-dump-payload", &[], Choice(&["no", "yes", "clients"]), "no", Runtime, DURABILITY),
     later("shutdown-on-sigint", &[], Choice(&["default", "save", "nosave", "now", "force"]), "default", Runtime, DURABILITY),
     later("shutdown-on-sigterm", &[], Choice(&["default", "save", "nosave", "now", "force"]), "default", Runtime, DURABILITY),
     later("enable-module-command", &[], Choice(&["no", "yes", "local"]), "no", Startup, SCRIPTS),

@@ -87,6 +87,9 @@ pub struct Reload {
     pub merge: bool,
 }
 
+/// Told whether a piece of the journal is on the disk, or never will be.
+pub type OnFate = Box<dyn FnOnce(bool) + Send>;
+
 /// Who keeps the data in files. The engine opens none; what commands ask of files they ask of this. Errors are texts to
 /// answer, without their code.
 pub trait Persistence: Send + Sync {
@@ -114,6 +117,21 @@ pub trait Persistence: Send + Sync {
     /// Whether a piece of the [journal](crate::base::journal) is as durable as was promised; the waker is woken when that is
     /// decided. An error: it never will be, and why.
     fn poll_durable(&self, piece: u64, waker: &Waker) -> Poll<Result<(), String>>;
+
+    /// Whether there is a log (`appendonly yes`).
+    fn has_log(&self) -> bool;
+
+    /// Whether a piece of the journal is on the disk, whatever was promised. 0 is the piece of who has changed nothing.
+    fn is_on_disk(&self, piece: u64) -> bool;
+
+    /// Calls `tell` once it is known what became of a piece, whatever was promised. Not while this is called.
+    fn when_on_disk(&self, piece: u64, tell: OnFate);
+
+    /// Has a piece, and all before it, on the disk before it returns, whatever was promised; 0: all that there is. Not called from a worker.
+    fn sync(&self, piece: u64) -> Result<(), String>;
+
+    /// Writes the log anew and returns when that is done. Not called from a worker.
+    fn rewrite_now(&self) -> Result<(), String>;
 
     /// Whether replies to changes wait until these are durable (`appendfsync always`).
     fn promises(&self) -> bool;

@@ -367,6 +367,14 @@ pub(super) const BUILT: &[Directive] = &[
     ),
     row("rdb-save-incremental-fsync", Flag, "yes", Runtime, DURABILITY, "Whether a snapshot goes to the disk in steps while it is written."),
     row(
+        "sanitize-dump-payload",
+        Choice(&["no", "yes", "clients"]),
+        "no",
+        Runtime,
+        DURABILITY,
+        "Changes nothing: what RESTORE and files bring is always checked through before any of it is used.",
+    ),
+    row(
         "stop-writes-on-bgsave-error",
         Flag,
         "yes",
@@ -386,6 +394,14 @@ pub(super) const BUILT: &[Directive] = &[
     ),
     row("appenddirname", Text, "appendonlydir", Startup, DURABILITY, "The folder of the log, in `dir`."),
     row("appendfilename", Text, "appendonly.aof", Startup, DURABILITY, "How the names of the log's files begin."),
+    row(
+        "aof-use-rdb-preamble",
+        Flag,
+        "yes",
+        Runtime,
+        DURABILITY,
+        "Whether a rewrite of the log begins it with an RDB; `no` writes commands, which are larger and slower to load.",
+    ),
     row("aof-load-truncated", Flag, "yes", Runtime, DURABILITY, "Whether a log whose end is cut off is loaded as far as it goes."),
     row(
         "aof-load-corrupt-tail-max-size",

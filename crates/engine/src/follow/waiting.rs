@@ -40,7 +40,7 @@ pub type Attempt = Box<dyn FnMut(&mut Keys<'_>, &[u8], &mut Out) -> Result<bool,
 pub(crate) type MayStill = Box<dyn Fn() -> Result<(), Error> + Send + Sync>;
 
 /// What a command that has waited in vain answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Empty {
     /// The null array.
     NullArray,
@@ -48,19 +48,19 @@ pub enum Empty {
     Null,
     /// Zero.
     Zero,
-    /// Two zeros.
-    Zeros,
+    /// How many logs have what the client wrote: this server's, if that is so by now, and those of no replicas.
+    Logs(Arc<AtomicBool>),
 }
 
 impl Empty {
-    pub(crate) fn write(self, out: &mut Out) {
+    pub(crate) fn write(&self, out: &mut Out) {
         match self {
             Empty::NullArray => out.null_array(),
             Empty::Null => out.null(),
             Empty::Zero => out.int(0),
-            Empty::Zeros => {
+            Empty::Logs(here) => {
                 out.array(2);
-                out.int(0);
+                out.int(i64::from(here.load(Relaxed)));
                 out.int(0);
             }
         }
@@ -290,6 +290,19 @@ impl Follow {
                 }
                 GiveUp::Leave => {}
             }
+        })
+    }
+
+    /// Ends a wait that is not for a key: what it waited for has come, and `write` is the reply.
+    pub(crate) fn answer(
+        &self,
+        waiter: &Arc<Waiter>,
+        counters: &Counters,
+        write: impl FnOnce(&mut Out),
+    ) -> bool {
+        self.end_wait(waiter, |waiter| {
+            waiter.count(self, None, unix_ms(), counters);
+            waiter.answer(write);
         })
     }
 

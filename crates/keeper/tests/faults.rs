@@ -1,0 +1,250 @@
+//! The whole way from commands to a disk that fails and forgets, and back: what was promised is there, what is damaged is said, and
+//! nothing comes back that was answered with an error.
+
+use disk::faulty::{ENOSPC, Fault, FaultyDisk, Operation};
+use engine::{Config, Engine, Kind, Next, NoHost, Origin, Persistence};
+use redpoll_keeper::Keeper;
+use std::path::Path;
+use std::sync::Arc;
+
+/// An engine kept on a disk in memory, and one client of it.
+struct Kept {
+    engine: Arc<Engine>,
+    keeper: Arc<Keeper>,
+    worker: engine::Worker,
+    session: engine::Session,
+}
+
+fn config(fsync: &str) -> Config {
+    let mut config = Config::default();
+    for (name, value) in [
+        ("appendonly", "yes"),
+        ("save", ""),
+        ("appendfsync", fsync),
+        ("enable-debug-command", "yes"),
+    ] {
+        config.directive(name, &[value]).expect("a directive");
+    }
+    config
+}
+
+impl Kept {
+    fn open(disk: &FaultyDisk, fsync: &str) -> Result<Kept, String> {
+        let engine = Engine::new(config(fsync), Arc::new(NoHost));
+        let keeper = Keeper::open_on(&engine, Arc::new(disk.clone()), Path::new("/d"))?;
+        let session = engine.session(Origin {
+            addr: String::new(),
+            laddr: String::new(),
+            fd: -1,
+            kind: Kind::Embedded,
+            waker: None,
+        });
+        Ok(Kept {
+            worker: engine.worker(),
+            engine,
+            keeper,
+            session,
+        })
+    }
+
+    /// A command's reply, as the protocol has it. What it changed is on the disk, as far as that is promised, or that is said.
+    fn run(&mut self, line: &str) -> (String, Result<(), String>) {
+        let argv: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        let mut batch = resp::Batch::new();
+        batch.push(&argv);
+        let mut out = resp::Out::new(resp::Proto::Resp2);
+        let mut from = 0;
+        while from < batch.len() {
+            let progress = self
+                .worker
+                .run_long(&mut self.session, &batch, from, &mut out);
+            from = progress.executed;
+            match progress.next {
+                Next::Offload(job) => job(&mut out),
+                Next::Retry(time) => std::thread::sleep(time),
+                _ => {}
+            }
+        }
+        let piece = self.session.piece();
+        let kept = match self.keeper.promises() && piece > 0 {
+            true => self.keeper.sync(piece),
+            false => Ok(()),
+        };
+        (String::from_utf8_lossy(&out.to_vec()).into_owned(), kept)
+    }
+
+    fn ok(&mut self, line: &str) -> String {
+        let (reply, kept) = self.run(line);
+        assert_eq!(kept, Ok(()), "{line}");
+        assert!(!reply.starts_with('-'), "{line}: {reply}");
+        reply
+    }
+
+    fn number(&mut self, key: &str) -> usize {
+        let (reply, _) = self.run(&format!("GET {key}"));
+        let digits = reply.lines().nth(1).unwrap_or("0");
+        digits.parse().expect("a number")
+    }
+}
+
+#[test]
+fn what_was_promised_survives_a_power_failure() {
+    for seed in 0..40 {
+        let disk = FaultyDisk::new();
+        let mut kept = Kept::open(&disk, "always").expect("an empty disk");
+        let mut crashed = Vec::new();
+        for n in 1..=12usize {
+            kept.ok("INCR count");
+            kept.ok("MULTI");
+            kept.ok("INCR a");
+            kept.ok("INCR b");
+            kept.ok("EXEC");
+            if n == 6 {
+                kept.keeper.rewrite_now().expect("a rewrite");
+            }
+            if n % 3 == 0 {
+                crashed.push((n, disk.crash(seed * 100 + n as u64)));
+            }
+        }
+        for (n, disk) in crashed {
+            let mut kept = Kept::open(&disk, "always").expect("what a power failure leaves");
+            assert_eq!(kept.number("count"), n, "seed {seed}");
+            assert_eq!(kept.number("a"), n, "seed {seed}");
+            assert_eq!(kept.number("b"), n, "seed {seed}");
+        }
+    }
+}
+
+/// With `everysec` and `no` what is lost is an end: everything before it is there.
+#[test]
+fn what_was_not_promised_is_lost_from_the_end_only() {
+    for (seed, fsync) in (0..20).flat_map(|seed| [(seed, "everysec"), (seed, "no")]) {
+        let disk = FaultyDisk::new();
+        let mut kept = Kept::open(&disk, fsync).expect("an empty disk");
+        for n in 1..=30 {
+            kept.ok(&format!("RPUSH list {n}"));
+            if n == 10 {
+                kept.keeper.sync(0).expect("a sync");
+            }
+        }
+        let mut kept = Kept::open(&disk.crash(seed), fsync).expect("what a power failure leaves");
+        let (list, _) = kept.run("LRANGE list 0 -1");
+        let numbers: Vec<usize> = list
+            .lines()
+            .skip(1)
+            .filter(|line| !line.starts_with('$'))
+            .map(|line| line.parse().expect("a number"))
+            .collect();
+        assert!(numbers.len() >= 10, "{numbers:?}");
+        let counted = numbers.iter().enumerate();
+        assert!(counted.clone().all(|(i, n)| *n == i + 1), "{numbers:?}");
+    }
+}
+
+/// The increment of a small log, the counter's value behind each of its bytes, and its path.
+fn small_log() -> (FaultyDisk, String, Vec<u8>) {
+    let disk = FaultyDisk::new();
+    let mut kept = Kept::open(&disk, "always").expect("an empty disk");
+    for _ in 0..4 {
+        kept.ok("INCR count");
+    }
+    let end = kept.keeper.close(false);
+    assert_eq!(end, Ok(()));
+    let path = "/d/appendonlydir/appendonly.aof.1.incr.aof".to_owned();
+    let bytes = disk.contents(&path).expect("the log's increment");
+    (disk, path, bytes)
+}
+
+#[test]
+fn a_log_torn_at_any_byte_is_loaded_up_to_there() {
+    let (disk, path, bytes) = small_log();
+    let mut last = 0;
+    for length in 0..=bytes.len() {
+        let torn = disk.kill();
+        torn.put(&path, &bytes[..length]);
+        let mut kept = Kept::open(&torn, "always").unwrap_or_else(|e| panic!("{length}: {e}"));
+        let count = kept.number("count");
+        assert!(
+            count == last || count == last + 1,
+            "{length} bytes: {count} after {last}"
+        );
+        last = count;
+        // It goes on from there, and the next start finds both.
+        kept.ok("INCR count");
+        drop(kept);
+        let mut kept = Kept::open(&torn.kill(), "always").expect("a log that was cut");
+        assert_eq!(kept.number("count"), count + 1);
+    }
+    assert_eq!(last, 4);
+}
+
+#[test]
+fn a_flipped_bit_never_passes_unseen() {
+    let (disk, path, bytes) = small_log();
+    let mut refused = 0;
+    for at in 0..bytes.len() {
+        let flipped = disk.kill();
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1 << (at % 8);
+        flipped.put(&path, &damaged);
+        match Kept::open(&flipped, "always") {
+            Ok(mut kept) => {
+                // Only what need not have been on the disk may be missing: the last piece.
+                let count = kept.number("count");
+                assert!((3..=4).contains(&count), "byte {at}: {count}");
+            }
+            Err(why) => {
+                refused += 1;
+                assert!(
+                    why.contains("appendonly.aof.1.incr.aof"),
+                    "byte {at}: {why}"
+                );
+            }
+        }
+    }
+    assert!(refused > bytes.len() / 2, "{refused} of {}", bytes.len());
+}
+
+/// A disk that is full refuses changes, and reads go on; when there is room again the data set is whole, and what was answered
+/// with an error never comes back.
+#[test]
+fn a_full_disk_refuses_changes_until_there_is_room() {
+    let disk = FaultyDisk::new();
+    let mut kept = Kept::open(&disk, "always").expect("an empty disk");
+    kept.ok("SET before 1");
+    disk.script(|operation, _| match operation {
+        Operation::Append(_) => Some(Fault::Error(ENOSPC)),
+        _ => None,
+    });
+    let (_, lost) = kept.run("SET lost 1");
+    assert!(lost.is_err(), "a promise that the disk did not keep");
+    let mut refused = false;
+    for _ in 0..2000 {
+        let (reply, kept_it) = kept.run("SET refused 1");
+        refused = reply.starts_with("-MISCONF");
+        if refused {
+            break;
+        }
+        assert!(kept_it.is_err());
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert!(refused);
+    assert_eq!(kept.number("before"), 1);
+    disk.heal();
+    let mut taken = false;
+    for _ in 0..10_000 {
+        let (reply, kept_it) = kept.run("SET after 1");
+        taken = reply.starts_with("+OK") && kept_it.is_ok();
+        if taken {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert!(taken, "changes are taken again");
+    let (there, _) = kept.run("DEBUG DIGEST");
+    let mut again = Kept::open(&disk.crash(1), "always").expect("a log that is whole again");
+    // Memory and disk are the same: what was in memory when the disk was well again is what a start finds.
+    assert_eq!(again.run("DEBUG DIGEST").0, there);
+    assert_eq!(again.number("after"), 1);
+    assert!(!kept.engine.loading.is_on());
+}

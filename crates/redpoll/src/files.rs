@@ -1,0 +1,299 @@
+//! Keeping the data of a program: where, how durable, and what there is to do about it.
+
+use crate::db::Db;
+use crate::error::{Error, ErrorKind, Result};
+use engine::{Config, Engine, Persistence};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::task::{Poll, Wake, Waker};
+
+pub use engine::LoadProgress;
+
+/// When a change is on the disk. Without a log it never is, but for [`Db::save`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Before the call that made it returns. Threads that change something at the same time share one sync.
+    Always,
+    /// Within about a second.
+    #[default]
+    EverySecond,
+    /// When the operating system likes. What was changed survives the end of the process, however it comes, but not that of the
+    /// machine.
+    No,
+}
+
+impl Durability {
+    fn appendfsync(self) -> &'static str {
+        match self {
+            Durability::Always => "always",
+            Durability::EverySecond => "everysec",
+            Durability::No => "no",
+        }
+    }
+}
+
+/// A data set that is kept in a folder: a log of changes, which [`Db::open`] reads back.
+///
+/// The folder is made if there is none, belongs to one process at a time, and can be moved to and from a server: it is that of
+/// Redis's multi-part log.
+///
+/// ```
+/// use redpoll::{Db, Durability, Files};
+/// # let folder = std::env::temp_dir().join(format!("redpoll-doc-{}", std::process::id()));
+/// let files = Files::at(&folder)
+///     .durability(Durability::Always)
+///     .on_load(|p| eprintln!("{} of {} bytes", p.loaded_bytes, p.total_bytes));
+/// let db = Db::open(files)?;
+/// db.set("k", "v")?;
+/// drop(db);
+/// assert_eq!(Db::open(&*folder)?.get("k")?.unwrap(), "v");
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), redpoll::Error>(())
+/// ```
+#[must_use]
+pub struct Files {
+    #[cfg_attr(not(feature = "files"), expect(dead_code))]
+    config: Config,
+    #[cfg_attr(not(feature = "files"), expect(dead_code))]
+    folder: PathBuf,
+    on_load: Option<engine::OnLoad>,
+    wrong: Option<String>,
+}
+
+impl Files {
+    /// Kept in this folder, every second ([`Durability::EverySecond`]), with no snapshots but those that are asked for.
+    pub fn at(folder: impl AsRef<Path>) -> Files {
+        let mut config = Config::default();
+        let set = config
+            .directive("save", &[""])
+            .and_then(|()| config.directive("appendonly", &["yes"]));
+        Files {
+            config,
+            folder: folder.as_ref().to_owned(),
+            on_load: None,
+            wrong: set.err(),
+        }
+    }
+
+    /// As a configuration says: `appendonly`, `appendfsync`, `save`, `dbfilename`, `appenddirname` and so on. The folder is that
+    /// of [`Files::at`], whatever `dir` is.
+    pub fn config(mut self, config: Config) -> Files {
+        self.config = config;
+        self
+    }
+
+    /// With a log, and changes on the disk at this time.
+    pub fn durability(mut self, durability: Durability) -> Files {
+        let set = self
+            .config
+            .directive("appendonly", &["yes"])
+            .and_then(|()| {
+                self.config
+                    .directive("appendfsync", &[durability.appendfsync()])
+            });
+        self.wrong = self.wrong.or(set.err());
+        self
+    }
+
+    /// Told how far loading is, at least once a megabyte. It holds loading up.
+    pub fn on_load(mut self, watcher: impl Fn(LoadProgress) + Send + Sync + 'static) -> Files {
+        self.on_load = Some(Box::new(watcher));
+        self
+    }
+}
+
+/// What [`Db::open`] opens: a [`Config`] is a data set in memory, unless it says `appendonly yes`, which is one kept in its
+/// `dir`; a path or [`Files`] is one kept in that folder.
+pub struct Open(Kind);
+
+enum Kind {
+    Memory(Config),
+    Kept(Files),
+}
+
+impl From<Config> for Open {
+    fn from(config: Config) -> Open {
+        if config.flag("appendonly") {
+            let folder = config.dir();
+            return Files::at(folder).config(config).into();
+        }
+        Open(Kind::Memory(config))
+    }
+}
+
+impl From<Files> for Open {
+    fn from(files: Files) -> Open {
+        Open(Kind::Kept(files))
+    }
+}
+
+macro_rules! paths {
+    ($($path:ty),*) => {
+        $(
+            impl From<$path> for Open {
+                fn from(folder: $path) -> Open {
+                    Files::at(folder).into()
+                }
+            }
+        )*
+    };
+}
+
+paths!(&str, String, &String, &Path, PathBuf, &PathBuf);
+
+/// Ends the keeping when the last handle goes: all that was changed is on the disk then.
+pub(crate) struct Kept {
+    #[cfg(feature = "files")]
+    keeper: Arc<keeper::Keeper>,
+}
+
+#[cfg(feature = "files")]
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // What goes wrong stands in the log; nobody is left to be told.
+        let _ = self.keeper.close(self.keeper.saves_at_the_end());
+    }
+}
+
+fn failed(why: String) -> Error {
+    Error::new(format!("ERR {why}"))
+}
+
+fn new_engine(config: Config) -> Result<Arc<Engine>> {
+    let engine = Engine::new(config, Arc::new(engine::NoHost));
+    engine.load_users().map_err(failed)?;
+    Ok(engine)
+}
+
+impl Open {
+    /// The engine, loaded, and what keeps it.
+    pub(crate) fn open(self) -> Result<(Arc<Engine>, Option<Kept>)> {
+        match self.0 {
+            Kind::Memory(config) => Ok((new_engine(config)?, None)),
+            Kind::Kept(files) => {
+                let (engine, kept) = files.open()?;
+                Ok((engine, Some(kept)))
+            }
+        }
+    }
+}
+
+impl Files {
+    #[cfg(not(feature = "files"))]
+    fn open(self) -> Result<(Arc<Engine>, Kept)> {
+        let _ = (self.on_load, self.wrong);
+        Err(failed(
+            "the library was built without its feature `files`".into(),
+        ))
+    }
+
+    #[cfg(feature = "files")]
+    fn open(mut self) -> Result<(Arc<Engine>, Kept)> {
+        if let Some(why) = self.wrong {
+            return Err(failed(why));
+        }
+        let folder = self.folder.to_string_lossy().into_owned();
+        self.config.directive("dir", &[&folder]).map_err(failed)?;
+        let engine = new_engine(self.config)?;
+        if let Some(watcher) = self.on_load {
+            engine.loading.watch(watcher);
+        }
+        let keeper = keeper::Keeper::open_in(&engine, &self.folder).map_err(failed)?;
+        Ok((engine, Kept { keeper }))
+    }
+}
+
+/// Wakes a thread.
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Returns when a piece of the journal is as durable as a handle asks for.
+#[cold]
+pub(crate) fn settle(engine: &Engine, piece: u64, asked: Option<Durability>) -> Result {
+    let Some(keeper) = engine.persistence() else {
+        return Ok(());
+    };
+    let wanted = match asked {
+        Some(durability) => durability == Durability::Always,
+        None => keeper.promises(),
+    };
+    if !wanted {
+        return Ok(());
+    }
+    let kept = match keeper.promises() {
+        true => wait(&**keeper, piece),
+        false => keeper.sync(piece),
+    };
+    kept.map_err(|why| {
+        let text = format!("MISCONF what was changed is not on the disk: {why}");
+        Error::of(ErrorKind::Misconf, text)
+    })
+}
+
+/// Waits for the log, whose thread syncs for all who wait.
+fn wait(keeper: &dyn Persistence, piece: u64) -> std::result::Result<(), String> {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    loop {
+        match keeper.poll_durable(piece, &waker) {
+            Poll::Ready(kept) => return kept,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+impl Db {
+    /// A handle whose changes are as durable as this, whatever the log does by itself: with [`Durability::Always`] a call
+    /// returns once its change is on the disk, with the others at once. It does not make a log sync less often.
+    ///
+    /// ```
+    /// # use redpoll::{Db, Durability};
+    /// # let folder = std::env::temp_dir().join(format!("redpoll-doc-with-{}", std::process::id()));
+    /// let db = Db::open(&*folder)?;
+    /// db.incr("visits")?;
+    /// db.with_durability(Durability::Always).incr("orders")?;
+    /// # drop(db);
+    /// # std::fs::remove_dir_all(&folder).unwrap();
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn with_durability(&self, durability: Durability) -> Db {
+        let mut db = self.clone();
+        db.way.asked = Some(durability);
+        db
+    }
+
+    /// Returns once all that was changed before is on the disk, whatever the log does by itself.
+    ///
+    /// # Errors
+    /// There is no log, or the disk fails.
+    pub fn sync(&self) -> Result {
+        self.keeper()?.sync(0).map_err(failed)
+    }
+
+    /// Writes a snapshot of this moment to `dbfilename` and returns when it is on the disk (SAVE). Others go on meanwhile.
+    ///
+    /// # Errors
+    /// The data set is not kept in files, another save is running, or the disk fails.
+    pub fn save(&self) -> Result {
+        self.keeper()?.save().map_err(failed)
+    }
+
+    /// Writes the log anew, as short as it can be, and returns when that is done (BGREWRITEAOF). Others go on meanwhile.
+    ///
+    /// # Errors
+    /// There is no log, or the disk fails; the old log stays then.
+    pub fn rewrite(&self) -> Result {
+        self.keeper()?.rewrite_now().map_err(failed)
+    }
+
+    fn keeper(&self) -> Result<&dyn Persistence> {
+        match self.engine().persistence() {
+            Some(keeper) => Ok(&**keeper),
+            None => Err(failed("this database is not kept in files".into())),
+        }
+    }
+}
