@@ -32,7 +32,14 @@ const NOT_YET: &[&str] = &[];
 
 /// Commands of Redis versions that no server at hand is of: their facts are those of their published documentation, which
 /// nothing can be held against here.
-const PUBLISHED: &[&str] = &["increx", "xnack"];
+const PUBLISHED: &[&str] = &[
+    "increx",
+    "xnack",
+    "lmovem",
+    "blmovem",
+    "sunioncard",
+    "sdiffcard",
+];
 
 /// Commands of other groups that must be there.
 const ALSO: &[&str] = &[

@@ -399,7 +399,15 @@ pub(super) fn pop_verb(end: End) -> &'static [u8] {
     }
 }
 
-fn end_word(end: End) -> &'static [u8] {
+/// The command that adds elements at an end.
+pub(super) fn push_verb(end: End) -> &'static [u8] {
+    match end {
+        End::Front => b"LPUSH",
+        End::Back => b"RPUSH",
+    }
+}
+
+pub(super) fn end_word(end: End) -> &'static [u8] {
     match end {
         End::Front => b"LEFT",
         End::Back => b"RIGHT",

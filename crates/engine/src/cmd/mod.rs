@@ -28,6 +28,7 @@ pub mod latency;
 pub mod lcs;
 pub mod list;
 pub mod list_blocking;
+pub mod list_move;
 pub mod long;
 pub mod memory;
 pub mod module;
@@ -77,6 +78,7 @@ pub const FAMILIES: &[&[Command]] = &[
     string_increx::COMMANDS,
     list::COMMANDS,
     list_blocking::COMMANDS,
+    list_move::COMMANDS,
     hash::COMMANDS,
     hash_expiry::COMMANDS,
     sorted_set::COMMANDS,

@@ -17,6 +17,7 @@ use resp::Out;
 use std::borrow::Cow;
 use std::sync::atomic::Ordering::Relaxed;
 use store::packed::Item;
+use store::types::hll;
 use store::types::set::{Limits, Set, SetRef};
 use store::{Collection, Type};
 
@@ -40,6 +41,11 @@ pub const COMMANDS: &[Command] = &[
         .keys(&[KeySpec::at(1, KS_OW | KS_UPDATE), KeySpec::range(2, -1, 1, KS_RO | KS_ACCESS)])
         .args("destination:key key#1...")
         .docs("Stores the members of the first set that are in none of the others.",
+              "O(N), N being the number of members of all sets"),
+    row("sdiffcard", -3, READONLY | MOVABLEKEYS, Group::Set, "8.10.0", sdiffcard)
+        .keys(&[KeySpec::numkeys(1, KS_RO | KS_ACCESS)])
+        .args("numkeys:int key... [LIMIT limit:int]")
+        .docs("Counts the members of a set that are in none of several others.",
               "O(N), N being the number of members of all sets"),
     row("sinter", -2, READONLY, Group::Set, "1.0.0", sinter)
         .keys(&[KeySpec::range(1, -1, 1, KS_RO | KS_ACCESS)]).args("key...")
@@ -97,6 +103,11 @@ pub const COMMANDS: &[Command] = &[
         .keys(&[KeySpec::range(1, -1, 1, KS_RO | KS_ACCESS)]).args("key...")
         .tips(&["nondeterministic_output_order"])
         .docs("Returns the members that are in any of several sets.",
+              "O(N), N being the number of members of all sets"),
+    row("sunioncard", -3, READONLY | MOVABLEKEYS, Group::Set, "8.10.0", sunioncard)
+        .keys(&[KeySpec::numkeys(1, KS_RO | KS_ACCESS)])
+        .args("numkeys:int key... [APPROX] [LIMIT limit:int]")
+        .docs("Counts the members that are in any of several sets, or estimates how many they are.",
               "O(N), N being the number of members of all sets"),
     row("sunionstore", -3, WRITE | DENYOOM, Group::Set, "1.0.0", sunionstore)
         .keys(&[KeySpec::at(1, KS_OW | KS_UPDATE), KeySpec::range(2, -1, 1, KS_RO | KS_ACCESS)])
@@ -464,7 +475,11 @@ fn sinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     Ok(())
 }
 
-fn sintercard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+/// The arguments of SINTERCARD and its like: the keys, whether an estimate will do, and up to where to count (0: to the end).
+fn card_arguments<'a>(
+    args: &mut Args<'a>,
+    may_estimate: bool,
+) -> Result<(&'a [&'a [u8]], bool, usize)> {
     const BAD_COUNT: Error = Error(Cow::Borrowed("ERR numkeys should be greater than 0"));
     const BAD_LIMIT: Error = Error(Cow::Borrowed("ERR LIMIT can't be negative"));
     let n = args.int_in(1..=i64::MAX, BAD_COUNT);
@@ -478,15 +493,76 @@ fn sintercard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     for _ in names {
         args.take();
     }
-    let mut limit = 0;
+    let (mut limit, mut estimate) = (0, false);
     while args.left() > 0 && !args.failed() {
         if args.keyword_with_value("LIMIT") {
             limit = args.int_in(0..=i64::MAX, BAD_LIMIT) as usize;
+        } else if may_estimate && args.keyword("APPROX") {
+            estimate = true;
         } else {
             args.fail(Error::SYNTAX);
         }
     }
     args.check()?;
+    Ok((names, estimate, limit))
+}
+
+fn sunioncard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (names, estimate, limit) = card_arguments(&mut args, true)?;
+    let limits = limits(ctx);
+    ctx.keys.look_for(names, Type::Set);
+    let sets = views(&ctx.keys, names)?;
+    if ctx.must_move(union_work(&sets)) {
+        return ctx.move_elsewhere();
+    }
+    let n = if estimate {
+        let mut draft = hll::Draft::new();
+        // What is counted here is no string that might be broken.
+        let _ = draft.make_dense();
+        for set in sets.iter().flatten() {
+            set.for_each(|item| {
+                let _ = draft.add(item.text(&mut [0; 20]), 0);
+            });
+        }
+        hll::count(draft.bytes()).unwrap_or(0) as usize
+    } else {
+        let mut seen = Set::new();
+        let mut n = 0;
+        for set in sets.iter().flatten() {
+            set.for_each_while(|item| {
+                n += usize::from(seen.insert(item.text(&mut [0; 20]), limits));
+                limit == 0 || n < limit
+            });
+        }
+        n
+    };
+    let n = if limit == 0 { n } else { n.min(limit) };
+    ctx.out.int(n as i64);
+    Ok(())
+}
+
+fn sdiffcard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (names, _, limit) = card_arguments(&mut args, false)?;
+    ctx.keys.look_for(names, Type::Set);
+    let sets = views(&ctx.keys, names)?;
+    if ctx.must_move(difference_work(&sets)) {
+        return ctx.move_elsewhere();
+    }
+    let mut n = 0;
+    if let Some((Some(first), others)) = sets.split_first() {
+        first.for_each_while(|item| {
+            let mut buf = [0; 20];
+            let text = item.text(&mut buf);
+            n += usize::from(!others.iter().flatten().any(|s| s.contains(text)));
+            limit == 0 || n < limit
+        });
+    }
+    ctx.out.int(n as i64);
+    Ok(())
+}
+
+fn sintercard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (names, _, limit) = card_arguments(&mut args, false)?;
     ctx.keys.look_for(names, Type::Set);
     let sets = views(&ctx.keys, names)?;
     if ctx.must_move(intersection_work(&sets)) {
@@ -608,4 +684,56 @@ fn sdiffstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let result = combine(&sets, false, limits);
     store_result(ctx, key, result)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::TestClient;
+
+    /// The examples of the published documentation of Redis 8.10 and 8.8.
+    #[test]
+    fn cards() {
+        let mut c = TestClient::new();
+        c.run("SADD k1 a b c; SADD k2 c d e");
+        for (line, reply) in [
+            ("SUNIONCARD 2 k1 k2", "5"),
+            ("SUNIONCARD 2 k1 k2 LIMIT 3", "3"),
+            ("SUNIONCARD 2 k1 k2 APPROX", "5"),
+            ("SUNIONCARD 2 k1 k2 APPROX LIMIT 2", "2"),
+            ("SUNIONCARD 2 none none", "0"),
+            ("SDIFFCARD 2 k1 k2", "2"),
+            ("SDIFFCARD 2 k1 k2 LIMIT 1", "1"),
+            ("SDIFFCARD 2 none k2", "0"),
+            ("SDIFFCARD 2 k1 k2 APPROX", "-ERR syntax error"),
+            ("SUNIONCARD 0 k1", "-ERR numkeys should be greater than 0"),
+            (
+                "SUNIONCARD 3 k1 k2",
+                "-ERR Number of keys can't be greater than number of args",
+            ),
+            ("SUNIONCARD 1 k1 LIMIT -1", "-ERR LIMIT can't be negative"),
+            (
+                "ZADD z 7 a 9 x; ZUNION 3 k1 k2 z AGGREGATE COUNT WITHSCORES",
+                r#"["b" "1" "d" "1" "e" "1" "x" "1" "a" "2" "c" "2"]"#,
+            ),
+            (
+                "ZINTERSTORE d 2 k1 z AGGREGATE COUNT; ZRANGE d 0 -1 WITHSCORES",
+                r#"["a" "2"]"#,
+            ),
+            (
+                "ZUNION 2 k1 z WEIGHTS 2 3 AGGREGATE COUNT",
+                "-ERR AGGREGATE COUNT takes no WEIGHTS",
+            ),
+        ] {
+            c.check(line, reply);
+        }
+        for i in 0..5000 {
+            c.raw(&["SADD", "large", &format!("member:{i}")]);
+        }
+        let n: i64 = c
+            .run("SUNIONCARD 2 large k1 APPROX")
+            .parse()
+            .expect("a number");
+        assert!((4850..5160).contains(&n), "{n}");
+        c.check("SUNIONCARD 2 large k1", "5003");
+    }
 }

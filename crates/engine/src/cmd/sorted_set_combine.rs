@@ -33,7 +33,7 @@ pub const COMMANDS: &[Command] = &[
                first and K that of the result"),
     row("zinter", -3, READONLY | MOVABLEKEYS, Group::SortedSet, "6.2.0", zinter)
         .keys(&[KeySpec::numkeys(1, KS_RO | KS_ACCESS)])
-        .args("numkeys:int key... [WEIGHTS weight:int...] [AGGREGATE(SUM | MIN | MAX)] \
+        .args("numkeys:int key... [WEIGHTS weight:int...] [AGGREGATE(SUM | MIN | MAX | COUNT@8.8.0)] \
                [WITHSCORES]")
         .docs("Returns the members that several sorted sets have in common.",
               "O(N*K+M*log(M)), N being the size of the smallest set, K the number of sets and M \
@@ -46,13 +46,13 @@ pub const COMMANDS: &[Command] = &[
     row("zinterstore", -4, WRITE | DENYOOM | MOVABLEKEYS, Group::SortedSet, "2.0.0", zinterstore)
         .keys(&[KeySpec::at(1, KS_OW | KS_UPDATE), KeySpec::numkeys(2, KS_RO | KS_ACCESS)])
         .args("destination:key numkeys:int key#1... [WEIGHTS weight:int...] \
-               [AGGREGATE(SUM | MIN | MAX)]")
+               [AGGREGATE(SUM | MIN | MAX | COUNT@8.8.0)]")
         .docs("Stores the members that several sorted sets have in common.",
               "O(N*K+M*log(M)), N being the size of the smallest set, K the number of sets and M \
                the size of the result"),
     row("zunion", -3, READONLY | MOVABLEKEYS, Group::SortedSet, "6.2.0", zunion)
         .keys(&[KeySpec::numkeys(1, KS_RO | KS_ACCESS)])
-        .args("numkeys:int key... [WEIGHTS weight:int...] [AGGREGATE(SUM | MIN | MAX)] \
+        .args("numkeys:int key... [WEIGHTS weight:int...] [AGGREGATE(SUM | MIN | MAX | COUNT@8.8.0)] \
                [WITHSCORES]")
         .docs("Returns the members that are in any of several sorted sets.",
               "O(N+M*log(M)), N being the number of members of all sets and M the size of the \
@@ -60,7 +60,7 @@ pub const COMMANDS: &[Command] = &[
     row("zunionstore", -4, WRITE | DENYOOM | MOVABLEKEYS, Group::SortedSet, "2.0.0", zunionstore)
         .keys(&[KeySpec::at(1, KS_OW | KS_UPDATE), KeySpec::numkeys(2, KS_RO | KS_ACCESS)])
         .args("destination:key numkeys:int key#1... [WEIGHTS weight:int...] \
-               [AGGREGATE(SUM | MIN | MAX)]")
+               [AGGREGATE(SUM | MIN | MAX | COUNT@8.8.0)]")
         .docs("Stores the members that are in any of several sorted sets.",
               "O(N+M*log(M)), N being the number of members of all sets and M the size of the \
                result"),
@@ -89,14 +89,26 @@ enum Aggregate {
     Sum,
     Min,
     Max,
+    /// How many inputs have it.
+    Count,
 }
 
 impl Aggregate {
+    /// What a member of an input begins with.
+    #[inline]
+    fn first(self, input: &Input<'_>, score: f64) -> f64 {
+        match self {
+            Aggregate::Count => 1.0,
+            _ => number(input.weighted(score)),
+        }
+    }
+
     /// Infinities of both signs add up to zero.
     #[inline]
     fn join(self, so_far: f64, score: f64) -> f64 {
         match self {
             Aggregate::Sum => number(so_far + score),
+            Aggregate::Count => so_far + 1.0,
             Aggregate::Min if score < so_far => score,
             Aggregate::Max if score > so_far => score,
             _ => so_far,
@@ -184,7 +196,7 @@ fn unite(inputs: &[Input<'_>], aggregate: Aggregate) -> Builder {
     let mut result = Builder::new();
     for input in inputs {
         input.members.for_each_while(|member, score| {
-            let score = number(input.weighted(score));
+            let score = aggregate.first(input, score);
             result.merge(member, |so_far| {
                 so_far.map_or(score, |so_far| aggregate.join(so_far, score))
             });
@@ -200,7 +212,7 @@ fn intersect(inputs: &[Input<'_>], aggregate: Aggregate, mut f: impl FnMut(&[u8]
         return;
     };
     first.members.for_each_while(|member, score| {
-        let mut joined = number(first.weighted(score));
+        let mut joined = aggregate.first(first, score);
         for other in others {
             match other.members.score(member) {
                 Some(score) => joined = aggregate.join(joined, other.weighted(score)),
@@ -297,6 +309,8 @@ fn combine(ctx: &mut Ctx<'_>, mut args: Args<'_>, how: Combine, outcome: Outcome
                 Aggregate::Min
             } else if args.keyword("MAX") {
                 Aggregate::Max
+            } else if args.keyword("COUNT") {
+                Aggregate::Count
             } else {
                 return Err(Error::SYNTAX);
             };
@@ -309,6 +323,10 @@ fn combine(ctx: &mut Ctx<'_>, mut args: Args<'_>, how: Combine, outcome: Outcome
         }
     }
     args.finish()?;
+    if matches!(aggregate, Aggregate::Count) && weights.iter().any(|weight| *weight != 1.0) {
+        // What Redis 8.8 makes of both together is not documented.
+        return Err(Error::new("ERR AGGREGATE COUNT takes no WEIGHTS"));
+    }
     let mut inputs: SmallVec<[Input<'_>; 8]> = SmallVec::new();
     for ((key, kind), weight) in keys.iter().zip(kinds).zip(weights) {
         inputs.push(Input {
