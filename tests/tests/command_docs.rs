@@ -39,6 +39,16 @@ const PUBLISHED: &[&str] = &[
     "blmovem",
     "sunioncard",
     "sdiffcard",
+    "saddex",
+    "sexpire",
+    "sexpireat",
+    "sexpiretime",
+    "spersist",
+    "spexpire",
+    "spexpireat",
+    "spexpiretime",
+    "spttl",
+    "sttl",
 ];
 
 /// Commands of other groups that must be there.

@@ -136,7 +136,7 @@ impl Assembly {
             kinds::LIST | kinds::LIST_QUICKLIST | kinds::LIST_QUICKLIST_2 => {
                 Form::List(List::new())
             }
-            kinds::SET => {
+            kinds::SET | kinds::SET_TIMED => {
                 let mut set = Set::new();
                 if count > settings.set.intset_entries as u64 {
                     set.enlarge();
@@ -184,6 +184,17 @@ impl Assembly {
                     list_node(self.kind, list, r, settings)?;
                 }
             }
+            Form::Set(set) if self.kind == kinds::SET_TIMED => {
+                for _ in 0..elements {
+                    let (member, due_ms) = (r.string()?, r.u64_le()?);
+                    if due_ms == 0 || due_ms > settings.now_ms {
+                        add_member(set, &member, settings)?;
+                    }
+                    if due_ms > settings.now_ms {
+                        set.set_expiry(&member, Some(due_ms), settings.set);
+                    }
+                }
+            }
             Form::Set(set) => {
                 for _ in 0..elements {
                     add_member(set, &r.string()?, settings)?;
@@ -226,6 +237,10 @@ impl Assembly {
         }
         finished(match self.form {
             Form::List(list) => list.into_object(),
+            // All its members may have expired by now.
+            Form::Set(set) if self.kind == kinds::SET_TIMED && !self.none => {
+                return Ok(Loaded::Object(set.into_object()));
+            }
             Form::Set(set) => set.into_object(),
             Form::SortedSet(set) => set.into_object(),
             Form::Members(members) => members.finish(settings.sorted_set).into_object(),

@@ -6,6 +6,7 @@
 //! | small sets | element by element | element by element | listpacks | listpacks | listpacks |
 //! | streams | first form | with counters | with activity | with activity | with activity |
 //! | streams with producers that are remembered, or entries given back | without | without | as Redis 8.6, 8.8 | as Redis 8.6, 8.8 | without |
+//! | sets with members that expire | not at all | not at all | our own | our own | not at all |
 //! | hashes with fields that expire | not at all | not at all | as 12 | Redis's | Valkey's |
 //!
 //! Sets of integers and everything large have one form in all of them. A reader of version 11 that knows no field expiry
@@ -196,7 +197,10 @@ fn body(out: &mut Vec<u8>, e: &EntryRef<'_>, options: &Options) -> Result<Option
             Some(kinds::STRING)
         }
         Type::List => e.view::<List>().map(|l| list(out, l, options)),
-        Type::Set => e.view::<Set>().map(|s| set(out, s, options)),
+        Type::Set => match e.view::<Set>() {
+            Some(view) => set(out, view.at(options.now_ms), options)?,
+            None => None,
+        },
         Type::SortedSet => e.view::<SortedSet>().map(|s| sorted_set(out, s, options)),
         Type::Hash => match e.view::<Hash>() {
             Some(view) => hash(out, view, options)?,
@@ -238,8 +242,11 @@ fn list_node(out: &mut Vec<u8>, chunk: Chunk<'_>, compress: bool) {
     }
 }
 
-fn set(out: &mut Vec<u8>, set: SetRef<'_>, options: &Options) -> u8 {
-    match set {
+fn set(out: &mut Vec<u8>, set: SetRef<'_>, options: &Options) -> Result<Option<u8>, Unwritable> {
+    if let Some(members) = set.timed() {
+        return timed_set(out, &members.collect::<Vec<_>>(), options);
+    }
+    Ok(Some(match set {
         SetRef::Ints { width, bytes } => {
             let mut intset = Vec::with_capacity(8 + bytes.len());
             intset.extend((width as u32).to_le_bytes());
@@ -259,7 +266,30 @@ fn set(out: &mut Vec<u8>, set: SetRef<'_>, options: &Options) -> u8 {
             set.for_each(|member| item(out, member, options.compress));
             kinds::SET
         }
+    }))
+}
+
+/// A set whose members may expire: in our own form if one does, else as any other.
+fn timed_set(
+    out: &mut Vec<u8>,
+    members: &[(&[u8], Option<u64>)],
+    options: &Options,
+) -> Result<Option<u8>, Unwritable> {
+    if members.is_empty() {
+        return Ok(None);
     }
+    let timed = members.iter().any(|(_, due)| due.is_some());
+    if timed && !matches!(options.version, Version::V11 | Version::V12) {
+        return Err(Unwritable);
+    }
+    length(out, members.len() as u64);
+    for (member, due) in members {
+        string(out, member, options.compress);
+        if timed {
+            out.extend(due.unwrap_or(0).to_le_bytes());
+        }
+    }
+    Ok(Some(if timed { kinds::SET_TIMED } else { kinds::SET }))
 }
 
 fn sorted_set(out: &mut Vec<u8>, set: SortedSetRef<'_>, options: &Options) -> u8 {

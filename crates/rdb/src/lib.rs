@@ -143,4 +143,7 @@ pub mod kinds {
     pub const STREAM_LISTPACKS_4: u8 = 26;
     /// With the pending entries that belong to no consumer, of Redis 8.8.
     pub const STREAM_LISTPACKS_5: u8 = 27;
+    /// Our own: a set with each member's expiry behind it (Unix milliseconds, 8 bytes, little endian; 0: none). What Redis 8.12
+    /// writes is not published. Other servers refuse it.
+    pub const SET_TIMED: u8 = 200;
 }

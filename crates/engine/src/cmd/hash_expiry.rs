@@ -94,7 +94,7 @@ pub const COMMANDS: &[Command] = &[
 const LATEST_MS: i64 = (1 << 46) - 1;
 
 /// A time in Unix milliseconds.
-fn time(text: &[u8], unit: Unit, now_ms: u64, command: &str) -> Result<u64> {
+pub(super) fn time(text: &[u8], unit: Unit, now_ms: u64, command: &str) -> Result<u64> {
     let n = parse_i64(text).ok_or(Error::NOT_AN_INTEGER)?;
     if n < 0 {
         return Err(Error::new("ERR invalid expire time, must be >= 0"));
@@ -106,7 +106,7 @@ fn time(text: &[u8], unit: Unit, now_ms: u64, command: &str) -> Result<u64> {
 }
 
 /// The unit that an option means.
-fn option_unit(word: &[u8]) -> Option<Unit> {
+pub(super) fn option_unit(word: &[u8]) -> Option<Unit> {
     [
         ("EX", SECONDS),
         ("PX", MILLISECONDS),

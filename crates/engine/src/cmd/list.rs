@@ -407,7 +407,7 @@ pub(super) fn push_verb(end: End) -> &'static [u8] {
     }
 }
 
-pub(super) fn end_word(end: End) -> &'static [u8] {
+fn end_word(end: End) -> &'static [u8] {
     match end {
         End::Front => b"LEFT",
         End::Back => b"RIGHT",

@@ -5,9 +5,7 @@
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
-use crate::cmd::list::{
-    end, end_word, limits, list_len, pop_event, pop_verb, push_event, push_verb,
-};
+use crate::cmd::list::{end, limits, list_len, pop_event, pop_verb, push_event, push_verb};
 use crate::context::command::{
     BLOCKING, Command, DENYOOM, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RW, KeySpec, WRITE, row,
 };
@@ -132,37 +130,45 @@ impl Request {
         }
         keys.changed(target, push_event(self.to));
         keys.changed(source, pop_event(self.from));
-        self.record(keys, source, target, &moved);
+        self.record(keys, (source, target), &moved, n == len);
         out.array(n);
         moved.iter().for_each(|bytes| out.bulk(bytes));
         Ok(true)
     }
 
-    /// Writes it down as commands that older servers know.
-    fn record(self, keys: &mut Keys<'_>, source: &[u8], target: &[u8], moved: &[Vec<u8>]) {
+    /// Writes it down as commands that older servers know. `all`: nothing else was in the source.
+    fn record(
+        self,
+        keys: &mut Keys<'_>,
+        (source, target): (&[u8], &[u8]),
+        moved: &[Vec<u8>],
+        all: bool,
+    ) {
         if !keys.recording() {
             return;
         }
-        keys.record_instead();
-        if source == target {
-            if self.bulk && self.from == self.to {
-                return;
-            }
-            for _ in moved {
-                let (from, to) = (end_word(self.from), end_word(self.to));
-                keys.record(&[b"LMOVE", source, target, from, to]);
-            }
-            return;
-        }
-        let mut argv: Vec<&[u8]> = vec![push_verb(self.to), target];
+        let mut push: Vec<&[u8]> = vec![push_verb(self.to), target];
         match self.to {
-            End::Back => argv.extend(moved.iter().map(|bytes| &bytes[..])),
-            End::Front => argv.extend(moved.iter().rev().map(|bytes| &bytes[..])),
+            End::Back => push.extend(moved.iter().map(|bytes| &bytes[..])),
+            End::Front => push.extend(moved.iter().rev().map(|bytes| &bytes[..])),
         }
         let mut digits = [0; 20];
         let n = format_i64(moved.len() as i64, &mut digits);
-        keys.record(&argv);
-        keys.record(&[pop_verb(self.from), source, n]);
+        if source != target {
+            keys.record(&push);
+            keys.record(&[pop_verb(self.from), source, n]);
+        } else if all {
+            // A list that is emptied in between would lose its expiry: the old elements go from behind the new ones.
+            let old = match self.to {
+                End::Back => End::Front,
+                End::Front => End::Back,
+            };
+            keys.record(&push);
+            keys.record(&[pop_verb(old), source, n]);
+        } else {
+            keys.record(&[pop_verb(self.from), source, n]);
+            keys.record(&push);
+        }
     }
 }
 

@@ -41,6 +41,7 @@ mod scan_options;
 pub mod scripting;
 pub mod server;
 pub mod set;
+pub mod set_expiry;
 pub mod sort;
 pub mod sorted_set;
 pub mod sorted_set_blocking;
@@ -86,6 +87,7 @@ pub const FAMILIES: &[&[Command]] = &[
     sorted_set_range::COMMANDS,
     sorted_set_combine::COMMANDS,
     set::COMMANDS,
+    set_expiry::COMMANDS,
     hyperloglog::COMMANDS,
     geo::COMMANDS,
     generic::COMMANDS,

@@ -13,7 +13,9 @@ use crate::context::command::{
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
 use crate::door::keys::Keys;
+use crate::door::record::Gone;
 use resp::Out;
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::sync::atomic::Ordering::Relaxed;
 use store::packed::Item;
@@ -135,23 +137,74 @@ fn reply_member(out: &mut Out, item: Item<'_>) {
 }
 
 fn reply_set(out: &mut Out, set: SetRef<'_>) {
-    out.set(set.len());
+    out.set(visible(set));
     set.for_each(|item| reply_member(out, item));
+}
+
+/// Number of members that are shown.
+pub(super) fn visible(set: SetRef<'_>) -> usize {
+    match set.timed() {
+        Some(members) => members.count(),
+        None => set.len(),
+    }
+}
+
+/// Removes the members of a set that have expired.
+#[inline]
+pub(super) fn expire_members(set: &mut Set, now_ms: u64) -> Gone {
+    let mut gone = Gone::default();
+    set.expire_members(now_ms, &mut |member| gone.add(member));
+    gone
+}
+
+/// Says what has become of a set: `expired` members had to go first, then came the events.
+pub(super) fn tell(
+    keys: &mut Keys<'_>,
+    key: &[u8],
+    expired: &Gone,
+    events: impl IntoIterator<Item = Event>,
+) {
+    let mut first = None;
+    if !expired.0.is_empty() {
+        keys.counters.expired_fields.add(expired.0.len() as u64);
+        keys.record_expired_members(key, expired);
+        first = Some(Event::SET_EXPIRED);
+    }
+    let events: SmallVec<[Event; 4]> = first.into_iter().chain(events).collect();
+    if !events.is_empty() {
+        keys.changed_in_turn(key, events);
+    }
+}
+
+/// Removes the members of a key's set that have expired, ahead of a command that changes it or writes down what it makes of it.
+pub(super) fn expire_members_of(keys: &mut Keys<'_>, key: &[u8]) -> Result {
+    let now_ms = keys.now_ms;
+    let set = keys.peek_view::<Set>(key)?;
+    if !keys.frozen && set.is_some_and(|set| set.may_be_due(now_ms)) {
+        let gone = keys.edit::<Set, _>(key, |set| expire_members(set, now_ms))?;
+        tell(keys, key, &gone.unwrap_or_default(), None);
+    }
+    Ok(())
 }
 
 fn sadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let members = args.rest();
-    let limits = limits(ctx);
-    let n = ctx.keys.edit_or_create::<Set, _>(key, |set| {
+    let (limits, now_ms) = (limits(ctx), ctx.keys.now_ms);
+    let (expired, n) = ctx.keys.edit_or_create::<Set, _>(key, |set| {
+        let expired = expire_members(set, now_ms);
         if set.is_empty() {
             *set = Set::for_first(members[0], members.len(), limits);
         } else {
             set.expect(members.len(), limits);
         }
-        members.iter().filter(|m| set.insert(m, limits)).count()
+        let added = members.iter().filter(|m| set.insert(m, limits)).count();
+        (expired, added)
     })?;
-    if n > 0 {
+    if !expired.0.is_empty() {
+        let event = (n > 0).then_some(Event::set("sadd"));
+        tell(&mut ctx.keys, key, &expired, event);
+    } else if n > 0 {
         ctx.keys.changed(key, Event::set("sadd"));
     }
     ctx.out.int(n as i64);
@@ -181,16 +234,18 @@ fn scard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn sismember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let member = args.take();
+    let now_ms = ctx.keys.now_ms;
     let is = ctx
         .keys
         .view::<Set>(key)?
-        .is_some_and(|s| s.contains(member));
+        .is_some_and(|s| s.at(now_ms).contains(member));
     ctx.out.int(i64::from(is));
     Ok(())
 }
 
 fn smismember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    let set = ctx.keys.view::<Set>(args.take())?;
+    let now_ms = ctx.keys.now_ms;
+    let set = ctx.keys.view::<Set>(args.take())?.map(|s| s.at(now_ms));
     ctx.out.array(args.left());
     for member in args.rest() {
         let is = set.as_ref().is_some_and(|s| s.contains(member));
@@ -201,7 +256,8 @@ fn smismember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 fn smembers(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let may_move = ctx.must_move(LONG_WORK);
-    match ctx.keys.view::<Set>(args.take())? {
+    let now_ms = ctx.keys.now_ms;
+    match ctx.keys.view::<Set>(args.take())?.map(|s| s.at(now_ms)) {
         Some(set) if may_move && set.len() >= LONG_WORK => return ctx.move_after_read(),
         Some(set) => reply_set(ctx.out, set),
         None => ctx.out.set(0),
@@ -212,25 +268,40 @@ fn smembers(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn smove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (from, to, member) = (args.take(), args.take(), args.take());
     let limits = limits(ctx);
-    let has = match ctx.keys.peek_view::<Set>(from)? {
+    let due = match ctx.keys.peek_view::<Set>(from)? {
         None => {
             ctx.out.int(0);
             return Ok(());
         }
-        Some(set) => set.contains(member),
+        Some(set) => set.at(ctx.keys.now_ms).due_ms(member),
     };
     ctx.keys.peek_view::<Set>(to)?;
-    if has && from != to {
+    expire_members_of(&mut ctx.keys, from)?;
+    expire_members_of(&mut ctx.keys, to)?;
+    if let Some(due) = due
+        && from != to
+    {
         ctx.keys.edit::<Set, _>(from, |set| set.remove(member))?;
         ctx.keys.changed(from, Event::set("srem"));
-        let new = ctx
-            .keys
-            .edit_or_create::<Set, _>(to, |set| set.insert(member, limits))?;
+        // The member's expiry goes with it.
+        let (new, old) = ctx.keys.edit_or_create::<Set, _>(to, |set| {
+            let old = set.view().due_ms(member).flatten();
+            let new = set.insert(member, limits);
+            if due != old {
+                set.set_expiry(member, due, limits);
+            }
+            (new, old)
+        })?;
         if new {
             ctx.keys.changed(to, Event::set("sadd"));
         }
+        if due.is_some() {
+            ctx.keys.changed(to, Event::set("sexpire"));
+        } else if old.is_some() {
+            ctx.keys.changed(to, Event::set("spersist"));
+        }
     }
-    ctx.out.int(i64::from(has));
+    ctx.out.int(i64::from(due.is_some()));
     Ok(())
 }
 
@@ -239,6 +310,7 @@ fn spop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if args.left() > 1 {
         return Err(Error::SYNTAX);
     }
+    expire_members_of(&mut ctx.keys, key)?;
     if args.left() == 0 {
         let member = ctx.keys.edit::<Set, _>(key, |set| {
             let member = set.view().random(random_below).map(Item::to_vec);
@@ -307,10 +379,11 @@ fn srandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::SYNTAX);
     }
     if args.left() == 0 {
+        let now_ms = ctx.keys.now_ms;
         match ctx
             .keys
             .view::<Set>(key)?
-            .and_then(|s| s.random(random_below))
+            .and_then(|s| s.at(now_ms).random(random_below))
         {
             Some(item) => reply_member(ctx.out, item),
             None => ctx.out.null(),
@@ -326,12 +399,17 @@ fn srandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let wanted = count.unsigned_abs() as usize;
     let may_move = ctx.must_move(wanted);
-    let Some(set) = ctx.keys.view::<Set>(key)? else {
+    let now_ms = ctx.keys.now_ms;
+    let Some(set) = ctx.keys.view::<Set>(key)?.map(|s| s.at(now_ms)) else {
         ctx.out.array(0);
         return Ok(());
     };
     check_picks(count)?;
-    let len = set.len();
+    let len = visible(set);
+    if len == 0 {
+        ctx.out.array(0);
+        return Ok(());
+    }
     if may_move && (count < 0 || len >= LONG_WORK) {
         return ctx.move_after_read();
     }
@@ -392,7 +470,7 @@ fn sscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut found = Vec::new();
     let mut next = 0;
     if let Some(set) = ctx.keys.peek_view::<Set>(key)? {
-        next = set.scan(cursor, options.count, |item| {
+        next = set.at(ctx.keys.now_ms).scan(cursor, options.count, |item| {
             let mut buf = [0; 20];
             let text = item.text(&mut buf);
             if options.wants(text) {
@@ -415,7 +493,7 @@ fn sscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn views<'a>(keys: &'a Keys<'_>, names: &[&[u8]]) -> Result<Vec<Option<SetRef<'a>>>> {
     names
         .iter()
-        .map(|name| keys.peek_view::<Set>(name))
+        .map(|name| Ok(keys.peek_view::<Set>(name)?.map(|set| set.at(keys.now_ms))))
         .collect()
 }
 
@@ -632,6 +710,17 @@ fn sdiff(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     Ok(())
 }
 
+/// Removes what has expired of the sets that a result is made of which is stored: who does it again, at a time when nothing has
+/// expired, must see the same.
+fn expire_sources(keys: &mut Keys<'_>, names: &[&[u8]]) -> Result {
+    if keys.recording() {
+        for name in names {
+            expire_members_of(keys, name)?;
+        }
+    }
+    Ok(())
+}
+
 /// Stores a result and answers its size.
 fn store_result(ctx: &mut Ctx<'_>, key: &[u8], result: Set) -> Result {
     ctx.out.int(result.len() as i64);
@@ -643,6 +732,7 @@ fn store_result(ctx: &mut Ctx<'_>, key: &[u8], result: Set) -> Result {
 fn sinterstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let limits = limits(ctx);
+    expire_sources(&mut ctx.keys, args.rest())?;
     ctx.keys.look_for(args.rest(), Type::Set);
     let sets = views(&ctx.keys, args.rest())?;
     if ctx.must_move(intersection_work(&sets)) {
@@ -665,6 +755,7 @@ fn sinterstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn sunionstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let limits = limits(ctx);
+    expire_sources(&mut ctx.keys, args.rest())?;
     ctx.keys.look_for(args.rest(), Type::Set);
     let sets = views(&ctx.keys, args.rest())?;
     if ctx.must_move(union_work(&sets)) {
@@ -677,6 +768,7 @@ fn sunionstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn sdiffstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let limits = limits(ctx);
+    expire_sources(&mut ctx.keys, args.rest())?;
     ctx.keys.look_for(args.rest(), Type::Set);
     let sets = views(&ctx.keys, args.rest())?;
     if ctx.must_move(difference_work(&sets)) {

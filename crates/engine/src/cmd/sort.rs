@@ -7,6 +7,7 @@
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
+use crate::cmd::set::visible;
 use crate::context::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, MOVABLEKEYS,
     PATTERN_KEYS, READONLY, WRITE, row,
@@ -234,7 +235,12 @@ fn length(e: &EntryRef<'_>) -> Result<usize> {
 
 /// Copies the elements out, in the order of the collection; of `range` alone if given, counted from the last if
 /// `backwards`. (A set has no order, and is copied whole and as it comes.)
-fn elements(e: &EntryRef<'_>, range: Option<std::ops::Range<usize>>, backwards: bool) -> Texts {
+fn elements(
+    e: &EntryRef<'_>,
+    range: Option<std::ops::Range<usize>>,
+    backwards: bool,
+    now_ms: u64,
+) -> Texts {
     let mut texts = Texts::default();
     let mut buf = [0; 20];
     if let Some(list) = e.view::<List>() {
@@ -251,7 +257,8 @@ fn elements(e: &EntryRef<'_>, range: Option<std::ops::Range<usize>>, backwards: 
             }
         }
     } else if let Some(set) = e.view::<Set>() {
-        set.for_each(|member| texts.push(member.text(&mut buf)));
+        set.at(now_ms)
+            .for_each(|member| texts.push(member.text(&mut buf)));
     } else if let Some(set) = e.view::<SortedSet>() {
         let len = set.len();
         let range = range.unwrap_or(0..len);
@@ -301,8 +308,13 @@ fn sort_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Resul
     }
     let (mut texts, mut range) = (Texts::default(), 0..0);
     let mut packed_sorted_set = false;
+    let now_ms = ctx.keys.now_ms;
     if let Some(e) = ctx.keys.read(key) {
-        let len = length(&e)?;
+        let len = match e.view::<Set>() {
+            // Those of its members that have expired are not sorted.
+            Some(set) => visible(set.at(now_ms)),
+            None => length(&e)?,
+        };
         let start = request.offset.clamp(0, len as i64) as usize;
         let most = if request.count < 0 {
             len
@@ -316,10 +328,10 @@ fn sort_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Resul
             (request.unsorted, request.alpha, request.by) = (false, true, None);
         }
         if request.unsorted && e.kind() != Type::Set {
-            texts = elements(&e, Some(range.clone()), request.descending);
+            texts = elements(&e, Some(range.clone()), request.descending, now_ms);
             range = 0..range.len();
         } else {
-            texts = elements(&e, None, false);
+            texts = elements(&e, None, false, now_ms);
         }
         packed_sorted_set = e.view::<SortedSet>().is_some_and(|set| set.is_packed());
     }

@@ -2,6 +2,7 @@
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
+use crate::cmd::set::expire_members_of;
 use crate::cmd::sorted_set::{kind_of, limits, reply_members};
 use crate::context::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, MOVABLEKEYS, READONLY,
@@ -136,7 +137,7 @@ impl<'a> Members<'a> {
         Ok(match kind {
             Some(Type::Set) => keys
                 .peek_view::<Set>(key)?
-                .map_or(Members::None, Members::Plain),
+                .map_or(Members::None, |set| Members::Plain(set.at(keys.now_ms))),
             Some(_) => keys
                 .peek_view::<SortedSet>(key)?
                 .map_or(Members::None, Members::Scored),
@@ -282,6 +283,12 @@ fn combine(ctx: &mut Ctx<'_>, mut args: Args<'_>, how: Combine, outcome: Outcome
         return Err(Error::SYNTAX);
     }
     let keys: SmallVec<[&[u8]; 8]> = (0..n).map(|_| args.take()).collect();
+    if matches!(outcome, Outcome::Store(_)) && ctx.keys.recording() {
+        for key in &keys {
+            // Another type is told of below.
+            let _ = expire_members_of(&mut ctx.keys, key);
+        }
+    }
     let known = keys.iter().map(|key| ctx.keys.peek(key).map_or(0, length));
     if ctx.must_move(work(how, known)) {
         return ctx.move_elsewhere();

@@ -99,6 +99,8 @@ impl Event {
 
     /// A field of a hash had expired and was removed.
     pub const HASH_EXPIRED: Event = Event::hash("hexpired");
+    /// A member of a set had expired and was removed.
+    pub const SET_EXPIRED: Event = Event::set("sexpired");
 
     /// The same for a change that real servers do not count as one of the key: it may be announced, but WATCH, client-side
     /// caches and those who wait for the key take no notice. So it is with the groups of a stream.
@@ -204,7 +206,10 @@ impl Keys<'_> {
     fn write_down_in_turn(&mut self, key: &[u8], events: impl IntoIterator<Item = Event>) {
         // What has expired is written down where it was found to be.
         let events: SmallVec<[Event; 4]> = events.into_iter().collect();
-        if events.iter().any(|event| *event != Event::HASH_EXPIRED) {
+        if events
+            .iter()
+            .any(|event| ![Event::HASH_EXPIRED, Event::SET_EXPIRED].contains(event))
+        {
             self.records.touch();
         }
         if self.listening.any() {

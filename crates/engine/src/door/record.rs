@@ -12,21 +12,31 @@ use store::types::hash::Hash;
 use store::types::list::{End, List};
 use store::{Type, Value};
 
-/// Writes down that fields of a hash are gone because their time was over.
+/// Writes down that fields of a hash, or members of a set, are gone because their time was over.
 pub(crate) fn record_fields<F: AsRef<[u8]>>(
     records: &mut Records,
     db: usize,
     key: &[u8],
     gone: &[F],
+    of_set: bool,
 ) {
     if !gone.is_empty() {
-        let mut argv: Vec<&[u8]> = vec![b"HDEL", key];
+        let verb: &[u8] = if of_set { b"SREM" } else { b"HDEL" };
+        let mut argv: Vec<&[u8]> = vec![verb, key];
         argv.extend(gone.iter().map(AsRef::as_ref));
         records.push_expired(db, &argv);
     }
 }
 
 impl Keys<'_> {
+    /// Notes that members of a set of the selected database are gone because their time was over: ahead of what the command
+    /// does, which may add them again.
+    pub(crate) fn record_expired_members(&mut self, key: &[u8], gone: &Gone) {
+        if self.recording {
+            record_fields(&mut self.records, self.db, key, &gone.0, true);
+        }
+    }
+
     /// Notes that fields of a hash of the selected database are gone because their time was over, unless they are there again.
     pub(crate) fn record_expired_fields(&mut self, key: &[u8], gone: &Gone) {
         if !self.recording {

@@ -201,16 +201,21 @@ impl Sweep {
                     if let Some(mut found) = dict.find(hash, &key).map(store::Found::change) {
                         if found.expiry_ms().is_none_or(|ms| ms > now_ms) {
                             // Not the key is due, but elements of it.
+                            let of_set = found.get().kind() == store::Type::Set;
                             let mut gone: Vec<Vec<u8>> = Vec::new();
                             let n = found.expire_elements(now_ms, &mut |field| {
                                 if recording {
                                     gone.push(field.to_vec());
                                 }
                             });
-                            record_fields(&mut records, db, &key, &gone);
+                            record_fields(&mut records, db, &key, &gone, of_set);
                             expired_fields += n;
                             if n > 0 {
-                                happened(&key, Event::HASH_EXPIRED);
+                                let event = match of_set {
+                                    true => Event::SET_EXPIRED,
+                                    false => Event::HASH_EXPIRED,
+                                };
+                                happened(&key, event);
                             }
                             if !found.is_empty_collection() {
                                 continue;

@@ -230,6 +230,7 @@ pub fn kind_name(kind: u8) -> &'static str {
         kinds::STREAM_LISTPACKS_3 => "stream with activity",
         kinds::STREAM_LISTPACKS_4 => "stream with producers",
         kinds::STREAM_LISTPACKS_5 => "stream with entries given back",
+        kinds::SET_TIMED => "set with member expiry",
         kinds::HASH_22 | kinds::HASH_METADATA => "hash with field expiry",
         kinds::HASH_LISTPACK_EX | kinds::HASH_LISTPACK_EX_RC => "hash with field expiry, listpack",
         _ => "unknown",
@@ -243,7 +244,7 @@ pub fn type_of(kind: u8) -> Option<Type> {
         kinds::LIST | kinds::LIST_ZIPLIST | kinds::LIST_QUICKLIST | kinds::LIST_QUICKLIST_2 => {
             Type::List
         }
-        kinds::SET | kinds::SET_INTSET | kinds::SET_LISTPACK => Type::Set,
+        kinds::SET | kinds::SET_INTSET | kinds::SET_LISTPACK | kinds::SET_TIMED => Type::Set,
         kinds::ZSET | kinds::ZSET_2 | kinds::ZSET_ZIPLIST | kinds::ZSET_LISTPACK => Type::SortedSet,
         kinds::HASH
         | kinds::HASH_ZIPMAP

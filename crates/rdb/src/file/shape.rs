@@ -47,6 +47,7 @@ fn shape(kind: u8, dialect: Dialect) -> Option<Shape> {
         | kinds::SET_LISTPACK => (0, false, &[Text]),
         kinds::MODULE_2 => (0, false, &[Number, Module]),
         kinds::LIST | kinds::SET | kinds::LIST_QUICKLIST => (0, true, &[Text]),
+        kinds::SET_TIMED if redis => (0, true, &[Text, Bytes(8)]),
         kinds::ZSET => (0, true, &[Text, Score]),
         kinds::ZSET_2 => (0, true, &[Text, Bytes(8)]),
         kinds::HASH => (0, true, &[Text, Text]),

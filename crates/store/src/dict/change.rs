@@ -371,9 +371,11 @@ impl Drop for Counting<'_, '_> {
     fn drop(&mut self) {
         let entry = self.spot.entry;
         self.spot.dict.count_owned(entry.owned_bytes(), self.before);
-        // Only a hash has elements that expire.
-        if entry.kind() == Type::Hash {
-            self.spot.flag();
+        // Only a hash and a set have elements that expire.
+        match entry.kind() {
+            Type::Hash => self.spot.flag(),
+            Type::Set if entry.due_ms().is_some() => self.spot.flag(),
+            _ => {}
         }
     }
 }

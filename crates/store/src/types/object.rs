@@ -234,6 +234,7 @@ impl Object {
     pub fn next_due_ms(&self) -> Option<u64> {
         match self {
             Object::Hash(h) => h.next_due_ms(),
+            Object::Set(s) => s.next_due_ms(),
             _ => None,
         }
     }
@@ -242,6 +243,7 @@ impl Object {
     pub fn expire_elements(&mut self, now_ms: u64, gone: &mut dyn FnMut(&[u8])) -> usize {
         match self {
             Object::Hash(h) => h.expire_fields(now_ms, gone),
+            Object::Set(s) => s.expire_members(now_ms, gone),
             _ => 0,
         }
     }

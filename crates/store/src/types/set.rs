@@ -1,8 +1,10 @@
-//! Sets: of integers as a sorted array, of a few strings as a packed sequence, else as [`Members`].
+//! Sets: of integers as a sorted array, of a few strings as a packed sequence, else as [`Members`]. A set one of whose members was
+//! given an expiry is from then on a [`Hash`] without values: fields are its members.
 //!
 //! The two small forms are one byte string, told apart by its first byte: the width of the integers (2, 4 or 8), or 0 for
 //! a packed sequence of elements.
 
+use crate::types::hash::{self, Expiry, Hash};
 use crate::types::kind::Type;
 use crate::types::members::Members;
 use crate::types::object::{Collection, Object};
@@ -18,6 +20,16 @@ pub struct Limits {
     pub listpack_value: usize,
 }
 
+impl Limits {
+    /// Up to where a set whose members may expire stays packed.
+    fn of_hash(self) -> hash::Limits {
+        hash::Limits {
+            entries: self.listpack_entries,
+            value: self.listpack_value,
+        }
+    }
+}
+
 /// A set.
 #[derive(Clone, Debug)]
 pub struct Set(Repr);
@@ -26,6 +38,8 @@ pub struct Set(Repr);
 enum Repr {
     Small(Vec<u8>),
     Large(Members),
+    /// Members that may expire.
+    Timed(Box<Hash>),
 }
 
 /// A view of a set.
@@ -38,6 +52,8 @@ pub enum SetRef<'a> {
     Packed(&'a [u8]),
     /// Of its own.
     Large(&'a Members),
+    /// Members that may expire, and the time at which they are looked at, in Unix milliseconds: see [`SetRef::at`].
+    Timed(&'a Hash, u64),
 }
 
 const PACKED: u8 = 0;
@@ -88,9 +104,46 @@ impl<'a> SetRef<'a> {
         }
     }
 
-    /// Number of members.
+    /// The set as it is at a time, in Unix milliseconds: without the members that have expired. A view shows those as well.
+    #[inline]
+    pub fn at(self, now_ms: u64) -> SetRef<'a> {
+        match self {
+            SetRef::Timed(hash, _) => SetRef::Timed(hash, now_ms),
+            other => other,
+        }
+    }
+
+    /// Whether a member may have expired by then and still be there.
+    #[inline]
+    pub fn may_be_due(&self, now_ms: u64) -> bool {
+        match self {
+            SetRef::Timed(hash, _) => hash.view().may_be_due(now_ms),
+            _ => false,
+        }
+    }
+
+    /// When a member that is there expires, in Unix milliseconds; `None` if it is not there.
+    pub fn due_ms(&self, member: &[u8]) -> Option<Option<u64>> {
+        match self {
+            SetRef::Timed(hash, now_ms) => Some(hash.view().get(member, *now_ms)?.due_ms),
+            _ => self.contains(member).then_some(None),
+        }
+    }
+
+    /// The members with their expiries, of a set whose members may expire.
+    pub fn timed(&self) -> Option<impl Iterator<Item = (&'a [u8], Option<u64>)> + use<'a>> {
+        match self {
+            SetRef::Timed(hash, now_ms) => {
+                Some(hash.view().iter(*now_ms).map(|(name, f)| (name, f.due_ms)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Number of members; of those that may expire, the ones that are over and still there are counted too.
     pub fn len(&self) -> usize {
         match self {
+            SetRef::Timed(hash, _) => hash.len(),
             SetRef::Ints { width, bytes } => bytes.len() / width,
             SetRef::Packed(b) => packed::items(b).count(),
             SetRef::Large(m) => m.len(),
@@ -102,6 +155,7 @@ impl<'a> SetRef<'a> {
         match self {
             SetRef::Ints { bytes, .. } | SetRef::Packed(bytes) => bytes.is_empty(),
             SetRef::Large(m) => m.is_empty(),
+            SetRef::Timed(hash, _) => hash.is_empty(),
         }
     }
 
@@ -115,6 +169,7 @@ impl<'a> SetRef<'a> {
             },
             SetRef::Packed(b) => packed::find(b, 0, 1, Item::of(member)).is_some(),
             SetRef::Large(m) => m.contains(member),
+            SetRef::Timed(hash, now_ms) => hash.view().get(member, *now_ms).is_some(),
         }
     }
 
@@ -142,6 +197,13 @@ impl<'a> SetRef<'a> {
                     }
                 }
             }
+            SetRef::Timed(hash, now_ms) => {
+                for (member, _) in hash.view().iter(*now_ms) {
+                    if !f(Item::Bytes(member)) {
+                        return;
+                    }
+                }
+            }
         }
     }
 
@@ -160,7 +222,7 @@ impl<'a> SetRef<'a> {
                 (n < bytes.len() / width).then(|| Item::Int(int_at(bytes, width, n)))
             }
             SetRef::Packed(b) => packed::items(b).nth(n).map(|(_, item)| item),
-            SetRef::Large(_) => None,
+            SetRef::Large(_) | SetRef::Timed(..) => None,
         }
     }
 
@@ -168,6 +230,10 @@ impl<'a> SetRef<'a> {
     pub fn random(&self, mut below: impl FnMut(u64) -> u64) -> Option<Item<'a>> {
         if let SetRef::Large(m) = *self {
             return m.random(below).map(|item| Item::Bytes(item.member));
+        }
+        if let SetRef::Timed(hash, now_ms) = *self {
+            let found = hash.view().random(now_ms, below);
+            return found.map(|(member, _)| Item::Bytes(member));
         }
         let len = self.len();
         if len == 0 {
@@ -180,6 +246,10 @@ impl<'a> SetRef<'a> {
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(Item<'_>)) -> u64 {
         if let SetRef::Large(m) = self {
             return m.scan(cursor, count, |item| visit(Item::Bytes(item.member)));
+        }
+        if let SetRef::Timed(hash, now_ms) = self {
+            let visit = |member: &'a [u8], _| visit(Item::Bytes(member));
+            return hash.view().scan(cursor, count, *now_ms, visit);
         }
         self.for_each(visit);
         0
@@ -195,7 +265,7 @@ impl Set {
     pub(super) fn members(&self) -> Option<&Members> {
         match &self.0 {
             Repr::Large(members) => Some(members),
-            Repr::Small(_) => None,
+            Repr::Small(_) | Repr::Timed(_) => None,
         }
     }
 
@@ -203,7 +273,7 @@ impl Set {
     pub(super) fn members_mut(&mut self) -> Option<&mut Members> {
         match &mut self.0 {
             Repr::Large(members) => Some(members),
-            Repr::Small(_) => None,
+            Repr::Small(_) | Repr::Timed(_) => None,
         }
     }
 
@@ -213,14 +283,17 @@ impl Set {
         match &self.0 {
             Repr::Large(m) => Some(m.fetch(member)),
             Repr::Small(_) => None,
+            Repr::Timed(hash) => hash.fetch(member),
         }
     }
 
     /// See [`Members::fetch_item`].
     #[inline]
     pub fn fetch_item(&self, hash: u64) {
-        if let Repr::Large(m) = &self.0 {
-            m.fetch_item(hash);
+        match &self.0 {
+            Repr::Large(m) => m.fetch_item(hash),
+            Repr::Timed(fields) => fields.fetch_item(hash),
+            Repr::Small(_) => {}
         }
     }
 
@@ -263,11 +336,12 @@ impl Set {
         }
     }
 
-    /// Adds a member; whether it is new.
+    /// Adds a member; whether it is new. One that may expire keeps its expiry; the caller has removed what is over.
     pub fn insert(&mut self, member: &[u8], limits: Limits) -> bool {
         let bytes = match &mut self.0 {
             Repr::Large(m) => return m.insert(member),
             Repr::Small(bytes) => bytes,
+            Repr::Timed(hash) => return hash.set(member, b"", Expiry::Keep, 0, limits.of_hash()),
         };
         let item = Item::of(member);
         if bytes.is_empty() {
@@ -344,11 +418,60 @@ impl Set {
         true
     }
 
+    /// When the first member expires, in Unix milliseconds; may be too early, never too late.
+    #[inline]
+    pub fn next_due_ms(&self) -> Option<u64> {
+        match &self.0 {
+            Repr::Timed(hash) => hash.next_due_ms(),
+            _ => None,
+        }
+    }
+
+    /// Removes members that have expired, of a large set a thousand at most, and calls `gone` with each; returns how many.
+    #[inline]
+    pub fn expire_members(&mut self, now_ms: u64, gone: &mut dyn FnMut(&[u8])) -> usize {
+        match &mut self.0 {
+            Repr::Timed(hash) => hash.expire_fields(now_ms, gone),
+            _ => 0,
+        }
+    }
+
+    /// Sets (not zero) or removes the expiry of a member that is there, in Unix milliseconds.
+    pub fn set_expiry(&mut self, member: &[u8], due_ms: Option<u64>, limits: Limits) {
+        if due_ms.is_some() {
+            self.allow_expiry(limits);
+        }
+        if let Repr::Timed(hash) = &mut self.0 {
+            hash.set_expiry(member, due_ms);
+        }
+    }
+
+    /// Takes the form whose members may expire.
+    fn allow_expiry(&mut self, limits: Limits) {
+        if let Repr::Timed(_) = self.0 {
+            return;
+        }
+        let mut hash = Box::new(Hash::new());
+        let packed = self.len() <= limits.listpack_entries;
+        let own = match packed {
+            true => limits.of_hash(),
+            false => hash::Limits {
+                entries: 0,
+                value: 0,
+            },
+        };
+        self.view().for_each(|item| {
+            hash.set(item.text(&mut [0; 20]), b"", Expiry::Clear, 0, own);
+        });
+        self.0 = Repr::Timed(hash);
+    }
+
     /// Removes a member; whether it was there.
     pub fn remove(&mut self, member: &[u8]) -> bool {
         let bytes = match &mut self.0 {
             Repr::Large(m) => return m.remove(member),
             Repr::Small(bytes) => bytes,
+            Repr::Timed(hash) => return hash.remove(member, 0),
         };
         let item = Item::of(member);
         let range = match (bytes.first().copied(), item) {
@@ -406,6 +529,7 @@ impl Collection for Set {
         match &self.0 {
             Repr::Small(b) => SetRef::of_small(b),
             Repr::Large(m) => SetRef::Large(m),
+            Repr::Timed(hash) => SetRef::Timed(hash, 0),
         }
     }
     fn view_packed(bytes: &[u8]) -> SetRef<'_> {
@@ -417,13 +541,13 @@ impl Collection for Set {
     fn packed(&self) -> Option<&[u8]> {
         match &self.0 {
             Repr::Small(b) => Some(b),
-            Repr::Large(_) => None,
+            Repr::Large(_) | Repr::Timed(_) => None,
         }
     }
     fn into_scratch(self) -> Option<Vec<u8>> {
         match self.0 {
             Repr::Small(b) => Some(b),
-            Repr::Large(_) => None,
+            Repr::Large(_) | Repr::Timed(_) => None,
         }
     }
     fn encoding(view: SetRef<'_>) -> &'static str {
@@ -431,6 +555,10 @@ impl Collection for Set {
             SetRef::Ints { .. } => "intset",
             SetRef::Packed(_) => "listpack",
             SetRef::Large(_) => "hashtable",
+            SetRef::Timed(hash, _) => match Hash::encoding(hash.view()) {
+                "hashtable" => "hashtable",
+                _ => "listpackex",
+            },
         }
     }
     fn len(&self) -> usize {
@@ -443,6 +571,7 @@ impl Collection for Set {
         match &self.0 {
             Repr::Small(b) => b.capacity(),
             Repr::Large(m) => m.memory(),
+            Repr::Timed(hash) => size_of::<Hash>() + hash.memory(),
         }
     }
     fn into_object(self) -> Object {

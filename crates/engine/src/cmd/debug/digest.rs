@@ -77,7 +77,8 @@ fn mix_value(digest: &mut Digest, entry: &EntryRef<'_>, now_ms: u64) {
         }
         Type::Set => {
             if let Some(set) = entry.view::<Set>() {
-                set.for_each(|member| digest.add(member.text(&mut [0; 20])));
+                set.at(now_ms)
+                    .for_each(|member| digest.add(member.text(&mut [0; 20])));
             }
         }
         Type::Hash => {
