@@ -25,9 +25,6 @@ use store::keyspace::ShardGuard;
 use store::locks::Indices;
 use store::table::table_hash;
 
-/// How long a typed call waits for a lock before it asks what keeps it.
-const PATIENCE: Duration = Duration::from_millis(20);
-
 impl Engine {
     /// Locks a key's shard and lets `work` have the key. What `work` frees is dropped after the lock.
     ///
@@ -59,7 +56,36 @@ impl Engine {
             Some(guard) => guard,
             None => self.wait_for(shard, counters)?,
         };
-        let mut held = Held::One(shard, guard);
+        let held = Held::One(shard, guard);
+        self.with_held(held, (db, key, hash), (intent, now_ms), counters, work)
+    }
+
+    /// Removes a key if it has expired and its shard's lock can be had within some tens of microseconds.
+    pub(crate) fn remove_expired(&self, db: usize, key: &[u8], counters: &Counters) {
+        let ks = self.keyspace();
+        let hash = ks.hash(key);
+        let shard = ks.shard_of(hash);
+        if let Some(guard) = ks.lock_soon(shard, None) {
+            let (held, how) = (Held::One(shard, guard), (Intent::Look, self.coarse_ms()));
+            // What went wrong has been counted.
+            let _ = self.with_held(held, (db, key, hash), how, counters, |keys| {
+                let _ = keys.peek_or_expire(key);
+                Ok(())
+            });
+        }
+    }
+
+    /// Lets `work` have a key whose shard is held.
+    #[inline]
+    fn with_held<'e, R>(
+        &'e self,
+        mut held: Held<'e>,
+        (db, key, hash): (usize, &[u8], u64),
+        (intent, now_ms): (Intent, u64),
+        counters: &'e Counters,
+        work: impl FnOnce(&mut Keys<'_>) -> Result<R>,
+    ) -> Result<R> {
+        let ks = self.keyspace();
         if intent.writes() && self.follow.effects.listening() {
             held = self.with_further_shards(held);
         }
@@ -196,7 +222,7 @@ impl Engine {
     #[cold]
     fn wait_for(&self, shard: usize, counters: &Counters) -> Result<ShardGuard<'_>> {
         loop {
-            if let Some(guard) = self.keyspace().lock_for(shard, PATIENCE) {
+            if let Some(guard) = self.keyspace().lock_for(shard, self.until_busy()) {
                 return Ok(guard);
             }
             gate::admit_parked::<LIBRARY>(&self.typed(Intent::Look, unix_ms(), counters))

@@ -136,10 +136,11 @@ impl TestClient {
         self.moved = matches!(progress.next, Next::Elsewhere);
         if self.moved {
             let at = progress.executed;
-            progress = self
-                .engine
-                .worker()
-                .run_long(&mut self.session, &batch, at, &mut out);
+            let mut helper = self.engine.worker();
+            progress = helper.run_long(&mut self.session, &batch, at, &mut out);
+            while matches!(progress.next, Next::Retry(_)) && self.may_go_on() {
+                progress = helper.run_long(&mut self.session, &batch, at, &mut out);
+            }
         }
         let Progress { next, executed } = progress;
         self.finished = executed == 1;

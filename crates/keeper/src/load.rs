@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
+use store::parked::this_thread;
 
 /// What was loaded.
 #[derive(Clone, Copy, Debug, Default)]
@@ -425,7 +426,12 @@ impl Replay {
             match progress.next {
                 Next::Done | Next::Elsewhere => {}
                 Next::Offload(job) => job(&mut out),
-                Next::Retry(time) => thread::sleep(time),
+                Next::Retry(time) => {
+                    // Whoever is to wake this thread must know it before.
+                    if !self.session.client().set_waker(&this_thread()) {
+                        thread::park_timeout(time);
+                    }
+                }
                 Next::Block(_) | Next::Close | Next::CloseNow => {
                     let last = from.saturating_sub(1);
                     return Err((last, "a command that has no place in a log".into()));

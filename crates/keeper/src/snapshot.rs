@@ -32,9 +32,6 @@ use std::time::{Duration, Instant};
 use store::table::position_of;
 use store::{Blob, EntryRef, Observer, Type, Value, Watcher};
 
-/// How long the locks of all shards are waited for at a time, so that nobody waits long for what is held meanwhile.
-const PATIENCE: Duration = Duration::from_millis(1);
-
 /// How long a hold of a shard's lock is to be.
 const HOLD: Duration = Duration::from_micros(150);
 
@@ -427,14 +424,8 @@ impl Snapshot {
     ) -> (Snapshot, R) {
         let ks = engine.keyspace();
         let shared = Arc::new(Shared::new(engine, options, sizes));
-        let mut held = loop {
-            let mut all = (0..ks.shards()).collect();
-            match ks.lock_many_for(&mut all, Some(PATIENCE)) {
-                Some(held) => break held,
-                // A script or another long command: it is waited for without any lock.
-                None => std::thread::sleep(Duration::from_millis(2)),
-            }
-        };
+        // A script or another long command is waited for without any lock.
+        let mut held = ks.lock_all();
         let mut parts = Vec::new();
         for shard in 0..ks.shards() {
             let Some(guard) = held.get_mut(shard) else {

@@ -14,9 +14,6 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
-/// How long a command that is held back waits at most before it is tried again.
-const RETRY: Duration = Duration::from_millis(20);
-
 /// Executes commands one after another with a state of its own, like a client's connection: a selected database, a
 /// name, and so on. Made by [`Db::connect`](crate::Db::connect), for the database that the `Db` works on.
 ///
@@ -103,8 +100,9 @@ impl Connection {
                     self.closed = true;
                     break;
                 }
-                // Nobody wakes this thread when what it waits for has changed.
-                Next::Retry(time) => std::thread::sleep(time.min(RETRY)),
+                // Whoever is to wake this thread must know it before.
+                Next::Retry(time) if !self.wakes_this_thread() => std::thread::park_timeout(time),
+                Next::Retry(_) => {}
                 Next::Offload(job) => job(&mut self.out),
                 Next::Block(waiter) => served = self.wait(&waiter),
             }
@@ -193,6 +191,14 @@ impl Connection {
                 None => std::thread::park(),
             }
         }
+    }
+}
+
+impl Connection {
+    /// Has this thread woken when a command may be tried again; whether that is new.
+    fn wakes_this_thread(&self) -> bool {
+        let waker = store::parked::this_thread();
+        self.session.client().set_waker(&waker)
     }
 }
 

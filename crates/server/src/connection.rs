@@ -203,6 +203,12 @@ impl Connection {
                 self.ready = self.prepend() || ran.more;
                 continue;
             }
+            if let Some(session) = &mut self.session
+                && session.is_parked()
+            {
+                // It has been called and cannot go on: others are not to wait for it.
+                session.leave_lines();
+            }
             if self.ended {
                 return Ok(());
             }
@@ -273,6 +279,10 @@ impl Connection {
 
     /// While a command blocks, takes in what the client sends meanwhile, and notices that it is gone.
     fn mind_the_client(&mut self, cx: &mut Context<'_>, kit: &Kit) -> Result<(), Over> {
+        if matches!(self.busy, Some(Busy::Retry(..))) && kit.stopping() && self.unsent.is_none() {
+            // It would not get its locks in time, or CLIENT PAUSE goes on.
+            return Err(Over);
+        }
         if !matches!(self.busy, Some(Busy::Blocked(..))) {
             return Ok(());
         }
@@ -527,14 +537,19 @@ impl Connection {
                         .give_up(waiter, GiveUp::Timeout, kit.worker.counters());
                 }
                 let waiter = waiter.clone();
-                match waiter.take_reply() {
-                    Some(out) => {
-                        if kit.engine.persistence().is_some_and(|k| k.promises()) {
-                            let piece = kit.engine.piece_of_served(&waiter);
-                            self.hold_until(piece, kit);
-                        }
-                        out
+                if kit.engine.persistence().is_some_and(|k| k.promises())
+                    && let Some(session) = &mut self.session
+                {
+                    if !waiter.is_served() {
+                        return Ok(Poll::Pending);
                     }
+                    match kit.engine.piece_of_served(&waiter, session) {
+                        Some(piece) => self.hold_until(piece, kit),
+                        None => return Ok(Poll::Pending),
+                    }
+                }
+                match waiter.take_reply() {
+                    Some(out) => out,
                     None => return Ok(Poll::Pending),
                 }
             }
@@ -563,6 +578,8 @@ impl Connection {
                     self.input.restore(long.input, long.start);
                     self.hold_until(long.session.piece(), kit);
                     let followed = self.follow(long.next, &long.session);
+                    // Where it is tried again is where it was.
+                    self.elsewhere |= long.session.is_parked();
                     self.session = Some(long.session);
                     followed?;
                     let mut out = long.out;

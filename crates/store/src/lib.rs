@@ -11,7 +11,8 @@
 //! | [`shard`] | the array of shards, several held at once, looking at one without its lock |
 //!
 //! There is no unsafe code but in [`mem`], in [`table`], in `dict/entry.rs`, which lays a key and its value out in one
-//! allocation, in `dict/` where it ties these three together, and where `shard/keyspace.rs` lets a reader in. Each has its
+//! allocation, in `dict/` where it ties these three together, where `shard/keyspace.rs` lets a reader in or makes a guard,
+//! and where `shard/parked.rs` says that a line is a lock. Each has its
 //! safety argument on top.
 //!
 //! Nothing here knows sockets, RESP, commands or the time of day, and nothing blocks but on a shard's lock.
@@ -27,7 +28,7 @@ pub use dict::{
     Removed, Value, new_value, string_value,
 };
 pub use shard::keyspace::{Keyspace, Shard};
-pub use shard::{keyspace, locks, readers, threads};
+pub use shard::{keyspace, locks, parked, readers, threads};
 pub use types::kind::{Blob, Type};
 pub use types::object::{Collection, Freed, Object};
 pub use types::watch::{Element, Watcher};

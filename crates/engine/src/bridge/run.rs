@@ -31,8 +31,8 @@ use crate::context::command::{
 };
 use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
-use crate::context::gate::{self, CLIENT, Closed, Request, SCRIPT};
-use crate::context::next::{Next, PARKED, PATIENCE};
+use crate::context::gate::{self, SCRIPT};
+use crate::context::next::Next;
 use crate::door::change::{Change, Event, KeyBytes};
 use crate::door::held::Held;
 use crate::door::keys::Keys;
@@ -49,9 +49,6 @@ use store::locks::Indices;
 
 /// Values up to this size are kept in case a script has to be undone, in bytes.
 const UNDOABLE_BYTES: usize = 4096;
-
-/// How long an undoable script waits for a further shard.
-const REACH: Duration = Duration::from_micros(20);
 
 /// A script that has run for so long on a worker moves to a helper thread.
 const SLOW: Duration = Duration::from_millis(5);
@@ -171,13 +168,15 @@ impl Bridge<'_, '_> {
             return Ok(());
         }
         let mut many = std::mem::replace(&mut keys.held, Held::None).into_many();
-        let got = match &keys.token {
-            Some(token) => {
-                keys.ks.escalate(&mut many, shard, token);
-                true
-            }
-            None => keys.ks.reach(&mut many, shard, REACH),
-        };
+        let mut got = keys.ks.reach(&mut many, shard);
+        if !got && let Some(token) = &keys.token {
+            let (host, helper) = (self.ctx.engine.host(), &mut self.ctx.helper);
+            keys.ks.escalate(&mut many, shard, token, &mut || {
+                // The worker's other connections are not to wait too.
+                *helper = *helper || host.hand_over();
+            });
+            got = true;
+        }
         let first = many.indices().nth(1).is_none();
         keys.held = Held::Many(many);
         if got {
@@ -194,7 +193,7 @@ impl Bridge<'_, '_> {
     /// Makes the script one that is not undone any more.
     fn become_definite(&mut self) -> std::result::Result<(), Abort> {
         if self.ctx.keys.token.is_none() {
-            match self.ctx.engine.keyspace().token(Duration::ZERO) {
+            match self.ctx.engine.keyspace().try_token() {
                 Some(token) => self.ctx.keys.token = Some(token),
                 None => {
                     self.restart = Some(Restart::Token);
@@ -455,7 +454,6 @@ pub(crate) fn run(
     }
     let ks = ctx.engine.keyspace();
     let (db, nested) = (ctx.session.db, ctx.nested);
-    let patience = (!ctx.helper && !nested).then_some(PATIENCE);
     let mut needed = Indices::new();
     ctx.keys.held.each(|shard| needed.push(shard));
     let mut out = std::mem::take(&mut runner.out);
@@ -550,20 +548,22 @@ pub(crate) fn run(
                 }
                 ctx.keys.held = Held::None;
                 ctx.keys.token = None;
-                if restart == Some(Restart::Token) || attempt >= 2 {
-                    ctx.keys.token = ks.token(patience.unwrap_or(Duration::MAX));
+                let needs_token = restart == Some(Restart::Token) || attempt >= 2;
+                if needs_token {
+                    ctx.keys.token = ks.token_soon(None);
                     if ctx.keys.token.is_none() {
-                        result = park(ctx);
+                        result = park(ctx, ks.token_index(), needed, needs_token);
                         break;
                     }
                 }
-                match ks.lock_many_for(&mut needed, patience) {
-                    Some(held) => {
+                match ks.lock_many_soon(&mut needed, None) {
+                    Ok(held) => {
                         ctx.keys.held = Held::Many(held);
                         ctx.keys.recording = ctx.engine.journal.is_on();
                     }
-                    None => {
-                        result = park(ctx);
+                    Err(index) => {
+                        ctx.keys.token = None;
+                        result = park(ctx, index, needed, needs_token);
                         break;
                     }
                 }
@@ -576,23 +576,12 @@ pub(crate) fn run(
     result
 }
 
-/// Has the call tried again later, unless it has been waiting for another script for too long.
-fn park(ctx: &mut Ctx<'_>) -> Result {
-    let request = Request {
-        engine: ctx.engine,
-        session: Some(ctx.session),
-        facts: &ctx.command.facts,
-        entry: None,
-        within: ctx.command.name,
-        argv: &[],
-        more: 0,
-        now_ms: unix_ms(),
-        in_reader: false,
-        short: false,
-        counters: ctx.keys.counters,
-    };
-    gate::admit_parked::<CLIENT>(&request).map_err(Closed::into_error)?;
-    ctx.next = Next::Retry(PARKED);
+/// Has the call tried again with all that it turned out to need, once the lock with this index may be had.
+fn park(ctx: &mut Ctx<'_>, index: usize, needs: Indices, needs_token: bool) -> Result {
+    ctx.park(index)?;
+    if let Some(parked) = &mut ctx.session.parked {
+        (parked.needs, parked.needs_token) = (needs, needs_token);
+    }
     Ok(())
 }
 

@@ -137,12 +137,20 @@ impl Client {
         }
     }
 
-    /// Sets what [`Client::wake`] wakes.
-    pub fn set_waker(&self, waker: &Waker) {
+    /// What wakes the connection's task; nothing if it has not said.
+    pub(crate) fn waker(&self) -> Waker {
+        let waker = self.waker.lock().clone();
+        waker.unwrap_or_else(|| Waker::noop().clone())
+    }
+
+    /// Sets what [`Client::wake`] wakes; whether that was something else before.
+    pub fn set_waker(&self, waker: &Waker) -> bool {
         let mut w = self.waker.lock();
-        if !w.as_ref().is_some_and(|w| w.will_wake(waker)) {
+        let differs = !w.as_ref().is_some_and(|w| w.will_wake(waker));
+        if differs {
             *w = Some(waker.clone());
         }
+        differs
     }
 
     /// The protocol version it speaks.

@@ -104,6 +104,14 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         ));
     }
     let name = String::from_utf8_lossy(args.argv()[1]);
+    let probed = match (&name.to_ascii_lowercase()[..], &args.argv()[2..]) {
+        ("object" | "sdslen" | "listpack" | "quicklist" | "htstats-key", [key, ..]) => &[*key],
+        ("digest-value", keys) => keys,
+        _ => &[],
+    };
+    if !ctx.hold(probed)? {
+        return Ok(());
+    }
     match (&name.to_ascii_lowercase()[..], &args.argv()[2..]) {
         ("help", []) => {
             help(ctx.out, HELP);
@@ -283,15 +291,13 @@ fn sleep(ctx: &mut Ctx<'_>, seconds: &[u8]) -> Result {
 
 // ---- one key
 
-/// Looks at a key of the selected database under its shard's lock; `None` if it is not there. One that has expired and is
+/// Looks at a key of the selected database, whose shard is held; `None` if it is not there. One that has expired and is
 /// still there is seen.
 fn with_any_entry<R>(ctx: &Ctx<'_>, key: &[u8], look: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
     let ks = ctx.engine.keyspace();
     let hash = ks.hash(key);
-    // In a transaction the lock is held already.
-    ctx.keys.held.look(ks, ks.shard_of(hash), |shard| {
-        shard.db_ref(ctx.keys.db).get(hash, key).map(look)
-    })
+    let shard = ctx.keys.held.shard(ks.shard_of(hash))?;
+    shard.db_ref(ctx.keys.db).get(hash, key).map(look)
 }
 
 /// The same; `None` also if it has expired.

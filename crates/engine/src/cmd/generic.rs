@@ -13,14 +13,13 @@ use crate::context::command::{
     row,
 };
 use crate::context::ctx::Ctx;
-use crate::context::gate::Intent;
-use crate::door::held::Held;
+use crate::door::change::KeyBytes;
 use crate::ops::{self, keys::ExpireIf};
 use crate::table::categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use resp::Out;
 use resp::number::parse_i64;
 use store::table::POSITIONS;
-use store::{EntryRef, Keyspace, Type, Value};
+use store::{EntryRef, Shard, Type, Value};
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -353,16 +352,33 @@ const LONG_LISTING: usize = 20_000;
 fn keys(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let pattern = args.take();
     let (db, now_ms) = (ctx.session.db, ctx.keys.now_ms);
-    if ctx.nested || ctx.engine.keyspace().len(db) <= LONG_LISTING {
-        let ks = ctx.engine.keyspace();
-        list_keys(ks, &ctx.keys.held, db, now_ms, pattern, ctx.out);
-    } else {
+    let ks = ctx.engine.keyspace();
+    if !ctx.nested && ks.len(db) > LONG_LISTING {
         let (engine, pattern) = (ctx.engine.handle(), pattern.to_vec());
         ctx.offload(Box::new(move |out| {
             let ks = engine.keyspace();
-            list_keys(ks, &Held::None, db, now_ms, &pattern, out);
+            let mark = out.begin_array();
+            let found =
+                (0..ks.shards()).map(|shard| list_keys(&ks.lock(shard), db, now_ms, &pattern, out));
+            let n = found.sum();
+            out.end_array(mark, n);
         }));
+        return Ok(());
     }
+    let mut found = Out::new(ctx.session.proto);
+    let mark = found.begin_array();
+    let mut n = 0;
+    for shard in 0..ks.shards() {
+        let here = ctx.look(shard, |shard| {
+            list_keys(shard, db, now_ms, pattern, &mut found)
+        })?;
+        let Some(here) = here else {
+            return Ok(());
+        };
+        n += here;
+    }
+    found.end_array(mark, n);
+    ctx.out.append(&mut found);
     Ok(())
 }
 
@@ -370,28 +386,17 @@ fn alive(e: &EntryRef<'_>, now_ms: u64) -> bool {
     e.expiry_ms().is_none_or(|ms| ms > now_ms)
 }
 
-fn list_keys(
-    ks: &Keyspace,
-    held: &Held<'_>,
-    db: usize,
-    now_ms: u64,
-    pattern: &[u8],
-    out: &mut Out,
-) {
-    let mark = out.begin_array();
+/// Writes a shard's keys that match; their number.
+fn list_keys(shard: &Shard, db: usize, now_ms: u64, pattern: &[u8], out: &mut Out) -> usize {
     let mut n = 0;
     let all = pattern == b"*";
-    for shard in 0..ks.shards() {
-        held.look(ks, shard, |shard| {
-            shard.db_ref(db).for_each(|e| {
-                if alive(&e, now_ms) && (all || glob::matches(pattern, e.key())) {
-                    out.bulk(e.key());
-                    n += 1;
-                }
-            });
-        });
-    }
-    out.end_array(mark, n);
+    shard.db_ref(db).for_each(|e| {
+        if alive(&e, now_ms) && (all || glob::matches(pattern, e.key())) {
+            out.bulk(e.key());
+            n += 1;
+        }
+    });
+    n
 }
 
 fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
@@ -407,47 +412,45 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut seen = 0;
     let mut found: Vec<Vec<u8>> = Vec::new();
     let mut expired: Vec<Vec<u8>> = Vec::new();
-    let mut here: Vec<(u64, &[u8], Option<bool>)> = Vec::new();
     while shard < ks.shards() && seen < count && budget > 0 {
-        let guard;
-        let dict = match ctx.keys.held.shard(shard) {
-            Some(held) => held.db_ref(db),
-            None => {
-                guard = ks.lock(shard);
-                guard.db_ref(db)
-            }
-        };
-        let mut next = Some(position);
-        while let Some(from) = next
-            && seen < count
-            && budget > 0
-        {
-            let after = dict.visit_from(from, |at, e| {
-                let wanted = kind.is_none_or(|k| k == Some(e.kind())) && options.wants(e.key());
-                here.push((at, e.key(), wanted.then(|| alive(&e, now_ms))));
-            });
-            // In hash order, and never apart if at the same place, so that the cursor needs to know nothing but the place.
-            here.sort_unstable_by_key(|&(at, ..)| at);
-            let mut cut = (count - seen).min(here.len());
-            while cut > 0 && cut < here.len() && here[cut].0 == here[cut - 1].0 {
-                cut += 1;
-            }
-            next = if cut < here.len() {
-                Some(here[cut].0)
-            } else {
-                after
-            };
-            seen += cut;
-            budget = budget.saturating_sub(cut.max(1));
-            for (_, key, alive) in here.drain(..).take(cut) {
-                match alive {
-                    Some(true) => found.push(key.to_vec()),
-                    Some(false) => expired.push(key.to_vec()),
-                    None => {}
+        let next = ctx.look(shard, |part| {
+            let dict = part.db_ref(db);
+            let mut here: Vec<(u64, &[u8], Option<bool>)> = Vec::new();
+            let mut next = Some(position);
+            while let Some(from) = next
+                && seen < count
+                && budget > 0
+            {
+                let after = dict.visit_from(from, |at, e| {
+                    let wanted = kind.is_none_or(|k| k == Some(e.kind())) && options.wants(e.key());
+                    here.push((at, e.key(), wanted.then(|| alive(&e, now_ms))));
+                });
+                // In hash order, and never apart if at the same place, so that the cursor needs to know nothing but the place.
+                here.sort_unstable_by_key(|&(at, ..)| at);
+                let mut cut = (count - seen).min(here.len());
+                while cut > 0 && cut < here.len() && here[cut].0 == here[cut - 1].0 {
+                    cut += 1;
+                }
+                next = if cut < here.len() {
+                    Some(here[cut].0)
+                } else {
+                    after
+                };
+                seen += cut;
+                budget = budget.saturating_sub(cut.max(1));
+                for (_, key, alive) in here.drain(..).take(cut) {
+                    match alive {
+                        Some(true) => found.push(key.to_vec()),
+                        Some(false) => expired.push(key.to_vec()),
+                        None => {}
+                    }
                 }
             }
-        }
-        here = Vec::new();
+            next
+        })?;
+        let Some(next) = next else {
+            return Ok(());
+        };
         match next {
             Some(p) => position = p,
             None => {
@@ -482,12 +485,7 @@ fn remove_expired(ctx: &mut Ctx<'_>, key: &[u8]) {
         return;
     }
     let (db, counters) = (ctx.keys.db, ctx.keys.counters);
-    let _ = ctx
-        .engine
-        .with_key(db, key, Intent::Look, counters, |keys| {
-            let _ = keys.peek_or_expire(key);
-            Ok(())
-        });
+    ctx.engine.remove_expired(db, key, counters);
 }
 
 /// A cursor: an unsigned 64-bit number, with the leading space and sign that the C library's reader lets pass, and its
@@ -529,20 +527,19 @@ fn randomkey(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         let n = crate::base::random::random_below(total as u64) as usize;
         let shard = lens.partition_point(|&upto| upto <= n);
         let before = if shard == 0 { 0 } else { lens[shard - 1] };
-        let out = &mut *ctx.out;
-        let expired = ctx.keys.held.look(ks, shard, |shard| {
-            // What is not there any more is drawn again.
-            let drawn = shard.db_ref(db).nth(n - before).ok_or(None)?;
-            if !alive(&drawn, now_ms) {
-                return Err(Some(drawn.key().to_vec()));
+        let drawn = ctx.look(shard, |shard| {
+            let drawn = shard.db_ref(db).nth(n - before)?;
+            Some((KeyBytes::from_slice(drawn.key()), alive(&drawn, now_ms)))
+        })?;
+        match drawn {
+            None => return Ok(()),
+            Some(Some((key, true))) => {
+                ctx.out.bulk(&key);
+                return Ok(());
             }
-            out.bulk(drawn.key());
-            Ok(())
-        });
-        match expired {
-            Ok(()) => return Ok(()),
-            Err(Some(key)) => remove_expired(ctx, &key),
-            Err(None) => {}
+            Some(Some((key, false))) => remove_expired(ctx, &key),
+            // What is not there any more is drawn again.
+            Some(None) => {}
         }
     }
     ctx.out.null();

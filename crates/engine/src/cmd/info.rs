@@ -597,7 +597,11 @@ fn average_ttl(report: &Report<'_, '_>, db: usize) -> u64 {
         let dict = match report.held.shard(shard) {
             Some(held) => held.db_ref(db),
             None => {
-                guard = ks.lock(shard);
+                // One that is held for long is no loss to a sample.
+                match ks.try_lock(shard) {
+                    Some(free) => guard = free,
+                    None => continue,
+                }
                 guard.db_ref(db)
             }
         };

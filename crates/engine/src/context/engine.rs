@@ -234,13 +234,18 @@ impl Engine {
         count(jobs.get_or_insert_with(|| self.add_counters()));
     }
 
-    /// The number of the piece of the journal in which what served a waiting client is, or a later one.
-    pub fn piece_of_served(&self, waiter: &Waiter) -> u64 {
+    /// The number of the piece of the journal in which what served a waiting client is, or a later one. None if that is not
+    /// certain yet: the client is woken when it is to be asked again.
+    pub fn piece_of_served(&self, waiter: &Waiter, session: &mut Session) -> Option<u64> {
         // Whoever served it holds the lock of the key's shard until that is written down.
         if let Some((shard, _)) = waiter.keys.first() {
-            drop(self.keyspace.lock(*shard));
+            if self.keyspace.lock_soon(*shard, session.ticket()).is_none() {
+                session.stand(*shard);
+                return None;
+            }
+            session.leave_lines();
         }
-        self.journal.last_piece() + 1
+        Some(self.journal.last_piece() + 1)
     }
 
     /// A new client's state.

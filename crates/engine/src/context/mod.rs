@@ -9,6 +9,7 @@ pub mod gate;
 pub mod listen;
 pub mod multi;
 pub mod next;
+pub mod parked;
 pub mod pause;
 pub(crate) mod permissions;
 pub mod session;

@@ -17,7 +17,8 @@ pub enum Next {
     Close,
     /// The connection is to be closed at once.
     CloseNow,
-    /// The command at [`Progress::executed`] was not executed (CLIENT PAUSE): try again after at most this long.
+    /// The command at [`Progress::executed`] was not executed, because of CLIENT PAUSE or because its locks could not be had:
+    /// try again as soon as the client is woken, and after this long at the latest.
     Retry(Duration),
     /// Run the job on a helper thread; what it writes is the reply of the last command.
     Offload(Job),
@@ -35,9 +36,3 @@ pub struct Progress {
     /// Why it stopped there.
     pub next: Next,
 }
-
-/// How long a worker waits for a lock before it parks the connection: longer than nearly every command takes.
-pub(crate) const PATIENCE: Duration = Duration::from_micros(200);
-
-/// After how long a parked connection tries again.
-pub(crate) const PARKED: Duration = Duration::from_millis(1);

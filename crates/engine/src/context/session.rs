@@ -4,6 +4,7 @@ use crate::acl::user::User;
 use crate::client::clients::{Client, Kind};
 use crate::context::engine::Engine;
 use crate::context::multi::{Multi, Watching};
+use crate::context::parked::Parked;
 use crate::follow::messages::{Outgoing, Subscriptions};
 use crate::follow::waiting::Waiter;
 use resp::{Limits, Proto};
@@ -66,6 +67,8 @@ pub struct Session {
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// What the last command wrote are pushes, which CLIENT REPLY does not silence.
     pub(crate) pushing: bool,
+    /// Its place in line, while a command of it waits for its locks.
+    pub(crate) parked: Option<Box<Parked>>,
 }
 
 impl Session {
@@ -93,6 +96,7 @@ impl Session {
             outgoing: None,
             subscriptions: None,
             pushing: false,
+            parked: None,
         }
     }
 

@@ -55,6 +55,7 @@ pub(super) fn reject(
     out: &mut Out,
     mark: Mark,
 ) -> Next {
+    session.leave_lines();
     let error = match closed {
         Closed::For(ms) => return Next::Retry(Duration::from_millis(ms.min(ASK_AGAIN_MS))),
         Closed::Refused(error) => error,

@@ -5,10 +5,12 @@ use crate::base::error::Error;
 use crate::base::guard;
 use crate::base::reclaim::BIG_VALUE;
 use crate::base::ticks;
-use crate::context::command::{ABOUT_CLIENT, Entry, FAST, GATHERS, IN_MULTI, RUNS_SCRIPT, WRITE};
+use crate::context::command::{
+    ABOUT_CLIENT, Entry, FAST, GATHERS, IN_MULTI, OWN_LOCKS, RUNS_SCRIPT, WRITE,
+};
 use crate::context::ctx::Ctx;
 use crate::context::gate::{self, CLIENT, QUEUE, Request};
-use crate::context::next::{Job, Next, PARKED};
+use crate::context::next::{Job, Next};
 use crate::context::session::{ReplyMode, Session};
 use crate::dispatch::admit::{enqueue, reject, reject_unknown};
 use crate::dispatch::locks::{Locked, lock};
@@ -99,27 +101,32 @@ impl Worker {
                 .map(|a| (a.as_ptr() as usize, Arc::new(a.to_vec())))
                 .collect();
         }
-        let Some(Locked { held, first, token }) =
-            lock(engine, session, entry, planned, argv, self.helper)
-        else {
-            let request = Request {
-                engine,
-                session: Some(session),
-                facts: &command.facts,
-                entry: Some(entry),
-                within: command.name,
-                argv,
-                now_ms: unix_nanos() / 1_000_000,
-                in_reader: false,
-                short: false,
-                more: 0,
-                counters,
-            };
-            if let Err(closed) = gate::admit_parked::<CLIENT>(&request) {
-                return reject(counters, session, entry, closed, out, mark);
+        let Locked { held, first, token } = match lock(engine, session, entry, planned, argv) {
+            Ok(locked) => locked,
+            Err(index) => {
+                let request = Request {
+                    engine,
+                    session: Some(session),
+                    facts: &command.facts,
+                    entry: Some(entry),
+                    within: command.name,
+                    argv,
+                    now_ms: unix_nanos() / 1_000_000,
+                    in_reader: false,
+                    short: false,
+                    more: 0,
+                    counters,
+                };
+                if let Err(closed) = gate::admit_parked::<CLIENT>(&request) {
+                    return reject(counters, session, entry, closed, out, mark);
+                }
+                session.stand(index);
+                return Next::Retry(engine.until_busy());
             }
-            return Next::Retry(PARKED);
         };
+        if session.is_parked() && !command.has(OWN_LOCKS) {
+            session.leave_lines();
+        }
         self.ran = true;
         // What a command makes its shard grow by is told to who keeps to the limit, if there is one.
         let metered = match &held {
@@ -232,7 +239,11 @@ impl Worker {
             engine.reclaimer.take(freed);
         }
         if let Next::Elsewhere | Next::Retry(_) = next {
+            out.rollback(mark);
             return next;
+        }
+        if session.is_parked() {
+            session.leave_lines();
         }
         if !matches!(next, Next::Block(_)) {
             // What blocks is counted when it is done.

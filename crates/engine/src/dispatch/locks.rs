@@ -5,13 +5,11 @@ use crate::context::command::{
 };
 use crate::context::engine::Engine;
 use crate::context::multi::{Wanted, locks_of};
-use crate::context::next::PATIENCE;
 use crate::context::session::Session;
 use crate::dispatch::look_ahead::Planned;
 use crate::door::held::Held;
 use crate::door::keys::KnownKey;
 use crate::table::registry::KeyLayout;
-use std::time::Duration;
 use store::keyspace::Token;
 use store::locks::Indices;
 use store::table::{Probe, table_hash};
@@ -37,17 +35,16 @@ impl<'e> Locked<'e> {
     }
 }
 
-/// Takes the locks a command needs. None if one of them could not be had for some time, on a worker, which has others to
-/// serve.
+/// Takes the locks a command needs. If that is not possible within some tens of microseconds, nothing is held, and the error is
+/// what the session has to stand in line for.
 #[inline]
 pub(super) fn lock<'e>(
     engine: &'e Engine,
-    session: &Session,
+    session: &mut Session,
     entry: &Entry,
     planned: &Planned,
     argv: &[&[u8]],
-    patient: bool,
-) -> Option<Locked<'e>> {
+) -> Result<Locked<'e>, usize> {
     let ks = engine.keyspace();
     let may_serve = || engine.follow.effects.listening() && entry.command.has(WRITE);
     if let KeyLayout::One(i) = entry.keys
@@ -57,31 +54,25 @@ pub(super) fn lock<'e>(
         let shard = ks.shard_of(planned.hash);
         let guard = match ks.try_lock(shard) {
             Some(guard) => guard,
-            None if patient => ks.lock(shard),
-            None => ks.lock_for(shard, PATIENCE)?,
+            None => ks.lock_soon(shard, session.ticket()).ok_or(shard)?,
         };
         // Asked again with the lock held, under which whoever waits for the key was listed meanwhile.
         if !may_serve() {
             let first = (argv[i].as_ptr() as usize, argv[i].len(), planned.hash);
-            return Some(Locked::of(Held::One(shard, guard), first));
+            return Ok(Locked::of(Held::One(shard, guard), first));
         }
     }
-    lock_several(engine, session, entry, argv, patient)
+    lock_several(engine, session, entry, argv)
 }
 
 fn lock_several<'e>(
     engine: &'e Engine,
-    session: &Session,
+    session: &mut Session,
     entry: &Entry,
     argv: &[&[u8]],
-    patient: bool,
-) -> Option<Locked<'e>> {
+) -> Result<Locked<'e>, usize> {
     let ks = engine.keyspace();
     let command = entry.command;
-    if command.has(ALL_SHARDS | OWN_LOCKS) && !patient && engine.scripts.any_running() {
-        // It would come to the shards that a slow script holds.
-        return None;
-    }
     let mut wanted = Wanted::default();
     let mut ahead: smallvec::SmallVec<[(Probe, u64); KEYS_AHEAD]> = smallvec::SmallVec::new();
     let mut first = KnownKey::default();
@@ -126,9 +117,15 @@ fn lock_several<'e>(
     for (probe, hash) in &ahead {
         probe.entry(table_hash(*hash), false);
     }
-    let patience = (!patient).then_some(PATIENCE);
+    if let Some(parked) = &session.parked {
+        wanted.shards.extend_from_slice(&parked.needs);
+        wanted.token |= parked.needs_token;
+    }
     let token = match wanted.token {
-        true => Some(ks.token(patience.unwrap_or(Duration::MAX))?),
+        true => Some(match ks.try_token() {
+            Some(token) => token,
+            None => ks.token_soon(session.ticket()).ok_or(ks.token_index())?,
+        }),
         false => None,
     };
     if wanted.all {
@@ -138,14 +135,12 @@ fn lock_several<'e>(
         [] => Held::None,
         [shard] => Held::One(
             shard,
-            match patience {
-                None => ks.lock(shard),
-                Some(patience) => ks
-                    .try_lock(shard)
-                    .or_else(|| ks.lock_for(shard, patience))?,
+            match ks.try_lock(shard) {
+                Some(guard) => guard,
+                None => ks.lock_soon(shard, session.ticket()).ok_or(shard)?,
             },
         ),
-        _ => Held::Many(ks.lock_many_for(&mut wanted.shards, patience)?),
+        _ => Held::Many(ks.lock_many_soon(&mut wanted.shards, session.ticket())?),
     };
     // Clients that wait for these keys may, when they are served, change keys of further shards.
     if engine.follow.effects.listening()
@@ -166,8 +161,8 @@ fn lock_several<'e>(
             }
             held.each(|shard| more.push(shard));
             drop(held);
-            held = Held::Many(ks.lock_many_for(&mut more, patience)?);
+            held = Held::Many(ks.lock_many_soon(&mut more, session.ticket())?);
         }
     }
-    Some(Locked { held, first, token })
+    Ok(Locked { held, first, token })
 }

@@ -121,6 +121,11 @@ impl std::fmt::Debug for Waiter {
 }
 
 impl Waiter {
+    /// Whether there is a reply.
+    pub fn is_served(&self) -> bool {
+        self.reply.lock().is_some()
+    }
+
     /// Takes the reply, once there is one.
     pub fn take_reply(&self) -> Option<Out> {
         let mut reply = self.reply.lock().take()?;

@@ -146,7 +146,7 @@ impl Scripts {
     }
 
     /// Whether a script has been running for some time.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn any_running(&self) -> bool {
         self.running_count.load(Relaxed) != 0
     }

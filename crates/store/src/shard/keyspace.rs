@@ -11,14 +11,17 @@
 
 use crate::dict::{Board, Counts, Dict, Place};
 use crate::shard::locks::{Escalation, Indices, Lockable, Many};
+use crate::shard::parked::{Line, Real, Turn};
 use crate::shard::readers::{Slots, Word};
 use crate::table::{Probe, table_hash};
 use foldhash::quality::FixedState;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
+use parking_lot::lock_api;
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::Waker;
 use std::time::Duration;
 
 /// What one lock guards: a part of every database.
@@ -62,7 +65,7 @@ impl Shard {
 }
 
 /// Holding one shard.
-pub type ShardGuard<'a> = MutexGuard<'a, Shard>;
+pub type ShardGuard<'a> = lock_api::MutexGuard<'a, Line, Shard>;
 /// Holding several shards.
 pub type ShardGuards<'a> = Many<ShardGuard<'a>>;
 
@@ -147,7 +150,7 @@ type Readers = Slots<Slot, AtomicUsize>;
 /// One shard with its lock.
 struct Guarded {
     index: usize,
-    lock: Mutex<Shard>,
+    lock: lock_api::Mutex<Line, Shard>,
     /// 1: open to readers.
     open: AtomicUsize,
     /// Readers that have taken the lock since it was closed. Changed under the lock.
@@ -157,35 +160,65 @@ struct Guarded {
 
 impl Lockable for Guarded {
     type Guard<'a> = ShardGuard<'a>;
+    type Parts = Real;
 
     #[inline]
-    fn acquire(&self) -> ShardGuard<'_> {
-        let guard = self.lock.lock();
+    fn try_acquire(&self) -> Option<ShardGuard<'_>> {
+        Some(self.closed(self.lock.try_lock()?))
+    }
+
+    fn try_acquire_as(&self, number: u64) -> Option<ShardGuard<'_>> {
+        self.line().try_lock_as(number).then(|| self.taken())
+    }
+
+    fn acquire_as_first(&self, long: &mut dyn FnMut()) -> ShardGuard<'_> {
+        self.line().wait_as_first(long);
+        self.taken()
+    }
+
+    #[inline]
+    fn line(&self) -> &Line {
+        // SAFETY: whoever unlocks it without a guard must have locked it without one: here, by way of `taken`, that is nobody.
+        unsafe { self.lock.raw() }
+    }
+}
+
+impl Guarded {
+    /// A shard that is held is closed to readers.
+    #[inline]
+    fn closed<'a>(&self, guard: ShardGuard<'a>) -> ShardGuard<'a> {
         if self.open.load(Relaxed) != 0 {
             self.close();
         }
         guard
     }
 
+    /// The guard of the lock, which this thread has just taken by way of its line.
+    fn taken(&self) -> ShardGuard<'_> {
+        // SAFETY: both callers have taken the lock and made no guard of it.
+        self.closed(unsafe { self.lock.make_guard_unchecked() })
+    }
+
     #[inline]
-    fn try_acquire(&self) -> Option<ShardGuard<'_>> {
-        let guard = self.lock.try_lock()?;
-        if self.open.load(Relaxed) != 0 {
-            self.close();
-        }
-        Some(guard)
+    fn acquire(&self) -> ShardGuard<'_> {
+        self.closed(self.lock.lock())
     }
 
     fn acquire_for(&self, patience: Duration) -> Option<ShardGuard<'_>> {
-        let guard = self.lock.try_lock_for(patience)?;
-        if self.open.load(Relaxed) != 0 {
-            self.close();
-        }
-        Some(guard)
+        self.line().wait_for(patience).then(|| self.taken())
     }
-}
 
-impl Guarded {
+    /// Takes the lock if that is possible within some tens of microseconds.
+    #[cold]
+    fn acquire_soon(&self, turn: Option<&mut Turn>) -> Option<ShardGuard<'_>> {
+        let line = self.line();
+        let number = turn.map(|turn| {
+            turn.come_to(self.index, line);
+            turn.number
+        });
+        line.soon(number).then(|| self.taken())
+    }
+
     #[cold]
     fn close(&self) {
         self.waited.store(0, Relaxed);
@@ -209,19 +242,44 @@ impl Guarded {
 
 /// All keys of all databases. See the module's page.
 pub struct Keyspace {
-    shards: Box<[Padded<Guarded>]>,
+    /// The shards, and behind them the token, a lock without keys.
+    locks: Arc<[Padded<Guarded>]>,
+    /// Number of shards less one.
+    mask: usize,
     readers: Arc<Readers>,
     registering: Mutex<()>,
     board: Arc<Board>,
     databases: usize,
     hasher: FixedState,
     escalation: Escalation,
-    /// Held by the one who may escalate.
-    token: Mutex<()>,
 }
 
 /// The right to wait for a shard's lock while holding others: see [`crate::shard::locks`].
-pub type Token<'a> = MutexGuard<'a, ()>;
+pub struct Token<'a> {
+    _held: ShardGuard<'a>,
+}
+
+/// The place of somebody who waits for locks and is no thread that could stand still: see [`crate::shard::parked`]. It leaves
+/// the lines when it is dropped.
+pub struct Ticket {
+    locks: Arc<[Padded<Guarded>]>,
+    turn: Turn,
+}
+
+impl Ticket {
+    /// Waits for the lock that could not be had: `index` is that of a shard, or [`Keyspace::token_index`]. As soon as it may be
+    /// tried for again `waker` is woken, perhaps before this returns. Nothing is held meanwhile.
+    pub fn stand(&mut self, index: usize, waker: Waker) {
+        self.turn.set_waker(waker);
+        self.turn.stand(index, |i| self.locks[i].0.line());
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.turn.leave(|i| self.locks[i].0.line());
+    }
+}
 
 impl Keyspace {
     /// `shards` is rounded up to a power of two. `seed` should be unpredictable: it keeps outsiders from finding keys
@@ -237,14 +295,15 @@ impl Keyspace {
             slots: (0..READERS).map(|_| Slot(AtomicUsize::new(0))).collect(),
             used: AtomicUsize::new(0),
         });
-        let shards = (0..shards)
+        let locks = (0..=shards)
             .map(|i| {
                 let dbs = (0..databases)
+                    .take_while(|_| i < shards)
                     .map(|db| Dict::at(Place::new(&board, db, i)))
                     .collect();
                 Padded(Guarded {
                     index: i,
-                    lock: Mutex::new(Shard { dbs }),
+                    lock: lock_api::Mutex::new(Shard { dbs }),
                     open: AtomicUsize::new(0),
                     waited: AtomicUsize::new(0),
                     readers: readers.clone(),
@@ -252,20 +311,20 @@ impl Keyspace {
             })
             .collect();
         Keyspace {
-            shards,
+            locks,
+            mask: shards - 1,
             readers,
             registering: Mutex::new(()),
             board,
             databases,
             hasher: FixedState::with_seed(seed),
             escalation: Escalation::default(),
-            token: Mutex::new(()),
         }
     }
 
     /// Number of shards: a power of two.
     pub fn shards(&self) -> usize {
-        self.shards.len()
+        self.mask + 1
     }
 
     /// Number of databases.
@@ -284,13 +343,13 @@ impl Keyspace {
     /// The shard of a key with this hash.
     #[inline]
     pub fn shard_of(&self, hash: u64) -> usize {
-        hash as usize & (self.shards.len() - 1)
+        hash as usize & self.mask
     }
 
     /// Waits for a shard's lock.
     #[inline]
     pub fn lock(&self, shard: usize) -> ShardGuard<'_> {
-        self.shards[shard].0.acquire()
+        self.locks[shard].0.acquire()
     }
 
     /// Lets `look` see a shard, if possible without taking its lock: see [`crate::shard::readers`]. `look` must not lock
@@ -302,7 +361,7 @@ impl Keyspace {
     pub fn read<R>(&self, shard: usize, look: impl FnOnce(&Shard) -> R) -> R {
         let _looking = Looking::at(self);
         let reader = crate::shard::threads::number();
-        let guarded = &self.shards[shard].0;
+        let guarded = &self.locks[shard].0;
         if let Some(slot) = self.readers.enter(reader, shard, &guarded.open) {
             let _entered = Entered(slot);
             // SAFETY: whoever changes a shard has got it from `acquire`, which closes it and waits for this slot; and
@@ -313,7 +372,7 @@ impl Keyspace {
     }
 
     fn read_locked<R>(&self, shard: usize, reader: usize, look: impl FnOnce(&Shard) -> R) -> R {
-        let guarded = &self.shards[shard].0;
+        let guarded = &self.locks[shard].0;
         // Not `acquire`: it may stay open while everybody only looks.
         let guard = guarded.lock.lock();
         let result = look(&guard);
@@ -333,69 +392,95 @@ impl Keyspace {
         self.readers.register(reader)
     }
 
-    /// Takes a shard's lock if nobody has it.
+    /// Takes a shard's lock if nobody has it, or has been passed over at it often.
     #[inline]
     pub fn try_lock(&self, shard: usize) -> Option<ShardGuard<'_>> {
-        self.shards[shard].0.try_acquire()
+        self.locks[shard].0.try_acquire()
     }
 
-    /// Waits for a shard's lock no longer than this.
+    /// Takes a shard's lock if that is possible within some tens of microseconds. Whoever has been waiting shows its ticket, and
+    /// if it is not possible [stands](Ticket::stand) for that shard again.
+    #[cold]
+    pub fn lock_soon(&self, shard: usize, ticket: Option<&mut Ticket>) -> Option<ShardGuard<'_>> {
+        self.locks[shard]
+            .0
+            .acquire_soon(ticket.map(|t| &mut t.turn))
+    }
+
+    /// Waits for a shard's lock no longer than this. The thread stands still meanwhile.
     #[cold]
     pub fn lock_for(&self, shard: usize, patience: Duration) -> Option<ShardGuard<'_>> {
-        self.shards[shard].0.acquire_for(patience)
+        self.locks[shard].0.acquire_for(patience)
     }
 
-    /// Waits for the locks of several shards, given in any order.
+    /// Waits for the locks of several shards, given in any order. The thread stands still meanwhile.
     pub fn lock_many(&self, wanted: &mut Indices) -> ShardGuards<'_> {
-        match self.lock_many_for(wanted, None) {
-            Some(held) => held,
-            None => unreachable!("only an impatient wait ends without the locks"),
-        }
+        Many::wait(wanted, |i| &self.locks[i].0, &self.escalation)
     }
 
-    /// The same, waiting for each lock no longer than `patience`.
-    pub fn lock_many_for(
+    /// Takes the locks of several shards, given in any order, if that is possible within some tens of microseconds. If it is
+    /// not, nothing is held, and the error is the shard that whoever means to wait [stands](Ticket::stand) for.
+    pub fn lock_many_soon(
         &self,
         wanted: &mut Indices,
-        patience: Option<Duration>,
-    ) -> Option<ShardGuards<'_>> {
-        Many::acquire(wanted, |i| &self.shards[i].0, &self.escalation, patience)
+        ticket: Option<&mut Ticket>,
+    ) -> Result<ShardGuards<'_>, usize> {
+        let turn = ticket.map(|t| &mut t.turn);
+        Many::attempt(wanted, |i| &self.locks[i].0, &self.escalation, turn)
     }
 
-    /// Waits for the locks of all shards.
+    /// Waits for the locks of all shards. The thread stands still meanwhile.
     pub fn lock_all(&self) -> ShardGuards<'_> {
-        let mut wanted = (0..self.shards.len()).collect();
+        let mut wanted = (0..self.shards()).collect();
         self.lock_many(&mut wanted)
     }
 
-    /// Takes one more lock if it can be had within `patience`; true if it is held now.
-    pub fn reach<'a>(
+    /// Takes one more lock if that is possible within some tens of microseconds; true if it is held now.
+    pub fn reach<'a>(&'a self, held: &mut ShardGuards<'a>, shard: usize) -> bool {
+        held.reach(shard, &self.locks[shard].0)
+    }
+
+    /// Waits for one more lock; `long` is called once that has taken some time.
+    pub fn escalate<'a>(
         &'a self,
         held: &mut ShardGuards<'a>,
         shard: usize,
-        patience: Duration,
-    ) -> bool {
-        held.reach(shard, &self.shards[shard].0, patience)
+        _token: &Token<'a>,
+        long: &mut dyn FnMut(),
+    ) {
+        held.escalate(shard, &self.locks[shard].0, &self.escalation, long);
     }
 
-    /// Waits for one more lock.
-    pub fn escalate<'a>(&'a self, held: &mut ShardGuards<'a>, shard: usize, _token: &Token<'a>) {
-        held.escalate(shard, &self.shards[shard].0, &self.escalation);
+    /// What whoever waits for the token [stands](Ticket::stand) for.
+    pub fn token_index(&self) -> usize {
+        self.shards()
     }
 
-    /// Waits for the right to escalate no longer than `patience`. Whoever waits must hold no shard, unless it waits for no
-    /// time at all.
-    pub fn token(&self, patience: Duration) -> Option<Token<'_>> {
-        self.token
-            .try_lock()
-            .or_else(|| (!patience.is_zero()).then(|| self.token.try_lock_for(patience))?)
+    /// Takes the right to escalate if nobody has it.
+    pub fn try_token(&self) -> Option<Token<'_>> {
+        let held = self.locks[self.token_index()].0.try_acquire()?;
+        Some(Token { _held: held })
+    }
+
+    /// The same if that is possible within some tens of microseconds. The caller holds no shard.
+    pub fn token_soon(&self, ticket: Option<&mut Ticket>) -> Option<Token<'_>> {
+        let held = self.lock_soon(self.token_index(), ticket)?;
+        Some(Token { _held: held })
+    }
+
+    /// A place behind all who wait. It is in no line yet.
+    pub fn ticket(&self) -> Ticket {
+        Ticket {
+            locks: self.locks.clone(),
+            turn: Turn::new(Waker::noop().clone()),
+        }
     }
 
     /// First step of prefetching a key: takes no lock.
     #[inline]
     pub fn probe(&self, db: usize, hash: u64) -> Probe {
         let shard = self.shard_of(hash);
-        crate::mem::prefetch(&raw const self.shards[shard] as usize);
+        crate::mem::prefetch(&raw const self.locks[shard] as usize);
         let root = self.board.root(db, shard);
         Probe::start(root, table_hash(hash))
     }
@@ -403,7 +488,7 @@ impl Keyspace {
     /// What there is of a database, without taking a lock: shard after shard, so exact if nobody changes it meanwhile.
     pub fn counts(&self, db: usize) -> Counts {
         let mut total = Counts::default();
-        for shard in 0..self.shards.len() {
+        for shard in 0..self.shards() {
             let part = self.board.counts(db, shard);
             total.keys += part.keys;
             total.expiring += part.expiring;
@@ -436,7 +521,7 @@ impl Keyspace {
 
     /// Bytes in use of all databases, without taking a lock.
     pub fn bytes(&self) -> usize {
-        (0..self.shards.len()).fold(0, |sum, shard| sum.wrapping_add(self.board.bytes(shard)))
+        (0..self.shards()).fold(0, |sum, shard| sum.wrapping_add(self.board.bytes(shard)))
     }
 
     /// Number of keys in a database: see [`Keyspace::counts`].
@@ -511,7 +596,7 @@ mod tests {
     #[test]
     fn shards_open_to_readers_and_close_to_writers() {
         let ks = Keyspace::new(1, 1, 3);
-        let open = || ks.shards[0].0.open.load(Relaxed) == 1;
+        let open = || ks.locks[0].0.open.load(Relaxed) == 1;
         put(&ks, 0, b"k", 1);
         for _ in 0..READS_TO_OPEN {
             assert!(!open());
@@ -534,7 +619,7 @@ mod tests {
     #[test]
     fn a_look_or_a_lock_inside_a_look_panics() {
         let ks = Keyspace::new(2, 1, 3);
-        let open = |shard: usize| ks.shards[shard].0.open.load(Relaxed) == 1;
+        let open = |shard: usize| ks.locks[shard].0.open.load(Relaxed) == 1;
         let look = |f: &dyn Fn()| {
             let run = std::panic::AssertUnwindSafe(|| ks.read(0, |_| f()));
             message(std::panic::catch_unwind(run).expect_err("it was let in"))
@@ -600,7 +685,7 @@ mod tests {
             drop(shard);
             if i % 500 == 0 {
                 // Lets the shards open.
-                while !ks.shards.iter().all(|s| s.0.open.load(Relaxed) == 1) {
+                while !ks.locks[..2].iter().all(|s| s.0.open.load(Relaxed) == 1) {
                     std::thread::yield_now();
                 }
             }

@@ -20,7 +20,7 @@ pub(super) fn htstats(ctx: &mut Ctx<'_>, db: &[u8], full: bool) -> Result {
     let mut keys = Vec::with_capacity(ks.shards());
     let (mut segments, mut buckets, mut expiring, mut bytes) = (0, 0, 0, 0);
     for shard in 0..ks.shards() {
-        ctx.keys.held.look(ks, shard, |shard| {
+        let seen = ctx.look(shard, |shard| {
             let dict = shard.db_ref(db);
             let shape = dict.shape();
             segments += shape.0;
@@ -28,7 +28,10 @@ pub(super) fn htstats(ctx: &mut Ctx<'_>, db: &[u8], full: bool) -> Result {
             expiring += dict.expiring();
             bytes += dict.bytes();
             keys.push(dict.len());
-        });
+        })?;
+        if seen.is_none() {
+            return Ok(());
+        }
     }
     let total: usize = keys.iter().sum();
     let slots = buckets * PER_BUCKET;
