@@ -40,7 +40,7 @@ fn a_key_that_is_held_holds_up_those_who_need_it() {
             1 => client.send(&["SCAN", "0", "COUNT", "1000000"]),
             2 => client.send(&["KEYS", "*"]),
             3 => client.send(&["EVAL", "return redis.call('INCR', 'k:n')", "1", "k"]),
-            _ => client.send(&["DEBUG", "SDSLEN", "k"]),
+            _ => client.send(&["DEBUG", "DIGEST-VALUE", "k"]),
         }
     }
     for n in 0..100 {
