@@ -15,6 +15,7 @@
 //! | `process` | CPU time and resident memory of a process |
 //! | `client` | a connection that sends one command at a time |
 //! | `probes` | what needs no load generator: idle connections, time to the first reply |
+//! | `stalls` | how long others wait while one client has something long done |
 //! | `goals` | the project's goals, held against the figures |
 //! | `report` | Markdown and JSON |
 
@@ -30,6 +31,7 @@ mod process;
 mod report;
 mod scenarios;
 mod servers;
+mod stalls;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -47,6 +49,7 @@ use load::Measurement;
 use operations::{OPERATIONS, Operation};
 use scenarios::{Cores, DataSet, Prepare, Scenario, Settings};
 use servers::{Contender, Server};
+use stalls::{STALLS, Stall};
 
 /// Options of `bench`.
 #[derive(clap::Args)]
@@ -89,6 +92,7 @@ pub struct Results {
     memory: Vec<MemoryFigure>,
     idle: Vec<ProbeFigure>,
     start: Vec<ProbeFigure>,
+    stalls: Vec<(&'static Stall, Vec<ProbeFigure>)>,
     /// What could not be measured, and why.
     notes: Vec<String>,
 }
@@ -150,6 +154,7 @@ pub fn main(options: &Options) -> Result<()> {
         .filter(|operation| wanted(operation.name))
         .collect();
     let (idle, start) = (wanted(probes::IDLE), wanted(probes::START));
+    let stalls: Vec<&'static Stall> = STALLS.iter().filter(|stall| wanted(stall.name)).collect();
     if options.list {
         let mut list = String::new();
         for scenario in &scenarios {
@@ -167,13 +172,20 @@ pub fn main(options: &Options) -> Result<()> {
                 list += &format!("{probe:32} {what}\n");
             }
         }
+        for stall in &stalls {
+            list += &format!(
+                "{:32} milliseconds that others wait at most during {}\n",
+                stall.name, stall.what
+            );
+        }
         return match std::io::stdout().write_all(list.as_bytes()) {
             // A reader that has seen enough is no failure.
             Err(why) if why.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
             outcome => Ok(outcome?),
         };
     }
-    if scenarios.is_empty() && operations.is_empty() && data_sets.is_empty() && !idle && !start {
+    let nothing = scenarios.is_empty() && operations.is_empty() && data_sets.is_empty();
+    if nothing && !idle && !start && stalls.is_empty() {
         bail!("nothing has such a name; --list shows the names");
     }
 
@@ -203,6 +215,12 @@ pub fn main(options: &Options) -> Result<()> {
     }
     if start {
         bench.results.start = bench.probe(probes::START, probes::start_to_pong_ms)?;
+    }
+    for stall in stalls {
+        let figures = bench.probe(stall.name, |bench, contender| {
+            stalls::added_ms(bench, contender, stall)
+        })?;
+        bench.results.stalls.push((stall, figures));
     }
 
     let outcome = report::Report::new(&bench.settings, &bench.contenders, &bench.results);
@@ -524,7 +542,11 @@ impl Bench {
     }
 
     /// Takes a number from each server, `rounds` times in interleaved fashion.
-    fn probe(&self, name: &str, take: probes::Take) -> Result<Vec<ProbeFigure>> {
+    fn probe(
+        &self,
+        name: &str,
+        take: impl Fn(&Bench, &Contender) -> Result<f64>,
+    ) -> Result<Vec<ProbeFigure>> {
         let contenders: Vec<Contender> = self
             .contenders
             .iter()

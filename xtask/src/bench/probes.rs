@@ -26,9 +26,6 @@ pub const ALL: [(&str, &str); 2] = [
     ),
 ];
 
-/// Takes one number from a server.
-pub type Take = fn(&Bench, &Contender) -> Result<f64>;
-
 /// How long connections stay idle before they are weighed: servers take back buffers from idle clients after a
 /// while, the peers within two seconds.
 const IDLE_FOR: Duration = Duration::from_secs(4);

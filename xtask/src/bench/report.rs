@@ -100,6 +100,13 @@ impl Report<'_> {
             "milliseconds from start to the first PONG",
             &self.results.start,
         )?;
+        for (stall, figures) in &self.results.stalls {
+            let title = format!(
+                "milliseconds that {} adds to others' longest wait",
+                stall.what
+            );
+            write_probe(out, &title, figures)?;
+        }
         for note in &self.results.notes {
             writeln!(out, "- {note}")?;
         }
@@ -320,6 +327,9 @@ impl Report<'_> {
             "memory": memory,
             "idle_connection_bytes": probe(&self.results.idle),
             "start_to_pong_ms": probe(&self.results.start),
+            "stalls_ms": self.results.stalls.iter().map(|(stall, figures)| {
+                json!({ "name": stall.name, "servers": probe(figures) })
+            }).collect::<Vec<Value>>(),
             "goals": goals,
             "notes": self.results.notes,
         });
