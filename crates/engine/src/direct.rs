@@ -86,6 +86,7 @@ impl Engine {
         work: impl FnOnce(&mut Keys<'_>) -> Result<R>,
     ) -> Result<R> {
         let ks = self.keyspace();
+        let shard = ks.shard_of(hash);
         if intent.writes() && self.follow.effects.listening() {
             held = self.with_further_shards(held);
         }

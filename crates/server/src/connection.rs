@@ -543,7 +543,7 @@ impl Connection {
                     if !waiter.is_served() {
                         return Ok(Poll::Pending);
                     }
-                    match kit.engine.piece_of_served(&waiter, session) {
+                    match kit.engine.piece_of_served_soon(&waiter, session) {
                         Some(piece) => self.hold_until(piece, kit),
                         None => return Ok(Poll::Pending),
                     }

@@ -234,10 +234,18 @@ impl Engine {
         count(jobs.get_or_insert_with(|| self.add_counters()));
     }
 
-    /// The number of the piece of the journal in which what served a waiting client is, or a later one. None if that is not
-    /// certain yet: the client is woken when it is to be asked again.
-    pub fn piece_of_served(&self, waiter: &Waiter, session: &mut Session) -> Option<u64> {
+    /// The number of the piece of the journal in which what served a waiting client is, or a later one. The thread stands still
+    /// until that is certain.
+    pub fn piece_of_served(&self, waiter: &Waiter) -> u64 {
         // Whoever served it holds the lock of the key's shard until that is written down.
+        if let Some((shard, _)) = waiter.keys.first() {
+            drop(self.keyspace.lock(*shard));
+        }
+        self.journal.last_piece() + 1
+    }
+
+    /// The same for a client of a server. None if it is not certain yet: the client is woken when this is to be asked again.
+    pub fn piece_of_served_soon(&self, waiter: &Waiter, session: &mut Session) -> Option<u64> {
         if let Some((shard, _)) = waiter.keys.first() {
             if self.keyspace.lock_soon(*shard, session.ticket()).is_none() {
                 session.stand(*shard);

@@ -20,11 +20,7 @@ use crate::door::keys::{Garbage, Keys, KnownKey};
 use crate::table::positions::{each_key, has_patterns};
 use resp::Out;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 use store::locks::Indices;
-
-/// How long it waits for a lock before it asks what keeps it.
-const PATIENCE: Duration = Duration::from_millis(20);
 
 /// What runs, as far as nothing of it is a command.
 static ROW: Command = row("update", 0, WRITE, Group::Generic, "", |_, _| {
@@ -217,7 +213,7 @@ fn lock<'e>(engine: &'e Engine, keys: &[&[u8]], counters: &Counters) -> Result<H
         if wanted.is_empty() {
             return Ok(Held::None);
         }
-        let Some(many) = ks.lock_many_for(&mut wanted, Some(PATIENCE)) else {
+        let Some(many) = ks.lock_many_for(&mut wanted, engine.until_busy()) else {
             let request = Request {
                 engine,
                 session: None,

@@ -22,7 +22,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What one lock guards: a part of every database.
 pub struct Shard {
@@ -415,7 +415,20 @@ impl Keyspace {
 
     /// Waits for the locks of several shards, given in any order. The thread stands still meanwhile.
     pub fn lock_many(&self, wanted: &mut Indices) -> ShardGuards<'_> {
-        Many::wait(wanted, |i| &self.locks[i].0, &self.escalation)
+        match Many::wait(wanted, |i| &self.locks[i].0, &self.escalation, None) {
+            Some(held) => held,
+            None => unreachable!("only an impatient wait ends without the locks"),
+        }
+    }
+
+    /// The same, for no longer than this.
+    pub fn lock_many_for(
+        &self,
+        wanted: &mut Indices,
+        patience: Duration,
+    ) -> Option<ShardGuards<'_>> {
+        let until = Instant::now().checked_add(patience);
+        Many::wait(wanted, |i| &self.locks[i].0, &self.escalation, until)
     }
 
     /// Takes the locks of several shards, given in any order, if that is possible within some tens of microseconds. If it is
@@ -511,7 +524,7 @@ impl Keyspace {
 
     /// Bytes of all slab pages that are free slots, without taking a lock: held beside [`Keyspace::bytes`].
     pub fn idle_bytes(&self) -> usize {
-        (0..self.shards.len()).fold(0, |sum, shard| sum.wrapping_add(self.board.idle(shard)))
+        (0..self.shards()).fold(0, |sum, shard| sum.wrapping_add(self.board.idle(shard)))
     }
 
     /// The same of one shard.

@@ -19,6 +19,7 @@
 use crate::shard::parked::{Line, Parts, Turn};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Instant;
 
 /// A lock that can be held.
 pub trait Lockable {
@@ -154,29 +155,35 @@ impl<G> Many<G> {
         Ok(Many { held })
     }
 
-    /// Takes the same locks however long that takes; meanwhile this thread stands in line with nothing in its hands.
+    /// Takes the same locks however long that takes, or until some time; meanwhile this thread stands in line with nothing in
+    /// its hands.
     pub fn wait<'a, L, W: Waiting>(
         wanted: &mut Indices,
         lock: impl Fn(usize) -> &'a L,
         escalation: &Escalation<W>,
-    ) -> Many<G>
+        until: Option<Instant>,
+    ) -> Option<Many<G>>
     where
         L: Lockable<Guard<'a> = G> + 'a,
     {
         let first = match Many::attempt(wanted, &lock, escalation, None) {
-            Ok(many) => return many,
+            Ok(many) => return Some(many),
             Err(index) => index,
         };
         let mut turn = Turn::new(<L::Parts as Parts>::waker());
         turn.stand(first, |i| lock(i).line());
         loop {
-            <L::Parts as Parts>::sleep(None);
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let over = left.is_some_and(|left| left.is_zero());
+            if !over {
+                <L::Parts as Parts>::sleep(left);
+            }
             match Many::attempt(wanted, &lock, escalation, Some(&mut turn)) {
-                Ok(many) => {
+                Err(index) if !over => turn.stand(index, |i| lock(i).line()),
+                attempt => {
                     turn.leave(|i| lock(i).line());
-                    return many;
+                    return attempt.ok();
                 }
-                Err(index) => turn.stand(index, |i| lock(i).line()),
             }
         }
     }
@@ -416,7 +423,8 @@ mod tests {
         /// As a thread waits.
         fn acquire(&self, wanted: &[usize]) -> Held<'_> {
             let mut wanted = Indices::from_slice(wanted);
-            Many::wait(&mut wanted, |i| &self.shards[i], &self.escalation)
+            Many::wait(&mut wanted, |i| &self.shards[i], &self.escalation, None)
+                .expect("it waits as long as it takes")
         }
 
         fn attempt(&self, wanted: &mut Indices, turn: &mut Turn) -> Result<Held<'_>, usize> {
