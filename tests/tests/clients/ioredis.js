@@ -52,6 +52,20 @@ async function main() {
   same(await redis.dbsize(), 0);
   await assert.rejects(redis.call("NOSUCH"), /unknown command/);
   checks += 1;
+  // Users with a name and a password.
+  same(await redis.acl("SETUSER", "bob", "reset", "on", ">secret", "~a*", "+get", "+set", "+info", "+ping"), "OK");
+  const bob = new Redis({ port: Number(process.argv[2]), username: "bob", password: "secret", maxRetriesPerRequest: 1 });
+  same(await bob.set("a1", "v"), "OK");
+  same(await bob.get("a1"), "v");
+  await assert.rejects(bob.get("b"), /NOPERM No permissions to access a key/);
+  await assert.rejects(bob.del("a1"), /NOPERM User bob has no permissions to run the 'del' command/);
+  checks += 2;
+  bob.disconnect();
+  const wrong = new Redis({ port: Number(process.argv[2]), username: "bob", password: "wrong", retryStrategy: null });
+  const [error] = await new Promise((resolve) => wrong.on("error", (...args) => resolve(args)));
+  same(/WRONGPASS/.test(error.message), true);
+  wrong.disconnect();
+  same(await redis.acl("DELUSER", "bob"), 1);
   same(await redis.quit(), "OK");
   console.log(`${checks} checks passed`);
 }

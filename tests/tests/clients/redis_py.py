@@ -86,6 +86,71 @@ def play(protocol):
     r.close()
 
 
+def text(value):
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def users(protocol):
+    """Users and their rights, in the words of the library."""
+    admin = redis.Redis(port=int(sys.argv[1]), protocol=protocol)
+    same(admin.acl_whoami() in ("default", b"default"), True)
+    same(
+        admin.acl_setuser(
+            "bob",
+            enabled=True,
+            reset=True,
+            passwords=["+secret"],
+            categories=["+@read", "+@connection"],
+            commands=["+set", "-mget"],
+            keys=["a*"],
+            channels=["c*"],
+        ),
+        True,
+    )
+    user = admin.acl_getuser("bob")
+    same(user["enabled"], True)
+    same(set(user["flags"]) >= {"on"}, True)
+    same(user["keys"], ["~a*"])
+    same(len(user["passwords"]), 1)
+    same(sorted(map(text, admin.acl_users())), ["bob", "default"])
+    same(any(text(line).startswith("user bob on ") for line in admin.acl_list()), True)
+    bob = redis.Redis(port=int(sys.argv[1]), protocol=protocol, username="bob", password="secret")
+    same(bob.set("a1", "v"), True)
+    same(bob.get("a1"), b"v")
+    for call in (lambda: bob.get("b"), lambda: bob.mget("a1"), lambda: bob.flushall(), lambda: bob.publish("c", "m")):
+        try:
+            call()
+        except redis.exceptions.NoPermissionError:
+            same(True, True)
+        else:
+            raise AssertionError("no NoPermissionError")
+    log = admin.acl_log()
+    same({text(entry["reason"]) for entry in log} >= {"key", "command"}, True)
+    same(text(log[0]["username"]), "bob")
+    same(admin.acl_log_reset(), True)
+    wrong = redis.Redis(port=int(sys.argv[1]), protocol=protocol, username="bob", password="wrong")
+    try:
+        wrong.ping()
+    except redis.exceptions.AuthenticationError:
+        same(True, True)
+    else:
+        raise AssertionError("a wrong password lets in")
+    same(admin.acl_dryrun("bob", "get", "a") in (b"OK", "OK", True), True)
+    same("dangerous" in map(text, admin.acl_cat()), True)
+    same(len(admin.acl_genpass()), 64)
+    same(admin.acl_deluser("bob"), 1)
+    try:
+        bob.ping()
+    except redis.exceptions.RedisError:
+        same(True, True)
+    else:
+        raise AssertionError("a user that is gone goes on")
+    admin.flushall()
+    admin.close()
+
+
 play(2)
 play(3)
+users(2)
+users(3)
 print(f"{checks} checks passed")

@@ -286,6 +286,9 @@ impl Selector {
             match word {
                 [b'~', pattern @ ..] => self.add_keys(pattern, BOTH)?,
                 [b'%', rest @ ..] => {
+                    if self.all_keys {
+                        return Err(Wrong::AllKeys);
+                    }
                     let (allows, pattern) = permissions(rest)?;
                     self.add_keys(pattern, allows)?;
                 }

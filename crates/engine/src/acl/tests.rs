@@ -339,4 +339,6 @@ fn text_of_a_selector() {
     );
     assert_eq!(selector("( )").as_deref(), Ok("resetchannels -@all"));
     assert!(selector("(on)").is_err());
+    assert_eq!(selector("(~* %X~a)"), Err(super::rules::Wrong::AllKeys));
+    assert_eq!(selector("(%X~a)"), Err(super::rules::Wrong::Syntax));
 }
