@@ -115,7 +115,7 @@ fn what_was_promised_survives_a_power_failure() {
     }
 }
 
-/// With `everysec` and `no` what is lost is an end: everything before it is there.
+/// With `everysec` and `no` what is lost is an end: everything before it is there, or a start says where the damage is.
 #[test]
 fn what_was_not_promised_is_lost_from_the_end_only() {
     for (seed, fsync) in (0..20).flat_map(|seed| [(seed, "everysec"), (seed, "no")]) {
@@ -127,7 +127,14 @@ fn what_was_not_promised_is_lost_from_the_end_only() {
                 kept.keeper.sync(0).expect("a sync");
             }
         }
-        let mut kept = Kept::open(&disk.crash(seed), fsync).expect("what a power failure leaves");
+        let mut kept = match Kept::open(&disk.crash(seed), fsync) {
+            Ok(kept) => kept,
+            Err(why) => {
+                // Where nobody syncs, the log cannot tell a hole that a power failure left from damage; so it says where it is.
+                assert!(fsync == "no" && why.contains("incr.aof, offset"), "{why}");
+                continue;
+            }
+        };
         let (list, _) = kept.run("LRANGE list 0 -1");
         let numbers: Vec<usize> = list
             .lines()

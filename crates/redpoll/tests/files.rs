@@ -130,10 +130,12 @@ fn what_is_durable_is_in_the_files_when_the_call_returns() {
             .execute(["SET", &format!("multi:{i}"), "x"])
             .unwrap();
         connection.execute(["EXEC"]).unwrap();
+        db.update([format!("update:{i}")], |t| t.incr(format!("update:{i}")))
+            .unwrap();
         if i % 5 == 0 {
             let crashed = folder.crashed();
             let db = Db::open(&*crashed.0).unwrap();
-            for kind in ["typed", "command", "multi"] {
+            for kind in ["typed", "command", "multi", "update"] {
                 assert!(db.exists(format!("{kind}:{i}")).unwrap(), "{kind}:{i}");
             }
         }
