@@ -1,7 +1,7 @@
 //! A connection that sends one command at a time, for what the load generator is not for: preparing data, and timing
 //! single calls.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
 use anyhow::{Context, Result, bail};
@@ -35,6 +35,27 @@ impl Client {
             None => Ok(()),
             Some(error) => bail!("{error}"),
         }
+    }
+}
+
+impl Client {
+    /// Sends a command whose reply is text.
+    pub fn text<W: AsRef<[u8]>>(&mut self, words: &[W]) -> Result<String> {
+        let stream = &mut self.stream;
+        stream
+            .get_mut()
+            .write_all(&request(words))
+            .context("cannot send")?;
+        let mut line = String::new();
+        stream.read_line(&mut line).context("cannot receive")?;
+        let length = line.strip_prefix('$').map(|n| n.trim().parse::<usize>());
+        let Some(Ok(length)) = length else {
+            bail!("{}", line.trim());
+        };
+        let mut text = vec![0; length + 2];
+        stream.read_exact(&mut text).context("cannot receive")?;
+        text.truncate(length);
+        Ok(String::from_utf8_lossy(&text).into_owned())
     }
 }
 

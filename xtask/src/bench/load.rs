@@ -199,6 +199,13 @@ pub fn weigh(
     Ok(Some(grown / elements as f64))
 }
 
+/// What the load generator reports with these arguments.
+pub fn report(redpoll: &Path, server: &Server, args: &[&str]) -> Result<Value> {
+    let mut command = bench(redpoll, server);
+    command.args(args);
+    run(command, Cores::All)
+}
+
 fn bench(redpoll: &Path, server: &Server) -> Command {
     let mut command = Command::new(redpoll);
     command.args(["bench", "--json"]);

@@ -14,6 +14,7 @@
 //! | `load` | runs the load generator and reads its report |
 //! | `process` | CPU time and resident memory of a process |
 //! | `client` | a connection that sends one command at a time |
+//! | `saving` | what saving costs, loading, and the log |
 //! | `probes` | what needs no load generator: idle connections, time to the first reply |
 //! | `stalls` | how long others wait while one client has something long done |
 //! | `goals` | the project's goals, held against the figures |
@@ -29,6 +30,7 @@ mod probes;
 #[path = "../../../crates/bench/src/process.rs"]
 mod process;
 mod report;
+mod saving;
 mod scenarios;
 mod servers;
 mod stalls;
@@ -93,6 +95,7 @@ pub struct Results {
     idle: Vec<ProbeFigure>,
     start: Vec<ProbeFigure>,
     stalls: Vec<(&'static Stall, Vec<ProbeFigure>)>,
+    saving: Vec<saving::Figure>,
     /// What could not be measured, and why.
     notes: Vec<String>,
 }
@@ -155,6 +158,9 @@ pub fn main(options: &Options) -> Result<()> {
         .collect();
     let (idle, start) = (wanted(probes::IDLE), wanted(probes::START));
     let stalls: Vec<&'static Stall> = STALLS.iter().filter(|stall| wanted(stall.name)).collect();
+    let savings: Vec<&str> = (saving::ALL.iter().map(|(name, _)| *name))
+        .filter(|name| wanted(name))
+        .collect();
     if options.list {
         let mut list = String::new();
         for scenario in &scenarios {
@@ -167,7 +173,7 @@ pub fn main(options: &Options) -> Result<()> {
         for data_set in &data_sets {
             list += &format!("{:32} {}\n", data_set.name, data_set.what);
         }
-        for (probe, what) in probes::ALL {
+        for (probe, what) in probes::ALL.into_iter().chain(saving::ALL) {
             if wanted(probe) {
                 list += &format!("{probe:32} {what}\n");
             }
@@ -185,7 +191,7 @@ pub fn main(options: &Options) -> Result<()> {
         };
     }
     let nothing = scenarios.is_empty() && operations.is_empty() && data_sets.is_empty();
-    if nothing && !idle && !start && stalls.is_empty() {
+    if nothing && savings.is_empty() && !idle && !start && stalls.is_empty() {
         bail!("nothing has such a name; --list shows the names");
     }
 
@@ -222,6 +228,8 @@ pub fn main(options: &Options) -> Result<()> {
         })?;
         bench.results.stalls.push((stall, figures));
     }
+
+    bench.saving(&savings)?;
 
     let outcome = report::Report::new(&bench.settings, &bench.contenders, &bench.results);
     let out = options
@@ -574,6 +582,36 @@ impl Bench {
                 })
             })
             .collect())
+    }
+
+    /// Measures saving and loading, in Redpoll and the newest of each peer. One that fails is left out with a note.
+    fn saving(&mut self, names: &[&str]) -> Result<()> {
+        let all: Vec<Contender> = (self.contenders.iter())
+            .filter(|contender| contender.is_peer_or_redpoll())
+            .cloned()
+            .collect();
+        let kind = |contender: &Contender| {
+            let word = contender.label.split(' ').next();
+            word.unwrap_or_default().to_owned()
+        };
+        let newest: Vec<&Contender> = (all.iter().enumerate())
+            .filter(|(at, one)| !all[at + 1..].iter().any(|later| kind(later) == kind(one)))
+            .map(|(_, one)| one)
+            .collect();
+        for name in names {
+            for contender in &newest {
+                match saving::measure(self, name, contender) {
+                    Ok(figures) => self.results.saving.extend(figures),
+                    Err(why) => {
+                        let label = &contender.label;
+                        let note = format!("{name}: {label} could not be measured: {why:#}");
+                        eprintln!("{note}");
+                        self.results.notes.push(note);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     fn start(&self, contender: &Contender, port: u16, cores: Cores) -> Result<Server> {

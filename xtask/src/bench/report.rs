@@ -107,6 +107,7 @@ impl Report<'_> {
             );
             write_probe(out, &title, figures)?;
         }
+        self.write_saving(out)?;
         for note in &self.results.notes {
             writeln!(out, "- {note}")?;
         }
@@ -255,6 +256,30 @@ impl Report<'_> {
         writeln!(out)
     }
 
+    /// One row a figure of saving and loading, one column a server.
+    fn write_saving(&self, out: &mut String) -> std::fmt::Result {
+        let figures = &self.results.saving;
+        if figures.is_empty() {
+            return Ok(());
+        }
+        let servers = self.servers();
+        header(out, "saving and loading", &servers)?;
+        let mut rows: Vec<&str> = Vec::new();
+        for figure in figures {
+            if !rows.contains(&&*figure.row) {
+                rows.push(&figure.row);
+            }
+        }
+        for name in rows {
+            let cells = servers.iter().map(|server| {
+                let of = |f: &&super::saving::Figure| f.row == name && f.contender == *server;
+                Some(number(figures.iter().find(of)?.value))
+            });
+            row(out, name, cells)?;
+        }
+        writeln!(out)
+    }
+
     /// The report as JSON, every round included. Times are in the units the names end with, sizes in bytes.
     pub fn json(&self) -> Result<String> {
         let loads: Vec<Value> = self
@@ -304,6 +329,9 @@ impl Report<'_> {
                 .map(|figure| json!({ "server": figure.contender, "value": figure.value }))
                 .collect()
         };
+        let saving: Vec<Value> = (self.results.saving.iter())
+            .map(|f| json!({ "row": f.row, "server": f.contender, "value": f.value }))
+            .collect();
         let goals: Vec<Value> = self
             .goals
             .iter()
@@ -330,6 +358,7 @@ impl Report<'_> {
             "stalls_ms": self.results.stalls.iter().map(|(stall, figures)| {
                 json!({ "name": stall.name, "servers": probe(figures) })
             }).collect::<Vec<Value>>(),
+            "saving": saving,
             "goals": goals,
             "notes": self.results.notes,
         });

@@ -32,6 +32,14 @@ pub struct Settings {
     pub operands: u64,
     /// Calls of an operation in a round.
     pub calls: usize,
+    /// Strings of a data set that is saved and loaded.
+    pub saved_strings: u64,
+    /// Members of a sorted set that is saved while it is written to.
+    pub saved_members: u64,
+    /// SETs of a log that is loaded.
+    pub logged: u64,
+    /// Time of a load beside which is saved.
+    pub saving: Duration,
 }
 
 impl Settings {
@@ -51,6 +59,10 @@ impl Settings {
             sorted_sets: [10_000, 10_000_000],
             operands: 100_000,
             calls: 20,
+            saved_strings: 3_000_000,
+            saved_members: 10_000_000,
+            logged: 10_000_000,
+            saving: Duration::from_secs(10),
         }
     }
 
@@ -69,6 +81,10 @@ impl Settings {
             sorted_sets: [10_000, 1_000_000],
             operands: 100_000,
             calls: 10,
+            saved_strings: 150_000,
+            saved_members: 300_000,
+            logged: 500_000,
+            saving: Duration::from_secs(3),
         }
     }
 }

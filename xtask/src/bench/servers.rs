@@ -177,6 +177,8 @@ fn newest_valkey(peers: &[Peer]) -> Option<&Peer> {
 
 /// How long a server may take to answer its first PING.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The same for one that loads files.
+const LOADING: Duration = Duration::from_secs(300);
 
 /// A server that runs until this is dropped.
 pub struct Server {
@@ -192,12 +194,24 @@ impl Server {
         port: u16,
         cores: Cores,
     ) -> Result<Server> {
+        Server::start_with(programs, contender, port, cores, &[])
+    }
+
+    /// The same with further arguments; what there is to be loaded is loaded when it returns.
+    pub fn start_with(
+        programs: &Programs,
+        contender: &Contender,
+        port: u16,
+        cores: Cores,
+        args: &[&str],
+    ) -> Result<Server> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         if TcpStream::connect(address).is_ok() {
             bail!("something else listens on port {port}; --first-port chooses other ports");
         }
         let mut command = contender.command(programs, port, cores)?;
         command
+            .args(args)
             .current_dir(std::env::temp_dir())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -207,13 +221,14 @@ impl Server {
             Cores::All => command.spawn(),
         }?;
         let mut server = Server { child, port };
-        let give_up = Instant::now() + PATIENCE;
+        let patience = if args.is_empty() { PATIENCE } else { LOADING };
+        let give_up = Instant::now() + patience;
         while !server.answers(contender.stores()) {
             if let Some(status) = server.child.try_wait()? {
                 bail!("it ended with {status}");
             }
             if Instant::now() > give_up {
-                bail!("it does not answer within {} s", PATIENCE.as_secs());
+                bail!("it does not answer within {} s", patience.as_secs());
             }
             std::thread::sleep(Duration::from_micros(200));
         }

@@ -16,12 +16,12 @@
 //!
 //! Nothing of this exists while nobody reads it: then a command looks at one flag.
 
-use parking_lot::{Condvar, Mutex};
-use std::sync::Arc;
-use std::sync::atomic::{
+use super::sync::atomic::{
     AtomicBool, AtomicU64, AtomicUsize,
     Ordering::{Relaxed, SeqCst},
 };
+use super::sync::{Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One command that was written down.

@@ -9,6 +9,8 @@ pub mod glob;
 pub mod guard;
 pub mod histogram;
 pub mod journal;
+#[cfg(test)]
+mod journal_checked;
 pub mod loading;
 pub mod memory;
 pub mod pressure;
@@ -17,5 +19,6 @@ pub mod random;
 pub mod ranges;
 pub mod reclaim;
 pub mod stats;
+mod sync;
 pub mod ticks;
 pub mod version;
