@@ -15,11 +15,13 @@
 //! or collection is written; and old versions on their way to the file. Nothing else is copied, and nothing forks.
 
 mod collection;
+mod marks;
 #[cfg(test)]
 mod tests;
 
-use collection::{Collection, MARK, Place};
+use collection::{Collection, Place};
 use engine::{Engine, Pressure};
+use marks::{MARK, Mark, Marks};
 use parking_lot::Mutex;
 use rdb::encode::{self, Meta, Options};
 use rdb::file::Writer;
@@ -63,17 +65,14 @@ impl Default for Sizes {
     }
 }
 
-/// What tells a key among those of a dictionary, or an element among those of a collection: two hashes.
-type Mark = (u64, u64);
-
 /// What the walk and those who change keys share of one dictionary. Only touched under the shard's lock.
 struct Ahead {
     /// Positions below this have been walked over.
     position: u64,
     /// Keys ahead of the walk that it must pass over: their old versions are written, or they are new.
-    marked: HashSet<Mark, foldhash::fast::RandomState>,
+    marked: Marks,
     /// Keys behind the walk that are still to be written: large collections.
-    pending: HashSet<Mark, foldhash::fast::RandomState>,
+    pending: Marks,
     /// Nothing is left to be written, and nobody observes it for us any more.
     ended: bool,
 }
@@ -310,7 +309,7 @@ impl Observer for Saver {
         }
         let mut ahead = self.ahead.lock();
         if position_of(hash) < ahead.position {
-            if ahead.pending.is_empty() || !ahead.pending.remove(&self.shared.mark_of(old.key())) {
+            if ahead.pending.is_empty() || !ahead.pending.remove(self.shared.mark_of(old.key())) {
                 return None;
             }
         } else if !ahead.marked.insert(self.shared.mark_of(old.key())) {
@@ -438,8 +437,8 @@ impl Snapshot {
                 }
                 let ahead = Arc::new(Mutex::new(Ahead {
                     position: 0,
-                    marked: HashSet::default(),
-                    pending: HashSet::default(),
+                    marked: Marks::default(),
+                    pending: Marks::default(),
                     ended: false,
                 }));
                 dict.observe(Some(Box::new(Saver {
@@ -551,7 +550,7 @@ impl Snapshot {
                     marked, pending, ..
                 } = &mut *ahead;
                 position = shard.db(part.db).step_from(from, pace.want, |_, e| {
-                    if !marked.is_empty() && marked.contains(&shared.mark_of(e.key())) {
+                    if !marked.is_empty() && marked.contains(shared.mark_of(e.key())) {
                         return;
                     }
                     if shared.is_large(&e) {
@@ -594,7 +593,7 @@ impl Snapshot {
         }
         let mut ahead = part.ahead.lock();
         shared.release(ahead.marked.len() * MARK);
-        ahead.marked = HashSet::default();
+        ahead.marked = Marks::default();
         ahead.ended = true;
         drop(ahead);
         shard.db(part.db).observe(None);
@@ -605,8 +604,7 @@ impl Snapshot {
     fn open(&self, engine: &Engine, part: &Part, hash: u64, key: &[u8]) {
         let mut shard = engine.keyspace().lock(part.shard);
         let dict = shard.db(part.db);
-        if self.shared.is_aborted()
-            || !(part.ahead.lock().pending).remove(&self.shared.mark_of(key))
+        if self.shared.is_aborted() || !(part.ahead.lock().pending).remove(self.shared.mark_of(key))
         {
             return;
         }
@@ -692,7 +690,9 @@ impl Snapshot {
                     }
                 }
             }
-            file.out.encoded(&collection.take_out())?;
+            for bytes in collection.take_out() {
+                file.out.encoded(&bytes)?;
+            }
             shared.between();
         }
         shared.keys.fetch_add(1, Relaxed);

@@ -262,7 +262,8 @@ impl Report<'_> {
         if figures.is_empty() {
             return Ok(());
         }
-        let servers = self.servers();
+        let mut servers = self.servers();
+        servers.retain(|server| figures.iter().any(|f| f.contender == *server));
         header(out, "saving and loading", &servers)?;
         let mut rows: Vec<&str> = Vec::new();
         for figure in figures {

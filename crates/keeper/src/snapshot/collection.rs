@@ -9,18 +9,18 @@
 //! A collection that is renamed tells where it is; one that is deleted or replaced is handed over, and its rest is written without
 //! any lock.
 
-use super::{Mark, Shared};
+use super::Shared;
+use super::marks::{MARK, Marks};
 use parking_lot::Mutex;
 use rdb::encode::{Head, Meta, Miscounted, Pieces};
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use store::packed::Item;
 use store::types::list::{Chunk, List};
 use store::{Collection as _, Element, EntryRef, Object, Watcher};
 
-/// What a mark takes, in bytes: a place in a set that is some two thirds full.
-pub(super) const MARK: usize = 28;
+/// Bytes that are gathered in one buffer: a larger one would be moved when it grows, with a shard's lock held.
+const BUFFER: usize = 64 << 10;
 
 /// What an element of a list or stream is taken for where bytes are asked for.
 const BYTES_EACH: usize = 64;
@@ -46,10 +46,11 @@ struct State {
     place: Place,
     written: Written,
     /// Elements that are to be passed over: their old state is written, or they are new.
-    marked: HashSet<Mark, foldhash::fast::RandomState>,
+    marked: Marks,
     /// `None` at the end of a stream.
     pieces: Option<Pieces>,
-    /// What is to be written next.
+    /// What is to be written next: buffers that are full, and one that is not.
+    full: Vec<Vec<u8>>,
     out: Vec<u8>,
     /// Bytes of it that stand for old states.
     old_bytes: usize,
@@ -137,8 +138,9 @@ impl Collection {
             state: Mutex::new(State {
                 place: place(),
                 written,
-                marked: HashSet::default(),
+                marked: Marks::default(),
                 pieces: Some(pieces),
+                full: Vec::new(),
                 out,
                 old_bytes: 0,
                 rest: None,
@@ -176,7 +178,7 @@ impl Collection {
             ..
         } = &mut *state;
         let mut visit = |element: Element<'_>| {
-            if marked.is_empty() || !marked.contains(&self.shared.mark_of(name(element))) {
+            if marked.is_empty() || !marked.contains(self.shared.mark_of(name(element))) {
                 self.put(pieces, out, element);
             }
         };
@@ -238,16 +240,18 @@ impl Collection {
                 self.shared.fail(Miscounted);
             }
             self.shared.release(marked.len() * MARK);
-            *marked = HashSet::default();
+            *marked = Marks::default();
         }
         *ended
     }
 
     /// What is to be written next.
-    pub fn take_out(&self) -> Vec<u8> {
+    pub fn take_out(&self) -> Vec<Vec<u8>> {
         let mut state = self.state.lock();
         self.shared.release(std::mem::take(&mut state.old_bytes));
-        std::mem::take(&mut state.out)
+        let mut all = std::mem::take(&mut state.full);
+        all.push(std::mem::take(&mut state.out));
+        all
     }
 
     fn put(&self, pieces: &mut Option<Pieces>, out: &mut Vec<u8>, element: Element<'_>) {
@@ -307,6 +311,10 @@ impl Watcher for Guard {
             self.0.put(pieces, out, old);
             let bytes = out.len() - before;
             state.old_bytes += bytes;
+            if state.out.len() >= BUFFER {
+                let full = std::mem::take(&mut state.out);
+                state.full.push(full);
+            }
             shared.old_elements.fetch_add(1, Relaxed);
             shared.hold(MARK + bytes);
         }
