@@ -47,6 +47,7 @@ pub use door::change::Event;
 pub use door::keys::Keys;
 pub use follow::messages::Kind as Subscription;
 pub use follow::waiting::{GiveUp, Waiter};
+pub use lua::sha1_hex;
 pub use table::row::{CHANGES_SESSION, Group};
 pub use upkeep::load::Hints;
 pub use upkeep::sweep::Maintenance;

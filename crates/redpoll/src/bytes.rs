@@ -311,6 +311,82 @@ impl From<Bytes> for Payload<'_> {
     }
 }
 
+/// Feature `bytes`.
+#[cfg(feature = "bytes")]
+mod shared {
+    use super::{Bytes, Input, Payload, Repr};
+    use std::sync::Arc;
+
+    /// A value that is shared with the database.
+    struct Value(Arc<Vec<u8>>);
+
+    impl AsRef<[u8]> for Value {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    impl From<Bytes> for ::bytes::Bytes {
+        /// A long value stays shared with the database; only what is held in place is copied.
+        fn from(from: Bytes) -> ::bytes::Bytes {
+            match from.0 {
+                Repr::InPlace { .. } => ::bytes::Bytes::copy_from_slice(&from),
+                Repr::Owned(bytes) => bytes.into(),
+                Repr::Shared(bytes) => ::bytes::Bytes::from_owner(Value(bytes)),
+            }
+        }
+    }
+
+    impl From<::bytes::Bytes> for Payload<'_> {
+        /// Copied, unless nobody else has it.
+        fn from(from: ::bytes::Bytes) -> Self {
+            Payload(Input::Owned(from.into()))
+        }
+    }
+
+    impl<'a> From<&'a ::bytes::Bytes> for Payload<'a> {
+        fn from(from: &'a ::bytes::Bytes) -> Payload<'a> {
+            Payload(Input::Borrowed(from))
+        }
+    }
+
+    impl PartialEq<::bytes::Bytes> for Bytes {
+        fn eq(&self, other: &::bytes::Bytes) -> bool {
+            **self == **other
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use crate::{Config, Db};
+
+        #[test]
+        fn bytes_go_in_and_come_out() {
+            let db = Db::open(Config::default()).expect("a database");
+            for len in [0, 5, 54, 55, 4096, 100_000] {
+                let value = ::bytes::Bytes::from(vec![b'x'; len]);
+                db.set("k", &value).expect("no error");
+                db.set(&value, value.clone()).expect("no error");
+                let found = db.get(&value).expect("no error").expect("a value");
+                assert_eq!(found, value);
+                assert_eq!(::bytes::Bytes::from(found), value);
+            }
+            // A long one is shared both ways.
+            let one = db.get("k").expect("no error").expect("a value");
+            let at = one.as_ptr();
+            assert_eq!(::bytes::Bytes::from(one).as_ptr(), at);
+        }
+    }
+}
+
+/// As bytes, for any format (feature `serde`).
+#[cfg(feature = "serde")]
+impl serde::Serialize for Bytes {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

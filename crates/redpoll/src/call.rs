@@ -127,6 +127,19 @@ impl<'a, W: Way> Call<'a, W> {
         }
     }
 
+    /// What it works on.
+    pub(crate) fn db(&self) -> &'a Db<W> {
+        self.db
+    }
+
+    /// All of its words, to be kept.
+    pub(crate) fn into_args(self) -> Vec<Vec<u8>> {
+        self.words
+            .iter()
+            .map(|word| word.bytes().to_vec())
+            .collect()
+    }
+
     /// Carries it out.
     pub(crate) fn run<T: Decode>(self) -> Result<T> {
         let args: SmallVec<[&[u8]; 8]> = self.words.iter().map(Word::bytes).collect();
@@ -162,12 +175,16 @@ pub(crate) fn range_texts<T>(
     ]
 }
 
-/// A type that replies can be turned into.
-pub(crate) trait Decode: Sized {
+/// A type that replies can be turned into, such as those of a [`Script`](crate::Script): numbers, strings, `Option` for what may be
+/// null, `Vec` for arrays, tuples for arrays of a known length, [`Value`] for anything.
+///
+/// A reply of another shape than the type allows is an error.
+pub trait Decode: Sized {
     /// Out of a reply.
     fn decode(value: Value) -> Result<Self>;
 
     /// Out of an entry of a map.
+    #[doc(hidden)]
     fn decode_entry(key: Value, value: Value) -> Result<Self> {
         Err(unexpected(&Value::Map(vec![(key, value)])))
     }
@@ -404,7 +421,7 @@ mod tests {
         assert_eq!(flat.0, [(a, 1.5)]);
         assert!(Flat::<Bytes, Bytes>::decode(Value::Array(vec![bulk("a")])).is_err());
         assert_eq!(Option::<i64>::decode(Value::Null).unwrap(), None);
-        assert_eq!(OrEmpty::<i64>::decode(Value::Null).unwrap().0, []);
+        assert!(OrEmpty::<i64>::decode(Value::Null).unwrap().0.is_empty());
         assert!(Vec::<i64>::decode(Value::Null).is_err());
         assert!(usize::decode(Value::Int(-1)).is_err());
         assert!(bool::decode(Value::Int(2)).is_err());

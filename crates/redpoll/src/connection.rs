@@ -42,18 +42,9 @@ pub struct Connection {
 
 impl Connection {
     pub(crate) fn new(engine: &Arc<Engine>, db: usize, asked: Option<Durability>) -> Connection {
-        let mut session = engine.session(Origin {
-            addr: String::new(),
-            laddr: String::new(),
-            fd: -1,
-            kind: Kind::Embedded,
-            waker: None,
-        });
-        session.set_proto(Proto::Resp3);
-        session.select(db);
         Connection {
             worker: engine.worker(),
-            session,
+            session: new_session(engine, db),
             batch: Batch::new(),
             out: Out::new(Proto::Resp3),
             closed: false,
@@ -127,6 +118,11 @@ impl Connection {
         Ok(())
     }
 
+    /// What runs its commands.
+    pub(crate) fn worker(&mut self) -> &mut Worker {
+        &mut self.worker
+    }
+
     /// See [`Worker::update`].
     pub(crate) fn update<R>(
         &mut self,
@@ -138,8 +134,22 @@ impl Connection {
     }
 }
 
+/// The state of a connection of the program's own.
+pub(crate) fn new_session(engine: &Arc<Engine>, db: usize) -> Session {
+    let mut session = engine.session(Origin {
+        addr: String::new(),
+        laddr: String::new(),
+        fd: -1,
+        kind: Kind::Embedded,
+        waker: None,
+    });
+    session.set_proto(Proto::Resp3);
+    session.select(db);
+    session
+}
+
 #[cold]
-fn closed() -> Error {
+pub(crate) fn closed() -> Error {
     Error::of(ErrorKind::Closed, "ERR the connection is closed")
 }
 

@@ -1,7 +1,7 @@
 //! The handle: opening, sharing, and the two ways to a key.
 
 use crate::connection::{Connection, Idle};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::files::{Kept, Open};
 use crate::threads::PerThread;
 use crate::way::{Direct, Way};
@@ -47,11 +47,9 @@ impl Db {
     ///
     /// ```
     /// use redpoll::{Config, Db};
-    /// let mut config = Config::default();
-    /// config.directive("databases", &["4"])?;
-    /// let db = Db::open(config)?;
+    /// let db = Db::open(Config::new().databases(4))?;
     /// assert!(db.select(3).is_ok() && db.select(4).is_err());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), redpoll::Error>(())
     /// ```
     pub fn open(what: impl Into<Open>) -> Result<Db> {
         let (engine, kept) = what.into().open()?;
@@ -241,5 +239,8 @@ impl<W> fmt::Debug for Db<W> {
 /// A reply that no command of this name gives.
 #[cold]
 pub(crate) fn unexpected(value: &Value) -> Error {
-    Error::new(format!("ERR an unexpected reply: {value:?}"))
+    Error::of(
+        ErrorKind::Decode,
+        format!("ERR an unexpected reply: {value:?}"),
+    )
 }

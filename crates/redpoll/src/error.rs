@@ -37,8 +37,6 @@ pub enum ErrorKind {
     NoScript,
     /// A script, or a command that it calls, failed.
     Script,
-    /// Something ended the wait of a call (CLIENT UNBLOCK).
-    Unblocked,
     /// The connection or the subscriber is closed.
     Closed,
     /// [`Db::update`](crate::Db::update) was not told of this key, or does not allow this command.
@@ -121,7 +119,6 @@ fn kind_of(code: &str, text: &str) -> ErrorKind {
         "NOSCRIPT" => return ErrorKind::NoScript,
         "NOGROUP" => return ErrorKind::NoGroup,
         "BUSYGROUP" | "BUSYKEY" => return ErrorKind::Exists,
-        "UNBLOCKED" => return ErrorKind::Unblocked,
         "ERR" => {}
         _ => return ErrorKind::Other,
     }

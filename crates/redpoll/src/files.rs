@@ -1,8 +1,9 @@
 //! Keeping the data of a program: where, how durable, and what there is to do about it.
 
+use crate::config::Config;
 use crate::db::Db;
 use crate::error::{Error, ErrorKind, Result};
-use engine::{Config, Engine, Persistence};
+use engine::{Engine, Persistence};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
@@ -53,7 +54,7 @@ impl Durability {
 #[must_use]
 pub struct Files {
     #[cfg_attr(not(feature = "files"), expect(dead_code))]
-    config: Config,
+    config: engine::Config,
     #[cfg_attr(not(feature = "files"), expect(dead_code))]
     folder: PathBuf,
     on_load: Option<engine::OnLoad>,
@@ -63,7 +64,7 @@ pub struct Files {
 impl Files {
     /// Kept in this folder, every second ([`Durability::EverySecond`]), with no snapshots but those that are asked for.
     pub fn at(folder: impl AsRef<Path>) -> Files {
-        let mut config = Config::default();
+        let mut config = engine::Config::default();
         let set = config
             .directive("save", &[""])
             .and_then(|()| config.directive("appendonly", &["yes"]));
@@ -78,7 +79,10 @@ impl Files {
     /// As a configuration says: `appendonly`, `appendfsync`, `save`, `dbfilename`, `appenddirname` and so on. The folder is that
     /// of [`Files::at`], whatever `dir` is.
     pub fn config(mut self, config: Config) -> Files {
-        self.config = config;
+        match config.into_engine() {
+            Ok(config) => self.config = config,
+            Err(why) => self.wrong = Some(without_code(&why)),
+        }
         self
     }
 
@@ -107,17 +111,20 @@ impl Files {
 pub struct Open(Kind);
 
 enum Kind {
-    Memory(Config),
+    Wrong(Error),
+    Memory(engine::Config),
     Kept(Files),
 }
 
 impl From<Config> for Open {
     fn from(config: Config) -> Open {
-        if config.flag("appendonly") {
-            let folder = config.dir();
-            return Files::at(folder).config(config).into();
+        match config.into_engine() {
+            Err(why) => Open(Kind::Wrong(why)),
+            Ok(config) if config.flag("appendonly") => {
+                Files::at(config.dir()).config(config.into()).into()
+            }
+            Ok(config) => Open(Kind::Memory(config)),
         }
-        Open(Kind::Memory(config))
     }
 }
 
@@ -155,11 +162,17 @@ impl Drop for Kept {
     }
 }
 
+/// The text of an error without its code, which [`failed`] puts there again.
+fn without_code(why: &Error) -> String {
+    let text = why.to_string();
+    text.strip_prefix("ERR ").unwrap_or(&text).to_owned()
+}
+
 fn failed(why: String) -> Error {
     Error::new(format!("ERR {why}"))
 }
 
-fn new_engine(config: Config) -> Result<Arc<Engine>> {
+fn new_engine(config: engine::Config) -> Result<Arc<Engine>> {
     let engine = Engine::new(config, Arc::new(engine::NoHost));
     engine.load_users().map_err(failed)?;
     Ok(engine)
@@ -169,6 +182,7 @@ impl Open {
     /// The engine, loaded, and what keeps it.
     pub(crate) fn open(self) -> Result<(Arc<Engine>, Option<Kept>)> {
         match self.0 {
+            Kind::Wrong(why) => Err(why),
             Kind::Memory(config) => Ok((new_engine(config)?, None)),
             Kind::Kept(files) => {
                 let (engine, kept) = files.open()?;

@@ -9,7 +9,6 @@ use crate::way::Way;
 use engine::{Intent, ops, unix_ms};
 use resp::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use store::Type;
 
 /// How long a key has left; see [`Db::ttl`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +19,51 @@ pub enum Ttl {
     Never,
     /// It expires after this time.
     In(Duration),
+}
+
+/// What kind of value a key holds. There may come to be more kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Type {
+    /// A string, which also holds bits, numbers and HyperLogLogs.
+    String,
+    /// A list.
+    List,
+    /// A set.
+    Set,
+    /// A sorted set, which also holds places.
+    SortedSet,
+    /// A hash.
+    Hash,
+    /// A stream.
+    Stream,
+}
+
+impl Type {
+    /// The name that TYPE prints: `zset` for a sorted set.
+    pub fn name(self) -> &'static str {
+        match self {
+            Type::String => "string",
+            Type::List => "list",
+            Type::Set => "set",
+            Type::SortedSet => "zset",
+            Type::Hash => "hash",
+            Type::Stream => "stream",
+        }
+    }
+}
+
+impl From<store::Type> for Type {
+    fn from(kind: store::Type) -> Type {
+        match kind {
+            store::Type::String => Type::String,
+            store::Type::List => Type::List,
+            store::Type::Set => Type::Set,
+            store::Type::SortedSet => Type::SortedSet,
+            store::Type::Hash => Type::Hash,
+            store::Type::Stream => Type::Stream,
+        }
+    }
 }
 
 /// When [`Db::expire_if`] sets an expiry.
@@ -183,7 +227,7 @@ impl<W: Way> Db<W> {
 
     /// What kind of value a key holds; `None` if it does not exist.
     pub fn key_type(&self, key: impl AsRef<[u8]>) -> Result<Option<Type>> {
-        self.look(key.as_ref(), false, |e| e.map(|e| e.kind()))
+        self.look(key.as_ref(), false, |e| e.map(|e| e.kind().into()))
     }
 
     /// How many keys there are, expired ones that have not been removed yet included.

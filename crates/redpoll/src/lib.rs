@@ -46,7 +46,7 @@
 //!
 //! # Several calls at one moment
 //! [`Db::update`] lets a closure make any typed calls on the keys that it names, and nobody sees a state in between. What
-//! needs no decision has calls of its own, such as [`Db::mset`] and [`Db::lmove`].
+//! needs no decision has calls of its own, such as [`Db::mset`] and [`Db::lmove`]; a [`Script`] does the same in Lua.
 //!
 //! # Errors
 //! Every call returns a [`Result`]. An [`Error`] is the error reply that a client would get, and has a [kind](ErrorKind). A key
@@ -58,8 +58,8 @@
 //!
 //! # Waiting
 //! [`Db::blpop`] and its kin, and [`XRead::block`] and [`XReadGroup::block`], wait for something to take. They put the
-//! calling thread to sleep, so in async code they belong on a thread of their own (Tokio: `spawn_blocking`). Whoever has
-//! waited longest for a key is served first, be it a caller or a client of the server. A `timeout` of `None` waits as
+//! calling thread to sleep; in async code each has a twin that is a future, such as [`Db::blpop_async`], for any runtime. So is
+//! [`Subscriber::next`]. Whoever has waited longest for a key is served first, be it a caller or a client of the server. A `timeout` of `None` waits as
 //! long as it takes, and a call that is not served in time has an empty result. Times are whole milliseconds, at least one.
 //!
 //! # Keeping the data
@@ -70,8 +70,14 @@
 //! disk is full or failing, calls that change something are errors of the kind [`ErrorKind::Misconf`].
 //!
 //! # One database, one server
-//! A `Db` is also the handle the network server works on: [`Db::from_engine`] makes one of a running server's engine, so that
+//! [`Db::from_engine`] makes a handle to the data set of a running server (crate `redpoll-server`), so that
 //! a program can serve its data to Redis clients and use it itself at the price of a function call.
+//!
+//! # Features
+//! | | |
+//! |---|---|
+//! | `bytes` | values from and to `bytes::Bytes`, without a copy where they are long |
+//! | `serde` | values of any type as JSON: `Db::get_json`, `Db::set_json` and the same for fields |
 //!
 //! # Locks
 //! Keys are spread over shards, each behind a lock that is held for the nanoseconds that a change takes; typed calls that
@@ -87,6 +93,7 @@ mod bitmaps;
 mod blocking;
 mod bytes;
 mod call;
+mod config;
 mod connection;
 mod db;
 mod dump;
@@ -97,10 +104,13 @@ mod geo;
 mod hash_expiry;
 mod hashes;
 mod hyperloglog;
+#[cfg(feature = "serde")]
+mod json;
 mod keys;
 mod lists;
 mod pubsub;
 mod scan;
+mod script;
 mod sets;
 mod sort;
 mod sorted_set_ranges;
@@ -110,30 +120,33 @@ mod stream_info;
 mod streams;
 mod strings;
 mod threads;
+mod timer;
 mod update;
+mod waiting;
 mod way;
 
 pub use bitmaps::{BitField, BitOp, Overflow};
 pub use bytes::{Bytes, Payload};
+pub use call::Decode;
+pub use config::Config;
 pub use connection::Connection;
 pub use db::Db;
 pub use dump::Restore;
 pub use element_scan::ElementScan;
-pub use engine::{Config, Engine};
 pub use error::{Error, ErrorKind, Result};
 pub use files::{Durability, Files, LoadProgress, Open};
 pub use geo::{Center, GeoHit, GeoPoint, GeoSearch, Unit};
 pub use hash_expiry::{Expire, FieldExpire, HSetEx};
 pub use hashes::Sample;
-pub use keys::{ExpireIf, Ttl};
+pub use keys::{ExpireIf, Ttl, Type};
 pub use lists::{End, LPos};
 pub use pubsub::{Message, Subscriber};
 pub use resp::Value;
 pub use scan::Scan;
+pub use script::{Script, ScriptCall};
 pub use sort::Sort;
 pub use sorted_set_ranges::{Aggregate, ZCombine, ZRange};
 pub use sorted_sets::{Extreme, ZAdd};
-pub use store::Type;
 pub use store::types::stream::StreamId;
 pub use stream_groups::{
     AutoClaimed, GroupStart, PendingEntry, PendingSummary, XClaim, XPending, XReadGroup,
@@ -144,4 +157,5 @@ pub use stream_info::{
 pub use streams::{Deletion, References, StreamEntry, Trim, XAdd, XRead};
 pub use strings::SetOptions;
 pub use update::Update;
+pub use waiting::Waiting;
 pub use way::{Direct, InUpdate};

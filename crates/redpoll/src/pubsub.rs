@@ -329,12 +329,7 @@ mod tests {
 
     #[test]
     fn who_falls_behind_is_cut_off() {
-        let mut config = Config::default();
-        let limit = ["pubsub", "1000", "0", "0"];
-        config
-            .directive("client-output-buffer-limit", &limit)
-            .expect("a directive");
-        let db = Db::open(config).expect("a database");
+        let db = Db::open(Config::new().subscriber_backlog(1000)).expect("a database");
         let mut slow = db.subscribe(["a"]).expect("a subscriber");
         let text = "m".repeat(400);
         for _ in 0..10 {

@@ -3,8 +3,8 @@
 use crate::bytes::Bytes;
 use crate::db::Db;
 use crate::error::Result;
+use crate::keys::Type;
 use std::collections::VecDeque;
-use store::Type;
 
 /// An iterator over keys, from [`Db::scan`].
 ///

@@ -14,6 +14,7 @@ use crate::db::{Db, unexpected};
 use crate::error::Result;
 use crate::streams::{Deletion, References, StreamEntry, add_streams, id_ends, id_texts};
 use crate::strings::{millis, unix_millis};
+use crate::waiting::Waiting;
 use crate::way::Way;
 use resp::Value;
 use std::ops::RangeBounds;
@@ -525,16 +526,25 @@ impl<W: Way> Db<W> {
         if what.streams.is_empty() {
             return Ok(Vec::new());
         }
+        let call = self.xreadgroup_call(group.as_ref(), consumer.as_ref(), what);
+        let found: OrEmpty<_> = call.run()?;
+        Ok(found.0)
+    }
+
+    fn xreadgroup_call<'a>(
+        &'a self,
+        group: &'a [u8],
+        consumer: &'a [u8],
+        what: &'a XReadGroup,
+    ) -> Call<'a, W> {
         let call = self
             .command("XREADGROUP")
             .arg("GROUP")
-            .arg(&group)
-            .arg(&consumer)
+            .arg(group)
+            .arg(consumer)
             .option("COUNT", what.count)
             .word_if(what.no_ack, "NOACK");
-        let call = add_block(call, what.block);
-        let found: OrEmpty<_> = add_streams(call, &what.streams).run()?;
-        Ok(found.0)
+        add_streams(add_block(call, what.block), &what.streams)
     }
 
     /// Acknowledges entries, so that they are not pending any more; how many were. A key or group that does not exist
@@ -787,5 +797,23 @@ impl<W: Way> Db<W> {
     ) -> Result<AutoClaimed<StreamId>> {
         let names = [key.as_ref(), group.as_ref(), consumer.as_ref()];
         self.auto_claim(names, min_idle, from, count, true)
+    }
+}
+
+impl Db {
+    /// [`Db::xreadgroup`] as a future, for an [`XReadGroup::block`] that puts no thread to sleep.
+    #[allow(clippy::type_complexity)] // Each part is what it says.
+    pub fn xreadgroup_async(
+        &self,
+        group: impl AsRef<[u8]>,
+        consumer: impl AsRef<[u8]>,
+        what: &XReadGroup,
+    ) -> Waiting<Vec<(Bytes, Vec<StreamEntry>)>> {
+        if what.streams.is_empty() {
+            return Waiting::ready(&self.way, Ok(Vec::new()));
+        }
+        let call = self.xreadgroup_call(group.as_ref(), consumer.as_ref(), what);
+        let waiting: Waiting<Vec<_>> = call.wait();
+        waiting.decoded_by(|value| OrEmpty::decode(value).map(|found| found.0))
     }
 }

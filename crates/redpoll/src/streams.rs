@@ -9,6 +9,7 @@ use crate::bytes::Bytes;
 use crate::call::{Call, Decode, Flat, OrEmpty, fixed};
 use crate::db::{Db, unexpected};
 use crate::error::Result;
+use crate::waiting::Waiting;
 use crate::way::Way;
 use resp::Value;
 use std::ops::{Bound, RangeBounds};
@@ -500,10 +501,13 @@ impl<W: Way> Db<W> {
         if what.streams.is_empty() {
             return Ok(Vec::new());
         }
-        let call = self.command("XREAD").option("COUNT", what.count);
-        let call = add_block(call, what.block);
-        let found: OrEmpty<_> = add_streams(call, &what.streams).run()?;
+        let found: OrEmpty<_> = self.xread_call(what).run()?;
         Ok(found.0)
+    }
+
+    fn xread_call<'a>(&'a self, what: &'a XRead) -> Call<'a, W> {
+        let call = self.command("XREAD").option("COUNT", what.count);
+        add_streams(add_block(call, what.block), &what.streams)
     }
 
     /// Deletes entries; how many there were. Consumers' references to them stay.
@@ -577,6 +581,18 @@ impl<W: Way> Db<W> {
                 .owned(deleted.to_string());
         }
         call.run()
+    }
+}
+
+impl Db {
+    /// [`Db::xread`] as a future, for an [`XRead::block`] that puts no thread to sleep.
+    #[allow(clippy::type_complexity)] // Each part is what it says.
+    pub fn xread_async(&self, what: &XRead) -> Waiting<Vec<(Bytes, Vec<StreamEntry>)>> {
+        if what.streams.is_empty() {
+            return Waiting::ready(&self.way, Ok(Vec::new()));
+        }
+        let waiting: Waiting<Vec<_>> = self.xread_call(what).wait();
+        waiting.decoded_by(|value| OrEmpty::decode(value).map(|found| found.0))
     }
 }
 

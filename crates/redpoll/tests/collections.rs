@@ -187,7 +187,11 @@ fn lists() {
             .unwrap()
             .is_empty()
     );
-    assert_eq!(db.lpos_with("absent", "b", &LPos::new()).unwrap(), []);
+    assert!(
+        db.lpos_with("absent", "b", &LPos::new())
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(db.linsert_after("l", "c", 7).unwrap(), Some(5));
     assert_eq!(db.linsert_after("absent", "c", 7).unwrap(), None);
     assert_eq!(
@@ -751,6 +755,9 @@ const WITHOUT: &[(&str, &str)] = &[
     ("georadiusbymember_ro", "geosearch"),
     ("pfdebug", "nothing: it is for tests"),
     ("pfselftest", "nothing: it is for tests"),
+    ("xcfgset", "execute: no call of its own yet"),
+    ("xidmprecord", "execute: no call of its own yet"),
+    ("xnack", "execute: no call of its own yet"),
     ("hget", "a direct read"),
     ("hexists", "a direct read"),
     ("hlen", "a direct read"),

@@ -4,7 +4,9 @@
 //! `redis-cli -p 6380 GET ticks`, or change what it counts with `redis-cli -p 6380 SET ticks 100`. It ends when the counter
 //! reaches 1000, or at SHUTDOWN.
 
-use redpoll::{Config, Db, Engine};
+// The engine's crate is `redpoll-engine` to other programs.
+use engine::{Config, Engine};
+use redpoll::Db;
 use redpoll_server::{Server, ServerHost, ServerOptions};
 use std::error::Error;
 use std::time::Duration;
