@@ -39,6 +39,20 @@ pub fn name() -> String {
     format!("mimalloc-{major}.{minor}.{patch}")
 }
 
+/// Its own statistics, as it writes them.
+pub fn stats() -> String {
+    unsafe extern "C" fn add(text: *const std::ffi::c_char, into: *mut std::ffi::c_void) {
+        // SAFETY: the allocator passes on the pointer it was given, and a text that ends with a zero.
+        let (into, text) =
+            unsafe { (&mut *into.cast::<Vec<u8>>(), std::ffi::CStr::from_ptr(text)) };
+        into.extend_from_slice(text.to_bytes());
+    }
+    let mut text: Vec<u8> = Vec::new();
+    // SAFETY: `add` gets the vector it expects, for the time of the call.
+    unsafe { mi::mi_stats_print_out(Some(add), (&raw mut text).cast()) };
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 /// Gives back to the system what the calling thread has of memory that was freed.
 pub fn collect() {
     // SAFETY: the call works on the calling thread's own heap and on arenas, which it locks.
@@ -53,5 +67,10 @@ mod tests {
         let version = name.strip_prefix("mimalloc-").expect("its name");
         assert_eq!(version.split('.').count(), 3, "{name}");
         super::collect();
+        let stats = super::stats();
+        assert!(
+            stats.contains("committed") || stats.contains("commit"),
+            "{stats}"
+        );
     }
 }

@@ -111,6 +111,7 @@ fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
     host.set_allocator(server::Allocator {
         name: allocator::name(),
         collect: allocator::collect,
+        stats: Some(allocator::stats),
         huge_pages: (!config.flag("disable-thp")).then_some(allocator::allow_huge_pages),
     });
     let wanted = config.number("maxclients") as usize;

@@ -69,6 +69,8 @@ pub struct Vm {
     clock: u64,
     functions: Option<State>,
     libraries: HashMap<Vec<u8>, Loaded>,
+    /// See [`Vm::limit_memory`].
+    limit: Option<usize>,
 }
 
 struct Compiled {
@@ -131,8 +133,11 @@ impl Vm {
             }
         };
         let name = script.sha;
+        let limit = self.limit;
         match &mut self.scripts {
-            Some(state) => state.run(Mode::Script, function, name, keys, args, server, out),
+            Some(state) => state.within(limit, |state| {
+                state.run(Mode::Script, function, name, keys, args, server, out)
+            }),
             // `function_of` has made it.
             None => Err(Abort),
         }
@@ -253,7 +258,15 @@ impl Vm {
     ) -> Option<Result<Ended, Abort>> {
         let reference = *self.libraries.get(library)?.functions.get(function)?;
         let state = self.functions.as_mut()?;
-        Some(state.run(Mode::Function, reference, function, keys, args, server, out))
+        Some(state.within(self.limit, |state| {
+            state.run(Mode::Function, reference, function, keys, args, server, out)
+        }))
+    }
+
+    /// Bounds what Lua may have allocated for scripts, and for functions, while one runs, in bytes; one that needs more ends with
+    /// Lua's error "not enough memory". None: as much as there is.
+    pub fn limit_memory(&mut self, bytes: Option<usize>) {
+        self.limit = bytes;
     }
 
     /// Forgets a library.
@@ -344,6 +357,11 @@ unsafe extern "C" fn allocate(
         let Ok(wanted) = Layout::from_size_align(new, ALIGN) else {
             return std::ptr::null_mut();
         };
+        let kept = if block.is_null() { 0 } else { old };
+        // Making a block smaller must not fail.
+        if new > kept && (used.get() - kept).saturating_add(new) > ctx.limit.get() {
+            return std::ptr::null_mut();
+        }
         let made = if block.is_null() {
             alloc(wanted)
         } else {
@@ -390,6 +408,14 @@ impl State {
             .ok()?;
         state.built = built;
         Some(state)
+    }
+
+    /// Runs something that may not have more allocated than this.
+    fn within<R>(&mut self, limit: Option<usize>, run: impl FnOnce(&mut State) -> R) -> R {
+        self.ctx().limit.set(limit.unwrap_or(usize::MAX));
+        let result = run(self);
+        self.ctx().limit.set(usize::MAX);
+        result
     }
 
     fn l(&self) -> L {

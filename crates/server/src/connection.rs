@@ -47,6 +47,9 @@ const CLOGGED: usize = 1024 * 1024;
 /// are executed from there. Longer ones are received in the connection's own buffer.
 const SMALL_LEFTOVER: usize = 8 * 1024;
 
+/// From so many bytes on, what a client sends is reported while it is received.
+const LARGE_INPUT: usize = 256 * 1024;
+
 /// Bytes of a client's that are read and dropped when a connection is closed on it.
 const DISCARD: usize = 1024 * 1024;
 
@@ -313,6 +316,10 @@ impl Connection {
         if let Poll::Ready(Ok(n @ 1..)) = read {
             self.count_in(n);
             self.ready = true;
+            if self.input.len() >= LARGE_INPUT {
+                // It may go on for long before this is reported, and others have to know what it takes.
+                self.report();
+            }
         }
         read
     }

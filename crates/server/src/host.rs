@@ -52,6 +52,8 @@ pub struct Allocator {
     pub name: String,
     /// Gives the memory that the calling thread has freed, or others have of what it allocated, back to the system.
     pub collect: fn(),
+    /// Its own statistics, for people, if it keeps any (MEMORY MALLOC-STATS).
+    pub stats: Option<fn() -> String>,
     /// Allows the kernel huge pages, which serve large data well and make a small process large. Called once it is not small
     /// any more; None leaves the matter alone.
     pub huge_pages: Option<fn()>,
@@ -281,6 +283,11 @@ impl Host for ServerHost {
 
     fn allocator(&self) -> Option<&str> {
         self.allocator.get().map(|allocator| &*allocator.name)
+    }
+
+    fn allocator_stats(&self) -> Option<String> {
+        let stats = self.allocator.get()?.stats?;
+        Some(stats())
     }
 
     fn hand_over(&self) -> bool {

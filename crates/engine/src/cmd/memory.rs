@@ -328,8 +328,12 @@ fn diagnose(usage: &Usage) -> String {
 }
 
 fn memory_malloc_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    ctx.out
-        .verbatim("txt", b"Stats not supported for the current allocator");
+    let engine = ctx.engine.handle();
+    ctx.offload(Box::new(move |out| {
+        let stats = engine.host().allocator_stats();
+        let text = stats.unwrap_or_else(|| "Stats not supported for the current allocator".into());
+        out.verbatim("txt", text.as_bytes());
+    }));
     Ok(())
 }
 

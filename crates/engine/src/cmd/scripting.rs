@@ -10,6 +10,7 @@ use crate::context::command::{
     SKIP_MONITOR, STALE, container, row,
 };
 use crate::context::ctx::Ctx;
+use crate::context::engine::Engine;
 use crate::script::known::{Body, LONG_SOURCE};
 use crate::script::runner::Runner;
 use lua::Flags;
@@ -119,9 +120,24 @@ pub(super) fn with_runner<R>(
     let scripts = &ctx.engine.scripts;
     let runner = ctx.runner.take();
     let mut runner = runner.unwrap_or_else(|| Box::new(Runner::new(scripts)));
+    runner
+        .vm
+        .limit_memory(room_for_lua(ctx.engine, runner.memory_used()));
     let result = f(ctx, &mut runner);
     *ctx.runner = Some(runner);
     result
+}
+
+/// What a thread's Lua states may take together with what they have, `used` bytes: what is left below the bound that nothing
+/// may exceed, but some megabytes in any case.
+fn room_for_lua(engine: &Engine, used: usize) -> Option<usize> {
+    const LEAST: usize = 8 << 20;
+    let memory = engine.memory();
+    if memory.limit() == 0 {
+        return None;
+    }
+    let left = memory.bound().saturating_sub(memory.used());
+    Some(used.saturating_add(left.max(LEAST)))
 }
 
 fn run_body(

@@ -69,6 +69,11 @@ pub trait Host: Send + Sync {
         None
     }
 
+    /// The allocator's own statistics, for people, if it keeps any. May take long.
+    fn allocator_stats(&self) -> Option<String> {
+        None
+    }
+
     /// Has all threads that execute commands give the memory that was freed back to the system, this one first. Returns
     /// when they have, or after a moment if one of them is busy; false if the host cannot do that. Not called from a worker.
     fn give_back_memory(&self) -> bool {

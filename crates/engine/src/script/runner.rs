@@ -8,10 +8,13 @@ use lua::{Sha, Vm};
 use resp::Out;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// A handle of one worker's own to what all workers share: cloning it does not touch a counter that others count with too.
 pub(crate) type Own<T> = Arc<Arc<T>>;
+
+/// Bytes by which what is noted of the states may be wrong.
+const NOTED: usize = 1 << 20;
 
 /// What a worker runs scripts with.
 pub(crate) struct Runner {
@@ -61,12 +64,20 @@ impl Runner {
         self.libraries.clone()
     }
 
-    /// Notes from time to time how large the states are.
+    /// Bytes of its states.
+    pub fn memory_used(&self) -> usize {
+        self.vm.memory_scripts() + self.vm.memory_functions()
+    }
+
+    /// Notes from time to time how large the states are, and at once if that is much more or less than was noted.
     pub fn note_memory(&mut self) {
-        if self.runs.is_multiple_of(256) {
-            let (vm, memory) = (&self.vm, &self.memory);
-            memory.scripts.store(vm.memory_scripts(), Relaxed);
-            memory.functions.store(vm.memory_functions(), Relaxed);
+        let (vm, memory) = (&self.vm, &self.memory);
+        let (scripts, functions) = (vm.memory_scripts(), vm.memory_functions());
+        let far = |noted: &AtomicUsize, now: usize| noted.load(Relaxed).abs_diff(now) > NOTED;
+        let moved = far(&memory.scripts, scripts) || far(&memory.functions, functions);
+        if moved || self.runs.is_multiple_of(256) {
+            memory.scripts.store(scripts, Relaxed);
+            memory.functions.store(functions, Relaxed);
         }
         self.runs = self.runs.wrapping_add(1);
     }
