@@ -322,7 +322,19 @@ pub fn redpoll_binary() -> &'static Path {
             return PathBuf::from(path);
         }
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(cargo)
+        let mut build = Command::new(cargo);
+        // What cargo has told this program about itself is nothing to tell the build: scripts of dependencies look at it, and
+        // would be run anew each time.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"]
+                .iter()
+                .any(|about| text.starts_with(about))
+            {
+                build.env_remove(name);
+            }
+        }
+        let built = build
             .args([
                 "build",
                 "--quiet",

@@ -4,6 +4,7 @@ use engine::config::{Config, directives};
 use engine::{Engine, Host, SaveMode, ShutdownMode};
 use keeper::Keeper;
 use server::{Server, ServerHost, ServerOptions, logging, system};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -75,8 +76,8 @@ fn main() -> ExitCode {
 }
 
 /// Loads the data set beside the server, whose clients are told so until it is there. If it cannot be loaded the server is
-/// stopped.
-fn load(engine: &Engine, keeper: &Keeper, host: &dyn Host, tcp: bool) -> Result<(), String> {
+/// stopped. `kinds` are those of its TCP listeners.
+fn load(engine: &Engine, keeper: &Keeper, host: &dyn Host, kinds: &[&str]) -> Result<(), String> {
     let loaded = keeper.load();
     if loaded.is_err() {
         if engine.loading.is_stopped() {
@@ -91,8 +92,8 @@ fn load(engine: &Engine, keeper: &Keeper, host: &dyn Host, tcp: bool) -> Result<
         let _ = host.shutdown(now);
         return loaded;
     }
-    if tcp {
-        tracing::info!("Ready to accept connections tcp");
+    for kind in kinds {
+        tracing::info!("Ready to accept connections {kind}");
     }
     if let Some(path) = engine.config().unixsocket() {
         tracing::info!("Ready to accept connections unix ({})", path.display());
@@ -136,6 +137,7 @@ fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
         env!("CARGO_PKG_VERSION"),
         config.threads()
     );
+    tell_of_moot(&config);
     let engine = Engine::new(config, host.clone());
     engine.load_users()?;
     let keeper = Keeper::prepare(&engine)?;
@@ -148,12 +150,18 @@ fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
         tracing::warn!("Could not write the pid file: {error}");
         None
     });
-    let tcp = !running.tcp_addresses().is_empty();
+    let kinds: Vec<&str> = [
+        ("tcp", running.tcp_addresses()),
+        ("tls", running.tls_addresses()),
+    ]
+    .into_iter()
+    .filter_map(|(kind, addresses)| (!addresses.is_empty()).then_some(kind))
+    .collect();
     let loader = {
         let (engine, keeper, host) = (engine.clone(), keeper.clone(), host.clone());
         std::thread::Builder::new()
             .name("loader".into())
-            .spawn(move || load(&engine, &keeper, &*host, tcp))?
+            .spawn(move || load(&engine, &keeper, &*host, &kinds))?
     };
     running.join();
     drop(pid_file);
@@ -172,4 +180,20 @@ fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
     // The process is about to end: giving back millions of entries one by one would only delay that.
     std::mem::forget::<Arc<Engine>>(engine);
     Ok(())
+}
+
+/// Says which of the directives that are set change nothing, and why.
+fn tell_of_moot(config: &Config) {
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, why) in config.moot() {
+        by_reason.entry(why).or_default().push(name);
+    }
+    for (why, names) in by_reason {
+        let change = if names.len() == 1 {
+            "changes"
+        } else {
+            "change"
+        };
+        tracing::warn!("{} {change} nothing: {why}", names.join(", "));
+    }
 }

@@ -124,7 +124,7 @@ impl Connection {
     pub fn new(arrival: Arrival, seat: &Arc<Seat>, on_end: &Arc<Notify>) -> io::Result<Connection> {
         let (engine, load) = (&seat.engine, seat.load.clone());
         let keepalive = engine.config().live.tcp_keepalive_s.load(Relaxed);
-        let stream = Stream::new(arrival.socket, keepalive).inspect_err(|_| {
+        let stream = Stream::new(arrival.socket, keepalive, arrival.secured).inspect_err(|_| {
             load.connections.fetch_sub(1, Relaxed);
         })?;
         let session = engine.session(arrival.origin);
@@ -184,7 +184,7 @@ impl Connection {
             self.flush(cx, kit)?;
             self.closing |= kit.stopping() || (self.ended && !self.ready);
             if self.closing {
-                if self.unsent.is_none() {
+                if self.unsent.is_none() && !self.stream.is_pending() {
                     self.say_goodbye(cx, kit);
                     return Err(Over);
                 }
@@ -655,6 +655,11 @@ impl Connection {
             }
         }
         let Some(unsent) = &mut self.unsent else {
+            if self.stream.is_pending()
+                && matches!(self.stream.poll_pending(cx), Poll::Ready(Err(_)))
+            {
+                return Err(Over);
+            }
             return Ok(());
         };
         let before = unsent.len();
@@ -663,6 +668,9 @@ impl Connection {
         let over = match flushed {
             Poll::Ready(Ok(())) => {
                 self.unsent = None;
+                if let Poll::Ready(Err(_)) = self.stream.poll_pending(cx) {
+                    return Err(Over);
+                }
                 false
             }
             Poll::Ready(Err(_)) => return Err(Over),

@@ -3,6 +3,7 @@
 //!
 //! It sleeps most of the time, and is a thread of its own so that a busy worker never delays an accept or a signal.
 
+use crate::handshake::Handshakes;
 use crate::host::ServerHost;
 use crate::listen::{Address, Listener};
 use crate::worker::{Arrival, Handle, Phase};
@@ -13,7 +14,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -46,6 +47,51 @@ pub(crate) struct Control {
     pub phase: watch::Sender<Phase>,
     pub listeners: Vec<Arc<Listener>>,
     pub signals: bool,
+    /// Where connections go.
+    pub placing: Arc<Placing>,
+    /// Made once there is a port for TLS.
+    pub handshakes: Option<Arc<Handshakes>>,
+}
+
+/// Gives connections to workers.
+pub(crate) struct Placing {
+    workers: Arc<Vec<Handle>>,
+    /// Where the search for the least loaded worker begins, so that equals take turns.
+    first: AtomicUsize,
+}
+
+impl Placing {
+    pub fn new(workers: Arc<Vec<Handle>>) -> Placing {
+        Placing {
+            workers,
+            first: AtomicUsize::new(0),
+        }
+    }
+
+    /// Connections that there are.
+    fn connections(&self) -> usize {
+        let connections = self
+            .workers
+            .iter()
+            .map(|worker| worker.load.connections.load(Relaxed));
+        connections.sum()
+    }
+
+    /// Gives a connection to the worker with the fewest.
+    fn place(&self, arrival: Arrival) {
+        let count = self.workers.len();
+        let first = self.first.load(Relaxed);
+        let order = (0..count).map(|step| (first + step) % count);
+        let least = order.min_by_key(|&at| self.workers[at].load.connections.load(Relaxed));
+        let Some(at) = least else { return };
+        self.first.store((at + 1) % count, Relaxed);
+        let worker = &self.workers[at];
+        worker.load.connections.fetch_add(1, Relaxed);
+        if worker.arrivals.send(arrival).is_err() {
+            // The worker has stopped, and the connection is closed with the arrival.
+            worker.load.connections.fetch_sub(1, Relaxed);
+        }
+    }
 }
 
 impl Control {
@@ -58,6 +104,7 @@ impl Control {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut figures = Figures::default();
+        let mut certificates_read = Instant::now();
         let mut tick = 0u32;
         let mut grown = false;
         let now = loop {
@@ -78,6 +125,12 @@ impl Control {
                     tick = tick.wrapping_add(1);
                     if tick.is_multiple_of(4) {
                         self.close_idle();
+                        let config = self.engine.config();
+                        let every = config.number("tls-auto-reload-interval") as u64;
+                        if every > 0 && certificates_read.elapsed().as_secs() >= every {
+                            certificates_read = Instant::now();
+                            self.host.reload_tls_if_changed(config);
+                        }
                     }
                 }
             }
@@ -121,7 +174,7 @@ impl Control {
 
     /// Accepts on these listeners and on no others.
     fn listen(
-        &self,
+        &mut self,
         accepting: &mut Vec<(Arc<Listener>, JoinHandle<()>)>,
         wanted: Vec<Arc<Listener>>,
     ) {
@@ -137,12 +190,21 @@ impl Control {
                 .iter()
                 .any(|(other, _)| Arc::ptr_eq(&listener, other))
             {
+                if listener.tls && self.handshakes.is_none() {
+                    match Handshakes::start(self.workers.len()) {
+                        Ok(started) => self.handshakes = Some(Arc::new(started)),
+                        Err(error) => {
+                            tracing::error!("No thread for handshakes of TLS: {error}");
+                            continue;
+                        }
+                    }
+                }
                 let acceptor = Acceptor {
                     engine: self.engine.clone(),
                     host: self.host.clone(),
-                    workers: self.workers.clone(),
+                    placing: self.placing.clone(),
+                    handshakes: self.handshakes.clone().filter(|_| listener.tls),
                     listener: listener.clone(),
-                    first: 0,
                 };
                 accepting.push((listener, tokio::spawn(acceptor.run())));
             }
@@ -172,14 +234,13 @@ impl Control {
 struct Acceptor {
     engine: Arc<Engine>,
     host: Arc<ServerHost>,
-    workers: Arc<Vec<Handle>>,
+    placing: Arc<Placing>,
+    handshakes: Option<Arc<Handshakes>>,
     listener: Arc<Listener>,
-    /// Where the search for the least loaded worker begins, so that equals take turns.
-    first: usize,
 }
 
 impl Acceptor {
-    async fn run(mut self) {
+    async fn run(self) {
         let socket = match Accepting::new(&self.listener) {
             Ok(socket) => socket,
             Err(error) => {
@@ -187,7 +248,13 @@ impl Acceptor {
             }
         };
         loop {
-            for _ in 0..self.engine.config().live.accepts_per_turn.load(Relaxed) {
+            let live = &self.engine.config().live;
+            let turn = if self.listener.tls {
+                &live.tls_accepts_per_turn
+            } else {
+                &live.accepts_per_turn
+            };
+            for _ in 0..turn.load(Relaxed) {
                 match socket.accept().await {
                     Ok((socket, peer)) => self.admit(socket, peer),
                     Err(error) if is_passing(&error) => {}
@@ -203,36 +270,44 @@ impl Acceptor {
     }
 
     /// Gives a connection to a worker, unless there is a reason to refuse it.
-    fn admit(&mut self, socket: Socket, peer: Option<SocketAddr>) {
+    fn admit(&self, socket: Socket, peer: Option<SocketAddr>) {
         let config = self.engine.config();
-        let connections = self
-            .workers
-            .iter()
-            .map(|worker| worker.load.connections.load(Relaxed));
-        let full = connections.sum::<usize>() >= config.live.maxclients.load(Relaxed);
+        let half_open = self
+            .handshakes
+            .as_ref()
+            .map_or(0, |handshakes| handshakes.under_way());
+        let full = self.placing.connections() + half_open >= config.live.maxclients.load(Relaxed);
         let protected =
             config.live.protected_mode.load(Relaxed) && self.engine.is_without_password();
         let counts = &self.host.counts;
         if let Some(reason) = refusal(full, protected, peer.map(|peer| peer.ip())) {
             counts.rejected.fetch_add(1, Relaxed);
-            // It may not even get that, which makes no difference.
-            let _ = socket.set_nonblocking(true);
-            let _ = socket.send(reason.as_bytes());
+            // It may not even get that, which makes no difference. Before a handshake it could not be read.
+            if !self.listener.tls {
+                let _ = socket.set_nonblocking(true);
+                let _ = socket.send(reason.as_bytes());
+            }
             return;
         }
         counts.accepted.fetch_add(1, Relaxed);
-        let count = self.workers.len();
-        let order = (0..count).map(|step| (self.first + step) % count);
-        let least = order.min_by_key(|&at| self.workers[at].load.connections.load(Relaxed));
-        let Some(at) = least else { return };
-        self.first = (at + 1) % count;
-        let worker = &self.workers[at];
-        worker.load.connections.fetch_add(1, Relaxed);
         let origin = self.origin(&socket, peer);
-        if worker.arrivals.send(Arrival { socket, origin }).is_err() {
-            // The worker has stopped, and the connection is closed with the arrival.
-            worker.load.connections.fetch_sub(1, Relaxed);
-        }
+        let Some(handshakes) = &self.handshakes else {
+            return self.placing.place(Arrival {
+                socket,
+                origin,
+                secured: None,
+            });
+        };
+        let Some(tls) = self.host.tls() else { return };
+        let placing = self.placing.clone();
+        handshakes.begin(socket.into(), tls, move |made| match made {
+            Ok((socket, secured)) => placing.place(Arrival {
+                socket: socket.into(),
+                origin,
+                secured: Some(Box::new(secured)),
+            }),
+            Err(error) => tracing::debug!("No handshake with {}: {error}", origin.addr),
+        });
     }
 
     fn origin(&self, socket: &Socket, peer: Option<SocketAddr>) -> Origin {

@@ -4,6 +4,7 @@ use crate::control::Order;
 use crate::listen::{self, Listener};
 use crate::logging::LogLevel;
 use crate::system;
+use crate::tls::Tls;
 use crate::worker::{GiveBack, Load};
 use disk::{AtomicFile, Disk, RealDisk, SyncPlan};
 use engine::Config;
@@ -33,6 +34,8 @@ pub struct ServerHost {
     /// The unix listener, and those of the embedding program.
     pub(crate) others: Mutex<Vec<Arc<Listener>>>,
     pub(crate) counts: Counts,
+    /// What handshakes are made with; None while there is no port for them.
+    tls: Mutex<Option<Arc<Tls>>>,
     pub(crate) give_back: watch::Sender<GiveBack>,
     allocator: OnceLock<Allocator>,
     /// What the last SHUTDOWN said of saving.
@@ -151,6 +154,35 @@ impl ServerHost {
         (sum(|load| &load.reads), sum(|load| &load.writes))
     }
 
+    /// What handshakes are made with now.
+    pub(crate) fn tls(&self) -> Option<Arc<Tls>> {
+        self.tls.lock().clone()
+    }
+
+    /// Reads certificates and keys, if there is a port for TLS. What was read before stays in use if the new cannot be used.
+    pub(crate) fn load_tls(&self, config: &Config) -> Result<(), String> {
+        let new = if config.tls_port() == 0 {
+            None
+        } else {
+            Some(Arc::new(Tls::load(config)?))
+        };
+        *self.tls.lock() = new;
+        Ok(())
+    }
+
+    /// Reads certificates and keys anew if their files have changed.
+    pub(crate) fn reload_tls_if_changed(&self, config: &Config) {
+        let Some(old) = self.tls() else { return };
+        match Tls::load(config) {
+            Ok(new) if new.same_files(&old) => {}
+            Ok(new) => {
+                tracing::info!("The certificates have changed; new connections get the new ones");
+                *self.tls.lock() = Some(Arc::new(new));
+            }
+            Err(error) => tracing::warn!("The certificates were not read anew: {error}"),
+        }
+    }
+
     /// Opens the listeners the configuration asks for now, and closes those it does not.
     fn listen(&self, config: &Config) -> Result<(), String> {
         let mut open = self.tcp.lock();
@@ -173,7 +205,8 @@ impl ServerHost {
                 listen::Address::Tcp(address) => {
                     write!(
                         into,
-                        "listener{at}:name=tcp,bind={},port={}\r\n",
+                        "listener{at}:name={},bind={},port={}\r\n",
+                        listener.kind(),
                         listener.name,
                         address.port()
                     )
@@ -229,8 +262,21 @@ impl Host for ServerHost {
     }
 
     fn applied(&self, directive: &str, config: &Config) -> Result<(), String> {
+        if let Some(why) = Config::why_moot(directive) {
+            tracing::info!("{directive} changes nothing: {why}");
+        }
         match directive {
             "port" => self.listen(config),
+            tls if tls.starts_with("tls-") => {
+                self.load_tls(config).map_err(|error| {
+                    tracing::warn!("{error}");
+                    "Unable to update TLS configuration. Check server logs.".to_owned()
+                })?;
+                if tls == "tls-port" {
+                    self.listen(config)?;
+                }
+                Ok(())
+            }
             "bind" => self
                 .listen(config)
                 .map_err(|_| "Failed to bind to specified addresses.".into()),
@@ -253,6 +299,15 @@ impl Host for ServerHost {
             "dir" => system::enter_dir(config).map_err(|error| error.to_string()),
             _ => Ok(()),
         }
+    }
+
+    fn replace_config(&self, path: &Path, change: &dyn Fn(&str) -> String) -> Result<(), String> {
+        let replaced = system::replace_file(path, change);
+        match &replaced {
+            Ok(()) => tracing::info!("Wrote the configuration to {}", path.display()),
+            Err(error) => tracing::warn!("Could not write {}: {error}", path.display()),
+        }
+        replaced.map_err(|error| system::reason(&error))
     }
 
     fn info(&self, section: &str, into: &mut String) {

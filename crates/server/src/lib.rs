@@ -31,6 +31,7 @@
 //! | `worker` | a worker thread and what its connections share |
 //! | `connection` | one client: read, execute, write |
 //! | `input`, `output`, `stream` | a connection's unparsed bytes, its unsent replies, its socket |
+//! | `tls`, `handshake`, `tls_stream` | certificates and whom to trust; agreeing on an encryption; an encrypted socket |
 //! | `host` | what commands may ask of the server |
 //! | `logging` | log lines in the form of redis-server's |
 //! | `system` | limits and files of the process |
@@ -39,6 +40,7 @@
 
 mod connection;
 mod control;
+mod handshake;
 mod host;
 mod input;
 mod listen;
@@ -47,6 +49,8 @@ mod output;
 mod server;
 mod stream;
 pub mod system;
+mod tls;
+mod tls_stream;
 mod worker;
 
 pub use host::{Allocator, ServerHost};

@@ -31,7 +31,20 @@ pub(crate) struct Listener {
     pub address: Address,
     /// The address as the configuration has it, for INFO.
     pub name: String,
+    /// Whether clients have to speak TLS.
+    pub tls: bool,
     pub socket: Socket,
+}
+
+impl Listener {
+    /// What it is in INFO and in the log.
+    pub fn kind(&self) -> &'static str {
+        match self.address {
+            Address::Unix(_) => "unix",
+            Address::Tcp(_) if self.tls => "tls",
+            Address::Tcp(_) => "tcp",
+        }
+    }
 }
 
 /// A socket that could not be opened: one line that says where and why.
@@ -52,7 +65,7 @@ impl fmt::Display for ListenError {
 
 impl std::error::Error for ListenError {}
 
-/// Opens the TCP sockets that `bind` and `port` ask for. One of `open` that is still wanted is kept, not opened again.
+/// Opens the TCP sockets that `bind`, `port` and `tls-port` ask for. One of `open` that is still wanted is kept, not opened again.
 ///
 /// An address that begins with a minus is skipped when this machine does not have it; any other failure closes what was
 /// opened and is returned.
@@ -60,11 +73,23 @@ pub(crate) fn tcp(
     config: &Config,
     open: &[Arc<Listener>],
 ) -> Result<Vec<Arc<Listener>>, ListenError> {
-    let port = config.port();
     let mut listeners: Vec<Arc<Listener>> = Vec::new();
-    if port == 0 {
-        return Ok(listeners);
+    for (port, tls) in [(config.port(), false), (config.tls_port(), true)] {
+        if port > 0 {
+            on_port(config, port, tls, open, &mut listeners)?;
+        }
     }
+    Ok(listeners)
+}
+
+/// Opens the sockets of one port.
+fn on_port(
+    config: &Config,
+    port: u16,
+    tls: bool,
+    open: &[Arc<Listener>],
+    listeners: &mut Vec<Arc<Listener>>,
+) -> Result<(), ListenError> {
     for name in config.bind() {
         let (host, optional) = match name.strip_prefix('-') {
             Some(host) => (host, true),
@@ -76,10 +101,12 @@ pub(crate) fn tcp(
         };
         for address in resolve(host, port).map_err(fail)? {
             let wanted = Address::Tcp(address);
-            if listeners.iter().any(|listener| listener.address == wanted) {
+            let same =
+                |listener: &&Arc<Listener>| listener.address == wanted && listener.tls == tls;
+            if listeners.iter().any(|listener| same(&listener)) {
                 continue;
             }
-            if let Some(listener) = open.iter().find(|listener| listener.address == wanted) {
+            if let Some(listener) = open.iter().find(same) {
                 listeners.push(listener.clone());
                 continue;
             }
@@ -87,6 +114,7 @@ pub(crate) fn tcp(
                 Ok(socket) => listeners.push(Arc::new(Listener {
                     address: wanted,
                     name: name.clone(),
+                    tls,
                     socket,
                 })),
                 Err(error) if optional && is_absent(&error) => {}
@@ -99,7 +127,7 @@ pub(crate) fn tcp(
             }
         }
     }
-    Ok(listeners)
+    Ok(())
 }
 
 /// The addresses a word of `bind` stands for.
@@ -165,6 +193,7 @@ pub(crate) fn unix(config: &Config) -> Result<Option<Arc<Listener>>, ListenError
     Ok(Some(Arc::new(Listener {
         address: Address::Unix(path),
         name,
+        tls: false,
         socket,
     })))
 }
@@ -191,6 +220,7 @@ pub(crate) fn adopt(listener: std::net::TcpListener) -> io::Result<Arc<Listener>
     Ok(Arc::new(Listener {
         address: Address::Tcp(address),
         name: address.ip().to_string(),
+        tls: false,
         socket: listener.into(),
     }))
 }

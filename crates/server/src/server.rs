@@ -1,6 +1,6 @@
 //! Starting and stopping the server.
 
-use crate::control::{Control, Order};
+use crate::control::{Control, Order, Placing};
 use crate::host::ServerHost;
 use crate::listen::{self, Address, Listener};
 use crate::worker::{self, Handle, Helpers, Phase};
@@ -79,6 +79,7 @@ impl Server {
         engine.load_users().map_err(StartError)?;
         let config = engine.config();
         let failed = |error: listen::ListenError| StartError(error.to_string());
+        host.load_tls(config).map_err(StartError)?;
         let tcp = listen::tcp(config, &[]).map_err(failed)?;
         let mut others: Vec<Arc<Listener>> =
             listen::unix(config).map_err(failed)?.into_iter().collect();
@@ -89,7 +90,7 @@ impl Server {
         let listeners: Vec<Arc<Listener>> = tcp.iter().chain(&others).cloned().collect();
         if listeners.is_empty() {
             return Err(StartError(
-                "nowhere to listen: port is 0 or bind is empty, and there is no unixsocket".into(),
+                "nowhere to listen: port and tls-port are 0 or bind is empty, and there is no unixsocket".into(),
             ));
         }
         (*host.tcp.lock(), *host.others.lock()) = (tcp, others);
@@ -112,16 +113,11 @@ impl Server {
         }
         let maintenance = maintenance.then(|| engine.start_maintenance());
         for listener in &listeners {
-            let kind = if matches!(listener.address, Address::Unix(_)) {
-                "unix"
-            } else {
-                "tcp"
-            };
-            tracing::debug!("Listening on {} ({kind})", listener.address);
+            tracing::debug!("Listening on {} ({})", listener.address, listener.kind());
         }
         let addresses = listeners
             .iter()
-            .map(|listener| listener.address.clone())
+            .map(|listener| (listener.address.clone(), listener.tls))
             .collect();
         let control = Control {
             engine,
@@ -131,6 +127,8 @@ impl Server {
             phase,
             listeners,
             signals,
+            placing: Arc::new(Placing::new(workers.clone())),
+            handshakes: None,
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -159,7 +157,8 @@ pub struct RunningServer {
     host: Arc<ServerHost>,
     thread: JoinHandle<()>,
     workers: Arc<Vec<Handle>>,
-    addresses: Vec<Address>,
+    /// What was opened, and whether it takes TLS.
+    addresses: Vec<(Address, bool)>,
     _maintenance: Option<Maintenance>,
     _unix_socket: UnixSocket,
 }
@@ -172,11 +171,20 @@ impl RunningServer {
         let _ = self.host.order(Order::Stop { now: false });
     }
 
-    /// The TCP addresses that were opened at the start.
+    /// The TCP addresses that were opened at the start, but for those of TLS.
     pub fn tcp_addresses(&self) -> Vec<SocketAddr> {
-        let tcp = |address: &Address| match address {
-            Address::Tcp(address) => Some(*address),
-            Address::Unix(_) => None,
+        self.opened(false)
+    }
+
+    /// The addresses for TLS that were opened at the start.
+    pub fn tls_addresses(&self) -> Vec<SocketAddr> {
+        self.opened(true)
+    }
+
+    fn opened(&self, of_tls: bool) -> Vec<SocketAddr> {
+        let tcp = |(address, tls): &(Address, bool)| match address {
+            Address::Tcp(address) if *tls == of_tls => Some(*address),
+            _ => None,
         };
         self.addresses.iter().filter_map(tcp).collect()
     }

@@ -1,5 +1,6 @@
-//! A connected socket, TCP or unix.
+//! A connected socket: TCP, encrypted or not, or unix.
 
+use crate::tls_stream::{Secured, TlsStream};
 use socket2::{Domain, Socket, TcpKeepalive};
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -12,15 +13,28 @@ use tokio::net::{TcpStream, UnixStream};
 /// Probes without an answer before the kernel gives a connection up.
 const KEEPALIVE_PROBES: u32 = 3;
 
+/// What an encrypted stream may hold back of earlier reads, in plain bytes: the beginning of a record, and one that came with
+/// the handshake.
+const RECORDS: usize = 2 * (16 * 1024 + 512);
+
+/// Bytes of an encrypted stream that are read at once.
+const LARGEST_READ: usize = 64 * 1024;
+
 /// A client's socket, registered with the runtime of the thread it was made on.
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream>),
 }
 
 impl Stream {
-    /// Registers an accepted socket with the current runtime. `keepalive_s` of 0 leaves probes off.
-    pub fn new(socket: Socket, keepalive_s: u64) -> io::Result<Stream> {
+    /// Registers an accepted socket with the current runtime. `keepalive_s` of 0 leaves probes off. `secured` is what was agreed
+    /// on with a client of TLS.
+    pub fn new(
+        socket: Socket,
+        keepalive_s: u64,
+        secured: Option<Box<Secured>>,
+    ) -> io::Result<Stream> {
         socket.set_nonblocking(true)?;
         if socket.domain()? == Domain::UNIX {
             return Ok(Stream::Unix(UnixStream::from_std(socket.into())?));
@@ -35,7 +49,11 @@ impl Stream {
             // The kernel bounds these times; a client that cannot be probed is still a client.
             let _ = socket.set_tcp_keepalive(&probes);
         }
-        Ok(Stream::Tcp(TcpStream::from_std(socket.into())?))
+        let socket = TcpStream::from_std(socket.into())?;
+        Ok(match secured {
+            Some(secured) => Stream::Tls(Box::new(TlsStream::new(socket, *secured))),
+            None => Stream::Tcp(socket),
+        })
     }
 
     pub fn poll_read(
@@ -46,10 +64,16 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Tls(stream) => {
+                // What has come before and one record at most are decrypted besides.
+                let room = buf.remaining().saturating_sub(RECORDS);
+                let read = stream.poll_read(cx, room, |plain| buf.put_slice(plain));
+                read.map_ok(|_| ())
+            }
         }
     }
 
-    /// Appends what there is to `bytes`, at most as much as it has room for.
+    /// Appends what there is to `bytes`, at most as much as it has room for; of an encrypted stream a record more.
     pub fn poll_read_buf(
         &mut self,
         cx: &mut Context<'_>,
@@ -58,6 +82,10 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => pin!(stream.read_buf(bytes)).poll(cx),
             Stream::Unix(stream) => pin!(stream.read_buf(bytes)).poll(cx),
+            Stream::Tls(stream) => {
+                let room = (bytes.capacity() - bytes.len()).clamp(1, LARGEST_READ);
+                stream.poll_read(cx, room, |plain| bytes.extend_from_slice(plain))
+            }
         }
     }
 
@@ -69,13 +97,15 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Tls(stream) => stream.poll_write_vectored(cx, slices),
         }
     }
 
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => stream.try_write(bytes),
             Stream::Unix(stream) => stream.try_write(bytes),
+            Stream::Tls(stream) => stream.try_write(bytes),
         }
     }
 
@@ -83,14 +113,30 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.try_read(into),
             Stream::Unix(stream) => stream.try_read(into),
+            Stream::Tls(stream) => stream.try_read(into),
         }
     }
 
-    /// Tells the other side that nothing more comes.
+    /// Whether bytes that count as written still wait for the socket: what they were encrypted to.
+    #[inline]
+    pub fn is_pending(&self) -> bool {
+        matches!(self, Stream::Tls(stream) if stream.is_pending())
+    }
+
+    /// Sends those, as far as the socket takes them; the task is woken when it takes more.
+    pub fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Tls(stream) => stream.poll_flush(cx),
+            Stream::Tcp(_) | Stream::Unix(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Tells the other side that nothing more comes. Reading afterwards gives what comes as it is, to be thrown away.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => stream.poll_shutdown(cx),
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use engine::config::Config;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::fs;
-use std::io;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 /// Files a server needs besides those of its clients: listeners, epoll and event descriptors, logs.
 const OTHER_FILES: u64 = 32;
@@ -63,6 +63,48 @@ pub fn enter_dir(config: &Config) -> io::Result<()> {
         let _ = config.record("dir", text);
     }
     Ok(())
+}
+
+/// Replaces a file as a whole or not at all by what `change` makes of its text, with its permissions as they are. One that is
+/// not there counts as empty. Returns when it is on the disk.
+pub(crate) fn replace_file(path: &Path, change: &dyn Fn(&str) -> String) -> io::Result<()> {
+    // A link is followed, so that what it points to is replaced, not the link.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let old = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error),
+    };
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let write = || {
+        let mut file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&temporary)?;
+        if let Ok(metadata) = fs::metadata(&path) {
+            file.set_permissions(metadata.permissions())?;
+        }
+        file.write_all(change(&old).as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, &path)?;
+        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    };
+    write().inspect_err(|_| {
+        // It may never have been made.
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
+/// An I/O error without the number that the standard library appends.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Bytes of the process that are in memory, if the system tells.

@@ -12,6 +12,7 @@
 //! can move to another thread, although it never has more than one.
 
 use crate::connection::Connection;
+use crate::tls_stream::Secured;
 use engine::Origin;
 use engine::{Engine, Progress, Session};
 use parking_lot::Mutex;
@@ -46,6 +47,8 @@ const HANDING_OVER: Duration = Duration::from_millis(100);
 pub(crate) struct Arrival {
     pub socket: Socket,
     pub origin: Origin,
+    /// What was agreed on with a client of TLS.
+    pub secured: Option<Box<Secured>>,
 }
 
 /// Whether the server goes on, and how long connections have if it does not.

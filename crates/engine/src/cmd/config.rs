@@ -10,6 +10,7 @@ use crate::context::command::{
 };
 use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
+use resp::Out;
 use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -33,6 +34,10 @@ const CONFIG_COMMANDS: &[Command] = &[
             Group::Server, "2.0.0", config_resetstat)
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .docs("Sets the counters that INFO shows back to zero.", "O(1)"),
+    row("config|rewrite", 2, ADMIN | NOSCRIPT | LOADING | STALE, Group::Server, "2.8.0", config_rewrite)
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+        .docs("Brings the configuration file up to the present settings.",
+              "O(N), N being the number of settings"),
     row("config|set", -4, ADMIN | NOSCRIPT | LOADING | STALE, Group::Server, "2.0.0", config_set)
         .args("data{parameter value}...").secret(Secret::Settings)
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
@@ -74,6 +79,43 @@ fn config_set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     engine.follow.heed_settings();
     engine.heed_memory_settings();
     ctx.out.ok();
+    Ok(())
+}
+
+fn config_rewrite(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    let engine = ctx.engine.handle();
+    let Some(file) = engine.config().file().map(ToOwned::to_owned) else {
+        return Err(Error::new(
+            "ERR The server is running without a config file",
+        ));
+    };
+    let write = move |out: &mut Out| {
+        let change = |old: &str| {
+            // Users who stand in a file of their own are not the configuration's.
+            let listed = engine.config().text("aclfile").is_empty();
+            let rules = |line: Vec<u8>| {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                line.strip_prefix("user ").unwrap_or(&line).to_owned()
+            };
+            let lists = [(
+                "user",
+                engine.users.lines().into_iter().map(rules).collect(),
+            )];
+            engine
+                .config()
+                .rewritten(old, if listed { &lists } else { &[] })
+        };
+        match engine.host().replace_config(&file, &change) {
+            Ok(()) => out.ok(),
+            Err(why) => out.error(&format!("ERR Rewriting config file: {why}")),
+        }
+    };
+    if ctx.nested {
+        // EXEC answers here and now.
+        write(ctx.out);
+    } else {
+        ctx.offload(Box::new(write));
+    }
     Ok(())
 }
 
@@ -186,6 +228,14 @@ mod tests {
             "CONFIG SET timeout",
             "-ERR wrong number of arguments for 'config|set' command",
         );
+    }
+
+    #[test]
+    fn without_a_file_there_is_nothing_to_rewrite() {
+        let mut c = TestClient::new();
+        let error = "-ERR The server is running without a config file";
+        c.check("CONFIG REWRITE", error);
+        c.check("MULTI; CONFIG REWRITE; EXEC", &format!("[{error}]"));
     }
 
     #[test]

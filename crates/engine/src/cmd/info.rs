@@ -172,7 +172,14 @@ fn server(report: &Report<'_, '_>, into: &mut String) {
     line!(into, "arch_bits:{}", usize::BITS);
     line!(into, "process_id:{}", std::process::id());
     line!(into, "run_id:{}", engine.run_id);
-    line!(into, "tcp_port:{}", engine.config().port());
+    // As real servers say it: the one for TLS where there is no other.
+    let config = engine.config();
+    let port = [config.port(), config.tls_port()];
+    line!(
+        into,
+        "tcp_port:{}",
+        port.into_iter().find(|&port| port > 0).unwrap_or(0)
+    );
     line!(into, "server_time_usec:{}", unix_nanos() / 1000);
     line!(into, "uptime_in_seconds:{uptime}");
     line!(into, "uptime_in_days:{}", uptime / 86400);

@@ -71,6 +71,9 @@ pub enum Change {
     Protected,
 }
 
+/// What a row knows of its values that their kind does not.
+pub(super) type Check = fn(&Value) -> Result<(), String>;
+
 /// One row of the table of directives.
 #[derive(Clone, Copy, Debug)]
 pub struct Directive {
@@ -88,8 +91,12 @@ pub struct Directive {
     pub group: &'static str,
     /// False: only the default is accepted, because what the directive configures does not exist.
     pub built: bool,
-    /// What it does, in a sentence or two.
+    /// True: any value is accepted and none changes anything.
+    pub moot: bool,
+    /// What it does, in a sentence or two; of a moot one, why it need not do anything.
     pub doc: &'static str,
+    /// Looks at what the kind cannot know; the error is the reason in the words Redis uses.
+    pub(super) check: Option<Check>,
     /// Copies the value to where the running server reads it.
     pub(super) apply: Option<fn(&Live, &Value)>,
 }
@@ -136,7 +143,96 @@ pub enum Value {
 /// The names CONFIG GET prints for the classes of [`Kind::OutputLimits`].
 const CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
 
+impl Directive {
+    /// Reads a value from the words after the directive's name; see [`Kind::parse`].
+    pub fn parse(&self, words: &[&str], old: Option<&Value>) -> Result<Value, String> {
+        let value = self.kind.parse(words, old)?;
+        match self.check {
+            Some(check) => check(&value).map(|()| value),
+            None => Ok(value),
+        }
+    }
+
+    /// Reads the default.
+    pub fn parse_default(&self) -> Result<Value, String> {
+        self.parse(&self.kind.words_of(self.default), None)
+    }
+
+    /// The words of a line of redis.conf that give it this value, quoted where they have to be.
+    pub(super) fn written(&self, value: &Value) -> String {
+        match (self.kind, value) {
+            (Kind::Size { .. }, Value::Int(bytes)) => written_size(*bytes),
+            (_, Value::Text(text)) => quoted(text),
+            // Without a word the list would not be empty but missing.
+            (_, Value::Words(words)) if words.is_empty() => quoted(""),
+            (_, Value::Words(words)) => {
+                let words: Vec<String> = words
+                    .iter()
+                    .map(|word| {
+                        if word
+                            .bytes()
+                            .all(|b| b.is_ascii_graphic() && !b"\"'\\#".contains(&b))
+                        {
+                            word.clone()
+                        } else {
+                            quoted(word)
+                        }
+                    })
+                    .collect();
+                words.join(" ")
+            }
+            (_, Value::Events(_)) => quoted(&value.text()),
+            (_, Value::Limits(limits)) => {
+                let texts = CLASSES.iter().zip(limits).map(|(class, l)| {
+                    let (hard, soft) = (written_size(l.hard as i64), written_size(l.soft as i64));
+                    format!("{class} {hard} {soft} {}", l.soft_seconds)
+                });
+                texts.collect::<Vec<_>>().join(" ")
+            }
+            _ => value.text(),
+        }
+    }
+}
+
+/// A number of bytes in the largest unit that it is a multiple of.
+fn written_size(bytes: i64) -> String {
+    let units = [("gb", 1i64 << 30), ("mb", 1 << 20), ("kb", 1 << 10)];
+    match units
+        .iter()
+        .find(|(_, size)| bytes != 0 && bytes % size == 0)
+    {
+        Some((unit, size)) => format!("{}{unit}", bytes / size),
+        None => bytes.to_string(),
+    }
+}
+
+/// A word in double quotes, as [`super::lines`] reads it.
+pub(super) fn quoted(text: &str) -> String {
+    let mut into = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => into.extend(['\\', c]),
+            '\n' => into.push_str("\\n"),
+            '\r' => into.push_str("\\r"),
+            '\t' => into.push_str("\\t"),
+            c if c.is_ascii_control() => into.push_str(&format!("\\x{:02x}", c as u32)),
+            c => into.push(c),
+        }
+    }
+    into.push('"');
+    into
+}
+
 impl Kind {
+    /// The words that a text stands for which may hold several, as in CONFIG SET.
+    pub(super) fn words_of(self, text: &str) -> Vec<&str> {
+        if self.takes_list() {
+            text.split(' ').collect()
+        } else {
+            vec![text]
+        }
+    }
+
     /// True for a directive that takes more than one word.
     pub fn takes_list(self) -> bool {
         matches!(

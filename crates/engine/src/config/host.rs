@@ -42,6 +42,13 @@ pub trait Host: Send + Sync {
     /// An error is the reason CONFIG SET gives; the value is then set back, and `applied` called again for the old one.
     fn applied(&self, directive: &str, config: &Config) -> Result<(), String>;
 
+    /// Replaces a configuration file as a whole or not at all by what `change` makes of its text; of one that is not there,
+    /// of an empty text. Not called from a worker. The error is the reason.
+    fn replace_config(&self, path: &Path, change: &dyn Fn(&str) -> String) -> Result<(), String> {
+        let _ = (path, change);
+        Err("the program that embeds this database keeps its configuration".into())
+    }
+
     /// Appends the host's lines, each ending in CR LF, to a section of INFO. `section` is its name in lower case.
     fn info(&self, section: &str, into: &mut String);
 

@@ -1,7 +1,7 @@
 //! Configuration: one table of directives, and everything that is asked of it.
 //!
 //! Reading a redis.conf, command-line flags, CONFIG GET, CONFIG SET, the list that `redpoll --help` prints and
-//! docs/configuration.md all come from the rows in `table` and `fixed`, so that they cannot disagree. The values
+//! docs/configuration.md all come from the rows in `table`, `moot` and `fixed`, so that they cannot disagree. The values
 //! stand behind a lock, because they are read rarely; the few that every command or connection looks at are copied
 //! into the atomics of [`Live`].
 
@@ -9,13 +9,16 @@ mod directive;
 mod fixed;
 pub mod host;
 mod lines;
+mod moot;
 mod page;
+mod rewrite;
 mod table;
 
 pub(crate) use directive::parse_size;
 pub use directive::{Change, Directive, Kind, OutputLimit, Value};
 pub(crate) use lines::is_secret;
 pub use page::{directives, markdown};
+pub use rewrite::Lists;
 
 use crate::base::memory::Aging;
 use crate::base::ticks;
@@ -31,8 +34,10 @@ use std::sync::atomic::{
 };
 
 /// Every directive, those that do something first.
-static DIRECTIVES: LazyLock<Vec<&'static Directive>> =
-    LazyLock::new(|| table::BUILT.iter().chain(fixed::FIXED).collect());
+static DIRECTIVES: LazyLock<Vec<&'static Directive>> = LazyLock::new(|| {
+    let all = table::BUILT.iter().chain(moot::MOOT).chain(fixed::FIXED);
+    all.collect()
+});
 
 /// Every name and alias, with the index of its directive.
 static BY_NAME: LazyLock<HashMap<&'static str, usize>> = LazyLock::new(|| {
@@ -115,6 +120,8 @@ pub struct Live {
     pub tcp_keepalive_s: AtomicU64,
     /// Connections accepted from one listener in a row.
     pub accepts_per_turn: AtomicUsize,
+    /// The same of a listener for TLS.
+    pub tls_accepts_per_turn: AtomicUsize,
     /// Milliseconds after which a script makes those who wait for it be told BUSY.
     pub busy_reply_threshold_ms: AtomicU64,
     /// Most unexecuted bytes of a client's requests.
@@ -184,22 +191,15 @@ pub struct Config {
     file: Option<PathBuf>,
     /// The lines that begin with `user`: a name and its rules.
     users: Vec<(String, Vec<String>)>,
+    /// Directives that a line has set.
+    seen: HashSet<usize>,
     /// The copies for busy paths.
     pub live: Live,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        let value = |row: &&Directive| {
-            let words: Vec<&str> = if row.kind.takes_list() {
-                row.default.split(' ').collect()
-            } else {
-                vec![row.default]
-            };
-            row.kind
-                .parse(&words, None)
-                .unwrap_or(Value::Text(String::new()))
-        };
+        let value = |row: &&Directive| row.parse_default().unwrap_or(Value::Text(String::new()));
         let values: Vec<Value> = DIRECTIVES.iter().map(value).collect();
         let live = Live {
             active_expire: AtomicBool::new(true),
@@ -215,6 +215,7 @@ impl Default for Config {
             setting: Mutex::new(()),
             file: None,
             users: Vec::new(),
+            seen: HashSet::new(),
             live,
         }
     }
@@ -260,30 +261,17 @@ impl Config {
             return self.add_user(words);
         }
         let Some(at) = find(name) else {
-            return Err(
-                match fixed::LINES
-                    .iter()
-                    .find(|(line, _)| line.eq_ignore_ascii_case(name))
-                {
-                    Some((line, feature)) => {
-                        format!("{line} belongs to {feature}, which is not built yet")
-                    }
-                    None => "Bad directive or wrong number of arguments".into(),
-                },
-            );
+            let line = fixed::LINES
+                .iter()
+                .find(|(line, _)| line.eq_ignore_ascii_case(name));
+            return Err(line
+                .map_or("Bad directive or wrong number of arguments", |(_, why)| why)
+                .into());
         };
         let row = DIRECTIVES[at];
-        let list: Vec<&str>;
-        let words = match words {
-            // As redis-server takes them, several words may come as one.
-            [one] if row.kind.takes_list() => {
-                list = one.split(' ').collect();
-                &list
-            }
-            words => words,
-        };
+        let again = !self.seen.insert(at);
         let values = self.values.get_mut();
-        let value = row.kind.parse(words, values.get(at))?;
+        let value = read(row, words, &values[at], again)?;
         if !row.built {
             only_value(row, name, &value, &values[at])?;
         }
@@ -380,14 +368,8 @@ impl Config {
             let row = DIRECTIVES[at];
             let name = String::from_utf8_lossy(name).to_ascii_lowercase();
             let text = str::from_utf8(text).map_err(|_| failed(&name, "argument must be UTF-8"))?;
-            let words: Vec<&str> = if row.kind.takes_list() {
-                text.split(' ').collect()
-            } else {
-                vec![text]
-            };
             let value = row
-                .kind
-                .parse(&words, Some(&new[at]))
+                .parse(&row.kind.words_of(text), Some(&new[at]))
                 .map_err(|reason| failed(&name, &reason))?;
             if !row.built {
                 only_value(row, &name, &value, &old[at])
@@ -448,6 +430,21 @@ impl Config {
         self.text(name) == "yes"
     }
 
+    /// Directives that have a value other than their default and change nothing whatever it is, with the reason.
+    pub fn moot(&self) -> Vec<(&'static str, &'static str)> {
+        let values = self.values.read();
+        let rows = DIRECTIVES.iter().zip(&*values);
+        let moot =
+            rows.filter(|(row, value)| row.moot && row.parse_default().as_ref() != Ok(value));
+        moot.map(|(row, _)| (row.name, row.doc)).collect()
+    }
+
+    /// Why a directive changes nothing; None if it does change something.
+    pub fn why_moot(name: &str) -> Option<&'static str> {
+        let row = DIRECTIVES[find(name)?];
+        row.moot.then_some(row.doc)
+    }
+
     /// The configuration file, absolute, if one was named.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
@@ -456,6 +453,11 @@ impl Config {
     /// The TCP port; 0 for none.
     pub fn port(&self) -> u16 {
         self.number("port") as u16
+    }
+
+    /// The TCP port for TLS; 0 for none.
+    pub fn tls_port(&self) -> u16 {
+        self.number("tls-port") as u16
     }
 
     /// The addresses to listen on as they were written, `-` prefixes included.
@@ -542,7 +544,7 @@ impl Config {
     pub fn record(&self, name: &str, text: &str) -> Result<(), String> {
         let at = find(name).ok_or("no such directive")?;
         let row = DIRECTIVES[at];
-        let value = row.kind.parse(&[text], None)?;
+        let value = row.parse(&row.kind.words_of(text), None)?;
         if let Some(apply) = row.apply {
             apply(&self.live, &value);
         }
@@ -553,6 +555,21 @@ impl Config {
 
 fn find(name: &str) -> Option<usize> {
     BY_NAME.get(name.to_ascii_lowercase().as_str()).copied()
+}
+
+/// Reads a line's words. `old` is the value so far, `again` whether a line before this one has set it: save points add up.
+fn read(row: &Directive, words: &[&str], old: &Value, again: bool) -> Result<Value, String> {
+    let value = match words {
+        // As redis-server takes them, several words may come as one.
+        [one] => row.parse(&row.kind.words_of(one), Some(old))?,
+        words => row.parse(words, Some(old))?,
+    };
+    match (row.kind, value, old) {
+        (Kind::Save, Value::Words(more), Value::Words(points)) if again && !more.is_empty() => {
+            Ok(Value::Words([points.as_slice(), &more].concat()))
+        }
+        (_, value, _) => Ok(value),
+    }
 }
 
 /// The error of a directive whose feature is missing, unless the value is the one that holds without it.

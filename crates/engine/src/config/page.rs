@@ -1,7 +1,7 @@
 //! The page of directives, docs/configuration.md, written from the table.
 
 use super::directive::{Change, Directive};
-use super::{fixed, table};
+use super::{fixed, moot, table};
 use std::fmt::Write;
 
 const INTRO: &str = "\
@@ -15,6 +15,16 @@ a value that cannot be used ends the program with one line on standard error and
 
 The last column says whether CONFIG SET can change a directive while the server runs; *protected* ones only if
 `enable-protected-configs` allows it. Sizes take the units `k` (1000), `kb` (1024), `m`, `mb`, `g` and `gb`.
+";
+
+const MOOT_INTRO: &str = "
+## Known, and changing nothing
+
+These directives of other servers ask for what Redpoll has no use for, for the reason given. Each takes any value that the
+other servers take, can be read back and changed, and changes nothing. The log says so when a configuration sets one.
+
+| directive | value | default | why it changes nothing |
+|---|---|---|---|
 ";
 
 const FIXED_INTRO: &str = "
@@ -49,6 +59,11 @@ pub fn markdown() -> String {
             row.doc
         );
     }
+    page.push_str(MOOT_INTRO);
+    for row in moot::MOOT {
+        let (names, value, default) = (names(row), row.kind.describe(), code(row.default));
+        let _ = writeln!(page, "| {names} | {value} | {default} | {} |", row.doc);
+    }
     page.push_str(FIXED_INTRO);
     let mut rows: Vec<&Directive> = fixed::FIXED.iter().collect();
     rows.sort_by_key(|row| (row.group, row.name));
@@ -66,12 +81,10 @@ pub fn markdown() -> String {
         }
         let _ = writeln!(page, "| {} | {} |", names(row), code(row.default));
     }
-    let lines: Vec<String> = fixed::LINES.iter().map(|(name, _)| code(name)).collect();
-    let _ = write!(
-        page,
-        "\nLines that are refused altogether: {}.\n",
-        lines.join(", ")
-    );
+    page.push_str("\n## Lines that are refused\n\n| line | why |\n|---|---|\n");
+    for (name, why) in fixed::LINES {
+        let _ = writeln!(page, "| {} | {why} |", code(name));
+    }
     page
 }
 

@@ -8,7 +8,7 @@ use super::directive::Kind::{
     Choice, Events, Flag, Int, Octal, OutputLimits, Percentiles, PowerOfTwo, Save, Size, Text,
     Threads, Uint, Words,
 };
-use super::directive::{Change, Directive, Kind, Value};
+use super::directive::{Change, Check, Directive, Kind, Value};
 use super::{Live, OutputLimit};
 use crate::base::memory::POLICY_NAMES;
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,6 +17,7 @@ const NETWORK: &str = "Network";
 const SCRIPTS: &str = "Scripts";
 const CLIENTS: &str = "Clients";
 const USERS: &str = "Users";
+const TLS: &str = "TLS";
 const MESSAGES: &str = "Notifications and caches";
 const GENERAL: &str = "General";
 const DURABILITY: &str = "Durability";
@@ -24,8 +25,6 @@ const INSIGHT: &str = "Insight";
 const LONG: i64 = i64::MAX;
 const DATA_TYPES: &str = "Data types";
 const MEMORY: &str = "Memory";
-
-const FREES_ANYWAY: &str = "Changes nothing: large values are always freed by a thread of their own, which no client waits for.";
 
 const LOCAL: Kind = Choice(&["no", "yes", "local"]);
 
@@ -45,7 +44,9 @@ const fn row(
         change,
         group,
         built: true,
+        moot: false,
         doc,
+        check: None,
         apply: None,
     }
 }
@@ -53,6 +54,13 @@ const fn row(
 impl Directive {
     const fn alias(self, aliases: &'static [&'static str]) -> Directive {
         Directive { aliases, ..self }
+    }
+
+    const fn check(self, check: Check) -> Directive {
+        Directive {
+            check: Some(check),
+            ..self
+        }
     }
 
     const fn live(self, apply: fn(&Live, &Value)) -> Directive {
@@ -89,6 +97,16 @@ fn events(value: &Value) -> u32 {
 
 fn flag(value: &Value) -> bool {
     matches!(value, Value::Flag(true))
+}
+
+fn tls_protocols(value: &Value) -> Result<(), String> {
+    let text = value.text();
+    let mut names = text.split_ascii_whitespace();
+    let known = |name: &str| ["tlsv1.2", "tlsv1.3"].contains(&name.to_ascii_lowercase().as_str());
+    match names.find(|name| !known(name)) {
+        Some(name) => Err(format!("'{name}' is none of TLSv1.2 and TLSv1.3")),
+        None => Ok(()),
+    }
 }
 
 fn limits(value: &Value) -> [OutputLimit; 3] {
@@ -149,6 +167,38 @@ pub(super) const BUILT: &[Directive] = &[
         "Connections accepted from one listener before the others get their turn.",
     )
     .live(|live, value| live.accepts_per_turn.store(number(value) as usize, Relaxed)),
+    row("tls-port", Int { min: 0, max: 65535 }, "0", Runtime, TLS, "The TCP port on which clients have to speak TLS; 0 for none."),
+    row("tls-cert-file", Text, "", Runtime, TLS, "The server's certificate, in PEM form, with those that lead to one that clients trust after it. Setting it, or \
+         any other of these directives, reads all of the files anew; connections that are open stay as they are."),
+    row("tls-key-file", Text, "", Runtime, TLS, "The certificate's private key, in PEM form."),
+    row("tls-key-file-pass", Text, "", Runtime, TLS, "The password that protects the private key (PKCS #8)."),
+    row("tls-ca-cert-file", Text, "", Runtime, TLS, "Certificates, in PEM form, of those from whom clients' certificates must come."),
+    row("tls-ca-cert-dir", Text, "", Runtime, TLS, "A folder of such files."),
+    row(
+        "tls-auth-clients",
+        Choice(&["no", "yes", "optional"]),
+        "yes",
+        Runtime,
+        TLS,
+        "Whether clients have to show a certificate, may show one, or are not asked. One that is shown must be good.",
+    ),
+    row("tls-protocols", Text, "", Runtime, TLS, "The versions that are spoken: `TLSv1.2`, `TLSv1.3` or both; empty for both.").check(tls_protocols),
+    row("tls-ciphers", Text, "", Runtime, TLS, "The ciphers of TLS 1.2 in OpenSSL's notation; empty for all that are safe. Names of others are passed over."),
+    row("tls-ciphersuites", Text, "", Runtime, TLS, "The ciphers of TLS 1.3, with colons between them; empty for all."),
+    row("tls-prefer-server-ciphers", Flag, "no", Runtime, TLS, "Whether the server's order of ciphers decides, and not the client's."),
+    row("tls-session-caching", Flag, "yes", Runtime, TLS, "Whether clients may resume a session with a shorter handshake."),
+    row("tls-session-cache-size", Int { min: 0, max: i32::MAX as i64 }, "20480", Runtime, TLS, "Sessions that are kept for that, the oldest forgotten first; 0 for a million."),
+    row("tls-session-cache-timeout", Int { min: 0, max: i32::MAX as i64 }, "300", Runtime, TLS, "Seconds after which a session cannot be resumed; 0 for never."),
+    row("tls-auto-reload-interval", Int { min: 0, max: i32::MAX as i64 }, "0", Runtime, TLS, "Seconds after which the files are looked at again, and used if they have changed; 0 for never."),
+    row(
+        "max-new-tls-connections-per-cycle",
+        Int { min: 1, max: 1000 },
+        "1",
+        Runtime,
+        TLS,
+        "Connections accepted from one listener for TLS before the others get their turn.",
+    )
+    .live(|live, value| live.tls_accepts_per_turn.store(number(value) as usize, Relaxed)),
     row(
         "timeout",
         Int { min: 0, max: i32::MAX as i64 },
@@ -474,19 +524,6 @@ pub(super) const BUILT: &[Directive] = &[
         "Whether FLUSHALL and FLUSHDB without an option mean ASYNC.",
     )
     .live(|live, value| live.lazy_user_flush.store(flag(value), Relaxed)),
-    row("lazyfree-lazy-expire", Flag, "no", Runtime, GENERAL, FREES_ANYWAY),
-    row("lazyfree-lazy-eviction", Flag, "no", Runtime, GENERAL, FREES_ANYWAY),
-    row("lazyfree-lazy-server-del", Flag, "no", Runtime, GENERAL, FREES_ANYWAY),
-    row("lazyfree-lazy-user-del", Flag, "no", Runtime, GENERAL, FREES_ANYWAY),
-    row("replica-lazy-flush", Flag, "no", Runtime, GENERAL, FREES_ANYWAY).alias(&["slave-lazy-flush"]),
-    row(
-        "hide-user-data-from-log",
-        Flag,
-        "no",
-        Runtime,
-        GENERAL,
-        "Changes nothing: no log line holds keys, values or arguments of clients, but for what DEBUG LOG and scripts write.",
-    ),
     row(
         "notify-keyspace-events",
         Events,

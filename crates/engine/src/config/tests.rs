@@ -53,12 +53,7 @@ fn get(config: &Config, pattern: &str) -> Vec<String> {
 fn every_default_is_a_value_of_its_kind_and_every_name_is_there_once() {
     let mut names = std::collections::HashSet::new();
     for row in DIRECTIVES.iter() {
-        let words: Vec<&str> = if row.kind.takes_list() {
-            row.default.split(' ').collect()
-        } else {
-            vec![row.default]
-        };
-        assert!(row.kind.parse(&words, None).is_ok(), "{}", row.name);
+        assert!(row.parse_default().is_ok(), "{}", row.name);
         for name in std::iter::once(&row.name).chain(row.aliases) {
             assert!(names.insert(*name), "{name} twice");
             assert_eq!(*name, name.to_ascii_lowercase());
@@ -144,11 +139,9 @@ fn what_is_not_built_is_refused_and_its_absence_accepted() {
         "0mb",
         "--cluster-enabled",
         "NO",
-        "--tls-port",
-        "0",
     ];
     from(&plain).unwrap();
-    for (name, value) in [("daemonize", "yes"), ("tls-port", "7000")] {
+    for (name, value) in [("daemonize", "yes"), ("cluster-enabled", "yes")] {
         let error = from(&[&format!("--{name}"), value]).unwrap_err();
         assert!(error.contains("is not built yet"), "{error}");
         let error = set(&Config::default(), &[(name, value)]).unwrap_err();
@@ -157,11 +150,8 @@ fn what_is_not_built_is_refused_and_its_absence_accepted() {
             "{error}"
         );
     }
-    assert!(
-        from(&["--rename-command", "GET", "FETCH"])
-            .unwrap_err()
-            .contains("is not built yet")
-    );
+    let error = from(&["--rename-command", "GET", "FETCH"]).unwrap_err();
+    assert!(error.contains("commands keep their names"), "{error}");
     let config = Config::default();
     set(&config, &[("maxmemory-policy", "noeviction")]).unwrap();
     // A value that is no value at all is told from one that is only missing its feature.
@@ -207,6 +197,49 @@ fn the_lines_of_a_stock_redis_conf_load() {
     let config = config.unwrap();
     assert_eq!(config.file(), Some(path.as_path()));
     assert_eq!(config.bind(), ["127.0.0.1", "-::1"]);
+}
+
+#[test]
+fn what_changes_nothing_takes_any_value_and_says_why() {
+    let config = from(&[
+        "--hz",
+        "100",
+        "--lazyfree-lazy-expire",
+        "yes",
+        "--dynamic-hz",
+        "yes",
+    ])
+    .unwrap();
+    let moot: Vec<&str> = config.moot().iter().map(|(name, _)| *name).collect();
+    assert_eq!(moot, ["hz", "lazyfree-lazy-expire"]);
+    set(&config, &[("activerehashing", "no")]).unwrap();
+    assert_eq!(config.text("activerehashing"), "no");
+    assert!(from(&["--hz", "fast"]).is_err());
+    assert!(Config::why_moot("HZ").is_some() && Config::why_moot("port").is_none());
+    for row in moot::MOOT {
+        // It is quoted behind "changes nothing: ".
+        assert!(
+            !row.doc.ends_with('.') && row.apply.is_none(),
+            "{}",
+            row.name
+        );
+    }
+}
+
+#[test]
+fn save_points_of_several_lines_add_up() {
+    let save = |args: &[&str]| from(args).unwrap().text("save");
+    assert_eq!(
+        save(&["--save", "3600", "1", "--save", "60 100"]),
+        "3600 1 60 100"
+    );
+    assert_eq!(
+        save(&["--save", "3600", "1", "--save", "", "--save", "5", "6"]),
+        "5 6"
+    );
+    let config = from(&["--save", "3600", "1"]).unwrap();
+    set(&config, &[("save", "7 8")]).unwrap();
+    assert_eq!(config.text("save"), "7 8");
 }
 
 #[test]

@@ -1,0 +1,130 @@
+//! Directives of other servers that ask for something Redpoll has no use for.
+//!
+//! Each takes every value that the other servers take, and no value changes anything a client or an operator could notice:
+//! what it tunes is not there. That is said in its row, on the page of directives, and in the log when a configuration
+//! sets one to something else than its default. The same holds of what tunes a feature that is missing and cannot be turned on. A directive whose absence would be noticed does not belong here but in
+//! [`super::fixed`], where it is refused.
+
+use super::directive::Change::{Runtime, Startup};
+use super::directive::Kind::{Choice, Flag, Int, Size, Text};
+use super::directive::{Change, Directive, Kind};
+
+const LONG: i64 = i64::MAX;
+const INT: i64 = i32::MAX as i64;
+
+const FREES_ANYWAY: &str =
+    "large values are always freed by a thread of their own, which no client waits for";
+const NO_CHILD: &str = "nothing forks, so that there is no child process to bind to a processor";
+const NO_DEFRAG: &str =
+    "it tunes activedefrag, which there is none of: entries lie in pages of one slot size";
+const CLUSTER: &str = "it tunes clustering, which is not built yet";
+const REPLICATION: &str = "it tunes replication, which is not built yet";
+const NO_OTHERS: &str = "it is about connections to other servers, and none are made before replication and clustering are built";
+const NO_TIMER: &str = "no work hangs on a timer that ticks at a fixed rate";
+const LOOKS_AHEAD: &str =
+    "each worker looks ahead over the commands that have come, up to 64 of them";
+
+const fn moot(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    change: Change,
+    why: &'static str,
+) -> Directive {
+    Directive {
+        name,
+        aliases: &[],
+        kind,
+        default,
+        change,
+        group: "",
+        built: true,
+        moot: true,
+        doc: why,
+        check: None,
+        apply: None,
+    }
+}
+
+const fn also(row: Directive, aliases: &'static [&'static str]) -> Directive {
+    Directive { aliases, ..row }
+}
+
+/// The directives that change nothing, each with the reason.
+#[rustfmt::skip]
+pub(super) const MOOT: &[Directive] = &[
+    moot("active-defrag-cycle-max", Int { min: 1, max: 99 }, "25", Runtime, NO_DEFRAG),
+    moot("active-defrag-cycle-min", Int { min: 1, max: 99 }, "1", Runtime, NO_DEFRAG),
+    moot("active-defrag-cycle-us", Int { min: 0, max: 100_000 }, "500", Runtime, NO_DEFRAG),
+    moot("active-defrag-ignore-bytes", Size { min: 1, max: LONG }, "104857600", Runtime, NO_DEFRAG),
+    moot("active-defrag-max-scan-fields", Int { min: 1, max: LONG }, "1000", Runtime, NO_DEFRAG),
+    moot("active-defrag-threshold-lower", Int { min: 0, max: 1000 }, "10", Runtime, NO_DEFRAG),
+    moot("active-defrag-threshold-upper", Int { min: 0, max: 1000 }, "100", Runtime, NO_DEFRAG),
+    moot("active-expire-effort", Int { min: 1, max: 10 }, "1", Runtime,
+         "the sweep knows where expired keys are, and finds all of them within its share of one processor"),
+    moot("activerehashing", Flag, "yes", Runtime, "a table grows by segments, and none is ever being rehashed"),
+    moot("always-show-logo", Flag, "no", Startup, "there is no logo"),
+    also(moot("aof-rewrite-cpulist", Text, "", Startup, NO_CHILD), &["aof_rewrite_cpulist"]),
+    also(moot("bgsave-cpulist", Text, "", Startup, NO_CHILD), &["bgsave_cpulist"]),
+    moot("crash-memcheck-enabled", Flag, "yes", Runtime, "memory is not tested after a crash: a panic ends one command, not the process"),
+    moot("crash-log-enabled", Flag, "yes", Runtime, "a panic is always logged, with its place in the code, and ends one command, not the process"),
+    moot("dynamic-hz", Flag, "yes", Runtime, NO_TIMER),
+    moot("extended-redis-compatibility", Flag, "no", Runtime, "clients are always told that they speak to a Redis"),
+    moot("hide-user-data-from-log", Flag, "no", Runtime,
+         "no log line holds keys, values or arguments of clients, but for what DEBUG LOG and scripts write"),
+    moot("hz", Int { min: 0, max: INT }, "10", Runtime, NO_TIMER),
+    moot("ignore-warnings", Text, "", Startup, "the warnings it silences are about forks, of which there are none"),
+    moot("io-threads-do-reads", Flag, "yes", Startup, "a worker always reads, executes and writes for its own connections"),
+    moot("jemalloc-bg-thread", Flag, "yes", Runtime, "the allocator is another, and freed memory goes back to the system anyway"),
+    moot("lazyfree-lazy-eviction", Flag, "no", Runtime, FREES_ANYWAY),
+    moot("lazyfree-lazy-expire", Flag, "no", Runtime, FREES_ANYWAY),
+    moot("lazyfree-lazy-server-del", Flag, "no", Runtime, FREES_ANYWAY),
+    moot("lazyfree-lazy-user-del", Flag, "no", Runtime, FREES_ANYWAY),
+    moot("lookahead", Int { min: 1, max: INT }, "16", Runtime, LOOKS_AHEAD),
+    moot("prefetch-batch-max-size", Int { min: 0, max: 128 }, "16", Runtime, LOOKS_AHEAD),
+    also(moot("replica-lazy-flush", Flag, "no", Runtime, FREES_ANYWAY), &["slave-lazy-flush"]),
+    moot("cluster-allow-pubsubshard-when-down", Flag, "yes", Runtime, CLUSTER),
+    moot("cluster-allow-reads-when-down", Flag, "no", Runtime, CLUSTER),
+    moot("cluster-allow-replica-migration", Flag, "yes", Runtime, CLUSTER),
+    moot("cluster-config-file", Text, "nodes.conf", Startup, CLUSTER),
+    moot("cluster-link-sendbuf-limit", Size { min: 0, max: LONG }, "0", Runtime, CLUSTER),
+    moot("cluster-migration-barrier", Int { min: 0, max: INT }, "1", Runtime, CLUSTER),
+    moot("cluster-node-timeout", Int { min: 0, max: LONG }, "15000", Runtime, CLUSTER),
+    moot("cluster-preferred-endpoint-type", Choice(&["ip", "hostname", "unknown-endpoint"]), "ip", Runtime, CLUSTER),
+    also(moot("cluster-replica-no-failover", Flag, "no", Runtime, CLUSTER), &["cluster-slave-no-failover"]),
+    also(moot("cluster-replica-validity-factor", Int { min: 0, max: INT }, "10", Runtime, CLUSTER), &["cluster-slave-validity-factor"]),
+    moot("cluster-require-full-coverage", Flag, "yes", Runtime, CLUSTER),
+    also(moot("min-replicas-max-lag", Int { min: 0, max: INT }, "10", Runtime, REPLICATION), &["min-slaves-max-lag"]),
+    moot("rdb-del-sync-files", Flag, "no", Runtime, REPLICATION),
+    moot("dual-channel-replication-enabled", Flag, "no", Runtime, REPLICATION),
+    moot("repl-backlog-size", Size { min: 0, max: LONG }, "1048576", Runtime, REPLICATION),
+    moot("repl-backlog-ttl", Int { min: 0, max: LONG }, "3600", Runtime, REPLICATION),
+    moot("repl-disable-tcp-nodelay", Flag, "no", Runtime, REPLICATION),
+    moot("repl-diskless-load", Choice(&["disabled", "on-empty-db", "swapdb"]), "disabled", Runtime, REPLICATION),
+    moot("repl-diskless-sync", Flag, "yes", Runtime, REPLICATION),
+    moot("repl-diskless-sync-delay", Int { min: 0, max: INT }, "5", Runtime, REPLICATION),
+    moot("repl-diskless-sync-max-replicas", Int { min: 0, max: INT }, "0", Runtime, REPLICATION),
+    also(moot("repl-ping-replica-period", Int { min: 1, max: INT }, "10", Runtime, REPLICATION), &["repl-ping-slave-period"]),
+    moot("repl-timeout", Int { min: 1, max: INT }, "60", Runtime, REPLICATION),
+    moot("replica-ignore-disk-write-errors", Flag, "no", Runtime, REPLICATION),
+    also(moot("replica-ignore-maxmemory", Flag, "yes", Runtime, REPLICATION), &["slave-ignore-maxmemory"]),
+    also(moot("replica-priority", Int { min: 0, max: INT }, "100", Runtime, REPLICATION), &["slave-priority"]),
+    also(moot("replica-read-only", Flag, "yes", Runtime, REPLICATION), &["slave-read-only"]),
+    also(moot("replica-serve-stale-data", Flag, "yes", Runtime, REPLICATION), &["slave-serve-stale-data"]),
+    moot("cluster-blacklist-ttl", Int { min: 0, max: LONG }, "60", Runtime, CLUSTER),
+    moot("cluster-compatibility-sample-ratio", Int { min: 0, max: 100 }, "0", Runtime, CLUSTER),
+    moot("cluster-config-save-behavior", Choice(&["sync", "best-effort"]), "sync", Runtime, CLUSTER),
+    moot("cluster-manual-failover-timeout", Int { min: 0, max: INT }, "5000", Runtime, CLUSTER),
+    moot("cluster-slot-migration-handoff-max-lag-bytes", Size { min: 0, max: LONG }, "1048576", Runtime, CLUSTER),
+    moot("cluster-slot-migration-log-max-len", Int { min: 0, max: LONG }, "1000", Runtime, CLUSTER),
+    moot("cluster-slot-migration-write-pause-timeout", Int { min: 0, max: LONG }, "10000", Runtime, CLUSTER),
+    moot("slot-migration-max-failover-repl-bytes", Size { min: -1, max: LONG }, "0", Runtime, CLUSTER),
+    moot("propagation-error-behavior", Choice(&["ignore", "panic", "panic-on-replicas"]), "ignore", Runtime, REPLICATION),
+    moot("replica-full-sync-buffer-limit", Size { min: 0, max: LONG }, "0", Runtime, REPLICATION),
+    moot("tls-client-cert-file", Text, "", Runtime, NO_OTHERS),
+    moot("tls-client-key-file", Text, "", Runtime, NO_OTHERS),
+    moot("tls-client-key-file-pass", Text, "", Runtime, NO_OTHERS),
+    moot("tls-cluster", Flag, "no", Runtime, NO_OTHERS),
+    moot("tls-dh-params-file", Text, "", Runtime, "keys are agreed on by elliptic curves, which need no such parameters"),
+    moot("tls-replication", Flag, "no", Runtime, NO_OTHERS),
+];

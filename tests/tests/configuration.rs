@@ -1,0 +1,194 @@
+//! Configuration files of other servers, and what CONFIG REWRITE makes of one.
+
+use redpoll_tests::check::{check, check_args};
+use redpoll_tests::client::Client;
+use redpoll_tests::{Server, peers, skip};
+use resp::Value;
+
+/// All of a server's directives with their values.
+fn all(client: &mut Client) -> Vec<(String, String)> {
+    let Value::Array(items) = client.call(&["CONFIG", "GET", "*"]) else {
+        panic!("CONFIG GET * is no array");
+    };
+    let text = |item: &Value| match item {
+        Value::Bulk(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+        other => panic!("{other:?} in CONFIG GET *"),
+    };
+    items
+        .chunks(2)
+        .map(|pair| (text(&pair[0]), text(&pair[1])))
+        .collect()
+}
+
+/// Directives whose default cannot be the same: places of the machine that the server stands in.
+const PLACES: &[&str] = &["dir", "port", "bind", "logfile", "pidfile"];
+
+/// Values that a real server has by default and Redpoll refuses, with the reason why it may.
+const OTHERWISE: &[(&str, &str)] = &[
+    // The harness sets it.
+    ("save", "the command line says otherwise"),
+    // It promises figures.
+    ("latency-tracking", "not built yet"),
+    ("syslog-ident", "not built yet"),
+];
+
+/// Every directive that a real server knows is known, and takes the value that the real server has when nothing is set.
+#[test]
+fn whatever_another_server_has_by_default_starts_redpoll() {
+    let found = peers::find();
+    if found.is_empty() {
+        return skip("configuration", "no real server was found");
+    }
+    for peer in found {
+        let theirs = {
+            let server = Server::peer(&peer, &[]);
+            all(&mut server.connect())
+        };
+        assert!(theirs.len() > 150, "{} directives", theirs.len());
+        let mut file = String::new();
+        for (name, value) in &theirs {
+            let otherwise = OTHERWISE.iter().any(|(other, _)| other == name);
+            if !PLACES.contains(&name.as_str()) && !otherwise {
+                let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
+                let several = ["client-output-buffer-limit", "oom-score-adj-values"];
+                if several.contains(&name.as_str()) || name.ends_with("percentiles") {
+                    file.push_str(&format!("{name} {value}\n"));
+                } else {
+                    file.push_str(&format!("{name} \"{quoted}\"\n"));
+                }
+            }
+        }
+        let server = Server::redpoll_with_file(&file, &[]);
+        let mut client = server.connect();
+        for (name, _) in &theirs {
+            let Value::Array(answer) = client.call(&["CONFIG", "GET", name]) else {
+                panic!("CONFIG GET {name}");
+            };
+            assert_eq!(
+                answer.len(),
+                2,
+                "{} {} knows {name}",
+                peer.name,
+                peer.version
+            );
+        }
+    }
+}
+
+#[test]
+fn rewrite_keeps_what_people_wrote_and_another_start_finds_what_held() {
+    let file = "# the port is set below\n\ntimeout 7\n# not much\nmaxclients   100\nproto-max-bulk-len 1mb\n\nsave 3600 1\n\
+                # the end\n";
+    let server = Server::redpoll_with_file(file, &[]);
+    let mut client = server.connect();
+    check(
+        &mut client,
+        "CONFIG SET timeout 9 hash-max-listpack-entries 77",
+        "OK",
+    );
+    check_args(
+        &mut client,
+        &["CONFIG", "SET", "notify-keyspace-events", "KEx"],
+        "OK",
+    );
+    // As a sentinel sends it.
+    check(&mut client, "MULTI", "OK");
+    check(&mut client, "CONFIG REWRITE", "QUEUED");
+    check(&mut client, "EXEC", "[OK]");
+    check(&mut client, "CONFIG REWRITE", "OK");
+    let path = server.dir().join("redis.conf");
+    let text = std::fs::read_to_string(&path).unwrap();
+    // The harness sets these on the command line.
+    for line in ["save \"\"", "bind 127.0.0.1"] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    for kept in [
+        "# the port is set below\n\ntimeout 9\n# not much\nmaxclients   100\nproto-max-bulk-len 1mb\n\n",
+        "\n# the end\n",
+        "\nhash-max-listpack-entries 77\n",
+        "\nnotify-keyspace-events \"xKE\"\n",
+    ] {
+        assert!(text.contains(kept), "{kept:?} is not in\n{text}");
+    }
+    let names: Vec<_> = std::fs::read_dir(server.dir()).unwrap().collect();
+    assert!(
+        !names.iter().any(|entry| entry
+            .as_ref()
+            .unwrap()
+            .file_name()
+            .to_string_lossy()
+            .contains(".tmp")),
+        "{names:?}"
+    );
+    let before = all(&mut client);
+    let again = Server::redpoll_with_file(&text, &[]);
+    for (name, value) in before {
+        if !["dir", "port"].contains(&name.as_str()) {
+            check_args(
+                &mut again.connect(),
+                &["CONFIG", "GET", &name],
+                &format!("[\"{name}\", {value:?}]"),
+            );
+        }
+    }
+}
+
+#[test]
+fn users_are_rewritten_with_the_rest() {
+    let file = "user ann on nopass ~a* +get\n# who else\nuser bob on >secret ~* +@all\n";
+    let server = Server::redpoll_with_file(file, &[]);
+    let mut client = server.connect();
+    check(&mut client, "ACL SETUSER carl on >word ~c* &* +set", "OK");
+    check(&mut client, "ACL DELUSER bob", "1");
+    check(&mut client, "CONFIG REWRITE", "OK");
+    let text = std::fs::read_to_string(server.dir().join("redis.conf")).unwrap();
+    assert!(
+        text.contains("# who else\n") && !text.contains("bob"),
+        "{text}"
+    );
+    let again = Server::redpoll_with_file(&text, &[]);
+    let users =
+        |server: &Server| redpoll_tests::check::show(&server.connect().call(&["ACL", "LIST"]));
+    assert_eq!(users(&again), users(&server));
+}
+
+#[test]
+fn a_configuration_file_that_cannot_be_written_is_an_error_and_is_left_alone() {
+    let server = Server::redpoll_with_file("timeout 7\n", &[]);
+    let mut client = server.connect();
+    let path = server.dir().join("redis.conf");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    check(
+        &mut client,
+        "CONFIG REWRITE",
+        "-ERR Rewriting config file: Is a directory",
+    );
+    std::fs::remove_dir(&path).unwrap();
+    // One that is gone is made anew, as real servers do.
+    check(&mut client, "CONFIG REWRITE", "OK");
+    assert!(
+        std::fs::read_to_string(&path)
+            .unwrap()
+            .contains("\ntimeout 7\n")
+    );
+}
+
+#[test]
+fn what_changes_nothing_is_said_once_at_the_start() {
+    let server = Server::redpoll_with(&[
+        "--lazyfree-lazy-expire",
+        "yes",
+        "--lazyfree-lazy-user-del",
+        "yes",
+        "--hz",
+        "100",
+    ]);
+    check(&mut server.connect(), "PING", "PONG");
+    let log = server.log();
+    assert!(
+        log.contains("lazyfree-lazy-expire, lazyfree-lazy-user-del change nothing: large values"),
+        "{log}"
+    );
+    assert!(log.contains("hz changes nothing: "), "{log}");
+}
