@@ -56,7 +56,10 @@ const SLOW: Duration = Duration::from_millis(5);
 /// A script that works on so many bytes at once is slow.
 const LONG_STEP: usize = 8 << 20;
 
-/// The same in the kernel's ticks, which may be some milliseconds late.
+/// A script that has a command go through so many bytes of collections is slow.
+const LONG_COMMAND: usize = 1 << 20;
+
+/// The same as [`SLOW`] in the kernel's ticks, which may be some milliseconds late.
 const SLOW_TICKS: u64 = 8;
 
 /// After so long on a worker from which it cannot move, the worker's other connections leave. Longer, since the thread that takes
@@ -374,6 +377,13 @@ impl Server for Bridge<'_, '_> {
             self.wrote = true;
             if let Some(running) = &self.noted.running {
                 running.wrote.store(true, Relaxed);
+            }
+        }
+        if !self.ctx.helper && self.ctx.goes_through(entry, argv) >= LONG_COMMAND {
+            // It is not asked again until that is over.
+            self.leave_at_ms = 0;
+            if let Some(Interrupt::Abort) = self.poll(LONG_STEP) {
+                return Err(Abort);
             }
         }
         self.carry_out(entry, argv, reply);

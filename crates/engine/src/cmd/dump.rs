@@ -4,7 +4,8 @@ use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::base::memory::{counted, minutes};
 use crate::context::command::{
-    Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, READONLY, WRITE, row,
+    Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, READONLY, WHOLE, WRITE,
+    row,
 };
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
@@ -21,7 +22,7 @@ use store::{Collection, MAX_INLINE, NewValue, Object};
 /// The commands of this file.
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
-    row("dump", 2, READONLY, Group::Generic, "2.6.0", dump)
+    row("dump", 2, WHOLE | READONLY, Group::Generic, "2.6.0", dump)
         .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key").tips(&["nondeterministic_output"])
         .docs("Returns a value in serialized form.",
               "O(N*M), N being the number of objects in the value and M their average size"),

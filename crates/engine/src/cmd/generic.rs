@@ -9,8 +9,8 @@ use crate::cmd::dump::LONG_VALUE;
 use crate::cmd::scan_options::{ScanOptions, Scanned};
 use crate::context::command::{
     Command, DENYOOM, Databases, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RM, KS_RO,
-    KS_RW, KS_UPDATE, KeySpec, LOADING, OTHER_DB, OWN_LOCKS, READONLY, STALE, WRITE, container,
-    row,
+    KS_RW, KS_UPDATE, KeySpec, LOADING, OTHER_DB, OWN_LOCKS, READONLY, STALE, WHOLE, WRITE,
+    container, row,
 };
 use crate::context::ctx::Ctx;
 use crate::door::change::KeyBytes;
@@ -24,7 +24,7 @@ use store::{EntryRef, Shard, Type, Value};
 /// The commands of this file.
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
-    row("copy", -3, OTHER_DB | WRITE | DENYOOM, Group::Generic, "6.2.0", copy)
+    row("copy", -3, WHOLE | OTHER_DB | WRITE | DENYOOM, Group::Generic, "6.2.0", copy)
         .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS), KeySpec::at(2, KS_OW | KS_UPDATE)])
         .args("source:key destination:key#1 [DB destination-db:int] [REPLACE]")
         .databases(Databases::AfterWord("DB"))

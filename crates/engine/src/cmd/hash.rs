@@ -8,7 +8,7 @@ use crate::cmd::long::{LONG_WORK, check_picks};
 use crate::cmd::scan_options::{ScanOptions, Scanned};
 use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE,
-    KeySpec, READONLY, WRITE, row,
+    KeySpec, READONLY, WHOLE, WRITE, row,
 };
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
@@ -34,7 +34,7 @@ pub const COMMANDS: &[Command] = &[
     row("hget", 3, READONLY | FAST, Group::Hash, "2.0.0", hget)
         .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key field")
         .docs("Returns the value of a field.", "O(1)"),
-    row("hgetall", 2, READONLY, Group::Hash, "2.0.0", hgetall)
+    row("hgetall", 2, WHOLE | READONLY, Group::Hash, "2.0.0", hgetall)
         .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key")
         .tips(&["nondeterministic_output_order"])
         .docs("Returns all fields and values of a hash.", "O(N), N being the size of the hash"),
@@ -44,7 +44,7 @@ pub const COMMANDS: &[Command] = &[
     row("hincrbyfloat", 4, WRITE | DENYOOM | FAST, Group::Hash, "2.6.0", hincrbyfloat)
         .keys(&[KeySpec::at(1, KS_RW | KS_ACCESS | KS_UPDATE)]).args("key field increment:double")
         .docs("Adds a floating-point amount to the number in a field.", "O(1)"),
-    row("hkeys", 2, READONLY, Group::Hash, "2.0.0", hkeys)
+    row("hkeys", 2, WHOLE | READONLY, Group::Hash, "2.0.0", hkeys)
         .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key")
         .tips(&["nondeterministic_output_order"])
         .docs("Returns all fields of a hash.", "O(N), N being the size of the hash"),
@@ -79,7 +79,7 @@ pub const COMMANDS: &[Command] = &[
     row("hstrlen", 3, READONLY | FAST, Group::Hash, "3.2.0", hstrlen)
         .keys(&[KeySpec::at(1, KS_RO)]).args("key field")
         .docs("Returns the length of the value of a field.", "O(1)"),
-    row("hvals", 2, READONLY, Group::Hash, "2.0.0", hvals)
+    row("hvals", 2, WHOLE | READONLY, Group::Hash, "2.0.0", hvals)
         .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key")
         .tips(&["nondeterministic_output_order"])
         .docs("Returns all values of a hash.", "O(N), N being the size of the hash"),

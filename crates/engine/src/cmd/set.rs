@@ -8,7 +8,7 @@ use crate::cmd::long::{LONG_WORK, check_picks};
 use crate::cmd::scan_options::{ScanOptions, Scanned};
 use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_OW, KS_RO, KS_RW, KS_UPDATE,
-    KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
+    KeySpec, MOVABLEKEYS, READONLY, WHOLE, WRITE, row,
 };
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
@@ -34,32 +34,32 @@ pub const COMMANDS: &[Command] = &[
     row("scard", 2, READONLY | FAST, Group::Set, "1.0.0", scard)
         .keys(&[KeySpec::at(1, KS_RO)]).args("key")
         .docs("Counts the members of a set.", "O(1)"),
-    row("sdiff", -2, READONLY, Group::Set, "1.0.0", sdiff)
+    row("sdiff", -2, WHOLE | READONLY, Group::Set, "1.0.0", sdiff)
         .keys(&[KeySpec::range(1, -1, 1, KS_RO | KS_ACCESS)]).args("key...")
         .tips(&["nondeterministic_output_order"])
         .docs("Returns the members of the first set that are in none of the others.",
               "O(N), N being the number of members of all sets"),
-    row("sdiffstore", -3, WRITE | DENYOOM, Group::Set, "1.0.0", sdiffstore)
+    row("sdiffstore", -3, WHOLE | WRITE | DENYOOM, Group::Set, "1.0.0", sdiffstore)
         .keys(&[KeySpec::at(1, KS_OW | KS_UPDATE), KeySpec::range(2, -1, 1, KS_RO | KS_ACCESS)])
         .args("destination:key key#1...")
         .docs("Stores the members of the first set that are in none of the others.",
               "O(N), N being the number of members of all sets"),
-    row("sdiffcard", -3, READONLY | MOVABLEKEYS, Group::Set, "8.10.0", sdiffcard)
+    row("sdiffcard", -3, WHOLE | READONLY | MOVABLEKEYS, Group::Set, "8.10.0", sdiffcard)
         .keys(&[KeySpec::numkeys(1, KS_RO | KS_ACCESS)])
         .args("numkeys:int key... [LIMIT limit:int]")
         .docs("Counts the members of a set that are in none of several others.",
               "O(N), N being the number of members of all sets"),
-    row("sinter", -2, READONLY, Group::Set, "1.0.0", sinter)
+    row("sinter", -2, WHOLE | READONLY, Group::Set, "1.0.0", sinter)
         .keys(&[KeySpec::range(1, -1, 1, KS_RO | KS_ACCESS)]).args("key...")
         .tips(&["nondeterministic_output_order"])
         .docs("Returns the members that several sets have in common.",
               "O(N*M), N being the size of the smallest set and M the number of sets"),
-    row("sintercard", -3, READONLY | MOVABLEKEYS, Group::Set, "7.0.0", sintercard)
+    row("sintercard", -3, WHOLE | READONLY | MOVABLEKEYS, Group::Set, "7.0.0", sintercard)
         .keys(&[KeySpec::numkeys(1, KS_RO | KS_ACCESS)])
         .args("numkeys:int key... [LIMIT limit:int]")
         .docs("Counts the members that several sets have in common.",
               "O(N*M), N being the size of the smallest set and M the number of sets"),
-    row("sinterstore", -3, WRITE | DENYOOM, Group::Set, "1.0.0", sinterstore)
+    row("sinterstore", -3, WHOLE | WRITE | DENYOOM, Group::Set, "1.0.0", sinterstore)
         .keys(&[KeySpec::at(1, KS_OW | KS_UPDATE), KeySpec::range(2, -1, 1, KS_RO | KS_ACCESS)])
         .args("destination:key key#1...")
         .docs("Stores the members that several sets have in common.",
@@ -67,7 +67,7 @@ pub const COMMANDS: &[Command] = &[
     row("sismember", 3, READONLY | FAST, Group::Set, "1.0.0", sismember)
         .keys(&[KeySpec::at(1, KS_RO)]).args("key member")
         .docs("Tells whether a set has a member.", "O(1)"),
-    row("smembers", 2, READONLY, Group::Set, "1.0.0", smembers)
+    row("smembers", 2, WHOLE | READONLY, Group::Set, "1.0.0", smembers)
         .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key")
         .tips(&["nondeterministic_output_order"])
         .docs("Returns all members of a set.", "O(N), N being the size of the set"),
@@ -101,17 +101,17 @@ pub const COMMANDS: &[Command] = &[
         .tips(&["nondeterministic_output"])
         .docs("Goes through the members of a set step by step.",
               "O(1) for a call, O(N) for a full pass, N being the size of the set"),
-    row("sunion", -2, READONLY, Group::Set, "1.0.0", sunion)
+    row("sunion", -2, WHOLE | READONLY, Group::Set, "1.0.0", sunion)
         .keys(&[KeySpec::range(1, -1, 1, KS_RO | KS_ACCESS)]).args("key...")
         .tips(&["nondeterministic_output_order"])
         .docs("Returns the members that are in any of several sets.",
               "O(N), N being the number of members of all sets"),
-    row("sunioncard", -3, READONLY | MOVABLEKEYS, Group::Set, "8.10.0", sunioncard)
+    row("sunioncard", -3, WHOLE | READONLY | MOVABLEKEYS, Group::Set, "8.10.0", sunioncard)
         .keys(&[KeySpec::numkeys(1, KS_RO | KS_ACCESS)])
         .args("numkeys:int key... [APPROX] [LIMIT limit:int]")
         .docs("Counts the members that are in any of several sets, or estimates how many they are.",
               "O(N), N being the number of members of all sets"),
-    row("sunionstore", -3, WRITE | DENYOOM, Group::Set, "1.0.0", sunionstore)
+    row("sunionstore", -3, WHOLE | WRITE | DENYOOM, Group::Set, "1.0.0", sunionstore)
         .keys(&[KeySpec::at(1, KS_OW | KS_UPDATE), KeySpec::range(2, -1, 1, KS_RO | KS_ACCESS)])
         .args("destination:key key#1...")
         .docs("Stores the members that are in any of several sets.",

@@ -10,7 +10,7 @@ use crate::base::error::{Error, Result};
 use crate::cmd::set::visible;
 use crate::context::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, MOVABLEKEYS,
-    PATTERN_KEYS, READONLY, WRITE, row,
+    PATTERN_KEYS, READONLY, WHOLE, WRITE, row,
 };
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
@@ -26,7 +26,7 @@ use store::{Collection, EntryRef, Type};
 /// The commands of this file.
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
-    row("sort", -2, WRITE | DENYOOM | MOVABLEKEYS | PATTERN_KEYS, Group::Generic, "1.0.0", sort)
+    row("sort", -2, WHOLE | WRITE | DENYOOM | MOVABLEKEYS | PATTERN_KEYS, Group::Generic, "1.0.0", sort)
         .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS),
                 KeySpec::unknown(KS_RO | KS_ACCESS)
                     .note("Keys of BY and GET: unknown, as their names come from the elements"),
@@ -38,7 +38,7 @@ pub const COMMANDS: &[Command] = &[
         .acl(CAT_SET | CAT_SORTEDSET | CAT_LIST | CAT_DANGEROUS)
         .docs("Sorts a list, set or sorted set, and can store the result.",
               "O(N+M*log(M)), N being the number of elements and M the number returned"),
-    row("sort_ro", -2, READONLY | MOVABLEKEYS | PATTERN_KEYS, Group::Generic, "7.0.0", sort_ro)
+    row("sort_ro", -2, WHOLE | READONLY | MOVABLEKEYS | PATTERN_KEYS, Group::Generic, "7.0.0", sort_ro)
         .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS),
                 KeySpec::unknown(KS_RO | KS_ACCESS)
                     .note("Keys of BY and GET: unknown, as their names come from the elements")])

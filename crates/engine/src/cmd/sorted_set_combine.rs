@@ -6,7 +6,7 @@ use crate::cmd::set::expire_members_of;
 use crate::cmd::sorted_set::{kind_of, limits, reply_members};
 use crate::context::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, MOVABLEKEYS, READONLY,
-    WRITE, row,
+    WHOLE, WRITE, row,
 };
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
@@ -21,44 +21,44 @@ use store::{Collection, EntryRef, Type};
 /// The commands of this file.
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
-    row("zdiff", -3, READONLY | MOVABLEKEYS, Group::SortedSet, "6.2.0", zdiff)
+    row("zdiff", -3, WHOLE | READONLY | MOVABLEKEYS, Group::SortedSet, "6.2.0", zdiff)
         .keys(&[KeySpec::numkeys(1, KS_RO | KS_ACCESS)]).args("numkeys:int key... [WITHSCORES]")
         .docs("Returns the members of the first sorted set that are in none of the others.",
               "O(L+(N-K)*log(N)), L being the number of members of all sets, N the size of the \
                first and K that of the result"),
-    row("zdiffstore", -4, WRITE | DENYOOM | MOVABLEKEYS, Group::SortedSet, "6.2.0", zdiffstore)
+    row("zdiffstore", -4, WHOLE | WRITE | DENYOOM | MOVABLEKEYS, Group::SortedSet, "6.2.0", zdiffstore)
         .keys(&[KeySpec::at(1, KS_OW | KS_UPDATE), KeySpec::numkeys(2, KS_RO | KS_ACCESS)])
         .args("destination:key numkeys:int key#1...")
         .docs("Stores the members of the first sorted set that are in none of the others.",
               "O(L+(N-K)*log(N)), L being the number of members of all sets, N the size of the \
                first and K that of the result"),
-    row("zinter", -3, READONLY | MOVABLEKEYS, Group::SortedSet, "6.2.0", zinter)
+    row("zinter", -3, WHOLE | READONLY | MOVABLEKEYS, Group::SortedSet, "6.2.0", zinter)
         .keys(&[KeySpec::numkeys(1, KS_RO | KS_ACCESS)])
         .args("numkeys:int key... [WEIGHTS weight:int...] [AGGREGATE(SUM | MIN | MAX | COUNT@8.8.0)] \
                [WITHSCORES]")
         .docs("Returns the members that several sorted sets have in common.",
               "O(N*K+M*log(M)), N being the size of the smallest set, K the number of sets and M \
                the size of the result"),
-    row("zintercard", -3, READONLY | MOVABLEKEYS, Group::SortedSet, "7.0.0", zintercard)
+    row("zintercard", -3, WHOLE | READONLY | MOVABLEKEYS, Group::SortedSet, "7.0.0", zintercard)
         .keys(&[KeySpec::numkeys(1, KS_RO | KS_ACCESS)])
         .args("numkeys:int key... [LIMIT limit:int]")
         .docs("Counts the members that several sorted sets have in common.",
               "O(N*K), N being the size of the smallest set and K the number of sets"),
-    row("zinterstore", -4, WRITE | DENYOOM | MOVABLEKEYS, Group::SortedSet, "2.0.0", zinterstore)
+    row("zinterstore", -4, WHOLE | WRITE | DENYOOM | MOVABLEKEYS, Group::SortedSet, "2.0.0", zinterstore)
         .keys(&[KeySpec::at(1, KS_OW | KS_UPDATE), KeySpec::numkeys(2, KS_RO | KS_ACCESS)])
         .args("destination:key numkeys:int key#1... [WEIGHTS weight:int...] \
                [AGGREGATE(SUM | MIN | MAX | COUNT@8.8.0)]")
         .docs("Stores the members that several sorted sets have in common.",
               "O(N*K+M*log(M)), N being the size of the smallest set, K the number of sets and M \
                the size of the result"),
-    row("zunion", -3, READONLY | MOVABLEKEYS, Group::SortedSet, "6.2.0", zunion)
+    row("zunion", -3, WHOLE | READONLY | MOVABLEKEYS, Group::SortedSet, "6.2.0", zunion)
         .keys(&[KeySpec::numkeys(1, KS_RO | KS_ACCESS)])
         .args("numkeys:int key... [WEIGHTS weight:int...] [AGGREGATE(SUM | MIN | MAX | COUNT@8.8.0)] \
                [WITHSCORES]")
         .docs("Returns the members that are in any of several sorted sets.",
               "O(N+M*log(M)), N being the number of members of all sets and M the size of the \
                result"),
-    row("zunionstore", -4, WRITE | DENYOOM | MOVABLEKEYS, Group::SortedSet, "2.0.0", zunionstore)
+    row("zunionstore", -4, WHOLE | WRITE | DENYOOM | MOVABLEKEYS, Group::SortedSet, "2.0.0", zunionstore)
         .keys(&[KeySpec::at(1, KS_OW | KS_UPDATE), KeySpec::numkeys(2, KS_RO | KS_ACCESS)])
         .args("destination:key numkeys:int key#1... [WEIGHTS weight:int...] \
                [AGGREGATE(SUM | MIN | MAX | COUNT@8.8.0)]")

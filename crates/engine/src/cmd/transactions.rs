@@ -6,6 +6,7 @@
 use crate::base::args::Args;
 use crate::base::clock::unix_nanos;
 use crate::base::error::{Error, Result};
+use crate::cmd::dump::LONG_VALUE;
 use crate::context::command::{
     ALLOW_BUSY, CHANGES_SESSION, Command, FAST, Group, IN_MULTI, KS_RO, KeySpec, LOADING, NO_MULTI,
     NOSCRIPT, RUNS_QUEUE, SKIP_SLOWLOG, STALE, row,
@@ -65,6 +66,15 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let now = unix_nanos();
     ctx.stand_still_at(now);
     let failed = watched_key_changed(ctx);
+    if !failed && !multi.aborted && !ctx.helper {
+        let mut bytes = 0;
+        multi.each(|entry, argv, _| bytes += ctx.goes_through(entry, argv));
+        if bytes > LONG_VALUE && ctx.moves_elsewhere() {
+            // There it begins anew, and the watched keys are looked at again.
+            ctx.session.multi = Some(multi);
+            return Ok(());
+        }
+    }
     ctx.session.unwatch();
     if multi.aborted {
         ctx.session.keep_multi(multi);

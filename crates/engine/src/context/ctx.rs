@@ -23,7 +23,9 @@ use crate::follow::waiting::{NEXT_NUMBER, Waiter};
 use crate::follow::{command_log, monitor};
 use crate::script::runner::Runner;
 use crate::table::positions::each_key;
-use crate::table::row::{CHANGES_READ_KEYS, KS_RO, OTHER_DB, RUNS_QUEUE, RUNS_SCRIPT, WRITE};
+use crate::table::row::{
+    CHANGES_READ_KEYS, KS_RO, OTHER_DB, RUNS_QUEUE, RUNS_SCRIPT, WHOLE, WRITE,
+};
 use parking_lot::Mutex;
 use resp::Out;
 use smallvec::SmallVec;
@@ -31,6 +33,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
+use store::Type;
 /// What a handler gets. See the module's page.
 pub struct Ctx<'e> {
     /// The keys it may use.
@@ -126,6 +129,20 @@ impl<'e> Ctx<'e> {
             self.leave_the_others();
         }
         moves
+    }
+
+    /// About how many bytes of collections a command that is part of this one goes through. Its keys' shards are held.
+    pub(crate) fn goes_through(&self, entry: &Entry, argv: &[&[u8]]) -> usize {
+        let mut bytes = 0;
+        if entry.command.has(WHOLE) {
+            each_key(entry, argv, |i, _| {
+                let found = self.keys.peek(argv[i]);
+                bytes += found
+                    .filter(|e| e.kind() != Type::String)
+                    .map_or(0, |e| e.memory());
+            });
+        }
+        bytes
     }
 
     /// For what takes long on a worker and cannot be moved: the worker's other connections go to another thread, if there is

@@ -101,6 +101,8 @@ pub const SECRET_AFTER_AUTH: u64 = 1 << 56;
 pub const BY_DIGEST: u64 = 1 << 57;
 /// Runs a function of a library (FCALL). Not printed.
 pub const BY_NAME: u64 = 1 << 58;
+/// Goes through all elements of the collections that it names (SUNIONSTORE, SORT): with large ones it is long. Not printed.
+pub const WHOLE: u64 = 1 << 59;
 
 /// Two flags with one bit would be one flag.
 const _: () = {
@@ -123,6 +125,7 @@ const _: () = {
         SECRET_AFTER_AUTH,
         BY_DIGEST,
         BY_NAME,
+        WHOLE,
         crate::table::docs::SYSCMD,
     ];
     let (mut seen, mut i) = ((1 << 40) - 1, 0);
