@@ -521,6 +521,15 @@ fn has_timed_fields(value: &Loaded<'_>) -> bool {
     }
 }
 
+/// Whether it is a stream that knows what producers have sent.
+fn remembers_producers(value: &Loaded<'_>) -> bool {
+    use store::Collection;
+    match value {
+        Loaded::Object(Object::Stream(stream)) => stream.view().idempotency().is_some(),
+        _ => false,
+    }
+}
+
 /// Leaves out what a version cannot say, or a server does not know.
 fn sayable(contents: &Contents, version: Version, activity: bool) -> Contents {
     let mut out = Contents::new();
@@ -777,7 +786,10 @@ fn what_is_written_is_loaded_by_servers() {
                         // Version 11 has Redis's dialect, which Valkey refuses.
                         let loads = can.field_expiry
                             && (peer.name == "redis" || version == Version::Valkey80);
-                        !key.is_empty() && (!timed || loads)
+                        // What producers have sent versions 11 and 12 say in a form of Redis 8.6.
+                        let newest = matches!(version, Version::V11 | Version::V12)
+                            && remembers_producers(value);
+                        !key.is_empty() && (!timed || loads) && (!newest || can.idempotency)
                     };
                     for (db, key, expiry, hint, value) in &read.values {
                         if knows(key, value) {

@@ -505,8 +505,8 @@ fn what_cannot_be_read_is_said_with_its_place() {
         );
     }
     assert_eq!(
-        head(b"REDIS0014"),
-        "at byte 0: RDB version REDIS0014 is not understood, only REDIS0005 to REDIS0013 and VALKEY080"
+        head(b"REDIS0015"),
+        "at byte 0: RDB version REDIS0015 is not understood, only REDIS0005 to REDIS0014 and VALKEY080"
     );
     assert!(head(b"VALKEY081").contains("VALKEY081 is not understood"));
     // Before the checksum: one flipped bit would be enough to have it ignored.

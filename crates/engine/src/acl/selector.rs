@@ -385,6 +385,8 @@ impl Selector {
         let bit = 1 << (id % 64);
         if allow {
             self.commands[id / 64] |= bit;
+            // What was taken away after `+@all` may all be given back.
+            self.all_commands |= self.future && self.commands.iter().all(|bits| *bits == u64::MAX);
         } else {
             self.commands[id / 64] &= !bit;
             self.all_commands = false;

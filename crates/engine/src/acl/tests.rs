@@ -173,7 +173,8 @@ fn all_powerful() {
     for (rules, all) in [
         ("+@all ~* &*", true),
         ("+@all ~* &* -get", false),
-        ("+@all ~* &* -get +get", false),
+        ("+@all ~* &* -get +get", true),
+        ("+@all ~* &* -get -set +get", false),
         ("+@all ~*", false),
         ("+@all ~* &* db=0", false),
         ("(+@all ~* &*)", true),

@@ -310,8 +310,8 @@ fn spop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if args.left() > 1 {
         return Err(Error::SYNTAX);
     }
-    expire_members_of(&mut ctx.keys, key)?;
     if args.left() == 0 {
+        expire_members_of(&mut ctx.keys, key)?;
         let member = ctx.keys.edit::<Set, _>(key, |set| {
             let member = set.view().random(random_below).map(Item::to_vec);
             if let Some(m) = &member {
@@ -331,6 +331,7 @@ fn spop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let count = args.int_in(0..=i64::MAX, Error::NOT_POSITIVE) as usize;
     args.check()?;
+    expire_members_of(&mut ctx.keys, key)?;
     let may_move = ctx.must_move(count);
     // It is looked for to be changed.
     let _ = ctx.keys.write(key);

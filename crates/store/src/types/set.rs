@@ -1,5 +1,5 @@
 //! Sets: of integers as a sorted array, of a few strings as a packed sequence, else as [`Members`]. A set one of whose members was
-//! given an expiry is from then on a [`Hash`] without values: fields are its members.
+//! given an expiry is from then on a [`Hash`](struct@Hash) without values: fields are its members.
 //!
 //! The two small forms are one byte string, told apart by its first byte: the width of the integers (2, 4 or 8), or 0 for
 //! a packed sequence of elements.
