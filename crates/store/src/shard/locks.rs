@@ -556,7 +556,7 @@ mod tests {
 
     /// One lock, and many who come for it again and again: whoever stands in its line gets through, under any schedule.
     #[test]
-    fn nobody_is_passed_over_for_ever() {
+    fn nobody_is_passed_over_for_ever_in_any_schedule() {
         shuttle::check_random(
             || {
                 let world = World::new();
@@ -585,7 +585,7 @@ mod tests {
     }
     /// Of two in a line the first goes away, at whatever moment: the second is called all the same.
     #[test]
-    fn who_goes_away_passes_the_call_on() {
+    fn who_goes_away_passes_the_call_on_in_any_schedule() {
         shuttle::check_random(
             || {
                 let world = World::new();
