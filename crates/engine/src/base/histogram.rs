@@ -51,10 +51,10 @@ fn longest(bucket: usize) -> u64 {
 }
 
 impl Histogram {
-    /// Counts a time. Only the thread that owns the histogram may.
+    /// Counts a time, so many times. Only the thread that owns the histogram may.
     #[inline]
-    pub fn count(&self, ticks: u64) {
-        self.0[bucket(ticks)].add(1);
+    pub fn count(&self, ticks: u64, times: u64) {
+        self.0[bucket(ticks)].add(times);
     }
 
     /// Forgets all times.
@@ -181,7 +181,7 @@ mod tests {
         ticks::start();
         let histogram = Histogram::default();
         for micros in 1..=1000 {
-            histogram.count(ticks_of(micros));
+            histogram.count(ticks_of(micros), 1);
         }
         let mut total = Total::default();
         total.add(&histogram);

@@ -38,10 +38,19 @@ fn wire_bytes(argv: &[&[u8]]) -> usize {
     1 + digits(argv.len()) + 2 + strings.sum::<usize>()
 }
 
+/// Ticks from which a time to be noted is so long that quick commands may be timed together.
+#[inline]
+fn watch_each() -> u64 {
+    static TICKS: std::sync::LazyLock<u64> = std::sync::LazyLock::new(|| ticks::of_micros(1000));
+    *TICKS
+}
+
 /// Which commands of a batch stand out, as the settings are when it begins.
 struct Watch {
-    /// Every command is timed by itself.
+    /// Every command is timed by itself, also the quick ones of one kind that follow each other.
     each: bool,
+    /// Times are counted.
+    tracking: bool,
     /// Ticks from which a command's time is noted.
     noted_from: u64,
     /// Bytes from which a reply is large.
@@ -58,7 +67,8 @@ impl Watch {
         let bytes =
             |log: usize| usize::try_from(live.logs[log].from.load(Relaxed)).unwrap_or(usize::MAX);
         Watch {
-            each: live.latency_tracking.load(Relaxed) || noted_from < ticks::of_micros(1000),
+            each: noted_from < watch_each(),
+            tracking: live.latency_tracking.load(Relaxed),
             noted_from,
             large_reply: bytes(2).min(usize::MAX / 2),
             large_requests: bytes(1) != usize::MAX
@@ -96,32 +106,42 @@ impl Worker {
                 continue;
             };
             let mut then = ticks::now();
+            self.ran = 0;
             let mut mark = out.mark();
             let ran = catch_unwind(AssertUnwindSafe(|| {
                 while at < end && matches!(next, Next::Done) && out.len() < ENOUGH && !out.is_over()
                 {
                     mark = out.mark();
-                    let before = out.len();
+                    let (before, booked) = (out.len(), self.ran);
                     out.bound(room);
                     next = self.one(session, batch.get(at), at - first, began, out, mark);
                     if matches!(next, Next::Retry(_) | Next::Elsewhere) {
                         break;
                     }
                     at += 1;
+                    let ran = self.ran > booked;
+                    let mut slow = None;
                     if watch.each || !self.shares_its_time(at - first) {
                         let done = !matches!(next, Next::Block(_) | Next::Offload(_));
-                        let took = self.book(at - first, &mut then, watch.each && done);
+                        let (took, calls) =
+                            self.book(at - first, &mut then, watch.tracking && done);
                         // What blocks or goes on elsewhere is noted when it is done.
-                        let slow = (done && took >= watch.noted_from).then_some(took);
-                        let reply = out.len().saturating_sub(before);
-                        if slow.is_some() || reply >= watch.large_reply || watch.large_requests {
-                            let argv = batch.get(at - 1);
-                            self.note(session, argv, at - first, slow, reply, watch.large_requests);
+                        if done && took >= watch.noted_from {
+                            match calls {
+                                1 => slow = Some(took),
+                                _ => self.engine.follow.note_run(took),
+                            }
                         }
+                    }
+                    let reply = out.len().saturating_sub(before);
+                    if ran && (slow.is_some() || reply >= watch.large_reply || watch.large_requests)
+                    {
+                        let argv = batch.get(at - 1);
+                        self.note(session, argv, at - first, slow, reply, watch.large_requests);
                     }
                 }
                 if at > first && !watch.each && self.shares_its_time(at - first) {
-                    self.book(at - first, &mut then, false);
+                    self.book(at - first, &mut then, watch.tracking);
                 }
             }));
             if ran.is_err() {
@@ -158,22 +178,26 @@ impl Worker {
         before.quick && next.is_some_and(|next| next.quick && next.id == before.id)
     }
 
-    /// Books the time since `then` to the command before the one with this place in the plan, and returns it. `counted`: as
-    /// the time of a single call.
+    /// Books the time since `then` to the commands that end before the one with this place in the plan, and returns it, with how
+    /// many of them were carried out. `counted`: also as the times of single calls; of several together each gets its share.
     #[inline]
-    fn book(&self, next: usize, then: &mut u64, counted: bool) -> u64 {
+    fn book(&mut self, next: usize, then: &mut u64, counted: bool) -> (u64, u64) {
         let now = ticks::now();
         let took = now.wrapping_sub(*then);
+        let calls = std::mem::take(&mut self.ran);
         let command = &self.plan[next - 1];
         if command.entry.is_some() {
             let tally = &self.counters.commands[command.id];
             tally.ticks.add(took);
-            if counted && self.ran {
-                tally.took(took);
+            match calls {
+                _ if !counted => {}
+                0 => {}
+                1 => tally.took(took),
+                _ => tally.took_each(took / calls, calls),
             }
         }
         *then = now;
-        took
+        (took, calls)
     }
 
     /// Notes a command that stood out. `next`: the place in the plan of the one after it; `slow`: the ticks it took, if those
@@ -188,7 +212,7 @@ impl Worker {
         reply_bytes: usize,
         large_requests: bool,
     ) {
-        let Some(entry) = self.plan[next - 1].entry.filter(|_| self.ran) else {
+        let Some(entry) = self.plan[next - 1].entry else {
             return;
         };
         // SAFETY: points into the registry of `self.engine`, which never changes.

@@ -46,7 +46,6 @@ impl Worker {
         let engine = &*self.engine;
         let counters = &*self.counters;
         let planned = &self.plan[planned];
-        self.ran = false;
         let Some(entry) = planned.entry else {
             return reject_unknown(counters, session, argv, out, mark);
         };
@@ -127,7 +126,7 @@ impl Worker {
         if session.is_parked() && !command.has(OWN_LOCKS) {
             session.leave_lines();
         }
-        self.ran = true;
+        self.ran += 1;
         // What a command makes its shard grow by is told to who keeps to the limit, if there is one.
         let metered = match &held {
             Held::One(shard, _) if engine.memory().limit() != 0 => {

@@ -10,6 +10,9 @@ use store::types::sorted_set::Move;
 /// Commands looked ahead in a pipeline. Each needs some three cache lines, which must all stay in the first level.
 pub(super) const AHEAD: usize = 64;
 
+/// Most arguments of a command that is taken to be quick.
+const QUICK_ARGUMENTS: usize = 8;
+
 /// What is fetched of a member.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
@@ -61,7 +64,7 @@ impl Worker {
                 entry: entry.map(|e| e as *const Entry),
                 hash: 0,
                 hashed: false,
-                quick: entry.is_some_and(|e| e.command.has(FAST)),
+                quick: argv.len() <= QUICK_ARGUMENTS && entry.is_some_and(|e| e.command.has(FAST)),
             };
             let first = match entry.map(|e| e.keys) {
                 Some(KeyLayout::One(i) | KeyLayout::Range { first: i, .. }) => argv.get(i),

@@ -25,8 +25,8 @@ pub struct Worker {
     pub(super) wide: bool,
     /// Whether this worker runs on a helper thread, where long commands are at home.
     pub(super) helper: bool,
-    /// Whether the last command was carried out: not refused, nor queued.
-    pub(super) ran: bool,
+    /// How many commands were carried out, not refused nor queued, since time was last booked.
+    pub(super) ran: u64,
     /// What it runs scripts with, once there has been one.
     pub(super) runner: Option<Box<Runner>>,
     /// Bytes by which its commands have made the keyspace grow and that it has not told: see [`crate::base::memory`].
@@ -63,7 +63,7 @@ impl Worker {
             large: false,
             wide: false,
             helper: false,
-            ran: false,
+            ran: 0,
             runner: None,
             grown: 0,
             changes: Vec::new(),

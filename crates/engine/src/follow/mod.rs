@@ -107,6 +107,12 @@ impl Follow {
         }
     }
 
+    /// Notes quick commands of one kind that took so many ticks together, as one event; which of them was slow nobody knows.
+    #[cold]
+    pub(crate) fn note_run(&self, ticks: u64) {
+        self.note_latency(true, ticks::nanos(ticks) / 1000);
+    }
+
     fn note_latency(&self, fast: bool, micros: u64) {
         let event = match fast {
             true => "fast-command",
