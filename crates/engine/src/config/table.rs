@@ -591,7 +591,7 @@ pub(super) const BUILT: &[Directive] = &[
         "0",
         Runtime,
         INSIGHT,
-        "Milliseconds from which LATENCY keeps what took long (commands, rounds of expiry, the log's writes); 0 for nothing.",
+        "Milliseconds from which LATENCY keeps what took long (commands, rounds of expiry); 0 for nothing.",
     )
     .live(|live, value| {
         live.latency_threshold_ms.store(number(value), Relaxed);
