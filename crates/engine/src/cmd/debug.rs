@@ -44,7 +44,7 @@ pub const COMMANDS: &[Command] = &[
 const HELP: &[&str] = &[
     "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "CLIENT-EVICTION",
-    "    The pools of clients that may be evicted; there are none without maxmemory-clients.",
+    "    The pools of clients that may be evicted; there are none here.",
     "DIGEST",
     "    A SHA-1 that two servers share if and only if they hold the same data.",
     "DIGEST-VALUE <key> [<key> ...]",
@@ -173,7 +173,12 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
             Ok(())
         }
         // What belongs to features that are not built, or that are built in a way that leaves nothing to switch.
-        ("client-eviction", []) => Err(Error::new("ERR maxmemory-clients is disabled.")),
+        ("client-eviction", []) => Err(Error::new(
+            match ctx.engine.config().text("maxmemory-clients").as_str() {
+                "0" => "ERR maxmemory-clients is disabled.",
+                _ => "ERR clients that may be evicted stand in no pools here",
+            },
+        )),
         ("reload", options) if !options.iter().all(is_reload_option) => Err(Error::new(
             "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
         )),

@@ -502,3 +502,17 @@ fn populate_announces_its_keys() {
     db.check("DEBUG POPULATE 2", "OK");
     watching.check("MULTI; PING; EXEC", "[PONG]");
 }
+
+#[test]
+fn pools_of_clients_are_not_made_up() {
+    let mut c = client();
+    c.check(
+        "DEBUG CLIENT-EVICTION",
+        "-ERR maxmemory-clients is disabled.",
+    );
+    c.check("CONFIG SET maxmemory-clients 100mb", "OK");
+    c.check(
+        "DEBUG CLIENT-EVICTION",
+        "-ERR clients that may be evicted stand in no pools here",
+    );
+}
