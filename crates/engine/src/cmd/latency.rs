@@ -275,9 +275,9 @@ mod tests {
             c.run("LATENCY DOCTOR")
                 .contains("latency-monitor-threshold is 0")
         );
-        c.check("CONFIG SET latency-monitor-threshold 20", "OK");
-        assert!(c.run("LATENCY DOCTOR").contains("Nothing has taken 20 ms"));
-        c.run("DEBUG SLEEP 0.03");
+        c.check("CONFIG SET latency-monitor-threshold 400", "OK");
+        assert!(c.run("LATENCY DOCTOR").contains("Nothing has taken 400 ms"));
+        c.run("DEBUG SLEEP 0.5");
         let latest = c.run("LATENCY LATEST");
         assert!(latest.starts_with("[[\"command\" "), "{latest}");
         assert!(c.run("LATENCY HISTORY command").starts_with("[["));
