@@ -19,12 +19,21 @@ const CRATES: &[(&str, &[&str])] = &[
     ("disk", &[]),
     ("engine", &["lua", "rdb", "resp", "store"]),
     ("keeper", &["disk", "engine", "rdb", "resp", "store"]),
+    ("replication", &["disk", "engine", "keeper", "rdb", "resp"]),
     ("redpoll", &["engine", "keeper", "resp", "store"]),
     ("server", &["disk", "engine", "resp"]),
     ("bench", &[]),
     (
         "cli",
-        &["bench", "disk", "engine", "keeper", "rdb", "server"],
+        &[
+            "bench",
+            "disk",
+            "engine",
+            "keeper",
+            "rdb",
+            "replication",
+            "server",
+        ],
     ),
     ("tests", &["resp"]),
     ("benches", &[]),
@@ -33,7 +42,16 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that stay free of an async runtime, tests included: no lock of theirs can be held across an await.
-const WITHOUT_TOKIO: &[&str] = &["resp", "store", "rdb", "disk", "lua", "engine", "keeper"];
+const WITHOUT_TOKIO: &[&str] = &[
+    "resp",
+    "store",
+    "rdb",
+    "disk",
+    "lua",
+    "engine",
+    "keeper",
+    "replication",
+];
 
 /// The rooms of a crate, from the bottom up, each with the rooms that it imports. A room is a folder or file in the crate's
 /// `src/`; `lib.rs` names them all and is no room. The rules are those of [`CRATES`]: no import that is not here, and nothing

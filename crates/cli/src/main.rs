@@ -3,6 +3,7 @@
 use engine::config::{Config, directives};
 use engine::{Engine, Host, SaveMode, ShutdownMode};
 use keeper::Keeper;
+use replication::Hub;
 use server::{Server, ServerHost, ServerOptions, logging, system};
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -77,7 +78,13 @@ fn main() -> ExitCode {
 
 /// Loads the data set beside the server, whose clients are told so until it is there. If it cannot be loaded the server is
 /// stopped. `kinds` are those of its TCP listeners.
-fn load(engine: &Engine, keeper: &Keeper, host: &dyn Host, kinds: &[&str]) -> Result<(), String> {
+fn load(
+    engine: &Engine,
+    keeper: &Keeper,
+    hub: &Hub,
+    host: &dyn Host,
+    kinds: &[&str],
+) -> Result<(), String> {
     let loaded = keeper.load();
     if loaded.is_err() {
         if engine.loading.is_stopped() {
@@ -92,6 +99,7 @@ fn load(engine: &Engine, keeper: &Keeper, host: &dyn Host, kinds: &[&str]) -> Re
         let _ = host.shutdown(now);
         return loaded;
     }
+    hub.loaded();
     for kind in kinds {
         tracing::info!("Ready to accept connections {kind}");
     }
@@ -141,6 +149,7 @@ fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
     let engine = Engine::new(config, host.clone());
     engine.load_users()?;
     let keeper = Keeper::prepare(&engine)?;
+    let hub = Hub::start(&engine, &keeper)?;
     let options = ServerOptions {
         signals: true,
         ..ServerOptions::new(host.clone())
@@ -159,9 +168,10 @@ fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
     .collect();
     let loader = {
         let (engine, keeper, host) = (engine.clone(), keeper.clone(), host.clone());
+        let hub = hub.clone();
         std::thread::Builder::new()
             .name("loader".into())
-            .spawn(move || load(&engine, &keeper, &*host, &kinds))?
+            .spawn(move || load(&engine, &keeper, &hub, &*host, &kinds))?
     };
     running.join();
     drop(pid_file);
@@ -170,6 +180,7 @@ fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
         Ok(loaded) => loaded?,
         Err(_) => return Err("loading the data set panicked; the log says where".into()),
     }
+    hub.close();
     let saves = match host.save_mode() {
         SaveMode::NoSave => false,
         SaveMode::Save => true,

@@ -32,14 +32,21 @@ pub use base::clock::unix_ms;
 pub use base::error::{Error, Result};
 pub use base::loading::{LoadProgress, Loading, OnLoad};
 pub use base::pressure::Pressure;
+pub use base::replication::{
+    Announced, Filter, NO_STREAM_ID, READ_ONLY_REPLICA, STALE_REPLICA, Standing, StreamIds,
+    StreamWish, TOO_FEW_REPLICAS, new_stream_id,
+};
 pub use base::stats::Counters;
-pub use base::version::{MODE, REDIS_VERSION, ROLE, VERSION};
+pub use base::version::{MODE, REDIS_VERSION, VERSION};
 pub use client::clients::{Client, Clients, Kind, Origin};
 pub use config::Config;
-pub use config::host::{Host, NoHost, OnFate, Persistence, Reload, SaveMode, ShutdownMode};
+pub use config::host::{
+    Failover, Host, NoHost, OnFate, Persistence, Reload, Replication, RoleReport, SaveMode,
+    ShutdownMode, Wire,
+};
 pub use context::engine::Engine;
 pub use context::gate::Intent;
-pub use context::next::{Job, Next, Progress};
+pub use context::next::{Job, Next, Progress, TakeOver};
 pub use context::session::Session;
 pub use dispatch::update::Update;
 pub use dispatch::worker::Worker;

@@ -147,7 +147,8 @@ impl TestClient {
         self.asked = match next {
             Next::Done | Next::Elsewhere => Asked::Nothing,
             Next::Close => Asked::Close,
-            Next::CloseNow => Asked::CloseNow,
+            // There is no connection to give.
+            Next::CloseNow | Next::GiveAway(_) => Asked::CloseNow,
             Next::Retry(time) => Asked::Retry(time),
             Next::Block(waiter) => {
                 self.waiter = Some(waiter);

@@ -14,7 +14,10 @@ pub mod load;
 mod log;
 mod reload;
 mod save;
+mod send;
 pub mod snapshot;
+
+pub use send::{Contents, Feed};
 
 use disk::{AofFolder, Disk, Lock, Log, RealDisk};
 use engine::{Engine, OnFate, Persistence, Reload};
@@ -40,6 +43,10 @@ pub struct Keeper {
     lock: Mutex<Option<Lock>>,
     log: RwLock<Option<Arc<Log>>>,
     pump: Mutex<log::Pump>,
+    /// Who gets what the log gets, whether or not there is a log.
+    feed: RwLock<Option<Weak<dyn Feed>>>,
+    /// It wants to.
+    fed: AtomicBool,
     /// `appendfsync always`, and the log is on.
     promises: AtomicBool,
     saving: Mutex<Saving>,
@@ -116,6 +123,8 @@ impl Keeper {
             lock: Mutex::new(lock),
             log: RwLock::new(None),
             pump: Mutex::default(),
+            feed: RwLock::default(),
+            fed: AtomicBool::new(false),
             promises: AtomicBool::new(false),
             saving: Mutex::default(),
             stats: Mutex::new(Stats::new(engine)),

@@ -432,7 +432,7 @@ impl Replay {
                         thread::park_timeout(time);
                     }
                 }
-                Next::Block(_) | Next::Close | Next::CloseNow => {
+                Next::Block(_) | Next::Close | Next::CloseNow | Next::GiveAway(_) => {
                     let last = from.saturating_sub(1);
                     return Err((last, "a command that has no place in a log".into()));
                 }

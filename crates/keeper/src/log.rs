@@ -89,10 +89,14 @@ impl Keeper {
 
     pub(crate) fn pump(&self, engine: &Engine, pump: &mut Pump) {
         let log = self.log();
+        let feed = self.feed();
         let mut any = false;
         while let Some(piece) = engine.journal.cut(&mut pump.db) {
             any = true;
             pump.last = piece.number;
+            if let Some(feed) = &feed {
+                feed.piece(piece.number, &piece.bytes);
+            }
             let Some(log) = &log else { continue };
             match log.append(piece.bytes, engine::unix_ms() / 1000) {
                 Ok(number) => {
@@ -283,7 +287,7 @@ impl Keeper {
             let _all = engine.keyspace().lock_all();
             let mut pump = self.pump.lock();
             self.pump(engine, &mut pump);
-            engine.journal.turn(false);
+            engine.journal.turn(self.fed.load(Relaxed));
             pump.db = None;
             self.log.write().take()
         };

@@ -37,6 +37,8 @@ pub(crate) enum Busy {
     Rewrite,
     /// The data set is loaded anew: DEBUG RELOAD, DEBUG LOADAOF.
     Load,
+    /// A copy for replicas.
+    Send,
 }
 
 /// What INFO tells of the past.
@@ -86,6 +88,17 @@ pub(crate) fn changes(engine: &Engine) -> u64 {
     engine.stats().sum(|c| c.changes.get())
 }
 
+/// What stands at the head of every file.
+pub(crate) fn usual_aux(engine: &Engine) -> Vec<(&'static str, String)> {
+    vec![
+        ("redis-ver", engine::REDIS_VERSION.to_owned()),
+        ("redpoll-ver", engine::VERSION.to_owned()),
+        ("redis-bits", "64".to_owned()),
+        ("ctime", (engine::unix_ms() / 1000).to_string()),
+        ("used-mem", engine.keyspace().bytes().to_string()),
+    ]
+}
+
 /// Pairs of seconds and changes.
 fn points(config: &Config) -> Vec<(u64, u64)> {
     let text = config.text("save");
@@ -103,6 +116,7 @@ impl Keeper {
             version,
             compress: config.flag("rdbcompression"),
             now_ms: 0,
+            for_replica: false,
         }
     }
 
@@ -120,6 +134,14 @@ impl Keeper {
         });
     }
 
+    /// What is being written is done, or given up.
+    pub(crate) fn note_end(&self) {
+        let mut saving = self.saving.lock();
+        saving.busy = None;
+        saving.running = None;
+        saving.cancelled = false;
+    }
+
     pub(crate) fn is_cancelled(&self) -> bool {
         self.saving.lock().cancelled
     }
@@ -134,13 +156,7 @@ impl Keeper {
     ) -> Result<Option<W>, String> {
         let options = self.options(engine, base);
         let shared = snapshot.shared().clone();
-        let mut aux = vec![
-            ("redis-ver", engine::REDIS_VERSION.to_owned()),
-            ("redpoll-ver", engine::VERSION.to_owned()),
-            ("redis-bits", "64".to_owned()),
-            ("ctime", (engine::unix_ms() / 1000).to_string()),
-            ("used-mem", engine.keyspace().bytes().to_string()),
-        ];
+        let mut aux = usual_aux(engine);
         aux.push(("aof-base", u8::from(base).to_string()));
         let checksum = engine.config().flag("rdbchecksum");
         let out = Writer::new(file, options.version, checksum);
@@ -185,7 +201,7 @@ impl Keeper {
             match busy {
                 Busy::Save => self.save_once(&engine),
                 Busy::Rewrite => self.rewrite_now(&engine),
-                Busy::Load => Err(LOADING.into()),
+                Busy::Load | Busy::Send => Err(LOADING.into()),
             }
         });
         let secs = Some(began.elapsed().as_secs());
@@ -194,7 +210,7 @@ impl Keeper {
             (Ok(()), Busy::Rewrite) => tracing::info!("The log is rewritten"),
             (Err(e), Busy::Save) => tracing::warn!("The data set is not saved: {e}"),
             (Err(e), Busy::Rewrite) => tracing::warn!("The log is not rewritten: {e}"),
-            (_, Busy::Load) => {}
+            (_, Busy::Load | Busy::Send) => {}
         }
         // Together, as INFO looks at both: who sees there that it is done may begin the next one at once.
         let mut stats = self.stats.lock();
@@ -208,7 +224,7 @@ impl Keeper {
                     stats.last_save_s = engine::unix_ms() / 1000;
                 }
             }
-            Busy::Load => {}
+            Busy::Load | Busy::Send => {}
             Busy::Rewrite => {
                 stats.rewrite_ok = done.is_ok();
                 stats.rewrite_secs = secs;
@@ -245,8 +261,8 @@ impl Keeper {
         match self.claim(Busy::Save) {
             Ok(()) => self.write_as(Busy::Save),
             Err(Busy::Save) => Err("Background save already in progress".into()),
-            // The log's rewrite is short enough to be waited for.
-            Err(Busy::Rewrite | Busy::Load) => {
+            // These are short enough to be waited for.
+            Err(Busy::Rewrite | Busy::Load | Busy::Send) => {
                 std::thread::sleep(std::time::Duration::from_millis(5));
                 self.save_now()
             }
@@ -286,11 +302,11 @@ impl Keeper {
             }
             Err(Busy::Save) => Err("Background save already in progress".into()),
             Err(Busy::Load) => Err(LOADING.into()),
-            Err(Busy::Rewrite) if schedule => {
+            Err(Busy::Rewrite | Busy::Send) if schedule => {
                 self.saving.lock().save_scheduled = true;
                 Ok("Background saving scheduled")
             }
-            Err(Busy::Rewrite) => Err(
+            Err(Busy::Rewrite | Busy::Send) => Err(
                 "Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a \
                  BGSAVE whenever possible."
                     .into(),
@@ -328,7 +344,7 @@ impl Keeper {
                 Err("Background append only file rewriting already in progress".into())
             }
             Err(Busy::Load) => Err(LOADING.into()),
-            Err(Busy::Save) => {
+            Err(Busy::Save | Busy::Send) => {
                 self.saving.lock().rewrite_scheduled = true;
                 Ok("Background append only file rewriting scheduled")
             }

@@ -474,6 +474,22 @@ impl Snapshot {
         (snapshot, result)
     }
 
+    /// The file is to have no libraries of functions in it.
+    pub(crate) fn leave_out_functions(&mut self) {
+        self.functions.clear();
+    }
+
+    /// The file is to have no keys in it.
+    pub(crate) fn leave_out_keys(&mut self, engine: &Engine) {
+        self.take_off_observers(engine);
+        self.parts.clear();
+    }
+
+    /// It is not going to be written.
+    pub(crate) fn give_up(self, engine: &Engine) {
+        self.let_go(engine);
+    }
+
     /// What is to be known of it while it is written.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
@@ -701,8 +717,12 @@ impl Snapshot {
 
     /// Takes off the observers that are left.
     fn let_go(&self, engine: &Engine) {
-        let ks = engine.keyspace();
         self.shared.abort();
+        self.take_off_observers(engine);
+    }
+
+    fn take_off_observers(&self, engine: &Engine) {
+        let ks = engine.keyspace();
         for part in &self.parts {
             let mut shard = ks.lock(part.shard);
             // One that went along with an exchanged database tells nobody any more, and goes with the next snapshot.

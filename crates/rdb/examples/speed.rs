@@ -19,6 +19,7 @@ fn options(compress: bool) -> Options {
         version: Version::V11,
         compress,
         now_ms: SETTINGS.now_ms,
+        for_replica: false,
     }
 }
 

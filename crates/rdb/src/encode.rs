@@ -34,12 +34,16 @@ pub struct Options {
     pub compress: bool,
     /// Unix milliseconds: fields that expired before are left out.
     pub now_ms: u64,
+    /// For a replica of another server, which is told when something has expired: what its version has no form for, or only
+    /// newer servers of that version know, is written without.
+    pub for_replica: bool,
 }
 
 impl Options {
     /// The type of a hash with fields that expire.
     fn timed_hash(&self) -> Result<u8, Unwritable> {
         match self.version {
+            Version::V9 | Version::V10 | Version::V11 if self.for_replica => Ok(kinds::HASH),
             Version::V9 | Version::V10 => Err(Unwritable),
             Version::V11 | Version::V12 => Ok(kinds::HASH_METADATA),
             Version::Valkey80 => Ok(kinds::HASH_22),
@@ -57,7 +61,7 @@ impl Options {
     /// The type of a stream: a newer one than [`Options::stream_kind`] only if there is something that only that can say.
     pub fn kind_of_stream(&self, stream: StreamRef<'_>) -> u8 {
         match self.version {
-            Version::V11 | Version::V12 => {
+            Version::V11 | Version::V12 if !self.for_replica => {
                 newest_needed(stream, self.now_ms).unwrap_or(self.stream_kind())
             }
             _ => self.stream_kind(),
@@ -278,7 +282,7 @@ fn timed_set(
     if members.is_empty() {
         return Ok(None);
     }
-    let timed = members.iter().any(|(_, due)| due.is_some());
+    let timed = !options.for_replica && members.iter().any(|(_, due)| due.is_some());
     if timed && !matches!(options.version, Version::V11 | Version::V12) {
         return Err(Unwritable);
     }
@@ -533,7 +537,7 @@ impl Pieces {
         due_ms: Option<u64>,
     ) -> Result<(), Miscounted> {
         self.one(&[kinds::HASH, kinds::HASH_22, kinds::HASH_METADATA])?;
-        if due_ms.is_some() && self.kind == kinds::HASH {
+        if due_ms.is_some() && self.kind == kinds::HASH && !self.options.for_replica {
             return Err(Miscounted);
         }
         let (first, options) = (self.first_due_ms, self.options);

@@ -87,7 +87,7 @@ impl Connection {
             from = progress.executed;
             match progress.next {
                 Next::Done | Next::Elsewhere => {}
-                Next::Close | Next::CloseNow => {
+                Next::Close | Next::CloseNow | Next::GiveAway(_) => {
                     self.closed = true;
                     break;
                 }

@@ -115,7 +115,7 @@ impl<T> Waiting<T> {
                 return Poll::Pending;
             }
             Next::Offload(job) => job(&mut out),
-            Next::Done | Next::Elsewhere | Next::Close | Next::CloseNow => {}
+            Next::Done | Next::Elsewhere | Next::Close | Next::CloseNow | Next::GiveAway(_) => {}
         }
         Poll::Ready(out)
     }

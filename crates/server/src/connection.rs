@@ -16,7 +16,7 @@ use crate::output::Unsent;
 use crate::stream::Stream;
 use crate::worker::{Arrival, Kit, Load, Seat, be_seated, with_kit};
 use engine::{Client, Next, Progress, Session};
-use engine::{GiveUp, Waiter};
+use engine::{GiveUp, TakeOver, Waiter};
 use resp::{Batch, Limits, Out, Parser};
 use std::future::Future;
 use std::io;
@@ -96,6 +96,8 @@ pub(crate) struct Connection {
     put_back: Vec<u8>,
     /// The input's first command is to be executed on a helper thread.
     elsewhere: bool,
+    /// The connection is a client's no more: whom it goes to once its replies are sent.
+    given_to: Option<TakeOver>,
     /// The client sends nothing more.
     ended: bool,
     /// Nothing more is executed; the connection ends when its replies are sent.
@@ -141,6 +143,7 @@ impl Connection {
             ready: false,
             put_back: Vec::new(),
             elsewhere: false,
+            given_to: None,
             ended: false,
             closing: false,
             reported: false,
@@ -182,6 +185,13 @@ impl Connection {
                 return self.mind_the_client(cx, kit);
             }
             self.flush(cx, kit)?;
+            if self.given_to.is_some() {
+                if self.unsent.is_none() && !self.stream.is_pending() {
+                    self.give_away();
+                    return Err(Over);
+                }
+                return if kit.stopping() { Err(Over) } else { Ok(()) };
+            }
             self.closing |= kit.stopping() || (self.ended && !self.ready);
             if self.closing {
                 if self.unsent.is_none() && !self.stream.is_pending() {
@@ -412,7 +422,7 @@ impl Connection {
 
     /// Whether the next command is not to be executed here and now.
     fn must_wait(&self) -> bool {
-        self.closing || self.elsewhere || self.busy.is_some()
+        self.closing || self.elsewhere || self.busy.is_some() || self.given_to.is_some()
     }
 
     /// Executes a batch as far as it goes and notes what the connection has to do then. Returns how many commands were
@@ -472,6 +482,7 @@ impl Connection {
                 self.busy = Some(Busy::Blocked(waiter, until));
             }
             Next::Elsewhere => self.elsewhere = true,
+            Next::GiveAway(to) => self.given_to = Some(to),
         }
         Ok(())
     }
@@ -725,6 +736,22 @@ impl Connection {
                 Ok(n @ 1..) => dropped += n,
                 _ => break,
             }
+        }
+    }
+
+    /// Gives the socket, what has come over it and was not looked at, and the session to whoever wants them.
+    fn give_away(&mut self) {
+        let (Some(to), Some(session)) = (self.given_to.take(), self.session.take()) else {
+            return;
+        };
+        let stream = mem::replace(&mut self.stream, Stream::Gone);
+        let (bytes, start) = self.input.take();
+        let nodelay = !session.engine().config().flag("repl-disable-tcp-nodelay");
+        match stream.into_wire(bytes[start..].to_vec(), nodelay) {
+            Ok(wire) => to(session, wire),
+            Err(error) => self.warn(&format!(
+                "it cannot be given to a thread of its own: {error}"
+            )),
         }
     }
 

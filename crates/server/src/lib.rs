@@ -51,6 +51,7 @@ mod stream;
 pub mod system;
 mod tls;
 mod tls_stream;
+mod wire;
 mod worker;
 
 pub use host::{Allocator, ServerHost};

@@ -25,6 +25,8 @@ pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<TlsStream>),
+    /// It was given away.
+    Gone,
 }
 
 impl Stream {
@@ -62,6 +64,7 @@ impl Stream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self {
+            Stream::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Tls(stream) => {
@@ -80,6 +83,7 @@ impl Stream {
         bytes: &mut Vec<u8>,
     ) -> Poll<io::Result<usize>> {
         match self {
+            Stream::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
             Stream::Tcp(stream) => pin!(stream.read_buf(bytes)).poll(cx),
             Stream::Unix(stream) => pin!(stream.read_buf(bytes)).poll(cx),
             Stream::Tls(stream) => {
@@ -95,6 +99,7 @@ impl Stream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self {
+            Stream::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Tls(stream) => stream.poll_write_vectored(cx, slices),
@@ -103,6 +108,7 @@ impl Stream {
 
     pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
+            Stream::Gone => Err(io::ErrorKind::NotConnected.into()),
             Stream::Tcp(stream) => stream.try_write(bytes),
             Stream::Unix(stream) => stream.try_write(bytes),
             Stream::Tls(stream) => stream.try_write(bytes),
@@ -111,6 +117,7 @@ impl Stream {
 
     pub fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
         match self {
+            Stream::Gone => Err(io::ErrorKind::NotConnected.into()),
             Stream::Tcp(stream) => stream.try_read(into),
             Stream::Unix(stream) => stream.try_read(into),
             Stream::Tls(stream) => stream.try_read(into),
@@ -127,13 +134,14 @@ impl Stream {
     pub fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Stream::Tls(stream) => stream.poll_flush(cx),
-            Stream::Tcp(_) | Stream::Unix(_) => Poll::Ready(Ok(())),
+            Stream::Tcp(_) | Stream::Unix(_) | Stream::Gone => Poll::Ready(Ok(())),
         }
     }
 
     /// Tells the other side that nothing more comes. Reading afterwards gives what comes as it is, to be thrown away.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
+            Stream::Gone => Poll::Ready(Ok(())),
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(stream) => stream.poll_shutdown(cx),

@@ -75,6 +75,15 @@ impl TlsStream {
         }
     }
 
+    /// The socket and the state of its encryption. Nothing may be pending.
+    pub fn into_parts(self) -> (TcpStream, Secured) {
+        let secured = Secured {
+            connection: self.connection,
+            incoming: self.incoming,
+        };
+        (self.socket, secured)
+    }
+
     /// Whether encrypted bytes wait for the socket.
     pub fn is_pending(&self) -> bool {
         self.sent < self.outgoing.len()

@@ -54,6 +54,7 @@ pub fn run(data: &[u8]) {
         version,
         compress: choice[2] >= 128,
         now_ms: NOW_MS,
+        for_replica: choice[2] % 16 >= 8,
     };
     let _ = check(file, options, &settings);
     let mut reader = Reader::new(file, options);

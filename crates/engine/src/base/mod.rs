@@ -18,6 +18,7 @@ pub mod process;
 pub mod random;
 pub mod ranges;
 pub mod reclaim;
+pub mod replication;
 pub mod stats;
 mod sync;
 pub mod ticks;

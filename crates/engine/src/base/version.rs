@@ -6,5 +6,3 @@ pub const REDIS_VERSION: &str = "8.2.3";
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What HELLO and INFO call a server that is neither a cluster's nor a sentinel.
 pub const MODE: &str = "standalone";
-/// The replication role that HELLO and INFO tell: there is no replication yet, so every server is on its own.
-pub const ROLE: &str = "master";

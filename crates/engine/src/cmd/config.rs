@@ -142,10 +142,14 @@ impl Host for Both<'_> {
             _ => {}
         }
         match self.0.persistence() {
-            Some(keeper) => keeper.applied(directive, config),
+            Some(keeper) => keeper.applied(directive, config)?,
             None if directive == "appendonly" && config.flag(directive) => {
-                Err("this data set is not kept in files".into())
+                return Err("this data set is not kept in files".into());
             }
+            None => {}
+        }
+        match self.0.replication() {
+            Some(replication) => replication.applied(directive, config),
             None => Ok(()),
         }
     }

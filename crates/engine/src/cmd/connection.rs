@@ -5,7 +5,7 @@ use crate::acl::DEFAULT_USER;
 use crate::acl::log::Kind as Refused;
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
-use crate::base::version::{MODE, REDIS_VERSION, ROLE};
+use crate::base::version::{MODE, REDIS_VERSION};
 use crate::context::command::{
     ALLOW_BUSY, CHANGES_SESSION, Command, Databases, FAST, Group, IN_MULTI, LOADING, NO_AUTH,
     NOSCRIPT, SECRET, SECRET_AFTER_AUTH, STALE, WHILE_SUBSCRIBED, row,
@@ -162,6 +162,7 @@ fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     } else {
         2
     };
+    let role = ctx.engine.standing.role();
     let out = &mut *ctx.out;
     out.map(7);
     out.bulk(b"server");
@@ -175,7 +176,7 @@ fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     out.bulk(b"mode");
     out.bulk(MODE.as_bytes());
     out.bulk(b"role");
-    out.bulk(ROLE.as_bytes());
+    out.bulk(role.as_bytes());
     out.bulk(b"modules");
     out.array(0);
     Ok(())

@@ -54,6 +54,7 @@ fn dump(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         version: Version::V10,
         compress: ctx.engine.config().live.rdb_compression.load(Relaxed),
         now_ms: ctx.keys.now_ms,
+        for_replica: false,
     };
     match ctx.keys.read(key).and_then(|e| payload::dump(&e, &options)) {
         Some(bytes) if bytes.len() > LONG_VALUE => ctx.out.shared(&Arc::new(bytes)),

@@ -11,7 +11,7 @@ use crate::base::error::Result;
 use crate::base::process;
 use crate::base::random::random_below;
 use crate::base::ticks;
-use crate::base::version::{MODE, REDIS_VERSION, ROLE, VERSION};
+use crate::base::version::{MODE, REDIS_VERSION, VERSION};
 use crate::context::command::{Command, Group, LOADING, OWN_LOCKS, STALE, row};
 use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
@@ -484,7 +484,7 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
 }
 
 fn replication(report: &Report<'_, '_>, into: &mut String) {
-    line!(into, "role:{ROLE}");
+    line!(into, "role:{}", report.engine.standing.role());
     line!(into, "connected_slaves:0");
     line!(into, "master_failover_state:no-failover");
     line!(into, "master_repl_offset:0");

@@ -1,21 +1,25 @@
-//! What clients ask of replicas and other servers: WAIT, WAITAOF, MIGRATE.
+//! What clients ask of replicas and other servers: WAIT, WAITAOF, ROLE, FAILOVER, MIGRATE; and what replicas say: REPLCONF, PSYNC,
+//! SYNC.
 //!
-//! There are no replicas, so nobody acknowledges anything, and who waits for that waits in vain for as long as it says. The log of
-//! this server there may be, and WAITAOF waits until what its connection has written is on the disk.
+//! Whoever speaks to other servers ([`crate::config::host::Replication`]) does what they ask. Without it nobody acknowledges
+//! anything, and who waits for that waits in vain for as long as it says.
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
+use crate::base::replication::{Announced, Filter, StreamWish};
+use crate::config::host::{Replication, RoleReport};
 use crate::context::command::{
-    BLOCKING, Command, Group, KS_ACCESS, KS_DELETE, KS_INCOMPLETE, KS_RW, KeySpec, MOVABLEKEYS,
-    WRITE, row,
+    ADMIN, ALLOW_BUSY, BLOCKING, Command, FAST, Group, KS_ACCESS, KS_DELETE, KS_INCOMPLETE, KS_RW,
+    KeySpec, LOADING, MOVABLEKEYS, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE, WRITE, row,
 };
 use crate::context::ctx::Ctx;
 use crate::context::next::Next;
 use crate::follow::waiting::{self, Empty, Wait};
-use crate::table::categories::{CAT_CONNECTION, CAT_DANGEROUS, CAT_KEYSPACE};
+use crate::table::categories::{CAT_ADMIN, CAT_CONNECTION, CAT_DANGEROUS, CAT_KEYSPACE};
+use crate::table::docs::SYSCMD;
 use smallvec::SmallVec;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -30,6 +34,15 @@ pub const COMMANDS: &[Command] = &[
         .docs("Moves keys to another server.", "That of DUMP, RESTORE and DEL, and of sending N bytes")
         .history(&[("3.0.0", "New options COPY and REPLACE."), ("3.0.6", "New option KEYS."),
                    ("4.0.7", "New option AUTH."), ("6.0.0", "New option AUTH2.")]),
+    row("psync", -3, ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI, Group::Server, "2.8.0", psync)
+        .args("replicationid offset:int").docs("Asks for the stream of changes, as replicas do.", ""),
+    row("replconf", -1, ADMIN | NOSCRIPT | LOADING | STALE | ALLOW_BUSY | SYSCMD, Group::Server, "3.0.0", replconf)
+        .docs("Says something about a replica, as replicas do.", "O(1)"),
+    row("role", 1, NOSCRIPT | LOADING | STALE | FAST, Group::Server, "2.8.12", role)
+        .acl(CAT_ADMIN | CAT_DANGEROUS)
+        .docs("Returns whether this server is a primary or a replica, and how far those are that follow it.", "O(1)"),
+    row("sync", 1, ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI, Group::Server, "1.0.0", sync)
+        .docs("Asks for a copy of the data set and the stream of changes, as old replicas do.", ""),
     row("wait", 3, BLOCKING, Group::Generic, "3.0.0", wait)
         .args("numreplicas:int timeout:int").acl(CAT_CONNECTION)
         .tips(&["request_policy:all_shards", "response_policy:agg_min"])
@@ -40,28 +53,71 @@ pub const COMMANDS: &[Command] = &[
         .docs("Waits until what this connection has written is in append-only files, here and on replicas.", "O(1)"),
 ];
 
-/// Waits for what nobody will say, for as long as the client wants to.
-fn wait_in_vain(ctx: &mut Ctx<'_>, timeout: &[u8], nothing: Empty, is_enough: bool) -> Result {
-    let timeout = waiting::timeout_ms(timeout, ctx.keys.now_ms)?;
-    if is_enough {
-        nothing.write(ctx.out);
-        return Ok(());
-    }
-    ctx.block(Wait {
-        keys: SmallVec::new(),
-        timeout,
-        attempt: Box::new(|_, _, _| Ok(false)),
-        empty: nothing,
-        further: None,
-        on_delete: false,
-    });
-    Ok(())
+/// Who speaks to replicas.
+fn hub(ctx: &Ctx<'_>) -> Option<Arc<dyn Replication>> {
+    ctx.engine.replication().cloned()
 }
 
 fn wait(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let replicas = args.int();
     args.check()?;
-    wait_in_vain(ctx, args.take(), Empty::Zero, replicas <= 0)
+    let timeout = waiting::timeout_ms(args.take(), ctx.keys.now_ms)?;
+    if ctx.engine.standing.is_replica() {
+        return Err(Error::new(
+            "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is \
+             configured to be writable (which is not the default) writes to replicas are just local and are not propagated.",
+        ));
+    }
+    let (hub, piece) = (hub(ctx), ctx.session.piece);
+    let have = move |hub: &Option<Arc<dyn Replication>>| {
+        let have = hub.as_ref().map_or(0, |hub| hub.acknowledged(piece, false));
+        i64::try_from(have).unwrap_or(i64::MAX)
+    };
+    let now = have(&hub);
+    if now >= replicas || ctx.nested {
+        ctx.out.int(now);
+        return Ok(());
+    }
+    let counted = hub.clone();
+    let empty = Empty::Told(Arc::new(move |out| out.int(have(&counted))));
+    wait_for_replicas(ctx, timeout, empty, hub, piece, replicas, false);
+    Ok(())
+}
+
+/// Waits until so many replicas have what the connection has written; then, or when its time is over, `answer` is the reply.
+fn wait_for_replicas(
+    ctx: &mut Ctx<'_>,
+    timeout: Option<Duration>,
+    answer: Empty,
+    hub: Option<Arc<dyn Replication>>,
+    piece: u64,
+    replicas: i64,
+    on_disk: bool,
+) {
+    block(ctx, timeout, answer.clone());
+    if let (Some(hub), Next::Block(waiter)) = (hub, &ctx.next) {
+        let (engine, waiter) = (ctx.engine.handle(), waiter.clone());
+        let tell = Box::new(move || {
+            engine.count_job(|counters| {
+                let write = |out: &mut resp::Out| answer.write(out);
+                engine.follow.answer(&waiter, counters, write);
+            });
+        });
+        let replicas = usize::try_from(replicas).unwrap_or(usize::MAX);
+        hub.when_acknowledged(piece, replicas, on_disk, tell);
+    }
+}
+
+/// Blocks the client on no key.
+fn block(ctx: &mut Ctx<'_>, timeout: Option<Duration>, empty: Empty) {
+    ctx.block(Wait {
+        keys: SmallVec::new(),
+        timeout,
+        attempt: Box::new(|_, _, _| Ok(false)),
+        empty,
+        further: None,
+        on_delete: false,
+    });
 }
 
 fn waitaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
@@ -74,47 +130,224 @@ fn waitaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let replicas = args.int_in(0..=i64::MAX, Error::NOT_POSITIVE);
     args.check()?;
-    let timeout = args.take();
-    let until = waiting::timeout_ms(timeout, ctx.keys.now_ms)?;
+    let timeout = waiting::timeout_ms(args.take(), ctx.keys.now_ms)?;
+    if ctx.engine.standing.is_replica() {
+        return Err(Error::new(
+            "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and \
+             are not propagated.",
+        ));
+    }
     let keeper = ctx.engine.persistence().filter(|k| k.has_log()).cloned();
     if local > 0 && keeper.is_none() {
         return Err(Error::new(
             "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
         ));
     }
-    let piece = ctx.session.piece;
-    let here = keeper.as_ref().is_some_and(|k| k.is_on_disk(piece));
-    let in_logs = Empty::Logs(Arc::new(AtomicBool::new(here)));
-    if replicas == 0 && (local == 0 || here) {
-        in_logs.write(ctx.out);
+    let (hub, piece) = (hub(ctx), ctx.session.piece);
+    let here = {
+        let keeper = keeper.clone();
+        move || keeper.as_ref().is_some_and(|k| k.is_on_disk(piece))
+    };
+    let there = {
+        let hub = hub.clone();
+        move || {
+            let have = hub.as_ref().map_or(0, |hub| hub.acknowledged(piece, true));
+            i64::try_from(have).unwrap_or(i64::MAX)
+        }
+    };
+    let enough = {
+        let (here, there) = (here.clone(), there.clone());
+        move || (local == 0 || here()) && there() >= replicas
+    };
+    let (is_enough, is_here) = (enough(), here());
+    let answer = Empty::Told(Arc::new(move |out| {
+        out.array(2);
+        out.int(i64::from(here()));
+        out.int(there());
+    }));
+    if is_enough || ctx.nested {
+        answer.write(ctx.out);
         return Ok(());
     }
-    ctx.block(Wait {
-        keys: SmallVec::new(),
-        timeout: until,
-        attempt: Box::new(|_, _, _| Ok(false)),
-        empty: in_logs.clone(),
-        further: None,
-        on_delete: false,
+    // Whichever comes last answers.
+    block(ctx, timeout, answer.clone());
+    let Next::Block(waiter) = &ctx.next else {
+        return Ok(());
+    };
+    let (engine, waiter) = (ctx.engine.handle(), waiter.clone());
+    let tell = Arc::new(move || {
+        if enough() {
+            engine.count_job(|counters| {
+                let write = |out: &mut resp::Out| answer.write(out);
+                engine.follow.answer(&waiter, counters, write);
+            });
+        }
     });
-    if let (Some(keeper), Next::Block(waiter), Empty::Logs(in_log)) = (keeper, &ctx.next, in_logs)
-        && !here
+    if let Some(keeper) = keeper
+        && !is_here
     {
-        let (engine, waiter) = (ctx.engine.handle(), waiter.clone());
-        let tell = move |kept: bool| {
-            if !kept {
-                return;
-            }
-            in_log.store(true, Relaxed);
-            if replicas == 0 {
-                engine.count_job(|counters| {
-                    let answer = |out: &mut resp::Out| Empty::Logs(in_log).write(out);
-                    engine.follow.answer(&waiter, counters, answer);
-                });
-            }
-        };
-        keeper.when_on_disk(piece, Box::new(tell));
+        let tell = tell.clone();
+        keeper.when_on_disk(piece, Box::new(move |_| tell()));
     }
+    if let (Some(hub), Ok(replicas @ 1..)) = (hub, usize::try_from(replicas)) {
+        hub.when_acknowledged(piece, replicas, true, Box::new(move || tell()));
+    }
+    Ok(())
+}
+
+fn role(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    let report = match hub(ctx) {
+        Some(hub) => hub.role(),
+        None => RoleReport::Primary(ctx.engine.standing.offset(), Vec::new()),
+    };
+    let out = &mut *ctx.out;
+    match report {
+        RoleReport::Primary(offset, replicas) => {
+            out.array(3);
+            out.bulk(b"master");
+            out.int(offset as i64);
+            out.array(replicas.len());
+            for (ip, port, offset) in replicas {
+                out.array(3);
+                out.bulk(ip.as_bytes());
+                out.bulk(port.to_string().as_bytes());
+                out.bulk(offset.to_string().as_bytes());
+            }
+        }
+        RoleReport::Replica(host, port, state, offset) => {
+            out.array(5);
+            out.bulk(b"slave");
+            out.bulk(host.as_bytes());
+            out.int(i64::from(port));
+            out.bulk(state.as_bytes());
+            out.int(offset);
+        }
+    }
+    Ok(())
+}
+
+/// Version text as one number.
+fn version(text: &[u8]) -> Option<u32> {
+    let text = str::from_utf8(text).ok()?;
+    let mut numbers = text.split('.').map(|n| n.parse::<u8>());
+    let mut next = || numbers.next()?.ok();
+    let (major, minor, patch) = (next()?, next()?, next()?);
+    Some(u32::from_be_bytes([0, major, minor, patch]))
+}
+
+fn replconf(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    if !args.left().is_multiple_of(2) {
+        return Err(Error::SYNTAX);
+    }
+    while args.left() > 0 {
+        let option = args.take().to_ascii_lowercase();
+        let value = args.take();
+        let said = || {
+            let number = resp::number::parse_i64(value);
+            number.ok_or(Error::NOT_AN_INTEGER)
+        };
+        let announced = ctx.session.announced.get_or_insert_default();
+        match &*option {
+            b"listening-port" => announced.port = said()? as u16,
+            b"ip-address" if value.len() < 255 => {
+                announced.ip = String::from_utf8_lossy(value).into_owned();
+            }
+            b"ip-address" => {
+                return Err(Error::new(format!(
+                    "ERR REPLCONF ip-address provided by replica instance is too long: {} bytes",
+                    value.len()
+                )));
+            }
+            b"capa" => match &*value.to_ascii_lowercase() {
+                b"eof" => announced.eof = true,
+                b"psync2" => announced.psync2 = true,
+                b"rdb-channel-repl" => announced.redis_8 = true,
+                b"redpoll" => announced.redpoll = true,
+                // What is not known is not needed.
+                _ => {}
+            },
+            b"version" => {
+                announced.version =
+                    version(value).ok_or_else(|| Error::new("ERR Unrecognized version format"))?;
+            }
+            // They are for a replica's link, and get no reply.
+            b"ack" | b"getack" => return Ok(()),
+            b"rdb-only" => announced.rdb_only = said()? == 1,
+            b"rdb-filter-only" => {
+                announced.filter = Filter::All;
+                for word in value
+                    .split(|b| b.is_ascii_whitespace())
+                    .filter(|w| !w.is_empty())
+                {
+                    if !word.eq_ignore_ascii_case(b"functions") {
+                        return Err(Error::new(format!(
+                            "ERR Unsupported rdb-filter-only option: {}",
+                            crate::base::error::shown(word)
+                        )));
+                    }
+                    announced.filter = Filter::OnlyFunctions;
+                }
+            }
+            _ => {
+                return Err(Error::new(format!(
+                    "ERR Unrecognized REPLCONF option: {}",
+                    crate::base::error::shown(&option)
+                )));
+            }
+        }
+    }
+    ctx.out.ok();
+    Ok(())
+}
+
+fn psync(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let id = args.take();
+    let from = args.int();
+    args.check()?;
+    let failover = args.left() > 0;
+    if failover && !args.keyword("FAILOVER") {
+        return Err(Error::SYNTAX);
+    }
+    args.finish()?;
+    let known = id != b"?";
+    give_away(
+        ctx,
+        StreamWish {
+            announced: Announced::default(),
+            id: match known {
+                true => String::from_utf8_lossy(id).into_owned(),
+                false => String::new(),
+            },
+            from: u64::try_from(from).ok().filter(|_| known),
+            failover,
+            old_style: false,
+        },
+    )
+}
+
+fn sync(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    let wish = StreamWish {
+        old_style: true,
+        ..StreamWish::default()
+    };
+    give_away(ctx, wish)
+}
+
+/// Gives the connection to whoever speaks to replicas.
+fn give_away(ctx: &mut Ctx<'_>, wish: StreamWish) -> Result {
+    let Some(hub) = hub(ctx) else {
+        return Err(Error::new("ERR this database has no replicas"));
+    };
+    let announced = ctx.session.announced.as_deref().cloned();
+    let wish = StreamWish {
+        announced: announced.unwrap_or_default(),
+        ..wish
+    };
+    hub.admit(&wish).map_err(Error::new)?;
+    let client = ctx.session.client.id;
+    ctx.next = Next::GiveAway(Box::new(move |session, wire| {
+        hub.take(Box::new(session), client, wish, wire);
+    }));
     Ok(())
 }
 

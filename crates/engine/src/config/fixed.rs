@@ -100,7 +100,6 @@ pub(super) const FIXED: &[Directive] = &[
     later("locale-collate", &[], Text, "", Runtime, INNER),
     later("masterauth", &["primaryauth"], Text, "", Runtime, REPLICATION),
     later("masteruser", &["primaryuser"], Text, "", Runtime, REPLICATION),
-    later("min-replicas-to-write", &["min-slaves-to-write"], Int { min: 0, max: INT }, "0", Runtime, REPLICATION),
     later("replica-announce-ip", &["slave-announce-ip"], Text, "", Runtime, REPLICATION),
     later("replica-announce-port", &["slave-announce-port"], Int { min: 0, max: 65_535 }, "0", Runtime, REPLICATION),
     later("replica-announced", &[], Flag, "yes", Runtime, REPLICATION),

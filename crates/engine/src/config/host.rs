@@ -4,8 +4,12 @@
 //! (SHUTDOWN, CONFIG SET port, INFO's section on the server) they ask of a `Host`: the network server implements it, a
 //! program that embeds the engine may use [`NoHost`].
 
+use crate::base::replication::StreamWish;
 use crate::config::Config;
+use std::any::Any;
+use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 /// What SHUTDOWN was asked to do with the data set.
@@ -157,6 +161,89 @@ pub trait Persistence: Send + Sync {
 
     /// Appends its lines, each ending in CR LF, to INFO's section on persistence.
     fn info(&self, into: &mut String);
+}
+
+/// A connection that is no client's any more: plain bytes both ways. Reading and writing wait, each on a thread of its own.
+pub struct Wire {
+    /// What comes. 0 bytes: the other side has ended it. `WouldBlock` or `TimedOut`: nothing came for about a second.
+    pub reader: Box<dyn Read + Send>,
+    /// What goes. `WouldBlock` or `TimedOut`: nothing was taken for about a second, and the same is to be tried again.
+    pub writer: Box<dyn Write + Send>,
+    /// Ends both, from any thread, whatever they are waiting for.
+    pub close: Arc<dyn Fn() + Send + Sync>,
+    /// What has come and was not looked at.
+    pub unread: Vec<u8>,
+}
+
+/// How FAILOVER goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failover {
+    /// The replica that is to be the primary; None: the one that has everything first.
+    pub to: Option<(String, u16)>,
+    /// Go on when the time is over, though the replica lacks something.
+    pub force: bool,
+    /// How long to wait for the replica, in milliseconds; 0: as long as it takes.
+    pub timeout_ms: u64,
+}
+
+/// What ROLE tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoleReport {
+    /// Its offset; of each replica the address, the port and the offset that it has acknowledged.
+    Primary(u64, Vec<(String, u16, u64)>),
+    /// The primary's address and port, the state of the link to it (`connect`, `connecting`, `sync`, `connected`), and the
+    /// offset up to which its stream was carried out, -1 if none.
+    Replica(String, u16, &'static str, i64),
+}
+
+/// Who speaks to primaries and to replicas. The engine opens no connection; what commands ask of other servers they ask of
+/// this. Errors are whole replies, with their code, but without the dash.
+pub trait Replication: Send + Sync {
+    /// REPLICAOF: follows the primary at this host and port, or none. Returns at once. What to answer after the plus.
+    fn follow(&self, primary: Option<(&str, u16)>) -> Result<&'static str, String>;
+
+    /// FAILOVER: begins to give the role of the primary to a replica, and returns at once.
+    fn failover(&self, how: Failover) -> Result<(), String>;
+
+    /// FAILOVER ABORT.
+    fn abort_failover(&self) -> Result<(), String>;
+
+    /// Whether a client may have the stream now (PSYNC, SYNC). Its connection is handed over then, with [`Replication::take`].
+    fn admit(&self, wish: &StreamWish) -> Result<(), String>;
+
+    /// Takes the connection of a client that was admitted, and answers it. `keep`, its session, is dropped when it has ended.
+    fn take(&self, keep: Box<dyn Any + Send>, client: u64, wish: StreamWish, wire: Wire);
+
+    /// How many replicas have a piece of the journal; `on_disk`: on their disks.
+    fn acknowledged(&self, piece: u64, on_disk: bool) -> usize;
+
+    /// Calls `tell` once so many replicas have a piece of the journal. Not while this is called. The replicas are asked at
+    /// once how far they are.
+    fn when_acknowledged(
+        &self,
+        piece: u64,
+        replicas: usize,
+        on_disk: bool,
+        tell: Box<dyn FnOnce() + Send>,
+    );
+
+    /// What ROLE tells.
+    fn role(&self) -> RoleReport;
+
+    /// Appends its lines, each ending in CR LF, to INFO's section on replication.
+    fn info(&self, into: &mut String);
+
+    /// Bytes that the backlog takes, that beside it waits for replicas, and that the replicas' connections take.
+    fn memory(&self) -> [usize; 3];
+
+    /// The stream gets another name, and those who follow it have to take a copy of the data set anew (DEBUG CHANGE-REPL-ID).
+    fn rename_stream(&self);
+
+    /// Puts a directive's new value into effect; `config` has it already. An error is the reason CONFIG SET gives.
+    fn applied(&self, directive: &str, config: &Config) -> Result<(), String>;
+
+    /// Waits until the replicas have everything, or they do not make it in this time. Changes are held back meanwhile. True: they have.
+    fn wait_for_replicas(&self, time: std::time::Duration) -> bool;
 }
 
 /// The host of an engine that is not behind a network server.

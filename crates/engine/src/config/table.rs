@@ -25,6 +25,7 @@ const INSIGHT: &str = "Insight";
 const LONG: i64 = i64::MAX;
 const DATA_TYPES: &str = "Data types";
 const MEMORY: &str = "Memory";
+const REPLICATION: &str = "Replication";
 
 const LOCAL: Kind = Choice(&["no", "yes", "local"]);
 
@@ -725,4 +726,103 @@ pub(super) const BUILT: &[Directive] = &[
         "Bytes up to which a HyperLogLog stays sparse, its header included; it then takes 12 KB.",
     )
     .live(|live, value| live.hll_sparse_max_bytes.store(number(value) as usize, Relaxed)),
+    row(
+        "repl-backlog-size",
+        Size { min: 1, max: LONG },
+        "10485760",
+        Runtime,
+        REPLICATION,
+        "Bytes of what was done that are kept for replicas that were away and come back: they get what they lack and need no copy of the data set.",
+    ),
+    row(
+        "repl-backlog-ttl",
+        Int { min: 0, max: LONG },
+        "3600",
+        Runtime,
+        REPLICATION,
+        "Seconds after which a primary without replicas keeps nothing more for them; 0: it always does.",
+    ),
+    row(
+        "repl-diskless-sync",
+        Flag,
+        "yes",
+        Runtime,
+        REPLICATION,
+        "Whether a copy of the data set is sent while it is written. No: it is written to a file first.",
+    ),
+    row(
+        "repl-diskless-sync-delay",
+        Int { min: 0, max: i32::MAX as i64 },
+        "5",
+        Runtime,
+        REPLICATION,
+        "Seconds that a copy of the data set waits for further replicas that want one.",
+    ),
+    row(
+        "repl-diskless-sync-max-replicas",
+        Int { min: 0, max: i32::MAX as i64 },
+        "0",
+        Runtime,
+        REPLICATION,
+        "So many replicas that want a copy of the data set are enough to begin at once; 0: the delay is always waited for.",
+    ),
+    row(
+        "repl-ping-replica-period",
+        Int { min: 1, max: i32::MAX as i64 },
+        "10",
+        Runtime,
+        REPLICATION,
+        "Seconds between two signs of life of a primary.",
+    )
+    .alias(&["repl-ping-slave-period"]),
+    row(
+        "repl-timeout",
+        Int { min: 1, max: i32::MAX as i64 },
+        "60",
+        Runtime,
+        REPLICATION,
+        "Seconds without a sign of life after which a primary or a replica is given up.",
+    ),
+    row(
+        "repl-disable-tcp-nodelay",
+        Flag,
+        "no",
+        Runtime,
+        REPLICATION,
+        "Whether small pieces of the stream to replicas are gathered by the system: fewer packets, and up to 40 ms later.",
+    ),
+    row(
+        "repl-spill-dir",
+        Text,
+        "",
+        Runtime,
+        REPLICATION,
+        "The folder for what replicas miss while they load, once it outgrows memory; empty: that of the data.",
+    ),
+    row(
+        "repl-spill-limit",
+        Size { min: 0, max: LONG },
+        "0",
+        Runtime,
+        REPLICATION,
+        "Bytes that may lie there; a replica that lacks more has to begin again. 0: no limit but the disk.",
+    ),
+    row(
+        "min-replicas-to-write",
+        Int { min: 0, max: i32::MAX as i64 },
+        "0",
+        Runtime,
+        REPLICATION,
+        "Changes are refused while fewer replicas follow; 0: they never are.",
+    )
+    .alias(&["min-slaves-to-write"]),
+    row(
+        "min-replicas-max-lag",
+        Int { min: 0, max: i32::MAX as i64 },
+        "10",
+        Runtime,
+        REPLICATION,
+        "Seconds since its last sign of life within which a replica counts as one that follows.",
+    )
+    .alias(&["min-slaves-max-lag"]),
 ];

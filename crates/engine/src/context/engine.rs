@@ -10,12 +10,13 @@ use crate::base::memory::Memory;
 use crate::base::pressure::Pressure;
 use crate::base::random::random_bytes;
 use crate::base::reclaim::Reclaimer;
+use crate::base::replication::Standing;
 use crate::base::stats::Counters;
 use crate::base::stats::Stats;
 use crate::base::ticks;
 use crate::client::clients::{Clients, Origin};
 use crate::config::Config;
-use crate::config::host::{Host, Persistence};
+use crate::config::host::{Host, Persistence, Replication};
 use crate::context::command::Registry;
 use crate::context::pause::Pause;
 use crate::context::session::Session;
@@ -45,6 +46,9 @@ pub struct Engine {
     /// The counters of all that runs on helper threads without a worker.
     jobs: Mutex<Option<Arc<Counters>>>,
     persistence: OnceLock<Arc<dyn Persistence>>,
+    replication: OnceLock<Arc<dyn Replication>>,
+    /// What this server is to others: a primary, or a replica of one.
+    pub standing: Standing,
     /// What is written down of changes.
     pub journal: Journal,
     /// Whether the data set is being loaded.
@@ -94,6 +98,8 @@ impl Engine {
             users_loaded: AtomicBool::new(false),
             follow: Follow::new(config.clone(), keyspace.shards()),
             persistence: OnceLock::new(),
+            replication: OnceLock::new(),
+            standing: Standing::default(),
             journal: Journal::new(keyspace.shards()),
             loading: Loading::default(),
             pressure: Arc::new(Pressure::new(keyspace.shards())),
@@ -205,6 +211,20 @@ impl Engine {
     pub fn keep_by(&self, persistence: Arc<dyn Persistence>) {
         let kept = self.persistence.set(persistence);
         assert!(kept.is_ok(), "an engine's data is kept by one");
+    }
+
+    /// Who speaks to primaries and replicas, if anybody does.
+    pub fn replication(&self) -> Option<&Arc<dyn Replication>> {
+        self.replication.get()
+    }
+
+    /// From now on this speaks to primaries and replicas. Once, before there are clients.
+    ///
+    /// # Panics
+    /// If somebody does already.
+    pub fn replicate_by(&self, replication: Arc<dyn Replication>) {
+        let set = self.replication.set(replication);
+        assert!(set.is_ok(), "an engine's stream is moved by one");
     }
 
     /// Counters, and a lane of the journal, for a thread that runs commands.

@@ -11,6 +11,7 @@
 //! what it declares, and EXEC what is queued.
 
 use crate::base::error::Error;
+use crate::base::replication::{READ_ONLY_REPLICA, STALE_REPLICA, TOO_FEW_REPLICAS};
 use crate::base::stats::Counters;
 use crate::context::command::Entry;
 use crate::context::engine::Engine;
@@ -22,7 +23,7 @@ use crate::table::positions;
 use crate::table::row::{
     ABOUT_CLIENT, ALL_SHARDS, ALLOW_BUSY, CHANGES_SESSION, DENYOOM, Facts, Group, IN_MULTI,
     LIKE_WRITE, LOADING, NO_AUTH, NO_MULTI, NOSCRIPT, OTHER_DB, OWN_LOCKS, READONLY, RUNS_QUEUE,
-    RUNS_SCRIPT, WHILE_SUBSCRIBED, WRITE, row,
+    RUNS_SCRIPT, STALE, WHILE_SUBSCRIBED, WRITE, row,
 };
 use resp::Proto;
 use std::sync::atomic::Ordering::Relaxed;
@@ -179,8 +180,10 @@ gates! {
     "script reads"    [SCRIPT]               script_reads;
     "in updates"      [UPDATE]               in_updates;
     "memory"          [CLIENT QUEUE EXEC SCRIPT LIBRARY UPDATE] memory;
+    "replication"     [CLIENT QUEUE SCRIPT LIBRARY] replication;
     "subscribed"      [CLIENT QUEUE]         subscribed;
     "monitoring"      [CLIENT QUEUE]         monitoring;
+    "stale"           [CLIENT QUEUE SCRIPT LIBRARY] stale;
     "loading"         [CLIENT QUEUE LIBRARY] loading;
     "kept"            [CLIENT QUEUE LIBRARY] kept;
     "paused"          [CLIENT QUEUE LIBRARY] paused;
@@ -373,6 +376,55 @@ fn itself_memory(request: &Request<'_>, way: u8) -> Passed {
         Outcome::NotYet if !nested && far_over => Err(Closed::For(1)),
         _ => Ok(()),
     }
+}
+
+/// A primary with too few replicas takes no changes, and a replica takes them from its primary alone.
+#[inline(always)]
+fn replication(request: &Request<'_>, way: u8) -> Passed {
+    if request.engine.standing.closed() & (TOO_FEW_REPLICAS | READ_ONLY_REPLICA) != 0 {
+        return itself_replication(request, way);
+    }
+    Ok(())
+}
+
+#[cold]
+fn itself_replication(request: &Request<'_>, way: u8) -> Passed {
+    let does = match way {
+        SCRIPT => request.facts.flags,
+        _ => does(request),
+    };
+    if does & WRITE == 0 || replays(request) {
+        return Ok(());
+    }
+    if request.engine.standing.closed() & TOO_FEW_REPLICAS != 0 {
+        return refused(Error::new("NOREPLICAS Not enough good replicas to write."));
+    }
+    refused(Error::new(
+        "READONLY You can't write against a read only replica.",
+    ))
+}
+
+/// A replica without its primary shows no old data, if that is wanted.
+#[inline(always)]
+fn stale(request: &Request<'_>, _: u8) -> Passed {
+    if request.engine.standing.closed() & STALE_REPLICA != 0 {
+        return itself_stale(request);
+    }
+    Ok(())
+}
+
+#[cold]
+fn itself_stale(request: &Request<'_>) -> Passed {
+    let missing = match request.session.and_then(|session| session.multi.as_ref()) {
+        Some(multi) if request.facts.has(RUNS_QUEUE) => multi.missing_flags,
+        _ => 0,
+    };
+    if replays(request) || request.facts.flags & !missing & STALE != 0 {
+        return Ok(());
+    }
+    refused(Error::new(
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    ))
 }
 
 /// A client of RESP2 that subscribes to something could not tell a reply from a message.

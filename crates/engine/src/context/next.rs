@@ -1,5 +1,7 @@
 //! What is to happen after a command, beyond its reply.
 
+use crate::config::host::Wire;
+use crate::context::session::Session;
 use crate::follow::waiting::Waiter;
 use resp::Out;
 use std::sync::Arc;
@@ -7,6 +9,9 @@ use std::time::Duration;
 
 /// A computation for a helper thread, which writes the command's reply.
 pub type Job = Box<dyn FnOnce(&mut Out) + Send>;
+
+/// What a connection is given to that is no client's any more, with its session.
+pub type TakeOver = Box<dyn FnOnce(Session, Wire) + Send>;
 
 /// Why a worker returned from a batch.
 pub enum Next {
@@ -27,6 +32,8 @@ pub enum Next {
     /// The command at [`Progress::executed`] is known to be long: run it with `Worker::run_long` of another worker on
     /// a helper thread.
     Elsewhere,
+    /// The connection is a client's no more: once its replies are sent, it is to be given away.
+    GiveAway(TakeOver),
 }
 
 /// How far a batch got.

@@ -1,6 +1,7 @@
 //! One connection's state as commands see it.
 
 use crate::acl::user::User;
+use crate::base::replication::Announced;
 use crate::client::clients::{Client, Kind};
 use crate::context::engine::Engine;
 use crate::context::multi::{Multi, Watching};
@@ -67,6 +68,8 @@ pub struct Session {
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// What the last command wrote are pushes, which CLIENT REPLY does not silence.
     pub(crate) pushing: bool,
+    /// What it has said of itself with REPLCONF.
+    pub(crate) announced: Option<Box<Announced>>,
     /// Its place in line, while a command of it waits for its locks.
     pub(crate) parked: Option<Box<Parked>>,
 }
@@ -96,6 +99,7 @@ impl Session {
             outgoing: None,
             subscriptions: None,
             pushing: false,
+            announced: None,
             parked: None,
         }
     }

@@ -40,16 +40,27 @@ pub type Attempt = Box<dyn FnMut(&mut Keys<'_>, &[u8], &mut Out) -> Result<bool,
 pub(crate) type MayStill = Box<dyn Fn() -> Result<(), Error> + Send + Sync>;
 
 /// What a command that has waited in vain answers.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Empty {
     /// The null array.
     NullArray,
     /// The null bulk string.
     Null,
-    /// Zero.
-    Zero,
-    /// How many logs have what the client wrote: this server's, if that is so by now, and those of no replicas.
-    Logs(Arc<AtomicBool>),
+    /// What is to be told at the end (WAIT, WAITAOF).
+    Told(Tell),
+}
+
+/// Writes what is to be told.
+pub type Tell = Arc<dyn Fn(&mut Out) + Send + Sync>;
+
+impl std::fmt::Debug for Empty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Empty::NullArray => "NullArray",
+            Empty::Null => "Null",
+            Empty::Told(_) => "Told",
+        })
+    }
 }
 
 impl Empty {
@@ -57,12 +68,7 @@ impl Empty {
         match self {
             Empty::NullArray => out.null_array(),
             Empty::Null => out.null(),
-            Empty::Zero => out.int(0),
-            Empty::Logs(here) => {
-                out.array(2);
-                out.int(i64::from(here.load(Relaxed)));
-                out.int(0);
-            }
+            Empty::Told(tell) => tell(out),
         }
     }
 }

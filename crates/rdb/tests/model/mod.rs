@@ -55,6 +55,7 @@ pub fn options(compress: bool) -> Options {
         version: Version::V10,
         compress,
         now_ms: NOW_MS,
+        for_replica: false,
     }
 }
 

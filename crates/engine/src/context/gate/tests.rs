@@ -28,8 +28,10 @@ permissions     x       x       x       x
 script reads                            x
 in updates                                              x
 memory          x       x       x       x       x       x
+replication     x       x               x       x
 subscribed      x       x
 monitoring      x       x
+stale           x       x               x       x
 loading         x       x                       x
 kept            x       x                       x
 paused          x       x                       x
@@ -148,6 +150,20 @@ const CASES: &[Case] = &[
     ("memory", SCRIPT, &["over"], "SET k v", "OOM command"),
     ("memory", LIBRARY, &["over"], "SET k v", "OOM command"),
     ("memory", UPDATE, &["over"], "SET k v", "OOM command"),
+    ("replication", CLIENT, &["lonely"], "SET k v", "NOREPLICAS"),
+    (
+        "replication",
+        QUEUE,
+        &["MULTI", "follows"],
+        "SET k v",
+        "READONLY",
+    ),
+    ("replication", SCRIPT, &["follows"], "SET k v", "READONLY"),
+    ("replication", LIBRARY, &["follows"], "", "READONLY"),
+    ("stale", CLIENT, &["stale"], "GET k", "MASTERDOWN"),
+    ("stale", QUEUE, &["MULTI", "stale"], "GET k", "MASTERDOWN"),
+    ("stale", SCRIPT, &["stale"], "GET k", "MASTERDOWN"),
+    ("stale", LIBRARY, &["stale"], "", "MASTERDOWN"),
     (
         "subscribed",
         CLIENT,
@@ -223,6 +239,9 @@ fn check(&(name, way, before, line, text): &Case) {
             }
             "reader" => reader = "_RO",
             "loading" => db.engine.loading.begin(),
+            "lonely" => db.engine.standing.close(TOO_FEW_REPLICAS, true),
+            "follows" => db.engine.standing.close(READ_ONLY_REPLICA, true),
+            "stale" => db.engine.standing.close(STALE_REPLICA, true),
             "refusing" => db.engine.journal.refuse(true),
             "pressed" => press(&db.engine, true),
             "over" => {

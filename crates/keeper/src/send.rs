@@ -1,0 +1,137 @@
+//! What replicas get: the pieces of the journal, and copies of the data set that they go on from.
+
+use crate::Keeper;
+use crate::save::Busy;
+use crate::snapshot::{Failed, Shared, Snapshot};
+use engine::Engine;
+use rdb::encode::Options;
+use rdb::file::Writer;
+use std::io::Write;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// Who is given the pieces of the journal too, beside the log.
+pub trait Feed: Send + Sync {
+    /// A piece, as the log has it; they come in order. It holds up those who write, so it is to be quick.
+    fn piece(&self, number: u64, bytes: &[u8]);
+}
+
+/// What a copy of the data set is to have in it.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    /// How values are written.
+    pub options: Options,
+    /// The file's own fields, beside the usual ones.
+    pub aux: Vec<(&'static str, String)>,
+    /// Libraries of functions.
+    pub functions: bool,
+    /// Keys.
+    pub keys: bool,
+}
+
+impl Keeper {
+    /// From now on this is given the pieces of the journal too, whenever it [wants to](Keeper::want_pieces). It is not kept
+    /// alive by that.
+    pub fn feed_to(&self, feed: Weak<dyn Feed>) {
+        *self.feed.write() = Some(feed);
+    }
+
+    pub(crate) fn feed(&self) -> Option<Arc<dyn Feed>> {
+        if !self.fed.load(Relaxed) {
+            return None;
+        }
+        self.feed.read().as_ref().and_then(Weak::upgrade)
+    }
+
+    /// Begins to give pieces to the feed, or ends that: what was done before is given before, or not at all. `at` is called at
+    /// that very moment, with all locks held.
+    pub fn want_pieces<R>(&self, want: bool, at: impl FnOnce() -> R) -> Result<R, String> {
+        let engine = self.engine()?;
+        let _all = engine.keyspace().lock_all();
+        Ok(self.turn_feed(&engine, want, at))
+    }
+
+    /// With all locks held.
+    fn turn_feed<R>(&self, engine: &Engine, want: bool, at: impl FnOnce() -> R) -> R {
+        let mut pump = self.pump.lock();
+        self.pump(engine, &mut pump);
+        pump.db = None;
+        self.fed.store(want, Relaxed);
+        engine.journal.turn(want || self.log().is_some());
+        at()
+    }
+
+    /// Gives out what is in the journal now, so that the feed has all that was done before.
+    pub fn give_pieces(&self) {
+        self.pump_all();
+    }
+
+    /// Whether a copy of the data set may be written now: nothing else is being written. It is to be written then with
+    /// [`Keeper::send_copy`].
+    pub fn begin_copy(&self) -> bool {
+        self.claim(Busy::Send).is_ok()
+    }
+
+    /// Writes a copy of the data set as it is at one moment, and has the journal's pieces given to the feed from that moment on. `at`
+    /// is called at the moment, with all locks held; what it returns is given to `into`, which says where the copy goes. After
+    /// [`Keeper::begin_copy`]. `Ok(None)`: the data set was replaced meanwhile, or something else is more urgent, and what was
+    /// written is worth nothing.
+    ///
+    /// # Errors
+    /// One line.
+    pub fn send_copy<R, W: Write>(
+        &self,
+        contents: &Contents,
+        at: impl FnOnce() -> R,
+        into: impl FnOnce(R, &Arc<Shared>) -> Result<W, String>,
+    ) -> Result<Option<W>, String> {
+        let written = self.engine().and_then(|engine| {
+            let (mut snapshot, result) = Snapshot::take(&engine, contents.options, || {
+                self.turn_feed(&engine, true, at)
+            });
+            if !contents.functions {
+                snapshot.leave_out_functions();
+            }
+            let shared = snapshot.shared().clone();
+            self.note_running(shared.clone());
+            let sink = match into(result, &shared) {
+                Ok(sink) => sink,
+                Err(why) => {
+                    snapshot.give_up(&engine);
+                    return Err(why);
+                }
+            };
+            if !contents.keys {
+                snapshot.leave_out_keys(&engine);
+            }
+            let mut aux = crate::save::usual_aux(&engine);
+            aux.extend(contents.aux.iter().cloned());
+            let checksum = engine.config().flag("rdbchecksum");
+            let out = Writer::new(sink, contents.options.version, checksum);
+            let written = snapshot.write(&engine, out, &aux);
+            self.stats.lock().snapshot = Some(shared);
+            match written {
+                Ok(sink) => Ok(Some(sink)),
+                Err(Failed::Aborted) => Ok(None),
+                Err(Failed::Io(e)) => Err(e.to_string()),
+            }
+        });
+        self.note_end();
+        written
+    }
+
+    /// Waits until nothing else is being written, for this long at most; whether a copy may be written now.
+    pub fn wait_to_copy(&self, time: Duration) -> bool {
+        let until = std::time::Instant::now() + time;
+        loop {
+            if self.begin_copy() {
+                return true;
+            }
+            if std::time::Instant::now() >= until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Replication in the protocol of Redis and Valkey: this server as a primary that others follow, and as a replica of another.
+//!
+//! A [`Hub`] joins engine and keeper with sockets. The *stream* is what the primary of a chain did, as commands; it is the same,
+//! byte for byte and with the same offsets, on all servers of the chain ([`stream`]). A primary's is made of the pieces of its
+//! journal, the ones its log gets too. A replica's is what it got from its primary, verbatim: its own journal feeds its log and
+//! nothing else.
+//!
+//! All of this is synchronous: sockets that wait, each with threads of its own, which are few. So it serves the network server and
+//! a program that the engine is part of alike. While nobody follows, and nobody has lately, nothing of it runs: the journal is
+//! off, unless there is a log.
+//!
+//! | room | what |
+//! |---|---|
+//! | [`spool`] | bytes written once and read by several, in memory and beyond that on the disk: the backlog, and copies on their way |
+//! | [`stream`] | the stream, its names and offsets |
+//! | `primary` | who follows this server: copies of the data set, what they miss, what they acknowledge |
+//! | `replica` | whom this server follows |
+
+mod primary;
+mod replica;
+pub mod spool;
+pub mod stream;
+
+use engine::{Config, Engine, Failover, Replication, RoleReport, StreamWish, Wire};
+use keeper::{Feed, Keeper};
+use parking_lot::Mutex;
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use stream::Stream;
+
+/// See the crate's page. The engine owns it once it is started.
+#[expect(dead_code, reason = "the two sides are being built")]
+pub struct Hub {
+    me: Weak<Hub>,
+    engine: Weak<Engine>,
+    keeper: Arc<Keeper>,
+    stream: Stream,
+    primary: primary::Primary,
+    replica: replica::Replica,
+    /// Held by whoever carries out a unit (a command, a whole transaction) of a primary's stream, and counts it, so that a copy of the
+    /// data set is taken between two of them. Before any shard's lock.
+    pub(crate) applying: Mutex<()>,
+    stop: AtomicBool,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How often the clock is looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+impl Hub {
+    /// Speaks to primaries and replicas for an engine from now on. Once, after the keeper is made, and before there are clients.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn start(engine: &Arc<Engine>, keeper: &Arc<Keeper>) -> Result<Arc<Hub>, String> {
+        let hub = Arc::new_cyclic(|me| Hub {
+            me: me.clone(),
+            engine: Arc::downgrade(engine),
+            keeper: keeper.clone(),
+            stream: Stream::new(engine),
+            primary: primary::Primary::default(),
+            replica: replica::Replica::default(),
+            applying: Mutex::default(),
+            stop: AtomicBool::new(false),
+            thread: Mutex::new(None),
+        });
+        let as_feed: Arc<dyn Feed> = hub.clone();
+        keeper.feed_to(Arc::downgrade(&as_feed));
+        engine.replicate_by(hub.clone());
+        let weak = Arc::downgrade(&hub);
+        let thread = std::thread::Builder::new()
+            .name("replication".into())
+            .spawn(move || tick(&weak))
+            .map_err(|e| format!("no thread for replication: {e}"))?;
+        *hub.thread.lock() = Some(thread);
+        Ok(hub)
+    }
+
+    /// The data set is loaded: what is to be followed is followed from now on, and replicas that come back go on where they were.
+    pub fn loaded(&self) {
+        self.begin_as_primary();
+        self.begin_as_replica();
+    }
+
+    /// Ends all connections to other servers. Nobody changes anything any more.
+    pub fn close(&self) {
+        self.stop.store(true, Relaxed);
+        self.end_as_replica();
+        self.end_as_primary();
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+        {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
+
+    #[expect(dead_code, reason = "the two sides are being built")]
+    pub(crate) fn engine(&self) -> Result<Arc<Engine>, String> {
+        (self.engine.upgrade()).ok_or_else(|| "ERR the database is being closed".to_owned())
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+}
+
+fn tick(hub: &Weak<Hub>) {
+    loop {
+        {
+            let Some(hub) = hub.upgrade() else { return };
+            let Some(engine) = hub.engine.upgrade() else {
+                return;
+            };
+            if hub.is_stopping() {
+                return;
+            }
+            hub.tick_as_primary(&engine);
+            hub.tick_as_replica(&engine);
+        }
+        std::thread::park_timeout(TICK);
+    }
+}
+
+impl Feed for Hub {
+    fn piece(&self, number: u64, bytes: &[u8]) {
+        self.stream.piece(number, bytes);
+    }
+}
+
+impl Replication for Hub {
+    fn follow(&self, primary: Option<(&str, u16)>) -> Result<&'static str, String> {
+        self.follow_primary(primary)
+    }
+
+    fn failover(&self, how: Failover) -> Result<(), String> {
+        self.begin_failover(how)
+    }
+
+    fn abort_failover(&self) -> Result<(), String> {
+        self.end_failover()
+    }
+
+    fn admit(&self, wish: &StreamWish) -> Result<(), String> {
+        self.admit_replica(wish)
+    }
+
+    fn take(&self, keep: Box<dyn Any + Send>, client: u64, wish: StreamWish, wire: Wire) {
+        self.take_replica(keep, client, wish, wire);
+    }
+
+    fn acknowledged(&self, piece: u64, on_disk: bool) -> usize {
+        self.count_acknowledged(piece, on_disk)
+    }
+
+    fn when_acknowledged(
+        &self,
+        piece: u64,
+        replicas: usize,
+        on_disk: bool,
+        tell: Box<dyn FnOnce() + Send>,
+    ) {
+        self.tell_when_acknowledged(piece, replicas, on_disk, tell);
+    }
+
+    fn role(&self) -> RoleReport {
+        self.role_as_replica()
+            .unwrap_or_else(|| self.role_as_primary())
+    }
+
+    fn info(&self, into: &mut String) {
+        self.info_as_replica(into);
+        self.info_as_primary(into);
+    }
+
+    fn memory(&self) -> [usize; 3] {
+        self.memory_as_primary()
+    }
+
+    fn rename_stream(&self) {
+        self.stream.rename();
+    }
+
+    fn applied(&self, directive: &str, config: &Config) -> Result<(), String> {
+        self.heed_as_primary(directive, config);
+        self.heed_as_replica(directive, config)
+    }
+
+    fn wait_for_replicas(&self, time: Duration) -> bool {
+        self.wait_until_replicas_have_all(time)
+    }
+}

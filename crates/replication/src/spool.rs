@@ -1,0 +1,589 @@
+//! Bytes in order, written once and read by several, each at its own pace.
+//!
+//! A [`Spool`] holds the stream of a primary, which is its backlog, and the copies of data sets on their way to replicas. What was
+//! written last is in memory, in blocks. What somebody still has to read stays, in memory as far as that is bounded, and
+//! beyond that on the disk ([`Spool::spill`]), in files that go once everybody has read them. Positions count all bytes
+//! that were ever written, from wherever the spool was begun.
+//!
+//! Nobody who writes waits for those who read, unless they want to ([`Spool::wait_for_room`]).
+
+use disk::{Disk, File};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Bytes of a block of memory.
+const BLOCK: usize = 64 << 10;
+
+/// Bytes of a file.
+const SEGMENT: u64 = 64 << 20;
+
+/// Bytes that go to the disk at once.
+const PORTION: usize = 4 << 20;
+
+/// Where what does not fit in memory goes.
+#[derive(Clone)]
+pub struct Overflow {
+    /// The disk.
+    pub disk: Arc<dyn Disk>,
+    /// The folder.
+    pub folder: PathBuf,
+    /// Bytes that may lie there; 0 for no limit.
+    pub limit: u64,
+    /// Bytes beyond those that are kept anyway that stay in memory.
+    pub memory: usize,
+}
+
+/// A file with a stretch of the bytes.
+struct Segment {
+    file: Box<dyn File>,
+    path: PathBuf,
+    start: u64,
+    end: u64,
+}
+
+/// What is on the disk: all between the start of the first file and the end of the last.
+#[derive(Default)]
+struct OnDisk {
+    segments: VecDeque<Segment>,
+}
+
+struct Inner {
+    blocks: VecDeque<Vec<u8>>,
+    /// Position of the first byte in memory.
+    start: u64,
+    /// Position behind the last.
+    end: u64,
+    /// Position of the first byte that is anywhere.
+    first: u64,
+    /// Bytes that are kept, read or not.
+    keep: u64,
+    /// Positions of those who read.
+    readers: BTreeMap<u64, u64>,
+    next_reader: u64,
+    /// Nothing is written any more; why, if that is not the end.
+    ended: Option<Result<(), String>>,
+    /// Those who wait for more.
+    waiting: usize,
+}
+
+/// See the module's page.
+pub struct Spool {
+    inner: Mutex<Inner>,
+    /// There is more, or the end.
+    more: Condvar,
+    /// Somebody has read something.
+    less: Condvar,
+    on_disk: Mutex<OnDisk>,
+}
+
+/// A place in a spool, whose bytes stay until they are read. Given back when dropped.
+pub struct Reader {
+    spool: Arc<Spool>,
+    id: u64,
+}
+
+/// What reading gave.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Got {
+    /// Some bytes.
+    Bytes,
+    /// None within the time.
+    Nothing,
+    /// All there will be has been read.
+    End,
+}
+
+impl Spool {
+    /// An empty one whose first byte will have this position, and that keeps so many bytes though nobody reads them.
+    pub fn new(at: u64, keep: u64) -> Arc<Spool> {
+        Arc::new(Spool {
+            inner: Mutex::new(Inner {
+                blocks: VecDeque::new(),
+                start: at,
+                end: at,
+                first: at,
+                keep,
+                readers: BTreeMap::new(),
+                next_reader: 0,
+                ended: None,
+                waiting: 0,
+            }),
+            more: Condvar::new(),
+            less: Condvar::new(),
+            on_disk: Mutex::default(),
+        })
+    }
+
+    /// Appends bytes; returns the position behind them.
+    pub fn append(&self, mut bytes: &[u8]) -> u64 {
+        let mut inner = self.inner.lock();
+        inner.end += bytes.len() as u64;
+        while !bytes.is_empty() {
+            let room = inner.blocks.back().map_or(0, |block| BLOCK - block.len());
+            if room == 0 {
+                inner.blocks.push_back(Vec::with_capacity(
+                    BLOCK.min(bytes.len().next_power_of_two().max(1 << 10)),
+                ));
+                continue;
+            }
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            if let Some(block) = inner.blocks.back_mut() {
+                block.extend_from_slice(now);
+            }
+            bytes = later;
+        }
+        self.trim(&mut inner);
+        let end = inner.end;
+        let wakes = inner.waiting > 0;
+        drop(inner);
+        if wakes {
+            self.more.notify_all();
+        }
+        end
+    }
+
+    /// Nothing is written any more: readers get to the end, or are told at once why there is none.
+    pub fn end(&self, how: Result<(), String>) {
+        let mut inner = self.inner.lock();
+        inner.ended.get_or_insert(how);
+        drop(inner);
+        self.more.notify_all();
+        self.less.notify_all();
+    }
+
+    /// Position behind the last byte.
+    pub fn written(&self) -> u64 {
+        self.inner.lock().end
+    }
+
+    /// The first position from which on everything is there.
+    pub fn first(&self) -> u64 {
+        self.inner.lock().first
+    }
+
+    /// Bytes in memory.
+    pub fn memory(&self) -> usize {
+        let inner = self.inner.lock();
+        inner.blocks.iter().map(Vec::capacity).sum()
+    }
+
+    /// Bytes on the disk.
+    pub fn spilled(&self) -> u64 {
+        let inner = self.inner.lock();
+        inner.start - inner.first
+    }
+
+    /// From now on so many bytes are kept though nobody reads them.
+    pub fn set_keep(&self, keep: u64) {
+        let mut inner = self.inner.lock();
+        inner.keep = keep;
+        self.trim(&mut inner);
+    }
+
+    /// Begins anew, empty, at another position. Nobody may be reading.
+    pub fn restart(&self, at: u64) {
+        let mut on_disk = self.on_disk.lock();
+        let mut inner = self.inner.lock();
+        inner.blocks.clear();
+        (inner.start, inner.end, inner.first) = (at, at, at);
+        on_disk.segments.clear();
+    }
+
+    /// A reader that begins at a position; None if what is there is gone, or was never written.
+    pub fn reader(self: &Arc<Self>, at: u64) -> Option<Reader> {
+        let mut inner = self.inner.lock();
+        if at < inner.first || at > inner.end {
+            return None;
+        }
+        let id = inner.next_reader;
+        inner.next_reader += 1;
+        inner.readers.insert(id, at);
+        Some(Reader {
+            spool: self.clone(),
+            id,
+        })
+    }
+
+    /// Drops what nobody needs.
+    fn trim(&self, inner: &mut Inner) {
+        let slowest = inner.readers.values().min().copied().unwrap_or(u64::MAX);
+        let needed = slowest.min(inner.end.saturating_sub(inner.keep));
+        while let Some(block) = inner.blocks.front() {
+            // The one that is being written stays.
+            let end = inner.start + block.len() as u64;
+            if end > needed || inner.blocks.len() == 1 {
+                break;
+            }
+            inner.start = end;
+            inner.blocks.pop_front();
+        }
+        inner.first = inner.first.max(needed.min(inner.start));
+    }
+
+    /// Writes what is over the bound to the disk: what readers still need and is not kept anyway. Whoever lacks more than the
+    /// limit allows loses its place. To be called by one thread at a time, now and then.
+    ///
+    /// # Errors
+    /// What the disk says; those who need what is over the bound have lost their place then.
+    pub fn spill(&self, overflow: &Overflow) -> io::Result<()> {
+        loop {
+            let (portion, at) = {
+                let inner = self.inner.lock();
+                let held: usize = inner.blocks.iter().map(Vec::len).sum();
+                let bound = (inner.keep as usize).saturating_add(overflow.memory);
+                if held <= bound || inner.blocks.len() < 2 {
+                    break;
+                }
+                let mut portion = Vec::new();
+                for block in inner.blocks.iter().take(inner.blocks.len() - 1) {
+                    if portion.len() >= PORTION || portion.len() >= held - bound {
+                        break;
+                    }
+                    portion.extend_from_slice(block);
+                }
+                (portion, inner.start)
+            };
+            let written = self.write_out(overflow, at, &portion);
+            let mut inner = self.inner.lock();
+            if let Err(error) = written {
+                let start = inner.start + portion.len() as u64;
+                inner.readers.retain(|_, position| *position >= start);
+                self.trim(&mut inner);
+                drop(inner);
+                self.more.notify_all();
+                return Err(error);
+            }
+            // If everybody has read it meanwhile, it is gone by now.
+            let end = at + portion.len() as u64;
+            while inner.start < end {
+                let Some(block) = inner.blocks.pop_front() else {
+                    break;
+                };
+                inner.start += block.len() as u64;
+            }
+            let limit = overflow.limit;
+            if limit > 0 && inner.start - inner.first > limit {
+                let from = inner.start - limit;
+                inner.readers.retain(|_, position| *position >= from);
+                self.trim(&mut inner);
+                drop(inner);
+                self.more.notify_all();
+            }
+        }
+        self.remove_read();
+        Ok(())
+    }
+
+    fn write_out(&self, overflow: &Overflow, at: u64, portion: &[u8]) -> io::Result<()> {
+        let mut on_disk = self.on_disk.lock();
+        let fits = |segment: &Segment| segment.end == at && segment.end - segment.start < SEGMENT;
+        if !on_disk.segments.back().is_some_and(fits) {
+            static NUMBER: AtomicU64 = AtomicU64::new(1);
+            let (process, number) = (std::process::id(), NUMBER.fetch_add(1, Relaxed));
+            let path = overflow
+                .folder
+                .join(format!("temp-{process}-{number}.spill"));
+            let file = overflow.disk.create(&path)?;
+            // It needs no name, and without one it goes with this process, however that ends.
+            overflow.disk.remove(&path)?;
+            on_disk.segments.push_back(Segment {
+                file,
+                path,
+                start: at,
+                end: at,
+            });
+        }
+        let Some(segment) = on_disk.segments.back_mut() else {
+            return Ok(());
+        };
+        let mut rest = portion;
+        while !rest.is_empty() {
+            let n = segment
+                .file
+                .append(&[IoSlice::new(rest)])
+                .map_err(|error| {
+                    io::Error::new(error.kind(), format!("{}: {error}", segment.path.display()))
+                })?;
+            rest = &rest[n..];
+            segment.end += n as u64;
+        }
+        Ok(())
+    }
+
+    /// Removes files that everybody has read.
+    fn remove_read(&self) {
+        let first = self.inner.lock().first;
+        let mut on_disk = self.on_disk.lock();
+        while on_disk.segments.front().is_some_and(|s| s.end <= first) {
+            on_disk.segments.pop_front();
+        }
+    }
+
+    /// Waits until less than so many bytes are in memory, or this time has passed; whether it is so.
+    pub fn wait_for_room(&self, bytes: usize, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        let mut inner = self.inner.lock();
+        loop {
+            let held: usize = inner.blocks.iter().map(Vec::len).sum();
+            if held < bytes || inner.ended.is_some() {
+                return true;
+            }
+            if self.less.wait_until(&mut inner, until).timed_out() {
+                return false;
+            }
+        }
+    }
+
+    /// Bytes that a reader has still to read; None if it has lost its place.
+    fn lacks(&self, id: u64) -> Option<u64> {
+        let inner = self.inner.lock();
+        inner.readers.get(&id).map(|at| inner.end - at)
+    }
+
+    fn read(
+        &self,
+        id: u64,
+        into: &mut Vec<u8>,
+        most: usize,
+        time: Duration,
+    ) -> Result<Got, String> {
+        let until = Instant::now() + time;
+        let mut inner = self.inner.lock();
+        let position = loop {
+            let lost = || "what it lacks is not there any more".to_owned();
+            let position = *inner.readers.get(&id).ok_or_else(lost)?;
+            if let Some(Err(why)) = &inner.ended {
+                return Err(why.clone());
+            }
+            if position < inner.end {
+                break position;
+            }
+            if inner.ended.is_some() {
+                return Ok(Got::End);
+            }
+            inner.waiting += 1;
+            let timed_out = self.more.wait_until(&mut inner, until).timed_out();
+            inner.waiting -= 1;
+            if timed_out {
+                return Ok(Got::Nothing);
+            }
+        };
+        let before = into.len();
+        if position >= inner.start {
+            copy_out(&inner, position, into, most);
+        } else {
+            let start = inner.start;
+            drop(inner);
+            self.read_disk(position, start, into, most)?;
+            inner = self.inner.lock();
+        }
+        let read = (into.len() - before) as u64;
+        if let Some(at) = inner.readers.get_mut(&id) {
+            *at = position + read;
+        }
+        self.gone(inner);
+        Ok(Got::Bytes)
+    }
+
+    /// Something was read: what nobody needs any more goes.
+    fn gone(&self, mut inner: MutexGuard<'_, Inner>) {
+        self.trim(&mut inner);
+        drop(inner);
+        self.less.notify_all();
+    }
+
+    fn read_disk(
+        &self,
+        at: u64,
+        until: u64,
+        into: &mut Vec<u8>,
+        most: usize,
+    ) -> Result<(), String> {
+        let on_disk = self.on_disk.lock();
+        let segment = on_disk
+            .segments
+            .iter()
+            .find(|s| s.start <= at && at < s.end)
+            .ok_or("a part of what it lacks is missing on the disk")?;
+        let n = (segment.end.min(until) - at).min(most as u64) as usize;
+        let before = into.len();
+        into.resize(before + n, 0);
+        let read = segment
+            .file
+            .read_at(&mut into[before..], at - segment.start);
+        let read = read.map_err(|error| format!("{}: {error}", segment.path.display()))?;
+        into.truncate(before + read);
+        match read {
+            0 => Err(format!("{} is too short", segment.path.display())),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn copy_out(inner: &Inner, position: u64, into: &mut Vec<u8>, most: usize) {
+    let mut skip = (position - inner.start) as usize;
+    let mut left = most;
+    for block in &inner.blocks {
+        if skip >= block.len() {
+            skip -= block.len();
+            continue;
+        }
+        let part = &block[skip..];
+        let n = part.len().min(left);
+        into.extend_from_slice(&part[..n]);
+        skip = 0;
+        left -= n;
+        if left == 0 {
+            return;
+        }
+    }
+}
+
+impl Reader {
+    /// Appends what comes next to `into`, at most so many bytes; waits for this long if there is nothing yet.
+    ///
+    /// # Errors
+    /// It has lost its place because it lacked too much, the disk fails, or there will be no end.
+    pub fn read(&self, into: &mut Vec<u8>, most: usize, time: Duration) -> Result<Got, String> {
+        self.spool.read(self.id, into, most, time)
+    }
+
+    /// Bytes that are still to be read, as far as they are written; None if it has lost its place.
+    pub fn lacks(&self) -> Option<u64> {
+        self.spool.lacks(self.id)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut inner = self.spool.inner.lock();
+        inner.readers.remove(&self.id);
+        self.spool.gone(inner);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disk::RealDisk;
+
+    const SOON: Duration = Duration::from_millis(1);
+
+    fn overflow(memory: usize, limit: u64) -> Overflow {
+        Overflow {
+            disk: RealDisk::shared(),
+            folder: std::env::temp_dir(),
+            limit,
+            memory,
+        }
+    }
+
+    fn bytes(from: u64, n: usize) -> Vec<u8> {
+        (from..from + n as u64)
+            .map(|i| (i * 7 + i / 251) as u8)
+            .collect()
+    }
+
+    fn drain(reader: &Reader) -> Vec<u8> {
+        let mut all = Vec::new();
+        while reader.read(&mut all, 10_000, SOON).expect("its place") == Got::Bytes {}
+        all
+    }
+
+    #[test]
+    fn what_is_written_is_read_from_where_one_begins() {
+        let spool = Spool::new(1000, 1 << 20);
+        spool.append(&bytes(0, 200_000));
+        let reader = spool.reader(1500).expect("it is there");
+        assert_eq!(drain(&reader), bytes(500, 199_500));
+        spool.append(b"more");
+        assert_eq!(drain(&reader), b"more");
+        assert!(spool.reader(999).is_none() && spool.reader(201_005).is_none());
+        assert!(spool.reader(201_004).is_some());
+    }
+
+    #[test]
+    fn what_nobody_needs_goes_but_for_what_is_kept() {
+        let spool = Spool::new(0, 100_000);
+        for at in 0..100 {
+            spool.append(&bytes(at * 10_000, 10_000));
+        }
+        assert!(
+            spool.first() <= 900_000 && spool.first() > 800_000,
+            "{}",
+            spool.first()
+        );
+        let reader = spool.reader(900_000).expect("it is kept");
+        spool.append(&bytes(1_000_000, 500_000));
+        assert_eq!(drain(&reader), bytes(900_000, 600_000));
+        assert!(spool.memory() < 300_000);
+    }
+
+    #[test]
+    fn what_somebody_needs_goes_to_the_disk_and_comes_back() {
+        let spool = Spool::new(0, 10_000);
+        let (slow, fast) = (spool.reader(0).unwrap(), spool.reader(0).unwrap());
+        let over = overflow(200_000, 0);
+        for at in 0..30 {
+            spool.append(&bytes(at * 100_000, 100_000));
+            spool.spill(&over).unwrap();
+            assert_eq!(drain(&fast), bytes(at * 100_000, 100_000));
+            assert!(spool.memory() < 500_000);
+        }
+        assert!(spool.spilled() > 2_000_000);
+        assert_eq!(drain(&slow), bytes(0, 3_000_000));
+        spool.append(&bytes(3_000_000, 70_000));
+        spool.spill(&over).unwrap();
+        assert_eq!(spool.spilled(), 0);
+        assert!(spool.on_disk.lock().segments.is_empty());
+    }
+
+    #[test]
+    fn who_lacks_more_than_may_lie_on_the_disk_loses_its_place() {
+        let spool = Spool::new(0, 10_000);
+        let (slow, fast) = (spool.reader(0).unwrap(), spool.reader(0).unwrap());
+        spool.append(&bytes(0, 2_000_000));
+        drain(&fast);
+        spool.spill(&overflow(100_000, 500_000)).unwrap();
+        assert!(slow.read(&mut Vec::new(), 1, SOON).is_err());
+        assert_eq!(fast.read(&mut Vec::new(), 1, SOON), Ok(Got::Nothing));
+        assert_eq!(slow.lacks(), None);
+    }
+
+    #[test]
+    fn the_end_is_told_and_so_is_why_there_is_none() {
+        let spool = Spool::new(0, 0);
+        let reader = spool.reader(0).unwrap();
+        spool.append(b"all");
+        spool.end(Ok(()));
+        assert_eq!(drain(&reader), b"all");
+        assert_eq!(reader.read(&mut Vec::new(), 1, SOON), Ok(Got::End));
+        let spool = Spool::new(0, 0);
+        let reader = spool.reader(0).unwrap();
+        spool.end(Err("no".into()));
+        assert_eq!(reader.read(&mut Vec::new(), 1, SOON), Err("no".into()));
+    }
+
+    #[test]
+    fn who_waits_is_woken() {
+        let spool = Spool::new(0, 0);
+        let reader = spool.reader(0).unwrap();
+        std::thread::scope(|scope| {
+            let read = scope.spawn(|| {
+                let mut got = Vec::new();
+                let how = reader.read(&mut got, 10, Duration::from_secs(600));
+                (how, got)
+            });
+            spool.append(b"x");
+            assert_eq!(
+                read.join().expect("no panic"),
+                (Ok(Got::Bytes), b"x".to_vec())
+            );
+        });
+    }
+}
