@@ -340,7 +340,12 @@ fn comparable(args: &[String], reply: &Value) -> String {
 
 /// Compares random users with those of another server. `is_redis`: it prints what Redis prints.
 fn compare(theirs: &Server, is_redis: bool, seed: u64) {
-    let ours = Server::redpoll_with(&["--enable-debug-command", "yes", "--slowlog-log-slower-than", "-1"]);
+    let ours = Server::redpoll_with(&[
+        "--enable-debug-command",
+        "yes",
+        "--slowlog-log-slower-than",
+        "-1",
+    ]);
     let rounds = env_number("REDPOLL_ACL_ROUNDS", 60);
     let mut rng = Rng::new(seed);
     let mut refused = [0usize; 2];
@@ -442,7 +447,15 @@ fn random_users_and_commands_against_redis_8_2() {
         return;
     };
     compare(
-        &Server::peer(&peer, &["--enable-debug-command", "yes", "--slowlog-log-slower-than", "-1"]),
+        &Server::peer(
+            &peer,
+            &[
+                "--enable-debug-command",
+                "yes",
+                "--slowlog-log-slower-than",
+                "-1",
+            ],
+        ),
         true,
         env_number("REDPOLL_SEED", 82),
     );
@@ -458,7 +471,15 @@ fn random_users_and_commands_against_redis_8_6() {
         return;
     };
     compare(
-        &Server::peer(&peer, &["--enable-debug-command", "yes", "--slowlog-log-slower-than", "-1"]),
+        &Server::peer(
+            &peer,
+            &[
+                "--enable-debug-command",
+                "yes",
+                "--slowlog-log-slower-than",
+                "-1",
+            ],
+        ),
         true,
         env_number("REDPOLL_SEED", 86),
     );
@@ -473,7 +494,15 @@ fn random_users_and_commands_against_valkey() {
         return;
     };
     compare(
-        &Server::peer(&peer, &["--enable-debug-command", "yes", "--slowlog-log-slower-than", "-1"]),
+        &Server::peer(
+            &peer,
+            &[
+                "--enable-debug-command",
+                "yes",
+                "--slowlog-log-slower-than",
+                "-1",
+            ],
+        ),
         false,
         env_number("REDPOLL_SEED", 91),
     );
