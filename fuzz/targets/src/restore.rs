@@ -49,6 +49,7 @@ pub fn run(data: &[u8]) {
         version: Version::ALL[usize::from(*version / 2) % Version::ALL.len()],
         compress: version % 2 == 0,
         now_ms: NOW_MS,
+        for_replica: version % 4 >= 2,
     };
     let entry = dict.get(1, b"key").expect("just put there");
     // A hash of expired fields has no payload.
