@@ -254,6 +254,7 @@ fn options(version: rdb::Version) -> Options {
         version,
         compress: true,
         now_ms: 0,
+        for_replica: false,
     }
 }
 
