@@ -465,6 +465,7 @@ fn write(read: &Read, version: Version, compress: bool) -> Vec<u8> {
         version,
         compress,
         now_ms: NOW_MS,
+        for_replica: false,
     };
     let mut writer = Writer::new(Vec::new(), version, true);
     let done = (|| {
