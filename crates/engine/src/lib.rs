@@ -20,6 +20,7 @@ mod follow;
 pub mod fuzz;
 #[cfg(test)]
 mod journal_tests;
+mod insight;
 pub mod ops;
 mod script;
 mod start;
@@ -30,8 +31,12 @@ mod upkeep;
 
 pub use base::clock::unix_ms;
 pub use base::error::{Error, Result};
+pub use base::histogram::Total as Times;
+pub use base::hot::{HotKey, HotKeys, MEASURES, Measure};
 pub use base::loading::{LoadProgress, Loading, OnLoad};
 pub use base::pressure::Pressure;
+pub use base::process::CpuTime;
+pub use base::random::random_bytes;
 pub use base::replication::{
     Announced, Filter, NO_STREAM_ID, READ_ONLY_REPLICA, STALE_REPLICA, Standing, StreamIds,
     StreamWish, TOO_FEW_REPLICAS, new_stream_id,
@@ -52,8 +57,12 @@ pub use dispatch::update::Update;
 pub use dispatch::worker::Worker;
 pub use door::change::Event;
 pub use door::keys::Keys;
+pub use follow::command_log::{Entry as LogEntry, Kind as LogKind};
 pub use follow::messages::Kind as Subscription;
 pub use follow::waiting::{GiveUp, Waiter};
+pub use insight::{
+    ClientFigures, CommandFigures, DbFigures, Figures, MemoryFigures, ScriptFigures,
+};
 pub use lua::sha1_hex;
 pub use table::row::{CHANGES_SESSION, Group};
 pub use upkeep::load::Hints;

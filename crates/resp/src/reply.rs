@@ -403,6 +403,13 @@ impl Out {
         }
     }
 
+    /// Bytes written since `mark`.
+    pub fn since(&self, mark: Mark) -> usize {
+        let chunks = self.chunks.get(mark.chunks..).unwrap_or_default();
+        let shared: usize = chunks.iter().map(|chunk| chunk.range.len()).sum();
+        self.buf.len().saturating_sub(mark.buf) + shared
+    }
+
     /// Forgets everything written since `mark`: for a handler that fails after part of its reply.
     pub fn rollback(&mut self, mark: Mark) {
         self.buf.truncate(mark.buf);

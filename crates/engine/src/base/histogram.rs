@@ -64,7 +64,7 @@ impl Histogram {
 }
 
 /// The times of one command on all threads.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Total {
     counts: Box<[u64]>,
     /// How many there are.
@@ -134,6 +134,35 @@ impl Total {
         lines
     }
 
+    /// How many calls took no longer than each of some bounds, which ascend.
+    pub fn up_to_each_ns(&self, bounds_ns: &[u64]) -> Vec<u64> {
+        let mut counts = vec![0; bounds_ns.len()];
+        for (bucket, count) in self.counts.iter().enumerate().filter(|(_, n)| **n > 0) {
+            let ns = ticks::nanos(longest(bucket));
+            if let Some(sum) = counts.get_mut(bounds_ns.partition_point(|bound| *bound < ns)) {
+                *sum += count;
+            }
+        }
+        let mut seen = 0;
+        for count in &mut counts {
+            seen += *count;
+            *count = seen;
+        }
+        counts
+    }
+
+    /// The calls that came since an earlier state; all of them, if the counts were set back meanwhile.
+    pub fn since(&self, before: &Total) -> Total {
+        let mut since = self.clone();
+        if before.calls <= self.calls {
+            for (now, then) in since.counts.iter_mut().zip(&before.counts) {
+                *now = now.saturating_sub(*then);
+            }
+            since.calls = since.counts.iter().sum();
+        }
+        since
+    }
+
     /// How many calls took no longer than this.
     pub fn up_to_ns(&self, bound_ns: u64) -> u64 {
         let within = |(bucket, _): &(usize, &u64)| ticks::nanos(longest(*bucket)) <= bound_ns;
@@ -201,6 +230,18 @@ mod tests {
         assert_eq!(names, [1, 2, 4, 8, 16, 33, 66, 132, 264, 528, 1056]);
         assert_eq!(lines.last(), Some(&(1056, 1000)));
         assert!((500..=550).contains(&lines[9].1), "{lines:?}");
+        let bounds = [500_000, 2_000_000, 3_000_000];
+        let counts = total.up_to_each_ns(&bounds);
+        assert_eq!(counts, bounds.map(|bound| total.up_to_ns(bound)));
+        assert!((470..=500).contains(&counts[0]) && counts[1..] == [1000, 1000]);
+        let before = total.clone();
+        histogram.count(ticks_of(70_000), 2);
+        let mut after = Total::default();
+        after.add(&histogram);
+        let since = after.since(&before);
+        assert_eq!(since.calls, 2);
+        assert!(since.percentile_ns(1.0) >= 68_000_000);
+        assert_eq!(before.since(&after).calls, 1000);
         histogram.clear();
         let mut none = Total::default();
         none.add(&histogram);

@@ -8,6 +8,7 @@ pub mod expiry;
 pub mod glob;
 pub mod guard;
 pub mod histogram;
+pub mod hot;
 pub mod journal;
 #[cfg(test)]
 mod journal_checked;

@@ -4,6 +4,7 @@
 //! atomic read-modify-write and no cache line ever travels between workers for it.
 
 use crate::base::histogram::{Histogram, Total};
+use crate::base::hot::{Hot, HotKeys, Measure, Merge};
 use crate::base::journal::Lane;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -106,6 +107,8 @@ pub struct Counters {
     pub protocol_errors: Counter,
     /// Failed authentications.
     pub auth_failures: Counter,
+    /// Which keys its commands are about.
+    pub hot: Hot,
     errors: Mutex<BTreeMap<String, u64>>,
     codes: Arc<Codes>,
 }
@@ -155,6 +158,7 @@ impl Counters {
             error_replies: Counter::default(),
             protocol_errors: Counter::default(),
             auth_failures: Counter::default(),
+            hot: Hot::default(),
             errors: Mutex::new(BTreeMap::new()),
         }
     }
@@ -230,6 +234,28 @@ impl Stats {
     /// A number summed over all workers.
     pub fn sum(&self, f: impl Fn(&Counters) -> u64) -> u64 {
         self.sets.lock().iter().map(|s| f(s)).sum()
+    }
+
+    /// Shows all sets, one after the other.
+    pub fn each(&self, mut look: impl FnMut(&Counters)) {
+        self.sets.lock().iter().for_each(|set| look(set));
+    }
+
+    /// The times of all commands' calls.
+    pub fn all_times(&self) -> Total {
+        let mut total = Total::default();
+        self.each(|set| {
+            let times = set.commands.iter().filter_map(|c| c.times.get());
+            times.for_each(|times| total.add(times));
+        });
+        total
+    }
+
+    /// The hottest keys of the last seconds by a measure.
+    pub fn hot_keys(&self, measure: Measure, most: usize) -> HotKeys {
+        let mut merge = Merge::new(measure);
+        self.each(|set| merge.add(&set.hot));
+        merge.top(most)
     }
 
     /// The times of one command's calls, by its id.

@@ -22,6 +22,7 @@ pub mod generic;
 pub mod geo;
 pub mod hash;
 pub mod hash_expiry;
+pub mod hotkeys;
 pub mod hyperloglog;
 pub mod info;
 pub mod latency;
@@ -73,6 +74,7 @@ pub const FAMILIES: &[&[Command]] = &[
     acl::COMMANDS,
     command_log::COMMANDS,
     latency::COMMANDS,
+    hotkeys::COMMANDS,
     bitmap::COMMANDS,
     string::COMMANDS,
     string_compare::COMMANDS,

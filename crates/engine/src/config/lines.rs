@@ -51,6 +51,7 @@ pub(crate) fn is_secret(name: &[u8]) -> bool {
         "primaryauth",
         "tls-key-file-pass",
         "tls-client-key-file-pass",
+        "http-token",
     ];
     secret
         .iter()

@@ -469,6 +469,17 @@ impl Config {
             .collect()
     }
 
+    /// The TCP port for HTTP; 0 for none.
+    pub fn http_port(&self) -> u16 {
+        self.number("http-port") as u16
+    }
+
+    /// The addresses to listen on for HTTP.
+    pub fn http_bind(&self) -> Vec<String> {
+        let text = self.text("http-bind");
+        text.split_ascii_whitespace().map(Into::into).collect()
+    }
+
     /// The path of the unix socket to listen on.
     pub fn unixsocket(&self) -> Option<PathBuf> {
         self.path("unixsocket")

@@ -587,6 +587,48 @@ pub(super) const BUILT: &[Directive] = &[
     row("commandlog-large-reply-max-len", Int { min: 0, max: LONG }, "128", Runtime, INSIGHT, "Entries of the log of large replies.")
         .live(|live, value| live.logs[2].most.store(number(value) as usize, Relaxed)),
     row(
+        "http-port",
+        Int { min: 0, max: 65535 },
+        "0",
+        Runtime,
+        INSIGHT,
+        "The TCP port for HTTP: metrics for Prometheus at `/metrics`, `/healthz`, `/readyz`, and the console at `/`. 0 for none.",
+    ),
+    row(
+        "http-bind",
+        Words,
+        "127.0.0.1 -::1",
+        Runtime,
+        INSIGHT,
+        "Addresses to listen on for HTTP, written as for `bind`. Whoever may reach them still has to show a user or the token, unless the default \
+         user needs no password; then `protected-mode` lets in only this machine.",
+    ),
+    row(
+        "http-tls",
+        Flag,
+        "no",
+        Runtime,
+        INSIGHT,
+        "Whether the HTTP port speaks TLS (HTTPS), with the same certificates and demands as `tls-port`.",
+    ),
+    row(
+        "http-token",
+        Text,
+        "",
+        Runtime,
+        INSIGHT,
+        "A token that lets whoever shows it have `/metrics` (`Authorization: Bearer ...`), without being a user; empty for none.",
+    ),
+    row(
+        "hotkey-top-k",
+        Int { min: 0, max: 100 },
+        "0",
+        Runtime,
+        INSIGHT,
+        "Keys that HOTKEYS GET returns while no session was started, with their operations per second, as Valkey 9.2 does; 0: it returns none then. \
+         HOTKEYS TOP knows the hottest keys in any case.",
+    ),
+    row(
         "latency-monitor-threshold",
         Int { min: 0, max: LONG },
         "0",

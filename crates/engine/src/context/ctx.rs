@@ -3,12 +3,14 @@
 use crate::base::args::Args;
 use crate::base::error::Error;
 use crate::base::guard::guarded;
+use crate::base::hot::MEASURES;
 use crate::base::ticks;
 use crate::context::command::Command;
 use crate::context::command::Entry;
 use crate::context::command::Registry;
 use crate::context::engine::Engine;
 use crate::context::gate::Request;
+use crate::context::hot;
 use crate::context::next::Job;
 use crate::context::next::Next;
 use crate::context::session::Session;
@@ -27,7 +29,7 @@ use crate::table::row::{
     CHANGES_READ_KEYS, KS_RO, OTHER_DB, RUNS_QUEUE, RUNS_SCRIPT, WHOLE, WRITE,
 };
 use parking_lot::Mutex;
-use resp::Out;
+use resp::{Mark, Out};
 use smallvec::SmallVec;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -293,6 +295,9 @@ impl<'e> Ctx<'e> {
         if live.latency_tracking.load(Relaxed) {
             tally.took(took);
         }
+        if !self.in_script {
+            self.count_keys(entry, argv, took, mark);
+        }
         if took >= live.noted_from.load(Relaxed) {
             let shown = || command_log::shown(&entry.command.facts, argv);
             let (follow, client) = (&self.engine.follow, &self.session.client);
@@ -309,6 +314,26 @@ impl<'e> Ctx<'e> {
 }
 
 impl Ctx<'_> {
+    /// Counts the keys of a command of a transaction as hot. `mark`: where its reply began.
+    fn count_keys(&self, entry: &Entry, argv: &[&[u8]], took: u64, mark: Mark) {
+        let (counters, ks, db) = (self.keys.counters, self.engine.keyspace(), self.keys.db);
+        let bytes: usize = argv.iter().map(|arg| arg.len() + 8).sum();
+        let reply = self.out.since(mark);
+        let passed = counters.hot.pass(1, took, bytes) | counters.hot.pass_reply(reply);
+        if passed {
+            for measure in MEASURES {
+                if counters.hot.is_due(measure) {
+                    hot::sample(counters, ks, measure, entry, argv, db);
+                }
+            }
+        }
+        let session = &self.engine.follow.hot_session;
+        if session.is_on() {
+            let keys = hot::keys_of(ks, entry, argv, db);
+            session.record(&keys, took, bytes + reply);
+        }
+    }
+
     /// Blocks the client until one of the keys has something for it, or answers at once that there is nothing if it may not
     /// block (in a transaction or a script). The handler has tried already and writes nothing.
     pub fn block(&mut self, wait: Wait<'_>) {

@@ -6,6 +6,7 @@ mod declared;
 pub(crate) mod describe;
 pub mod engine;
 pub mod gate;
+pub(crate) mod hot;
 pub mod listen;
 pub mod multi;
 pub mod next;

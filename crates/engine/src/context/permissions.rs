@@ -108,6 +108,24 @@ impl Session {
         }
     }
 
+    /// Whether it may make a call, for who serves it in another way than by carrying out a command. The error is the reply that
+    /// the command would get; nothing is counted or logged.
+    pub fn check_call(&mut self, argv: &[&[u8]]) -> Result<(), Error> {
+        self.heed_users();
+        let engine = self.engine.clone();
+        let Some(entry) = engine.registry().resolve(argv) else {
+            return Err(Error::new("ERR unknown command"));
+        };
+        if !self.authenticated {
+            return Err(Error::new("NOAUTH Authentication required."));
+        }
+        self.may(entry, argv).map_err(|denied| {
+            let user = self.user.as_ref();
+            let why = user.map(|user| denied.reason.text(user, entry.command.name, None));
+            Error::new(format!("NOPERM {}", why.unwrap_or_default()))
+        })
+    }
+
     /// For a call that waits: what tells, when it is served, whether the user may still make it. None of a session that may do
     /// everything for good.
     #[cold]

@@ -3,14 +3,18 @@
 use crate::base::clock::unix_nanos;
 use crate::base::error::Error;
 use crate::base::guard::{self, guarded};
+use crate::base::hot::Measure;
+use crate::base::random::random_below;
 use crate::base::ticks;
 use crate::context::command::SKIP_SLOWLOG;
+use crate::context::hot;
 use crate::context::next::{Next, Progress};
 use crate::context::session::Session;
 use crate::dispatch::look_ahead::AHEAD;
 use crate::dispatch::worker::Worker;
 use crate::follow::command_log;
 use resp::{Batch, Mark, Out};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -57,6 +61,8 @@ struct Watch {
     large_reply: usize,
     /// The batch has so many bytes that a request of it may be large.
     large_requests: bool,
+    /// HOTKEYS START: every command's keys are recorded.
+    hot_session: bool,
 }
 
 impl Watch {
@@ -66,8 +72,10 @@ impl Watch {
         let noted_from = live.noted_from.load(Relaxed);
         let bytes =
             |log: usize| usize::try_from(live.logs[log].from.load(Relaxed)).unwrap_or(usize::MAX);
+        let hot_session = session.engine.follow.hot_session.is_on();
         Watch {
-            each: noted_from < watch_each(),
+            each: noted_from < watch_each() || hot_session,
+            hot_session,
             tracking: live.latency_tracking.load(Relaxed),
             noted_from,
             large_reply: bytes(2).min(usize::MAX / 2),
@@ -106,6 +114,8 @@ impl Worker {
                 continue;
             };
             let mut then = ticks::now();
+            // Where those begin whose time is not booked yet.
+            let mut unbooked = first;
             self.ran = 0;
             let mut mark = out.mark();
             let ran = catch_unwind(AssertUnwindSafe(|| {
@@ -120,11 +130,13 @@ impl Worker {
                     }
                     at += 1;
                     let ran = self.ran > booked;
-                    let mut slow = None;
+                    let (mut slow, mut alone) = (None, 0);
                     if watch.each || !self.shares_its_time(at - first) {
                         let done = !matches!(next, Next::Block(_) | Next::Offload(_));
                         let (took, calls) =
                             self.book(at - first, &mut then, watch.tracking && done);
+                        self.heat(session, batch, first, unbooked..at, (took, calls));
+                        (unbooked, alone) = (at, took);
                         // What blocks or goes on elsewhere is noted when it is done.
                         if done && took >= watch.noted_from {
                             match calls {
@@ -134,6 +146,12 @@ impl Worker {
                         }
                     }
                     let reply = out.len().saturating_sub(before);
+                    if self.counters.hot.pass_reply(reply) {
+                        self.sample(session, batch.get(at - 1), at - 1 - first, Measure::Out);
+                    }
+                    if watch.hot_session && ran {
+                        self.record(session, batch.get(at - 1), at - 1 - first, alone, reply);
+                    }
                     if ran && (slow.is_some() || reply >= watch.large_reply || watch.large_requests)
                     {
                         let argv = batch.get(at - 1);
@@ -141,7 +159,8 @@ impl Worker {
                     }
                 }
                 if at > first && !watch.each && self.shares_its_time(at - first) {
-                    self.book(at - first, &mut then, watch.tracking);
+                    let booked = self.book(at - first, &mut then, watch.tracking);
+                    self.heat(session, batch, first, unbooked..at, booked);
                 }
             }));
             if ran.is_err() {
@@ -198,6 +217,83 @@ impl Worker {
         }
         *then = now;
         (took, calls)
+    }
+
+    /// Counts the keys of commands whose time was booked together, if a sample is due. `first`: the one with which the plan begins.
+    #[inline]
+    fn heat(
+        &self,
+        session: &Session,
+        batch: &Batch<'_>,
+        first: usize,
+        booked: Range<usize>,
+        (took, calls): (u64, u64),
+    ) {
+        let bytes = request_bytes(batch, booked.start, booked.end);
+        if self.counters.hot.pass(calls, took, bytes) {
+            self.sample_one_of(session, batch, first, booked);
+        }
+    }
+
+    /// Samples commands whose time was booked together: any of them for operations and time, which are alike; for bytes
+    /// one according to its length.
+    #[cold]
+    fn sample_one_of(
+        &self,
+        session: &Session,
+        batch: &Batch<'_>,
+        first: usize,
+        booked: Range<usize>,
+    ) {
+        let any = booked.start + random_below(booked.len() as u64) as usize;
+        for measure in [Measure::Ops, Measure::Cpu] {
+            if self.counters.hot.is_due(measure) {
+                self.sample(session, batch.get(any), any - first, measure);
+            }
+        }
+        if self.counters.hot.is_due(Measure::In) {
+            let length = |at: usize| batch.get(at).iter().map(|a| a.len() + 8).sum::<usize>() as u64;
+            let mut point = random_below(booked.clone().map(length).sum::<u64>().max(1));
+            let at = booked.clone().find(|at| {
+                let length = length(*at);
+                let here = point < length;
+                point = point.saturating_sub(length);
+                here
+            });
+            let at = at.unwrap_or(any);
+            self.sample(session, batch.get(at), at - first, Measure::In);
+        }
+    }
+
+    /// Counts the keys of one command. `planned`: its place in the plan.
+    #[cold]
+    fn sample(&self, session: &Session, argv: &[&[u8]], planned: usize, measure: Measure) {
+        let Some(entry) = self.plan[planned].entry else {
+            return self.counters.hot.pass_over(measure);
+        };
+        // SAFETY: points into the registry of `self.engine`, which never changes.
+        let entry = unsafe { &*entry };
+        let ks = self.engine.keyspace();
+        hot::sample(&self.counters, ks, measure, entry, argv, session.db);
+    }
+
+    /// Records a command's keys for HOTKEYS START.
+    #[cold]
+    fn record(
+        &self,
+        session: &Session,
+        argv: &[&[u8]],
+        planned: usize,
+        took: u64,
+        reply: usize,
+    ) {
+        if let Some(entry) = self.plan[planned].entry {
+            // SAFETY: points into the registry of `self.engine`, which never changes.
+            let entry = unsafe { &*entry };
+            let keys = hot::keys_of(self.engine.keyspace(), entry, argv, session.db);
+            let bytes = wire_bytes(argv) + reply;
+            self.engine.follow.hot_session.record(&keys, took, bytes);
+        }
     }
 
     /// Notes a command that stood out. `next`: the place in the plan of the one after it; `slow`: the ticks it took, if those

@@ -6,6 +6,7 @@ use crate::client::clients::Clients;
 use crate::config::Config;
 use crate::follow::command_log::CommandLog;
 use crate::follow::effects::Effects;
+use crate::follow::hot_session::HotSession;
 use crate::follow::latency::Latency;
 use crate::follow::messages::PubSub;
 use crate::follow::monitor::Monitors;
@@ -16,6 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 pub mod command_log;
 pub mod effects;
+pub mod hot_session;
 pub mod latency;
 pub mod messages;
 pub mod monitor;
@@ -41,6 +43,8 @@ pub struct Follow {
     pub command_log: CommandLog,
     /// What took long, and when.
     pub latency: Latency,
+    /// HOTKEYS START.
+    pub hot_session: HotSession,
 }
 
 impl Follow {
@@ -55,6 +59,7 @@ impl Follow {
             tracking: Tracking::default(),
             command_log: CommandLog::default(),
             latency: Latency::default(),
+            hot_session: HotSession::default(),
         }
     }
 
