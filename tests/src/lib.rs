@@ -3,6 +3,7 @@
 //! - [`server`] starts and stops servers, each on a port and in a folder of its own;
 //! - [`client`] speaks RESP over a socket and keeps the raw bytes of every reply;
 //! - [`check`] writes expectations as one line each;
+//! - [`http`] speaks to the HTTP port;
 //! - [`program`] runs client programs and ends what they leave behind;
 //! - [`diff`] sends the same random commands to Redpoll and to real servers and compares what they answer.
 //!
@@ -13,6 +14,7 @@
 pub mod check;
 pub mod client;
 pub mod diff;
+pub mod http;
 pub mod lua_programs;
 #[path = "../../xtask/src/peers.rs"]
 pub mod peers;

@@ -28,7 +28,7 @@ const TICK: Duration = Duration::from_millis(250);
 const SAMPLES: usize = 8;
 
 /// The pause after an accept that failed for want of file descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the control thread is told.
 pub(crate) enum Order {
@@ -337,13 +337,13 @@ impl Acceptor {
 }
 
 /// A listening socket as the runtime wants it.
-enum Accepting {
+pub(crate) enum Accepting {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
 impl Accepting {
-    fn new(listener: &Listener) -> io::Result<Accepting> {
+    pub fn new(listener: &Listener) -> io::Result<Accepting> {
         let socket = listener.socket.try_clone()?;
         Ok(match listener.address {
             Address::Tcp(_) => Accepting::Tcp(TcpListener::from_std(socket.into())?),
@@ -352,7 +352,7 @@ impl Accepting {
     }
 
     /// The next connection, free to be served by the runtime of another thread, and where it comes from if over TCP.
-    async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
+    pub async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
         match self {
             Accepting::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
@@ -364,7 +364,7 @@ impl Accepting {
 }
 
 /// Whether a failed accept says nothing about the next: the client was gone already.
-fn is_passing(error: &io::Error) -> bool {
+pub(crate) fn is_passing(error: &io::Error) -> bool {
     use io::ErrorKind as K;
     matches!(
         error.kind(),

@@ -1,6 +1,7 @@
 //! What commands may ask of the server: to stop, to put a directive into effect, to tell about itself.
 
 use crate::control::Order;
+use crate::http_port::HttpPort;
 use crate::listen::{self, Listener};
 use crate::logging::LogLevel;
 use crate::system;
@@ -33,6 +34,8 @@ pub struct ServerHost {
     pub(crate) tcp: Mutex<Vec<Arc<Listener>>>,
     /// The unix listener, and those of the embedding program.
     pub(crate) others: Mutex<Vec<Arc<Listener>>>,
+    /// What serves HTTP, once there is an engine.
+    http: OnceLock<HttpPort>,
     pub(crate) counts: Counts,
     /// What handshakes are made with; None while there is no port for them.
     tls: Mutex<Option<Arc<Tls>>>,
@@ -161,7 +164,8 @@ impl ServerHost {
 
     /// Reads certificates and keys, if there is a port for TLS. What was read before stays in use if the new cannot be used.
     pub(crate) fn load_tls(&self, config: &Config) -> Result<(), String> {
-        let new = if config.tls_port() == 0 {
+        let for_http = config.http_port() != 0 && config.flag("http-tls");
+        let new = if config.tls_port() == 0 && !for_http {
             None
         } else {
             Some(Arc::new(Tls::load(config)?))
@@ -195,6 +199,43 @@ impl ServerHost {
         all.extend(self.others.lock().iter().cloned());
         self.order(Order::Listen(all));
         Ok(())
+    }
+
+    /// Serves an engine over HTTP, if the configuration asks for that now or later. Of several calls the first counts.
+    pub(crate) fn start_http(
+        self: &Arc<Self>,
+        engine: &Arc<engine::Engine>,
+    ) -> Result<(), listen::ListenError> {
+        let http = self
+            .http
+            .get_or_init(|| HttpPort::new(engine, Arc::downgrade(self)));
+        http.listen(engine.config())
+    }
+
+    /// Ends that.
+    pub(crate) fn stop_http(&self) {
+        if let Some(http) = self.http.get() {
+            http.stop();
+        }
+    }
+
+    /// The addresses that are open for HTTP.
+    pub(crate) fn http_addresses(&self) -> Vec<std::net::SocketAddr> {
+        self.http.get().map_or_else(Vec::new, HttpPort::addresses)
+    }
+
+    fn listen_http(&self, config: &Config) -> Result<(), String> {
+        self.load_tls(config).map_err(|error| {
+            tracing::warn!("{error}");
+            "Unable to update TLS configuration. Check server logs.".to_owned()
+        })?;
+        let Some(http) = self.http.get() else {
+            return Ok(());
+        };
+        http.listen(config).map_err(|error| {
+            tracing::warn!("{error}");
+            "Unable to listen on this port. Check server logs.".to_owned()
+        })
     }
 
     fn info_server(&self, into: &mut String) {
@@ -277,6 +318,7 @@ impl Host for ServerHost {
                 }
                 Ok(())
             }
+            "http-port" | "http-bind" | "http-tls" => self.listen_http(config),
             "bind" => self
                 .listen(config)
                 .map_err(|_| "Failed to bind to specified addresses.".into()),

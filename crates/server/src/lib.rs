@@ -32,6 +32,7 @@
 //! | `connection` | one client: read, execute, write |
 //! | `input`, `output`, `stream` | a connection's unparsed bytes, its unsent replies, its socket |
 //! | `tls`, `handshake`, `tls_stream` | certificates and whom to trust; agreeing on an encryption; an encrypted socket |
+//! | `http_port` | the listeners for HTTP and the thread that serves them (`crates/http`) |
 //! | `host` | what commands may ask of the server |
 //! | `logging` | log lines in the form of redis-server's |
 //! | `system` | limits and files of the process |
@@ -42,6 +43,7 @@ mod connection;
 mod control;
 mod handshake;
 mod host;
+mod http_port;
 mod input;
 mod listen;
 pub mod logging;

@@ -76,8 +76,22 @@ pub(crate) fn tcp(
     let mut listeners: Vec<Arc<Listener>> = Vec::new();
     for (port, tls) in [(config.port(), false), (config.tls_port(), true)] {
         if port > 0 {
-            on_port(config, port, tls, open, &mut listeners)?;
+            on_port(config, &config.bind(), port, tls, open, &mut listeners)?;
         }
+    }
+    Ok(listeners)
+}
+
+/// The same for HTTP (`http-bind`, `http-port`, `http-tls`).
+pub(crate) fn http(
+    config: &Config,
+    open: &[Arc<Listener>],
+) -> Result<Vec<Arc<Listener>>, ListenError> {
+    let mut listeners: Vec<Arc<Listener>> = Vec::new();
+    let port = config.http_port();
+    if port > 0 {
+        let (bind, tls) = (config.http_bind(), config.flag("http-tls"));
+        on_port(config, &bind, port, tls, open, &mut listeners)?;
     }
     Ok(listeners)
 }
@@ -85,12 +99,13 @@ pub(crate) fn tcp(
 /// Opens the sockets of one port.
 fn on_port(
     config: &Config,
+    bind: &[String],
     port: u16,
     tls: bool,
     open: &[Arc<Listener>],
     listeners: &mut Vec<Arc<Listener>>,
 ) -> Result<(), ListenError> {
-    for name in config.bind() {
+    for name in bind {
         let (host, optional) = match name.strip_prefix('-') {
             Some(host) => (host, true),
             None => (name.as_str(), false),

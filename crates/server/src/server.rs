@@ -111,6 +111,7 @@ impl Server {
         ) {
             return Err(StartError("this host has a server already".into()));
         }
+        host.start_http(&engine).map_err(failed)?;
         let maintenance = maintenance.then(|| engine.start_maintenance());
         for listener in &listeners {
             tracing::debug!("Listening on {} ({})", listener.address, listener.kind());
@@ -181,6 +182,11 @@ impl RunningServer {
         self.opened(true)
     }
 
+    /// The addresses that are open for HTTP now.
+    pub fn http_addresses(&self) -> Vec<SocketAddr> {
+        self.host.http_addresses()
+    }
+
     fn opened(&self, of_tls: bool) -> Vec<SocketAddr> {
         let tcp = |(address, tls): &(Address, bool)| match address {
             Address::Tcp(address) if *tls == of_tls => Some(*address),
@@ -201,6 +207,7 @@ impl RunningServer {
     pub fn join(self) {
         // A thread that panicked has ended too; the panic was reported when it happened.
         let _ = self.thread.join();
+        self.host.stop_http();
         let deadline = Instant::now() + GRACE;
         if let Ok(workers) = Arc::try_unwrap(self.workers) {
             for worker in workers {

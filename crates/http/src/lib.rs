@@ -1,0 +1,148 @@
+//! The HTTP port: metrics for Prometheus, health, and what the console's page asks of the server.
+//!
+//! Sockets are the business of the network server (`crates/server`), which accepts them, encrypts them if it is to, and gives each
+//! connection to [`Http::serve`], on a thread of its own. So nothing that is done here holds up a client of the store, but
+//! for what a command does that somebody sends by way of the page: commands run on helper threads of that thread's runtime, as the
+//! user who is logged in, through the same gate as those of any client.
+//!
+//! `ui/README.md` beside this crate's sources describes what there is below `/api/`.
+//!
+//! | file | what |
+//! |---|---|
+//! | `answer` | answers and their bodies |
+//! | `route` | which path is whose, and who may come in |
+//! | `metrics`, `text` | `/metrics`: what is told, and the two formats of it |
+//! | `login` | who is logged in: cookies, tokens, requests of other sites |
+//! | `command`, `json` | running commands, and their replies as JSON |
+//! | `history` | the numbers of the last hour |
+//! | `events` | event streams |
+//! | `page` | the console's files |
+
+#![forbid(unsafe_code)]
+
+mod answer;
+mod command;
+mod events;
+mod history;
+mod json;
+mod login;
+mod metrics;
+mod page;
+mod route;
+mod text;
+
+use command::Workers;
+use engine::Engine;
+use history::{History, Row};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use login::Logins;
+use parking_lot::Mutex;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::broadcast;
+
+/// Connections served at a time; further ones are closed.
+const MOST_CONNECTIONS: usize = 512;
+
+/// How long the head of a request may take to arrive: a client that is silent is closed.
+const HEAD_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Rows of numbers that an event stream may be behind.
+const ROWS_BEHIND: usize = 16;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Our address that it came to.
+    pub local: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub encrypted: bool,
+}
+
+/// What all connections of the port share.
+pub(crate) struct Shared {
+    pub engine: Arc<Engine>,
+    pub workers: Workers,
+    pub logins: Logins,
+    pub history: Mutex<History>,
+    pub rows: broadcast::Sender<Row>,
+    connections: AtomicUsize,
+}
+
+/// See the crate's page. A handle; all clones serve the same port.
+#[derive(Clone)]
+pub struct Http(Arc<Shared>);
+
+impl Http {
+    /// What serves an engine's port.
+    pub fn new(engine: Arc<Engine>) -> Http {
+        Http(Arc::new(Shared {
+            workers: Workers::new(engine.clone()),
+            logins: Logins::default(),
+            history: Mutex::new(History::new()),
+            rows: broadcast::Sender::new(ROWS_BEHIND),
+            connections: AtomicUsize::new(0),
+            engine,
+        }))
+    }
+
+    /// Serves a connection until it ends.
+    pub async fn serve<S>(&self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let shared = &self.0;
+        let _counted = Counted::new(shared);
+        if shared.connections.load(Relaxed) > MOST_CONNECTIONS {
+            return;
+        }
+        let service = service_fn(|request| route::answer(shared.clone(), request, peer));
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_PATIENCE)
+            .max_buf_size(64 * 1024)
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+        if let Err(error) = served {
+            tracing::debug!("HTTP with {}: {error}", peer.address);
+        }
+    }
+
+    /// Keeps the numbers of the last hour; never returns. One task of the thread that serves the port.
+    pub async fn keep_history(&self) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let row = self.0.history.lock().sample(&self.0.engine);
+            if let Some(row) = row {
+                // If nobody listens, nobody is told.
+                let _ = self.0.rows.send(row);
+            }
+            self.0.logins.forget_old();
+        }
+    }
+}
+
+/// A connection, as long as it is there.
+struct Counted<'a>(&'a Shared);
+
+impl Counted<'_> {
+    fn new(shared: &Shared) -> Counted<'_> {
+        shared.connections.fetch_add(1, Relaxed);
+        Counted(shared)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Relaxed);
+    }
+}

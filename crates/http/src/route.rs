@@ -1,0 +1,520 @@
+//! Which path is whose, and who may come in.
+
+use crate::answer::{Answer, Body, answer as answer_with, error, json, plain};
+use crate::command::{self, Call, Failed};
+use crate::events::{self, Wanted};
+use crate::login::{self, Login};
+use crate::text::Format;
+use crate::{Peer, Shared, metrics, page};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use engine::Session;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Method, Request, StatusCode};
+use resp::{Out, Proto};
+use serde_json::Value;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+/// Bytes of a request's body: a value that somebody edits has to fit, with what JSON makes of it.
+const MOST_BODY: usize = 32 << 20;
+
+/// Bytes of a string that a page may ask for.
+const MOST_LIMIT: u64 = 1 << 20;
+
+/// The same if it does not say.
+const LIMIT: u64 = 64 << 10;
+
+/// Commands of one request.
+const MOST_COMMANDS: usize = 1000;
+
+/// Answers a request.
+pub(crate) async fn answer(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+    peer: Peer,
+) -> Result<Answer, Infallible> {
+    let (head, body) = request.into_parts();
+    let path = head.uri.path();
+    let query = head.uri.query().unwrap_or_default();
+    // Whoever asks for nothing but life needs to show nothing.
+    match path {
+        "/healthz" => return Ok(plain(StatusCode::OK, "ok\n")),
+        "/readyz" => return Ok(ready(&shared)),
+        _ => {}
+    }
+    let protected = shared.engine.config().flag("protected-mode");
+    if protected
+        && shared.engine.is_without_password()
+        && !peer.address.ip().to_canonical().is_loopback()
+    {
+        return Ok(error(
+            StatusCode::FORBIDDEN,
+            "protected mode: the default user has no password, so only this machine may come in",
+        ));
+    }
+    Ok(match (path, &head.method) {
+        ("/metrics", &Method::GET | &Method::HEAD) => metrics(shared, head.headers, peer).await,
+        (api, method) if api.starts_with("/api/") => {
+            if login::is_foreign(&head.headers, peer.encrypted) {
+                return Ok(error(StatusCode::FORBIDDEN, "a request of another site"));
+            }
+            let api = Api {
+                shared,
+                head: &head.headers,
+                peer,
+            };
+            match (api_name(path), method) {
+                ("session", &Method::GET) => api.session(),
+                ("login", &Method::POST) => api.login(body).await,
+                ("logout", &Method::POST) => api.logout(),
+                ("command", &Method::POST) => api.command(body).await,
+                ("history", &Method::GET) => api.history(query),
+                ("events", &Method::GET) => api.events(query),
+                ("session" | "login" | "logout" | "command" | "history" | "events", _) => {
+                    error(StatusCode::METHOD_NOT_ALLOWED, "another method")
+                }
+                _ => error(StatusCode::NOT_FOUND, "there is no such path"),
+            }
+        }
+        (_, method) => page::serve(method, path, &head.headers),
+    })
+}
+
+fn api_name(path: &str) -> &str {
+    path.strip_prefix("/api/").unwrap_or_default()
+}
+
+/// Whether clients are served: 200, or 503 with the reason why not.
+fn ready(shared: &Shared) -> Answer {
+    let engine = &shared.engine;
+    if engine.loading.is_on() {
+        return plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the data set is being loaded\n",
+        );
+    }
+    plain(StatusCode::OK, "ready\n")
+}
+
+/// A piece of work for a helper thread.
+async fn aside<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Option<R> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
+/// What went wrong inside.
+fn broken() -> Answer {
+    error(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "this failed; the log may say why",
+    )
+}
+
+/// Who asks for metrics, and whether it may have them.
+enum Entry {
+    Granted,
+    Unknown,
+    Refused(String),
+}
+
+async fn metrics(shared: Arc<Shared>, head: HeaderMap, peer: Peer) -> Answer {
+    let accept = head.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let format = Format::wanted(accept.unwrap_or_default());
+    let made = aside(move || match may_have_metrics(&shared, &head, peer) {
+        Entry::Granted => Ok(metrics::text(&shared, format)),
+        other => Err(other),
+    });
+    match made.await {
+        Some(Ok(text)) => answer_with(
+            StatusCode::OK,
+            format.content_type(),
+            Body::Whole(Bytes::from(text)),
+        ),
+        Some(Err(Entry::Refused(why))) => error(StatusCode::FORBIDDEN, &why),
+        Some(Err(_)) => {
+            let mut answer = error(StatusCode::UNAUTHORIZED, "a user or a token is needed");
+            answer.headers_mut().insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"redpoll\", charset=\"UTF-8\""),
+            );
+            answer
+        }
+        None => broken(),
+    }
+}
+
+/// Metrics are for who has the token, and for users who may run INFO.
+fn may_have_metrics(shared: &Shared, head: &HeaderMap, peer: Peer) -> Entry {
+    let engine = &shared.engine;
+    let given = head
+        .get(header::AUTHORIZATION)
+        .map(|value| value.as_bytes())
+        .unwrap_or_default();
+    let scheme = |name: &[u8]| {
+        let (found, rest) = given.split_at_checked(name.len())?;
+        found.eq_ignore_ascii_case(name).then(|| rest.trim_ascii())
+    };
+    if let Some(token) = scheme(b"bearer ") {
+        let wanted = engine.config().text("http-token");
+        return match !wanted.is_empty() && login::same_secret(token, wanted.as_bytes()) {
+            true => Entry::Granted,
+            false => Entry::Unknown,
+        };
+    }
+    let mut session = command::session(engine, peer, "metrics");
+    if let Some(basic) = scheme(b"basic ") {
+        let pair = STANDARD.decode(basic).unwrap_or_default();
+        let Some(colon) = pair.iter().position(|byte| *byte == b':') else {
+            return Entry::Unknown;
+        };
+        let (user, password) = (&pair[..colon], &pair[colon + 1..]);
+        if shared.logins.has_to_wait(peer.address.ip()) {
+            return Entry::Refused("too many wrong passwords; try again in a moment".into());
+        }
+        if !sign_in(shared, &mut session, user, password) {
+            shared.logins.note_wrong(peer.address.ip());
+            return Entry::Unknown;
+        }
+    }
+    match session.check_call(&[b"info"]) {
+        Ok(()) => Entry::Granted,
+        Err(why) if why.0.starts_with("NOAUTH") => Entry::Unknown,
+        Err(why) => Entry::Refused(why.0.to_string()),
+    }
+}
+
+/// Makes a session a user's, by the command that clients use for it: so that it is counted and logged as theirs are.
+fn sign_in(shared: &Shared, session: &mut Session, user: &[u8], password: &[u8]) -> bool {
+    let mut out = Out::new(Proto::Resp3);
+    let ran = shared
+        .workers
+        .with(|worker| command::run(worker, session, &[b"AUTH", user, password], &mut out));
+    ran.is_ok() && out.to_vec() == b"+OK\r\n"
+}
+
+/// A request below `/api/`.
+struct Api<'a> {
+    shared: Arc<Shared>,
+    head: &'a HeaderMap,
+    peer: Peer,
+}
+
+impl Api<'_> {
+    fn session(&self) -> Answer {
+        let login = self.shared.logins.of(self.head);
+        let (user, csrf) = match &login {
+            Some(login) => (Some(&login.user), Some(&login.csrf)),
+            None => (None, None),
+        };
+        let open = self.shared.engine.is_without_password();
+        json(
+            StatusCode::OK,
+            serde_json::json!({
+                "user": user,
+                "csrf": csrf,
+                "open": open && login::names_no_stranger(self.head),
+                "version": engine::VERSION,
+                "redis_version": engine::REDIS_VERSION,
+            })
+            .to_string(),
+        )
+    }
+
+    /// The body as JSON.
+    async fn body(&self, body: Incoming) -> Result<Value, Answer> {
+        let kind = self.head.get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        // A form of another site cannot be sent as this.
+        if kind.split(';').next().map(str::trim) != Some("application/json") {
+            return Err(error(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the body has to be application/json",
+            ));
+        }
+        let body = Limited::new(body, MOST_BODY).collect().await;
+        let Ok(body) = body else {
+            return Err(error(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body did not come whole, or is too long",
+            ));
+        };
+        serde_json::from_slice(&body.to_bytes())
+            .map_err(|why| error(StatusCode::BAD_REQUEST, &format!("no JSON: {why}")))
+    }
+
+    async fn login(&self, body: Incoming) -> Answer {
+        let body = match self.body(body).await {
+            Ok(body) => body,
+            Err(answer) => return answer,
+        };
+        let word = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+        let user = word("user").unwrap_or_else(|| "default".to_owned());
+        let password = word("password").unwrap_or_default();
+        let (shared, peer) = (self.shared.clone(), self.peer);
+        let address = peer.address.ip();
+        if shared.logins.has_to_wait(address) {
+            return error(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many wrong passwords; try again in a moment",
+            );
+        }
+        if password.is_empty() && !login::names_no_stranger(self.head) {
+            // Anybody's page may call this machine by a name of its own.
+            return error(
+                StatusCode::FORBIDDEN,
+                "without a password only by an address, or as localhost",
+            );
+        }
+        let begun = aside(move || {
+            let mut session = command::session(&shared.engine, peer, "console");
+            if !sign_in(&shared, &mut session, user.as_bytes(), password.as_bytes()) {
+                shared.logins.note_wrong(address);
+                return None;
+            }
+            Some(shared.logins.begin(user, session))
+        });
+        let Some(begun) = begun.await else {
+            return broken();
+        };
+        let Some((cookie, login)) = begun else {
+            return error(StatusCode::UNAUTHORIZED, "wrong user or password");
+        };
+        let text = serde_json::json!({
+            "user": login.user,
+            "csrf": login.csrf,
+            "expires_s": login::IDLE.as_secs(),
+        });
+        let mut answer = json(StatusCode::OK, text.to_string());
+        self.set_cookie(&mut answer, &cookie);
+        answer
+    }
+
+    fn set_cookie(&self, answer: &mut Answer, value: &str) {
+        let cookie = login::set_cookie(value, self.peer.encrypted);
+        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+            answer.headers_mut().insert(header::SET_COOKIE, cookie);
+        }
+    }
+
+    /// The login of a request that does something: it has to know the login's token.
+    fn acting(&self) -> Result<Arc<Login>, Answer> {
+        let login = self.login_of()?;
+        let token = self.head.get("x-csrf-token").map(HeaderValue::as_bytes);
+        match token.is_some_and(|token| login::same_secret(token, login.csrf.as_bytes())) {
+            true => Ok(login),
+            false => Err(error(
+                StatusCode::FORBIDDEN,
+                "the header X-CSRF-Token is missing or wrong",
+            )),
+        }
+    }
+
+    fn login_of(&self) -> Result<Arc<Login>, Answer> {
+        let login = self.shared.logins.of(self.head);
+        login.ok_or_else(|| error(StatusCode::UNAUTHORIZED, "log in first"))
+    }
+
+    fn logout(&self) -> Answer {
+        if let Err(answer) = self.acting() {
+            return answer;
+        }
+        self.shared.logins.end(self.head);
+        let mut answer = json(StatusCode::OK, "{}".into());
+        self.set_cookie(&mut answer, "");
+        answer
+    }
+
+    async fn command(&self, body: Incoming) -> Answer {
+        let login = match self.acting() {
+            Ok(login) => login,
+            Err(answer) => return answer,
+        };
+        let call = match self.body(body).await {
+            Ok(body) => call(&body),
+            Err(answer) => return answer,
+        };
+        let call = match call {
+            Ok(call) => call,
+            Err(why) => return error(StatusCode::BAD_REQUEST, why),
+        };
+        let (shared, peer) = (self.shared.clone(), self.peer);
+        let answered = aside(move || {
+            let mut session = command::session(&shared.engine, peer, "console");
+            if !session.sign_in_as(login.user.as_bytes()) {
+                return Err(Failed::Closed);
+            }
+            command::answer(&shared.workers, &mut session, &call)
+        });
+        match answered.await {
+            Some(Ok(text)) => json(StatusCode::OK, text),
+            Some(Err(Failed::Request(why))) => error(StatusCode::BAD_REQUEST, &why),
+            Some(Err(Failed::Closed)) => error(
+                StatusCode::CONFLICT,
+                "the server closed the connection of this command",
+            ),
+            Some(Err(Failed::NotKept(why))) => error(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &format!("the change could not be kept: {why}"),
+            ),
+            None => broken(),
+        }
+    }
+
+    /// The user's session, for what is no command but shows what a command would.
+    fn may(&self, login: &Login, argv: &[&[u8]]) -> Result<(), Answer> {
+        let mut session = command::session(&self.shared.engine, self.peer, "console");
+        if !session.sign_in_as(login.user.as_bytes()) {
+            return Err(error(StatusCode::UNAUTHORIZED, "log in again"));
+        }
+        session
+            .check_call(argv)
+            .map_err(|why| error(StatusCode::FORBIDDEN, &why.0))
+    }
+
+    fn history(&self, query: &str) -> Answer {
+        let allowed = self
+            .login_of()
+            .and_then(|login| self.may(&login, &[b"info"]));
+        if let Err(answer) = allowed {
+            return answer;
+        }
+        let seconds = parameters(query)
+            .find_map(|(name, value)| (name == "seconds").then_some(value))
+            .and_then(|value| value.parse().ok());
+        let text = self.shared.history.lock().json(seconds.unwrap_or(3600));
+        json(StatusCode::OK, text)
+    }
+
+    fn events(&self, query: &str) -> Answer {
+        let login = match self.login_of() {
+            Ok(login) => login,
+            Err(answer) => return answer,
+        };
+        let mut wanted = Wanted::default();
+        for (name, value) in parameters(query) {
+            let on = value != "0" && !value.is_empty();
+            match &*name {
+                "stats" => wanted.stats = on,
+                "slow" => wanted.slow = on,
+                "monitor" => wanted.monitor = on,
+                "channel" => wanted.channels.push(value),
+                "pattern" => wanted.patterns.push(value),
+                _ => return error(StatusCode::BAD_REQUEST, "no such event"),
+            }
+        }
+        events::answer_stream(&self.shared, login, self.peer, wanted)
+    }
+}
+
+/// What a request wants to have run. The error says what is wrong with it.
+fn call(body: &Value) -> Result<Call, &'static str> {
+    let number = |name: &str, default: u64| match body.get(name) {
+        None | Some(Value::Null) => Ok(default),
+        Some(value) => value.as_u64().ok_or("db and limit are numbers"),
+    };
+    let (single, commands) = match (body.get("args"), body.get("commands")) {
+        (Some(args), None) => (true, vec![arguments(args)?]),
+        (None, Some(Value::Array(commands))) if commands.len() <= MOST_COMMANDS => {
+            let commands = commands.iter().map(arguments);
+            (false, commands.collect::<Result<_, _>>()?)
+        }
+        _ => return Err("either args, or commands, which are 1000 at most"),
+    };
+    let db = number("db", 0)?;
+    Ok(Call {
+        db: usize::try_from(db).unwrap_or(usize::MAX),
+        commands,
+        single,
+        limit: number("limit", LIMIT)?.min(MOST_LIMIT) as usize,
+    })
+}
+
+fn arguments(args: &Value) -> Result<Vec<Vec<u8>>, &'static str> {
+    let wrong = "a command is a list of strings and of {\"b64\": ...}";
+    let args = args.as_array().filter(|args| !args.is_empty());
+    let bytes = |arg: &Value| match arg {
+        Value::String(text) => Some(text.clone().into_bytes()),
+        Value::Object(_) => STANDARD.decode(arg.get("b64")?.as_str()?).ok(),
+        _ => None,
+    };
+    let args = args.and_then(|args| args.iter().map(bytes).collect());
+    args.ok_or(wrong)
+}
+
+/// The names and values of a query.
+fn parameters(query: &str) -> impl Iterator<Item = (String, String)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (unescaped(name), unescaped(value))
+    })
+}
+
+fn unescaped(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = (bytes[at] == b'%')
+            .then(|| text.get(at + 1..at + 3))
+            .flatten()
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match (hex, bytes[at]) {
+            (Some(byte), _) => {
+                plain.push(byte);
+                at += 3;
+                continue;
+            }
+            (None, b'+') => plain.push(b' '),
+            (None, byte) => plain.push(byte),
+        }
+        at += 1;
+    }
+    String::from_utf8_lossy(&plain).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn calls_are_read() {
+        let one = call(&json!({"args": ["GET", {"b64": "/w=="}]})).expect("a call");
+        assert_eq!(one.commands, [[b"GET".to_vec(), vec![0xff]]]);
+        assert!(one.single && one.db == 0 && one.limit == 65536);
+        let two = json!({"commands": [["MULTI"], ["EXEC"]], "db": 3, "limit": 1 << 30});
+        let two = call(&two).expect("calls");
+        assert_eq!((two.commands.len(), two.db, two.limit), (2, 3, 1 << 20));
+        for wrong in [
+            json!({}),
+            json!([]),
+            json!({"args": []}),
+            json!({"args": "GET k"}),
+            json!({"args": [1]}),
+            json!({"args": [{"b64": "?"}]}),
+            json!({"args": ["PING"], "db": -1}),
+            json!({"args": ["PING"], "commands": [["PING"]]}),
+            json!({"commands": [[]]}),
+        ] {
+            assert!(call(&wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn queries_are_unescaped() {
+        let pairs: Vec<_> = parameters("a=1&channel=x%20y+z&&pattern=%2a%zz%c3%bc&b").collect();
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        assert_eq!(
+            pairs,
+            [
+                pair("a", "1"),
+                pair("channel", "x y z"),
+                pair("pattern", "*%zz\u{fc}"),
+                pair("b", "")
+            ]
+        );
+    }
+}
