@@ -80,7 +80,9 @@ pub fn begin(to: SocketAddr, method: &str, path: &str, head: &[&str], body: &str
     }
     text.push_str("\r\n");
     text.push_str(body);
-    stream.write_all(text.as_bytes()).expect("a request is sent");
+    stream
+        .write_all(text.as_bytes())
+        .expect("a request is sent");
     stream
 }
 
@@ -125,7 +127,10 @@ impl Login {
         }
         let cookie = answer.header("set-cookie").split(';').next();
         let text = answer.text();
-        let csrf = text.split("\"csrf\":\"").nth(1).and_then(|t| t.split('"').next());
+        let csrf = text
+            .split("\"csrf\":\"")
+            .nth(1)
+            .and_then(|t| t.split('"').next());
         Ok(Login {
             to,
             cookie: format!("Cookie: {}", cookie.unwrap_or_default()),

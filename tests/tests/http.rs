@@ -8,14 +8,19 @@ use std::net::TcpStream;
 
 /// The part of an answer of `/api/command` that does not differ from run to run.
 fn reply(answer: &str) -> &str {
-    answer.rsplit_once(",\"us\":").map_or(answer, |(reply, _)| reply)
+    answer
+        .rsplit_once(",\"us\":")
+        .map_or(answer, |(reply, _)| reply)
 }
 
 #[test]
 fn there_is_no_port_unless_one_is_asked_for() {
     let server = Server::redpoll();
     let mut client = server.connect();
-    assert_eq!(show(&client.run("CONFIG GET http-port")), r#"["http-port", "0"]"#);
+    assert_eq!(
+        show(&client.run("CONFIG GET http-port")),
+        r#"["http-port", "0"]"#
+    );
     let to = open(&server);
     assert_eq!(get(to, "/healthz", &[]).text(), "ok\n");
     assert_eq!(get(to, "/readyz", &[]).text(), "ready\n");
@@ -23,8 +28,14 @@ fn there_is_no_port_unless_one_is_asked_for() {
     eventually("the port is closed", || TcpStream::connect(to).is_err());
     // A port that somebody has is refused, and the setting stays.
     let taken = format!("CONFIG SET http-port {}", server.port());
-    assert!(show(&client.run(&taken)).contains("ERR"), "the server's own port");
-    assert_eq!(show(&client.run("CONFIG GET http-port")), r#"["http-port", "0"]"#);
+    assert!(
+        show(&client.run(&taken)).contains("ERR"),
+        "the server's own port"
+    );
+    assert_eq!(
+        show(&client.run("CONFIG GET http-port")),
+        r#"["http-port", "0"]"#
+    );
 }
 
 #[test]
@@ -37,7 +48,10 @@ fn metrics_are_told_in_both_formats() {
     client.run("GET nosuch");
     client.run("INCR k");
     let plain = get(to, "/metrics", &[]);
-    assert_eq!(plain.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!(
+        plain.header("content-type"),
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
     let text = plain.text();
     for line in [
         "redpoll_commands_total{cmd=\"get\"} 2",
@@ -51,8 +65,15 @@ fn metrics_are_told_in_both_formats() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
     }
-    let open = get(to, "/metrics", &["Accept: application/openmetrics-text; version=1.0.0"]);
-    assert!(open.header("content-type").starts_with("application/openmetrics-text"));
+    let open = get(
+        to,
+        "/metrics",
+        &["Accept: application/openmetrics-text; version=1.0.0"],
+    );
+    assert!(
+        open.header("content-type")
+            .starts_with("application/openmetrics-text")
+    );
     assert!(open.text().ends_with("# EOF\n"));
 }
 
@@ -66,7 +87,11 @@ fn metrics_are_for_users_who_may_run_info_and_for_who_has_the_token() {
     client.run("ACL SETUSER none on >secret -@all +ping");
     let status = |head: &[&str]| get(to, "/metrics", head).status;
     assert_eq!(status(&[]), 401);
-    assert!(get(to, "/metrics", &[]).header("www-authenticate").starts_with("Basic"));
+    assert!(
+        get(to, "/metrics", &[])
+            .header("www-authenticate")
+            .starts_with("Basic")
+    );
     // prom:secret, none:secret, prom:wrong, and no pair at all.
     assert_eq!(status(&["Authorization: Basic cHJvbTpzZWNyZXQ="]), 200);
     assert_eq!(status(&["Authorization: Basic bm9uZTpzZWNyZXQ="]), 403);
@@ -87,7 +112,10 @@ fn commands_are_carried_out_for_who_is_logged_in() {
     let to = open(&server);
     let login = Login::new(to, "default", "").expect("the default user needs no password");
     let run = |body: &str| reply(&login.command(body)).to_owned();
-    assert_eq!(run(r#"{"args":["SET","k","v"]}"#), r#"{"reply":{"status":"OK"}"#);
+    assert_eq!(
+        run(r#"{"args":["SET","k","v"]}"#),
+        r#"{"reply":{"status":"OK"}"#
+    );
     assert_eq!(run(r#"{"args":["GET","k"]}"#), r#"{"reply":"v""#);
     assert_eq!(run(r#"{"args":["GET","k"],"db":1}"#), r#"{"reply":null"#);
     assert_eq!(
@@ -97,7 +125,10 @@ fn commands_are_carried_out_for_who_is_logged_in() {
     // Nothing of one request is left for the next.
     assert_eq!(run(r#"{"args":["MULTI"]}"#), r#"{"reply":{"status":"OK"}"#);
     assert_eq!(run(r#"{"args":["GET","n"]}"#), r#"{"reply":"2""#);
-    assert_eq!(run(r#"{"args":["SELECT","5"]}"#), r#"{"reply":{"status":"OK"}"#);
+    assert_eq!(
+        run(r#"{"args":["SELECT","5"]}"#),
+        r#"{"reply":{"status":"OK"}"#
+    );
     assert_eq!(run(r#"{"args":["GET","n"]}"#), r#"{"reply":"2""#);
     // Any bytes, in and out.
     run(r#"{"args":["SET",{"b64":"/wA="},{"b64":"AP4="}]}"#);
@@ -119,7 +150,9 @@ fn commands_are_carried_out_for_who_is_logged_in() {
     let blocked = std::thread::scope(|scope| {
         let waits = scope.spawn(|| run(r#"{"args":["BLPOP","q","0"]}"#));
         let mut client = server.connect();
-        eventually("it waits", || show(&client.run("INFO clients")).contains("blocked_clients:1"));
+        eventually("it waits", || {
+            show(&client.run("INFO clients")).contains("blocked_clients:1")
+        });
         client.run("RPUSH q x");
         waits.join().expect("a reply")
     });
@@ -139,23 +172,43 @@ fn a_login_is_its_user_and_no_more() {
     client.run("ACL SETUSER reader on >pw ~a:* +get +scan");
     client.run("SET a:1 x");
     client.run("SET b:1 y");
-    assert_eq!(Login::new(to, "reader", "wrong").err().map(|a| a.status), Some(401));
-    assert_eq!(Login::new(to, "nosuch", "").err().map(|a| a.status), Some(401));
+    assert_eq!(
+        Login::new(to, "reader", "wrong").err().map(|a| a.status),
+        Some(401)
+    );
+    assert_eq!(
+        Login::new(to, "nosuch", "").err().map(|a| a.status),
+        Some(401)
+    );
     let login = Login::new(to, "reader", "pw").expect("a login");
     assert!(login.command(r#"{"args":["GET","a:1"]}"#).contains("\"x\""));
     for body in [r#"{"args":["GET","b:1"]}"#, r#"{"args":["SET","a:1","z"]}"#] {
         assert!(login.command(body).contains("NOPERM"), "{body}");
     }
     assert_eq!(login.get("/api/history").status, 403);
-    assert!(login.get("/api/session").text().contains("\"user\":\"reader\""));
+    assert!(
+        login
+            .get("/api/session")
+            .text()
+            .contains("\"user\":\"reader\"")
+    );
     // What it may is asked anew each time.
     client.run("ACL SETUSER reader +set");
-    assert!(login.command(r#"{"args":["SET","a:1","z"]}"#).contains("OK"));
+    assert!(
+        login
+            .command(r#"{"args":["SET","a:1","z"]}"#)
+            .contains("OK")
+    );
     // It is one client, and goes with its user.
     assert!(show(&client.run("CLIENT LIST")).contains("name=console"));
     client.run("ACL DELUSER reader");
     assert_eq!(login.get("/api/history").status, 401);
-    assert_eq!(login.post("/api/command", r#"{"args":["GET","a:1"]}"#).status, 401);
+    assert_eq!(
+        login
+            .post("/api/command", r#"{"args":["GET","a:1"]}"#)
+            .status,
+        401
+    );
     let login = Login::new(to, "default", "").expect("a login");
     assert_eq!(login.get("/api/history?seconds=5").status, 200);
     assert_eq!(login.post("/api/logout", "{}").status, 200);
@@ -177,7 +230,10 @@ fn requests_of_other_sites_are_refused() {
     assert_eq!(post(&[login.cookie(), login.csrf(), foreign]), 403);
     let cross = "Sec-Fetch-Site: cross-site";
     assert_eq!(post(&[login.cookie(), login.csrf(), cross]), 403);
-    assert_eq!(get(to, "/api/history", &[login.cookie(), foreign]).status, 403);
+    assert_eq!(
+        get(to, "/api/history", &[login.cookie(), foreign]).status,
+        403
+    );
     let own = format!("Origin: http://{to}");
     assert_eq!(post(&[login.cookie(), login.csrf(), &own]), 200);
     // A name that somebody has pointed here gets nobody in without a password.
@@ -191,7 +247,10 @@ fn requests_of_other_sites_are_refused() {
     stream.write_all(enter.as_bytes()).expect("a body is sent");
     assert_eq!(read_head(&mut BufReader::new(stream)).0, 415);
     let page = get(to, "/", &[]);
-    assert!(page.header("content-security-policy").contains("script-src 'self'"));
+    assert!(
+        page.header("content-security-policy")
+            .contains("script-src 'self'")
+    );
     assert_eq!(page.header("x-frame-options"), "DENY");
 }
 

@@ -107,10 +107,7 @@ const ENGINE: Rooms = &[
         "upkeep",
         &["base", "client", "cmd", "context", "door", "evict"],
     ),
-    (
-        "insight",
-        &["base", "client", "cmd", "context", "follow"],
-    ),
+    ("insight", &["base", "client", "cmd", "context", "follow"]),
     // Built only for tests and fuzzing.
     (
         "fuzz",

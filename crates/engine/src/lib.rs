@@ -18,9 +18,9 @@ mod evict;
 mod follow;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+mod insight;
 #[cfg(test)]
 mod journal_tests;
-mod insight;
 pub mod ops;
 mod script;
 mod start;

@@ -87,11 +87,7 @@ pub(crate) fn plain(status: StatusCode, text: impl Into<String>) -> Answer {
 
 /// JSON that is written already.
 pub(crate) fn json(status: StatusCode, text: String) -> Answer {
-    answer(
-        status,
-        "application/json",
-        Body::Whole(Bytes::from(text)),
-    )
+    answer(status, "application/json", Body::Whole(Bytes::from(text)))
 }
 
 /// An error that a page can show.

@@ -77,7 +77,9 @@ pub(crate) fn run(
 ) -> Result<bool, Failed> {
     let most = session.limits().max_bulk_bytes;
     if args.is_empty() || args.iter().any(|arg| arg.len() > most) {
-        return Err(Failed::Request("no command, or an argument too long".into()));
+        return Err(Failed::Request(
+            "no command, or an argument too long".into(),
+        ));
     }
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     session.client().set_waker(&waker);
@@ -162,13 +164,21 @@ pub(crate) struct Call {
 }
 
 /// Runs what the page wants, and returns its answer.
-pub(crate) fn answer(workers: &Workers, session: &mut Session, call: &Call) -> Result<String, Failed> {
+pub(crate) fn answer(
+    workers: &Workers,
+    session: &mut Session,
+    call: &Call,
+) -> Result<String, Failed> {
     if call.db >= session.engine().keyspace().databases() {
         return Err(Failed::Request("there is no such database".into()));
     }
     let began = Instant::now();
     let (mut text, mut bytes) = (String::new(), 0);
-    text.push_str(if call.single { "{\"reply\":" } else { "{\"replies\":[" });
+    text.push_str(if call.single {
+        "{\"reply\":"
+    } else {
+        "{\"replies\":["
+    });
     let mut budget = Budget::new(call.limit);
     session.select(call.db);
     workers.with(|worker| {

@@ -122,9 +122,13 @@ impl Stream {
             let log = &self.shared.engine.follow.command_log;
             self.told_slow = Some(log.count(LogKind::Slow));
         }
-        for (command, names) in [("SUBSCRIBE", &wanted.channels), ("PSUBSCRIBE", &wanted.patterns)] {
+        for (command, names) in [
+            ("SUBSCRIBE", &wanted.channels),
+            ("PSUBSCRIBE", &wanted.patterns),
+        ] {
             for name in names {
-                self.ask(&[command.as_bytes(), name.as_bytes()], name).await?;
+                self.ask(&[command.as_bytes(), name.as_bytes()], name)
+                    .await?;
             }
         }
         if wanted.monitor {
@@ -243,7 +247,11 @@ fn run_now(
     argv: &[&[u8]],
     out: &mut Out,
 ) -> Result<(), ()> {
-    workers.with(|worker| command::run(worker, session, argv, out).map(drop).map_err(drop))
+    workers.with(|worker| {
+        command::run(worker, session, argv, out)
+            .map(drop)
+            .map_err(drop)
+    })
 }
 
 /// An entry of the slow log.

@@ -85,7 +85,10 @@ impl History {
         {
             self.pending.pop_front();
         }
-        let since = self.pending.front().map(|(since, _)| now.duration_since(*since));
+        let since = self
+            .pending
+            .front()
+            .map(|(since, _)| now.duration_since(*since));
         Some(since.map_or(0.0, |lag| lag.as_secs_f64() * 1000.0))
     }
 

@@ -358,15 +358,9 @@ mod tests {
     #[test]
     fn strings_are_cut_between_characters() {
         let cut = |each, bytes: &[u8]| shown(each, |out| out.bulk(bytes));
-        assert_eq!(
-            cut(3, b"abcdef"),
-            r#"{"text":"abc","len":6,"cut":true}"#
-        );
+        assert_eq!(cut(3, b"abcdef"), r#"{"text":"abc","len":6,"cut":true}"#);
         let umlauts = "a\u{fc}\u{fc}".as_bytes();
-        assert_eq!(
-            cut(2, umlauts),
-            r#"{"text":"a","len":5,"cut":true}"#
-        );
+        assert_eq!(cut(2, umlauts), r#"{"text":"a","len":5,"cut":true}"#);
         assert_eq!(cut(5, umlauts), "\"aüü\"");
         assert_eq!(
             cut(2, b"\xff\xfe\xfd"),

@@ -167,11 +167,7 @@ fn cookies(head: &HeaderMap) -> impl Iterator<Item = &str> {
 
 /// The cookie of a new login, or one that is over (`value` is empty then).
 pub(crate) fn set_cookie(value: &str, encrypted: bool) -> String {
-    let age = if value.is_empty() {
-        "; Max-Age=0"
-    } else {
-        ""
-    };
+    let age = if value.is_empty() { "; Max-Age=0" } else { "" };
     let secure = if encrypted { "; Secure" } else { "" };
     format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{age}")
 }
@@ -205,8 +201,7 @@ pub(crate) fn names_no_stranger(head: &HeaderMap) -> bool {
     let address = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'));
-    host.eq_ignore_ascii_case("localhost")
-        || address.unwrap_or(host).parse::<IpAddr>().is_ok()
+    host.eq_ignore_ascii_case("localhost") || address.unwrap_or(host).parse::<IpAddr>().is_ok()
 }
 
 /// Whether two secrets are the same; takes as long wherever they differ.
@@ -241,10 +236,16 @@ mod tests {
             ("sec-fetch-site", "same-origin")
         ]));
         for origin in ["http://b:8080", "http://a", "https://a:8080", "null"] {
-            assert!(foreign(&[("host", "a:8080"), ("origin", origin)]), "{origin}");
+            assert!(
+                foreign(&[("host", "a:8080"), ("origin", origin)]),
+                "{origin}"
+            );
         }
         for site in ["cross-site", "same-site"] {
-            assert!(foreign(&[("host", "a"), ("sec-fetch-site", site)]), "{site}");
+            assert!(
+                foreign(&[("host", "a"), ("sec-fetch-site", site)]),
+                "{site}"
+            );
         }
         let encrypted = head(&[("host", "a"), ("origin", "https://a")]);
         assert!(!is_foreign(&encrypted, true));
@@ -253,10 +254,21 @@ mod tests {
     #[test]
     fn names_that_anybody_can_point_here_are_strangers() {
         let named = |host: &'static str| names_no_stranger(&head(&[("host", host)]));
-        for host in ["127.0.0.1", "10.1.2.3:80", "localhost:8080", "[::1]:8080", "LOCALHOST"] {
+        for host in [
+            "127.0.0.1",
+            "10.1.2.3:80",
+            "localhost:8080",
+            "[::1]:8080",
+            "LOCALHOST",
+        ] {
             assert!(named(host), "{host}");
         }
-        for host in ["evil.example", "localhost.evil.example:80", "", "127.0.0.1.evil"] {
+        for host in [
+            "evil.example",
+            "localhost.evil.example:80",
+            "",
+            "127.0.0.1.evil",
+        ] {
             assert!(!named(host), "{host}");
         }
         assert!(!names_no_stranger(&head(&[])));

@@ -248,11 +248,7 @@ fn clients(into: &mut Writer, figures: &Figures) {
         into.sample(&[("state", state)], n);
     }
     for (name, help, value) in [
-        (
-            "redpoll_clients_limit",
-            "maxclients.",
-            clients.limit,
-        ),
+        ("redpoll_clients_limit", "maxclients.", clients.limit),
         (
             "redpoll_client_largest_output_bytes",
             "The largest unsent replies of one client.",
@@ -358,21 +354,47 @@ fn keys(into: &mut Writer, figures: &Figures) {
             into.sample(&[("db", &format!("db{}", db.db))], of(db));
         }
     };
-    each("redpoll_db_keys", "Keys of each database that has any.", |db| db.keys);
-    each("redpoll_db_keys_expiring", "Those of them that will expire.", |db| {
-        db.expiring
-    });
+    each(
+        "redpoll_db_keys",
+        "Keys of each database that has any.",
+        |db| db.keys,
+    );
+    each(
+        "redpoll_db_keys_expiring",
+        "Those of them that will expire.",
+        |db| db.expiring,
+    );
     each(
         "redpoll_db_bytes",
         "Bytes of its keys, values and tables.",
         |db| db.bytes,
     );
     for (name, help, value) in [
-        ("redpoll_keyspace_hits", "Keys that were found when they were to be read.", figures.hits),
-        ("redpoll_keyspace_misses", "Keys that were not.", figures.misses),
-        ("redpoll_expired_keys", "Keys that have expired.", figures.expired),
-        ("redpoll_expired_fields", "Fields of hashes that have expired.", figures.expired_fields),
-        ("redpoll_evicted_keys", "Keys that had to go for want of memory.", figures.evicted),
+        (
+            "redpoll_keyspace_hits",
+            "Keys that were found when they were to be read.",
+            figures.hits,
+        ),
+        (
+            "redpoll_keyspace_misses",
+            "Keys that were not.",
+            figures.misses,
+        ),
+        (
+            "redpoll_expired_keys",
+            "Keys that have expired.",
+            figures.expired,
+        ),
+        (
+            "redpoll_expired_fields",
+            "Fields of hashes that have expired.",
+            figures.expired_fields,
+        ),
+        (
+            "redpoll_evicted_keys",
+            "Keys that had to go for want of memory.",
+            figures.evicted,
+        ),
         ("redpoll_key_changes", "Changes of keys.", figures.changes),
         (
             "redpoll_expire_cycles_cut",
@@ -393,10 +415,26 @@ fn keys(into: &mut Writer, figures: &Figures) {
 fn scripts_and_messages(into: &mut Writer, figures: &Figures) {
     let scripts = &figures.scripts;
     for (name, help, value) in [
-        ("redpoll_scripts_cached", "Scripts that are known.", scripts.cached),
-        ("redpoll_script_libraries", "Libraries of functions.", scripts.libraries),
-        ("redpoll_script_functions", "Functions in them.", scripts.functions),
-        ("redpoll_tracked_keys", "Keys that clients keep copies of.", figures.tracked_keys),
+        (
+            "redpoll_scripts_cached",
+            "Scripts that are known.",
+            scripts.cached,
+        ),
+        (
+            "redpoll_script_libraries",
+            "Libraries of functions.",
+            scripts.libraries,
+        ),
+        (
+            "redpoll_script_functions",
+            "Functions in them.",
+            scripts.functions,
+        ),
+        (
+            "redpoll_tracked_keys",
+            "Keys that clients keep copies of.",
+            figures.tracked_keys,
+        ),
     ] {
         into.single(name, Kind::Gauge, help, value);
     }
@@ -407,7 +445,11 @@ fn scripts_and_messages(into: &mut Writer, figures: &Figures) {
         scripts.running_ms as f64 / 1e3,
     );
     for (name, help, value) in [
-        ("redpoll_scripts_evicted", "Scripts that had to make room for others.", scripts.evicted),
+        (
+            "redpoll_scripts_evicted",
+            "Scripts that had to make room for others.",
+            scripts.evicted,
+        ),
         (
             "redpoll_script_restarts",
             "Times that a script was undone and started over for want of a lock.",
@@ -428,7 +470,10 @@ fn scripts_and_messages(into: &mut Writer, figures: &Figures) {
 
 fn persistence(into: &mut Writer, info: &HashMap<&str, &str>) {
     let number = |field: &str| info.get(field).and_then(|text| text.parse::<f64>().ok());
-    let is_ok = |field: &str| info.get(field).map(|text| f64::from(u8::from(*text == "ok")));
+    let is_ok = |field: &str| {
+        info.get(field)
+            .map(|text| f64::from(u8::from(*text == "ok")))
+    };
     for (name, value, help) in [
         (
             "redpoll_changes_since_last_save",

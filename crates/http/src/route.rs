@@ -121,7 +121,9 @@ enum Entry {
 }
 
 async fn metrics(shared: Arc<Shared>, head: HeaderMap, peer: Peer) -> Answer {
-    let accept = head.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let accept = head
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok());
     let format = Format::wanted(accept.unwrap_or_default());
     let made = aside(move || match may_have_metrics(&shared, &head, peer) {
         Entry::Granted => Ok(metrics::text(&shared, format)),
@@ -446,10 +448,13 @@ fn arguments(args: &Value) -> Result<Vec<Vec<u8>>, &'static str> {
 
 /// The names and values of a query.
 fn parameters(query: &str) -> impl Iterator<Item = (String, String)> {
-    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (unescaped(name), unescaped(value))
-    })
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (unescaped(name), unescaped(value))
+        })
 }
 
 fn unescaped(text: &str) -> String {

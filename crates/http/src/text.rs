@@ -107,13 +107,7 @@ impl Writer {
 
     /// A histogram: how many were no larger than each bound, how many there were, and their sum. `labels` has room for one
     /// more at its end, which is overwritten.
-    pub fn histogram(
-        &mut self,
-        label: (&str, &str),
-        bounds: &[(&str, u64)],
-        count: u64,
-        sum: f64,
-    ) {
+    pub fn histogram(&mut self, label: (&str, &str), bounds: &[(&str, u64)], count: u64, sum: f64) {
         for (bound, below) in bounds {
             self.line("_bucket", &[label, ("le", bound)], below);
         }
@@ -139,7 +133,8 @@ impl Writer {
             }
             self.text.push('"');
         }
-        self.text.push_str(if labels.is_empty() { " " } else { "} " });
+        self.text
+            .push_str(if labels.is_empty() { " " } else { "} " });
         let _ = writeln!(self.text, "{value}");
     }
 

@@ -355,8 +355,7 @@ impl Merge {
     pub fn add(&mut self, hot: &Hot) {
         let kept = hot.kept.lock();
         let is_recent = |window: &&Window| {
-            window.began_ms != 0
-                && self.now_ms.saturating_sub(window.began_ms) <= 2 * WINDOW_MS
+            window.began_ms != 0 && self.now_ms.saturating_sub(window.began_ms) <= 2 * WINDOW_MS
         };
         for window in [&kept.now, &kept.before].into_iter().filter(is_recent) {
             let sketch = &window.sketches[self.measure as usize];
@@ -491,7 +490,10 @@ mod tests {
                 let hot = at.unwrap_or_else(|| panic!("{measure:?}: {key} with {n} is missing"));
                 let value = hot.value as f64 / scale;
                 let ratio = value / *n as f64;
-                assert!((0.4..2.5).contains(&ratio), "{measure:?} {key}: {value}, not {n}");
+                assert!(
+                    (0.4..2.5).contains(&ratio),
+                    "{measure:?} {key}: {value}, not {n}"
+                );
             }
         }
     }
@@ -520,7 +522,11 @@ mod tests {
             (0..n).for_each(|_| run(&hot, key, 1, 1));
         }
         let found = top(&[&hot], Measure::Ops, 2);
-        let pairs: Vec<_> = found.keys.iter().map(|k| (&*k.key, k.value, k.error)).collect();
+        let pairs: Vec<_> = found
+            .keys
+            .iter()
+            .map(|k| (&*k.key, k.value, k.error))
+            .collect();
         assert_eq!(pairs, [(&b"a"[..], 5, 0), (b"b", 3, 0)]);
         assert_eq!(found.total, 9);
         hot.clear();

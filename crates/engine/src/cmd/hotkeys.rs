@@ -9,9 +9,7 @@ use super::generic::help as write_help;
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::base::hot::{HotKeys, MEASURES, Measure};
-use crate::context::command::{
-    ADMIN, Command, Group, LOADING, NOSCRIPT, STALE, container, row,
-};
+use crate::context::command::{ADMIN, Command, Group, LOADING, NOSCRIPT, STALE, container, row};
 use crate::context::ctx::Ctx;
 use crate::follow::hot_session::{Told, Wanted};
 
@@ -161,7 +159,8 @@ fn get(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         ctx.out.bulk(b"db");
         ctx.out.int(hot.db as i64);
         ctx.out.bulk(b"qps");
-        ctx.out.int((hot.value * 1000 / found.window_ms.max(1)) as i64);
+        ctx.out
+            .int((hot.value * 1000 / found.window_ms.max(1)) as i64);
     }
     Ok(())
 }
@@ -173,7 +172,11 @@ fn write_session(ctx: &mut Ctx<'_>, told: &Told) {
         ("net-bytes-all-commands-all-slots", true, told.all_bytes),
         ("collection-start-time-unix-ms", true, told.began_ms),
         ("collection-duration-ms", true, told.duration_ms),
-        ("total-cpu-time-user-ms", told.wanted.cpu, ms(told.process.0)),
+        (
+            "total-cpu-time-user-ms",
+            told.wanted.cpu,
+            ms(told.process.0),
+        ),
         ("total-cpu-time-sys-ms", told.wanted.cpu, ms(told.process.1)),
         ("total-net-bytes", told.wanted.net, told.bytes),
     ];
@@ -313,7 +316,12 @@ mod tests {
             c.run(line);
         }
         let told = c.run("HOTKEYS GET");
-        assert!(told.starts_with(r#"[["tracking-active" 1 "sample-ratio" 1 "selected-slots" [[0 16383]]"#), "{told}");
+        assert!(
+            told.starts_with(
+                r#"[["tracking-active" 1 "sample-ratio" 1 "selected-slots" [[0 16383]]"#
+            ),
+            "{told}"
+        );
         let by_net = told.split("by-net-bytes").nth(1).expect("a list");
         // SET of a three times, one GET of it, and their replies.
         assert!(by_net.starts_with("\" [\"a\" "), "{told}");
@@ -330,14 +338,26 @@ mod tests {
             ("", "METRICS parameter is required"),
             ("METRICS", "METRICS parameter is required"),
             ("METRICS 0", "METRICS count must be > 0 and <= 2"),
-            ("METRICS 1 FOO", "METRICS no valid metrics passed. Supported: CPU|NET"),
+            (
+                "METRICS 1 FOO",
+                "METRICS no valid metrics passed. Supported: CPU|NET",
+            ),
             ("METRICS 1 CPU NET", "syntax error"),
-            ("METRICS 2 CPU", "METRICS count does not match number of metric types provided"),
+            (
+                "METRICS 2 CPU",
+                "METRICS count does not match number of metric types provided",
+            ),
             ("METRICS 2 CPU CPU", "METRICS CPU defined more than once!"),
             ("METRICS 1 CPU COUNT 65", "COUNT must be between 1 and 64"),
-            ("METRICS 1 CPU DURATION 0", "DURATION must be between 1 and 1000000"),
+            (
+                "METRICS 1 CPU DURATION 0",
+                "DURATION must be between 1 and 1000000",
+            ),
             ("METRICS 1 CPU SAMPLE 0", "SAMPLE ratio must be positive"),
-            ("METRICS 1 CPU SLOTS 1 5", "SLOTS parameter cannot be used in non-cluster mode"),
+            (
+                "METRICS 1 CPU SLOTS 1 5",
+                "SLOTS parameter cannot be used in non-cluster mode",
+            ),
         ] {
             c.check(&format!("HOTKEYS START {line}"), &format!("-ERR {error}"));
         }
@@ -349,12 +369,21 @@ mod tests {
         c.run("SET a 1; GET a; GET a; GET b; SELECT 3; SET c 1");
         let told = c.run("HOTKEYS TOP COUNT 2");
         assert!(told.contains(r#""by" "ops""#), "{told}");
-        assert!(told.contains(r#"["key" "a" "db" 0 "value" 3 "error" 0"#), "{told}");
+        assert!(
+            told.contains(r#"["key" "a" "db" 0 "value" 3 "error" 0"#),
+            "{told}"
+        );
         assert!(!told.contains(r#""c""#), "{told}");
         let told = c.run("HOTKEYS TOP");
-        assert!(told.contains(r#"["key" "c" "db" 3 "value" 1 "error" 0"#), "{told}");
+        assert!(
+            told.contains(r#"["key" "c" "db" 3 "value" 1 "error" 0"#),
+            "{told}"
+        );
         for by in ["cpu", "in", "out"] {
-            assert!(c.run(&format!("HOTKEYS TOP BY {by}")).contains(r#""key" "a""#));
+            assert!(
+                c.run(&format!("HOTKEYS TOP BY {by}"))
+                    .contains(r#""key" "a""#)
+            );
         }
         c.check("HOTKEYS TOP BY x", "-ERR syntax error");
         c.run("CONFIG SET hotkey-top-k 1");

@@ -252,7 +252,8 @@ impl Worker {
             }
         }
         if self.counters.hot.is_due(Measure::In) {
-            let length = |at: usize| batch.get(at).iter().map(|a| a.len() + 8).sum::<usize>() as u64;
+            let length =
+                |at: usize| batch.get(at).iter().map(|a| a.len() + 8).sum::<usize>() as u64;
             let mut point = random_below(booked.clone().map(length).sum::<u64>().max(1));
             let at = booked.clone().find(|at| {
                 let length = length(*at);
@@ -279,14 +280,7 @@ impl Worker {
 
     /// Records a command's keys for HOTKEYS START.
     #[cold]
-    fn record(
-        &self,
-        session: &Session,
-        argv: &[&[u8]],
-        planned: usize,
-        took: u64,
-        reply: usize,
-    ) {
+    fn record(&self, session: &Session, argv: &[&[u8]], planned: usize, took: u64, reply: usize) {
         if let Some(entry) = self.plan[planned].entry {
             // SAFETY: points into the registry of `self.engine`, which never changes.
             let entry = unsafe { &*entry };

@@ -191,7 +191,10 @@ impl HotSession {
             wanted: state.wanted,
             active: state.ended_ms.is_none(),
             began_ms: state.began_ms,
-            duration_ms: state.ended_ms.unwrap_or_else(unix_ms).saturating_sub(state.began_ms),
+            duration_ms: state
+                .ended_ms
+                .unwrap_or_else(unix_ms)
+                .saturating_sub(state.began_ms),
             all_us: state.all_nanos / 1000,
             all_bytes: state.all_bytes,
             bytes: state.bytes,

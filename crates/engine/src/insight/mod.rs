@@ -230,7 +230,9 @@ impl Engine {
             let mut sums = [0u64; 4];
             stats.each(|set| {
                 let c = &set.commands[entry.id];
-                for (sum, count) in sums.iter_mut().zip([&c.calls, &c.ticks, &c.rejected, &c.failed])
+                for (sum, count) in
+                    sums.iter_mut()
+                        .zip([&c.calls, &c.ticks, &c.rejected, &c.failed])
                 {
                     *sum += count.get();
                 }
