@@ -113,6 +113,11 @@ fn broken() -> Answer {
     )
 }
 
+/// An answer for who may not have what it asks for.
+fn refused(status: StatusCode, why: &str) -> Box<Answer> {
+    Box::new(error(status, why))
+}
+
 /// Who asks for metrics, and whether it may have them.
 enum Entry {
     Granted,
@@ -302,26 +307,26 @@ impl Api<'_> {
     }
 
     /// The login of a request that does something: it has to know the login's token.
-    fn acting(&self) -> Result<Arc<Login>, Answer> {
+    fn acting(&self) -> Result<Arc<Login>, Box<Answer>> {
         let login = self.login_of()?;
         let token = self.head.get("x-csrf-token").map(HeaderValue::as_bytes);
         match token.is_some_and(|token| login::same_secret(token, login.csrf.as_bytes())) {
             true => Ok(login),
-            false => Err(error(
+            false => Err(refused(
                 StatusCode::FORBIDDEN,
                 "the header X-CSRF-Token is missing or wrong",
             )),
         }
     }
 
-    fn login_of(&self) -> Result<Arc<Login>, Answer> {
+    fn login_of(&self) -> Result<Arc<Login>, Box<Answer>> {
         let login = self.shared.logins.of(self.head);
-        login.ok_or_else(|| error(StatusCode::UNAUTHORIZED, "log in first"))
+        login.ok_or_else(|| refused(StatusCode::UNAUTHORIZED, "log in first"))
     }
 
     fn logout(&self) -> Answer {
         if let Err(answer) = self.acting() {
-            return answer;
+            return *answer;
         }
         self.shared.logins.end(self.head);
         let mut answer = json(StatusCode::OK, "{}".into());
@@ -332,7 +337,7 @@ impl Api<'_> {
     async fn command(&self, body: Incoming) -> Answer {
         let login = match self.acting() {
             Ok(login) => login,
-            Err(answer) => return answer,
+            Err(answer) => return *answer,
         };
         let call = match self.body(body).await {
             Ok(body) => call(&body),
@@ -366,14 +371,14 @@ impl Api<'_> {
     }
 
     /// The user's session, for what is no command but shows what a command would.
-    fn may(&self, login: &Login, argv: &[&[u8]]) -> Result<(), Answer> {
+    fn may(&self, login: &Login, argv: &[&[u8]]) -> Result<(), Box<Answer>> {
         let mut session = command::session(&self.shared.engine, self.peer, "console");
         if !session.sign_in_as(login.user.as_bytes()) {
-            return Err(error(StatusCode::UNAUTHORIZED, "log in again"));
+            return Err(refused(StatusCode::UNAUTHORIZED, "log in again"));
         }
         session
             .check_call(argv)
-            .map_err(|why| error(StatusCode::FORBIDDEN, &why.0))
+            .map_err(|why| refused(StatusCode::FORBIDDEN, &why.0))
     }
 
     fn history(&self, query: &str) -> Answer {
@@ -381,7 +386,7 @@ impl Api<'_> {
             .login_of()
             .and_then(|login| self.may(&login, &[b"info"]));
         if let Err(answer) = allowed {
-            return answer;
+            return *answer;
         }
         let seconds = parameters(query)
             .find_map(|(name, value)| (name == "seconds").then_some(value))
@@ -393,7 +398,7 @@ impl Api<'_> {
     fn events(&self, query: &str) -> Answer {
         let login = match self.login_of() {
             Ok(login) => login,
-            Err(answer) => return answer,
+            Err(answer) => return *answer,
         };
         let mut wanted = Wanted::default();
         for (name, value) in parameters(query) {

@@ -324,15 +324,24 @@ pub struct HotKeys {
     pub window_ms: u64,
 }
 
+/// What sketches know of a key.
+#[derive(Debug, Default)]
+struct Known {
+    weight: u64,
+    error: u64,
+    /// What the sketches that know it would have to allow for if they did not.
+    seen: u64,
+}
+
 /// Merges threads' sketches of one measure.
 #[derive(Debug)]
 pub struct Merge {
     measure: Measure,
     now_ms: u64,
-    keys: HashMap<(u32, Box<[u8]>), (u64, u64)>,
-    /// What a key may weigh of which a sketch knows nothing; and of each key what it does not have to be given.
+    /// By database and name.
+    keys: HashMap<(u32, Box<[u8]>), Known>,
+    /// What a key may weigh of which no sketch knows anything.
     unseen: u64,
-    seen: HashMap<(u32, Box<[u8]>), u64>,
     total: u64,
     began_ms: u64,
 }
@@ -345,7 +354,6 @@ impl Merge {
             now_ms: unix_ms(),
             keys: HashMap::new(),
             unseen: 0,
-            seen: HashMap::new(),
             total: 0,
             began_ms: u64::MAX,
         }
@@ -364,11 +372,10 @@ impl Merge {
             let unseen = sketch.unseen(SLOTS);
             self.unseen += unseen;
             for slot in &sketch.slots {
-                let key = (slot.db, slot.key.clone());
-                *self.seen.entry(key.clone()).or_default() += unseen;
-                let (value, error) = self.keys.entry(key).or_default();
-                *value += slot.weight;
-                *error += slot.error;
+                let known = self.keys.entry((slot.db, slot.key.clone())).or_default();
+                known.weight += slot.weight;
+                known.error += slot.error;
+                known.seen += unseen;
             }
         }
     }
@@ -380,14 +387,11 @@ impl Merge {
         let mut keys: Vec<HotKey> = self
             .keys
             .into_iter()
-            .map(|(key, (value, error))| {
-                let seen = self.seen.get(&key).copied().unwrap_or(0);
-                HotKey {
-                    db: key.0 as usize,
-                    key: key.1,
-                    value: scaled(value),
-                    error: scaled(error + self.unseen - seen),
-                }
+            .map(|((db, key), known)| HotKey {
+                db: db as usize,
+                key,
+                value: scaled(known.weight),
+                error: scaled(known.error + self.unseen - known.seen),
             })
             .collect();
         keys.sort_by(|a, b| {

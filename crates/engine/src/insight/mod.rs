@@ -217,7 +217,7 @@ impl Engine {
             errors: stats.errors(),
             logged: command_log::Kind::ALL.map(|kind| follow.command_log.count(kind)),
             lazyfree_pending: self.reclaimer.pending() as u64,
-            lazyfreed: self.reclaimer.freed() as u64,
+            lazyfreed: self.reclaimer.freed(),
             cpu: process::cpu_time(),
         }
     }
