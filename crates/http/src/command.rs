@@ -97,6 +97,8 @@ pub(crate) fn run(
             Next::Done | Next::Elsewhere => {}
             Next::Close => closes = true,
             Next::CloseNow => return Err(Failed::Closed),
+            // Of a replica, which has no place in a request.
+            Next::GiveAway(_) => return Err(Failed::Closed),
             Next::Retry(time) => std::thread::park_timeout(time),
             Next::Offload(job) => job(out),
             Next::Block(waiter) => served = wait(worker, session, &waiter, out)?,
