@@ -24,6 +24,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("http", &["engine", "resp"]),
     ("server", &["disk", "engine", "http", "resp"]),
     ("bench", &[]),
+    ("terminal", &["engine", "resp"]),
     (
         "cli",
         &[
@@ -34,6 +35,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "rdb",
             "replication",
             "server",
+            "terminal",
         ],
     ),
     ("tests", &["resp"]),

@@ -18,6 +18,9 @@ const USAGE: &str = "\
 Redpoll, an in-memory data store that speaks the Redis protocol.
 
 Usage: redpoll [/path/to/redis.conf|-] [--directive value ...] [-]
+       redpoll cli [options] [command ...]
+                                    a client like redis-cli; see redpoll cli --help
+       redpoll top [options]        what a server does now; see redpoll top --help
        redpoll bench [options]      load generator; see redpoll bench --help
        redpoll check-rdb file       what a snapshot holds and what is wrong with it
        redpoll check-aof [--fix] path
@@ -40,6 +43,8 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1).peekable();
     match args.peek().and_then(|first| first.to_str()) {
         Some("bench") => return bench::main(args.skip(1)),
+        Some("cli") => return terminal::cli(args.skip(1)),
+        Some("top") => return terminal::top(args.skip(1)),
         Some("check-rdb") => return check::rdb(args.skip(1)),
         Some("check-aof") => return check::aof(args.skip(1)),
         Some("-v" | "--version") => {

@@ -64,6 +64,7 @@ pub use insight::{
     ClientFigures, CommandFigures, DbFigures, Figures, MemoryFigures, ScriptFigures,
 };
 pub use lua::sha1_hex;
+pub use start::command_docs;
 pub use table::row::{CHANGES_SESSION, Group};
 pub use upkeep::load::Hints;
 pub use upkeep::sweep::Maintenance;

@@ -1,12 +1,13 @@
 //! Where all rooms come together: an engine with every command, its workers, and its upkeep.
 
-use crate::cmd::FAMILIES;
+use crate::cmd::{FAMILIES, command};
 use crate::config::Config;
 use crate::config::host::Host;
 use crate::context::command::Registry;
 use crate::context::engine::Engine;
 use crate::dispatch::worker::Worker;
 use crate::upkeep::sweep::Maintenance;
+use resp::{Out, Proto};
 use std::sync::Arc;
 
 impl Engine {
@@ -29,4 +30,11 @@ impl Engine {
     pub fn start_maintenance(self: &Arc<Self>) -> Maintenance {
         Maintenance::start(self)
     }
+}
+
+/// What COMMAND DOCS answers, in RESP3: for programs that explain commands without a server.
+pub fn command_docs() -> Vec<u8> {
+    let mut out = Out::new(Proto::Resp3);
+    command::write_docs(&Registry::new(FAMILIES), &mut out);
+    out.to_vec()
 }

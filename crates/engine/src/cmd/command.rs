@@ -13,6 +13,7 @@ use crate::context::ctx::Ctx;
 use crate::table::categories::{CAT_CONNECTION, categories, category_by_name};
 use crate::table::docs;
 use crate::table::positions;
+use resp::Out;
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -100,11 +101,7 @@ fn command_docs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let names = &args.argv()[2..];
     let registry = ctx.registry();
     if names.is_empty() {
-        ctx.out.map(registry.len());
-        for entry in registry.iter() {
-            ctx.out.bulk(entry.command.name.as_bytes());
-            docs::write_command(entry.command, ctx.out);
-        }
+        write_docs(registry, ctx.out);
         return Ok(());
     }
     let found = || names.iter().filter_map(|name| registry.by_full_name(name));
@@ -114,6 +111,15 @@ fn command_docs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         docs::write_command(entry.command, ctx.out);
     }
     Ok(())
+}
+
+/// The documentation of all commands of a table.
+pub fn write_docs(registry: &Registry, out: &mut Out) {
+    out.map(registry.len());
+    for entry in registry.iter() {
+        out.bulk(entry.command.name.as_bytes());
+        docs::write_command(entry.command, out);
+    }
 }
 
 /// COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]: names, subcommands among them.

@@ -1,0 +1,445 @@
+//! `redpoll cli` beside redis-cli: the same command lines give the same bytes on both outputs and the same status, whatever form of
+//! output is asked for. And what people do with it and with `redpoll top` on a terminal, driven by `tests/clients/terminal.py`.
+
+use redpoll_tests::program::{on_path, python};
+use redpoll_tests::server::{free_port, fresh_dir, redpoll_binary};
+use redpoll_tests::{Client, Peers, Server};
+use resp::Value;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What a program wrote and how it ended.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    stdout: String,
+    stderr: String,
+    status: Option<i32>,
+}
+
+/// Runs a client with this input.
+fn run(mut command: Command, args: &[&str], input: &[u8], dir: &Path) -> Outcome {
+    let mut child = command
+        .args(args)
+        .current_dir(dir)
+        .env_remove("REDISCLI_AUTH")
+        .env("HOME", dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a client can be started");
+    let mut stdin = child.stdin.take().expect("input is a pipe");
+    // Who fails at once reads nothing.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    let out = child.wait_with_output().expect("a client ends");
+    Outcome {
+        stdout: out.stdout.escape_ascii().to_string().replace("\\n", "\n"),
+        stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
+        status: out.status.code(),
+    }
+}
+
+/// Both clients and a server.
+struct Both {
+    theirs: PathBuf,
+    server: Server,
+    dir: PathBuf,
+}
+
+impl Both {
+    fn or_skip(test: &str, args: &[&str]) -> Option<Both> {
+        Some(Both {
+            theirs: on_path(test, "redis-cli")?,
+            server: Server::redpoll_with(args),
+            dir: fresh_dir(),
+        })
+    }
+
+    /// The data that every command line begins with.
+    fn seed(&self) {
+        let mut client = self.server.connect();
+        client.run("FLUSHALL");
+        client.call(&[&b"SET"[..], b"k", b"a\"b\\c\x01\xff\n\t\xc3\xa9/"]);
+        client.run("SET n 1");
+        client.run("RPUSH l a b c d e f g h i j k");
+        client.run("HSET h f1 v1 f2 v2");
+        client.run("ZADD z 1.5 a 2 b");
+        client.run("SADD s m");
+    }
+
+    fn ours(&self, args: &[&str], input: &[u8]) -> Outcome {
+        let mut command = Command::new(redpoll_binary());
+        command.arg("cli");
+        self.seed();
+        run(command, args, input, &self.dir)
+    }
+
+    fn theirs(&self, args: &[&str], input: &[u8]) -> Outcome {
+        self.seed();
+        run(Command::new(&self.theirs), args, input, &self.dir)
+    }
+
+    /// Both say the same, to the server or to nobody, as the arguments have it.
+    #[track_caller]
+    fn same(&self, args: &[&str], input: &[u8]) {
+        let port = self.server.port().to_string();
+        let mut all = vec!["-p", &port];
+        all.extend(args);
+        let (theirs, ours) = (self.theirs(&all, input), self.ours(&all, input));
+        assert_eq!(
+            theirs, ours,
+            "redis-cli (left) and redpoll cli with {args:?}"
+        );
+    }
+}
+
+impl Drop for Both {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+const FORMS: [&[&str]; 9] = [
+    &[],
+    &["--raw"],
+    &["--no-raw"],
+    &["--csv"],
+    &["--json"],
+    &["--json", "-2"],
+    &["--no-raw", "-3"],
+    &["--raw", "-3"],
+    &["--csv", "-3"],
+];
+
+#[test]
+fn replies_are_written_as_redis_cli_does() {
+    let Some(both) = Both::or_skip("terminal::replies", &["--enable-debug-command", "yes"]) else {
+        return;
+    };
+    let setresp3 = |script: &str| format!("redis.setresp(3) return {script}");
+    let scripts = [
+        "{map={a={1}}}",
+        "{map={a={{1,2}}}}",
+        "{map={a={},b={set={x=true,y=true}},c={map={d=1}}}}",
+        "{{1},{2,{3,false,{}}},{{{}}}}",
+        "{map={[1]={1},['a b']={{1}}}}",
+        "{ok='fine'}",
+        "{{ok='fine'},{err='ERR bad'},'',false,true}",
+        "{double=1e300}",
+    ]
+    .map(setresp3);
+    let mut lines: Vec<Vec<&str>> = [
+        "get k",
+        "get nos",
+        "lrange l 0 -1",
+        "lrange nos 0 -1",
+        "hgetall h",
+        "hgetall nos",
+        "smembers s",
+        "smembers nos",
+        "zrange z 0 -1 withscores",
+        "zscore z a",
+        "hrandfield h 2 withvalues",
+        "mget k nos",
+        "exists k",
+        "nosuch a",
+        "set k",
+        "set k v",
+        "config get maxmemory*",
+        "command info get",
+        "info keyspace",
+        "memory doctor",
+        "debug protocol string",
+        "debug protocol integer",
+        "debug protocol double",
+        "debug protocol null",
+        "debug protocol array",
+        "debug protocol set",
+        "debug protocol map",
+        "debug protocol verbatim",
+        "debug protocol true",
+        "debug protocol false",
+        "multi",
+        "quit",
+    ]
+    .iter()
+    .map(|line| line.split(' ').collect())
+    .collect();
+    for script in &scripts {
+        lines.push(vec!["eval", script, "0"]);
+    }
+    for form in FORMS {
+        for line in &lines {
+            both.same(&[form, line].concat(), b"");
+        }
+    }
+    // A quote within --quoted-json is the one thing that is written otherwise: as JSON has it.
+    for line in lines
+        .iter()
+        .filter(|line| line[..] != ["get", "k"] && line[..] != ["mget", "k", "nos"])
+    {
+        both.same(&[&["--quoted-json"], &line[..]].concat(), b"");
+    }
+}
+
+#[test]
+fn options_mean_what_they_mean_to_redis_cli() {
+    let Some(both) = Both::or_skip("terminal::options", &[]) else {
+        return;
+    };
+    std::fs::write(
+        both.dir.join("e.lua"),
+        "return {KEYS[1],ARGV[1],#KEYS,#ARGV}",
+    )
+    .expect("a file can be written");
+    std::fs::write(both.dir.join("bad.lua"), "return foo(").expect("a file can be written");
+    let url = format!("redis://127.0.0.1:{}/3", both.server.port());
+    let dead = free_port().to_string();
+    let lines: &[(&[&str], &str)] = &[
+        (&["-e", "nosuch"], ""),
+        (&["-e", "ping"], ""),
+        (&["-a", "wrong", "ping"], ""),
+        (&["-a", "wrong", "--no-auth-warning", "ping"], ""),
+        (&["--user", "bob", "--pass", "wrong", "ping"], ""),
+        (&["-n", "99", "get", "k"], ""),
+        (&["-n", "1", "get", "k"], ""),
+        (&["-r", "3", "ping"], ""),
+        (&["-r", "2", "-i", "0.01", "incr", "n"], ""),
+        (&["-x", "set", "kx"], "hello\n"),
+        (&["-X", "tag", "set", "kx", "tag"], "hello\n"),
+        (&["-X", "tag", "set", "kx", "foo"], "hello\n"),
+        (&["-d", ",", "lrange", "l", "0", "2"], ""),
+        (&["-D", "X", "lrange", "l", "0", "2"], ""),
+        (&["--quoted-input", "set", r#""a\x00b""#, "v"], ""),
+        (&["--show-pushes", "no", "ping"], ""),
+        (&["-u", &url, "set", "x", "y"], ""),
+        (&["-u", "foo://x", "ping"], ""),
+        (&["--nosuch"], ""),
+        (&["-p"], ""),
+        (&["-p", &dead, "ping"], ""),
+        (&["-p", &dead], "ping\n"),
+        (&["-s", "/nosuch/socket", "ping"], ""),
+        (&["--eval", "e.lua", "a", ",", "b"], ""),
+        (&["--eval", "e.lua", "a", "b", "c"], ""),
+        (&["--eval", "bad.lua"], ""),
+        (&["--eval", "nosuch.lua"], ""),
+        (&["--scan", "--pattern", "k"], ""),
+        (&["--scan", "--quoted-pattern", r#""\x6b""#], ""),
+        (&["--scan", "--no-raw", "--pattern", "k"], ""),
+        (&["--latency", "--bad"], ""),
+    ];
+    for (args, input) in lines {
+        both.same(args, input.as_bytes());
+    }
+}
+
+#[test]
+fn lines_of_standard_input_are_commands() {
+    let Some(both) = Both::or_skip("terminal::lines", &[]) else {
+        return;
+    };
+    let input = "PING\nSET a \"b c\"\r\nGET a\n\n   \n# foo\nBAD \"x\nnosuch\n3 incr n\nGET nos\nLRANGE l 0 1\n\
+                 multi\nset a c\nget a\nexec\nselect 3\nget a\nhello 3\nselect 0\nhgetall h\n'single' quotes\nquit\nPING\n";
+    for form in FORMS {
+        if form.contains(&"--json") {
+            // What HELLO answers has the connection's number in it.
+            both.same(form, input.replace("hello 3\n", "").as_bytes());
+            continue;
+        }
+        let input = input.replace("hello 3\n", "");
+        both.same(form, input.as_bytes());
+    }
+}
+
+#[test]
+fn big_keys_are_found_as_by_redis_cli() {
+    let Some(both) = Both::or_skip("terminal::bigkeys", &[]) else {
+        return;
+    };
+    let port = both.server.port().to_string();
+    // The order of types is that of a random hash there.
+    let sorted = |mut outcome: Outcome| {
+        let mut lines: Vec<&str> = outcome.stdout.lines().collect();
+        lines.sort_unstable();
+        outcome.stdout = lines.join("\n");
+        outcome
+    };
+    for mode in [
+        &["--bigkeys"][..],
+        &["--memkeys"],
+        &["--memkeys-samples", "3"],
+        &["--bigkeys", "--pattern", "nosuch*"],
+        &["--hotkeys", "--pattern", "nosuch*"],
+    ] {
+        let mut args = vec!["-p", &port];
+        args.extend(mode);
+        let (theirs, ours) = (both.theirs(&args, b""), both.ours(&args, b""));
+        assert_eq!(sorted(theirs), sorted(ours), "{mode:?}");
+    }
+}
+
+#[test]
+fn hot_keys_are_those_with_the_highest_counters() {
+    let Some(both) = Both::or_skip("terminal::hotkeys", &["--maxmemory-policy", "allkeys-lfu"])
+    else {
+        return;
+    };
+    both.seed();
+    let mut client = both.server.connect();
+    for _ in 0..2000 {
+        client.run("GET k");
+    }
+    let port = both.server.port().to_string();
+    let mut command = Command::new(redpoll_binary());
+    command.arg("cli");
+    let out = run(command, &["-p", &port, "--hotkeys"], b"", &both.dir);
+    let first = out
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("hot key found with counter: "));
+    assert!(
+        first.is_some_and(|line| line.ends_with(r#"keyname: \"k\""#)),
+        "{out:?}"
+    );
+    assert_eq!(out.status, Some(0));
+}
+
+#[test]
+fn mass_insertion_counts_replies() {
+    let Some(both) = Both::or_skip("terminal::pipe", &[]) else {
+        return;
+    };
+    let mut input = b"*1\r\n$4\r\nPING\r\nSET a b\r\nNOSUCH\r\n".to_vec();
+    both.same(&["--pipe"], &input);
+    both.same(&["--pipe"], b"");
+    both.same(&["--pipe"], b"SET a b\r\nSET a c");
+    // More than any socket holds, in both directions.
+    input.clear();
+    let value = "x".repeat(100);
+    for n in 0..50_000 {
+        input.extend(format!("SET key:{n} {value}\r\nGET key:{n}\r\n").bytes());
+    }
+    both.same(&["--pipe"], &input);
+    assert_eq!(both.server.connect().run("EXISTS key:49999"), Value::Int(1));
+}
+
+#[test]
+fn snapshots_are_fetched_from_a_real_server() {
+    let Some(peer) = Peers::find()
+        .or_skip("terminal::rdb")
+        .and_then(|peers| peers.redis8)
+    else {
+        return;
+    };
+    let server = Server::peer(&peer, &["--repl-diskless-sync-delay", "0"]);
+    let mut client = server.connect();
+    client.run("SET k v");
+    client.call(&[
+        "FUNCTION",
+        "LOAD",
+        "#!lua name=lib\nredis.register_function('f', function() return 1 end)",
+    ]);
+    let dir = fresh_dir();
+    let port = server.port().to_string();
+    let fetch = |option: &str, file: &str| {
+        let mut command = Command::new(redpoll_binary());
+        command.arg("cli");
+        let out = run(command, &["-p", &port, option, file], b"", &dir);
+        assert_eq!(out.status, Some(0), "{out:?}");
+        assert!(
+            out.stderr.contains("Transfer finished with success"),
+            "{out:?}"
+        );
+        out
+    };
+    let check = |file: &str| {
+        let mut command = Command::new(redpoll_binary());
+        command.arg("check-rdb");
+        let out = run(command, &[file], b"", &dir);
+        assert_eq!(out.status, Some(0), "{out:?}");
+    };
+    fetch("--rdb", "all.rdb");
+    check("all.rdb");
+    fetch("--functions-rdb", "functions.rdb");
+    check("functions.rdb");
+    let bytes = |name: &str| std::fs::read(dir.join(name)).expect("it was written");
+    assert!(bytes("all.rdb").len() > bytes("functions.rdb").len());
+    assert!(fetch("--rdb", "-").stdout.starts_with("REDIS"));
+    let _ = std::fs::remove_dir_all(&dir);
+}
+
+#[test]
+fn urls_users_and_passwords() {
+    let server = Server::redpoll_with(&["--requirepass", "secret"]);
+    let mut admin = Client::connect(server.addr());
+    admin.run("AUTH secret");
+    admin.run("ACL SETUSER bob on >pw ~* +@all");
+    let dir = fresh_dir();
+    let port = server.port().to_string();
+    let whoami = |args: &[&str], auth: Option<&str>| {
+        let mut command = Command::new(redpoll_binary());
+        command.arg("cli");
+        let mut child = command
+            .args(["-p", &port])
+            .args(args)
+            .args(["acl", "whoami"])
+            .current_dir(&dir)
+            .env_remove("REDISCLI_AUTH");
+        if let Some(auth) = auth {
+            child = child.env("REDISCLI_AUTH", auth);
+        }
+        let out = child.stdin(Stdio::null()).output().expect("it runs");
+        String::from_utf8_lossy(&out.stdout).trim().to_owned()
+    };
+    let url = format!("redis://bob:pw@127.0.0.1:{port}");
+    assert_eq!(whoami(&["-u", &url], None), "bob");
+    assert_eq!(whoami(&["--user", "bob", "--pass", "pw"], None), "bob");
+    assert_eq!(whoami(&["-a", "secret"], None), "default");
+    assert_eq!(whoami(&[], Some("secret")), "default");
+    assert!(whoami(&[], None).starts_with("NOAUTH"));
+    assert!(whoami(&["--user", "bob"], Some("wrong")).starts_with("NOAUTH"));
+    let _ = std::fs::remove_dir_all(&dir);
+}
+
+/// What a person does at a terminal.
+#[test]
+fn people_at_a_terminal() {
+    let server = Server::redpoll_with(&["--enable-debug-command", "yes"]);
+    let args = [
+        server.port().to_string(),
+        redpoll_binary().display().to_string(),
+    ];
+    python("people_at_a_terminal", &["redis"], "terminal.py", &args);
+}
+
+#[test]
+fn a_picture_of_now_without_a_terminal() {
+    let server = Server::redpoll();
+    server.connect().run("SET k v");
+    let port = server.port().to_string();
+    let peers = Peers::find();
+    let others = [peers.redis7, peers.redis8_6, peers.valkey];
+    let others: Vec<Server> = others
+        .iter()
+        .flatten()
+        .map(|peer| Server::peer(peer, &[]))
+        .collect();
+    let dir = fresh_dir();
+    let ports = others.iter().map(|server| server.port().to_string());
+    for port in std::iter::once(port).chain(ports) {
+        let mut command = Command::new(redpoll_binary());
+        command.arg("top");
+        let out = run(command, &["-p", &port, "-i", "0.1"], b"", &dir);
+        assert_eq!(out.status, Some(0), "{out:?}");
+        for part in ["operations", "memory", "durability", "slow commands", "up "] {
+            assert!(out.stdout.contains(part), "{part}: {}", out.stdout);
+        }
+    }
+    let mut command = Command::new(redpoll_binary());
+    command.arg("top");
+    let out = run(command, &["-p", &free_port().to_string()], b"", &dir);
+    assert_eq!(out.status, Some(1), "{out:?}");
+    let _ = std::fs::remove_dir_all(&dir);
+}
