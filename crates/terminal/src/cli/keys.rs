@@ -8,6 +8,9 @@ use std::fmt::Write;
 use std::io;
 use std::time::Duration;
 
+/// The words of a request.
+type Request = Vec<Vec<u8>>;
+
 /// How many keys the table of hot ones has.
 const HOT: usize = 16;
 
@@ -174,7 +177,7 @@ pub fn biggest(session: &mut Session, measure: Measure) -> Result<(), Failure> {
     while let Some(keys) = walk.next(connection)? {
         let so_far = percent(seen, total);
         let types = connection.pipeline(&requests(&keys, &["TYPE"], &[]))?;
-        let mut asked: Vec<(&Vec<u8>, usize, Vec<Vec<u8>>)> = Vec::new();
+        let mut asked: Vec<(&Vec<u8>, usize, Request)> = Vec::new();
         for (key, reply) in keys.iter().zip(&types) {
             let name = match reply {
                 Reply::Status(name) => String::from_utf8_lossy(name).into_owned(),
@@ -194,7 +197,7 @@ pub fn biggest(session: &mut Session, measure: Measure) -> Result<(), Failure> {
                     kinds.push(Kind::new(&name));
                     kinds.len() - 1
                 });
-            let request: Vec<Vec<u8>> = match (measure, kinds[index].size) {
+            let request: Request = match (measure, kinds[index].size) {
                 (Measure::Memory(samples), _) => {
                     let mut request = vec![b"MEMORY".to_vec(), b"USAGE".to_vec(), key.clone()];
                     if let Some(samples) = samples {
@@ -211,7 +214,7 @@ pub fn biggest(session: &mut Session, measure: Measure) -> Result<(), Failure> {
             };
             asked.push((key, index, request));
         }
-        let requests: Vec<Vec<Vec<u8>>> = asked.iter().map(|(_, _, r)| r.clone()).collect();
+        let requests: Vec<Request> = asked.iter().map(|(_, _, r)| r.clone()).collect();
         let sizes = connection.pipeline(&requests)?;
         for ((key, index, _), size) in asked.iter().zip(&sizes) {
             let kind = &mut kinds[*index];
@@ -286,7 +289,7 @@ fn summary(kinds: &[Kind], measure: Measure, seen: u64, key_bytes: u64) -> Strin
     text
 }
 
-fn requests(keys: &[Vec<u8>], before: &[&str], after: &[&str]) -> Vec<Vec<Vec<u8>>> {
+fn requests(keys: &[Vec<u8>], before: &[&str], after: &[&str]) -> Vec<Request> {
     let words = |words: &[&str]| words.iter().map(|w| w.as_bytes().to_vec()).collect();
     keys.iter()
         .map(|key| {

@@ -52,10 +52,10 @@ impl Fields {
 /// Bytes in the largest unit that leaves a whole number.
 pub fn human(bytes: i64) -> String {
     let n = bytes as f64;
-    match bytes {
-        ..1024 => format!("{bytes}B"),
-        ..1_048_576 => format!("{:.2}K", n / 1024.0),
-        ..1_073_741_824 => format!("{:.2}M", n / 1_048_576.0),
+    match n {
+        ..1024.0 => format!("{bytes}B"),
+        ..1_048_576.0 => format!("{:.2}K", n / 1024.0),
+        ..1_073_741_824.0 => format!("{:.2}M", n / 1_048_576.0),
         _ => format!("{:.2}G", n / 1_073_741_824.0),
     }
 }
