@@ -19,6 +19,7 @@ pub mod lua_programs;
 #[path = "../../xtask/src/peers.rs"]
 pub mod peers;
 pub mod program;
+pub mod replication;
 pub mod rng;
 pub mod server;
 pub mod transcript;

@@ -19,7 +19,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("disk", &[]),
     ("engine", &["lua", "rdb", "resp", "store"]),
     ("keeper", &["disk", "engine", "rdb", "resp", "store"]),
-    ("replication", &["disk", "engine", "keeper", "rdb", "resp"]),
+    ("replication", &["disk", "engine", "keeper", "rdb", "resp", "store"]),
     ("redpoll", &["engine", "keeper", "resp", "store"]),
     ("http", &["engine", "resp"]),
     ("server", &["disk", "engine", "http", "resp"]),

@@ -90,7 +90,8 @@ impl Engine {
         if intent.writes() && self.follow.effects.listening() {
             held = self.with_further_shards(held);
         }
-        let frozen = !intent.writes() && self.pause.wait_ms(now_ms, true).is_some();
+        let frozen = !intent.writes() && self.pause.wait_ms(now_ms, true).is_some()
+            || self.standing.keeps_expired(|| intent.writes());
         let mut keys = Keys {
             ks,
             held,

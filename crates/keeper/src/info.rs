@@ -42,7 +42,7 @@ impl Keeper {
         line("rdb_last_bgsave_time_sec", &secs(stats.last_save_secs));
         line("rdb_current_bgsave_time_sec", &now(Busy::Save));
         line("rdb_saves", &stats.saves);
-        let loaded = *self.loaded.lock();
+        let loaded = self.loaded.lock().clone();
         line("rdb_last_load_keys_expired", &loaded.expired);
         line("rdb_last_load_keys_loaded", &loaded.keys);
         line("aof_enabled", &u8::from(log.is_some()));

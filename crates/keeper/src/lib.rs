@@ -18,6 +18,7 @@ mod send;
 pub mod snapshot;
 
 pub use send::{Contents, Feed};
+pub use reload::{Copy, Replace};
 
 use disk::{AofFolder, Disk, Lock, Log, RealDisk};
 use engine::{Engine, OnFate, Persistence, Reload};

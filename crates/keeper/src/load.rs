@@ -12,10 +12,34 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
+use store::Keyspace;
 use store::parked::this_thread;
 
+/// Where in a stream of replication a data set stands, as a file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamPlace {
+    /// The stream's name; empty if the file names none.
+    pub id: String,
+    /// Bytes of it that are in the data set.
+    pub offset: u64,
+    /// The database that the stream is in.
+    pub db: Option<usize>,
+}
+
+impl StreamPlace {
+    fn note(&mut self, name: &[u8], value: &[u8]) {
+        let text = str::from_utf8(value).unwrap_or_default();
+        match name {
+            b"repl-id" if text.len() == 40 => text.clone_into(&mut self.id),
+            b"repl-offset" => self.offset = text.parse().unwrap_or(0),
+            b"repl-stream-db" => self.db = text.parse().ok(),
+            _ => {}
+        }
+    }
+}
+
 /// What was loaded.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Loaded {
     /// Keys.
     pub keys: u64,
@@ -25,6 +49,10 @@ pub struct Loaded {
     pub commands: u64,
     /// Bytes read.
     pub bytes: u64,
+    /// What the file says of replication.
+    pub stream: StreamPlace,
+    /// Libraries of functions that were not loaded, because the keys went elsewhere too.
+    pub(crate) functions: Vec<Vec<u8>>,
 }
 
 /// Batches that wait for a builder at most.
@@ -41,13 +69,18 @@ impl Read for FromStart {
     }
 }
 
+/// A file, to be read from its beginning.
+pub(crate) fn buffered(file: Box<dyn File>) -> impl BufRead {
+    BufReader::with_capacity(1 << 20, FromStart(file, 0))
+}
+
 /// What loading says that was to be given up.
 pub(crate) const GIVEN_UP: &str = "loading was given up";
 
 /// Something that is read, whose bytes are counted as they are used up.
-struct Counted<'l, R> {
-    inner: R,
-    loading: &'l Loading,
+pub(crate) struct Counted<'l, R> {
+    pub inner: R,
+    pub loading: &'l Loading,
 }
 
 impl<R: BufRead> Read for Counted<'_, R> {
@@ -78,6 +111,40 @@ pub enum Twice {
     Replace,
 }
 
+/// Where what is read goes.
+#[derive(Clone, Copy)]
+pub(crate) enum To<'k> {
+    /// To the data set.
+    DataSet,
+    /// To a keyspace beside it, which has nothing in it.
+    Beside(&'k Keyspace),
+    /// Nowhere: only whether it could be loaded is of interest.
+    Nowhere,
+}
+
+/// How an RDB is read.
+#[derive(Clone, Copy)]
+pub(crate) struct How<'k> {
+    /// How many bytes it has, if that is known.
+    pub total: Option<u64>,
+    pub twice: Twice,
+    /// Keys and fields whose time is over are kept: a replica removes nothing that its primary has not removed.
+    pub keep_expired: bool,
+    pub to: To<'k>,
+}
+
+impl How<'_> {
+    /// Into the data set, of a primary or of a replica.
+    pub fn usual(engine: &Engine, total: Option<u64>, twice: Twice) -> How<'static> {
+        How {
+            total,
+            twice,
+            keep_expired: engine.standing.is_replica(),
+            to: To::DataSet,
+        }
+    }
+}
+
 /// Loads a snapshot. `Ok(None)`: there is no such file.
 pub fn snapshot(
     engine: &Arc<Engine>,
@@ -91,10 +158,10 @@ pub fn snapshot(
     let file = disk.open(path).map_err(|e| in_file(&e))?;
     engine.loading.expect(size);
     let mut source = Counted {
-        inner: BufReader::with_capacity(1 << 20, FromStart(file, 0)),
+        inner: buffered(file),
         loading: &engine.loading,
     };
-    let loaded = read_rdb(engine, &mut source, Some(size), twice);
+    let loaded = read_rdb(engine, &mut source, How::usual(engine, Some(size), twice));
     if engine.loading.is_stopped() {
         return Err(GIVEN_UP.into());
     }
@@ -109,22 +176,59 @@ pub fn snapshot(
     Ok(Some(loaded))
 }
 
-/// Reads an RDB up to its end, and not further.
-fn read_rdb(
+/// Reads an RDB up to its end, and not further. Its libraries of functions are loaded too, but for those of one that goes beside
+/// the data set, which come with what is returned.
+pub(crate) fn read_rdb(
     engine: &Arc<Engine>,
-    source: &mut impl BufRead,
-    total: Option<u64>,
-    twice: Twice,
+    source: &mut (impl BufRead + ?Sized),
+    how: How<'_>,
 ) -> Result<Loaded, String> {
+    let (mut loaded, functions) = read_keys(engine, source, how)?;
+    match how.to {
+        To::DataSet => load_functions(engine, &functions)?,
+        To::Beside(_) | To::Nowhere => {
+            check_functions(&functions)?;
+            loaded.functions = functions;
+        }
+    }
+    Ok(loaded)
+}
+
+/// Loads libraries of functions.
+pub(crate) fn load_functions(engine: &Arc<Engine>, sources: &[Vec<u8>]) -> Result<(), String> {
+    for source in sources {
+        execute(engine, &[b"FUNCTION", b"LOAD", b"REPLACE", source])
+            .map_err(|e| format!("a library of functions: {e}"))?;
+    }
+    Ok(())
+}
+
+/// Whether libraries of functions could be loaded.
+fn check_functions(sources: &[Vec<u8>]) -> Result<(), String> {
+    if sources.is_empty() {
+        return Ok(());
+    }
+    let mut config = engine::Config::default();
+    config.directive("shards", &["1"])?;
+    let scratch = Engine::new(config, Arc::new(engine::NoHost));
+    load_functions(&scratch, sources)
+}
+
+fn read_keys(
+    engine: &Arc<Engine>,
+    source: &mut (impl BufRead + ?Sized),
+    how: How<'_>,
+) -> Result<(Loaded, Vec<Vec<u8>>), String> {
     let options = rdb::file::ReadOptions {
         verify: engine.config().flag("rdbchecksum"),
-        total,
+        total: how.total,
         ..rdb::file::ReadOptions::default()
     };
     let mut scanner = Scanner::new(options);
     let building = Building {
         engine,
-        twice,
+        how,
+        stream: Mutex::default(),
         keys: AtomicU64::new(0),
         expired: AtomicU64::new(0),
         failed: AtomicBool::new(false),
@@ -155,22 +259,21 @@ fn read_rdb(
         return Err(error);
     }
     let bytes = scanned.map_err(|e| e.to_string())?;
-    for source in building.functions.into_inner() {
-        execute(engine, &[b"FUNCTION", b"LOAD", b"REPLACE", &source])
-            .map_err(|e| format!("a library of functions: {e}"))?;
-    }
-    Ok(Loaded {
+    let loaded = Loaded {
         keys: building.keys.into_inner(),
         expired: building.expired.into_inner(),
         commands: 0,
         bytes,
-    })
+        stream: building.stream.into_inner(),
+        functions: Vec::new(),
+    };
+    Ok((loaded, building.functions.into_inner()))
 }
 
 /// Drives a scanner; returns the number of bytes that the file has.
 fn scan(
     scanner: &mut Scanner,
-    source: &mut impl BufRead,
+    source: &mut (impl BufRead + ?Sized),
     give: &mut dyn FnMut(Batch) -> bool,
 ) -> Result<u64, rdb::file::Error> {
     // What was given to the scanner is used up only when it is known how much of it belongs to the file.
@@ -215,7 +318,8 @@ fn scan(
 /// What builders share.
 struct Building<'e> {
     engine: &'e Arc<Engine>,
-    twice: Twice,
+    how: How<'e>,
+    stream: Mutex<StreamPlace>,
     keys: AtomicU64,
     expired: AtomicU64,
     failed: AtomicBool,
@@ -224,6 +328,15 @@ struct Building<'e> {
 }
 
 impl Building<'_> {
+    /// With no time, no field of a hash is taken for expired.
+    fn settings(&self) -> rdb::Settings {
+        let mut settings = self.engine.load_settings();
+        if self.how.keep_expired {
+            settings.now_ms = 0;
+        }
+        settings
+    }
+
     fn fail(&self, error: String) {
         self.failed.store(true, Relaxed);
         self.error.lock().get_or_insert(error);
@@ -231,7 +344,7 @@ impl Building<'_> {
 
     /// Builds what comes, until nothing does. After an error, what comes is dropped.
     fn build(&self, next: &mut dyn FnMut() -> Option<Batch>) {
-        let settings = self.engine.load_settings();
+        let settings = self.settings();
         while let Some(batch) = next() {
             if self.failed.load(Relaxed) {
                 continue;
@@ -251,6 +364,10 @@ impl Building<'_> {
                         self.engine.loading.note_used_memory(bytes.unwrap_or(0));
                         Ok(())
                     }
+                    Item::Aux { name, value } => {
+                        self.stream.lock().note(&name, &value);
+                        Ok(())
+                    }
                     _ => Ok(()),
                 });
                 if let Err(error) = done {
@@ -263,7 +380,7 @@ impl Building<'_> {
 
     /// Puts large collections together, whose pieces come in order.
     fn build_pieces(&self, pieces: Receiver<Batch>) {
-        let settings = self.engine.load_settings();
+        let settings = self.settings();
         let mut assembly = Assembly::new();
         for batch in pieces {
             for item in batch.items() {
@@ -292,17 +409,25 @@ impl Building<'_> {
                 entry.offset
             ));
         }
-        if entry.expiry_ms.is_some_and(|at| at <= engine::unix_ms()) {
+        if !self.how.keep_expired && entry.expiry_ms.is_some_and(|at| at <= engine::unix_ms()) {
             self.expired.fetch_add(1, Relaxed);
             return Ok(());
         }
+        let keyspace = match self.how.to {
+            To::DataSet => self.engine.keyspace(),
+            To::Beside(keyspace) => keyspace,
+            To::Nowhere => {
+                self.keys.fetch_add(1, Relaxed);
+                return Ok(());
+            }
+        };
         if !self.engine.load_key(
-            db,
-            &entry.key,
+            keyspace,
+            (db, &entry.key),
             value,
             entry.expiry_ms,
             entry.hint,
-            self.twice == Twice::Replace,
+            self.how.twice == Twice::Replace,
         ) {
             return Err(format!(
                 "the key {:?} of database {db} stands twice, the second time at offset {}",
@@ -338,7 +463,7 @@ pub fn log(
                     inner: part,
                     loading: &engine.loading,
                 };
-                let rdb = read_rdb(engine, &mut part, None, Twice::Refuse);
+                let rdb = read_rdb(engine, &mut part, How::usual(engine, None, Twice::Refuse));
                 if engine.loading.is_stopped() {
                     return Err(GIVEN_UP.into());
                 }

@@ -1,9 +1,13 @@
-//! Loading anew while there are clients: DEBUG RELOAD and DEBUG LOADAOF. They are told that the data set is being loaded.
+//! Loading anew while there are clients: DEBUG RELOAD, DEBUG LOADAOF, and a copy of another server's data set. They are told that
+//! the data set is being loaded.
 
 use crate::Keeper;
-use crate::load::{self, Twice};
+use crate::load::{self, Counted, How, StreamPlace, To, Twice};
 use crate::save::Busy;
+use disk::{AtomicFile, SyncPlan};
 use engine::{Engine, Reload};
+use std::io::{self, BufRead, Read, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -99,6 +103,262 @@ impl Keeper {
         self.heed("appendonly", config)?;
         tracing::info!("The data set is reloaded from the log");
         Ok(())
+    }
+}
+
+/// A copy of another server's data set, as it comes.
+pub trait Copy: BufRead {
+    /// Behind the RDB: whether the copy ends there as it should.
+    ///
+    /// # Errors
+    /// It does not.
+    fn finish(&mut self) -> io::Result<()>;
+
+    /// Called from time to time while it is not read from: whoever sends it may have to be told that it is still wanted.
+    ///
+    /// # Errors
+    /// It is not to be had any more.
+    fn wait(&mut self) -> io::Result<()>;
+}
+
+/// How a copy takes the place of the data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replace {
+    /// It goes to a file first, and nothing is removed before it is known that it can be loaded.
+    ThroughFile,
+    /// It is built beside the data set, which is served meanwhile, and the two change places at one moment.
+    Beside,
+    /// What there is is removed first.
+    FlushFirst,
+}
+
+/// What was read is written to a file too.
+struct Tee<'t> {
+    from: &'t mut dyn Copy,
+    to: &'t mut AtomicFile,
+    read: &'t dyn Fn(u64),
+    failed: Option<io::Error>,
+}
+
+impl Read for Tee<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.fill_buf()?;
+        let n = bytes.len().min(into.len());
+        into[..n].copy_from_slice(&bytes[..n]);
+        self.consume(n);
+        Ok(n)
+    }
+}
+
+impl BufRead for Tee<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self.failed.take() {
+            Some(failed) => Err(failed),
+            None => self.from.fill_buf(),
+        }
+    }
+
+    fn consume(&mut self, n: usize) {
+        if n == 0 {
+            return;
+        }
+        // What was filled is there: nothing is read for it.
+        let written = self.from.fill_buf().and_then(|b| self.to.write_all(&b[..n.min(b.len())]));
+        self.failed = written.err();
+        self.from.consume(n);
+        (self.read)(n as u64);
+    }
+}
+
+/// A file that is read while a copy's sender waits.
+struct Waited<'w, R> {
+    file: R,
+    copy: &'w mut dyn Copy,
+}
+
+impl<R: BufRead> Read for Waited<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.copy.wait()?;
+        self.file.read(into)
+    }
+}
+
+impl<R: BufRead> BufRead for Waited<'_, R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.copy.wait()?;
+        self.file.fill_buf()
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.file.consume(n);
+    }
+}
+
+impl Keeper {
+    /// Has a copy of another server's data set take the place of this one's. `total` are its bytes, if that is known; `read` is
+    /// told how many more have come. `done` is called when it is there and before anybody sees it, with what the file says of
+    /// replication.
+    ///
+    /// # Errors
+    /// What is wrong with it. Everything is as it was then, but for [`Replace::FlushFirst`], after which there is nothing.
+    pub fn take_copy(
+        &self,
+        how: Replace,
+        total: Option<u64>,
+        copy: &mut dyn Copy,
+        read: &dyn Fn(u64),
+        done: &mut dyn FnMut(&StreamPlace),
+    ) -> Result<(), String> {
+        let engine = self.engine()?;
+        let plan = |to| How {
+            total,
+            twice: Twice::Refuse,
+            keep_expired: true,
+            to,
+        };
+        match how {
+            Replace::ThroughFile => {
+                let name = AtomicFile::temp_name("rdb");
+                let temp = self.dir.join(format!("sync-{name}"));
+                let plan_of_file = SyncPlan::incremental(engine.config().flag("rdb-save-incremental-fsync"));
+                let mut file = AtomicFile::create(&self.disk, &temp, plan_of_file)
+                    .map_err(|e| format!("{}: {e}", temp.display()))?;
+                let mut tee = Tee {
+                    from: &mut *copy,
+                    to: &mut file,
+                    read,
+                    failed: None,
+                };
+                load::read_rdb(&engine, &mut tee, plan(To::Nowhere))?;
+                if let Some(failed) = tee.failed {
+                    return Err(format!("{}: {failed}", temp.display()));
+                }
+                copy.finish().map_err(|e| e.to_string())?;
+                file.sync().map_err(|e| format!("{}: {e}", temp.display()))?;
+                let closed = self.close_to_all(&engine);
+                let logs = self.leave_log(&engine)?;
+                let loaded = self.load_file(&engine, &temp, copy);
+                self.settle(closed, &engine, logs, loaded, done)?;
+                // It is a snapshot like any other, and the data set's.
+                file.commit(&self.rdb_path(&engine)).map_err(|e| e.to_string())?;
+                Ok(())
+            }
+            Replace::Beside => {
+                let twin = engine.keyspace().twin();
+                let mut counted = CountedCopy { copy, read };
+                let mut loaded = load::read_rdb(&engine, &mut counted, plan(To::Beside(&twin)))?;
+                copy.finish().map_err(|e| e.to_string())?;
+                let closed = self.close_to_all(&engine);
+                let logs = self.leave_log(&engine)?;
+                engine.exchange_data_set(twin);
+                let functions = std::mem::take(&mut loaded.functions);
+                let result = load::execute(&engine, &[b"FUNCTION", b"FLUSH", b"SYNC"])
+                    .and_then(|()| load::load_functions(&engine, &functions))
+                    .map(|()| loaded);
+                self.settle(closed, &engine, logs, result, done)
+            }
+            Replace::FlushFirst => {
+                let closed = self.close_to_all(&engine);
+                let logs = self.leave_log(&engine)?;
+                engine.loading.expect(total.unwrap_or(0));
+                let loaded = empty(&engine).and_then(|()| {
+                    let mut counted = Counted {
+                        inner: CountedCopy { copy, read },
+                        loading: &engine.loading,
+                    };
+                    let loaded = load::read_rdb(&engine, &mut counted, plan(To::DataSet))?;
+                    copy.finish().map_err(|e| e.to_string())?;
+                    Ok(loaded)
+                });
+                if loaded.is_err() && !engine.loading.is_stopped() {
+                    empty(&engine)?;
+                }
+                self.settle(closed, &engine, logs, loaded, done)
+            }
+        }
+    }
+
+    /// Loads a file that is known to be good in place of the data set.
+    fn load_file(
+        &self,
+        engine: &Arc<Engine>,
+        path: &Path,
+        copy: &mut dyn Copy,
+    ) -> Result<load::Loaded, String> {
+        empty(engine)?;
+        let in_file = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+        let size = self.disk.size(path).map_err(|e| in_file(&e))?.unwrap_or(0);
+        let file = self.disk.open(path).map_err(|e| in_file(&e))?;
+        engine.loading.expect(size);
+        let mut source = Counted {
+            inner: Waited {
+                file: load::buffered(file),
+                copy,
+            },
+            loading: &engine.loading,
+        };
+        let how = How {
+            total: Some(size),
+            twice: Twice::Refuse,
+            keep_expired: true,
+            to: To::DataSet,
+        };
+        load::read_rdb(engine, &mut source, how).map_err(|e| in_file(&e))
+    }
+
+    /// A copy is in place, or is not: opens the data set again, and has the log begin anew with it.
+    fn settle(
+        &self,
+        closed: Closed<'_>,
+        engine: &Arc<Engine>,
+        logs: bool,
+        loaded: Result<load::Loaded, String>,
+        done: &mut dyn FnMut(&StreamPlace),
+    ) -> Result<(), String> {
+        if engine.loading.is_stopped() {
+            // Half a data set is nobody's: it goes on to be loading, so that nothing saves it.
+            std::mem::forget(closed);
+            return Err(load::GIVEN_UP.into());
+        }
+        if let Ok(loaded) = &loaded {
+            done(&loaded.stream);
+            *self.loaded.lock() = loaded.clone();
+        }
+        if logs {
+            // It takes nothing before it has a base, which is written once others may go on.
+            self.fresh_log(engine)?;
+            self.agree_with_log();
+        }
+        drop(closed);
+        if logs && let Err(why) = self.begin_rewrite() {
+            tracing::warn!("The log is not written anew: {why}");
+        }
+        loaded.map(drop)
+    }
+}
+
+/// A copy whose bytes are counted.
+struct CountedCopy<'c> {
+    copy: &'c mut dyn Copy,
+    read: &'c dyn Fn(u64),
+}
+
+impl Read for CountedCopy<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.copy.read(into)?;
+        (self.read)(n as u64);
+        Ok(n)
+    }
+}
+
+impl BufRead for CountedCopy<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.copy.fill_buf()
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.copy.consume(n);
+        (self.read)(n as u64);
     }
 }
 

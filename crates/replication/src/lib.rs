@@ -17,7 +17,7 @@
 //! | `replica` | whom this server follows |
 
 mod primary;
-mod replica;
+pub mod replica;
 pub mod spool;
 pub mod stream;
 
@@ -32,12 +32,13 @@ use std::time::Duration;
 use stream::Stream;
 
 /// See the crate's page. The engine owns it once it is started.
-#[expect(dead_code, reason = "the two sides are being built")]
 pub struct Hub {
+    #[allow(dead_code, reason = "the side of the primary is being built")]
     me: Weak<Hub>,
     engine: Weak<Engine>,
     keeper: Arc<Keeper>,
     stream: Stream,
+    #[allow(dead_code, reason = "the side of the primary is being built")]
     primary: primary::Primary,
     replica: replica::Replica,
     /// Held by whoever carries out a unit (a command, a whole transaction) of a primary's stream, and counts it, so that a copy of the
@@ -56,13 +57,25 @@ impl Hub {
     /// # Errors
     /// There is no thread to be had.
     pub fn start(engine: &Arc<Engine>, keeper: &Arc<Keeper>) -> Result<Arc<Hub>, String> {
+        Hub::start_with(engine, keeper, Arc::new(replica::dial_plain))
+    }
+
+    /// The same for a program that can make other connections than plain ones.
+    ///
+    /// # Errors
+    /// As of [`Hub::start`].
+    pub fn start_with(
+        engine: &Arc<Engine>,
+        keeper: &Arc<Keeper>,
+        dial: Arc<replica::Dial>,
+    ) -> Result<Arc<Hub>, String> {
         let hub = Arc::new_cyclic(|me| Hub {
             me: me.clone(),
             engine: Arc::downgrade(engine),
             keeper: keeper.clone(),
             stream: Stream::new(engine),
             primary: primary::Primary::default(),
-            replica: replica::Replica::default(),
+            replica: Hub::new_replica(me, engine, keeper, dial),
             applying: Mutex::default(),
             stop: AtomicBool::new(false),
             thread: Mutex::new(None),
@@ -99,7 +112,6 @@ impl Hub {
         }
     }
 
-    #[expect(dead_code, reason = "the two sides are being built")]
     pub(crate) fn engine(&self) -> Result<Arc<Engine>, String> {
         (self.engine.upgrade()).ok_or_else(|| "ERR the database is being closed".to_owned())
     }
@@ -120,7 +132,6 @@ fn tick(hub: &Weak<Hub>) {
                 return;
             }
             hub.tick_as_primary(&engine);
-            hub.tick_as_replica(&engine);
         }
         std::thread::park_timeout(TICK);
     }

@@ -8,7 +8,7 @@
 
 use super::random::random_bytes;
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 /// Fewer replicas follow than `min-replicas-to-write` asks for.
 pub const TOO_FEW_REPLICAS: u8 = 1;
@@ -16,6 +16,8 @@ pub const TOO_FEW_REPLICAS: u8 = 1;
 pub const READ_ONLY_REPLICA: u8 = 1 << 1;
 /// It follows a primary that it has no link to, and its data are not shown meanwhile (`replica-serve-stale-data no`).
 pub const STALE_REPLICA: u8 = 1 << 2;
+/// It follows a primary. Nothing is refused for that alone.
+const REPLICA: u8 = 1 << 3;
 
 /// Names of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +109,6 @@ struct Gate(AtomicU8);
 #[derive(Debug)]
 pub struct Standing {
     closed: Gate,
-    replica: AtomicBool,
     offset: AtomicU64,
     ids: Mutex<StreamIds>,
 }
@@ -116,7 +117,6 @@ impl Default for Standing {
     fn default() -> Standing {
         Standing {
             closed: Gate::default(),
-            replica: AtomicBool::new(false),
             offset: AtomicU64::new(0),
             ids: Mutex::new(StreamIds::fresh()),
         }
@@ -141,14 +141,23 @@ impl Standing {
     }
 
     /// Whether it follows a primary.
+    #[inline]
     pub fn is_replica(&self) -> bool {
-        self.replica.load(Relaxed)
+        self.closed() & REPLICA != 0
+    }
+
+    /// Whether what has expired is to stay where it is, unseen, whoever finds it: its removal comes from the primary. Of a
+    /// replica that clients write to only for those who just look.
+    #[inline]
+    pub fn keeps_expired(&self, writes: impl FnOnce() -> bool) -> bool {
+        let closed = self.closed();
+        closed & REPLICA != 0 && (closed & READ_ONLY_REPLICA != 0 || !writes())
     }
 
     /// It follows a primary from now on, or is one. With the locks of all shards held, so that every change is wholly before
     /// it or wholly after it.
     pub fn set_replica(&self, replica: bool) {
-        self.replica.store(replica, Relaxed);
+        self.close(REPLICA, replica);
     }
 
     /// `master` or `slave`, as INFO, HELLO and ROLE call it.
@@ -196,9 +205,6 @@ mod tests {
     fn names_are_fresh() {
         let (a, b) = (StreamIds::fresh(), StreamIds::fresh());
         assert_ne!(a.id, b.id);
-        assert_eq!(
-            (a.id.len(), &*a.second, a.second_until),
-            (40, NO_STREAM_ID, -1)
-        );
+        assert_eq!((a.id.len(), &*a.second, a.second_until), (40, NO_STREAM_ID, -1));
     }
 }

@@ -485,9 +485,16 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
 
 fn replication(report: &Report<'_, '_>, into: &mut String) {
     line!(into, "role:{}", report.engine.standing.role());
+    if let Some(replication) = report.engine.replication() {
+        replication.info(into);
+    }
     line!(into, "connected_slaves:0");
     line!(into, "master_failover_state:no-failover");
-    line!(into, "master_repl_offset:0");
+    let ids = report.engine.standing.ids();
+    line!(into, "master_replid:{}", ids.id);
+    line!(into, "master_replid2:{}", ids.second);
+    line!(into, "master_repl_offset:{}", report.engine.standing.offset());
+    line!(into, "second_repl_offset:{}", ids.second_until);
     line!(into, "repl_backlog_active:0");
     report.engine.host().info("replication", into);
 }

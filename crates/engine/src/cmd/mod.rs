@@ -37,6 +37,7 @@ pub mod module;
 mod page;
 pub mod persistence;
 pub mod pubsub;
+pub mod replicaof;
 pub mod replication;
 mod scan_options;
 pub mod scripting;
@@ -95,6 +96,7 @@ pub const FAMILIES: &[&[Command]] = &[
     generic::COMMANDS,
     sort::COMMANDS,
     dump::COMMANDS,
+    replicaof::COMMANDS,
     replication::COMMANDS,
     stream::COMMANDS,
     stream_nack::COMMANDS,

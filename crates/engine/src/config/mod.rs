@@ -177,6 +177,8 @@ pub struct Live {
     pub latency_tracking: AtomicBool,
     /// How keys age.
     pub aging: Aging,
+    /// `replica-ignore-maxmemory`
+    pub replica_ignore_maxmemory: AtomicBool,
     /// `rdbcompression`
     pub rdb_compression: AtomicBool,
     /// Whether expired keys are also looked for in the background. No directive: DEBUG SET-ACTIVE-EXPIRE changes it.

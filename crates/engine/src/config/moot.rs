@@ -18,7 +18,8 @@ const NO_CHILD: &str = "nothing forks, so that there is no child process to bind
 const NO_DEFRAG: &str =
     "it tunes activedefrag, which there is none of: entries lie in pages of one slot size";
 const CLUSTER: &str = "it tunes clustering, which is not built yet";
-const REPLICATION: &str = "it tunes replication, which is not built yet";
+const ONE_CONNECTION: &str =
+    "a copy of the data set and the stream behind it come over one connection, and what waits at the primary may go to its disk";
 const NO_OTHERS: &str = "it is about connections to other servers, and none are made before replication and clustering are built";
 const NO_TIMER: &str = "no work hangs on a timer that ticks at a fixed rate";
 const LOOKS_AHEAD: &str =
@@ -94,14 +95,9 @@ pub(super) const MOOT: &[Directive] = &[
     also(moot("cluster-replica-no-failover", Flag, "no", Runtime, CLUSTER), &["cluster-slave-no-failover"]),
     also(moot("cluster-replica-validity-factor", Int { min: 0, max: INT }, "10", Runtime, CLUSTER), &["cluster-slave-validity-factor"]),
     moot("cluster-require-full-coverage", Flag, "yes", Runtime, CLUSTER),
-    moot("rdb-del-sync-files", Flag, "no", Runtime, REPLICATION),
-    moot("dual-channel-replication-enabled", Flag, "no", Runtime, REPLICATION),
-    moot("repl-diskless-load", Choice(&["disabled", "on-empty-db", "swapdb"]), "disabled", Runtime, REPLICATION),
-    moot("replica-ignore-disk-write-errors", Flag, "no", Runtime, REPLICATION),
-    also(moot("replica-ignore-maxmemory", Flag, "yes", Runtime, REPLICATION), &["slave-ignore-maxmemory"]),
-    also(moot("replica-priority", Int { min: 0, max: INT }, "100", Runtime, REPLICATION), &["slave-priority"]),
-    also(moot("replica-read-only", Flag, "yes", Runtime, REPLICATION), &["slave-read-only"]),
-    also(moot("replica-serve-stale-data", Flag, "yes", Runtime, REPLICATION), &["slave-serve-stale-data"]),
+    moot("dual-channel-replication-enabled", Flag, "no", Runtime, ONE_CONNECTION),
+    moot("replica-ignore-disk-write-errors", Flag, "no", Runtime,
+         "a replica goes on to do what its primary does, whatever its disk says; the log tells"),
     moot("cluster-blacklist-ttl", Int { min: 0, max: LONG }, "60", Runtime, CLUSTER),
     moot("cluster-compatibility-sample-ratio", Int { min: 0, max: 100 }, "0", Runtime, CLUSTER),
     moot("cluster-config-save-behavior", Choice(&["sync", "best-effort"]), "sync", Runtime, CLUSTER),
@@ -110,12 +106,12 @@ pub(super) const MOOT: &[Directive] = &[
     moot("cluster-slot-migration-log-max-len", Int { min: 0, max: LONG }, "1000", Runtime, CLUSTER),
     moot("cluster-slot-migration-write-pause-timeout", Int { min: 0, max: LONG }, "10000", Runtime, CLUSTER),
     moot("slot-migration-max-failover-repl-bytes", Size { min: -1, max: LONG }, "0", Runtime, CLUSTER),
-    moot("propagation-error-behavior", Choice(&["ignore", "panic", "panic-on-replicas"]), "ignore", Runtime, REPLICATION),
-    moot("replica-full-sync-buffer-limit", Size { min: 0, max: LONG }, "0", Runtime, REPLICATION),
+    moot("propagation-error-behavior", Choice(&["ignore", "panic", "panic-on-replicas"]), "ignore", Runtime,
+         "what a command of the primary was answered with is logged and counted, and never the end of the process"),
+    moot("replica-full-sync-buffer-limit", Size { min: 0, max: LONG }, "0", Runtime, ONE_CONNECTION),
     moot("tls-client-cert-file", Text, "", Runtime, NO_OTHERS),
     moot("tls-client-key-file", Text, "", Runtime, NO_OTHERS),
     moot("tls-client-key-file-pass", Text, "", Runtime, NO_OTHERS),
     moot("tls-cluster", Flag, "no", Runtime, NO_OTHERS),
     moot("tls-dh-params-file", Text, "", Runtime, "keys are agreed on by elliptic curves, which need no such parameters"),
-    moot("tls-replication", Flag, "no", Runtime, NO_OTHERS),
 ];

@@ -60,6 +60,13 @@ impl Config {
             if says.as_ref() == Ok(value) {
                 continue;
             }
+            if row.name == "replicaof" && value.text().is_empty() {
+                // That a server follows nobody it says by not saying whom.
+                for (number, _) in &places {
+                    text[*number] = None;
+                }
+                continue;
+            }
             let name = text[*first]
                 .as_deref()
                 .unwrap_or_default()

@@ -110,6 +110,19 @@ fn tls_protocols(value: &Value) -> Result<(), String> {
     }
 }
 
+/// Nothing, `no one`, or a host and a port.
+fn primary_address(value: &Value) -> Result<(), String> {
+    let text = value.text();
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    match words[..] {
+        [] => Ok(()),
+        [no, one] if no.eq_ignore_ascii_case("no") && one.eq_ignore_ascii_case("one") => Ok(()),
+        [_, port] if port.parse::<u16>().is_ok_and(|port| port > 0) => Ok(()),
+        [_, _] => Err("Invalid master port".into()),
+        _ => Err("wrong number of arguments".into()),
+    }
+}
+
 fn limits(value: &Value) -> [OutputLimit; 3] {
     if let Value::Limits(limits) = value {
         *limits
@@ -867,4 +880,116 @@ pub(super) const BUILT: &[Directive] = &[
         "Seconds since its last sign of life within which a replica counts as one that follows.",
     )
     .alias(&["min-slaves-max-lag"]),
+    row(
+        "replicaof",
+        Words,
+        "",
+        Startup,
+        REPLICATION,
+        "Host and port of the primary that this server follows; empty, or `no one`: none. REPLICAOF changes it.",
+    )
+    .alias(&["slaveof"])
+    .check(primary_address),
+    row(
+        "masterauth",
+        Text,
+        "",
+        Runtime,
+        REPLICATION,
+        "The password that the primary asks for.",
+    )
+    .alias(&["primaryauth"]),
+    row(
+        "masteruser",
+        Text,
+        "",
+        Runtime,
+        REPLICATION,
+        "The user of the primary that a replica is; empty for its default user.",
+    )
+    .alias(&["primaryuser"]),
+    row("tls-replication", Flag, "no", Runtime, REPLICATION, "Whether TLS is spoken with the primary, and by MIGRATE."),
+    row(
+        "replica-read-only",
+        Flag,
+        "yes",
+        Runtime,
+        REPLICATION,
+        "Whether clients of a replica may not write. What they write stays here, and goes with the next copy of the primary's data set.",
+    )
+    .alias(&["slave-read-only"]),
+    row(
+        "replica-serve-stale-data",
+        Flag,
+        "yes",
+        Runtime,
+        REPLICATION,
+        "Whether a replica without a link to its primary answers from the data that it has; no: with MASTERDOWN.",
+    )
+    .alias(&["slave-serve-stale-data"]),
+    row(
+        "repl-diskless-load",
+        Choice(&["disabled", "on-empty-db", "swapdb", "flush-before-load"]),
+        "disabled",
+        Runtime,
+        REPLICATION,
+        "How a replica takes a copy of the primary's data set. `disabled`: it goes to a file first, and nothing is removed before it is \
+         known that it can be loaded. `swapdb`: it is built beside the old data, which are served meanwhile, so both take memory. \
+         `on-empty-db`: straight from the connection if there are no keys, else as `disabled`. `flush-before-load`: straight from \
+         the connection, after the old data were removed.",
+    ),
+    row(
+        "rdb-del-sync-files",
+        Flag,
+        "no",
+        Runtime,
+        REPLICATION,
+        "Whether the file that a copy of the primary's data set came in goes again, where there are neither snapshots nor a log. Else it \
+         is the snapshot.",
+    ),
+    row(
+        "replica-ignore-maxmemory",
+        Flag,
+        "yes",
+        Runtime,
+        REPLICATION,
+        "Whether a replica evicts nothing by itself: its primary does.",
+    )
+    .alias(&["slave-ignore-maxmemory"])
+    .live(|live, value| live.replica_ignore_maxmemory.store(flag(value), Relaxed)),
+    row(
+        "replica-priority",
+        Int { min: 0, max: i32::MAX as i64 },
+        "100",
+        Runtime,
+        REPLICATION,
+        "Among several replicas a sentinel makes the one with the lowest priority the primary; 0: never this one.",
+    )
+    .alias(&["slave-priority"]),
+    row(
+        "replica-announced",
+        Flag,
+        "yes",
+        Runtime,
+        REPLICATION,
+        "Whether sentinels are to tell clients of this replica.",
+    ),
+    row(
+        "replica-announce-ip",
+        Text,
+        "",
+        Runtime,
+        REPLICATION,
+        "The address under which others reach this replica, if not that from which it comes.",
+    )
+    .alias(&["slave-announce-ip"]),
+    row(
+        "replica-announce-port",
+        Int { min: 0, max: 65535 },
+        "0",
+        Runtime,
+        REPLICATION,
+        "The port under which others reach this replica; 0: that on which it listens.",
+    )
+    .alias(&["slave-announce-port"]),
 ];

@@ -22,7 +22,7 @@ use crate::context::pause::Pause;
 use crate::context::session::Session;
 use crate::door::keys::Keys;
 use crate::follow::Follow;
-use crate::follow::waiting::Waiter;
+use crate::follow::waiting::{GiveUp, Waiter};
 use crate::script::known::Scripts;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -218,6 +218,22 @@ impl Engine {
         self.replication.get()
     }
 
+    /// Whether nothing is evicted here, since the primary sees to that.
+    #[inline]
+    pub(crate) fn leaves_memory_to_primary(&self) -> bool {
+        let live = &self.config.live;
+        self.standing.is_replica() && live.replica_ignore_maxmemory.load(Relaxed)
+    }
+
+    /// Lets clients go that wait for something, with an error: this server has become a replica.
+    pub fn release_blocked_clients(&self) {
+        for client in self.clients().list() {
+            if let Some(waiter) = client.waits_for::<Waiter>() {
+                self.count_job(|counters| self.follow.give_up(&waiter, GiveUp::Replica, counters));
+            }
+        }
+    }
+
     /// From now on this speaks to primaries and replicas. Once, before there are clients.
     ///
     /// # Panics
@@ -249,9 +265,9 @@ impl Engine {
     }
 
     /// Counts something of a command that was left to a helper thread.
-    pub(crate) fn count_job(&self, count: impl FnOnce(&Counters)) {
+    pub(crate) fn count_job<R>(&self, count: impl FnOnce(&Counters) -> R) -> R {
         let mut jobs = self.jobs.lock();
-        count(jobs.get_or_insert_with(|| self.add_counters()));
+        count(jobs.get_or_insert_with(|| self.add_counters()))
     }
 
     /// The number of the piece of the journal in which what served a waiting client is, or a later one. The thread stands still

@@ -334,7 +334,7 @@ const LARGE: usize = 64 << 10;
 fn itself_memory(request: &Request<'_>, way: u8) -> Passed {
     let (engine, facts, memory) = (request.engine, request.facts, request.engine.memory());
     // What a log holds was let in once.
-    if request.session.is_some_and(|s| s.replays) {
+    if request.session.is_some_and(|s| s.replays) || engine.leaves_memory_to_primary() {
         return Ok(());
     }
     let nested = way & (SCRIPT | EXEC | UPDATE) != 0;

@@ -49,6 +49,8 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// It executes what a log holds: see [`Session::replay`].
     pub(crate) replays: bool,
+    /// What it executes comes from a primary: see [`Session::follow`].
+    pub(crate) follows: bool,
     /// There was no memory to be had when its last command or transaction began that asked for some.
     pub(crate) short: AtomicBool,
     /// See [`crate::base::journal`].
@@ -89,6 +91,7 @@ impl Session {
             users_version: 0,
             reply_mode: ReplyMode::On,
             replays: false,
+            follows: false,
             short: AtomicBool::new(false),
             clock: 0,
             piece: 0,
@@ -154,6 +157,13 @@ impl Session {
         (self.authenticated, self.signed_in, self.unrestricted) = (true, true, true);
         // It is nobody's connection.
         self.engine.clients().remove(self.client.id);
+    }
+
+    /// From now on it executes the stream of a primary. That is as with a log: nothing expires by itself. But it is news, and
+    /// access clocks know what time it is.
+    pub fn follow(&mut self) {
+        self.replay();
+        self.follows = true;
     }
 
     /// Number of the piece of the journal that the last change of this session is in; 0 if there was none. Whoever promises

@@ -53,9 +53,10 @@ impl Worker {
         let entry = unsafe { &*entry };
         let command = entry.command;
         let tally = &counters.commands[entry.id];
+        let clock_ms = began / 1_000_000;
         let now_ms = match session.replays {
             true => 0,
-            false => began / 1_000_000,
+            false => clock_ms,
         };
         session.heed_users();
         let request = Request {
@@ -84,7 +85,9 @@ impl Worker {
             return reject(counters, session, entry, closed, out, mark);
         }
         // What goes on during a pause finds nothing expired that would have to be removed.
-        let frozen = engine.pause.wait_ms(now_ms, true).is_some() && !gate::writes(&request);
+        // On a replica nothing does that, whoever asks: its primary removes what has expired.
+        let frozen = engine.pause.wait_ms(now_ms, true).is_some() && !gate::writes(&request)
+            || engine.standing.keeps_expired(|| gate::writes(&request));
         if session.outgoing.is_some() && !command.has(GATHERS) {
             session.hand_out();
         }
@@ -142,7 +145,7 @@ impl Worker {
                 now_ms,
                 frozen,
                 coarse: false,
-                clock: engine.config().live.aging.clock(now_ms),
+                clock: engine.config().live.aging.clock(clock_ms),
                 aging: &engine.config().live.aging,
                 first,
                 counters,
@@ -184,7 +187,8 @@ impl Worker {
             ctx.keys.records.finish(db, argv);
         }
         // What a log holds is no news.
-        let shown = engine.follow.monitors.watching() && !ctx.session.replays;
+        let shown = engine.follow.monitors.watching()
+            && (!ctx.session.replays || ctx.session.follows);
         if shown && command.has(RUNS_SCRIPT) {
             show(&mut ctx, argv, true);
         }

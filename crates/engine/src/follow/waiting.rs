@@ -280,6 +280,8 @@ pub enum GiveUp {
     Timeout,
     /// CLIENT UNBLOCK ERROR.
     Error,
+    /// The server has become a replica, where the command may not be done.
+    Replica,
     /// The client is gone, or does not want a reply any more: a command that is never done is not counted.
     Leave,
 }
@@ -298,6 +300,12 @@ impl Follow {
                 GiveUp::Error => {
                     waiter.count(self, Some("UNBLOCKED"), now_ms, counters);
                     waiter.answer(|out| out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"));
+                }
+                GiveUp::Replica => {
+                    waiter.count(self, Some("UNBLOCKED"), now_ms, counters);
+                    waiter.answer(|out| {
+                        out.error("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)");
+                    });
                 }
                 GiveUp::Leave => {}
             }

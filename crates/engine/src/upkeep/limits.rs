@@ -148,6 +148,7 @@ impl Keeper {
         let now_ms = unix_ms();
         let paused = engine.loading.is_on()
             || engine.maintenance_paused.load(Relaxed)
+            || engine.leaves_memory_to_primary()
             || engine.pause.wait_ms(now_ms, true).is_some();
         let began = Instant::now();
         let due = self

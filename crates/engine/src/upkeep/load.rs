@@ -8,7 +8,7 @@ use rdb::{Loaded, Settings};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use store::types::{hash, set, stream};
-use store::{Collection, EntryRef, MAX_INLINE, NewValue, Object};
+use store::{Collection, EntryRef, Keyspace, MAX_INLINE, NewValue, Object};
 
 /// How a key's access clock is written beside it in a file, for eviction.
 #[derive(Clone, Copy, Debug)]
@@ -71,15 +71,15 @@ impl Engine {
         }
     }
 
-    /// Adds a key that was read from a file. False if there is such a key already and it is not to be replaced: the file holds
-    /// it twice.
+    /// Adds a key that was read from a file to a keyspace, which may be another one. False if there is such a key already and it
+    /// is not to be replaced: the file holds it twice.
     ///
     /// # Panics
     /// If there is no such database.
     pub fn load_key(
         &self,
-        db: usize,
-        key: &[u8],
+        ks: &Keyspace,
+        (db, key): (usize, &[u8]),
         value: Loaded<'_>,
         expiry_ms: Option<u64>,
         hint: Option<Hint>,
@@ -93,7 +93,6 @@ impl Engine {
                 _ => put(NewValue::Object(Box::new(collection.into_object()))),
             }
         }
-        let ks = self.keyspace();
         let hash = ks.hash(key);
         let (aging, now_ms) = (&self.config().live.aging, unix_ms());
         let clock = match hint {

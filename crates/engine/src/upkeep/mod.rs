@@ -1,5 +1,6 @@
 //! Work that no command waits for.
 
+mod exchange;
 mod give_back;
 mod limits;
 pub mod load;

@@ -107,6 +107,8 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
             if engine.config().live.active_expire.load(Relaxed)
                 && !engine.maintenance_paused.load(Relaxed)
                 && !engine.loading.is_on()
+                // The primary removes what has expired.
+                && !engine.standing.is_replica()
                 && engine.pause.wait_ms(unix_ms(), true).is_none()
             {
                 // One full round at most, so that an idle server sleeps.

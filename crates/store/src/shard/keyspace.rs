@@ -47,6 +47,13 @@ impl Shard {
         &self.dbs
     }
 
+    /// Exchanges what is in all databases' parts with another shard's, of a keyspace that hashes keys alike.
+    pub fn swap_with(&mut self, other: &mut Shard) {
+        for (mine, its) in self.dbs.iter_mut().zip(other.dbs.iter_mut()) {
+            mine.swap_contents(its);
+        }
+    }
+
     /// Exchanges two databases' parts.
     pub fn swap_dbs(&mut self, a: usize, b: usize) {
         if a != b {
@@ -320,6 +327,14 @@ impl Keyspace {
             hasher: FixedState::with_seed(seed),
             escalation: Escalation::default(),
         }
+    }
+
+    /// An empty keyspace that hashes keys alike and has as many shards and databases, so that contents can be exchanged with it
+    /// ([`Shard::swap_with`]).
+    pub fn twin(&self) -> Keyspace {
+        let mut twin = Keyspace::new(self.shards(), self.databases(), 0);
+        twin.hasher.clone_from(&self.hasher);
+        twin
     }
 
     /// Number of shards: a power of two.

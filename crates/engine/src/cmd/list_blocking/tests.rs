@@ -227,7 +227,12 @@ fn replies_of_waits_in_vain() {
         "BRPOPLPUSH a b 5",
     ];
     for call in calls {
-        for how in [GiveUp::Timeout, GiveUp::Error, GiveUp::Leave] {
+        for how in [
+        GiveUp::Timeout,
+        GiveUp::Error,
+        GiveUp::Replica,
+        GiveUp::Leave,
+    ] {
             let (mut db, [mut a, mut b]) = clients();
             a.block(call);
             b.block("BLPOP a 0");
@@ -235,6 +240,9 @@ fn replies_of_waits_in_vain() {
             a.check_blocked(match how {
                 GiveUp::Timeout => "nil",
                 GiveUp::Error => "-UNBLOCKED client unblocked via CLIENT UNBLOCK",
+                GiveUp::Replica => {
+                    "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
+                }
                 GiveUp::Leave => "waits",
             });
             db.run("RPUSH a 1");

@@ -1,0 +1,324 @@
+//! The thread that follows a primary: it connects, takes a copy of the data set if need be, and carries the stream out, until it is
+//! told to stop. Whatever breaks, it tries again.
+
+use super::apply::{Applier, Finder};
+use super::handshake::{Answer, Failed, Introduction, greet};
+use super::payload::{self, Payload};
+use super::status::{Phase, Status};
+use super::wire::{Leash, Wire};
+use super::{Dial, Downstream, Primary};
+use engine::Engine;
+use keeper::{Keeper, Replace};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// How often the primary is told how far this is.
+const ACK_EVERY: Duration = Duration::from_secs(1);
+
+/// The rest between two attempts.
+const REST: Duration = Duration::from_secs(1);
+
+/// The longest rest after copies that could not be loaded.
+const LONGEST_REST: Duration = Duration::from_secs(64);
+
+/// Told whether the primary took the place of this one (FAILOVER).
+pub type OnFailover = Box<dyn FnOnce(bool) + Send>;
+
+/// See the module's page.
+pub(super) struct Link {
+    pub engine: Arc<Engine>,
+    pub keeper: Arc<Keeper>,
+    pub downstream: Arc<dyn Downstream>,
+    pub dial: Arc<Dial>,
+    pub primary: Primary,
+    pub leash: Leash,
+    pub status: Arc<Status>,
+    /// The database that the stream is in, from one link to the next.
+    pub db: Arc<AtomicUsize>,
+    /// A copy of the stream's data set was taken, so that there is a place in it to go on from, be it the very beginning.
+    pub known: Arc<AtomicBool>,
+    pub on_failover: Option<OnFailover>,
+}
+
+/// Why a link ended.
+enum Ended {
+    /// It broke, or was refused.
+    Link(Failed),
+    /// The copy of the data set cannot be loaded.
+    Copy(String),
+    /// The primary is not ready.
+    Later(String),
+}
+
+impl From<Failed> for Ended {
+    fn from(failed: Failed) -> Ended {
+        Ended::Link(failed)
+    }
+}
+
+impl From<io::Error> for Ended {
+    fn from(error: io::Error) -> Ended {
+        Ended::Link(Failed::Io(error))
+    }
+}
+
+impl Link {
+    /// Follows the primary until the leash ends.
+    pub fn run(mut self) {
+        let mut applier = Applier::new(&self.engine);
+        applier.begin(self.db.load(Relaxed));
+        let mut rest = REST;
+        while !self.leash.is_ended() {
+            let ended = self.once(&mut applier);
+            self.db.store(applier.db(), Relaxed);
+            if let Some(told) = self.on_failover.take() {
+                // The stream never came.
+                told(false);
+            }
+            if self.leash.is_ended() {
+                break;
+            }
+            self.downstream.link_is(false);
+            let Primary { host, port } = &self.primary;
+            let (text, next) = match ended {
+                Ended::Link(failed) => (failed.to_string(), REST),
+                Ended::Later(text) => (format!("the primary is not ready: {text}"), REST),
+                Ended::Copy(text) => {
+                    let text = format!("the copy of its data set cannot be loaded: {text}");
+                    (text, (rest * 2).min(LONGEST_REST))
+                }
+            };
+            rest = next;
+            if self.status.fail(&text) {
+                tracing::warn!("No link to the primary {host}:{port}: {text}");
+            }
+            self.leash.wait(rest);
+        }
+        self.status.enter(Phase::Down);
+    }
+
+    /// One connection, from its beginning to its end.
+    fn once(&mut self, applier: &mut Applier) -> Ended {
+        match self.connect(applier) {
+            Ok(mut wire) => match self.stream(&mut wire, applier) {
+                Ok(never) => match never {},
+                Err(ended) => ended,
+            },
+            Err(ended) => ended,
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.engine.config().number("repl-timeout").max(1) as u64)
+    }
+
+    fn introduction(&self) -> Introduction {
+        let config = self.engine.config();
+        let announced = |name: &str| u16::try_from(config.number(name)).ok().filter(|n| *n > 0);
+        let listens = match config.flag("tls-replication") {
+            true => "tls-port",
+            false => "port",
+        };
+        let port = announced("replica-announce-port").or_else(|| announced(listens));
+        let ip = config.text("replica-announce-ip");
+        let standing = &self.engine.standing;
+        let offset = standing.offset();
+        Introduction {
+            user: config.text("masteruser"),
+            password: config.text("masterauth"),
+            port: port.unwrap_or(0),
+            ip: (!ip.is_empty()).then_some(ip),
+            // Who has nothing of any stream asks for a copy.
+            from: (offset > 0 || self.known.load(Relaxed)).then(|| (standing.ids().id, offset)),
+            failover: self.on_failover.is_some(),
+        }
+    }
+
+    /// Connects, and gets to where the stream begins.
+    fn connect(&mut self, applier: &mut Applier) -> Result<Wire, Ended> {
+        let Primary { host, port } = self.primary.clone();
+        let patience = self.patience();
+        self.status.enter(Phase::Connecting);
+        let channel = (self.dial)(&self.engine, &host, port, patience)?;
+        let mut wire = Wire::new(channel, self.leash.clone(), patience)?;
+        self.status.enter(Phase::Handshake);
+        let who = self.introduction();
+        let answer = greet(&mut wire, &who);
+        if let Some(told) = self.on_failover.take() {
+            told(matches!(answer, Ok(Answer::Full { .. } | Answer::Continue(_))));
+        }
+        match answer? {
+            Answer::Later(text) => return Err(Ended::Later(text)),
+            Answer::Continue(id) => {
+                let known = self.engine.standing.ids().id;
+                match id {
+                    Some(id) if id != known => {
+                        self.downstream.rename(&id);
+                        tracing::info!("The primary {host}:{port} goes on with the stream, under the name {id}");
+                    }
+                    _ => tracing::info!("The primary {host}:{port} goes on with the stream"),
+                }
+                self.status.resume();
+            }
+            Answer::Full { id, offset } => {
+                tracing::info!("A copy of the data set comes from the primary {host}:{port} ({id}:{offset})");
+                self.copy(&mut wire, applier, &id, offset)?;
+            }
+        }
+        Ok(wire)
+    }
+
+    /// How a copy is taken.
+    fn way(&self) -> Replace {
+        let keyspace = self.engine.keyspace();
+        let is_empty = || (0..keyspace.databases()).all(|db| keyspace.is_empty(db));
+        match &*self.engine.config().text("repl-diskless-load") {
+            "swapdb" => Replace::Beside,
+            "flush-before-load" => Replace::FlushFirst,
+            "on-empty-db" if is_empty() => Replace::FlushFirst,
+            _ => Replace::ThroughFile,
+        }
+    }
+
+    fn copy(
+        &self,
+        wire: &mut Wire,
+        applier: &mut Applier,
+        id: &str,
+        offset: u64,
+    ) -> Result<(), Ended> {
+        self.status.enter(Phase::Copying);
+        self.status.begin_copy(None);
+        let end = payload::begin(wire)?;
+        let mut copy = Payload::new(wire, end);
+        let (total, way, began) = (copy.total(), self.way(), Instant::now());
+        self.status.begin_copy(total);
+        let (status, downstream, known) = (&self.status, &self.downstream, &self.known);
+        let taken = self.keeper.take_copy(way, total, &mut copy, &|n| status.copied(n), &mut |place| {
+            downstream.begin(id, offset);
+            known.store(true, Relaxed);
+            applier.begin(place.db.unwrap_or(0));
+        });
+        if let Err(why) = taken {
+            if way == Replace::FlushFirst && !self.engine.loading.is_stopped() {
+                // What there was is gone, and with it the place in the stream.
+                self.downstream.forget();
+                known.store(false, Relaxed);
+                applier.begin(0);
+            }
+            return Err(match copy.broken() {
+                Some(error) => Ended::Link(Failed::Io(error)),
+                None => Ended::Copy(why),
+            });
+        }
+        self.status.end_copy();
+        let keyspace = self.engine.keyspace();
+        let keys: usize = (0..keyspace.databases()).map(|db| keyspace.len(db)).sum();
+        tracing::info!("The copy is in place after {:.3} seconds: {keys} keys", began.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Carries the stream out until it breaks.
+    fn stream(&mut self, wire: &mut Wire, applier: &mut Applier) -> Result<std::convert::Infallible, Ended> {
+        let standing = &self.engine.standing;
+        let mut finder = Finder::default();
+        let mut acks = Acks::default();
+        acks.send(wire, &self.keeper, standing.offset())?;
+        self.status.enter(Phase::Up);
+        self.downstream.link_is(true);
+        loop {
+            // What stands behind a copy has come already.
+            loop {
+                let whole = finder.look(wire.bytes())?;
+                if whole.bytes == 0 {
+                    break;
+                }
+                let bytes = &wire.bytes()[..whole.bytes];
+                let leash = &self.leash;
+                let mut carried = false;
+                self.downstream.pass(bytes, &mut || {
+                    // Whoever has ended this has become something else meanwhile.
+                    if !leash.is_ended() {
+                        applier.carry_out(bytes);
+                        carried = true;
+                    }
+                    carried.then(|| applier.db())
+                });
+                if !carried {
+                    return Err(io::Error::other("the link was ended").into());
+                }
+                finder.used(whole.bytes);
+                wire.consume(whole.bytes);
+                acks.note(applier.piece(), standing.offset());
+                if whole.asks || acks.are_due() {
+                    acks.send(wire, &self.keeper, standing.offset())?;
+                }
+            }
+            let received = standing.offset() + wire.bytes().len() as u64;
+            self.status.heard(wire.heard(), received, applier.errors());
+            if acks.are_due() {
+                wire.set_patience(self.patience());
+                acks.send(wire, &self.keeper, standing.offset())?;
+            }
+            wire.more()?;
+        }
+    }
+}
+
+/// What the primary is told of how far this is.
+struct Acks {
+    sent: Instant,
+    /// Offsets whose changes are in pieces of the journal that may not be on the disk yet.
+    written: VecDeque<(u64, u64)>,
+    /// The offset up to which all is on the disk.
+    durable: u64,
+}
+
+impl Default for Acks {
+    fn default() -> Acks {
+        Acks {
+            sent: Instant::now(),
+            written: VecDeque::new(),
+            durable: 0,
+        }
+    }
+}
+
+impl Acks {
+    fn are_due(&self) -> bool {
+        self.sent.elapsed() >= ACK_EVERY
+    }
+
+    /// All up to this offset is in pieces of the journal up to this one.
+    fn note(&mut self, piece: u64, offset: u64) {
+        match self.written.back_mut() {
+            Some((last, upto)) if *last == piece => *upto = offset,
+            _ => self.written.push_back((piece, offset)),
+        }
+        // Asked for at least once a second, by which there are not many; without a log nobody asks for them.
+        if self.written.len() > 1 << 16 {
+            self.written.drain(..1 << 15);
+        }
+    }
+
+    fn send(&mut self, wire: &mut Wire, keeper: &Keeper, offset: u64) -> io::Result<()> {
+        use engine::Persistence;
+        self.sent = Instant::now();
+        let offset = offset.to_string();
+        if !keeper.has_log() {
+            self.written.clear();
+            return wire.command(&["REPLCONF", "ACK", &offset]);
+        }
+        while let Some((piece, upto)) = self.written.front()
+            && keeper.is_on_disk(*piece)
+        {
+            self.durable = *upto;
+            self.written.pop_front();
+        }
+        let durable = self.durable.to_string();
+        wire.command(&["REPLCONF", "ACK", &offset, "FACK", &durable])
+    }
+}

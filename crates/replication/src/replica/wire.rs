@@ -1,0 +1,343 @@
+//! The connection to a primary: lines, payloads and commands, read through one buffer.
+//!
+//! Whoever reads here is a thread of its own that may wait, but never for longer than a moment ([`TICK`]): it wakes to say that it
+//! is alive, to see whether it is still wanted, and to give up a primary that has been silent for too long.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The longest that one read waits.
+pub const TICK: Duration = Duration::from_millis(200);
+
+/// The longest line that a primary may send.
+const LONGEST_LINE: usize = 64 << 10;
+
+/// So much is read at once.
+const CHUNK: usize = 256 << 10;
+
+/// What bytes go through: a TCP connection, or one that TLS is spoken over.
+pub trait Channel: Read + Write + Send {
+    /// The connection below, for its time limits and to end it.
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Channel for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+/// Connects to a host, which may have several addresses, within a time.
+///
+/// # Errors
+/// That of the last address that was tried.
+pub fn connect(host: &str, port: u16, patience: Duration) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in (host, port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, patience) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// How others end what goes over a wire. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Leash(Arc<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    state: Mutex<State>,
+    bell: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ended: bool,
+    socket: Option<TcpStream>,
+}
+
+impl Leash {
+    /// Ends it: whoever reads or writes gets an error, now and later.
+    pub fn end(&self) {
+        self.0.state.lock().ended = true;
+        self.0.bell.notify_all();
+        self.cut();
+    }
+
+    /// Cuts the present connection; another may be made.
+    pub fn cut(&self) {
+        if let Some(socket) = &self.0.state.lock().socket {
+            // If it is closed already, all the better.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Whether it was ended.
+    pub fn is_ended(&self) -> bool {
+        self.0.state.lock().ended
+    }
+
+    /// Returns after this time, or when it is ended.
+    pub fn wait(&self, time: Duration) {
+        let mut state = self.0.state.lock();
+        let until = Instant::now() + time;
+        while !state.ended && !self.0.bell.wait_until(&mut state, until).timed_out() {}
+    }
+
+    fn hold(&self, socket: Option<TcpStream>) {
+        self.0.state.lock().socket = socket;
+        if self.is_ended() {
+            self.cut();
+        }
+    }
+}
+
+/// See the module's page.
+pub struct Wire {
+    channel: Box<dyn Channel>,
+    leash: Leash,
+    buf: Vec<u8>,
+    /// What has been used up of `buf`.
+    at: usize,
+    /// What has come of it.
+    filled: usize,
+    /// When something came last.
+    heard: Instant,
+    /// How long nothing may come.
+    patience: Duration,
+    /// Bytes that came over it.
+    received: u64,
+}
+
+impl Wire {
+    /// Over a channel. Nothing may come for `patience` at most.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn new(channel: Box<dyn Channel>, leash: Leash, patience: Duration) -> io::Result<Wire> {
+        let socket = channel.socket();
+        socket.set_read_timeout(Some(TICK))?;
+        socket.set_write_timeout(Some(patience.max(TICK)))?;
+        leash.hold(Some(socket.try_clone()?));
+        Ok(Wire {
+            channel,
+            leash,
+            buf: Vec::new(),
+            at: 0,
+            filled: 0,
+            heard: Instant::now(),
+            patience,
+            received: 0,
+        })
+    }
+
+    /// Where this end of the connection is, as others see it.
+    pub fn local_ip(&self) -> Option<String> {
+        let address = self.channel.socket().local_addr().ok()?;
+        Some(address.ip().to_string())
+    }
+
+    /// When something came last.
+    pub fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// Bytes that came over it.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// From now on nothing may come for this long.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.channel.write_all(bytes)?;
+        self.channel.flush()
+    }
+
+    /// Sends a command.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn command<A: AsRef<[u8]>>(&mut self, argv: &[A]) -> io::Result<()> {
+        let mut request = Vec::new();
+        resp::write_command(&mut request, argv);
+        self.send(&request)
+    }
+
+    /// What has come and was not used up.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buf[self.at..self.filled]
+    }
+
+    /// So much of it is used up.
+    pub fn consume(&mut self, n: usize) {
+        self.at = (self.at + n).min(self.filled);
+    }
+
+    /// Waits a moment for more; whether anything came.
+    ///
+    /// # Errors
+    /// The connection is broken or was closed, nothing came for too long, or it was ended from here.
+    pub fn more(&mut self) -> io::Result<bool> {
+        if self.leash.is_ended() {
+            return Err(io::Error::other("the link was ended"));
+        }
+        if self.at == self.filled {
+            (self.at, self.filled) = (0, 0);
+        } else if self.at > CHUNK || self.filled == self.buf.len() && self.at > 0 {
+            self.buf.copy_within(self.at..self.filled, 0);
+            (self.at, self.filled) = (0, self.filled - self.at);
+        }
+        // Memory grows with what has come, never with what was announced.
+        if self.buf.len() - self.filled < CHUNK / 4 {
+            let size = (self.filled + CHUNK).max(self.filled + self.filled / 2);
+            self.buf.resize(size, 0);
+        }
+        match self.channel.read(&mut self.buf[self.filled..]) {
+            Ok(0) => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the primary closed the connection",
+            )),
+            Ok(n) => {
+                self.filled += n;
+                self.received += n as u64;
+                self.heard = Instant::now();
+                Ok(true)
+            }
+            Err(error) if is_moment(&error) => {
+                if self.heard.elapsed() > self.patience {
+                    let text = format!("nothing came for {} seconds", self.patience.as_secs());
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+                }
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a line, without its end. `meanwhile` is called when a moment has passed.
+    ///
+    /// # Errors
+    /// As of [`Wire::more`], or the line is too long.
+    pub fn line(&mut self) -> io::Result<Vec<u8>> {
+        let mut looked = 0;
+        loop {
+            let found = self.bytes()[looked..].iter().position(|b| *b == b'\n');
+            if let Some(end) = found {
+                let end = looked + end;
+                let line = &self.bytes()[..end];
+                let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
+                self.consume(end + 1);
+                return Ok(line);
+            }
+            looked = self.bytes().len();
+            if looked > LONGEST_LINE {
+                return Err(malformed("a line that does not end"));
+            }
+            self.more()?;
+        }
+    }
+
+    /// The same, but empty lines, which only say that the primary is alive, are passed over.
+    ///
+    /// # Errors
+    /// As of [`Wire::line`].
+    pub fn line_of_text(&mut self) -> io::Result<Vec<u8>> {
+        loop {
+            let line = self.line()?;
+            if !line.is_empty() {
+                return Ok(line);
+            }
+        }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.leash.hold(None);
+    }
+}
+
+/// Whether a read ended because a moment has passed.
+fn is_moment(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+    )
+}
+
+/// What came is not what the protocol says.
+pub fn malformed(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// Both ends of a connection.
+    pub fn pair() -> (Wire, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let near = connect("127.0.0.1", port, Duration::from_secs(10)).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        let wire = Wire::new(Box::new(near), Leash::default(), Duration::from_secs(20));
+        (wire.unwrap(), far)
+    }
+
+    #[test]
+    fn lines_come_however_they_are_cut() {
+        let (mut wire, mut far) = pair();
+        let sender = std::thread::spawn(move || {
+            for byte in b"\n\r\n+PONG\r\n\n$5\r\nrest" {
+                far.write_all(&[*byte]).unwrap();
+            }
+            far
+        });
+        assert_eq!(wire.line_of_text().unwrap(), b"+PONG");
+        assert_eq!(wire.line_of_text().unwrap(), b"$5");
+        drop(sender.join().unwrap());
+        let error = wire.line_of_text().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(wire.bytes(), b"rest");
+    }
+
+    #[test]
+    fn a_line_that_never_ends_is_refused() {
+        let (mut wire, mut far) = pair();
+        let sender = std::thread::spawn(move || {
+            // It may be cut off in the middle.
+            let _ = far.write_all(&[b'x'; 3 * LONGEST_LINE]);
+            far
+        });
+        assert_eq!(wire.line().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        drop(wire);
+        drop(sender.join().unwrap());
+    }
+
+    #[test]
+    fn whoever_reads_can_be_ended() {
+        let (mut wire, far) = pair();
+        let leash = wire.leash.clone();
+        let reader = std::thread::spawn(move || wire.line().is_err());
+        leash.end();
+        assert!(reader.join().unwrap());
+        drop(far);
+    }
+}

@@ -1,0 +1,352 @@
+//! Redpoll as a replica of real servers: it follows them under load, over links that break, and leaves those that send what cannot
+//! be loaded as it found itself.
+
+use redpoll_tests::check::show;
+use redpoll_tests::peers::{self, Peer};
+use redpoll_tests::replication::{Load, Proxy, contents, in_sync, info, same};
+use redpoll_tests::{Client, Server, env_number, eventually, skip};
+use resp::Value;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+const DEBUG: [&str; 2] = ["--enable-debug-command", "yes"];
+
+/// Real servers that are there; if none is, the test is reported as skipped.
+fn primaries(test: &str) -> Vec<Peer> {
+    let peers = peers::find();
+    if peers.is_empty() {
+        skip(test, "no real server was found");
+    }
+    peers
+}
+
+fn real(peer: &Peer, args: &[&str]) -> Server {
+    Server::peer(peer, &[&DEBUG[..], &["--repl-diskless-sync-delay", "0"], args].concat())
+}
+
+fn replica(args: &[&str]) -> Server {
+    Server::redpoll_with(&[&DEBUG[..], args].concat())
+}
+
+fn follow(replica: &mut Client, port: u16) {
+    let reply = replica.call(&["REPLICAOF", "127.0.0.1", &port.to_string()]);
+    assert_eq!(show(&reply), "OK");
+}
+
+/// Of every server under a write load of everything, in every way a copy comes and is taken: the same data in the end.
+#[test]
+fn follows_real_servers_under_load() {
+    let seed = env_number("REDPOLL_SEED", 1);
+    let ways = ["disabled", "swapdb", "on-empty-db", "flush-before-load"];
+    for (at, peer) in primaries("follows_real_servers_under_load").iter().enumerate() {
+        let diskless = ["yes", "no"][at % 2];
+        let primary = real(peer, &["--repl-diskless-sync", diskless]);
+        let mut p = primary.connect();
+        Load::new(seed).send(&mut p, 1500);
+        let server = replica(&["--repl-diskless-load", ways[at % ways.len()]]);
+        let mut r = server.connect();
+        r.run("SET old 1");
+        let stop = Arc::new(AtomicBool::new(false));
+        let loader = {
+            let (stop, mut client) = (stop.clone(), primary.connect());
+            thread::spawn(move || {
+                let mut load = Load::new(seed + 1);
+                while !stop.load(SeqCst) {
+                    load.send(&mut client, 50);
+                }
+            })
+        };
+        follow(&mut r, primary.port());
+        eventually("the link is up", || info(&mut r, "master_link_status") == "up");
+        Load::new(seed + 2).send(&mut p, 1500);
+        stop.store(true, SeqCst);
+        loader.join().expect("the load ends");
+        in_sync(&mut p, &mut r);
+        assert_eq!(info(&mut r, "redpoll_stream_errors"), "0", "{}", server.log());
+        same(&format!("{} of REDPOLL_SEED={seed}", primary.name()), &mut p, &mut r);
+        assert_eq!(info(&mut r, "redpoll_link_full_syncs"), "1");
+        // On its own again, it has what it had.
+        let before = contents(&mut r);
+        r.run("REPLICAOF NO ONE");
+        drop(primary);
+        assert_eq!(show(&r.run("SET mine 1")), "OK");
+        r.run("DEL mine");
+        assert_eq!(contents(&mut r).get("functions"), before.get("functions"));
+    }
+}
+
+/// The link breaks everywhere: in the handshake, in the copy, in the stream. The data are the same in the end, and a copy that was
+/// taken is not taken again.
+#[test]
+fn links_that_break() {
+    for peer in primaries("links_that_break") {
+        let primary = real(&peer, &["--repl-backlog-size", "10mb", "--rdbcompression", "no"]);
+        let mut p = primary.connect();
+        let mut load = Load::new(7);
+        load.send(&mut p, 600);
+        p.call(&["SET", "large", &"x".repeat(200_000)]);
+        let proxy = Proxy::to(&primary);
+        let server = replica(&["--repl-timeout", "20"]);
+        let mut r = server.connect();
+        // Before the copy is whole nothing of it is seen.
+        r.run("SET old 1");
+        for bytes in [0, 3, 40, 130, 300, 5_000, 90_000] {
+            let before = proxy.connections();
+            proxy.cut_after(bytes);
+            if bytes == 0 {
+                follow(&mut r, proxy.port());
+            }
+            eventually("it has tried again", || proxy.connections() > before);
+            eventually("it was cut", || info(&mut r, "redpoll_link_error") != "");
+            assert_eq!(show(&r.run("GET old")), "\"1\"", "after {bytes} bytes");
+        }
+        proxy.open(true);
+        in_sync(&mut p, &mut r);
+        let copies = info(&mut r, "redpoll_link_full_syncs");
+        for bytes in [1u64, 7, 33, 64, 500] {
+            proxy.cut_after(bytes);
+            load.send(&mut p, 120);
+            proxy.open(true);
+            eventually("the link is cut", || {
+                p.run("INCR cuts");
+                info(&mut r, "redpoll_link_partial_syncs") != "0"
+            });
+        }
+        in_sync(&mut p, &mut r);
+        same(primary.name(), &mut p, &mut r);
+        assert_eq!(info(&mut r, "redpoll_link_full_syncs"), copies, "{}", server.log());
+    }
+}
+
+/// A primary that plays what it is told, connection after connection.
+struct Fake {
+    port: u16,
+    asked: Arc<Mutex<Vec<String>>>,
+    connections: Arc<AtomicUsize>,
+}
+
+const ID: &str = "0123456789abcdef0123456789abcdef01234567";
+
+impl Fake {
+    fn new(copy: Vec<u8>, stream: Vec<u8>) -> Fake {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let (asked, connections) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicUsize>::default());
+        let (log, count) = (asked.clone(), connections.clone());
+        thread::spawn(move || {
+            for socket in listener.incoming().flatten() {
+                count.fetch_add(1, SeqCst);
+                // Whatever goes wrong ends the connection.
+                let _ = serve(socket, &copy, &stream, &log);
+            }
+        });
+        Fake {
+            port,
+            asked,
+            connections,
+        }
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(SeqCst)
+    }
+}
+
+fn serve(mut socket: TcpStream, copy: &[u8], stream: &[u8], asked: &Mutex<Vec<String>>) -> std::io::Result<()> {
+    let mut buf = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let n = socket.read(&mut chunk)?;
+        if n == 0 {
+            return Ok(());
+        }
+        buf.extend_from_slice(&chunk[..n]);
+        while let Ok(Some((value, used))) = resp::decode(&buf) {
+            buf.drain(..used);
+            let line = show(&value);
+            let answer = if line.contains("PSYNC") {
+                socket.write_all(format!("+FULLRESYNC {ID} 100\r\n").as_bytes())?;
+                socket.write_all(copy)?;
+                socket.write_all(stream)?;
+                ""
+            } else if line.contains("ACK") {
+                ""
+            } else if line.contains("PING") {
+                "+PONG\r\n"
+            } else {
+                "+OK\r\n"
+            };
+            asked.lock().expect("no panic").push(line);
+            socket.write_all(answer.as_bytes())?;
+        }
+        // Signs of life.
+        while buf.first() == Some(&b'\n') {
+            buf.remove(0);
+        }
+    }
+}
+
+fn with_length(file: &[u8]) -> Vec<u8> {
+    [format!("${}\r\n", file.len()).as_bytes(), file].concat()
+}
+
+/// An RDB with nothing in it but these bytes, without a checksum.
+fn rdb(inner: &[u8]) -> Vec<u8> {
+    [b"REDIS0011", inner, &[255, 0, 0, 0, 0, 0, 0, 0, 0]].concat()
+}
+
+/// What cannot be loaded is said, the link is left, and nothing that was here is gone.
+#[test]
+fn a_primary_whose_data_cannot_be_loaded() {
+    // A key, "k", of type string; then what is wrong.
+    let key = b"\0\x01k\x01v";
+    let module = [&[7][..], b"\x01m", &[129, 0, 0, 0, 0, 0, 0, 0, 9], &[0]].concat();
+    let files: Vec<(&str, Vec<u8>)> = vec![
+        ("not an RDB", with_length(b"HTTP/1.1 400 Bad Request")),
+        ("cannot be loaded", with_length(&rdb(&[key, &module[..]].concat()))),
+        ("cannot be loaded", with_length(&rdb(&[&key[..], b"\x22\x01x\x01y"].concat()))),
+        ("version", with_length(&[b"REDIS9999", &key[..]].concat())),
+        ("cannot be loaded", with_length(&rdb(&[&key[..], &key[..], &[254, 99], &key[..]].concat()))),
+        ("cannot be loaded", with_length(&rdb(&[&[245, 5][..], b"hello", &key[..]].concat()))),
+        ("gave the synchronisation up", b"-ERR no memory\r\n".to_vec()),
+        ("neither a length nor a mark", b"*1\r\n$4\r\nPING\r\n".to_vec()),
+        (
+            "does not end with its mark",
+            [&b"$EOF:"[..], &[b'm'; 40], b"\r\n", &rdb(key), &[b'n'; 40]].concat(),
+        ),
+        ("behind the end", with_length(&[rdb(key), b"more".to_vec()].concat())),
+    ];
+    for way in ["disabled", "swapdb"] {
+        let server = replica(&["--repl-diskless-load", way]);
+        let mut r = server.connect();
+        r.run("SET old 1");
+        r.call(&["FUNCTION", "LOAD", "#!lua name=mine\nredis.register_function('f', function() return 1 end)"]);
+        let before = contents(&mut r);
+        for (error, copy) in &files {
+            let fake = Fake::new(copy.clone(), Vec::new());
+            follow(&mut r, fake.port);
+            eventually("it says what is wrong", || info(&mut r, "redpoll_link_error").contains(error));
+            assert_eq!(info(&mut r, "master_link_status"), "down");
+            assert_eq!(contents(&mut r), before, "{way}: {error}");
+        }
+        r.run("REPLICAOF NO ONE");
+        assert_eq!(show(&r.run("SET new 1")), "OK");
+    }
+}
+
+/// A stream that is none ends the link; the server goes on.
+#[test]
+fn a_primary_whose_stream_is_garbage() {
+    let server = replica(&[]);
+    let mut r = server.connect();
+    for garbage in [
+        &b"\0\xff\xfe garbage"[..],
+        b"*-5\r\n*1\r\n$-7\r\n",
+        b"*1000000\r\n$3\r\nSET\r\n:5\r\n",
+        b"$5\r\nhello\r\n",
+        b"*2\r\n$3\r\nGET\r\n$99999999999999999999\r\n",
+    ] {
+        let fake = Fake::new(with_length(&rdb(b"\0\x01k\x01v")), garbage.to_vec());
+        follow(&mut r, fake.port);
+        eventually("it tries again", || fake.connections() > 1);
+        assert_eq!(show(&r.run("GET k")), "\"v\"");
+        r.run("REPLICAOF NO ONE");
+    }
+    // What cannot be carried out is counted.
+    let mut stream = Vec::new();
+    for line in ["NOSUCH thing", "SET k w", "MULTI", "INCR k", "SET l 1", "EXEC", "BLPOP none 0", "SET m 1"] {
+        redpoll_tests::client::encode(&line.split(' ').collect::<Vec<_>>(), &mut stream);
+    }
+    let fake = Fake::new(with_length(&rdb(b"\0\x01k\x01v")), stream);
+    follow(&mut r, fake.port);
+    eventually("the stream is carried out", || show(&r.run("GET m")) == "\"1\"");
+    assert_eq!(show(&r.run("MGET k l")), "[\"w\", \"1\"]");
+    eventually("errors are counted", || info(&mut r, "redpoll_stream_errors") == "3");
+    let asked = fake.asked.lock().expect("no panic").join("\n");
+    assert!(asked.contains("[\"REPLCONF\", \"ACK\", \"100\""), "{asked}");
+}
+
+/// What clients of a replica may do, before, while and after there is a link.
+#[test]
+fn what_a_replica_lets_clients_do() {
+    let server = replica(&[]);
+    let mut r = server.connect();
+    r.run("SET k v");
+    assert_eq!(show(&r.run("REPLICAOF 127.0.0.1 x")), "-ERR Invalid master port");
+    assert_eq!(show(&r.run("REPLICAOF 127.0.0.1 99999")), "-ERR Invalid master port");
+    follow(&mut r, 1);
+    let already = r.call(&["SLAVEOF", "127.0.0.1", "1"]);
+    assert_eq!(show(&already), "OK Already connected to specified master");
+    assert_eq!(show(&r.run("CONFIG GET slaveof")), "[\"slaveof\", \"127.0.0.1 1\"]");
+    let role = show(&r.run("ROLE"));
+    assert!(role.starts_with("[\"slave\", \"127.0.0.1\", 1, \"connect"), "{role}");
+    let read_only = "-READONLY You can't write against a read only replica.";
+    assert_eq!(show(&r.run("SET k w")), read_only);
+    assert!(show(&r.call(&["EVAL", "return redis.call('SET', KEYS[1], 'x')", "1", "k"])).contains("READONLY"));
+    assert_eq!(show(&r.run("GET k")), "\"v\"");
+    assert_eq!(show(&r.call(&["EVAL", "return redis.call('GET', KEYS[1])", "1", "k"])), "\"v\"");
+    r.run("CONFIG SET replica-serve-stale-data no");
+    assert!(show(&r.run("GET k")).starts_with("-MASTERDOWN"));
+    assert_eq!(show(&r.run("PING")), "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
+    r.run("CONFIG SET replica-serve-stale-data yes");
+    r.run("CONFIG SET replica-read-only no");
+    assert_eq!(show(&r.run("SET k w")), "OK");
+    r.run("CONFIG SET replica-read-only yes");
+    assert_eq!(show(&r.run("SET k x")), read_only);
+    // In a transaction, as sentinels do it.
+    for line in ["MULTI", "SLAVEOF NO ONE", "CLIENT KILL TYPE normal SKIPME yes"] {
+        r.run(line);
+    }
+    let done = show(&r.run("EXEC"));
+    assert_eq!(done, "[OK, 0]");
+    eventually("it is a primary", || show(&r.run("SET k y")) == "OK");
+    assert_eq!(info(&mut r, "role"), "master");
+    assert_eq!(show(&r.run("CONFIG GET replicaof")), "[\"replicaof\", \"\"]");
+}
+
+/// On a replica what has expired is not seen, and removed by the primary alone.
+#[test]
+fn expiry_is_the_primarys() {
+    for peer in primaries("expiry_is_the_primarys") {
+        let primary = real(&peer, &[]);
+        let mut p = primary.connect();
+        p.run("DEBUG SET-ACTIVE-EXPIRE 0");
+        let server = replica(&[]);
+        let mut r = server.connect();
+        p.run("SET loaded v PX 1");
+        follow(&mut r, primary.port());
+        in_sync(&mut p, &mut r);
+        p.run("SET k v PX 1");
+        p.run("SET other v PX 1");
+        in_sync(&mut p, &mut r);
+        eventually("it has expired", || show(&r.run("GET k")) == "nil");
+        assert_eq!(show(&r.run("EXISTS k loaded other")), "0");
+        assert_eq!(show(&r.call(&["EVAL", "return redis.call('EXISTS', 'other')", "0"])), "0");
+        assert_eq!(show(&r.run("TTL k")), "-2");
+        // Still there, and the commands of the primary find it.
+        let keys = show(&r.run("DBSIZE"));
+        assert!(keys == "3" || keys == "2", "{keys} on {}", primary.name());
+        p.run("GET k");
+        p.run("GET other");
+        p.run("GET loaded");
+        in_sync(&mut p, &mut r);
+        assert_eq!(show(&r.run("DBSIZE")), "0");
+    }
+}
+
+/// Commands that wait are let go when their server becomes a replica.
+#[test]
+fn who_waits_is_let_go() {
+    let server = replica(&[]);
+    let mut waits = server.connect();
+    waits.send(&["BLPOP", "none", "0"]);
+    let mut r = server.connect();
+    eventually("it waits", || info(&mut r, "blocked_clients") == "1");
+    follow(&mut r, 1);
+    let reply = show(&waits.read());
+    assert!(reply.starts_with("-UNBLOCKED force unblock"), "{reply}");
+    assert!(matches!(r.run("REPLICAOF NO ONE"), Value::Simple(_)));
+}
