@@ -36,8 +36,22 @@ const TABLES: [&[Row]; 9] = [
 
 /// Words that commands begin with which look at more than the data, end the server, or wait.
 const NOT: [&str; 16] = [
-    "DEBUG", "OBJECT", "CONFIG", "CLIENT", "BLPOP", "BRPOP", "BLMOVE", "BZPOP", "BLMPOP", "BZMPOP", "BRPOPLPUSH", "XREAD",
-    "SELECT", "SHUTDOWN", "WAIT", "PFDEBUG",
+    "DEBUG",
+    "OBJECT",
+    "CONFIG",
+    "CLIENT",
+    "BLPOP",
+    "BRPOP",
+    "BLMOVE",
+    "BZPOP",
+    "BLMPOP",
+    "BZMPOP",
+    "BRPOPLPUSH",
+    "XREAD",
+    "SELECT",
+    "SHUTDOWN",
+    "WAIT",
+    "PFDEBUG",
 ];
 
 impl Load {
@@ -57,12 +71,16 @@ impl Load {
             if row.dialect != Dialect::Common || NOT.iter().any(|w| row.name.starts_with(w)) {
                 continue;
             }
-            let grammar = self.grammars.entry(row.args).or_insert_with(|| Grammar::parse(row.args));
+            let grammar = self
+                .grammars
+                .entry(row.args)
+                .or_insert_with(|| Grammar::parse(row.args));
             let now_ms = std::time::SystemTime::now()
                 .duration_since(std::time::UNIX_EPOCH)
                 .map_or(0, |t| t.as_millis() as u64);
             let (_, args) = grammar.generate(&mut self.rng, Dialect::Common, now_ms);
-            let mut argv: Vec<Vec<u8>> = row.name.split(' ').map(|w| w.as_bytes().to_vec()).collect();
+            let mut argv: Vec<Vec<u8>> =
+                row.name.split(' ').map(|w| w.as_bytes().to_vec()).collect();
             argv.extend(args);
             return argv;
         }
@@ -94,7 +112,10 @@ impl Load {
                 }
                 7 => {
                     let n = self.rng.below(3);
-                    let code = format!("#!lua name=lib{n}\nredis.register_function('f{n}', function() return {} end)", self.sent);
+                    let code = format!(
+                        "#!lua name=lib{n}\nredis.register_function('f{n}', function() return {} end)",
+                        self.sent
+                    );
                     client.call(&["FUNCTION", "LOAD", "REPLACE", &code]);
                 }
                 8 => {
@@ -155,9 +176,17 @@ pub fn contents(client: &mut Client) -> BTreeMap<String, String> {
                         let fields = array(group);
                         let at = |name: &str| {
                             let mut pairs = fields.chunks(2);
-                            pairs.find(|p| text(&p[0]) == name).map(|p| text(&p[1])).unwrap_or_default()
+                            pairs
+                                .find(|p| text(&p[0]) == name)
+                                .map(|p| text(&p[1]))
+                                .unwrap_or_default()
                         };
-                        format!("{} {} {}", at("name"), at("pending"), at("last-delivered-id"))
+                        format!(
+                            "{} {} {}",
+                            at("name"),
+                            at("pending"),
+                            at("last-delivered-id")
+                        )
                     })
                     .collect();
                 format!("{entries} {names:?}")
@@ -165,11 +194,17 @@ pub fn contents(client: &mut Client) -> BTreeMap<String, String> {
                 text(&client.call(&[&b"DEBUG"[..], b"DIGEST-VALUE", &key]))
             };
             let until = text(&client.call(&[&b"PEXPIRETIME"[..], &key]));
-            all.insert(format!("{db} {}", key.escape_ascii()), format!("{kind} {value} until {until}"));
+            all.insert(
+                format!("{db} {}", key.escape_ascii()),
+                format!("{kind} {value} until {until}"),
+            );
         }
     }
     client.call(&["SELECT", "0"]);
-    let mut libraries: Vec<String> = array(client.call(&["FUNCTION", "LIST", "WITHCODE"])).iter().map(text).collect();
+    let mut libraries: Vec<String> = array(client.call(&["FUNCTION", "LIST", "WITHCODE"]))
+        .iter()
+        .map(text)
+        .collect();
     libraries.sort();
     all.insert("functions".into(), libraries.join(" "));
     all
@@ -181,7 +216,9 @@ pub fn info(client: &mut Client, field: &str) -> String {
         return String::new();
     };
     let info = String::from_utf8_lossy(&info).into_owned();
-    let line = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     line.unwrap_or_default().to_owned()
 }
 
@@ -211,10 +248,19 @@ pub fn same(what: &str, one: &mut Client, other: &mut Client) {
     let mut wrong: Vec<String> = Vec::new();
     for key in one.keys().chain(other.keys()) {
         if one.get(key) != other.get(key) && wrong.len() < 8 {
-            wrong.push(format!("{key}:\n    {:?}\n    {:?}", one.get(key), other.get(key)));
+            wrong.push(format!(
+                "{key}:\n    {:?}\n    {:?}",
+                one.get(key),
+                other.get(key)
+            ));
         }
     }
-    panic!("{what}: {} keys and {}, of which differ\n  {}", one.len(), other.len(), wrong.join("\n  "));
+    panic!(
+        "{what}: {} keys and {}, of which differ\n  {}",
+        one.len(),
+        other.len(),
+        wrong.join("\n  ")
+    );
 }
 
 struct Shared {
@@ -240,7 +286,10 @@ impl Proxy {
     /// To a server.
     pub fn to(server: &Server) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
-        let port = listener.local_addr().expect("a listener has an address").port();
+        let port = listener
+            .local_addr()
+            .expect("a listener has an address")
+            .port();
         let shared = Arc::new(Shared {
             to: Mutex::new(server.addr()),
             open: AtomicBool::new(true),
@@ -258,10 +307,16 @@ impl Proxy {
                     continue;
                 }
                 let to = *shared.to.lock().expect("no panic");
-                let Ok(far) = TcpStream::connect(to) else { continue };
+                let Ok(far) = TcpStream::connect(to) else {
+                    continue;
+                };
                 shared.connections.fetch_add(1, SeqCst);
                 let both = [near.try_clone(), far.try_clone()];
-                shared.sockets.lock().expect("no panic").extend(both.into_iter().flatten());
+                shared
+                    .sockets
+                    .lock()
+                    .expect("no panic")
+                    .extend(both.into_iter().flatten());
                 let (Ok(near2), Ok(far2)) = (near.try_clone(), far.try_clone()) else {
                     continue;
                 };

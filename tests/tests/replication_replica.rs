@@ -24,7 +24,10 @@ fn primaries(test: &str) -> Vec<Peer> {
 }
 
 fn real(peer: &Peer, args: &[&str]) -> Server {
-    Server::peer(peer, &[&DEBUG[..], &["--repl-diskless-sync-delay", "0"], args].concat())
+    Server::peer(
+        peer,
+        &[&DEBUG[..], &["--repl-diskless-sync-delay", "0"], args].concat(),
+    )
 }
 
 fn replica(args: &[&str]) -> Server {
@@ -41,7 +44,10 @@ fn follow(replica: &mut Client, port: u16) {
 fn follows_real_servers_under_load() {
     let seed = env_number("REDPOLL_SEED", 1);
     let ways = ["disabled", "swapdb", "on-empty-db", "flush-before-load"];
-    for (at, peer) in primaries("follows_real_servers_under_load").iter().enumerate() {
+    for (at, peer) in primaries("follows_real_servers_under_load")
+        .iter()
+        .enumerate()
+    {
         let diskless = ["yes", "no"][at % 2];
         let primary = real(peer, &["--repl-diskless-sync", diskless]);
         let mut p = primary.connect();
@@ -60,13 +66,24 @@ fn follows_real_servers_under_load() {
             })
         };
         follow(&mut r, primary.port());
-        eventually("the link is up", || info(&mut r, "master_link_status") == "up");
+        eventually("the link is up", || {
+            info(&mut r, "master_link_status") == "up"
+        });
         Load::new(seed + 2).send(&mut p, 1500);
         stop.store(true, SeqCst);
         loader.join().expect("the load ends");
         in_sync(&mut p, &mut r);
-        assert_eq!(info(&mut r, "redpoll_stream_errors"), "0", "{}", server.log());
-        same(&format!("{} of REDPOLL_SEED={seed}", primary.name()), &mut p, &mut r);
+        assert_eq!(
+            info(&mut r, "redpoll_stream_errors"),
+            "0",
+            "{}",
+            server.log()
+        );
+        same(
+            &format!("{} of REDPOLL_SEED={seed}", primary.name()),
+            &mut p,
+            &mut r,
+        );
         assert_eq!(info(&mut r, "redpoll_link_full_syncs"), "1");
         // On its own again, it has what it had.
         let before = contents(&mut r);
@@ -83,7 +100,10 @@ fn follows_real_servers_under_load() {
 #[test]
 fn links_that_break() {
     for peer in primaries("links_that_break") {
-        let primary = real(&peer, &["--repl-backlog-size", "10mb", "--rdbcompression", "no"]);
+        let primary = real(
+            &peer,
+            &["--repl-backlog-size", "10mb", "--rdbcompression", "no"],
+        );
         let mut p = primary.connect();
         let mut load = Load::new(7);
         load.send(&mut p, 600);
@@ -117,7 +137,12 @@ fn links_that_break() {
         }
         in_sync(&mut p, &mut r);
         same(primary.name(), &mut p, &mut r);
-        assert_eq!(info(&mut r, "redpoll_link_full_syncs"), copies, "{}", server.log());
+        assert_eq!(
+            info(&mut r, "redpoll_link_full_syncs"),
+            copies,
+            "{}",
+            server.log()
+        );
     }
 }
 
@@ -134,7 +159,10 @@ impl Fake {
     fn new(copy: Vec<u8>, stream: Vec<u8>) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let (asked, connections) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicUsize>::default());
+        let (asked, connections) = (
+            Arc::<Mutex<Vec<String>>>::default(),
+            Arc::<AtomicUsize>::default(),
+        );
         let (log, count) = (asked.clone(), connections.clone());
         thread::spawn(move || {
             for socket in listener.incoming().flatten() {
@@ -155,7 +183,12 @@ impl Fake {
     }
 }
 
-fn serve(mut socket: TcpStream, copy: &[u8], stream: &[u8], asked: &Mutex<Vec<String>>) -> std::io::Result<()> {
+fn serve(
+    mut socket: TcpStream,
+    copy: &[u8],
+    stream: &[u8],
+    asked: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
     let mut buf = Vec::new();
     let mut chunk = [0; 4096];
     loop {
@@ -206,29 +239,56 @@ fn a_primary_whose_data_cannot_be_loaded() {
     let module = [&[7][..], b"\x01m", &[129, 0, 0, 0, 0, 0, 0, 0, 9], &[0]].concat();
     let files: Vec<(&str, Vec<u8>)> = vec![
         ("not an RDB", with_length(b"HTTP/1.1 400 Bad Request")),
-        ("cannot be loaded", with_length(&rdb(&[key, &module[..]].concat()))),
-        ("cannot be loaded", with_length(&rdb(&[&key[..], b"\x22\x01x\x01y"].concat()))),
+        (
+            "cannot be loaded",
+            with_length(&rdb(&[key, &module[..]].concat())),
+        ),
+        (
+            "cannot be loaded",
+            with_length(&rdb(&[&key[..], b"\x22\x01x\x01y"].concat())),
+        ),
         ("version", with_length(&[b"REDIS9999", &key[..]].concat())),
-        ("cannot be loaded", with_length(&rdb(&[&key[..], &key[..], &[254, 99], &key[..]].concat()))),
-        ("cannot be loaded", with_length(&rdb(&[&[245, 5][..], b"hello", &key[..]].concat()))),
-        ("gave the synchronisation up", b"-ERR no memory\r\n".to_vec()),
-        ("neither a length nor a mark", b"*1\r\n$4\r\nPING\r\n".to_vec()),
+        (
+            "cannot be loaded",
+            with_length(&rdb(&[&key[..], &key[..], &[254, 99], &key[..]].concat())),
+        ),
+        (
+            "cannot be loaded",
+            with_length(&rdb(&[&[245, 5][..], b"hello", &key[..]].concat())),
+        ),
+        (
+            "gave the synchronisation up",
+            b"-ERR no memory\r\n".to_vec(),
+        ),
+        (
+            "neither a length nor a mark",
+            b"*1\r\n$4\r\nPING\r\n".to_vec(),
+        ),
         (
             "does not end with its mark",
             [&b"$EOF:"[..], &[b'm'; 40], b"\r\n", &rdb(key), &[b'n'; 40]].concat(),
         ),
-        ("behind the end", with_length(&[rdb(key), b"more".to_vec()].concat())),
+        (
+            "behind the end",
+            with_length(&[rdb(key), b"more".to_vec()].concat()),
+        ),
     ];
     for way in ["disabled", "swapdb"] {
         let server = replica(&["--repl-diskless-load", way]);
         let mut r = server.connect();
         r.run("SET old 1");
-        r.call(&["FUNCTION", "LOAD", "#!lua name=mine\nredis.register_function('f', function() return 1 end)"]);
+        r.call(&[
+            "FUNCTION",
+            "LOAD",
+            "#!lua name=mine\nredis.register_function('f', function() return 1 end)",
+        ]);
         let before = contents(&mut r);
         for (error, copy) in &files {
             let fake = Fake::new(copy.clone(), Vec::new());
             follow(&mut r, fake.port);
-            eventually("it says what is wrong", || info(&mut r, "redpoll_link_error").contains(error));
+            eventually("it says what is wrong", || {
+                info(&mut r, "redpoll_link_error").contains(error)
+            });
             assert_eq!(info(&mut r, "master_link_status"), "down");
             assert_eq!(contents(&mut r), before, "{way}: {error}");
         }
@@ -257,14 +317,27 @@ fn a_primary_whose_stream_is_garbage() {
     }
     // What cannot be carried out is counted.
     let mut stream = Vec::new();
-    for line in ["NOSUCH thing", "SET k w", "MULTI", "INCR k", "SET l 1", "EXEC", "BLPOP none 0", "SET m 1"] {
+    for line in [
+        "NOSUCH thing",
+        "SET k w",
+        "MULTI",
+        "INCR k",
+        "SET l 1",
+        "EXEC",
+        "BLPOP none 0",
+        "SET m 1",
+    ] {
         redpoll_tests::client::encode(&line.split(' ').collect::<Vec<_>>(), &mut stream);
     }
     let fake = Fake::new(with_length(&rdb(b"\0\x01k\x01v")), stream);
     follow(&mut r, fake.port);
-    eventually("the stream is carried out", || show(&r.run("GET m")) == "\"1\"");
+    eventually("the stream is carried out", || {
+        show(&r.run("GET m")) == "\"1\""
+    });
     assert_eq!(show(&r.run("MGET k l")), "[\"w\", \"1\"]");
-    eventually("errors are counted", || info(&mut r, "redpoll_stream_errors") == "3");
+    eventually("errors are counted", || {
+        info(&mut r, "redpoll_stream_errors") == "3"
+    });
     let asked = fake.asked.lock().expect("no panic").join("\n");
     assert!(asked.contains("[\"REPLCONF\", \"ACK\", \"100\""), "{asked}");
 }
@@ -275,36 +348,64 @@ fn what_a_replica_lets_clients_do() {
     let server = replica(&[]);
     let mut r = server.connect();
     r.run("SET k v");
-    assert_eq!(show(&r.run("REPLICAOF 127.0.0.1 x")), "-ERR Invalid master port");
-    assert_eq!(show(&r.run("REPLICAOF 127.0.0.1 99999")), "-ERR Invalid master port");
+    assert_eq!(
+        show(&r.run("REPLICAOF 127.0.0.1 x")),
+        "-ERR Invalid master port"
+    );
+    assert_eq!(
+        show(&r.run("REPLICAOF 127.0.0.1 99999")),
+        "-ERR Invalid master port"
+    );
     follow(&mut r, 1);
     let already = r.call(&["SLAVEOF", "127.0.0.1", "1"]);
     assert_eq!(show(&already), "OK Already connected to specified master");
-    assert_eq!(show(&r.run("CONFIG GET slaveof")), "[\"slaveof\", \"127.0.0.1 1\"]");
+    assert_eq!(
+        show(&r.run("CONFIG GET slaveof")),
+        "[\"slaveof\", \"127.0.0.1 1\"]"
+    );
     let role = show(&r.run("ROLE"));
-    assert!(role.starts_with("[\"slave\", \"127.0.0.1\", 1, \"connect"), "{role}");
+    assert!(
+        role.starts_with("[\"slave\", \"127.0.0.1\", 1, \"connect"),
+        "{role}"
+    );
     let read_only = "-READONLY You can't write against a read only replica.";
     assert_eq!(show(&r.run("SET k w")), read_only);
-    assert!(show(&r.call(&["EVAL", "return redis.call('SET', KEYS[1], 'x')", "1", "k"])).contains("READONLY"));
+    assert!(
+        show(&r.call(&["EVAL", "return redis.call('SET', KEYS[1], 'x')", "1", "k"]))
+            .contains("READONLY")
+    );
     assert_eq!(show(&r.run("GET k")), "\"v\"");
-    assert_eq!(show(&r.call(&["EVAL", "return redis.call('GET', KEYS[1])", "1", "k"])), "\"v\"");
+    assert_eq!(
+        show(&r.call(&["EVAL", "return redis.call('GET', KEYS[1])", "1", "k"])),
+        "\"v\""
+    );
     r.run("CONFIG SET replica-serve-stale-data no");
     assert!(show(&r.run("GET k")).starts_with("-MASTERDOWN"));
-    assert_eq!(show(&r.run("PING")), "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
+    assert_eq!(
+        show(&r.run("PING")),
+        "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
+    );
     r.run("CONFIG SET replica-serve-stale-data yes");
     r.run("CONFIG SET replica-read-only no");
     assert_eq!(show(&r.run("SET k w")), "OK");
     r.run("CONFIG SET replica-read-only yes");
     assert_eq!(show(&r.run("SET k x")), read_only);
     // In a transaction, as sentinels do it.
-    for line in ["MULTI", "SLAVEOF NO ONE", "CLIENT KILL TYPE normal SKIPME yes"] {
+    for line in [
+        "MULTI",
+        "SLAVEOF NO ONE",
+        "CLIENT KILL TYPE normal SKIPME yes",
+    ] {
         r.run(line);
     }
     let done = show(&r.run("EXEC"));
     assert_eq!(done, "[OK, 0]");
     eventually("it is a primary", || show(&r.run("SET k y")) == "OK");
     assert_eq!(info(&mut r, "role"), "master");
-    assert_eq!(show(&r.run("CONFIG GET replicaof")), "[\"replicaof\", \"\"]");
+    assert_eq!(
+        show(&r.run("CONFIG GET replicaof")),
+        "[\"replicaof\", \"\"]"
+    );
 }
 
 /// On a replica what has expired is not seen, and removed by the primary alone.
@@ -324,7 +425,10 @@ fn expiry_is_the_primarys() {
         in_sync(&mut p, &mut r);
         eventually("it has expired", || show(&r.run("GET k")) == "nil");
         assert_eq!(show(&r.run("EXISTS k loaded other")), "0");
-        assert_eq!(show(&r.call(&["EVAL", "return redis.call('EXISTS', 'other')", "0"])), "0");
+        assert_eq!(
+            show(&r.call(&["EVAL", "return redis.call('EXISTS', 'other')", "0"])),
+            "0"
+        );
         assert_eq!(show(&r.run("TTL k")), "-2");
         // Still there, and the commands of the primary find it.
         let keys = show(&r.run("DBSIZE"));

@@ -19,7 +19,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("disk", &[]),
     ("engine", &["lua", "rdb", "resp", "store"]),
     ("keeper", &["disk", "engine", "rdb", "resp", "store"]),
-    ("replication", &["disk", "engine", "keeper", "rdb", "resp", "store"]),
+    (
+        "replication",
+        &["disk", "engine", "keeper", "rdb", "resp", "store"],
+    ),
     ("redpoll", &["engine", "keeper", "resp", "store"]),
     ("http", &["engine", "resp"]),
     ("server", &["disk", "engine", "http", "resp"]),

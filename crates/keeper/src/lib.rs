@@ -17,8 +17,8 @@ mod save;
 mod send;
 pub mod snapshot;
 
-pub use send::{Contents, Feed};
 pub use reload::{Copy, Replace};
+pub use send::{Contents, Feed};
 
 use disk::{AofFolder, Disk, Lock, Log, RealDisk};
 use engine::{Engine, OnFate, Persistence, Reload};

@@ -163,7 +163,10 @@ impl BufRead for Tee<'_> {
             return;
         }
         // What was filled is there: nothing is read for it.
-        let written = self.from.fill_buf().and_then(|b| self.to.write_all(&b[..n.min(b.len())]));
+        let written = self
+            .from
+            .fill_buf()
+            .and_then(|b| self.to.write_all(&b[..n.min(b.len())]));
         self.failed = written.err();
         self.from.consume(n);
         (self.read)(n as u64);
@@ -220,7 +223,8 @@ impl Keeper {
             Replace::ThroughFile => {
                 let name = AtomicFile::temp_name("rdb");
                 let temp = self.dir.join(format!("sync-{name}"));
-                let plan_of_file = SyncPlan::incremental(engine.config().flag("rdb-save-incremental-fsync"));
+                let plan_of_file =
+                    SyncPlan::incremental(engine.config().flag("rdb-save-incremental-fsync"));
                 let mut file = AtomicFile::create(&self.disk, &temp, plan_of_file)
                     .map_err(|e| format!("{}: {e}", temp.display()))?;
                 let mut tee = Tee {
@@ -234,13 +238,15 @@ impl Keeper {
                     return Err(format!("{}: {failed}", temp.display()));
                 }
                 copy.finish().map_err(|e| e.to_string())?;
-                file.sync().map_err(|e| format!("{}: {e}", temp.display()))?;
+                file.sync()
+                    .map_err(|e| format!("{}: {e}", temp.display()))?;
                 let closed = self.close_to_all(&engine);
                 let logs = self.leave_log(&engine)?;
                 let loaded = self.load_file(&engine, &temp, copy);
                 self.settle(closed, &engine, logs, loaded, done)?;
                 // It is a snapshot like any other, and the data set's.
-                file.commit(&self.rdb_path(&engine)).map_err(|e| e.to_string())?;
+                file.commit(&self.rdb_path(&engine))
+                    .map_err(|e| e.to_string())?;
                 Ok(())
             }
             Replace::Beside => {

@@ -205,6 +205,9 @@ mod tests {
     fn names_are_fresh() {
         let (a, b) = (StreamIds::fresh(), StreamIds::fresh());
         assert_ne!(a.id, b.id);
-        assert_eq!((a.id.len(), &*a.second, a.second_until), (40, NO_STREAM_ID, -1));
+        assert_eq!(
+            (a.id.len(), &*a.second, a.second_until),
+            (40, NO_STREAM_ID, -1)
+        );
     }
 }

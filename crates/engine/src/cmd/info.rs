@@ -493,7 +493,11 @@ fn replication(report: &Report<'_, '_>, into: &mut String) {
     let ids = report.engine.standing.ids();
     line!(into, "master_replid:{}", ids.id);
     line!(into, "master_replid2:{}", ids.second);
-    line!(into, "master_repl_offset:{}", report.engine.standing.offset());
+    line!(
+        into,
+        "master_repl_offset:{}",
+        report.engine.standing.offset()
+    );
     line!(into, "second_repl_offset:{}", ids.second_until);
     line!(into, "repl_backlog_active:0");
     report.engine.host().info("replication", into);

@@ -7,9 +7,7 @@
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::base::replication::READ_ONLY_REPLICA;
-use crate::context::command::{
-    ADMIN, Command, Group, NO_ASYNC_LOADING, NOSCRIPT, STALE, row,
-};
+use crate::context::command::{ADMIN, Command, Group, NO_ASYNC_LOADING, NOSCRIPT, STALE, row};
 use crate::context::ctx::Ctx;
 
 /// The commands of this file.
@@ -28,7 +26,9 @@ fn replicaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (host, port) = (args.take(), args.take());
     let engine = ctx.engine.handle();
     let Some(replication) = engine.replication().cloned() else {
-        return Err(Error::new("ERR this program follows no other server with its database"));
+        return Err(Error::new(
+            "ERR this program follows no other server with its database",
+        ));
     };
     let none = host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one");
     let primary = if none {
@@ -42,13 +42,21 @@ fn replicaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         let host = host.ok_or(Error::new("ERR Invalid master host"))?;
         Some((host.to_owned(), port))
     };
-    let text = primary.as_ref().map_or_else(String::new, |(host, port)| format!("{host} {port}"));
-    if primary.is_some() && engine.standing.is_replica() && engine.config().text("replicaof") == text {
+    let text = primary
+        .as_ref()
+        .map_or_else(String::new, |(host, port)| format!("{host} {port}"));
+    if primary.is_some()
+        && engine.standing.is_replica()
+        && engine.config().text("replicaof") == text
+    {
         ctx.out.simple("OK Already connected to specified master");
         return Ok(());
     }
     // What CONFIG REWRITE of the same transaction writes.
-    engine.config().record("replicaof", &text).map_err(|why| Error::new(format!("ERR {why}")))?;
+    engine
+        .config()
+        .record("replicaof", &text)
+        .map_err(|why| Error::new(format!("ERR {why}")))?;
     let follow = move || {
         let primary = primary.as_ref().map(|(host, port)| (&**host, *port));
         replication.follow(primary)
@@ -63,11 +71,13 @@ fn replicaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if !text.is_empty() && engine.config().flag("replica-read-only") {
         engine.standing.close(READ_ONLY_REPLICA, true);
     }
-    let spawned = std::thread::Builder::new().name("replicaof".into()).spawn(move || {
-        if let Err(why) = follow() {
-            tracing::warn!("REPLICAOF: {why}");
-        }
-    });
+    let spawned = std::thread::Builder::new()
+        .name("replicaof".into())
+        .spawn(move || {
+            if let Err(why) = follow() {
+                tracing::warn!("REPLICAOF: {why}");
+            }
+        });
     spawned.map_err(|e| Error::new(format!("ERR no thread to do that: {e}")))?;
     ctx.out.ok();
     Ok(())
@@ -79,7 +89,13 @@ mod tests {
 
     #[test]
     fn what_does_not_fit() {
-        check("REPLICAOF a", "-ERR wrong number of arguments for 'replicaof' command");
-        check("REPLICAOF a 1", "-ERR this program follows no other server with its database");
+        check(
+            "REPLICAOF a",
+            "-ERR wrong number of arguments for 'replicaof' command",
+        );
+        check(
+            "REPLICAOF a 1",
+            "-ERR this program follows no other server with its database",
+        );
     }
 }

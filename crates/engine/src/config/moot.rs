@@ -18,8 +18,7 @@ const NO_CHILD: &str = "nothing forks, so that there is no child process to bind
 const NO_DEFRAG: &str =
     "it tunes activedefrag, which there is none of: entries lie in pages of one slot size";
 const CLUSTER: &str = "it tunes clustering, which is not built yet";
-const ONE_CONNECTION: &str =
-    "a copy of the data set and the stream behind it come over one connection, and what waits at the primary may go to its disk";
+const ONE_CONNECTION: &str = "a copy of the data set and the stream behind it come over one connection, and what waits at the primary may go to its disk";
 const NO_OTHERS: &str = "it is about connections to other servers, and none are made before replication and clustering are built";
 const NO_TIMER: &str = "no work hangs on a timer that ticks at a fixed rate";
 const LOOKS_AHEAD: &str =

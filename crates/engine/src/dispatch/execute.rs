@@ -187,8 +187,8 @@ impl Worker {
             ctx.keys.records.finish(db, argv);
         }
         // What a log holds is no news.
-        let shown = engine.follow.monitors.watching()
-            && (!ctx.session.replays || ctx.session.follows);
+        let shown =
+            engine.follow.monitors.watching() && (!ctx.session.replays || ctx.session.follows);
         if shown && command.has(RUNS_SCRIPT) {
             show(&mut ctx, argv, true);
         }

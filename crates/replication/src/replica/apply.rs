@@ -78,7 +78,9 @@ impl Finder {
                 Some(name) if name.eq_ignore_ascii_case(b"multi") => self.in_transaction = true,
                 Some(name) if name.eq_ignore_ascii_case(b"exec") => self.in_transaction = false,
                 Some(name) if name.eq_ignore_ascii_case(b"replconf") => {
-                    self.asks |= argv.get(1).is_some_and(|w| w.eq_ignore_ascii_case(b"getack"));
+                    self.asks |= argv
+                        .get(1)
+                        .is_some_and(|w| w.eq_ignore_ascii_case(b"getack"));
                 }
                 _ => {}
             }
@@ -161,7 +163,9 @@ impl Applier {
         let mut from = 0;
         while from < batch.len() {
             let before = self.worker.counters().error_replies.get();
-            let progress = self.worker.run_long(&mut self.session, batch, from, &mut out);
+            let progress = self
+                .worker
+                .run_long(&mut self.session, batch, from, &mut out);
             let first = std::mem::replace(&mut from, progress.executed);
             match progress.next {
                 Next::Done | Next::Elsewhere => {}
@@ -254,7 +258,9 @@ mod tests {
     /// The stream is cut at every place: what was carried out in two parts is what was in it, and a transaction is never torn.
     #[test]
     fn a_stream_may_be_cut_anywhere() {
-        let stream = request("SELECT 3; SET a 1; MULTI; SET b 2; INCR b; EXEC; REPLCONF GETACK *; PING; SET c 3");
+        let stream = request(
+            "SELECT 3; SET a 1; MULTI; SET b 2; INCR b; EXEC; REPLCONF GETACK *; PING; SET c 3",
+        );
         let transaction = request("SELECT 3; SET a 1").len();
         let end = request("SELECT 3; SET a 1; MULTI; SET b 2; INCR b; EXEC").len();
         for cut in 0..=stream.len() {
@@ -262,7 +268,10 @@ mod tests {
             let (mut finder, mut applier) = (Finder::default(), Applier::new(&engine));
             let first = finder.look(&stream[..cut]).unwrap();
             assert!(first.bytes <= cut);
-            assert!(first.bytes <= transaction || first.bytes >= end, "torn at {cut}");
+            assert!(
+                first.bytes <= transaction || first.bytes >= end,
+                "torn at {cut}"
+            );
             applier.carry_out(&stream[..first.bytes]);
             finder.used(first.bytes);
             let second = finder.look(&stream[first.bytes..]).unwrap();
@@ -291,8 +300,18 @@ mod tests {
 
     #[test]
     fn what_is_no_stream_is_refused() {
-        for bad in [&b"GET / HTTP/1.1\r\n"[..], b"*1\r\n:5\r\n", b"*x\r\n", b"$3\r\nfoo\r\n", b"\0\0"] {
-            assert!(Finder::default().look(bad).is_err(), "{}", bad.escape_ascii());
+        for bad in [
+            &b"GET / HTTP/1.1\r\n"[..],
+            b"*1\r\n:5\r\n",
+            b"*x\r\n",
+            b"$3\r\nfoo\r\n",
+            b"\0\0",
+        ] {
+            assert!(
+                Finder::default().look(bad).is_err(),
+                "{}",
+                bad.escape_ascii()
+            );
         }
         assert_eq!(Finder::default().look(b"\r\n\n*1\r").unwrap().bytes, 3);
     }

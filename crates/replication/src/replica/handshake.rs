@@ -75,7 +75,11 @@ fn text(line: &[u8]) -> String {
 fn is_passing(error: &str) -> bool {
     ["NOMASTERLINK", "LOADING", "MASTERDOWN", "BUSY", "TRYAGAIN"]
         .iter()
-        .any(|code| error.strip_prefix(code).is_some_and(|rest| rest.is_empty() || rest.starts_with(' ')))
+        .any(|code| {
+            error
+                .strip_prefix(code)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        })
 }
 
 /// Whether a string is the identity of a stream.
@@ -122,7 +126,9 @@ pub fn greet(wire: &mut Wire, who: &Introduction) -> Result<Answer, Failed> {
     if let Some(ip) = &who.ip {
         about.push(vec!["REPLCONF", "ip-address", ip]);
     }
-    about.push(vec!["REPLCONF", "capa", "eof", "capa", "psync2", "capa", "redpoll"]);
+    about.push(vec![
+        "REPLCONF", "capa", "eof", "capa", "psync2", "capa", "redpoll",
+    ]);
     about.push(vec!["REPLCONF", "version", ANNOUNCED]);
     for command in &about {
         wire.command(command)?;
@@ -157,7 +163,9 @@ fn answer(line: &str) -> Result<Answer, Failed> {
     if let Some(error) = line.strip_prefix('-') {
         return match is_passing(error) {
             true => Ok(Answer::Later(error.to_owned())),
-            false => Err(Failed::Refused(format!("PSYNC was answered with '{error}'"))),
+            false => Err(Failed::Refused(format!(
+                "PSYNC was answered with '{error}'"
+            ))),
         };
     }
     let mut words = line.split_ascii_whitespace();
@@ -200,7 +208,10 @@ mod tests {
         // What was not read of the answers makes the connection end with an error.
         let _ = far.read_to_string(&mut asked);
         let words = asked.split("\r\n").filter(|w| !w.starts_with(['*', '$']));
-        (words.collect::<Vec<_>>().join(" ").trim().to_owned(), result)
+        (
+            words.collect::<Vec<_>>().join(" ").trim().to_owned(),
+            result,
+        )
     }
 
     #[test]
@@ -209,7 +220,9 @@ mod tests {
             port: 6380,
             ..Introduction::default()
         };
-        let full = format!("+PONG\r\n+OK\r\n+OK\r\n-ERR Unrecognized REPLCONF option: version\r\n\n\n+FULLRESYNC {ID} 17\r\n");
+        let full = format!(
+            "+PONG\r\n+OK\r\n+OK\r\n-ERR Unrecognized REPLCONF option: version\r\n\n\n+FULLRESYNC {ID} 17\r\n"
+        );
         let (asked, answer) = play(who, &full);
         assert_eq!(
             asked,
@@ -226,10 +239,19 @@ mod tests {
             failover: true,
             ..Introduction::default()
         };
-        let cont = "-NOAUTH Authentication required.\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+CONTINUE\r\n";
+        let cont =
+            "-NOAUTH Authentication required.\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+CONTINUE\r\n";
         let (asked, answer) = play(who, cont);
-        assert!(asked.starts_with("PING AUTH u p REPLCONF listening-port 0 REPLCONF ip-address 10.0.0.1"), "{asked}");
-        assert!(asked.ends_with(&format!("PSYNC {ID} 100 FAILOVER")), "{asked}");
+        assert!(
+            asked.starts_with(
+                "PING AUTH u p REPLCONF listening-port 0 REPLCONF ip-address 10.0.0.1"
+            ),
+            "{asked}"
+        );
+        assert!(
+            asked.ends_with(&format!("PSYNC {ID} 100 FAILOVER")),
+            "{asked}"
+        );
         assert_eq!(answer.unwrap(), Answer::Continue(None));
     }
 
@@ -237,11 +259,21 @@ mod tests {
     fn refusals_are_told_apart() {
         let play = |answers: &str| play(Introduction::default(), answers).1;
         let ok = "+PONG\r\n+OK\r\n+OK\r\n+OK\r\n";
-        for passing in ["-LOADING Redis is loading", "-NOMASTERLINK Can't SYNC", "-MASTERDOWN x"] {
+        for passing in [
+            "-LOADING Redis is loading",
+            "-NOMASTERLINK Can't SYNC",
+            "-MASTERDOWN x",
+        ] {
             let text = passing[1..].to_owned();
-            assert_eq!(play(&format!("{ok}{passing}\r\n")).unwrap(), Answer::Later(text));
+            assert_eq!(
+                play(&format!("{ok}{passing}\r\n")).unwrap(),
+                Answer::Later(text)
+            );
         }
-        assert_eq!(play("-LOADING x\r\n").unwrap(), Answer::Later("LOADING x".into()));
+        assert_eq!(
+            play("-LOADING x\r\n").unwrap(),
+            Answer::Later("LOADING x".into())
+        );
         for bad in [
             "-ERR unknown command 'PING'\r\n".to_owned(),
             format!("{ok}-ERR unknown command 'PSYNC'\r\n"),

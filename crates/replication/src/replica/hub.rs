@@ -100,18 +100,28 @@ fn configured(config: &Config) -> Option<Primary> {
 impl Hub {
     /// The side that follows. A server that is to follow somebody is a replica from its start: what is loaded is then taken as a
     /// replica takes it.
-    pub(crate) fn new_replica(me: &Weak<Hub>, engine: &Arc<Engine>, keeper: &Arc<Keeper>, dial: Arc<Dial>) -> Replica {
+    pub(crate) fn new_replica(
+        me: &Weak<Hub>,
+        engine: &Arc<Engine>,
+        keeper: &Arc<Keeper>,
+        dial: Arc<Dial>,
+    ) -> Replica {
         let config = engine.config();
         if configured(config).is_some() {
             engine.standing.set_replica(true);
-            engine.standing.close(READ_ONLY_REPLICA, config.flag("replica-read-only"));
+            engine
+                .standing
+                .close(READ_ONLY_REPLICA, config.flag("replica-read-only"));
             set_stale(engine, true);
         }
         Replica::new(engine, keeper, Arc::new(Below(me.clone())), dial)
     }
 
     /// REPLICAOF.
-    pub(crate) fn follow_primary(&self, primary: Option<(&str, u16)>) -> Result<&'static str, String> {
+    pub(crate) fn follow_primary(
+        &self,
+        primary: Option<(&str, u16)>,
+    ) -> Result<&'static str, String> {
         match primary {
             None => self.replica.lead()?,
             Some((host, port)) => {

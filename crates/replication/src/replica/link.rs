@@ -148,7 +148,10 @@ impl Link {
         let who = self.introduction();
         let answer = greet(&mut wire, &who);
         if let Some(told) = self.on_failover.take() {
-            told(matches!(answer, Ok(Answer::Full { .. } | Answer::Continue(_))));
+            told(matches!(
+                answer,
+                Ok(Answer::Full { .. } | Answer::Continue(_))
+            ));
         }
         match answer? {
             Answer::Later(text) => return Err(Ended::Later(text)),
@@ -157,14 +160,18 @@ impl Link {
                 match id {
                     Some(id) if id != known => {
                         self.downstream.rename(&id);
-                        tracing::info!("The primary {host}:{port} goes on with the stream, under the name {id}");
+                        tracing::info!(
+                            "The primary {host}:{port} goes on with the stream, under the name {id}"
+                        );
                     }
                     _ => tracing::info!("The primary {host}:{port} goes on with the stream"),
                 }
                 self.status.resume();
             }
             Answer::Full { id, offset } => {
-                tracing::info!("A copy of the data set comes from the primary {host}:{port} ({id}:{offset})");
+                tracing::info!(
+                    "A copy of the data set comes from the primary {host}:{port} ({id}:{offset})"
+                );
                 self.copy(&mut wire, applier, &id, offset)?;
             }
         }
@@ -197,11 +204,13 @@ impl Link {
         let (total, way, began) = (copy.total(), self.way(), Instant::now());
         self.status.begin_copy(total);
         let (status, downstream, known) = (&self.status, &self.downstream, &self.known);
-        let taken = self.keeper.take_copy(way, total, &mut copy, &|n| status.copied(n), &mut |place| {
-            downstream.begin(id, offset);
-            known.store(true, Relaxed);
-            applier.begin(place.db.unwrap_or(0));
-        });
+        let taken =
+            self.keeper
+                .take_copy(way, total, &mut copy, &|n| status.copied(n), &mut |place| {
+                    downstream.begin(id, offset);
+                    known.store(true, Relaxed);
+                    applier.begin(place.db.unwrap_or(0));
+                });
         if let Err(why) = taken {
             if way == Replace::FlushFirst && !self.engine.loading.is_stopped() {
                 // What there was is gone, and with it the place in the stream.
@@ -217,12 +226,19 @@ impl Link {
         self.status.end_copy();
         let keyspace = self.engine.keyspace();
         let keys: usize = (0..keyspace.databases()).map(|db| keyspace.len(db)).sum();
-        tracing::info!("The copy is in place after {:.3} seconds: {keys} keys", began.elapsed().as_secs_f64());
+        tracing::info!(
+            "The copy is in place after {:.3} seconds: {keys} keys",
+            began.elapsed().as_secs_f64()
+        );
         Ok(())
     }
 
     /// Carries the stream out until it breaks.
-    fn stream(&mut self, wire: &mut Wire, applier: &mut Applier) -> Result<std::convert::Infallible, Ended> {
+    fn stream(
+        &mut self,
+        wire: &mut Wire,
+        applier: &mut Applier,
+    ) -> Result<std::convert::Infallible, Ended> {
         let standing = &self.engine.standing;
         let mut finder = Finder::default();
         let mut acks = Acks::default();

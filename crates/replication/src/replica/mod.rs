@@ -32,9 +32,16 @@ pub type Dial = dyn Fn(&Engine, &str, u16, Duration) -> io::Result<Box<dyn Chann
 ///
 /// # Errors
 /// The system's, or TLS is asked for.
-pub fn dial_plain(engine: &Engine, host: &str, port: u16, patience: Duration) -> io::Result<Box<dyn Channel>> {
+pub fn dial_plain(
+    engine: &Engine,
+    host: &str,
+    port: u16,
+    patience: Duration,
+) -> io::Result<Box<dyn Channel>> {
     if engine.config().flag("tls-replication") {
-        return Err(io::Error::other("this program was built without TLS to other servers (tls-replication)"));
+        return Err(io::Error::other(
+            "this program was built without TLS to other servers (tls-replication)",
+        ));
     }
     Ok(Box::new(wire::connect(host, port, patience)?))
 }
@@ -158,13 +165,15 @@ impl Replica {
             known: self.known.clone(),
             on_failover,
         };
-        let thread = std::thread::Builder::new().name("replica".into()).spawn(move || {
-            // It may be in the middle of loading.
-            if let Some(before) = before {
-                let _ = before.join();
-            }
-            link.run();
-        });
+        let thread = std::thread::Builder::new()
+            .name("replica".into())
+            .spawn(move || {
+                // It may be in the middle of loading.
+                if let Some(before) = before {
+                    let _ = before.join();
+                }
+                link.run();
+            });
         let thread = thread.map_err(|e| format!("no thread to follow the primary: {e}"))?;
         *self.following.lock() = Some(Following {
             primary,
@@ -222,11 +231,17 @@ impl Replica {
         match directive {
             "replica-read-only" => self.heed_access(&engine),
             "replica-serve-stale-data" => {
-                let up = self.status().is_some_and(|status| status.phase() == Phase::Up);
+                let up = self
+                    .status()
+                    .is_some_and(|status| status.phase() == Phase::Up);
                 self.set_stale(&engine, !up);
             }
             // They are said when a link is made.
-            "masterauth" | "masteruser" | "tls-replication" | "replica-announce-ip" | "replica-announce-port" => {}
+            "masterauth"
+            | "masteruser"
+            | "tls-replication"
+            | "replica-announce-ip"
+            | "replica-announce-port" => {}
             _ => {}
         }
     }
@@ -253,31 +268,47 @@ impl Replica {
     }
 
     fn engine(&self) -> Result<Arc<Engine>, String> {
-        self.engine.upgrade().ok_or_else(|| "the database is being closed".to_owned())
+        self.engine
+            .upgrade()
+            .ok_or_else(|| "the database is being closed".to_owned())
     }
 
     /// What ROLE tells of a replica; None of a primary.
     pub fn role(&self) -> Option<RoleReport> {
         let engine = self.engine().ok()?;
         let following = self.following.lock();
-        let Following { primary, status, .. } = following.as_ref()?;
+        let Following {
+            primary, status, ..
+        } = following.as_ref()?;
         let phase = status.phase();
         let offset = match phase {
             Phase::Up => i64::try_from(engine.standing.offset()).unwrap_or(i64::MAX),
             _ => -1,
         };
-        Some(RoleReport::Replica(primary.host.clone(), primary.port, phase.name(), offset))
+        Some(RoleReport::Replica(
+            primary.host.clone(),
+            primary.port,
+            phase.name(),
+            offset,
+        ))
     }
 
     /// Appends what INFO tells of a replica, each line ending in CR LF; nothing of a primary.
     pub fn info(&self, into: &mut String) {
         let Ok(engine) = self.engine() else { return };
         let following = self.following.lock();
-        let Some(Following { primary, status, .. }) = following.as_ref() else {
+        let Some(Following {
+            primary, status, ..
+        }) = following.as_ref()
+        else {
             return;
         };
         let config = engine.config();
-        let _ = write!(into, "master_host:{}\r\nmaster_port:{}\r\n", primary.host, primary.port);
+        let _ = write!(
+            into,
+            "master_host:{}\r\nmaster_port:{}\r\n",
+            primary.host, primary.port
+        );
         status.info(engine.standing.offset(), into);
         let _ = write!(
             into,
@@ -299,6 +330,7 @@ impl Drop for Replica {
 
 /// Whether a replica answers, now that its link is down or up.
 pub fn set_stale(engine: &Engine, down: bool) {
-    let closed = down && engine.standing.is_replica() && !engine.config().flag("replica-serve-stale-data");
+    let closed =
+        down && engine.standing.is_replica() && !engine.config().flag("replica-serve-stale-data");
     engine.standing.close(STALE_REPLICA, closed);
 }

@@ -27,7 +27,9 @@ pub fn begin(wire: &mut Wire) -> io::Result<End> {
     let line = wire.line_of_text()?;
     if let Some(error) = line.strip_prefix(b"-") {
         let text = String::from_utf8_lossy(error);
-        return Err(malformed(&format!("the primary gave the synchronisation up: {text}")));
+        return Err(malformed(&format!(
+            "the primary gave the synchronisation up: {text}"
+        )));
     }
     let wrong = || malformed("a snapshot that begins with neither a length nor a mark");
     let rest = line.strip_prefix(b"$").ok_or_else(wrong)?;
@@ -96,7 +98,10 @@ impl<'w> Payload<'w> {
     /// How the connection broke, if it did.
     pub fn broken(&self) -> Option<io::Error> {
         let kind = self.broken?;
-        Some(io::Error::new(kind, format!("the link broke while a copy of the data set came: {kind}")))
+        Some(io::Error::new(
+            kind,
+            format!("the link broke while a copy of the data set came: {kind}"),
+        ))
     }
 
     fn end(&mut self) -> io::Result<()> {
@@ -200,10 +205,16 @@ mod tests {
     #[test]
     fn with_a_length_or_a_mark() {
         let (read, rest) = play(b"\n\n$5\r\nREDIS*1\r\n", 5);
-        assert_eq!((&read.unwrap()[..], &rest[..]), (&b"REDIS"[..], &b"*1\r\n"[..]));
+        assert_eq!(
+            (&read.unwrap()[..], &rest[..]),
+            (&b"REDIS"[..], &b"*1\r\n"[..])
+        );
         let sent = [b"\n$EOF:", &MARK[..], b"\r\nREDIS", MARK, b"*1\r\n"].concat();
         let (read, rest) = play(&sent, 5);
-        assert_eq!((&read.unwrap()[..], &rest[..]), (&b"REDIS"[..], &b"*1\r\n"[..]));
+        assert_eq!(
+            (&read.unwrap()[..], &rest[..]),
+            (&b"REDIS"[..], &b"*1\r\n"[..])
+        );
     }
 
     #[test]
@@ -217,7 +228,12 @@ mod tests {
             (b"$5\r\nREDIS", 4),
         ] {
             let (read, _) = play(sent, bytes);
-            assert_eq!(read.unwrap_err().kind(), io::ErrorKind::InvalidData, "{}", sent.escape_ascii());
+            assert_eq!(
+                read.unwrap_err().kind(),
+                io::ErrorKind::InvalidData,
+                "{}",
+                sent.escape_ascii()
+            );
         }
         for (sent, bytes) in [
             // Cut off.
@@ -225,9 +241,17 @@ mod tests {
             (b"$5", 5),
         ] {
             let (read, _) = play(sent, bytes);
-            assert_eq!(read.unwrap_err().kind(), io::ErrorKind::UnexpectedEof, "{}", sent.escape_ascii());
+            assert_eq!(
+                read.unwrap_err().kind(),
+                io::ErrorKind::UnexpectedEof,
+                "{}",
+                sent.escape_ascii()
+            );
         }
         let other = [b"$EOF:", &MARK[..], b"\r\nREDIS", &[b'x'; 40]].concat();
-        assert_eq!(play(&other, 5).0.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            play(&other, 5).0.unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
     }
 }

@@ -182,7 +182,11 @@ impl Status {
             );
         }
         if !up {
-            let _ = write!(into, "master_link_down_since_seconds:{}\r\n", ago(inner.down_since));
+            let _ = write!(
+                into,
+                "master_link_down_since_seconds:{}\r\n",
+                ago(inner.down_since)
+            );
         }
         let _ = write!(
             into,
@@ -207,19 +211,32 @@ mod tests {
             status.info(7, &mut text);
             text
         };
-        assert!(text(&status).contains("master_link_status:down\r\nmaster_last_io_seconds_ago:-1\r\n"));
+        assert!(
+            text(&status).contains("master_link_status:down\r\nmaster_last_io_seconds_ago:-1\r\n")
+        );
         assert!(text(&status).contains("master_link_down_since_seconds:-1\r\n"));
         status.enter(Phase::Copying);
         status.begin_copy(Some(200));
         status.copied(50);
         let copying = text(&status);
-        assert!(copying.contains("master_sync_in_progress:1\r\n"), "{copying}");
-        assert!(copying.contains("master_sync_left_bytes:150\r\nmaster_sync_perc:25.00\r\n"), "{copying}");
+        assert!(
+            copying.contains("master_sync_in_progress:1\r\n"),
+            "{copying}"
+        );
+        assert!(
+            copying.contains("master_sync_left_bytes:150\r\nmaster_sync_perc:25.00\r\n"),
+            "{copying}"
+        );
         status.enter(Phase::Up);
         assert!(status.wait_until_up(Duration::ZERO));
         let up = text(&status);
-        assert!(up.starts_with("master_link_status:up\r\nmaster_last_io_seconds_ago:0\r\nmaster_sync_in_progress:0\r\n"));
-        assert!(!up.contains("down_since") && up.contains("slave_read_repl_offset:7\r\nslave_repl_offset:7\r\n"));
+        assert!(up.starts_with(
+            "master_link_status:up\r\nmaster_last_io_seconds_ago:0\r\nmaster_sync_in_progress:0\r\n"
+        ));
+        assert!(
+            !up.contains("down_since")
+                && up.contains("slave_read_repl_offset:7\r\nslave_repl_offset:7\r\n")
+        );
         assert!(status.fail("no\nroute") && !status.fail("no\nroute"));
         assert!(text(&status).contains("redpoll_link_error:no route\r\n"));
         assert!(!status.wait_until_up(Duration::ZERO));

@@ -3,9 +3,9 @@
 //! Whoever reads here is a thread of its own that may wait, but never for longer than a moment ([`TICK`]): it wakes to say that it
 //! is alive, to see whether it is still wanted, and to give up a primary that has been silent for too long.
 
+use parking_lot::{Condvar, Mutex};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
-use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -228,11 +228,11 @@ fn replies_of_waits_in_vain() {
     ];
     for call in calls {
         for how in [
-        GiveUp::Timeout,
-        GiveUp::Error,
-        GiveUp::Replica,
-        GiveUp::Leave,
-    ] {
+            GiveUp::Timeout,
+            GiveUp::Error,
+            GiveUp::Replica,
+            GiveUp::Leave,
+        ] {
             let (mut db, [mut a, mut b]) = clients();
             a.block(call);
             b.block("BLPOP a 0");
