@@ -376,11 +376,7 @@ impl Proxy {
 
 fn pass(mut from: TcpStream, mut to: TcpStream, shared: &Shared, bounded: bool) {
     let mut buf = [0; 1024];
-    loop {
-        let n = match from.read(&mut buf) {
-            Ok(n @ 1..) => n,
-            _ => break,
-        };
+    while let Ok(n @ 1..) = from.read(&mut buf) {
         if !bounded {
             if to.write_all(&buf[..n]).is_err() {
                 break;
