@@ -120,7 +120,9 @@ fn links_that_break() {
                 follow(&mut r, proxy.port());
             }
             eventually("it has tried again", || proxy.connections() > before);
-            eventually("it was cut", || !info(&mut r, "redpoll_link_error").is_empty());
+            eventually("it was cut", || {
+                !info(&mut r, "redpoll_link_error").is_empty()
+            });
             assert_eq!(show(&r.run("GET old")), "\"1\"", "after {bytes} bytes");
         }
         proxy.open(true);
