@@ -89,9 +89,32 @@ pub fn begin(to: SocketAddr, method: &str, path: &str, head: &[&str], body: &str
 /// Reads an answer to its end.
 fn read(from: &mut impl BufRead) -> Answer {
     let (status, head) = read_head(from);
+    let chunked = head
+        .iter()
+        .any(|(name, value)| name == "transfer-encoding" && value == "chunked");
     let mut body = Vec::new();
-    from.read_to_end(&mut body).expect("a body");
+    match chunked {
+        true => read_chunks(from, &mut body),
+        false => drop(from.read_to_end(&mut body).expect("a body")),
+    }
     Answer { status, head, body }
+}
+
+/// Reads a body that comes in pieces, each behind its length.
+fn read_chunks(from: &mut impl BufRead, body: &mut Vec<u8>) {
+    loop {
+        let mut line = String::new();
+        from.read_line(&mut line).expect("a length");
+        let length = usize::from_str_radix(line.trim_end(), 16).expect("a length");
+        let start = body.len();
+        // With the end of its line.
+        body.resize(start + length + 2, 0);
+        from.read_exact(&mut body[start..]).expect("a piece");
+        body.truncate(start + length);
+        if length == 0 {
+            return;
+        }
+    }
 }
 
 /// Reads what stands before the body.

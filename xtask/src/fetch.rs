@@ -75,6 +75,11 @@ pub fn all() -> Report {
     );
     report.add("Node clients and programs", "client tests", node_clients());
     report.add(
+        "prometheus-redis-exporter",
+        "INFO as it is read",
+        exporter(),
+    );
+    report.add(
         "valgrind",
         "memcheck over the tests of crates with unsafe modules",
         valgrind(),
@@ -105,7 +110,7 @@ fn venv() -> Result<PathBuf> {
 }
 
 /// Packages from PyPI, whose versions are fixed so that a failure is ours and not a new release's.
-const PYTHON_PACKAGES: [(&str, &str); 6] = [
+const PYTHON_PACKAGES: [(&str, &str); 7] = [
     ("redis", "8.1.0"),
     ("rq", "3.0.0"),
     ("celery", "5.7.0"),
@@ -114,6 +119,8 @@ const PYTHON_PACKAGES: [(&str, &str); 6] = [
     // Two makers' locks over several servers.
     ("redlock-py", "1.0.8"),
     ("pottery", "3.0.1"),
+    // Reads metrics in both of their formats.
+    ("prometheus_client", "0.26.0"),
 ];
 
 fn python_clients() -> Result<String> {
@@ -193,6 +200,17 @@ fn node_clients() -> Result<String> {
 fn names(packages: &[(&str, &str)]) -> String {
     let one = |(name, version): &(&str, &str)| format!("{name} {version}");
     packages.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn exporter() -> Result<String> {
+    const NAME: &str = "prometheus-redis-exporter";
+    if run::on_path(NAME).is_none() {
+        apt_install(&[NAME])?;
+    }
+    match run::on_path(NAME) {
+        Some(path) => Ok(path.display().to_string()),
+        None => bail!("its package has no program of this name"),
+    }
 }
 
 fn valgrind() -> Result<String> {

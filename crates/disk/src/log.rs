@@ -18,7 +18,7 @@ use crate::guarded::Handoff;
 pub use crate::guarded::{Outcome, Progress, Refused};
 use crate::reader::Summary;
 use crate::temp::{AtomicFile, SyncPlan};
-pub use crate::writer::{Fsync, Trust as State};
+pub use crate::writer::{Fsync, Spent, Trust as State};
 use crate::writer::{Piece, Writer};
 use std::collections::VecDeque;
 use std::fmt;
@@ -34,6 +34,9 @@ use std::time::Instant;
 /// Called by the log's thread whenever it got further or failed. It must not wait for the log.
 pub type OnProgress = Box<dyn Fn(&Progress) + Send>;
 
+/// Told by the log's thread how long its longest write and its longest sync of a round took. It must not wait for the log.
+pub type OnSpent = Box<dyn Fn(Spent) + Send>;
+
 /// How a log is written.
 #[derive(Default)]
 pub struct Settings {
@@ -43,6 +46,8 @@ pub struct Settings {
     pub timestamps: bool,
     /// Told how far the log is.
     pub on_progress: Option<OnProgress>,
+    /// Told what the disk took.
+    pub on_spent: Option<OnSpent>,
 }
 
 impl fmt::Debug for Settings {
@@ -161,7 +166,7 @@ impl Log {
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("redpoll-log".to_owned())
-            .spawn(move || write(writer, &for_thread, settings.on_progress.as_ref()))
+            .spawn(move || write(writer, &for_thread, &settings))
             .map_err(|e| LogError::io(folder, "start a thread for it", &e))?;
         Ok(Log {
             shared,
@@ -371,7 +376,8 @@ impl Drop for End<'_> {
 const ROUND_BYTES: usize = 64 << 20;
 
 /// The thread.
-fn write(mut writer: Writer, shared: &Shared, on_progress: Option<&OnProgress>) {
+fn write(mut writer: Writer, shared: &Shared, settings: &Settings) {
+    let on_progress = settings.on_progress.as_ref();
     let _end = End(shared);
     let mut jobs = VecDeque::new();
     let mut pieces: Vec<Piece> = Vec::new();
@@ -430,6 +436,12 @@ fn write(mut writer: Writer, shared: &Shared, on_progress: Option<&OnProgress>) 
         }
         writer.tick(Instant::now());
         tell(&mut writer, shared, on_progress, 0);
+        let spent = std::mem::take(&mut writer.spent);
+        if let Some(on_spent) = &settings.on_spent
+            && spent != Spent::default()
+        {
+            on_spent(spent);
+        }
         if !open {
             break;
         }

@@ -117,6 +117,17 @@ pub(crate) struct Writer {
     /// Increments that are complete.
     older_size: u64,
     lines: Vec<u8>,
+    /// What the disk took since somebody asked.
+    pub spent: Spent,
+}
+
+/// The longest times that the disk took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// For a write.
+    pub write: Duration,
+    /// For a sync.
+    pub sync: Duration,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -210,6 +221,7 @@ impl Writer {
             failure: None,
             base_size: 0,
             older_size: 0,
+            spent: Spent::default(),
             lines: Vec::new(),
         }
     }
@@ -301,7 +313,9 @@ impl Writer {
         let Some(increment) = &mut self.increment else {
             return;
         };
+        let began = Instant::now();
         let (took, result) = append_slices(&mut *increment.file, &mut slices);
+        self.spent.write = self.spent.write.max(began.elapsed());
         // Which pieces are whole.
         let (mut start, mut whole) = (0, 0);
         for (piece, &end) in pieces.iter().zip(&ends) {
@@ -340,7 +354,10 @@ impl Writer {
         if increment.size == increment.synced_size && !(increment.mark && marks_too) {
             return;
         }
-        match increment.file.sync() {
+        let began = Instant::now();
+        let synced = increment.file.sync();
+        self.spent.sync = self.spent.sync.max(began.elapsed());
+        match synced {
             Ok(()) => {
                 increment.synced_size = increment.size;
                 increment.mark = false;

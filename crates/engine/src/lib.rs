@@ -53,6 +53,7 @@ pub use context::engine::Engine;
 pub use context::gate::Intent;
 pub use context::next::{Job, Next, Progress, TakeOver};
 pub use context::session::Session;
+pub use context::shards::ShardFigures;
 pub use dispatch::update::Update;
 pub use dispatch::worker::Worker;
 pub use door::change::Event;

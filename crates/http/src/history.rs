@@ -1,6 +1,6 @@
 //! The numbers of the last hour, one row a second: so that whoever opens the console sees what has been, not only what is.
 
-use engine::{Engine, Figures, LogKind, Times};
+use engine::{Engine, Figures, LogKind, RoleReport, Times};
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -99,10 +99,14 @@ impl History {
             figures: engine.figures(),
             times: engine.all_times(),
             traffic: traffic(engine),
-            lock_waits: 0,
+            lock_waits: lock_waits(engine),
         };
         let lag = self.durability_lag(engine).unwrap_or(f64::NAN);
-        let row = self.before.as_ref().map(|before| row(before, &now, lag));
+        let others = replicas(engine);
+        let row = self
+            .before
+            .as_ref()
+            .map(|before| row(before, &now, lag, others));
         self.before = Some(now);
         let row = Arc::new(row?);
         if self.rows.len() == MOST_ROWS {
@@ -151,6 +155,29 @@ fn number(text: &mut String, value: f64) {
     };
 }
 
+/// How often somebody had to wait for a shard.
+fn lock_waits(engine: &Engine) -> u64 {
+    let ks = engine.keyspace();
+    (0..ks.shards())
+        .map(|shard| ks.shard_load(shard).waits)
+        .sum()
+}
+
+/// How many replicas there are, and how many bytes the one that is farthest behind is so, if there is one.
+fn replicas(engine: &Engine) -> (f64, f64) {
+    let Some(RoleReport::Primary(offset, replicas)) = engine.replication().map(|r| r.role()) else {
+        return (0.0, f64::NAN);
+    };
+    let lag = replicas
+        .iter()
+        .map(|(.., at)| offset.saturating_sub(*at))
+        .max();
+    (
+        replicas.len() as f64,
+        lag.map_or(f64::NAN, |lag| lag as f64),
+    )
+}
+
 /// Bytes read from and written to clients, as the host tells INFO.
 fn traffic(engine: &Engine) -> [f64; 2] {
     let mut lines = String::new();
@@ -160,7 +187,12 @@ fn traffic(engine: &Engine) -> [f64; 2] {
         .map(|name| pairs.get(name).and_then(|n| n.parse().ok()).unwrap_or(0.0))
 }
 
-fn row(before: &Before, now: &Before, durability_lag_ms: f64) -> [f64; COLUMNS.len()] {
+fn row(
+    before: &Before,
+    now: &Before,
+    durability_lag_ms: f64,
+    replicas: (f64, f64),
+) -> [f64; COLUMNS.len()] {
     let seconds = now.at.duration_since(before.at).as_secs_f64().max(0.001);
     let (old, new) = (&before.figures, &now.figures);
     let rate = |of: fn(&Figures) -> u64| of(new).saturating_sub(of(old)) as f64 / seconds;
@@ -200,8 +232,8 @@ fn row(before: &Before, now: &Before, durability_lag_ms: f64) -> [f64; COLUMNS.l
             as f64,
         memory.journal as f64,
         durability_lag_ms,
-        0.0,
-        f64::NAN,
+        replicas.0,
+        replicas.1,
         new.clients.subscribers as f64,
         new.scripts.running_ms as f64,
     ]

@@ -3,7 +3,7 @@
 
 use crate::Shared;
 use crate::text::{Format, Kind, Writer};
-use engine::{CommandFigures, Figures, LogKind};
+use engine::{CommandFigures, Figures, HotKey, HotKeys, LogKind, MEASURES, ShardFigures};
 use std::collections::HashMap;
 
 /// Bounds of the histograms of latency: as they are written, and in nanoseconds.
@@ -26,13 +26,28 @@ const BOUNDS: &[(&str, u64)] = &[
     ("10", 10_000_000_000),
 ];
 
+/// What is told beside the rest.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    /// A line for each shard (`/metrics?shards=1`): some hundred for each of their metrics.
+    pub shards: bool,
+    /// Names of keys: for who may run HOTKEYS.
+    pub keys: bool,
+}
+
+/// Bytes of a key in a label.
+const MOST_LABEL: usize = 128;
+
+/// Hot keys told by each measure.
+const HOT_KEYS: usize = 10;
+
 /// Nanoseconds as seconds.
 fn seconds(nanos: u64) -> f64 {
     nanos as f64 / 1e9
 }
 
 /// Everything, as text in a format.
-pub(crate) fn text(shared: &Shared, format: Format) -> String {
+pub(crate) fn text(shared: &Shared, format: Format, wanted: Wanted) -> String {
     let engine = &shared.engine;
     let figures = engine.figures();
     let mut into = Writer::new(format);
@@ -45,6 +60,8 @@ pub(crate) fn text(shared: &Shared, format: Format) -> String {
     memory(&mut into, &figures);
     keys(&mut into, &figures);
     scripts_and_messages(&mut into, &figures);
+    shards(&mut into, &engine.shard_figures(), wanted.shards);
+    hot_keys(&mut into, shared, wanted.keys);
     if let Some(keeper) = engine.persistence() {
         let mut lines = String::new();
         keeper.info(&mut lines);
@@ -466,6 +483,108 @@ fn scripts_and_messages(into: &mut Writer, figures: &Figures) {
     for (kind, n) in ["channel", "pattern", "shard"].iter().zip(figures.channels) {
         into.sample(&[("kind", kind)], n);
     }
+}
+
+fn shards(into: &mut Writer, shards: &[ShardFigures], each: bool) {
+    into.single(
+        "redpoll_shards",
+        Kind::Gauge,
+        "Parts of the keyspace, each with a lock of its own.",
+        shards.len(),
+    );
+    type Of = fn(&ShardFigures) -> f64;
+    let families: [(&str, Kind, &str, Of); 6] = [
+        (
+            "redpoll_shard_operations",
+            Kind::Counter,
+            "How often a shard's lock was taken.",
+            |s| s.ops as f64,
+        ),
+        (
+            "redpoll_shard_lock_waits",
+            Kind::Counter,
+            "How often somebody had to wait for it.",
+            |s| s.waits as f64,
+        ),
+        (
+            "redpoll_shard_lock_wait_seconds",
+            Kind::Counter,
+            "For how long, all of them together.",
+            |s| seconds(s.wait_nanos),
+        ),
+        (
+            "redpoll_shard_busy_seconds",
+            Kind::Counter,
+            "How long commands took that named keys of it, by samples.",
+            |s| seconds(s.held_nanos),
+        ),
+        ("redpoll_shard_keys", Kind::Gauge, "Keys of it.", |s| {
+            s.keys as f64
+        }),
+        (
+            "redpoll_shard_bytes",
+            Kind::Gauge,
+            "Bytes of keys, values and tables.",
+            |s| s.bytes as f64,
+        ),
+    ];
+    for (name, kind, help, of) in families {
+        into.family(name, kind, help);
+        if each {
+            for (shard, figures) in shards.iter().enumerate() {
+                into.sample(&[("shard", &shard.to_string())], of(figures));
+            }
+        } else {
+            // All of them, and the one with the most: together they tell whether the load is even.
+            let sum: f64 = shards.iter().map(of).sum();
+            let most = shards.iter().map(of).fold(0.0, f64::max);
+            into.sample(&[("shard", "all")], sum);
+            into.sample(&[("shard", "most")], most);
+        }
+    }
+}
+
+fn hot_keys(into: &mut Writer, shared: &Shared, told: bool) {
+    let found = MEASURES.map(|measure| shared.engine.stats().hot_keys(measure, HOT_KEYS));
+    let names = ["ops", "cpu", "in", "out"];
+    into.single(
+        "redpoll_hot_key_window_seconds",
+        Kind::Gauge,
+        "The time that the shares of hot keys are about.",
+        found[0].window_ms as f64 / 1e3,
+    );
+    into.family(
+        "redpoll_hottest_key_ratio",
+        Kind::Gauge,
+        "The share of the whole that the hottest key has, by operations, time, bytes received and bytes sent.",
+    );
+    for (name, found) in names.iter().zip(&found) {
+        let share = found.keys.first().map_or(0.0, |hot| share(hot, found));
+        into.sample(&[("by", name)], share);
+    }
+    if !told {
+        return;
+    }
+    into.family(
+        "redpoll_hot_key_ratio",
+        Kind::Gauge,
+        "The same of the hottest keys, for who may run HOTKEYS.",
+    );
+    for (name, found) in names.iter().zip(&found) {
+        for hot in &found.keys {
+            let key = String::from_utf8_lossy(&hot.key[..hot.key.len().min(MOST_LABEL)]);
+            let labels = [
+                ("by", *name),
+                ("db", &format!("db{}", hot.db)),
+                ("key", &key),
+            ];
+            into.sample(&labels, share(hot, found));
+        }
+    }
+}
+
+fn share(hot: &HotKey, of: &HotKeys) -> f64 {
+    hot.value as f64 / of.total.max(1) as f64
 }
 
 fn persistence(into: &mut Writer, info: &HashMap<&str, &str>) {

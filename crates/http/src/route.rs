@@ -2,8 +2,9 @@
 
 use crate::answer::{Answer, Body, answer as answer_with, error, json, plain};
 use crate::command::{self, Call, Failed};
-use crate::events::{self, Wanted};
+use crate::events::{self, Wanted as Events};
 use crate::login::{self, Login};
+use crate::metrics::Wanted;
 use crate::text::Format;
 use crate::{Peer, Shared, metrics, page};
 use base64::Engine as _;
@@ -57,7 +58,9 @@ pub(crate) async fn answer(
         ));
     }
     Ok(match (path, &head.method) {
-        ("/metrics", &Method::GET | &Method::HEAD) => metrics(shared, head.headers, peer).await,
+        ("/metrics", &Method::GET | &Method::HEAD) => {
+            metrics(shared, head.headers, query, peer).await
+        }
         (api, method) if api.starts_with("/api/") => {
             if login::is_foreign(&head.headers, peer.encrypted) {
                 return Ok(error(StatusCode::FORBIDDEN, "a request of another site"));
@@ -120,18 +123,20 @@ fn refused(status: StatusCode, why: &str) -> Box<Answer> {
 
 /// Who asks for metrics, and whether it may have them.
 enum Entry {
-    Granted,
+    /// Yes; with names of keys, if the user may have those too.
+    Granted(bool),
     Unknown,
     Refused(String),
 }
 
-async fn metrics(shared: Arc<Shared>, head: HeaderMap, peer: Peer) -> Answer {
+async fn metrics(shared: Arc<Shared>, head: HeaderMap, query: &str, peer: Peer) -> Answer {
+    let shards = parameters(query).any(|(name, value)| name == "shards" && value != "0");
     let accept = head
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok());
     let format = Format::wanted(accept.unwrap_or_default());
     let made = aside(move || match may_have_metrics(&shared, &head, peer) {
-        Entry::Granted => Ok(metrics::text(&shared, format)),
+        Entry::Granted(keys) => Ok(metrics::text(&shared, format, Wanted { shards, keys })),
         other => Err(other),
     });
     match made.await {
@@ -167,7 +172,7 @@ fn may_have_metrics(shared: &Shared, head: &HeaderMap, peer: Peer) -> Entry {
     if let Some(token) = scheme(b"bearer ") {
         let wanted = engine.config().text("http-token");
         return match !wanted.is_empty() && login::same_secret(token, wanted.as_bytes()) {
-            true => Entry::Granted,
+            true => Entry::Granted(true),
             false => Entry::Unknown,
         };
     }
@@ -187,7 +192,7 @@ fn may_have_metrics(shared: &Shared, head: &HeaderMap, peer: Peer) -> Entry {
         }
     }
     match session.check_call(&[b"info"]) {
-        Ok(()) => Entry::Granted,
+        Ok(()) => Entry::Granted(session.check_call(&[b"hotkeys", b"top"]).is_ok()),
         Err(why) if why.0.starts_with("NOAUTH") => Entry::Unknown,
         Err(why) => Entry::Refused(why.0.to_string()),
     }
@@ -400,7 +405,7 @@ impl Api<'_> {
             Ok(login) => login,
             Err(answer) => return *answer,
         };
-        let mut wanted = Wanted::default();
+        let mut wanted = Events::default();
         for (name, value) in parameters(query) {
             let on = value != "0" && !value.is_empty();
             match &*name {

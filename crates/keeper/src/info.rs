@@ -30,6 +30,15 @@ impl Keeper {
         };
         line("loading", &u8::from(engine.loading.is_on()));
         line("async_loading", &0);
+        // What corresponds here to pages that a forked process makes be copied: old versions of keys.
+        let shared = saving.running.as_ref().map(|running| &running.shared);
+        let size = shared.map_or(0, |shared| shared.held_bytes.load(Relaxed));
+        let peak = shared.map_or(0, |shared| shared.peak_bytes.load(Relaxed));
+        let part = 100.0 * done as f64 / total.max(1) as f64;
+        line("current_cow_peak", &peak);
+        line("current_cow_size", &size);
+        line("current_cow_size_age", &0);
+        line("current_fork_perc", &format!("{:.2}", part.min(100.0)));
         line("current_save_keys_processed", &done);
         line("current_save_keys_total", &total);
         line("rdb_changes_since_last_save", &changed);
@@ -42,6 +51,7 @@ impl Keeper {
         line("rdb_last_bgsave_time_sec", &secs(stats.last_save_secs));
         line("rdb_current_bgsave_time_sec", &now(Busy::Save));
         line("rdb_saves", &stats.saves);
+        line("rdb_last_cow_size", &stats.peaks[0]);
         let loaded = self.loaded.lock().clone();
         line("rdb_last_load_keys_expired", &loaded.expired);
         line("rdb_last_load_keys_loaded", &loaded.keys);
@@ -53,12 +63,18 @@ impl Keeper {
         line("aof_last_bgrewrite_status", &ok(stats.rewrite_ok));
         line("aof_rewrites", &stats.rewrites);
         line("aof_rewrites_consecutive_failures", &stats.rewrite_failures);
+        line("aof_last_cow_size", &stats.peaks[1]);
         let refusing = log.as_ref().and_then(|log| log.refusing());
         line("aof_last_write_status", &ok(refusing.is_none()));
         if let Some(status) = status {
             line("aof_current_size", &status.size);
             line("aof_base_size", &status.base_size);
+            line("aof_pending_rewrite", &0);
             line("aof_buffer_length", &engine.journal.waiting_bytes());
+            let syncing = status.progress.durable < status.progress.written;
+            line("aof_pending_bio_fsync", &u8::from(syncing));
+            // A write never waits for a sync that somebody else makes.
+            line("aof_delayed_fsync", &0);
             line("redpoll_log_piece_given", &status.progress.given);
             line("redpoll_log_piece_durable", &status.progress.durable);
         }

@@ -66,6 +66,7 @@ impl Keeper {
             fsync: fsync(config),
             timestamps: config.flag("aof-timestamp-enabled"),
             on_progress: Some(self.on_progress()),
+            on_spent: Some(self.on_spent()),
         }
     }
 
@@ -130,6 +131,19 @@ impl Keeper {
                 && let Some(engine) = engine.upgrade()
             {
                 engine.journal.ring();
+            }
+        })
+    }
+
+    /// What LATENCY shows of the log's writes and syncs.
+    fn on_spent(&self) -> disk::log::OnSpent {
+        let engine = self.engine.clone();
+        Box::new(move |spent| {
+            let Some(engine) = engine.upgrade() else {
+                return;
+            };
+            for (event, time) in [("aof-write", spent.write), ("aof-fsync", spent.sync)] {
+                engine.note_latency(event, time);
             }
         })
     }

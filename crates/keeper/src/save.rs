@@ -9,7 +9,8 @@ use rdb::encode::Options;
 use rdb::file::Writer;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 /// What is being written.
 pub(crate) struct Running {
@@ -56,6 +57,8 @@ pub(crate) struct Stats {
     pub rewrite_tried: Instant,
     /// The snapshot that was written last.
     pub snapshot: Option<Arc<Shared>>,
+    /// The most that was held back at a time for the last save, and for the last rewrite of the log, in bytes.
+    pub peaks: [usize; 2],
 }
 
 impl Stats {
@@ -73,6 +76,7 @@ impl Stats {
             rewrite_failures: 0,
             rewrite_tried: Instant::now(),
             snapshot: None,
+            peaks: [0; 2],
         }
     }
 }
@@ -161,7 +165,12 @@ impl Keeper {
         let checksum = engine.config().flag("rdbchecksum");
         let out = Writer::new(file, options.version, checksum);
         let written = snapshot.write(engine, out, &aux);
-        self.stats.lock().snapshot = Some(shared);
+        let mut stats = self.stats.lock();
+        stats.peaks[usize::from(base)] = shared.peak_bytes.load(Relaxed);
+        let held = Duration::from_nanos(shared.longest_hold_ns.load(Relaxed));
+        stats.snapshot = Some(shared);
+        drop(stats);
+        engine.note_latency("snapshot-hold", held);
         match written {
             Ok(file) => Ok(Some(file)),
             Err(Failed::Aborted) => Ok(None),

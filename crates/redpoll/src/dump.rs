@@ -148,8 +148,8 @@ impl<W: Way> Db<W> {
         Ok(seconds.map(Duration::from_secs))
     }
 
-    /// How often a key is used, on a logarithmic scale up to 255; `None` if it does not exist. An error unless
-    /// `maxmemory-policy` is one that counts this.
+    /// How often a key is used, on a logarithmic scale up to 255; `None` if it does not exist. Unless `maxmemory-policy` is one that
+    /// counts this, it is about the last seconds, and 0 of keys that are not hot; typed calls are not counted then.
     ///
     /// ```
     /// # let db = redpoll::Db::open(redpoll::Config::default())?;

@@ -421,17 +421,20 @@ impl Signals {
 /// The figures of INFO that are averages over the last seconds.
 #[derive(Default)]
 struct Figures {
-    samples: VecDeque<(Instant, [u64; 3])>,
+    samples: VecDeque<(Instant, [u64; 5])>,
 }
 
 impl Figures {
     fn sample(&mut self, engine: &Engine, host: &ServerHost) {
         let (bytes_in, bytes_out) = host.traffic();
+        let (cycles, busy_us) = host.cycles();
         let now = Instant::now();
         let counted = [
             engine.stats().sum(|counters| counters.calls.get()),
             bytes_in,
             bytes_out,
+            cycles,
+            busy_us,
         ];
         if self.samples.len() == SAMPLES {
             self.samples.pop_front();
@@ -439,14 +442,19 @@ impl Figures {
         if let Some((then, before)) = self.samples.front() {
             let counts = &host.counts;
             let seconds = now.duration_since(*then).as_secs_f64().max(0.001);
-            for (at, figure) in [&counts.ops_per_s, &counts.in_per_s, &counts.out_per_s]
-                .into_iter()
-                .enumerate()
-            {
-                // CONFIG RESETSTAT may have set a count back.
-                let change = counted[at].saturating_sub(before[at]) as f64;
-                figure.store((change / seconds) as u64, Relaxed);
+            // CONFIG RESETSTAT may have set a count back.
+            let change = |at: usize| counted[at].saturating_sub(before[at]);
+            let figures = [
+                &counts.ops_per_s,
+                &counts.in_per_s,
+                &counts.out_per_s,
+                &counts.cycles_per_s,
+            ];
+            for (at, figure) in figures.into_iter().enumerate() {
+                figure.store((change(at) as f64 / seconds) as u64, Relaxed);
             }
+            let each = change(4).checked_div(change(3)).unwrap_or(0);
+            counts.cycle_us.store(each, Relaxed);
         }
         self.samples.push_back((now, counted));
     }

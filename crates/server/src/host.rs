@@ -20,6 +20,7 @@ use std::sync::atomic::{
 };
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+use tokio::runtime::RuntimeMetrics;
 use tokio::sync::{mpsc, watch};
 
 /// The host of an engine that a [`Server`](crate::Server) serves.
@@ -29,6 +30,7 @@ use tokio::sync::{mpsc, watch};
 pub struct ServerHost {
     orders: OnceLock<mpsc::UnboundedSender<Order>>,
     loads: OnceLock<Vec<Arc<Load>>>,
+    runtimes: OnceLock<Vec<RuntimeMetrics>>,
     log_level: OnceLock<LogLevel>,
     /// The open TCP listeners of `bind` and `port`.
     pub(crate) tcp: Mutex<Vec<Arc<Listener>>>,
@@ -75,6 +77,9 @@ pub(crate) struct Counts {
     /// Bytes per second lately, read and written.
     pub in_per_s: AtomicU64,
     pub out_per_s: AtomicU64,
+    /// How often a second the workers wake up lately, and how long they are busy then, in microseconds.
+    pub cycles_per_s: AtomicU64,
+    pub cycle_us: AtomicU64,
     /// Bytes that CONFIG RESETSTAT has taken off the totals.
     pub in_reset: AtomicU64,
     pub out_reset: AtomicU64,
@@ -117,9 +122,38 @@ impl ServerHost {
     pub(crate) fn start(
         &self,
         orders: mpsc::UnboundedSender<Order>,
-        loads: Vec<Arc<Load>>,
+        (loads, runtimes): (Vec<Arc<Load>>, Vec<RuntimeMetrics>),
     ) -> bool {
-        self.orders.set(orders).is_ok() && self.loads.set(loads).is_ok()
+        self.orders.set(orders).is_ok()
+            && self.loads.set(loads).is_ok()
+            && self.runtimes.set(runtimes).is_ok()
+    }
+
+    /// How often the workers have gone to sleep, and for how many microseconds they were busy, since the start.
+    pub(crate) fn cycles(&self) -> (u64, u64) {
+        let runtimes = self.runtimes.get().map(Vec::as_slice).unwrap_or_default();
+        let of = |runtime: &RuntimeMetrics| {
+            let busy = runtime.worker_total_busy_duration(0).as_micros();
+            (runtime.worker_park_count(0), busy as u64)
+        };
+        let all = runtimes.iter().map(of);
+        all.fold((0, 0), |(cycles, busy), (more, longer)| {
+            (cycles + more, busy + longer)
+        })
+    }
+
+    /// A line for each worker.
+    fn info_threads(&self, into: &mut String) {
+        let loads = self.loads.get().map(Vec::as_slice).unwrap_or_default();
+        for (at, load) in loads.iter().enumerate() {
+            let _ = write!(
+                into,
+                "io_thread_{at}:clients={},reads={},writes={}\r\n",
+                load.connections.load(Relaxed),
+                load.reads.load(Relaxed),
+                load.writes.load(Relaxed)
+            );
+        }
     }
 
     /// Sends the control thread an order; false if there is no server, or it has stopped.
@@ -265,12 +299,16 @@ impl ServerHost {
         let (bytes_in, bytes_out) = self.traffic();
         let (reads, writes) = self.calls();
         let kb = |count: &AtomicU64| get(count) as f64 / 1024.0;
+        let (cycles, busy) = self.cycles();
         let _ = write!(
             into,
             "total_connections_received:{}\r\nrejected_connections:{}\r\ninstantaneous_ops_per_sec:{}\r\n\
              total_net_input_bytes:{}\r\ntotal_net_output_bytes:{}\r\n\
              instantaneous_input_kbps:{:.2}\r\ninstantaneous_output_kbps:{:.2}\r\n\
-             total_reads_processed:{}\r\ntotal_writes_processed:{}\r\n",
+             total_reads_processed:{}\r\ntotal_writes_processed:{}\r\n\
+             io_threaded_reads_processed:{}\r\nio_threaded_writes_processed:{}\r\n\
+             eventloop_cycles:{cycles}\r\neventloop_duration_sum:{busy}\r\n\
+             instantaneous_eventloop_cycles_per_sec:{}\r\ninstantaneous_eventloop_duration_usec:{}\r\n",
             get(&counts.accepted),
             get(&counts.rejected),
             get(&counts.ops_per_s),
@@ -280,6 +318,11 @@ impl ServerHost {
             kb(&counts.out_per_s),
             reads.saturating_sub(get(&counts.reads_reset)),
             writes.saturating_sub(get(&counts.writes_reset)),
+            // All of them: every thread serves connections.
+            reads.saturating_sub(get(&counts.reads_reset)),
+            writes.saturating_sub(get(&counts.writes_reset)),
+            get(&counts.cycles_per_s),
+            get(&counts.cycle_us),
         );
     }
 }
@@ -356,6 +399,7 @@ impl Host for ServerHost {
         match section {
             "server" => self.info_server(into),
             "stats" => self.info_stats(into),
+            "threads" => self.info_threads(into),
             _ => {}
         }
     }

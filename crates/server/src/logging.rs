@@ -62,7 +62,29 @@ pub fn install(config: &Config) -> io::Result<LogLevel> {
         .with(lines)
         .try_init()
         .map_err(io::Error::other)?;
+    log_panics();
     Ok(LogLevel(handle))
+}
+
+/// Has panics written to the log, with their place in the code and how it came there, and not to standard error.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let what = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let place = panic
+            .location()
+            .map_or_else(String::new, |place| place.to_string());
+        let thread = std::thread::current();
+        tracing::error!(
+            "A panic on the thread {} at {place}: {}\n{}",
+            thread.name().unwrap_or("?"),
+            what.unwrap_or("without words"),
+            std::backtrace::Backtrace::force_capture()
+        );
+    }));
 }
 
 fn append(path: &PathBuf) -> io::Result<File> {

@@ -107,7 +107,10 @@ impl Server {
         let (send, orders) = mpsc::unbounded_channel();
         if !host.start(
             send,
-            workers.iter().map(|worker| worker.load.clone()).collect(),
+            workers
+                .iter()
+                .map(|worker| (worker.load.clone(), worker.runtime.clone()))
+                .unzip(),
         ) {
             return Err(StartError("this host has a server already".into()));
         }

@@ -28,7 +28,7 @@ use std::sync::atomic::{
 use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::runtime::RuntimeFlavor;
+use tokio::runtime::{RuntimeFlavor, RuntimeMetrics};
 use tokio::sync::{Notify, mpsc, watch};
 
 /// Bytes of the shared read buffer: room for a deep pipeline, small enough to stay in the second-level cache.
@@ -90,6 +90,8 @@ pub(crate) struct Handle {
     pub load: Arc<Load>,
     pub arrivals: mpsc::UnboundedSender<Arrival>,
     pub thread: JoinHandle<()>,
+    /// How often it has slept and for how long it was busy.
+    pub runtime: RuntimeMetrics,
 }
 
 /// What helper threads execute long commands with: as many of the engine's workers as were ever needed at once.
@@ -314,6 +316,7 @@ pub(crate) fn start(
         .thread_stack_size(STACK_BYTES)
         .thread_name(format!("worker-{index}"))
         .build()?;
+    let metrics = runtime.metrics();
     let seat = Arc::new(Seat {
         engine,
         helpers,
@@ -335,6 +338,7 @@ pub(crate) fn start(
         load,
         arrivals,
         thread,
+        runtime: metrics,
     })
 }
 

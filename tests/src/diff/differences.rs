@@ -124,6 +124,14 @@ const ALL: &[Reference] = &[Redis, NewestRedis, Valkey];
 
 const NAMED: &[Difference] = &[
     Difference {
+        from: ALL,
+        why: "OBJECT FREQ answers without an LFU policy too, from what is known of hot keys, so that redis-cli --hotkeys works",
+        case: |c| {
+            c.is("OBJECT FREQ") && c.replies(":", "-ERR An LFU maxmemory policy is not selected")
+        },
+        then: Then::GoOn,
+    },
+    Difference {
         from: &[NewestRedis],
         why: "SET takes one condition, and tells of a second; Redis 8.6 lets others follow an IFEQ or its like, and heeds them all",
         case: |c| c.is("SET") && c.ours == b"-ERR syntax error\r\n" && conditions(c) > 1,

@@ -19,9 +19,11 @@
 
 use crate::base::clock::unix_ms;
 use crate::base::random::random_below;
+use crate::base::stats::Counter;
 use crate::base::ticks;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 /// By what a key is hot.
@@ -192,6 +194,8 @@ struct Kept {
 pub struct Hot {
     /// How much of each measure is left until the next sample. Written by the thread alone.
     left: [AtomicI64; 4],
+    /// Ticks that commands with keys of each shard took, as far as samples say.
+    held: OnceLock<Box<[Counter]>>,
     kept: Mutex<Kept>,
 }
 
@@ -227,8 +231,10 @@ impl Hot {
 
     /// Adds the sample of a measure that is due, of a command with these keys, each with a hash that tells keys of all databases
     /// apart, and lays the next rod. Only the owning thread may.
+    ///
+    /// Returns the sample's weight.
     #[cold]
-    pub fn sample(&self, measure: Measure, db: usize, keys: &[(&[u8], u64)]) {
+    pub fn sample(&self, measure: Measure, db: usize, keys: &[(&[u8], u64)]) -> u64 {
         let mut kept = self.kept.lock();
         let weight = self.lay(&mut kept, measure);
         let sketch = &mut kept.now.sketches[measure as usize];
@@ -245,6 +251,23 @@ impl Hot {
                 sketch.add(SLOTS, db, key, hash, weight);
             }
         }
+        weight
+    }
+
+    /// Books ticks to a shard, out of so many. Only the owning thread may.
+    pub fn hold(&self, shards: usize, shard: usize, ticks: u64) {
+        let held = self
+            .held
+            .get_or_init(|| (0..shards).map(|_| Counter::default()).collect());
+        if let Some(sum) = held.get(shard) {
+            sum.add(ticks);
+        }
+    }
+
+    /// Ticks that were booked to a shard.
+    pub fn held(&self, shard: usize) -> u64 {
+        let sum = self.held.get().and_then(|held| held.get(shard));
+        sum.map_or(0, Counter::get)
     }
 
     /// Lays the next rod without a sample. Only the owning thread may.

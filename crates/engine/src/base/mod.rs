@@ -23,4 +23,5 @@ pub mod replication;
 pub mod stats;
 mod sync;
 pub mod ticks;
+pub mod tree;
 pub mod version;

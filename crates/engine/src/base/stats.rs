@@ -109,9 +109,15 @@ pub struct Counters {
     pub auth_failures: Counter,
     /// Which keys its commands are about.
     pub hot: Hot,
+    /// Ids of the commands that it has carried out lately, for the report of a panic; and how many there were.
+    recent: [Counter; RECENT],
+    recent_at: Counter,
     errors: Mutex<BTreeMap<String, u64>>,
     codes: Arc<Codes>,
 }
+
+/// Commands that are remembered for the report of a panic.
+const RECENT: usize = 16;
 
 /// Most different codes of errors that are counted, each under its name.
 const MOST_CODES: usize = 128;
@@ -159,8 +165,27 @@ impl Counters {
             protocol_errors: Counter::default(),
             auth_failures: Counter::default(),
             hot: Hot::default(),
+            recent: Default::default(),
+            recent_at: Counter::default(),
             errors: Mutex::new(BTreeMap::new()),
         }
+    }
+
+    /// Notes a command, or several of one kind, as the latest. Only the owning worker may.
+    #[inline]
+    pub fn note_recent(&self, id: usize) {
+        let at = self.recent_at.get();
+        self.recent[at as usize % RECENT].set(id as u64);
+        self.recent_at.set(at + 1);
+    }
+
+    /// The ids of the latest commands, the latest first.
+    pub fn recent(&self) -> Vec<usize> {
+        let at = self.recent_at.get();
+        let places = (at.saturating_sub(RECENT as u64)..at).rev();
+        places
+            .map(|at| self.recent[at as usize % RECENT].get() as usize)
+            .collect()
     }
 
     /// Counts an error reply under its code.
@@ -215,6 +240,10 @@ pub struct Stats {
     codes: Arc<Codes>,
     /// The most memory, in bytes, that was ever found in use.
     pub(crate) peak_memory: AtomicUsize,
+    /// When that was, in Unix seconds.
+    pub(crate) peak_at_s: AtomicU64,
+    /// The set of the thread that looks for what has expired.
+    pub(crate) sweeper: OnceLock<Arc<Counters>>,
     /// Clients that were disconnected because their requests grew too long.
     pub query_limit_disconnections: AtomicU64,
     /// How often the search for expired keys stopped because its time was over.

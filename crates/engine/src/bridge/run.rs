@@ -268,6 +268,7 @@ impl Bridge<'_, '_> {
     /// Notes that the script has been running for a while, so that it can be seen and killed.
     fn note_running(&mut self) -> &Arc<Running> {
         let (call, began_ms, wrote) = (self.call, self.began_ms, self.wrote);
+        let client = self.ctx.session.client.id;
         let scripts = self.noted.scripts;
         self.noted.running.get_or_insert_with(|| {
             scripts.begin(Running {
@@ -275,6 +276,7 @@ impl Bridge<'_, '_> {
                 is_function: call.is_function,
                 name: call.name.to_vec(),
                 command: call.argv.iter().take(16).map(|a| a.to_vec()).collect(),
+                client,
                 wrote: AtomicBool::new(wrote),
                 kill: AtomicBool::new(false),
             })

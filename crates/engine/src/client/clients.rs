@@ -110,6 +110,10 @@ pub struct Client {
     pub tracking: AtomicU32,
     /// The id of the client that its tracking messages go to, 0 for itself.
     pub redirects_to: AtomicU64,
+    /// The lock that a command of it waits for, plus one (the keyspace's token comes after the shards); 0: for none.
+    pub parked_for: AtomicUsize,
+    /// Since when, in Unix milliseconds.
+    pub parked_ms: AtomicU64,
     /// What it waits for: known to the room that lets clients wait, here only that there is something.
     waits_for: Mutex<Option<Waits>>,
     kill: AtomicBool,
@@ -308,6 +312,8 @@ impl Clients {
             monitors: AtomicBool::new(false),
             tracking: AtomicU32::new(0),
             redirects_to: AtomicU64::new(0),
+            parked_for: AtomicUsize::new(0),
+            parked_ms: AtomicU64::new(0),
             waits_for: Mutex::new(None),
             kill: AtomicBool::new(false),
             gone: AtomicBool::new(false),

@@ -2,6 +2,7 @@
 
 mod filter;
 mod tracking;
+mod waits;
 
 use self::filter::{Filter, Use};
 use self::tracking::{client_caching, client_getredir, client_tracking, client_trackinginfo};
@@ -162,6 +163,11 @@ const CLIENT_COMMANDS: &[Command] = &[
     row("client|unpause", 2, ABOUT_CLIENT | ADMIN | NOSCRIPT | LOADING | STALE,
             Group::Connection, "6.2.0", client_unpause)
         .docs("Lets held-back clients go on.", "O(N), N being the number of clients held back"),
+    row("client|waits", 2, ABOUT_CLIENT | ADMIN | NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
+            Group::Connection, "8.6.0", waits::client_waits)
+        .tips(&["nondeterministic_output"])
+        .docs("Tells who waits for whom: blocked clients by key, parked commands, the scripts that run.",
+              "O(N), N being the number of connections"),
 ];
 
 fn client_id(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {

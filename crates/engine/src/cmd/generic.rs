@@ -601,18 +601,17 @@ fn object_idletime(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn object_freq(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
     let (aging, now_ms) = (ctx.keys.aging, ctx.keys.now_ms);
-    if let Some(e) = ctx.keys.read_unannounced(args.take()) {
-        if aging.counts() {
-            let n = aging.frequency(e.clock(), minutes(now_ms));
-            ctx.out.int(n.into());
-            return Ok(());
-        }
-        return Err(Error::new(
-            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
-             switching between policies at runtime LRU and LFU data will take some time to adjust.",
-        ));
-    }
-    ctx.out.null();
+    let key = args.take();
+    let Some(e) = ctx.keys.read_unannounced(key) else {
+        ctx.out.null();
+        return Ok(());
+    };
+    let n = match aging.counts() {
+        true => aging.frequency(e.clock(), minutes(now_ms)),
+        // Keys do not count their uses then. What is known of hot keys says the same of those that matter.
+        false => ctx.engine.hot_frequency(ctx.keys.db, key).into(),
+    };
+    ctx.out.int(n.into());
     Ok(())
 }
 

@@ -32,7 +32,7 @@ const HOTKEYS_COMMANDS: &[Command] = &[
         .tips(&["request_policy:special"])
         .docs("Forgets what a session has recorded, and the last seconds.", "O(1)"),
     row("hotkeys|start", -2, ADMIN | NOSCRIPT, Group::Server, "8.6.0", start)
-        .args("METRICS{count:int [cpu(CPU)] [net(NET)]} [COUNT k:int] [DURATION seconds:int] [SAMPLE ratio:int] [SLOTS{count:int slot:int...}]")
+        .args("METRICS{count:int [CPU] [NET]} [COUNT k:int] [DURATION seconds:int] [SAMPLE ratio:int] [SLOTS{count:int slot:int...}]")
         .tips(&["request_policy:special"])
         .docs("Begins a session in which the keys of all commands are recorded.", "O(1)"),
     row("hotkeys|stop", 2, ADMIN | NOSCRIPT, Group::Server, "8.6.0", stop)

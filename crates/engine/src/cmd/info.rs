@@ -10,6 +10,7 @@ use crate::base::clock::unix_nanos;
 use crate::base::error::Result;
 use crate::base::process;
 use crate::base::random::random_below;
+use crate::base::stats::Counters;
 use crate::base::ticks;
 use crate::base::version::{MODE, REDIS_VERSION, VERSION};
 use crate::context::command::{Command, Group, LOADING, OWN_LOCKS, STALE, row};
@@ -70,7 +71,16 @@ const SECTIONS: &[Section] = &[
     Section {
         name: "Replication",
         by_default: true,
-        write: replication,
+        write: |report, into| {
+            let begun = into.len();
+            replication(report, into);
+            no_stream(into, begun);
+        },
+    },
+    Section {
+        name: "Threads",
+        by_default: true,
+        write: |report, into| report.engine.host().info("threads", into),
     },
     Section {
         name: "CPU",
@@ -108,6 +118,13 @@ const SECTIONS: &[Section] = &[
         write: keyspace,
     },
 ];
+
+/// Sections that are shown only to who asks for them by name: hundreds of lines that no exporter knows.
+const BY_NAME: &[Section] = &[Section {
+    name: "Shards",
+    by_default: false,
+    write: shards,
+}];
 
 /// What the sections are written from.
 struct Report<'a, 'e> {
@@ -147,7 +164,8 @@ fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         usage: OnceCell::new(),
     };
     let mut text = String::new();
-    for section in SECTIONS {
+    for section in SECTIONS.iter().chain(BY_NAME) {
+        let all = all && !BY_NAME.iter().any(|known| known.name == section.name);
         if all || (default && section.by_default) || is_asked(section.name) {
             if !text.is_empty() {
                 text.push_str("\r\n");
@@ -170,7 +188,9 @@ fn server(report: &Report<'_, '_>, into: &mut String) {
     line!(into, "redis_mode:{MODE}");
     line!(into, "os:{}", process::system_name());
     line!(into, "arch_bits:{}", usize::BITS);
+    line!(into, "multiplexing_api:epoll");
     line!(into, "process_id:{}", std::process::id());
+    line!(into, "process_supervised:no");
     line!(into, "run_id:{}", engine.run_id);
     // As real servers say it: the one for TLS where there is no other.
     let config = engine.config();
@@ -293,6 +313,11 @@ fn memory(report: &Report<'_, '_>, into: &mut String) {
         size(into, "used_memory_rss", resident);
     }
     size(into, "used_memory_peak", usage.peak as u64);
+    line!(
+        into,
+        "used_memory_peak_time:{}",
+        report.engine.stats().peak_at_s.load(Relaxed)
+    );
     line!(into, "used_memory_peak_perc:{:.2}%", usage.peak_percent());
     line!(into, "used_memory_overhead:{}", usage.overhead());
     line!(into, "used_memory_startup:{}", usage.other.fixed);
@@ -376,14 +401,23 @@ fn persistence(report: &Report<'_, '_>, into: &mut String) {
         for name in [
             "loading",
             "async_loading",
+            "current_cow_peak",
+            "current_cow_size",
+            "current_cow_size_age",
+            "current_fork_perc",
             "rdb_bgsave_in_progress",
+            "rdb_last_cow_size",
             "aof_enabled",
             "aof_rewrite_in_progress",
             "aof_rewrite_scheduled",
+            "aof_last_cow_size",
         ] {
             line!(into, "{name}:0");
         }
     }
+    // There are no modules.
+    line!(into, "module_fork_in_progress:0");
+    line!(into, "module_fork_last_cow_size:0");
     report.engine.host().info("persistence", into);
 }
 
@@ -401,7 +435,21 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
         "expired_subkeys:{}",
         stats.sum(|c| c.expired_fields.get())
     );
+    let sweeper = |of: fn(&Counters) -> u64| stats.sweeper.get().map_or(0, |set| of(set));
+    line!(
+        into,
+        "expired_subkeys_active:{}",
+        sweeper(|c| c.expired_fields.get())
+    );
+    line!(
+        into,
+        "expired_fields:{}",
+        stats.sum(|c| c.expired_fields.get())
+    );
     line!(into, "expired_keys:{}", stats.sum(|c| c.expired.get()));
+    line!(into, "expired_keys_active:{}", sweeper(|c| c.expired.get()));
+    // The search goes where something is due; it draws no samples that would tell a share.
+    line!(into, "expired_stale_perc:0.00");
     line!(
         into,
         "expired_time_cap_reached_count:{}",
@@ -435,6 +483,22 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
         "sync_partial_err",
         "latest_fork_usec",
         "total_forks",
+    ] {
+        line!(into, "{name}:0");
+    }
+    // What real servers count of things that do not exist here.
+    for name in [
+        "migrate_cached_sockets",
+        "slave_expires_tracked_keys",
+        "active_defrag_hits",
+        "active_defrag_misses",
+        "active_defrag_key_hits",
+        "active_defrag_key_misses",
+        "total_active_defrag_time",
+        "current_active_defrag_time",
+        "dump_payload_sanitizations",
+        "reply_buffer_shrinks",
+        "reply_buffer_expands",
     ] {
         line!(into, "{name}:0");
     }
@@ -481,6 +545,36 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
     for (reason, denied) in reasons.iter().zip(&report.engine.users.denied) {
         line!(into, "acl_access_denied_{reason}:{}", denied.load(Relaxed));
     }
+    // Certificates make nobody a user.
+    line!(into, "acl_access_denied_tls_cert:0");
+    let busy = stats.sum(|c| c.commands.iter().map(|c| c.ticks.get()).sum());
+    line!(
+        into,
+        "eventloop_duration_cmd_sum:{}",
+        ticks::nanos(busy) / 1000
+    );
+    let ks = engine.keyspace();
+    let loads = (0..ks.shards()).map(|shard| ks.shard_load(shard));
+    let (waits, nanos) = loads.fold((0, 0), |(waits, nanos), load| {
+        (waits + load.waits, nanos + load.wait_nanos)
+    });
+    line!(into, "redpoll_lock_waits:{waits}");
+    line!(into, "redpoll_lock_wait_usec:{}", nanos / 1000);
+}
+
+fn shards(report: &Report<'_, '_>, into: &mut String) {
+    for (shard, figures) in report.engine.shard_figures().iter().enumerate() {
+        line!(
+            into,
+            "shard_{shard}:keys={},bytes={},ops={},waits={},wait_usec={},held_usec={}",
+            figures.keys,
+            figures.bytes,
+            figures.ops,
+            figures.waits,
+            figures.wait_nanos / 1000,
+            figures.held_nanos / 1000
+        );
+    }
 }
 
 fn replication(report: &Report<'_, '_>, into: &mut String) {
@@ -501,6 +595,20 @@ fn replication(report: &Report<'_, '_>, into: &mut String) {
     line!(into, "second_repl_offset:{}", ids.second_until);
     line!(into, "repl_backlog_active:0");
     report.engine.host().info("replication", into);
+}
+
+/// What stands for a stream of changes where whoever speaks to replicas tells of none. `begun`: where the section begins.
+fn no_stream(into: &mut String, begun: usize) {
+    for (name, none) in [
+        ("second_repl_offset", -1),
+        ("repl_backlog_size", 0),
+        ("repl_backlog_first_byte_offset", 0),
+        ("repl_backlog_histlen", 0),
+    ] {
+        if !into[begun..].contains(&format!("{name}:")) {
+            line!(into, "{name}:{none}");
+        }
+    }
 }
 
 fn cpu(_: &Report<'_, '_>, into: &mut String) {

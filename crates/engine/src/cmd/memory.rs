@@ -6,12 +6,15 @@
 //! together ([`crate::upkeep`]). The rest of the resident size (code, stacks, scratch buffers, pages that the general
 //! allocator keeps) the operating system knows.
 
+mod tree;
+
 use super::command::help;
 use crate::base::args::Args;
+use crate::base::clock::unix_ms;
 use crate::base::error::{Error, Result};
 use crate::base::process;
 use crate::context::command::{
-    Command, Group, KS_RO, KeySpec, LOADING, OWN_LOCKS, READONLY, STALE, container, row,
+    ADMIN, Command, Group, KS_RO, KeySpec, LOADING, OWN_LOCKS, READONLY, STALE, container, row,
 };
 use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
@@ -46,6 +49,11 @@ const MEMORY_COMMANDS: &[Command] = &[
     row("memory|stats", 2, OWN_LOCKS, Group::Server, "4.0.0", memory_stats)
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
         .docs("Tells what the server's memory is used for.", "O(1)"),
+    row("memory|tree", -2, ADMIN | LOADING | STALE, Group::Server, "8.6.0", tree::memory_tree)
+        .args("[PREFIX prefix] [DB db:int] [COUNT count:int] [REFRESH]")
+        .tips(&["nondeterministic_output"])
+        .docs("Tells where memory is by what keys' names begin with, and which keys are the largest.",
+              "O(N), N being the number of prefixes at that place"),
     row("memory|usage", -3, READONLY, Group::Server, "4.0.0", memory_usage)
         .keys(&[KeySpec::at(2, KS_RO)]).args("key [SAMPLES count:int]")
         .docs("Estimates how much memory a key and its value take.",
@@ -113,7 +121,11 @@ impl Usage {
             resident: process::resident_bytes(),
         };
         let used = usage.used();
-        usage.peak = used.max(engine.stats().peak_memory.fetch_max(used, Relaxed));
+        let before = engine.stats().peak_memory.fetch_max(used, Relaxed);
+        usage.peak = used.max(before);
+        if used > before {
+            engine.stats().peak_at_s.store(unix_ms() / 1000, Relaxed);
+        }
         usage
     }
 

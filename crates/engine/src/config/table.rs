@@ -633,6 +633,15 @@ pub(super) const BUILT: &[Directive] = &[
         "A token that lets whoever shows it have `/metrics` (`Authorization: Bearer ...`), without being a user; empty for none.",
     ),
     row(
+        "memory-survey",
+        Flag,
+        "yes",
+        Runtime,
+        INSIGHT,
+        "Whether a thread walks over all keys, with a hundredth of a core, so that MEMORY TREE can tell where memory is by prefix. After each walk it rests for \
+         a minute, or twice as long as the walk took.",
+    ),
+    row(
         "hotkey-top-k",
         Int { min: 0, max: 100 },
         "0",

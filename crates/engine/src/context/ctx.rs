@@ -13,6 +13,7 @@ use crate::context::gate::Request;
 use crate::context::hot;
 use crate::context::next::Job;
 use crate::context::next::Next;
+use crate::context::report;
 use crate::context::session::Session;
 use crate::door::change::Change;
 use crate::door::change::Event;
@@ -211,6 +212,7 @@ impl<'e> Ctx<'e> {
         }
         ran.unwrap_or_else(|| {
             (self.in_script, self.moment) = (in_script, moment);
+            report::panicked(self, entry, argv);
             self.make_good(entry, argv);
             Err(Error::INTERNAL)
         })

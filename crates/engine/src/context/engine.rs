@@ -18,8 +18,10 @@ use crate::client::clients::{Clients, Origin};
 use crate::config::Config;
 use crate::config::host::{Host, Persistence, Replication};
 use crate::context::command::Registry;
+use crate::context::hot::Frequencies;
 use crate::context::pause::Pause;
 use crate::context::session::Session;
+use crate::context::surveyed::Surveyed;
 use crate::door::keys::Keys;
 use crate::follow::Follow;
 use crate::follow::waiting::{GiveUp, Waiter};
@@ -64,6 +66,10 @@ pub struct Engine {
     pub(crate) clock_ms: AtomicU64,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// What the last walk over all keys has found.
+    pub surveyed: Surveyed,
+    /// Operations of hot keys, as of a moment ago: see [`Engine::hot_frequency`].
+    pub(super) frequencies: Mutex<Frequencies>,
     /// DEBUG SLEEP: until when nothing is done, in Unix nanoseconds.
     asleep_until: AtomicU64,
     /// DEBUG PAUSE-CRON: the maintenance thread leaves everything as it is.
@@ -113,6 +119,8 @@ impl Engine {
             memory: Arc::default(),
             clock_ms: AtomicU64::new(unix_ms()),
             pause: Pause::default(),
+            surveyed: Surveyed::default(),
+            frequencies: Mutex::default(),
             asleep_until: AtomicU64::new(0),
             maintenance_paused: AtomicBool::new(false),
             started: Instant::now(),

@@ -1,11 +1,45 @@
 //! A command whose keys are counted as hot: see [`crate::base::hot`].
 
-use crate::base::hot::Measure;
+use crate::base::clock::unix_ms;
+use crate::base::hot::{Measure, SLOTS};
 use crate::base::stats::Counters;
 use crate::context::command::{Entry, RUNS_QUEUE};
+use crate::context::engine::Engine;
 use crate::table::positions::each_key;
 use smallvec::SmallVec;
+use std::collections::HashMap;
 use store::Keyspace;
+
+/// How long what is known of hot keys is good for [`Engine::hot_frequency`], in milliseconds.
+const FRESH_MS: u64 = 1000;
+
+/// Operations of hot keys by database and name, and when they were added up.
+#[derive(Debug, Default)]
+pub(crate) struct Frequencies {
+    at_ms: u64,
+    ops: HashMap<(usize, Box<[u8]>), u64>,
+}
+
+impl Engine {
+    /// How often a key was used in the last seconds, on the scale of LFU's counters: about what the counter of a new key would have
+    /// come to. 0 of a key that is not hot.
+    pub(crate) fn hot_frequency(&self, db: usize, key: &[u8]) -> u8 {
+        let (mut known, now_ms) = (self.frequencies.lock(), unix_ms());
+        if now_ms.saturating_sub(known.at_ms) >= FRESH_MS {
+            let found = self.stats().hot_keys(Measure::Ops, SLOTS);
+            let ops = found
+                .keys
+                .into_iter()
+                .map(|hot| ((hot.db, hot.key), hot.value));
+            (known.ops, known.at_ms) = (ops.collect(), now_ms);
+        }
+        match known.ops.get(&(db, Box::from(key))) {
+            None => 0,
+            // A counter of c grows with a probability of one in ten times what it has beyond 5.
+            Some(ops) => (5.0 + (*ops as f64 / 5.0).sqrt()).min(255.0) as u8,
+        }
+    }
+}
 
 /// The keys that a call names, each with a hash that tells it from those of other databases.
 pub(crate) fn keys_of<'a>(
@@ -36,5 +70,17 @@ pub(crate) fn sample(
         return counters.hot.pass_over(measure);
     }
     let keys = keys_of(ks, entry, argv, db);
-    counters.hot.sample(measure, db, &keys);
+    let weight = counters.hot.sample(measure, db, &keys);
+    if measure == Measure::Cpu {
+        // Each is held as long as the command takes.
+        let mut shards: SmallVec<[usize; 4]> = keys
+            .iter()
+            .map(|(key, _)| ks.shard_of(ks.hash(key)))
+            .collect();
+        shards.sort_unstable();
+        shards.dedup();
+        for shard in shards {
+            counters.hot.hold(ks.shards(), shard, weight);
+        }
+    }
 }

@@ -13,5 +13,8 @@ pub mod next;
 pub mod parked;
 pub mod pause;
 pub(crate) mod permissions;
+pub(crate) mod report;
 pub mod session;
+pub(crate) mod shards;
+pub mod surveyed;
 pub mod usage;

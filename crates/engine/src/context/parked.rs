@@ -39,6 +39,9 @@ impl Session {
                 needs_token: false,
             })
         });
+        if self.client.parked_for.swap(index + 1, Relaxed) == 0 {
+            self.client.parked_ms.store(unix_ms(), Relaxed);
+        }
         parked.ticket.stand(index, waker);
         parked
     }
@@ -50,7 +53,12 @@ impl Session {
 
     /// Leaves all lines. For somebody who will not try again soon: others would wait for it to.
     pub fn leave_lines(&mut self) {
-        self.parked = None;
+        if self.parked.take().is_some() {
+            self.client.parked_for.store(0, Relaxed);
+            let since = self.client.parked_ms.load(Relaxed);
+            let time = Duration::from_millis(unix_ms().saturating_sub(since));
+            self.engine.note_latency("lock-wait", time);
+        }
     }
 }
 

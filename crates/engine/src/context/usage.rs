@@ -8,6 +8,7 @@ use crate::context::engine::Engine;
 use crate::evict::{Evictor, FEW, Outcome};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 use store::{Counts, Dict};
 
 /// Bytes of all but keys and values.
@@ -84,6 +85,12 @@ impl Engine {
         }
     }
 
+    /// Notes how long something took for LATENCY, if that was long. `event`: one of those that LATENCY knows.
+    pub fn note_latency(&self, event: &'static str, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.follow.latency.note(&self.config().live, event, micros);
+    }
+
     /// Evicts for a command that needs memory, for a short time. Locks may be held.
     /// `bytes`: how much it is about to take, if that is much.
     pub(crate) fn make_room(&self, counters: &Counters, now_ms: u64, bytes: usize) -> Outcome {
@@ -94,6 +101,7 @@ impl Engine {
         }
         let tenacity = self.config().live.aging.tenacity.load(Relaxed);
         let patience = crate::evict::patience(tenacity);
+        let began = Instant::now();
         let outcome = self.evictor().evict(
             counters,
             now_ms,
@@ -101,6 +109,7 @@ impl Engine {
             patience,
             FEW,
         );
+        self.note_latency("eviction-cycle", began.elapsed());
         if outcome != Outcome::Enough {
             memory.ring();
         }

@@ -208,6 +208,7 @@ impl Worker {
         if command.entry.is_some() {
             let tally = &self.counters.commands[command.id];
             tally.ticks.add(took);
+            self.counters.note_recent(command.id);
             match calls {
                 _ if !counted => {}
                 0 => {}

@@ -17,6 +17,20 @@ pub const EVENTS: &[(&str, &str)] = &[
     ("command", "a command that may take long"),
     ("fast-command", "a command of constant or logarithmic time"),
     ("expire-cycle", "a round of the search for expired keys"),
+    (
+        "eviction-cycle",
+        "a round of eviction, by the thread that keeps to the limit or by a command that needs memory",
+    ),
+    (
+        "lock-wait",
+        "the time a command waited for the locks of its keys, because somebody held them for long",
+    ),
+    ("aof-write", "a write to the append-only log"),
+    ("aof-fsync", "a sync of the append-only log"),
+    (
+        "snapshot-hold",
+        "the longest that a snapshot held a shard's lock at a time",
+    ),
 ];
 
 /// What is kept of an event.

@@ -88,6 +88,8 @@ pub struct Running {
     pub name: Vec<u8>,
     /// The call's first arguments.
     pub command: Vec<Vec<u8>>,
+    /// The id of the client that called it.
+    pub client: u64,
     /// It has written.
     pub wrote: AtomicBool,
     pub(crate) kill: AtomicBool,
@@ -155,6 +157,13 @@ impl Scripts {
     pub fn longest(&self) -> Option<Arc<Running>> {
         let running = self.running.lock();
         running.iter().min_by_key(|r| r.started_ms).cloned()
+    }
+
+    /// All that have been running for some time, the longest first.
+    pub fn all_running(&self) -> Vec<Arc<Running>> {
+        let mut all = self.running.lock().clone();
+        all.sort_by_key(|running| running.started_ms);
+        all
     }
 
     /// SCRIPT KILL and FUNCTION KILL: ends what runs.

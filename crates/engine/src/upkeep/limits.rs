@@ -167,7 +167,9 @@ impl Keeper {
         let goal = limit - (limit / 256).clamp((limit / 64).min(16 << 10), 8 << 20);
         let mut outcome = Outcome::Enough;
         if memory.used() > goal {
+            let began = Instant::now();
             outcome = engine.evictor().evict(counters, now_ms, goal, SLICE, MANY);
+            engine.note_latency("eviction-cycle", began.elapsed());
             memory.note_exceeded(memory.is_over(), unix_nanos());
         }
         self.move_together(engine, limit);

@@ -4,4 +4,5 @@ mod exchange;
 mod give_back;
 mod limits;
 pub mod load;
+mod survey;
 pub mod sweep;

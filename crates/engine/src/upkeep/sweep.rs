@@ -21,6 +21,7 @@ use crate::door::keys::{Garbage, Keys};
 use crate::door::record::record_fields;
 use crate::upkeep::give_back::GiveBack;
 use crate::upkeep::limits::Limits;
+use crate::upkeep::survey::Survey;
 use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
@@ -58,12 +59,14 @@ pub struct Maintenance {
     stop: Arc<Stop>,
     thread: Option<JoinHandle<()>>,
     _limits: Limits,
+    _survey: Survey,
 }
 
 impl Maintenance {
     pub(crate) fn start(engine: &Arc<Engine>) -> Maintenance {
         let stop = Arc::new(Stop::default());
         let counters = engine.add_counters();
+        let _ = engine.stats().sweeper.set(counters.clone());
         let thread = {
             let (stop, engine) = (stop.clone(), Arc::downgrade(engine));
             std::thread::Builder::new()
@@ -76,6 +79,7 @@ impl Maintenance {
                 .inspect_err(|e| tracing::warn!("no thread for active expiry: {e}"))
                 .ok(),
             _limits: Limits::start(engine),
+            _survey: Survey::start(engine),
         }
     }
 }

@@ -20,7 +20,7 @@ use parking_lot::lock_api;
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -162,7 +162,23 @@ struct Guarded {
     open: AtomicUsize,
     /// Readers that have taken the lock since it was closed. Changed under the lock.
     waited: AtomicUsize,
+    /// How often it was taken. Changed under the lock.
+    taken: AtomicU64,
+    /// How often somebody who wanted it had to wait, and for how many nanoseconds all of them together.
+    waits: AtomicU64,
+    wait_nanos: AtomicU64,
     readers: Arc<Readers>,
+}
+
+/// What a shard's lock has had to do since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardLoad {
+    /// How often it was taken.
+    pub taken: u64,
+    /// How often somebody who wanted it had to wait.
+    pub waits: u64,
+    /// For how many nanoseconds all of them together.
+    pub wait_nanos: u64,
 }
 
 impl Lockable for Guarded {
@@ -194,6 +210,9 @@ impl Guarded {
     /// A shard that is held is closed to readers.
     #[inline]
     fn closed<'a>(&self, guard: ShardGuard<'a>) -> ShardGuard<'a> {
+        // Whoever holds the lock counts, alone.
+        let taken = self.taken.load(Relaxed);
+        self.taken.store(taken.wrapping_add(1), Relaxed);
         if self.open.load(Relaxed) != 0 {
             self.close();
         }
@@ -208,7 +227,18 @@ impl Guarded {
 
     #[inline]
     fn acquire(&self) -> ShardGuard<'_> {
-        self.closed(self.lock.lock())
+        match self.lock.try_lock() {
+            Some(guard) => self.closed(guard),
+            None => self.acquire_slowly(),
+        }
+    }
+
+    #[cold]
+    fn acquire_slowly(&self) -> ShardGuard<'_> {
+        let began = Instant::now();
+        let guard = self.closed(self.lock.lock());
+        self.note_wait(1, began.elapsed());
+        guard
     }
 
     fn acquire_for(&self, patience: Duration) -> Option<ShardGuard<'_>> {
@@ -223,7 +253,17 @@ impl Guarded {
             turn.come_to(self.index, line);
             turn.number
         });
-        line.soon(number).then(|| self.taken())
+        let began = Instant::now();
+        let guard = line.soon(number).then(|| self.taken());
+        self.note_wait(1, began.elapsed());
+        guard
+    }
+
+    /// Counts a wait, or more of one that was counted.
+    fn note_wait(&self, waits: u64, time: Duration) {
+        self.waits.fetch_add(waits, Relaxed);
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.wait_nanos.fetch_add(nanos, Relaxed);
     }
 
     #[cold]
@@ -271,19 +311,33 @@ pub struct Token<'a> {
 pub struct Ticket {
     locks: Arc<[Padded<Guarded>]>,
     turn: Turn,
+    /// The lock it stands for, and since when.
+    stands: Option<(usize, Instant)>,
 }
 
 impl Ticket {
     /// Waits for the lock that could not be had: `index` is that of a shard, or [`Keyspace::token_index`]. As soon as it may be
     /// tried for again `waker` is woken, perhaps before this returns. Nothing is held meanwhile.
     pub fn stand(&mut self, index: usize, waker: Waker) {
+        self.note_wait();
+        self.stands = Some((index, Instant::now()));
         self.turn.set_waker(waker);
         self.turn.stand(index, |i| self.locks[i].0.line());
     }
 }
 
+impl Ticket {
+    /// Books the time since it stood to the lock that it stood for.
+    fn note_wait(&mut self) {
+        if let Some((index, since)) = self.stands.take() {
+            self.locks[index].0.note_wait(0, since.elapsed());
+        }
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
+        self.note_wait();
         self.turn.leave(|i| self.locks[i].0.line());
     }
 }
@@ -313,6 +367,9 @@ impl Keyspace {
                     lock: lock_api::Mutex::new(Shard { dbs }),
                     open: AtomicUsize::new(0),
                     waited: AtomicUsize::new(0),
+                    taken: AtomicU64::new(0),
+                    waits: AtomicU64::new(0),
+                    wait_nanos: AtomicU64::new(0),
                     readers: readers.clone(),
                 })
             })
@@ -501,6 +558,7 @@ impl Keyspace {
         Ticket {
             locks: self.locks.clone(),
             turn: Turn::new(Waker::noop().clone()),
+            stands: None,
         }
     }
 
@@ -524,6 +582,16 @@ impl Keyspace {
             total.table_bytes += part.table_bytes;
         }
         total
+    }
+
+    /// What a shard's lock has had to do, without taking it. [`Keyspace::token_index`]: the token.
+    pub fn shard_load(&self, shard: usize) -> ShardLoad {
+        let guarded = &self.locks[shard].0;
+        ShardLoad {
+            taken: guarded.taken.load(Relaxed),
+            waits: guarded.waits.load(Relaxed),
+            wait_nanos: guarded.wait_nanos.load(Relaxed),
+        }
     }
 
     /// What there is of a database in one shard, without taking its lock.

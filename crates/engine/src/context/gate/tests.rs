@@ -260,6 +260,7 @@ fn check(&(name, way, before, line, text): &Case) {
                     started_ms: 1,
                     is_function: false,
                     name: Vec::new(),
+                    client: 0,
                     command: Vec::new(),
                     wrote: false.into(),
                     kill: false.into(),
