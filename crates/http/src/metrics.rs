@@ -3,7 +3,9 @@
 
 use crate::Shared;
 use crate::text::{Format, Kind, Writer};
-use engine::{CommandFigures, Figures, HotKey, HotKeys, LogKind, MEASURES, ShardFigures};
+use engine::{
+    CommandFigures, Figures, HotKey, HotKeys, LogKind, MEASURES, RoleReport, ShardFigures,
+};
 use std::collections::HashMap;
 
 /// Bounds of the histograms of latency: as they are written, and in nanoseconds.
@@ -62,6 +64,9 @@ pub(crate) fn text(shared: &Shared, format: Format, wanted: Wanted) -> String {
     scripts_and_messages(&mut into, &figures);
     shards(&mut into, &engine.shard_figures(), wanted.shards);
     hot_keys(&mut into, shared, wanted.keys);
+    if let Some(replication) = engine.replication() {
+        replicas(&mut into, &replication.role());
+    }
     if let Some(keeper) = engine.persistence() {
         let mut lines = String::new();
         keeper.info(&mut lines);
@@ -585,6 +590,55 @@ fn hot_keys(into: &mut Writer, shared: &Shared, told: bool) {
 
 fn share(hot: &HotKey, of: &HotKeys) -> f64 {
     hot.value as f64 / of.total.max(1) as f64
+}
+
+fn replicas(into: &mut Writer, role: &RoleReport) {
+    let is_replica = matches!(role, RoleReport::Replica(..));
+    into.single(
+        "redpoll_is_replica",
+        Kind::Gauge,
+        "1 if this server follows a primary.",
+        u8::from(is_replica),
+    );
+    match role {
+        RoleReport::Primary(offset, replicas) => {
+            into.single(
+                "redpoll_replication_offset_bytes",
+                Kind::Gauge,
+                "Where the stream of changes is.",
+                offset,
+            );
+            into.single(
+                "redpoll_connected_replicas",
+                Kind::Gauge,
+                "Replicas that follow this server.",
+                replicas.len(),
+            );
+            into.family(
+                "redpoll_replica_lag_bytes",
+                Kind::Gauge,
+                "How far each of them is behind, by what it has acknowledged.",
+            );
+            for (address, port, at) in replicas {
+                let name = format!("{address}:{port}");
+                into.sample(&[("replica", &name)], offset.saturating_sub(*at));
+            }
+        }
+        RoleReport::Replica(_, _, state, offset) => {
+            into.single(
+                "redpoll_replication_offset_bytes",
+                Kind::Gauge,
+                "Up to where the primary's stream was carried out; -1: nowhere.",
+                offset,
+            );
+            into.single(
+                "redpoll_primary_link_up",
+                Kind::Gauge,
+                "1 if the primary's stream comes.",
+                u8::from(*state == "connected"),
+            );
+        }
+    }
 }
 
 fn persistence(into: &mut Writer, info: &HashMap<&str, &str>) {

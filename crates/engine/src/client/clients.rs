@@ -21,6 +21,9 @@ const CONNECTION: usize = 2048;
 /// About what a name takes that a client subscribes to, or a key that it watches, beside its bytes.
 const LISTED: usize = 128;
 
+/// Clients that are shown under one hold of their list's lock: some microseconds.
+const AT_ONCE: usize = 128;
+
 /// What a client waits for.
 pub(crate) type Waits = Arc<dyn Any + Send + Sync>;
 
@@ -333,9 +336,27 @@ impl Clients {
         }
     }
 
+    /// Shows everybody, by id: some under one hold of the lock, so that whoever comes or goes does not wait for all of them.
+    pub fn each(&self, mut look: impl FnMut(&Arc<Client>)) {
+        let mut part: Vec<Arc<Client>> = Vec::with_capacity(AT_ONCE);
+        let mut next = 0;
+        loop {
+            {
+                let all = self.all.lock();
+                let more = all.range(next..).take(AT_ONCE);
+                part.extend(more.map(|(_, client)| client.clone()));
+            }
+            let Some(last) = part.last() else { return };
+            next = last.id + 1;
+            part.drain(..).for_each(|client| look(&client));
+        }
+    }
+
     /// Bytes that they take.
     pub fn memory(&self) -> usize {
-        self.all.lock().values().map(|client| client.memory()).sum()
+        let mut bytes = 0;
+        self.each(|client| bytes += client.memory());
+        bytes
     }
 
     /// Number of connected clients.
@@ -350,7 +371,9 @@ impl Clients {
 
     /// Everybody, by id.
     pub fn list(&self) -> Vec<Arc<Client>> {
-        self.all.lock().values().cloned().collect()
+        let mut all = Vec::with_capacity(self.len());
+        self.each(|client| all.push(client.clone()));
+        all
     }
 
     /// The client with this id.

@@ -261,7 +261,7 @@ impl Engine {
 
     fn client_figures(&self) -> ClientFigures {
         let mut figures = ClientFigures::default();
-        for client in self.clients().list() {
+        self.clients().each(|client| {
             match client.kind {
                 Kind::Unix => figures.unix += 1,
                 Kind::Tcp | Kind::Embedded => figures.tcp += 1,
@@ -271,7 +271,7 @@ impl Engine {
             let input = client.query_bytes.load(Relaxed) + client.query_free.load(Relaxed);
             figures.largest_input = figures.largest_input.max(input as u64);
             figures.largest_output = figures.largest_output.max(client.unsent_bytes() as u64);
-        }
+        });
         let (effects, live) = (&self.follow.effects, &self.config().live);
         figures.blocked = effects.blocked.load(Relaxed) as u64;
         figures.watching = effects.watching.load(Relaxed) as u64;
