@@ -19,6 +19,7 @@
 //! | `stalls` | how long others wait while one client has something long done |
 //! | `goals` | the project's goals, held against the figures |
 //! | `report` | Markdown and JSON |
+//! | `plot` | pictures of a report |
 
 mod atomic;
 mod client;
@@ -26,6 +27,7 @@ mod collections;
 mod goals;
 mod load;
 mod operations;
+mod plot;
 mod probes;
 #[path = "../../../crates/bench/src/process.rs"]
 mod process;
@@ -74,6 +76,9 @@ pub struct Options {
     /// First of the TCP ports the servers listen on; about ten are used
     #[arg(long, value_name = "PORT", default_value_t = 7400)]
     first_port: u16,
+    /// Measure nothing, but draw the README's pictures from a report's tables [default: docs/benchmarks.md]
+    #[arg(long, value_name = "REPORT", num_args = 0..=1, default_missing_value = "docs/benchmarks.md")]
+    plot: Option<PathBuf>,
     /// Folder for results.json and results.md [default: bench/ in cargo's target folder]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -134,6 +139,9 @@ pub struct ProbeFigure {
 
 /// Measures what `options` ask for, prints it, and writes it to files.
 pub fn main(options: &Options) -> Result<()> {
+    if let Some(report) = &options.plot {
+        return plot::main(&run::root().join(report));
+    }
     let mut settings = if options.quick {
         Settings::quick()
     } else {
