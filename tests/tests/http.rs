@@ -216,6 +216,31 @@ fn a_login_is_its_user_and_no_more() {
 }
 
 #[test]
+fn the_page_can_ask_what_its_user_may() {
+    let server = Server::redpoll();
+    let to = open(&server);
+    let mut client = server.connect();
+    client.run("ACL SETUSER reader on >pw ~a:* +get +scan");
+    client.run("ACL LOG RESET");
+    let login = Login::new(to, "reader", "pw").expect("a login");
+    let may = |body: &str| login.post("/api/may", body);
+    let body =
+        r#"{"commands":[["GET","a:1"],["GET","b:1"],["SET","a:1","x"],["NOSUCH"],["SCAN","0"]]}"#;
+    assert_eq!(may(body).text(), r#"{"may":[true,false,false,false,true]}"#);
+    assert_eq!(may("{}").status, 400);
+    assert_eq!(may(r#"{"args":["GET","a:1"],"db":9999}"#).status, 400);
+    // Nothing was run, and nobody was refused anything.
+    assert_eq!(show(&client.run("ACL LOG")), "[]");
+    assert_eq!(show(&client.run("EXISTS a:1")), "0");
+    let cookie = [login.cookie()];
+    assert_eq!(request(to, "POST", "/api/may", &cookie, body).status, 403);
+    // What directives mean is told to whoever is logged in.
+    let told = login.get("/api/directives").text();
+    assert!(told.contains(r#""maxmemory":{"#), "{told}");
+    assert_eq!(get(to, "/api/directives", &[]).status, 401);
+}
+
+#[test]
 fn requests_of_other_sites_are_refused() {
     let server = Server::redpoll();
     let to = open(&server);

@@ -74,6 +74,7 @@ pub fn all() -> Report {
         python_clients(),
     );
     report.add("Node clients and programs", "client tests", node_clients());
+    report.add("Chromium", "the console in a browser", chromium());
     report.add(
         "prometheus-redis-exporter",
         "INFO as it is read",
@@ -156,13 +157,15 @@ for d in distributions(): print(d.metadata['Name'], d.version)";
 }
 
 /// Packages from npm as `node_modules` names them, their versions fixed for the same reason.
-const NODE_PACKAGES: [(&str, &str); 5] = [
+const NODE_PACKAGES: [(&str, &str); 6] = [
     ("ioredis", "5.11.1"),
     ("redis", "5.12.1"),
     ("bullmq", "6.7.0"),
     // The release that most programs use, and the one it is about to be replaced with.
     ("redlock", "4.2.0"),
     ("redlock5", "5.0.0-beta.2"),
+    // Drives Chromium through the console; without a browser of its own.
+    ("puppeteer-core", "24.43.1"),
 ];
 
 fn node_clients() -> Result<String> {
@@ -211,6 +214,15 @@ fn exporter() -> Result<String> {
         Some(path) => Ok(path.display().to_string()),
         None => bail!("its package has no program of this name"),
     }
+}
+
+fn chromium() -> Result<String> {
+    if run::on_path("chromium").is_none() {
+        apt_install(&["chromium"])?;
+    }
+    Ok(run::output(Command::new("chromium").arg("--version"))?
+        .trim()
+        .to_owned())
 }
 
 fn valgrind() -> Result<String> {

@@ -11,6 +11,7 @@ mod fuzz;
 mod layers;
 mod memcheck;
 mod package;
+mod page;
 mod peers;
 mod rooms;
 mod run;
@@ -51,6 +52,8 @@ enum Task {
     },
     /// Make every crate's package in the order of publishing, and build each from its package
     Package,
+    /// Build the console's page into crates/http/ui/dist, with Node and npm
+    Page,
     /// Only the tests of the crates with unsafe modules, under valgrind memcheck
     Memcheck,
 }
@@ -85,6 +88,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
         Task::Layers { print: false } => layers::check(),
         Task::Fuzz { seconds } => fuzz::main(seconds),
         Task::Package => package::main(),
+        Task::Page => page::main(),
         Task::Memcheck => memcheck::main(),
     }
 }

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use engine::Session;
+use engine::config::{Change, all_directives};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -75,11 +76,15 @@ pub(crate) async fn answer(
                 ("login", &Method::POST) => api.login(body).await,
                 ("logout", &Method::POST) => api.logout(),
                 ("command", &Method::POST) => api.command(body).await,
+                ("may", &Method::POST) => api.permissions(body).await,
                 ("history", &Method::GET) => api.history(query),
+                ("directives", &Method::GET) => api.directives(),
                 ("events", &Method::GET) => api.events(query),
-                ("session" | "login" | "logout" | "command" | "history" | "events", _) => {
-                    error(StatusCode::METHOD_NOT_ALLOWED, "another method")
-                }
+                (
+                    "session" | "login" | "logout" | "command" | "may" | "history" | "events"
+                    | "directives",
+                    _,
+                ) => error(StatusCode::METHOD_NOT_ALLOWED, "another method"),
                 _ => error(StatusCode::NOT_FOUND, "there is no such path"),
             }
         }
@@ -375,6 +380,39 @@ impl Api<'_> {
         }
     }
 
+    /// Which of some commands the user may run, so that the page offers nothing else. Nothing is run, counted or logged.
+    async fn permissions(&self, body: Incoming) -> Answer {
+        let login = match self.acting() {
+            Ok(login) => login,
+            Err(answer) => return *answer,
+        };
+        let wanted = match self.body(body).await {
+            Ok(body) => call(&body),
+            Err(answer) => return answer,
+        };
+        let wanted = match wanted {
+            Ok(wanted) => wanted,
+            Err(why) => return error(StatusCode::BAD_REQUEST, why),
+        };
+        let mut session = command::session(&self.shared.engine, self.peer, "console");
+        if !session.sign_in_as(login.user.as_bytes()) {
+            return error(StatusCode::UNAUTHORIZED, "log in again");
+        }
+        if wanted.db >= self.shared.engine.keyspace().databases() {
+            return error(StatusCode::BAD_REQUEST, "there is no such database");
+        }
+        session.select(wanted.db);
+        let answers = wanted.commands.iter().map(|command| {
+            let argv: Vec<&[u8]> = command.iter().map(|arg| &**arg).collect();
+            session.check_call(&argv).is_ok().to_string()
+        });
+        let answers: Vec<String> = answers.collect();
+        json(
+            StatusCode::OK,
+            format!("{{\"may\":[{}]}}", answers.join(",")),
+        )
+    }
+
     /// The user's session, for what is no command but shows what a command would.
     fn may(&self, login: &Login, argv: &[&[u8]]) -> Result<(), Box<Answer>> {
         let mut session = command::session(&self.shared.engine, self.peer, "console");
@@ -398,6 +436,31 @@ impl Api<'_> {
             .and_then(|value| value.parse().ok());
         let text = self.shared.history.lock().json(seconds.unwrap_or(3600));
         json(StatusCode::OK, text)
+    }
+
+    /// What directives mean, from their table.
+    fn directives(&self) -> Answer {
+        if let Err(answer) = self.login_of() {
+            return *answer;
+        }
+        let mut all = serde_json::Map::new();
+        for row in all_directives() {
+            let change = match row.change {
+                Change::Startup => "no",
+                Change::Runtime => "yes",
+                Change::Protected => "protected",
+            };
+            let about = serde_json::json!({
+                "takes": row.kind.describe(),
+                "default": row.default,
+                "doc": row.doc,
+                "change": change,
+            });
+            for name in std::iter::once(&row.name).chain(row.aliases) {
+                all.insert((*name).to_owned(), about.clone());
+            }
+        }
+        json(StatusCode::OK, Value::Object(all).to_string())
     }
 
     fn events(&self, query: &str) -> Answer {

@@ -17,7 +17,7 @@ mod table;
 pub(crate) use directive::parse_size;
 pub use directive::{Change, Directive, Kind, OutputLimit, Value};
 pub(crate) use lines::is_secret;
-pub use page::{directives, markdown};
+pub use page::{all_directives, directives, markdown};
 pub use rewrite::Lists;
 
 use crate::base::memory::Aging;

@@ -104,6 +104,12 @@ fn code(text: &str) -> String {
     }
 }
 
+/// All directives that are known, those that do something first.
+pub fn all_directives() -> impl Iterator<Item = &'static Directive> {
+    let known = table::BUILT.iter().chain(moot::MOOT);
+    known.chain(fixed::FIXED)
+}
+
 /// The directives that do something, in the order of their page: for a program's list of options.
 pub fn directives() -> &'static [Directive] {
     table::BUILT

@@ -140,10 +140,26 @@ fn hottest(connection: &mut Connection, source: &mut HotSource) -> io::Result<Ve
     }
     let lists = MEASURES.iter().zip(&replies);
     let lists = lists.map(|((_, measure), reply)| Hot {
-        measure: (*measure).to_owned(),
-        keys: figures(reply),
+        measure: format!("{measure} a second"),
+        keys: reply.field("keys").map(hottest_of).unwrap_or_default(),
     });
     Ok(lists.filter(|hot| !hot.keys.is_empty()).collect())
+}
+
+/// Keys of HOTKEYS TOP with their figures a second: maps with more in them.
+fn hottest_of(keys: &Reply) -> Vec<(String, String)> {
+    let one = |key: &Reply| {
+        let figure: f64 = key.field("per-second")?.text()?.parse().ok()?;
+        let name = key.field("key")?.text()?;
+        let db = key.field("db").and_then(Reply::int).unwrap_or(0);
+        let name = match db {
+            0 => name,
+            db => format!("db{db} {name}"),
+        };
+        Some((name, super::view::count(figure)))
+    };
+    let keys = keys.elements().unwrap_or_default();
+    keys.iter().filter_map(one).collect()
 }
 
 fn usages(info: &Fields) -> BTreeMap<String, Usage> {
@@ -442,6 +458,12 @@ mod tests {
         );
         let pairs = hot_keys(&reply("*2 *2 $1 a :9 *2 $1 b :3"));
         assert_eq!(pairs[0].keys[1], ("b".into(), "3".into()));
+        let ours = "*2 *4 $3 key $1 a $10 per-second $5 12500 *6 $3 key $1 b $2 db :2 $10 per-second $3 7.5";
+        let hot = hottest_of(&reply(ours));
+        assert_eq!(
+            hot,
+            [("a".into(), "12.5k".into()), ("db2 b".into(), "7.5".into())]
+        );
         assert!(hot_keys(&reply("-ERR")).is_empty());
         assert!(hot_keys(&reply("*0")).is_empty());
     }

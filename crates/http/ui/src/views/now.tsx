@@ -1,0 +1,440 @@
+// What happens now, and in the last hour.
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { type History, events, history, run } from "../api";
+import { Chart } from "../chart";
+import { type Reply, bytes, errorOf, field, list, number, shown, text } from "../reply";
+import { Panel, Problem, Table, clock, count, fields, micros, size, span, useKept, useLoad } from "../ui";
+
+/** The columns of the history by name. */
+class Series {
+  columns = new Map<string, (number | null)[]>();
+  times: number[] = [];
+
+  constructor(from?: History) {
+    if (!from) return;
+    from.columns.forEach((name, i) => this.columns.set(name, from.rows.map((row) => row[i] ?? null)));
+    this.times = (this.columns.get("t") ?? []) as number[];
+  }
+
+  add(row: Record<string, number | null>): void {
+    const last = this.times[this.times.length - 1] ?? 0;
+    if ((row.t ?? 0) <= last) return;
+    for (const name of Object.keys(row)) {
+      const column = this.columns.get(name) ?? this.times.map(() => null);
+      column.push(row[name] ?? null);
+      if (column.length > 3700) column.splice(0, 100);
+      this.columns.set(name, column);
+    }
+    this.times = (this.columns.get("t") ?? []) as number[];
+  }
+
+  get(name: string): (number | null)[] {
+    return this.columns.get(name) ?? this.times.map(() => null);
+  }
+
+  last(name: string): number | null {
+    const column = this.columns.get(name);
+    return column?.[column.length - 1] ?? null;
+  }
+}
+
+const RANGES: [string, number][] = [
+  ["2 min", 120],
+  ["10 min", 600],
+  ["1 hour", 3600],
+];
+
+interface SlowEntry {
+  id: number;
+  at_s: number;
+  us: number;
+  args: Reply[];
+  addr: string;
+  name: string;
+}
+
+export function Now() {
+  const series = useRef(new Series());
+  const [, setTurn] = useState(0);
+  const [error, setError] = useState<string | null>(null);
+  const [connected, setConnected] = useState(true);
+  const [range, setRange] = useKept("range", "600");
+  const [slow, setSlow] = useState<SlowEntry[]>([]);
+  useEffect(() => {
+    let live = true;
+    history(3600).then(
+      (found) => {
+        if (!live) return;
+        const rows = new Series(found);
+        // What has come meanwhile stays.
+        const early = series.current;
+        early.times.forEach((_, i) =>
+          rows.add(Object.fromEntries([...early.columns].map(([name, column]) => [name, column[i] ?? null]))),
+        );
+        series.current = rows;
+        setTurn((turn) => turn + 1);
+      },
+      (why: Error) => setError(why.message),
+    );
+    const close = events(
+      "stats=1&slow=1",
+      {
+        stats: (row: never) => {
+          series.current.add(row as Record<string, number | null>);
+          setTurn((turn) => turn + 1);
+        },
+        slow: (entry: never) => setSlow((all) => [entry as SlowEntry, ...all].slice(0, 50)),
+        refused: (what: never) => {
+          const refused = what as { what: string; error: string };
+          if (refused.what === "stats") setError(refused.error);
+        },
+      },
+      setConnected,
+    );
+    return () => {
+      live = false;
+      close();
+    };
+  }, []);
+  const now = series.current;
+  const seconds = Number(range);
+  const skip = Math.max(0, now.times.length - seconds);
+  const times = now.times.slice(skip);
+  const part = (name: string) => now.get(name).slice(skip);
+  const hits = part("hits");
+  const misses = part("misses");
+  const ratio = hits.map((hit, i) => {
+    const all = (hit ?? 0) + (misses[i] ?? 0);
+    return all > 0 ? (100 * (hit ?? 0)) / all : null;
+  });
+  const most = now.last("max_memory");
+  const percent = (n: number) => `${n.toFixed(n % 1 ? 1 : 0)} %`;
+  const rate = (n: number) => count(n);
+  return (
+    <>
+      <div class="bar">
+        <Tiles now={now} />
+        <span class="grow" />
+        <div class="segmented" role="group" aria-label="Range">
+          {RANGES.map(([name, seconds]) => (
+            <button
+              type="button"
+              key={name}
+              aria-pressed={range === String(seconds)}
+              onClick={() => setRange(String(seconds))}
+            >
+              {name}
+            </button>
+          ))}
+        </div>
+        {!connected && <span class="badge bad">connecting …</span>}
+      </div>
+      <Problem text={error} />
+      {times.length > 0 && (
+        <div class="charts">
+          <Chart
+            title="Operations /s"
+            times={times}
+            format={rate}
+            lines={[{ label: "all", color: "--c1", values: part("ops") }]}
+          />
+          <Chart
+            title="Latency"
+            times={times}
+            format={micros}
+            lines={[
+              { label: "p50", color: "--c2", values: part("p50_us") },
+              { label: "p99", color: "--c3", values: part("p99_us") },
+              { label: "p99.9", color: "--c4", values: part("p999_us") },
+            ]}
+          />
+          <Chart
+            title="Memory"
+            times={times}
+            format={size}
+            max={most || undefined}
+            least={1024}
+            lines={[
+              { label: "used", color: "--c1", values: part("used_memory") },
+              { label: "resident", color: "--c3", values: part("resident_memory") },
+            ]}
+          />
+          <Chart
+            title="Network /s"
+            times={times}
+            format={size}
+            least={1024}
+            lines={[
+              { label: "in", color: "--c2", values: part("in") },
+              { label: "out", color: "--c1", values: part("out") },
+            ]}
+          />
+          <Chart
+            title="Clients"
+            times={times}
+            format={count}
+            lines={[
+              { label: "connected", color: "--c1", values: part("clients") },
+              { label: "blocked", color: "--c4", values: part("blocked") },
+            ]}
+          />
+          <Chart
+            title="Hit ratio"
+            times={times}
+            format={percent}
+            max={100}
+            lines={[{ label: "found", color: "--c2", values: ratio }]}
+          />
+          <Chart
+            title="Keys that go /s"
+            times={times}
+            format={rate}
+            lines={[
+              { label: "evicted", color: "--c4", values: part("evicted") },
+              { label: "expired", color: "--c3", values: part("expired") },
+            ]}
+          />
+          <Chart
+            title="Errors and waits /s"
+            times={times}
+            format={rate}
+            lines={[
+              { label: "errors", color: "--c4", values: part("errors") },
+              { label: "lock waits", color: "--c2", values: part("lock_waits") },
+            ]}
+          />
+          <Chart
+            title="CPU"
+            times={times}
+            format={percent}
+            least={10}
+            lines={[{ label: "of one core", color: "--c3", values: part("cpu").map((n) => (n === null ? null : n * 100)) }]}
+          />
+          {now.last("durability_lag_ms") !== null && (
+            <Chart
+              title="Durability"
+              times={times}
+              format={micros}
+              least={1000}
+              lines={[
+                {
+                  label: "not on disk for",
+                  color: "--c1",
+                  values: part("durability_lag_ms").map((ms) => (ms === null ? null : ms * 1000)),
+                },
+              ]}
+            />
+          )}
+          {now.last("lag") !== null && (
+            <Chart
+              title="Replicas"
+              times={times}
+              format={size}
+              least={1024}
+              lines={[{ label: "the slowest is behind", color: "--c1", values: part("lag") }]}
+            />
+          )}
+        </div>
+      )}
+      <div class="columns">
+        <HotKeys />
+        <Shards />
+      </div>
+      <Panel title="Slow commands as they come">
+        <Table
+          label="Slow commands"
+          rows={slow}
+          id={(entry) => entry.id}
+          empty="None since this page was opened."
+          columns={[
+            { name: "at", cell: (entry) => clock(entry.at_s) },
+            { name: "took", cell: (entry) => micros(entry.us), by: (entry) => entry.us, right: true },
+            { name: "command", cell: (entry) => <code class="clip">{entry.args.map((arg) => shown(bytes(arg))).join(" ")}</code> },
+            { name: "client", cell: (entry) => entry.name || entry.addr },
+          ]}
+        />
+      </Panel>
+    </>
+  );
+}
+
+function Tiles({ now }: { now: Series }) {
+  const lag = now.last("lag");
+  const running = now.last("scripts_running_ms");
+  const tiles: [string, string, boolean][] = [
+    ["keys", count(now.last("keys")), false],
+    ["CPU", now.last("cpu") === null ? "–" : `${Math.round((now.last("cpu") ?? 0) * 100)} %`, false],
+    ["errors /s", count(now.last("errors")), (now.last("errors") ?? 0) > 0],
+    ["lock waits /s", count(now.last("lock_waits")), false],
+    ["replicas", count(now.last("replicas")), false],
+  ];
+  if (lag !== null) tiles.push(["behind", size(lag), lag > 1 << 20]);
+  if (running) tiles.push(["script running", span(running / 1000), true]);
+  return (
+    <dl class="tiles">
+      {tiles.map(([name, value, bad]) => (
+        <div key={name} class={bad ? "bad" : ""}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+const MEASURES: [string, string, (n: number) => string][] = [
+  ["OPS", "operations", (n) => `${count(n)} /s`],
+  ["CPU", "CPU time", (n) => `${micros(n)} /s`],
+  ["IN", "bytes in", (n) => `${size(n)} /s`],
+  ["OUT", "bytes out", (n) => `${size(n)} /s`],
+];
+
+/** Where the view of keys shows a key. */
+export function link(key: ReturnType<typeof bytes>): string {
+  return "#/keys/" + encodeURIComponent(typeof key === "string" ? "t" + key : "b" + key.b64);
+}
+
+function HotKeys() {
+  const [measure, setMeasure] = useKept("hot", "OPS");
+  const { data, error } = useLoad(
+    async () => {
+      const { reply } = await run(["HOTKEYS", "TOP", "BY", measure, "COUNT", 16]);
+      const problem = errorOf(reply);
+      if (problem) throw new Error(problem);
+      return list(field(reply, "keys")).map((row) => {
+        const name = bytes(field(row, "key"));
+        const db = number(field(row, "db"));
+        return { key: shown(name), db, link: link(name), figure: number(field(row, "per-second")) };
+      });
+    },
+    [measure],
+    2000,
+  );
+  const format = MEASURES.find(([word]) => word === measure)?.[2] ?? count;
+  const most = Math.max(1, ...(data ?? []).map((row) => row.figure));
+  return (
+    <Panel
+      title="Hot keys"
+      tools={
+        <select aria-label="Measure" value={measure} onChange={(event) => setMeasure(event.currentTarget.value)}>
+          {MEASURES.map(([word, name]) => (
+            <option key={word} value={word}>
+              by {name}
+            </option>
+          ))}
+        </select>
+      }
+    >
+      <Problem text={error} />
+      <ol class="bars">
+        {data?.map((row) => (
+          <li key={`${row.db} ${row.link}`}>
+            <meter min={0} max={most} value={row.figure} aria-hidden="true" />
+            <a href={row.link} class="clip">
+              {row.key}
+            </a>
+            <b>
+              {row.db !== 0 && <span class="dim">db {row.db} </span>}
+              {format(row.figure)}
+            </b>
+          </li>
+        ))}
+      </ol>
+      {data?.length === 0 && <p class="dim">No key has been used in this window.</p>}
+    </Panel>
+  );
+}
+
+const SHARD_MEASURES = [
+  ["ops", "operations"],
+  ["waits", "waits for its lock"],
+  ["wait_usec", "time waited"],
+  ["held_usec", "time held"],
+  ["keys", "keys"],
+  ["bytes", "bytes"],
+] as const;
+
+function Shards() {
+  const [measure, setMeasure] = useKept("shards", "ops");
+  const before = useRef<Map<string, number[]> | null>(null);
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [summary, setSummary] = useState("");
+  const { data, error } = useLoad(
+    async () => {
+      const { reply } = await run(["INFO", "SHARDS"]);
+      const problem = errorOf(reply);
+      if (problem) throw new Error(problem);
+      const columns = new Map<string, number[]>();
+      for (const [name, value] of fields(text(reply))) {
+        if (!/^shard_\d+$/.test(name)) continue;
+        for (const pair of value.split(",")) {
+          const [field = "", n = "0"] = pair.split("=");
+          if (!columns.has(field)) columns.set(field, []);
+          columns.get(field)!.push(Number(n));
+        }
+      }
+      return columns;
+    },
+    [],
+    2000,
+  );
+  useEffect(() => {
+    const element = canvas.current;
+    const values = data?.get(measure);
+    if (!element || !values) return;
+    const old = before.current?.get(measure);
+    // Counters are shown as what was added since the last look.
+    const isLevel = measure === "keys" || measure === "bytes";
+    const now = isLevel || !old ? values : values.map((n, i) => Math.max(0, n - (old[i] ?? 0)));
+    before.current = data;
+    const width = Math.max(1, Math.ceil(Math.sqrt(now.length * 2)));
+    const height = Math.ceil(now.length / width);
+    const cell = 12;
+    element.width = width * cell;
+    element.height = height * cell;
+    const context = element.getContext("2d")!;
+    const most = Math.max(1, ...now);
+    const color = getComputedStyle(document.documentElement).getPropertyValue("--c1").trim();
+    now.forEach((n, i) => {
+      context.globalAlpha = 0.06 + 0.94 * (n / most);
+      context.fillStyle = color;
+      context.fillRect((i % width) * cell, Math.floor(i / width) * cell, cell - 1, cell - 1);
+    });
+    const busiest = now.indexOf(most);
+    const total = now.reduce((sum, n) => sum + n, 0);
+    setSummary(
+      now.length === 0
+        ? ""
+        : total === 0
+        ? `${now.length} shards, all quiet`
+        : `${now.length} shards; the busiest is ${busiest} with ${count(most)} of ${count(total)}`,
+    );
+  }, [data, measure]);
+  return (
+    <Panel
+      title="Shards"
+      tools={
+        <select
+          aria-label="Measure"
+          value={measure}
+          onChange={(event) => {
+            before.current = null;
+            setMeasure(event.currentTarget.value);
+          }}
+        >
+          {SHARD_MEASURES.map(([word, name]) => (
+            <option key={word} value={word}>
+              by {name}
+            </option>
+          ))}
+        </select>
+      }
+    >
+      <Problem text={error} />
+      {data?.size === 0 && <p class="dim">This server says nothing of its shards.</p>}
+      <canvas ref={canvas} class="heat" role="img" aria-label={summary} />
+      <p class="dim">{summary}</p>
+    </Panel>
+  );
+}
