@@ -327,7 +327,7 @@ async function visit(browser, db, binary) {
   await see("resident");
   await press("Count again");
   await press("user:");
-  await see("1234:");
+  await see("user:1");
   await shot("memory");
   await go("slow");
   await see("Commands that stood out");
