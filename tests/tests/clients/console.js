@@ -197,6 +197,7 @@ async function visit(browser, db, binary) {
   await see("Delete this key?");
   await page.evaluate(() => document.querySelector("dialog .danger").click());
   await eventually("it is deleted", async () => (await db.exists("doc:text")) === 0);
+  await until("what is deleted is no longer shown", () => document.querySelector(".value") === null);
 
   // Values of all types, in the forms that fit.
   await go(key("doc:json"));
