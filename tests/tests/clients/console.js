@@ -393,7 +393,9 @@ async function visit(browser, db, binary) {
 
   // A user who is gone is out.
   await db.call("ACL", "DELUSER", "reader");
-  await go("memory");
+  await page.evaluate(() => {
+    location.hash = "#/memory";
+  });
   await page.waitForSelector("input[name=password]");
   check(`the browser complains of nothing: ${complaints.join("; ")}`, complaints.length === 0);
 }
