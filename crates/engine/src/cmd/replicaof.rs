@@ -14,10 +14,10 @@ use crate::context::ctx::Ctx;
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
     row("replicaof", 3, ADMIN | NOSCRIPT | STALE | NO_ASYNC_LOADING, Group::Server, "5.0.0", replicaof)
-        .args("args(host-port{host port:int} | no-one{no(NO) one(ONE)})")
+        .args("args(host-port{host port:int} | no-one{NO ONE})")
         .docs("Follows a primary, as its replica, or nobody any more.", "O(1)"),
     row("slaveof", 3, ADMIN | NOSCRIPT | STALE | NO_ASYNC_LOADING, Group::Server, "1.0.0", replicaof)
-        .args("args(host-port{host port:int} | no-one{no(NO) one(ONE)})")
+        .args("args(host-port{host port:int} | no-one{NO ONE})")
         .deprecated("5.0.0", "`REPLICAOF`")
         .docs("Follows a primary, as its replica, or nobody any more.", "O(1)"),
 ];
