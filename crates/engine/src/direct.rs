@@ -56,8 +56,7 @@ impl Engine {
             Some(guard) => guard,
             None => self.wait_for(shard, counters)?,
         };
-        let held = Held::One(shard, guard);
-        self.with_held(held, (db, key, hash), (intent, now_ms), counters, work)
+        self.with_held(guard, (db, key, hash), (intent, now_ms), counters, work)
     }
 
     /// Removes a key if it has expired and its shard's lock can be had within some tens of microseconds.
@@ -66,9 +65,9 @@ impl Engine {
         let hash = ks.hash(key);
         let shard = ks.shard_of(hash);
         if let Some(guard) = ks.lock_soon(shard, None) {
-            let (held, how) = (Held::One(shard, guard), (Intent::Look, self.coarse_ms()));
+            let how = (Intent::Look, self.coarse_ms());
             // What went wrong has been counted.
-            let _ = self.with_held(held, (db, key, hash), how, counters, |keys| {
+            let _ = self.with_held(guard, (db, key, hash), how, counters, |keys| {
                 let _ = keys.peek_or_expire(key);
                 Ok(())
             });
@@ -77,16 +76,18 @@ impl Engine {
 
     /// Lets `work` have a key whose shard is held.
     #[inline]
-    fn with_held<'e, R>(
-        &'e self,
-        mut held: Held<'e>,
+    fn with_held<R>(
+        &self,
+        guard: ShardGuard<'_>,
         (db, key, hash): (usize, &[u8], u64),
         (intent, now_ms): (Intent, u64),
-        counters: &'e Counters,
+        counters: &Counters,
         work: impl FnOnce(&mut Keys<'_>) -> Result<R>,
     ) -> Result<R> {
         let ks = self.keyspace();
         let shard = ks.shard_of(hash);
+        let (mut changes, mut records) = (Vec::new(), Records::default());
+        let mut held = Held::One(shard, guard);
         if intent.writes() && self.follow.effects.listening() {
             held = self.with_further_shards(held);
         }
@@ -107,10 +108,10 @@ impl Engine {
             garbage: Garbage::new(),
             prepared: &[],
             listening: &self.follow.effects.listening,
-            changes: Vec::new(),
+            changes: &mut changes,
             emptied: None,
             recording: self.journal.is_on(),
-            records: Records::default(),
+            records: &mut records,
             token: None,
             #[cfg(debug_assertions)]
             named: Default::default(),
@@ -216,7 +217,7 @@ impl Engine {
             }
             held.each(|shard| needed.push(shard));
             drop(held);
-            held = Held::Many(self.keyspace().lock_many(&mut needed));
+            held = Held::of_many(self.keyspace().lock_many(&mut needed));
         }
     }
 

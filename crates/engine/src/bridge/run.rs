@@ -181,7 +181,7 @@ impl Bridge<'_, '_> {
             got = true;
         }
         let first = many.indices().nth(1).is_none();
-        keys.held = Held::Many(many);
+        keys.held = Held::of_many(many);
         if got {
             if first {
                 // Without a lock nobody could know whether changes are written down.
@@ -570,7 +570,7 @@ pub(crate) fn run(
                 }
                 match ks.lock_many_soon(&mut needed, None) {
                     Ok(held) => {
-                        ctx.keys.held = Held::Many(held);
+                        ctx.keys.held = Held::of_many(held);
                         ctx.keys.recording = ctx.engine.journal.is_on();
                     }
                     Err(index) => {

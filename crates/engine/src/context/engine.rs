@@ -264,7 +264,7 @@ impl Engine {
         if keys.records.is_empty() {
             return None;
         }
-        let (held, records) = (&keys.held, &mut keys.records);
+        let (held, records) = (&keys.held, &mut *keys.records);
         let lane = &keys.counters.lane;
         Some(
             self.journal

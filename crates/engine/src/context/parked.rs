@@ -95,7 +95,7 @@ impl Ctx<'_> {
         let mut wanted: Indices = keys.iter().map(|key| ks.shard_of(ks.hash(key))).collect();
         match ks.lock_many_soon(&mut wanted, self.session.ticket()) {
             Ok(held) => {
-                self.keys.held = Held::Many(held);
+                self.keys.held = Held::of_many(held);
                 Ok(true)
             }
             Err(index) => self.park(index).map(|()| false),

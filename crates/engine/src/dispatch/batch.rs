@@ -352,12 +352,15 @@ impl Worker {
 
     /// Answers a command that panicked.
     #[cold]
-    fn answer_panic(&self, batch: &Batch<'_>, at: usize, out: &mut Out, mark: Mark) {
+    fn answer_panic(&mut self, batch: &Batch<'_>, at: usize, out: &mut Out, mark: Mark) {
         let name = batch.get(at).first().copied().unwrap_or_default();
         guard::note(&self.counters, &String::from_utf8_lossy(name));
         self.counters.error(Error::INTERNAL.code());
         out.rollback(mark);
         out.error(&Error::INTERNAL.0);
+        // What it has left behind is not the next one's.
+        self.changes.clear();
+        self.records = Default::default();
     }
 
     /// Executes one command that [`Next::Elsewhere`] sent to a helper thread.

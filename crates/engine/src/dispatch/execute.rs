@@ -9,6 +9,7 @@ use crate::context::command::{
     ABOUT_CLIENT, Entry, FAST, GATHERS, IN_MULTI, OWN_LOCKS, RUNS_SCRIPT, WRITE,
 };
 use crate::context::ctx::Ctx;
+use crate::context::engine::Engine;
 use crate::context::gate::{self, CLIENT, QUEUE, Request};
 use crate::context::next::{Job, Next};
 use crate::context::session::{ReplyMode, Session};
@@ -153,10 +154,10 @@ impl Worker {
                 garbage: Garbage::new(),
                 prepared: &prepared,
                 listening: &engine.follow.effects.listening,
-                changes: std::mem::take(&mut self.changes),
+                changes: &mut self.changes,
                 emptied: None,
                 recording: engine.journal.is_on(),
-                records: std::mem::take(&mut self.records),
+                records: &mut self.records,
                 token,
                 #[cfg(debug_assertions)]
                 named: Default::default(),
@@ -218,8 +219,6 @@ impl Worker {
                     held,
                     garbage,
                     token,
-                    changes,
-                    records,
                     ..
                 },
             out,
@@ -236,10 +235,8 @@ impl Worker {
         if self.grown.unsigned_abs() >= STEP_LEAST && self.grown.abs() >= engine.memory().step() {
             engine.memory().grow(std::mem::take(&mut self.grown));
         }
-        self.changes = changes;
-        self.records = records;
-        for freed in garbage {
-            engine.reclaimer.take(freed);
+        if !garbage.is_empty() {
+            free(engine, garbage);
         }
         if let Next::Elsewhere | Next::Retry(_) = next {
             out.rollback(mark);
@@ -269,6 +266,14 @@ impl Worker {
             }
         }
         next
+    }
+}
+
+/// Leaves what a command has freed to who frees it.
+#[inline(never)]
+fn free(engine: &Engine, garbage: Garbage) {
+    for freed in garbage {
+        engine.reclaimer.take(freed);
     }
 }
 

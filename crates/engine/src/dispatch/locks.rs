@@ -140,7 +140,7 @@ fn lock_several<'e>(
                 None => ks.lock_soon(shard, session.ticket()).ok_or(shard)?,
             },
         ),
-        _ => Held::Many(ks.lock_many_soon(&mut wanted.shards, session.ticket())?),
+        _ => Held::of_many(ks.lock_many_soon(&mut wanted.shards, session.ticket())?),
     };
     // Clients that wait for these keys may, when they are served, change keys of further shards.
     if engine.follow.effects.listening()
@@ -161,7 +161,7 @@ fn lock_several<'e>(
             }
             held.each(|shard| more.push(shard));
             drop(held);
-            held = Held::Many(ks.lock_many_soon(&mut more, session.ticket())?);
+            held = Held::of_many(ks.lock_many_soon(&mut more, session.ticket())?);
         }
     }
     Ok(Locked { held, first, token })

@@ -154,10 +154,10 @@ impl Worker {
                 garbage: Garbage::new(),
                 prepared: &[],
                 listening: &engine.follow.effects.listening,
-                changes: std::mem::take(&mut self.changes),
+                changes: &mut self.changes,
                 emptied: None,
                 recording: engine.journal.is_on(),
-                records: std::mem::take(&mut self.records),
+                records: &mut self.records,
                 token: None,
                 #[cfg(debug_assertions)]
                 named: Default::default(),
@@ -190,13 +190,9 @@ impl Worker {
         let Keys {
             held,
             garbage,
-            changes,
-            records,
             ..
         } = ctx.keys;
         drop(held);
-        self.changes = changes;
-        self.records = records;
         for freed in garbage {
             engine.reclaimer.take(freed);
         }
@@ -231,7 +227,7 @@ fn lock<'e>(engine: &'e Engine, keys: &[&[u8]], counters: &Counters) -> Result<H
             wanted.clone_from(&declared);
             continue;
         };
-        let held = Held::Many(many);
+        let held = Held::of_many(many);
         let mut more = Indices::new();
         if engine.follow.effects.listening() {
             let effects = &engine.follow.effects;

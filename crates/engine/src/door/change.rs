@@ -247,7 +247,7 @@ impl Keys<'_> {
     /// Says of a collection that was removed with its last element that it is gone, if nobody has: of a command that panicked.
     pub(crate) fn say_what_was_emptied(&mut self) {
         if let Some(key) = self.emptied.take() {
-            note(&mut self.changes, self.db, &key, Event::DEL);
+            note(self.changes, self.db, &key, Event::DEL);
         }
     }
 
@@ -266,11 +266,11 @@ impl Keys<'_> {
 
     #[cold]
     fn note(&mut self, db: usize, key: &[u8], event: Event) {
-        note(&mut self.changes, db, key, event);
+        note(self.changes, db, key, event);
         if self.emptied.as_deref() == Some(key) {
             self.emptied = None;
             if event != Event::DEL {
-                note(&mut self.changes, db, key, Event::DEL);
+                note(self.changes, db, key, Event::DEL);
             }
         }
     }

@@ -9,17 +9,23 @@ use store::keyspace::ShardGuards;
 pub(crate) enum Held<'e> {
     None,
     One(usize, ShardGuard<'e>),
-    Many(ShardGuards<'e>),
+    /// In a box, since what is held is handed on several times for each command, and most hold one.
+    Many(Box<ShardGuards<'e>>),
 }
 
 impl<'e> Held<'e> {
+    /// Several.
+    pub(crate) fn of_many(many: ShardGuards<'e>) -> Held<'e> {
+        Held::Many(Box::new(many))
+    }
+
     /// The same, as several.
     pub(crate) fn into_many(self) -> ShardGuards<'e> {
         let mut many = ShardGuards::default();
         match self {
             Held::None => {}
             Held::One(shard, guard) => many.add(shard, guard),
-            Held::Many(many) => return many,
+            Held::Many(many) => return *many,
         }
         many
     }

@@ -60,13 +60,13 @@ pub struct Keys<'e> {
     /// Who listens to changes.
     pub(crate) listening: &'e Listening,
     /// What has changed since the locks were taken, if anybody listens.
-    pub(crate) changes: Vec<Change>,
+    pub(crate) changes: &'e mut Vec<Change>,
     /// The collection that was last removed because nothing was left in it, until somebody says what it was.
     pub(crate) emptied: Option<Box<[u8]>>,
     /// Changes are written down.
     pub(crate) recording: bool,
     /// What is written down of them.
-    pub(crate) records: Records,
+    pub(crate) records: &'e mut Records,
     /// The right to wait for further locks, of a command that may need them.
     pub(crate) token: Option<Token<'e>>,
     /// The keys that the command names.
@@ -205,7 +205,7 @@ impl<'e> Keys<'e> {
         let dict = self.held.dict(self.ks.shard_of(hash), db);
         let Some(found) = dict.find(hash, key) else {
             if shown && self.listening.any() {
-                note(&mut self.changes, db, key, Event::KEY_MISS);
+                note(self.changes, db, key, Event::KEY_MISS);
             }
             return None;
         };
@@ -222,10 +222,10 @@ impl<'e> Keys<'e> {
             }
             if self.listening.any() {
                 if !self.frozen {
-                    note(&mut self.changes, db, key, Event::EXPIRED);
+                    note(self.changes, db, key, Event::EXPIRED);
                 }
                 if shown {
-                    note(&mut self.changes, db, key, Event::KEY_MISS);
+                    note(self.changes, db, key, Event::KEY_MISS);
                 }
             }
             return None;
@@ -315,7 +315,7 @@ impl<'e> Keys<'e> {
         raw: bool,
     ) {
         if self.listening.any() {
-            note(&mut self.changes, db, key, Event::NEW);
+            note(self.changes, db, key, Event::NEW);
         }
         self.insert_quietly(db, key, value, expiry_ms, raw);
     }
@@ -344,11 +344,11 @@ impl<'e> Keys<'e> {
     #[cold]
     fn note_new_value(&mut self, db: usize, key: &[u8], was: Option<Type>, is: Type) {
         let Some(was) = was else {
-            return note(&mut self.changes, db, key, Event::NEW);
+            return note(self.changes, db, key, Event::NEW);
         };
-        note(&mut self.changes, db, key, Event::OVERWRITTEN);
+        note(self.changes, db, key, Event::OVERWRITTEN);
         if was != is {
-            note(&mut self.changes, db, key, Event::TYPE_CHANGED);
+            note(self.changes, db, key, Event::TYPE_CHANGED);
         }
     }
 
@@ -502,7 +502,7 @@ impl<'e> Keys<'e> {
         expiry_ms: Option<u64>,
     ) {
         if self.listening.any() {
-            note(&mut self.changes, db, key, Event::NEW);
+            note(self.changes, db, key, Event::NEW);
         }
         self.insert_collection_quietly(db, key, collection, expiry_ms);
     }
@@ -585,7 +585,7 @@ impl<'e> Keys<'e> {
     /// Of any other command.
     pub(crate) fn all_shards(&mut self) -> impl Iterator<Item = &mut ShardGuard<'e>> {
         if self.ks.shards() == 1 {
-            self.held = Held::Many(std::mem::replace(&mut self.held, Held::None).into_many());
+            self.held = Held::of_many(std::mem::replace(&mut self.held, Held::None).into_many());
         }
         match &mut self.held {
             Held::Many(many) => many.iter_mut(),

@@ -33,7 +33,7 @@ impl Keys<'_> {
     /// does, which may add them again.
     pub(crate) fn record_expired_members(&mut self, key: &[u8], gone: &Gone) {
         if self.recording {
-            record_fields(&mut self.records, self.db, key, &gone.0, true);
+            record_fields(self.records, self.db, key, &gone.0, true);
         }
     }
 

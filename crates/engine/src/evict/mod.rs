@@ -311,17 +311,17 @@ impl Evictor<'_> {
                 garbage,
                 prepared: &[],
                 listening: &self.follow.effects.listening,
-                changes,
+                changes: &mut changes,
                 emptied: None,
                 recording: true,
-                records,
+                records: &mut records,
                 token: None,
                 #[cfg(debug_assertions)]
                 named: Default::default(),
             };
             self.follow.apply(&mut keys, None);
             if !keys.records.is_empty() {
-                let (held, records) = (&keys.held, &mut keys.records);
+                let (held, records) = (&keys.held, &mut *keys.records);
                 let lane = &counters.lane;
                 self.journal
                     .write_down(lane, records, |f| held.each(f), &mut 0);

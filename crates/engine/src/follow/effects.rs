@@ -354,7 +354,7 @@ impl Follow {
             self.work_off(keys, by)
         });
         if done.is_none() {
-            for change in std::mem::take(&mut keys.changes) {
+            for change in std::mem::take(keys.changes) {
                 if let Change::Key { db, key, event } = change
                     && event.is_change()
                 {
@@ -406,7 +406,7 @@ impl Follow {
                 }
             }
         }
-        self.tracking.broadcast(self, &keys.changes, by);
+        self.tracking.broadcast(self, keys.changes, by);
         keys.changes.clear();
     }
 

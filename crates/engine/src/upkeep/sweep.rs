@@ -292,8 +292,8 @@ fn apply(
     counters: &Counters,
     (index, shard): (usize, ShardGuard<'_>),
     now_ms: u64,
-    changes: Vec<Change>,
-    records: Records,
+    mut changes: Vec<Change>,
+    mut records: Records,
 ) -> Garbage {
     let mut keys = Keys {
         ks: engine.keyspace(),
@@ -310,10 +310,10 @@ fn apply(
         garbage: Garbage::new(),
         prepared: &[],
         listening: &engine.follow.effects.listening,
-        changes,
+        changes: &mut changes,
         emptied: None,
         recording: true,
-        records,
+        records: &mut records,
         token: None,
         #[cfg(debug_assertions)]
         named: Default::default(),
