@@ -33,6 +33,10 @@ use std::time::{Duration, Instant};
 
 /// How often the clock is looked at: for save points, and whether a log has grown too large.
 const TICK: Duration = Duration::from_millis(100);
+/// How long changes gather before the log gets them, while no reply waits for it.
+const NAP: Duration = Duration::from_millis(5);
+/// The same while there are replicas.
+const FED_NAP: Duration = Duration::from_micros(200);
 
 /// See the module's page.
 pub struct Keeper {
@@ -317,10 +321,24 @@ fn run(keeper: &Weak<Keeper>) {
             ticked = Instant::now();
             this.tick(&engine);
         }
+        let nap = this.nap();
         // Held only while there is something to do, so that whoever drops them last is not this thread.
         let journal = engine.clone();
         drop((this, engine));
         journal.journal.sleep(TICK);
+        if let Some(nap) = nap {
+            journal.journal.nap(nap);
+        }
+    }
+}
+
+impl Keeper {
+    /// How long changes may gather before they go on to the log and to replicas. None if somebody waits for that.
+    fn nap(&self) -> Option<Duration> {
+        if self.promises.load(Relaxed) || self.asked.load(Relaxed) {
+            return None;
+        }
+        Some(if self.fed.load(Relaxed) { FED_NAP } else { NAP })
     }
 }
 

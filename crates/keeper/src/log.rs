@@ -22,7 +22,15 @@ pub(crate) struct Pump {
     /// Pieces up to this one were lost, and why.
     lost: Option<(u64, String)>,
     /// Who waits for a piece that is not in the log yet.
-    waiting: Vec<Waker>,
+    waiting: Vec<(u64, Waker)>,
+}
+
+impl Pump {
+    /// The number that a piece, or what came after it, has in the log. None if none of it is in there any more.
+    fn number_of(&self, piece: u64) -> Option<u64> {
+        let at = self.numbers.partition_point(|(p, _)| *p < piece);
+        self.numbers.get(at).map(|(_, number)| *number)
+    }
 }
 
 /// Numbers kept.
@@ -114,7 +122,20 @@ impl Keeper {
             }
         }
         if any {
-            pump.waiting.drain(..).for_each(Waker::wake);
+            // They go on to wait for the disk, without having to ask once more.
+            let waiting = std::mem::take(&mut pump.waiting);
+            for (piece, waker) in waiting {
+                let is_lost = pump.lost.as_ref().is_some_and(|(upto, _)| piece <= *upto);
+                let waits = match (&log, pump.number_of(piece)) {
+                    (Some(log), Some(number)) if piece <= pump.last && !is_lost => {
+                        log.poll(number, &waker).is_pending()
+                    }
+                    _ => false,
+                };
+                if !waits {
+                    waker.wake();
+                }
+            }
         }
         engine.journal.refuse(
             log.and_then(|log| log.refusing()).is_some()
@@ -222,7 +243,7 @@ impl Keeper {
     pub(crate) fn poll_piece(&self, piece: u64, waker: &Waker) -> Poll<Result<(), String>> {
         let mut pump = self.pump.lock();
         if piece > pump.last {
-            pump.waiting.push(waker.clone());
+            pump.waiting.push((piece, waker.clone()));
             drop(pump);
             if let Ok(engine) = self.engine() {
                 engine.journal.ring();
@@ -235,8 +256,7 @@ impl Keeper {
         {
             return Poll::Ready(Err(why.clone()));
         }
-        let at = pump.numbers.partition_point(|(p, _)| *p < piece);
-        let Some((_, number)) = pump.numbers.get(at).copied() else {
+        let Some(number) = pump.number_of(piece) else {
             return Poll::Ready(Ok(()));
         };
         drop(pump);

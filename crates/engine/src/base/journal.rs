@@ -152,6 +152,8 @@ impl Records {
 
 /// Writes a command as an array of bulk strings.
 pub fn put_command<A: AsRef<[u8]>>(into: &mut Vec<u8>, argv: &[A]) {
+    let bytes: usize = argv.iter().map(|arg| arg.as_ref().len()).sum();
+    into.reserve(bytes + (argv.len() + 1) * MOST_HEAD);
     put_head(into, b'*', argv.len());
     for arg in argv {
         let arg = arg.as_ref();
@@ -161,7 +163,19 @@ pub fn put_command<A: AsRef<[u8]>>(into: &mut Vec<u8>, argv: &[A]) {
     }
 }
 
+/// Most bytes of a head, with the end of the line before it.
+const MOST_HEAD: usize = 26;
+
 fn put_head(into: &mut Vec<u8>, kind: u8, n: usize) {
+    if n < 100 {
+        // Nearly all.
+        let [tens, ones] = [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
+        match n < 10 {
+            true => into.extend_from_slice(&[kind, ones, b'\r', b'\n']),
+            false => into.extend_from_slice(&[kind, tens, ones, b'\r', b'\n']),
+        }
+        return;
+    }
     let mut digits = [0; 20];
     into.push(kind);
     into.extend_from_slice(resp::number::format_i64(n as i64, &mut digits));
@@ -187,6 +201,11 @@ struct Units {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Lane(Mutex<Units>);
+
+/// Memory of the last cut, for the lanes of the next one, if it is no more than this.
+const KEPT_BYTES: usize = 16 << 20;
+/// Bytes that wait in the lanes from which whoever empties them does not nap on.
+const ENOUGH_BYTES: usize = 1 << 20;
 
 /// A stretch of the log: whole units, in order.
 #[derive(Debug, Default)]
@@ -217,7 +236,10 @@ pub struct Journal {
     waiting: Padded<AtomicUsize>,
     /// Whoever empties the lanes sleeps.
     asleep: Padded<AtomicBool>,
-    bell: (Mutex<()>, Condvar),
+    /// Rung, and not heard yet.
+    bell: (Mutex<bool>, Condvar),
+    /// Memory for the lanes of the next cut.
+    spare: Mutex<Vec<Units>>,
 }
 
 impl Journal {
@@ -231,6 +253,7 @@ impl Journal {
             waiting: Padded::default(),
             asleep: Padded::default(),
             bell: Default::default(),
+            spare: Mutex::default(),
         }
     }
 
@@ -290,10 +313,12 @@ impl Journal {
         *clock = stamp;
         held(&mut |shard| self.clocks[shard].0.store(stamp, Relaxed));
         let added = records.bytes.len();
+        let enough;
         let piece = {
             let mut units = lane.0.lock();
             // Before it is there, so that a cut never takes more than has been counted.
-            self.waiting.0.fetch_add(added, SeqCst);
+            let waited = self.waiting.0.fetch_add(added, SeqCst);
+            enough = waited < ENOUGH_BYTES && waited + added >= ENOUGH_BYTES;
             let from = units.bytes.len();
             units.bytes.extend_from_slice(&records.bytes);
             units
@@ -308,7 +333,7 @@ impl Journal {
             self.cuts.load(Relaxed) + 1
         };
         records.clear();
-        if self.asleep.0.load(SeqCst) {
+        if enough || self.asleep.0.load(SeqCst) {
             self.ring();
         }
         piece
@@ -317,7 +342,7 @@ impl Journal {
     /// Wakes whoever empties the lanes.
     #[cold]
     pub fn ring(&self) {
-        let _held = self.bell.0.lock();
+        *self.bell.0.lock() = true;
         self.asleep.0.store(false, Relaxed);
         self.bell.1.notify_all();
     }
@@ -327,10 +352,21 @@ impl Journal {
         let mut held = self.bell.0.lock();
         // Whoever adds something either sees this and rings, or has added it before the look.
         self.asleep.0.store(true, SeqCst);
-        if self.waiting.0.load(SeqCst) == 0 {
+        if !*held && self.waiting.0.load(SeqCst) == 0 {
             self.bell.1.wait_for(&mut held, time);
         }
         self.asleep.0.store(false, Relaxed);
+        *held = false;
+    }
+
+    /// Lets the lanes fill: returns after this time, or as soon as somebody rings, or a megabyte waits. Whoever adds something
+    /// meanwhile wakes nobody, which would cost it more than what it adds.
+    pub fn nap(&self, time: Duration) {
+        let mut held = self.bell.0.lock();
+        if !*held && self.waiting.0.load(SeqCst) < ENOUGH_BYTES {
+            self.bell.1.wait_for(&mut held, time);
+        }
+        *held = false;
     }
 
     /// Takes what is in all lanes. `db` is the database that the log is in, which SELECT changes: None if that is not known.
@@ -343,31 +379,44 @@ impl Journal {
         let mut held: Vec<_> = lanes.iter().map(|lane| lane.0.lock()).collect();
         let number = self.cuts.load(Relaxed) + 1;
         self.cuts.store(number, Relaxed);
-        let taken: Vec<Units> = held.iter_mut().map(|u| std::mem::take(&mut **u)).collect();
+        let mut spare = std::mem::take(&mut *self.spare.lock());
+        let mut taken: Vec<Units> = held
+            .iter_mut()
+            .map(|units| match units.units.is_empty() {
+                true => Units::default(),
+                false => std::mem::replace(&mut **units, spare.pop().unwrap_or_default()),
+            })
+            .collect();
         drop(held);
         drop(lanes);
         let bytes: usize = taken.iter().map(|u| u.bytes.len()).sum();
         self.waiting.0.fetch_sub(bytes, Relaxed);
-        let mut order: Vec<(u64, usize, usize)> = Vec::new();
-        for (lane, units) in taken.iter().enumerate() {
-            order.extend(
-                units
-                    .units
-                    .iter()
-                    .enumerate()
-                    .map(|(i, u)| (u.stamp, lane, i)),
-            );
-        }
-        // Those of one lane that have the same stamp stay in the order in which they were put there.
-        order.sort_unstable();
         let mut piece = Piece {
             number,
-            bytes: Vec::with_capacity(bytes + 64),
-            units: order.len(),
+            bytes: Vec::new(),
+            units: taken.iter().map(|u| u.units.len()).sum(),
         };
-        for (_, lane, i) in order {
-            taken[lane].put(i, db, &mut piece.bytes);
+        taken.retain(|units| !units.units.is_empty());
+        match &mut taken[..] {
+            // One thread did all of it, and in this order.
+            [one] if one.is_plain(*db) => {
+                let room = Vec::with_capacity(bytes.min(KEPT_BYTES));
+                piece.bytes = std::mem::replace(&mut one.bytes, room);
+            }
+            _ => {
+                piece.bytes.reserve(bytes + 64);
+                for (lane, i) in in_order(&taken) {
+                    taken[lane].put(i, db, &mut piece.bytes);
+                }
+            }
         }
+        for mut units in taken {
+            units.clear();
+            if units.bytes.capacity() <= KEPT_BYTES {
+                spare.push(units);
+            }
+        }
+        *self.spare.lock() = spare;
         Some(piece)
     }
 
@@ -377,7 +426,33 @@ impl Journal {
     }
 }
 
+/// The places of all units, (lane, index), by their stamps.
+fn in_order(lanes: &[Units]) -> impl Iterator<Item = (usize, usize)> {
+    let mut order: Vec<(u64, u32, u32)> = Vec::new();
+    for (lane, units) in (0..).zip(lanes) {
+        order.extend((0..).zip(&units.units).map(|(i, u)| (u.stamp, lane, i)));
+    }
+    if lanes.len() > 1 {
+        // Those of one lane that have the same stamp stay in the order in which they were put there.
+        order.sort_unstable();
+    }
+    order
+        .into_iter()
+        .map(|(_, lane, i)| (lane as usize, i as usize))
+}
+
 impl Units {
+    /// Whether the bytes stand as the log has them: single commands, all in this database.
+    fn is_plain(&self, db: Option<usize>) -> bool {
+        self.units.len() == self.commands.len() && self.commands.iter().all(|w| Some(w.db) == db)
+    }
+
+    fn clear(&mut self) {
+        self.units.clear();
+        self.commands.clear();
+        self.bytes.clear();
+    }
+
     /// Writes a unit as the log has it.
     fn put(&self, i: usize, db: &mut Option<usize>, into: &mut Vec<u8>) {
         let first = match i {

@@ -1,0 +1,111 @@
+//! What a batch of commands costs inside the engine: parsed, looked ahead, carried out, without a socket.
+//!
+//! ```text
+//! cargo run --release -p redpoll-engine --example batches -- 16 1000000 set get incr
+//! ```
+//!
+//! Arguments: commands a batch, keys there are, and which commands. Prints nanoseconds a command: the quickest of many short
+//! rounds, which a busy machine disturbs least, and the median of all rounds. To compare two states of the code, run both in turn.
+
+use redpoll_engine::{Config, Engine, Kind, NoHost, Origin};
+use resp::{Batch, Limits, Out, Parser};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Batches of a round.
+const BATCHES: usize = 400;
+/// Rounds of each command.
+const ROUNDS: usize = 400;
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % n
+    }
+}
+
+/// A command on a random key.
+fn command(name: &str, key: u64, into: &mut Vec<u8>) {
+    let value = [b'x'; 64];
+    let value = std::str::from_utf8(&value).unwrap_or_default();
+    let string = format!("key:{key:012}");
+    let number = format!("number:{key:012}");
+    let member = format!("element:{key:012}");
+    let argv: Vec<&str> = match name {
+        "set" => vec!["SET", &string, value],
+        "incr" => vec!["INCR", &number],
+        "sadd" => vec!["SADD", "set", &member],
+        "lpush" => vec!["LPUSH", "list", value],
+        "rpop" => vec!["RPOP", "list"],
+        "hset" => vec!["HSET", "hash", &member, value],
+        "zadd" => vec!["ZADD", "sorted", "1", &member],
+        "mset" => vec![
+            "MSET", &string, value, &number, "1", &member, value, "a", value, "b", value,
+        ],
+        _ => vec!["GET", &string],
+    };
+    resp::write_command(into, &argv);
+}
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let mut number = |default: usize| args.next().map_or(default, |n| n.parse().expect("a number"));
+    let (each, keys) = (number(16), number(1_000_000) as u64);
+    let names: Vec<String> = args.collect();
+    let engine = Engine::new(Config::default(), Arc::new(NoHost));
+    let origin = Origin {
+        addr: "127.0.0.1:5000".into(),
+        laddr: "127.0.0.1:6379".into(),
+        fd: 8,
+        kind: Kind::Tcp,
+        waker: None,
+    };
+    let (mut worker, mut session) = (engine.worker(), engine.session(origin));
+    let mut parser = Parser::new();
+    let mut out = Out::new(resp::Proto::Resp2);
+    let mut run = |bytes: &[u8]| {
+        let mut batch = Batch::new();
+        let (_, error) = batch.fill(&mut parser, bytes, &Limits::default(), usize::MAX);
+        assert_eq!(error, None);
+        let mut at = 0;
+        while at < batch.len() {
+            at = worker.run(&mut session, &batch, at, &mut out).executed;
+            out.clear();
+        }
+    };
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut filled = Vec::new();
+    for key in 0..keys {
+        command("set", key, &mut filled);
+        if key % 64 == 63 || key + 1 == keys {
+            run(&filled);
+            filled.clear();
+        }
+    }
+    for name in &names {
+        let mut times: Vec<f64> = (0..ROUNDS)
+            .map(|_| {
+                let batches: Vec<Vec<u8>> = (0..BATCHES)
+                    .map(|_| {
+                        let mut bytes = Vec::new();
+                        (0..each).for_each(|_| command(name, random.below(keys), &mut bytes));
+                        bytes
+                    })
+                    .collect();
+                let began = Instant::now();
+                batches.iter().for_each(|batch| run(batch));
+                began.elapsed().as_nanos() as f64 / (BATCHES * each) as f64
+            })
+            .collect();
+        times.sort_by(f64::total_cmp);
+        println!(
+            "{name:>6}: quickest {:7.1}, median {:7.1} ns a command",
+            times[0],
+            times[ROUNDS / 2]
+        );
+    }
+}
