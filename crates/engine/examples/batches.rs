@@ -53,7 +53,10 @@ fn command(name: &str, key: u64, into: &mut Vec<u8>) {
 
 fn main() {
     let mut args = std::env::args().skip(1);
-    let mut number = |default: usize| args.next().map_or(default, |n| n.parse().expect("a number"));
+    let mut number = |default: usize| {
+        args.next()
+            .map_or(default, |n| n.parse().expect("a number"))
+    };
     let (each, keys) = (number(16), number(1_000_000) as u64);
     let names: Vec<String> = args.collect();
     let engine = Engine::new(Config::default(), Arc::new(NoHost));

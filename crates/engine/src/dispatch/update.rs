@@ -187,11 +187,7 @@ impl Worker {
         {
             ctx.session.piece = piece;
         }
-        let Keys {
-            held,
-            garbage,
-            ..
-        } = ctx.keys;
+        let Keys { held, garbage, .. } = ctx.keys;
         drop(held);
         for freed in garbage {
             engine.reclaimer.take(freed);
