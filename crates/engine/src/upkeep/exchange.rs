@@ -17,9 +17,10 @@ impl Engine {
     pub fn exchange_data_set(&self, other: Keyspace) {
         let counters = self.add_counters();
         let now_ms = unix_ms();
+        let (mut changes, mut records) = (Vec::new(), Records::default());
         let mut keys = Keys {
             ks: self.keyspace(),
-            held: Held::Many(self.keyspace().lock_all()),
+            held: Held::of_many(self.keyspace().lock_all()),
             db: 0,
             now_ms,
             frozen: true,
@@ -32,10 +33,10 @@ impl Engine {
             garbage: Garbage::new(),
             prepared: &[],
             listening: &self.follow.effects.listening,
-            changes: Vec::new(),
+            changes: &mut changes,
             emptied: None,
             recording: false,
-            records: Records::default(),
+            records: &mut records,
             token: None,
             #[cfg(debug_assertions)]
             named: Default::default(),
