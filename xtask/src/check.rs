@@ -1,6 +1,6 @@
-//! What CI holds besides the tests: formatting, lints, documentation, layers.
+//! What CI holds besides the tests: formatting, lints, documentation, layers, what may be depended on.
 
-use crate::{layers, run};
+use crate::{deny, layers, run};
 use anyhow::{Result, bail};
 
 /// Everything that `cargo xtask ci` checks before the tests; a failure does not stop the later checks.
@@ -32,6 +32,7 @@ pub fn main() -> Result<()> {
             ),
         ),
         layers::check(),
+        deny::check(),
     ];
     let failed: Vec<String> = checks
         .into_iter()

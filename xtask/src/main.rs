@@ -1,11 +1,12 @@
 //! `cargo xtask`: what a developer runs, and what CI runs, are the same commands.
 //!
 //! Each task is a module: `fetch` brings the real servers and clients that the tests speak to, `peers` finds them,
-//! `test` runs everything that can run on this machine, `check` and `layers` hold the rules that a compiler does not,
+//! `test` runs everything that can run on this machine, `check`, `layers` and `deny` hold the rules that a compiler does not,
 //! `package` tries what publishing would do, `bench` measures.
 
 mod bench;
 mod check;
+mod deny;
 mod fetch;
 mod fuzz;
 mod layers;
@@ -44,6 +45,8 @@ enum Task {
         #[arg(long)]
         print: bool,
     },
+    /// Only the check of dependencies: licences, sources, and crates that must not come in
+    Deny,
     /// Run each fuzz target for some seconds, where cargo-fuzz and a nightly toolchain are
     Fuzz {
         /// How long each of them runs
@@ -84,6 +87,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
             report.print();
             report.complete_in_ci()
         }
+        Task::Deny => deny::check(),
         Task::Layers { print: true } => layers::print(),
         Task::Layers { print: false } => layers::check(),
         Task::Fuzz { seconds } => fuzz::main(seconds),

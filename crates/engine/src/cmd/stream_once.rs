@@ -12,7 +12,7 @@ use resp::number::parse_i64;
 use std::sync::atomic::Ordering::Relaxed;
 use store::Collection;
 use store::types::stream::{Idempotency, Stream, StreamId};
-use xxhash_rust::xxh3::Xxh3;
+use twox_hash::XxHash3_128;
 
 /// How a message is named, and by whom.
 #[derive(Clone, Copy)]
@@ -64,11 +64,11 @@ impl<'a> Once<'a> {
         }
         let mut sum = pairs.len() as u128;
         for pair in pairs.chunks_exact(2) {
-            let mut digest = Xxh3::new();
-            digest.update(&(pair[0].len() as u64).to_le_bytes());
-            digest.update(pair[0]);
-            digest.update(pair[1]);
-            sum = sum.wrapping_add(digest.digest128());
+            let mut digest = XxHash3_128::new();
+            digest.write(&(pair[0].len() as u64).to_le_bytes());
+            digest.write(pair[0]);
+            digest.write(pair[1]);
+            sum = sum.wrapping_add(digest.finish_128());
         }
         Box::from(sum.to_be_bytes())
     }
