@@ -1,6 +1,8 @@
 //! TLS: clients as they are published, certificates good and bad, handshakes that are slow, cut or never end.
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType, date_time_ymd,
+};
 use redis::{ClientTlsConfig, Commands, TlsCertificates};
 use redpoll_tests::check::{check, show};
 use redpoll_tests::program::{node, on_path, python, run};
@@ -43,8 +45,14 @@ impl Authority {
 
     fn sign(&self, dir: &Path, name: &str, good_for: &[&str], expired: bool) -> Pair {
         let key = KeyPair::generate().unwrap();
-        let names: Vec<String> = good_for.iter().map(|&n| n.to_owned()).collect();
+        let (uris, names): (Vec<&str>, Vec<&str>) =
+            good_for.iter().partition(|name| name.contains("://"));
+        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
         let mut params = CertificateParams::new(names).unwrap();
+        for uri in uris {
+            let uri = SanType::URI(uri.try_into().unwrap());
+            params.subject_alt_names.push(uri);
+        }
         params.distinguished_name.push(DnType::CommonName, name);
         if expired {
             params.not_before = date_time_ymd(2019, 1, 1);
@@ -69,6 +77,8 @@ struct Files {
     client: Pair,
     expired: Pair,
     untrusted: Pair,
+    /// Of a client whose certificate has several names.
+    named: Pair,
 }
 
 impl Files {
@@ -82,6 +92,7 @@ impl Files {
             client: ours.sign(&dir, "client", &[], false),
             expired: ours.sign(&dir, "expired", &["localhost"], true),
             untrusted: other.sign(&dir, "untrusted", &["localhost"], false),
+            named: ours.sign(&dir, "named", &["spiffe://nobody", "spiffe://ann"], false),
             ca,
             dir,
         }
@@ -276,6 +287,44 @@ fn certificates_of_clients_are_asked_for_as_configured() {
             );
         }
         check(&mut server.connect(), "PING", "PONG");
+    }
+}
+
+/// A certificate makes its client a user, if there is one of its name who is on; who has none is listed.
+#[test]
+fn clients_are_users_by_their_certificates() {
+    let files = Files::new();
+    for (mode, named, user) in [
+        ("off", &files.client, "default"),
+        ("cn", &files.client, "client"),
+        ("cn", &files.named, "default"),
+        ("uri", &files.named, "spiffe://ann"),
+        ("uri", &files.client, "default"),
+    ] {
+        let (server, port) = files.start(&["--tls-auth-clients-user", mode]);
+        let mut control = server.connect();
+        check(&mut control, "ACL SETUSER client on >pw ~* +@all", "OK");
+        check(&mut control, "ACL SETUSER named off nopass ~* +@all", "OK");
+        check(&mut control, "ACL SETUSER spiffe://ann on ~* +@all", "OK");
+        let config = files.config(Some(named));
+        let mut client = connect(&config, port, "localhost");
+        let reply = format!("${}\r\n{user}\r\n", user.len());
+        ask(&mut client, b"ACL WHOAMI\r\n", reply.as_bytes()).unwrap();
+        let refused = u8::from(mode != "off" && user == "default");
+        let info = show(&control.run("INFO stats"));
+        assert!(
+            info.contains(&format!("acl_access_denied_tls_cert:{refused}\\r")),
+            "{mode}: {info}"
+        );
+        let log = show(&control.run("ACL LOG"));
+        assert_eq!(log.contains("\"tls-cert\""), refused == 1, "{mode}: {log}");
+        let info = show(&control.run("INFO tls"));
+        assert!(
+            info.contains("tls_server_cert_serial:")
+                && !info.contains("tls_server_cert_serial:none")
+                && info.contains("tls_client_cert_serial:none"),
+            "{info}"
+        );
     }
 }
 

@@ -14,6 +14,7 @@
 use crate::input::Input;
 use crate::output::Unsent;
 use crate::stream::Stream;
+use crate::tls;
 use crate::worker::{Arrival, Kit, Load, Seat, be_seated, with_kit};
 use engine::{Client, Next, Progress, Session};
 use engine::{GiveUp, TakeOver, Waiter};
@@ -125,11 +126,17 @@ impl Connection {
     /// Takes an accepted client in. Called within its worker's runtime.
     pub fn new(arrival: Arrival, seat: &Arc<Seat>, on_end: &Arc<Notify>) -> io::Result<Connection> {
         let (engine, load) = (&seat.engine, seat.load.clone());
-        let keepalive = engine.config().live.tcp_keepalive_s.load(Relaxed);
+        let config = engine.config();
+        let keepalive = config.live.tcp_keepalive_s.load(Relaxed);
+        let shown = arrival.secured.as_ref();
+        let names = shown.and_then(|s| tls::names(config, s.connection.peer_certificates()));
         let stream = Stream::new(arrival.socket, keepalive, arrival.secured).inspect_err(|_| {
             load.connections.fetch_sub(1, Relaxed);
         })?;
-        let session = engine.session(arrival.origin);
+        let mut session = engine.session(arrival.origin);
+        if let Some(names) = names {
+            session.sign_in_by_certificate(&names);
+        }
         Ok(Connection {
             stream,
             client: session.client().clone(),
@@ -322,6 +329,15 @@ impl Connection {
             return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
         }
         let missing = self.parser.missing_bytes(self.input.len());
+        let len = self.input.len();
+        if len >= LARGE_INPUT && self.input.free() == 0 {
+            // It is copied to where there is more room, at most twice as much.
+            let more = if missing > 0 { missing.min(len) } else { 0 };
+            if !kit.engine.may_buffer(&self.client, more, len) {
+                self.warn("what it sends does not fit into memory (maxmemory)");
+                return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
+            }
+        }
         let read = self.stream.poll_read_buf(cx, self.input.room(missing));
         if let Poll::Ready(Ok(n @ 1..)) = read {
             self.count_in(n);

@@ -18,6 +18,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
+use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
 
 use parking_lot::Mutex;
 
@@ -29,7 +32,79 @@ pub(crate) struct Tls {
     pub config: Arc<ServerConfig>,
     /// Of all that was read from files: to see whether they have changed.
     fingerprint: u64,
+    /// The server's certificate.
+    own: Option<Facts>,
+    /// Of those that clients' certificates must come from, the one that expires first.
+    authority: Option<Facts>,
 }
+
+/// What is told of a certificate.
+#[derive(Clone, Debug)]
+struct Facts {
+    serial: String,
+    end: SystemTime,
+}
+
+impl Facts {
+    fn of(der: &CertificateDer<'_>) -> Option<Facts> {
+        let certificate = Certificate::from_der(der).ok()?.tbs_certificate;
+        let serial = certificate.serial_number.as_bytes();
+        Some(Facts {
+            serial: serial.iter().map(|byte| format!("{byte:02X}")).collect(),
+            end: certificate.validity.not_after.to_system_time(),
+        })
+    }
+}
+
+/// INFO's lines about the certificates that are in use.
+pub(crate) fn info(tls: Option<&Tls>, into: &mut String) {
+    use std::fmt::Write;
+    let of = |get: fn(&Tls) -> Option<&Facts>| tls.and_then(get);
+    let now = SystemTime::now();
+    for (name, facts) in [
+        ("server", of(|tls| tls.own.as_ref())),
+        // No connection is made to others.
+        ("client", None),
+        ("ca", of(|tls| tls.authority.as_ref())),
+    ] {
+        let serial = facts.map_or("none", |facts| &facts.serial);
+        let left = facts.and_then(|facts| facts.end.duration_since(now).ok());
+        let left = left.map_or(0, |left| left.as_secs());
+        let _ = write!(
+            into,
+            "tls_{name}_cert_serial:{serial}\r\ntls_{name}_cert_expires_in_seconds:{left}\r\n"
+        );
+    }
+}
+
+/// The names that a client's certificate gives it, by `tls-auth-clients-user`; None if it is not asked for one.
+pub(crate) fn names(
+    config: &Config,
+    shown: Option<&[CertificateDer<'static>]>,
+) -> Option<Vec<String>> {
+    let certificate = Certificate::from_der(shown?.first()?).ok()?.tbs_certificate;
+    match config.text("tls-auth-clients-user").as_str() {
+        "cn" => {
+            let parts = certificate.subject.0.iter().flat_map(|part| part.0.iter());
+            let names = parts.filter(|part| part.oid == COMMON_NAME);
+            let texts = names.filter_map(|part| str::from_utf8(part.value.value()).ok());
+            Some(texts.take(1).map(str::to_owned).collect())
+        }
+        "uri" => {
+            let others = certificate.get::<SubjectAltName>().ok().flatten();
+            let others = others.map(|(_, names)| names.0).unwrap_or_default();
+            let uri = |name: &GeneralName| match name {
+                GeneralName::UniformResourceIdentifier(uri) => Some(uri.to_string()),
+                _ => None,
+            };
+            Some(others.iter().filter_map(uri).collect())
+        }
+        _ => None,
+    }
+}
+
+/// The type of the part of a name that people call its common name.
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -47,10 +122,11 @@ impl Tls {
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&versions)
             .map_err(|_| "tls-protocols and the ciphers leave nothing to agree on".to_owned())?;
+        let mut authority = None;
         let builder = match config.text("tls-auth-clients").as_str() {
             "no" => builder.with_no_client_auth(),
             wanted => {
-                let roots = Arc::new(roots(config, &mut files)?);
+                let roots = Arc::new(roots(config, &mut files, &mut authority)?);
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
                 let verifier = if wanted == "optional" {
                     verifier.allow_unauthenticated()
@@ -65,7 +141,8 @@ impl Tls {
         };
         let chain = chain(config, &mut files)?;
         let key = key(config, &mut files)?;
-        warn_of_expiry(&chain[0], &config.text("tls-cert-file"));
+        let own = Facts::of(&chain[0]);
+        warn_of_expiry(own.as_ref(), &config.text("tls-cert-file"));
         let mut tls = builder.with_single_cert(chain, key).map_err(|error| {
             let (cert, key) = (config.text("tls-cert-file"), config.text("tls-key-file"));
             match error {
@@ -88,6 +165,8 @@ impl Tls {
         Ok(Tls {
             config: Arc::new(tls),
             fingerprint: files.0.finish(),
+            own,
+            authority,
         })
     }
 
@@ -173,7 +252,18 @@ fn key(config: &Config, files: &mut Files) -> Result<PrivateKeyDer<'static>, Str
 }
 
 /// Whom clients' certificates must come from.
-fn roots(config: &Config, files: &mut Files) -> Result<RootCertStore, String> {
+fn roots(
+    config: &Config,
+    files: &mut Files,
+    first: &mut Option<Facts>,
+) -> Result<RootCertStore, String> {
+    let mut note = |certificate: &CertificateDer<'_>| {
+        let found = Facts::of(certificate);
+        if let Some(facts) = found.filter(|f| first.as_ref().is_none_or(|first| f.end < first.end))
+        {
+            *first = Some(facts);
+        }
+    };
     let (file, dir) = (
         config.text("tls-ca-cert-file"),
         config.text("tls-ca-cert-dir"),
@@ -186,6 +276,7 @@ fn roots(config: &Config, files: &mut Files) -> Result<RootCertStore, String> {
         let fail = |why: String| format!("tls-ca-cert-file '{file}': {why}");
         let bytes = files.read("tls-ca-cert-file", file.as_ref())?;
         for certificate in certificates(&bytes).map_err(fail)? {
+            note(&certificate);
             roots
                 .add(certificate)
                 .map_err(|error| fail(error.to_string()))?;
@@ -202,7 +293,9 @@ fn roots(config: &Config, files: &mut Files) -> Result<RootCertStore, String> {
         for path in paths.iter().filter(|path| path.is_file()) {
             // Such folders hold other things too, lists of revoked certificates for one.
             let bytes = files.read("tls-ca-cert-dir", path)?;
-            roots.add_parsable_certificates(certificates(&bytes).unwrap_or_default());
+            let found = certificates(&bytes).unwrap_or_default();
+            found.iter().for_each(&mut note);
+            roots.add_parsable_certificates(found);
         }
     }
     if roots.is_empty() {
@@ -214,26 +307,12 @@ fn roots(config: &Config, files: &mut Files) -> Result<RootCertStore, String> {
 }
 
 /// A certificate past its time is served, as by other servers, since clients may not care; but it is said.
-fn warn_of_expiry(der: &CertificateDer<'_>, path: &str) {
-    if let Some(end) = expires(der)
-        && end < SystemTime::now()
-    {
+fn warn_of_expiry(certificate: Option<&Facts>, path: &str) {
+    if certificate.is_some_and(|facts| facts.end < SystemTime::now()) {
         tracing::warn!(
             "tls-cert-file '{path}' has expired: clients that check it will not connect"
         );
     }
-}
-
-/// Until when a certificate is good.
-fn expires(der: &CertificateDer<'_>) -> Option<SystemTime> {
-    let certificate = Certificate::from_der(der).ok()?;
-    Some(
-        certificate
-            .tbs_certificate
-            .validity
-            .not_after
-            .to_system_time(),
-    )
 }
 
 /// The versions that a list of OpenSSL's names allows; all that are there if it is empty.

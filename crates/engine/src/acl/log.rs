@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     /// AUTH or HELLO AUTH.
     Authentication,
     Permission(Reason),
+    /// A certificate that names nobody who can come.
+    Certificate,
 }
 
 impl Kind {
@@ -22,6 +24,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Authentication => "auth",
+            Kind::Certificate => "tls-cert",
             Kind::Permission(Reason::Command) => "command",
             Kind::Permission(Reason::Key) => "key",
             Kind::Permission(Reason::Channel) => "channel",

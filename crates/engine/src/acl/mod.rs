@@ -55,6 +55,8 @@ pub(crate) struct Users {
     pub log: Mutex<Log>,
     /// How often something was refused: a command, a key, a channel, a database.
     pub denied: [AtomicU64; 4],
+    /// Certificates that named nobody who can come.
+    pub denied_certificates: AtomicU64,
 }
 
 impl Users {
@@ -68,6 +70,7 @@ impl Users {
             catalog,
             log: Mutex::default(),
             denied: Default::default(),
+            denied_certificates: AtomicU64::new(0),
         };
         let mut default = users.all_powerful();
         default.set_only_password(password);

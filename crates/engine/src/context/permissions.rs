@@ -88,6 +88,19 @@ impl Session {
         }
     }
 
+    /// The client has shown a certificate that gives it these names: it is the first user who is enabled and has one of them. If there
+    /// is none it stays who it is, and that is listed (ACL LOG).
+    pub fn sign_in_by_certificate(&mut self, names: &[String]) {
+        if names.iter().any(|name| self.sign_in_as(name.as_bytes())) {
+            return;
+        }
+        let engine = self.engine.clone();
+        engine.users.denied_certificates.fetch_add(1, Relaxed);
+        let name = names.first().map_or("", String::as_str);
+        let kind = Refused::Certificate;
+        engine.note_refusal(self, "NULL", kind, "toplevel", b"", name.as_bytes());
+    }
+
     fn be(&mut self, user: Arc<User>) {
         self.client.user.store(user.id, Relaxed);
         self.client.words.lock().user = String::from_utf8_lossy(&user.name).into_owned();
