@@ -29,7 +29,6 @@ const OTHERWISE: &[(&str, &str)] = &[
     ("save", "the command line says otherwise"),
     // It promises figures.
     ("latency-tracking", "not built yet"),
-    ("syslog-ident", "not built yet"),
 ];
 
 /// Every directive that a real server knows is known, and takes the value that the real server has when nothing is set.

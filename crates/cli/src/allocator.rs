@@ -5,6 +5,7 @@
 //! again: one that does not has to be told to.
 
 use libmimalloc_sys as mi;
+use std::sync::OnceLock;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -53,6 +54,20 @@ pub fn stats() -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
+/// The option of how long what is free is kept before it goes back to the system, in milliseconds. The bindings have no name for it.
+const PURGE_DELAY: mi::mi_option_t = 15;
+
+/// Has what is freed go back to the system after so many milliseconds, or after the usual while: that is quicker, and takes memory
+/// meanwhile.
+pub fn give_back_after(ms: Option<u32>) {
+    static USUAL: OnceLock<std::ffi::c_long> = OnceLock::new();
+    // SAFETY: the calls read and write a number of the allocator's, which looks at it anew each time.
+    unsafe {
+        let usual = *USUAL.get_or_init(|| mi::mi_option_get(PURGE_DELAY));
+        mi::mi_option_set(PURGE_DELAY, ms.map_or(usual, std::ffi::c_long::from));
+    }
+}
+
 /// Gives back to the system what the calling thread has of memory that was freed.
 pub fn collect() {
     // SAFETY: the call works on the calling thread's own heap and on arenas, which it locks.
@@ -67,6 +82,17 @@ mod tests {
         let version = name.strip_prefix("mimalloc-").expect("its name");
         assert_eq!(version.split('.').count(), 3, "{name}");
         super::collect();
+        // The option is the one that it is taken for: it has the allocator's own default.
+        // SAFETY: the call reads a number.
+        let delay = unsafe { super::mi::mi_option_get(super::PURGE_DELAY) };
+        assert_eq!(delay, 1000);
+        super::give_back_after(Some(7));
+        super::give_back_after(None);
+        // SAFETY: as above.
+        assert_eq!(
+            unsafe { super::mi::mi_option_get(super::PURGE_DELAY) },
+            delay
+        );
         let stats = super::stats();
         assert!(
             stats.contains("committed") || stats.contains("commit"),

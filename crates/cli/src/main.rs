@@ -4,15 +4,17 @@ use engine::config::{Config, directives};
 use engine::{Engine, Host, SaveMode, ShutdownMode};
 use keeper::Keeper;
 use replication::Hub;
+use server::service::Supervisor;
 use server::{Server, ServerHost, ServerOptions, logging, system};
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 mod allocator;
 mod check;
+mod daemon;
+mod title;
 
 const USAGE: &str = "\
 Redpoll, an in-memory data store that speaks the Redis protocol.
@@ -72,8 +74,9 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    match serve(args) {
-        Ok(()) => ExitCode::SUCCESS,
+    let ended = Config::from_args(args).map_err(Into::into).and_then(begin);
+    match ended {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("redpoll: {error}");
             ExitCode::FAILURE
@@ -87,9 +90,10 @@ fn load(
     engine: &Engine,
     keeper: &Keeper,
     hub: &Hub,
-    host: &dyn Host,
+    host: &ServerHost,
     kinds: &[&str],
 ) -> Result<(), String> {
+    host.supervisor().tell_loading();
     let loaded = keeper.load();
     if loaded.is_err() {
         if engine.loading.is_stopped() {
@@ -111,20 +115,54 @@ fn load(
     if let Some(path) = engine.config().unixsocket() {
         tracing::info!("Ready to accept connections unix ({})", path.display());
     }
+    host.supervisor().tell_ready();
     Ok(())
 }
 
+/// Serves here, or in another process if the server is to go on in the background.
+fn begin(config: Config) -> Result<ExitCode, Box<dyn Error>> {
+    let supervisor = Supervisor::of(&config)?;
+    let background = if config.flag("daemonize") && supervisor == Supervisor::None {
+        match daemon::begin().map_err(|error| format!("daemonize: {error}"))? {
+            daemon::Role::Started(code) => return Ok(code),
+            daemon::Role::Background(background) => Some(background),
+        }
+    } else {
+        None
+    };
+    serve(config, supervisor, background).map(|()| ExitCode::SUCCESS)
+}
+
+/// Lets `ps` show what the server is, if it may.
+fn show_title(config: &Config, host: &ServerHost) {
+    let program = std::env::args().next().unwrap_or_default();
+    if config.flag("set-proc-title")
+        // SAFETY: no thread has been started, the configuration has been read, and what `args` returned is a copy.
+        && let Some(title) = unsafe { title::Title::take() }
+    {
+        host.set_title(&program, move |text| title.show(text));
+        host.show_title(config);
+    }
+}
+
 /// Serves until a signal or SHUTDOWN ends it.
-fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
-    let config = Config::from_args(args)?;
+fn serve(
+    config: Config,
+    supervisor: Supervisor,
+    background: Option<daemon::Background>,
+) -> Result<(), Box<dyn Error>> {
+    let host = ServerHost::new();
+    show_title(&config, &host);
+    system::choose_processors(&config).map_err(|error| format!("server-cpulist: {error}"))?;
     let dir = config.dir();
     system::enter_dir(&config).map_err(|error| format!("dir '{}': {error}", dir.display()))?;
     let level = logging::install(&config).map_err(|error| format!("logfile: {error}"))?;
-    let host = ServerHost::new();
     host.set_log_level(level);
+    host.set_supervisor(supervisor);
     host.set_allocator(server::Allocator {
         name: allocator::name(),
         collect: allocator::collect,
+        give_back_after: Some(allocator::give_back_after),
         stats: Some(allocator::stats),
         huge_pages: (!config.flag("disable-thp")).then_some(allocator::allow_huge_pages),
     });
@@ -144,6 +182,10 @@ fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
         tracing::warn!("tcp-backlog is {wanted}, but net.core.somaxconn lets only {limit} wait");
     }
     system::apply_huge_pages(&config).map_err(|error| format!("disable-thp: {error}"))?;
+
+    if let Err(error) = host.apply_oom_score(&config) {
+        tracing::warn!("oom-score-adj: {error}");
+    }
 
     tracing::info!(
         "Redpoll {} starting with {} threads",
@@ -178,6 +220,11 @@ fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
             .name("loader".into())
             .spawn(move || load(&engine, &keeper, &hub, &*host, &kinds))?
     };
+    if let Some(background) = background {
+        background
+            .ready()
+            .map_err(|error| format!("daemonize: {error}"))?;
+    }
     running.join();
     drop(pid_file);
     engine.loading.stop();
@@ -186,12 +233,17 @@ fn serve(args: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>> {
         Err(_) => return Err("loading the data set panicked; the log says where".into()),
     }
     hub.close();
-    let saves = match host.save_mode() {
+    let mode = host.shutdown_mode();
+    let saves = match mode.save {
         SaveMode::NoSave => false,
         SaveMode::Save => true,
         SaveMode::Configured => keeper.saves_at_the_end(),
     };
-    keeper.close(saves)?;
+    match keeper.close(saves) {
+        // The log has its line about it.
+        Err(_) if mode.force => {}
+        closed => closed?,
+    }
     tracing::info!("Bye");
     // The process is about to end: giving back millions of entries one by one would only delay that.
     std::mem::forget::<Arc<Engine>>(engine);

@@ -100,7 +100,7 @@ fn a_mistake_is_one_line_and_status_1() {
         failure(&["--no-such-thing", "1"]),
         "redpoll: command line: 'no-such-thing 1': Bad directive or wrong number of arguments"
     );
-    assert!(failure(&["--daemonize", "yes"]).contains("is not built yet"));
+    assert!(failure(&["--mptcp", "yes"]).contains("is not built yet"));
     assert!(failure(&["/no/such/file.conf"]).ends_with("No such file or directory"));
     assert!(failure(&["--dir", "/no/such/dir"]).contains("dir '/no/such/dir': No such file"));
     assert!(failure(&["--port", "0", "--save", ""]).contains("nowhere to listen"));

@@ -7,7 +7,7 @@ use crate::handshake::Handshakes;
 use crate::host::ServerHost;
 use crate::listen::{Address, Listener};
 use crate::worker::{Arrival, Handle, Phase};
-use engine::{Engine, Kind, Origin};
+use engine::{Engine, Host, Kind, Origin, Persistence, SaveMode, ShutdownMode};
 use socket2::Socket;
 use std::collections::VecDeque;
 use std::io;
@@ -107,6 +107,9 @@ impl Control {
         let mut certificates_read = Instant::now();
         let mut tick = 0u32;
         let mut grown = false;
+        // A signal has begun a save, which has not failed.
+        let mut saving = false;
+        let (saved, mut failed) = mpsc::unbounded_channel();
         let now = loop {
             tokio::select! {
                 order = self.orders.recv() => match order {
@@ -116,9 +119,29 @@ impl Control {
                     None => break true,
                 },
                 name = signals.next() => {
-                    tracing::info!("Received {name}, stopping");
-                    break false;
+                    if saving && name == SIGINT {
+                        tracing::warn!("Received {name} again, leaving without a save");
+                        self.host.set_shutdown_mode(ShutdownMode {
+                            save: SaveMode::NoSave,
+                            ..ShutdownMode::default()
+                        });
+                        break true;
+                    }
+                    if saving {
+                        continue;
+                    }
+                    let mode = self.asked_by(name);
+                    if let Some(save) = self.save_before(mode) {
+                        tracing::info!("Received {name}, saving before the server stops");
+                        saving = true;
+                        save_first(save, self.host.clone(), mode, saved.clone());
+                    } else {
+                        tracing::info!("Received {name}, stopping");
+                        self.host.set_shutdown_mode(mode);
+                        break mode.now;
+                    }
                 }
+                _ = failed.recv() => saving = false,
                 _ = ticks.tick() => {
                     figures.sample(&self.engine, &self.host);
                     grown = grown || self.host.heed_growth();
@@ -135,6 +158,7 @@ impl Control {
                 }
             }
         };
+        self.host.supervisor().tell_stopping();
         // First, so that a log is not taken for whole whose script is ended.
         self.engine.loading.stop();
         // Nobody could end a script any more that never ends by itself.
@@ -157,6 +181,38 @@ impl Control {
                 self.phase.send_replace(Phase::Stopping { patience: Duration::ZERO });
             }
         }
+    }
+
+    /// What a signal asks for.
+    fn asked_by(&self, signal: &str) -> ShutdownMode {
+        let directive = match signal {
+            SIGINT => "shutdown-on-sigint",
+            _ => "shutdown-on-sigterm",
+        };
+        let words = self.engine.config().text(directive);
+        let has = |word: &str| words.split(' ').any(|each| each == word);
+        ShutdownMode {
+            save: match (has("save"), has("nosave")) {
+                (true, _) => SaveMode::Save,
+                (_, true) => SaveMode::NoSave,
+                _ => SaveMode::Configured,
+            },
+            now: has("now"),
+            force: has("force"),
+        }
+    }
+
+    /// Who is to save before a stop, which is given up if that fails: None if nothing is to be saved, or the stop goes on whatever happens.
+    fn save_before(&self, mode: ShutdownMode) -> Option<Arc<dyn Persistence>> {
+        let saves = match mode.save {
+            // Half a data set does not take the place of the whole one.
+            _ if self.engine.loading.is_on() => false,
+            SaveMode::Save => true,
+            SaveMode::NoSave => false,
+            SaveMode::Configured => !self.engine.config().text("save").is_empty(),
+        };
+        let keeper = self.engine.persistence().cloned();
+        keeper.filter(|_| saves && !mode.force)
     }
 
     /// Waits until the workers have closed their connections, or their patience is over.
@@ -227,6 +283,27 @@ impl Control {
                 client.kill();
             }
         }
+    }
+}
+
+/// Saves on a thread of its own, and then has the server stop, or says that it failed. What changes until the end is saved then.
+fn save_first(
+    keeper: Arc<dyn Persistence>,
+    host: Arc<ServerHost>,
+    mode: ShutdownMode,
+    failed: mpsc::UnboundedSender<()>,
+) {
+    let save = move || {
+        let stopped = keeper.save().and_then(|()| host.shutdown(mode));
+        if let Err(why) = stopped {
+            tracing::warn!("The data set cannot be saved, so the server goes on: {why}");
+            // If nobody listens the server has stopped in another way.
+            let _ = failed.send(());
+        }
+    };
+    let thread = std::thread::Builder::new().name("last save".into());
+    if let Err(error) = thread.spawn(save) {
+        tracing::warn!("No thread for saving, so the server goes on: {error}");
     }
 }
 
@@ -385,6 +462,9 @@ fn refusal(full: bool, protected: bool, peer: Option<IpAddr>) -> Option<&'static
     )
 }
 
+/// What Ctrl-C sends.
+const SIGINT: &str = "SIGINT";
+
 /// The signals that stop the server.
 struct Signals {
     terminate: Option<Signal>,
@@ -413,7 +493,7 @@ impl Signals {
         }
         tokio::select! {
             () = received(&mut self.terminate) => "SIGTERM",
-            () = received(&mut self.interrupt) => "SIGINT",
+            () = received(&mut self.interrupt) => SIGINT,
         }
     }
 }

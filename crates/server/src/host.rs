@@ -4,12 +4,13 @@ use crate::control::Order;
 use crate::http_port::HttpPort;
 use crate::listen::{self, Listener};
 use crate::logging::LogLevel;
+use crate::service::{OomScore, Supervisor};
 use crate::system;
 use crate::tls::Tls;
 use crate::worker::{GiveBack, Load};
 use disk::{AtomicFile, Disk, RealDisk, SyncPlan};
 use engine::Config;
-use engine::{Host, SaveMode, ShutdownMode};
+use engine::{Host, ShutdownMode};
 use parking_lot::Mutex;
 use std::fmt::Write;
 use std::io::{self, Write as _};
@@ -43,9 +44,17 @@ pub struct ServerHost {
     tls: Mutex<Option<Arc<Tls>>>,
     pub(crate) give_back: watch::Sender<GiveBack>,
     allocator: OnceLock<Allocator>,
-    /// What the last SHUTDOWN said of saving.
-    save_mode: Mutex<SaveMode>,
+    /// What whoever had the server stop said of it.
+    shutdown_mode: Mutex<ShutdownMode>,
+    /// Who started the server and is told how it is.
+    supervisor: OnceLock<Supervisor>,
+    /// Shows a title of the process.
+    set_title: OnceLock<Titled>,
+    oom_score: Mutex<OomScore>,
 }
+
+/// How the program is called, and what shows another title of its process.
+type Titled = (String, Box<dyn Fn(&str) + Send + Sync>);
 
 /// Resident bytes from which a process is no small one.
 const GROWN: u64 = 32 << 20;
@@ -60,6 +69,8 @@ pub struct Allocator {
     pub name: String,
     /// Gives the memory that the calling thread has freed, or others have of what it allocated, back to the system.
     pub collect: fn(),
+    /// Has what is freed go back to the system after so many milliseconds, as long as memory is short, or after the usual while.
+    pub give_back_after: Option<fn(Option<u32>)>,
     /// Its own statistics, for people, if it keeps any (MEMORY MALLOC-STATS).
     pub stats: Option<fn() -> String>,
     /// Allows the kernel huge pages, which serve large data well and make a small process large. Called once it is not small
@@ -94,9 +105,44 @@ impl ServerHost {
         Arc::default()
     }
 
-    /// What SHUTDOWN said of saving; a signal says nothing.
-    pub fn save_mode(&self) -> SaveMode {
-        *self.save_mode.lock()
+    /// What SHUTDOWN said, or the directive of the signal that stopped the server.
+    pub fn shutdown_mode(&self) -> ShutdownMode {
+        *self.shutdown_mode.lock()
+    }
+
+    pub(crate) fn set_shutdown_mode(&self, mode: ShutdownMode) {
+        *self.shutdown_mode.lock() = mode;
+    }
+
+    /// Says who started the server. Of several calls the first counts.
+    pub fn set_supervisor(&self, supervisor: Supervisor) {
+        let _ = self.supervisor.set(supervisor);
+    }
+
+    /// Who started the server.
+    pub fn supervisor(&self) -> &Supervisor {
+        static NOBODY: Supervisor = Supervisor::None;
+        self.supervisor.get().unwrap_or(&NOBODY)
+    }
+
+    /// Lets `proc-title-template` reach the process: how the program is called, and what shows a title. Of several calls the first
+    /// counts.
+    pub fn set_title(&self, program: &str, show: impl Fn(&str) + Send + Sync + 'static) {
+        let _ = self.set_title.set((program.to_owned(), Box::new(show)));
+    }
+
+    /// Shows the title that the configuration asks for.
+    pub fn show_title(&self, config: &Config) {
+        if let Some((program, show)) = self.set_title.get()
+            && let Some(title) = engine::config::title::of(config, program)
+        {
+            show(&title);
+        }
+    }
+
+    /// Tells the kernel how readily it may end the process.
+    pub fn apply_oom_score(&self, config: &Config) -> io::Result<()> {
+        self.oom_score.lock().apply(config)
     }
 
     /// Lets CONFIG SET loglevel reach the log. Of several calls the first counts.
@@ -273,6 +319,8 @@ impl ServerHost {
     }
 
     fn info_server(&self, into: &mut String) {
+        let supervisor = self.supervisor().name();
+        let _ = write!(into, "process_supervised:{supervisor}\r\n");
         let tcp = self.tcp.lock();
         let others = self.others.lock();
         for (at, listener) in tcp.iter().chain(others.iter()).enumerate() {
@@ -338,7 +386,7 @@ fn reason(error: &io::Error) -> String {
 
 impl Host for ServerHost {
     fn shutdown(&self, mode: ShutdownMode) -> Result<(), String> {
-        *self.save_mode.lock() = mode.save;
+        self.set_shutdown_mode(mode);
         if self.order(Order::Stop { now: mode.now }) {
             return Ok(());
         }
@@ -381,6 +429,22 @@ impl Host for ServerHost {
                 }
                 Ok(())
             }
+            "log-format" | "log-timestamp-format" => {
+                if let Some(level) = self.log_level.get() {
+                    level.heed_style(config);
+                }
+                Ok(())
+            }
+            "proc-title-template" => {
+                self.show_title(config);
+                Ok(())
+            }
+            "oom-score-adj" | "oom-score-adj-values" => {
+                self.apply_oom_score(config).map_err(|error| {
+                    tracing::warn!("oom-score-adj: {error}");
+                    "Failed to apply new oom_score_adj configuration, check server logs.".into()
+                })
+            }
             "dir" => system::enter_dir(config).map_err(|error| error.to_string()),
             _ => Ok(()),
         }
@@ -400,6 +464,7 @@ impl Host for ServerHost {
             "server" => self.info_server(into),
             "stats" => self.info_stats(into),
             "threads" => self.info_threads(into),
+            "tls" => crate::tls::info(self.tls().as_deref(), into),
             _ => {}
         }
     }
@@ -433,6 +498,12 @@ impl Host for ServerHost {
 
     fn hand_over(&self) -> bool {
         crate::worker::hand_over()
+    }
+
+    fn give_back_after(&self, ms: Option<u32>) {
+        if let Some(after) = self.allocator.get().and_then(|a| a.give_back_after) {
+            after(ms);
+        }
     }
 
     fn give_back_memory(&self) -> bool {

@@ -35,6 +35,8 @@
 //! | `http_port` | the listeners for HTTP and the thread that serves them (`crates/http`) |
 //! | `host` | what commands may ask of the server |
 //! | `logging` | log lines in the form of redis-server's |
+//! | `syslog` | the log of the system |
+//! | `service` | who started the server and is told how it is |
 //! | `system` | limits and files of the process |
 
 #![forbid(unsafe_code)]
@@ -49,7 +51,9 @@ mod listen;
 pub mod logging;
 mod output;
 mod server;
+pub mod service;
 mod stream;
+mod syslog;
 pub mod system;
 mod tls;
 mod tls_stream;

@@ -126,12 +126,16 @@ fn on_port(
                 continue;
             }
             match open_tcp(address, config.tcp_backlog()) {
-                Ok(socket) => listeners.push(Arc::new(Listener {
-                    address: wanted,
-                    name: name.clone(),
-                    tls,
-                    socket,
-                })),
+                Ok(socket) => {
+                    // Connections have the mark of the socket that they come from.
+                    mark(config, &socket).map_err(fail)?;
+                    listeners.push(Arc::new(Listener {
+                        address: wanted,
+                        name: name.clone(),
+                        tls,
+                        socket,
+                    }));
+                }
                 Err(error) if optional && is_absent(&error) => {}
                 Err(error) => {
                     return Err(ListenError {
@@ -176,6 +180,14 @@ fn is_absent(error: &io::Error) -> bool {
     )
 }
 
+/// Gives a socket the mark that `socket-mark-id` says, for the rules of firewalls.
+fn mark(config: &Config, socket: &Socket) -> io::Result<()> {
+    match config.number("socket-mark-id") {
+        0 => Ok(()),
+        mark => socket.set_mark(mark as u32),
+    }
+}
+
 fn open_tcp(address: SocketAddr, backlog: i32) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -203,7 +215,14 @@ pub(crate) fn unix(config: &Config) -> Result<Option<Arc<Listener>>, ListenError
         place: path.display().to_string(),
         error,
     };
-    let socket = open_unix(&path, config.unixsocketperm(), config.tcp_backlog()).map_err(fail)?;
+    let group = config.text("unixsocketgroup");
+    let socket = open_unix(
+        &path,
+        config.unixsocketperm(),
+        Some(group.as_str()).filter(|name| !name.is_empty()),
+        config.tcp_backlog(),
+    )
+    .map_err(fail)?;
     let name = path.display().to_string();
     Ok(Some(Arc::new(Listener {
         address: Address::Unix(path),
@@ -213,13 +232,22 @@ pub(crate) fn unix(config: &Config) -> Result<Option<Arc<Listener>>, ListenError
     })))
 }
 
-fn open_unix(path: &Path, permissions: Option<u32>, backlog: i32) -> io::Result<Socket> {
+fn open_unix(
+    path: &Path,
+    permissions: Option<u32>,
+    group: Option<&str>,
+    backlog: i32,
+) -> io::Result<Socket> {
+    let group = group.map(crate::system::group).transpose()?;
     // Only a socket is removed: a mistyped path must not cost somebody a file.
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         std::fs::remove_file(path)?;
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
+    if let Some(group) = group {
+        std::os::unix::fs::chown(path, None, Some(group))?;
+    }
     if let Some(mode) = permissions {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     }
@@ -303,6 +331,22 @@ mod tests {
                 0o700
             );
         }
+        // Its own group may always be given.
+        let gid = std::os::unix::fs::MetadataExt::gid(&std::fs::metadata(&path).unwrap());
+        config
+            .directive("unixsocketgroup", &[&gid.to_string()])
+            .unwrap();
+        assert!(unix(&config).is_ok());
+        config
+            .directive("unixsocketgroup", &["no such group"])
+            .unwrap();
+        let error = unix(&config).unwrap_err().to_string();
+        assert!(
+            error.ends_with("no group 'no such group' in /etc/group"),
+            "{error}"
+        );
+        config.directive("unixsocketgroup", &[""]).unwrap();
+        assert!(unix(&config).is_ok());
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "precious").unwrap();
         assert!(unix(&config).is_err());

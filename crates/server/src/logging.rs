@@ -2,13 +2,17 @@
 //!
 //! The code logs through `tracing`. A program that embeds the server installs whatever subscriber it likes; the binary
 //! installs this one. The marks `. - * #` stand for the levels debug, verbose, notice and warning, which here are
-//! `tracing`'s TRACE, DEBUG, INFO and WARN (or ERROR).
+//! `tracing`'s TRACE, DEBUG, INFO and WARN (or ERROR). `log-format` and `log-timestamp-format` choose other forms.
 
+use crate::syslog::{self, Syslog};
+use chrono::{DateTime, Local, SecondsFormat};
 use engine::config::Config;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -18,15 +22,23 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, reload};
 
-/// Changes the level of the installed subscriber.
+/// Changes the level and the form of the installed subscriber's lines.
 #[derive(Clone, Debug)]
-pub struct LogLevel(reload::Handle<LevelFilter, Registry>);
+pub struct LogLevel {
+    filter: reload::Handle<LevelFilter, Registry>,
+    style: Arc<Style>,
+}
 
 impl LogLevel {
     /// Sets the level by its name in `loglevel`.
     pub fn set(&self, name: &str) {
         // Fails only when the subscriber is gone, and with it all logging.
-        let _ = self.0.reload(filter(name));
+        let _ = self.filter.reload(filter(name));
+    }
+
+    /// Takes up `log-format` and `log-timestamp-format`.
+    pub fn heed_style(&self, config: &Config) {
+        self.style.set(config);
     }
 }
 
@@ -40,9 +52,9 @@ fn filter(name: &str) -> LevelFilter {
     }
 }
 
-/// Makes `loglevel` and `logfile` true for the whole process.
+/// Makes `loglevel`, `logfile` and `syslog-enabled` true for the whole process.
 ///
-/// Fails if the file cannot be opened, or if the process has a subscriber already.
+/// Fails if the file cannot be opened, if nobody takes what is for the log of the system, or if the process has a subscriber already.
 pub fn install(config: &Config) -> io::Result<LogLevel> {
     let target = match config.logfile() {
         Some(path) => {
@@ -53,17 +65,37 @@ pub fn install(config: &Config) -> io::Result<LogLevel> {
         None => Target::Stdout,
     };
     let (level, handle) = reload::Layer::new(filter(&config.loglevel()));
+    let style = Arc::new(Style::default());
+    style.set(config);
     let lines = tracing_subscriber::fmt::layer()
-        .event_format(Lines)
+        .event_format(Lines(style.clone()))
         .with_writer(target)
         .with_ansi(false);
+    let system = if config.flag("syslog-enabled") {
+        let to = Syslog::connect(syslog::SOCKET.as_ref())?;
+        let named = syslog::Named {
+            ident: config.text("syslog-ident"),
+            facility: syslog::facility(&config.text("syslog-facility")),
+        };
+        let layer = tracing_subscriber::fmt::layer()
+            .event_format(named)
+            .with_writer(to)
+            .with_ansi(false);
+        Some(layer)
+    } else {
+        None
+    };
     tracing_subscriber::registry()
         .with(level)
         .with(lines)
+        .with(system)
         .try_init()
         .map_err(io::Error::other)?;
     log_panics();
-    Ok(LogLevel(handle))
+    Ok(LogLevel {
+        filter: handle,
+        style,
+    })
 }
 
 /// Has panics written to the log, with their place in the code and how it came there, and not to standard error.
@@ -112,8 +144,64 @@ impl<'a> MakeWriter<'a> for Target {
     }
 }
 
-/// The format of a line.
-struct Lines;
+/// The form of lines, as places of the values of `log-format` and `log-timestamp-format`.
+#[derive(Debug, Default)]
+struct Style {
+    format: AtomicU8,
+    time: AtomicU8,
+}
+
+const LOGFMT: u8 = 1;
+const ISO8601: u8 = 1;
+const MILLISECONDS: u8 = 2;
+
+impl Style {
+    fn set(&self, config: &Config) {
+        let format = match config.text("log-format").as_str() {
+            "logfmt" => LOGFMT,
+            _ => 0,
+        };
+        let time = match config.text("log-timestamp-format").as_str() {
+            "iso8601" => ISO8601,
+            "milliseconds" => MILLISECONDS,
+            _ => 0,
+        };
+        self.format.store(format, Relaxed);
+        self.time.store(time, Relaxed);
+    }
+
+    fn line(&self, level: Level, now: DateTime<Local>, text: &str) -> String {
+        let pid = std::process::id();
+        let time = match self.time.load(Relaxed) {
+            ISO8601 => now.to_rfc3339_opts(SecondsFormat::Millis, false),
+            MILLISECONDS => now.timestamp_millis().to_string(),
+            _ => now.format("%d %b %Y %H:%M:%S%.3f").to_string(),
+        };
+        if self.format.load(Relaxed) == LOGFMT {
+            let level = match level {
+                Level::TRACE => "debug",
+                Level::DEBUG => "info",
+                Level::INFO => "notice",
+                Level::WARN | Level::ERROR => "warning",
+            };
+            // Nothing that would end the field.
+            let text = text.replace('"', "'").replace(['\n', '\r'], " ");
+            return format!(
+                "pid={pid} role=primary timestamp=\"{time}\" level={level} message=\"{text}\""
+            );
+        }
+        let mark = match level {
+            Level::TRACE => '.',
+            Level::DEBUG => '-',
+            Level::INFO => '*',
+            Level::WARN | Level::ERROR => '#',
+        };
+        format!("{pid}:M {time} {mark} {text}")
+    }
+}
+
+/// The lines of [`Style`].
+struct Lines(Arc<Style>);
 
 impl<S, N> FormatEvent<S, N> for Lines
 where
@@ -126,15 +214,43 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mark = match *event.metadata().level() {
-            Level::TRACE => '.',
-            Level::DEBUG => '-',
-            Level::INFO => '*',
-            Level::WARN | Level::ERROR => '#',
+        let mut text = String::new();
+        ctx.field_format()
+            .format_fields(Writer::new(&mut text), event)?;
+        let line = self.0.line(*event.metadata().level(), Local::now(), &text);
+        writeln!(writer, "{line}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeZone;
+
+    #[test]
+    fn lines_have_the_form_that_is_asked_for() {
+        let now = Local.with_ymd_and_hms(2026, 11, 22, 20, 0, 57).unwrap();
+        let mut config = Config::default();
+        let style = Style::default();
+        let mut line = |format: &str, time: &str, level| {
+            config.directive("log-format", &[format]).unwrap();
+            config.directive("log-timestamp-format", &[time]).unwrap();
+            style.set(&config);
+            style.line(level, now, "a \"b\"\nc")
         };
-        let time = chrono::Local::now().format("%d %b %Y %H:%M:%S%.3f");
-        write!(writer, "{}:M {time} {mark} ", std::process::id())?;
-        ctx.field_format().format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        let (pid, ms) = (std::process::id(), now.timestamp_millis());
+        assert_eq!(
+            line("legacy", "legacy", Level::INFO),
+            format!("{pid}:M 22 Nov 2026 20:00:57.000 * a \"b\"\nc")
+        );
+        assert_eq!(
+            line("logfmt", "milliseconds", Level::ERROR),
+            format!("pid={pid} role=primary timestamp=\"{ms}\" level=warning message=\"a 'b' c\"")
+        );
+        let iso = line("legacy", "iso8601", Level::DEBUG);
+        assert!(
+            iso.starts_with(&format!("{pid}:M 2026-11-22T20:00:57.000")),
+            "{iso}"
+        );
     }
 }

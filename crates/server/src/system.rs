@@ -122,6 +122,40 @@ pub fn apply_huge_pages(config: &Config) -> io::Result<()> {
     Ok(())
 }
 
+/// Has the threads that are started from now on run on the processors of `server-cpulist`.
+pub fn choose_processors(config: &Config) -> io::Result<()> {
+    let list = engine::config::cpu_list(&config.text("server-cpulist")).unwrap_or_default();
+    if list.is_empty() {
+        return Ok(());
+    }
+    let mut set = rustix::thread::CpuSet::new();
+    for cpu in list {
+        set.set(cpu);
+    }
+    rustix::thread::sched_setaffinity(None, &set)?;
+    Ok(())
+}
+
+/// The number of a group by its name, or as it is written.
+pub(crate) fn group(name: &str) -> io::Result<u32> {
+    if let Ok(number) = name.parse() {
+        return Ok(number);
+    }
+    let groups = fs::read_to_string("/etc/group")?;
+    let number = groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let found = fields.next() == Some(name);
+        found.then(|| fields.nth(1)?.parse().ok()).flatten()
+    });
+    number.ok_or_else(|| {
+        let text = format!("unixsocketgroup: there is no group '{name}' in /etc/group");
+        io::Error::new(io::ErrorKind::NotFound, text)
+    })
+}
+
+/// Where a server in the background tells its process id if nobody says where.
+const DAEMON_PID_FILE: &str = "/var/run/redpoll.pid";
+
 /// The file that tells others the process id; removed when dropped.
 #[derive(Debug)]
 pub struct PidFile(PathBuf);
@@ -129,7 +163,8 @@ pub struct PidFile(PathBuf);
 impl PidFile {
     /// Writes the pid file, if one is configured.
     pub fn write(config: &Config) -> io::Result<Option<PidFile>> {
-        let Some(path) = config.pidfile() else {
+        let daemon = config.flag("daemonize") && config.text("supervised") == "no";
+        let Some(path) = config.pidfile().or(daemon.then(|| DAEMON_PID_FILE.into())) else {
             return Ok(None);
         };
         let path = std::path::absolute(&path)?;

@@ -46,6 +46,8 @@ pub enum Kind {
     Memory,
     /// One of a few names.
     Choice(&'static [&'static str]),
+    /// Some of a few names, of which the first stands for none of the others.
+    Names(&'static [&'static str]),
     /// Classes of keyspace notifications, a letter each.
     Events,
     /// Any text.
@@ -134,7 +136,7 @@ pub enum Value {
     Choice(&'static str),
     /// Of [`Kind::Text`].
     Text(String),
-    /// Of [`Kind::Words`], [`Kind::Percentiles`] and [`Kind::Save`].
+    /// Of [`Kind::Words`], [`Kind::Names`], [`Kind::Percentiles`] and [`Kind::Save`].
     Words(Vec<String>),
     /// Of [`Kind::OutputLimits`]: normal clients, replicas, subscribers.
     Limits([OutputLimit; 3]),
@@ -237,7 +239,7 @@ impl Kind {
     pub fn takes_list(self) -> bool {
         matches!(
             self,
-            Kind::Words | Kind::Percentiles | Kind::Save | Kind::OutputLimits
+            Kind::Words | Kind::Names(_) | Kind::Percentiles | Kind::Save | Kind::OutputLimits
         )
     }
 
@@ -248,6 +250,7 @@ impl Kind {
     pub fn parse(self, words: &[&str], old: Option<&Value>) -> Result<Value, String> {
         match self {
             Kind::Words => return Ok(Value::Words(some_words(words))),
+            Kind::Names(names) => return parse_names(words, names),
             Kind::Percentiles => return parse_percentiles(words),
             Kind::Save => return parse_save(words),
             Kind::OutputLimits => return parse_limits(words, old),
@@ -286,18 +289,18 @@ impl Kind {
             Kind::Choice(names) => {
                 match names.iter().find(|name| name.eq_ignore_ascii_case(word)) {
                     Some(name) => Ok(Value::Choice(name)),
-                    None => Err(format!(
-                        "argument(s) must be one of the following: {}",
-                        names.join(", ")
-                    )),
+                    None => Err(none_of(names)),
                 }
             }
             Kind::Events => crate::base::class::parse(word)
                 .map(Value::Events)
                 .ok_or_else(|| "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".into()),
-            Kind::Text | Kind::Words | Kind::Percentiles | Kind::Save | Kind::OutputLimits => {
-                Ok(Value::Text(word.into()))
-            }
+            Kind::Text
+            | Kind::Words
+            | Kind::Names(_)
+            | Kind::Percentiles
+            | Kind::Save
+            | Kind::OutputLimits => Ok(Value::Text(word.into())),
         }
     }
 
@@ -313,6 +316,7 @@ impl Kind {
             Kind::Size { min, .. } => format!("bytes, at least {min}"),
             Kind::Memory => "bytes, or percent (`10%`)".into(),
             Kind::Choice(names) => names.join(", "),
+            Kind::Names(names) => format!("some of {}", names.join(", ")),
             Kind::Events => "letters".into(),
             Kind::Text => "text".into(),
             Kind::Words => "words".into(),
@@ -409,6 +413,32 @@ fn some_words(words: &[&str]) -> Vec<String> {
         .filter(|word| !word.is_empty())
         .map(|&word| word.into())
         .collect()
+}
+
+fn none_of(names: &[&str]) -> String {
+    format!(
+        "argument(s) must be one of the following: {}",
+        names.join(", ")
+    )
+}
+
+/// Of several names, in their own order; the first of them alone if there is no other.
+fn parse_names(words: &[&str], names: &'static [&'static str]) -> Result<Value, String> {
+    let is = |name: &str, word: &str| name.eq_ignore_ascii_case(word);
+    let known = |word: &&str| names.iter().any(|name| is(name, word));
+    if words.is_empty() || !words.iter().all(|word| known(word)) {
+        return Err(none_of(names));
+    }
+    let mut chosen: Vec<String> = names
+        .iter()
+        .skip(1)
+        .filter(|name| words.iter().any(|word| is(name, word)))
+        .map(|&name| name.into())
+        .collect();
+    if chosen.is_empty() {
+        chosen.extend(names.first().map(|&name| name.to_owned()));
+    }
+    Ok(Value::Words(chosen))
 }
 
 fn parse_percentiles(words: &[&str]) -> Result<Value, String> {
@@ -576,6 +606,22 @@ mod tests {
             parse(Kind::Flag, "1").unwrap_err(),
             "argument must be 'yes' or 'no'"
         );
+    }
+
+    #[test]
+    fn several_names_are_told_in_their_own_order() {
+        let kind = Kind::Names(&["default", "save", "nosave", "now"]);
+        let parse = |words: &[&str]| kind.parse(words, None).map(|value| value.text());
+        assert_eq!(parse(&["NOW", "save"]).unwrap(), "save now");
+        assert_eq!(parse(&["default", "now"]).unwrap(), "now");
+        assert_eq!(parse(&["default"]).unwrap(), "default");
+        for bad in [&["maybe"][..], &[], &[""], &["save", "x"]] {
+            let error = parse(bad).unwrap_err();
+            assert!(
+                error.ends_with("following: default, save, nosave, now"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

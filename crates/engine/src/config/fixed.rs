@@ -5,14 +5,12 @@
 //! an error that says what is missing. When a feature is built its rows move to [`super::table`].
 
 use super::directive::Change::{Runtime, Startup};
-use super::directive::Kind::{Choice, Flag, Int, Size, Text, Uint, Words};
+use super::directive::Kind::{Choice, Flag, Int, Size, Text, Words};
 use super::directive::{Change, Directive, Kind};
 
 const INT: i64 = i32::MAX as i64;
-const UINT: i64 = u32::MAX as i64;
 
 // What the rows of a group are about, as it stands in their error message and in the page of directives.
-const ACL: &str = "access control lists";
 const CLUSTER: &str = "clustering";
 const COMPRESSION: &str = "compressing the inner nodes of lists";
 const DURABILITY: &str = "snapshots and the append-only file";
@@ -22,7 +20,6 @@ const SCRIPTS: &str = "scripts and modules";
 const EVICTION: &str = "a memory limit with eviction";
 const TRANSPORTS: &str = "RDMA and multipath TCP";
 const VECTORS: &str = "vector sets";
-const SERVICE: &str = "running as a daemon and logging to syslog";
 
 const fn later(
     name: &'static str,
@@ -71,17 +68,8 @@ pub(super) const LINES: &[(&str, &str)] = &[
 /// The directives whose feature is missing, each with its only true value as the default.
 #[rustfmt::skip]
 pub(super) const FIXED: &[Directive] = &[
-    later("activedefrag", &[], Flag, "no", Runtime, INNER),
     later("bind-source-addr", &[], Text, "", Runtime, INNER),
     later("bio-cpulist", &["bio_cpulist"], Text, "", Startup, INNER),
-    later("oom-score-adj", &[], Choice(&["no", "yes", "relative", "absolute"]), "no", Runtime, INNER),
-    later("oom-score-adj-values", &[], Words, "0 200 800", Runtime, INNER),
-    later("proc-title-template", &[], Text, "{title} {listen-addr} {server-mode}", Runtime, INNER),
-    later("server-cpulist", &["server_cpulist"], Text, "", Startup, INNER),
-    later("set-proc-title", &[], Flag, "yes", Startup, INNER),
-    later("socket-mark-id", &[], Uint { min: 0, max: UINT }, "0", Startup, INNER),
-    later("shutdown-on-sigint", &[], Choice(&["default", "save", "nosave", "now", "force"]), "default", Runtime, DURABILITY),
-    later("shutdown-on-sigterm", &[], Choice(&["default", "save", "nosave", "now", "force"]), "default", Runtime, DURABILITY),
     later("enable-module-command", &[], Choice(&["no", "yes", "local"]), "no", Startup, SCRIPTS),
     later("cluster-announce-bus-port", &[], Int { min: 0, max: 65_535 }, "0", Runtime, CLUSTER),
     later("cluster-announce-hostname", &[], Text, "", Runtime, CLUSTER),
@@ -91,11 +79,6 @@ pub(super) const FIXED: &[Directive] = &[
     later("cluster-announce-tls-port", &[], Int { min: 0, max: 65_535 }, "0", Runtime, CLUSTER),
     later("cluster-enabled", &[], Flag, "no", Startup, CLUSTER),
     later("cluster-port", &[], Int { min: 0, max: 65_535 }, "0", Startup, CLUSTER),
-    later("daemonize", &[], Flag, "no", Startup, SERVICE),
-    later("supervised", &[], Choice(&["upstart", "systemd", "auto", "no"]), "no", Startup, SERVICE),
-    later("syslog-enabled", &[], Flag, "no", Startup, SERVICE),
-    later("syslog-facility", &[], Text, "local0", Startup, SERVICE),
-    later("syslog-ident", &[], Text, "redis", Startup, SERVICE),
     later("list-compress-depth", &[], Int { min: 0, max: INT }, "0", Runtime, COMPRESSION),
     later("locale-collate", &[], Text, "", Runtime, INNER),
     later("aof-disable-auto-gc", &[], Flag, "no", Runtime, DURABILITY),
@@ -116,9 +99,5 @@ pub(super) const FIXED: &[Directive] = &[
     later("rdma-port", &[], Int { min: 0, max: 65_535 }, "0", Startup, TRANSPORTS),
     later("rdma-rx-size", &[], Size { min: 65_536, max: 16_777_216 }, "1048576", Startup, TRANSPORTS),
     later("repl-mptcp", &[], Flag, "no", Startup, REPLICATION),
-    later("unixsocketgroup", &[], Text, "", Startup, INNER),
-    later("log-format", &[], Choice(&["legacy", "logfmt"]), "legacy", Runtime, SERVICE),
-    later("log-timestamp-format", &[], Choice(&["legacy", "iso8601", "milliseconds"]), "legacy", Runtime, SERVICE),
     later("vset-force-single-threaded-execution", &[], Flag, "no", Runtime, VECTORS),
-    later("tls-auth-clients-user", &[], Choice(&["off", "cn", "uri"]), "off", Runtime, ACL),
 ];

@@ -85,6 +85,12 @@ pub trait Host: Send + Sync {
         None
     }
 
+    /// Has memory that is freed from now on go back to the system after so many milliseconds, or after the usual while. Costs nothing
+    /// to call.
+    fn give_back_after(&self, ms: Option<u32>) {
+        let _ = ms;
+    }
+
     /// Has all threads that execute commands give the memory that was freed back to the system, this one first. Returns
     /// when they have, or after a moment if one of them is busy; false if the host cannot do that. Not called from a worker.
     fn give_back_memory(&self) -> bool {

@@ -5,6 +5,7 @@
 //! stand behind a lock, because they are read rarely; the few that every command or connection looks at are copied
 //! into the atomics of [`Live`].
 
+mod cpus;
 mod directive;
 mod fixed;
 pub mod host;
@@ -13,7 +14,9 @@ mod moot;
 mod page;
 mod rewrite;
 mod table;
+pub mod title;
 
+pub use cpus::parse as cpu_list;
 pub(crate) use directive::parse_size;
 pub use directive::{Change, Directive, Kind, OutputLimit, Value};
 pub(crate) use lines::is_secret;

@@ -15,8 +15,7 @@ const INT: i64 = i32::MAX as i64;
 const FREES_ANYWAY: &str =
     "large values are always freed by a thread of their own, which no client waits for";
 const NO_CHILD: &str = "nothing forks, so that there is no child process to bind to a processor";
-const NO_DEFRAG: &str =
-    "it tunes activedefrag, which there is none of: entries lie in pages of one slot size";
+const NO_DEFRAG: &str = "it tunes activedefrag, which decides by itself how much there is to do: a round moves at most a tenth of the time";
 const CLUSTER: &str = "it tunes clustering, which is not built yet";
 const ONE_CONNECTION: &str = "a copy of the data set and the stream behind it come over one connection, and what waits at the primary may go to its disk";
 const NO_OTHERS: &str = "it is about connections to other servers, and none are made before replication and clustering are built";

@@ -5,8 +5,8 @@
 
 use super::directive::Change::{Protected, Runtime, Startup};
 use super::directive::Kind::{
-    Choice, Events, Flag, Int, Octal, OutputLimits, Percentiles, PowerOfTwo, Save, Size, Text,
-    Threads, Uint, Words,
+    Choice, Events, Flag, Int, Names, Octal, OutputLimits, Percentiles, PowerOfTwo, Save, Size,
+    Text, Threads, Uint, Words,
 };
 use super::directive::{Change, Check, Directive, Kind, Value};
 use super::{Live, OutputLimit};
@@ -14,6 +14,7 @@ use crate::base::memory::POLICY_NAMES;
 use std::sync::atomic::Ordering::Relaxed;
 
 const NETWORK: &str = "Network";
+const SERVICE: &str = "Running as a service";
 const SCRIPTS: &str = "Scripts";
 const CLIENTS: &str = "Clients";
 const USERS: &str = "Users";
@@ -26,6 +27,14 @@ const LONG: i64 = i64::MAX;
 const DATA_TYPES: &str = "Data types";
 const MEMORY: &str = "Memory";
 const REPLICATION: &str = "Replication";
+
+/// What the log of the system calls those who write to it.
+const FACILITIES: &[&str] = &[
+    "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+];
+
+/// What a signal may ask for, as SHUTDOWN has it.
+const ENDINGS: Kind = Names(&["default", "save", "nosave", "now", "force"]);
 
 const LOCAL: Kind = Choice(&["no", "yes", "local"]);
 
@@ -123,6 +132,43 @@ fn primary_address(value: &Value) -> Result<(), String> {
     }
 }
 
+fn not_both(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Words(words)
+            if words.iter().any(|w| w == "save") && words.iter().any(|w| w == "nosave") =>
+        {
+            Err("shutdown options SAVE and NOSAVE can't be used simultaneously".into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn three_scores(value: &Value) -> Result<(), String> {
+    let text = value.text();
+    let words: Vec<&str> = text.split(' ').collect();
+    if words.len() != 3 {
+        return Err("wrong number of arguments".into());
+    }
+    let good = |word: &&str| word.parse().is_ok_and(|n: i32| (-2000..=2000).contains(&n));
+    if words.iter().all(good) {
+        return Ok(());
+    }
+    Err("Invalid oom-score-adj-values, elements must be between -2000 and 2000.".into())
+}
+
+fn title_template(value: &Value) -> Result<(), String> {
+    match super::title::expand(&value.text(), |_| Some(String::new())) {
+        Some(_) => Ok(()),
+        None => Err("template format is invalid or contains unknown variables".into()),
+    }
+}
+
+fn cpu_list(value: &Value) -> Result<(), String> {
+    super::cpus::parse(&value.text())
+        .map(drop)
+        .ok_or_else(|| "Invalid CPU list: give numbers and ranges like 0,2,4-7 or 0-7:2".into())
+}
+
 fn limits(value: &Value) -> [OutputLimit; 3] {
     if let Value::Limits(limits) = value {
         *limits
@@ -154,6 +200,15 @@ pub(super) const BUILT: &[Directive] = &[
     .live(|live, value| live.protected_mode.store(flag(value), Relaxed)),
     row("unixsocket", Text, "", Startup, NETWORK, "Path of a unix socket to listen on as well."),
     row("unixsocketperm", Octal, "0", Startup, NETWORK, "Permissions of that socket; 0 leaves them to the umask."),
+    row("unixsocketgroup", Text, "", Startup, NETWORK, "The group that socket belongs to, by its name or number; empty: the server's own."),
+    row(
+        "socket-mark-id",
+        Uint { min: 0, max: u32::MAX as i64 },
+        "0",
+        Startup,
+        NETWORK,
+        "The mark that the kernel puts on the packets of TCP connections, for rules of the firewall and of routing (SO_MARK); 0 for none.",
+    ),
     row(
         "tcp-backlog",
         Int { min: 0, max: i32::MAX as i64 },
@@ -204,6 +259,15 @@ pub(super) const BUILT: &[Directive] = &[
     row("tls-session-cache-size", Int { min: 0, max: i32::MAX as i64 }, "20480", Runtime, TLS, "Sessions that are kept for that, the oldest forgotten first; 0 for a million."),
     row("tls-session-cache-timeout", Int { min: 0, max: i32::MAX as i64 }, "300", Runtime, TLS, "Seconds after which a session cannot be resumed; 0 for never."),
     row("tls-auto-reload-interval", Int { min: 0, max: i32::MAX as i64 }, "0", Runtime, TLS, "Seconds after which the files are looked at again, and used if they have changed; 0 for never."),
+    row(
+        "tls-auth-clients-user",
+        Choice(&["off", "cn", "uri"]),
+        "off",
+        Runtime,
+        TLS,
+        "Whether a client is the user whom its certificate names when it comes, without a password: by the common name of its subject, or by the \
+         first URI among its alternative names that is a user. If there is no such user that is on, it is the default user as ever.",
+    ),
     row(
         "max-new-tls-connections-per-cycle",
         Int { min: 1, max: 1000 },
@@ -521,6 +585,81 @@ pub(super) const BUILT: &[Directive] = &[
         "Seconds that a stopping server waits for running commands and for clients to take their replies.",
     )
     .live(|live, value| live.shutdown_timeout_s.store(number(value), Relaxed)),
+    row(
+        "activedefrag",
+        Flag,
+        "no",
+        Runtime,
+        MEMORY,
+        "Whether entries are moved together in the background wherever partly used pages hold more than a twelfth of the data in vain. \
+         With `maxmemory` that is done in any case once memory is short.",
+    ),
+    row("daemonize", Flag, "no", Startup, SERVICE, "Whether the server goes on in the background: the program returns once it listens, or with the one line that \
+         says why it cannot. It then logs to `logfile` and `syslog-enabled` alone. Without `pidfile` its process id is in /var/run/redpoll.pid."),
+    row(
+        "supervised",
+        Choice(&["upstart", "systemd", "auto", "no"]),
+        "no",
+        Startup,
+        SERVICE,
+        "Who is told that the data set is loaded and the server serves, and that it stops: systemd (`Type=notify`), upstart (`expect stop`), or `auto` for \
+         whoever has started it. `daemonize` then has no effect.",
+    ),
+    row("syslog-enabled", Flag, "no", Startup, SERVICE, "Whether log lines also go to the log of the system."),
+    row("syslog-ident", Text, "redis", Startup, SERVICE, "The name that they have there."),
+    row("syslog-facility", Choice(FACILITIES), "local0", Startup, SERVICE, "The facility that they have there."),
+    row(
+        "shutdown-on-sigterm",
+        ENDINGS,
+        "default",
+        Runtime,
+        SERVICE,
+        "What SIGTERM does, in the words of SHUTDOWN: `save` or `nosave`, `now`, `force`. A server that has to save and cannot goes on, \
+         unless it is to leave by force.",
+    )
+    .check(not_both),
+    row("shutdown-on-sigint", ENDINGS, "default", Runtime, SERVICE, "The same of SIGINT.").check(not_both),
+    row(
+        "oom-score-adj",
+        Choice(&["no", "yes", "relative", "absolute"]),
+        "no",
+        Runtime,
+        SERVICE,
+        "Whether the kernel is told how readily it may end the process when memory is short: by the first of `oom-score-adj-values`, as it is (absolute) or \
+         added to what the process had at its start (relative, yes).",
+    ),
+    row(
+        "oom-score-adj-values",
+        Words,
+        "0 200 800",
+        Runtime,
+        SERVICE,
+        "Three numbers from -2000 to 2000: of a server, of a replica, and of a process that saves, which there is none of.",
+    )
+    .check(three_scores),
+    row("set-proc-title", Flag, "yes", Startup, SERVICE, "Whether `ps` shows the process as `proc-title-template` says."),
+    row(
+        "proc-title-template",
+        Text,
+        "{title} {listen-addr} {server-mode}",
+        Runtime,
+        SERVICE,
+        "What `ps` shows: `{title}` is the program as it was called; `{listen-addr}`, `{server-mode}`, `{port}`, `{tls-port}`, `{unixsocket}` and \
+         `{config-file}` are what they say.",
+    )
+    .check(title_template),
+    row("server-cpulist", Text, "", Startup, SERVICE, "The processors that the threads of the server run on, as `0,2,4-7` or `0-7:2`; empty for all.")
+        .alias(&["server_cpulist"])
+        .check(cpu_list),
+    row("log-format", Choice(&["legacy", "logfmt"]), "legacy", Runtime, SERVICE, "The form of log lines: that of Redis, or fields with their names."),
+    row(
+        "log-timestamp-format",
+        Choice(&["legacy", "iso8601", "milliseconds"]),
+        "legacy",
+        Runtime,
+        SERVICE,
+        "The time in log lines: as Redis writes it, as ISO 8601 has it, or in milliseconds since 1970.",
+    ),
     row(
         "disable-thp",
         Flag,

@@ -1,0 +1,320 @@
+//! The server as a service: in the background, under a supervisor, told by signals to leave, and as other programs of the system see it.
+
+use redpoll_tests::check::{check, check_args, show};
+use redpoll_tests::server::{free_port, fresh_dir, redpoll_binary, run_redpoll};
+use redpoll_tests::{Client, Server, eventually};
+use rustix::process::{Pid, Signal, kill_process};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// A process in the background that a test has started, killed when the test is over.
+struct Background {
+    pid: Pid,
+    dir: PathBuf,
+}
+
+impl Background {
+    fn of(dir: &Path) -> Background {
+        let pid = std::fs::read_to_string(dir.join("pid")).expect("the pid file is there");
+        let pid = pid.trim().parse().ok().and_then(Pid::from_raw);
+        Background {
+            pid: pid.expect("the pid file holds a number"),
+            dir: dir.to_owned(),
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // It has ended by itself if all went well.
+        let _ = kill_process(self.pid, Signal::KILL);
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// `daemonize`: the program returns when the server listens; that one has a session of its own, a pid file and a log.
+#[test]
+fn in_the_background() {
+    let dir = fresh_dir();
+    let mut started = None;
+    // Another process may take the port between its choice and its use.
+    for _ in 0..8 {
+        let port = free_port();
+        let status = Command::new(redpoll_binary())
+            .args([
+                "--daemonize",
+                "yes",
+                "--port",
+                &port.to_string(),
+                "--save",
+                "",
+            ])
+            .args([
+                "--pidfile",
+                "pid",
+                "--logfile",
+                "log",
+                "--bind",
+                "127.0.0.1",
+            ])
+            .current_dir(&dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .expect("redpoll can be started");
+        if status.success() {
+            started = Some(port);
+            break;
+        }
+    }
+    let port = started.expect("it starts on one of the ports");
+    let background = Background::of(&dir);
+    // No waiting: it listened before the program returned.
+    let mut client = Client::connect(SocketAddr::from(([127, 0, 0, 1], port)));
+    check(&mut client, "PING", "PONG");
+    let pid = background.pid.as_raw_nonzero().get();
+    let info = show(&client.run("INFO server"));
+    assert!(info.contains(&format!("process_id:{pid}\\r")), "{info}");
+    // pid (name) state parent group session
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    assert_eq!(fields[3], pid.to_string(), "it leads its session: {stat}");
+    check(&mut client, "SET k v", "OK");
+    let _ = client.try_call(&["SHUTDOWN", "NOSAVE"]);
+    eventually("it has left and taken its pid file along", || {
+        !dir.join("pid").exists()
+    });
+    let log = std::fs::read_to_string(dir.join("log")).unwrap();
+    assert!(log.contains("Ready to accept connections tcp"), "{log}");
+}
+
+/// What keeps a server from starting is told by the program that was to start it, also if it was to go on in the background.
+#[test]
+fn in_the_background_mistakes_are_told_by_who_starts_it() {
+    let taken = Server::redpoll();
+    let port = taken.port().to_string();
+    let run = run_redpoll(
+        &[
+            "--daemonize",
+            "yes",
+            "--port",
+            &port,
+            "--bind",
+            "127.0.0.1",
+            "--pidfile",
+            "pid",
+        ],
+        &[],
+    );
+    assert_eq!(run.status.code(), Some(1));
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+    assert!(run.stderr.contains(&port), "{}", run.stderr);
+}
+
+/// systemd is told when the data set is loaded and when the server begins to stop.
+#[test]
+fn under_systemd() {
+    let dir = fresh_dir();
+    let socket = UnixDatagram::bind(dir.join("notify")).expect("a socket can be bound");
+    socket
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    let next = || {
+        let mut bytes = [0; 500];
+        let n = socket.recv(&mut bytes).expect("a notice comes");
+        String::from_utf8_lossy(&bytes[..n]).into_owned()
+    };
+    let port = free_port();
+    let mut child = Command::new(redpoll_binary())
+        .args([
+            "--supervised",
+            "auto",
+            "--port",
+            &port.to_string(),
+            "--save",
+            "",
+        ])
+        // Without effect: who supervises wants to keep its child.
+        .args(["--daemonize", "yes"])
+        .env("NOTIFY_SOCKET", dir.join("notify"))
+        .current_dir(&dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("redpoll can be started");
+    assert!(next().starts_with("STATUS=Loading"));
+    assert_eq!(next(), "STATUS=Ready to accept connections\nREADY=1\n");
+    let mut client = Client::connect(SocketAddr::from(([127, 0, 0, 1], port)));
+    assert!(show(&client.run("INFO server")).contains("process_supervised:systemd\\r"));
+    let _ = client.try_call(&["SHUTDOWN"]);
+    assert!(next().contains("STOPPING=1"));
+    assert!(child.wait().unwrap().success());
+    let _ = std::fs::remove_dir_all(&dir);
+}
+
+#[test]
+fn a_supervisor_that_is_not_there_is_one_clear_line() {
+    for (name, variable) in [("systemd", "NOTIFY_SOCKET"), ("upstart", "UPSTART_JOB")] {
+        if std::env::var_os(variable).is_some() {
+            continue;
+        }
+        let run = run_redpoll(&["--supervised", name, "--port", "0"], &[]);
+        assert_eq!(run.status.code(), Some(1));
+        assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+        assert!(run.stderr.contains(variable), "{}", run.stderr);
+    }
+}
+
+/// A signal saves as SHUTDOWN does: a server that has to and cannot goes on, unless it is to leave by force or without saving.
+#[test]
+fn signals_do_what_their_directives_say() {
+    let dump = |server: &Server| server.dir().join("dump.rdb");
+    // With save points, by default.
+    let mut server = Server::redpoll_with(&["--save", "3600 1000"]);
+    check(&mut server.connect(), "SET k v", "OK");
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(dump(&server).is_file());
+
+    let mut server =
+        Server::redpoll_with(&["--shutdown-on-sigint", "nosave now", "--save", "3600 1000"]);
+    check(&mut server.connect(), "SET k v", "OK");
+    server.signal(Signal::INT);
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(!dump(&server).exists());
+
+    // Without save points, where it is asked for.
+    let mut server = Server::redpoll_with(&["--shutdown-on-sigterm", "save"]);
+    let mut client = server.connect();
+    check(&mut client, "SET k v", "OK");
+    // Nothing can take the place of a folder.
+    std::fs::create_dir(dump(&server)).unwrap();
+    server.signal(Signal::TERM);
+    eventually("it says that it goes on", || {
+        server
+            .log()
+            .contains("cannot be saved, so the server goes on")
+    });
+    check(&mut client, "GET k", "\"v\"");
+    std::fs::remove_dir(dump(&server)).unwrap();
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(dump(&server).is_file());
+
+    let mut server = Server::redpoll_with(&[]);
+    check_args(
+        &mut server.connect(),
+        &["CONFIG", "SET", "shutdown-on-sigint", "save force"],
+        "OK",
+    );
+    std::fs::create_dir(dump(&server)).unwrap();
+    server.signal(Signal::INT);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+/// What `ps` shows, and how readily the kernel may end the process.
+#[test]
+fn as_the_system_sees_it() {
+    let server = Server::redpoll_with(&["--oom-score-adj", "relative"]);
+    let mut client = server.connect();
+    let proc = |name: &str| {
+        let bytes = std::fs::read(format!("/proc/{}/{name}", server.pid())).unwrap();
+        String::from_utf8_lossy(&bytes)
+            .trim_end_matches('\0')
+            .trim()
+            .to_owned()
+    };
+    let shown = format!(" 127.0.0.1:{}", server.port());
+    assert!(proc("cmdline").ends_with(&shown), "{}", proc("cmdline"));
+    let long = format!("{{title}} {} {{port}}", "x".repeat(60));
+    check_args(
+        &mut client,
+        &["CONFIG", "SET", "proc-title-template", &long],
+        "OK",
+    );
+    assert!(
+        proc("cmdline").ends_with(&format!("{} {}", "x".repeat(60), server.port())),
+        "{}",
+        proc("cmdline")
+    );
+    check_args(
+        &mut client,
+        &["CONFIG", "SET", "proc-title-template", "{nosuch}"],
+        "-ERR CONFIG SET failed (possibly related to argument 'proc-title-template') - template format is invalid or \
+         contains unknown variables",
+    );
+    let base: i32 = proc("oom_score_adj").parse().unwrap();
+    for (values, change) in [("100 1 1", 100), ("250 1 1", 250), ("0 1 1", 0)] {
+        if base + change > 1000 {
+            continue;
+        }
+        check_args(
+            &mut client,
+            &["CONFIG", "SET", "oom-score-adj-values", values],
+            "OK",
+        );
+        assert_eq!(proc("oom_score_adj"), (base + change).to_string());
+    }
+    check_args(
+        &mut client,
+        &["CONFIG", "SET", "oom-score-adj-values", "1 2"],
+        "-ERR CONFIG SET failed (possibly related to argument 'oom-score-adj-values') - wrong number of arguments",
+    );
+}
+
+/// Its threads run on the processors that it was given.
+#[test]
+fn on_chosen_processors() {
+    let server = Server::redpoll_with(&["--server-cpulist", "0"]);
+    check(&mut server.connect(), "PING", "PONG");
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    for task in tasks {
+        let status = std::fs::read_to_string(task.unwrap().path().join("status"));
+        // A thread may have ended meanwhile.
+        let Ok(status) = status else { continue };
+        let list = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        assert_eq!(list.map(str::trim), Some("0"));
+    }
+    let run = run_redpoll(&["--server-cpulist", "a-b"], &[]);
+    assert!(run.stderr.contains("server-cpulist"), "{}", run.stderr);
+}
+
+/// Log lines take another form while the server runs.
+#[test]
+fn forms_of_log_lines() {
+    let server = Server::redpoll_with(&[
+        "--log-format",
+        "logfmt",
+        "--log-timestamp-format",
+        "milliseconds",
+    ]);
+    let mut client = server.connect();
+    let ready = "level=notice message=\"Ready to accept connections tcp\"";
+    assert!(server.log().contains(ready), "{}", server.log());
+    assert!(
+        server
+            .log()
+            .contains(&format!("pid={} role=primary timestamp=\"1", server.pid()))
+    );
+    check(
+        &mut client,
+        "CONFIG SET log-format legacy log-timestamp-format legacy",
+        "OK",
+    );
+    check(&mut client, "CONFIG SET hz 50", "OK");
+    eventually("the next line has the usual form", || {
+        server.log().contains(" * hz changes nothing")
+    });
+}
