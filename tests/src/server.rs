@@ -161,6 +161,11 @@ impl Server {
         self.status_bytes("VmRSS:")
     }
 
+    /// The most bytes of memory that were ever resident.
+    pub fn peak_resident_bytes(&self) -> u64 {
+        self.status_bytes("VmHWM:")
+    }
+
     /// Bytes of address space in use now, touched or not.
     pub fn mapped_bytes(&self) -> u64 {
         self.status_bytes("VmSize:")

@@ -18,7 +18,9 @@ fn ten_thousand_connections() {
         );
         return;
     }
-    let server = Server::redpoll_with(&["--maxclients", "10050"]);
+    let limit = 64 << 20;
+    let server =
+        Server::redpoll_with(&["--maxclients", "10050", "--maxmemory", &limit.to_string()]);
     let mut first = server.connect();
     check(&mut first, "PING", "PONG");
     let before = server.resident_bytes();
@@ -40,6 +42,12 @@ fn ten_thousand_connections() {
     assert!(
         each <= BYTES_EACH,
         "{each} bytes resident for each connection"
+    );
+    // The limit, a tenth of it, and 64 MB.
+    let peak = server.peak_resident_bytes();
+    assert!(
+        peak < limit + limit / 10 + (64 << 20),
+        "{peak} bytes resident"
     );
     eventually("all connections are counted", || {
         show(&first.run("INFO clients")).contains("connected_clients:10001\\r")

@@ -113,6 +113,7 @@ impl Engine {
             recording: self.journal.is_on(),
             records: &mut records,
             token: None,
+            room: self.room(),
             #[cfg(debug_assertions)]
             named: Default::default(),
         };

@@ -98,6 +98,8 @@ pub(crate) struct Ctx {
     pub since_gc: Cell<c_int>,
     /// Bytes allocated by Lua.
     pub used: Cell<usize>,
+    /// The same after all garbage was collected the last time.
+    pub kept: Cell<usize>,
     /// What they may grow to: allocating more fails, which ends the run with Lua's error.
     pub limit: Cell<usize>,
     /// The largest block that the current run has made.
@@ -140,6 +142,7 @@ impl Ctx {
             load_started: Cell::new(None),
             since_gc: Cell::new(0),
             used: Cell::new(0),
+            kept: Cell::new(0),
             limit: Cell::new(usize::MAX),
             largest: Cell::new(0),
             running: Cell::new(std::ptr::null_mut()),

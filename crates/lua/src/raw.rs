@@ -30,12 +30,12 @@ use crate::ctx::{Ctx, Stop};
 use crate::run::charge;
 
 pub(crate) use ffi::{
-    LUA_GCRESTART, LUA_GCSETPAUSE, LUA_GCSETSTEPMUL, LUA_GCSTEP, LUA_GLOBALSINDEX as GLOBALS,
-    LUA_MULTRET as ALL_RESULTS, LUA_REGISTRYINDEX as REGISTRY, LUA_TBOOLEAN as BOOLEAN,
-    LUA_TFUNCTION as FUNCTION, LUA_TLIGHTUSERDATA as LIGHT_USERDATA, LUA_TNIL as NIL,
-    LUA_TNONE as NONE, LUA_TNUMBER as NUMBER, LUA_TSTRING as STRING, LUA_TTABLE as TABLE,
-    lua_CFunction as CFunction, lua_State, luaopen_base, luaopen_math, luaopen_os, luaopen_string,
-    luaopen_table,
+    LUA_GCCOLLECT, LUA_GCRESTART, LUA_GCSETPAUSE, LUA_GCSETSTEPMUL, LUA_GCSTEP,
+    LUA_GLOBALSINDEX as GLOBALS, LUA_MULTRET as ALL_RESULTS, LUA_REGISTRYINDEX as REGISTRY,
+    LUA_TBOOLEAN as BOOLEAN, LUA_TFUNCTION as FUNCTION, LUA_TLIGHTUSERDATA as LIGHT_USERDATA,
+    LUA_TNIL as NIL, LUA_TNONE as NONE, LUA_TNUMBER as NUMBER, LUA_TSTRING as STRING,
+    LUA_TTABLE as TABLE, lua_CFunction as CFunction, lua_State, luaopen_base, luaopen_math,
+    luaopen_os, luaopen_string, luaopen_table,
 };
 
 /// An error value is on top of the stack, to be raised by the outermost frame.

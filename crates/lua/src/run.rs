@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use resp::Out;
 
 use crate::ctx::{Ctx, Mode, Stop};
-use crate::raw::{L, LUA_GCSTEP, NUMBER, Raised, Ret, STRING, TABLE, lua_State, upvalue};
+use crate::raw::{
+    L, LUA_GCCOLLECT, LUA_GCSTEP, NUMBER, Raised, Ret, STRING, TABLE, lua_State, upvalue,
+};
 use crate::reply::{until_nul, write_result};
 use crate::sandbox::{is_protected, upvalues};
 use crate::server::Interrupt;
@@ -37,6 +39,10 @@ pub enum Ended {
 
 /// Every so many runs the collector does a step.
 const GC_PERIOD: c_int = 50;
+
+/// A run that leaves so many bytes, and twice as many as there were after the last time, has all its garbage collected at once: to wait for
+/// the next runs would cost a server that is short of memory keys.
+const GARBAGE: usize = 1 << 20;
 
 /// The C function that runs scripts and functions; its argument is a pointer to a [`Run`].
 pub(crate) fn runner(l: L, ctx: &Ctx) -> Ret {
@@ -73,7 +79,18 @@ pub(crate) fn runner(l: L, ctx: &Ctx) -> Ret {
     }
     let runs = ctx.since_gc.get() + 1;
     ctx.since_gc.set(runs % GC_PERIOD);
-    if runs == GC_PERIOD {
+    if ctx.used.get() >= GARBAGE.max(ctx.kept.get().saturating_mul(2)) {
+        l.set_top(0);
+        if ctx.mode.get() == Mode::Script {
+            for name in [upvalues::KEYS, upvalues::ARGV] {
+                l.push_value(upvalue(name));
+                l.push_nil();
+                l.raw_set(upvalue(upvalues::GLOBALS));
+            }
+        }
+        l.gc(LUA_GCCOLLECT, 0);
+        ctx.kept.set(ctx.used.get());
+    } else if runs == GC_PERIOD {
         l.set_top(0);
         l.gc(LUA_GCSTEP, GC_PERIOD);
     }

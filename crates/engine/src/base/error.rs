@@ -52,6 +52,8 @@ texts! {
     INVALID_CURSOR = "ERR invalid cursor";
     /// Source and destination are the same.
     SAME_OBJECT = "ERR source and destination objects are the same";
+    /// There is no memory to be had below `maxmemory`.
+    OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'.";
     /// A client has not said who it is.
     NO_AUTH = "NOAUTH Authentication required.";
     /// The data set is not there yet.

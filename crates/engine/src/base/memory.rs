@@ -27,6 +27,9 @@ const NEW_COUNT: u32 = 5;
 /// The largest growth that a thread keeps to itself, in bytes.
 const MOST_STEP: usize = 64 << 10;
 
+/// With a limit, what is freed goes back to the system after so many milliseconds: else it would be memory that nobody else could have.
+pub(crate) const SOON: u32 = 10;
+
 /// What is evicted first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -231,6 +234,8 @@ pub struct Memory {
     pub other: AtomicUsize,
     /// When that was, in Unix milliseconds.
     pub measured_ms: AtomicU64,
+    /// Clients have been looked at while all was far over the limit, and none could be disconnected.
+    pub clients_stay: AtomicBool,
     /// Clients disconnected because clients took too much memory.
     pub evicted_clients: AtomicU64,
     /// Nanoseconds that `used` was over the limit, without the present time.
@@ -239,6 +244,10 @@ pub struct Memory {
     exceeded_since: AtomicU64,
     /// `maxmemory-clients` in bytes; 0 for none.
     pub limit_of_clients: AtomicUsize,
+    /// `activedefrag`
+    pub tidies: AtomicBool,
+    /// Entries are being moved together.
+    pub tidying: AtomicBool,
     bell: Mutex<bool>,
     rung: Condvar,
 }
@@ -306,7 +315,15 @@ impl Memory {
     pub fn bound(&self) -> usize {
         match self.limit() {
             0 => usize::MAX,
-            limit => limit.saturating_add(limit / 32).saturating_add(16 << 20),
+            limit => limit.saturating_add(limit / 32).saturating_add(4 << 20),
+        }
+    }
+
+    /// The same of the process as a whole, with what is in memory twice for a moment.
+    pub fn most(&self) -> usize {
+        match self.limit() {
+            0 => usize::MAX,
+            limit => limit.saturating_add(limit / 10).saturating_add(8 << 20),
         }
     }
 

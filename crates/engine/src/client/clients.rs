@@ -227,10 +227,13 @@ impl Client {
     pub fn memory(&self) -> usize {
         let subscriptions: usize = self.subscriptions.iter().map(|n| n.load(Relaxed)).sum();
         let listed = (subscriptions + self.watched.load(Relaxed)) * LISTED;
+        let unsent = self.unsent_bytes();
+        // Messages are of all sizes, and an allocator rounds up.
         CONNECTION
             + self.query_bytes.load(Relaxed)
             + self.query_free.load(Relaxed)
-            + self.unsent_bytes()
+            + unsent
+            + unsent / 8
             + self.queued_bytes.load(Relaxed)
             + self.listed_bytes.load(Relaxed)
             + listed

@@ -281,6 +281,8 @@ fn bitop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 .map_or(&b""[..], |e| text(e.value(), buf))
         })
         .collect();
+    let longest = sources.iter().map(|source| source.len()).max();
+    ctx.keys.make_room(0, longest.unwrap_or(0))?;
     let result = bits::combine(op, &sources);
     let len = result.len();
     drop(sources);

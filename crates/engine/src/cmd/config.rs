@@ -171,6 +171,7 @@ fn config_resetstat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         .denied
         .iter()
         .for_each(|n| n.store(0, Relaxed));
+    ctx.engine.users.denied_certificates.store(0, Relaxed);
     ctx.engine.host().reset_stats();
     ctx.out.ok();
     Ok(())

@@ -106,6 +106,12 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         Refused::Footer => Error::new("ERR DUMP payload version or checksum are wrong"),
         Refused::Value(_) => Error::new("ERR Bad data format"),
     })?;
+    // A payload may hold what is compressed.
+    let larger = match &loaded {
+        Loaded::String(text) => text.len(),
+        Loaded::Object(object) => object.memory(),
+    };
+    ctx.keys.make_room(larger.saturating_sub(bytes.len()), 0)?;
     let was = ctx.keys.remove(key);
     let now_ms = ctx.keys.now_ms as i64;
     let expiry_ms = match ttl {

@@ -339,7 +339,7 @@ fn copy(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if ctx.keys.peek(from).is_some_and(is_long) && ctx.moves_elsewhere() {
         return Ok(());
     }
-    let copied = ops::keys::copy(&mut ctx.keys, from, db, to, replace);
+    let copied = ops::keys::copy(&mut ctx.keys, from, db, to, replace)?;
     ctx.out.int(i64::from(copied));
     Ok(())
 }

@@ -388,6 +388,7 @@ fn run(ctx: &mut Ctx<'_>, key: &[u8], search: Option<Search>, options: Options<'
         return Ok(());
     };
     let limits = limits(ctx.engine);
+    ctx.keys.make_room(0, hits.len() * MEMBER)?;
     let mut result = SortedSet::new();
     for hit in &hits {
         let score = if options.store_distance {
@@ -601,6 +602,9 @@ fn geosearch_generic<'a>(
 fn geosearch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     geosearch_generic(ctx, args, None)
 }
+
+/// About what a member of a result takes in memory, in bytes.
+const MEMBER: usize = 64;
 
 fn geosearchstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let destination = args.take();

@@ -59,6 +59,11 @@ const SECTIONS: &[Section] = &[
         write: memory,
     },
     Section {
+        name: "TLS",
+        by_default: true,
+        write: |report, into| report.engine.host().info("tls", into),
+    },
+    Section {
         name: "Persistence",
         by_default: true,
         write: persistence,
@@ -386,7 +391,8 @@ fn memory(report: &Report<'_, '_>, into: &mut String) {
         line!(into, "mem_allocator:{name}");
     }
     line!(into, "mem_overhead_db_hashtable_rehashing:0");
-    line!(into, "active_defrag_running:0");
+    let tidying = report.engine.memory().tidying.load(Relaxed);
+    line!(into, "active_defrag_running:{}", u8::from(tidying));
     let reclaimer = &report.engine.reclaimer;
     line!(into, "lazyfree_pending_objects:{}", reclaimer.pending());
     line!(into, "lazyfreed_objects:{}", reclaimer.freed());
@@ -540,6 +546,11 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
         into,
         "acl_access_denied_auth:{}",
         stats.sum(|c| c.auth_failures.get())
+    );
+    line!(
+        into,
+        "acl_access_denied_tls_cert:{}",
+        report.engine.users.denied_certificates.load(Relaxed)
     );
     let reasons = ["cmd", "db", "key", "channel"];
     for (reason, denied) in reasons.iter().zip(&report.engine.users.denied) {

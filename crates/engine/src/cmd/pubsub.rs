@@ -163,6 +163,9 @@ fn sunsubscribe(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     end(ctx, args, "sunsubscribe", Kind::Shard)
 }
 
+/// A message of so many bytes is counted when it is sent.
+const LARGE: usize = 4 << 10;
+
 fn send(ctx: &mut Ctx<'_>, mut args: Args<'_>, sharded: bool) -> Result {
     let (channel, message) = (args.take(), args.take());
     let pubsub = &ctx.engine.follow.pubsub;
@@ -176,6 +179,10 @@ fn send(ctx: &mut Ctx<'_>, mut args: Args<'_>, sharded: bool) -> Result {
     } else {
         ctx.session.publish(channel, message)
     };
+    if received > 0 && message.len() >= LARGE {
+        // Whoever looks after memory learns of it before it has become much.
+        ctx.engine.memory().grow(message.len() as isize);
+    }
     ctx.out.int(received as i64);
     Ok(())
 }

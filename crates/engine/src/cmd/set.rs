@@ -14,6 +14,7 @@ use crate::context::ctx::Ctx;
 use crate::door::change::Event;
 use crate::door::keys::Keys;
 use crate::door::record::Gone;
+use crate::door::room::Sources;
 use resp::Out;
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -739,6 +740,8 @@ fn sinterstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if ctx.must_move(intersection_work(&sets)) {
         return ctx.move_elsewhere();
     }
+    ctx.keys
+        .make_room_for_result(args.rest(), Sources::Smallest)?;
     // Integers stay the array even where a packed sequence could not hold them.
     let smallest = sets.iter().flatten().min_by_key(|s| s.len());
     let mut result = match smallest {
@@ -762,6 +765,7 @@ fn sunionstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if ctx.must_move(union_work(&sets)) {
         return ctx.move_elsewhere();
     }
+    ctx.keys.make_room_for_result(args.rest(), Sources::All)?;
     let result = combine(&sets, true, limits);
     store_result(ctx, key, result)
 }
@@ -775,6 +779,7 @@ fn sdiffstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if ctx.must_move(difference_work(&sets)) {
         return ctx.move_elsewhere();
     }
+    ctx.keys.make_room_for_result(args.rest(), Sources::First)?;
     let result = combine(&sets, false, limits);
     store_result(ctx, key, result)
 }

@@ -347,7 +347,7 @@ fn sort_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Resul
     }
     let chosen = order.get(range).unwrap_or_default();
     match request.store {
-        Some(destination) => store_result(ctx, &request, &texts, chosen, destination),
+        Some(destination) => store_result(ctx, &request, &texts, chosen, destination)?,
         None => {
             ctx.out.array(chosen.len() * request.get.len().max(1));
             for at in chosen {
@@ -485,6 +485,9 @@ fn arrange_by<T>(
     wanted.sort_unstable_by(cmp);
 }
 
+/// Bytes of a result between two looks at whether there is memory for them.
+const STEP: usize = 1 << 20;
+
 /// Makes the destination a list of the result; what a GET pattern does not find is an empty element.
 fn store_result(
     ctx: &mut Ctx<'_>,
@@ -492,20 +495,30 @@ fn store_result(
     texts: &Texts,
     chosen: &[u32],
     destination: &[u8],
-) {
+) -> Result {
     let limits = super::list::limits(ctx.engine);
     let mut list = List::new();
-    let mut push =
-        |text: &[u8]| list.push(End::Back, std::iter::once(ListItem::Bytes(text)), limits);
+    let (mut bytes, mut asked) = (0, 0);
+    let mut push = |text: &[u8]| {
+        bytes += text.len();
+        list.push(End::Back, std::iter::once(ListItem::Bytes(text)), limits);
+        bytes
+    };
     for at in chosen {
         let element = texts.get(*at as usize);
+        let mut now = 0;
         if request.get.is_empty() {
-            push(element);
+            now = push(element);
         }
         for pattern in &request.get {
             pattern.look_up(&mut ctx.keys, element, |text| {
-                push(text.unwrap_or_default())
+                now = push(text.unwrap_or_default());
             });
+        }
+        // As it grows: nobody knows before how much the patterns find.
+        if now >= asked + STEP {
+            asked = now;
+            ctx.keys.make_room(0, now + STEP)?;
         }
     }
     let n = list.len();
@@ -516,6 +529,7 @@ fn store_result(
         ctx.keys.record_list(destination);
     }
     ctx.out.int(n as i64);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::context::command::{
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
 use crate::door::keys::Keys;
+use crate::door::room::Sources;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use store::packed::Item;
@@ -354,6 +355,14 @@ fn combine(ctx: &mut Ctx<'_>, mut args: Args<'_>, how: Combine, outcome: Outcome
         });
         ctx.out.int(found);
         return Ok(());
+    }
+    if let Outcome::Store(_) = outcome {
+        let of = match how {
+            Combine::Union => Sources::All,
+            Combine::Intersection => Sources::Smallest,
+            Combine::Difference => Sources::First,
+        };
+        ctx.keys.make_room_for_result(&keys, of)?;
     }
     let result = match how {
         Combine::Union => unite(&inputs, aggregate),

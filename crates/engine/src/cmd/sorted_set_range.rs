@@ -215,6 +215,11 @@ fn range_generic(
     // One after the other, in the order asked for: the result's form, and whether a zero keeps its sign, are then those of
     // the real servers.
     let limits = limits(ctx.engine);
+    let whole = set.map_or(0, |set| set.len()).max(1) as u128;
+    let bytes = ctx.keys.peek(key).map_or(0, |e| e.memory()) as u128;
+    ctx.keys
+        .make_room(0, (bytes * ranks.len() as u128 / whole) as usize)?;
+    let set = ctx.keys.peek_view::<SortedSet>(key)?;
     let mut result = SortedSet::new();
     if by == By::Rank {
         result.expect(ranks.len(), 0, limits);

@@ -11,6 +11,7 @@
 //! what it declares, and EXEC what is queued.
 
 use crate::base::error::Error;
+use crate::base::memory::Memory;
 use crate::base::replication::{READ_ONLY_REPLICA, STALE_REPLICA, TOO_FEW_REPLICAS};
 use crate::base::stats::Counters;
 use crate::context::command::Entry;
@@ -337,6 +338,9 @@ fn itself_memory(request: &Request<'_>, way: u8) -> Passed {
     if request.session.is_some_and(|s| s.replays) || engine.leaves_memory_to_primary() {
         return Ok(());
     }
+    if way == CLIENT && facts.group == Group::Pubsub && facts.has(LIKE_WRITE) {
+        return sends_on(memory);
+    }
     let nested = way & (SCRIPT | EXEC | UPDATE) != 0;
     let grows = DENYOOM & if nested { facts.flags } else { does(request) } != 0;
     if !grows && !facts.has(RUNS_SCRIPT | RUNS_QUEUE) {
@@ -364,9 +368,7 @@ fn itself_memory(request: &Request<'_>, way: u8) -> Passed {
     if !grows {
         return Ok(());
     }
-    let no_room = refused(Error::new(
-        "OOM command not allowed when used memory > 'maxmemory'.",
-    ));
+    let no_room = refused(Error::OUT_OF_MEMORY);
     match outcome {
         // What has begun to change something goes on, as in real servers, but not for ever.
         _ if nested && !request.short && !far_over => Ok(()),
@@ -425,6 +427,15 @@ fn itself_stale(request: &Request<'_>) -> Passed {
     refused(Error::new(
         "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
     ))
+}
+
+/// Who sends messages waits while those who do not take theirs are being disconnected for it.
+fn sends_on(memory: &Memory) -> Passed {
+    if memory.used() <= memory.bound() || memory.clients_stay.load(Relaxed) {
+        return Ok(());
+    }
+    memory.ring();
+    Err(Closed::For(1))
 }
 
 /// A client of RESP2 that subscribes to something could not tell a reply from a message.

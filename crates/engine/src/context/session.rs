@@ -76,6 +76,9 @@ pub struct Session {
     pub(crate) parked: Option<Box<Parked>>,
 }
 
+/// A reply of so many bytes may always be made, however short memory is.
+const SHORT_REPLY: usize = 1 << 20;
+
 impl Session {
     /// Of a client that is nobody yet, who may do everything.
     pub(crate) fn new(engine: Arc<Engine>, client: Arc<Client>) -> Session {
@@ -130,21 +133,37 @@ impl Session {
     /// program around the engine asks for is its own concern.
     pub fn room_for_replies(&self) -> usize {
         let client = &self.client;
+        if client.kind == Kind::Embedded {
+            return usize::MAX;
+        }
         let limit = &self.engine.config().live.output_limits[client.class()];
-        match limit.hard.load(Relaxed) {
+        let own = match limit.hard.load(Relaxed) {
             0 => usize::MAX,
-            _ if client.kind == Kind::Embedded => usize::MAX,
             hard => usize::try_from(hard)
                 .unwrap_or(usize::MAX)
                 .saturating_sub(client.unsent_bytes()),
+        };
+        let memory = self.engine.memory();
+        match memory.limit() {
+            0 => own,
+            _ => own.min(memory.most().saturating_sub(memory.used()).max(SHORT_REPLY)),
         }
     }
 
-    /// Says that the client is closed because a reply grew over its limit.
+    /// Says that the client is closed because a reply grew over its limit, or what there is of memory.
     pub fn close_over_limit(&self) {
         let (client, limits) = (&self.client, &self.engine.config().live.output_limits);
-        limits[client.class()].disconnections.fetch_add(1, Relaxed);
+        let limit = &limits[client.class()];
         let (id, addr) = (client.id, &client.addr);
+        if limit.hard.load(Relaxed) == 0 {
+            let memory = self.engine.memory();
+            memory.evicted_clients.fetch_add(1, Relaxed);
+            tracing::warn!(
+                "Closing client {id} ({addr}): a reply does not fit into memory (maxmemory)"
+            );
+            return;
+        }
+        limit.disconnections.fetch_add(1, Relaxed);
         tracing::warn!("Closing client {id} ({addr}): a reply over client-output-buffer-limit");
     }
 

@@ -1,15 +1,32 @@
 //! What memory is used for, added up.
 
 use crate::base::clock::{unix_ms, unix_nanos};
-use crate::base::memory::Memory;
+use crate::base::memory::{Memory, SOON};
 use crate::base::process;
 use crate::base::stats::{CommandCounters, Counters};
+use crate::client::clients::Client;
 use crate::context::engine::Engine;
+use crate::door::room::Room;
 use crate::evict::{Evictor, FEW, Outcome};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use store::{Counts, Dict};
+
+/// How many bytes a nanosecond are evicted at least: so long a command waits for the room that it needs.
+const RATE: f64 = 0.2;
+
+impl Room for Engine {
+    fn make(&self, counters: &Counters, now_ms: u64, bytes: usize, passing: usize) -> bool {
+        let memory = self.memory();
+        let limit = memory.limit();
+        let all = bytes.saturating_add(passing);
+        if memory.used().saturating_add(all) <= limit {
+            return true;
+        }
+        self.make_large_room(counters, now_ms, bytes, passing)
+    }
+}
 
 /// Bytes of all but keys and values.
 #[derive(Clone, Copy, Debug, Default)]
@@ -116,6 +133,71 @@ impl Engine {
         outcome
     }
 
+    /// Who has memory for what is large, if there is a limit.
+    #[inline]
+    pub(crate) fn room(&self) -> Option<&dyn Room> {
+        match self.memory().limit() {
+            0 => None,
+            _ if self.leaves_memory_to_primary() => None,
+            _ => Some(self),
+        }
+    }
+
+    /// A client's buffer is about to take so many bytes more, and for a moment `passing` bytes beside them. False if they must not be
+    /// taken: then the client cannot be served any further.
+    pub fn may_buffer(&self, client: &Client, more: usize, passing: usize) -> bool {
+        let memory = self.memory();
+        if memory.limit() == 0 {
+            return true;
+        }
+        // Who looks after the limit finds it soon, and who takes more must know of it now.
+        memory.grow(more as isize);
+        let used = memory.used().saturating_add(passing);
+        if used <= memory.bound() {
+            return true;
+        }
+        memory.ring();
+        if used <= memory.most() || client.no_evict.load(Relaxed) {
+            return true;
+        }
+        memory.grow(-(more as isize));
+        memory.evicted_clients.fetch_add(1, Relaxed);
+        false
+    }
+
+    /// See [`Room::make`].
+    #[cold]
+    fn make_large_room(
+        &self,
+        counters: &Counters,
+        now_ms: u64,
+        bytes: usize,
+        passing: usize,
+    ) -> bool {
+        let memory = self.memory();
+        let limit = memory.limit();
+        let most = memory.most();
+        let fits = || {
+            let used = memory.used();
+            used.saturating_add(bytes) <= memory.bound()
+                && used.saturating_add(bytes).saturating_add(passing) <= most
+        };
+        let goal = limit
+            .saturating_sub(bytes)
+            .min(most.saturating_sub(bytes.saturating_add(passing)));
+        if bytes > memory.bound() || bytes.saturating_add(passing) > most {
+            // Whatever went, it would not fit.
+            return false;
+        }
+        self.measure_memory(false);
+        let time = Duration::from_nanos((bytes.saturating_add(passing) as f64 / RATE) as u64);
+        let outcome = self.evictor().evict(counters, now_ms, goal, time, FEW);
+        if outcome != Outcome::Enough {
+            memory.ring();
+        }
+        fits()
+    }
+
     /// Puts the settings about memory into effect.
     pub(crate) fn heed_memory_settings(&self) {
         let (config, memory) = (self.config(), self.memory());
@@ -123,9 +205,13 @@ impl Engine {
         let limit = config.memory("maxmemory", whole);
         let changed = limit != memory.limit();
         memory.set_limit(limit);
+        let soon = (limit != 0).then_some(SOON);
+        self.host().give_back_after(soon);
         let of_clients = config.memory("maxmemory-clients", || limit as u64);
         memory.limit_of_clients.store(of_clients, Relaxed);
-        if changed || of_clients != 0 {
+        let tidies = config.flag("activedefrag");
+        memory.tidies.store(tidies, Relaxed);
+        if changed || of_clients != 0 || tidies {
             self.measure_memory(true);
             memory.ring();
         }

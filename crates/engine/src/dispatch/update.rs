@@ -159,6 +159,7 @@ impl Worker {
                 recording: engine.journal.is_on(),
                 records: &mut self.records,
                 token: None,
+                room: engine.room(),
                 #[cfg(debug_assertions)]
                 named: Default::default(),
             },

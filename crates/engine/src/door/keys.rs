@@ -12,6 +12,7 @@ use crate::base::stats::Counters;
 use crate::door::change::Listening;
 use crate::door::change::{Change, Event, note};
 use crate::door::held::Held;
+use crate::door::room::Room;
 use crate::door::stored::{Stored, StoredValue};
 use smallvec::SmallVec;
 use store::keyspace::{ShardGuard, Token};
@@ -69,6 +70,8 @@ pub struct Keys<'e> {
     pub(crate) records: &'e mut Records,
     /// The right to wait for further locks, of a command that may need them.
     pub(crate) token: Option<Token<'e>>,
+    /// Who has memory for what is large; None where there is always some.
+    pub(crate) room: Option<&'e dyn Room>,
     /// The keys that the command names.
     #[cfg(debug_assertions)]
     pub(crate) named: Named,

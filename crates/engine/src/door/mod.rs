@@ -4,4 +4,5 @@ pub mod change;
 pub mod held;
 pub mod keys;
 pub mod record;
+pub(crate) mod room;
 pub mod stored;

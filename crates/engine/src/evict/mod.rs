@@ -316,6 +316,7 @@ impl Evictor<'_> {
                 recording: true,
                 records: &mut records,
                 token: None,
+                room: None,
                 #[cfg(debug_assertions)]
                 named: Default::default(),
             };

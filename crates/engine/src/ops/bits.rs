@@ -5,7 +5,7 @@
 use crate::base::error::Result;
 use crate::door::change::Event;
 use crate::door::keys::Keys;
-use crate::ops::strings::text;
+use crate::ops::strings::{length, text};
 use smallvec::SmallVec;
 use store::types::bits;
 use store::{Blob, Freed, MAX_INLINE, NewValue, Removed};
@@ -26,6 +26,12 @@ pub fn change<R>(
     len: usize,
     mut change: impl FnMut(&mut [u8]) -> R,
 ) -> Result<(R, bool)> {
+    let there = keys
+        .write_string(key)?
+        .map_or(0, |f| length(f.get().value()));
+    if len > there {
+        keys.make_room(len - there, there)?;
+    }
     let Some(mut f) = keys.write_string(key)? else {
         let mut new = vec![0; len];
         let r = change(&mut new);

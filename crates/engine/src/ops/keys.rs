@@ -89,18 +89,22 @@ pub fn rename(keys: &mut Keys<'_>, from: &[u8], to: &[u8], only_if_new: bool) ->
 
 /// COPY: copies a key to one of any database, which is replaced if `replace`; whether it did so. A long string is shared until
 /// one of the two changes.
-pub fn copy(keys: &mut Keys<'_>, from: &[u8], db: usize, to: &[u8], replace: bool) -> bool {
-    let Some(stored) = keys.read(from).map(Stored::copy_of) else {
-        return false;
+pub fn copy(keys: &mut Keys<'_>, from: &[u8], db: usize, to: &[u8], replace: bool) -> Result<bool> {
+    let Some(bytes) = keys.read(from).map(|e| e.memory()) else {
+        return Ok(false);
     };
     if keys.write_in(db, to).is_some() && !replace {
-        return false;
+        return Ok(false);
     }
+    keys.make_room(bytes, 0)?;
+    let Some(stored) = keys.peek(from).map(Stored::copy_of) else {
+        return Ok(false);
+    };
     let was = keys.remove_to_replace_in(db, to);
     keys.put_stored(db, to, stored);
     keys.changed_in(db, to, Event::generic("copy_to"));
     keys.replaced(db, to, was);
-    true
+    Ok(true)
 }
 
 /// MOVE: takes a key to another database, unless that has one of this name; whether it did so.

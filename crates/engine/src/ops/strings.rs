@@ -7,7 +7,7 @@ use resp::LongDouble;
 use resp::number::{format_i64, parse_i64};
 use smallvec::SmallVec;
 use store::{Blob, EntryMut, EntryRef, MAX_INLINE, NewValue, Type, Value, string_value};
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 const SET: Event = Event::string("set");
 const EXPIRE: Event = Event::generic("expire");
@@ -80,7 +80,7 @@ impl Condition<'_> {
 
 /// A string's digest as DIGEST writes it.
 pub fn digest_of(bytes: &[u8]) -> [u8; 16] {
-    let mut rest = xxh3_64(bytes);
+    let mut rest = XxHash3_64::oneshot(bytes);
     let mut digits = [0; 16];
     for digit in digits.iter_mut().rev() {
         *digit = b"0123456789abcdef"[(rest & 15) as usize];
@@ -394,6 +394,15 @@ pub fn append(keys: &mut Keys<'_>, key: &[u8], more: &[u8], most: usize) -> Resu
     };
     let old_len = length(f.get().value());
     check_length(old_len.saturating_add(more.len()), most)?;
+    // Its bytes the gate has asked for.
+    let passing = moved(&f, old_len + more.len());
+    if passing >= LARGE {
+        keys.make_room(0, passing)?;
+        let Some(again) = keys.write_string(key)? else {
+            return Ok(0);
+        };
+        f = again;
+    }
     let len = extend(&mut f, old_len + more.len(), old_len, more);
     keys.changed(key, Event::string("append"));
     Ok(len)
@@ -414,6 +423,14 @@ pub fn set_range(
     }
     check_length(offset.saturating_add(bytes.len()), most)?;
     let end = offset + bytes.len();
+    let passing = found.as_ref().map_or(0, |f| moved(f, end));
+    let more = end.saturating_sub(old_len);
+    let found = if more + passing >= LARGE {
+        keys.make_room(more, passing)?;
+        keys.write_string(key)?
+    } else {
+        found
+    };
     let len = match found {
         Some(mut f) => extend(&mut f, old_len.max(end), offset, bytes),
         None => {
@@ -432,6 +449,17 @@ pub fn set_range(
     Ok(len)
 }
 
+/// From here on it is asked whether there is memory.
+const LARGE: usize = 64 << 10;
+
+/// Bytes of a string that are copied to another place, and for that time in memory twice, if it grows to this length.
+fn moved(f: &EntryMut<'_>, len: usize) -> usize {
+    match f.get().value() {
+        Value::Blob(blob) if blob.capacity() < len => blob.len(),
+        _ => 0,
+    }
+}
+
 /// Makes a string `len` bytes long (at least as long as it is) with `bytes` at `offset`, zeros in between, and returns its
 /// length. It is raw afterwards.
 fn extend(f: &mut EntryMut<'_>, len: usize, offset: usize, bytes: &[u8]) -> usize {
@@ -439,7 +467,7 @@ fn extend(f: &mut EntryMut<'_>, len: usize, offset: usize, bytes: &[u8]) -> usiz
         if len > b.len() {
             // Doubling, so that many small appends copy each byte a bounded number of times.
             if len > b.capacity() {
-                let room = len.saturating_mul(2).min(len + (1 << 20));
+                let room = len.saturating_mul(2).min(len + (1 << 20).max(len / 8));
                 b.reserve_exact(room - b.len());
             }
             b.resize(len, 0);

@@ -10,10 +10,12 @@
 //!
 //! # Free slots
 //! Where keys of many sizes come and go, or many go at once, slab pages are left partly empty. Once that is much
-//! ([`WASTE`]), entries are moved together, a segment of a table under one hold of its shard's lock.
+//! ([`WASTE`]), and memory is short or `activedefrag` is on, entries are moved together, a segment of a table under one hold of its
+//! shard's lock.
 
 use crate::base::clock::{unix_ms, unix_nanos};
-use crate::base::memory::Memory;
+use crate::base::memory::{Memory, SOON};
+use crate::base::process;
 use crate::base::stats::Counters;
 use crate::client::clients::Client;
 use crate::context::engine::Engine;
@@ -34,6 +36,9 @@ const RATE: usize = 1;
 
 /// Clients are looked at this often, or less often if that takes long.
 const CLIENTS_EVERY: Duration = Duration::from_millis(20);
+
+/// So much more often where all is far over the limit.
+const HURRY: u32 = 10;
 
 /// The part of the time that this may take.
 const CLIENTS_PART: u32 = 50;
@@ -123,6 +128,61 @@ pub(crate) struct Keeper {
     moved_at: Option<(Instant, Duration)>,
     /// The free slots that were left after the last round, in bytes: nothing moves them together any more.
     floor: usize,
+    give_back: Resident,
+}
+
+/// What the process holds beyond what is in use: what was freed and is kept by allocators for what they will be asked for next.
+#[derive(Default)]
+struct Resident {
+    /// When it was last given back, and what was resident then.
+    last: Option<(Instant, usize)>,
+    /// What is freed goes back at once.
+    close: bool,
+    busy: Arc<AtomicBool>,
+}
+
+/// Resident bytes beyond the limit from which on what is free is given back, beside a sixteenth.
+const RESIDENT: usize = 16 << 20;
+
+/// So much more must be resident than the last time before it is done again within [`AGAIN`].
+const MORE: usize = 4 << 20;
+const AGAIN: Duration = Duration::from_secs(1);
+
+impl Resident {
+    /// Gives back what is free if more is resident than should be. Those who have to look through what they freed are asked from
+    /// another thread: one of them may be at a long command.
+    fn look(&mut self, engine: &Engine, limit: usize) {
+        let most = limit.saturating_add(limit / 16).saturating_add(RESIDENT);
+        let Some(resident) = process::resident_bytes().map(|bytes| bytes as usize) else {
+            return;
+        };
+        // At once from three quarters on, but not back and forth.
+        let close = limit / 4 * 3 - if self.close { limit / 32 } else { 0 };
+        if self.close != (resident >= close) {
+            self.close = !self.close;
+            let ms = if self.close { 0 } else { SOON };
+            engine.host().give_back_after(Some(ms));
+        }
+        let again = self
+            .last
+            .is_none_or(|(at, then)| at.elapsed() >= AGAIN || resident >= then + MORE);
+        if resident < most || !again || self.busy.swap(true, Relaxed) {
+            return;
+        }
+        store::mem::pages::purge();
+        let (engine, busy) = (engine.handle(), self.busy.clone());
+        let collect = move || {
+            engine.host().give_back_memory();
+            busy.store(false, Relaxed);
+        };
+        let thread = std::thread::Builder::new().name("give back".into());
+        if thread.spawn(collect).is_err() {
+            // Later, then.
+            self.busy.store(false, Relaxed);
+        }
+        let resident = process::resident_bytes().map_or(resident, |bytes| bytes as usize);
+        self.last = Some((Instant::now(), resident));
+    }
 }
 
 /// Where moving entries together is.
@@ -141,7 +201,8 @@ impl Keeper {
         let memory = engine.memory();
         let limit = memory.limit();
         let of_clients = memory.limit_of_clients.load(Relaxed);
-        if limit == 0 && of_clients == 0 {
+        let tidies = memory.tidies.load(Relaxed);
+        if limit == 0 && of_clients == 0 && !tidies {
             return Rest::Long;
         }
         engine.sleep_if_asleep();
@@ -151,14 +212,25 @@ impl Keeper {
             || engine.leaves_memory_to_primary()
             || engine.pause.wait_ms(now_ms, true).is_some();
         let began = Instant::now();
-        let due = self
-            .clients_at
-            .is_none_or(|at| began.duration_since(at) >= self.clients_rest);
+        let since = self.clients_at.map(|at| began.duration_since(at));
+        let rest = match memory.used() > memory.bound() {
+            true => self.clients_rest / HURRY,
+            false => self.clients_rest,
+        };
+        let due = since.is_none_or(|since| since >= rest);
         engine.measure_memory(due);
         if due {
-            evict_clients(engine, of_clients);
+            let evicted = evict_clients(engine, of_clients);
+            let stay = evicted == 0 && memory.used() > memory.bound();
+            memory.clients_stay.store(stay, Relaxed);
             self.clients_at = Some(began);
             self.clients_rest = CLIENTS_EVERY.max(began.elapsed() * CLIENTS_PART);
+        }
+        if limit != 0 {
+            self.give_back.look(engine, limit);
+        }
+        if !paused && limit == 0 && tidies {
+            self.move_together(engine, usize::MAX, true);
         }
         if paused || limit == 0 {
             return Rest::For(CLIENTS_EVERY);
@@ -172,7 +244,7 @@ impl Keeper {
             engine.note_latency("eviction-cycle", began.elapsed());
             memory.note_exceeded(memory.is_over(), unix_nanos());
         }
-        self.move_together(engine, limit);
+        self.move_together(engine, limit, tidies);
         match outcome {
             Outcome::NotYet => Rest::None,
             Outcome::Nothing if memory.is_over() => Rest::Stuck,
@@ -184,8 +256,8 @@ impl Keeper {
         }
     }
 
-    /// Moves entries together for a moment, if free slots take too much.
-    fn move_together(&mut self, engine: &Engine, limit: usize) {
+    /// Moves entries together for a moment, if free slots take too much. `always`: also while memory is not short.
+    fn move_together(&mut self, engine: &Engine, limit: usize, always: bool) {
         let ks = engine.keyspace();
         let began = Instant::now();
         if self.moving.is_none() {
@@ -193,7 +265,8 @@ impl Keeper {
             self.floor = self.floor.min(idle);
             let least = LEAST_WASTE.max(used / WASTE).max(self.floor / 4);
             let wasted = idle - self.floor >= least;
-            if !wasted || engine.memory().used() + idle < limit / 8 * 7 {
+            let short = always || engine.memory().used() + idle >= limit / 8 * 7;
+            if !wasted || !short {
                 return;
             }
             self.moving = Some(Moving {
@@ -217,6 +290,10 @@ impl Keeper {
                 self.floor = ks.idle_bytes();
             }
         }
+        engine
+            .memory()
+            .tidying
+            .store(self.moving.is_some(), Relaxed);
         self.moved_at = Some((Instant::now(), began.elapsed()));
     }
 }
@@ -261,21 +338,29 @@ impl Moving {
     }
 }
 
-/// Disconnects the clients that take most while all take more than they may.
-fn evict_clients(engine: &Engine, limit: usize) {
+/// Disconnects the clients that take most while all take more than they may; returns how many.
+fn evict_clients(engine: &Engine, limit: usize) -> usize {
     let memory = engine.memory();
-    let mut taken = engine.clients().memory();
+    // Who is to go counts until it has gone.
+    let (mut taken, mut going) = (0, 0);
+    for client in engine.clients().list() {
+        match client.kill_requested() {
+            true => going += client.memory(),
+            false => taken += client.memory(),
+        }
+    }
     let mut allowed = match limit {
         0 => usize::MAX,
         limit => limit,
     };
     // What is over for good goes at the clients' expense, but for what a crowd of idle ones takes.
-    let beyond = memory.used().saturating_sub(memory.bound());
+    let beyond = memory.used().saturating_sub(going + memory.bound());
     if beyond > 0 {
         allowed = allowed.min(taken.saturating_sub(beyond).max(16 << 20));
     }
+    let mut evicted = 0;
     if taken <= allowed {
-        return;
+        return evicted;
     }
     let mut all: Vec<(usize, Arc<Client>)> = engine
         .clients()
@@ -297,7 +382,9 @@ fn evict_clients(engine: &Engine, limit: usize) {
         client.kill();
         memory.evicted_clients.fetch_add(1, Relaxed);
         taken = taken.saturating_sub(bytes);
+        evicted += 1;
     }
+    evicted
 }
 
 #[cfg(test)]

@@ -315,6 +315,7 @@ fn apply(
         recording: true,
         records: &mut records,
         token: None,
+        room: None,
         #[cfg(debug_assertions)]
         named: Default::default(),
     };

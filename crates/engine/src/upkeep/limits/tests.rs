@@ -52,9 +52,15 @@ fn clients_that_take_most_are_disconnected() {
     assert!(db.run("INFO stats").contains("evicted_clients:2\\r\\n"));
 }
 
-/// Pages that many removals have left partly empty are given back.
+/// Pages that many removals have left partly empty are given back, when memory is short or at any time.
 #[test]
 fn free_slots_are_moved_together() {
+    for short in [true, false] {
+        free_slots(short);
+    }
+}
+
+fn free_slots(short: bool) {
     let mut db = TestClient::with(&[("shards", "1")]);
     for i in 0..40_000 {
         db.run(&format!("SET k{i} {}", "v".repeat(200)));
@@ -68,14 +74,19 @@ fn free_slots_are_moved_together() {
     let ks = engine.keyspace();
     let (used, idle) = (ks.bytes(), ks.idle_bytes());
     assert!(idle > used, "{idle} {used}");
-    db.check(&format!("CONFIG SET maxmemory {}", used + used / 2), "OK");
+    match short {
+        true => db.check(&format!("CONFIG SET maxmemory {}", used + used / 2), "OK"),
+        false => db.check("CONFIG SET activedefrag yes", "OK"),
+    };
     let mut keeper = Keeper::default();
     look(&mut keeper, &db);
+    assert!(db.run("INFO memory").contains("active_defrag_running:1"));
     while keeper.moving.is_some() {
         // It takes a part of the time only.
         std::thread::sleep(Duration::from_millis(1));
         look(&mut keeper, &db);
     }
+    assert!(db.run("INFO memory").contains("active_defrag_running:0"));
     assert!(ks.idle_bytes() < idle / 8, "{}", ks.idle_bytes());
     db.check("DBSIZE", "10000");
     db.check("STRLEN k4000", "200");
