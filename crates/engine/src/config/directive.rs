@@ -426,7 +426,7 @@ fn none_of(names: &[&str]) -> String {
 fn parse_names(words: &[&str], names: &'static [&'static str]) -> Result<Value, String> {
     let is = |name: &str, word: &str| name.eq_ignore_ascii_case(word);
     let known = |word: &&str| names.iter().any(|name| is(name, word));
-    if words.is_empty() || !words.iter().all(|word| known(word)) {
+    if words.is_empty() || !words.iter().all(known) {
         return Err(none_of(names));
     }
     let mut chosen: Vec<String> = names

@@ -38,6 +38,7 @@ impl Engine {
             recording: false,
             records: &mut records,
             token: None,
+            room: None,
             #[cfg(debug_assertions)]
             named: Default::default(),
         };
