@@ -88,11 +88,9 @@ mod tests {
         assert_eq!(delay, 1000);
         super::give_back_after(Some(7));
         super::give_back_after(None);
-        // SAFETY: as above.
-        assert_eq!(
-            unsafe { super::mi::mi_option_get(super::PURGE_DELAY) },
-            delay
-        );
+        // SAFETY: the call reads a number.
+        let again = unsafe { super::mi::mi_option_get(super::PURGE_DELAY) };
+        assert_eq!(again, delay);
         let stats = super::stats();
         assert!(
             stats.contains("committed") || stats.contains("commit"),

@@ -218,7 +218,7 @@ fn serve(
         let hub = hub.clone();
         std::thread::Builder::new()
             .name("loader".into())
-            .spawn(move || load(&engine, &keeper, &hub, &*host, &kinds))?
+            .spawn(move || load(&engine, &keeper, &hub, &host, &kinds))?
     };
     if let Some(background) = background {
         background
