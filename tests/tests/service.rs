@@ -318,3 +318,26 @@ fn forms_of_log_lines() {
         server.log().contains(" * hz changes nothing")
     });
 }
+
+/// What the packages install as the configuration starts a server, once its folders are others.
+#[test]
+fn the_packaged_configuration() {
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging");
+    let text = std::fs::read_to_string(packaging.join("redpoll.conf")).unwrap();
+    let mut changed = String::new();
+    for line in text.lines() {
+        // Those that the tests' server is told on its command line win.
+        let line = match line.split(' ').next() {
+            Some("dir") => "dir .",
+            Some("logfile") => "logfile \"\"",
+            Some("unixsocket") => "unixsocket redpoll.sock",
+            _ => line,
+        };
+        changed.push_str(line);
+        changed.push('\n');
+    }
+    let server = Server::redpoll_with_file(&changed, &[]);
+    check(&mut server.connect(), "PING", "PONG");
+    let mut client = Client::connect_unix(&server.dir().join("redpoll.sock")).unwrap();
+    check(&mut client, "PING", "PONG");
+}

@@ -1,6 +1,6 @@
 //! What CI holds besides the tests: formatting, lints, documentation, layers, what may be depended on.
 
-use crate::{deny, layers, run};
+use crate::{deb, deny, layers, run};
 use anyhow::{Result, bail};
 
 /// Everything that `cargo xtask ci` checks before the tests; a failure does not stop the later checks.
@@ -33,6 +33,7 @@ pub fn main() -> Result<()> {
         ),
         layers::check(),
         deny::check(),
+        deb::sources(),
     ];
     let failed: Vec<String> = checks
         .into_iter()

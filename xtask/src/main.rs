@@ -6,6 +6,7 @@
 
 mod bench;
 mod check;
+mod deb;
 mod deny;
 mod fetch;
 mod fuzz;
@@ -45,6 +46,8 @@ enum Task {
         #[arg(long)]
         print: bool,
     },
+    /// Build the Debian package, where cargo-deb is, and look into it
+    Deb,
     /// Only the check of dependencies: licences, sources, and crates that must not come in
     Deny,
     /// Run each fuzz target for some seconds, where cargo-fuzz and a nightly toolchain are
@@ -87,6 +90,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
             report.print();
             report.complete_in_ci()
         }
+        Task::Deb => deb::main(),
         Task::Deny => deny::check(),
         Task::Layers { print: true } => layers::print(),
         Task::Layers { print: false } => layers::check(),

@@ -14,6 +14,7 @@
 //! | `load` | runs the load generator and reads its report |
 //! | `process` | CPU time and resident memory of a process |
 //! | `client` | a connection that sends one command at a time |
+//! | `limit` | at the limit of memory, and users with rules |
 //! | `saving` | what saving costs, loading, and the log |
 //! | `probes` | what needs no load generator: idle connections, time to the first reply |
 //! | `stalls` | how long others wait while one client has something long done |
@@ -25,6 +26,7 @@ mod atomic;
 mod client;
 mod collections;
 mod goals;
+mod limit;
 mod load;
 mod operations;
 mod plot;
@@ -166,7 +168,7 @@ pub fn main(options: &Options) -> Result<()> {
         .collect();
     let (idle, start) = (wanted(probes::IDLE), wanted(probes::START));
     let stalls: Vec<&'static Stall> = STALLS.iter().filter(|stall| wanted(stall.name)).collect();
-    let savings: Vec<&str> = (saving::ALL.iter().map(|(name, _)| *name))
+    let savings: Vec<&str> = (saving::ALL.iter().chain(&limit::ALL).map(|(name, _)| *name))
         .filter(|name| wanted(name))
         .collect();
     if options.list {
@@ -181,7 +183,10 @@ pub fn main(options: &Options) -> Result<()> {
         for data_set in &data_sets {
             list += &format!("{:32} {}\n", data_set.name, data_set.what);
         }
-        for (probe, what) in probes::ALL.into_iter().chain(saving::ALL) {
+        for (probe, what) in (probes::ALL.into_iter())
+            .chain(saving::ALL)
+            .chain(limit::ALL)
+        {
             if wanted(probe) {
                 list += &format!("{probe:32} {what}\n");
             }
@@ -608,7 +613,11 @@ impl Bench {
             .collect();
         for name in names {
             for contender in &newest {
-                match saving::measure(self, name, contender) {
+                let measured = match name.starts_with("limit/") {
+                    true => limit::measure(self, name, contender),
+                    false => saving::measure(self, name, contender),
+                };
+                match measured {
                     Ok(figures) => self.results.saving.extend(figures),
                     Err(why) => {
                         let label = &contender.label;

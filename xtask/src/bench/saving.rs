@@ -392,7 +392,7 @@ struct Loaded {
 }
 
 /// A number of INFO.
-fn info(client: &mut Client, field: &str) -> Result<f64> {
+pub fn info(client: &mut Client, field: &str) -> Result<f64> {
     let text = client.text(&["INFO", "everything"])?;
     let value = text.lines().find_map(|line| {
         let rest = line.strip_prefix(field)?;
