@@ -25,7 +25,7 @@ pub fn main() -> Result<()> {
     let made = run::output(&mut run::cargo(&["deb", "--package", "redpoll-cli"]))?;
     let path = made.lines().rev().find(|line| line.ends_with(".deb"));
     let path = PathBuf::from(path.context("cargo deb does not say what it made")?.trim());
-    let listed = run::output(&mut run::command("dpkg-deb", &["--contents"]).arg(&path))?;
+    let listed = run::output(run::command("dpkg-deb", &["--contents"]).arg(&path))?;
     for file in FILES {
         ensure!(
             listed.lines().any(|line| line.ends_with(file)),
