@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a program may take; the scripts give up earlier by themselves and say at what.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(200);
 
 /// Kills the group of a child when dropped, also by a panic.
 struct Group(Child);

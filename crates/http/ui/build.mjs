@@ -40,8 +40,15 @@ for (const name of outputs) {
   packed[9] = 255;
   writeFileSync(`${path}.gz`, packed);
 }
+// Whose work is in it, as their licences want it said.
+const licences = ["preact", "uplot"].map((name) => {
+  const folder = new URL(`node_modules/${name}/`, import.meta.url).pathname;
+  const { version } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  return `${name} ${version}\n\n${readFileSync(join(folder, "LICENSE"), "utf8").trim()}\n`;
+});
+writeFileSync(join(dist, "licences.txt"), licences.join("\n\n"));
 let total = 0;
-for (const name of ["index.html", ...readdirSync(join(dist, "assets")).map((name) => `assets/${name}`)]) {
+for (const name of ["index.html", "licences.txt", ...readdirSync(join(dist, "assets")).map((name) => `assets/${name}`)]) {
   const { size } = statSync(join(dist, name));
   total += size;
   console.log(`${String(size).padStart(8)} ${name}`);

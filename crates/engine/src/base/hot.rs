@@ -14,7 +14,7 @@
 //! deviation), that is 7 % for a share of 10 % in 2,000 samples.
 //!
 //! # The window
-//! A thread's sketch begins anew every [`WINDOW`]; the one before is kept. What is told is about the two together, between ten
+//! A thread's sketch begins anew every [`WINDOW_MS`]; the one before is kept. What is told is about the two together, between ten
 //! and twenty seconds. They are behind a lock that only whoever asks ever contends for, and only samples take it.
 
 use crate::base::clock::unix_ms;

@@ -2,7 +2,7 @@
 //!
 //! - [`options`] reads the command line, [`session`] sends commands and keeps what is known of the connection;
 //! - [`interactive`] reads lines from a terminal, with [`docs`] for hints and help;
-//! - [`format`] and [`quote`] write replies and read words;
+//! - [`mod@format`] and [`quote`] write replies and read words;
 //! - [`watch`], [`keys`] and [`transfer`] are the modes that need no command.
 
 mod docs;
