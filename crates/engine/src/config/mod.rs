@@ -242,7 +242,8 @@ impl Config {
         Config::from_args_and(args, &mut std::io::stdin().lock())
     }
 
-    fn from_args_and(
+    /// The same, with what stands for standard input.
+    pub(crate) fn from_args_and(
         args: impl Iterator<Item = OsString>,
         stdin: &mut dyn std::io::Read,
     ) -> Result<Config, ConfigError> {

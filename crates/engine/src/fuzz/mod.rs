@@ -7,6 +7,9 @@
 
 mod collections;
 mod model;
+mod settings;
+
+pub use settings::{acl_rules, conf, config_set};
 
 use crate::base::clock;
 use crate::client::clients::{Kind, Origin};
