@@ -10,7 +10,7 @@ use crate::base::replication::{Announced, Filter, StreamWish};
 use crate::config::host::{Replication, RoleReport};
 use crate::context::command::{
     ADMIN, ALLOW_BUSY, BLOCKING, Command, FAST, Group, KS_ACCESS, KS_DELETE, KS_INCOMPLETE, KS_RW,
-    KeySpec, LOADING, MOVABLEKEYS, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE, WRITE, row,
+    KeySpec, LOADING, MOVABLEKEYS, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE, Secret, WRITE, row,
 };
 use crate::context::ctx::Ctx;
 use crate::context::next::Next;
@@ -29,7 +29,7 @@ pub const COMMANDS: &[Command] = &[
                 KeySpec::after("KEYS", -2, -1, 0, KS_RW | KS_ACCESS | KS_DELETE | KS_INCOMPLETE)])
         .args("host port:int key-selector(key#0 | empty-string='') destination-db:int timeout:int [COPY@3.0.0] \
                [REPLACE@3.0.0] [authentication(AUTH auth<password>@4.0.7 | AUTH2 auth2{username password}@6.0.0)] \
-               [KEYS keys<key>:key#1...@3.0.6]")
+               [KEYS keys<key>:key#1...@3.0.6]").secret(Secret::Peer)
         .acl(CAT_KEYSPACE | CAT_DANGEROUS).tips(&["nondeterministic_output"])
         .docs("Moves keys to another server.", "That of DUMP, RESTORE and DEL, and of sending N bytes")
         .history(&[("3.0.0", "New options COPY and REPLACE."), ("3.0.6", "New option KEYS."),

@@ -112,8 +112,29 @@ pub(crate) fn is_secret(command: &Facts, argv: &[&[u8]], i: usize) -> bool {
     match command.secret {
         Secret::From(first) if i >= first => true,
         Secret::Settings if i >= 3 => is_secret_setting(argv[i - 1]),
+        Secret::Peer => is_for_peer(argv, i),
         _ => command.has(SECRET) && i > 0,
     }
+}
+
+/// Whether an argument of MIGRATE is a name or a password. Behind KEYS there are only keys, whatever they are called.
+fn is_for_peer(argv: &[&[u8]], i: usize) -> bool {
+    const OPTIONS: usize = 6;
+    let mut at = OPTIONS;
+    while let Some(word) = argv.get(at) {
+        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        let secrets = match () {
+            () if is("copy") || is("replace") => 0,
+            () if is("auth") => 1,
+            () if is("auth2") => 2,
+            () => return false,
+        };
+        if (at + 1..=at + secrets).contains(&i) {
+            return true;
+        }
+        at += 1 + secrets;
+    }
+    false
 }
 
 fn quote(line: &mut Vec<u8>, bytes: &[u8]) {
@@ -150,6 +171,23 @@ mod tests {
             lines.push(rest.trim_end().to_owned());
         }
         lines
+    }
+
+    #[test]
+    fn what_migrate_tells_the_other_server_is_secret() {
+        let secret = |line: &str| -> Vec<String> {
+            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            let hidden = (0..words.len()).filter(|i| super::is_for_peer(&words, *i));
+            hidden
+                .map(|i| String::from_utf8_lossy(words[i]).into_owned())
+                .collect()
+        };
+        let start = "MIGRATE host 6379 key 0 1000";
+        assert!(secret(start).is_empty());
+        assert_eq!(secret(&format!("{start} COPY auth pw REPLACE")), ["pw"]);
+        assert_eq!(secret(&format!("{start} AUTH2 me pw COPY")), ["me", "pw"]);
+        assert_eq!(secret(&format!("{start} AUTH auth KEYS auth a")), ["auth"]);
+        assert!(secret(&format!("{start} KEYS auth a auth2 b c")).is_empty());
     }
 
     #[test]

@@ -326,6 +326,8 @@ pub enum Secret {
     From(usize),
     /// The values of directives that are secret.
     Settings,
+    /// What MIGRATE tells the other server: behind AUTH and AUTH2.
+    Peer,
 }
 
 /// The facts of one command, or of one subcommand of a container. See the module's page.
