@@ -4,6 +4,7 @@
 //! - [`client`] speaks RESP over a socket and keeps the raw bytes of every reply;
 //! - [`check`] writes expectations as one line each;
 //! - [`http`] speaks to the HTTP port;
+//! - [`cut`] is a connection between servers that can be cut;
 //! - [`program`] runs client programs and ends what they leave behind;
 //! - [`diff`] sends the same random commands to Redpoll and to real servers and compares what they answer.
 //!
@@ -13,6 +14,7 @@
 
 pub mod check;
 pub mod client;
+pub mod cut;
 pub mod diff;
 pub mod http;
 pub mod lua_programs;
@@ -40,6 +42,8 @@ pub struct Peers {
     pub redis8: Option<Peer>,
     /// Redis 8.6, the newest.
     pub redis8_6: Option<Peer>,
+    /// Valkey 8, the last that speaks of nothing which Redis does not know.
+    pub valkey8: Option<Peer>,
     /// Valkey 9.
     pub valkey: Option<Peer>,
 }
@@ -55,6 +59,7 @@ impl Peers {
                 ("redis", (7, _)) => peers.redis7 = Some(peer),
                 ("redis", (8, ..6)) => peers.redis8 = Some(peer),
                 ("redis", (8.., _)) => peers.redis8_6 = Some(peer),
+                ("valkey", (8, _)) => peers.valkey8 = Some(peer),
                 ("valkey", (9.., _)) => peers.valkey = Some(peer),
                 _ => {}
             }

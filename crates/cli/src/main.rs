@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 mod allocator;
 mod check;
@@ -232,8 +233,12 @@ fn serve(
         Ok(loaded) => loaded?,
         Err(_) => return Err("loading the data set panicked; the log says where".into()),
     }
-    hub.close();
     let mode = host.shutdown_mode();
+    let patience = match mode.now {
+        true => Duration::ZERO,
+        false => Duration::from_secs(engine.config().number("shutdown-timeout") as u64),
+    };
+    hub.close(patience);
     let saves = match mode.save {
         SaveMode::NoSave => false,
         SaveMode::Save => true,

@@ -27,6 +27,51 @@ pub const PREFIX: &[u8] = b"#RP:";
 /// No line of ours is longer.
 pub const MAX_LINE: usize = PREFIX.len() + 3 * 21 + 2 * 8 + 1 + 2;
 
+/// How a line begins that says how long the stream of changes is that replicas follow, and perhaps its name. It stands inside of a
+/// piece, at its end, and is right there.
+pub const STREAM: &str = "#RS:";
+
+/// Where a stream of changes is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamLine {
+    /// Its bytes so far.
+    pub offset: u64,
+    /// The database that it is in.
+    pub db: u64,
+    /// Its name.
+    pub id: String,
+}
+
+impl StreamLine {
+    /// Appends the line, `#RS:<offset>:<database>:<name>`; in short `#RS:<offset>`, where the rest is as the line before in the same
+    /// file says.
+    pub fn write(&self, out: &mut Vec<u8>, short: bool) {
+        // Writing to a Vec cannot fail.
+        let _ = match short {
+            true => write!(out, "{STREAM}{}\r\n", self.offset),
+            false => write!(out, "{STREAM}{}:{}:{}\r\n", self.offset, self.db, self.id),
+        };
+    }
+
+    /// Takes in what a line says. False: it is another line.
+    pub fn read(&mut self, line: &[u8]) -> bool {
+        let text = str::from_utf8(line).unwrap_or_default();
+        let Some(fields) = text.strip_prefix(STREAM) else {
+            return false;
+        };
+        let mut fields = fields.trim_end().splitn(3, ':');
+        let Some(offset) = fields.next().and_then(|field| field.parse().ok()) else {
+            return false;
+        };
+        self.offset = offset;
+        if let (Some(db), Some(id)) = (fields.next(), fields.next()) {
+            self.db = db.parse().unwrap_or(0);
+            id.clone_into(&mut self.id);
+        }
+        !self.id.is_empty()
+    }
+}
+
 /// What the line before a piece says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {

@@ -23,7 +23,7 @@ use crate::command::{self, Found, MAX_ANNOTATION, Word};
 use crate::disk::Disk;
 use crate::error::{LogError, LogErrorKind};
 use crate::folder::AofFolder;
-use crate::piece::{Header, MAX_LINE, PREFIX, ReadHeader};
+use crate::piece::{Header, MAX_LINE, PREFIX, ReadHeader, StreamLine};
 pub use damage::Cut;
 use damage::{Wrong, look_ahead};
 use std::path::{Path, PathBuf};
@@ -110,6 +110,8 @@ pub struct Summary {
     pub bytes: u64,
     /// What has to be cut before the log is used any further.
     pub cut: Option<Cut>,
+    /// The name of the stream of changes that replicas follow, and its bytes so far, where the log ends. None if that is not known.
+    pub stream: Option<StreamLine>,
 }
 
 /// Reads the files of a log one after the other.
@@ -118,6 +120,8 @@ pub struct LogReader {
     options: ReadOptions,
     /// With the piece that came before, where that is known.
     files: Vec<(PathBuf, Option<u64>)>,
+    /// What a line in a piece said last of the stream.
+    stream: StreamLine,
     /// The last piece, once that is known.
     last: Option<u64>,
     /// The file after the one being read.
@@ -181,6 +185,7 @@ impl LogReader {
             disk: Arc::clone(disk),
             options,
             files,
+            stream: StreamLine::default(),
             last: None,
             next_file: 0,
             window: None,
@@ -316,6 +321,7 @@ impl LogReader {
                     }
                     window.take(length, &mut self.out)?;
                     self.count += 1;
+                    self.summary.stream = None;
                     self.after_piece = false;
                     return Ok(());
                 }
@@ -370,6 +376,10 @@ impl LogReader {
             let what = format!("piece {number} is not what its checksum says");
             return self.wrong(at, Wrong::Piece(header), &what);
         }
+        if !header.is_mark() {
+            // It says so itself, or it is not known any more.
+            self.summary.stream = None;
+        }
         if let Err((position, what)) = self.commands(start, offset) {
             self.out.truncate(start);
             return Err(LogError::at(
@@ -410,6 +420,9 @@ impl LogReader {
                     at += length;
                 }
                 Found::Annotation(length) => {
+                    if self.stream.read(&self.out[at..at + length]) {
+                        self.summary.stream = Some(self.stream.clone());
+                    }
                     self.out.drain(at..at + length);
                     taken_out += length;
                     expect_segment = true;

@@ -33,6 +33,7 @@ pub use base::clock::unix_ms;
 pub use base::error::{Error, Result};
 pub use base::histogram::Total as Times;
 pub use base::hot::{HotKey, HotKeys, MEASURES, Measure};
+pub use base::journal::put_command;
 pub use base::loading::{LoadProgress, Loading, OnLoad};
 pub use base::pressure::Pressure;
 pub use base::process::CpuTime;

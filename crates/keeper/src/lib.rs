@@ -18,7 +18,7 @@ mod send;
 pub mod snapshot;
 
 pub use reload::{Copy, Replace};
-pub use send::{Contents, Feed};
+pub use send::{Contents, Feed, StreamAt};
 
 use disk::{AofFolder, Disk, Lock, Log, RealDisk};
 use engine::{Engine, OnFate, Persistence, Reload};
@@ -200,6 +200,7 @@ impl Keeper {
             .spawn(move || run(&for_thread))
             .map_err(|e| format!("no thread to keep the data: {e}"))?;
         *self.thread.lock() = Some(thread);
+        self.tell_loaded();
         engine.loading.end();
         // It may have been changed meanwhile.
         self.heed("appendonly", config)
@@ -256,14 +257,18 @@ impl Keeper {
         }
         self.give_up_running();
         let mut result = Ok(());
-        let changed = self
-            .engine
-            .upgrade()
-            .is_some_and(|e| save::changes(&e) != self.stats.lock().changes_at_last_save);
+        let stream = self.stream_at();
+        let changed = self.engine.upgrade().is_some_and(|e| {
+            let stats = self.stats.lock();
+            // Signs of life move the stream too, and who has got them goes on only where that is known.
+            save::changes(&e) != stats.changes_at_last_save
+                || stream.is_some() && stream != stats.stream_at_last_save
+        });
         if save && (changed || !self.is_saved()) {
             result = self.save_now();
         }
         self.pump_all();
+        self.between_units(|| self.note_stream());
         let log = self.log.write().take();
         if let Some(log) = log {
             result = result.and(log.close());

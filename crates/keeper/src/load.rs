@@ -49,7 +49,7 @@ pub struct Loaded {
     pub commands: u64,
     /// Bytes read.
     pub bytes: u64,
-    /// What the file says of replication.
+    /// Where the data set stands in a stream of replication, as the files say; without a name if that is not known.
     pub stream: StreamPlace,
     /// Libraries of functions that were not loaded, because the keys went elsewhere too.
     pub(crate) functions: Vec<Vec<u8>>,
@@ -470,8 +470,10 @@ pub fn log(
                 let rdb = rdb.map_err(|e| format!("{}: {e}", path.display()))?;
                 loaded.keys += rdb.keys;
                 loaded.expired += rdb.expired;
+                loaded.stream = rdb.stream;
             }
             Event::Commands(commands) => {
+                loaded.stream = StreamPlace::default();
                 if let Err((at, text)) = replay.run(commands.bytes) {
                     return Err(commands.refuse(at, text).to_string());
                 }
@@ -479,6 +481,13 @@ pub fn log(
             Event::End(summary) => {
                 loaded.commands = summary.commands;
                 loaded.bytes = summary.bytes;
+                if let Some(stream) = &summary.stream {
+                    loaded.stream = StreamPlace {
+                        id: stream.id.clone(),
+                        offset: stream.offset,
+                        db: usize::try_from(stream.db).ok(),
+                    };
+                }
                 return Ok((loaded, summary));
             }
         }

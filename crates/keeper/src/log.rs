@@ -2,7 +2,9 @@
 
 use crate::Keeper;
 use crate::commands::AsCommands;
+use crate::send::StreamAt;
 use crate::snapshot::Snapshot;
+use disk::piece::StreamLine;
 use disk::{AofFolder, Fsync, Log, Outcome, Settings};
 use engine::{Config, Engine, OnFate};
 use std::collections::VecDeque;
@@ -15,6 +17,10 @@ use std::task::{Poll, Waker};
 pub(crate) struct Pump {
     /// The database that the log is in; None: the next piece has to say.
     pub db: Option<usize>,
+    /// Where the stream is, as the log's file says last.
+    stream: Option<StreamAt>,
+    /// Nothing stands behind that.
+    stream_is_last: bool,
     /// Pieces of the journal and the numbers they have in the log, as long as they may be asked for.
     numbers: VecDeque<(u64, u64)>,
     /// The last piece that was given to the log or lost.
@@ -30,6 +36,28 @@ impl Pump {
     fn number_of(&self, piece: u64) -> Option<u64> {
         let at = self.numbers.partition_point(|(p, _)| *p < piece);
         self.numbers.get(at).map(|(_, number)| *number)
+    }
+}
+
+impl Pump {
+    /// What follows is to be understood without what came before.
+    pub fn begin_anew(&mut self) {
+        self.db = None;
+        self.stream = None;
+    }
+
+    /// Appends where the stream is, in short if only the offset is another one than the log says.
+    fn put_stream(&mut self, at: Option<StreamAt>, into: &mut Vec<u8>) {
+        let Some(at) = at else { return };
+        let before = self.stream.as_ref();
+        let short = before.is_some_and(|before| before.id == at.id && before.db == at.db);
+        let line = StreamLine {
+            offset: at.offset,
+            db: at.db,
+            id: at.id.clone(),
+        };
+        line.write(into, short);
+        self.stream = Some(at);
     }
 }
 
@@ -96,17 +124,41 @@ impl Keeper {
         self.pump(&engine, &mut pump);
     }
 
+    /// Writes down in the log where the stream of changes is, if it has moved since. A primary's moves without a change too: signs
+    /// of life do that. That of a replica stands beside its own journal: nothing of it may be carried out meanwhile.
+    pub fn note_stream(&self) {
+        let (Ok(engine), Some(log)) = (self.engine(), self.log()) else {
+            return;
+        };
+        let mut pump = self.pump.lock();
+        self.pump(&engine, &mut pump);
+        let at = self.stream_at();
+        if at.is_none() || at == pump.stream && pump.stream_is_last {
+            return;
+        }
+        let mut line = Vec::new();
+        pump.put_stream(at, &mut line);
+        pump.stream_is_last = true;
+        if log.append(line, engine::unix_ms() / 1000).is_err() {
+            pump.begin_anew();
+        }
+    }
+
     pub(crate) fn pump(&self, engine: &Engine, pump: &mut Pump) {
         let log = self.log();
         let feed = self.feed();
         let mut any = false;
-        while let Some(piece) = engine.journal.cut(&mut pump.db) {
+        while let Some(mut piece) = engine.journal.cut(&mut pump.db) {
             any = true;
             pump.last = piece.number;
             if let Some(feed) = &feed {
                 feed.piece(piece.number, &piece.bytes);
             }
             let Some(log) = &log else { continue };
+            pump.stream_is_last = feed.is_some();
+            if let Some(feed) = &feed {
+                pump.put_stream(feed.stream_at(), &mut piece.bytes);
+            }
             match log.append(piece.bytes, engine::unix_ms() / 1000) {
                 Ok(number) => {
                     pump.numbers.push_back((piece.number, number));
@@ -116,7 +168,7 @@ impl Keeper {
                 }
                 Err(refused) => {
                     // The log says nothing of it, and what follows must not stand behind a gap.
-                    pump.db = None;
+                    pump.begin_anew();
                     pump.lost = Some((piece.number, refused.0));
                 }
             }
@@ -274,16 +326,18 @@ impl Keeper {
     pub(crate) fn rewrite_now(&self, engine: &Arc<Engine>) -> Result<(), String> {
         let log = self.log().ok_or("the append-only file is off")?;
         loop {
-            let (snapshot, rewrite) = Snapshot::take(engine, self.options(engine, true), || {
-                // What was done before this moment is in the old increment, what comes later in the new one.
-                let mut pump = self.pump.lock();
-                self.pump(engine, &mut pump);
-                pump.db = None;
-                let rewrite = log.begin_rewrite();
-                engine
-                    .journal
-                    .turn(rewrite.is_ok() || engine.journal.is_on());
-                rewrite
+            let (snapshot, (rewrite, stream)) = self.between_units(|| {
+                Snapshot::take(engine, self.options(engine, true), || {
+                    // What was done before this moment is in the old increment, what comes later in the new one.
+                    let mut pump = self.pump.lock();
+                    self.pump(engine, &mut pump);
+                    pump.begin_anew();
+                    let rewrite = log.begin_rewrite();
+                    engine
+                        .journal
+                        .turn(rewrite.is_ok() || engine.journal.is_on());
+                    (rewrite, self.stream_at())
+                })
             });
             let rewrite = rewrite.map_err(|refused| refused.0)?;
             // A log that refused pieces for want of a base takes them now.
@@ -293,11 +347,11 @@ impl Keeper {
                 disk::SyncPlan::incremental(engine.config().flag("aof-rewrite-incremental-fsync"));
             let base = rewrite.base(plan).map_err(|e| e.to_string())?;
             let written = if engine.config().flag("aof-use-rdb-preamble") {
-                let written = self.write_snapshot(engine, snapshot, base, true)?;
+                let written = self.write_snapshot(engine, snapshot, base, true, stream)?;
                 written.map(|base| (base, false))
             } else {
                 let base = AsCommands::new(base, engine.load_settings());
-                let written = self.write_snapshot(engine, snapshot, base, true)?;
+                let written = self.write_snapshot(engine, snapshot, base, true, stream)?;
                 let base = written.map(AsCommands::finish).transpose();
                 let base = base.map_err(|e| format!("cannot write a snapshot: {e}"))?;
                 base.map(|base| (base, true))
@@ -322,7 +376,7 @@ impl Keeper {
             let mut pump = self.pump.lock();
             self.pump(engine, &mut pump);
             engine.journal.turn(self.fed.load(Relaxed));
-            pump.db = None;
+            pump.begin_anew();
             self.log.write().take()
         };
         let closed = match log {

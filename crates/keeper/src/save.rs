@@ -1,6 +1,7 @@
 //! Saving: when, by whom, and what came of it.
 
 use crate::Keeper;
+use crate::send::StreamAt;
 use crate::snapshot::{Failed, Shared, Snapshot};
 use disk::{AtomicFile, SyncPlan};
 use engine::{Config, Engine};
@@ -50,6 +51,8 @@ pub(crate) struct Stats {
     pub last_save_secs: Option<u64>,
     pub saves: u64,
     pub changes_at_last_save: u64,
+    /// Where the stream of changes was then.
+    pub stream_at_last_save: Option<StreamAt>,
     pub rewrite_ok: bool,
     pub rewrites: u64,
     pub rewrite_secs: Option<u64>,
@@ -70,6 +73,7 @@ impl Stats {
             last_save_secs: None,
             saves: 0,
             changes_at_last_save: changes(engine),
+            stream_at_last_save: None,
             rewrite_ok: true,
             rewrites: 0,
             rewrite_secs: None,
@@ -157,10 +161,12 @@ impl Keeper {
         snapshot: Snapshot,
         file: W,
         base: bool,
+        stream: Option<StreamAt>,
     ) -> Result<Option<W>, String> {
         let options = self.options(engine, base);
         let shared = snapshot.shared().clone();
         let mut aux = usual_aux(engine);
+        aux.extend(stream.iter().flat_map(StreamAt::aux));
         aux.push(("aof-base", u8::from(base).to_string()));
         let checksum = engine.config().flag("rdbchecksum");
         let out = Writer::new(file, options.version, checksum);
@@ -187,13 +193,22 @@ impl Keeper {
             let plan = SyncPlan::incremental(config.flag("rdb-save-incremental-fsync"));
             let file = AtomicFile::create(&self.disk, &temp, plan)
                 .map_err(|e| format!("cannot create {}: {e}", temp.display()))?;
-            let (snapshot, at) =
-                Snapshot::take(engine, self.options(engine, false), || changes(engine));
+            let (snapshot, (at, stream)) = self.between_units(|| {
+                Snapshot::take(engine, self.options(engine, false), || {
+                    if self.feed().is_some() {
+                        // What was done before is in the stream before its offset is written down.
+                        let mut pump = self.pump.lock();
+                        self.pump(engine, &mut pump);
+                    }
+                    (changes(engine), self.stream_at())
+                })
+            });
             self.note_running(snapshot.shared().clone());
-            match self.write_snapshot(engine, snapshot, file, false)? {
+            match self.write_snapshot(engine, snapshot, file, false, stream.clone())? {
                 Some(file) => {
                     file.commit(&target).map_err(|e| e.to_string())?;
-                    self.stats.lock().changes_at_last_save = at;
+                    let mut stats = self.stats.lock();
+                    (stats.changes_at_last_save, stats.stream_at_last_save) = (at, stream);
                     return Ok(());
                 }
                 None if !self.is_cancelled() => {}

@@ -1,18 +1,50 @@
 //! What replicas get: the pieces of the journal, and copies of the data set that they go on from.
 
 use crate::Keeper;
+use crate::load::StreamPlace;
 use crate::save::Busy;
-use crate::snapshot::{Failed, Shared, Snapshot};
+use crate::snapshot::{Failed, Snapshot};
 use engine::Engine;
 use rdb::encode::Options;
 use rdb::file::Writer;
 use std::io::Write;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+
+/// Where a stream of changes is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamAt {
+    /// Its name.
+    pub id: String,
+    /// Its bytes so far.
+    pub offset: u64,
+    /// The database that it is in.
+    pub db: u64,
+}
+
+impl StreamAt {
+    /// The fields of a file that say so.
+    pub(crate) fn aux(&self) -> [(&'static str, String); 3] {
+        [
+            ("repl-stream-db", self.db.to_string()),
+            ("repl-id", self.id.clone()),
+            ("repl-offset", self.offset.to_string()),
+        ]
+    }
+}
 
 /// Who is given the pieces of the journal too, beside the log.
 pub trait Feed: Send + Sync {
+    /// Where the stream is that the pieces become part of, so that it can be saved with the data set; None: it is not counted.
+    /// Right behind the pieces that were given.
+    fn stream_at(&self) -> Option<StreamAt>;
+
+    /// The data set is loaded, and nobody has changed it yet.
+    fn loaded(&self);
+
+    /// Calls `work` while nothing of a primary's stream is half carried out.
+    fn between_units(&self, work: &mut dyn FnMut());
+
     /// A piece, as the log has it; they come in order. It holds up those who write, so it is to be quick.
     fn piece(&self, number: u64, bytes: &[u8]);
 }
@@ -22,8 +54,6 @@ pub trait Feed: Send + Sync {
 pub struct Contents {
     /// How values are written.
     pub options: Options,
-    /// The file's own fields, beside the usual ones.
-    pub aux: Vec<(&'static str, String)>,
     /// Libraries of functions.
     pub functions: bool,
     /// Keys.
@@ -37,11 +67,22 @@ impl Keeper {
         *self.feed.write() = Some(feed);
     }
 
+    /// Tells the feed that the data set is loaded.
+    pub(crate) fn tell_loaded(&self) {
+        if let Some(feed) = self.any_feed() {
+            feed.loaded();
+        }
+    }
+
+    fn any_feed(&self) -> Option<Arc<dyn Feed>> {
+        self.feed.read().as_ref().and_then(Weak::upgrade)
+    }
+
     pub(crate) fn feed(&self) -> Option<Arc<dyn Feed>> {
         if !self.fed.load(Relaxed) {
             return None;
         }
-        self.feed.read().as_ref().and_then(Weak::upgrade)
+        self.any_feed()
     }
 
     /// Begins to give pieces to the feed, or ends that: what was done before is given before, or not at all. `at` is called at
@@ -56,7 +97,7 @@ impl Keeper {
     fn turn_feed<R>(&self, engine: &Engine, want: bool, at: impl FnOnce() -> R) -> R {
         let mut pump = self.pump.lock();
         self.pump(engine, &mut pump);
-        pump.db = None;
+        pump.begin_anew();
         self.fed.store(want, Relaxed);
         engine.journal.turn(want || self.log().is_some());
         at()
@@ -84,18 +125,20 @@ impl Keeper {
         &self,
         contents: &Contents,
         at: impl FnOnce() -> R,
-        into: impl FnOnce(R, &Arc<Shared>) -> Result<W, String>,
+        into: impl FnOnce(R) -> Result<W, String>,
     ) -> Result<Option<W>, String> {
         let written = self.engine().and_then(|engine| {
-            let (mut snapshot, result) = Snapshot::take(&engine, contents.options, || {
-                self.turn_feed(&engine, true, at)
-            });
+            let (mut snapshot, (result, stream)) =
+                Snapshot::take(&engine, contents.options, || {
+                    let result = self.turn_feed(&engine, true, at);
+                    (result, self.stream_at())
+                });
             if !contents.functions {
                 snapshot.leave_out_functions();
             }
             let shared = snapshot.shared().clone();
             self.note_running(shared.clone());
-            let sink = match into(result, &shared) {
+            let sink = match into(result) {
                 Ok(sink) => sink,
                 Err(why) => {
                     snapshot.give_up(&engine);
@@ -106,7 +149,7 @@ impl Keeper {
                 snapshot.leave_out_keys(&engine);
             }
             let mut aux = crate::save::usual_aux(&engine);
-            aux.extend(contents.aux.iter().cloned());
+            aux.extend(stream.iter().flat_map(StreamAt::aux));
             let checksum = engine.config().flag("rdbchecksum");
             let out = Writer::new(sink, contents.options.version, checksum);
             let written = snapshot.write(&engine, out, &aux);
@@ -121,17 +164,43 @@ impl Keeper {
         written
     }
 
-    /// Waits until nothing else is being written, for this long at most; whether a copy may be written now.
-    pub fn wait_to_copy(&self, time: Duration) -> bool {
-        let until = std::time::Instant::now() + time;
-        loop {
-            if self.begin_copy() {
-                return true;
-            }
-            if std::time::Instant::now() >= until {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(5));
+    /// No copy is going to be written after [`Keeper::begin_copy`].
+    pub fn give_copy_up(&self) {
+        self.note_end();
+    }
+
+    /// Where the stream is, for a file. With all locks held, and nothing in the journal.
+    pub(crate) fn stream_at(&self) -> Option<StreamAt> {
+        self.any_feed()?.stream_at()
+    }
+
+    /// Where the data set that was loaded stands in a stream, if that is known.
+    pub fn loaded_stream(&self) -> Option<StreamPlace> {
+        let stream = self.loaded.lock().stream.clone();
+        (!stream.id.is_empty()).then_some(stream)
+    }
+
+    /// Does something while nothing of a primary's stream is half carried out.
+    pub(crate) fn between_units<R>(&self, work: impl FnOnce() -> R) -> R {
+        let Some(feed) = self.any_feed() else {
+            return work();
+        };
+        let (mut work, mut result) = (Some(work), None);
+        feed.between_units(&mut || result = work.take().map(|work| work()));
+        match (result, work) {
+            (Some(result), _) => result,
+            (None, Some(work)) => work(),
+            (None, None) => unreachable!("what was called has a result"),
         }
+    }
+
+    /// The disk that the data are kept on.
+    pub fn disk(&self) -> &Arc<dyn disk::Disk> {
+        &self.disk
+    }
+
+    /// The folder that the data are kept in.
+    pub fn folder(&self) -> &std::path::Path {
+        &self.dir
     }
 }

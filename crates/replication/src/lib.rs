@@ -22,7 +22,7 @@ pub mod spool;
 pub mod stream;
 
 use engine::{Config, Engine, Failover, Replication, RoleReport, StreamWish, Wire};
-use keeper::{Feed, Keeper};
+use keeper::{Feed, Keeper, StreamAt};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -33,12 +33,10 @@ use stream::Stream;
 
 /// See the crate's page. The engine owns it once it is started.
 pub struct Hub {
-    #[allow(dead_code, reason = "the side of the primary is being built")]
     me: Weak<Hub>,
     engine: Weak<Engine>,
     keeper: Arc<Keeper>,
     stream: Stream,
-    #[allow(dead_code, reason = "the side of the primary is being built")]
     primary: primary::Primary,
     replica: replica::Replica,
     /// Held by whoever carries out a unit (a command, a whole transaction) of a primary's stream, and counts it, so that a copy of the
@@ -92,14 +90,14 @@ impl Hub {
         Ok(hub)
     }
 
-    /// The data set is loaded: what is to be followed is followed from now on, and replicas that come back go on where they were.
+    /// The data set is loaded, and there may be clients: what is to be followed is followed from now on.
     pub fn loaded(&self) {
-        self.begin_as_primary();
         self.begin_as_replica();
     }
 
-    /// Ends all connections to other servers. Nobody changes anything any more.
-    pub fn close(&self) {
+    /// Ends all connections to other servers. Nobody changes anything any more; replicas get this long to have all of it.
+    pub fn close(&self, patience: Duration) {
+        self.wait_until_replicas_have_all(patience);
         self.stop.store(true, Relaxed);
         self.end_as_replica();
         self.end_as_primary();
@@ -138,6 +136,32 @@ fn tick(hub: &Weak<Hub>) {
 }
 
 impl Feed for Hub {
+    fn between_units(&self, work: &mut dyn FnMut()) {
+        let replica = self
+            .engine
+            .upgrade()
+            .is_some_and(|e| e.standing.is_replica());
+        let _applying = replica.then(|| self.applying.lock());
+        work();
+    }
+
+    fn loaded(&self) {
+        self.begin_as_primary();
+    }
+
+    fn stream_at(&self) -> Option<StreamAt> {
+        let engine = self.engine.upgrade()?;
+        self.stream.is_active().then(|| StreamAt {
+            id: engine.standing.ids().id,
+            offset: self.stream.offset(),
+            db: match engine.standing.is_replica() {
+                true => self.replica.db() as u64,
+                // Behind a copy, or a start, it says so anew.
+                false => 0,
+            },
+        })
+    }
+
     fn piece(&self, number: u64, bytes: &[u8]) {
         self.stream.piece(number, bytes);
     }
@@ -188,20 +212,21 @@ impl Replication for Hub {
         self.info_as_primary(into);
     }
 
+    fn syncs(&self) -> [u64; 3] {
+        self.counts_as_primary()
+    }
+
     fn memory(&self) -> [usize; 3] {
         self.memory_as_primary()
     }
 
     fn rename_stream(&self) {
         self.stream.rename();
+        self.drop_replicas();
     }
 
     fn applied(&self, directive: &str, config: &Config) -> Result<(), String> {
         self.heed_as_primary(directive, config);
         self.heed_as_replica(directive, config)
-    }
-
-    fn wait_for_replicas(&self, time: Duration) -> bool {
-        self.wait_until_replicas_have_all(time)
     }
 }

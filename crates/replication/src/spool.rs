@@ -166,6 +166,11 @@ impl Spool {
         self.inner.lock().first
     }
 
+    /// Whether anybody reads it.
+    pub fn has_readers(&self) -> bool {
+        !self.inner.lock().readers.is_empty()
+    }
+
     /// Bytes in memory.
     pub fn memory(&self) -> usize {
         let inner = self.inner.lock();

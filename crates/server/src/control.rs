@@ -277,7 +277,10 @@ impl Control {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
         for client in self.engine.clients().list() {
-            let waits = client.subscribes() || client.monitors.load(Relaxed) || client.is_blocked();
+            let waits = client.subscribes()
+                || client.follows.load(Relaxed)
+                || client.monitors.load(Relaxed)
+                || client.is_blocked();
             if !waits && client.idle_s(now) > timeout {
                 tracing::debug!("Closing idle client {} ({})", client.id, client.addr);
                 client.kill();

@@ -109,6 +109,8 @@ pub struct Client {
     pub subscriptions: [AtomicUsize; 3],
     /// It gets what MONITOR shows.
     pub monitors: AtomicBool,
+    /// It is a replica, and gets the stream of changes.
+    pub follows: AtomicBool,
     /// How it tracks keys: bits of [`crate::follow::tracking::state`], 0 if it does not.
     pub tracking: AtomicU32,
     /// The id of the client that its tracking messages go to, 0 for itself.
@@ -206,11 +208,13 @@ impl Client {
         self.subscriptions.iter().any(|n| n.load(Relaxed) > 0)
     }
 
-    /// Its place among the output buffer limits: 0 for a normal client, 2 for a subscriber. A program that the engine is part
+    /// Its place among the output buffer limits: 0 for a normal client, 1 for a replica, 2 for a subscriber. A program that the engine is part
     /// of counts as one, since it may never ask for its messages.
     #[inline]
     pub fn class(&self) -> usize {
-        if self.subscribes() || self.kind == Kind::Embedded {
+        if self.follows.load(Relaxed) {
+            1
+        } else if self.subscribes() || self.kind == Kind::Embedded {
             2
         } else {
             0
@@ -316,6 +320,7 @@ impl Clients {
             outbox: Outbox::default(),
             subscriptions: Default::default(),
             monitors: AtomicBool::new(false),
+            follows: AtomicBool::new(false),
             tracking: AtomicU32::new(0),
             redirects_to: AtomicU64::new(0),
             parked_for: AtomicUsize::new(0),

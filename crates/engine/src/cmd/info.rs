@@ -380,9 +380,10 @@ fn memory(report: &Report<'_, '_>, into: &mut String) {
         line!(into, "mem_fragmentation_bytes:{bytes}");
     }
     line!(into, "mem_not_counted_for_evict:0");
-    line!(into, "mem_replication_backlog:0");
-    line!(into, "mem_total_replication_buffers:0");
-    line!(into, "mem_clients_slaves:0");
+    let [backlog, stream, replicas] = report.engine.replication().map_or([0; 3], |r| r.memory());
+    line!(into, "mem_replication_backlog:{backlog}");
+    line!(into, "mem_total_replication_buffers:{stream}");
+    line!(into, "mem_clients_slaves:{replicas}");
     line!(into, "mem_clients_normal:{}", usage.other.clients);
     line!(into, "mem_tracking:{}", usage.other.tracking);
     line!(into, "mem_cluster_links:0");
@@ -483,17 +484,15 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
     line!(into, "current_eviction_exceeded_time:{}", now / 1_000_000);
     line!(into, "keyspace_hits:{}", stats.sum(|c| c.hits.get()));
     line!(into, "keyspace_misses:{}", stats.sum(|c| c.misses.get()));
-    for name in [
-        "sync_full",
-        "sync_partial_ok",
-        "sync_partial_err",
-        "latest_fork_usec",
-        "total_forks",
-    ] {
-        line!(into, "{name}:0");
+    let syncs = engine.replication().map_or([0; 3], |r| r.syncs());
+    let names = ["sync_full", "sync_partial_ok", "sync_partial_err"];
+    for (name, count) in names.into_iter().zip(syncs) {
+        line!(into, "{name}:{count}");
     }
     // What real servers count of things that do not exist here.
     for name in [
+        "latest_fork_usec",
+        "total_forks",
         "migrate_cached_sockets",
         "slave_expires_tracked_keys",
         "active_defrag_hits",
@@ -590,21 +589,20 @@ fn shards(report: &Report<'_, '_>, into: &mut String) {
 
 fn replication(report: &Report<'_, '_>, into: &mut String) {
     line!(into, "role:{}", report.engine.standing.role());
-    if let Some(replication) = report.engine.replication() {
-        replication.info(into);
+    match report.engine.replication() {
+        Some(replication) => replication.info(into),
+        None => {
+            let standing = &report.engine.standing;
+            let ids = standing.ids();
+            line!(into, "connected_slaves:0");
+            line!(into, "master_failover_state:no-failover");
+            line!(into, "master_replid:{}", ids.id);
+            line!(into, "master_replid2:{}", ids.second);
+            line!(into, "master_repl_offset:{}", standing.offset());
+            line!(into, "second_repl_offset:{}", ids.second_until);
+            line!(into, "repl_backlog_active:0");
+        }
     }
-    line!(into, "connected_slaves:0");
-    line!(into, "master_failover_state:no-failover");
-    let ids = report.engine.standing.ids();
-    line!(into, "master_replid:{}", ids.id);
-    line!(into, "master_replid2:{}", ids.second);
-    line!(
-        into,
-        "master_repl_offset:{}",
-        report.engine.standing.offset()
-    );
-    line!(into, "second_repl_offset:{}", ids.second_until);
-    line!(into, "repl_backlog_active:0");
     report.engine.host().info("replication", into);
 }
 

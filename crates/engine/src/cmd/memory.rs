@@ -228,10 +228,10 @@ fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     int(out, "peak.allocated", usage.peak);
     int(out, "total.allocated", usage.used());
     int(out, "startup.allocated", usage.other.fixed);
-    // There is no replication that could hold memory.
-    for name in ["replication.backlog", "clients.slaves", "cluster.links"] {
-        int(out, name, 0);
-    }
+    let [backlog, _, replicas] = ctx.engine.replication().map_or([0; 3], |r| r.memory());
+    int(out, "replication.backlog", backlog);
+    int(out, "clients.slaves", replicas);
+    int(out, "cluster.links", 0);
     int(out, "aof.buffer", usage.other.journal);
     let Other { sources, vms, .. } = usage.other;
     int(out, "lua.caches", sources.0);

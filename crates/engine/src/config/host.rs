@@ -239,6 +239,9 @@ pub trait Replication: Send + Sync {
     /// Appends its lines, each ending in CR LF, to INFO's section on replication.
     fn info(&self, into: &mut String);
 
+    /// Copies of the data set that replicas got, how often one could go on without, and how often one that wanted to could not.
+    fn syncs(&self) -> [u64; 3];
+
     /// Bytes that the backlog takes, that beside it waits for replicas, and that the replicas' connections take.
     fn memory(&self) -> [usize; 3];
 
@@ -247,9 +250,6 @@ pub trait Replication: Send + Sync {
 
     /// Puts a directive's new value into effect; `config` has it already. An error is the reason CONFIG SET gives.
     fn applied(&self, directive: &str, config: &Config) -> Result<(), String>;
-
-    /// Waits until the replicas have everything, or they do not make it in this time. Changes are held back meanwhile. True: they have.
-    fn wait_for_replicas(&self, time: std::time::Duration) -> bool;
 }
 
 /// The host of an engine that is not behind a network server.

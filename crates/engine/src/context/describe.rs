@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 pub(crate) fn flags(client: &Client) -> String {
     let tracking = client.tracking.load(Relaxed);
     let letters = [
+        ('S', client.follows.load(Relaxed)),
         ('O', client.monitors.load(Relaxed)),
         ('P', client.subscribes()),
         ('x', client.queued.load(Relaxed) > 0),

@@ -1,79 +1,363 @@
 //! As a primary, or in the middle of a chain: who follows this server.
+//!
+//! Each who follows has a [link](link). They get a [copy](sync) of the data set, if they cannot go on where they were, and the
+//! stream. What they [acknowledge](acks) is what WAIT counts.
+
+mod acks;
+mod failover;
+mod link;
+mod sync;
 
 use crate::Hub;
-use engine::{Config, Engine, Failover, RoleReport, StreamWish, Wire};
-use std::any::Any;
-use std::time::Duration;
+use crate::spool::Reader;
+use engine::{Config, Engine, RoleReport, StreamWish, put_command, unix_ms};
+use keeper::Feed;
+use link::{Link, State};
+use parking_lot::Mutex;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 /// Those who follow.
 #[derive(Default)]
-pub(crate) struct Primary {}
-
-const NOT_BUILT: &str = "ERR being followed is not built yet";
+pub(crate) struct Primary {
+    links: Mutex<Vec<Arc<Link>>>,
+    waits: Mutex<Vec<acks::Wait>>,
+    /// Offset behind the last GETACK.
+    asked_at: Mutex<u64>,
+    copies: sync::Copies,
+    /// When a sign of life was sent last.
+    pinged: Mutex<Option<Instant>>,
+    /// Since when nobody follows; None: somebody does.
+    alone_since: Mutex<Option<Instant>>,
+    /// The disk has failed: that was said.
+    spill_failed: AtomicBool,
+}
 
 impl Hub {
-    pub(crate) fn begin_as_primary(&self) {}
-
-    pub(crate) fn end_as_primary(&self) {}
-
-    /// Ends the connections of all who follow: they are to come again, since the stream is another.
-    pub(crate) fn drop_replicas(&self) {}
-
-    pub(crate) fn tick_as_primary(&self, _engine: &Engine) {}
-
-    pub(crate) fn begin_failover(&self, _how: Failover) -> Result<(), String> {
-        Err(NOT_BUILT.into())
-    }
-
-    pub(crate) fn end_failover(&self) -> Result<(), String> {
-        Err("ERR No failover in progress.".into())
-    }
-
-    pub(crate) fn admit_replica(&self, _wish: &StreamWish) -> Result<(), String> {
-        Err(NOT_BUILT.into())
-    }
-
-    pub(crate) fn take_replica(
-        &self,
-        _keep: Box<dyn Any + Send>,
-        _client: u64,
-        _wish: StreamWish,
-        _wire: Wire,
-    ) {
-    }
-
-    pub(crate) fn count_acknowledged(&self, _piece: u64, _on_disk: bool) -> usize {
-        0
-    }
-
-    pub(crate) fn tell_when_acknowledged(
-        &self,
-        _piece: u64,
-        _replicas: usize,
-        _on_disk: bool,
-        _tell: Box<dyn FnOnce() + Send>,
-    ) {
-    }
-
-    pub(crate) fn role_as_primary(&self) -> RoleReport {
-        RoleReport::Primary(self.stream.offset(), Vec::new())
-    }
-
-    pub(crate) fn info_as_primary(&self, _into: &mut String) {}
-
-    pub(crate) fn memory_as_primary(&self) -> [usize; 3] {
-        [self.stream.spool().memory(), 0, 0]
-    }
-
-    pub(crate) fn heed_as_primary(&self, directive: &str, config: &Config) {
-        if directive == "repl-backlog-size" {
-            self.stream
-                .spool()
-                .set_keep(config.number(directive) as u64);
+    /// The data set is loaded, and with it, perhaps, what the stream was called and how long it was.
+    pub(crate) fn begin_as_primary(&self) {
+        let (Some(place), Ok(engine)) = (self.keeper.loaded_stream(), self.engine()) else {
+            return;
+        };
+        let replica = engine.standing.is_replica();
+        // What a primary does from now on counts, so that whoever comes back can go on.
+        let begun = self.keeper.want_pieces(!replica, || {
+            self.stream.restore(&place.id, place.offset);
+            self.stream.set_active(true);
+        });
+        if replica {
+            self.replica.knows(place.db.unwrap_or(0));
+        }
+        let (id, offset) = (place.id, place.offset);
+        match begun {
+            Ok(()) => tracing::info!("The stream {id} goes on at offset {offset}"),
+            Err(why) => tracing::warn!("Replicas will need a copy of the data set: {why}"),
         }
     }
 
-    pub(crate) fn wait_until_replicas_have_all(&self, _time: Duration) -> bool {
-        true
+    /// Ends the connections of all who follow.
+    pub(crate) fn end_as_primary(&self) {
+        for link in self.links() {
+            link.close();
+            self.end_link(&link);
+        }
+    }
+
+    /// Ends the connections of all who follow: they are to come again, since the stream is another, or has another name.
+    pub(crate) fn drop_replicas(&self) {
+        for link in self.links() {
+            self.end_link(&link);
+        }
+    }
+
+    fn links(&self) -> Vec<Arc<Link>> {
+        self.primary.links.lock().clone()
+    }
+
+    /// Has the clock looked at now.
+    pub(crate) fn wake(&self) {
+        if let Some(thread) = self.thread.lock().as_ref() {
+            thread.thread().unpark();
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        let seconds = self
+            .engine()
+            .map_or(60, |e| e.config().number("repl-timeout") as u64);
+        Duration::from_secs(seconds)
+    }
+
+    /// Somebody follows, or does not any more.
+    fn replicas_changed(&self) {
+        self.count_good();
+        self.tell_waits();
+        self.wake();
+    }
+
+    pub(crate) fn tick_as_primary(&self, engine: &Arc<Engine>) {
+        self.copy_if_due();
+        self.ping(engine);
+        self.close_slow(engine);
+        self.spill(engine);
+        if self.stream.is_active() {
+            self.between_units(&mut || self.keeper.note_stream());
+        }
+        self.count_good();
+        self.tell_waits();
+        self.forget_stream(engine);
+        self.drive_failover();
+    }
+
+    /// A sign of life, now and then. On a replica the primary's are passed on.
+    fn ping(&self, engine: &Engine) {
+        if engine.standing.is_replica()
+            || !self.stream.is_active()
+            || self.primary.links.lock().is_empty()
+        {
+            return;
+        }
+        let period = Duration::from_secs(engine.config().number("repl-ping-replica-period") as u64);
+        let mut pinged = self.primary.pinged.lock();
+        let last = *pinged.get_or_insert_with(Instant::now);
+        if last.elapsed() < period || self.is_failing_over() {
+            return;
+        }
+        *pinged = Some(Instant::now());
+        let mut bytes = Vec::new();
+        put_command(&mut bytes, &[b"PING"]);
+        self.stream.append(&bytes);
+    }
+
+    /// Gives up those who have not been heard of for too long, or lack more than their output buffer may hold.
+    fn close_slow(&self, engine: &Engine) {
+        let timeout = self.timeout().as_secs();
+        let limit = &engine.config().live.output_limits[1];
+        let (hard, soft) = (limit.hard.load(Relaxed), limit.soft.load(Relaxed));
+        let soft_ms = limit.soft_seconds.load(Relaxed) * 1000;
+        let keep = engine.config().number("repl-backlog-size") as u64;
+        for link in self.links() {
+            let lacks = link.lacks.load(Relaxed);
+            link.client.reply_bytes.store(lacks as usize, Relaxed);
+            let state = link.state();
+            if matches!(state, State::Online | State::Loads | State::HasCopy)
+                && link.lag_s() > timeout
+            {
+                tracing::warn!(
+                    "The replica {} has not been heard of for {timeout} seconds",
+                    link.who()
+                );
+                self.end_link(&link);
+                continue;
+            }
+            if state != State::Online {
+                continue;
+            }
+            // A bound below the backlog's would save nothing.
+            let over = |bound: u64| bound > 0 && lacks > bound.max(keep);
+            if !link.caught_up.load(Relaxed) {
+                // What it missed while it loaded may be more.
+                link.caught_up.store(!over(hard) && !over(soft), Relaxed);
+                continue;
+            }
+            let now = unix_ms();
+            let since = link.over_since_ms.load(Relaxed);
+            let too_long = over(soft) && since > 0 && now.saturating_sub(since) >= soft_ms;
+            match over(soft) {
+                true if since == 0 => link.over_since_ms.store(now, Relaxed),
+                true => {}
+                false => link.over_since_ms.store(0, Relaxed),
+            }
+            if over(hard) || too_long {
+                limit.disconnections.fetch_add(1, Relaxed);
+                tracing::warn!(
+                    "Closing the replica {}: over client-output-buffer-limit",
+                    link.who()
+                );
+                self.end_link(&link);
+            }
+        }
+    }
+
+    /// What is needed and does not fit in memory goes to the disk.
+    fn spill(&self, engine: &Engine) {
+        let overflow = self.overflow(engine);
+        let failed = &self.primary.spill_failed;
+        match self.stream.spool().spill(&overflow) {
+            Ok(()) => failed.store(false, Relaxed),
+            Err(why) if !failed.swap(true, Relaxed) => {
+                tracing::warn!("What replicas lack cannot be kept for them: {why}");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// A primary that nobody has followed for long keeps nothing for replicas, and what it does from then on is not counted: so the
+    /// stream is another afterwards.
+    fn forget_stream(&self, engine: &Engine) {
+        let mut alone = self.primary.alone_since.lock();
+        if !self.primary.links.lock().is_empty()
+            || engine.standing.is_replica()
+            || !self.stream.is_active()
+        {
+            *alone = None;
+            return;
+        }
+        let ttl = engine.config().number("repl-backlog-ttl") as u64;
+        let since = *alone.get_or_insert_with(Instant::now);
+        if ttl == 0 || since.elapsed().as_secs() < ttl {
+            return;
+        }
+        *alone = None;
+        let ended = self.keeper.want_pieces(false, || {
+            self.stream.set_active(false);
+            self.stream.rename();
+            self.stream.spool().restart(self.stream.offset());
+        });
+        if ended.is_ok() {
+            tracing::info!(
+                "Nobody has followed for {ttl} seconds: nothing is kept for replicas any more"
+            );
+        }
+    }
+
+    /// Whether a client may have the stream now.
+    pub(crate) fn admit_replica(&self, wish: &StreamWish) -> Result<(), String> {
+        if self.is_stopping() {
+            return Err("ERR the server is stopping".into());
+        }
+        let engine = self.engine()?;
+        if wish.failover {
+            if wish.id != engine.standing.ids().id {
+                return Err("ERR PSYNC FAILOVER replid must match my replid.".into());
+            }
+            if !engine.standing.is_replica() {
+                return Err("ERR PSYNC FAILOVER can't be sent to a master.".into());
+            }
+            return Ok(());
+        }
+        match self.role_as_replica() {
+            Some(RoleReport::Replica(_, _, state, _)) if state != "connected" => {
+                Err("NOMASTERLINK Can't SYNC while not connected with my master".into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A reader of the stream for who knows it and lacks nothing that is gone. None: it needs a copy.
+    fn resume(&self, wish: &StreamWish, link: &Link) -> Result<Option<Reader>, String> {
+        if wish.failover {
+            // It was the primary until now.
+            self.follow_primary(None)?;
+        }
+        if wish.old_style || wish.id.is_empty() || link.announced.rdb_only {
+            return Ok(None);
+        }
+        let from = wish.from.and_then(|from| from.checked_sub(1));
+        let reader = from.and_then(|at| self.stream.resume(&wish.id, at));
+        let copies = &self.primary.copies;
+        match (&reader, from) {
+            (Some(_), _) => {
+                copies.partial.fetch_add(1, Relaxed);
+                let at = from.unwrap_or(0);
+                tracing::info!("The replica {} goes on at offset {at}", link.who());
+            }
+            (None, _) => {
+                copies.refused_partial.fetch_add(1, Relaxed);
+                tracing::info!(
+                    "The replica {} wants to go on at offset {from:?} of {}, and cannot",
+                    link.who(),
+                    wish.id
+                );
+            }
+        }
+        Ok(reader)
+    }
+
+    pub(crate) fn role_as_primary(&self) -> RoleReport {
+        let links = self.links();
+        let online = links.iter().filter(|link| link.is_online());
+        let replicas = online.map(|link| {
+            let acked = link.acked.load(Relaxed);
+            (link.ip().to_owned(), link.announced.port, acked)
+        });
+        RoleReport::Primary(self.stream.offset(), replicas.collect())
+    }
+
+    pub(crate) fn info_as_primary(&self, into: &mut String) {
+        let Ok(engine) = self.engine() else { return };
+        let mut links = self.links();
+        links.retain(|link| link.state() != State::Gone);
+        let mut line = |name: &str, value: &dyn std::fmt::Display| {
+            let _ = write!(into, "{name}:{value}\r\n");
+        };
+        line("connected_slaves", &links.len());
+        let config = engine.config();
+        if config.number("min-replicas-to-write") > 0 && config.number("min-replicas-max-lag") > 0 {
+            line("min_slaves_good_slaves", &self.good_replicas());
+        }
+        for (at, link) in links.iter().enumerate() {
+            let state = link.state();
+            let lag = match state {
+                State::Online => link.lag_s(),
+                _ => 0,
+            };
+            let fields = format_args!(
+                "ip={},port={},state={},offset={},lag={lag},type=replica",
+                link.ip(),
+                link.announced.port,
+                state.name(),
+                link.acked.load(Relaxed),
+            )
+            .to_string();
+            line(&format!("slave{at}"), &fields);
+        }
+        let ids = engine.standing.ids();
+        let offset = self.stream.offset();
+        line("master_failover_state", &self.failover_state());
+        line("master_replid", &ids.id);
+        line("master_replid2", &ids.second);
+        line("master_repl_offset", &offset);
+        line("second_repl_offset", &ids.second_until);
+        let (active, first) = (self.stream.is_active(), self.stream.spool().first());
+        line("repl_backlog_active", &u8::from(active));
+        line("repl_backlog_size", &config.number("repl-backlog-size"));
+        line(
+            "repl_backlog_first_byte_offset",
+            &if active { first + 1 } else { 0 },
+        );
+        line(
+            "repl_backlog_histlen",
+            &if active { offset - first } else { 0 },
+        );
+        line("redpoll_repl_spilled_bytes", &self.stream.spool().spilled());
+    }
+
+    pub(crate) fn counts_as_primary(&self) -> [u64; 3] {
+        let copies = &self.primary.copies;
+        [&copies.full, &copies.partial, &copies.refused_partial].map(|count| count.load(Relaxed))
+    }
+
+    pub(crate) fn memory_as_primary(&self) -> [usize; 3] {
+        let links = self.primary.links.lock();
+        let clients = links.iter().map(|link| link.client.memory()).sum();
+        let held = self.stream.spool().memory();
+        let keep = self
+            .engine()
+            .map_or(0, |e| e.config().number("repl-backlog-size") as usize);
+        [held.min(keep), held, clients]
+    }
+
+    pub(crate) fn heed_as_primary(&self, directive: &str, config: &Config) {
+        match directive {
+            "repl-backlog-size" => {
+                let keep = config.number(directive) as u64;
+                self.stream.spool().set_keep(keep);
+            }
+            "min-replicas-to-write" | "min-replicas-max-lag" => self.count_good(),
+            _ => {}
+        }
     }
 }

@@ -252,9 +252,14 @@ impl Replica {
     }
 
     /// The database that the stream is in.
-    #[allow(dead_code, reason = "the side of the primary is being built")]
     pub(crate) fn db(&self) -> usize {
         self.db.load(Relaxed)
+    }
+
+    /// The data set that was loaded has a place in a stream, which is in this database there: it goes on from there.
+    pub(crate) fn knows(&self, db: usize) {
+        self.note_db(db);
+        self.known.store(true, Relaxed);
     }
 
     fn heed_access(&self, engine: &Engine) {

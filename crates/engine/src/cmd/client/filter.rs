@@ -25,7 +25,7 @@ pub(super) enum Use {
 #[derive(Debug)]
 enum Condition {
     Id(HashSet<i64>),
-    /// Normal clients, subscribers or, if neither, replicas and masters, which there are none of.
+    /// Normal clients, replicas, subscribers or, if none of these, primaries, which are no clients here.
     Class(Option<usize>),
     User(String),
     Addr(String),
@@ -199,10 +199,10 @@ fn class(args: &mut Args<'_>) -> Result<Condition> {
     if is("pubsub") {
         return Ok(Condition::Class(Some(2)));
     }
-    if ["master", "primary", "slave", "replica"]
-        .into_iter()
-        .any(is)
-    {
+    if is("slave") || is("replica") {
+        return Ok(Condition::Class(Some(1)));
+    }
+    if is("master") || is("primary") {
         return Ok(Condition::Class(None));
     }
     Err(Error::new(format!(

@@ -1,0 +1,193 @@
+//! What replicas acknowledge: WAIT, WAITAOF, and whether there are enough of them to take changes.
+
+use super::link::{Link, NONE};
+use crate::Hub;
+use engine::{TOO_FEW_REPLICAS, put_command};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// Somebody who waits for acknowledgements.
+pub(super) struct Wait {
+    piece: u64,
+    replicas: usize,
+    on_disk: bool,
+    tell: Box<dyn FnOnce() + Send>,
+    /// Nobody waits so long.
+    until: Instant,
+}
+
+/// After so long nobody is told any more: the client may have gone.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+impl Hub {
+    /// The offset that a replica must have for a piece of the journal. None: it is not known yet.
+    fn offset_of(&self, piece: u64) -> Option<u64> {
+        if piece == 0 {
+            return Some(0);
+        }
+        if let Some(end) = self.stream.end_of(piece) {
+            return Some(end);
+        }
+        self.keeper.give_pieces();
+        // What was done while nobody kept it is in every copy that was made since.
+        (self.stream.end_of(piece)).or_else(|| (self.stream.last_piece() >= piece).then_some(0))
+    }
+
+    pub(crate) fn count_acknowledged(&self, piece: u64, on_disk: bool) -> usize {
+        match self.offset_of(piece) {
+            Some(offset) => self.count_at(offset, on_disk),
+            None => 0,
+        }
+    }
+
+    fn count_at(&self, offset: u64, on_disk: bool) -> usize {
+        let has = |link: &&Arc<Link>| {
+            let at = match on_disk {
+                true => link.on_disk.load(Relaxed),
+                false => link.acked.load(Relaxed),
+            };
+            link.is_online() && at != NONE && at >= offset
+        };
+        self.primary.links.lock().iter().filter(has).count()
+    }
+
+    pub(crate) fn tell_when_acknowledged(
+        &self,
+        piece: u64,
+        replicas: usize,
+        on_disk: bool,
+        tell: Box<dyn FnOnce() + Send>,
+    ) {
+        let wait = Wait {
+            piece,
+            replicas,
+            on_disk,
+            tell,
+            until: Instant::now() + LONGEST,
+        };
+        // First, so that what was done stands before the question.
+        let _ = self.offset_of(piece);
+        self.primary.waits.lock().push(wait);
+        self.ask_for_acks();
+    }
+
+    /// Asks all replicas how far they are, unless they have been asked and nothing was done since.
+    pub(super) fn ask_for_acks(&self) {
+        if self
+            .engine()
+            .is_ok_and(|engine| engine.standing.is_replica())
+        {
+            return;
+        }
+        let mut asked_at = self.primary.asked_at.lock();
+        let online = self
+            .primary
+            .links
+            .lock()
+            .iter()
+            .any(|link| link.is_online());
+        if !online || *asked_at == self.stream.offset() && *asked_at != 0 {
+            return;
+        }
+        let mut bytes = Vec::new();
+        put_command(&mut bytes, &[&b"REPLCONF"[..], b"GETACK", b"*"]);
+        *asked_at = self.stream.append(&bytes);
+    }
+
+    /// A replica has said how far it is.
+    pub(super) fn acknowledged_something(&self) {
+        self.tell_waits();
+        if self.is_failing_over() {
+            self.wake();
+        }
+        if self
+            .engine()
+            .is_ok_and(|e| e.standing.closed() & TOO_FEW_REPLICAS != 0)
+        {
+            self.count_good();
+        }
+    }
+
+    /// Tells those who have waited long enough.
+    pub(super) fn tell_waits(&self) {
+        let mut told = Vec::new();
+        {
+            let mut waits = self.primary.waits.lock();
+            if waits.is_empty() {
+                return;
+            }
+            let now = Instant::now();
+            waits.retain(|wait| wait.until > now);
+            let mut at = 0;
+            while at < waits.len() {
+                let wait = &waits[at];
+                let enough = self
+                    .offset_of(wait.piece)
+                    .is_some_and(|offset| self.count_at(offset, wait.on_disk) >= wait.replicas);
+                if enough {
+                    told.push(waits.swap_remove(at));
+                } else {
+                    at += 1;
+                }
+            }
+        }
+        told.into_iter().for_each(|wait| (wait.tell)());
+    }
+
+    /// Replicas that follow closely enough to count.
+    pub(super) fn good_replicas(&self) -> usize {
+        let most = self
+            .engine()
+            .map_or(0, |e| e.config().number("min-replicas-max-lag") as u64);
+        let links = self.primary.links.lock();
+        links
+            .iter()
+            .filter(|link| link.is_online() && link.lag_s() <= most)
+            .count()
+    }
+
+    /// Changes are refused while there are too few.
+    pub(super) fn count_good(&self) {
+        let Ok(engine) = self.engine() else { return };
+        let config = engine.config();
+        let least = config.number("min-replicas-to-write") as usize;
+        let wanted = least > 0 && config.number("min-replicas-max-lag") > 0;
+        let few = wanted && !engine.standing.is_replica() && self.good_replicas() < least;
+        engine.standing.close(TOO_FEW_REPLICAS, few);
+    }
+
+    /// Waits until all replicas that follow have all there is, for this long at most; whether they have.
+    pub(crate) fn wait_until_replicas_have_all(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        self.keeper.give_pieces();
+        let offset = self.stream.offset();
+        let is_replica = self
+            .engine()
+            .is_ok_and(|engine| engine.standing.is_replica());
+        if is_replica || self.lagging(offset).is_empty() {
+            return true;
+        }
+        self.ask_for_acks();
+        loop {
+            let lagging = self.lagging(offset);
+            if lagging.is_empty() {
+                return true;
+            }
+            if Instant::now() >= until {
+                for link in lagging {
+                    let acked = link.acked.load(Relaxed);
+                    tracing::warn!("The replica {} has {acked} of {offset} bytes", link.who());
+                }
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn lagging(&self, offset: u64) -> Vec<Arc<Link>> {
+        let links = self.primary.links.lock();
+        let lags = |link: &&Arc<Link>| link.is_online() && link.acked.load(Relaxed) < offset;
+        links.iter().filter(lags).cloned().collect()
+    }
+}
