@@ -737,3 +737,111 @@ fn what_replicas_say_before_is_looked_at() {
         "-ERR Command not allowed inside a transaction",
     );
 }
+
+/// Sets the next numbers until it is told to stop; the last that was acknowledged. Whoever may not write here goes where it may.
+fn count_on(a: &Server, b: &Server, stop: &AtomicBool) -> i64 {
+    let (mut n, mut at) = (0, 0);
+    let mut clients = [a.connect(), b.connect()];
+    while !stop.load(SeqCst) {
+        match clients[at].call(&["SET", "count", &(n + 1).to_string()]) {
+            Value::Simple(_) => n += 1,
+            _ => at = 1 - at,
+        }
+    }
+    n
+}
+
+#[test]
+fn a_failover_loses_nothing() {
+    let Some(peers) = Peers::find().or_skip("a_failover_loses_nothing") else {
+        return;
+    };
+    for peer in [&peers.redis7, &peers.redis8_6, &peers.valkey]
+        .into_iter()
+        .flatten()
+    {
+        let server = primary(&[]);
+        let follower = replica(peer, server.port());
+        let (mut c, mut r) = (server.connect(), follower.connect());
+        eventually("it follows", || c.run("WAIT 1 10") == Value::Int(1));
+        let port = follower.port().to_string();
+        let stop = AtomicBool::new(false);
+        let counted = thread::scope(|scope| {
+            let counting = scope.spawn(|| count_on(&server, &follower, &stop));
+            eventually("some is counted", || show(&c.run("GET count")) != "nil");
+            let begun = c.call(&["FAILOVER", "TO", "127.0.0.1", &port, "TIMEOUT", "20000"]);
+            assert_eq!(show(&begun), "OK");
+            eventually("the roles have changed", || {
+                info(&mut r, "role") == "master" && info(&mut c, "role") == "slave"
+            });
+            eventually("it is over", || {
+                info(&mut c, "master_failover_state") == "no-failover"
+            });
+            eventually("it follows now", || is_linked(&mut c));
+            stop.store(true, SeqCst);
+            counting.join().expect("no panic")
+        });
+        // One more may have been done, and not been answered.
+        let there = text(&r.run("GET count"));
+        assert_eq!(there, counted.to_string());
+        eventually("both have it", || text(&c.run("GET count")) == there);
+        // It went on where it was.
+        assert_eq!(number(&mut r, "sync_full"), 0, "{}", server.log());
+        assert_eq!(number(&mut r, "sync_partial_ok"), 1);
+    }
+}
+
+#[test]
+fn a_failover_that_does_not_work_is_given_up() {
+    let server = primary(&[]);
+    let mut c = server.connect();
+    check(&mut c, "FAILOVER ABORT", "-ERR No failover in progress.");
+    check(
+        &mut c,
+        "FAILOVER",
+        "-ERR FAILOVER requires connected replicas.",
+    );
+    check(
+        &mut c,
+        "FAILOVER TIMEOUT 0",
+        "-ERR FAILOVER timeout must be greater than 0",
+    );
+    check(&mut c, "FAILOVER NOW", "-ERR syntax error");
+    let mut one = Pretender::to(&server, &[EOF, &["REPLCONF", "listening-port", "1"]]);
+    let (_, offset) = one.take_copy();
+    one.ack(offset);
+    eventually("it is online", || c.run("WAIT 1 10") == Value::Int(1));
+    check(
+        &mut c,
+        "FAILOVER TO 127.0.0.1 2",
+        "-ERR FAILOVER target HOST and PORT is not a replica.",
+    );
+    check(
+        &mut c,
+        "FAILOVER TO 127.0.0.1 1 FORCE",
+        "-ERR FAILOVER with force option requires both a timeout and target HOST and IP.",
+    );
+    // It never has what was done last.
+    c.run("SET k v");
+    check(&mut c, "FAILOVER", "OK");
+    check(&mut c, "FAILOVER", "-ERR FAILOVER already in progress.");
+    assert_eq!(info(&mut c, "master_failover_state"), "waiting-for-sync");
+    let mut waiting = server.connect();
+    waiting.send(&["SET", "k", "w"]);
+    check(&mut c, "GET k", "\"v\"");
+    check(&mut c, "FAILOVER ABORT", "OK");
+    assert_eq!(show(&waiting.read()), "OK");
+    check(&mut c, "FAILOVER TIMEOUT 20", "OK");
+    // Its time is over, and changes go on.
+    check(&mut waiting, "SET k x", "OK");
+    eventually("it is over", || {
+        info(&mut c, "master_failover_state") == "no-failover"
+    });
+    assert_eq!(info(&mut c, "role"), "master");
+    // Nobody listens where it says.
+    let end = number(&mut c, "master_repl_offset");
+    one.ack(end + 1000);
+    check(&mut c, "FAILOVER", "OK");
+    check(&mut waiting, "SET k y", "OK");
+    assert_eq!(info(&mut c, "role"), "master");
+}

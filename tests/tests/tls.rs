@@ -7,7 +7,8 @@ use redis::{ClientTlsConfig, Commands, TlsCertificates};
 use redpoll_tests::check::{check, show};
 use redpoll_tests::program::{node, on_path, python, run};
 use redpoll_tests::server::{free_port, fresh_dir, run_redpoll};
-use redpoll_tests::{Server, eventually};
+use redpoll_tests::{Peers, Server, eventually};
+use resp::Value;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
@@ -747,4 +748,51 @@ fn a_flood_of_clients_that_never_finish_keeps_nobody_out() {
         .unwrap();
     assert_eq!(first.read(&mut [0; 100]).unwrap(), 0);
     check(&mut server.connect(), "PING", "PONG");
+}
+
+/// Redis 7.0 from Debian speaks TLS; where another one does not, there is nothing to see.
+#[test]
+fn a_replica_follows_over_tls() {
+    let Some(peers) = Peers::find().or_skip("a_replica_follows_over_tls") else {
+        return;
+    };
+    let Some(peer) = &peers.redis7 else { return };
+    let files = Files::new();
+    let (server, port) = files.start(&["--repl-diskless-sync-delay", "0"]);
+    let mut c = server.connect();
+    let long = "x".repeat(300_000);
+    for n in 0..20 {
+        assert_eq!(show(&c.call(&["SET", &format!("before:{n}"), &long])), "OK");
+    }
+    let port = port.to_string();
+    let replica = Server::peer(
+        peer,
+        &[
+            "--tls-replication",
+            "yes",
+            "--tls-ca-cert-file",
+            path(&files.ca),
+            "--tls-cert-file",
+            path(&files.client.cert),
+            "--tls-key-file",
+            path(&files.client.key),
+            "--replicaof",
+            "127.0.0.1",
+            &port,
+        ],
+    );
+    let mut r = replica.connect();
+    eventually("it follows", || c.run("WAIT 1 10") == Value::Int(1));
+    for n in 0..200 {
+        assert_eq!(
+            show(&c.call(&["SET", &format!("after:{n}"), &long[..n * 700]])),
+            "OK"
+        );
+    }
+    assert_eq!(c.run("WAIT 1 10000"), Value::Int(1));
+    assert_eq!(r.run("DBSIZE"), Value::Int(220));
+    for n in [0, 7, 199] {
+        let key = format!("after:{n}");
+        assert_eq!(r.call(&["GET", &key]), c.call(&["GET", &key]));
+    }
 }

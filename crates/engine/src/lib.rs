@@ -39,8 +39,8 @@ pub use base::pressure::Pressure;
 pub use base::process::CpuTime;
 pub use base::random::random_bytes;
 pub use base::replication::{
-    Announced, Filter, NO_STREAM_ID, READ_ONLY_REPLICA, STALE_REPLICA, Standing, StreamIds,
-    StreamWish, TOO_FEW_REPLICAS, new_stream_id,
+    Announced, CHANGES_HELD, Filter, NO_STREAM_ID, READ_ONLY_REPLICA, STALE_REPLICA, Standing,
+    StreamIds, StreamWish, TOO_FEW_REPLICAS, new_stream_id,
 };
 pub use base::stats::Counters;
 pub use base::version::{MODE, REDIS_VERSION, VERSION};

@@ -19,6 +19,9 @@ pub const STALE_REPLICA: u8 = 1 << 2;
 /// It follows a primary. Nothing is refused for that alone.
 const REPLICA: u8 = 1 << 3;
 
+/// A replica is about to take its place (FAILOVER): changes are put off until that is decided.
+pub const CHANGES_HELD: u8 = 1 << 3;
+
 /// Names of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamIds {

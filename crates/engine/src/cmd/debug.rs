@@ -187,7 +187,13 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         ("set-skip-checksum-validation", [_]) => {
             Err(not_built(&name, "restoring a payload unchecked"))
         }
-        ("change-repl-id", []) => Err(not_built(&name, "replication")),
+        ("change-repl-id", []) => {
+            if let Some(hub) = ctx.engine.replication() {
+                hub.rename_stream();
+            }
+            ctx.out.ok();
+            Ok(())
+        }
         ("replybuffer", [_, _]) => Err(nothing_to_switch(
             &name,
             "clients have no reply buffers of their own",

@@ -7,7 +7,7 @@
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::base::replication::{Announced, Filter, StreamWish};
-use crate::config::host::{Replication, RoleReport};
+use crate::config::host::{Failover, Replication, RoleReport};
 use crate::context::command::{
     ADMIN, ALLOW_BUSY, BLOCKING, Command, FAST, Group, KS_ACCESS, KS_DELETE, KS_INCOMPLETE, KS_RW,
     KeySpec, LOADING, MOVABLEKEYS, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE, Secret, WRITE, row,
@@ -24,6 +24,9 @@ use std::time::Duration;
 /// The commands of this file.
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
+    row("failover", -1, ADMIN | NOSCRIPT | STALE, Group::Server, "6.2.0", failover)
+        .args("[TO target{host port:int [FORCE]}] [ABORT] [TIMEOUT milliseconds:int]")
+        .docs("Gives the role of the primary to a replica, without losing a change.", ""),
     row("migrate", -6, WRITE | MOVABLEKEYS, Group::Generic, "2.6.0", migrate)
         .keys(&[KeySpec::at(3, KS_RW | KS_ACCESS | KS_DELETE),
                 KeySpec::after("KEYS", -2, -1, 0, KS_RW | KS_ACCESS | KS_DELETE | KS_INCOMPLETE)])
@@ -192,6 +195,41 @@ fn waitaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if let (Some(hub), Ok(replicas @ 1..)) = (hub, usize::try_from(replicas)) {
         hub.when_acknowledged(piece, replicas, true, Box::new(move || tell()));
     }
+    Ok(())
+}
+
+fn failover(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let Some(hub) = hub(ctx) else {
+        return Err(Error::new("ERR this database has no replicas"));
+    };
+    if args.left() == 1 && args.keyword("ABORT") {
+        hub.abort_failover().map_err(Error::new)?;
+        ctx.out.ok();
+        return Ok(());
+    }
+    let mut how = Failover::default();
+    while args.left() > 0 {
+        if how.timeout_ms == 0 && args.left() > 1 && args.keyword("TIMEOUT") {
+            let timeout = args.int();
+            args.check()?;
+            how.timeout_ms = u64::try_from(timeout)
+                .ok()
+                .filter(|ms| *ms > 0)
+                .ok_or_else(|| Error::new("ERR FAILOVER timeout must be greater than 0"))?;
+        } else if how.to.is_none() && args.left() > 2 && args.keyword("TO") {
+            let host = String::from_utf8_lossy(args.take()).into_owned();
+            let port = args.int();
+            args.check()?;
+            let port = u16::try_from(port).unwrap_or(0);
+            how.to = Some((host, port));
+        } else if args.keyword("FORCE") {
+            how.force = true;
+        } else {
+            return Err(Error::SYNTAX);
+        }
+    }
+    hub.failover(how).map_err(Error::new)?;
+    ctx.out.ok();
     Ok(())
 }
 

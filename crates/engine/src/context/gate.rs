@@ -12,7 +12,7 @@
 
 use crate::base::error::Error;
 use crate::base::memory::Memory;
-use crate::base::replication::{READ_ONLY_REPLICA, STALE_REPLICA, TOO_FEW_REPLICAS};
+use crate::base::replication::{CHANGES_HELD, READ_ONLY_REPLICA, STALE_REPLICA, TOO_FEW_REPLICAS};
 use crate::base::stats::Counters;
 use crate::context::command::Entry;
 use crate::context::engine::Engine;
@@ -124,6 +124,9 @@ impl Closed {
         }
     }
 }
+
+/// How soon it is asked again whether changes are held back.
+const HELD_MS: u64 = 5;
 
 /// How soon a typed call asks again whether the data set is loaded.
 const LOOK_AGAIN_MS: u64 = 5;
@@ -383,7 +386,8 @@ fn itself_memory(request: &Request<'_>, way: u8) -> Passed {
 /// A primary with too few replicas takes no changes, and a replica takes them from its primary alone.
 #[inline(always)]
 fn replication(request: &Request<'_>, way: u8) -> Passed {
-    if request.engine.standing.closed() & (TOO_FEW_REPLICAS | READ_ONLY_REPLICA) != 0 {
+    if request.engine.standing.closed() & (TOO_FEW_REPLICAS | READ_ONLY_REPLICA | CHANGES_HELD) != 0
+    {
         return itself_replication(request, way);
     }
     Ok(())
@@ -395,10 +399,22 @@ fn itself_replication(request: &Request<'_>, way: u8) -> Passed {
         SCRIPT => request.facts.flags,
         _ => does(request),
     };
-    if does & WRITE == 0 || replays(request) {
+    let closed = request.engine.standing.closed();
+    if closed & CHANGES_HELD != 0 && way & (CLIENT | LIBRARY) != 0 {
+        // What has begun is finished, and what is queued is put off when it is carried out; so is a script, which may change
+        // something. Messages are not: they change nothing, and who watches servers speaks by them.
+        let runs = request.facts.has(RUNS_QUEUE | RUNS_SCRIPT);
+        let queues = request.session.is_some_and(|s| s.multi.is_some()) && !runs;
+        let changes = does & WRITE != 0 || runs && does & LIKE_WRITE != 0;
+        if changes && !queues && !replays(request) {
+            return Err(Closed::For(HELD_MS));
+        }
+    }
+    if closed & (TOO_FEW_REPLICAS | READ_ONLY_REPLICA) == 0 || does & WRITE == 0 || replays(request)
+    {
         return Ok(());
     }
-    if request.engine.standing.closed() & TOO_FEW_REPLICAS != 0 {
+    if closed & TOO_FEW_REPLICAS != 0 {
         return refused(Error::new("NOREPLICAS Not enough good replicas to write."));
     }
     refused(Error::new(

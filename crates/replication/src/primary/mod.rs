@@ -33,6 +33,7 @@ pub(crate) struct Primary {
     alone_since: Mutex<Option<Instant>>,
     /// The disk has failed: that was said.
     spill_failed: AtomicBool,
+    failing: failover::Failing,
 }
 
 impl Hub {
