@@ -150,9 +150,9 @@ fn changing<R>(server: &Server, seed: u64, then: impl FnOnce() -> R) -> R {
                 }
             });
         }
-        let result = then();
-        stop.store(true, SeqCst);
-        result
+        // Should something not be so, the changing ends all the same.
+        let _stopping = Stopping(&stop);
+        then()
     })
 }
 
@@ -751,6 +751,15 @@ fn count_on(a: &Server, b: &Server, stop: &AtomicBool) -> i64 {
     n
 }
 
+/// Tells to stop when it is dropped.
+struct Stopping<'a>(&'a AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
 #[test]
 fn a_failover_loses_nothing() {
     let Some(peers) = Peers::find().or_skip("a_failover_loses_nothing") else {
@@ -768,6 +777,8 @@ fn a_failover_loses_nothing() {
         let stop = AtomicBool::new(false);
         let counted = thread::scope(|scope| {
             let counting = scope.spawn(|| count_on(&server, &follower, &stop));
+            // Should something not be so, the counting ends all the same.
+            let _stopping = Stopping(&stop);
             eventually("some is counted", || show(&c.run("GET count")) != "nil");
             let begun = c.call(&["FAILOVER", "TO", "127.0.0.1", &port, "TIMEOUT", "20000"]);
             assert_eq!(show(&begun), "OK");

@@ -20,7 +20,7 @@ pub const STALE_REPLICA: u8 = 1 << 2;
 const REPLICA: u8 = 1 << 3;
 
 /// A replica is about to take its place (FAILOVER): changes are put off until that is decided.
-pub const CHANGES_HELD: u8 = 1 << 3;
+pub const CHANGES_HELD: u8 = 1 << 4;
 
 /// Names of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
