@@ -599,25 +599,18 @@ fn replication(report: &Report<'_, '_>, into: &mut String) {
             line!(into, "master_replid:{}", ids.id);
             line!(into, "master_replid2:{}", ids.second);
             line!(into, "master_repl_offset:{}", standing.offset());
-            line!(into, "second_repl_offset:{}", ids.second_until);
-            line!(into, "repl_backlog_active:0");
+            for (name, none) in [
+                ("second_repl_offset", -1),
+                ("repl_backlog_active", 0),
+                ("repl_backlog_size", 0),
+                ("repl_backlog_first_byte_offset", 0),
+                ("repl_backlog_histlen", 0),
+            ] {
+                line!(into, "{name}:{none}");
+            }
         }
     }
     report.engine.host().info("replication", into);
-}
-
-/// What stands for a stream of changes where whoever speaks to replicas tells of none. `begun`: where the section begins.
-fn no_stream(into: &mut String, begun: usize) {
-    for (name, none) in [
-        ("second_repl_offset", -1),
-        ("repl_backlog_size", 0),
-        ("repl_backlog_first_byte_offset", 0),
-        ("repl_backlog_histlen", 0),
-    ] {
-        if !into[begun..].contains(&format!("{name}:")) {
-            line!(into, "{name}:{none}");
-        }
-    }
 }
 
 fn cpu(_: &Report<'_, '_>, into: &mut String) {
