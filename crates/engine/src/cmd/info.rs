@@ -76,11 +76,7 @@ const SECTIONS: &[Section] = &[
     Section {
         name: "Replication",
         by_default: true,
-        write: |report, into| {
-            let begun = into.len();
-            replication(report, into);
-            no_stream(into, begun);
-        },
+        write: replication,
     },
     Section {
         name: "Threads",
