@@ -282,13 +282,14 @@ impl Keeper {
 
     /// SAVE.
     pub(crate) fn save_now(&self) -> Result<(), String> {
-        match self.claim(Busy::Save) {
-            Ok(()) => self.write_as(Busy::Save),
-            Err(Busy::Save) => Err("Background save already in progress".into()),
-            // These are short enough to be waited for.
-            Err(Busy::Rewrite | Busy::Load | Busy::Send) => {
-                std::thread::sleep(std::time::Duration::from_millis(5));
-                self.save_now()
+        loop {
+            match self.claim(Busy::Save) {
+                Ok(()) => return self.write_as(Busy::Save),
+                Err(Busy::Save) => return Err("Background save already in progress".into()),
+                // These are short enough to be waited for.
+                Err(Busy::Rewrite | Busy::Load | Busy::Send) => {
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
             }
         }
     }
