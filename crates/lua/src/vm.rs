@@ -461,6 +461,8 @@ impl State {
     /// Compiles source text; the reference of the function, or the compiler's message.
     fn compile(&mut self, text: &[u8], name: &std::ffi::CStr) -> Result<c_int, Vec<u8>> {
         let mut function = 0;
+        // What has stopped the last run is none of this one's business.
+        self.ctx().stop.set(None);
         self.protect(|l, _| {
             if !l.load_text(text, name) {
                 return Err(Raised);

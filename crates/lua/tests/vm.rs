@@ -1068,3 +1068,24 @@ fn a_vm_can_move_to_another_thread() {
     assert_eq!(run("return redis.call('INCR','n')").as_deref(), Ok(":1"));
     assert_eq!(run("return cjson.encode({1})").as_deref(), Ok("$3 [1]"));
 }
+
+/// A large script was compiled right after another one had been stopped, and got the error that had stopped that one: the compiler
+/// asks from time to time whether to go on, and took the answer from before.
+#[test]
+fn what_stopped_one_script_does_not_stop_the_compiling_of_the_next() {
+    let mut vm = Vm::new();
+    let mut store = Store {
+        abort_at: 1,
+        ..Store::default()
+    };
+    let stopped = "return redis.call('GET', 'k')";
+    let run = try_run(&mut vm, &mut store, stopped, &[], &[], Proto::Resp2);
+    assert_eq!(run, Err(Abort));
+    let large = format!("local x = 0 {} return x", "x = x + 1 ".repeat(30_000));
+    let sha = sha1_hex(large.as_bytes());
+    let script = Script {
+        sha: &sha,
+        body: large.as_bytes(),
+    };
+    assert_eq!(vm.compile(&script), Ok(()));
+}

@@ -628,7 +628,7 @@ fn sorting_and_whole_values() {
     assert_eq!(db.object_encoding("l").unwrap().unwrap(), "listpack");
     assert_eq!(db.object_encoding("absent").unwrap(), None);
     assert_eq!(db.object_idle_time("absent").unwrap(), None);
-    assert_eq!(db.object_freq("l").unwrap(), Some(0));
+    assert!(db.object_freq("l").unwrap().is_some());
     assert_eq!(db.memory_usage("absent", Some(0)).unwrap(), None);
     let mut damaged: Vec<u8> = bytes.into();
     damaged[2] ^= 1;
