@@ -856,3 +856,43 @@ fn a_failover_that_does_not_work_is_given_up() {
     check(&mut waiting, "SET k y", "OK");
     assert_eq!(info(&mut c, "role"), "master");
 }
+
+#[test]
+fn those_behind_a_replica_follow_it_and_go_on_when_it_leads() {
+    let Some(peers) = Peers::find().or_skip("those_behind_a_replica_follow_it") else {
+        return;
+    };
+    let (Some(first), Some(last)) = (&peers.valkey, &peers.redis8_6) else {
+        return;
+    };
+    let top = Server::peer(
+        first,
+        &[
+            "--enable-debug-command",
+            "yes",
+            "--repl-diskless-sync-delay",
+            "0",
+        ],
+    );
+    let above = format!("127.0.0.1 {}", top.port());
+    let middle = primary(&["--replicaof", &above]);
+    let (mut t, mut m) = (top.connect(), middle.connect());
+    t.call(&["FUNCTION", "LOAD", LIBRARY]);
+    eventually("the middle is linked", || is_linked(&mut m));
+    let leaf = changing(&top, 7, || {
+        let leaf = replica(last, middle.port());
+        let mut l = leaf.connect();
+        eventually("the last is linked", || is_linked(&mut l));
+        leaf
+    });
+    let mut l = leaf.connect();
+    agrees(&mut t, &mut m, "the middle");
+    agrees(&mut t, &mut l, "the last");
+    // The stream is the same everywhere, so that nobody needs a copy when there is another primary.
+    let full = number(&mut m, "sync_full");
+    check(&mut m, "REPLICAOF NO ONE", "OK");
+    check(&mut m, "SET led by", "OK");
+    eventually("the last has it", || show(&l.run("GET led")) == "\"by\"");
+    assert_eq!(number(&mut m, "sync_full"), full);
+    assert!(number(&mut m, "sync_partial_ok") > 0);
+}

@@ -26,7 +26,7 @@ use std::time::Duration;
 pub const COMMANDS: &[Command] = &[
     row("failover", -1, ADMIN | NOSCRIPT | STALE, Group::Server, "6.2.0", failover)
         .args("[TO target{host port:int [FORCE]}] [ABORT] [TIMEOUT milliseconds:int]")
-        .docs("Gives the role of the primary to a replica, without losing a change.", ""),
+        .docs("Gives the role of the primary to a replica, without losing a change.", "O(1)"),
     row("migrate", -6, WRITE | MOVABLEKEYS, Group::Generic, "2.6.0", migrate)
         .keys(&[KeySpec::at(3, KS_RW | KS_ACCESS | KS_DELETE),
                 KeySpec::after("KEYS", -2, -1, 0, KS_RW | KS_ACCESS | KS_DELETE | KS_INCOMPLETE)])
