@@ -15,6 +15,7 @@ use std::time::Duration;
 mod allocator;
 mod check;
 mod daemon;
+mod migrate;
 mod title;
 
 const USAGE: &str = "\
@@ -28,6 +29,8 @@ Usage: redpoll [/path/to/redis.conf|-] [--directive value ...] [-]
        redpoll check-rdb file       what a snapshot holds and what is wrong with it
        redpoll check-aof [--fix] path
                                     the same of an append-only log, and cuts a damaged end off
+       redpoll migrate --from redis://OLD --to redis://NEW
+                                    moves a data set between servers in use; see redpoll migrate --help
        redpoll -v | --version
        redpoll -h | --help
 
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Some("top") => return terminal::top(args.skip(1)),
         Some("check-rdb") => return check::rdb(args.skip(1)),
         Some("check-aof") => return check::aof(args.skip(1)),
+        Some("migrate") => return migrate::main(args.skip(1)),
         Some("-v" | "--version") => {
             // The version of Redis that it is compatible with stands where programs look for a version.
             println!(
@@ -197,7 +201,7 @@ fn serve(
     let engine = Engine::new(config, host.clone());
     engine.load_users()?;
     let keeper = Keeper::prepare(&engine)?;
-    let hub = Hub::start(&engine, &keeper)?;
+    let hub = Hub::start_with(&engine, &keeper, server::dial::dialler())?;
     let options = ServerOptions {
         signals: true,
         ..ServerOptions::new(host.clone())

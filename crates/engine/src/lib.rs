@@ -47,7 +47,7 @@ pub use base::version::{MODE, REDIS_VERSION, VERSION};
 pub use client::clients::{Client, Clients, Kind, Origin};
 pub use config::Config;
 pub use config::host::{
-    Failover, Host, NoHost, OnFate, Persistence, Reload, Replication, RoleReport, SaveMode,
+    Failover, Host, Migration, NoHost, OnFate, Persistence, Reload, Replication, RoleReport, SaveMode,
     ShutdownMode, Wire,
 };
 pub use context::engine::Engine;

@@ -1,6 +1,7 @@
 //! Where all rooms come together: an engine with every command, its workers, and its upkeep.
 
 use crate::cmd::{FAMILIES, command};
+use crate::base::stats::Counters;
 use crate::config::Config;
 use crate::config::host::Host;
 use crate::context::command::Registry;
@@ -19,6 +20,12 @@ impl Engine {
     /// What a thread runs commands with.
     pub fn worker(self: &Arc<Self>) -> Worker {
         Worker::new(self.clone())
+    }
+
+    /// What a thread runs commands with that comes and goes: it counts with what others like it have counted with, of which there
+    /// is one at a time.
+    pub fn worker_counting(self: &Arc<Self>, counters: Arc<Counters>) -> Worker {
+        Worker::counting(self.clone(), counters)
     }
 
     /// What whoever reads a log carries out its commands with: they are no news, and not counted.

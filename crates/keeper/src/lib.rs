@@ -26,7 +26,7 @@ use parking_lot::{Mutex, RwLock};
 use save::{Saving, Stats};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -64,6 +64,8 @@ pub struct Keeper {
     asked: Arc<AtomicBool>,
     /// What is in memory could not be made like the log again: changes are refused until it could.
     unlike_the_log: AtomicBool,
+    /// What it counts with when it changes keys itself.
+    counters: OnceLock<Arc<engine::Counters>>,
 }
 
 impl Keeper {
@@ -139,10 +141,33 @@ impl Keeper {
             waiting: Mutex::default(),
             asked: Arc::default(),
             unlike_the_log: AtomicBool::new(false),
+            counters: OnceLock::new(),
         });
         engine.loading.begin();
         engine.keep_by(keeper.clone());
         Ok(keeper)
+    }
+
+    /// A keeper of data that are kept in no files: the engine's configuration has neither a log nor save points. What replicas and
+    /// primaries ask of a keeper it does.
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub fn in_memory(engine: &Arc<Engine>) -> Result<Arc<Keeper>, String> {
+        let keeper = Keeper::prepare(engine)?;
+        keeper.begin()?;
+        engine.loading.end();
+        Ok(keeper)
+    }
+
+    fn begin(&self) -> Result<(), String> {
+        let for_thread = self.me.clone();
+        let thread = std::thread::Builder::new()
+            .name("keeper".into())
+            .spawn(move || run(&for_thread))
+            .map_err(|e| format!("no thread to keep the data: {e}"))?;
+        *self.thread.lock() = Some(thread);
+        Ok(())
     }
 
     /// Loads what the folder holds, and keeps the data from then on. Once, after [`Keeper::prepare`].
@@ -194,12 +219,7 @@ impl Keeper {
         if let Some((folder, summary, has_log)) = opened {
             self.begin_log(&engine, folder, &summary, has_log)?;
         }
-        let for_thread = self.me.clone();
-        let thread = std::thread::Builder::new()
-            .name("keeper".into())
-            .spawn(move || run(&for_thread))
-            .map_err(|e| format!("no thread to keep the data: {e}"))?;
-        *self.thread.lock() = Some(thread);
+        self.begin()?;
         self.tell_loaded();
         engine.loading.end();
         // It may have been changed meanwhile.

@@ -256,7 +256,8 @@ impl Keeper {
                 copy.finish().map_err(|e| e.to_string())?;
                 let closed = self.close_to_all(&engine);
                 let logs = self.leave_log(&engine)?;
-                engine.exchange_data_set(twin);
+                let counters = self.counters.get_or_init(|| engine.add_counters());
+                engine.exchange_data_set(twin, counters);
                 let functions = std::mem::take(&mut loaded.functions);
                 let result = load::execute(&engine, &[b"FUNCTION", b"FLUSH", b"SYNC"])
                     .and_then(|()| load::load_functions(&engine, &functions))

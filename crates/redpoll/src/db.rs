@@ -17,7 +17,8 @@ const MAX_KEY: usize = 512 << 20;
 
 pub(crate) struct Shared {
     /// First, so that all is on the disk before anything else goes.
-    _kept: Option<Kept>,
+    #[cfg_attr(not(feature = "replication"), expect(dead_code))]
+    pub(crate) kept: Option<Kept>,
     pub(crate) engine: Arc<Engine>,
     counters: PerThread<Arc<Counters>>,
     pub(crate) idle: Idle,
@@ -63,9 +64,9 @@ impl Db {
         Db::of(engine, None, None)
     }
 
-    fn of(engine: Arc<Engine>, maintenance: Option<Maintenance>, kept: Option<Kept>) -> Db {
+    pub(crate) fn of(engine: Arc<Engine>, maintenance: Option<Maintenance>, kept: Option<Kept>) -> Db {
         let shared = Shared {
-            _kept: kept,
+            kept,
             engine,
             counters: PerThread::new(),
             idle: Idle::new(),

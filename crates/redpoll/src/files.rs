@@ -151,12 +151,19 @@ paths!(&str, String, &String, &Path, PathBuf, &PathBuf);
 /// Ends the keeping when the last handle goes: all that was changed is on the disk then.
 pub(crate) struct Kept {
     #[cfg(feature = "files")]
-    keeper: Arc<keeper::Keeper>,
+    pub(crate) keeper: Arc<keeper::Keeper>,
+    /// Whom it follows.
+    #[cfg(feature = "replication")]
+    pub(crate) hub: Option<Arc<replication::Hub>>,
 }
 
 #[cfg(feature = "files")]
 impl Drop for Kept {
     fn drop(&mut self) {
+        #[cfg(feature = "replication")]
+        if let Some(hub) = &self.hub {
+            hub.close();
+        }
         // What goes wrong stands in the log; nobody is left to be told.
         let _ = self.keeper.close(self.keeper.saves_at_the_end());
     }
@@ -172,7 +179,7 @@ fn failed(why: String) -> Error {
     Error::new(format!("ERR {why}"))
 }
 
-fn new_engine(config: engine::Config) -> Result<Arc<Engine>> {
+pub(crate) fn new_engine(config: engine::Config) -> Result<Arc<Engine>> {
     let engine = Engine::new(config, Arc::new(engine::NoHost));
     engine.load_users().map_err(failed)?;
     Ok(engine)
@@ -213,7 +220,12 @@ impl Files {
             engine.loading.watch(watcher);
         }
         let keeper = keeper::Keeper::open_in(&engine, &self.folder).map_err(failed)?;
-        Ok((engine, Kept { keeper }))
+        let kept = Kept {
+            keeper,
+            #[cfg(feature = "replication")]
+            hub: None,
+        };
+        Ok((engine, kept))
     }
 }
 

@@ -109,6 +109,8 @@ mod json;
 mod keys;
 mod lists;
 mod pubsub;
+#[cfg(feature = "replication")]
+mod replicate;
 mod scan;
 mod script;
 mod sets;

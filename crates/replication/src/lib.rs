@@ -16,12 +16,15 @@
 //! | `primary` | who follows this server: copies of the data set, what they miss, what they acknowledge |
 //! | `replica` | whom this server follows |
 
+mod migrate;
 mod primary;
 pub mod replica;
 pub mod spool;
 pub mod stream;
 
-use engine::{Config, Engine, Failover, Replication, RoleReport, StreamWish, Wire};
+use engine::{
+    Config, Engine, Failover, Migration, Replication, RoleReport, StreamWish, Wire,
+};
 use keeper::{Feed, Keeper, StreamAt};
 use parking_lot::Mutex;
 use std::any::Any;
@@ -42,6 +45,7 @@ pub struct Hub {
     /// Held by whoever carries out a unit (a command, a whole transaction) of a primary's stream, and counts it, so that a copy of the
     /// data set is taken between two of them. Before any shard's lock.
     pub(crate) applying: Mutex<()>,
+    migrating: migrate::Counting,
     stop: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -75,6 +79,7 @@ impl Hub {
             primary: primary::Primary::default(),
             replica: Hub::new_replica(me, engine, keeper, dial),
             applying: Mutex::default(),
+            migrating: Mutex::default(),
             stop: AtomicBool::new(false),
             thread: Mutex::new(None),
         });
@@ -170,6 +175,10 @@ impl Feed for Hub {
 impl Replication for Hub {
     fn follow(&self, primary: Option<(&str, u16)>) -> Result<&'static str, String> {
         self.follow_primary(primary)
+    }
+
+    fn migrate(&self, what: &Migration) -> Result<&'static str, String> {
+        self.migrate_keys(what)
     }
 
     fn failover(&self, how: Failover) -> Result<(), String> {

@@ -43,6 +43,7 @@
 
 mod connection;
 mod control;
+pub mod dial;
 mod handshake;
 mod host;
 mod http_port;

@@ -139,8 +139,8 @@ impl Tls {
                 builder.with_client_cert_verifier(verifier)
             }
         };
-        let chain = chain(config, &mut files)?;
-        let key = key(config, &mut files)?;
+        let chain = chain(config, &OF_SERVER, &mut files)?;
+        let key = key(config, &OF_SERVER, &mut files)?;
         let own = Facts::of(&chain[0]);
         warn_of_expiry(own.as_ref(), &config.text("tls-cert-file"));
         let mut tls = builder.with_single_cert(chain, key).map_err(|error| {
@@ -175,6 +175,47 @@ impl Tls {
         self.fingerprint == other.fingerprint
     }
 }
+
+/// What this server is as the client of another: a configuration that shows its certificate, if it has one, and whom it trusts.
+pub(crate) fn as_client(config: &Config) -> Result<(rustls::ClientConfig, RootCertStore), String> {
+    let mut files = Files::default();
+    let versions = versions(&config.text("tls-protocols"))?;
+    let roots = roots(config, &mut files)?;
+    let builder = rustls::ClientConfig::builder_with_provider(provider(config)?)
+        .with_protocol_versions(&versions)
+        .map_err(|_| "tls-protocols and the ciphers leave nothing to agree on".to_owned())?
+        .with_root_certificates(roots.clone());
+    let own = match config.text("tls-client-cert-file").is_empty() {
+        true => &OF_SERVER,
+        false => &OF_CLIENT,
+    };
+    if config.text(own.certificate).is_empty() {
+        return Ok((builder.with_no_client_auth(), roots));
+    }
+    let client = builder
+        .with_client_auth_cert(chain(config, own, &mut files)?, key(config, own, &mut files)?)
+        .map_err(|error| format!("{}: {error}", own.certificate))?;
+    Ok((client, roots))
+}
+
+/// The directives that name a certificate and its key.
+struct Own {
+    certificate: &'static str,
+    key: &'static str,
+    password: &'static str,
+}
+
+const OF_SERVER: Own = Own {
+    certificate: "tls-cert-file",
+    key: "tls-key-file",
+    password: "tls-key-file-pass",
+};
+
+const OF_CLIENT: Own = Own {
+    certificate: "tls-client-cert-file",
+    key: "tls-client-key-file",
+    password: "tls-client-key-file-pass",
+};
 
 /// Reads files and remembers what was in them.
 #[derive(Default)]
@@ -211,36 +252,43 @@ fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-fn chain(config: &Config, files: &mut Files) -> Result<Vec<CertificateDer<'static>>, String> {
-    let path = config.text("tls-cert-file");
+fn chain(
+    config: &Config,
+    own: &Own,
+    files: &mut Files,
+) -> Result<Vec<CertificateDer<'static>>, String> {
+    let name = own.certificate;
+    let path = config.text(name);
     if path.is_empty() {
-        return Err("TLS needs a certificate: tls-cert-file is not set".into());
+        return Err(format!("TLS needs a certificate: {name} is not set"));
     }
-    let bytes = files.read("tls-cert-file", path.as_ref())?;
-    certificates(&bytes).map_err(|why| format!("tls-cert-file '{path}': {why}"))
+    let bytes = files.read(name, path.as_ref())?;
+    certificates(&bytes).map_err(|why| format!("{name} '{path}': {why}"))
 }
 
-fn key(config: &Config, files: &mut Files) -> Result<PrivateKeyDer<'static>, String> {
-    let path = config.text("tls-key-file");
+fn key(config: &Config, own: &Own, files: &mut Files) -> Result<PrivateKeyDer<'static>, String> {
+    let name = own.key;
+    let path = config.text(name);
     if path.is_empty() {
-        return Err("TLS needs a private key: tls-key-file is not set".into());
+        return Err(format!("TLS needs a private key: {name} is not set"));
     }
-    let fail = |why: &str| format!("tls-key-file '{path}': {why}");
-    let bytes = files.read("tls-key-file", path.as_ref())?;
+    let fail = |why: &str| format!("{name} '{path}': {why}");
+    let bytes = files.read(name, path.as_ref())?;
     let text = String::from_utf8_lossy(&bytes);
     if let Some(start) = text.find("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
-        let password = config.text("tls-key-file-pass");
+        let password = config.text(own.password);
         if password.is_empty() {
-            return Err(fail(
-                "a password protects it, and tls-key-file-pass is not set",
-            ));
+            return Err(fail(&format!(
+                "a password protects it, and {} is not set",
+                own.password
+            )));
         }
         let (_, document) = pkcs8::SecretDocument::from_pem(&text[start..])
             .map_err(|error| fail(&format!("it is not in PEM form ({error})")))?;
         let key = EncryptedPrivateKeyInfo::try_from(document.as_bytes())
             .map_err(|error| fail(&error.to_string()))?
             .decrypt(password)
-            .map_err(|_| fail("tls-key-file-pass does not open it"))?;
+            .map_err(|_| fail(&format!("{} does not open it", own.password)))?;
         return Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into());
     }
     if text.contains("Proc-Type: 4,ENCRYPTED") {

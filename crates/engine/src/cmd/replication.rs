@@ -7,7 +7,7 @@
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::base::replication::{Announced, Filter, StreamWish};
-use crate::config::host::{Failover, Replication, RoleReport};
+use crate::config::host::{Failover, Migration, Replication, RoleReport};
 use crate::context::command::{
     ADMIN, ALLOW_BUSY, BLOCKING, Command, FAST, Group, KS_ACCESS, KS_DELETE, KS_INCOMPLETE, KS_RW,
     KeySpec, LOADING, MOVABLEKEYS, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE, Secret, WRITE, row,
@@ -389,10 +389,69 @@ fn give_away(ctx: &mut Ctx<'_>, wish: StreamWish) -> Result {
     Ok(())
 }
 
-fn migrate(_: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    Err(Error::new(
-        "ERR MIGRATE is not built yet: this server opens no connections to others",
-    ))
+fn migrate(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (host, port, key) = (args.take(), args.take(), args.take());
+    let (to_db, timeout) = (args.take(), args.take());
+    let (mut copy, mut replace) = (false, false);
+    let (mut user, mut password) = (None, None);
+    let mut keys: Vec<Vec<u8>> = vec![key.to_vec()];
+    while args.left() > 0 {
+        if args.keyword("COPY") {
+            copy = true;
+        } else if args.keyword("REPLACE") {
+            replace = true;
+        } else if args.keyword_with_value("AUTH") {
+            password = Some(args.take().to_vec());
+        } else if args.left() > 2 && args.keyword("AUTH2") {
+            user = Some(args.take().to_vec());
+            password = Some(args.take().to_vec());
+        } else if args.keyword("KEYS") {
+            if !key.is_empty() {
+                return Err(Error::new(
+                    "ERR When using MIGRATE KEYS option, the key argument must be set to the empty string",
+                ));
+            }
+            keys.clear();
+            while args.left() > 0 {
+                keys.push(args.take().to_vec());
+            }
+        } else {
+            return Err(Error::SYNTAX);
+        }
+    }
+    let timeout = resp::parse_i64(timeout).ok_or(Error::NOT_AN_INTEGER)?;
+    let to_db = resp::parse_i64(to_db).ok_or(Error::NOT_AN_INTEGER)?;
+    let to_db = u32::try_from(to_db).map_err(|_| Error::NOT_AN_INTEGER)?;
+    let number = resp::parse_i64(port).and_then(|n| u16::try_from(n).ok());
+    let port = number.ok_or(Error::new("ERR Invalid port"))?;
+    let Some(hub) = hub(ctx) else {
+        return Err(Error::new(
+            "ERR this program opens no connections to other servers for its database",
+        ));
+    };
+    if ctx.nested {
+        // What belongs together holds its locks, and nobody is waited for with locks.
+        return Err(Error::new(
+            "ERR MIGRATE waits for another server, which is not done inside of a transaction or a script",
+        ));
+    }
+    let what = Migration {
+        host: String::from_utf8_lossy(host).into_owned(),
+        port,
+        to_db,
+        from_db: ctx.keys.db,
+        timeout_ms: u64::try_from(timeout).ok().filter(|ms| *ms > 0).unwrap_or(1000),
+        copy,
+        replace,
+        user,
+        password,
+        keys,
+    };
+    ctx.offload(Box::new(move |out| match hub.migrate(&what) {
+        Ok(text) => out.simple(text),
+        Err(text) => out.error(&text),
+    }));
+    Ok(())
 }
 
 #[cfg(test)]
@@ -449,8 +508,15 @@ mod tests {
             "COMMAND GETKEYS MIGRATE host 6379 \"\" 0 1000 KEYS a b",
             "[\"a\" \"b\"]",
         );
-        assert!(
-            crate::testing::run("MIGRATE h 1 k 0 1").starts_with("-ERR MIGRATE is not built yet")
-        );
+        for (call, error) in [
+            ("MIGRATE h 1 k 0 1", "-ERR this program opens no connections"),
+            ("MIGRATE h 1 k 0 1 KEYS a", "-ERR When using MIGRATE KEYS option"),
+            ("MIGRATE h 1 k 0 1 NOSUCH", "-ERR syntax error"),
+            ("MIGRATE h 1 k x 1", "-ERR value is not an integer"),
+            ("MIGRATE h 99999 k 0 1", "-ERR Invalid port"),
+        ] {
+            let reply = crate::testing::run(call);
+            assert!(reply.starts_with(error), "{call}: {reply}");
+        }
     }
 }

@@ -192,6 +192,31 @@ pub struct Failover {
     pub timeout_ms: u64,
 }
 
+/// What MIGRATE is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migration {
+    /// The other server.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Its database.
+    pub to_db: u32,
+    /// The keys' database here.
+    pub from_db: usize,
+    /// How long it may take to answer.
+    pub timeout_ms: u64,
+    /// The keys stay here.
+    pub copy: bool,
+    /// Keys that are there are replaced.
+    pub replace: bool,
+    /// Who one is there; None for the default user.
+    pub user: Option<Vec<u8>>,
+    /// With which password, if with any.
+    pub password: Option<Vec<u8>>,
+    /// The keys.
+    pub keys: Vec<Vec<u8>>,
+}
+
 /// What ROLE tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RoleReport {
@@ -207,6 +232,10 @@ pub enum RoleReport {
 pub trait Replication: Send + Sync {
     /// REPLICAOF: follows the primary at this host and port, or none. Returns at once. What to answer after the plus.
     fn follow(&self, primary: Option<(&str, u16)>) -> Result<&'static str, String>;
+
+    /// MIGRATE: moves keys to another server, and returns when that is done. What to answer after the plus. No lock of the keyspace
+    /// may be held, and not on a worker.
+    fn migrate(&self, what: &Migration) -> Result<&'static str, String>;
 
     /// FAILOVER: begins to give the role of the primary to a replica, and returns at once.
     fn failover(&self, how: Failover) -> Result<(), String>;

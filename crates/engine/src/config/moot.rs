@@ -18,7 +18,7 @@ const NO_CHILD: &str = "nothing forks, so that there is no child process to bind
 const NO_DEFRAG: &str = "it tunes activedefrag, which decides by itself how much there is to do: a round moves at most a tenth of the time";
 const CLUSTER: &str = "it tunes clustering, which is not built yet";
 const ONE_CONNECTION: &str = "a copy of the data set and the stream behind it come over one connection, and what waits at the primary may go to its disk";
-const NO_OTHERS: &str = "it is about connections to other servers, and none are made before replication and clustering are built";
+const NO_OTHERS: &str = "it is about connections between the servers of a cluster, and clustering is not built yet";
 const NO_TIMER: &str = "no work hangs on a timer that ticks at a fixed rate";
 const LOOKS_AHEAD: &str =
     "each worker looks ahead over the commands that have come, up to 64 of them";
@@ -107,9 +107,6 @@ pub(super) const MOOT: &[Directive] = &[
     moot("propagation-error-behavior", Choice(&["ignore", "panic", "panic-on-replicas"]), "ignore", Runtime,
          "what a command of the primary was answered with is logged and counted, and never the end of the process"),
     moot("replica-full-sync-buffer-limit", Size { min: 0, max: LONG }, "0", Runtime, ONE_CONNECTION),
-    moot("tls-client-cert-file", Text, "", Runtime, NO_OTHERS),
-    moot("tls-client-key-file", Text, "", Runtime, NO_OTHERS),
-    moot("tls-client-key-file-pass", Text, "", Runtime, NO_OTHERS),
     moot("tls-cluster", Flag, "no", Runtime, NO_OTHERS),
     moot("tls-dh-params-file", Text, "", Runtime, "keys are agreed on by elliptic curves, which need no such parameters"),
 ];

@@ -1056,6 +1056,16 @@ pub(super) const BUILT: &[Directive] = &[
         "The user of the primary that a replica is; empty for its default user.",
     )
     .alias(&["primaryuser"]),
+    row(
+        "tls-client-cert-file",
+        Text,
+        "",
+        Runtime,
+        TLS,
+        "The certificate that this server shows where it is itself a client (`tls-replication`), in PEM form; empty for that of `tls-cert-file`.",
+    ),
+    row("tls-client-key-file", Text, "", Runtime, TLS, "The private key of that certificate, in PEM form."),
+    row("tls-client-key-file-pass", Text, "", Runtime, TLS, "The password that protects that key (PKCS #8)."),
     row("tls-replication", Flag, "no", Runtime, REPLICATION, "Whether TLS is spoken with the primary, and by MIGRATE."),
     row(
         "replica-read-only",

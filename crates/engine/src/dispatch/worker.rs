@@ -53,7 +53,7 @@ impl Worker {
         Worker::counting(engine, Arc::new(counters))
     }
 
-    fn counting(engine: Arc<Engine>, counters: Arc<Counters>) -> Worker {
+    pub(crate) fn counting(engine: Arc<Engine>, counters: Arc<Counters>) -> Worker {
         Worker {
             engine,
             counters,

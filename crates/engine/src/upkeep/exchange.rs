@@ -2,6 +2,7 @@
 
 use crate::base::clock::unix_ms;
 use crate::base::journal::Records;
+use crate::base::stats::Counters;
 use crate::context::engine::Engine;
 use crate::door::change::Change;
 use crate::door::held::Held;
@@ -14,8 +15,7 @@ impl Engine {
     ///
     /// # Panics
     /// If the other keyspace has fewer shards or databases.
-    pub fn exchange_data_set(&self, other: Keyspace) {
-        let counters = self.add_counters();
+    pub fn exchange_data_set(&self, other: Keyspace, counters: &Counters) {
         let now_ms = unix_ms();
         let (mut changes, mut records) = (Vec::new(), Records::default());
         let mut keys = Keys {
@@ -28,7 +28,7 @@ impl Engine {
             clock: self.config().live.aging.clock(now_ms),
             aging: &self.config().live.aging,
             first: Default::default(),
-            counters: &counters,
+            counters,
             no_touch: false,
             garbage: Garbage::new(),
             prepared: &[],

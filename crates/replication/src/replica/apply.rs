@@ -8,7 +8,7 @@
 //! the stream.
 
 use super::wire::malformed;
-use engine::{Engine, Kind, Next, Origin, Session, Worker};
+use engine::{Counters, Engine, Kind, Next, Origin, Session, Worker};
 use resp::{Batch, Limits, Out, Parser};
 use std::collections::HashSet;
 use std::io;
@@ -111,11 +111,11 @@ pub struct Applier {
 }
 
 impl Applier {
-    /// Of this engine; the stream begins in database 0.
-    pub fn new(engine: &Arc<Engine>) -> Applier {
+    /// Of this engine, counting with these counters, of which nobody else makes use meanwhile; the stream begins in database 0.
+    pub fn new(engine: &Arc<Engine>, counters: Arc<Counters>) -> Applier {
         Applier {
             engine: engine.clone(),
-            worker: engine.worker(),
+            worker: engine.worker_counting(counters),
             session: session(engine, 0),
             told: HashSet::new(),
             errors: 0,
@@ -265,7 +265,7 @@ mod tests {
         let end = request("SELECT 3; SET a 1; MULTI; SET b 2; INCR b; EXEC").len();
         for cut in 0..=stream.len() {
             let engine = engine();
-            let (mut finder, mut applier) = (Finder::default(), Applier::new(&engine));
+            let (mut finder, mut applier) = (Finder::default(), Applier::new(&engine, engine.add_counters()));
             let first = finder.look(&stream[..cut]).unwrap();
             assert!(first.bytes <= cut);
             assert!(
@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn errors_are_counted_and_what_expired_stays() {
         let engine = engine();
-        let mut applier = Applier::new(&engine);
+        let mut applier = Applier::new(&engine, engine.add_counters());
         applier.carry_out(&request("NOSUCH x; SET k v; INCR k; MULTI; LPUSH k x; EXEC; BLPOP none 0; SET k v PXAT 5; SETRANGE k 1 w; DEL no"));
         assert_eq!(applier.errors(), 4);
         assert_eq!(engine.keyspace().len(0), 1);

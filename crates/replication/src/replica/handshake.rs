@@ -67,6 +67,25 @@ impl std::fmt::Display for Failed {
     }
 }
 
+/// Takes a whole reply of any type.
+///
+/// # Errors
+/// The connection breaks, or what comes is no reply.
+pub fn reply(wire: &mut Wire) -> io::Result<resp::Value> {
+    loop {
+        match resp::decode(wire.bytes()) {
+            Ok(Some((value, used))) => {
+                wire.consume(used);
+                return Ok(value);
+            }
+            Ok(None) => {
+                wire.more()?;
+            }
+            Err(_) => return Err(malformed("something that is no reply")),
+        }
+    }
+}
+
 fn text(line: &[u8]) -> String {
     String::from_utf8_lossy(line).into_owned()
 }

@@ -117,16 +117,32 @@ impl Hub {
         Replica::new(engine, keeper, Arc::new(Below(me.clone())), dial)
     }
 
+    /// Follows a primary from now on.
+    ///
+    /// # Errors
+    /// There is no thread for it, or the database is being closed.
+    pub fn follow(&self, host: &str, port: u16) -> Result<(), String> {
+        let host = host.to_owned();
+        self.replica.follow(Primary { host, port }, None)
+    }
+
+    /// Follows nobody any more.
+    ///
+    /// # Errors
+    /// The database is being closed.
+    pub fn lead(&self) -> Result<(), String> {
+        self.replica.lead()
+    }
+
     /// REPLICAOF.
     pub(crate) fn follow_primary(
         &self,
         primary: Option<(&str, u16)>,
     ) -> Result<&'static str, String> {
         match primary {
-            None => self.replica.lead()?,
+            None => self.lead()?,
             Some((host, port)) => {
-                let host = host.to_owned();
-                self.replica.follow(Primary { host, port }, None)?;
+                self.follow(host, port)?;
             }
         }
         Ok("OK")

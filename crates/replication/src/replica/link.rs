@@ -7,7 +7,7 @@ use super::payload::{self, Payload};
 use super::status::{Phase, Status};
 use super::wire::{Leash, Wire};
 use super::{Dial, Downstream, Primary};
-use engine::Engine;
+use engine::{Counters, Engine};
 use keeper::{Keeper, Replace};
 use std::collections::VecDeque;
 use std::io;
@@ -41,6 +41,7 @@ pub(super) struct Link {
     /// A copy of the stream's data set was taken, so that there is a place in it to go on from, be it the very beginning.
     pub known: Arc<AtomicBool>,
     pub on_failover: Option<OnFailover>,
+    pub counters: Arc<Counters>,
 }
 
 /// Why a link ended.
@@ -68,7 +69,7 @@ impl From<io::Error> for Ended {
 impl Link {
     /// Follows the primary until the leash ends.
     pub fn run(mut self) {
-        let mut applier = Applier::new(&self.engine);
+        let mut applier = Applier::new(&self.engine, self.counters.clone());
         applier.begin(self.db.load(Relaxed));
         let mut rest = REST;
         while !self.leash.is_ended() {

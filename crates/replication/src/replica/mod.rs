@@ -12,7 +12,7 @@ pub mod payload;
 pub mod status;
 pub mod wire;
 
-use engine::{Engine, READ_ONLY_REPLICA, RoleReport, STALE_REPLICA};
+use engine::{Counters, Engine, READ_ONLY_REPLICA, RoleReport, STALE_REPLICA};
 use keeper::Keeper;
 use link::{Link, OnFailover};
 use parking_lot::Mutex;
@@ -100,6 +100,8 @@ pub struct Replica {
     following: Mutex<Option<Following>>,
     db: Arc<AtomicUsize>,
     known: Arc<AtomicBool>,
+    /// What the threads that follow count with, one after the other.
+    counters: Arc<Counters>,
 }
 
 impl Replica {
@@ -119,6 +121,7 @@ impl Replica {
             following: Mutex::new(None),
             db: Arc::default(),
             known: Arc::default(),
+            counters: engine.add_counters(),
         }
     }
 
@@ -164,6 +167,7 @@ impl Replica {
             db: self.db.clone(),
             known: self.known.clone(),
             on_failover,
+            counters: self.counters.clone(),
         };
         let thread = std::thread::Builder::new()
             .name("replica".into())
@@ -216,6 +220,14 @@ impl Replica {
                 let _ = thread.join();
             }
         }
+    }
+
+    /// Makes a connection to another server.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn dial(&self, engine: &Engine, host: &str, port: u16, patience: Duration) -> io::Result<Box<dyn Channel>> {
+        (self.dial)(engine, host, port, patience)
     }
 
     /// Cuts the link, which will be made anew (CLIENT KILL TYPE master).
