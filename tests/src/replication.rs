@@ -190,6 +190,14 @@ pub fn contents(client: &mut Client) -> BTreeMap<String, String> {
                     })
                     .collect();
                 format!("{entries} {names:?}")
+            } else if kind == "zset" {
+                // Old servers make the digest of another text of the same score.
+                let pairs = array(client.call(&[&b"ZRANGE"[..], &key, b"0", b"-1", b"WITHSCORES"]));
+                let pairs = pairs.chunks(2).map(|pair| {
+                    let score = text(&pair[1]).parse::<f64>().map_or(0, f64::to_bits);
+                    format!("{} {score:x}", text(&pair[0]))
+                });
+                pairs.collect::<Vec<_>>().join(" ")
             } else {
                 text(&client.call(&[&b"DEBUG"[..], b"DIGEST-VALUE", &key]))
             };
@@ -232,6 +240,27 @@ pub fn in_sync(primary: &mut Client, replica: &mut Client) {
     });
 }
 
+/// A key's whole value, for a message.
+fn shown(client: &mut Client, name: &str) -> String {
+    let (db, key) = name.split_once(' ').unwrap_or(("0", name));
+    client.call(&["SELECT", db]);
+    let mut all = Vec::new();
+    for line in [
+        &["GET", key][..],
+        &["HGETALL", key],
+        &["LRANGE", key, "0", "-1"],
+        &["SMEMBERS", key],
+        &["ZRANGE", key, "0", "-1", "WITHSCORES"],
+    ] {
+        match client.call(line) {
+            Value::Error(_) => {}
+            value => all.push(text(&value)),
+        }
+    }
+    client.call(&["SELECT", "0"]);
+    all.join(" ")
+}
+
 /// Both have the same data.
 #[track_caller]
 pub fn same(what: &str, one: &mut Client, other: &mut Client) {
@@ -244,23 +273,17 @@ pub fn same(what: &str, one: &mut Client, other: &mut Client) {
         }
         thread::sleep(Duration::from_millis(50));
     }
-    let (one, other) = found;
+    let (first, second) = found;
     let mut wrong: Vec<String> = Vec::new();
-    for key in one.keys().chain(other.keys()) {
-        if one.get(key) != other.get(key) && wrong.len() < 8 {
-            wrong.push(format!(
-                "{key}:\n    {:?}\n    {:?}",
-                one.get(key),
-                other.get(key)
-            ));
+    for key in first.keys().chain(second.keys()) {
+        if first.get(key) != second.get(key) && wrong.len() < 8 {
+            let (here, there) = (shown(one, key), shown(other, key));
+            let digests = (first.get(key), second.get(key));
+            wrong.push(format!("{key}: {digests:?}\n    {here}\n    {there}"));
         }
     }
-    panic!(
-        "{what}: {} keys and {}, of which differ\n  {}",
-        one.len(),
-        other.len(),
-        wrong.join("\n  ")
-    );
+    let (here, there) = (first.len(), second.len());
+    panic!("{what}: {here} keys and {there}, of which differ\n  {}", wrong.join("\n  "));
 }
 
 struct Shared {

@@ -4,7 +4,7 @@ use redpoll_tests::check::show;
 use redpoll_tests::peers::{self, Peer};
 use redpoll_tests::replication::{Load, in_sync, info, same};
 use redpoll_tests::server::{Run, run_redpoll};
-use redpoll_tests::{Server, eventually, skip};
+use redpoll_tests::{Client, Server, eventually, skip};
 use resp::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -22,6 +22,12 @@ fn real_servers(test: &str) -> Vec<Peer> {
 
 fn real(peer: &Peer, args: &[&str]) -> Server {
     Server::peer(peer, &[&DEBUG[..], &["--repl-diskless-sync-delay", "0"], args].concat())
+}
+
+/// Sends a line in which `""` is an empty word.
+fn run(client: &mut Client, line: &str) -> Value {
+    let words: Vec<&str> = line.split(' ').map(|word| if word == "\"\"" { "" } else { word }).collect();
+    client.call(&words)
 }
 
 /// The calls of `redpoll migrate` on the page, in order.
@@ -129,7 +135,7 @@ fn migrate_between_any_two() {
         ] {
             h.run(line);
         }
-        let digests = |c: &mut redpoll_tests::Client| -> Vec<String> {
+        let digests = |c: &mut Client| -> Vec<String> {
             keys[..5].iter().map(|key| show(&c.run(&format!("DEBUG DIGEST-VALUE {key}")))).collect()
         };
         let before = digests(&mut h);
@@ -137,17 +143,17 @@ fn migrate_between_any_two() {
         let refused = show(&h.run(&format!("MIGRATE 127.0.0.1 {port} s 0 5000")));
         assert!(refused.starts_with("-ERR Target instance replied with error: NOAUTH"), "{refused}");
         let all = keys.join(" ");
-        let copied = h.run(&format!("MIGRATE 127.0.0.1 {port} \"\" 0 5000 COPY AUTH secret KEYS {all} none"));
+        let copied = run(&mut h, &format!("MIGRATE 127.0.0.1 {port} \"\" 0 5000 COPY AUTH secret KEYS {all} none"));
         assert_eq!(show(&copied), "OK", "{}", there.name());
         assert_eq!(show(&h.run(&format!("EXISTS {all}"))), "6");
         let busy = show(&h.run(&format!("MIGRATE 127.0.0.1 {port} s 0 5000 AUTH secret")));
         assert!(busy.contains("BUSYKEY"), "{busy}");
-        let moved = h.run(&format!("MIGRATE 127.0.0.1 {port} \"\" 0 5000 REPLACE AUTH2 default secret KEYS {all}"));
+        let moved = run(&mut h, &format!("MIGRATE 127.0.0.1 {port} \"\" 0 5000 REPLACE AUTH2 default secret KEYS {all}"));
         assert_eq!(show(&moved), "OK");
         assert_eq!(show(&h.run("DBSIZE")), "0");
         assert_eq!(digests(&mut t), before, "{}", there.name());
         assert_eq!(show(&h.run(&format!("MIGRATE 127.0.0.1 {port} s 0 5000"))), "NOKEY");
-        let back = t.run(&format!("MIGRATE 127.0.0.1 {} \"\" 0 5000 KEYS {all}", here.port()));
+        let back = run(&mut t, &format!("MIGRATE 127.0.0.1 {} \"\" 0 5000 KEYS {all}", here.port()));
         assert_eq!(show(&back), "OK", "{}", there.name());
         assert_eq!(digests(&mut h), before);
         assert_eq!(show(&t.run("DBSIZE")), "0");

@@ -146,3 +146,18 @@ pub fn restore<'a>(payload: &'a [u8], settings: &Settings) -> Result<Loaded<'a>,
     }
     Ok(loaded)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Redis 7.0.15 dumps of a stream whose last ID was set back behind one that had been deleted.
+    #[test]
+    fn a_stream_that_was_set_back() {
+        let payload = b"\x13\x01\x10\x00\x00\x00\x00\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00\x00@NN\x00\x00\x00\x0c\x00\
+            \x01\x01\x00\x01\x02\x01\x81F\x02\x81G\x02\x00\x01\x02\x01\x00\x01\x00\x01\xadforty-five bytes, one over the embedded \
+            limit.\n\x01\x05\x01\xff\x01\x06\x00\x06\x00\x08\x01\x01\x01\x01g\x0c\x00\x81\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\
+            \n\x00\xe3R\x93m\x04!\x10T";
+        restore(payload, &Settings::usual(0)).unwrap();
+    }
+}
