@@ -198,7 +198,7 @@ fn keys_that_change_meanwhile() {
     let _ = t.run("PING");
 }
 
-/// A replica of a real server is followed in turn by nothing here: the page's promise of a way back is held by other tests.
+/// A new server that follows the old one already goes on from there.
 #[test]
 fn the_new_server_may_follow_already() {
     for peer in real_servers("the_new_server_may_follow_already").iter().take(1) {

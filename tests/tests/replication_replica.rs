@@ -99,9 +99,9 @@ fn follows_real_servers_under_load() {
 /// taken is not taken again.
 #[test]
 fn links_that_break() {
-    for peer in primaries("links_that_break") {
+    for peer in primaries("links_that_break").iter().step_by(4) {
         let primary = real(
-            &peer,
+            peer,
             &["--repl-backlog-size", "10mb", "--rdbcompression", "no"],
         );
         let mut p = primary.connect();

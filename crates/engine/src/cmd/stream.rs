@@ -582,7 +582,9 @@ fn xsetid(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         .keys
         .peek_view::<Stream>(key)?
         .ok_or(Error::NO_SUCH_KEY)?;
-    check_last_id(stream, id, added)?;
+    // Some servers let a stream be set back behind what was deleted; what they have done is done here too.
+    let may_go_back = ctx.session.replays;
+    check_last_id(stream, id, added, may_go_back)?;
     ctx.keys
         .edit(key, |s: &mut Stream| s.set_last_id(id, added, max_deleted))?;
     ctx.keys.changed(key, Event::stream("xsetid").aside());
@@ -591,8 +593,13 @@ fn xsetid(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 /// Whether a stream could have this last ID and this many entries ever added.
-fn check_last_id(stream: StreamRef<'_>, id: StreamId, added: Option<u64>) -> Result {
-    if id < stream.max_deleted_id() {
+fn check_last_id(
+    stream: StreamRef<'_>,
+    id: StreamId,
+    added: Option<u64>,
+    may_go_back: bool,
+) -> Result {
+    if !may_go_back && id < stream.max_deleted_id() {
         return Err(Error::new(
             "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
         ));
