@@ -180,7 +180,7 @@ impl Tls {
 pub(crate) fn as_client(config: &Config) -> Result<(rustls::ClientConfig, RootCertStore), String> {
     let mut files = Files::default();
     let versions = versions(&config.text("tls-protocols"))?;
-    let roots = roots(config, &mut files)?;
+    let roots = roots(config, &mut files, &mut None)?;
     let builder = rustls::ClientConfig::builder_with_provider(provider(config)?)
         .with_protocol_versions(&versions)
         .map_err(|_| "tls-protocols and the ciphers leave nothing to agree on".to_owned())?
