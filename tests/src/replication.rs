@@ -196,7 +196,9 @@ pub fn contents(client: &mut Client) -> BTreeMap<String, String> {
                 // Old servers make the digest of another text of the same score.
                 let pairs = array(client.call(&[&b"ZRANGE"[..], &key, b"0", b"-1", b"WITHSCORES"]));
                 let pairs = pairs.chunks(2).map(|pair| {
-                    let score = text(&pair[1]).parse::<f64>().map_or(0, |score| (score + 0.0).to_bits());
+                    let score = text(&pair[1])
+                        .parse::<f64>()
+                        .map_or(0, |score| (score + 0.0).to_bits());
                     format!("{} {score:x}", text(&pair[0]))
                 });
                 pairs.collect::<Vec<_>>().join(" ")
@@ -285,7 +287,10 @@ pub fn same(what: &str, one: &mut Client, other: &mut Client) {
         }
     }
     let (here, there) = (first.len(), second.len());
-    panic!("{what}: {here} keys and {there}, of which differ\n  {}", wrong.join("\n  "));
+    panic!(
+        "{what}: {here} keys and {there}, of which differ\n  {}",
+        wrong.join("\n  ")
+    );
 }
 
 struct Shared {

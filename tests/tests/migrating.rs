@@ -21,28 +21,44 @@ fn real_servers(test: &str) -> Vec<Peer> {
 }
 
 fn real(peer: &Peer, args: &[&str]) -> Server {
-    Server::peer(peer, &[&DEBUG[..], &["--repl-diskless-sync-delay", "0"], args].concat())
+    Server::peer(
+        peer,
+        &[&DEBUG[..], &["--repl-diskless-sync-delay", "0"], args].concat(),
+    )
 }
 
 /// Sends a line in which `""` is an empty word.
 fn run(client: &mut Client, line: &str) -> Value {
-    let words: Vec<&str> = line.split(' ').map(|word| if word == "\"\"" { "" } else { word }).collect();
+    let words: Vec<&str> = line
+        .split(' ')
+        .map(|word| if word == "\"\"" { "" } else { word })
+        .collect();
     client.call(&words)
 }
 
 /// The calls of `redpoll migrate` on the page, in order.
 fn steps() -> Vec<Vec<String>> {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/migrating-from-redis.md");
+    let page = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../docs/migrating-from-redis.md"
+    );
     let page = std::fs::read_to_string(page).expect("the page is there");
-    let lines = page.lines().filter_map(|line| line.strip_prefix("redpoll migrate "));
-    lines.map(|line| line.split_whitespace().map(String::from).collect()).collect()
+    let lines = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("redpoll migrate "));
+    lines
+        .map(|line| line.split_whitespace().map(String::from).collect())
+        .collect()
 }
 
 fn migrate(step: &[String], old: &Server, new: &Server) -> Run {
     let place = |arg: &String| {
-        arg.replace("127.0.0.1:6379", &old.addr().to_string()).replace("127.0.0.1:7379", &new.addr().to_string())
+        arg.replace("127.0.0.1:6379", &old.addr().to_string())
+            .replace("127.0.0.1:7379", &new.addr().to_string())
     };
-    let args: Vec<String> = std::iter::once("migrate".into()).chain(step.iter().map(place)).collect();
+    let args: Vec<String> = std::iter::once("migrate".into())
+        .chain(step.iter().map(place))
+        .collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     run_redpoll(&args, &[])
 }
@@ -75,12 +91,21 @@ fn the_steps_of_the_page() {
         };
         for step in &steps {
             let run = migrate(step, &old, &new);
-            assert!(run.status.success(), "{} {step:?}: {}{}", old.name(), run.stdout, run.stderr);
+            assert!(
+                run.status.success(),
+                "{} {step:?}: {}{}",
+                old.name(),
+                run.stdout,
+                run.stderr
+            );
         }
         stop.store(true, SeqCst);
         let acknowledged = writer.join().expect("the writer ends");
         assert_eq!(show(&n.run("GET writes")), format!("\"{acknowledged}\""));
-        assert_eq!((info(&mut n, "role"), info(&mut o, "role")), ("master".into(), "slave".into()));
+        assert_eq!(
+            (info(&mut n, "role"), info(&mut o, "role")),
+            ("master".into(), "slave".into())
+        );
         assert_eq!(show(&n.run("SET new 1")), "OK");
         // What the new one has is what the old one had.
         o.run("REPLICAOF NO ONE");
@@ -92,14 +117,25 @@ fn the_steps_of_the_page() {
 /// What stands in the way is said before anything is changed.
 #[test]
 fn what_would_not_work() {
-    let (old, new) = (Server::redpoll(), Server::redpoll_with(&["--databases", "2"]));
+    let (old, new) = (
+        Server::redpoll(),
+        Server::redpoll_with(&["--databases", "2"]),
+    );
     let (mut o, mut n) = (old.connect(), new.connect());
     o.run("SELECT 7");
     o.run("SET k v");
     n.run("SET mine 1");
     let args = |more: &[&str]| -> Vec<String> {
-        let base = ["--from", "redis://127.0.0.1:6379", "--to", "redis://127.0.0.1:7379"];
-        base.iter().chain(more).map(|arg| (*arg).to_owned()).collect()
+        let base = [
+            "--from",
+            "redis://127.0.0.1:6379",
+            "--to",
+            "redis://127.0.0.1:7379",
+        ];
+        base.iter()
+            .chain(more)
+            .map(|arg| (*arg).to_owned())
+            .collect()
     };
     let run = migrate(&args(&[]), &old, &new);
     assert!(!run.status.success());
@@ -110,9 +146,16 @@ fn what_would_not_work() {
     assert_eq!(info(&mut n, "role"), "master");
     let same = migrate(&args(&["--check"]), &old, &old);
     assert!(same.stdout.contains("the same server"), "{}", same.stdout);
-    for (wrong, error) in [(&["--verify", "x"][..], "--verify"), (&["--nosuch"], "no option")] {
+    for (wrong, error) in [
+        (&["--verify", "x"][..], "--verify"),
+        (&["--nosuch"], "no option"),
+    ] {
         let run = migrate(&args(wrong), &old, &new);
-        assert!(!run.status.success() && run.stderr.contains(error), "{}", run.stderr);
+        assert!(
+            !run.status.success() && run.stderr.contains(error),
+            "{}",
+            run.stderr
+        );
     }
 }
 
@@ -136,24 +179,44 @@ fn migrate_between_any_two() {
             h.run(line);
         }
         let digests = |c: &mut Client| -> Vec<String> {
-            keys[..5].iter().map(|key| show(&c.run(&format!("DEBUG DIGEST-VALUE {key}")))).collect()
+            keys[..5]
+                .iter()
+                .map(|key| show(&c.run(&format!("DEBUG DIGEST-VALUE {key}"))))
+                .collect()
         };
         let before = digests(&mut h);
         let port = there.port();
         let refused = show(&h.run(&format!("MIGRATE 127.0.0.1 {port} s 0 5000")));
-        assert!(refused.starts_with("-ERR Target instance replied with error: NOAUTH"), "{refused}");
+        assert!(
+            refused.starts_with("-ERR Target instance replied with error: NOAUTH"),
+            "{refused}"
+        );
         let all = keys.join(" ");
-        let copied = run(&mut h, &format!("MIGRATE 127.0.0.1 {port} \"\" 0 5000 COPY AUTH secret KEYS {all} none"));
+        let copied = run(
+            &mut h,
+            &format!("MIGRATE 127.0.0.1 {port} \"\" 0 5000 COPY AUTH secret KEYS {all} none"),
+        );
         assert_eq!(show(&copied), "OK", "{}", there.name());
         assert_eq!(show(&h.run(&format!("EXISTS {all}"))), "6");
         let busy = show(&h.run(&format!("MIGRATE 127.0.0.1 {port} s 0 5000 AUTH secret")));
         assert!(busy.contains("BUSYKEY"), "{busy}");
-        let moved = run(&mut h, &format!("MIGRATE 127.0.0.1 {port} \"\" 0 5000 REPLACE AUTH2 default secret KEYS {all}"));
+        let moved = run(
+            &mut h,
+            &format!(
+                "MIGRATE 127.0.0.1 {port} \"\" 0 5000 REPLACE AUTH2 default secret KEYS {all}"
+            ),
+        );
         assert_eq!(show(&moved), "OK");
         assert_eq!(show(&h.run("DBSIZE")), "0");
         assert_eq!(digests(&mut t), before, "{}", there.name());
-        assert_eq!(show(&h.run(&format!("MIGRATE 127.0.0.1 {port} s 0 5000"))), "NOKEY");
-        let back = run(&mut t, &format!("MIGRATE 127.0.0.1 {} \"\" 0 5000 KEYS {all}", here.port()));
+        assert_eq!(
+            show(&h.run(&format!("MIGRATE 127.0.0.1 {port} s 0 5000"))),
+            "NOKEY"
+        );
+        let back = run(
+            &mut t,
+            &format!("MIGRATE 127.0.0.1 {} \"\" 0 5000 KEYS {all}", here.port()),
+        );
         assert_eq!(show(&back), "OK", "{}", there.name());
         assert_eq!(digests(&mut h), before);
         assert_eq!(show(&t.run("DBSIZE")), "0");
@@ -180,9 +243,15 @@ fn keys_that_change_meanwhile() {
     };
     eventually("somebody writes", || show(&h.run("EXISTS n")) == "1");
     for _ in 0..20 {
-        let reply = show(&h.run(&format!("MIGRATE 127.0.0.1 {} n 0 5000 REPLACE", there.port())));
+        let reply = show(&h.run(&format!(
+            "MIGRATE 127.0.0.1 {} n 0 5000 REPLACE",
+            there.port()
+        )));
         // It may go on changing for too long; then it is here.
-        assert!(["OK", "NOKEY"].contains(&reply.as_str()) || reply.contains("changes faster"), "{reply}");
+        assert!(
+            ["OK", "NOKEY"].contains(&reply.as_str()) || reply.contains("changes faster"),
+            "{reply}"
+        );
     }
     stop.store(true, SeqCst);
     writer.join().expect("the writer ends");
@@ -201,7 +270,10 @@ fn keys_that_change_meanwhile() {
 /// A new server that follows the old one already goes on from there.
 #[test]
 fn the_new_server_may_follow_already() {
-    for peer in real_servers("the_new_server_may_follow_already").iter().take(1) {
+    for peer in real_servers("the_new_server_may_follow_already")
+        .iter()
+        .take(1)
+    {
         let (old, new) = (real(peer, &[]), Server::redpoll_with(&DEBUG));
         let (mut o, mut n) = (old.connect(), new.connect());
         o.run("SET k v");

@@ -23,7 +23,10 @@ const CRATES: &[(&str, &[&str])] = &[
         "replication",
         &["disk", "engine", "keeper", "rdb", "resp", "store"],
     ),
-    ("redpoll", &["engine", "keeper", "replication", "resp", "store"]),
+    (
+        "redpoll",
+        &["engine", "keeper", "replication", "resp", "store"],
+    ),
     ("http", &["engine", "resp"]),
     ("server", &["disk", "engine", "http", "replication", "resp"]),
     ("bench", &[]),

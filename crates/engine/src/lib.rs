@@ -47,8 +47,8 @@ pub use base::version::{MODE, REDIS_VERSION, VERSION};
 pub use client::clients::{Client, Clients, Kind, Origin};
 pub use config::Config;
 pub use config::host::{
-    Failover, Host, Migration, NoHost, OnFate, Persistence, Reload, Replication, RoleReport, SaveMode,
-    ShutdownMode, Wire,
+    Failover, Host, Migration, NoHost, OnFate, Persistence, Reload, Replication, RoleReport,
+    SaveMode, ShutdownMode, Wire,
 };
 pub use context::engine::Engine;
 pub use context::gate::Intent;

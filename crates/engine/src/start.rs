@@ -1,7 +1,7 @@
 //! Where all rooms come together: an engine with every command, its workers, and its upkeep.
 
-use crate::cmd::{FAMILIES, command};
 use crate::base::stats::Counters;
+use crate::cmd::{FAMILIES, command};
 use crate::config::Config;
 use crate::config::host::Host;
 use crate::context::command::Registry;

@@ -64,7 +64,11 @@ impl Db {
         Db::of(engine, None, None)
     }
 
-    pub(crate) fn of(engine: Arc<Engine>, maintenance: Option<Maintenance>, kept: Option<Kept>) -> Db {
+    pub(crate) fn of(
+        engine: Arc<Engine>,
+        maintenance: Option<Maintenance>,
+        kept: Option<Kept>,
+    ) -> Db {
         let shared = Shared {
             kept,
             engine,

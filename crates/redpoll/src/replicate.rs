@@ -126,7 +126,9 @@ impl Db {
     /// # Errors
     /// It follows nobody.
     pub fn promote(&self) -> Result {
-        let hub = self.hub().ok_or_else(|| failed("this database follows no server"))?;
+        let hub = self
+            .hub()
+            .ok_or_else(|| failed("this database follows no server"))?;
         hub.lead().map_err(failed)
     }
 }
@@ -148,7 +150,14 @@ mod tests {
         };
         assert_eq!(source, expected);
         assert_eq!(parse("redis://[::1]").unwrap().port, 6379);
-        for bad in ["h", "http://h", "redis://", "redis://h:x", "redis://h/x", "rediss://h"] {
+        for bad in [
+            "h",
+            "http://h",
+            "redis://",
+            "redis://h:x",
+            "redis://h/x",
+            "rediss://h",
+        ] {
             assert!(Db::replicate(bad).is_err(), "{bad}");
         }
         assert!(Db::replicate("redis://127.0.0.1:1/99").is_err());

@@ -9,7 +9,12 @@ fn a_server_that_is_not_there() {
     let db = Db::replicate("redis://127.0.0.1:1").unwrap();
     assert!(!db.wait_for_link(Duration::from_millis(1)));
     assert_eq!(db.get("k").unwrap(), None);
-    assert!(db.set("k", "v").unwrap_err().to_string().starts_with("READONLY"));
+    assert!(
+        db.set("k", "v")
+            .unwrap_err()
+            .to_string()
+            .starts_with("READONLY")
+    );
     while db.link_error().is_none() {
         std::thread::sleep(Duration::from_millis(1));
     }

@@ -89,10 +89,12 @@ impl Target {
 
     /// The next reply; the error is one of the other server.
     fn read(&mut self) -> Result<Result<resp::Value, String>, Failed> {
-        reply(&mut self.0).map_err(|_| Failed::Read).map(|value| match value {
-            resp::Value::Error(text) => Err(text),
-            value => Ok(value),
-        })
+        reply(&mut self.0)
+            .map_err(|_| Failed::Read)
+            .map(|value| match value {
+                resp::Value::Error(text) => Err(text),
+                value => Ok(value),
+            })
     }
 
     /// Whether it is a Valkey that knows fields that expire.
@@ -102,7 +104,9 @@ impl Target {
             return Ok(false);
         };
         let info = String::from_utf8_lossy(&info).into_owned();
-        let version = info.lines().find_map(|line| line.strip_prefix("valkey_version:"));
+        let version = info
+            .lines()
+            .find_map(|line| line.strip_prefix("valkey_version:"));
         let major = version.and_then(|v| v.split('.').next()?.parse::<u32>().ok());
         Ok(major.is_some_and(|major| major >= 9))
     }
@@ -134,7 +138,9 @@ impl Hub {
 
     fn move_keys(&self, engine: &Arc<Engine>, what: &Migration) -> Result<&'static str, Failed> {
         let read = |key: &[u8], version| {
-            let item = self.with_key(engine, (what.from_db, key), Intent::Look, |keys| take(keys, key, version))?;
+            let item = self.with_key(engine, (what.from_db, key), Intent::Look, |keys| {
+                take(keys, key, version)
+            })?;
             Ok::<_, Failed>(item.map(|(payload, expiry_ms)| Item {
                 key: key.to_vec(),
                 payload,
@@ -149,7 +155,9 @@ impl Hub {
             return Ok("NOKEY");
         }
         let patience = Duration::from_millis(what.timeout_ms);
-        let mut target = self.reach(engine, what, patience).map_err(|_| Failed::Connect)?;
+        let mut target = self
+            .reach(engine, what, patience)
+            .map_err(|_| Failed::Connect)?;
         let auth: Option<Vec<&[u8]>> = what.password.as_ref().map(|password| match &what.user {
             Some(user) => vec![&b"AUTH"[..], user, password],
             None => vec![&b"AUTH"[..], password],
@@ -179,7 +187,8 @@ impl Hub {
                     Some(at) => at.saturating_sub(unix_ms()).max(1),
                 };
                 let left = left.to_string();
-                let mut restore: Vec<&[u8]> = vec![b"RESTORE", &item.key, left.as_bytes(), &item.payload];
+                let mut restore: Vec<&[u8]> =
+                    vec![b"RESTORE", &item.key, left.as_bytes(), &item.payload];
                 if replace {
                     restore.push(b"REPLACE");
                 }
@@ -229,11 +238,19 @@ impl Hub {
     }
 
     /// Deletes a key here if it is as it was sent.
-    fn delete_if_same(&self, engine: &Engine, db: usize, item: &Item, version: Version) -> Result<Fate, Failed> {
+    fn delete_if_same(
+        &self,
+        engine: &Engine,
+        db: usize,
+        item: &Item,
+        version: Version,
+    ) -> Result<Fate, Failed> {
         self.with_key(engine, (db, &item.key), Intent::Change, |keys| {
             match take(keys, &item.key, version) {
                 None => Fate::Gone,
-                Some((payload, expiry_ms)) if payload == item.payload && expiry_ms == item.expiry_ms => {
+                Some((payload, expiry_ms))
+                    if payload == item.payload && expiry_ms == item.expiry_ms =>
+                {
                     keys.remove(&item.key);
                     keys.changed(&item.key, Event::DEL);
                     keys.record(&[b"DEL", &item.key]);

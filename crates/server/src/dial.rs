@@ -12,7 +12,8 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error,
+    SignatureScheme, StreamOwned,
 };
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -57,7 +58,9 @@ impl ServerCertVerifier for AnyName {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let verified =
+            self.0
+                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
             // The name is looked at last: all the rest was in order.
             Err(Error::InvalidCertificate(
@@ -95,18 +98,28 @@ pub fn dialler() -> Arc<Dial> {
     Arc::new(dial)
 }
 
-fn dial(engine: &Engine, host: &str, port: u16, patience: Duration) -> io::Result<Box<dyn Channel>> {
+fn dial(
+    engine: &Engine,
+    host: &str,
+    port: u16,
+    patience: Duration,
+) -> io::Result<Box<dyn Channel>> {
     let socket = connect(host, port, patience)?;
     let config = engine.config();
     if !config.flag("tls-replication") {
         return Ok(Box::new(socket));
     }
     let (client, roots) = tls::as_client(config).map_err(io::Error::other)?;
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), client.crypto_provider().clone())
-        .build()
-        .map_err(|error| io::Error::other(format!("tls-ca-cert-file: {error}")))?;
+    let verifier = WebPkiServerVerifier::builder_with_provider(
+        Arc::new(roots),
+        client.crypto_provider().clone(),
+    )
+    .build()
+    .map_err(|error| io::Error::other(format!("tls-ca-cert-file: {error}")))?;
     let mut client: ClientConfig = client;
-    client.dangerous().set_certificate_verifier(Arc::new(AnyName(verifier)));
+    client
+        .dangerous()
+        .set_certificate_verifier(Arc::new(AnyName(verifier)));
     let name = match host.parse() {
         Ok(address) => ServerName::IpAddress(std::net::IpAddr::into(address)),
         Err(_) => ServerName::try_from(host.to_owned()).map_err(io::Error::other)?,

@@ -193,7 +193,10 @@ pub(crate) fn as_client(config: &Config) -> Result<(rustls::ClientConfig, RootCe
         return Ok((builder.with_no_client_auth(), roots));
     }
     let client = builder
-        .with_client_auth_cert(chain(config, own, &mut files)?, key(config, own, &mut files)?)
+        .with_client_auth_cert(
+            chain(config, own, &mut files)?,
+            key(config, own, &mut files)?,
+        )
         .map_err(|error| format!("{}: {error}", own.certificate))?;
     Ok((client, roots))
 }

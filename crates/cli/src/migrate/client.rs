@@ -80,7 +80,9 @@ impl Address {
         if url.starts_with("rediss://") {
             return Err("TLS is not spoken by redpoll migrate itself: use a tunnel, or a port without TLS on this machine".into());
         }
-        let rest = url.strip_prefix("redis://").ok_or(format!("'{url}' does not begin with redis://"))?;
+        let rest = url
+            .strip_prefix("redis://")
+            .ok_or(format!("'{url}' does not begin with redis://"))?;
         let (access, rest) = rest.rsplit_once('@').unwrap_or(("", rest));
         let (user, password) = access.split_once(':').unwrap_or(("", access));
         let (host, port) = place(rest.split('/').next().unwrap_or_default(), Some(6379))?;
@@ -147,7 +149,9 @@ impl Server {
             resp::write_command(&mut request, command);
         }
         let failed = |error: std::io::Error, address: &Address| format!("{address}: {error}");
-        self.stream.write_all(&request).map_err(|e| failed(e, &self.address))?;
+        self.stream
+            .write_all(&request)
+            .map_err(|e| failed(e, &self.address))?;
         let mut replies = Vec::with_capacity(commands.len());
         let mut chunk = vec![0; 64 << 10];
         while replies.len() < commands.len() {
@@ -172,7 +176,10 @@ impl Server {
         let command: Vec<&[u8]> = argv.iter().map(AsRef::as_ref).collect();
         let name = String::from_utf8_lossy(command[0]).into_owned();
         match self.pipeline(&[command])?.pop() {
-            Some(Value::Error(text)) => Err(format!("{}: {name} was answered with '{text}'", self.address)),
+            Some(Value::Error(text)) => Err(format!(
+                "{}: {name} was answered with '{text}'",
+                self.address
+            )),
             Some(value) => Ok(value),
             None => Err(format!("{}: no reply", self.address)),
         }
@@ -182,16 +189,27 @@ impl Server {
     pub fn info(&mut self) -> Result<String, String> {
         match self.call(&["INFO", "everything"])? {
             Value::Bulk(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
-            other => Err(format!("{}: INFO was answered with {other:?}", self.address)),
+            other => Err(format!(
+                "{}: INFO was answered with {other:?}",
+                self.address
+            )),
         }
     }
 
     /// What it is, in a few words.
     pub fn describe(&mut self) -> Result<String, String> {
         let info = self.info()?;
-        let known = [("Redpoll", "redpoll_version"), ("Valkey", "valkey_version"), ("Redis", "redis_version")];
-        let found = known.iter().find(|(_, name)| !field(&info, name).is_empty());
-        let what = found.map_or("a server".into(), |(what, name)| format!("{what} {}", field(&info, name)));
+        let known = [
+            ("Redpoll", "redpoll_version"),
+            ("Valkey", "valkey_version"),
+            ("Redis", "redis_version"),
+        ];
+        let found = known
+            .iter()
+            .find(|(_, name)| !field(&info, name).is_empty());
+        let what = found.map_or("a server".into(), |(what, name)| {
+            format!("{what} {}", field(&info, name))
+        });
         let keys: u64 = keyspace(&info).values().sum();
         Ok(format!("{} ({what}, {keys} keys)", self.address))
     }
@@ -205,7 +223,9 @@ impl Server {
 
 /// A field of INFO; empty if there is none.
 pub fn field<'i>(info: &'i str, name: &str) -> &'i str {
-    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line.unwrap_or_default().trim()
 }
 
@@ -213,7 +233,9 @@ pub fn field<'i>(info: &'i str, name: &str) -> &'i str {
 pub fn keyspace(info: &str) -> BTreeMap<u64, u64> {
     let mut all = BTreeMap::new();
     for line in info.lines() {
-        let parts = line.strip_prefix("db").and_then(|rest| rest.split_once(":keys="));
+        let parts = line
+            .strip_prefix("db")
+            .and_then(|rest| rest.split_once(":keys="));
         if let Some((db, rest)) = parts
             && let Ok(db) = db.parse()
         {
@@ -230,7 +252,10 @@ pub fn texts(value: &Value) -> Vec<String> {
         Value::Bulk(text) => vec![String::from_utf8_lossy(text).into_owned()],
         Value::Simple(text) => vec![text.clone()],
         Value::Array(items) | Value::Set(items) => items.iter().flat_map(texts).collect(),
-        Value::Map(pairs) => pairs.iter().flat_map(|(k, v)| [texts(k), texts(v)].concat()).collect(),
+        Value::Map(pairs) => pairs
+            .iter()
+            .flat_map(|(k, v)| [texts(k), texts(v)].concat())
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -242,13 +267,25 @@ mod tests {
     #[test]
     fn urls() {
         let parse = |url| Address::parse(url).map(|a| (a.host, a.port, a.user, a.password));
-        let is = |host: &str, port, user: &str, password: &str| Ok((host.into(), port, user.into(), password.into()));
+        let is = |host: &str, port, user: &str, password: &str| {
+            Ok((host.into(), port, user.into(), password.into()))
+        };
         assert_eq!(parse("redis://h"), is("h", 6379, "", ""));
-        assert_eq!(parse("redis://10.0.0.1:7000/"), is("10.0.0.1", 7000, "", ""));
+        assert_eq!(
+            parse("redis://10.0.0.1:7000/"),
+            is("10.0.0.1", 7000, "", "")
+        );
         assert_eq!(parse("redis://:p%40ss:w@h:1"), is("h", 1, "", "p@ss:w"));
         assert_eq!(parse("redis://u:p@[::1]:2"), is("::1", 2, "u", "p"));
         assert_eq!(parse("redis://[::1]"), is("::1", 6379, "", ""));
-        for bad in ["h:1", "http://h", "redis://", "redis://h:x", "rediss://h", "redis://:1"] {
+        for bad in [
+            "h:1",
+            "http://h",
+            "redis://",
+            "redis://h:x",
+            "rediss://h",
+            "redis://:1",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -77,7 +77,12 @@ fn show(server: &mut Server, keys: &[Vec<u8>]) -> Result<Vec<Shown>, String> {
         match reading(&kind, key) {
             Some((command, _)) => readings.push(command),
             None if kind == "none" => readings.push(vec![b"EXISTS".to_vec(), key.clone()]),
-            None => return Err(format!("{}: a key of type {kind} cannot be compared", server.address)),
+            None => {
+                return Err(format!(
+                    "{}: a key of type {kind} cannot be compared",
+                    server.address
+                ));
+            }
         }
         shown.push(Shown {
             kind,
@@ -139,10 +144,14 @@ pub fn compare(old: &mut Server, new: &mut Server, extent: Extent) -> Result<usi
             texts.truncate(most - done);
             for keys in texts.chunks(TOGETHER) {
                 let (mine, its) = (show(old, keys)?, show(new, keys)?);
-                let wrong = keys.iter().zip(mine.iter().zip(&its)).find(|(_, (mine, its))| {
-                    // What expires at this moment may be there for one of them.
-                    !same(mine, its) && !(mine.kind == "none" || its.kind == "none" && mine.left_ms >= 0)
-                });
+                let wrong = keys
+                    .iter()
+                    .zip(mine.iter().zip(&its))
+                    .find(|(_, (mine, its))| {
+                        // What expires at this moment may be there for one of them.
+                        !same(mine, its)
+                            && !(mine.kind == "none" || its.kind == "none" && mine.left_ms >= 0)
+                    });
                 if let Some((key, (mine, its))) = wrong {
                     return Err(format!(
                         "key '{}' of database {db} is not the same: a {} of {} parts on the old server, a {} of {} on the new one",

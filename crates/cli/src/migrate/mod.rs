@@ -89,7 +89,9 @@ fn options(args: &[String]) -> Result<Options, String> {
         let mut value = || rest.next().ok_or(format!("{arg} needs a value"));
         let seconds = |text: &str| {
             let seconds = text.parse().ok().filter(|n| *n > 0);
-            seconds.map(Duration::from_secs).ok_or(format!("{arg}: '{text}' is no number of seconds"))
+            seconds
+                .map(Duration::from_secs)
+                .ok_or(format!("{arg}: '{text}' is no number of seconds"))
         };
         match arg.as_str() {
             "--from" => from = Some(Address::parse(value()?)?),
@@ -106,7 +108,9 @@ fn options(args: &[String]) -> Result<Options, String> {
                 options.verify = match value()?.as_str() {
                     "all" => Extent::All,
                     "no" => Extent::Some(0),
-                    n => Extent::Some(n.parse().map_err(|_| format!("--verify: '{n}' is neither a number nor all nor no"))?),
+                    n => Extent::Some(n.parse().map_err(|_| {
+                        format!("--verify: '{n}' is neither a number nor all nor no")
+                    })?),
                 }
             }
             other => return Err(format!("{other} is no option; see redpoll migrate --help")),
@@ -148,7 +152,10 @@ fn run(options: &Options) -> Result<(), String> {
     }
     switch(&mut old, &mut new, options)?;
     before.restore(&mut new)?;
-    println!("{} is the primary: clients are to be sent there", options.to);
+    println!(
+        "{} is the primary: clients are to be sent there",
+        options.to
+    );
     Ok(())
 }
 
@@ -164,10 +171,14 @@ fn check(old: &mut Server, new: &mut Server, options: &Options) -> Result<Findin
     let (of_old, of_new) = (old.info()?, new.info()?);
     for (name, info) in [("old", &of_old), ("new", &of_new)] {
         if field(info, "cluster_enabled") == "1" {
-            found.problems.push(format!("the {name} server is part of a cluster"));
+            found
+                .problems
+                .push(format!("the {name} server is part of a cluster"));
         }
         if field(info, "loading") == "1" {
-            found.problems.push(format!("the {name} server is loading its data set"));
+            found
+                .problems
+                .push(format!("the {name} server is loading its data set"));
         }
     }
     if field(&of_new, "run_id") == field(&of_old, "run_id") {
@@ -186,12 +197,16 @@ fn check(old: &mut Server, new: &mut Server, options: &Options) -> Result<Findin
             false if keys > 0 => found.problems.push(format!(
                 "the new server holds {keys} keys, which would be lost (--overwrite)"
             )),
-            true if keys > 0 => found.notes.push(format!("the {keys} keys of the new server are lost")),
+            true if keys > 0 => found
+                .notes
+                .push(format!("the {keys} keys of the new server are lost")),
             _ => {}
         }
     }
     if field(&of_old, "role") == "slave" {
-        found.problems.push("the old server is a replica itself: name its primary".into());
+        found
+            .problems
+            .push("the old server is a replica itself: name its primary".into());
     }
     modules(old, &mut found);
     databases(old, new, &of_old, &mut found);
@@ -200,7 +215,9 @@ fn check(old: &mut Server, new: &mut Server, options: &Options) -> Result<Findin
     settings(old, new, &mut found);
     users(old, new, &mut found);
     if old.call(&["CLIENT", "UNPAUSE"]).is_err() && options.switch {
-        found.problems.push("writes cannot be held back on the old server (CLIENT PAUSE)".into());
+        found
+            .problems
+            .push("writes cannot be held back on the old server (CLIENT PAUSE)".into());
     }
     Ok(found)
 }
@@ -234,13 +251,18 @@ fn databases(old: &mut Server, new: &mut Server, of_old: &str, found: &mut Findi
     if let (Some(mine), Some(its)) = (old.setting("databases"), new.setting("databases"))
         && mine != its
     {
-        found.notes.push(format!("the old server has {mine} databases, the new one {its}"));
+        found.notes.push(format!(
+            "the old server has {mine} databases, the new one {its}"
+        ));
     }
 }
 
 fn memory(of_old: &str, new: &mut Server, found: &mut Findings) {
     let used: u64 = field(of_old, "used_memory").parse().unwrap_or(0);
-    let limit: u64 = new.setting("maxmemory").and_then(|n| n.parse().ok()).unwrap_or(0);
+    let limit: u64 = new
+        .setting("maxmemory")
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0);
     if limit > 0 && used > limit {
         found.problems.push(format!(
             "the old server uses {used} bytes, and maxmemory of the new one is {limit}"
@@ -250,7 +272,11 @@ fn memory(of_old: &str, new: &mut Server, found: &mut Findings) {
 
 /// A version as its first two numbers.
 fn version(info: &str) -> (String, (u32, u32)) {
-    for (name, field_name) in [("Redpoll", "redpoll_version"), ("Valkey", "valkey_version"), ("Redis", "redis_version")] {
+    for (name, field_name) in [
+        ("Redpoll", "redpoll_version"),
+        ("Valkey", "valkey_version"),
+        ("Redis", "redis_version"),
+    ] {
         let text = field(info, field_name);
         if !text.is_empty() {
             let mut numbers = text.split('.').map(|n| n.parse().unwrap_or(0));
@@ -294,7 +320,9 @@ fn settings(old: &mut Server, new: &mut Server, found: &mut Findings) {
         if let (Some(mine), Some(its)) = (old.setting(name), new.setting(name))
             && mine != its
         {
-            found.notes.push(format!("{name} is '{mine}' on the old server and '{its}' on the new one"));
+            found.notes.push(format!(
+                "{name} is '{mine}' on the old server and '{its}' on the new one"
+            ));
         }
     }
 }
@@ -304,7 +332,10 @@ fn users(old: &mut Server, new: &mut Server, found: &mut Findings) {
         return;
     };
     let its = client::texts(&its);
-    let missing: Vec<String> = client::texts(&mine).into_iter().filter(|user| !its.contains(user)).collect();
+    let missing: Vec<String> = client::texts(&mine)
+        .into_iter()
+        .filter(|user| !its.contains(user))
+        .collect();
     if !missing.is_empty() {
         found.notes.push(format!(
             "users that the new server does not have (they are not part of the data): {}",
@@ -335,13 +366,23 @@ impl Before {
 
 /// Makes the new server a replica of the old one.
 fn follow(old: &mut Server, new: &mut Server, options: &Options) -> Result<Before, String> {
-    let (host, port) = options.from_as.clone().unwrap_or_else(|| options.from.place());
+    let (host, port) = options
+        .from_as
+        .clone()
+        .unwrap_or_else(|| options.from.place());
     let from = &old.address;
     let mut access = None;
     if !from.password.is_empty() {
         let before = |new: &mut Server, name| new.setting(name).unwrap_or_default();
         access = Some((before(new, "masteruser"), before(new, "masterauth")));
-        new.call(&["CONFIG", "SET", "masteruser", &from.user, "masterauth", &from.password])?;
+        new.call(&[
+            "CONFIG",
+            "SET",
+            "masteruser",
+            &from.user,
+            "masterauth",
+            &from.password,
+        ])?;
     }
     println!("The new server follows {host}:{port}");
     new.call(&["REPLICAOF", &host, &port.to_string()])?;
@@ -360,8 +401,12 @@ fn catch_up(old: &mut Server, new: &mut Server, patience: Duration) -> Result<()
     loop {
         let of_new = new.info()?;
         let offset = number(&old.info()?, "master_repl_offset");
-        let (up, has) = (field(&of_new, "master_link_status") == "up", number(&of_new, "slave_repl_offset"));
-        let copied = number(&of_new, "master_sync_read_bytes").max(number(&of_new, "loading_loaded_bytes"));
+        let (up, has) = (
+            field(&of_new, "master_link_status") == "up",
+            number(&of_new, "slave_repl_offset"),
+        );
+        let copied =
+            number(&of_new, "master_sync_read_bytes").max(number(&of_new, "loading_loaded_bytes"));
         if last != (has, copied) {
             (last, got_on) = ((has, copied), Instant::now());
         }
@@ -381,7 +426,11 @@ fn catch_up(old: &mut Server, new: &mut Server, patience: Duration) -> Result<()
             return Err(format!("the new server does not take the copy: {error}"));
         }
         if got_on.elapsed() > patience {
-            let why = if error.is_empty() { "its log may say why" } else { error };
+            let why = if error.is_empty() {
+                "its log may say why"
+            } else {
+                error
+            };
             return Err(format!("the new server does not get on: {why}"));
         }
         if told.elapsed() >= TELL {
@@ -411,25 +460,44 @@ fn switch(old: &mut Server, new: &mut Server, options: &Options) -> Result<(), S
     });
     if let Err(why) = promoted {
         old.call(&["CLIENT", "UNPAUSE"])?;
-        return Err(format!("{why}; the old server is the primary as before, and the new one follows it"));
+        return Err(format!(
+            "{why}; the old server is the primary as before, and the new one follows it"
+        ));
     }
     if !options.leave_old {
         let (host, port) = options.to_as.clone().unwrap_or_else(|| options.to.place());
         let to = &new.address;
         let followed = old
-            .call(&["CONFIG", "SET", "masteruser", &to.user, "masterauth", &to.password])
+            .call(&[
+                "CONFIG",
+                "SET",
+                "masteruser",
+                &to.user,
+                "masterauth",
+                &to.password,
+            ])
             .and_then(|_| old.call(&["REPLICAOF", &host, &port.to_string()]));
         match followed {
             Ok(_) => println!("The old server follows the new one, and takes no writes any more"),
-            Err(why) => println!("The old server could not be made a replica of the new one: {why}"),
+            Err(why) => {
+                println!("The old server could not be made a replica of the new one: {why}")
+            }
         }
     }
     old.call(&["CLIENT", "UNPAUSE"])?;
-    println!("Writes were held back for {:.1} seconds", paused.elapsed().as_secs_f64());
+    println!(
+        "Writes were held back for {:.1} seconds",
+        paused.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
-fn complete(old: &mut Server, new: &mut Server, options: &Options, paused: Instant) -> Result<(), String> {
+fn complete(
+    old: &mut Server,
+    new: &mut Server,
+    options: &Options,
+    paused: Instant,
+) -> Result<(), String> {
     // What was let in before the pause is done by now, or within a moment.
     std::thread::sleep(Duration::from_millis(20));
     loop {
@@ -440,7 +508,10 @@ fn complete(old: &mut Server, new: &mut Server, options: &Options, paused: Insta
             break;
         }
         if paused.elapsed() > options.hold / 2 {
-            return Err(format!("the new server is still {} bytes behind", offset - has));
+            return Err(format!(
+                "the new server is still {} bytes behind",
+                offset - has
+            ));
         }
         std::thread::sleep(Duration::from_millis(10));
     }

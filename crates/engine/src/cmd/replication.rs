@@ -440,7 +440,10 @@ fn migrate(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         port,
         to_db,
         from_db: ctx.keys.db,
-        timeout_ms: u64::try_from(timeout).ok().filter(|ms| *ms > 0).unwrap_or(1000),
+        timeout_ms: u64::try_from(timeout)
+            .ok()
+            .filter(|ms| *ms > 0)
+            .unwrap_or(1000),
         copy,
         replace,
         user,
@@ -509,8 +512,14 @@ mod tests {
             "[\"a\" \"b\"]",
         );
         for (call, error) in [
-            ("MIGRATE h 1 k 0 1", "-ERR this program opens no connections"),
-            ("MIGRATE h 1 k 0 1 KEYS a", "-ERR When using MIGRATE KEYS option"),
+            (
+                "MIGRATE h 1 k 0 1",
+                "-ERR this program opens no connections",
+            ),
+            (
+                "MIGRATE h 1 k 0 1 KEYS a",
+                "-ERR When using MIGRATE KEYS option",
+            ),
             ("MIGRATE h 1 k 0 1 NOSUCH", "-ERR syntax error"),
             ("MIGRATE h 1 k x 1", "-ERR value is not an integer"),
             ("MIGRATE h 99999 k 0 1", "-ERR Invalid port"),

@@ -18,7 +18,8 @@ const NO_CHILD: &str = "nothing forks, so that there is no child process to bind
 const NO_DEFRAG: &str = "it tunes activedefrag, which decides by itself how much there is to do: a round moves at most a tenth of the time";
 const CLUSTER: &str = "it tunes clustering, which is not built yet";
 const ONE_CONNECTION: &str = "a copy of the data set and the stream behind it come over one connection, and what waits at the primary may go to its disk";
-const NO_OTHERS: &str = "it is about connections between the servers of a cluster, and clustering is not built yet";
+const NO_OTHERS: &str =
+    "it is about connections between the servers of a cluster, and clustering is not built yet";
 const NO_TIMER: &str = "no work hangs on a timer that ticks at a fixed rate";
 const LOOKS_AHEAD: &str =
     "each worker looks ahead over the commands that have come, up to 64 of them";

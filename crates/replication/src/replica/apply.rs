@@ -265,7 +265,10 @@ mod tests {
         let end = request("SELECT 3; SET a 1; MULTI; SET b 2; INCR b; EXEC").len();
         for cut in 0..=stream.len() {
             let engine = engine();
-            let (mut finder, mut applier) = (Finder::default(), Applier::new(&engine, engine.add_counters()));
+            let (mut finder, mut applier) = (
+                Finder::default(),
+                Applier::new(&engine, engine.add_counters()),
+            );
             let first = finder.look(&stream[..cut]).unwrap();
             assert!(first.bytes <= cut);
             assert!(

@@ -226,7 +226,13 @@ impl Replica {
     ///
     /// # Errors
     /// The system's.
-    pub(crate) fn dial(&self, engine: &Engine, host: &str, port: u16, patience: Duration) -> io::Result<Box<dyn Channel>> {
+    pub(crate) fn dial(
+        &self,
+        engine: &Engine,
+        host: &str,
+        port: u16,
+        patience: Duration,
+    ) -> io::Result<Box<dyn Channel>> {
         (self.dial)(engine, host, port, patience)
     }
 
