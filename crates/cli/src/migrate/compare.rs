@@ -149,8 +149,9 @@ pub fn compare(old: &mut Server, new: &mut Server, extent: Extent) -> Result<usi
                     .zip(mine.iter().zip(&its))
                     .find(|(_, (mine, its))| {
                         // What expires at this moment may be there for one of them.
-                        !same(mine, its)
-                            && !(mine.kind == "none" || its.kind == "none" && mine.left_ms >= 0)
+                        let expiring =
+                            mine.kind == "none" || its.kind == "none" && mine.left_ms >= 0;
+                        !expiring && !same(mine, its)
                     });
                 if let Some((key, (mine, its))) = wrong {
                     return Err(format!(
