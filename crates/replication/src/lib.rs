@@ -22,9 +22,7 @@ pub mod replica;
 pub mod spool;
 pub mod stream;
 
-use engine::{
-    Config, Engine, Failover, Migration, Replication, RoleReport, StreamWish, Wire,
-};
+use engine::{Config, Engine, Failover, Migration, Replication, RoleReport, StreamWish, Wire};
 use keeper::{Feed, Keeper, StreamAt};
 use parking_lot::Mutex;
 use std::any::Any;
