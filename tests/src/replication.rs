@@ -192,6 +192,15 @@ pub fn contents(client: &mut Client) -> BTreeMap<String, String> {
                     })
                     .collect();
                 format!("{entries} {names:?}")
+            } else if kind == "hash" {
+                // What a digest makes of fields whose time is over is each server's own.
+                let pairs = array(client.call(&[&b"HGETALL"[..], &key]));
+                let mut pairs: Vec<String> = pairs
+                    .chunks(2)
+                    .map(|pair| format!("{} {}", text(&pair[0]), text(&pair[1])))
+                    .collect();
+                pairs.sort();
+                pairs.join(" ")
             } else if kind == "zset" {
                 // Old servers make the digest of another text of the same score.
                 let pairs = array(client.call(&[&b"ZRANGE"[..], &key, b"0", b"-1", b"WITHSCORES"]));
