@@ -1,6 +1,6 @@
 //! What the project depends on: licences, sources, and crates that must not come in.
 //!
-//! It is read from `cargo metadata`, for all targets and features, so that the check needs no tool that is not there anyway. What it cannot
+//! It is read from `cargo metadata`, for Linux, on which it runs, and all features, so that the check needs no tool that is not there anyway. What it cannot
 //! know is which versions have been found to be dangerous: for that there is `cargo deny check advisories`, where its database can be had.
 
 use crate::run;
@@ -50,6 +50,8 @@ pub fn check() -> Result<()> {
         "1",
         "--locked",
         "--all-features",
+        "--filter-platform",
+        "x86_64-unknown-linux-gnu",
     ]))?;
     let metadata: Value = serde_json::from_str(&text)?;
     let packages = metadata["packages"]

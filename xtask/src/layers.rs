@@ -122,7 +122,10 @@ const ENGINE: Rooms = &[
         "fuzz",
         &["base", "client", "config", "context", "dispatch", "upkeep"],
     ),
-    ("start", &["cmd", "config", "context", "dispatch", "upkeep"]),
+    (
+        "start",
+        &["base", "cmd", "config", "context", "dispatch", "upkeep"],
+    ),
 ];
 
 /// The layers of the design, as absences: imports that do not exist, and crates that never reach tokio.

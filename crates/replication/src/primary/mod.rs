@@ -1,6 +1,6 @@
 //! As a primary, or in the middle of a chain: who follows this server.
 //!
-//! Each who follows has a [link](link). They get a [copy](sync) of the data set, if they cannot go on where they were, and the
+//! Each who follows has a [link]. They get a [copy](sync) of the data set, if they cannot go on where they were, and the
 //! stream. What they [acknowledge](acks) is what WAIT counts.
 
 mod acks;
