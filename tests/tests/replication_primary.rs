@@ -802,6 +802,27 @@ fn a_failover_loses_nothing() {
     }
 }
 
+/// Both ended up as primaries: who took over dropped all links that had the stream under its old name, and with them the one on which it
+/// had been asked to.
+#[test]
+fn a_failover_between_two_of_ours_leaves_one_primary() {
+    let server = primary(&[]);
+    let port = server.port();
+    let follower = Server::redpoll_with(&["--replicaof", &format!("127.0.0.1 {port}")]);
+    let (mut c, mut r) = (server.connect(), follower.connect());
+    eventually("it follows", || c.run("WAIT 1 10") == Value::Int(1));
+    c.run("SET k v");
+    assert_eq!(show(&c.run("FAILOVER")), "OK");
+    eventually("the roles have changed", || {
+        info(&mut r, "role") == "master" && info(&mut c, "role") == "slave"
+    });
+    eventually("it is over", || {
+        info(&mut c, "master_failover_state") == "no-failover"
+    });
+    assert_eq!(text(&r.run("GET k")), "v");
+    assert_eq!(number(&mut r, "sync_full"), 0, "{}", server.log());
+}
+
 #[test]
 fn a_failover_that_does_not_work_is_given_up() {
     let server = primary(&[]);

@@ -191,7 +191,6 @@ fn server(report: &Report<'_, '_>, into: &mut String) {
     line!(into, "arch_bits:{}", usize::BITS);
     line!(into, "multiplexing_api:epoll");
     line!(into, "process_id:{}", std::process::id());
-    line!(into, "process_supervised:no");
     line!(into, "run_id:{}", engine.run_id);
     // As real servers say it: the one for TLS where there is no other.
     let config = engine.config();
@@ -551,8 +550,6 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
     for (reason, denied) in reasons.iter().zip(&report.engine.users.denied) {
         line!(into, "acl_access_denied_{reason}:{}", denied.load(Relaxed));
     }
-    // Certificates make nobody a user.
-    line!(into, "acl_access_denied_tls_cert:0");
     let busy = stats.sum(|c| c.commands.iter().map(|c| c.ticks.get()).sum());
     line!(
         into,

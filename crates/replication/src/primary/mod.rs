@@ -250,8 +250,14 @@ impl Hub {
     /// A reader of the stream for who knows it and lacks nothing that is gone. None: it needs a copy.
     fn resume(&self, wish: &StreamWish, link: &Link) -> Result<Option<Reader>, String> {
         if wish.failover {
-            // It was the primary until now.
-            self.follow_primary(None)?;
+            // It was the primary until now. Its own link is not dropped with those that had the stream under its old name.
+            let mut links = std::mem::take(&mut *self.primary.links.lock());
+            let own = links.iter().position(|one| std::ptr::eq(&**one, link));
+            let own = own.map(|at| links.remove(at));
+            self.primary.links.lock().extend(links);
+            let turned = self.follow_primary(None);
+            self.primary.links.lock().extend(own);
+            turned?;
         }
         if wish.old_style || wish.id.is_empty() || link.announced.rdb_only {
             return Ok(None);
