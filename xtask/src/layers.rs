@@ -68,7 +68,15 @@ const WITHOUT_TOKIO: &[&str] = &[
 /// here that the code does not need; and a room imports only rooms that stand before it, so that there is no circle.
 type Rooms = &'static [(&'static str, &'static [&'static str])];
 
-const ROOMS: &[(&str, Rooms)] = &[("engine", ENGINE), ("store", STORE)];
+const ROOMS: &[(&str, Rooms)] = &[
+    ("bench", BENCH),
+    ("disk", DISK),
+    ("engine", ENGINE),
+    ("http", HTTP),
+    ("server", SERVER),
+    ("store", STORE),
+    ("terminal", TERMINAL),
+];
 
 /// The keyspace; its `lib.rs` says what each room is.
 const STORE: Rooms = &[
@@ -127,6 +135,121 @@ const ENGINE: Rooms = &[
         &["base", "cmd", "config", "context", "dispatch", "upkeep"],
     ),
 ];
+
+/// The network server: sockets and certificates at the bottom, then what a worker's connections share, then who uses it.
+const SERVER: Rooms = &[
+    ("input", &[]),
+    ("service", &[]),
+    ("system", &[]),
+    ("listen", &["system"]),
+    ("syslog", &["system"]),
+    ("logging", &["syslog"]),
+    ("tls", &["system"]),
+    ("dial", &["tls"]),
+    ("http_port", &["listen", "tls"]),
+    ("tls_stream", &[]),
+    ("handshake", &["tls", "tls_stream"]),
+    ("stream", &["tls_stream"]),
+    ("output", &["stream"]),
+    ("wire", &["stream", "tls_stream"]),
+    ("seat", &["tls_stream"]),
+    ("connection", &["input", "output", "seat", "stream", "tls"]),
+    ("worker", &["connection", "seat"]),
+    (
+        "host",
+        &[
+            "http_port",
+            "listen",
+            "logging",
+            "seat",
+            "service",
+            "system",
+            "tls",
+        ],
+    ),
+    (
+        "control",
+        &["handshake", "host", "listen", "seat", "worker"],
+    ),
+    ("server", &["control", "host", "listen", "seat", "worker"]),
+];
+
+/// HTTP without its sockets.
+const HTTP: Rooms = &[
+    ("answer", &[]),
+    ("history", &[]),
+    ("json", &[]),
+    ("login", &[]),
+    ("peer", &[]),
+    ("text", &[]),
+    ("page", &["answer"]),
+    ("command", &["json", "peer"]),
+    ("shared", &["command", "history", "login"]),
+    (
+        "events",
+        &[
+            "answer", "command", "history", "json", "login", "peer", "shared",
+        ],
+    ),
+    ("metrics", &["shared", "text"]),
+    (
+        "route",
+        &[
+            "answer", "command", "events", "login", "metrics", "page", "peer", "shared", "text",
+        ],
+    ),
+];
+
+/// The log's files.
+const DISK: Rooms = &[
+    ("command", &[]),
+    ("disk", &[]),
+    ("error", &[]),
+    ("guarded", &[]),
+    ("manifest", &[]),
+    ("piece", &[]),
+    ("rewrite", &[]),
+    // Built only for tests and fuzzing.
+    ("faulty", &["disk"]),
+    ("temp", &["disk"]),
+    ("folder", &["disk", "error", "manifest", "temp"]),
+    (
+        "reader",
+        &["command", "disk", "error", "folder", "piece", "temp"],
+    ),
+    ("check", &["disk", "error", "folder", "reader"]),
+    (
+        "writer",
+        &[
+            "disk", "error", "folder", "manifest", "piece", "reader", "temp",
+        ],
+    ),
+    (
+        "log",
+        &[
+            "disk", "error", "folder", "guarded", "reader", "temp", "writer",
+        ],
+    ),
+];
+
+/// The load generator.
+const BENCH: Rooms = &[
+    ("draw", &[]),
+    ("process", &[]),
+    ("skip", &[]),
+    ("template", &["draw"]),
+    ("args", &["draw", "template"]),
+    ("connect", &["args", "skip"]),
+    ("worker", &["connect", "skip", "template"]),
+    (
+        "stage",
+        &["args", "connect", "draw", "process", "template", "worker"],
+    ),
+    ("report", &["args", "stage"]),
+];
+
+/// `redpoll cli` and `redpoll top`.
+const TERMINAL: Rooms = &[("link", &[]), ("cli", &["link"]), ("top", &["cli", "link"])];
 
 /// The layers of the design, as absences: imports that do not exist, and crates that never reach tokio.
 pub fn check() -> Result<()> {

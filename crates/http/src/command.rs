@@ -1,7 +1,7 @@
 //! Running commands for the page: on a helper thread, on a session that is there for one request.
 
-use crate::Peer;
 use crate::json::{self, Budget};
+use crate::peer::Peer;
 use engine::{Engine, GiveUp, Kind, Next, Origin, Session, Waiter, Worker};
 use parking_lot::Mutex;
 use resp::{Batch, Out, Proto};

@@ -9,6 +9,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `peer`, `shared` | who is at the other end; what all connections share |
 //! | `answer` | answers and their bodies |
 //! | `route` | which path is whose, and who may come in |
 //! | `metrics`, `text` | `/metrics`: what is told, and the two formats of it |
@@ -28,53 +29,23 @@ mod json;
 mod login;
 mod metrics;
 mod page;
+mod peer;
 mod route;
+mod shared;
 mod text;
 
-use command::Workers;
 use engine::Engine;
-use history::{History, Row};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use login::Logins;
-use parking_lot::Mutex;
-use std::net::SocketAddr;
+pub use peer::Peer;
+use shared::Shared;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::broadcast;
-
-/// Connections served at a time; further ones are closed.
-const MOST_CONNECTIONS: usize = 512;
 
 /// How long the head of a request may take to arrive: a client that is silent is closed.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Rows of numbers that an event stream may be behind.
-const ROWS_BEHIND: usize = 16;
-
-/// Who is at the other end of a connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer {
-    /// Its address.
-    pub address: SocketAddr,
-    /// Our address that it came to.
-    pub local: SocketAddr,
-    /// Whether the connection is encrypted.
-    pub encrypted: bool,
-}
-
-/// What all connections of the port share.
-pub(crate) struct Shared {
-    pub engine: Arc<Engine>,
-    pub workers: Workers,
-    pub logins: Logins,
-    pub history: Mutex<History>,
-    pub rows: broadcast::Sender<Row>,
-    connections: AtomicUsize,
-}
 
 /// See the crate's page. A handle; all clones serve the same port.
 #[derive(Clone)]
@@ -83,14 +54,7 @@ pub struct Http(Arc<Shared>);
 impl Http {
     /// What serves an engine's port.
     pub fn new(engine: Arc<Engine>) -> Http {
-        Http(Arc::new(Shared {
-            workers: Workers::new(engine.clone()),
-            logins: Logins::default(),
-            history: Mutex::new(History::new()),
-            rows: broadcast::Sender::new(ROWS_BEHIND),
-            connections: AtomicUsize::new(0),
-            engine,
-        }))
+        Http(Arc::new(Shared::new(engine)))
     }
 
     /// Serves a connection until it ends.
@@ -99,10 +63,9 @@ impl Http {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let shared = &self.0;
-        let _counted = Counted::new(shared);
-        if shared.connections.load(Relaxed) > MOST_CONNECTIONS {
+        let Some(_counted) = shared.count() else {
             return;
-        }
+        };
         let service = service_fn(|request| route::answer(shared.clone(), request, peer));
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -128,21 +91,5 @@ impl Http {
             }
             self.0.logins.forget_old();
         }
-    }
-}
-
-/// A connection, as long as it is there.
-struct Counted<'a>(&'a Shared);
-
-impl Counted<'_> {
-    fn new(shared: &Shared) -> Counted<'_> {
-        shared.connections.fetch_add(1, Relaxed);
-        Counted(shared)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Relaxed);
     }
 }

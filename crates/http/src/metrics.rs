@@ -1,7 +1,7 @@
 //! What `/metrics` tells. Names follow Prometheus's conventions: base units, counters that end in `_total`, one family a meaning
 //! with labels for its kinds.
 
-use crate::Shared;
+use crate::shared::Shared;
 use crate::text::{Format, Kind, Writer};
 use engine::{
     CommandFigures, Figures, HotKey, HotKeys, LogKind, MEASURES, RoleReport, ShardFigures,

@@ -13,9 +13,9 @@
 
 use crate::input::Input;
 use crate::output::Unsent;
+use crate::seat::{Arrival, Kit, Load, Seat, be_seated, with_kit};
 use crate::stream::Stream;
 use crate::tls;
-use crate::worker::{Arrival, Kit, Load, Seat, be_seated, with_kit};
 use engine::{Client, Next, Progress, Session};
 use engine::{GiveUp, TakeOver, Waiter};
 use resp::{Batch, Limits, Out, Parser};

@@ -4,19 +4,18 @@
 //! It sleeps most of the time, and is a thread of its own so that a busy worker never delays an accept or a signal.
 
 use crate::handshake::Handshakes;
-use crate::host::ServerHost;
-use crate::listen::{Address, Listener};
-use crate::worker::{Arrival, Handle, Phase};
+use crate::host::{Order, ServerHost};
+use crate::listen::{ACCEPT_PAUSE, Accepting, Address, Listener, is_passing};
+use crate::seat::Arrival;
+use crate::worker::{Handle, Phase};
 use engine::{Engine, Host, Kind, Origin, Persistence, SaveMode, ShutdownMode};
 use socket2::Socket;
 use std::collections::VecDeque;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -26,17 +25,6 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// Samples that a running figure is averaged over.
 const SAMPLES: usize = 8;
-
-/// The pause after an accept that failed for want of file descriptors or memory.
-pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// What the control thread is told.
-pub(crate) enum Order {
-    /// Stop; `now` gives clients no time to take their replies.
-    Stop { now: bool },
-    /// Listen on these sockets from now on and no others.
-    Listen(Vec<Arc<Listener>>),
-}
 
 /// Everything the control thread works with.
 pub(crate) struct Control {
@@ -152,7 +140,7 @@ impl Control {
                         let every = config.number("tls-auto-reload-interval") as u64;
                         if every > 0 && certificates_read.elapsed().as_secs() >= every {
                             certificates_read = Instant::now();
-                            self.host.reload_tls_if_changed(config);
+                            self.host.certificates.reload_if_changed(config);
                         }
                     }
                 }
@@ -378,7 +366,9 @@ impl Acceptor {
                 secured: None,
             });
         };
-        let Some(tls) = self.host.tls() else { return };
+        let Some(tls) = self.host.certificates.current() else {
+            return;
+        };
         let placing = self.placing.clone();
         handshakes.begin(socket.into(), tls, move |made| match made {
             Ok((socket, secured)) => placing.place(Arrival {
@@ -414,42 +404,6 @@ impl Acceptor {
             waker: None,
         }
     }
-}
-
-/// A listening socket as the runtime wants it.
-pub(crate) enum Accepting {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-impl Accepting {
-    pub fn new(listener: &Listener) -> io::Result<Accepting> {
-        let socket = listener.socket.try_clone()?;
-        Ok(match listener.address {
-            Address::Tcp(_) => Accepting::Tcp(TcpListener::from_std(socket.into())?),
-            Address::Unix(_) => Accepting::Unix(UnixListener::from_std(socket.into())?),
-        })
-    }
-
-    /// The next connection, free to be served by the runtime of another thread, and where it comes from if over TCP.
-    pub async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
-        match self {
-            Accepting::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                Ok((stream.into_std()?.into(), Some(peer)))
-            }
-            Accepting::Unix(listener) => Ok((listener.accept().await?.0.into_std()?.into(), None)),
-        }
-    }
-}
-
-/// Whether a failed accept says nothing about the next: the client was gone already.
-pub(crate) fn is_passing(error: &io::Error) -> bool {
-    use io::ErrorKind as K;
-    matches!(
-        error.kind(),
-        K::ConnectionAborted | K::ConnectionReset | K::Interrupted
-    )
 }
 
 /// What a client that is not served is told. `peer` is None for one that came over a unix socket.

@@ -1,13 +1,12 @@
 //! What commands may ask of the server: to stop, to put a directive into effect, to tell about itself.
 
-use crate::control::Order;
 use crate::http_port::HttpPort;
 use crate::listen::{self, Listener};
 use crate::logging::LogLevel;
+use crate::seat::{self, GiveBack, Load};
 use crate::service::{OomScore, Supervisor};
 use crate::system;
-use crate::tls::Tls;
-use crate::worker::{GiveBack, Load};
+use crate::tls::{self, Certificates};
 use disk::{AtomicFile, Disk, RealDisk, SyncPlan};
 use engine::Config;
 use engine::{Host, ShutdownMode};
@@ -40,8 +39,8 @@ pub struct ServerHost {
     /// What serves HTTP, once there is an engine.
     http: OnceLock<HttpPort>,
     pub(crate) counts: Counts,
-    /// What handshakes are made with; None while there is no port for them.
-    tls: Mutex<Option<Arc<Tls>>>,
+    /// What handshakes are made with.
+    pub(crate) certificates: Arc<Certificates>,
     pub(crate) give_back: watch::Sender<GiveBack>,
     allocator: OnceLock<Allocator>,
     /// What whoever had the server stop said of it.
@@ -51,6 +50,14 @@ pub struct ServerHost {
     /// Shows a title of the process.
     set_title: OnceLock<Titled>,
     oom_score: Mutex<OomScore>,
+}
+
+/// What the control thread is told.
+pub(crate) enum Order {
+    /// Stop; `now` gives clients no time to take their replies.
+    Stop { now: bool },
+    /// Listen on these sockets from now on and no others.
+    Listen(Vec<Arc<Listener>>),
 }
 
 /// How the program is called, and what shows another title of its process.
@@ -237,36 +244,6 @@ impl ServerHost {
         (sum(|load| &load.reads), sum(|load| &load.writes))
     }
 
-    /// What handshakes are made with now.
-    pub(crate) fn tls(&self) -> Option<Arc<Tls>> {
-        self.tls.lock().clone()
-    }
-
-    /// Reads certificates and keys, if there is a port for TLS. What was read before stays in use if the new cannot be used.
-    pub(crate) fn load_tls(&self, config: &Config) -> Result<(), String> {
-        let for_http = config.http_port() != 0 && config.flag("http-tls");
-        let new = if config.tls_port() == 0 && !for_http {
-            None
-        } else {
-            Some(Arc::new(Tls::load(config)?))
-        };
-        *self.tls.lock() = new;
-        Ok(())
-    }
-
-    /// Reads certificates and keys anew if their files have changed.
-    pub(crate) fn reload_tls_if_changed(&self, config: &Config) {
-        let Some(old) = self.tls() else { return };
-        match Tls::load(config) {
-            Ok(new) if new.same_files(&old) => {}
-            Ok(new) => {
-                tracing::info!("The certificates have changed; new connections get the new ones");
-                *self.tls.lock() = Some(Arc::new(new));
-            }
-            Err(error) => tracing::warn!("The certificates were not read anew: {error}"),
-        }
-    }
-
     /// Opens the listeners the configuration asks for now, and closes those it does not.
     fn listen(&self, config: &Config) -> Result<(), String> {
         let mut open = self.tcp.lock();
@@ -283,12 +260,12 @@ impl ServerHost {
 
     /// Serves an engine over HTTP, if the configuration asks for that now or later. Of several calls the first counts.
     pub(crate) fn start_http(
-        self: &Arc<Self>,
+        &self,
         engine: &Arc<engine::Engine>,
     ) -> Result<(), listen::ListenError> {
         let http = self
             .http
-            .get_or_init(|| HttpPort::new(engine, Arc::downgrade(self)));
+            .get_or_init(|| HttpPort::new(engine, self.certificates.clone()));
         http.listen(engine.config())
     }
 
@@ -305,7 +282,7 @@ impl ServerHost {
     }
 
     fn listen_http(&self, config: &Config) -> Result<(), String> {
-        self.load_tls(config).map_err(|error| {
+        self.certificates.load(config).map_err(|error| {
             tracing::warn!("{error}");
             "Unable to update TLS configuration. Check server logs.".to_owned()
         })?;
@@ -375,15 +352,6 @@ impl ServerHost {
     }
 }
 
-/// What the system says, without its number.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error")
-        .next()
-        .unwrap_or_default()
-        .to_owned()
-}
-
 impl Host for ServerHost {
     fn shutdown(&self, mode: ShutdownMode) -> Result<(), String> {
         self.set_shutdown_mode(mode);
@@ -400,7 +368,7 @@ impl Host for ServerHost {
         match directive {
             "port" => self.listen(config),
             tls if tls.starts_with("tls-") => {
-                self.load_tls(config).map_err(|error| {
+                self.certificates.load(config).map_err(|error| {
                     tracing::warn!("{error}");
                     "Unable to update TLS configuration. Check server logs.".to_owned()
                 })?;
@@ -464,13 +432,13 @@ impl Host for ServerHost {
             "server" => self.info_server(into),
             "stats" => self.info_stats(into),
             "threads" => self.info_threads(into),
-            "tls" => crate::tls::info(self.tls().as_deref(), into),
+            "tls" => tls::info(self.certificates.current().as_deref(), into),
             _ => {}
         }
     }
 
     fn read_file(&self, path: &Path) -> Result<Vec<u8>, String> {
-        std::fs::read(path).map_err(|error| reason(&error))
+        std::fs::read(path).map_err(|error| system::reason(&error))
     }
 
     fn replace_file(&self, path: &Path, contents: &[u8]) -> Result<(), String> {
@@ -480,7 +448,7 @@ impl Host for ServerHost {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let written = AtomicFile::create(&disk, &temp, SyncPlan::incremental(false))
             .and_then(|mut file| file.write_all(contents).map(|()| file))
-            .map_err(|error| reason(&error))?;
+            .map_err(|error| system::reason(&error))?;
         written
             .commit(path)
             .map(drop)
@@ -497,7 +465,7 @@ impl Host for ServerHost {
     }
 
     fn hand_over(&self) -> bool {
-        crate::worker::hand_over()
+        seat::hand_over()
     }
 
     fn give_back_after(&self, ms: Option<u32>) {

@@ -3,9 +3,8 @@
 //! What is answered is `crates/http`'s business; here are sockets and encryption. The thread runs as long as there is a listener, and
 //! gives way to the workers where there is not enough of the machine for all.
 
-use crate::control::{ACCEPT_PAUSE, Accepting, is_passing};
-use crate::host::ServerHost;
-use crate::listen::{self, Address, ListenError, Listener};
+use crate::listen::{self, ACCEPT_PAUSE, Accepting, Address, ListenError, Listener, is_passing};
+use crate::tls::Certificates;
 use engine::Engine;
 use engine::config::Config;
 use http::{Http, Peer};
@@ -36,7 +35,7 @@ const STACK_BYTES: usize = 8 << 20;
 pub(crate) struct HttpPort {
     /// The engine keeps the host that has this.
     engine: Weak<Engine>,
-    host: Weak<ServerHost>,
+    certificates: Arc<Certificates>,
     state: Mutex<State>,
 }
 
@@ -49,10 +48,10 @@ struct State {
 }
 
 impl HttpPort {
-    pub fn new(engine: &Arc<Engine>, host: Weak<ServerHost>) -> HttpPort {
+    pub fn new(engine: &Arc<Engine>, certificates: Arc<Certificates>) -> HttpPort {
         HttpPort {
             engine: Arc::downgrade(engine),
-            host,
+            certificates,
             state: Mutex::default(),
         }
     }
@@ -119,11 +118,11 @@ impl HttpPort {
             })
             .build()?;
         let http = Http::new(engine);
-        let host = self.host.clone();
+        let certificates = self.certificates.clone();
         std::thread::Builder::new()
             .name("http-keeper".into())
             .spawn(move || {
-                runtime.block_on(serve(http, host, listeners));
+                runtime.block_on(serve(http, certificates, listeners));
                 // Connections go with it; commands that still run are not waited for.
                 runtime.shutdown_background();
             })?;
@@ -134,7 +133,7 @@ impl HttpPort {
 /// Serves what listeners there are, until nobody says so any more.
 async fn serve(
     http: Http,
-    host: Weak<ServerHost>,
+    certificates: Arc<Certificates>,
     mut listeners: watch::Receiver<Vec<Arc<Listener>>>,
 ) {
     let history = tokio::spawn({
@@ -158,7 +157,7 @@ async fn serve(
                 .iter()
                 .any(|(other, _)| Arc::ptr_eq(&listener, other));
             if !known {
-                let task = accept(http.clone(), host.clone(), listener.clone());
+                let task = accept(http.clone(), certificates.clone(), listener.clone());
                 accepting.push((listener, tokio::spawn(task)));
             }
         }
@@ -173,7 +172,7 @@ async fn serve(
 }
 
 /// Accepts the connections of one listener.
-async fn accept(http: Http, host: Weak<ServerHost>, listener: Arc<Listener>) {
+async fn accept(http: Http, certificates: Arc<Certificates>, listener: Arc<Listener>) {
     let socket = match Accepting::new(&listener) {
         Ok(socket) => socket,
         Err(error) => return tracing::error!("Cannot accept on {}: {error}", listener.address),
@@ -181,9 +180,9 @@ async fn accept(http: Http, host: Weak<ServerHost>, listener: Arc<Listener>) {
     loop {
         match socket.accept().await {
             Ok((socket, Some(peer))) => {
-                let (http, host, tls) = (http.clone(), host.clone(), listener.tls);
+                let (http, tls) = (http.clone(), listener.tls.then(|| certificates.clone()));
                 tokio::spawn(async move {
-                    if let Err(error) = connect(http, host, socket, peer, tls).await {
+                    if let Err(error) = connect(http, tls, socket, peer).await {
                         tracing::debug!("HTTP with {peer}: {error}");
                     }
                 });
@@ -198,13 +197,12 @@ async fn accept(http: Http, host: Weak<ServerHost>, listener: Arc<Listener>) {
     }
 }
 
-/// Serves one connection.
+/// Serves one connection, encrypted if there are `certificates`.
 async fn connect(
     http: Http,
-    host: Weak<ServerHost>,
+    certificates: Option<Arc<Certificates>>,
     socket: Socket,
     address: SocketAddr,
-    tls: bool,
 ) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
@@ -212,13 +210,13 @@ async fn connect(
     let peer = Peer {
         address,
         local: stream.local_addr()?,
-        encrypted: tls,
+        encrypted: certificates.is_some(),
     };
-    if !tls {
+    let Some(certificates) = certificates else {
         http.serve(stream, peer).await;
         return Ok(());
-    }
-    let Some(tls) = host.upgrade().and_then(|host| host.tls()) else {
+    };
+    let Some(tls) = certificates.current() else {
         return Ok(());
     };
     let acceptor = TlsAcceptor::from(tls.config.clone());

@@ -26,9 +26,9 @@
 //! | file | what |
 //! |---|---|
 //! | `server` | starts and stops all of it |
-//! | `listen` | opens listening sockets |
+//! | `listen` | opens listening sockets and accepts on them |
 //! | `control` | the control thread: accepting, signals, idle clients |
-//! | `worker` | a worker thread and what its connections share |
+//! | `worker`, `seat` | a worker thread; what its connections share, whichever thread serves them |
 //! | `connection` | one client: read, execute, write |
 //! | `input`, `output`, `stream` | a connection's unparsed bytes, its unsent replies, its socket |
 //! | `tls`, `handshake`, `tls_stream` | certificates and whom to trust; agreeing on an encryption; an encrypted socket |
@@ -51,6 +51,7 @@ mod input;
 mod listen;
 pub mod logging;
 mod output;
+mod seat;
 mod server;
 pub mod service;
 mod stream;

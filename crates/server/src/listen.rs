@@ -1,4 +1,4 @@
-//! Listening sockets.
+//! Listening sockets: opening them, and accepting on them.
 
 use engine::config::Config;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -8,6 +8,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+
+/// The pause after an accept that failed for want of file descriptors or memory.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a listener listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +50,42 @@ impl Listener {
             Address::Tcp(_) => "tcp",
         }
     }
+}
+
+/// A listening socket as the runtime wants it.
+pub(crate) enum Accepting {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Accepting {
+    pub fn new(listener: &Listener) -> io::Result<Accepting> {
+        let socket = listener.socket.try_clone()?;
+        Ok(match listener.address {
+            Address::Tcp(_) => Accepting::Tcp(TcpListener::from_std(socket.into())?),
+            Address::Unix(_) => Accepting::Unix(UnixListener::from_std(socket.into())?),
+        })
+    }
+
+    /// The next connection, free to be served by the runtime of another thread, and where it comes from if over TCP.
+    pub async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
+        match self {
+            Accepting::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((stream.into_std()?.into(), Some(peer)))
+            }
+            Accepting::Unix(listener) => Ok((listener.accept().await?.0.into_std()?.into(), None)),
+        }
+    }
+}
+
+/// Whether a failed accept says nothing about the next: the client was gone already.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(
+        error.kind(),
+        K::ConnectionAborted | K::ConnectionReset | K::Interrupted
+    )
 }
 
 /// A socket that could not be opened: one line that says where and why.

@@ -1,9 +1,10 @@
 //! Starting and stopping the server.
 
-use crate::control::{Control, Order, Placing};
-use crate::host::ServerHost;
+use crate::control::{Control, Placing};
+use crate::host::{Order, ServerHost};
 use crate::listen::{self, Address, Listener};
-use crate::worker::{self, Handle, Helpers, Phase};
+use crate::seat::Helpers;
+use crate::worker::{self, Handle, Phase};
 use engine::Engine;
 use engine::Maintenance;
 use std::fmt;
@@ -79,7 +80,7 @@ impl Server {
         engine.load_users().map_err(StartError)?;
         let config = engine.config();
         let failed = |error: listen::ListenError| StartError(error.to_string());
-        host.load_tls(config).map_err(StartError)?;
+        host.certificates.load(config).map_err(StartError)?;
         let tcp = listen::tcp(config, &[]).map_err(failed)?;
         let mut others: Vec<Arc<Listener>> =
             listen::unix(config).map_err(failed)?.into_iter().collect();

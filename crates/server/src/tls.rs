@@ -176,6 +176,42 @@ impl Tls {
     }
 }
 
+/// What handshakes are made with now, for all who make them.
+#[derive(Debug, Default)]
+pub(crate) struct Certificates(Mutex<Option<Arc<Tls>>>);
+
+impl Certificates {
+    /// None while there is no port for TLS.
+    pub fn current(&self) -> Option<Arc<Tls>> {
+        self.0.lock().clone()
+    }
+
+    /// Reads certificates and keys, if there is a port for TLS. What was read before stays in use if the new cannot be used.
+    pub fn load(&self, config: &Config) -> Result<(), String> {
+        let for_http = config.http_port() != 0 && config.flag("http-tls");
+        let new = if config.tls_port() == 0 && !for_http {
+            None
+        } else {
+            Some(Arc::new(Tls::load(config)?))
+        };
+        *self.0.lock() = new;
+        Ok(())
+    }
+
+    /// Reads certificates and keys anew if their files have changed.
+    pub fn reload_if_changed(&self, config: &Config) {
+        let Some(old) = self.current() else { return };
+        match Tls::load(config) {
+            Ok(new) if new.same_files(&old) => {}
+            Ok(new) => {
+                tracing::info!("The certificates have changed; new connections get the new ones");
+                *self.0.lock() = Some(Arc::new(new));
+            }
+            Err(error) => tracing::warn!("The certificates were not read anew: {error}"),
+        }
+    }
+}
+
 /// What this server is as the client of another: a configuration that shows its certificate, if it has one, and whom it trusts.
 pub(crate) fn as_client(config: &Config) -> Result<(rustls::ClientConfig, RootCertStore), String> {
     let mut files = Files::default();
