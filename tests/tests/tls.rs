@@ -329,6 +329,26 @@ fn clients_are_users_by_their_certificates() {
     }
 }
 
+/// The certificate that is shown to other servers, if it is another than clients are shown.
+#[test]
+fn info_tells_of_the_certificate_for_other_servers() {
+    let files = Files::new();
+    let (server, _) = files.start(&[
+        "--tls-client-cert-file",
+        path(&files.client.cert),
+        "--tls-client-key-file",
+        path(&files.client.key),
+    ]);
+    let info = show(&server.connect().run("INFO tls"));
+    let serial = |whose: &str| {
+        let (_, rest) = info.split_once(&format!("tls_{whose}_cert_serial:"))?;
+        Some(rest.split_once('\\')?.0.to_owned())
+    };
+    let (own, other) = (serial("server"), serial("client"));
+    assert!(own.is_some() && other.is_some() && own != other, "{info}");
+    assert_ne!(other.as_deref(), Some("none"), "{info}");
+}
+
 #[test]
 fn a_client_sees_whom_it_speaks_to() {
     let files = Files::new();

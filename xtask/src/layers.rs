@@ -28,7 +28,7 @@ const CRATES: &[(&str, &[&str])] = &[
         &["engine", "keeper", "replication", "resp", "store"],
     ),
     ("http", &["engine", "resp"]),
-    ("server", &["disk", "engine", "http", "replication", "resp"]),
+    ("server", &["engine", "http", "replication", "resp"]),
     ("bench", &[]),
     ("terminal", &["engine", "resp"]),
     (
@@ -139,11 +139,12 @@ const ENGINE: Rooms = &[
 /// The network server: sockets and certificates at the bottom, then what a worker's connections share, then who uses it.
 const SERVER: Rooms = &[
     ("input", &[]),
+    ("lines", &[]),
     ("service", &[]),
     ("system", &[]),
     ("listen", &["system"]),
-    ("syslog", &["system"]),
-    ("logging", &["syslog"]),
+    ("syslog", &["lines", "system"]),
+    ("logging", &["lines", "syslog"]),
     ("tls", &["system"]),
     ("dial", &["tls"]),
     ("http_port", &["listen", "tls"]),

@@ -7,12 +7,11 @@ use crate::seat::{self, GiveBack, Load};
 use crate::service::{OomScore, Supervisor};
 use crate::system;
 use crate::tls::{self, Certificates};
-use disk::{AtomicFile, Disk, RealDisk, SyncPlan};
 use engine::Config;
 use engine::{Host, ShutdownMode};
 use parking_lot::Mutex;
 use std::fmt::Write;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{
     AtomicU64,
@@ -419,7 +418,7 @@ impl Host for ServerHost {
     }
 
     fn replace_config(&self, path: &Path, change: &dyn Fn(&str) -> String) -> Result<(), String> {
-        let replaced = system::replace_file(path, change);
+        let replaced = system::rewrite_file(path, change);
         match &replaced {
             Ok(()) => tracing::info!("Wrote the configuration to {}", path.display()),
             Err(error) => tracing::warn!("Could not write {}: {error}", path.display()),
@@ -442,17 +441,7 @@ impl Host for ServerHost {
     }
 
     fn replace_file(&self, path: &Path, contents: &[u8]) -> Result<(), String> {
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let temp = folder.join(AtomicFile::temp_name(&name));
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        let written = AtomicFile::create(&disk, &temp, SyncPlan::incremental(false))
-            .and_then(|mut file| file.write_all(contents).map(|()| file))
-            .map_err(|error| system::reason(&error))?;
-        written
-            .commit(path)
-            .map(drop)
-            .map_err(|error| error.to_string())
+        system::replace_file(path, contents).map_err(|error| system::reason(&error))
     }
 
     fn allocator(&self) -> Option<&str> {

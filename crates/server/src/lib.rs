@@ -35,6 +35,7 @@
 //! | `http_port` | the listeners for HTTP and the thread that serves them (`crates/http`) |
 //! | `host` | what commands may ask of the server |
 //! | `logging` | log lines in the form of redis-server's |
+//! | `lines` | events as lines of a form |
 //! | `syslog` | the log of the system |
 //! | `service` | who started the server and is told how it is |
 //! | `system` | limits and files of the process |
@@ -48,6 +49,7 @@ mod handshake;
 mod host;
 mod http_port;
 mod input;
+mod lines;
 mod listen;
 pub mod logging;
 mod output;

@@ -4,21 +4,19 @@
 //! installs this one. The marks `. - * #` stand for the levels debug, verbose, notice and warning, which here are
 //! `tracing`'s TRACE, DEBUG, INFO and WARN (or ERROR). `log-format` and `log-timestamp-format` choose other forms.
 
+use crate::lines::{Form, Lines};
 use crate::syslog::{self, Syslog};
 use chrono::{DateTime, Local, SecondsFormat};
 use engine::config::Config;
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
-use tracing::{Event, Level, Subscriber};
+use tracing::Level;
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, reload};
 
@@ -78,7 +76,7 @@ pub fn install(config: &Config) -> io::Result<LogLevel> {
             facility: syslog::facility(&config.text("syslog-facility")),
         };
         let layer = tracing_subscriber::fmt::layer()
-            .event_format(named)
+            .event_format(Lines(Arc::new(named)))
             .with_writer(to)
             .with_ansi(false);
         Some(layer)
@@ -169,7 +167,9 @@ impl Style {
         self.format.store(format, Relaxed);
         self.time.store(time, Relaxed);
     }
+}
 
+impl Form for Style {
     fn line(&self, level: Level, now: DateTime<Local>, text: &str) -> String {
         let pid = std::process::id();
         let time = match self.time.load(Relaxed) {
@@ -197,28 +197,6 @@ impl Style {
             Level::WARN | Level::ERROR => '#',
         };
         format!("{pid}:M {time} {mark} {text}")
-    }
-}
-
-/// The lines of [`Style`].
-struct Lines(Arc<Style>);
-
-impl<S, N> FormatEvent<S, N> for Lines
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        ctx: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut text = String::new();
-        ctx.field_format()
-            .format_fields(Writer::new(&mut text), event)?;
-        let line = self.0.line(*event.metadata().level(), Local::now(), &text);
-        writeln!(writer, "{line}")
     }
 }
 

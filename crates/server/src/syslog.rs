@@ -1,15 +1,13 @@
 //! The log of the system (`syslog-enabled`): lines as datagrams to the socket where it takes them, in the form of RFC 3164.
 
-use chrono::Local;
-use std::fmt;
+use crate::lines::Form;
+use chrono::{DateTime, Local};
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
-use tracing_subscriber::registry::LookupSpan;
+use tracing::Level;
+use tracing_subscriber::fmt::MakeWriter;
 
 /// Where the log of the system listens.
 pub(crate) const SOCKET: &str = "/dev/log";
@@ -90,8 +88,8 @@ pub(crate) struct Named {
     pub facility: u8,
 }
 
-impl Named {
-    fn line(&self, level: Level, text: &str) -> String {
+impl Form for Named {
+    fn line(&self, level: Level, now: DateTime<Local>, text: &str) -> String {
         let severity = match level {
             Level::TRACE => 7,
             Level::DEBUG => 6,
@@ -99,27 +97,9 @@ impl Named {
             Level::WARN | Level::ERROR => 4,
         };
         let priority = self.facility * 8 + severity;
-        let time = Local::now().format("%b %e %H:%M:%S");
+        let time = now.format("%b %e %H:%M:%S");
         let (ident, pid) = (&self.ident, std::process::id());
         format!("<{priority}>{time} {ident}[{pid}]: {text}")
-    }
-}
-
-impl<S, N> FormatEvent<S, N> for Named
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        ctx: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut text = String::new();
-        ctx.field_format()
-            .format_fields(Writer::new(&mut text), event)?;
-        writeln!(writer, "{}", self.line(*event.metadata().level(), &text))
     }
 }
 
@@ -145,7 +125,7 @@ mod tests {
             facility: facility("local3"),
         };
         let mut send = |level, text: &str| {
-            writeln!(to, "{}", named.line(level, text)).unwrap();
+            writeln!(to, "{}", named.line(level, Local::now(), text)).unwrap();
         };
         send(Level::WARN, "hello");
         let got = receive(&listener);

@@ -65,19 +65,27 @@ pub fn enter_dir(config: &Config) -> io::Result<()> {
     Ok(())
 }
 
-/// Replaces a file as a whole or not at all by what `change` makes of its text, with its permissions as they are. One that is
-/// not there counts as empty. Returns when it is on the disk.
-pub(crate) fn replace_file(path: &Path, change: &dyn Fn(&str) -> String) -> io::Result<()> {
-    // A link is followed, so that what it points to is replaced, not the link.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let old = match fs::read_to_string(&path) {
+/// Replaces a text file as a whole or not at all by what `change` makes of it. One that is not there counts as empty.
+pub(crate) fn rewrite_file(path: &Path, change: &dyn Fn(&str) -> String) -> io::Result<()> {
+    let old = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error),
     };
+    replace_file(path, change(&old).as_bytes())
+}
+
+/// Gives a file other contents, all of them or none, and leaves its permissions as they are. Returns when they are on the disk.
+pub(crate) fn replace_file(path: &Path, contents: &[u8]) -> io::Result<()> {
+    // A link is followed, so that what it points to is replaced, not the link.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
+    let temporary = folder.join(name);
     let write = || {
         let mut file = File::options()
             .write(true)
@@ -87,10 +95,10 @@ pub(crate) fn replace_file(path: &Path, change: &dyn Fn(&str) -> String) -> io::
         if let Ok(metadata) = fs::metadata(&path) {
             file.set_permissions(metadata.permissions())?;
         }
-        file.write_all(change(&old).as_bytes())?;
+        file.write_all(contents)?;
         file.sync_all()?;
         fs::rename(&temporary, &path)?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        File::open(folder)?.sync_all()
     };
     write().inspect_err(|_| {
         // It may never have been made.
@@ -177,5 +185,35 @@ impl Drop for PidFile {
     fn drop(&mut self) {
         // Somebody may have removed it already, which is as good.
         let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_replaced_file_keeps_its_name_its_place_and_its_permissions() {
+        let dir = std::env::temp_dir().join(format!("redpoll-replace-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let (file, link) = (dir.join("there"), dir.join("link"));
+        replace_file(&file, b"new").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        rewrite_file(&link, &|text| format!("{text}er")).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"newer");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(
+            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        // Nothing else is left, and what is not text is not rewritten.
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 2);
+        fs::write(&file, [0xff]).unwrap();
+        assert!(rewrite_file(&file, &|_| String::new()).is_err());
+        assert_eq!(fs::read(&file).unwrap(), [0xff]);
+        fs::remove_dir_all(&dir).unwrap();
     }
 }

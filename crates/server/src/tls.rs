@@ -34,6 +34,8 @@ pub(crate) struct Tls {
     fingerprint: u64,
     /// The server's certificate.
     own: Option<Facts>,
+    /// The one that it shows to other servers, if that is another.
+    as_client: Option<Facts>,
     /// Of those that clients' certificates must come from, the one that expires first.
     authority: Option<Facts>,
 }
@@ -63,8 +65,7 @@ pub(crate) fn info(tls: Option<&Tls>, into: &mut String) {
     let now = SystemTime::now();
     for (name, facts) in [
         ("server", of(|tls| tls.own.as_ref())),
-        // No connection is made to others.
-        ("client", None),
+        ("client", of(|tls| tls.as_client.as_ref())),
         ("ca", of(|tls| tls.authority.as_ref())),
     ] {
         let serial = facts.map_or("none", |facts| &facts.serial);
@@ -139,6 +140,14 @@ impl Tls {
                 builder.with_client_cert_verifier(verifier)
             }
         };
+        let as_client = match config.text(OF_CLIENT.certificate) {
+            unset if unset.is_empty() => None,
+            name => {
+                let facts = Facts::of(&chain(config, &OF_CLIENT, &mut files)?[0]);
+                warn_of_expiry(facts.as_ref(), &name);
+                facts
+            }
+        };
         let chain = chain(config, &OF_SERVER, &mut files)?;
         let key = key(config, &OF_SERVER, &mut files)?;
         let own = Facts::of(&chain[0]);
@@ -166,6 +175,7 @@ impl Tls {
             config: Arc::new(tls),
             fingerprint: files.0.finish(),
             own,
+            as_client,
             authority,
         })
     }
