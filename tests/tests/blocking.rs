@@ -1,7 +1,9 @@
 //! Blocking commands as several clients see them, held against the real servers.
 
+use redpoll_tests::check::show;
 use redpoll_tests::transcript::agree;
-use redpoll_tests::{Peers, Server, skip};
+use redpoll_tests::{Client, Peers, Server, eventually, skip};
+use resp::Value;
 
 const LISTS: &[&str] = &[
     // One waits, one pushes; first come, first served.
@@ -214,4 +216,79 @@ fn sorted_sets() {
 fn streams() {
     compare("blocking::streams", STREAMS, true);
     compare("blocking::streams", STREAMS_GONE, false);
+}
+
+/// The reply with the time for which its first entry was pending left out: a number between the entry's pairs and the count
+/// of deliveries.
+fn claimed(mut reply: Value) -> String {
+    fn leave_out(value: &mut Value) {
+        let Value::Array(items) = value else { return };
+        if let [
+            Value::Bulk(_),
+            Value::Array(_),
+            idle @ Value::Int(_),
+            Value::Int(_),
+        ] = &mut items[..]
+        {
+            *idle = Value::Null;
+        }
+        items.iter_mut().for_each(leave_out);
+    }
+    leave_out(&mut reply);
+    show(&reply)
+}
+
+/// Who waits with CLAIM gets what comes of age meanwhile, whoever made it so.
+fn claims(server: &Server) -> Vec<String> {
+    let mut c = server.connect();
+    let mut waits: Vec<Client> = (0..3).map(|_| server.connect()).collect();
+    let blocks = |c: &mut Client, waits: &mut Client, number: usize, line: &str| {
+        waits.send(&line.split(' ').collect::<Vec<_>>());
+        eventually("it blocks", || {
+            let info = show(&c.run("INFO clients"));
+            info.contains(&format!("blocked_clients:{number}\\r"))
+                || info.contains(&format!("blocked_clients:{number}\r"))
+        });
+    };
+    let mut seen = Vec::new();
+    let mut tell = |what: &str, text: String| seen.push(format!("{what}: {text}"));
+    c.run("XADD s 1-1 f v");
+    c.run("XADD s 2-1 f v");
+    c.run("XGROUP CREATE s g 0");
+    c.run("XREADGROUP GROUP g a COUNT 1 STREAMS s >");
+    // One that is pending already.
+    let line = "XREADGROUP GROUP g b COUNT 1 BLOCK 0 CLAIM 300 STREAMS s >";
+    c.run("XREADGROUP GROUP g a COUNT 1 STREAMS s >");
+    blocks(&mut c, &mut waits[0], 1, line);
+    tell("pending", claimed(waits[0].read()));
+    tell("then", show(&c.run("XPENDING s g")));
+    // One that comes to be pending meanwhile; who has waited longest gets it.
+    c.run("XACK s g 1-1 2-1");
+    blocks(&mut c, &mut waits[0], 1, line);
+    blocks(&mut c, &mut waits[1], 2, &line.replace("g b", "g d"));
+    c.run("MULTI");
+    c.run("XADD s 3-1 f v");
+    c.run("XREADGROUP GROUP g a STREAMS s >");
+    c.run("EXEC");
+    tell("later", claimed(waits[0].read()));
+    tell("again", claimed(waits[1].read()));
+    // In two streams, and for a short while only.
+    c.run("XGROUP CREATE t g $ MKSTREAM");
+    let line = "XREADGROUP GROUP g e BLOCK 0 CLAIM 200 STREAMS t s > >";
+    blocks(&mut c, &mut waits[2], 1, line);
+    tell("of two", claimed(waits[2].read()));
+    let line = "XREADGROUP GROUP g e BLOCK 50 CLAIM 10000000 STREAMS t s > >";
+    tell("in vain", show(&c.run(line)));
+    seen
+}
+
+#[test]
+fn pending_entries_come_of_age() {
+    let ours = claims(&Server::redpoll_with(&["--threads", "4"]));
+    assert_eq!(ours.len(), 6);
+    let name = "blocking::pending_entries_come_of_age";
+    let Some(peer) = Peers::find().or_skip(name).and_then(|peers| peers.redis8_6) else {
+        return skip(name, "Redis 8.6 is not there");
+    };
+    assert_eq!(ours, claims(&Server::peer(&peer, &[])));
 }

@@ -89,6 +89,8 @@ pub fn letters(classes: u32) -> String {
     letters
 }
 
+/// No class: see [`crate::door::change::Event::of_pending`].
+pub const PENDING: u32 = 1 << 29;
 /// No class: see [`crate::door::change::Event::waking`].
 pub const WAKES: u32 = 1 << 30;
 /// No class: see [`crate::door::change::Event::aside`].

@@ -70,6 +70,7 @@ fn wait(ctx: &mut Ctx<'_>, keys: &[&[u8]], timeout: Option<Duration>, attempt: A
         empty: Empty::NullArray,
         further: None,
         on_delete: false,
+        again: None,
     });
 }
 
@@ -177,6 +178,7 @@ fn move_or_wait(
         empty: Empty::NullArray,
         further: Some(target),
         on_delete: false,
+        again: None,
     });
     Ok(())
 }

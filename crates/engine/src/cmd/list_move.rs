@@ -208,6 +208,7 @@ fn blmovem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         empty: Empty::NullArray,
         further: Some(target),
         on_delete: false,
+        again: None,
     });
     Ok(())
 }

@@ -48,6 +48,7 @@ pub mod sort;
 pub mod sorted_set;
 pub mod sorted_set_blocking;
 pub mod sorted_set_combine;
+pub mod sorted_set_move;
 pub mod sorted_set_range;
 pub mod stream;
 pub mod stream_groups;
@@ -89,6 +90,7 @@ pub const FAMILIES: &[&[Command]] = &[
     sorted_set_blocking::COMMANDS,
     sorted_set_range::COMMANDS,
     sorted_set_combine::COMMANDS,
+    sorted_set_move::COMMANDS,
     set::COMMANDS,
     set_expiry::COMMANDS,
     hyperloglog::COMMANDS,

@@ -120,6 +120,7 @@ fn block(ctx: &mut Ctx<'_>, timeout: Option<Duration>, empty: Empty) {
         empty,
         further: None,
         on_delete: false,
+        again: None,
     });
 }
 

@@ -104,7 +104,7 @@ const NOT_COMPARABLE: Error =
 const ONE_INCREMENT: Error = text("ERR INCR option supports a single increment-element pair");
 const NOT_A_NUMBER: Error = text("ERR resulting score is not a number (NaN)");
 const NO_KEYS: Error = text("ERR numkeys should be greater than 0");
-const NO_COUNT: Error = text("ERR count should be greater than 0");
+pub(super) const NO_COUNT: Error = text("ERR count should be greater than 0");
 const COUNT_RANGE: Error = text(
     "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
 );

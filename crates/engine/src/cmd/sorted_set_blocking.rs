@@ -51,6 +51,7 @@ fn wait(ctx: &mut Ctx<'_>, keys: &[&[u8]], timeout: Option<Duration>, attempt: A
         empty: Empty::NullArray,
         further: None,
         on_delete: false,
+        again: None,
     });
 }
 

@@ -106,11 +106,13 @@ pub const COMMANDS: &[Command] = &[
         .history(&[("6.2.0", "Bounds may be left out of the range.")]),
     row("xread", -4, READONLY | BLOCKING | MOVABLEKEYS, Group::Stream, "5.0.0", xread)
         .keys(&[KeySpec::after("STREAMS", 1, -1, 2, KS_RO | KS_ACCESS)])
-        .args("[COUNT count:int] [BLOCK milliseconds:int] STREAMS{key... id...}")
+        .args("[COUNT count:int] [MAXCOUNT maxcount:int@8.10.0] [MAXSIZE maxsize:int@8.10.0] \
+               [BLOCK milliseconds:int] STREAMS{key... id...}")
         .docs("Returns new entries of streams; waits for some if asked.", ""),
     row("xreadgroup", -7, CHANGES_READ_KEYS | WRITE | BLOCKING | MOVABLEKEYS, Group::Stream, "5.0.0", xreadgroup)
         .keys(&[KeySpec::after("STREAMS", 4, -1, 2, KS_RO | KS_ACCESS)])
-        .args("GROUP group-block{group consumer} [COUNT count:int] [BLOCK milliseconds:int] \
+        .args("GROUP group-block{group consumer} [COUNT count:int] [MAXCOUNT maxcount:int@8.10.0] \
+               [MAXSIZE maxsize:int@8.10.0] [BLOCK milliseconds:int] \
                [CLAIM min-idle-time:int] [NOACK] STREAMS{key... id...}")
         .docs("Returns entries of streams to a consumer of a group; waits for some if asked.",
               "O(M) for each stream, M being the number of entries returned; O(N) when a new \

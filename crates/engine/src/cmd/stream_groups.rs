@@ -82,7 +82,7 @@ pub(super) fn tell(keys: &mut Keys<'_>, key: &[u8], name: &'static str) {
 
 /// Says so of what no notification tells: deliveries, acknowledgements, claims.
 pub(super) fn tell_silently(keys: &mut Keys<'_>, key: &[u8]) {
-    keys.changed(key, Event::SILENT.aside());
+    keys.changed(key, Event::SILENT.aside().of_pending());
 }
 
 // ---- XGROUP

@@ -13,17 +13,80 @@ use crate::cmd::stream_groups::{tell, tell_silently};
 use crate::cmd::stream_ids::{self as ids, c_text, shown};
 use crate::context::ctx::Ctx;
 use crate::door::keys::Keys;
-use crate::follow::waiting::{Attempt, Empty, Wait, timeout_ms};
+use crate::follow::waiting::{Again, Attempt, Empty, Wait, timeout_ms};
 use resp::number::format_i64;
 use resp::{Out, Proto};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use store::types::stream::{Group, Pending, Stream, StreamId, StreamRef};
+
+/// How much a call reads at most.
+#[derive(Clone, Copy, Default)]
+struct Most {
+    /// Entries of each stream; 0 is all.
+    count: usize,
+    /// Entries of all streams together.
+    total: Option<usize>,
+    /// Bytes of the reply, the first entry excepted.
+    bytes: Option<usize>,
+}
+
+/// What is left of that while a reply is written.
+struct Budget {
+    most: Most,
+    /// Where the reply begins.
+    begin: resp::Mark,
+    /// Entries in it.
+    entries: usize,
+    /// There is no room for a further one.
+    spent: bool,
+}
+
+impl Budget {
+    fn new(most: Most, out: &Out) -> Budget {
+        Budget {
+            most,
+            begin: out.mark(),
+            entries: 0,
+            spent: false,
+        }
+    }
+
+    /// How many entries of one stream may be looked at.
+    fn of_stream(&self) -> usize {
+        let count = match self.most.count {
+            0 => usize::MAX,
+            count => count,
+        };
+        let total = self.most.total.unwrap_or(usize::MAX);
+        count.min(total - self.entries)
+    }
+
+    /// Lets `write` write an entry, which is taken back if it is one too many; whether it stays.
+    fn admit(&mut self, out: &mut Out, write: impl FnOnce(&mut Out)) -> bool {
+        if self.spent {
+            return false;
+        }
+        let mark = out.mark();
+        write(out);
+        if let Some(bytes) = self.most.bytes
+            && self.entries > 0
+            && out.since(self.begin) > bytes
+        {
+            out.rollback(mark);
+            self.spent = true;
+            return false;
+        }
+        self.entries += 1;
+        self.spent = self.most.total == Some(self.entries);
+        true
+    }
+}
 
 /// What a call says before its keys.
 #[derive(Default)]
 struct Options<'a> {
-    /// 0 is all.
-    count: usize,
+    most: Most,
     /// How long to wait (None: as long as it takes), if that is wanted.
     block: Option<Option<Duration>>,
     no_ack: bool,
@@ -46,8 +109,19 @@ fn options<'a>(
         if args.keyword_with_value("BLOCK") {
             options.block = Some(timeout_ms(args.take(), now_ms)?);
         } else if args.keyword_with_value("COUNT") {
-            options.count = args.int().max(0) as usize;
+            options.most.count = args.int().max(0) as usize;
             args.check()?;
+        } else if args.keyword_with_value("MAXCOUNT") {
+            let n = args.int_in(
+                1..=i64::MAX,
+                text("ERR MAXCOUNT must be a positive integer"),
+            );
+            args.check()?;
+            options.most.total = Some(n as usize);
+        } else if args.keyword_with_value("MAXSIZE") {
+            let n = args.int_in(1..=i64::MAX, text("ERR MAXSIZE must be a positive integer"));
+            args.check()?;
+            options.most.bytes = Some(n as usize);
         } else if args.keyword_with_value("STREAMS") {
             options.streams = args.rest();
             if !options.streams.len().is_multiple_of(2) {
@@ -99,6 +173,9 @@ fn options<'a>(
     if in_group && options.group.is_none() {
         return Err(Error::new("ERR Missing GROUP option for XREADGROUP"));
     }
+    if options.most.total.is_some_and(|n| n < options.most.count) {
+        return Err(text("ERR MAXCOUNT must be greater than or equal to COUNT"));
+    }
     Ok(options)
 }
 
@@ -149,12 +226,21 @@ impl Reply {
         }
     }
 
-    fn key(&mut self, out: &mut Out, key: &[u8]) {
+    /// Begins with a stream; where that is.
+    fn key(&mut self, out: &mut Out, key: &[u8]) -> resp::Mark {
+        let mark = out.mark();
         self.streams += 1;
         if out.proto() == Proto::Resp2 {
             out.array(2);
         }
         out.bulk(key);
+        mark
+    }
+
+    /// Takes a stream back of which nothing had room.
+    fn take_back(&mut self, out: &mut Out, mark: resp::Mark) {
+        self.streams -= 1;
+        out.rollback(mark);
     }
 
     /// Completes it; false if there was nothing to read, and nothing is written.
@@ -177,12 +263,17 @@ fn owned(streams: &Streams<&[u8]>) -> Streams<Box<[u8]>> {
     streams.iter().map(own).collect()
 }
 
+const fn text(text: &'static str) -> Error {
+    Error(std::borrow::Cow::Borrowed(text))
+}
+
 /// Waits for something to read.
 fn wait(
     ctx: &mut Ctx<'_>,
     keys: &[&[u8]],
     timeout: Option<Duration>,
     on_delete: bool,
+    again: Option<Again>,
     attempt: Attempt,
 ) {
     ctx.block(Wait {
@@ -192,6 +283,7 @@ fn wait(
         empty: Empty::NullArray,
         further: None,
         on_delete,
+        again,
     });
 }
 
@@ -199,17 +291,26 @@ pub(super) fn xread(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let options = options(&mut args, ctx.command.name, false, ctx.keys.now_ms)?;
     let (keys, from) = options.streams.split_at(options.streams.len() / 2);
     let mut streams: Streams<&[u8]> = Vec::with_capacity(keys.len());
-    let count = options.count;
-    let mut may_move = ctx.must_move(if count == 0 { usize::MAX } else { count });
+    let most = options.most;
+    let mut may_move = ctx.must_move(match most.count {
+        0 => usize::MAX,
+        count => count,
+    });
     for (key, text) in keys.iter().zip(from) {
         let stream = ctx.keys.view::<Stream>(key)?;
         may_move &= stream.is_some();
         streams.push((*key, since(text, stream, false)?));
     }
     // How much there is to read shows only when it has been read.
-    let most = if may_move { LONG_WORK } else { count };
+    let first = match may_move {
+        true => Most {
+            count: LONG_WORK,
+            ..most
+        },
+        false => most,
+    };
     let mark = ctx.out.mark();
-    let longest = read(&ctx.keys, ctx.out, &streams, most)?;
+    let longest = read(&ctx.keys, ctx.out, &streams, first)?;
     if may_move && longest == LONG_WORK {
         ctx.out.rollback(mark);
         return ctx.move_after_reads(keys.len());
@@ -224,25 +325,26 @@ pub(super) fn xread(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let streams = owned(&streams);
     let attempt = move |ks: &mut Keys<'_>, key: &[u8], out: &mut Out| {
         // Something else than a stream does not end the wait.
-        Ok(ks.peek_view::<Stream>(key).is_ok() && read(ks, out, &streams, count)? > 0)
+        Ok(ks.peek_view::<Stream>(key).is_ok() && read(ks, out, &streams, most)? > 0)
     };
-    wait(ctx, keys, timeout, false, Box::new(attempt));
+    wait(ctx, keys, timeout, false, None, Box::new(attempt));
     Ok(())
 }
 
-/// Writes what there is to read in the streams that are held, no more than `count` entries of each (0: all); returns how many
-/// entries of one stream were read at most, 0 if there is nothing to read.
+/// Writes what there is to read in the streams that are held; returns how many entries of one stream were read at most, 0 if there
+/// is nothing to read.
 fn read<K: AsRef<[u8]>>(
     keys: &Keys<'_>,
     out: &mut Out,
     streams: &Streams<K>,
-    count: usize,
+    most: Most,
 ) -> Result<usize> {
+    let mut budget = Budget::new(most, out);
     let mut reply = Reply::begin(out);
     let mut longest = 0;
     for (key, since) in streams {
         let key = key.as_ref();
-        if !keys.holds(key) {
+        if !keys.holds(key) || budget.spent {
             continue;
         }
         let Some(stream) = keys.peek_view::<Stream>(key)? else {
@@ -255,8 +357,20 @@ fn read<K: AsRef<[u8]>>(
             Since::New => None,
         };
         if let Some(start) = start {
-            reply.key(out, key);
-            let n = ids::reply_entries(out, stream.range(start, StreamId::MAX), count);
+            let before = reply.key(out, key);
+            let mark = out.begin_array();
+            let mut n = 0;
+            for entry in stream.range(start, StreamId::MAX).take(budget.of_stream()) {
+                if !budget.admit(out, |out| ids::reply_entry(out, &entry)) {
+                    break;
+                }
+                n += 1;
+            }
+            if n == 0 {
+                reply.take_back(out, before);
+                continue;
+            }
+            out.end_array(mark, n);
             longest = longest.max(n);
         }
     }
@@ -268,8 +382,7 @@ fn read<K: AsRef<[u8]>>(
 struct Reader<T> {
     group: T,
     consumer: T,
-    /// 0 is all.
-    count: usize,
+    most: Most,
     no_ack: bool,
     claim_ms: Option<i64>,
 }
@@ -278,14 +391,15 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let options = options(&mut args, ctx.command.name, true, ctx.keys.now_ms)?;
     let (keys, from) = options.streams.split_at(options.streams.len() / 2);
     let (group, consumer) = options.group.unwrap_or_default();
-    if ctx.must_move(if options.count == 0 {
-        usize::MAX
-    } else {
-        options.count
-    }) && keys
-        .iter()
-        .zip(from)
-        .any(|(key, text)| is_long(&ctx.keys, key, group, text, options.claim_ms.is_some()))
+    let most = options
+        .most
+        .count
+        .min(options.most.total.unwrap_or(usize::MAX));
+    if ctx.must_move(if most == 0 { usize::MAX } else { most })
+        && keys
+            .iter()
+            .zip(from)
+            .any(|(key, text)| is_long(&ctx.keys, key, group, text, options.claim_ms.is_some()))
     {
         return ctx.move_elsewhere();
     }
@@ -298,7 +412,7 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let reader = Reader {
         group,
         consumer,
-        count: options.count,
+        most: options.most,
         no_ack: options.no_ack,
         claim_ms: options.claim_ms,
     };
@@ -313,20 +427,69 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let reader = Reader {
         group: Box::<[u8]>::from(group),
         consumer: Box::<[u8]>::from(consumer),
-        count: options.count,
+        most: options.most,
         no_ack: options.no_ack,
         claim_ms: options.claim_ms,
     };
+    let again = reader.claim_ms.map(|_| Again::default());
+    if let Some(again) = &again {
+        let (due, _) = due_ms(&mut ctx.keys, &streams, &reader)?;
+        again.store(due, Relaxed);
+    }
+    let when = again.clone();
     let attempt = move |ks: &mut Keys<'_>, _: &[u8], out: &mut Out| {
         for (key, _) in &streams {
             if ks.holds(key) {
                 check_group(ks.peek_view::<Stream>(key)?, key, &reader.group)?;
             }
         }
-        read_in_group(ks, out, &streams, &reader)
+        let done = read_in_group(ks, out, &streams, &reader)?;
+        if let Some(when) = &when
+            && !done
+        {
+            let (due, of_all) = due_ms(ks, &streams, &reader)?;
+            match of_all {
+                true => when.store(due, Relaxed),
+                // Of the other streams it is still what it was.
+                false => _ = when.fetch_min(due, Relaxed),
+            }
+        }
+        Ok(done)
     };
-    wait(ctx, keys, timeout, true, Box::new(attempt));
+    wait(ctx, keys, timeout, true, again, Box::new(attempt));
     Ok(())
+}
+
+/// When the first entry that is pending now will have been so for long enough, in Unix milliseconds; whether that is said of all
+/// streams, and not only of those that are held.
+fn due_ms<K: AsRef<[u8]>, T: AsRef<[u8]>>(
+    keys: &mut Keys<'_>,
+    streams: &Streams<K>,
+    reader: &Reader<T>,
+) -> Result<(u64, bool)> {
+    let (mut due, mut of_all) = (u64::MAX, true);
+    let claim_ms = reader.claim_ms.unwrap_or(i64::MAX);
+    for (key, since) in streams {
+        let key = key.as_ref();
+        if *since != Since::New {
+            continue;
+        }
+        if !keys.holds(key) {
+            of_all = false;
+            continue;
+        }
+        let first = keys.edit(key, |s: &mut Stream| {
+            s.edit_group(reader.group.as_ref(), |entries, group| {
+                let first = group.delivered_until(i64::MAX);
+                let first = first.filter(|id| entries.contains(*id)).take(1).next();
+                first.and_then(|id| group.pending(id).map(|p| p.delivered_ms))
+            })
+        })?;
+        if let Some(delivered_ms) = first.flatten().flatten() {
+            due = due.min(delivered_ms.saturating_add(claim_ms).max(0) as u64);
+        }
+    }
+    Ok((due, of_all))
 }
 
 /// Whether a group has so much to read, or to acknowledge, that all of it is long work.
@@ -364,10 +527,11 @@ fn read_in_group<K: AsRef<[u8]>, T: AsRef<[u8]>>(
     reader: &Reader<T>,
 ) -> Result<bool> {
     let now_ms = keys.now_ms as i64;
+    let mut budget = Budget::new(reader.most, out);
     let mut reply = Reply::begin(out);
     for (key, since) in streams {
         let key = key.as_ref();
-        if !keys.holds(key) {
+        if !keys.holds(key) || budget.spent {
             continue;
         }
         let (mut created, mut delivered) = (false, false);
@@ -381,22 +545,18 @@ fn read_in_group<K: AsRef<[u8]>, T: AsRef<[u8]>>(
                     consumer.seen_ms = now_ms;
                 }
                 if let Since::After(id) = *since {
-                    reply.key(out, key);
+                    let _ = reply.key(out, key);
                     delivered = read_history(
                         out,
                         entries,
                         group,
                         (no, id),
-                        reader.count,
+                        &mut budget,
                         now_ms,
                         &mut done,
                     );
                 } else {
-                    let most = if reader.count == 0 {
-                        usize::MAX
-                    } else {
-                        reader.count
-                    };
+                    let most = budget.of_stream();
                     let idle = match reader.claim_ms {
                         None => Vec::new(),
                         Some(ms) => long_pending(entries, group, now_ms.saturating_sub(ms), most),
@@ -404,11 +564,18 @@ fn read_in_group<K: AsRef<[u8]>, T: AsRef<[u8]>>(
                     let more = idle.len() < most
                         && entries.last().is_some_and(|last| last.id > group.last_id);
                     if more || !idle.is_empty() {
-                        reply.key(out, key);
+                        let before = reply.key(out, key);
                         let mark = out.begin_array();
-                        let mut n = idle.len();
-                        claim(out, entries, group, (no, &idle), now_ms, &mut done);
-                        if more {
+                        let claims = (no, &idle[..]);
+                        let mut n = claim(
+                            out,
+                            entries,
+                            group,
+                            claims,
+                            now_ms,
+                            (&mut budget, &mut done),
+                        );
+                        if more && !budget.spent {
                             n += read_new(
                                 out,
                                 entries,
@@ -416,12 +583,16 @@ fn read_in_group<K: AsRef<[u8]>, T: AsRef<[u8]>>(
                                 no,
                                 (reader, most - n),
                                 now_ms,
-                                &mut done,
+                                (&mut budget, &mut done),
                             );
                             entries_read = Some(group.entries_read);
                         }
-                        out.end_array(mark, n);
-                        delivered = true;
+                        if n > 0 {
+                            out.end_array(mark, n);
+                            delivered = true;
+                        } else {
+                            reply.take_back(out, before);
+                        }
                     }
                 }
                 done.last_id = group.last_id;
@@ -455,34 +626,42 @@ fn read_history(
     entries: StreamRef<'_>,
     group: &mut Group,
     (no, after): (u32, StreamId),
-    count: usize,
+    budget: &mut Budget,
     now_ms: i64,
     done: &mut Claims,
 ) -> bool {
-    let most = if count == 0 { usize::MAX } else { count };
     let pending: Vec<StreamId> = match (group.consumer(no), after.next()) {
-        (Some(consumer), Some(start)) => consumer.pending_from(start).take(most).collect(),
+        (Some(consumer), Some(start)) => consumer
+            .pending_from(start)
+            .take(budget.of_stream())
+            .collect(),
         _ => Vec::new(),
     };
-    out.array(pending.len());
-    let any = !pending.is_empty();
+    let mark = out.begin_array();
+    let mut n = 0;
     for id in pending {
-        match entries.get(id) {
-            Some(entry) => {
-                ids::reply_entry(out, &entry);
-                if let Some(pending) = group.deliver_again(id, now_ms) {
-                    done.claimed.push((id, pending));
-                }
-            }
+        let entry = entries.get(id);
+        let stays = budget.admit(out, |out| match &entry {
+            Some(entry) => ids::reply_entry(out, entry),
             // Deleted since: its consumer is told by there being no fields.
             None => {
                 out.array(2);
                 ids::reply(out, id);
                 out.null_array();
             }
+        });
+        if !stays {
+            break;
+        }
+        n += 1;
+        if entry.is_some()
+            && let Some(pending) = group.deliver_again(id, now_ms)
+        {
+            done.claimed.push((id, pending));
         }
     }
-    any
+    out.end_array(mark, n);
+    n > 0
 }
 
 /// The first entries that were given out at this time or before, and are still there: the longest pending first.
@@ -499,24 +678,32 @@ fn long_pending(
         .collect()
 }
 
-/// Gives pending entries to another consumer, and says of each for how long it was pending and how often it was given out.
+/// Gives pending entries to another consumer, and says of each for how long it was pending and how often it was given out; returns
+/// how many.
 fn claim(
     out: &mut Out,
     entries: StreamRef<'_>,
     group: &mut Group,
     (no, ids): (u32, &[StreamId]),
     now_ms: i64,
-    done: &mut Claims,
-) {
+    (budget, done): (&mut Budget, &mut Claims),
+) -> usize {
+    let mut n = 0;
     for id in ids {
         let (Some(entry), Some(old)) = (entries.get(*id), group.pending(*id).copied()) else {
             continue;
         };
-        out.array(4);
-        ids::reply(out, *id);
-        ids::reply_pairs(out, &entry);
-        out.int(now_ms.saturating_sub(old.delivered_ms).max(0));
-        out.int(old.deliveries as i64);
+        let stays = budget.admit(out, |out| {
+            out.array(4);
+            ids::reply(out, *id);
+            ids::reply_pairs(out, &entry);
+            out.int(now_ms.saturating_sub(old.delivered_ms).max(0));
+            out.int(old.deliveries as i64);
+        });
+        if !stays {
+            break;
+        }
+        n += 1;
         let pending = Pending {
             consumer: no,
             delivered_ms: now_ms,
@@ -528,6 +715,7 @@ fn claim(
             consumer.active_ms = Some(now_ms);
         }
     }
+    n
 }
 
 /// What the group has not given to anybody yet, `most` entries of it; returns how many. With CLAIM each is answered as one that
@@ -539,11 +727,24 @@ fn read_new<T>(
     no: u32,
     (reader, most): (&Reader<T>, usize),
     now_ms: i64,
-    done: &mut Claims,
+    (budget, done): (&mut Budget, &mut Claims),
 ) -> usize {
     let start = group.last_id.next().unwrap_or(StreamId::MAX);
     let mut n = 0;
     for entry in entries.range(start, StreamId::MAX).take(most) {
+        let stays = budget.admit(out, |out| match reader.claim_ms {
+            Some(_) => {
+                out.array(4);
+                ids::reply(out, entry.id);
+                ids::reply_pairs(out, &entry);
+                out.int(0);
+                out.int(0);
+            }
+            None => ids::reply_entry(out, &entry),
+        });
+        if !stays {
+            break;
+        }
         group.entries_read = match group.entries_read {
             // Without gaps ahead the count goes on by one.
             Some(read)
@@ -555,15 +756,6 @@ fn read_new<T>(
             read => read,
         };
         group.last_id = entry.id;
-        if reader.claim_ms.is_some() {
-            out.array(4);
-            ids::reply(out, entry.id);
-            ids::reply_pairs(out, &entry);
-            out.int(0);
-            out.int(0);
-        } else {
-            ids::reply_entry(out, &entry);
-        }
         n += 1;
         if !reader.no_ack {
             let pending = Pending {

@@ -20,6 +20,7 @@ use crate::door::change::Event;
 use crate::door::change::KeyBytes;
 use crate::door::keys::Keys;
 use crate::door::keys::KnownKey;
+use crate::follow::claims::NEVER;
 use crate::follow::pending::Pending;
 use crate::follow::waiting::Wait;
 use crate::follow::waiting::{NEXT_NUMBER, Waiter};
@@ -364,6 +365,8 @@ impl Ctx<'_> {
             proto: self.session.proto,
             empty: wait.empty,
             on_delete: wait.on_delete,
+            again: wait.again,
+            listed_at: AtomicU64::new(NEVER),
             muted: AtomicBool::new(false),
             until: wait.timeout.and_then(|t| Instant::now().checked_add(t)),
             may_still: OnceLock::new(),
@@ -383,6 +386,7 @@ impl Ctx<'_> {
         effects
             .timeouts
             .fetch_add(usize::from(waiter.until.is_some()), Relaxed);
+        self.engine.follow.claims.begin(&waiter);
         self.session.client.wait_for(waiter.clone());
         self.next = Next::Block(waiter);
     }

@@ -78,6 +78,7 @@ fn pop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         empty: Empty::NullArray,
         further: None,
         on_delete: false,
+        again: None,
     });
     Ok(())
 }

@@ -119,9 +119,23 @@ impl Event {
         }
     }
 
+    /// The same, but that those take notice who wait for entries that are pending for long enough: which ones are, and since
+    /// when, has changed.
+    pub const fn of_pending(self) -> Event {
+        Event {
+            class: self.class | class::PENDING,
+            ..self
+        }
+    }
+
     /// Whether it tells of a change of the key.
     pub const fn is_change(self) -> bool {
         self.class & (class::KEY_MISS | class::NEW | class::ASIDE) == 0
+    }
+
+    /// Whether those have to look who wait for pending entries of the key.
+    pub const fn concerns_claims(self) -> bool {
+        self.class & class::PENDING != 0
     }
 
     /// Whether those who wait for the key have to look.

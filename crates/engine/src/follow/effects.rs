@@ -24,7 +24,7 @@ use crate::door::change::KeyBytes;
 use crate::door::change::Listening;
 use crate::door::keys::Keys;
 use crate::follow::Follow;
-use crate::follow::waiting::Waiter;
+use crate::follow::waiting::{Waiter, Whom, serve};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -257,6 +257,7 @@ impl Effects {
         key: &[u8],
         after: u64,
         gone: bool,
+        whom: Whom,
     ) -> Option<(u64, Arc<Waiter>)> {
         let side = &self.sides[shard].0;
         if side.listed.load(Relaxed) == 0 {
@@ -268,7 +269,8 @@ impl Effects {
             return None;
         }
         let mut later = queue.waiters.range(after + 1..);
-        let next = later.find(|(_, w)| !gone || w.on_delete);
+        let next =
+            later.find(|(_, w)| (!gone || w.on_delete) && (whom == Whom::All || w.again.is_some()));
         next.map(|(number, waiter)| (*number, waiter.clone()))
     }
 
@@ -372,6 +374,7 @@ impl Follow {
             let upto = keys.changes.len();
             // Keys that somebody waits for. As in real servers those that came to be come first, in that order.
             let (mut ready, mut others) = (Vec::new(), Vec::new());
+            let mut claimed = Vec::new();
             for at in done..upto {
                 let change = keys.changes[at].clone();
                 self.announce(keys, &change, served.as_ref().or(by));
@@ -389,6 +392,11 @@ impl Follow {
                         {
                             let list = if is_new { &mut ready } else { &mut others };
                             list.push((db, key));
+                        } else if event.concerns_claims()
+                            && self.claims.any()
+                            && self.effects.is_waited_for(shard, db, &key)
+                        {
+                            claimed.push((db, key));
                         }
                     }
                     Change::Flushed(Some(db)) => whole(db),
@@ -402,7 +410,12 @@ impl Follow {
             let mut seen = HashSet::new();
             for (db, key) in &ready {
                 if seen.insert((db, key)) {
-                    crate::follow::waiting::serve(self, keys, *db, key);
+                    serve(self, keys, *db, key, Whom::All);
+                }
+            }
+            for (db, key) in &claimed {
+                if seen.insert((db, key)) {
+                    serve(self, keys, *db, key, Whom::Claims);
                 }
             }
         }

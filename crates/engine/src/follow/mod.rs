@@ -4,6 +4,7 @@ use crate::base::ticks;
 use crate::client::clients::Client;
 use crate::client::clients::Clients;
 use crate::config::Config;
+use crate::follow::claims::Claims;
 use crate::follow::command_log::CommandLog;
 use crate::follow::effects::Effects;
 use crate::follow::hot_session::HotSession;
@@ -15,6 +16,7 @@ use crate::table::row::{FAST, Facts, SKIP_SLOWLOG};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+pub mod claims;
 pub mod command_log;
 pub mod effects;
 pub mod hot_session;
@@ -37,6 +39,8 @@ pub struct Follow {
     pub pubsub: PubSub,
     /// Who watches what is executed.
     pub monitors: Monitors,
+    /// Who waits for entries to have been pending for long enough.
+    pub claims: Claims,
     /// Which clients keep copies of which keys.
     pub tracking: Tracking,
     /// Which commands stood out.
@@ -56,6 +60,7 @@ impl Follow {
             effects: Effects::new(shards),
             pubsub: PubSub::default(),
             monitors: Monitors::default(),
+            claims: Claims::default(),
             tracking: Tracking::default(),
             command_log: CommandLog::default(),
             latency: Latency::default(),

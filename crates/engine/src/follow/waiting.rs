@@ -39,6 +39,9 @@ pub type Attempt = Box<dyn FnMut(&mut Keys<'_>, &[u8], &mut Out) -> Result<bool,
 /// Whether a client that waits may still do so; the error if it may not.
 pub(crate) type MayStill = Box<dyn Fn() -> Result<(), Error> + Send + Sync>;
 
+/// A time in Unix milliseconds; [`u64::MAX`]: never.
+pub type Again = Arc<AtomicU64>;
+
 /// What a command that has waited in vain answers.
 #[derive(Clone)]
 pub enum Empty {
@@ -87,6 +90,8 @@ pub struct Wait<'a> {
     pub further: Option<&'a [u8]>,
     /// `attempt` also wants to know when a key is deleted or becomes something else (XREADGROUP).
     pub on_delete: bool,
+    /// When `attempt` is to be made again although nothing has changed; it may set another time whenever it is made.
+    pub again: Option<Again>,
 }
 
 /// See the module's page.
@@ -105,6 +110,10 @@ pub struct Waiter {
     pub(crate) proto: Proto,
     pub(crate) empty: Empty,
     pub(crate) on_delete: bool,
+    /// See [`Wait::again`].
+    pub(crate) again: Option<Again>,
+    /// By which time it is listed to be tried again.
+    pub(crate) listed_at: AtomicU64,
     /// Its reply is not wanted (CLIENT REPLY OFF).
     pub(crate) muted: AtomicBool,
     /// When it gives up.
@@ -210,13 +219,22 @@ fn timeout_of(ms: i64, now_ms: u64) -> Result<Option<Duration>, Error> {
 /// The number of the next waiter.
 pub(crate) static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
 
+/// Which of those who wait for a key are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// All of them: it has changed.
+    All,
+    /// Those who wait for pending entries: some have been pending for long enough, or others are pending now.
+    Claims,
+}
+
 /// Serves the clients that wait for a key, the longest first, as long as there is something for them.
-pub(crate) fn serve(follow: &Follow, keys: &mut Keys<'_>, db: usize, key: &[u8]) {
+pub(crate) fn serve(follow: &Follow, keys: &mut Keys<'_>, db: usize, key: &[u8], whom: Whom) {
     let shard = keys.ks.shard_of(keys.ks.hash(key));
     let mut last = 0;
     loop {
         let gone = keys.peek_in(db, key).is_none();
-        let next = follow.effects.next_waiter(shard, db, key, last, gone);
+        let next = follow.effects.next_waiter(shard, db, key, last, gone, whom);
         let Some((number, waiter)) = next else {
             return;
         };
@@ -266,6 +284,7 @@ pub(crate) fn serve(follow: &Follow, keys: &mut Keys<'_>, db: usize, key: &[u8])
             Some(())
         });
         if served.is_none() {
+            follow.claims.list(&waiter);
             continue;
         }
         follow.forget(&waiter);
@@ -348,6 +367,7 @@ impl Follow {
         for (shard, key) in &waiter.keys {
             self.effects.unwait(*shard, waiter.db, key, waiter);
         }
+        self.claims.strike(waiter);
         self.effects.blocked.fetch_sub(1, Relaxed);
         self.effects
             .timeouts

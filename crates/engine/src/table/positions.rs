@@ -365,7 +365,10 @@ fn streams(argv: &[&[u8]]) -> Range<usize> {
         at += if is("STREAMS") {
             let first = at + 1;
             return first..first + (argv.len() - first) / 2;
-        } else if is("COUNT") || is("BLOCK") {
+        } else if ["COUNT", "BLOCK", "CLAIM", "MAXCOUNT", "MAXSIZE"]
+            .into_iter()
+            .any(is)
+        {
             2
         } else if is("GROUP") {
             3

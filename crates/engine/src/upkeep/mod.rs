@@ -1,5 +1,6 @@
 //! Work that no command waits for.
 
+pub(crate) mod claims;
 mod exchange;
 mod give_back;
 mod limits;

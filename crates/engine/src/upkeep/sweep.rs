@@ -19,6 +19,7 @@ use crate::door::change::{Change, Event, note};
 use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys};
 use crate::door::record::record_fields;
+use crate::upkeep::claims::serve_due;
 use crate::upkeep::give_back::GiveBack;
 use crate::upkeep::limits::Limits;
 use crate::upkeep::survey::Survey;
@@ -102,6 +103,7 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
     while !stop.stopped.load(Relaxed) {
         let began = Instant::now();
         let mut removed = 0;
+        let mut next_claim = None;
         {
             let Some(engine) = engine.upgrade() else {
                 return;
@@ -117,6 +119,12 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
             {
                 // One full round at most, so that an idle server sleeps.
                 removed = sweep.slice(&engine, counters, Duration::from_millis(1));
+            }
+            let serves = !engine.loading.is_on()
+                && !engine.standing.is_replica()
+                && engine.pause.wait_ms(unix_ms(), true).is_none();
+            if serves {
+                next_claim = serve_due(&engine, counters);
             }
             let ks = engine.keyspace();
             if measured.elapsed() >= MEASURE_EVERY && ks.shards() * ks.databases() <= MEASURE_MAX {
@@ -138,7 +146,8 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
         let rest = began
             .elapsed()
             .mul_f64((1.0 - DUTY) / DUTY)
-            .clamp(least, IDLE_REST);
+            .clamp(least, IDLE_REST)
+            .min(next_claim.unwrap_or(IDLE_REST));
         let mut held = stop.lock.lock();
         if !stop.stopped.load(Relaxed) {
             stop.bell.wait_for(&mut held, rest);

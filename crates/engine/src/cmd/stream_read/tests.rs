@@ -162,6 +162,166 @@ fn who_waits_in_a_group_is_told_when_there_will_be_nothing() {
     }
 }
 
+/// Lets this much time go by for those who wait for pending entries.
+fn pass_ms(db: &TestClient, ms: u64) {
+    let later = crate::base::clock::unix_ms() + ms;
+    crate::upkeep::claims::serve_until(&db.engine, db.worker.counters(), later);
+}
+
+/// The reply to what blocked, without the time for which its first entry was pending.
+fn claimed(waits: &mut TestClient) -> String {
+    let reply = waits.blocked_reply();
+    match reply.split_once("\"]") {
+        Some((entry, rest)) => match rest.trim_start().split_once(' ') {
+            Some((_, rest)) => format!("{entry}\"] .. {rest}"),
+            None => reply,
+        },
+        None => reply,
+    }
+}
+
+/// As Redis 8.6.2, which looks ten times a second.
+#[test]
+fn an_entry_that_comes_of_age_wakes_who_waits_to_claim_it() {
+    let entry = r#"[["k" [["1-1" ["a" "1"] .. 1]]]]"#;
+    let (mut db, mut waits) = two();
+    db.run("XADD k 1-1 a 1; XGROUP CREATE k g 0; XGROUP CREATE k h 0; XREADGROUP GROUP g a STREAMS k >");
+    waits.block("XREADGROUP GROUP g b BLOCK 0 CLAIM 60000 STREAMS k >");
+    pass_ms(&db, 30_000);
+    waits.check_blocked("waits");
+    // What happens in another group is nothing to it.
+    db.run("XREADGROUP GROUP h a STREAMS k >");
+    pass_ms(&db, 30_000);
+    waits.check_blocked("waits");
+    pass_ms(&db, 61_000);
+    assert_eq!(claimed(&mut waits), entry);
+    db.check("XPENDING k g", r#"[1 "1-1" "1-1" [["b" "1"]]]"#);
+    // Nothing is left to be looked at again.
+    assert_eq!(db.engine.follow.claims.next_ms(), None);
+    // Whoever has waited longest gets it of those for whom it is old enough.
+    let mut impatient = db.another();
+    waits.block("XREADGROUP GROUP g c BLOCK 0 CLAIM 9000000 STREAMS k >");
+    impatient.block("XREADGROUP GROUP g d BLOCK 0 CLAIM 8000000 STREAMS k >");
+    pass_ms(&db, 8_100_000);
+    waits.check_blocked("waits");
+    assert_eq!(claimed(&mut impatient), entry.replace("1]]]]", "2]]]]"));
+    assert!(waits.give_up(GiveUp::Timeout));
+    waits.check_blocked("nil");
+    assert_eq!(db.engine.follow.claims.next_ms(), None);
+    assert!(!db.engine.follow.claims.any());
+}
+
+#[test]
+fn what_others_make_of_pending_entries_is_seen_by_who_waits_to_claim_them() {
+    for (line, deliveries) in [
+        // The last to have it says that it has had it for long.
+        ("XCLAIM k g z 0 1-1 IDLE 70000", Some("2")),
+        ("XNACK k g FAIL IDS 1 1-1", Some("1")),
+        ("XCLAIM k g z 0 1-1 IDLE 50000", None),
+        ("XCLAIM k g z 0 1-1", None),
+        ("XACK k g 1-1", None),
+        ("XDEL k 1-1", None),
+    ] {
+        let (mut db, mut waits) = two();
+        db.run("XADD k 1-1 a 1; XGROUP CREATE k g 0; XGROUP CREATE j g $ MKSTREAM");
+        db.run("XREADGROUP GROUP g a STREAMS k >");
+        waits.block("XREADGROUP GROUP g b BLOCK 0 CLAIM 60000 STREAMS j k > >");
+        db.run(line);
+        let reply = claimed(&mut waits);
+        match deliveries {
+            Some(n) => assert_eq!(reply, format!(r#"[["k" [["1-1" ["a" "1"] .. {n}]]]]"#)),
+            None => {
+                assert_eq!(reply, "waits", "after {line}");
+                pass_ms(&db, 61_000);
+                let is_there = line.starts_with("XCLAIM");
+                assert_eq!(claimed(&mut waits) != "waits", is_there, "after {line}");
+            }
+        }
+    }
+    // An entry that comes to be pending while somebody waits.
+    let (mut db, mut waits) = two();
+    db.run("XGROUP CREATE k g $ MKSTREAM");
+    waits.block("XREADGROUP GROUP g b BLOCK 0 CLAIM 60000 STREAMS k >");
+    assert_eq!(db.engine.follow.claims.next_ms(), None);
+    db.run("MULTI; XADD k 1-1 a 1; XREADGROUP GROUP g a STREAMS k >; EXEC");
+    waits.check_blocked("waits");
+    pass_ms(&db, 61_000);
+    assert_eq!(claimed(&mut waits), r#"[["k" [["1-1" ["a" "1"] .. 1]]]]"#);
+    // Those who wait for new entries alone are not concerned.
+    waits.block("XREADGROUP GROUP g c BLOCK 0 STREAMS k >");
+    db.run("XNACK k g FAIL IDS 1 1-1");
+    pass_ms(&db, 61_000);
+    waits.check_blocked("waits");
+}
+
+/// Limits of all streams together, as Redis 8.10 documents them (redis.io, XREAD and XREADGROUP; its client libraries test the
+/// first four).
+#[test]
+fn what_is_read_of_all_streams_together_is_bounded() {
+    let mut db = TestClient::new();
+    db.run("XADD a 1-1 f 1; XADD a 1-2 f 2; XADD a 1-3 f 3; XADD b 2-1 f 1; XADD b 2-2 f 2");
+    let (a1, a2, a3) = (
+        r#"["1-1" ["f" "1"]]"#,
+        r#"["1-2" ["f" "2"]]"#,
+        r#"["1-3" ["f" "3"]]"#,
+    );
+    let b1 = r#"["2-1" ["f" "1"]]"#;
+    let two = format!(r#"[["a" [{a1} {a2}]]]"#);
+    let four = format!(r#"[["a" [{a1} {a2} {a3}]] ["b" [{b1}]]]"#);
+    let one = format!(r#"[["a" [{a1}]]]"#);
+    for read in ["XREAD", "XREADGROUP GROUP g c"] {
+        let mut check = |options: &str, expected: &str| {
+            db.run(
+                "XGROUP DESTROY a g; XGROUP DESTROY b g; XGROUP CREATE a g 0; XGROUP CREATE b g 0",
+            );
+            let from = if read == "XREAD" { "0 0" } else { "> >" };
+            db.check(&format!("{read} {options} STREAMS a b {from}"), expected);
+        };
+        check("MAXCOUNT 2", &two);
+        check("COUNT 3 MAXCOUNT 4", &four);
+        check("MAXSIZE 1", &one);
+        check("MAXSIZE 65536 MAXCOUNT 2", &two);
+        // Entries of 31 bytes, behind some twenty of the reply and its first key.
+        check("MAXSIZE 60", &one);
+        check("MAXSIZE 100", &two);
+        check("COUNT 1 MAXSIZE 60", &one);
+        check(
+            "MAXCOUNT 3 COUNT 2",
+            &format!(r#"[["a" [{a1} {a2}]] ["b" [{b1}]]]"#),
+        );
+        for (options, error) in [
+            ("MAXCOUNT 0", "-ERR MAXCOUNT must be a positive integer"),
+            ("MAXCOUNT -1", "-ERR MAXCOUNT must be a positive integer"),
+            ("MAXCOUNT x", "-ERR MAXCOUNT must be a positive integer"),
+            ("MAXSIZE 0", "-ERR MAXSIZE must be a positive integer"),
+            (
+                "COUNT 5 MAXCOUNT 3",
+                "-ERR MAXCOUNT must be greater than or equal to COUNT",
+            ),
+        ] {
+            check(options, error);
+        }
+    }
+    // What had no room is pending for nobody, and comes next.
+    db.run("XGROUP DESTROY a g; XGROUP DESTROY b g; XGROUP CREATE a g 0; XGROUP CREATE b g 0");
+    db.check("XREADGROUP GROUP g c MAXSIZE 1 STREAMS a b > >", &one);
+    db.check("XPENDING a g", r#"[1 "1-1" "1-1" [["c" "1"]]]"#);
+    db.check("XPENDING b g", "[0 nil nil nil]");
+    db.check("XINFO CONSUMERS b g", "[]");
+    let rest = format!(r#"[["a" [{a2} {a3}]] ["b" [{b1}]]]"#);
+    db.check("XREADGROUP GROUP g c MAXCOUNT 3 STREAMS a b > >", &rest);
+    // Old ones of a consumer, and claimed ones before new ones.
+    db.check("XREADGROUP GROUP g c MAXCOUNT 1 STREAMS a b 0 0", &one);
+    let reply = db.run("XREADGROUP GROUP g d MAXCOUNT 4 CLAIM 0 STREAMS a b > >");
+    let ids: Vec<&str> = reply.split('"').filter(|word| word.contains('-')).collect();
+    assert_eq!(ids, ["1-1", "1-2", "1-3", "2-1"], "{reply}");
+    // It holds too for what is read in the end by who waits.
+    let (mut db, mut waits) = self::two();
+    waits.block("XREAD MAXCOUNT 1 BLOCK 0 STREAMS a b $ $");
+    db.run("MULTI; XADD a 1-1 f 1; XADD b 1-1 f 1; XADD a 1-2 f 2; EXEC");
+    waits.check_blocked(&one);
+}
+
 #[test]
 fn in_a_transaction_nobody_waits() {
     check("MULTI; XREAD BLOCK 0 STREAMS k $; EXEC", "[nil]");

@@ -1,0 +1,91 @@
+//! Serving those who wait for entries to have been pending for long enough: see [`crate::follow::claims`].
+
+use crate::base::clock::unix_ms;
+use crate::base::journal::Records;
+use crate::base::stats::Counters;
+use crate::context::engine::Engine;
+use crate::door::held::Held;
+use crate::door::keys::{Garbage, Keys};
+use crate::follow::waiting::{Waiter, Whom, serve};
+use std::time::Duration;
+use store::locks::Indices;
+
+/// How long the locks of a client's keys are waited for.
+const PATIENCE: Duration = Duration::from_millis(1);
+
+/// After how long somebody is tried again whose locks were not to be had.
+const LATER_MS: u64 = 5;
+
+/// Serves those whose time has come; how long until the next one's comes.
+pub(crate) fn serve_due(engine: &Engine, counters: &Counters) -> Option<Duration> {
+    let claims = &engine.follow.claims;
+    if !claims.any() {
+        return None;
+    }
+    serve_until(engine, counters, unix_ms());
+    let next = claims.next_ms()?;
+    Some(Duration::from_millis(next.saturating_sub(unix_ms())))
+}
+
+/// Serves those whose time has come by now.
+pub(crate) fn serve_until(engine: &Engine, counters: &Counters, now_ms: u64) {
+    let claims = &engine.follow.claims;
+    // Each once: who is not served is listed again, for later.
+    let due: Vec<_> = std::iter::from_fn(|| claims.take_due(now_ms)).collect();
+    for waiter in due {
+        if !try_again(engine, counters, &waiter, now_ms)
+            && let Some(again) = &waiter.again
+        {
+            again.store(now_ms + LATER_MS, std::sync::atomic::Ordering::Relaxed);
+            claims.list(&waiter);
+        }
+    }
+}
+
+/// Tries those who wait for pending entries of a client's keys; false if the locks are not to be had.
+fn try_again(engine: &Engine, counters: &Counters, waiter: &Waiter, now_ms: u64) -> bool {
+    let ks = engine.keyspace();
+    let mut wanted: Indices = waiter.keys.iter().map(|(shard, _)| *shard).collect();
+    let (mut changes, mut records) = (Vec::new(), Records::default());
+    let Some(held) = ks.lock_many_for(&mut wanted, PATIENCE) else {
+        return false;
+    };
+    let aging = &engine.config().live.aging;
+    let mut keys = Keys {
+        ks,
+        held: Held::of_many(held),
+        db: waiter.db,
+        now_ms,
+        frozen: false,
+        coarse: false,
+        clock: aging.clock(now_ms),
+        aging,
+        first: Default::default(),
+        counters,
+        no_touch: false,
+        garbage: Garbage::new(),
+        prepared: &[],
+        listening: &engine.follow.effects.listening,
+        changes: &mut changes,
+        emptied: None,
+        recording: engine.journal.is_on(),
+        records: &mut records,
+        token: None,
+        room: None,
+        #[cfg(debug_assertions)]
+        named: Default::default(),
+    };
+    for (_, key) in &waiter.keys {
+        serve(&engine.follow, &mut keys, waiter.db, key, Whom::Claims);
+    }
+    engine.follow.apply(&mut keys, None);
+    if keys.recording {
+        engine.write_down(&mut keys, &mut 0);
+    }
+    let Keys { held, garbage, .. } = keys;
+    drop(held);
+    for freed in garbage {
+        engine.reclaimer.take(freed);
+    }
+    true
+}
