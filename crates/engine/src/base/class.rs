@@ -30,6 +30,16 @@ pub const TYPE_CHANGED: u32 = 1 << 16;
 pub const KEYSPACE: u32 = 1;
 /// `E`: notifications go to the channel of the event.
 pub const KEYEVENT: u32 = 1 << 1;
+/// `S`: what happened to which fields of a key goes to the key's channel for that.
+pub const SUBKEYSPACE: u32 = 1 << 17;
+/// `T`: the same, to the channel of the event.
+pub const SUBKEYEVENT: u32 = 1 << 18;
+/// `I`: the same, to the channel of each field.
+pub const SUBKEYSPACEITEM: u32 = 1 << 19;
+/// `V`: the same, to the channel of the event and the key.
+pub const SUBKEYSPACEEVENT: u32 = 1 << 20;
+/// Those that tell of fields.
+pub const SUBKEYS: u32 = SUBKEYSPACE | SUBKEYEVENT | SUBKEYSPACEITEM | SUBKEYSPACEEVENT;
 /// `d`: events of modules, of which there are none.
 pub const MODULE: u32 = 1 << 13;
 /// `A`
@@ -55,15 +65,26 @@ const LETTERS: [(char, u32); 14] = [
     ('K', KEYSPACE),
 ];
 
+/// The letters that come last, and are in no `A`.
+const LAST: [(char, u32); 6] = [
+    ('E', KEYEVENT),
+    ('m', KEY_MISS),
+    ('S', SUBKEYSPACE),
+    ('T', SUBKEYEVENT),
+    ('I', SUBKEYSPACEITEM),
+    ('V', SUBKEYSPACEEVENT),
+];
+
 /// Reads the letters of `notify-keyspace-events`; None if one is not known.
 pub fn parse(letters: &str) -> Option<u32> {
     let mut classes = 0;
     for letter in letters.chars() {
         classes |= match letter {
             'A' => ALL,
-            'E' => KEYEVENT,
-            'm' => KEY_MISS,
-            _ => LETTERS.iter().find(|(l, _)| *l == letter)?.1,
+            _ => {
+                let mut all = LETTERS.iter().chain(&LAST);
+                all.find(|(l, _)| *l == letter)?.1
+            }
         };
     }
     Some(classes)
@@ -81,7 +102,7 @@ pub fn letters(classes: u32) -> String {
             letters.push(letter);
         }
     }
-    for (letter, class) in [('E', KEYEVENT), ('m', KEY_MISS)] {
+    for (letter, class) in LAST {
         if classes & class != 0 {
             letters.push(letter);
         }

@@ -354,6 +354,35 @@ pub(super) fn expire_fields(hash: &mut Hash, now_ms: u64) -> Gone {
     gone
 }
 
+const HSET: Event = Event::hash("hset");
+const HDEL: Event = Event::hash("hdel");
+
+/// The fields that a command does something to, if their names are wanted.
+pub(super) struct Touched<'a> {
+    wanted: bool,
+    fields: Vec<&'a [u8]>,
+}
+
+impl<'a> Touched<'a> {
+    pub(super) fn new(keys: &Keys<'_>) -> Touched<'a> {
+        Touched {
+            wanted: keys.listening.to_fields(),
+            fields: Vec::new(),
+        }
+    }
+
+    pub(super) fn add_if(&mut self, touched: bool, field: &'a [u8]) {
+        if touched && self.wanted {
+            self.fields.push(field);
+        }
+    }
+
+    /// Says what has happened to them, after it was said of their hash.
+    pub(super) fn tell(self, keys: &mut Keys<'_>, key: &[u8], event: Event) {
+        keys.of_fields(key, event, self.fields);
+    }
+}
+
 /// Says what has become of a hash: `expired` fields had to go first, then came the events.
 #[inline]
 pub(super) fn tell(
@@ -369,6 +398,7 @@ pub(super) fn tell(
         first = Some(Event::HASH_EXPIRED);
     }
     keys.changed_in_turn(key, first.into_iter().chain(events));
+    keys.of_fields(key, Event::HASH_EXPIRED, expired.0.iter().map(|f| &f[..]));
 }
 
 /// Sets the fields that the rest of the arguments say; returns how many are new.
@@ -383,7 +413,9 @@ fn set_all(ctx: &mut Ctx<'_>, key: &[u8], pairs: &[&[u8]]) -> Result<i64> {
         let set = |pair: &&[&[u8]]| hash.set(pair[0], pair[1], Expiry::Clear, now_ms, limits);
         (expired, pairs.chunks_exact(2).filter(set).count() as i64)
     })?;
-    tell(&mut ctx.keys, key, &expired, [Event::hash("hset")]);
+    tell(&mut ctx.keys, key, &expired, [HSET]);
+    let fields = pairs.iter().step_by(2).copied();
+    ctx.keys.of_fields(key, HSET, fields);
     Ok(n)
 }
 
@@ -417,7 +449,8 @@ fn hsetnx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         hash.set(field, value, Expiry::Clear, now_ms, limits);
         expired
     })?;
-    tell(&mut ctx.keys, key, &expired, [Event::hash("hset")]);
+    tell(&mut ctx.keys, key, &expired, [HSET]);
+    ctx.keys.of_fields(key, HSET, [field]);
     // Where the field has expired and is still there, HSETNX would do nothing.
     let field = std::iter::once(field);
     ctx.keys.record_fields_as_they_are(key, field, true);
@@ -427,14 +460,23 @@ fn hsetnx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 fn hdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, now_ms) = (args.take(), ctx.keys.now_ms);
+    let fields = args.rest();
+    let mut removed = Touched::new(&ctx.keys);
     let done = ctx.keys.edit::<Hash, _>(key, |hash| {
         let expired = expire_fields(hash, now_ms);
-        let remove = |field: &&&[u8]| hash.remove(field, now_ms);
-        (expired, args.rest().iter().filter(remove).count())
+        let mut n = 0;
+        for field in fields {
+            if hash.remove(field, now_ms) {
+                n += 1;
+                removed.add_if(true, field);
+            }
+        }
+        (expired, n)
     })?;
     let (expired, n) = done.unwrap_or_default();
-    let event = (n > 0).then_some(Event::hash("hdel"));
+    let event = (n > 0).then_some(HDEL);
     tell(&mut ctx.keys, key, &expired, event);
+    removed.tell(&mut ctx.keys, key, HDEL);
     ctx.out.int(n as i64);
     Ok(())
 }
@@ -460,9 +502,11 @@ fn update<R>(
         }
         (expired, result)
     })?;
-    let event = result.is_ok().then(|| Event::hash(ctx.command.name));
-    tell(&mut ctx.keys, key, &expired, event);
+    let event = Event::hash(ctx.command.name);
+    let done = result.is_ok().then_some(event);
+    tell(&mut ctx.keys, key, &expired, done);
     if result.is_ok() {
+        ctx.keys.of_fields(key, event, [field]);
         // The text, since others may compute it differently, and the expiry, which setting a field would end.
         let field = std::iter::once(field);
         ctx.keys.record_fields_as_they_are(key, field, true);

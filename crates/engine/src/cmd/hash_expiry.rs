@@ -7,7 +7,7 @@ use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::base::expiry::{MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, Unit};
 use crate::cmd::hash::expire_fields;
-use crate::cmd::hash::{limits, reply_field, reply_item, tell};
+use crate::cmd::hash::{Touched, limits, reply_field, reply_item, tell};
 use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_INSERT, KS_RO, KS_RW, KS_UPDATE,
     KeySpec, READONLY, WRITE, row,
@@ -213,6 +213,7 @@ fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
     )?;
     let out = &mut *ctx.out;
     out.array(fields.len());
+    let mut touched = Touched::new(&ctx.keys);
     let done = ctx.keys.edit::<Hash, _>(key, |hash| {
         let expired = expire_fields(hash, now_ms);
         let mut event = None;
@@ -223,11 +224,13 @@ fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
                 Some(_) if at <= now_ms => {
                     hash.remove(field, now_ms);
                     event = Some(Event::hash("hdel"));
+                    touched.add_if(true, field);
                     2
                 }
                 Some(_) => {
                     hash.set_expiry(field, Some(at));
                     event = Some(Event::hash("hexpire"));
+                    touched.add_if(true, field);
                     1
                 }
             });
@@ -235,7 +238,7 @@ fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
         (expired, event)
     })?;
     match done {
-        Some((expired, event)) => note_fields(ctx, key, fields, &expired, event),
+        Some((expired, event)) => note_fields(ctx, key, fields, touched, &expired, event),
         None => fields.iter().for_each(|_| ctx.out.int(-2)),
     }
     Ok(())
@@ -246,12 +249,13 @@ fn note_fields(
     ctx: &mut Ctx<'_>,
     key: &[u8],
     fields: &[&[u8]],
+    touched: Touched<'_>,
     expired: &Gone,
     event: Option<Event>,
 ) {
-    let changed = event.is_some();
     tell(&mut ctx.keys, key, expired, event);
-    if changed {
+    if let Some(event) = event {
+        touched.tell(&mut ctx.keys, key, event);
         let fields = fields.iter().copied();
         ctx.keys.record_fields_as_they_are(key, fields, false);
     }
@@ -279,6 +283,7 @@ fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let fields = fields(&mut args, NOT_A_COUNT)?;
     let out = &mut *ctx.out;
     out.array(fields.len());
+    let mut touched = Touched::new(&ctx.keys);
     let done = ctx.keys.edit::<Hash, _>(key, |hash| {
         let expired = expire_fields(hash, now_ms);
         let mut event = None;
@@ -289,6 +294,7 @@ fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 Some(Some(_)) => {
                     hash.set_expiry(field, None);
                     event = Some(Event::hash("hpersist"));
+                    touched.add_if(true, field);
                     1
                 }
             });
@@ -296,7 +302,7 @@ fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         (expired, event)
     })?;
     match done {
-        Some((expired, event)) => note_fields(ctx, key, fields, &expired, event),
+        Some((expired, event)) => note_fields(ctx, key, fields, touched, &expired, event),
         None => fields.iter().for_each(|_| ctx.out.int(-2)),
     }
     Ok(())
@@ -369,6 +375,7 @@ fn hgetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             .for_each(|field| reply_field(out, hash, field, now_ms));
         return Ok(());
     }
+    let mut touched = Touched::new(&ctx.keys);
     let done = ctx.keys.edit::<Hash, _>(key, |hash| {
         let expired = expire_fields(hash, now_ms);
         let mut event = None;
@@ -391,13 +398,14 @@ fn hgetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                     hash.set_expiry(field, None);
                     event = Some(Event::hash("hpersist"));
                 }
-                _ => {}
+                _ => continue,
             }
+            touched.add_if(true, field);
         }
         (expired, event)
     })?;
     match done {
-        Some((expired, event)) => note_fields(ctx, key, fields, &expired, event),
+        Some((expired, event)) => note_fields(ctx, key, fields, touched, &expired, event),
         None => fields.iter().for_each(|_| ctx.out.null()),
     }
     Ok(())
@@ -409,6 +417,7 @@ fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let fields = fields(&mut args, NOT_A_COUNT)?;
     let out = &mut *ctx.out;
     out.array(fields.len());
+    let mut touched = Touched::new(&ctx.keys);
     let done = ctx.keys.edit::<Hash, _>(key, |hash| {
         let expired = expire_fields(hash, now_ms);
         let mut event = None;
@@ -416,12 +425,13 @@ fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             reply_field(out, Some(hash.view()), field, now_ms);
             if hash.remove(field, now_ms) {
                 event = Some(Event::hash("hdel"));
+                touched.add_if(true, field);
             }
         }
         (expired, event)
     })?;
     match done {
-        Some((expired, event)) => note_fields(ctx, key, fields, &expired, event),
+        Some((expired, event)) => note_fields(ctx, key, fields, touched, &expired, event),
         None => fields.iter().for_each(|_| ctx.out.null()),
     }
     Ok(())
@@ -588,6 +598,9 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     tell(&mut ctx.keys, key, &expired, events);
     let fields = pairs.iter().step_by(2).copied();
+    for event in [Some(Event::hash("hset")), then].into_iter().flatten() {
+        ctx.keys.of_fields(key, event, fields.clone());
+    }
     ctx.keys.record_fields_as_they_are(key, fields, true);
     ctx.out.int(1);
     Ok(())

@@ -408,6 +408,113 @@ mod tests {
         assert!(!b.engine.follow.effects.listening());
     }
 
+    /// Waits until what expires in a millisecond from now has expired.
+    fn pass_two_ms() {
+        let began = crate::base::clock::unix_ms();
+        while crate::base::clock::unix_ms() < began + 2 {
+            std::thread::yield_now();
+        }
+    }
+
+    /// What a client is told under one pattern: channel and message, a line each.
+    fn told(client: &mut TestClient) -> Vec<String> {
+        let messages = client.messages();
+        let parts = messages.split(r#"["pmessage" "__subkey*" ""#).skip(1);
+        let line = |part: &str| {
+            part.trim_end()
+                .trim_end_matches("\"]")
+                .replace("\" \"", " ")
+        };
+        parts.map(line).collect()
+    }
+
+    /// As Redis 8.8 documents them (redis.io, subkey notifications); the first is its example.
+    #[test]
+    fn notifications_of_fields() {
+        let mut a = TestClient::new();
+        let mut b = a.another();
+        a.run("PSUBSCRIBE __subkey*");
+        b.run("CONFIG SET notify-keyspace-events STh; HSET myhash field1 val1 field2 val2");
+        assert_eq!(
+            told(&mut a),
+            [
+                "__subkeyspace@0__:myhash hset|6:field1,6:field2",
+                "__subkeyevent@0__:hset 6:myhash|6:field1,6:field2",
+            ]
+        );
+        b.run("CONFIG SET notify-keyspace-events STIVh; HDEL myhash field2 none");
+        assert_eq!(
+            told(&mut a),
+            [
+                "__subkeyspace@0__:myhash hdel|6:field2",
+                "__subkeyevent@0__:hdel 6:myhash|6:field2",
+                r"__subkeyspaceitem@0__:myhash\nfield2 hdel",
+                "__subkeyspaceevent@0__:hdel|myhash 6:field2",
+            ]
+        );
+        // The class of hashes is asked for too, and keys have their own letters.
+        b.run("CONFIG SET notify-keyspace-events STIVg; HSET h f v");
+        b.run("CONFIG SET notify-keyspace-events KEh; HSET h f v");
+        assert_eq!(told(&mut a), [""; 0]);
+        b.run("FLUSHALL; CONFIG SET notify-keyspace-events SA");
+        for (line, expected) in [
+            ("HSET h a 1 b 2 a 3", "hset|1:a,1:b,1:a"),
+            ("HMSET h c 4", "hset|1:c"),
+            ("HSETNX h c 4", ""),
+            ("HSETNX h d 4", "hset|1:d"),
+            ("HINCRBY h d 1", "hincrby|1:d"),
+            ("HINCRBYFLOAT h d 0.5", "hincrbyfloat|1:d"),
+            ("HINCRBY h d 1", ""),
+            ("HEXPIRE h 100 FIELDS 3 a x b", "hexpire|1:a,1:b"),
+            ("HEXPIRE h 100 NX FIELDS 2 a c", "hexpire|1:c"),
+            ("HPERSIST h FIELDS 3 a d x", "hpersist|1:a"),
+            ("HPEXPIREAT h 1 FIELDS 2 a x", "hdel|1:a"),
+            ("HGETEX h PERSIST FIELDS 2 b d", "hpersist|1:b"),
+            ("HGETEX h EX 100 FIELDS 2 b x", "hexpire|1:b"),
+            ("HGETEX h PXAT 1 FIELDS 1 b", "hdel|1:b"),
+            ("HGETEX h FIELDS 1 c", ""),
+            ("HGETDEL h FIELDS 2 c x", "hdel|1:c"),
+            ("HGETDEL h FIELDS 1 x", ""),
+            ("HSETEX h EX 100 FIELDS 1 e 1", "hset|1:e hexpire|1:e"),
+            ("HSETEX h PXAT 1 FIELDS 1 e 1", "hset|1:e hdel|1:e"),
+            ("HSETEX h KEEPTTL FIELDS 1 e 1", "hset|1:e"),
+            ("HDEL h x", ""),
+            ("HDEL h d e", "hdel|1:d,1:e"),
+            (r#"HSET h "a,b" 1"#, "hset|3:a,b"),
+            ("DEL h", ""),
+            ("MULTI; HSET h a 1; HDEL h a; EXEC", "hset|1:a hdel|1:a"),
+        ] {
+            b.run(line);
+            let got: Vec<String> = told(&mut a)
+                .iter()
+                .map(|line| line.replace("__subkeyspace@0__:h ", ""))
+                .collect();
+            assert_eq!(got.join(" "), expected, "after {line}");
+        }
+        // Fields whose time is over, found by who comes by and by the sweep.
+        b.run("DEBUG SET-ACTIVE-EXPIRE 0; HSET h a 1 b 2 c 3; HPEXPIRE h 1 FIELDS 2 a b");
+        told(&mut a);
+        pass_two_ms();
+        b.run("HSET h d 1");
+        let found = told(&mut a);
+        assert_eq!(found.len(), 2, "{found:?}");
+        let both = ["1:a,1:b", "1:b,1:a"].map(|f| format!("__subkeyspace@0__:h hexpired|{f}"));
+        assert!(
+            both.contains(&found[0]) || both.contains(&found[1]),
+            "{found:?}"
+        );
+        b.run("HPEXPIRE h 1 FIELDS 1 c");
+        told(&mut a);
+        pass_two_ms();
+        let counters = b.worker.counters().clone();
+        let time = std::time::Duration::from_secs(1);
+        crate::upkeep::sweep::Sweep::default().slice(&b.engine, &counters, time);
+        assert_eq!(told(&mut a), ["__subkeyspace@0__:h hexpired|1:c"]);
+        // A newline in a key would be the end of it.
+        b.run(r#"CONFIG SET notify-keyspace-events Ih; HSET "x\ny" f v"#);
+        assert_eq!(told(&mut a), [""; 0]);
+    }
+
     #[test]
     fn notification_classes_print_as_in_real_servers() {
         let classes = [
@@ -421,6 +528,8 @@ mod tests {
             ("An", "A"),
             ("KEoc", "ocKE"),
             ("Ed$", "$dE"),
+            ("VISThm", "hmSTIV"),
+            ("KEASTIV", "AKESTIV"),
         ];
         for (given, shown) in classes {
             let line = format!(

@@ -687,7 +687,9 @@ pub(super) const BUILT: &[Directive] = &[
          `__keyevent@<db>__:<event>`; at least one of the two is needed. The others choose the events: `g` of commands for \
          all types, `$` strings, `l` lists, `s` sets, `h` hashes, `z` sorted sets, `t` streams, `x` expired, `e` evicted, \
          `d` modules, `A` all of these; `m` keys asked for that are not there, `n` new keys, `o` values overwritten, `c` \
-         values replaced by one of another type.",
+         values replaced by one of another type. `S`, `T`, `I` and `V` say, beside that and for `h` only, which fields of a hash an event is \
+         about: on `__subkeyspace@<db>__:<key>`, `__subkeyevent@<db>__:<event>`, `__subkeyspaceitem@<db>__:<key>\\n<field>` and \
+         `__subkeyspaceevent@<db>__:<event>|<key>`.",
     )
     .live(|live, value| live.notify_keyspace_events.store(events(value), Relaxed)),
     row(

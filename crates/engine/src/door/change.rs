@@ -9,13 +9,13 @@ use crate::client::clients::Client;
 use crate::door::keys::Keys;
 use smallvec::SmallVec;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 /// Reasons to list changes: watched keys, waiters, tracking clients, and one while notifications are on. A cache line of its
 /// own, since every write looks at it.
 #[repr(align(128))]
 #[derive(Debug, Default)]
-pub struct Listening(AtomicUsize);
+pub struct Listening(AtomicUsize, AtomicBool);
 
 impl Listening {
     /// Whether changes have to be listed. To be read with the locks of the changed keys held: whoever wants to know of
@@ -23,6 +23,17 @@ impl Listening {
     #[inline]
     pub fn any(&self) -> bool {
         self.0.load(Relaxed) != 0
+    }
+
+    /// Whether the names of fields have to be listed that something happens to.
+    #[inline]
+    pub fn to_fields(&self) -> bool {
+        self.1.load(Relaxed)
+    }
+
+    /// Lists the names of fields from now on, or no more. It takes a reason to list changes too.
+    pub fn heed_fields(&self, on: bool) {
+        self.1.store(on, Relaxed);
     }
 
     /// Counts a reason to list changes.
@@ -159,6 +170,17 @@ pub enum Change {
         /// What happened to it.
         event: Event,
     },
+    /// The fields that an event of a key was about.
+    Fields {
+        /// The key's database.
+        db: usize,
+        /// The key.
+        key: KeyBytes,
+        /// What happened to them.
+        event: Event,
+        /// Their names, as often as the command named them.
+        fields: Vec<KeyBytes>,
+    },
     /// A whole database, or with None all of them, lost their keys.
     Flushed(Option<usize>),
     /// Two databases changed places.
@@ -181,6 +203,26 @@ pub(crate) fn note(changes: &mut Vec<Change>, db: usize, key: &[u8], event: Even
         key: KeyBytes::from_slice(key),
         event,
     });
+}
+
+/// Adds the fields that an event was about to a list of changes, if there are any.
+#[cold]
+pub(crate) fn note_fields<'f>(
+    changes: &mut Vec<Change>,
+    db: usize,
+    key: &[u8],
+    event: Event,
+    fields: impl Iterator<Item = &'f [u8]>,
+) {
+    let fields: Vec<KeyBytes> = fields.map(KeyBytes::from_slice).collect();
+    if !fields.is_empty() {
+        changes.push(Change::Fields {
+            db,
+            key: KeyBytes::from_slice(key),
+            event,
+            fields,
+        });
+    }
 }
 
 impl Keys<'_> {
@@ -229,6 +271,24 @@ impl Keys<'_> {
         if self.listening.any() {
             self.note_in_turn(key, events);
         }
+    }
+
+    /// Says which fields of a key an event was about that has been said, if anybody wants to know.
+    #[inline]
+    pub fn of_fields<'f>(
+        &mut self,
+        key: &[u8],
+        event: Event,
+        fields: impl IntoIterator<Item = &'f [u8]>,
+    ) {
+        if self.listening.to_fields() {
+            self.note_fields(key, event, &mut fields.into_iter());
+        }
+    }
+
+    #[cold]
+    fn note_fields(&mut self, key: &[u8], event: Event, fields: &mut dyn Iterator<Item = &[u8]>) {
+        note_fields(self.changes, self.db, key, event, fields);
     }
 
     /// Writes a command down in place of the running one, which is of the selected database.

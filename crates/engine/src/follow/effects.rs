@@ -402,7 +402,10 @@ impl Follow {
                     Change::Flushed(Some(db)) => whole(db),
                     Change::Flushed(None) => (0..keys.ks.databases()).for_each(whole),
                     Change::Swapped(a, b) => [a, b].into_iter().for_each(whole),
-                    Change::Publish(..) | Change::Read(_) | Change::Shown(_) => {}
+                    Change::Publish(..)
+                    | Change::Read(_)
+                    | Change::Shown(_)
+                    | Change::Fields { .. } => {}
                 }
             }
             done = upto;
@@ -439,6 +442,12 @@ impl Follow {
                 }
                 self.pubsub.notify(self, *db, key, *event);
             }
+            Change::Fields {
+                db,
+                key,
+                event,
+                fields,
+            } => self.pubsub.notify_of_fields(self, *db, key, *event, fields),
             Change::Flushed(_) => {
                 // Watches were told before: see `touch_before_flush`.
                 self.tracking.flushed(self);

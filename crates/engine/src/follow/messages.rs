@@ -20,7 +20,7 @@ use crate::base::class;
 use crate::base::glob;
 use crate::client::clients::Client;
 use crate::client::outbox::{Limits, Message};
-use crate::door::change::Event;
+use crate::door::change::{Event, KeyBytes};
 use crate::follow::Follow;
 use parking_lot::{Mutex, RwLock};
 use resp::Out;
@@ -319,6 +319,67 @@ impl PubSub {
     }
 }
 
+impl PubSub {
+    /// Publishes which fields an event was about, in the forms that are wanted (Redis 8.8: redis.io, subkey notifications).
+    pub(crate) fn notify_of_fields(
+        &self,
+        follow: &Follow,
+        db: usize,
+        key: &[u8],
+        event: Event,
+        fields: &[KeyBytes],
+    ) {
+        let live = &follow.config().live;
+        let wanted = live.notify_keyspace_events.load(Relaxed);
+        if wanted & event.class & class::KNOWN == 0 || self.is_empty() {
+            return;
+        }
+        let limits = &live.output_limits;
+        let name = event.name.as_bytes();
+        let mut list = Vec::new();
+        for field in fields {
+            if !list.is_empty() {
+                list.push(b',');
+            }
+            append_counted(&mut list, field);
+        }
+        let channel = |kind: &str, parts: [&[u8]; 3]| {
+            let begin = format!("__{kind}@{db}__:").into_bytes();
+            [&begin[..], parts[0], parts[1], parts[2]].concat()
+        };
+        if wanted & class::SUBKEYSPACE != 0 {
+            let to = channel("subkeyspace", [key, b"", b""]);
+            self.publish(limits, false, &to, &[name, b"|", &list].concat());
+        }
+        if wanted & class::SUBKEYEVENT != 0 {
+            let to = channel("subkeyevent", [name, b"", b""]);
+            let mut message = Vec::new();
+            append_counted(&mut message, key);
+            message.push(b'|');
+            message.extend_from_slice(&list);
+            self.publish(limits, false, &to, &message);
+        }
+        // Where a key has a newline nobody could tell where it ends.
+        if wanted & class::SUBKEYSPACEITEM != 0 && !key.contains(&b'\n') {
+            for field in fields {
+                let to = channel("subkeyspaceitem", [key, b"\n", field]);
+                self.publish(limits, false, &to, name);
+            }
+        }
+        if wanted & class::SUBKEYSPACEEVENT != 0 {
+            let to = channel("subkeyspaceevent", [name, b"|", key]);
+            self.publish(limits, false, &to, &list);
+        }
+    }
+}
+
+/// Adds how long a name is, and the name.
+fn append_counted(to: &mut Vec<u8>, name: &[u8]) {
+    to.extend_from_slice(resp::number::format_i64(name.len() as i64, &mut [0; 20]));
+    to.push(b':');
+    to.extend_from_slice(name);
+}
+
 impl Follow {
     /// Sends a message to a channel's subscribers. Returns how often it is received.
     pub fn publish(&self, sharded: bool, channel: &[u8], message: &[u8]) -> usize {
@@ -342,7 +403,9 @@ impl Follow {
     /// Begins or ends to list changes for notifications, as `notify-keyspace-events` now says.
     pub(crate) fn heed_notify_keyspace_events(&self) {
         let wanted = self.config().live.notify_keyspace_events.load(Relaxed);
-        let on = wanted & (class::KEYSPACE | class::KEYEVENT) != 0 && wanted & class::KNOWN != 0;
+        let of_fields = wanted & class::SUBKEYS != 0 && wanted & class::HASH != 0;
+        let of_keys = wanted & (class::KEYSPACE | class::KEYEVENT) != 0;
+        let on = of_fields || of_keys && wanted & class::KNOWN != 0;
         let mut notifying = self.pubsub.notifying.lock();
         if on != *notifying {
             *notifying = on;
@@ -351,6 +414,7 @@ impl Follow {
                 false => self.effects.unlisten(),
             }
         }
+        self.effects.listening.heed_fields(of_fields);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::base::journal::Records;
 use crate::base::stats::Counters;
 use crate::cmd::memory::Usage;
 use crate::context::engine::Engine;
-use crate::door::change::{Change, Event, note};
+use crate::door::change::{Change, Event, note, note_fields};
 use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys};
 use crate::door::record::record_fields;
@@ -203,12 +203,13 @@ impl Sweep {
                 let full = due.len() == MAX_PER_HOLD;
                 let (index, db) = (self.shard, self.db);
                 let listening = engine.follow.effects.listening();
+                let of_fields = engine.follow.effects.listening.to_fields();
                 let recording = engine.journal.is_on();
                 let mut records = Records::default();
                 let mut changes = Vec::new();
-                let mut happened = |key: &[u8], event| {
+                let happened = |changes: &mut Vec<Change>, key: &[u8], event| {
                     if listening {
-                        note(&mut changes, db, key, event);
+                        note(changes, db, key, event);
                     }
                 };
                 for key in due.drain(..) {
@@ -219,26 +220,32 @@ impl Sweep {
                             let of_set = found.get().kind() == store::Type::Set;
                             let mut gone: Vec<Vec<u8>> = Vec::new();
                             let n = found.expire_elements(now_ms, &mut |field| {
-                                if recording {
+                                if recording || of_fields {
                                     gone.push(field.to_vec());
                                 }
                             });
-                            record_fields(&mut records, db, &key, &gone, of_set);
+                            if recording {
+                                record_fields(&mut records, db, &key, &gone, of_set);
+                            }
                             expired_fields += n;
                             if n > 0 {
                                 let event = match of_set {
                                     true => Event::SET_EXPIRED,
                                     false => Event::HASH_EXPIRED,
                                 };
-                                happened(&key, event);
+                                happened(&mut changes, &key, event);
+                                if of_fields && !of_set {
+                                    let fields = gone.iter().map(|field| &field[..]);
+                                    note_fields(&mut changes, db, &key, event, fields);
+                                }
                             }
                             if !found.is_empty_collection() {
                                 continue;
                             }
-                            happened(&key, Event::DEL);
+                            happened(&mut changes, &key, Event::DEL);
                         } else {
                             removed += 1;
-                            happened(&key, Event::EXPIRED);
+                            happened(&mut changes, &key, Event::EXPIRED);
                             if recording {
                                 records.push_expired(db, &[b"DEL", &key]);
                             }
