@@ -1,5 +1,6 @@
 //! What a handler works with: the engine's shared state, the session, and the command's own context.
 
+pub(crate) mod claims;
 pub mod command;
 pub mod ctx;
 mod declared;

@@ -2,7 +2,7 @@
 //!
 //! Such a client is served when its key changes, like any other, and also when a pending entry reaches the age that it asks for,
 //! which nobody's command brings about. So it says when that will be, each time it is tried ([`Wait::again`]), and is listed here
-//! by that time until it is served. A thread looks at the first of the list ([`crate::upkeep`]).
+//! by that time until it is served. A thread looks at the first of the list ([`crate::context::claims`]).
 //!
 //! [`Wait::again`]: crate::follow::waiting::Wait::again
 

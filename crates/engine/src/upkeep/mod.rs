@@ -1,6 +1,5 @@
 //! Work that no command waits for.
 
-pub(crate) mod claims;
 mod exchange;
 mod give_back;
 mod limits;

@@ -14,12 +14,13 @@ use crate::base::clock::unix_ms;
 use crate::base::journal::Records;
 use crate::base::stats::Counters;
 use crate::cmd::memory::Usage;
+use crate::context::claims::serve_due;
 use crate::context::engine::Engine;
 use crate::door::change::{Change, Event, note, note_fields};
 use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys};
 use crate::door::record::record_fields;
-use crate::upkeep::claims::serve_due;
+
 use crate::upkeep::give_back::GiveBack;
 use crate::upkeep::limits::Limits;
 use crate::upkeep::survey::Survey;

@@ -165,7 +165,7 @@ fn who_waits_in_a_group_is_told_when_there_will_be_nothing() {
 /// Lets this much time go by for those who wait for pending entries.
 fn pass_ms(db: &TestClient, ms: u64) {
     let later = crate::base::clock::unix_ms() + ms;
-    crate::upkeep::claims::serve_until(&db.engine, db.worker.counters(), later);
+    crate::context::claims::serve_until(&db.engine, db.worker.counters(), later);
 }
 
 /// The reply to what blocked, without the time for which its first entry was pending.
