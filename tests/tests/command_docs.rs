@@ -52,6 +52,12 @@ const PUBLISHED: &[&str] = &[
     "zmove",
     "bzmove",
     "zmovemember",
+    "bless",
+    "bless|set",
+    "bless|clear",
+    "bless|get",
+    "bless|scan",
+    "bless|help",
 ];
 
 /// Commands of ours, which no real server has.

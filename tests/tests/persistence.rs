@@ -41,8 +41,12 @@ fn start(folder: &Folder, args: &[&str]) -> Server {
 const LOG: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
 
 /// A field of INFO persistence.
-fn info(c: &mut Client, field: &str) -> String {
-    let reply = c.run("INFO persistence");
+fn info(c: &mut Client, name: &str) -> String {
+    field(c, "INFO persistence", name)
+}
+
+fn field(c: &mut Client, section: &str, field: &str) -> String {
+    let reply = c.run(section);
     let (Value::Bulk(text) | Value::Verbatim(_, text)) = reply else {
         panic!("INFO is text")
     };
@@ -398,6 +402,70 @@ fn values(c: &mut Client) -> Vec<(String, String)> {
     keys.into_iter().map(value).collect()
 }
 
+/// A log that holds commands only.
+const COMMANDS: &[&str] = &[
+    "--appendonly",
+    "yes",
+    "--appendfsync",
+    "always",
+    "--aof-use-rdb-preamble",
+    "no",
+];
+
+/// Protects keys of all sizes from eviction, one of them with a time to live.
+fn bless(c: &mut Client) {
+    for i in 0..3000 {
+        c.run(&format!("HSET table field:{i} value:{i}"));
+    }
+    for key in [
+        "str:1", "num:1", "long", "table", "list:1", "stream:1", "set:1",
+    ] {
+        check(c, &format!("BLESS SET {key} NO-EVICT"), "1");
+    }
+    check(c, "BLESS CLEAR set:1 NO-EVICT", "1");
+}
+
+/// The keys of all databases that are protected.
+fn blessed(c: &mut Client) -> (String, String) {
+    let Value::Array(mut found) = c.run("BLESS SCAN 0 NO-EVICT COUNT 100000") else {
+        panic!("an array")
+    };
+    let mut keys = match found.pop() {
+        Some(Value::Array(keys)) => keys.iter().map(show).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    keys.sort();
+    (keys.join(" "), field(c, "INFO stats", "blessed_keys"))
+}
+
+#[test]
+fn real_servers_read_past_what_is_blessed() {
+    let Some(peers) = Peers::find().or_skip("real_servers_read_past_what_is_blessed") else {
+        return;
+    };
+    let folder = Folder::new();
+    let mut server = start(&folder, &["--save", "", "--rdb-save-version", "11"]);
+    let mut c = server.connect();
+    fill(&mut c);
+    bless(&mut c);
+    check(&mut c, "SAVE", "OK");
+    let there = values(&mut c);
+    server.signal(Signal::KILL);
+    server.wait();
+    for peer in [&peers.redis8, &peers.redis8_6, &peers.valkey]
+        .into_iter()
+        .flatten()
+    {
+        let copy = Folder::new();
+        copy_folder(&folder.0, &copy.0);
+        let server = Server::peer(
+            peer,
+            &["--dir", copy.text(), "--enable-debug-command", "yes"],
+        );
+        assert_eq!(values(&mut server.connect()), there, "{}", server.name());
+    }
+}
+
 #[test]
 fn a_restart_finds_what_there_was() {
     // (how it is started, what is done before the end, how it ends)
@@ -412,12 +480,18 @@ fn a_restart_finds_what_there_was() {
         (&[], &["SAVE"], "kill"),
         (&["--save", "3600 1"], &[], "SHUTDOWN"),
         (&["--rdb-save-version", "12"], &[], "SHUTDOWN SAVE"),
+        (
+            COMMANDS,
+            &["BGREWRITEAOF", "BLESS SET zset:1 NO-EVICT"],
+            "kill",
+        ),
     ];
     for (args, before, end) in kept {
         let folder = Folder::new();
         let mut server = start(&folder, args);
         let mut c = server.connect();
         fill(&mut c);
+        bless(&mut c);
         for line in *before {
             c.run(line);
         }
@@ -425,7 +499,13 @@ fn a_restart_finds_what_there_was() {
             info(&mut c, "aof_rewrite_in_progress") == "0"
                 && info(&mut c, "aof_rewrite_scheduled") == "0"
         });
-        let there = digest(&mut c);
+        let there = (digest(&mut c), blessed(&mut c));
+        let blessed_keys = if before.len() == 2 && *args == COMMANDS {
+            "7"
+        } else {
+            "6"
+        };
+        assert_eq!(there.1.1, blessed_keys);
         match *end {
             "kill" => server.signal(Signal::KILL),
             line => drop(c.try_call(&line.split(' ').collect::<Vec<_>>())),
@@ -433,7 +513,8 @@ fn a_restart_finds_what_there_was() {
         server.wait();
         let server = start(&folder, args);
         let mut c = server.connect();
-        assert_eq!(digest(&mut c), there, "{args:?} {before:?} {end}");
+        let found = (digest(&mut c), blessed(&mut c));
+        assert_eq!(found, there, "{args:?} {before:?} {end}");
         check(&mut c, "FCALL f 0", "7");
         check(&mut c, "SELECT 3", "OK");
         check(&mut c, "GET elsewhere", "\"1\"");

@@ -501,6 +501,7 @@ fn write(read: &Read, version: Version, compress: bool) -> Vec<u8> {
                 key,
                 expiry_ms: *expiry_ms,
                 hint: *hint,
+                kept: false,
             };
             let written = writer.entry(&meta, &entry, &options)?;
             assert!(written.is_ok() || has_timed_fields(value), "{key:?}");

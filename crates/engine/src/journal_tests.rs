@@ -47,6 +47,9 @@ const TEMPLATES: &[&str] = &[
     "GET $s",
     "DEL $k $k",
     "UNLINK $k",
+    "BLESS SET $k NO-EVICT",
+    "BLESS SET $k NO-EVICT",
+    "BLESS CLEAR $k NO-EVICT",
     "EXPIRE $k 100",
     "PEXPIRE $k $e NX",
     "PEXPIRE $k $e",
@@ -241,6 +244,7 @@ fn state(c: &mut TestClient) -> Vec<String> {
             let show = |c: &mut TestClient, shown: &mut Vec<String>, line: &str| {
                 shown.push(c.run(line));
             };
+            show(c, &mut shown, &format!("BLESS GET {key}"));
             match &*kind {
                 "string" => show(c, &mut shown, &format!("GET {key}")),
                 "list" => show(c, &mut shown, &format!("LRANGE {key} 0 -1")),

@@ -25,6 +25,8 @@ pub(crate) struct AsCommands<W> {
     settings: rdb::Settings,
     assembly: Assembly,
     db: Option<u32>,
+    /// The next key is never to be evicted.
+    kept: bool,
     /// Commands on their way.
     out: Vec<u8>,
 }
@@ -46,6 +48,7 @@ impl<W: Write> AsCommands<W> {
             },
             assembly: Assembly::new(),
             db: None,
+            kept: false,
             out: Vec::new(),
         }
     }
@@ -81,6 +84,9 @@ impl<W: Write> AsCommands<W> {
                 Item::Function(source) => {
                     write_command(&mut self.out, &[&b"FUNCTION"[..], b"LOAD", &source]);
                 }
+                Item::Aux { name, .. } if *name == *rdb::encode::KEPT.as_bytes() => {
+                    self.kept = true;
+                }
                 Item::Entry(entry) => {
                     let built = self.assembly.add(&entry, &self.settings);
                     if let Built::Value(value) = built.map_err(io::Error::other)? {
@@ -110,6 +116,9 @@ impl<W: Write> AsCommands<W> {
         }
         if let Some(at) = entry.expiry_ms {
             write_command(out, &[b"PEXPIREAT", key, at.to_string().as_bytes()]);
+        }
+        if std::mem::take(&mut self.kept) {
+            write_command(out, &[&b"BLESS"[..], b"SET", key, b"NO-EVICT"]);
         }
     }
 }

@@ -234,6 +234,7 @@ fn read_keys(
         failed: AtomicBool::new(false),
         error: Mutex::new(None),
         functions: Mutex::new(Vec::new()),
+        kept: Mutex::default(),
     };
     let (whole, wholes) = sync_channel::<Batch>(WAITING);
     let (piece, pieces) = sync_channel::<Batch>(WAITING);
@@ -259,6 +260,11 @@ fn read_keys(
         return Err(error);
     }
     let bytes = scanned.map_err(|e| e.to_string())?;
+    for (db, key) in building.kept.into_inner() {
+        if let Some(keyspace) = building.how.keyspace(engine) {
+            engine.keep_loaded_key(keyspace, db as usize, &key);
+        }
+    }
     let loaded = Loaded {
         keys: building.keys.into_inner(),
         expired: building.expired.into_inner(),
@@ -315,6 +321,17 @@ fn scan(
     }
 }
 
+impl<'e> How<'e> {
+    /// Where keys go; `None`: nowhere.
+    fn keyspace(&self, engine: &'e Engine) -> Option<&'e Keyspace> {
+        match self.to {
+            To::DataSet => Some(engine.keyspace()),
+            To::Beside(keyspace) => Some(keyspace),
+            To::Nowhere => None,
+        }
+    }
+}
+
 /// What builders share.
 struct Building<'e> {
     engine: &'e Arc<Engine>,
@@ -325,6 +342,8 @@ struct Building<'e> {
     failed: AtomicBool,
     error: Mutex<Option<String>>,
     functions: Mutex<Vec<Vec<u8>>>,
+    /// Keys that are never to be evicted, with their databases.
+    kept: Mutex<Vec<(u32, Vec<u8>)>>,
 }
 
 impl Building<'_> {
@@ -349,7 +368,8 @@ impl Building<'_> {
             if self.failed.load(Relaxed) {
                 continue;
             }
-            for item in batch.items() {
+            let mut items = batch.items();
+            while let (db, Some(item)) = (items.db(), items.next()) {
                 let done = item.map_err(|e| e.to_string()).and_then(|item| match item {
                     Item::Entry(entry) => match entry.load(&settings).map_err(|e| e.to_string())? {
                         Some(value) => self.add(&entry, value),
@@ -362,6 +382,10 @@ impl Building<'_> {
                     Item::Aux { name, value } if &*name == b"used-mem" => {
                         let bytes = str::from_utf8(&value).ok().and_then(|n| n.parse().ok());
                         self.engine.loading.note_used_memory(bytes.unwrap_or(0));
+                        Ok(())
+                    }
+                    Item::Aux { name, value } if *name == *rdb::encode::KEPT.as_bytes() => {
+                        self.kept.lock().push((db, value.to_vec()));
                         Ok(())
                     }
                     Item::Aux { name, value } => {
@@ -413,13 +437,9 @@ impl Building<'_> {
             self.expired.fetch_add(1, Relaxed);
             return Ok(());
         }
-        let keyspace = match self.how.to {
-            To::DataSet => self.engine.keyspace(),
-            To::Beside(keyspace) => keyspace,
-            To::Nowhere => {
-                self.keys.fetch_add(1, Relaxed);
-                return Ok(());
-            }
+        let Some(keyspace) = self.how.keyspace(self.engine) else {
+            self.keys.fetch_add(1, Relaxed);
+            return Ok(());
         };
         if !self.engine.load_key(
             keyspace,

@@ -81,8 +81,8 @@ struct Ahead {
 enum Old {
     /// Encoded entries.
     Encoded(Vec<u8>),
-    /// A long string: key, expiry, value.
-    Long(Vec<u8>, Option<u64>, Blob),
+    /// A long string: key, what is written beside it, value.
+    Long(Vec<u8>, Beside, Blob),
 }
 
 impl Old {
@@ -90,6 +90,22 @@ impl Old {
         match self {
             Old::Encoded(bytes) => bytes.len(),
             Old::Long(key, _, blob) => key.len() + blob.len(),
+        }
+    }
+}
+
+/// What is written beside a long string: when its key expires, and whether it is never to be evicted.
+#[derive(Clone, Copy)]
+struct Beside {
+    expiry_ms: Option<u64>,
+    kept: bool,
+}
+
+impl Beside {
+    fn of(e: &EntryRef<'_>) -> Beside {
+        Beside {
+            expiry_ms: e.expiry_ms(),
+            kept: e.is_kept(),
         }
     }
 }
@@ -208,6 +224,7 @@ impl Shared {
             key: e.key(),
             expiry_ms: e.expiry_ms(),
             hint: self.hints.of(e),
+            kept: e.is_kept(),
         };
         match encode::entry(into, &meta, e, &self.options) {
             Ok(Some(_)) => {
@@ -221,11 +238,12 @@ impl Shared {
     }
 
     /// Appends a long string as the file has it.
-    fn encode_long(&self, key: &[u8], expiry_ms: Option<u64>, text: &[u8], into: &mut Vec<u8>) {
+    fn encode_long(&self, key: &[u8], beside: Beside, text: &[u8], into: &mut Vec<u8>) {
         let meta = Meta {
             key,
-            expiry_ms,
+            expiry_ms: beside.expiry_ms,
             hint: None,
+            kept: beside.kept,
         };
         encode::string_entry(into, &meta, text, &self.options);
         self.keys.fetch_add(1, Relaxed);
@@ -258,7 +276,7 @@ impl Shared {
     fn save(&self, db: u32, old: EntryRef<'_>) {
         self.old_keys.fetch_add(1, Relaxed);
         if let Some(blob) = self.long(&old) {
-            let old = Old::Long(old.key().to_vec(), old.expiry_ms(), blob.clone());
+            let old = Old::Long(old.key().to_vec(), Beside::of(&old), blob.clone());
             self.hold(old.bytes());
             self.old.lock().push((db, old));
             return;
@@ -548,7 +566,7 @@ impl Snapshot {
         let ks = engine.keyspace();
         let shared = &self.shared;
         let mut found: Vec<u8> = Vec::new();
-        let mut blobs: Vec<(Vec<u8>, Option<u64>, Blob)> = Vec::new();
+        let mut blobs: Vec<(Vec<u8>, Beside, Blob)> = Vec::new();
         let mut large: Vec<(u64, Vec<u8>)> = Vec::new();
         let mut pace = Pace::new(64.min(shared.sizes.most));
         let mut position = Some(0);
@@ -573,7 +591,7 @@ impl Snapshot {
                         pending.insert(shared.mark_of(e.key()));
                         large.push((ks.hash(e.key()), e.key().to_vec()));
                     } else if let Some(blob) = shared.long(&e) {
-                        blobs.push((e.key().to_vec(), e.expiry_ms(), blob.clone()));
+                        blobs.push((e.key().to_vec(), Beside::of(&e), blob.clone()));
                     } else {
                         shared.encode(&e, &mut found);
                     }
@@ -583,8 +601,8 @@ impl Snapshot {
                 pace.over(began, shared);
             }
             shared.between();
-            for (key, expiry_ms, blob) in blobs.drain(..) {
-                shared.encode_long(&key, expiry_ms, &blob, &mut found);
+            for (key, beside, blob) in blobs.drain(..) {
+                shared.encode_long(&key, beside, &blob, &mut found);
             }
             if (!found.is_empty() || !large.is_empty()) && file.announced.insert(part.db) {
                 let of_db = self.parts.iter().filter(|p| p.db == part.db);
@@ -654,9 +672,9 @@ impl Snapshot {
             file.select(db)?;
             match &old {
                 Old::Encoded(bytes) => file.out.encoded(bytes)?,
-                Old::Long(key, expiry_ms, blob) => {
+                Old::Long(key, beside, blob) => {
                     encoded.clear();
-                    (self.shared).encode_long(key, *expiry_ms, blob, &mut encoded);
+                    (self.shared).encode_long(key, *beside, blob, &mut encoded);
                     file.out.encoded(&encoded)?;
                 }
             }

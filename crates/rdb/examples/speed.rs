@@ -82,6 +82,7 @@ fn main() {
                 key: &key,
                 expiry_ms: None,
                 hint: None,
+                kept: false,
             };
             let written = writer.entry(&meta, &entries[i % 64], &options);
             assert!(matches!(written, Ok(Ok(true))));
@@ -126,6 +127,7 @@ fn main() {
                     key: key.as_bytes(),
                     expiry_ms: None,
                     hint: None,
+                    kept: false,
                 };
                 assert!(matches!(
                     writer.entry(&meta, &entry, &options),
@@ -151,6 +153,7 @@ fn main() {
             key: b"large",
             expiry_ms: None,
             hint: None,
+            kept: false,
         };
         let head = Head::SortedSet(members);
         if let Ok(mut pieces) = Pieces::begin(&mut out, &meta, head, &options) {

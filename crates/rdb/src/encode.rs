@@ -111,7 +111,13 @@ pub struct Meta<'a> {
     pub expiry_ms: Option<u64>,
     /// How much it was used, if that is to be written.
     pub hint: Option<Hint>,
+    /// It is never to be evicted.
+    pub kept: bool,
 }
+
+/// The name of the field before an entry whose key is never to be evicted. Its value is the key. Whoever does not know it reads past
+/// it, as past any field about a file.
+pub const KEPT: &str = "redpoll-no-evict";
 
 /// The container numbers of list nodes: one large element, or a listpack.
 const PLAIN: u64 = 1;
@@ -171,6 +177,11 @@ fn patched(
 /// What stands before a value in a file. Returns where its type is.
 fn head(out: &mut Vec<u8>, meta: &Meta<'_>, kind: u8, options: &Options) -> usize {
     use crate::file::opcode;
+    if meta.kept {
+        out.push(opcode::AUX);
+        string(out, KEPT.as_bytes(), false);
+        string(out, meta.key, false);
+    }
     if let Some(ms) = meta.expiry_ms {
         out.push(opcode::EXPIRY_MS);
         out.extend(ms.to_le_bytes());

@@ -148,6 +148,7 @@ fn written(puts: &[Put], version: Version, compress: bool, checksum: bool) -> Ve
             key: &put.key,
             expiry_ms: put.expiry_ms,
             hint: put.hint,
+            kept: false,
         };
         let dict = stored(&put.value);
         let entry = dict.get(1, b"key").unwrap();
@@ -305,7 +306,7 @@ proptest! {
         let dict = stored(&model);
         let entry = dict.get(1, b"key").unwrap();
         let options = options_of(version, compress);
-        let meta = Meta { key: b"key", expiry_ms: Some(5), hint: None };
+        let meta = Meta { key: b"key", expiry_ms: Some(5), hint: None, kept: false };
         let mut writer = Writer::new(Vec::new(), version, true);
         let mut out = Vec::new();
         match &model {
@@ -393,6 +394,7 @@ fn pieces_are_counted() {
         key: b"k",
         expiry_ms: None,
         hint: None,
+        kept: false,
     };
     let options = options(true);
     let mut out = Vec::new();
@@ -431,6 +433,7 @@ fn a_large_collection_comes_in_pieces() {
         key: b"large",
         expiry_ms: Some(9),
         hint: Some(Hint::Idle(3)),
+        kept: false,
     };
     let mut writer = Writer::new(Vec::new(), Version::V11, true);
     let mut out = Vec::new();

@@ -112,7 +112,7 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         Loaded::Object(object) => object.memory(),
     };
     ctx.keys.make_room(larger.saturating_sub(bytes.len()), 0)?;
-    let was = ctx.keys.remove(key);
+    let was = ctx.keys.remove_to_replace(key);
     let now_ms = ctx.keys.now_ms as i64;
     let expiry_ms = match ttl {
         0 => None,
@@ -123,12 +123,15 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if expiry_ms.is_none_or(|at| at > now_ms) {
         let stored = insert(ctx, key, loaded, expiry_ms.map(|ms| ms as u64));
         if stored {
+            // A payload says nothing of it: it is the key that is protected.
+            let kept = was.is_some_and(|was| was.kept);
+            ctx.keys.keep_on(ctx.keys.db, key, kept);
             ctx.keys.changed(key, Event::generic("restore"));
             let mut digits = [0; 20];
             let at = format_i64(expiry_ms.unwrap_or(0), &mut digits);
             ctx.keys
                 .record(&[b"RESTORE", key, at, bytes, b"REPLACE", b"ABSTTL"]);
-        } else if was {
+        } else if was.is_some() {
             ctx.keys.changed(key, Event::DEL);
             ctx.keys.record(&[b"DEL", key]);
         }
@@ -146,7 +149,7 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         {
             found.touch(clock);
         }
-    } else if was {
+    } else if was.is_some() {
         ctx.keys.changed(key, Event::DEL);
         ctx.keys.record(&[b"DEL", key]);
     }

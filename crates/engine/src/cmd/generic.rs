@@ -19,7 +19,7 @@ use crate::table::categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use resp::Out;
 use resp::number::parse_i64;
 use store::table::POSITIONS;
-use store::{EntryRef, Shard, Type, Value};
+use store::{Dict, EntryRef, Shard, Type, Value};
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -402,7 +402,21 @@ fn list_keys(shard: &Shard, db: usize, now_ms: u64, pattern: &[u8], out: &mut Ou
 fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let cursor = parse_cursor(args.take())?;
     let options = ScanOptions::take(&mut args, Scanned::Keys)?;
-    let (count, kind) = (options.count, options.kind);
+    let kind = options.kind;
+    scan_keys(ctx, cursor, options.count, &|_| true, &|e| {
+        kind.is_none_or(|k| k == Some(e.kind())) && options.wants(e.key())
+    })
+}
+
+/// Goes through the keys of the database from a cursor on, about `count` of them, in those of its parts that `within` wants to be
+/// looked at; answers with the next cursor and the keys that are `wanted`.
+pub(super) fn scan_keys(
+    ctx: &mut Ctx<'_>,
+    cursor: u64,
+    count: usize,
+    within: &dyn Fn(&Dict) -> bool,
+    wanted: &dyn Fn(&EntryRef<'_>) -> bool,
+) -> Result {
     let ks = ctx.engine.keyspace();
     let (db, now_ms) = (ctx.session.db, ctx.keys.now_ms);
     let mut shard = (cursor / POSITIONS) as usize;
@@ -416,14 +430,13 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         let next = ctx.look(shard, |part| {
             let dict = part.db_ref(db);
             let mut here: Vec<(u64, &[u8], Option<bool>)> = Vec::new();
-            let mut next = Some(position);
+            let mut next = within(dict).then_some(position);
             while let Some(from) = next
                 && seen < count
                 && budget > 0
             {
                 let after = dict.visit_from(from, |at, e| {
-                    let wanted = kind.is_none_or(|k| k == Some(e.kind())) && options.wants(e.key());
-                    here.push((at, e.key(), wanted.then(|| alive(&e, now_ms))));
+                    here.push((at, e.key(), wanted(&e).then(|| alive(&e, now_ms))));
                 });
                 // In hash order, and never apart if at the same place, so that the cursor needs to know nothing but the place.
                 here.sort_unstable_by_key(|&(at, ..)| at);

@@ -463,6 +463,7 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
         stats.expire_nanos.load(Relaxed) / 1_000_000
     );
     line!(into, "evicted_keys:{}", stats.sum(|c| c.evicted.get()));
+    line!(into, "blessed_keys:{}", engine.keyspace().kept());
     line!(
         into,
         "evicted_scripts:{}",

@@ -6,6 +6,7 @@ use store::{Collection, EntryRef, Type};
 
 mod acl;
 pub mod bitmap;
+pub mod bless;
 pub mod client;
 pub mod command;
 pub mod command_log;
@@ -96,6 +97,7 @@ pub const FAMILIES: &[&[Command]] = &[
     hyperloglog::COMMANDS,
     geo::COMMANDS,
     generic::COMMANDS,
+    bless::COMMANDS,
     sort::COMMANDS,
     dump::COMMANDS,
     replicaof::COMMANDS,

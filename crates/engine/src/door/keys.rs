@@ -96,6 +96,15 @@ impl Named {
     }
 }
 
+/// What a key was before it got another value.
+#[derive(Clone, Copy, Debug)]
+pub struct Was {
+    /// The type of its value.
+    pub kind: Type,
+    /// It is never to be evicted.
+    pub kept: bool,
+}
+
 impl<'e> Keys<'e> {
     #[inline]
     fn hash(&self, key: &[u8]) -> u64 {
@@ -459,41 +468,45 @@ impl<'e> Keys<'e> {
     pub fn put_string(&mut self, key: &[u8], value: NewValue<'_>, raw: bool) {
         let was = self.remove_to_replace(key);
         if self.listening.any() {
-            self.note_new_value(self.db, key, was, Type::String);
+            self.note_new_value(self.db, key, was.map(|was| was.kind), Type::String);
         }
         self.insert_quietly(self.db, key, value, None, raw);
+        self.keep_on(self.db, key, was.is_some_and(|was| was.kept));
     }
 
     /// Announces that a key's value was replaced by another, of a command that has announced the new one already. `was`:
     /// type of the old value, if there was one.
-    pub fn replaced(&mut self, db: usize, key: &[u8], was: Option<Type>) {
+    pub fn replaced(&mut self, db: usize, key: &[u8], was: Option<Was>) {
         if self.listening.any()
             && let Some(was) = was
             && let Some(is) = self.kind_of(db, key)
         {
-            self.note_new_value(db, key, Some(was), is);
+            self.note_new_value(db, key, Some(was.kind), is);
         }
     }
 
-    /// Removes a key that is to get another value; the type it held.
-    pub fn remove_to_replace(&mut self, key: &[u8]) -> Option<Type> {
+    /// Removes a key that is to get another value; what it was.
+    pub fn remove_to_replace(&mut self, key: &[u8]) -> Option<Was> {
         self.remove_to_replace_in(self.db, key)
     }
 
     /// The same for a key of any database.
-    pub fn remove_to_replace_in(&mut self, db: usize, key: &[u8]) -> Option<Type> {
+    pub fn remove_to_replace_in(&mut self, db: usize, key: &[u8]) -> Option<Was> {
         let found = self.lookup(db, key, false)?;
-        let was = found.get().kind();
+        let e = found.get();
+        let (kind, kept) = (e.kind(), e.is_kept());
+        let was = Was { kind, kept };
         let freed = found.change().remove().freed;
         self.garbage.extend(freed);
         Some(was)
     }
 
-    fn insert_in_place_of<C: Collection>(&mut self, key: &[u8], was: Option<Type>, collection: C) {
+    fn insert_in_place_of<C: Collection>(&mut self, key: &[u8], was: Option<Was>, collection: C) {
         if self.listening.any() {
-            self.note_new_value(self.db, key, was, C::KIND);
+            self.note_new_value(self.db, key, was.map(|was| was.kind), C::KIND);
         }
         self.insert_collection_quietly(self.db, key, collection, None);
+        self.keep_on(self.db, key, was.is_some_and(|was| was.kept));
     }
 
     /// Adds a collection under a key that is not there.
@@ -533,7 +546,7 @@ impl<'e> Keys<'e> {
     pub fn take_stored(&mut self, db: usize, key: &[u8]) -> Option<Stored> {
         let found = self.lookup(db, key, false)?;
         let e = found.get();
-        let (expiry_ms, raw) = (e.expiry_ms(), e.is_raw());
+        let (expiry_ms, raw, kept) = (e.expiry_ms(), e.is_raw(), e.is_kept());
         let inline = Stored::inline_value(e);
         let freed = found.change().remove().freed;
         let value = match (inline, freed) {
@@ -546,6 +559,7 @@ impl<'e> Keys<'e> {
             value,
             expiry_ms,
             raw,
+            kept,
         })
     }
 
@@ -555,6 +569,7 @@ impl<'e> Keys<'e> {
             value,
             expiry_ms,
             raw,
+            kept,
         } = stored;
         let value = match &value {
             StoredValue::Int(i) => NewValue::Int(*i),
@@ -566,10 +581,23 @@ impl<'e> Keys<'e> {
                     unreachable!("just matched")
                 };
                 self.insert_in(db, key, NewValue::Object(o), expiry_ms, raw);
+                self.keep_on(db, key, kept);
                 return;
             }
         };
         self.insert_in(db, key, value, expiry_ms, raw);
+        self.keep_on(db, key, kept);
+    }
+
+    /// Has a key that was put in place of another never evicted, if that one was not to be.
+    pub(crate) fn keep_on(&mut self, db: usize, key: &[u8], kept: bool) {
+        if kept {
+            let hash = self.hash(key);
+            let dict = self.held.dict(self.ks.shard_of(hash), db);
+            if let Some(found) = dict.find(hash, key) {
+                found.change().set_kept(true);
+            }
+        }
     }
 
     /// Whether a key's lock is held, so that it may be looked at.

@@ -136,6 +136,10 @@ impl Keys<'_> {
             let argv: Vec<&[u8]> = argv.iter().map(|a| &a[..]).collect();
             self.record(&argv);
         }
+        // Which it would not be any more after the DEL.
+        if self.peek(key).is_some_and(|e| e.is_kept()) {
+            self.record(&[b"BLESS", b"SET", key, b"NO-EVICT"]);
+        }
     }
 
     /// Writes down what became of fields of a hash: those that are gone, their values if `values`, and when they expire.

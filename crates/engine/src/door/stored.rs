@@ -12,6 +12,8 @@ pub struct Stored {
     pub(super) value: StoredValue,
     pub(super) expiry_ms: Option<u64>,
     pub(super) raw: bool,
+    /// See [`EntryRef::is_kept`].
+    pub kept: bool,
 }
 
 pub(super) enum StoredValue {
@@ -39,6 +41,7 @@ impl Stored {
             value,
             expiry_ms: e.expiry_ms(),
             raw: e.is_raw(),
+            kept: e.is_kept(),
         }
     }
 

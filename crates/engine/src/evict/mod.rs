@@ -229,9 +229,33 @@ impl Evictor<'_> {
                 let share = (left * here).div_ceil(all).min(here);
                 ranked.clear();
                 let dict = shard.db_ref(db);
-                dict.sample(random_below(u64::MAX), share, BUCKETS, volatile, |e| {
-                    ranked.push((aging.rank(order, e, now_ms), e.key()));
-                });
+                let mut sample = |share, most| {
+                    dict.sample(random_below(u64::MAX), share, most, volatile, |e| {
+                        if !e.is_kept() {
+                            ranked.push((aging.rank(order, e, now_ms), e.key()));
+                        }
+                    });
+                };
+                match dict.kept() {
+                    0 => sample(share, BUCKETS),
+                    kept if kept == dict.len() => {}
+                    // As many more as those take that must stay.
+                    kept => sample(share * dict.len() / (dict.len() - kept), usize::MAX),
+                }
+                if ranked.is_empty() && dict.kept() > 0 && dict.kept() < dict.len() {
+                    // The few that may go are not where it looked.
+                    dict.sample(
+                        random_below(u64::MAX),
+                        dict.len(),
+                        usize::MAX,
+                        volatile,
+                        |e| {
+                            if !e.is_kept() && ranked.len() < most {
+                                ranked.push((aging.rank(order, e, now_ms), e.key()));
+                            }
+                        },
+                    );
+                }
                 round.met += ranked.len();
                 if ranked.len() > most {
                     ranked
@@ -277,7 +301,7 @@ impl Evictor<'_> {
             let Some(found) = shard.db(*db).find(hash, key) else {
                 continue;
             };
-            if volatile && found.expiry_ms().is_none() {
+            if volatile && found.expiry_ms().is_none() || found.get().is_kept() {
                 continue;
             }
             garbage.extend(found.change().remove().freed);

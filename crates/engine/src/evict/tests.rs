@@ -320,3 +320,46 @@ fn counters_of_uses_decay() {
         assert_eq!(frequency(clock, now, decay), n, "{clock} {now} {decay}");
     }
 }
+
+/// Keys that BLESS protects never go, whatever the policy, and whatever else there is to go.
+#[test]
+fn protected_keys_stay() {
+    for (name, policy) in POLICIES {
+        if policy.order.is_none() {
+            continue;
+        }
+        let mut db = TestClient::with(&[("maxmemory-policy", name)]);
+        for i in 0..600 {
+            db.run(&format!("SET k{i} v EX {}", 1000 + i));
+            // Those that would go first, and most of all.
+            if i % 10 != 9 {
+                db.run(&format!("BLESS SET k{i} NO-EVICT"));
+                set_clock(&db, &format!("k{i}"), 0);
+            }
+        }
+        db.engine.memory().set_limit(usize::MAX / 2);
+        for left in (0..60).rev() {
+            assert_eq!(evict_some(&db, 1), Outcome::Enough, "{name}");
+            assert_eq!(db.run("DBSIZE"), (540 + left).to_string(), "{name}");
+        }
+        assert_eq!(evict_some(&db, 1), Outcome::Nothing, "{name}");
+        db.check("DBSIZE", "540");
+        db.check("BLESS CLEAR k0 NO-EVICT", "1");
+        assert_eq!(evict_some(&db, 1), Outcome::Enough, "{name}");
+        db.check("EXISTS k0", "0");
+        assert!(db.run("INFO stats").contains("blessed_keys:539\\r\\n"));
+    }
+}
+
+/// Protecting a key takes memory as other writes do; ending that does not.
+#[test]
+fn protection_can_be_ended_without_memory() {
+    let mut db = TestClient::new();
+    db.run("SET a v; SET b v; BLESS SET b NO-EVICT");
+    over(&mut db);
+    db.check(
+        "BLESS SET a NO-EVICT",
+        "-OOM command not allowed when used memory > 'maxmemory'.",
+    );
+    db.check("BLESS CLEAR b NO-EVICT", "1");
+}

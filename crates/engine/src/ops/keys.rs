@@ -97,10 +97,12 @@ pub fn copy(keys: &mut Keys<'_>, from: &[u8], db: usize, to: &[u8], replace: boo
         return Ok(false);
     }
     keys.make_room(bytes, 0)?;
-    let Some(stored) = keys.peek(from).map(Stored::copy_of) else {
+    let Some(mut stored) = keys.peek(from).map(Stored::copy_of) else {
         return Ok(false);
     };
     let was = keys.remove_to_replace_in(db, to);
+    // A key is protected from eviction, not a value.
+    stored.kept = was.is_some_and(|was| was.kept);
     keys.put_stored(db, to, stored);
     keys.changed_in(db, to, Event::generic("copy_to"));
     keys.replaced(db, to, was);

@@ -125,6 +125,17 @@ impl Engine {
         true
     }
 
+    /// Has a key that was read from a file never evicted, if it is there.
+    pub fn keep_loaded_key(&self, ks: &Keyspace, db: usize, key: &[u8]) {
+        let hash = ks.hash(key);
+        let mut shard = ks.lock(ks.shard_of(hash));
+        if db < ks.databases()
+            && let Some(found) = shard.db(db).find(hash, key)
+        {
+            found.change().set_kept(true);
+        }
+    }
+
     /// The sources of all libraries of functions.
     pub fn function_sources(&self) -> Vec<Vec<u8>> {
         let set = self.scripts.libraries.current();

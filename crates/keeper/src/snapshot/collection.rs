@@ -122,6 +122,7 @@ impl Collection {
             key: e.key(),
             expiry_ms: e.expiry_ms(),
             hint: None,
+            kept: e.is_kept(),
         };
         let mut out = Vec::new();
         let pieces = match Pieces::begin(&mut out, &meta, head, &shared.options) {

@@ -271,6 +271,11 @@ impl<'a> Items<'a> {
         Items { batch, at, n, db }
     }
 
+    /// The database of what comes next.
+    pub fn db(&self) -> u32 {
+        self.db
+    }
+
     /// Where it has come to.
     pub(super) fn place(&self) -> (usize, usize, u32) {
         (self.at, self.n, self.db)

@@ -36,6 +36,8 @@ pub struct Counts {
 /// All words of a keyspace. See the module's page.
 pub(crate) struct Board {
     roots: Box<[AtomicU64]>,
+    /// Keys that are never to be evicted, by dictionary.
+    kept: Box<[AtomicUsize]>,
     counts: Box<[Line]>,
     shards: usize,
     databases: usize,
@@ -51,6 +53,9 @@ impl Board {
         );
         Board {
             roots: (0..shards * databases).map(|_| AtomicU64::new(0)).collect(),
+            kept: (0..shards * databases)
+                .map(|_| AtomicUsize::new(0))
+                .collect(),
             counts: (0..shards * lines)
                 .map(|_| Line([const { [const { AtomicUsize::new(0) }; 4] }; ROWS]))
                 .collect(),
@@ -74,6 +79,11 @@ impl Board {
     /// Bytes of a shard's slab pages that are free slots.
     pub(crate) fn idle(&self, shard: usize) -> usize {
         self.counts[shard * self.lines].0[0][ALL_IDLE].load(Relaxed)
+    }
+
+    /// Keys that are never to be evicted, of all dictionaries.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept.iter().map(|n| n.load(Relaxed)).sum()
     }
 
     /// A database's part of a shard.
@@ -143,6 +153,11 @@ impl Place {
         if change != 0 {
             self.add_bytes(change);
         }
+    }
+
+    /// Makes the number of keys known that are never to be evicted.
+    pub(crate) fn set_kept(&self, kept: usize) {
+        self.board.kept[self.root as usize].store(kept, Relaxed);
     }
 
     /// Adds to the idle bytes made known, modulo the word's size.

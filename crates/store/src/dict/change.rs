@@ -115,6 +115,21 @@ impl<'a> EntryMut<'a> {
         }
     }
 
+    /// Has the key never evicted, or lets it be evicted again; whether that is new. It stays so whatever value the key gets.
+    pub fn set_kept(&mut self, on: bool) -> bool {
+        if self.get().is_kept() == on {
+            return false;
+        }
+        let spot = self.open();
+        spot.entry.set_kept(on);
+        spot.dict.kept = match on {
+            true => spot.dict.kept + 1,
+            false => spot.dict.kept - 1,
+        };
+        spot.dict.publish_kept();
+        true
+    }
+
     /// Changes a collection; `None` if the value is of another type. One that becomes empty stays until the caller
     /// removes it: see [`EntryMut::is_empty_collection`].
     pub fn edit<C: Collection, R>(&mut self, f: impl FnOnce(&mut C) -> R) -> Option<R> {
@@ -236,6 +251,9 @@ impl Spot<'_> {
         let old = self.entry;
         let arena = self.dict.arena.get_or_insert_default();
         let new = EntryPtr::create(arena, old.key(), value, expiry, raw, old.clock());
+        if old.is_kept() {
+            new.set_kept(true);
+        }
         self.dict.owned_bytes += new.owned_bytes();
         let was_heavy = old.is_heavy();
         self.swap_in(new, was_heavy);
@@ -294,6 +312,9 @@ impl Spot<'_> {
                     },
                 });
                 let new = EntryPtr::create(arena, old.key(), value, expiry_ms, raw, old.clock());
+                if old.is_kept() {
+                    new.set_kept(true);
+                }
                 self.swap_in(new, was_heavy);
                 let arena = self.dict.arena.as_mut().expect("entries have an arena");
                 // SAFETY: the table no longer points to the old entry; what it owned lives in the new one.
@@ -341,6 +362,10 @@ impl Spot<'_> {
         } = self;
         dict.expiring -= usize::from(entry.expiry_ms().is_some());
         dict.heavy -= usize::from(entry.is_heavy());
+        if entry.is_kept() {
+            dict.kept -= 1;
+            dict.publish_kept();
+        }
         dict.table.remove(table_hash(hash), pos);
         let arena = dict.arena.as_mut().expect("entries have an arena");
         // SAFETY: the table no longer points to it, and `self` is consumed.

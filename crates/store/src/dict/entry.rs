@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! byte 0      representation (low nibble) and value type (high nibble)
-//! byte 1      flags: HAS_EXPIRY, RAW, LONG_KEY
+//! byte 1      flags: HAS_EXPIRY, RAW, LONG_KEY, KEPT
 //! bytes 2-3   length of an inline value
 //! byte 4      length of the key, unless LONG_KEY
 //! bytes 5-7   access clock
@@ -32,6 +32,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 const HAS_EXPIRY: u8 = 1;
 const RAW: u8 = 2;
 const LONG_KEY: u8 = 4;
+/// Never to be evicted: of the key, whatever its value.
+const KEPT: u8 = 8;
 
 const REPR_INT: u8 = 0;
 const REPR_INLINE: u8 = 1;
@@ -493,6 +495,15 @@ impl EntryPtr {
 
     pub(crate) fn set_raw(self) {
         self.set_flag(RAW, true);
+    }
+
+    pub(crate) fn set_kept(self, on: bool) {
+        self.set_flag(KEPT, on);
+    }
+
+    #[inline]
+    pub(crate) fn is_kept(self) -> bool {
+        self.flags() & KEPT != 0
     }
 
     #[inline]

@@ -37,6 +37,8 @@ pub struct Dict {
     observer: Option<Box<dyn Observer>>,
     /// Entries with an expiry.
     expiring: usize,
+    /// Entries that are never to be evicted.
+    kept: usize,
     /// Entries that own memory outside of slab pages: blobs, objects, and slots too large for a page.
     heavy: usize,
     /// Bytes of blobs and objects.
@@ -60,6 +62,7 @@ impl Dict {
             arena: None,
             observer: None,
             expiring: 0,
+            kept: 0,
             heavy: 0,
             owned_bytes: 0,
             place: None,
@@ -79,8 +82,10 @@ impl Dict {
         std::mem::swap(self, other);
         std::mem::swap(&mut self.place, &mut other.place);
         std::mem::swap(&mut self.known_idle, &mut other.known_idle);
-        self.publish();
-        other.publish();
+        for dict in [self, other] {
+            dict.publish();
+            dict.publish_kept();
+        }
     }
 
     /// Has `observer` told before anything in this dictionary changes, or nobody; returns who was before. An observer stays
@@ -108,6 +113,18 @@ impl Dict {
     /// Number of keys with an expiry.
     pub fn expiring(&self) -> usize {
         self.expiring
+    }
+
+    /// Number of keys that are never to be evicted.
+    pub fn kept(&self) -> usize {
+        self.kept
+    }
+
+    /// Makes their number known, which hardly ever changes.
+    fn publish_kept(&self) {
+        if let Some(place) = &self.place {
+            place.set_kept(self.kept);
+        }
     }
 
     /// Bytes in use: table, entries with their share of slab pages, large entries, blobs and collections.
@@ -387,8 +404,10 @@ impl Dict {
     pub(crate) fn check(&self) {
         self.table.check();
         let (mut n, mut expiring, mut heavy, mut owned) = (0, 0, 0, 0);
+        let mut kept = 0;
         self.for_each(|e| {
             n += 1;
+            kept += usize::from(e.is_kept());
             expiring += usize::from(e.expiry_ms().is_some());
             heavy += usize::from(e.entry().is_heavy());
             owned += e.entry().owned_bytes();
@@ -397,6 +416,7 @@ impl Dict {
             (n, expiring, heavy, owned),
             (self.len(), self.expiring, self.heavy, self.owned_bytes)
         );
+        assert_eq!(kept, self.kept);
         if let Some(place) = &self.place {
             assert_eq!(place.known(), self.counts());
             assert_eq!(self.known_idle, self.idle_bytes());
@@ -429,5 +449,9 @@ impl Drop for Dict {
         self.arena = None;
         (self.expiring, self.owned_bytes) = (0, 0);
         self.publish();
+        if self.kept > 0 {
+            self.kept = 0;
+            self.publish_kept();
+        }
     }
 }

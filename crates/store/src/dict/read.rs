@@ -102,6 +102,11 @@ impl<'a> EntryRef<'a> {
         self.entry.is_raw()
     }
 
+    /// Whether the key is never to be evicted.
+    pub fn is_kept(&self) -> bool {
+        self.entry.is_kept()
+    }
+
     /// Whether the value is a collection without elements, which is no value. A stream may be empty.
     pub fn is_empty_collection(&self) -> bool {
         use crate::types::{hash::Hash, list::List, set::Set, sorted_set::SortedSet};

@@ -594,6 +594,11 @@ impl Keyspace {
         }
     }
 
+    /// Number of keys that are never to be evicted, without taking a lock.
+    pub fn kept(&self) -> usize {
+        self.board.kept()
+    }
+
     /// What there is of a database in one shard, without taking its lock.
     pub fn shard_counts(&self, db: usize, shard: usize) -> Counts {
         self.board.counts(db, shard)
