@@ -80,6 +80,7 @@ pub fn run(data: &[u8]) {
             key: &entry.key,
             expiry_ms: entry.expiry_ms,
             hint: entry.hint,
+            kept: entry.hint.is_some(),
         };
         let stored = dict.get(1, &entry.key).expect("just put there");
         let _ = writer
