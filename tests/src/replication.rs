@@ -22,7 +22,7 @@ pub struct Load {
 }
 
 /// The groups of commands that are drawn from.
-const TABLES: [&[Row]; 8] = [
+const TABLES: [&[Row]; 9] = [
     rows::STRING,
     rows::GENERIC,
     rows::HASH,
@@ -31,10 +31,11 @@ const TABLES: [&[Row]; 8] = [
     rows::SORTED_SET,
     rows::STREAM,
     rows::BITMAP,
+    rows::HYPERLOGLOG_WHOLE,
 ];
 
 /// Words that commands begin with which look at more than the data, end the server, or wait.
-const NOT: [&str; 18] = [
+const NOT: [&str; 17] = [
     "DEBUG",
     "OBJECT",
     "CONFIG",
@@ -50,10 +51,10 @@ const NOT: [&str; 18] = [
     "SELECT",
     "SHUTDOWN",
     "WAIT",
-    // Of what these do, versions of the real servers differ.
-    "PF",
+    // Of what this does, versions of the real servers differ.
     "XSETID",
-    "ZRANGESTORE",
+    // With a field named twice it makes Redis 8.6.2 crash.
+    "HSETEX",
 ];
 
 impl Load {
@@ -84,6 +85,11 @@ impl Load {
             let mut argv: Vec<Vec<u8>> =
                 row.name.split(' ').map(|w| w.as_bytes().to_vec()).collect();
             argv.extend(args);
+            // Redis 7.0 makes the key for it, or makes it longer, and tells nobody if nothing is set then.
+            let fails = |word: &Vec<u8>| word.eq_ignore_ascii_case(b"FAIL");
+            if row.name == "BITFIELD" && argv.iter().any(fails) {
+                continue;
+            }
             return argv;
         }
     }

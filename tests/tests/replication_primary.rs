@@ -251,6 +251,30 @@ fn all_servers_follow_under_load() {
 }
 
 /// Cuts the connection again and again after so many bytes each, under load; then all is the same.
+/// What a command did before it came upon an error reaches those who follow.
+#[test]
+fn what_was_done_before_an_error_is_told() {
+    let Some(peers) = Peers::find().or_skip("what_was_done_before_an_error_is_told") else {
+        return;
+    };
+    for peer in all(&peers) {
+        let server = primary(&[]);
+        let follower = replica(peer, server.port());
+        let (mut c, mut r) = (server.connect(), follower.connect());
+        eventually("it is linked", || is_linked(&mut r));
+        // A run of half of the registers, and nothing for the others.
+        let hll = b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80\x5f\xff";
+        c.call(&[&b"SET"[..], b"hll", hll, b"EX", b"1000"]);
+        let before = show(&c.run("GET hll"));
+        let reply = show(&c.run("PFADD hll d f i a b"));
+        assert!(reply.starts_with("-INVALIDOBJ"), "{reply}");
+        assert_ne!(show(&c.run("GET hll")), before);
+        c.run("BITFIELD bits OVERFLOW FAIL SET u8 #3 -1");
+        agrees(&mut c, &mut r, follower.name());
+        assert_eq!(c.run("PEXPIRETIME hll"), r.run("PEXPIRETIME hll"));
+    }
+}
+
 fn cut_again_and_again(peer: &Peer, cuts: impl Fn(&mut Rng) -> usize, seed: u64) {
     let name = format!("{} {}", peer.name, peer.version);
     let server = primary(&[]);

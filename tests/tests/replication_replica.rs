@@ -95,6 +95,44 @@ fn follows_real_servers_under_load() {
     }
 }
 
+/// What real servers write into their streams and would refuse from a client, or what only some of them understand.
+#[test]
+fn what_only_a_primary_says() {
+    for peer in primaries("what_only_a_primary_says") {
+        let primary = real(&peer, &[]);
+        let (mut p, server) = (primary.connect(), replica(&[]));
+        let mut r = server.connect();
+        follow(&mut r, primary.port());
+        eventually("the link is up", || {
+            info(&mut r, "master_link_status") == "up"
+        });
+        for line in [
+            "ZADD z -1 a 0 b 1 c 8 d 16 e inf f",
+            // Redis before 8 and Valkey before 9 read bounds with strtod; _ is a space.
+            "ZRANGESTORE one z _1 0x10 BYSCORE",
+            "ZRANGESTORE two z (_0x1p3 __1e400 BYSCORE LIMIT 0 1",
+            "ZREMRANGEBYSCORE z ( _0x.8p1",
+            // The ~ becomes a =, and the limit stays.
+            "XADD s MAXLEN ~ 1 LIMIT 10 1-1 a b",
+            "XADD s MAXLEN ~ 1 LIMIT 10 2-1 a b",
+            "XTRIM s MINID ~ 2 LIMIT 0",
+        ] {
+            let words: Vec<String> = line.split(' ').map(|word| word.replace('_', " ")).collect();
+            // Who refuses it says nothing of it either.
+            p.call(&words);
+        }
+        in_sync(&mut p, &mut r);
+        assert_eq!(
+            info(&mut r, "redpoll_stream_errors"),
+            "0",
+            "{}: {}",
+            primary.name(),
+            server.log()
+        );
+        same(primary.name(), &mut p, &mut r);
+    }
+}
+
 /// The link breaks everywhere: in the handshake, in the copy, in the stream. The data are the same in the end, and a copy that was
 /// taken is not taken again.
 #[test]

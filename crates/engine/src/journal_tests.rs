@@ -43,6 +43,7 @@ const TEMPLATES: &[&str] = &[
     "INCRBYFLOAT $s $d",
     "SETBIT $s $n 1",
     "BITFIELD $s INCRBY u4 $n 1 SET u8 8 $n",
+    "BITFIELD $s OVERFLOW FAIL SET u8 #$n -1",
     "BITOP OR $s $s $s",
     "GET $s",
     "DEL $k $k",
@@ -166,6 +167,9 @@ const TEMPLATES: &[&str] = &[
     "PFADD $p $v $v",
     "PFCOUNT $p",
     "PFMERGE $p $p",
+    // Runs that end too early, or say too much: some elements are added before that shows.
+    "SETRANGE $p 18 \"\\xfd\"",
+    "SET $p \"HYLL\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x80\\x5f\\xff\"",
     "SELECT 1",
     "SELECT 0",
     "SWAPDB 0 1",

@@ -383,8 +383,9 @@ fn round_long(digits: &[u8], power: i32) -> Option<Magnitude> {
     round(bits, exponent, sticky, &EXTENDED)
 }
 
-/// Reads hexadecimal digits (behind `0x`) with an optional point and binary exponent.
-fn read_hex(text: &[u8], format: &Format) -> Option<Magnitude> {
+/// Reads hexadecimal digits (behind `0x`) with an optional point and binary exponent, as bits, the exponent of the lowest of them,
+/// and whether there is a little more.
+fn hex_bits(text: &[u8]) -> Option<(u128, i32, bool)> {
     let (mantissa, exponent) = match text.iter().position(|b| matches!(b, b'p' | b'P')) {
         Some(at) => (&text[..at], read_exponent(&text[at + 1..])?),
         None => (text, 0),
@@ -402,12 +403,17 @@ fn read_hex(text: &[u8], format: &Format) -> Option<Magnitude> {
             sticky |= digit != 0;
         }
     }
+    let exponent = exponent + 4 * (dropped - after_point as i64);
+    // Far outside of either format's range, but an i32.
+    Some((bits, exponent.clamp(-100_000, 100_000) as i32, sticky))
+}
+
+/// The number that such digits stand for, unless it is too large or too small for the format.
+fn read_hex(text: &[u8], format: &Format) -> Option<Magnitude> {
+    let (bits, exponent, sticky) = hex_bits(text)?;
     if bits == 0 {
         return Some(Magnitude::Zero);
     }
-    let exponent = exponent + 4 * (dropped - after_point as i64);
-    // Far outside of either format's range, but an i32.
-    let exponent = exponent.clamp(-100_000, 100_000) as i32;
     round(bits, exponent, sticky, format).filter(|read| matches!(read, Magnitude::Number(..)))
 }
 
@@ -437,7 +443,29 @@ pub(crate) fn parse_hex_f64(text: &[u8]) -> Option<f64> {
     let [b'0', b'x' | b'X', digits @ ..] = magnitude else {
         return None;
     };
-    let bits = match read_hex(digits, &DOUBLE)? {
+    Some(double(negative, read_hex(digits, &DOUBLE)?))
+}
+
+/// The same, but that what is too large is infinite, and what is too small is 0.
+pub(crate) fn parse_hex_f64_of_any_size(text: &[u8]) -> Option<f64> {
+    let (negative, magnitude) = split_sign(text);
+    let [b'0', b'x' | b'X', digits @ ..] = magnitude else {
+        return None;
+    };
+    let (bits, exponent, sticky) = hex_bits(digits)?;
+    let magnitude = match bits {
+        0 => Some(Magnitude::Zero),
+        _ => round(bits, exponent, sticky, &DOUBLE),
+    };
+    Some(match magnitude {
+        Some(magnitude) => double(negative, magnitude),
+        None if negative => f64::NEG_INFINITY,
+        None => f64::INFINITY,
+    })
+}
+
+fn double(negative: bool, magnitude: Magnitude) -> f64 {
+    let bits = match magnitude {
         Magnitude::Zero => 0,
         // The leading one of a normal number is not stored; subnormal ones have none and share the lowest exponent.
         Magnitude::Number(significand, exponent) => {
@@ -445,7 +473,7 @@ pub(crate) fn parse_hex_f64(text: &[u8]) -> Option<f64> {
             biased << 52 | (significand & ((1 << 52) - 1))
         }
     };
-    Some(f64::from_bits(bits | u64::from(negative) << 63))
+    f64::from_bits(bits | u64::from(negative) << 63)
 }
 
 #[cfg(test)]

@@ -107,6 +107,26 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     Some(value)
 }
 
+/// Reads a double as C's `strtod` does where the whole text must be used up: with leading space, in hexadecimal too; what is too
+/// large is infinite and what is too small is 0, and so is no text at all. `nan` is no number here either.
+pub fn parse_f64_of_strtod(text: &[u8]) -> Option<f64> {
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let is_space = |b: &u8| b.is_ascii_whitespace() || *b == 0x0b;
+    let spaces = text.iter().take_while(|b| is_space(b)).count();
+    let text = &text[spaces..];
+    let unsigned = text
+        .strip_prefix(b"-")
+        .or_else(|| text.strip_prefix(b"+"))
+        .unwrap_or(text);
+    if matches!(unsigned, [b'0', b'x' | b'X', ..]) {
+        return crate::long_double::parse_hex_f64_of_any_size(text);
+    }
+    let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    (!value.is_nan()).then_some(value)
+}
+
 /// Appends the text of a double as Redis 7.2 and later write it: `3`, `0.1`, `1e+20`, `inf`, `-inf`, `nan`.
 pub fn format_f64(value: f64, out: &mut Vec<u8>) {
     if value.is_nan() {
@@ -297,6 +317,35 @@ mod tests {
             assert_eq!(parse_f64(text.as_bytes()), None, "{text}");
         }
         assert_eq!(parse_f64(b"\xff"), None);
+    }
+
+    #[test]
+    fn doubles_of_strtod() {
+        let cases = [
+            ("", 0.0),
+            ("1.5", 1.5),
+            (" \t\n\x0b\x0c\r-1", -1.0),
+            ("1e400", f64::INFINITY),
+            ("-1e400", f64::NEG_INFINITY),
+            ("1e-400", 0.0),
+            ("-inf", f64::NEG_INFINITY),
+            ("0x10", 16.0),
+            (" -0X1.8P1", -3.0),
+            ("0x1p1024", f64::INFINITY),
+            ("-0x1p99999999999999999999", f64::NEG_INFINITY),
+            ("0x1p-1075", 0.0),
+            ("-0x1p-99999", -0.0),
+            ("0x0p99999", 0.0),
+        ];
+        for (text, value) in cases {
+            let read = parse_f64_of_strtod(text.as_bytes()).map(f64::to_bits);
+            assert_eq!(read, Some(value.to_bits()), "{text:?}");
+        }
+        for text in [
+            " ", "1 ", "- 1", "nan", " nan", "0x", "0x1p", "0x 1", "1\0", "(1",
+        ] {
+            assert_eq!(parse_f64_of_strtod(text.as_bytes()), None, "{text:?}");
+        }
     }
 
     proptest! {

@@ -13,7 +13,7 @@ mod stream;
 
 pub use geo::GEO;
 pub use hash::HASH;
-pub use hyperloglog::{HYPERLOGLOG, HYPERLOGLOG_GROWTH};
+pub use hyperloglog::{HYPERLOGLOG, HYPERLOGLOG_GROWTH, HYPERLOGLOG_WHOLE};
 pub use sort::SORT;
 pub use sorted_set::{SORTED_SET, SORTED_SET_LARGE, SORTED_SET_LEX};
 pub use stream::{STREAM, STREAM_ONCE};

@@ -2,6 +2,7 @@
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
+use resp::number::parse_f64_of_strtod;
 use std::ops::Range;
 use store::types::sorted_set::{LexBound, LexRange, ScoreRange};
 
@@ -15,24 +16,25 @@ const NOT_A_LEX: Error = Error(std::borrow::Cow::Borrowed(
 /// One end of a score range and whether it is open.
 ///
 /// More is a number here than elsewhere, and Redis and Valkey agree on it: no text at all is 0, a number too large is
-/// infinite and one too small is 0, and a zero byte ends the text.
-fn score_bound(text: &[u8]) -> Option<(f64, bool)> {
+/// infinite and one too small is 0, and a zero byte ends the text. `replayed`: what Redis before 8 and Valkey before 9 take for a
+/// number too, leading space and hexadecimal digits, is one. They write it into streams and logs as it came.
+fn score_bound(text: &[u8], replayed: bool) -> Option<(f64, bool)> {
     let (number, open) = match text.strip_prefix(b"(") {
         Some(rest) => (rest, true),
         None => (text, false),
     };
     let number = number.split(|&b| b == 0).next().unwrap_or_default();
-    if number.is_empty() {
-        return Some((0.0, open));
+    if replayed || number.is_empty() {
+        return Some((parse_f64_of_strtod(number)?, open));
     }
     let score: f64 = std::str::from_utf8(number).ok()?.parse().ok()?;
     (!score.is_nan()).then_some((score, open))
 }
 
-/// A score range from its two ends.
-pub fn score_range(min: &[u8], max: &[u8]) -> Result<ScoreRange> {
-    let (Some((min, min_open)), Some((max, max_open))) = (score_bound(min), score_bound(max))
-    else {
+/// A score range from its two ends. `replayed`: it stands in a log, or in a primary's stream.
+pub fn score_range(min: &[u8], max: &[u8], replayed: bool) -> Result<ScoreRange> {
+    let bound = |text| score_bound(text, replayed);
+    let (Some((min, min_open)), Some((max, max_open))) = (bound(min), bound(max)) else {
         return Err(NOT_A_SCORE);
     };
     Ok(ScoreRange {
@@ -127,7 +129,7 @@ mod tests {
 
     #[test]
     fn scores() {
-        let bound = |text: &str| score_bound(text.as_bytes());
+        let bound = |text: &str| score_bound(text.as_bytes(), false);
         assert_eq!(bound("1.5"), Some((1.5, false)));
         assert_eq!(bound("(-inf"), Some((f64::NEG_INFINITY, true)));
         assert_eq!(bound("(+Infinity"), Some((f64::INFINITY, true)));
@@ -137,6 +139,13 @@ mod tests {
         }
         for bad in ["nan", "(nan", " 1", "1 ", "((1", "[1", "0x10", "1e", "x"] {
             assert_eq!(bound(bad), None, "{bad:?}");
+        }
+        let replayed = |text: &str| score_bound(text.as_bytes(), true);
+        assert_eq!(replayed(" 1"), Some((1.0, false)));
+        assert_eq!(replayed("(\t0x10"), Some((16.0, true)));
+        assert_eq!(replayed(""), Some((0.0, false)));
+        for bad in ["nan", " (1", "1 ", "((1", "x"] {
+            assert_eq!(replayed(bad), None, "{bad:?}");
         }
     }
 

@@ -87,12 +87,30 @@ fn insert(keys: &mut Keys<'_>, key: &[u8], draft: Draft) {
     });
 }
 
-/// Adds elements to the HyperLogLog at a key that is there; whether they changed it, or what went wrong on the way.
-fn add_to(found: &mut EntryMut<'_>, elements: &[&[u8]], max: usize) -> (Result<bool>, Removed) {
-    let nothing = Removed { freed: None };
+/// What adding elements came to.
+struct Added {
+    /// Whether they changed the HyperLogLog, or what went wrong on the way.
+    outcome: Result<bool>,
+    /// Some were added before that went wrong.
+    in_part: bool,
+    removed: Removed,
+}
+
+impl Added {
+    fn in_place(outcome: Result<bool>) -> Added {
+        Added {
+            outcome,
+            in_part: false,
+            removed: Removed { freed: None },
+        }
+    }
+}
+
+/// Adds elements to the HyperLogLog at a key that is there.
+fn add_to(found: &mut EntryMut<'_>, elements: &[&[u8]], max: usize) -> Added {
     let form = match form_of(found.get()) {
         Ok(form) => form,
-        Err(e) => return (Err(e), nothing),
+        Err(e) => return Added::in_place(Err(e)),
     };
     if form == Form::Dense {
         let changed = found.edit_bytes(|bytes| {
@@ -102,21 +120,27 @@ fn add_to(found: &mut EntryMut<'_>, elements: &[&[u8]], max: usize) -> (Result<b
             }
             changed
         });
-        return (Ok(changed.unwrap_or(false)), nothing);
+        return Added::in_place(Ok(changed.unwrap_or(false)));
     }
     let mut draft = Draft::of(text(found.get().value(), &mut [0; 20]));
-    let changed = elements
-        .iter()
-        .try_fold(false, |changed, e| Ok(draft.add(e, max)? || changed));
-    if changed == Ok(false) {
+    let mut changed = false;
+    let outcome = elements.iter().try_for_each(|element| {
+        changed |= draft.add(element, max)?;
+        Ok(())
+    });
+    if !changed {
         // Marks the string as raw, as it is after each attempt at changing it.
         found.edit_bytes(|_| ());
-        return (changed, nothing);
+        return Added::in_place(outcome.map(|()| false));
     }
-    if changed.is_ok() {
+    if outcome.is_ok() {
         hll::invalidate(draft.bytes_mut());
     }
-    (changed, put_back(found, draft))
+    Added {
+        in_part: outcome.is_err(),
+        outcome: outcome.map(|()| true),
+        removed: put_back(found, draft),
+    }
 }
 
 const PFADD: Event = Event::string("pfadd");
@@ -126,9 +150,15 @@ fn pfadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let max = sparse_max(ctx);
     let changed = match ctx.keys.write_string(key)? {
         Some(mut found) => {
-            let (changed, removed) = add_to(&mut found, args.rest(), max);
-            ctx.keys.discard(removed);
-            changed?
+            let added = add_to(&mut found, args.rest(), max);
+            ctx.keys.discard(added.removed);
+            if added.in_part {
+                // That stays, as in real servers, which do not write it down. A command that was answered with an error is
+                // no way to tell others of it, so they get the string.
+                ctx.keys.record_state(key);
+                ctx.keys.changed(key, Event::SILENT);
+            }
+            added.outcome?
         }
         None => {
             let mut draft = Draft::new();

@@ -229,7 +229,7 @@ fn zmove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let which = match take_end(&mut args) {
         Some(which) => which,
         None if args.left() >= 3 && args.keyword("BYSCORE") => {
-            Which::Scores(score_range(args.take(), args.take())?)
+            Which::Scores(score_range(args.take(), args.take(), ctx.session.replays)?)
         }
         None => return Err(Error::SYNTAX),
     };

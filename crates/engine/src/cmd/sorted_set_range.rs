@@ -115,13 +115,13 @@ enum Bounds<'a> {
 
 impl<'a> Bounds<'a> {
     /// Reads a range from its low and its high end.
-    fn read(by: By, low: &'a [u8], high: &'a [u8]) -> Result<Bounds<'a>> {
+    fn read(ctx: &Ctx<'_>, by: By, low: &'a [u8], high: &'a [u8]) -> Result<Bounds<'a>> {
         Ok(match by {
             By::Rank => {
                 let index = |arg| resp::parse_i64(arg).ok_or(Error::NOT_AN_INTEGER);
                 Bounds::Rank(index(low)?, index(high)?)
             }
-            By::Score => Bounds::Score(score_range(low, high)?),
+            By::Score => Bounds::Score(score_range(low, high, ctx.session.replays)?),
             By::Lex => Bounds::Lex(lex_range(low, high)?),
         })
     }
@@ -193,7 +193,7 @@ fn range_generic(
         // An offset with a count of -1 is let through and means nothing.
         limit = Limit::ALL;
     }
-    let bounds = Bounds::read(by, low, high)?;
+    let bounds = Bounds::read(ctx, by, low, high)?;
     let may_move = ctx.must_move(LONG_WORK);
     let set = ctx.keys.view::<SortedSet>(key)?;
     let ranks = set.map_or(0..0, |set| {
@@ -329,7 +329,7 @@ fn zrevrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 fn count_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, by: By) -> Result {
     let key = args.take();
-    let bounds = Bounds::read(by, args.take(), args.take())?;
+    let bounds = Bounds::read(ctx, by, args.take(), args.take())?;
     let n = ctx
         .keys
         .view::<SortedSet>(key)?
@@ -348,7 +348,7 @@ fn zlexcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 fn remove_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, by: By) -> Result {
     let key = args.take();
-    let bounds = Bounds::read(by, args.take(), args.take())?;
+    let bounds = Bounds::read(ctx, by, args.take(), args.take())?;
     let may_move = ctx.must_move(LONG_WORK);
     let removed = ctx.keys.edit(key, |set: &mut SortedSet| {
         let ranks = bounds.ranks(set.view(), false);

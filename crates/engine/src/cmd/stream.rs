@@ -180,8 +180,13 @@ struct Options<'a> {
     once: Option<Once<'a>>,
 }
 
-/// Reads them up to XADD's ID, or all of XTRIM's.
-fn options<'a>(args: &mut Args<'a>, adding: bool, live: &Live) -> Result<Options<'a>> {
+/// Reads them up to XADD's ID, or all of XTRIM's. `replayed`: they stand in a log, or in a primary's stream.
+fn options<'a>(
+    args: &mut Args<'a>,
+    adding: bool,
+    live: &Live,
+    replayed: bool,
+) -> Result<Options<'a>> {
     let (mut keep, mut approximate, mut refs) = (None, false, None);
     let mut once = None;
     let (mut limit, mut no_create, mut id) = (None, false, None);
@@ -252,7 +257,10 @@ fn options<'a>(args: &mut Args<'a>, adding: bool, live: &Live) -> Result<Options
             "ERR syntax error, XTRIM must be called with a trimming strategy",
         ));
     }
-    if limit.is_some() && !approximate {
+    if replayed {
+        // What was trimmed is said exactly. Real servers only write an = over the ~ for that, and leave the limit behind it.
+        limit = Some(0);
+    } else if limit.is_some() && !approximate {
         return Err(Error::new(
             "ERR syntax error, LIMIT cannot be used without the special ~ option",
         ));
@@ -300,7 +308,7 @@ fn choose_id(stream: &Stream, wanted: NewId, now_ms: u64) -> Result<StreamId> {
 fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let live = &ctx.engine.config().live;
     let key = args.take();
-    let options = options(&mut args, true, live)?;
+    let options = options(&mut args, true, live, ctx.session.replays)?;
     let pairs = args.rest();
     let Some(wanted) = options
         .id
@@ -377,7 +385,8 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 fn xtrim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
-    let options = options(&mut args, false, &ctx.engine.config().live)?;
+    let live = &ctx.engine.config().live;
+    let options = options(&mut args, false, live, ctx.session.replays)?;
     let trimmed = ctx.keys.edit(key, |s: &mut Stream| {
         options.trim.map_or(0, |trim| s.trim(trim))
     })?;

@@ -57,3 +57,54 @@ pub const HYPERLOGLOG_GROWTH: &[Row] = &[
     row("PFDEBUG DECODE", 2, "('hll1|'hll2|'hll3)", Exact).tame(),
     row("CONFIG SET", 1, "'hll-sparse-max-bytes (100|300|600|3000)", Exact).tame().alone(),
 ];
+
+/// HyperLogLogs whose runs always make sense, under keys of their own. To a sparse one of which they stop making sense on the way,
+/// PFADD adds some elements and then answers with an error, and real servers tell neither their replicas nor their log of those: what
+/// a real primary has of it, nobody else can have, be it a replica of its own kind.
+pub const HYPERLOGLOG_WHOLE: &[Row] = &[
+    row("PFADD", 10, "('hll1|'hll2|'hll3) val*", Exact).tame(),
+    row("PFADD", 10, "('hll1|'hll2|'hll3) hllelem+", Exact).tame(),
+    row(
+        "PFADD",
+        10,
+        "('hll1|'hll2|'hll3) hllmany hllmany hllmany hllmany hllmany+",
+        Exact,
+    )
+    .tame(),
+    row("PFCOUNT", 10, "('hll1|'hll2|'hll3)+", Exact).tame(),
+    row("PFMERGE", 8, "('hll1|'hll2|'hll3)+", Exact).tame(),
+    row("PFDEBUG TODENSE", 1, "('hll1|'hll2|'hll3)", Exact).tame(),
+    row("PFDEBUG GETREG", 1, "('hll1|'hll2|'hll3)", Exact).tame(),
+    row(
+        "COPY",
+        3,
+        "('hll1|'hll2|'hll3) ('hll1|'hll2|'hll3) REPLACE",
+        Exact,
+    )
+    .tame(),
+    row(
+        "RENAME",
+        2,
+        "('hll1|'hll2|'hll3) ('hll1|'hll2|'hll3)",
+        Exact,
+    )
+    .tame(),
+    row("DEL", 1, "('hll1|'hll2|'hll3)", Exact).tame(),
+    row("PEXPIRE", 2, "('hll1|'hll2|'hll3) (1|5|20|100000)", Exact).tame(),
+    row("GETEX", 1, "('hll1|'hll2|'hll3) PERSIST", Exact).tame(),
+    // The estimate that is kept, and bytes that mean nothing.
+    row(
+        "SETRANGE",
+        3,
+        "('hll1|'hll2|'hll3) (5|8|12|15) hllbyte",
+        Exact,
+    )
+    .tame(),
+    row(
+        "SETBIT",
+        2,
+        "('hll1|'hll2|'hll3) (40|64|100|120) (0|1)",
+        Exact,
+    )
+    .tame(),
+];
