@@ -18,12 +18,13 @@ use crate::context::gate::{self, Closed, Intent, LIBRARY, Request};
 use crate::door::change::Event;
 use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys, is_past};
+use crate::door::known::{KnownKey, KnownKeys};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use store::EntryRef;
 use store::keyspace::ShardGuard;
 use store::locks::Indices;
 use store::table::table_hash;
+use store::{EntryRef, Place};
 
 impl Engine {
     /// Locks a key's shard and lets `work` have the key. What `work` frees is dropped after the lock.
@@ -47,27 +48,37 @@ impl Engine {
     ) -> Result<R> {
         let now_ms = self.coarse_ms();
         self.wait_at_the_gate(intent, now_ms, counters)?;
+        let place = self.keyspace().place(key);
+        self.with_placed((db, key, place), (intent, now_ms), counters, work)
+    }
+
+    /// The same for a key whose place is known, past the gate.
+    #[inline]
+    fn with_placed<R>(
+        &self,
+        (db, key, place): (usize, &[u8], Place),
+        how: (Intent, u64),
+        counters: &Counters,
+        work: impl FnOnce(&mut Keys<'_>) -> Result<R>,
+    ) -> Result<R> {
         let ks = self.keyspace();
-        let hash = ks.hash(key);
-        let shard = ks.shard_of(hash);
         // Bucket and entry arrive while the lock does, which another core may have had last.
-        ks.probe(db, hash).entry(table_hash(hash), false);
-        let guard = match ks.try_lock(shard) {
+        ks.probe(db, place).entry(table_hash(place.hash()), false);
+        let guard = match ks.try_lock(place.shard()) {
             Some(guard) => guard,
-            None => self.wait_for(shard, counters)?,
+            None => self.wait_for(place.shard(), counters)?,
         };
-        self.with_held(guard, (db, key, hash), (intent, now_ms), counters, work)
+        self.with_held(guard, (db, key, place), how, counters, work)
     }
 
     /// Removes a key if it has expired and its shard's lock can be had within some tens of microseconds.
     pub(crate) fn remove_expired(&self, db: usize, key: &[u8], counters: &Counters) {
         let ks = self.keyspace();
-        let hash = ks.hash(key);
-        let shard = ks.shard_of(hash);
-        if let Some(guard) = ks.lock_soon(shard, None) {
+        let place = ks.place(key);
+        if let Some(guard) = ks.lock_soon(place.shard(), None) {
             let how = (Intent::Look, self.coarse_ms());
             // What went wrong has been counted.
-            let _ = self.with_held(guard, (db, key, hash), how, counters, |keys| {
+            let _ = self.with_held(guard, (db, key, place), how, counters, |keys| {
                 let _ = keys.peek_or_expire(key);
                 Ok(())
             });
@@ -79,14 +90,15 @@ impl Engine {
     fn with_held<R>(
         &self,
         guard: ShardGuard<'_>,
-        (db, key, hash): (usize, &[u8], u64),
+        (db, key, place): (usize, &[u8], Place),
         (intent, now_ms): (Intent, u64),
         counters: &Counters,
         work: impl FnOnce(&mut Keys<'_>) -> Result<R>,
     ) -> Result<R> {
         let ks = self.keyspace();
-        let shard = ks.shard_of(hash);
+        let shard = place.shard();
         let (mut changes, mut records) = (Vec::new(), Records::default());
+        let mut others = Vec::new();
         let mut held = Held::One(shard, guard);
         if intent.writes() && self.follow.effects.listening() {
             held = self.with_further_shards(held);
@@ -102,7 +114,7 @@ impl Engine {
             coarse: true,
             clock: self.config().live.aging.clock(now_ms),
             aging: &self.config().live.aging,
-            first: (key.as_ptr() as usize, key.len(), hash),
+            known: KnownKeys::new(KnownKey::new(key, place), &mut others),
             counters,
             no_touch: false,
             garbage: Garbage::new(),
@@ -166,10 +178,10 @@ impl Engine {
         let now_ms = self.coarse_ms();
         self.wait_at_the_gate(Intent::Look, now_ms, counters)?;
         let ks = self.keyspace();
-        let hash = ks.hash(key);
-        ks.probe(db, hash).entry(table_hash(hash), false);
-        let seen = ks.read(ks.shard_of(hash), |shard| {
-            let e = shard.db_ref(db).get(hash, key);
+        let place = ks.place(key);
+        ks.probe(db, place).entry(table_hash(place.hash()), false);
+        let seen = ks.read(place.shard(), |shard| {
+            let e = shard.db_ref(db).get(place.hash(), key);
             if e.is_none() && self.follow.effects.listening() {
                 // That it was asked for in vain may be announced.
                 return None;
@@ -193,13 +205,16 @@ impl Engine {
         match seen {
             Some(result) => Ok(result),
             // It has expired and is to be removed, or there is more to do.
-            None => self.with_key(db, key, Intent::Look, counters, |keys| {
-                Ok(look(if touch {
-                    keys.read(key)
-                } else {
-                    keys.read_untouched(key)
-                }))
-            }),
+            None => {
+                let (key, how) = ((db, key, place), (Intent::Look, now_ms));
+                self.with_placed(key, how, counters, |keys| {
+                    Ok(look(if touch {
+                        keys.read(key.1)
+                    } else {
+                        keys.read_untouched(key.1)
+                    }))
+                })
+            }
         }
     }
 
@@ -364,7 +379,7 @@ mod tests {
         let mut db = TestClient::new();
         let mut waits = db.another();
         let ks = db.engine.keyspace();
-        let shard = |key: &str| ks.shard_of(ks.hash(key.as_bytes()));
+        let shard = |key: &str| ks.place(key.as_bytes()).shard();
         let mut names = (0..).map(|n| format!("apart:{n}"));
         let target = names.find(|name| shard(name) != shard("list"));
         let target = target.expect("a key elsewhere");

@@ -589,7 +589,7 @@ impl Snapshot {
                     }
                     if shared.is_large(&e) {
                         pending.insert(shared.mark_of(e.key()));
-                        large.push((ks.hash(e.key()), e.key().to_vec()));
+                        large.push((ks.place(e.key()).hash(), e.key().to_vec()));
                     } else if let Some(blob) = shared.long(&e) {
                         blobs.push((e.key().to_vec(), Beside::of(&e), blob.clone()));
                     } else {
@@ -705,7 +705,7 @@ impl Snapshot {
                 ended = collection.stretch(object, shared.sizes.most.min(1024));
             } else {
                 let place = collection.place();
-                let mut shard = ks.lock(ks.shard_of(place.hash));
+                let mut shard = ks.lock(ks.place_of(place.hash).shard());
                 let began = Instant::now();
                 let object = shard.db(place.db).object_to_watch(place.hash, &place.key);
                 match object.filter(|object| object.watcher() == Some(collection.id())) {
@@ -750,7 +750,7 @@ impl Snapshot {
         }
         for collection in std::mem::take(&mut *self.shared.opened.lock()) {
             let place = collection.place();
-            let mut shard = ks.lock(ks.shard_of(place.hash));
+            let mut shard = ks.lock(ks.place_of(place.hash).shard());
             let object = shard.db(place.db).object_to_watch(place.hash, &place.key);
             if let Some(object) = object
                 && object.watcher() == Some(collection.id())

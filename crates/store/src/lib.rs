@@ -28,7 +28,8 @@ pub use dict::{
     Removed, Value, new_value, string_value,
 };
 pub use shard::keyspace::{Keyspace, Shard};
-pub use shard::{keyspace, locks, parked, readers, threads};
+pub use shard::place::Place;
+pub use shard::{keyspace, locks, parked, place, readers, threads};
 pub use types::kind::{Blob, Type};
 pub use types::object::{Collection, Freed, Object};
 pub use types::watch::{Element, Watcher};

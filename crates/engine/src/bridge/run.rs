@@ -36,6 +36,7 @@ use crate::context::next::Next;
 use crate::door::change::{Change, Event, KeyBytes};
 use crate::door::held::Held;
 use crate::door::keys::Keys;
+use crate::door::known::PlacedKey;
 use crate::door::stored::Stored;
 use crate::script::known::{Running, Scripts, Slow};
 use crate::script::runner::Runner;
@@ -45,6 +46,7 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
+use store::Place;
 use store::locks::Indices;
 
 /// Values up to this size are kept in case a script has to be undone, in bytes.
@@ -88,7 +90,15 @@ enum Restart {
 /// A script's values as they were before it wrote to them.
 #[derive(Default)]
 struct Undo {
-    saved: Vec<(usize, KeyBytes, Option<Stored>)>,
+    saved: Vec<Saved>,
+}
+
+/// One of them; `stored` is None if there was no such key.
+struct Saved {
+    db: usize,
+    key: KeyBytes,
+    place: Place,
+    stored: Option<Stored>,
 }
 
 /// What [`run`] runs.
@@ -209,22 +219,29 @@ impl Bridge<'_, '_> {
     }
 
     /// Keeps a key's value before it changes.
-    fn save(&mut self, db: usize, key: &[u8]) -> std::result::Result<(), Abort> {
+    fn save(&mut self, db: usize, (key, place): (&[u8], Place)) -> std::result::Result<(), Abort> {
         let Some(undo) = &mut self.undo else {
             return Ok(());
         };
-        if undo.saved.iter().any(|(d, k, _)| *d == db && **k == *key) {
+        if undo
+            .saved
+            .iter()
+            .any(|saved| saved.db == db && *saved.key == *key)
+        {
             return Ok(());
         }
         let keys = &self.ctx.keys;
-        let hash = keys.ks.hash(key);
-        let shard = keys.held.shard(keys.ks.shard_of(hash));
-        let entry = shard.and_then(|s| s.db_ref(db).get(hash, key));
+        let shard = keys.held.shard(place.shard());
+        let entry = shard.and_then(|s| s.db_ref(db).get(place.hash(), key));
         if entry.is_some_and(|e| e.memory() > UNDOABLE_BYTES) || undo.saved.len() >= 64 {
             return self.become_definite();
         }
-        let stored = entry.map(Stored::copy_of);
-        undo.saved.push((db, KeyBytes::from_slice(key), stored));
+        undo.saved.push(Saved {
+            db,
+            key: KeyBytes::from_slice(key),
+            place,
+            stored: entry.map(Stored::copy_of),
+        });
         Ok(())
     }
 
@@ -234,22 +251,28 @@ impl Bridge<'_, '_> {
             return;
         };
         let keys = &mut self.ctx.keys;
-        for (db, key, stored) in undo.saved {
-            keys.remove_in(db, &key);
-            if let Some(stored) = stored {
-                keys.put_stored(db, &key, stored);
+        for saved in undo.saved {
+            let (db, key) = (saved.db, &saved.key[..]);
+            keys.known.set_one(key, saved.place);
+            keys.remove_in(db, key);
+            if let Some(stored) = saved.stored {
+                keys.put_stored(db, key, stored);
             }
         }
+        keys.known.forget();
         keys.emptied = None;
         keys.records.undo_to(self.mark);
         // What it found expired is gone for good, which nobody will find out another time.
-        let ks = keys.ks;
         let Keys { held, changes, .. } = &mut self.ctx.keys;
         changes.retain(|change| match change {
-            Change::Key { db, key, event } if *event == Event::EXPIRED => {
-                let hash = ks.hash(key);
-                let shard = held.shard(ks.shard_of(hash));
-                shard.is_some_and(|s| s.db_ref(*db).get(hash, key).is_none())
+            Change::Key {
+                db,
+                key,
+                place,
+                event,
+            } if *event == Event::EXPIRED => {
+                let shard = held.shard(place.shard());
+                shard.is_some_and(|s| s.db_ref(*db).get(place.hash(), key).is_none())
             }
             _ => false,
         });
@@ -294,7 +317,7 @@ impl Bridge<'_, '_> {
     }
 
     /// Carries a command out and writes its reply to `reply`, where it is left by a panic too.
-    fn carry_out(&mut self, entry: &Entry, argv: &[&[u8]], reply: &mut Out) {
+    fn carry_out(&mut self, entry: &Entry, argv: &[&[u8]], keys: &[PlacedKey], reply: &mut Out) {
         struct Lent<'a, 'e>(&'a mut Ctx<'e>, &'a mut Out);
         impl Drop for Lent<'_, '_> {
             fn drop(&mut self) {
@@ -303,7 +326,7 @@ impl Bridge<'_, '_> {
         }
         let lent = Lent(self.ctx, reply);
         std::mem::swap(lent.0.out, lent.1);
-        lent.0.call(entry, argv, Default::default());
+        lent.0.call(entry, argv, keys);
     }
 
     /// Books what the run has done, once it is certain that it counts.
@@ -347,6 +370,7 @@ impl Server for Bridge<'_, '_> {
         }
         let writes = command.has(WRITE);
         let ks = engine.keyspace();
+        let mut keys: SmallVec<[PlacedKey; 8]> = SmallVec::new();
         if command.has(ALL_SHARDS | OWN_LOCKS)
             || command.has(PATTERN_KEYS) && crate::table::positions::has_patterns(argv)
         {
@@ -357,10 +381,13 @@ impl Server for Bridge<'_, '_> {
                 self.become_definite()?;
             }
         } else {
-            let mut keys: SmallVec<[(usize, u32); 8]> = SmallVec::new();
-            crate::table::positions::each_key(entry, argv, |i, flags| keys.push((i, flags)));
-            for (i, _) in &keys {
-                self.reach(ks.shard_of(ks.hash(argv[*i])))?;
+            let mut uses: SmallVec<[u32; 8]> = SmallVec::new();
+            crate::table::positions::each_key(entry, argv, |i, flags| {
+                keys.push(PlacedKey::new(i, ks.place(argv[i])));
+                uses.push(flags);
+            });
+            for key in &keys {
+                self.reach(key.place.shard())?;
             }
             if writes {
                 // These write into another database.
@@ -368,9 +395,9 @@ impl Server for Bridge<'_, '_> {
                     self.become_definite()?;
                 }
                 let db = self.ctx.keys.db;
-                for (i, flags) in &keys {
+                for (key, flags) in keys.iter().zip(&uses) {
                     if flags & KS_RO == 0 || command.has(CHANGES_READ_KEYS) {
-                        self.save(db, argv[*i])?;
+                        self.save(db, (argv[key.index as usize], key.place))?;
                     }
                 }
             }
@@ -381,6 +408,7 @@ impl Server for Bridge<'_, '_> {
                 running.wrote.store(true, Relaxed);
             }
         }
+        self.ctx.keys.known.set(argv, &keys);
         if !self.ctx.helper && self.ctx.goes_through(entry, argv) >= LONG_COMMAND {
             // It is not asked again until that is over.
             self.leave_at_ms = 0;
@@ -388,7 +416,7 @@ impl Server for Bridge<'_, '_> {
                 return Err(Abort);
             }
         }
-        self.carry_out(entry, argv, reply);
+        self.carry_out(entry, argv, &keys, reply);
         self.calls += 1;
         // The kernel's tick is cheap to look at, and good enough to notice that commands take long.
         if tick_ms().saturating_sub(self.began_tick) >= SLOW_TICKS

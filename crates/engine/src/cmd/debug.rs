@@ -305,10 +305,9 @@ fn sleep(ctx: &mut Ctx<'_>, seconds: &[u8]) -> Result {
 /// Looks at a key of the selected database, whose shard is held; `None` if it is not there. One that has expired and is
 /// still there is seen.
 fn with_any_entry<R>(ctx: &Ctx<'_>, key: &[u8], look: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
-    let ks = ctx.engine.keyspace();
-    let hash = ks.hash(key);
-    let shard = ctx.keys.held.shard(ks.shard_of(hash))?;
-    shard.db_ref(ctx.keys.db).get(hash, key).map(look)
+    let place = ctx.keys.place(key);
+    let shard = ctx.keys.held.shard(place.shard())?;
+    shard.db_ref(ctx.keys.db).get(place.hash(), key).map(look)
 }
 
 /// The same; `None` also if it has expired.

@@ -246,7 +246,7 @@ mod tests {
     /// The name of a key that lies in another shard than `key`.
     fn apart_from(db: &TestClient, key: &str) -> String {
         let ks = db.engine.keyspace();
-        let shard = |key: &str| ks.shard_of(ks.hash(key.as_bytes()));
+        let shard = |key: &str| ks.place(key.as_bytes()).shard();
         let mut names = (0..).map(|n| format!("apart:{n}"));
         names
             .find(|name| shard(name) != shard(key))
@@ -258,7 +258,7 @@ mod tests {
         let further = apart_from(db, key);
         let engine = db.engine.clone();
         let ks = engine.keyspace();
-        let _taken = ks.lock(ks.shard_of(ks.hash(further.as_bytes())));
+        let _taken = ks.lock(ks.place(further.as_bytes()).shard());
         let script = format!("{script} return redis.call('GET', ARGV[1])");
         // A helper thread would wait.
         assert_eq!(db.run("EVAL 'return 1' 0"), "1");

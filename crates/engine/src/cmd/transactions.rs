@@ -68,7 +68,10 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let failed = watched_key_changed(ctx);
     if !failed && !multi.aborted && !ctx.helper {
         let mut bytes = 0;
-        multi.each(|entry, argv, _| bytes += ctx.goes_through(entry, argv));
+        multi.each(|entry, argv, keys| {
+            ctx.keys.known.set(argv, keys);
+            bytes += ctx.goes_through(entry, argv);
+        });
         if bytes > LONG_VALUE && ctx.moves_elsewhere() {
             // There it begins anew, and the watched keys are looked at again.
             ctx.session.multi = Some(multi);
@@ -87,8 +90,8 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     } else {
         ctx.out.array(multi.len());
         multi.each(
-            |entry, argv, first| match gate::admit::<EXEC>(&ctx.request(entry, argv)) {
-                Ok(()) => ctx.call(entry, argv, first),
+            |entry, argv, keys| match gate::admit::<EXEC>(&ctx.request(entry, argv)) {
+                Ok(()) => ctx.call(entry, argv, keys),
                 Err(closed) => ctx.refuse(entry, &closed.into_error()),
             },
         );
@@ -102,23 +105,22 @@ fn watch(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::new("ERR WATCH inside MULTI is not allowed"));
     }
     let (engine, db) = (ctx.engine, ctx.keys.db);
-    let ks = engine.keyspace();
     while args.left() > 0 {
         let key = args.take();
         if ctx.session.watching.is_none() {
             engine.follow.effects.watching.fetch_add(1, Relaxed);
         }
         let watching = ctx.session.watching.get_or_insert_default();
-        if !watching.keys.insert((db, key.into())) {
+        let place = ctx.keys.place(key);
+        if watching.keys.insert((db, key.into()), place).is_some() {
             continue;
         }
-        let shard = ks.shard_of(ks.hash(key));
-        let expiry_ms = ctx.keys.expiry_in(db, key).flatten();
+        let expiry_ms = ctx.keys.expiry_at(place, db, key).flatten();
         let expired = expiry_ms.is_some_and(|ms| ms <= ctx.keys.now_ms);
         engine
             .follow
             .effects
-            .watch(shard, db, key, &watching.watch, expired);
+            .watch(place.shard(), db, key, &watching.watch, expired);
         let client = &ctx.session.client;
         client.listed_bytes.fetch_add(key.len(), Relaxed);
         client.watched.store(watching.keys.len(), Relaxed);

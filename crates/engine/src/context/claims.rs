@@ -6,6 +6,7 @@ use crate::base::stats::Counters;
 use crate::context::engine::Engine;
 use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys};
+use crate::door::known::KnownKeys;
 use crate::follow::waiting::{Waiter, Whom, serve};
 use std::time::Duration;
 use store::locks::Indices;
@@ -45,12 +46,13 @@ pub(crate) fn serve_until(engine: &Engine, counters: &Counters, now_ms: u64) {
 /// Tries those who wait for pending entries of a client's keys; false if the locks are not to be had.
 fn try_again(engine: &Engine, counters: &Counters, waiter: &Waiter, now_ms: u64) -> bool {
     let ks = engine.keyspace();
-    let mut wanted: Indices = waiter.keys.iter().map(|(shard, _)| *shard).collect();
+    let mut wanted: Indices = waiter.keys.iter().map(|(place, _)| place.shard()).collect();
     let (mut changes, mut records) = (Vec::new(), Records::default());
     let Some(held) = ks.lock_many_for(&mut wanted, PATIENCE) else {
         return false;
     };
     let aging = &engine.config().live.aging;
+    let mut known = Vec::new();
     let mut keys = Keys {
         ks,
         held: Held::of_many(held),
@@ -60,7 +62,7 @@ fn try_again(engine: &Engine, counters: &Counters, waiter: &Waiter, now_ms: u64)
         coarse: false,
         clock: aging.clock(now_ms),
         aging,
-        first: Default::default(),
+        known: KnownKeys::new(Default::default(), &mut known),
         counters,
         no_touch: false,
         garbage: Garbage::new(),
@@ -75,8 +77,14 @@ fn try_again(engine: &Engine, counters: &Counters, waiter: &Waiter, now_ms: u64)
         #[cfg(debug_assertions)]
         named: Default::default(),
     };
-    for (_, key) in &waiter.keys {
-        serve(&engine.follow, &mut keys, waiter.db, key, Whom::Claims);
+    for (place, key) in &waiter.keys {
+        serve(
+            &engine.follow,
+            &mut keys,
+            waiter.db,
+            (key, *place),
+            Whom::Claims,
+        );
     }
     engine.follow.apply(&mut keys, None);
     if keys.recording {

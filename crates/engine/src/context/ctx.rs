@@ -19,7 +19,7 @@ use crate::door::change::Change;
 use crate::door::change::Event;
 use crate::door::change::KeyBytes;
 use crate::door::keys::Keys;
-use crate::door::keys::KnownKey;
+use crate::door::known::PlacedKey;
 use crate::follow::claims::NEVER;
 use crate::follow::pending::Pending;
 use crate::follow::waiting::Wait;
@@ -37,7 +37,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
-use store::Type;
+use store::{Place, Type};
 /// What a handler gets. See the module's page.
 pub struct Ctx<'e> {
     /// The keys it may use.
@@ -262,12 +262,12 @@ impl<'e> Ctx<'e> {
 
     /// Carries out a command that is part of this one and writes its reply. Its keys' shards are held.
     ///
-    /// `first`: its first key, if somebody knows its hash.
-    pub(crate) fn call(&mut self, entry: &Entry, argv: &[&[u8]], first: KnownKey) {
+    /// `keys`: those that it names.
+    pub(crate) fn call(&mut self, entry: &Entry, argv: &[&[u8]], keys: &[PlacedKey]) {
         let listed = self.keys.changes.len();
         let command = std::mem::replace(&mut self.command, entry.command);
         let nested = std::mem::replace(&mut self.nested, true);
-        self.keys.first = first;
+        self.keys.known.set(argv, keys);
         let mark = self.out.mark();
         let tally = &self.keys.counters.commands[entry.id];
         let db = self.keys.db;
@@ -279,8 +279,7 @@ impl<'e> Ctx<'e> {
         if self.keys.recording {
             self.keys.records.finish(db, argv);
         }
-        self.keys.first = KnownKey::default();
-        // An address says nothing of the next command's arguments.
+        self.keys.known.forget();
         self.keys.db = self.session.db;
         if self.engine.follow.monitors.watching() {
             self.show_nested(argv, command.has(RUNS_SCRIPT), listed);
@@ -299,7 +298,7 @@ impl<'e> Ctx<'e> {
             tally.took(took);
         }
         if !self.in_script {
-            self.count_keys(entry, argv, took, mark);
+            self.count_keys(entry, argv, keys, took, mark);
         }
         if took >= live.noted_from.load(Relaxed) {
             let shown = || command_log::shown(&entry.command.facts, argv);
@@ -318,7 +317,7 @@ impl<'e> Ctx<'e> {
 
 impl Ctx<'_> {
     /// Counts the keys of a command of a transaction as hot. `mark`: where its reply began.
-    fn count_keys(&self, entry: &Entry, argv: &[&[u8]], took: u64, mark: Mark) {
+    fn count_keys(&self, entry: &Entry, argv: &[&[u8]], keys: &[PlacedKey], took: u64, mark: Mark) {
         let (counters, ks, db) = (self.keys.counters, self.engine.keyspace(), self.keys.db);
         let bytes: usize = argv.iter().map(|arg| arg.len() + 8).sum();
         let reply = self.out.since(mark);
@@ -326,13 +325,13 @@ impl Ctx<'_> {
         if passed {
             for measure in MEASURES {
                 if counters.hot.is_due(measure) {
-                    hot::sample(counters, ks, measure, entry, argv, db);
+                    hot::sample(counters, ks, measure, entry, argv, keys, db);
                 }
             }
         }
         let session = &self.engine.follow.hot_session;
         if session.is_on() {
-            let keys = hot::keys_of(ks, entry, argv, db);
+            let keys = hot::keys_of(argv, keys, db);
             session.record(&keys, took, bytes + reply);
         }
     }
@@ -344,13 +343,12 @@ impl Ctx<'_> {
             wait.empty.write(self.out);
             return;
         }
-        let ks = self.engine.keyspace();
-        let further = wait.further.map(|key| ks.shard_of(ks.hash(key)));
+        let further = wait.further.map(|key| self.keys.place(key).shard());
         let mut listed = HashSet::with_capacity(wait.keys.len());
-        let mut keys: SmallVec<[(usize, Box<[u8]>); 4]> = SmallVec::new();
+        let mut keys: SmallVec<[(Place, Box<[u8]>); 4]> = SmallVec::new();
         for key in wait.keys {
             if listed.insert(key) {
-                keys.push((ks.shard_of(ks.hash(key)), Box::from(key)));
+                keys.push((self.keys.place(key), Box::from(key)));
             }
         }
         let command = self.registry().by_full_name(self.command.name.as_bytes());
@@ -375,11 +373,11 @@ impl Ctx<'_> {
             ticks: AtomicU64::new(0),
             shown: OnceLock::new(),
         });
-        for (shard, key) in &waiter.keys {
+        for (place, key) in &waiter.keys {
             self.engine
                 .follow
                 .effects
-                .wait(*shard, waiter.db, key, &waiter);
+                .wait(place.shard(), waiter.db, key, &waiter);
         }
         let effects = &self.engine.follow.effects;
         effects.blocked.fetch_add(1, Relaxed);

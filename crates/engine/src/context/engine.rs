@@ -282,17 +282,18 @@ impl Engine {
     /// until that is certain.
     pub fn piece_of_served(&self, waiter: &Waiter) -> u64 {
         // Whoever served it holds the lock of the key's shard until that is written down.
-        if let Some((shard, _)) = waiter.keys.first() {
-            drop(self.keyspace.lock(*shard));
+        if let Some((place, _)) = waiter.keys.first() {
+            drop(self.keyspace.lock(place.shard()));
         }
         self.journal.last_piece() + 1
     }
 
     /// The same for a client of a server. None if it is not certain yet: the client is woken when this is to be asked again.
     pub fn piece_of_served_soon(&self, waiter: &Waiter, session: &mut Session) -> Option<u64> {
-        if let Some((shard, _)) = waiter.keys.first() {
-            if self.keyspace.lock_soon(*shard, session.ticket()).is_none() {
-                session.stand(*shard);
+        if let Some((place, _)) = waiter.keys.first() {
+            let shard = place.shard();
+            if self.keyspace.lock_soon(shard, session.ticket()).is_none() {
+                session.stand(shard);
                 return None;
             }
             session.leave_lines();

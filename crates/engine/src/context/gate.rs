@@ -583,8 +583,8 @@ fn itself_held_up(request: &Request<'_>, way: u8) -> Passed {
     if !concerned {
         let _ = positions::extract(request.facts, request.argv, |at, _| {
             if let Some(key) = request.argv.get(at) {
-                let ks = engine.keyspace();
-                concerned |= engine.pressure.concerns(ks.shard_of(ks.hash(key)));
+                let place = engine.keyspace().place(key);
+                concerned |= engine.pressure.concerns(place.shard());
             }
         });
     }

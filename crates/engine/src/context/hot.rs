@@ -5,7 +5,7 @@ use crate::base::hot::{Measure, SLOTS};
 use crate::base::stats::Counters;
 use crate::context::command::{Entry, RUNS_QUEUE};
 use crate::context::engine::Engine;
-use crate::table::positions::each_key;
+use crate::door::known::PlacedKey;
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use store::Keyspace;
@@ -43,17 +43,13 @@ impl Engine {
 
 /// The keys that a call names, each with a hash that tells it from those of other databases.
 pub(crate) fn keys_of<'a>(
-    ks: &Keyspace,
-    entry: &Entry,
     argv: &[&'a [u8]],
+    keys: &[PlacedKey],
     db: usize,
 ) -> SmallVec<[(&'a [u8], u64); 4]> {
-    let mut keys = SmallVec::new();
-    each_key(entry, argv, |i, _| {
-        let hash = ks.hash(argv[i]) ^ (db as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        keys.push((argv[i], hash));
-    });
-    keys
+    let salt = (db as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let of = |key: &PlacedKey| (argv[key.index as usize], key.place.hash() ^ salt);
+    keys.iter().map(of).collect()
 }
 
 /// Counts a command for a measure whose sample is due. What runs a queue counts for nothing: the commands of the queue do.
@@ -64,19 +60,17 @@ pub(crate) fn sample(
     measure: Measure,
     entry: &Entry,
     argv: &[&[u8]],
+    placed: &[PlacedKey],
     db: usize,
 ) {
     if entry.command.has(RUNS_QUEUE) {
         return counters.hot.pass_over(measure);
     }
-    let keys = keys_of(ks, entry, argv, db);
+    let keys = keys_of(argv, placed, db);
     let weight = counters.hot.sample(measure, db, &keys);
     if measure == Measure::Cpu {
         // Each is held as long as the command takes.
-        let mut shards: SmallVec<[usize; 4]> = keys
-            .iter()
-            .map(|(key, _)| ks.shard_of(ks.hash(key)))
-            .collect();
+        let mut shards: SmallVec<[usize; 4]> = placed.iter().map(|key| key.place.shard()).collect();
         shards.sort_unstable();
         shards.dedup();
         for shard in shards {

@@ -7,15 +7,14 @@
 use crate::context::command::Entry;
 use crate::context::command::{ALL_SHARDS, OWN_LOCKS, PATTERN_KEYS, RUNS_SCRIPT};
 use crate::context::ctx::Ctx;
-use crate::context::engine::Engine;
 use crate::context::session::Session;
-use crate::door::keys::KnownKey;
+use crate::door::known::PlacedKey;
 use crate::follow::effects::Watch;
-use crate::table::registry::KeyLayout;
 use smallvec::SmallVec;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use store::Place;
 use store::locks::Indices;
 
 /// Memory of a queue that is kept for the next one, in bytes.
@@ -23,10 +22,9 @@ const KEEP_BYTES: usize = 64 << 10;
 
 struct Queued {
     entry: *const Entry,
-    /// The hash of its first key, if that stands at a fixed place.
-    hash: Option<(usize, u64)>,
     first_arg: usize,
     argc: usize,
+    first_key: usize,
 }
 
 /// Queued commands.
@@ -36,6 +34,8 @@ pub struct Multi {
     /// Where each argument ends in `bytes`.
     ends: Vec<usize>,
     bytes: Vec<u8>,
+    /// The keys of each command, one after the other.
+    keys: Vec<PlacedKey>,
     /// A command was refused: EXEC will fail.
     pub aborted: bool,
     /// What they do: all flags that one of them has, as the [gate](crate::context::gate) sees them.
@@ -59,23 +59,19 @@ impl Multi {
         self.bytes.capacity()
             + self.ends.capacity() * size_of::<usize>()
             + self.commands.capacity() * size_of::<Queued>()
+            + self.keys.capacity() * size_of::<PlacedKey>()
     }
 
-    /// Adds a command of the session's engine. `hash`: the index of its first key and that key's hash; `flags`: what it does.
-    pub(crate) fn push(
-        &mut self,
-        entry: &Entry,
-        argv: &[&[u8]],
-        hash: Option<(usize, u64)>,
-        flags: u64,
-    ) {
+    /// Adds a command of the session's engine with the keys that it names. `flags`: what it does.
+    pub(crate) fn push(&mut self, entry: &Entry, argv: &[&[u8]], keys: &[PlacedKey], flags: u64) {
         self.missing_flags |= !entry.command.facts.flags;
         self.commands.push(Queued {
             entry,
-            hash,
             first_arg: self.ends.len(),
             argc: argv.len(),
+            first_key: self.keys.len(),
         });
+        self.keys.extend_from_slice(keys);
         for arg in argv {
             self.bytes.extend_from_slice(arg);
             self.ends.push(self.bytes.len());
@@ -95,21 +91,16 @@ impl Multi {
         }
     }
 
-    /// Calls `f` with every command: its row, its arguments, and its first key if its hash is known.
-    pub(crate) fn each(&self, mut f: impl FnMut(&Entry, &[&[u8]], KnownKey)) {
+    /// Calls `f` with every command: its row, its arguments, and the keys among them.
+    pub(crate) fn each(&self, mut f: impl FnMut(&Entry, &[&[u8]], &[PlacedKey])) {
         let mut argv = SmallVec::new();
-        for command in &self.commands {
+        for (at, command) in self.commands.iter().enumerate() {
             // SAFETY: the registry outlives the session that this belongs to; see above.
             let entry = unsafe { &*command.entry };
             self.argv(command, &mut argv);
-            let first = match command.hash {
-                Some((index, hash)) => {
-                    let key = argv[index];
-                    (key.as_ptr() as usize, key.len(), hash)
-                }
-                None => KnownKey::default(),
-            };
-            f(entry, &argv, first);
+            let next = self.commands.get(at + 1);
+            let end = next.map_or(self.keys.len(), |next| next.first_key);
+            f(entry, &argv, &self.keys[command.first_key..end]);
         }
     }
 
@@ -117,6 +108,7 @@ impl Multi {
         self.commands.clear();
         self.ends.clear();
         self.bytes.clear();
+        self.keys.clear();
         self.aborted = false;
         self.flags = 0;
         self.missing_flags = 0;
@@ -127,7 +119,8 @@ impl Multi {
 #[derive(Default)]
 pub struct Watching {
     pub(crate) watch: Arc<Watch>,
-    pub(crate) keys: HashSet<(usize, Box<[u8]>)>,
+    /// By database and name, and where each belongs.
+    pub(crate) keys: HashMap<(usize, Box<[u8]>), Place>,
 }
 
 impl Session {
@@ -159,15 +152,13 @@ impl Session {
         let Some(watching) = self.watching.take() else {
             return;
         };
-        let ks = self.engine.keyspace();
-        for (db, key) in &watching.keys {
-            let shard = ks.shard_of(ks.hash(key));
+        for ((db, key), place) in &watching.keys {
             self.engine
                 .follow
                 .effects
-                .unwatch(shard, *db, key, &watching.watch);
+                .unwatch(place.shard(), *db, key, &watching.watch);
         }
-        let bytes: usize = watching.keys.iter().map(|(_, key)| key.len()).sum();
+        let bytes: usize = watching.keys.keys().map(|(_, key)| key.len()).sum();
         self.client.listed_bytes.fetch_sub(bytes, Relaxed);
         self.client.watched.store(0, Relaxed);
         self.engine.follow.effects.watching.fetch_sub(1, Relaxed);
@@ -179,14 +170,13 @@ pub(crate) fn watched_key_changed(ctx: &Ctx<'_>) -> bool {
     let Some(watching) = &ctx.session.watching else {
         return false;
     };
-    let (ks, now_ms) = (ctx.engine.keyspace(), ctx.keys.now_ms);
+    let now_ms = ctx.keys.now_ms;
     watching.watch.dirty.load(Relaxed)
-        || watching.keys.iter().any(|(db, key)| {
-            let expiry = ctx.keys.expiry_in(*db, key).flatten();
+        || watching.keys.iter().any(|((db, key), place)| {
+            let expiry = ctx.keys.expiry_at(*place, *db, key).flatten();
             expiry.is_some_and(|ms| ms <= now_ms) && {
-                let shard = ks.shard_of(ks.hash(key));
                 let effects = &ctx.engine.follow.effects;
-                !effects.had_expired(shard, *db, key, &watching.watch)
+                !effects.had_expired(place.shard(), *db, key, &watching.watch)
             }
         })
 }
@@ -203,29 +193,25 @@ pub(crate) struct Wanted {
 }
 
 /// What EXEC needs.
-pub(crate) fn locks_of(engine: &Engine, session: &Session, wanted: &mut Wanted) {
-    let ks = engine.keyspace();
+pub(crate) fn locks_of(session: &Session, wanted: &mut Wanted) {
     if let Some(watching) = &session.watching {
-        for (_, key) in &watching.keys {
-            wanted.shards.push(ks.shard_of(ks.hash(key)));
-        }
+        let places = watching.keys.values();
+        wanted.shards.extend(places.map(|place| place.shard()));
     }
     let Some(multi) = &session.multi else {
         return;
     };
-    multi.each(|entry, argv, first| {
+    multi.each(|entry, argv, keys| {
         let command = entry.command;
         wanted.token |= command.has(RUNS_SCRIPT);
         if command.has(ALL_SHARDS | OWN_LOCKS)
             || command.has(PATTERN_KEYS) && crate::table::positions::has_patterns(argv)
         {
             wanted.all = true;
-        } else if first.0 != 0 && matches!(entry.keys, KeyLayout::One(_)) {
-            wanted.shards.push(ks.shard_of(first.2));
         } else {
-            crate::table::positions::each_key(entry, argv, |i, _| {
-                wanted.shards.push(ks.shard_of(ks.hash(argv[i])));
-            });
+            wanted
+                .shards
+                .extend(keys.iter().map(|key| key.place.shard()));
         }
     });
 }

@@ -92,7 +92,10 @@ impl Ctx<'_> {
             return Ok(true);
         }
         let ks = self.engine.keyspace();
-        let mut wanted: Indices = keys.iter().map(|key| ks.shard_of(ks.hash(key))).collect();
+        let mut wanted: Indices = keys
+            .iter()
+            .map(|key| self.keys.place(key).shard())
+            .collect();
         match ks.lock_many_soon(&mut wanted, self.session.ticket()) {
             Ok(held) => {
                 self.keys.held = Held::of_many(held);

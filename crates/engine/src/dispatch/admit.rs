@@ -9,8 +9,10 @@ use crate::context::next::Next;
 use crate::context::session::{ReplyMode, Session};
 use crate::dispatch::execute::mute;
 use crate::dispatch::look_ahead::Planned;
-use crate::table::registry::KeyLayout;
+use crate::door::known::{KnownKey, PlacedKey};
+use crate::table::positions::each_key;
 use resp::{Mark, Out};
+use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -100,11 +102,11 @@ fn refuse(
     Next::Done
 }
 
-/// Puts a command into the queue of the transaction that it is part of. `flags`: what it does.
+/// Puts a command into the queue of the transaction that it is part of; its keys are left in `known`. `flags`: what it does.
 pub(super) fn enqueue(
     session: &mut Session,
     entry: &Entry,
-    planned: &Planned,
+    (planned, known): (&Planned, &mut Vec<KnownKey>),
     flags: u64,
     argv: &[&[u8]],
     out: &mut Out,
@@ -113,11 +115,19 @@ pub(super) fn enqueue(
     let Some(multi) = &mut session.multi else {
         unreachable!("only a transaction's commands are queued")
     };
-    let hash = match entry.keys {
-        KeyLayout::One(i) if planned.hashed => Some((i, planned.hash)),
-        _ => None,
-    };
-    multi.push(entry, argv, hash, flags);
+    let (ks, first) = (session.engine.keyspace(), planned.place());
+    let mut keys: SmallVec<[PlacedKey; 8]> = SmallVec::new();
+    each_key(entry, argv, |i, _| {
+        let first = first.filter(|_| keys.is_empty());
+        let place = first.unwrap_or_else(|| ks.place(argv[i]));
+        keys.push(PlacedKey::new(i, place));
+    });
+    let places = keys
+        .iter()
+        .map(|key| KnownKey::new(argv[key.index as usize], key.place));
+    known.clear();
+    known.extend(places);
+    multi.push(entry, argv, &keys, flags);
     let limits = &session.engine.config().live;
     if multi.memory() >= limits.client_query_buffer_limit.load(Relaxed) {
         tracing::warn!(

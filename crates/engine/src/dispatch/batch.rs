@@ -6,14 +6,17 @@ use crate::base::guard::{self, guarded};
 use crate::base::hot::Measure;
 use crate::base::random::random_below;
 use crate::base::ticks;
-use crate::context::command::SKIP_SLOWLOG;
+use crate::context::command::{Entry, SKIP_SLOWLOG};
 use crate::context::hot;
 use crate::context::next::{Next, Progress};
 use crate::context::session::Session;
 use crate::dispatch::look_ahead::AHEAD;
 use crate::dispatch::worker::Worker;
+use crate::door::known::{self, PlacedKey};
 use crate::follow::command_log;
+use crate::table::positions::each_key;
 use resp::{Batch, Mark, Out};
+use smallvec::SmallVec;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
@@ -206,9 +209,9 @@ impl Worker {
         let calls = std::mem::take(&mut self.ran);
         let command = &self.plan[next - 1];
         if command.entry.is_some() {
-            let tally = &self.counters.commands[command.id];
+            let tally = &self.counters.commands[command.id as usize];
             tally.ticks.add(took);
-            self.counters.note_recent(command.id);
+            self.counters.note_recent(command.id as usize);
             match calls {
                 _ if !counted => {}
                 0 => {}
@@ -275,8 +278,24 @@ impl Worker {
         };
         // SAFETY: points into the registry of `self.engine`, which never changes.
         let entry = unsafe { &*entry };
+        let (ks, keys) = (self.engine.keyspace(), self.keys_of(entry, argv, planned));
+        hot::sample(&self.counters, ks, measure, entry, argv, &keys, session.db);
+    }
+
+    /// The keys of a command that was carried out. `planned`: its place in the plan.
+    fn keys_of(&self, entry: &Entry, argv: &[&[u8]], planned: usize) -> SmallVec<[PlacedKey; 4]> {
         let ks = self.engine.keyspace();
-        hot::sample(&self.counters, ks, measure, entry, argv, session.db);
+        let first = self.plan[planned].place();
+        let mut keys = SmallVec::new();
+        each_key(entry, argv, |i, _| {
+            let first = first.filter(|_| keys.is_empty());
+            let place = first.or_else(|| known::find(&self.known, argv[i]));
+            keys.push(PlacedKey::new(
+                i,
+                place.unwrap_or_else(|| ks.place(argv[i])),
+            ));
+        });
+        keys
     }
 
     /// Records a command's keys for HOTKEYS START.
@@ -285,7 +304,8 @@ impl Worker {
         if let Some(entry) = self.plan[planned].entry {
             // SAFETY: points into the registry of `self.engine`, which never changes.
             let entry = unsafe { &*entry };
-            let keys = hot::keys_of(self.engine.keyspace(), entry, argv, session.db);
+            let keys = self.keys_of(entry, argv, planned);
+            let keys = hot::keys_of(argv, &keys, session.db);
             let bytes = wire_bytes(argv) + reply;
             self.engine.follow.hot_session.record(&keys, took, bytes);
         }
@@ -387,7 +407,11 @@ impl Worker {
         client.active_s.store(began / 1_000_000_000, Relaxed);
         client.commands.fetch_add(done, Relaxed);
         if let Some(p) = self.plan.last() {
-            let id = if p.entry.is_some() { p.id + 1 } else { 0 };
+            let id = if p.entry.is_some() {
+                p.id as usize + 1
+            } else {
+                0
+            };
             client.last_command.store(id, Relaxed);
         }
     }

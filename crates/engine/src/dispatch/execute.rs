@@ -19,6 +19,7 @@ use crate::dispatch::worker::Worker;
 use crate::door::change::Change;
 use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys};
+use crate::door::known::KnownKeys;
 use crate::follow::{command_log, monitor};
 use resp::{Mark, Out};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -77,7 +78,8 @@ impl Worker {
             return match gate::admit::<QUEUE>(&request) {
                 Ok(()) => {
                     let flags = gate::does(&request);
-                    enqueue(session, entry, planned, flags, argv, out, mark)
+                    let places = (planned, &mut self.known);
+                    enqueue(session, entry, places, flags, argv, out, mark)
                 }
                 Err(closed) => reject(counters, session, entry, closed, out, mark),
             };
@@ -104,29 +106,30 @@ impl Worker {
                 .map(|a| (a.as_ptr() as usize, Arc::new(a.to_vec())))
                 .collect();
         }
-        let Locked { held, first, token } = match lock(engine, session, entry, planned, argv) {
-            Ok(locked) => locked,
-            Err(index) => {
-                let request = Request {
-                    engine,
-                    session: Some(session),
-                    facts: &command.facts,
-                    entry: Some(entry),
-                    within: command.name,
-                    argv,
-                    now_ms: unix_nanos() / 1_000_000,
-                    in_reader: false,
-                    short: false,
-                    more: 0,
-                    counters,
-                };
-                if let Err(closed) = gate::admit_parked::<CLIENT>(&request) {
-                    return reject(counters, session, entry, closed, out, mark);
+        let Locked { held, first, token } =
+            match lock(engine, session, entry, planned, argv, &mut self.known) {
+                Ok(locked) => locked,
+                Err(index) => {
+                    let request = Request {
+                        engine,
+                        session: Some(session),
+                        facts: &command.facts,
+                        entry: Some(entry),
+                        within: command.name,
+                        argv,
+                        now_ms: unix_nanos() / 1_000_000,
+                        in_reader: false,
+                        short: false,
+                        more: 0,
+                        counters,
+                    };
+                    if let Err(closed) = gate::admit_parked::<CLIENT>(&request) {
+                        return reject(counters, session, entry, closed, out, mark);
+                    }
+                    session.stand(index);
+                    return Next::Retry(engine.until_busy());
                 }
-                session.stand(index);
-                return Next::Retry(engine.until_busy());
-            }
-        };
+            };
         if session.is_parked() && !command.has(OWN_LOCKS) {
             session.leave_lines();
         }
@@ -148,7 +151,7 @@ impl Worker {
                 coarse: false,
                 clock: engine.config().live.aging.clock(clock_ms),
                 aging: &engine.config().live.aging,
-                first,
+                known: KnownKeys::new(first, &mut self.known),
                 counters,
                 no_touch: session.client.no_touch.load(Relaxed),
                 garbage: Garbage::new(),

@@ -8,7 +8,7 @@ use crate::context::multi::{Wanted, locks_of};
 use crate::context::session::Session;
 use crate::dispatch::look_ahead::Planned;
 use crate::door::held::Held;
-use crate::door::keys::KnownKey;
+use crate::door::known::KnownKey;
 use crate::table::registry::KeyLayout;
 use store::keyspace::Token;
 use store::locks::Indices;
@@ -16,6 +16,9 @@ use store::table::{Probe, table_hash};
 
 /// Multi-key commands start fetching the entries of this many keys at once.
 const KEYS_AHEAD: usize = 32;
+
+/// Room for the places of so many keys is kept for the next command.
+const KEEP: usize = 1024;
 
 /// What a command holds while it runs.
 pub(super) struct Locked<'e> {
@@ -35,7 +38,7 @@ impl<'e> Locked<'e> {
     }
 }
 
-/// Takes the locks a command needs. If that is not possible within some tens of microseconds, nothing is held, and the error is
+/// Takes the locks a command needs; the places of several keys are left in `known`. If that is not possible within some tens of microseconds, nothing is held, and the error is
 /// what the session has to stand in line for.
 #[inline]
 pub(super) fn lock<'e>(
@@ -44,54 +47,59 @@ pub(super) fn lock<'e>(
     entry: &Entry,
     planned: &Planned,
     argv: &[&[u8]],
+    known: &mut Vec<KnownKey>,
 ) -> Result<Locked<'e>, usize> {
     let ks = engine.keyspace();
+    known.clear();
     let may_serve = || engine.follow.effects.listening() && entry.command.has(WRITE);
     if let KeyLayout::One(i) = entry.keys
-        && planned.hashed
+        && let Some(place) = planned.place()
         && !may_serve()
     {
-        let shard = ks.shard_of(planned.hash);
+        let shard = place.shard();
         let guard = match ks.try_lock(shard) {
             Some(guard) => guard,
             None => ks.lock_soon(shard, session.ticket()).ok_or(shard)?,
         };
         // Asked again with the lock held, under which whoever waits for the key was listed meanwhile.
         if !may_serve() {
-            let first = (argv[i].as_ptr() as usize, argv[i].len(), planned.hash);
+            let first = KnownKey::new(argv[i], place);
             return Ok(Locked::of(Held::One(shard, guard), first));
         }
     }
-    lock_several(engine, session, entry, argv)
+    lock_several(engine, session, entry, planned, argv, known)
 }
 
 fn lock_several<'e>(
     engine: &'e Engine,
     session: &mut Session,
     entry: &Entry,
+    planned: &Planned,
     argv: &[&[u8]],
+    known: &mut Vec<KnownKey>,
 ) -> Result<Locked<'e>, usize> {
     let ks = engine.keyspace();
     let command = entry.command;
     let mut wanted = Wanted::default();
     let mut ahead: smallvec::SmallVec<[(Probe, u64); KEYS_AHEAD]> = smallvec::SmallVec::new();
-    let mut first = KnownKey::default();
+    if known.capacity() > KEEP {
+        *known = Vec::new();
+    }
     if command.has(ALL_SHARDS)
         || command.has(PATTERN_KEYS) && crate::table::positions::has_patterns(argv)
     {
         wanted.all = true;
     } else if command.has(RUNS_QUEUE) {
-        locks_of(engine, session, &mut wanted);
+        locks_of(session, &mut wanted);
     } else if !command.has(OWN_LOCKS) {
         let db = session.db;
         let mut add = |key: &[u8]| {
-            let hash = ks.hash(key);
-            if wanted.shards.is_empty() {
-                first = (key.as_ptr() as usize, key.len(), hash);
-            }
-            wanted.shards.push(ks.shard_of(hash));
+            let planned = planned.place().filter(|_| known.is_empty());
+            let place = planned.unwrap_or_else(|| ks.place(key));
+            known.push(KnownKey::new(key, place));
+            wanted.shards.push(place.shard());
             if ahead.len() < KEYS_AHEAD {
-                ahead.push((ks.probe(db, hash), hash));
+                ahead.push((ks.probe(db, place), place.hash()));
             }
         };
         match entry.keys {
@@ -164,5 +172,6 @@ fn lock_several<'e>(
             held = Held::of_many(ks.lock_many_soon(&mut more, session.ticket())?);
         }
     }
+    let first = known.first().copied().unwrap_or_default();
     Ok(Locked { held, first, token })
 }

@@ -4,6 +4,7 @@ use crate::context::command::{ADDS_SCORE, Entry, FAST, Group, WRITE};
 use crate::dispatch::worker::Worker;
 use crate::table::registry::KeyLayout;
 use resp::Batch;
+use store::Place;
 use store::table::table_hash;
 use store::types::sorted_set::Move;
 
@@ -17,17 +18,27 @@ const QUICK_ARGUMENTS: usize = 8;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     Item,
-    Place,
+    Order,
 }
+
 /// What is known of a command of the batch before it runs.
 pub(super) struct Planned {
-    /// Index of a registry entry's counters, for the time spent.
-    pub id: usize,
     pub entry: Option<*const Entry>,
-    pub hash: u64,
-    pub hashed: bool,
+    /// Of its first key, if that stands at a fixed index; to be asked for by [`Planned::place`].
+    place: Place,
+    placed: bool,
     /// It takes constant or logarithmic time.
     pub quick: bool,
+    /// Index of a registry entry's counters, for the time spent.
+    pub id: u32,
+}
+
+impl Planned {
+    /// Where its first key belongs, if that stands at a fixed index.
+    #[inline]
+    pub fn place(&self) -> Option<Place> {
+        self.placed.then_some(self.place)
+    }
 }
 
 impl Worker {
@@ -60,10 +71,10 @@ impl Worker {
                 last = Some((argv[0], e));
             }
             let mut p = Planned {
-                id: entry.map_or(0, |e| e.id),
                 entry: entry.map(|e| e as *const Entry),
-                hash: 0,
-                hashed: false,
+                place: Place::default(),
+                placed: false,
+                id: entry.map_or(0, |e| e.id as u32),
                 quick: argv.len() <= QUICK_ARGUMENTS && entry.is_some_and(|e| e.command.has(FAST)),
             };
             let first = match entry.map(|e| e.keys) {
@@ -71,10 +82,10 @@ impl Worker {
                 _ => None,
             };
             if let Some(key) = first {
-                p.hash = ks.hash(key);
-                p.hashed = true;
+                p.place = ks.place(key);
+                p.placed = true;
                 if !alone {
-                    self.probes.push((ks.probe(db, p.hash), p.hash));
+                    self.probes.push((ks.probe(db, p.place), p.place.hash()));
                 }
             }
             self.plan.push(p);
@@ -94,7 +105,7 @@ impl Worker {
         let member = |p: &Planned, i: usize| {
             // SAFETY: points into the registry of `self.engine`, which never changes.
             let command = unsafe { &*p.entry? }.command;
-            if !p.hashed {
+            if !p.placed {
                 return None;
             }
             #[cfg(test)]
@@ -118,16 +129,16 @@ impl Worker {
                 continue;
             };
             // Whoever has the lock may keep it for long; this is only about being early.
-            let Some(guard) = ks.try_lock(ks.shard_of(p.hash)) else {
+            let Some(guard) = ks.try_lock(p.place.shard()) else {
                 i += 1;
                 continue;
             };
             let object = guard
                 .db_ref(db)
-                .get(p.hash, key)
+                .get(p.place.hash(), key)
                 .and_then(|e| e.own_object());
             // All that follow on the same key, under one lock.
-            while i < self.plan.len() && self.plan[i].hash == p.hash {
+            while i < self.plan.len() && self.plan[i].place == p.place {
                 if let Some(object) = object
                     && let Some((_, member, _)) = member(&self.plan[i], i)
                     && let Some(hash) = object.fetch(member)
@@ -144,24 +155,24 @@ impl Worker {
         self.large = large;
         // First the members, then, for those that will move in their order, their places.
         let mut places: smallvec::SmallVec<[Move<'_>; AHEAD]> = smallvec::SmallVec::new();
-        for step in [Step::Item, Step::Place] {
+        for step in [Step::Item, Step::Order] {
             let mut rest = &self.members[..];
             let mut moves = false;
             while let Some(&(i, _)) = rest.first() {
                 let p = &self.plan[i];
-                let guard = ks.try_lock(ks.shard_of(p.hash));
+                let guard = ks.try_lock(p.place.shard());
                 let object = member(p, i)
-                    .and_then(|(key, ..)| guard.as_ref()?.db_ref(db).get(p.hash, key))
+                    .and_then(|(key, ..)| guard.as_ref()?.db_ref(db).get(p.place.hash(), key))
                     .and_then(|e| e.own_object());
                 while let Some(&(i, hash)) = rest.first()
-                    && self.plan[i].hash == p.hash
+                    && self.plan[i].place == p.place
                 {
                     let (member, score) =
                         member(&self.plan[i], i).map_or((&b""[..], None), |(_, m, s)| (m, s));
                     moves |= score.is_some();
                     match (object, step, score) {
                         (Some(object), Step::Item, _) => object.fetch_item(hash),
-                        (Some(_), Step::Place, Some((score, adds))) => places.push(Move {
+                        (Some(_), Step::Order, Some((score, adds))) => places.push(Move {
                             hash,
                             member,
                             score: resp::parse_f64(score).unwrap_or_default(),

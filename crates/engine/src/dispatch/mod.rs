@@ -12,6 +12,8 @@
 mod admit;
 mod batch;
 mod execute;
+#[cfg(all(test, debug_assertions))]
+mod hash_tests;
 mod locks;
 mod look_ahead;
 #[cfg(test)]

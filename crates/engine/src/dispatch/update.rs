@@ -16,10 +16,13 @@ use crate::context::session::Session;
 use crate::direct::carry_out;
 use crate::dispatch::worker::Worker;
 use crate::door::held::Held;
-use crate::door::keys::{Garbage, Keys, KnownKey};
+use crate::door::keys::{Garbage, Keys};
+use crate::door::known::{KnownKey, KnownKeys, PlacedKey};
 use crate::table::positions::{each_key, has_patterns};
 use resp::Out;
+use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
+use store::Place;
 use store::locks::Indices;
 
 /// What runs, as far as nothing of it is a command.
@@ -31,14 +34,18 @@ static ROW: Command = row("update", 0, WRITE, Group::Generic, "", |_, _| {
 pub struct Update<'e> {
     ctx: Ctx<'e>,
     declared: &'e [&'e [u8]],
+    /// Where each of them belongs.
+    places: Places,
 }
 
+/// Places of keys, in their order.
+type Places = SmallVec<[Place; 4]>;
+
 impl Update<'_> {
-    fn check_declared(&self, key: &[u8]) -> Result {
-        if self.declared.contains(&key) {
-            return Ok(());
-        }
-        Err(undeclared(key))
+    /// Where a key belongs, or that it is not declared.
+    fn declared(&self, key: &[u8]) -> Result<Place> {
+        let at = self.declared.iter().position(|declared| *declared == key);
+        at.map(|at| self.places[at]).ok_or_else(|| undeclared(key))
     }
 
     /// Carries a command out; its reply, or its error, is added to [`Update::out`].
@@ -58,15 +65,18 @@ impl Update<'_> {
         if entry.command.has(PATTERN_KEYS) && has_patterns(argv) {
             return ctx.refuse(entry, &Error::not_in_update(entry.command.name));
         }
-        let mut missing = None;
+        let mut keys: Result<SmallVec<[PlacedKey; 4]>> = Ok(SmallVec::new());
         each_key(entry, argv, |i, _| {
-            if missing.is_none() && !self.declared.contains(&argv[i]) {
-                missing = Some(i);
+            match (&mut keys, self.declared(argv[i])) {
+                (Ok(keys), Ok(place)) => keys.push(PlacedKey::new(i, place)),
+                (Ok(_), Err(error)) => keys = Err(error),
+                (Err(_), _) => {}
             }
         });
-        match missing {
-            Some(i) => ctx.refuse(entry, &undeclared(argv[i])),
-            None => ctx.call(entry, argv, KnownKey::default()),
+        let ctx = &mut self.ctx;
+        match keys {
+            Ok(keys) => ctx.call(entry, argv, &keys),
+            Err(error) => ctx.refuse(entry, &error),
         }
         ctx.next = Next::Done;
     }
@@ -86,7 +96,7 @@ impl Update<'_> {
         intent: Intent,
         work: impl FnOnce(&mut Keys<'_>) -> Result<R>,
     ) -> Result<R> {
-        self.check_declared(key)?;
+        let place = self.declared(key)?;
         let ctx = &mut self.ctx;
         let request = Request {
             engine: ctx.engine,
@@ -102,10 +112,9 @@ impl Update<'_> {
             counters: ctx.keys.counters,
         };
         gate::admit::<UPDATE>(&request).map_err(Closed::into_error)?;
-        ctx.keys.first = (key.as_ptr() as usize, key.len(), ctx.keys.ks.hash(key));
+        ctx.keys.known.set_one(key, place);
         let result = carry_out(&mut ctx.keys, key, intent, work);
-        // An address says nothing of the next call's arguments.
-        ctx.keys.first = KnownKey::default();
+        ctx.keys.known.forget();
         result
     }
 }
@@ -134,7 +143,7 @@ impl Worker {
     ) -> Result<R> {
         let engine = &*self.engine;
         engine.wait_at_the_gate(Intent::Change, unix_ms(), &self.counters)?;
-        let held = lock(engine, keys, &self.counters)?;
+        let (held, places) = lock(engine, keys, &self.counters)?;
         // For all that it does the time stands still.
         let now = unix_nanos();
         let now_ms = now / 1_000_000;
@@ -148,7 +157,7 @@ impl Worker {
                 coarse: false,
                 clock: engine.config().live.aging.clock(now_ms),
                 aging: &engine.config().live.aging,
-                first: KnownKey::default(),
+                known: KnownKeys::new(KnownKey::default(), &mut self.known),
                 counters: &self.counters,
                 no_touch: session.client.no_touch.load(Relaxed),
                 garbage: Garbage::new(),
@@ -177,6 +186,7 @@ impl Worker {
         let (result, update) = work(Update {
             ctx,
             declared: keys,
+            places,
         });
         let mut ctx = update.ctx;
         if !ctx.keys.changes.is_empty() {
@@ -197,14 +207,15 @@ impl Worker {
     }
 }
 
-/// Takes the locks of keys, and of the further keys that clients who wait for them will need when they are served.
-fn lock<'e>(engine: &'e Engine, keys: &[&[u8]], counters: &Counters) -> Result<Held<'e>> {
+/// The places of keys, with their locks and those of the further keys that clients who wait for them will need when they are served.
+fn lock<'e>(engine: &'e Engine, keys: &[&[u8]], counters: &Counters) -> Result<(Held<'e>, Places)> {
     let ks = engine.keyspace();
-    let declared: Indices = keys.iter().map(|key| ks.shard_of(ks.hash(key))).collect();
+    let places: Places = keys.iter().map(|key| ks.place(key)).collect();
+    let declared: Indices = places.iter().map(|place| place.shard()).collect();
     let mut wanted = declared.clone();
     loop {
         if wanted.is_empty() {
-            return Ok(Held::None);
+            return Ok((Held::None, places));
         }
         let Some(many) = ks.lock_many_for(&mut wanted, engine.until_busy()) else {
             let request = Request {
@@ -232,7 +243,7 @@ fn lock<'e>(engine: &'e Engine, keys: &[&[u8]], counters: &Counters) -> Result<H
             more.retain(|shard| !held.has(*shard));
         }
         if more.is_empty() {
-            return Ok(held);
+            return Ok((held, places));
         }
         held.each(|shard| more.push(shard));
         drop(held);

@@ -6,6 +6,7 @@ use crate::context::engine::Engine;
 use crate::context::session::Session;
 use crate::dispatch::look_ahead::{AHEAD, Planned};
 use crate::door::change::Change;
+use crate::door::known::KnownKey;
 use crate::script::runner::Runner;
 use resp::{Out, ProtocolError};
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub struct Worker {
     pub(super) runner: Option<Box<Runner>>,
     /// Bytes by which its commands have made the keyspace grow and that it has not told: see [`crate::base::memory`].
     pub(super) grown: isize,
+    /// The memory for the places of the running command's keys.
+    pub(super) known: Vec<KnownKey>,
     /// The memory of the list of changes; empty.
     pub(super) changes: Vec<Change>,
     /// The memory of what is written down; empty.
@@ -66,6 +69,7 @@ impl Worker {
             ran: 0,
             runner: None,
             grown: 0,
+            known: Vec::new(),
             changes: Vec::new(),
             records: Records::default(),
         }

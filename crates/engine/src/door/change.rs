@@ -10,6 +10,7 @@ use crate::door::keys::Keys;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use store::Place;
 
 /// Reasons to list changes: watched keys, waiters, tracking clients, and one while notifications are on. A cache line of its
 /// own, since every write looks at it.
@@ -167,6 +168,8 @@ pub enum Change {
         db: usize,
         /// The key.
         key: KeyBytes,
+        /// Where it belongs.
+        place: Place,
         /// What happened to it.
         event: Event,
     },
@@ -197,10 +200,16 @@ pub enum Change {
 
 /// Adds an event to a list of changes.
 #[cold]
-pub(crate) fn note(changes: &mut Vec<Change>, db: usize, key: &[u8], event: Event) {
+pub(crate) fn note(
+    changes: &mut Vec<Change>,
+    db: usize,
+    (key, place): (&[u8], Place),
+    event: Event,
+) {
     changes.push(Change::Key {
         db,
         key: KeyBytes::from_slice(key),
+        place,
         event,
     });
 }
@@ -321,7 +330,8 @@ impl Keys<'_> {
     /// Says of a collection that was removed with its last element that it is gone, if nobody has: of a command that panicked.
     pub(crate) fn say_what_was_emptied(&mut self) {
         if let Some(key) = self.emptied.take() {
-            note(self.changes, self.db, &key, Event::DEL);
+            let place = self.place(&key);
+            note(self.changes, self.db, (&key, place), Event::DEL);
         }
     }
 
@@ -340,11 +350,12 @@ impl Keys<'_> {
 
     #[cold]
     fn note(&mut self, db: usize, key: &[u8], event: Event) {
-        note(self.changes, db, key, event);
+        let place = self.place(key);
+        note(self.changes, db, (key, place), event);
         if self.emptied.as_deref() == Some(key) {
             self.emptied = None;
             if event != Event::DEL {
-                note(self.changes, db, key, Event::DEL);
+                note(self.changes, db, (key, place), Event::DEL);
             }
         }
     }

@@ -12,12 +12,13 @@ use crate::base::stats::Counters;
 use crate::door::change::Listening;
 use crate::door::change::{Change, Event, note};
 use crate::door::held::Held;
+use crate::door::known::KnownKeys;
 use crate::door::room::Room;
 use crate::door::stored::{Stored, StoredValue};
 use smallvec::SmallVec;
 use store::keyspace::{ShardGuard, Token};
 use store::{
-    Blob, Collection, EntryMut, EntryRef, Found, Freed, Keyspace, NewValue, Removed, Type,
+    Blob, Collection, EntryMut, EntryRef, Found, Freed, Keyspace, NewValue, Place, Removed, Type,
 };
 
 /// Whether an expiry has come; see [`Keys::coarse`].
@@ -27,10 +28,6 @@ pub(crate) fn is_past(expiry_ms: u64, now_ms: u64, coarse: bool) -> bool {
     const NEAR_MS: u64 = 1000;
     expiry_ms <= now_ms || (coarse && expiry_ms <= tick_ms() + NEAR_MS && expiry_ms <= unix_ms())
 }
-
-/// A key whose hash is known: (address, length, hash). Arguments of an embedding program may begin at one address and
-/// differ in length.
-pub(crate) type KnownKey = (usize, usize, u64);
 
 /// Freed values, kept until the locks are gone.
 pub(crate) type Garbage = SmallVec<[Freed; 2]>;
@@ -51,8 +48,8 @@ pub struct Keys<'e> {
     pub clock: u32,
     /// How keys age.
     pub(crate) aging: &'e Aging,
-    /// The first key, from when its shard was chosen.
-    pub(crate) first: KnownKey,
+    /// The places of its keys, from when they were locked.
+    pub(crate) known: KnownKeys<'e>,
     pub(crate) counters: &'e Counters,
     pub(crate) no_touch: bool,
     pub(crate) garbage: Garbage,
@@ -106,16 +103,12 @@ pub struct Was {
 }
 
 impl<'e> Keys<'e> {
+    /// Where a key belongs: known of those that the command names, if the argument itself is given.
     #[inline]
-    fn hash(&self, key: &[u8]) -> u64 {
+    pub(crate) fn place(&self, key: &[u8]) -> Place {
         #[cfg(debug_assertions)]
         self.named.check(key);
-        let (at, len, hash) = self.first;
-        if key.as_ptr() as usize == at && key.len() == len {
-            hash
-        } else {
-            self.ks.hash(key)
-        }
+        self.known.place(key).unwrap_or_else(|| self.ks.place(key))
     }
 
     /// Whether a time in Unix milliseconds has come.
@@ -213,11 +206,11 @@ impl<'e> Keys<'e> {
     /// `shown`: that the key is not there is an event.
     #[inline]
     fn look_up(&mut self, db: usize, key: &[u8], touch: bool, shown: bool) -> Option<Found<'_>> {
-        let hash = self.hash(key);
-        let dict = self.held.dict(self.ks.shard_of(hash), db);
-        let Some(found) = dict.find(hash, key) else {
+        let place = self.place(key);
+        let dict = self.held.dict(place.shard(), db);
+        let Some(found) = dict.find(place.hash(), key) else {
             if shown && self.listening.any() {
-                note(self.changes, db, key, Event::KEY_MISS);
+                note(self.changes, db, (key, place), Event::KEY_MISS);
             }
             return None;
         };
@@ -234,10 +227,10 @@ impl<'e> Keys<'e> {
             }
             if self.listening.any() {
                 if !self.frozen {
-                    note(self.changes, db, key, Event::EXPIRED);
+                    note(self.changes, db, (key, place), Event::EXPIRED);
                 }
                 if shown {
-                    note(self.changes, db, key, Event::KEY_MISS);
+                    note(self.changes, db, (key, place), Event::KEY_MISS);
                 }
             }
             return None;
@@ -261,11 +254,11 @@ impl<'e> Keys<'e> {
 
     /// The same for a key of any database.
     pub fn peek_in(&self, db: usize, key: &[u8]) -> Option<EntryRef<'_>> {
-        let hash = self.hash(key);
+        let place = self.place(key);
         let e = self
             .held
-            .dict_ref(self.ks.shard_of(hash), db)
-            .get(hash, key)?;
+            .dict_ref(place.shard(), db)
+            .get(place.hash(), key)?;
         if e.expiry_ms()
             .is_some_and(|ms| is_past(ms, self.now_ms, self.coarse))
         {
@@ -276,9 +269,13 @@ impl<'e> Keys<'e> {
 
     /// The expiry of a key that is there, whether or not it has come.
     pub(crate) fn expiry_in(&self, db: usize, key: &[u8]) -> Option<Option<u64>> {
-        let hash = self.hash(key);
-        let dict = self.held.dict_ref(self.ks.shard_of(hash), db);
-        dict.get(hash, key).map(|e| e.expiry_ms())
+        self.expiry_at(self.place(key), db, key)
+    }
+
+    /// The same for a key whose place is known.
+    pub(crate) fn expiry_at(&self, place: Place, db: usize, key: &[u8]) -> Option<Option<u64>> {
+        let dict = self.held.dict_ref(place.shard(), db);
+        dict.get(place.hash(), key).map(|e| e.expiry_ms())
     }
 
     /// How to store an argument as a string value: as a number where it is one.
@@ -305,10 +302,10 @@ impl<'e> Keys<'e> {
             let was = self.kind_of(db, key);
             self.note_new_value(db, key, was, Type::String);
         }
-        let hash = self.hash(key);
-        let dict = self.held.dict(self.ks.shard_of(hash), db);
-        match dict.find(hash, key) {
-            None => dict.insert(hash, key, value, expiry_ms, false, self.clock),
+        let place = self.place(key);
+        let dict = self.held.dict(place.shard(), db);
+        match dict.find(place.hash(), key) {
+            None => dict.insert(place.hash(), key, value, expiry_ms, false, self.clock),
             Some(found) => {
                 self.aging.touch(found.get(), self.clock);
                 let removed = found.change().set(value, expiry_ms, false);
@@ -327,7 +324,7 @@ impl<'e> Keys<'e> {
         raw: bool,
     ) {
         if self.listening.any() {
-            note(self.changes, db, key, Event::NEW);
+            self.note_new(db, key);
         }
         self.insert_quietly(db, key, value, expiry_ms, raw);
     }
@@ -341,9 +338,9 @@ impl<'e> Keys<'e> {
         expiry_ms: Option<u64>,
         raw: bool,
     ) {
-        let hash = self.hash(key);
-        let dict = self.held.dict(self.ks.shard_of(hash), db);
-        dict.insert(hash, key, value, expiry_ms, raw, self.clock);
+        let place = self.place(key);
+        let dict = self.held.dict(place.shard(), db);
+        dict.insert(place.hash(), key, value, expiry_ms, raw, self.clock);
     }
 
     /// The type of what a key holds. Removes the key if it has expired.
@@ -352,15 +349,22 @@ impl<'e> Keys<'e> {
         self.lookup(db, key, false).map(|found| found.get().kind())
     }
 
+    #[cold]
+    fn note_new(&mut self, db: usize, key: &[u8]) {
+        let place = self.place(key);
+        note(self.changes, db, (key, place), Event::NEW);
+    }
+
     /// Lists the events of a key that is given a value, whatever it held before.
     #[cold]
     fn note_new_value(&mut self, db: usize, key: &[u8], was: Option<Type>, is: Type) {
+        let place = self.place(key);
         let Some(was) = was else {
-            return note(self.changes, db, key, Event::NEW);
+            return note(self.changes, db, (key, place), Event::NEW);
         };
-        note(self.changes, db, key, Event::OVERWRITTEN);
+        note(self.changes, db, (key, place), Event::OVERWRITTEN);
         if was != is {
-            note(self.changes, db, key, Event::TYPE_CHANGED);
+            note(self.changes, db, (key, place), Event::TYPE_CHANGED);
         }
     }
 
@@ -518,7 +522,7 @@ impl<'e> Keys<'e> {
         expiry_ms: Option<u64>,
     ) {
         if self.listening.any() {
-            note(self.changes, db, key, Event::NEW);
+            self.note_new(db, key);
         }
         self.insert_collection_quietly(db, key, collection, expiry_ms);
     }
@@ -592,9 +596,9 @@ impl<'e> Keys<'e> {
     /// Has a key that was put in place of another never evicted, if that one was not to be.
     pub(crate) fn keep_on(&mut self, db: usize, key: &[u8], kept: bool) {
         if kept {
-            let hash = self.hash(key);
-            let dict = self.held.dict(self.ks.shard_of(hash), db);
-            if let Some(found) = dict.find(hash, key) {
+            let place = self.place(key);
+            let dict = self.held.dict(place.shard(), db);
+            if let Some(found) = dict.find(place.hash(), key) {
                 found.change().set_kept(true);
             }
         }
@@ -602,7 +606,7 @@ impl<'e> Keys<'e> {
 
     /// Whether a key's lock is held, so that it may be looked at.
     pub fn holds(&self, key: &[u8]) -> bool {
-        self.held.has(self.ks.shard_of(self.hash(key)))
+        self.held.has(self.place(key).shard())
     }
 
     /// Keeps a freed value until the locks are gone.

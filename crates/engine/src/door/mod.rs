@@ -3,6 +3,7 @@
 pub mod change;
 pub mod held;
 pub mod keys;
+pub(crate) mod known;
 pub mod record;
 pub(crate) mod room;
 pub mod stored;

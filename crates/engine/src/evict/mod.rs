@@ -28,6 +28,7 @@ use crate::base::stats::Counters;
 use crate::door::change::{Event, KeyBytes, note};
 use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys};
+use crate::door::known::KnownKeys;
 use crate::follow::Follow;
 use smallvec::SmallVec;
 use std::time::Duration;
@@ -297,8 +298,8 @@ impl Evictor<'_> {
         let mut garbage = Garbage::new();
         let (before, mut gone) = (ks.shard_bytes(index), 0);
         for Candidate { db, key, .. } in which {
-            let hash = ks.hash(key);
-            let Some(found) = shard.db(*db).find(hash, key) else {
+            let place = ks.place(key);
+            let Some(found) = shard.db(*db).find(place.hash(), key) else {
                 continue;
             };
             if volatile && found.expiry_ms().is_none() || found.get().is_kept() {
@@ -307,7 +308,7 @@ impl Evictor<'_> {
             garbage.extend(found.change().remove().freed);
             gone += 1;
             if listening {
-                note(&mut changes, *db, key, EVICTED);
+                note(&mut changes, *db, (key, place), EVICTED);
             }
             if recording {
                 records.push_expired(*db, &[b"DEL", key]);
@@ -320,6 +321,7 @@ impl Evictor<'_> {
             drop(shard);
         } else {
             let aging = &self.follow.config().live.aging;
+            let mut known = Vec::new();
             let mut keys = Keys {
                 ks,
                 held: Held::One(index, shard),
@@ -329,7 +331,7 @@ impl Evictor<'_> {
                 coarse: false,
                 clock: aging.clock(now_ms),
                 aging,
-                first: Default::default(),
+                known: KnownKeys::new(Default::default(), &mut known),
                 counters,
                 no_touch: false,
                 garbage,

@@ -24,9 +24,9 @@ fn evict_some(db: &TestClient, bytes: usize) -> Outcome {
 /// A key's access clock, as the policy has it.
 fn set_clock(db: &TestClient, key: &str, clock: u32) {
     let ks = db.engine.keyspace();
-    let hash = ks.hash(key.as_bytes());
-    let shard = ks.lock(ks.shard_of(hash));
-    let e = shard.db_ref(0).get(hash, key.as_bytes());
+    let place = ks.place(key.as_bytes());
+    let shard = ks.lock(place.shard());
+    let e = shard.db_ref(0).get(place.hash(), key.as_bytes());
     e.expect("it is there").touch(clock);
 }
 

@@ -357,11 +357,15 @@ impl Follow {
         });
         if done.is_none() {
             for change in std::mem::take(keys.changes) {
-                if let Change::Key { db, key, event } = change
+                if let Change::Key {
+                    db,
+                    key,
+                    place,
+                    event,
+                } = change
                     && event.is_change()
                 {
-                    let shard = keys.ks.shard_of(keys.ks.hash(&key));
-                    self.effects.touch(shard, db, &key, event);
+                    self.effects.touch(place.shard(), db, &key, event);
                 }
             }
         }
@@ -379,24 +383,29 @@ impl Follow {
                 let change = keys.changes[at].clone();
                 self.announce(keys, &change, served.as_ref().or(by));
                 let mut whole = |db: usize| {
-                    self.effects
-                        .each_waited(db, |key| others.push((db, KeyBytes::from_slice(key))));
+                    self.effects.each_waited(db, |key| {
+                        others.push((db, KeyBytes::from_slice(key), keys.ks.place(key)));
+                    });
                 };
                 match change {
                     Change::By(client) => served = Some(client),
-                    Change::Key { db, key, event } => {
-                        let shard = keys.ks.shard_of(keys.ks.hash(&key));
+                    Change::Key {
+                        db,
+                        key,
+                        place,
+                        event,
+                    } => {
                         let is_new = event.class & class::NEW != 0;
                         if (is_new || event.concerns_waiters())
-                            && self.effects.is_waited_for(shard, db, &key)
+                            && self.effects.is_waited_for(place.shard(), db, &key)
                         {
                             let list = if is_new { &mut ready } else { &mut others };
-                            list.push((db, key));
+                            list.push((db, key, place));
                         } else if event.concerns_claims()
                             && self.claims.any()
-                            && self.effects.is_waited_for(shard, db, &key)
+                            && self.effects.is_waited_for(place.shard(), db, &key)
                         {
-                            claimed.push((db, key));
+                            claimed.push((db, key, place));
                         }
                     }
                     Change::Flushed(Some(db)) => whole(db),
@@ -411,14 +420,14 @@ impl Follow {
             done = upto;
             ready.append(&mut others);
             let mut seen = HashSet::new();
-            for (db, key) in &ready {
+            for (db, key, place) in &ready {
                 if seen.insert((db, key)) {
-                    serve(self, keys, *db, key, Whom::All);
+                    serve(self, keys, *db, (key, *place), Whom::All);
                 }
             }
-            for (db, key) in &claimed {
+            for (db, key, place) in &claimed {
                 if seen.insert((db, key)) {
-                    serve(self, keys, *db, key, Whom::Claims);
+                    serve(self, keys, *db, (key, *place), Whom::Claims);
                 }
             }
         }
@@ -428,15 +437,19 @@ impl Follow {
 
     fn announce(&self, keys: &mut Keys<'_>, change: &Change, by: Option<&Arc<Client>>) {
         match change {
-            Change::Key { db, key, event } => {
+            Change::Key {
+                db,
+                key,
+                place,
+                event,
+            } => {
                 #[cfg(test)]
                 self.effects
                     .recorded
                     .lock()
                     .push(format!("{} {}", event.name, key.escape_ascii()));
                 if event.is_change() {
-                    let shard = keys.ks.shard_of(keys.ks.hash(key));
-                    self.effects.touch(shard, *db, key, *event);
+                    self.effects.touch(place.shard(), *db, key, *event);
                     let by = crate::follow::tracking::author(*event, by);
                     self.tracking.changed(self, key, by);
                 }

@@ -31,6 +31,7 @@ use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+use store::Place;
 
 /// Tries to do for a key what the waiting command is about; writes the reply and returns true if it could. An error that
 /// it returns is the reply.
@@ -103,8 +104,8 @@ pub struct Waiter {
     /// Index of its command's counters.
     pub(crate) command: usize,
     pub(crate) db: usize,
-    /// With their shards.
-    pub(crate) keys: SmallVec<[(usize, Box<[u8]>); 4]>,
+    /// With where they belong.
+    pub(crate) keys: SmallVec<[(Place, Box<[u8]>); 4]>,
     pub(crate) attempt: Pending<Mutex<Option<Attempt>>>,
     pub(crate) reply: Mutex<Option<Out>>,
     pub(crate) proto: Proto,
@@ -229,12 +230,20 @@ pub(crate) enum Whom {
 }
 
 /// Serves the clients that wait for a key, the longest first, as long as there is something for them.
-pub(crate) fn serve(follow: &Follow, keys: &mut Keys<'_>, db: usize, key: &[u8], whom: Whom) {
-    let shard = keys.ks.shard_of(keys.ks.hash(key));
+pub(crate) fn serve(
+    follow: &Follow,
+    keys: &mut Keys<'_>,
+    db: usize,
+    (key, place): (&[u8], Place),
+    whom: Whom,
+) {
     let mut last = 0;
     loop {
+        keys.known.set_one(key, place);
         let gone = keys.peek_in(db, key).is_none();
-        let next = follow.effects.next_waiter(shard, db, key, last, gone, whom);
+        let next = follow
+            .effects
+            .next_waiter(place.shard(), db, key, last, gone, whom);
         let Some((number, waiter)) = next else {
             return;
         };
@@ -364,8 +373,8 @@ impl Follow {
     }
 
     fn forget(&self, waiter: &Arc<Waiter>) {
-        for (shard, key) in &waiter.keys {
-            self.effects.unwait(*shard, waiter.db, key, waiter);
+        for (place, key) in &waiter.keys {
+            self.effects.unwait(place.shard(), waiter.db, key, waiter);
         }
         self.claims.strike(waiter);
         self.effects.blocked.fetch_sub(1, Relaxed);

@@ -7,6 +7,7 @@ use crate::context::engine::Engine;
 use crate::door::change::Change;
 use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys};
+use crate::door::known::KnownKeys;
 use store::{Dict, Keyspace};
 
 impl Engine {
@@ -18,6 +19,7 @@ impl Engine {
     pub fn exchange_data_set(&self, other: Keyspace, counters: &Counters) {
         let now_ms = unix_ms();
         let (mut changes, mut records) = (Vec::new(), Records::default());
+        let mut known = Vec::new();
         let mut keys = Keys {
             ks: self.keyspace(),
             held: Held::of_many(self.keyspace().lock_all()),
@@ -27,7 +29,7 @@ impl Engine {
             coarse: false,
             clock: self.config().live.aging.clock(now_ms),
             aging: &self.config().live.aging,
-            first: Default::default(),
+            known: KnownKeys::new(Default::default(), &mut known),
             counters,
             no_touch: false,
             garbage: Garbage::new(),

@@ -93,7 +93,8 @@ impl Engine {
                 _ => put(NewValue::Object(Box::new(collection.into_object()))),
             }
         }
-        let hash = ks.hash(key);
+        let place = ks.place(key);
+        let hash = place.hash();
         let (aging, now_ms) = (&self.config().live.aging, unix_ms());
         let clock = match hint {
             Some(Hint::Frequency(n)) if aging.counts() => counted(minutes(now_ms), n.into()),
@@ -102,7 +103,7 @@ impl Engine {
             }
             _ => aging.clock(now_ms),
         };
-        let mut shard = ks.lock(ks.shard_of(hash));
+        let mut shard = ks.lock(place.shard());
         let dict = shard.db(db);
         if let Some(found) = dict.find(hash, key) {
             if !replace {
@@ -127,10 +128,10 @@ impl Engine {
 
     /// Has a key that was read from a file never evicted, if it is there.
     pub fn keep_loaded_key(&self, ks: &Keyspace, db: usize, key: &[u8]) {
-        let hash = ks.hash(key);
-        let mut shard = ks.lock(ks.shard_of(hash));
+        let place = ks.place(key);
+        let mut shard = ks.lock(place.shard());
         if db < ks.databases()
-            && let Some(found) = shard.db(db).find(hash, key)
+            && let Some(found) = shard.db(db).find(place.hash(), key)
         {
             found.change().set_kept(true);
         }

@@ -19,6 +19,7 @@ use crate::context::engine::Engine;
 use crate::door::change::{Change, Event, note, note_fields};
 use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys};
+use crate::door::known::KnownKeys;
 use crate::door::record::record_fields;
 
 use crate::upkeep::give_back::GiveBack;
@@ -29,6 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use store::Place;
 use store::keyspace::ShardGuard;
 
 /// The part of one core that active expiry may take.
@@ -208,14 +210,15 @@ impl Sweep {
                 let recording = engine.journal.is_on();
                 let mut records = Records::default();
                 let mut changes = Vec::new();
-                let happened = |changes: &mut Vec<Change>, key: &[u8], event| {
+                let happened = |changes: &mut Vec<Change>, key: (&[u8], Place), event| {
                     if listening {
                         note(changes, db, key, event);
                     }
                 };
                 for key in due.drain(..) {
-                    let hash = ks.hash(&key);
-                    if let Some(mut found) = dict.find(hash, &key).map(store::Found::change) {
+                    let place = ks.place(&key);
+                    let found = dict.find(place.hash(), &key);
+                    if let Some(mut found) = found.map(store::Found::change) {
                         if found.expiry_ms().is_none_or(|ms| ms > now_ms) {
                             // Not the key is due, but elements of it.
                             let of_set = found.get().kind() == store::Type::Set;
@@ -234,7 +237,7 @@ impl Sweep {
                                     true => Event::SET_EXPIRED,
                                     false => Event::HASH_EXPIRED,
                                 };
-                                happened(&mut changes, &key, event);
+                                happened(&mut changes, (&key, place), event);
                                 if of_fields && !of_set {
                                     let fields = gone.iter().map(|field| &field[..]);
                                     note_fields(&mut changes, db, &key, event, fields);
@@ -243,10 +246,10 @@ impl Sweep {
                             if !found.is_empty_collection() {
                                 continue;
                             }
-                            happened(&mut changes, &key, Event::DEL);
+                            happened(&mut changes, (&key, place), Event::DEL);
                         } else {
                             removed += 1;
-                            happened(&mut changes, &key, Event::EXPIRED);
+                            happened(&mut changes, (&key, place), Event::EXPIRED);
                             if recording {
                                 records.push_expired(db, &[b"DEL", &key]);
                             }
@@ -312,6 +315,7 @@ fn apply(
     mut changes: Vec<Change>,
     mut records: Records,
 ) -> Garbage {
+    let mut known = Vec::new();
     let mut keys = Keys {
         ks: engine.keyspace(),
         held: Held::One(index, shard),
@@ -321,7 +325,7 @@ fn apply(
         coarse: false,
         clock: engine.config().live.aging.clock(now_ms),
         aging: &engine.config().live.aging,
-        first: Default::default(),
+        known: KnownKeys::new(Default::default(), &mut known),
         counters,
         no_touch: false,
         garbage: Garbage::new(),

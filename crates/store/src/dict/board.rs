@@ -100,9 +100,9 @@ impl Board {
     }
 }
 
-/// A dictionary's place on the board.
+/// Where a dictionary stands on the board.
 #[derive(Clone)]
-pub(crate) struct Place {
+pub(crate) struct BoardRow {
     board: Arc<Board>,
     root: u32,
     line: u32,
@@ -110,10 +110,10 @@ pub(crate) struct Place {
     row: u32,
 }
 
-impl Place {
-    pub(crate) fn new(board: &Arc<Board>, db: usize, shard: usize) -> Place {
+impl BoardRow {
+    pub(crate) fn new(board: &Arc<Board>, db: usize, shard: usize) -> BoardRow {
         let first_line = shard * board.lines;
-        Place {
+        BoardRow {
             root: (db * board.shards + shard) as u32,
             line: (first_line + (1 + db) / ROWS) as u32,
             first_line: first_line as u32,

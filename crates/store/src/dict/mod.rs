@@ -20,7 +20,7 @@ pub use entry::MAX_KEY;
 pub use read::{EntryRef, Found};
 pub use value::{MAX_INLINE, NewValue, ObjectValue, Value, new_value, string_value};
 
-pub(crate) use board::{Board, Place};
+pub(crate) use board::{Board, BoardRow};
 
 use crate::mem::slab::Arena;
 use crate::table::{Pos, Table, Visited, table_hash};
@@ -43,8 +43,8 @@ pub struct Dict {
     heavy: usize,
     /// Bytes of blobs and objects.
     owned_bytes: usize,
-    place: Option<Place>,
-    /// The idle bytes that were made known at `place`.
+    row: Option<BoardRow>,
+    /// The idle bytes that were made known in `row`.
     known_idle: usize,
 }
 
@@ -65,22 +65,22 @@ impl Dict {
             kept: 0,
             heavy: 0,
             owned_bytes: 0,
-            place: None,
+            row: None,
             known_idle: 0,
         }
     }
 
     /// One that makes its root and its counts known.
-    pub(crate) fn at(place: Place) -> Dict {
+    pub(crate) fn at(row: BoardRow) -> Dict {
         let mut dict = Dict::new();
-        dict.place = Some(place);
+        dict.row = Some(row);
         dict
     }
 
-    /// Exchanges the contents, with who observes them, but not the places they are known at.
+    /// Exchanges the contents, with who observes them, but not the rows they are known in.
     pub(crate) fn swap_contents(&mut self, other: &mut Dict) {
         std::mem::swap(self, other);
-        std::mem::swap(&mut self.place, &mut other.place);
+        std::mem::swap(&mut self.row, &mut other.row);
         std::mem::swap(&mut self.known_idle, &mut other.known_idle);
         for dict in [self, other] {
             dict.publish();
@@ -122,8 +122,8 @@ impl Dict {
 
     /// Makes their number known, which hardly ever changes.
     fn publish_kept(&self) {
-        if let Some(place) = &self.place {
-            place.set_kept(self.kept);
+        if let Some(row) = &self.row {
+            row.set_kept(self.kept);
         }
     }
 
@@ -160,12 +160,12 @@ impl Dict {
     #[inline]
     fn publish(&mut self) {
         let idle = self.idle_bytes();
-        if let Some(place) = &self.place {
-            place.set_root(self.table.root());
-            place.set(self.counts());
+        if let Some(row) = &self.row {
+            row.set_root(self.table.root());
+            row.set(self.counts());
             let change = idle.wrapping_sub(self.known_idle);
             if change != 0 {
-                place.add_idle(change);
+                row.add_idle(change);
                 self.known_idle = idle;
             }
         }
@@ -177,8 +177,8 @@ impl Dict {
         let change = now.wrapping_sub(before);
         if change != 0 {
             self.owned_bytes = self.owned_bytes.wrapping_add(change);
-            if let Some(place) = &self.place {
-                place.add_bytes(change);
+            if let Some(row) = &self.row {
+                row.add_bytes(change);
             }
         }
     }
@@ -243,9 +243,9 @@ impl Dict {
         let mut value = value;
         if let NewValue::Object(object) = &mut value
             && object.watcher().is_some()
-            && let Some(place) = &self.place
+            && let Some(row) = &self.row
         {
-            object.tell_moved(place.db(), hash, key);
+            object.tell_moved(row.db(), hash, key);
         }
         let arena = self.arena.get_or_insert_default();
         let entry = EntryPtr::create(arena, key, value, expiry_ms, raw, clock);
@@ -417,8 +417,8 @@ impl Dict {
             (self.len(), self.expiring, self.heavy, self.owned_bytes)
         );
         assert_eq!(kept, self.kept);
-        if let Some(place) = &self.place {
-            assert_eq!(place.known(), self.counts());
+        if let Some(row) = &self.row {
+            assert_eq!(row.known(), self.counts());
             assert_eq!(self.known_idle, self.idle_bytes());
         }
     }

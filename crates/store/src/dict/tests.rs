@@ -308,8 +308,8 @@ fn an_observer_is_told_before_each_change_and_of_nothing_else() {
 #[test]
 fn counts_are_right_after_a_panic_in_the_middle_of_a_change() {
     let board = Arc::new(Board::new(2, 3));
-    let place = |db| Place::new(&board, db, 1);
-    let (mut dict, mut other) = (Dict::at(place(2)), Dict::at(place(0)));
+    let row = |db| BoardRow::new(&board, db, 1);
+    let (mut dict, mut other) = (Dict::at(row(2)), Dict::at(row(0)));
     let limits = hashes::Limits {
         entries: 2,
         value: 8,

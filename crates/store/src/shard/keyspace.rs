@@ -9,9 +9,10 @@
 //! Each shard's lock stands in a cache line of its own. The roots that prefetching starts from (see
 //! [`crate::table::Probe`]) and the counts of keys and bytes are kept apart from the locks, for those who do not hold them.
 
-use crate::dict::{Board, Counts, Dict, Place};
+use crate::dict::{Board, BoardRow, Counts, Dict};
 use crate::shard::locks::{Escalation, Indices, Lockable, Many};
 use crate::shard::parked::{Line, Real, Turn};
+use crate::shard::place::Place;
 use crate::shard::readers::{Slots, Word};
 use crate::table::{Probe, table_hash};
 use foldhash::quality::FixedState;
@@ -360,7 +361,7 @@ impl Keyspace {
             .map(|i| {
                 let dbs = (0..databases)
                     .take_while(|_| i < shards)
-                    .map(|db| Dict::at(Place::new(&board, db, i)))
+                    .map(|db| Dict::at(BoardRow::new(&board, db, i)))
                     .collect();
                 Padded(Guarded {
                     index: i,
@@ -404,18 +405,20 @@ impl Keyspace {
         self.databases
     }
 
-    /// A key's hash.
+    /// Where a key belongs. It takes going through the key's bytes: once is enough.
     #[inline]
-    pub fn hash(&self, key: &[u8]) -> u64 {
+    pub fn place(&self, key: &[u8]) -> Place {
+        #[cfg(debug_assertions)]
+        crate::shard::place::count::one_more();
         let mut h = self.hasher.build_hasher();
         h.write(key);
-        h.finish()
+        self.place_of(h.finish())
     }
 
-    /// The shard of a key with this hash.
+    /// Where a key with this hash belongs.
     #[inline]
-    pub fn shard_of(&self, hash: u64) -> usize {
-        hash as usize & self.mask
+    pub fn place_of(&self, hash: u64) -> Place {
+        Place::new(hash, hash as usize & self.mask)
     }
 
     /// Waits for a shard's lock.
@@ -564,11 +567,10 @@ impl Keyspace {
 
     /// First step of prefetching a key: takes no lock.
     #[inline]
-    pub fn probe(&self, db: usize, hash: u64) -> Probe {
-        let shard = self.shard_of(hash);
-        crate::mem::prefetch(&raw const self.locks[shard] as usize);
-        let root = self.board.root(db, shard);
-        Probe::start(root, table_hash(hash))
+    pub fn probe(&self, db: usize, place: Place) -> Probe {
+        crate::mem::prefetch(&raw const self.locks[place.shard()] as usize);
+        let root = self.board.root(db, place.shard());
+        Probe::start(root, table_hash(place.hash()))
     }
 
     /// What there is of a database, without taking a lock: shard after shard, so exact if nobody changes it meanwhile.
@@ -642,15 +644,17 @@ mod tests {
     use crate::dict::{NewValue, Value};
 
     fn put(ks: &Keyspace, db: usize, key: &[u8], n: i64) {
-        let h = ks.hash(key);
-        ks.lock(ks.shard_of(h))
+        let place = ks.place(key);
+        let h = place.hash();
+        ks.lock(place.shard())
             .db(db)
             .set(h, key, NewValue::Int(n), None, 0);
     }
 
     fn get(ks: &Keyspace, db: usize, key: &[u8]) -> Option<i64> {
-        let h = ks.hash(key);
-        let mut shard = ks.lock(ks.shard_of(h));
+        let place = ks.place(key);
+        let h = place.hash();
+        let mut shard = ks.lock(place.shard());
         match shard.db(db).get(h, key)?.value() {
             Value::Int(i) => Some(i),
             _ => None,
@@ -685,8 +689,9 @@ mod tests {
     }
 
     fn peek(ks: &Keyspace, key: &[u8]) -> Option<Vec<u8>> {
-        let h = ks.hash(key);
-        ks.read(ks.shard_of(h), |shard| {
+        let place = ks.place(key);
+        let h = place.hash();
+        ks.read(place.shard(), |shard| {
             match shard.db_ref(0).get(h, key)?.value() {
                 Value::Inline(b) => Some(b.to_vec()),
                 _ => None,
@@ -773,8 +778,9 @@ mod tests {
         };
         for i in 0..rounds {
             let key = [(i % 20) as u8];
-            let h = ks.hash(&key);
-            let mut shard = ks.lock(ks.shard_of(h));
+            let place = ks.place(&key);
+            let h = place.hash();
+            let mut shard = ks.lock(place.shard());
             if i % 7 == 0 {
                 if let Some(found) = shard.db(0).find(h, &key) {
                     found.change().remove();
@@ -805,8 +811,9 @@ mod tests {
             std::thread::spawn(move || {
                 let mut n = 0u64;
                 while !stop.load(Relaxed) {
-                    let h = ks.hash(&n.to_le_bytes());
-                    ks.probe(0, h).entry(table_hash(h), n.is_multiple_of(2));
+                    let place = ks.place(&n.to_le_bytes());
+                    let h = place.hash();
+                    ks.probe(0, place).entry(table_hash(h), n.is_multiple_of(2));
                     n += 1;
                 }
                 n
@@ -818,8 +825,9 @@ mod tests {
             }
             for i in 0..5_000u64 {
                 assert_eq!(get(&ks, 0, &i.to_le_bytes()), Some(i as i64));
-                let h = ks.hash(&i.to_le_bytes());
-                ks.lock(ks.shard_of(h))
+                let place = ks.place(&i.to_le_bytes());
+                let h = place.hash();
+                ks.lock(place.shard())
                     .db(0)
                     .find(h, &i.to_le_bytes())
                     .unwrap()

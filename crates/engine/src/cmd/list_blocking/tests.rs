@@ -388,7 +388,7 @@ fn who_comes_while_a_lock_is_taken_is_served() {
     let ks = db.engine.keyspace();
     let target = (0..)
         .map(|n| format!("d{n}"))
-        .find(|key| ks.shard_of(ks.hash(key.as_bytes())) != ks.shard_of(ks.hash(b"s")))
+        .find(|key| ks.place(key.as_bytes()).shard() != ks.place(b"s").shard())
         .expect("more than one shard");
     std::thread::scope(|scope| {
         scope.spawn(move || {

@@ -219,7 +219,7 @@ fn nobody_is_forgotten_while_another_key_is_looked_at() {
     let (mut useless, mut pushes, mut waits) = (db.another(), db.another(), db.another());
     // Of one shard, who is served by the one would also see the other, which is of the wrong type.
     let ks = db.engine.keyspace();
-    let shard = |key: &str| ks.shard_of(ks.hash(key.as_bytes()));
+    let shard = |key: &str| ks.place(key.as_bytes()).shard();
     let mut names = (0..).map(|n| format!("b{n}"));
     let b = names.find(|name| shard(name) != shard("a"));
     let b = b.expect("a key elsewhere");

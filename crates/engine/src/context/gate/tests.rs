@@ -294,7 +294,7 @@ fn check(&(name, way, before, line, text): &Case) {
     // Somebody holds what the command needs.
     let engine = db.engine.clone();
     let ks = engine.keyspace();
-    let held = busy.is_some().then(|| ks.lock(ks.shard_of(ks.hash(b"k"))));
+    let held = busy.is_some().then(|| ks.lock(ks.place(b"k").shard()));
     if way == LIBRARY {
         if text.is_empty() {
             let closed = admit::<LIBRARY>(&Request {
