@@ -4,6 +4,7 @@
 use crate::{rooms, run};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use std::path::Path;
 
 /// Which of our crates each crate imports, outside its tests and examples, by short names (without the prefix `redpoll-`).
 /// Imports go one way: `resp`, `store` <- `rdb` <- `engine` <- `redpoll`, `http` <- `server` <- `cli`; `resp` and `store` do not
@@ -260,11 +261,33 @@ pub fn check() -> Result<()> {
         let graph = rooms::read(&run::root().join("crates").join(name).join("src"))?;
         rooms::compare(name, &graph, table, &mut wrong);
     }
+    re_exports(&run::root().join("crates/redpoll/src"), &mut wrong)?;
     if !wrong.is_empty() {
         bail!("layers:\n  {}", wrong.join("\n  "));
     }
     let rooms: usize = ROOMS.iter().map(|(_, table)| table.len()).sum();
     println!("layers: {crates} crates and {rooms} rooms, no import that the design forbids");
+    Ok(())
+}
+
+/// Notes what the library re-exports of our other crates: who uses it is to see types of its own, which stay when those change.
+fn re_exports(src: &Path, wrong: &mut Vec<String>) -> Result<()> {
+    for file in std::fs::read_dir(src)? {
+        let path = file?.path();
+        if path.extension().is_none_or(|ending| ending != "rs") {
+            continue;
+        }
+        for (at, line) in std::fs::read_to_string(&path)?.lines().enumerate() {
+            let of = line.trim_start().strip_prefix("pub use ");
+            let of = of.and_then(|path| path.split("::").next());
+            if of.is_some_and(|of| CRATES.iter().any(|(name, _)| *name == of)) {
+                let place = format!("{}:{}", path.display(), at + 1);
+                wrong.push(format!(
+                    "the library re-exports another crate's name ({place})"
+                ));
+            }
+        }
+    }
     Ok(())
 }
 

@@ -3,11 +3,11 @@
 use crate::db::{Db, unexpected};
 use crate::error::Result;
 use crate::strings::to_int;
+use crate::value::Value;
 use crate::way::Way;
 use engine::Intent;
 use engine::ops::bits::set_bit;
 use engine::ops::strings::text;
-use resp::Value;
 use std::ops::{Bound, RangeBounds};
 use store::types::bits;
 

@@ -4,12 +4,13 @@ use crate::db::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{Durability, settle};
 use crate::threads::PerThread;
+use crate::value::Value;
 use crate::way::check_not_updating;
 use engine::CHANGES_SESSION;
 use engine::{Engine, Kind, Next, Origin, Session, Worker};
 use engine::{GiveUp, Waiter};
 use parking_lot::Mutex;
-use resp::{Batch, Out, Proto, Value};
+use resp::{Batch, Out, Proto};
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 /// ```
 /// # use redpoll::{Db, Config, Value};
 /// # let db = Db::open(Config::default())?;
-/// let mut connection = db.connect();
+/// let mut connection = db.connect()?;
 /// connection.execute(["SELECT", "2"])?;
 /// connection.execute(["SET", "k", "v"])?;
 /// assert_eq!(db.select(2)?.get("k")?.unwrap(), "v");
@@ -161,8 +162,8 @@ pub(crate) fn reply_of(out: &mut Out) -> Result<Option<Value>> {
     };
     out.clear();
     match reply {
-        Ok(Some((Value::Error(line), _))) => Err(Error::new(line)),
-        Ok(reply) => Ok(reply.map(|(value, _)| value)),
+        Ok(Some((resp::Value::Error(line), _))) => Err(Error::new(line)),
+        Ok(reply) => Ok(reply.map(|(value, _)| value.into())),
         Err(e) => Err(Error::of(
             ErrorKind::Internal,
             format!("ERR a malformed reply: {e}"),

@@ -4,10 +4,10 @@ use crate::connection::{Connection, Idle};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{Kept, Open};
 use crate::threads::PerThread;
-use crate::way::{Direct, Way};
+use crate::value::Value;
+use crate::way::{Direct, Way, check_not_updating};
 use engine::Engine;
 use engine::{Counters, Intent, Keys, Maintenance};
-use resp::Value;
 use std::fmt;
 use std::sync::Arc;
 use store::{Collection, EntryRef};
@@ -60,8 +60,12 @@ impl Db {
 
     /// A handle to the data set of an engine that somebody else runs, such as a server in the same program. Its
     /// maintenance must be running, or expired keys stay in memory and access times stand still.
-    pub fn from_engine(engine: Arc<Engine>) -> Db {
-        Db::of(engine, None, None)
+    ///
+    /// # Errors
+    /// It is called inside of an update.
+    pub fn from_engine(engine: Arc<Engine>) -> Result<Db> {
+        check_not_updating()?;
+        Ok(Db::of(engine, None, None))
     }
 
     pub(crate) fn of(
@@ -108,10 +112,14 @@ impl Db {
     }
 
     /// A connection: commands with a state that lasts from one to the next.
-    pub fn connect(&self) -> Connection {
+    ///
+    /// # Errors
+    /// It is called inside of an update.
+    pub fn connect(&self) -> Result<Connection> {
+        check_not_updating()?;
         let mut connection = Connection::new(self.engine(), self.index, self.way.asked);
         connection.hold(self.way.shared.clone());
-        connection
+        Ok(connection)
     }
 }
 

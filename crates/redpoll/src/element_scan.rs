@@ -4,7 +4,7 @@ use crate::bytes::Bytes;
 use crate::call::{Decode, Flat, fixed};
 use crate::db::Db;
 use crate::error::Result;
-use resp::Value;
+use crate::value::Value;
 use std::collections::VecDeque;
 
 /// A part of the elements, as a SCAN command answers it.

@@ -8,7 +8,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
 
-pub use engine::LoadProgress;
+/// How far loading is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LoadProgress {
+    /// Bytes of the files that were read.
+    pub loaded_bytes: u64,
+    /// Bytes that the files have.
+    pub total_bytes: u64,
+}
+
+impl From<engine::LoadProgress> for LoadProgress {
+    fn from(progress: engine::LoadProgress) -> LoadProgress {
+        LoadProgress {
+            loaded_bytes: progress.loaded_bytes,
+            total_bytes: progress.total_bytes,
+        }
+    }
+}
 
 /// When a change is on the disk. Without a log it never is, but for [`Db::save`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,7 +118,7 @@ impl Files {
 
     /// Told how far loading is, at least once a megabyte. It holds loading up.
     pub fn on_load(mut self, watcher: impl Fn(LoadProgress) + Send + Sync + 'static) -> Files {
-        self.on_load = Some(Box::new(watcher));
+        self.on_load = Some(Box::new(move |progress| watcher(progress.into())));
         self
     }
 }

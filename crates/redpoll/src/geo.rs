@@ -9,8 +9,8 @@ use crate::call::{Call, Decode, fixed};
 use crate::db::Db;
 use crate::error::Result;
 use crate::sorted_sets::ZAdd;
+use crate::value::Value;
 use crate::way::Way;
-use resp::Value;
 
 /// A place: degrees of longitude, -180 to 180, and latitude, which the map cuts off at 85.05112878 to the north and the
 /// south.

@@ -10,8 +10,8 @@ use crate::db::{Db, unexpected};
 use crate::error::Result;
 use crate::keys::{ExpireIf, Ttl};
 use crate::strings::{millis, unix_millis};
+use crate::value::Value;
 use crate::way::Way;
-use resp::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What became of a field that was to expire; see [`Db::hexpire`].

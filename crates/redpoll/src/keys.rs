@@ -5,9 +5,9 @@ use crate::db::{Db, unexpected};
 use crate::error::Result;
 use crate::scan::Scan;
 use crate::strings::{millis, to_bytes, to_int, unix_millis};
+use crate::value::Value;
 use crate::way::Way;
 use engine::{Intent, ops, unix_ms};
-use resp::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long a key has left; see [`Db::ttl`].

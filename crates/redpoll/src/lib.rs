@@ -118,12 +118,14 @@ mod sort;
 mod sorted_set_ranges;
 mod sorted_sets;
 mod stream_groups;
+mod stream_id;
 mod stream_info;
 mod streams;
 mod strings;
 mod threads;
 mod timer;
 mod update;
+mod value;
 mod waiting;
 mod way;
 
@@ -143,21 +145,21 @@ pub use hashes::Sample;
 pub use keys::{ExpireIf, Ttl, Type};
 pub use lists::{End, LPos};
 pub use pubsub::{Message, Subscriber};
-pub use resp::Value;
 pub use scan::Scan;
 pub use script::{Script, ScriptCall};
 pub use sort::Sort;
 pub use sorted_set_ranges::{Aggregate, ZCombine, ZRange};
 pub use sorted_sets::{Extreme, ZAdd};
-pub use store::types::stream::StreamId;
 pub use stream_groups::{
     AutoClaimed, GroupStart, PendingEntry, PendingSummary, XClaim, XPending, XReadGroup,
 };
+pub use stream_id::StreamId;
 pub use stream_info::{
     ConsumerInfo, ConsumerInfoFull, Delivery, GroupInfo, GroupInfoFull, StreamInfo, StreamInfoFull,
 };
 pub use streams::{Deletion, References, StreamEntry, Trim, XAdd, XRead};
 pub use strings::SetOptions;
 pub use update::Update;
+pub use value::Value;
 pub use waiting::Waiting;
 pub use way::{Direct, InUpdate};

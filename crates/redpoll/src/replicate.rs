@@ -3,6 +3,7 @@
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::files::{Kept, new_engine};
+use crate::way::check_not_updating;
 use replication::Hub;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +67,7 @@ impl Db {
     /// # use redpoll::Db;
     /// # use std::time::Duration;
     /// let db = Db::replicate("redis://127.0.0.1:6379")?;
-    /// assert!(db.wait_for_link(Duration::from_secs(10)));
+    /// assert!(db.wait_for_link(Duration::from_secs(10))?);
     /// println!("{:?}", db.get("greeting")?);
     /// # Ok::<(), redpoll::Error>(())
     /// ```
@@ -104,20 +105,30 @@ impl Db {
         Db::of(engine, Some(maintenance), Some(kept)).select(source.db)
     }
 
-    fn hub(&self) -> Option<&Arc<Hub>> {
-        self.way.shared.kept.as_ref()?.hub.as_ref()
+    fn hub(&self) -> Result<&Arc<Hub>> {
+        check_not_updating()?;
+        let kept = self.way.shared.kept.as_ref();
+        let hub = kept.and_then(|kept| kept.hub.as_ref());
+        hub.ok_or_else(|| failed("this database follows no server"))
     }
 
     /// Waits until a data set that follows a server ([`Db::replicate`]) has its copy and a link, for this long at most; whether it has.
-    pub fn wait_for_link(&self, time: Duration) -> bool {
-        let link = self.hub().and_then(|hub| hub.link());
-        link.is_some_and(|link| link.wait_until_up(time))
+    /// After [`Db::promote`] it has none.
+    ///
+    /// # Errors
+    /// It has never followed anybody.
+    pub fn wait_for_link(&self, time: Duration) -> Result<bool> {
+        let link = self.hub()?.link();
+        Ok(link.is_some_and(|link| link.wait_until_up(time)))
     }
 
     /// Why there is no link to the server that this data set follows; None if there is one, or none was tried yet.
-    pub fn link_error(&self) -> Option<String> {
-        let link = self.hub().and_then(|hub| hub.link())?;
-        Some(link.error()).filter(|error| !error.is_empty())
+    ///
+    /// # Errors
+    /// It has never followed anybody.
+    pub fn link_error(&self) -> Result<Option<String>> {
+        let error = self.hub()?.link().map(|link| link.error());
+        Ok(error.filter(|error| !error.is_empty()))
     }
 
     /// Ends the following: the data set is this program's own, and can be changed. As it is at this moment, whether or not all of the
@@ -126,10 +137,7 @@ impl Db {
     /// # Errors
     /// It follows nobody.
     pub fn promote(&self) -> Result {
-        let hub = self
-            .hub()
-            .ok_or_else(|| failed("this database follows no server"))?;
-        hub.lead().map_err(failed)
+        self.hub()?.lead().map_err(failed)
     }
 }
 

@@ -4,6 +4,7 @@ use crate::bytes::Payload;
 use crate::call::Decode;
 use crate::db::Db;
 use crate::error::{ErrorKind, Result};
+use crate::value::Value;
 
 /// A script, to be run as often as one likes. It is compiled when it runs for the first time, and called by its digest from
 /// then on (EVALSHA); a data set that does not know it, because it never ran there or after SCRIPT FLUSH, is sent it again.
@@ -106,7 +107,7 @@ impl ScriptCall<'_> {
         T::decode(reply)
     }
 
-    fn send(&self, db: &Db, command: &'static str, script: &str) -> Result<resp::Value> {
+    fn send(&self, db: &Db, command: &'static str, script: &str) -> Result<Value> {
         let call = db.command(command).arg(script);
         call.counted(&self.keys).all(&self.args).run()
     }

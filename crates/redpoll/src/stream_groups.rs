@@ -12,14 +12,14 @@ use crate::bytes::Bytes;
 use crate::call::{Call, Decode, OrEmpty, fixed, items};
 use crate::db::{Db, unexpected};
 use crate::error::Result;
+use crate::stream_id::StreamId;
 use crate::streams::{Deletion, References, StreamEntry, add_streams, id_ends, id_texts};
 use crate::strings::{millis, unix_millis};
+use crate::value::Value;
 use crate::waiting::Waiting;
 use crate::way::Way;
-use resp::Value;
 use std::ops::RangeBounds;
 use std::time::{Duration, SystemTime};
-use store::types::stream::StreamId;
 
 /// From where on a group gives entries out; for [`Db::xgroup_create`] and [`Db::xgroup_setid`].
 #[derive(Clone, Copy, Debug)]

@@ -6,11 +6,11 @@ use crate::bytes::Bytes;
 use crate::call::{Decode, Fields, fixed};
 use crate::db::Db;
 use crate::error::Result;
+use crate::stream_id::StreamId;
 use crate::streams::StreamEntry;
+use crate::value::Value;
 use crate::way::Way;
-use resp::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use store::types::stream::StreamId;
 
 /// A stream; from [`Db::xinfo_stream`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,12 +9,12 @@ use crate::bytes::Bytes;
 use crate::call::{Call, Decode, Flat, OrEmpty, fixed};
 use crate::db::{Db, unexpected};
 use crate::error::Result;
+use crate::stream_id::StreamId;
+use crate::value::Value;
 use crate::waiting::Waiting;
 use crate::way::Way;
-use resp::Value;
 use std::ops::{Bound, RangeBounds};
 use std::time::Duration;
-use store::types::stream::StreamId;
 
 /// An entry of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 use crate::bytes::{Bytes, Payload};
 use crate::db::{Db, unexpected};
 use crate::error::{Error, Result};
+use crate::value::Value;
 use crate::way::Way;
 use engine::ops::strings::{self as ops, NewExpiry, Refresh};
 use engine::{Intent, unix_ms};
-use resp::Value;
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

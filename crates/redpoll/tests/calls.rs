@@ -330,13 +330,13 @@ fn commands_of_any_kind() {
         assert_eq!(run(&db, "EXISTS k"), "1", "after {line}");
     }
     // What ends a connection of its own answers, and what comes then is an error.
-    let mut connection = db.connect();
+    let mut connection = db.connect().unwrap();
     let id = connection.execute(["CLIENT", "ID"]).unwrap();
     let Value::Int(id) = id else { panic!("{id:?}") };
     let kill = ["CLIENT", "KILL", "ID", &id.to_string(), "SKIPME", "NO"].map(str::to_owned);
     assert_eq!(connection.execute(kill).unwrap(), Value::Int(1));
     assert!(connection.execute(["PING"]).is_err());
-    let mut connection = db.connect();
+    let mut connection = db.connect().unwrap();
     assert_eq!(
         connection.execute(["QUIT"]).unwrap(),
         Value::Simple("OK".into())
@@ -348,7 +348,7 @@ fn commands_of_any_kind() {
     );
     let none: [&str; 0] = [];
     assert!(db.execute(none).is_err());
-    let mut connection = db.connect();
+    let mut connection = db.connect().unwrap();
     connection.execute(["SELECT", "3"]).unwrap();
     connection.execute(["SET", "k", "in 3"]).unwrap();
     assert_eq!(db.select(3).unwrap().get("k").unwrap().unwrap(), "in 3");
@@ -389,7 +389,7 @@ fn hits_and_misses_are_counted_on_both_ways_in() {
 #[test]
 fn direct_calls_tell_who_watches() {
     let db = open();
-    let mut watching = db.connect();
+    let mut watching = db.connect().unwrap();
     let mut told = |what: &str, call: &dyn Fn()| {
         watching.execute(["WATCH", "k"]).unwrap();
         call();

@@ -79,7 +79,7 @@ fn fill(db: &Db) {
         .unwrap();
     let other = db.select(3).unwrap();
     other.append("elsewhere", "abc").unwrap();
-    let mut connection = db.connect();
+    let mut connection = db.connect().unwrap();
     for command in [&["MULTI"][..], &["INCR", "a"], &["INCR", "b"], &["EXEC"]] {
         connection.execute(command).unwrap();
     }
@@ -102,7 +102,7 @@ fn what_was_dropped_is_found_again() {
         }
         db.incr("opened").unwrap();
         // A connection keeps the data set open, whoever else has let go of it.
-        let mut connection = db.connect();
+        let mut connection = db.connect().unwrap();
         drop(db);
         assert!(connection.execute(["INCR", "opened"]).is_ok());
         let last = connection.execute(["DEBUG", "DIGEST"]).unwrap();
@@ -124,7 +124,7 @@ fn what_is_durable_is_in_the_files_when_the_call_returns() {
         // Typed calls, commands and connections alike.
         db.set(format!("typed:{i}"), i.to_string()).unwrap();
         db.execute(["SET", &format!("command:{i}"), "x"]).unwrap();
-        let mut connection = db.connect();
+        let mut connection = db.connect().unwrap();
         connection.execute(["MULTI"]).unwrap();
         connection
             .execute(["SET", &format!("multi:{i}"), "x"])
@@ -271,7 +271,7 @@ fn who_still_has_the_engine_changes_nothing_after_the_end() {
     let db = Db::open(&*folder.0).unwrap();
     let engine = db.engine().clone();
     drop(db);
-    let late = Db::from_engine(engine);
+    let late = Db::from_engine(engine).unwrap();
     assert_eq!(late.set("k", "v").unwrap_err().kind(), ErrorKind::Misconf);
 }
 

@@ -269,7 +269,7 @@ fn record(db: &Db) -> Vec<Value> {
     while let Some(piece) = db.engine().journal.cut(&mut at) {
         let mut rest = &piece.bytes[..];
         while let Some((command, used)) = resp::decode(rest).unwrap() {
-            all.push(command);
+            all.push(command.into());
             rest = &rest[used..];
         }
     }

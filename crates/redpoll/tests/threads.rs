@@ -124,7 +124,7 @@ fn a_pause_is_waited_out() {
 #[test]
 fn an_engine_can_be_shared() {
     let db = Db::open(Config::default()).unwrap();
-    let other = Db::from_engine(db.engine().clone());
+    let other = Db::from_engine(db.engine().clone()).unwrap();
     other.set("k", "v").unwrap();
     assert_eq!(db.get("k").unwrap().unwrap(), "v");
 }

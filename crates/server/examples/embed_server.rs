@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("serving on {:?}", running.tcp_addresses());
 
     // What clients reach over a socket, this program reaches with a function call.
-    let db = Db::from_engine(engine);
+    let db = Db::from_engine(engine)?;
     while running.is_running() {
         match db.incr("ticks") {
             Ok(1000..) => break,

@@ -5,8 +5,7 @@ use super::*;
 use crate::load;
 use disk::RealDisk;
 use engine::{Config, NoHost};
-use redpoll::Db;
-use resp::Value as Reply;
+use redpoll::{Db, Value as Reply};
 use std::path::PathBuf;
 
 /// Random numbers.
@@ -188,7 +187,7 @@ fn lines(reply: &Reply, sorted: usize) -> Vec<String> {
 fn contents(db: &Db) -> Vec<(String, Vec<String>)> {
     let mut all = Vec::new();
     // Asked in the second protocol, pairs are flat.
-    let mut c = db.connect();
+    let mut c = db.connect().unwrap();
     c.execute(["HELLO", "2"]).expect("hello");
     let mut ask = |line: &str| c.execute(line.split(' ')).expect(line);
     let Reply::Array(keys) = ask("KEYS *") else {
@@ -261,7 +260,7 @@ fn options(version: rdb::Version) -> Options {
 /// One run: what there was, and what another engine finds in the file.
 fn one(seed: u64, n: u64) {
     let engine = engine();
-    let db = Db::from_engine(engine.clone());
+    let db = Db::from_engine(engine.clone()).unwrap();
     let mut rng = Rng(seed * 0x9e37_79b9 + 77);
     fill(&db, &mut rng, n);
     for _ in 0..rng.below(200) {
@@ -315,7 +314,7 @@ fn one(seed: u64, n: u64) {
     let other = self::engine();
     load::snapshot(&other, &RealDisk::shared(), &path.0, load::Twice::Refuse)
         .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-    let found = Db::from_engine(other);
+    let found = Db::from_engine(other).unwrap();
     for (index, want) in want.into_iter().enumerate() {
         let found = contents(&found.select(index).expect("a database"));
         let keys = |of: &[(String, Vec<String>)]| -> Vec<String> {
@@ -353,7 +352,7 @@ fn a_file_holds_one_moment_whatever_changes() {
 fn what_cannot_be_written_ends_the_snapshot() {
     for large in [0, usize::MAX] {
         let engine = engine();
-        let db = Db::from_engine(engine.clone());
+        let db = Db::from_engine(engine.clone()).unwrap();
         fill(&db, &mut Rng(9), 20);
         run(&db, "HPEXPIREAT hash:1 9999999900000 FIELDS 1 f3");
         let sizes = Sizes {
