@@ -11,7 +11,7 @@ use std::ffi::c_int;
 use crate::ctx::{Ctx, Level};
 use crate::number::{format_g, strtod};
 use crate::raw::{BOOLEAN, L, LIGHT_USERDATA, NIL, NUMBER, Raised, Ret, STRING, TABLE, native};
-use crate::run::charge;
+use crate::run::{ahead, charge};
 use crate::sandbox::reveal;
 
 /// What the functions `encode_...` and `decode_...` set.
@@ -243,19 +243,21 @@ fn encode(l: L, ctx: &Ctx) -> Ret {
     levels.clear();
     let mut done = 0;
     loop {
-        charge(l, ctx, 16 + (out.len() - done))?;
+        // Long strings count what they are themselves.
+        charge(l, ctx, 16 + (out.len() - done).min(PIECE))?;
         done = out.len();
         // A value is on top: it is written and popped, or opened and stays.
         match l.kind(-1) {
             TABLE => open(l, ctx, &settings, levels, out)?,
             _ => {
-                scalar(l, &settings, out)?;
+                scalar(l, ctx, &settings, out)?;
                 l.pop(1);
             }
         }
         // Then to the next value, closing what has no more.
         loop {
             let Some(level) = levels.last_mut() else {
+                ahead(l, ctx, out.len())?;
                 l.push_bytes(out);
                 return Ok(1);
             };
@@ -277,7 +279,7 @@ fn encode(l: L, ctx: &Ctx) -> Ret {
             if level.array {
                 l.raw_get_int(-1, level.index as c_int);
             } else {
-                key(l, &settings, out)?;
+                key(l, ctx, &settings, out)?;
             }
             break;
         }
@@ -365,7 +367,7 @@ fn cannot(l: L, index: c_int, why: &str) -> Raised {
 }
 
 /// Writes the key of the pair on top and its colon.
-fn key(l: L, settings: &Config, out: &mut Vec<u8>) -> Result<(), Raised> {
+fn key(l: L, ctx: &Ctx, settings: &Config, out: &mut Vec<u8>) -> Result<(), Raised> {
     match l.kind(-2) {
         NUMBER => {
             out.push(b'"');
@@ -373,7 +375,7 @@ fn key(l: L, settings: &Config, out: &mut Vec<u8>) -> Result<(), Raised> {
             out.extend_from_slice(b"\":");
         }
         STRING => {
-            string(l.bytes(-2).unwrap_or_default(), out);
+            string(l, ctx, l.bytes(-2).unwrap_or_default(), out)?;
             out.push(b':');
         }
         _ => return Err(cannot(l, -2, "table key must be a number or string")),
@@ -381,9 +383,9 @@ fn key(l: L, settings: &Config, out: &mut Vec<u8>) -> Result<(), Raised> {
     Ok(())
 }
 
-fn scalar(l: L, settings: &Config, out: &mut Vec<u8>) -> Result<(), Raised> {
+fn scalar(l: L, ctx: &Ctx, settings: &Config, out: &mut Vec<u8>) -> Result<(), Raised> {
     match l.kind(-1) {
-        STRING => string(l.bytes(-1).unwrap_or_default(), out),
+        STRING => string(l, ctx, l.bytes(-1).unwrap_or_default(), out)?,
         NUMBER => number(l, -1, settings, out)?,
         BOOLEAN => out.extend_from_slice(if l.truth(-1) { b"true" } else { b"false" }),
         NIL => out.extend_from_slice(b"null"),
@@ -414,9 +416,23 @@ fn number(l: L, index: c_int, settings: &Config, out: &mut Vec<u8>) -> Result<()
 }
 
 /// Writes a string; bytes from 0x80 on are taken for UTF-8 and left as they are.
-fn string(text: &[u8], out: &mut Vec<u8>) {
-    out.reserve(text.len() + 2);
+fn string(l: L, ctx: &Ctx, text: &[u8], out: &mut Vec<u8>) -> Result<(), Raised> {
+    if out.try_reserve(text.len() + 2).is_err() {
+        return Err(l.error(format_args!("not enough memory")));
+    }
     out.push(b'"');
+    for piece in text.chunks(PIECE) {
+        string_piece(piece, out);
+        charge(l, ctx, piece.len())?;
+    }
+    out.push(b'"');
+    Ok(())
+}
+
+/// Bytes of a string between two looks at whether to go on.
+const PIECE: usize = 64 << 10;
+
+fn string_piece(text: &[u8], out: &mut Vec<u8>) {
     let mut plain = 0;
     for (i, &byte) in text.iter().enumerate() {
         let short = match byte {
@@ -441,7 +457,6 @@ fn string(text: &[u8], out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(&text[plain..]);
-    out.push(b'"');
 }
 
 /// What the text of a JSON document is made of.
@@ -460,6 +475,8 @@ enum Token {
     Comma,
     End,
     Error(&'static str),
+    /// The run is to end; its error is on the stack.
+    Stopped,
 }
 
 impl Token {
@@ -478,11 +495,14 @@ impl Token {
             Token::Comma => "T_COMMA",
             Token::End => "T_END",
             Token::Error(what) => what,
+            Token::Stopped => "",
         }
     }
 }
 
 struct Parser<'a> {
+    l: L,
+    ctx: &'a Ctx,
     text: &'a [u8],
     at: usize,
     /// Where the current token starts.
@@ -504,6 +524,8 @@ fn decode(l: L, ctx: &Ctx) -> Ret {
         )));
     }
     let mut parser = Parser {
+        l,
+        ctx,
         text,
         at: 0,
         start: 0,
@@ -515,11 +537,15 @@ fn decode(l: L, ctx: &Ctx) -> Ret {
     let mut token = parser.next();
     let mut done = 0;
     loop {
-        charge(l, ctx, 16 + (parser.at - done))?;
+        // Long strings count what they are themselves.
+        charge(l, ctx, 16 + (parser.at - done).min(PIECE))?;
         done = parser.at;
         // A value starts with `token`.
         match token {
-            Token::String => l.push_bytes(parser.string),
+            Token::String => {
+                ahead(l, ctx, parser.string.len())?;
+                l.push_bytes(parser.string);
+            }
             Token::Number(value) => l.push_number(value),
             Token::Boolean(value) => l.push_bool(value),
             Token::Null => l.push_light(std::ptr::null_mut()),
@@ -591,6 +617,9 @@ fn decode(l: L, ctx: &Ctx) -> Ret {
 
 impl Parser<'_> {
     fn expected(&self, l: L, what: &str, found: Token) -> Raised {
+        if found == Token::Stopped {
+            return Raised;
+        }
         let at = self.start + 1;
         l.error_at(format_args!(
             "Expected {what} but found {} at character {at}",
@@ -617,8 +646,12 @@ impl Parser<'_> {
     }
 
     fn next(&mut self) -> Token {
+        let before = self.at;
         while matches!(self.byte(self.at), b' ' | b'\t' | b'\n' | b'\r') {
             self.at += 1;
+            if (self.at - before).is_multiple_of(PIECE) && self.is_stopped() {
+                return Token::Stopped;
+            }
         }
         self.start = self.at;
         let rest = &self.text[self.at.min(self.text.len())..];
@@ -657,6 +690,11 @@ impl Parser<'_> {
         }
     }
 
+    /// Whether the run is to end, after another piece of the text.
+    fn is_stopped(&self) -> bool {
+        charge(self.l, self.ctx, PIECE).is_err()
+    }
+
     /// Reads a string, whose first quote is at `at`, into the buffer. Errors are where they are, not at the quote.
     fn string(&mut self) -> Token {
         let token = self.string_content();
@@ -669,14 +707,23 @@ impl Parser<'_> {
     fn string_content(&mut self) -> Token {
         self.string.clear();
         self.at += 1;
+        let mut asked = self.at;
         loop {
             let rest = &self.text[self.at.min(self.text.len())..];
             let plain = rest
                 .iter()
+                .take(PIECE)
                 .take_while(|&&b| !matches!(b, b'"' | b'\\' | 0))
                 .count();
             self.string.extend_from_slice(&rest[..plain]);
             self.at += plain;
+            if self.at - asked >= PIECE {
+                if self.is_stopped() {
+                    return Token::Stopped;
+                }
+                asked = self.at;
+                continue;
+            }
             match self.byte(self.at) {
                 b'"' => {
                     self.at += 1;

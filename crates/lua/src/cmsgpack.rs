@@ -8,7 +8,7 @@ use std::ffi::c_int;
 
 use crate::ctx::{Ctx, Level};
 use crate::raw::{BOOLEAN, L, NIL, NUMBER, Raised, Ret, STRING, TABLE, native};
-use crate::run::charge;
+use crate::run::{ahead, charge};
 use crate::sandbox::reveal;
 
 /// Fills the table on top.
@@ -49,6 +49,7 @@ fn pack(l: L, ctx: &Ctx) -> Ret {
         l.push_value(n);
         pack_value(l, ctx, out, 0)?;
     }
+    ahead(l, ctx, out.len())?;
     l.push_bytes(out);
     Ok(1)
 }

@@ -50,7 +50,11 @@ pub type Sha = [u8; 40];
 
 /// The digest of a script's body.
 pub fn sha1_hex(body: &[u8]) -> Sha {
-    let bytes = sha1_smol::Sha1::from(body).digest().bytes();
+    hex_of(sha1_smol::Sha1::from(body))
+}
+
+fn hex_of(sha: sha1_smol::Sha1) -> Sha {
+    let bytes = sha.digest().bytes();
     let mut text = [0; 40];
     for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -566,39 +566,81 @@ impl L {
     }
 }
 
-/// A string that is being put together, its pieces on Lua's stack: whoever adds to it leaves the stack as it was. It is for those
-/// who call Lua code meanwhile; others have a buffer in [`Ctx`].
+/// A string that is being put together. It is for those who call Lua code meanwhile; others have a buffer in [`Ctx`].
 ///
-/// Lua keeps a pointer to it from [`Buffer::begin`] on: it must stay where it is then.
-pub(crate) struct Buffer(MaybeUninit<ffi::luaL_Buffer>);
+/// What does not fit into it is in a block of Lua's memory, in a slot of the stack that [`Buffer::begin`] pushes: an error that skips
+/// this frame leaves it to the collector. Lua's own buffers are made of many small strings instead, which are joined again and
+/// again: seconds for some hundred megabytes, in which nobody is asked whether to go on.
+pub(crate) struct Buffer {
+    l: L,
+    slot: c_int,
+    len: usize,
+    /// Of the block; 0 while there is none.
+    capacity: usize,
+    block: *mut u8,
+    first: MaybeUninit<[u8; FIRST_BYTES]>,
+}
+
+/// Bytes of a [`Buffer`] that need no block.
+const FIRST_BYTES: usize = 1024;
 
 impl Buffer {
-    pub const fn new() -> Buffer {
-        Buffer(MaybeUninit::uninit())
+    /// An empty one, which takes a slot of the stack.
+    pub fn begin(l: L) -> Buffer {
+        l.push_nil();
+        Buffer {
+            l,
+            slot: l.top(),
+            len: 0,
+            capacity: 0,
+            block: std::ptr::null_mut(),
+            first: MaybeUninit::uninit(),
+        }
     }
 
-    pub fn begin(&mut self, l: L) {
-        // SAFETY: as for the methods of L; initializes it.
-        unsafe { ffi::luaL_buffinit(l.0, self.0.as_mut_ptr()) }
+    /// Bytes in it.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    fn start(&mut self) -> *mut u8 {
+        match self.capacity {
+            0 => self.first.as_mut_ptr().cast(),
+            _ => self.block,
+        }
     }
 
     pub fn add(&mut self, bytes: &[u8]) {
-        // SAFETY: as above; it was begun before.
-        unsafe {
-            ffi::luaL_addlstring(self.0.as_mut_ptr(), bytes.as_ptr().cast(), bytes.len());
+        let wanted = self.len + bytes.len();
+        if wanted > self.capacity.max(FIRST_BYTES) {
+            let capacity = wanted.max(self.capacity.max(FIRST_BYTES) * 2);
+            // SAFETY: as for the methods of L. The block is alive as long as it is in its slot: the old one until its
+            // bytes are copied.
+            unsafe {
+                let block: *mut u8 = ffi::lua_newuserdata(self.l.0, capacity).cast();
+                std::ptr::copy_nonoverlapping(self.start(), block, self.len);
+                self.l.replace(self.slot);
+                (self.block, self.capacity) = (block, capacity);
+            }
         }
+        let (start, len) = (self.start(), self.len);
+        // SAFETY: there is room for them, and `bytes` is memory of somebody else's.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), start.add(len), bytes.len()) };
+        self.len = wanted;
     }
 
     /// Adds the string or number on top and pops it.
     pub fn add_value(&mut self) {
-        // SAFETY: as above.
-        unsafe { ffi::luaL_addvalue(self.0.as_mut_ptr()) }
+        self.add(self.l.bytes(-1).unwrap_or_default());
+        self.l.pop(1);
     }
 
     /// Pushes the string.
     pub fn finish(&mut self) {
-        // SAFETY: as above.
-        unsafe { ffi::luaL_pushresult(self.0.as_mut_ptr()) }
+        let (start, len) = (self.start(), self.len);
+        // SAFETY: so many bytes have been written there; Lua copies them while the block is in its slot.
+        self.l
+            .push_bytes(unsafe { std::slice::from_raw_parts(start, len) });
     }
 }
 

@@ -7,7 +7,7 @@ use std::ffi::c_int;
 
 use crate::ctx::Ctx;
 use crate::raw::{ALL_RESULTS, FUNCTION, L, NIL, NUMBER, Ret, STRING, TABLE, native, upvalue};
-use crate::run::charge;
+use crate::run::{ahead, charge};
 use crate::sandbox::{original, refuse_protected, reveal};
 
 /// Replaces functions of the library on top.
@@ -62,6 +62,7 @@ fn concat(l: L, ctx: &Ctx) -> Ret {
         l.pop(1);
         charge(l, ctx, 16 + wanted / 8)?;
     }
+    ahead(l, ctx, out.len())?;
     l.push_bytes(out);
     Ok(1)
 }

@@ -523,6 +523,150 @@ fn long_functions_can_be_stopped() {
     }
 }
 
+/// A function that works on one long string asks the server while it is at it, not only when it is done.
+#[test]
+fn long_strings_are_worked_on_in_pieces() {
+    let long = "local s = ('Ab'):rep(12000000)";
+    for (before, work) in [
+        ("", "s:reverse()"),
+        ("", "s:upper()"),
+        ("", "s:lower()"),
+        ("", "string.rep('Ab', 12000000)"),
+        ("", "string.format('%s!', s)"),
+        ("", "string.format('%q', s)"),
+        ("", "redis.sha1hex(s)"),
+        ("", "cjson.encode({s})"),
+        ("local j = cjson.encode(s)", "cjson.decode(j)"),
+        ("local j = '1' .. (' '):rep(9000000)", "cjson.decode(j)"),
+        ("", "s:match('((((((.*))))))')"),
+        ("", "s:gsub('.*', '%0%0%0%0%0%0')"),
+    ] {
+        let polls = |work: &str| {
+            let script = format!("{long} {before} redis.call('BEGIN') {work} redis.call('END')");
+            let mut counts = Counts::default();
+            let mut out = Out::new(Proto::Resp2);
+            let sha = sha1_hex(script.as_bytes());
+            let parsed = Script {
+                sha: &sha,
+                body: script.as_bytes(),
+            };
+            let ended = Vm::new().run(&parsed, &[], &[], &mut counts, &mut out);
+            assert_eq!(
+                ended,
+                Ok(Ended::Reply),
+                "{script}: {}",
+                shown(&out.to_vec())
+            );
+            counts.between.expect("a count")
+        };
+        // Beside a function that does nothing with it.
+        let (many, few) = (polls(work), polls("s:len()"));
+        assert!(many >= few + 4, "{work}: {many}, {few}");
+    }
+}
+
+/// Long strings are made as Lua's own functions make short ones.
+#[test]
+fn long_strings_are_what_short_ones_are() {
+    let long = "local s = ('aB\\n\"\\0\\r'):rep(20000) local q = ('aB\\\\\\n\\\\\"\\\\000\\\\r'):rep(20000) ";
+    for (test, expected) in [
+        ("s:reverse():reverse() == s", ":1"),
+        ("s:reverse():sub(1, 6) == '\\r\\0\"\\nBa'", ":1"),
+        ("s:upper() == ('AB\\n\"\\0\\r'):rep(20000)", ":1"),
+        ("s:lower() == ('ab\\n\"\\0\\r'):rep(20000)", ":1"),
+        ("(''):reverse() .. (''):upper() .. (12):lower()", "-ERR"),
+        ("string.lower(12) .. string.reverse(12)", "$4 1221"),
+        ("string.format('%q', s) == '\"' .. q .. '\"'", ":1"),
+        (
+            "string.format('%5s|%-3d|%%|%s|%05.1f%s', 'a', 7, s, 2.25, s) == '    a|7  |%|' .. s .. '|002.2' .. s",
+            ":1",
+        ),
+        ("string.format('%3.1s|%s', s, 'x')", "$5   a|x"),
+        (
+            "string.format('%s|%q|%s', s, 5, 6) == s .. '|\"5\"|6'",
+            ":1",
+        ),
+        ("string.format('%x|%s', '255', s) == 'ff|' .. s", ":1"),
+        ("#string.format(s .. '%%' .. s)", ":240001"),
+        ("string.format('%d', s)", "-ERR"),
+        ("string.format('%s%s', s)", "-ERR"),
+        ("string.format('%s%s', s, {})", "-ERR"),
+        ("string.format('%y', s)", "-ERR"),
+        ("string.format('%s%', s)", "-ERR"),
+        ("string.format('%123s', s)", "-ERR"),
+        ("string.format('%------s', s)", "-ERR"),
+        (
+            "({s:gsub('a', 'b')})[1] == ('bB\\n\"\\0\\r'):rep(20000)",
+            ":1",
+        ),
+        (
+            "({s:gsub('[aB]', {a = 1, B = 'xyz'})})[1] == ('1xyz\\n\"\\0\\r'):rep(20000)",
+            ":1",
+        ),
+        (
+            "({s:gsub('B', function(b) return b:rep(3) end)})[1] == ('aBBB\\n\"\\0\\r'):rep(20000)",
+            ":1",
+        ),
+        ("({s:gsub('nothing', '')})[1] == s", ":1"),
+        ("({('abc'):gsub('b', '%0%0')})[1]", "$4 abbc"),
+        ("cjson.decode(cjson.encode({s}))[1] == s", ":1"),
+        (
+            "redis.sha1hex(s) == redis.sha1hex(s:sub(1, 60000) .. s:sub(60001))",
+            ":1",
+        ),
+    ] {
+        let got = reply(&format!("{long} return {test}"));
+        match expected {
+            "-ERR" => assert!(got.starts_with("-ERR"), "{test}: {got:.100}"),
+            _ => assert_eq!(&got[..got.len().min(100)], expected, "{test}"),
+        }
+    }
+    // What is wrong is said as of short ones.
+    for wrong in [
+        "string.format('%d', s)",
+        "string.format('%s%s', s)",
+        "string.format('%s%s', s, {})",
+        "string.format('%y', s)",
+        "string.format('%s%', s)",
+        "string.format('%123s', s)",
+        "string.format('%------s', s)",
+    ] {
+        let of = |s: &str| {
+            let text = reply(&format!("local s = {s} return {wrong}"));
+            message(&text).to_owned()
+        };
+        assert_eq!(of("('x'):rep(100000)"), of("'x'"), "{wrong}");
+    }
+}
+
+/// A server that counts the calls of `poll` between BEGIN and END.
+#[derive(Default)]
+struct Counts {
+    polls: usize,
+    between: Option<usize>,
+}
+
+impl Server for Counts {
+    fn call(&mut self, argv: &[&[u8]], reply: &mut Out) -> Result<(), Abort> {
+        match argv {
+            [b"BEGIN"] => self.polls = 0,
+            _ => self.between = Some(self.polls),
+        }
+        reply.ok();
+        Ok(())
+    }
+    fn replied_error(&mut self, _: &[u8], _: bool) {}
+    fn log(&mut self, _: LogLevel, _: &[u8]) {}
+    fn poll(&mut self, _: usize) -> Option<Interrupt> {
+        self.polls += 1;
+        None
+    }
+    fn acl_check(&mut self, _: &[&[u8]]) -> Option<bool> {
+        None
+    }
+    fn set_repl(&mut self, _: bool, _: bool) {}
+}
+
 /// A server that ends a script some calls of `poll` after BEGIN.
 #[derive(Default)]
 struct Clock {
