@@ -2,7 +2,7 @@
 //!
 //! Accounts hold 100 each. Threads move money between random accounts, each in its own way: by WATCH, MULTI and EXEC; by a
 //! script with declared keys; by a script that is told the accounts as plain arguments; by a script that reads one
-//! account, then the other, then writes. Meanwhile others sum up all accounts by one MGET, by a transaction of GETs, and
+//! account, then the other, then writes; by transactions of commands and such scripts, with WATCH and without. Meanwhile others sum up all accounts by one MGET, by a transaction of GETs, and
 //! by a script with undeclared keys. The sum never differs.
 
 use redpoll_tests::check::show;
@@ -20,6 +20,7 @@ const UNDECLARED: &str =
     "redis.call('DECRBY', ARGV[2], ARGV[1]) redis.call('INCRBY', ARGV[3], ARGV[1]) return 1";
 const READ_FIRST: &str = "local a, b = redis.call('GET', ARGV[2]), redis.call('GET', ARGV[3]) \
     redis.call('SET', ARGV[2], a - ARGV[1]) redis.call('SET', ARGV[3], b + ARGV[1]) return 1";
+const GIVE: &str = "return redis.call('INCRBY', ARGV[2], ARGV[1])";
 /// Writes to a hash too large to be put back, so that the script cannot be undone.
 const DEFINITE: &str = "redis.call('HINCRBY', 'log', ARGV[2], 1) redis.call('DECRBY', ARGV[2], ARGV[1]) \
     redis.call('INCRBY', ARGV[3], ARGV[1]) return 1";
@@ -75,11 +76,35 @@ fn transfer(client: &mut Client, how: usize, rng: &mut Rng) {
         3 => eval(client, UNDECLARED),
         4 => eval(client, READ_FIRST),
         5 => eval(client, DEFINITE),
-        _ => {
+        6 => {
             client.run("MULTI");
             client.call(&["EVAL", UNDECLARED, "0", &amount, &from, &to]);
             assert!(matches!(client.run("EXEC"), Value::Array(_)));
         }
+        7 => {
+            // A command and a script that reaches further than is known.
+            client.run("MULTI");
+            client.call(&["DECRBY", &from, &amount]);
+            client.call(&["EVAL", GIVE, "0", &amount, &to]);
+            assert!(matches!(client.run("EXEC"), Value::Array(_)));
+        }
+        8 => {
+            client.run("MULTI");
+            client.call(&["EVAL", DECLARED, "2", &from, &to, &amount]);
+            client.call(&["EVAL", READ_FIRST, "0", &amount, &to, &from]);
+            client.call(&["EVAL", DEFINITE, "0", &amount, &from, &to]);
+            assert!(matches!(client.run("EXEC"), Value::Array(_)));
+        }
+        _ => loop {
+            client.call(&["WATCH", &from]);
+            let a = number(&client.call(&["GET", &from])) - amount.parse::<i64>().unwrap();
+            client.run("MULTI");
+            client.call(&["SET", &from, &a.to_string()]);
+            client.call(&["EVAL", GIVE, "0", &amount, &to]);
+            if client.run("EXEC") != Value::Null {
+                break;
+            }
+        },
     }
 }
 
@@ -120,12 +145,12 @@ fn money_moves_and_the_sum_stays() {
     }
     let (over, sums) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
-        let movers: Vec<_> = (0..7)
+        let movers: Vec<_> = (0..10)
             .map(|how| {
                 let server = &server;
                 scope.spawn(move || {
                     let (mut client, mut rng) = (server.connect(), Rng::new(how as u64 + 1));
-                    for _ in 0..1500 {
+                    for _ in 0..1000 {
                         transfer(&mut client, how, &mut rng);
                     }
                 })

@@ -205,6 +205,24 @@ impl Counters {
         *errors.entry(code.to_owned()).or_insert(0) += 1;
     }
 
+    /// Takes back so many error replies that were counted under a code.
+    #[cold]
+    pub fn take_back_errors(&self, code: &str, n: u64) {
+        self.error_replies.take_back(n);
+        let code = &code[..code.floor_char_boundary(CODE_BYTES)];
+        let mut errors = self.errors.lock();
+        let code = match errors.contains_key(code) {
+            true => code,
+            false => OVERFLOW,
+        };
+        if let Some(count) = errors.get_mut(code) {
+            *count = count.saturating_sub(n);
+            if *count == 0 {
+                errors.remove(code);
+            }
+        }
+    }
+
     fn clear(&self) {
         for c in &self.commands {
             c.calls.clear();

@@ -7,37 +7,32 @@
 //! Dispatch takes the locks of the keys that the call declares. Most scripts touch no others. One that does reaches for
 //! each further shard when it comes to it:
 //!
-//! * It begins *undoable*: before a command writes to a key, the key's old value is kept. If it reaches for a shard and cannot
-//!   have it at once, everything is put back, all locks are released, and it starts over with the locks of all it has
-//!   touched so far. Nothing of the first try can be seen: announcements wait for the end of the script.
+//! * It begins *undoable* ([`crate::context::undo`]). If it reaches for a shard and cannot have it at once, everything is put back
+//!   and it starts over with the locks of all it has touched so far.
 //! * What cannot be kept cheaply (a large collection, FLUSHALL) makes it *definite*: it takes the keyspace's one
 //!   [`Token`](store::keyspace::Token), and from then on waits for further shards while holding others; all who wait with locks
 //!   in their hands let go for it ([`store::locks`]). If somebody else has the token, it starts over and waits for it first.
+//! * As part of a transaction it says that it cannot go on ([`Ctx::restart`]), and the whole transaction starts over.
 //!
 //! So no script needs to be told how to behave, nothing is stopped but what shares its shards, and no schedule can
 //! lock two scripts up.
 //!
 //! # Slow scripts
 //! A script that turns out to be slow while it runs on a worker is undone, if it can be, and run again on a helper thread,
-//! and begins there from then on, until it has been fast some times. One that cannot be undone, or is part of a transaction, stays where it
-//! is, and the worker's other connections go to another thread ([`Host::hand_over`](crate::Host::hand_over)). Whoever needs its shards waits; after `busy-reply-threshold` they are told BUSY.
+//! and begins there from then on, until it has been fast some times; with the whole of the transaction that it is part of. One that
+//! cannot be undone stays where it is, and the worker's other connections go to another thread ([`Host::hand_over`](crate::Host::hand_over)). Whoever needs its shards waits; after `busy-reply-threshold` they are told BUSY.
 
 use crate::base::args::Args;
 use crate::base::clock::{tick_ms, unix_ms, unix_nanos};
 use crate::base::error::{Error, Result};
-use crate::base::journal::RecordMark;
-use crate::context::command::{
-    ALL_SHARDS, CHANGES_READ_KEYS, Entry, KS_RO, OTHER_DB, OWN_LOCKS, PATTERN_KEYS, WRITE,
-};
+use crate::context::command::{ALL_SHARDS, Entry, OWN_LOCKS, PATTERN_KEYS, WRITE};
 use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
 use crate::context::gate::{self, SCRIPT};
 use crate::context::next::Next;
-use crate::door::change::{Change, Event, KeyBytes};
+use crate::context::undo::Restart;
 use crate::door::held::Held;
-use crate::door::keys::Keys;
 use crate::door::known::PlacedKey;
-use crate::door::stored::Stored;
 use crate::script::known::{Running, Scripts, Slow};
 use crate::script::runner::Runner;
 use lua::{Abort, Ended, Interrupt, LogLevel, Server, Vm};
@@ -46,11 +41,7 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
-use store::Place;
 use store::locks::Indices;
-
-/// Values up to this size are kept in case a script has to be undone, in bytes.
-const UNDOABLE_BYTES: usize = 4096;
 
 /// A script that has run for so long on a worker moves to a helper thread.
 const SLOW: Duration = Duration::from_millis(5);
@@ -68,38 +59,8 @@ const SLOW_TICKS: u64 = 8;
 /// over has Lua states of its own, in which libraries are loaded anew.
 const LEAVE: Duration = Duration::from_millis(20);
 
-/// After how long they are offered again, if nobody could take them.
-const LEAVE_AGAIN_MS: u64 = 1000;
-
 /// A run that took less was fast.
 const FAST: Duration = Duration::from_millis(2);
-
-/// Why a script was unwound before its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Restart {
-    /// A shard that it does not hold.
-    Shard(usize),
-    /// It did what cannot be undone, and somebody else has the token.
-    Token,
-    /// It is slow, and this is a worker.
-    Elsewhere,
-    /// The server stops.
-    Stopping,
-}
-
-/// A script's values as they were before it wrote to them.
-#[derive(Default)]
-struct Undo {
-    saved: Vec<Saved>,
-}
-
-/// One of them; `stored` is None if there was no such key.
-struct Saved {
-    db: usize,
-    key: KeyBytes,
-    place: Place,
-    stored: Option<Stored>,
-}
 
 /// What [`run`] runs.
 pub(crate) struct Call<'a> {
@@ -141,7 +102,6 @@ struct Bridge<'a, 'e> {
     ctx: &'a mut Ctx<'e>,
     call: &'a Call<'a>,
     noted: &'a mut Noted<'e>,
-    undo: Option<Undo>,
     restart: Option<Restart>,
     /// There was no memory to be had when it began, and it has not said that it does without.
     short: bool,
@@ -159,8 +119,6 @@ struct Bridge<'a, 'e> {
     stops: u64,
     /// When to try again to give away the worker's other connections.
     leave_at_ms: u64,
-    /// What was written down before it began.
-    mark: RecordMark,
 }
 
 impl Drop for Bridge<'_, '_> {
@@ -183,10 +141,10 @@ impl Bridge<'_, '_> {
         let mut many = std::mem::replace(&mut keys.held, Held::None).into_many();
         let mut got = keys.ks.reach(&mut many, shard);
         if !got && let Some(token) = &keys.token {
-            let (host, helper) = (self.ctx.engine.host(), &mut self.ctx.helper);
+            let (host, helper) = (self.ctx.engine.host(), &self.ctx.helper);
             keys.ks.escalate(&mut many, shard, token, &mut || {
                 // The worker's other connections are not to wait too.
-                *helper = *helper || host.hand_over();
+                helper.set(helper.get() || host.hand_over());
             });
             got = true;
         }
@@ -201,91 +159,6 @@ impl Bridge<'_, '_> {
         }
         self.restart = Some(Restart::Shard(shard));
         Err(Abort)
-    }
-
-    /// Makes the script one that is not undone any more.
-    fn become_definite(&mut self) -> std::result::Result<(), Abort> {
-        if self.ctx.keys.token.is_none() {
-            match self.ctx.engine.keyspace().try_token() {
-                Some(token) => self.ctx.keys.token = Some(token),
-                None => {
-                    self.restart = Some(Restart::Token);
-                    return Err(Abort);
-                }
-            }
-        }
-        self.undo = None;
-        Ok(())
-    }
-
-    /// Keeps a key's value before it changes.
-    fn save(&mut self, db: usize, (key, place): (&[u8], Place)) -> std::result::Result<(), Abort> {
-        let Some(undo) = &mut self.undo else {
-            return Ok(());
-        };
-        if undo
-            .saved
-            .iter()
-            .any(|saved| saved.db == db && *saved.key == *key)
-        {
-            return Ok(());
-        }
-        let keys = &self.ctx.keys;
-        let shard = keys.held.shard(place.shard());
-        let entry = shard.and_then(|s| s.db_ref(db).get(place.hash(), key));
-        if entry.is_some_and(|e| e.memory() > UNDOABLE_BYTES) || undo.saved.len() >= 64 {
-            return self.become_definite();
-        }
-        undo.saved.push(Saved {
-            db,
-            key: KeyBytes::from_slice(key),
-            place,
-            stored: entry.map(Stored::copy_of),
-        });
-        Ok(())
-    }
-
-    /// Takes back all that was done.
-    fn undo(&mut self) {
-        let Some(undo) = self.undo.take() else {
-            return;
-        };
-        let keys = &mut self.ctx.keys;
-        for saved in undo.saved {
-            let (db, key) = (saved.db, &saved.key[..]);
-            keys.known.set_one(key, saved.place);
-            keys.remove_in(db, key);
-            if let Some(stored) = saved.stored {
-                keys.put_stored(db, key, stored);
-            }
-        }
-        keys.known.forget();
-        keys.emptied = None;
-        keys.records.undo_to(self.mark);
-        // What it found expired is gone for good, which nobody will find out another time.
-        let Keys { held, changes, .. } = &mut self.ctx.keys;
-        changes.retain(|change| match change {
-            Change::Key {
-                db,
-                key,
-                place,
-                event,
-            } if *event == Event::EXPIRED => {
-                let shard = held.shard(place.shard());
-                shard.is_some_and(|s| s.db_ref(*db).get(place.hash(), key).is_none())
-            }
-            _ => false,
-        });
-        if !changes.is_empty() {
-            let client = self.ctx.session.client.clone();
-            self.ctx
-                .engine
-                .follow
-                .apply(&mut self.ctx.keys, Some(&client));
-        }
-        // Now, for without the locks others could come between it and what is written down of it.
-        let (engine, session) = (self.ctx.engine, &mut *self.ctx.session);
-        engine.write_down(&mut self.ctx.keys, &mut session.clock);
     }
 
     /// Notes that the script has been running for a while, so that it can be seen and killed.
@@ -314,6 +187,9 @@ impl Bridge<'_, '_> {
         }
         counters.error(error.code());
         reply.error(&error.0);
+        if let Some(undo) = &mut self.ctx.undo {
+            undo.counted_rejected(entry.map(|entry| entry.id), error);
+        }
     }
 
     /// Carries a command out and writes its reply to `reply`, where it is left by a panic too.
@@ -377,30 +253,17 @@ impl Server for Bridge<'_, '_> {
             for shard in 0..ks.shards() {
                 self.reach(shard)?;
             }
-            if writes {
-                self.become_definite()?;
-            }
         } else {
-            let mut uses: SmallVec<[u32; 8]> = SmallVec::new();
-            crate::table::positions::each_key(entry, argv, |i, flags| {
+            crate::table::positions::each_key(entry, argv, |i, _| {
                 keys.push(PlacedKey::new(i, ks.place(argv[i])));
-                uses.push(flags);
             });
             for key in &keys {
                 self.reach(key.place.shard())?;
             }
-            if writes {
-                // These write into another database.
-                if command.has(OTHER_DB) {
-                    self.become_definite()?;
-                }
-                let db = self.ctx.keys.db;
-                for (key, flags) in keys.iter().zip(&uses) {
-                    if flags & KS_RO == 0 || command.has(CHANGES_READ_KEYS) {
-                        self.save(db, (argv[key.index as usize], key.place))?;
-                    }
-                }
-            }
+        }
+        if let Err(restart) = self.ctx.keep_what_changes(entry, argv, &keys) {
+            self.restart = Some(restart);
+            return Err(Abort);
         }
         if writes && !self.wrote {
             self.wrote = true;
@@ -409,7 +272,7 @@ impl Server for Bridge<'_, '_> {
             }
         }
         self.ctx.keys.known.set(argv, &keys);
-        if !self.ctx.helper && self.ctx.goes_through(entry, argv) >= LONG_COMMAND {
+        if !self.ctx.helper.get() && self.ctx.goes_through(entry, argv) >= LONG_COMMAND {
             // It is not asked again until that is over.
             self.leave_at_ms = 0;
             if let Some(Interrupt::Abort) = self.poll(LONG_STEP) {
@@ -417,6 +280,12 @@ impl Server for Bridge<'_, '_> {
             }
         }
         self.carry_out(entry, argv, &keys, reply);
+        if let Some(restart) = self.ctx.restart.take() {
+            // It is long, and is not to be begun here.
+            self.call.slow.note_slow();
+            self.restart = Some(restart);
+            return Err(Abort);
+        }
         self.calls += 1;
         // The kernel's tick is cheap to look at, and good enough to notice that commands take long.
         if tick_ms().saturating_sub(self.began_tick) >= SLOW_TICKS
@@ -441,24 +310,23 @@ impl Server for Bridge<'_, '_> {
 
     fn poll(&mut self, ahead: usize) -> Option<Interrupt> {
         let now_ms = unix_ms();
-        let nothing_done = !self.wrote && self.ctx.keys.changes.is_empty();
-        let can_be_undone = (self.undo.is_some() || nothing_done) && !self.ctx.nested;
+        let nothing_done = !self.ctx.nested && !self.wrote && self.ctx.keys.changes.is_empty();
+        let can_be_undone = self.ctx.undo.is_some() || nothing_done;
         if can_be_undone && self.noted.scripts.stops.load(Relaxed) != self.stops {
             self.restart = Some(Restart::Stopping);
             return Some(Interrupt::Abort);
         }
         if ahead >= LONG_STEP || now_ms.saturating_sub(self.began_ms) >= SLOW.as_millis() as u64 {
             self.call.slow.note_slow();
-            if !self.ctx.helper && can_be_undone {
+            if !self.ctx.helper.get() && can_be_undone {
                 self.restart = Some(Restart::Elsewhere);
                 return Some(Interrupt::Abort);
             }
             if now_ms >= self.leave_at_ms {
                 self.ctx.leave_the_others();
-                self.leave_at_ms = now_ms + LEAVE_AGAIN_MS;
             }
         }
-        if !self.ctx.helper && can_be_undone {
+        if !self.ctx.helper.get() && can_be_undone {
             // It will be moved before it can be a nuisance; who ends it must find the one that goes on.
             return None;
         }
@@ -489,6 +357,10 @@ pub(crate) fn run(
     call: &Call<'_>,
     body: &mut Run<'_>,
 ) -> Result {
+    if call.slow.is() && !ctx.helper.get() && ctx.undo.is_some() {
+        ctx.restart.set(Some(Restart::Elsewhere));
+        return Ok(());
+    }
     if call.slow.is() && ctx.moves_elsewhere() {
         return Ok(());
     }
@@ -512,16 +384,16 @@ pub(crate) fn run(
             // For a script the time stands still; one of a transaction has the transaction's.
             ctx.stand_still_at(began);
         }
+        if !nested && !definite {
+            ctx.begin_undoable();
+        }
         let in_script = std::mem::replace(&mut ctx.in_script, true);
-        let mark = ctx.keys.records.mark();
         let short = ctx.session.short.load(Relaxed) && ctx.engine.memory().is_over();
         let mut bridge = Bridge {
             short: short && !call.allow_oom,
             ctx,
-            mark,
             call,
             noted: &mut noted,
-            undo: (!definite).then(Undo::default),
             restart: None,
             calls: 0,
             wrote: false,
@@ -547,7 +419,7 @@ pub(crate) fn run(
                 Ok(ended)
             });
         }
-        let restart = bridge.restart;
+        let (restart, wrote) = (bridge.restart, bridge.wrote);
         match ended {
             Ok(ended) => {
                 if let Ended::Error { counted } = ended {
@@ -556,10 +428,14 @@ pub(crate) fn run(
                 }
                 bridge.book();
             }
-            Err(Abort) => bridge.undo(),
+            Err(Abort) if !nested => bridge.ctx.take_back(),
+            Err(Abort) => {}
         }
         drop(bridge);
         ctx.in_script = in_script;
+        if !nested {
+            ctx.undo = None;
+        }
         if ended.is_ok() {
             if call.slow.is() && unix_nanos().saturating_sub(began) < FAST.as_nanos() as u64 {
                 call.slow.note_fast();
@@ -567,8 +443,12 @@ pub(crate) fn run(
             ctx.out.append(&mut out);
             break;
         }
-        if noted.is_killed() {
+        if noted.is_killed() && !(nested && wrote) {
             result = Err(Error::new("ERR Script killed by user with SCRIPT KILL..."));
+            break;
+        }
+        if nested {
+            ctx.restart.set(restart);
             break;
         }
         match restart {

@@ -1,5 +1,7 @@
 //! What scripts count, may do and see, as real servers have it (Redis 8.2.3, where nothing is said).
 
+use crate::base::stats::CommandCounters;
+use crate::script::known::Running;
 use crate::testing::{Asked, TestClient};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -7,12 +9,18 @@ use std::sync::atomic::Ordering::Relaxed;
 fn counts(db: &TestClient, name: &str) -> (u64, u64, u64) {
     let words: Vec<&[u8]> = name.split('|').map(str::as_bytes).collect();
     let entry = db.engine.registry().resolve(&words).expect("a command");
-    let tally = &db.worker.counters().commands[entry.id];
-    (tally.calls.get(), tally.rejected.get(), tally.failed.get())
+    // Of all threads: on a busy machine a script may turn out to be slow.
+    let sum =
+        |of: fn(&CommandCounters) -> u64| db.engine.stats().sum(|c| of(&c.commands[entry.id]));
+    (
+        sum(|c| c.calls.get()),
+        sum(|c| c.rejected.get()),
+        sum(|c| c.failed.get()),
+    )
 }
 
 fn errors(db: &TestClient) -> u64 {
-    db.worker.counters().error_replies.get()
+    db.engine.stats().sum(|c| c.error_replies.get())
 }
 
 /// An error in the reply is a failure, wherever it comes from, and is counted once.
@@ -54,7 +62,7 @@ fn commands_of_scripts_are_counted() {
     db.run("EVAL \"redis.call('get','a') redis.call('get','b') return redis.pcall('get')\" 0");
     assert_eq!(counts(&db, "get"), (2, 1, 0));
     assert_eq!(db.session.client().commands.load(Relaxed), before + 3);
-    assert_eq!(db.worker.counters().calls.get(), 3);
+    assert_eq!(db.engine.stats().sum(|c| c.calls.get()), 3);
     db.run("EVAL \"return redis.pcall('subscribe','a')\" 0");
     assert_eq!(counts(&db, "subscribe"), (0, 1, 0));
 }
@@ -261,4 +269,190 @@ fn slowness_is_a_scripts_own_and_passes() {
         assert!(moved < 100, "it stays slow");
     }
     assert!(moved > 1);
+}
+
+/// A script that seems to run: beside one the client of these tests does not ask again by itself for what it waits for.
+fn running(db: &TestClient) -> std::sync::Arc<Running> {
+    db.engine.scripts.begin(Running {
+        started_ms: crate::base::clock::unix_ms(),
+        is_function: false,
+        name: Vec::new(),
+        command: Vec::new(),
+        client: 0,
+        wrote: false.into(),
+        kill: false.into(),
+    })
+}
+
+/// A transaction whose scripts keep to their keys needs nobody's leave; one that cannot be undone does.
+#[test]
+fn transactions_with_scripts_do_not_wait_for_each_other() {
+    let mut db = TestClient::new();
+    let engine = db.engine.clone();
+    let running = running(&db);
+    let token = engine.keyspace().try_token();
+    db.run("MULTI; SET a 1; EVAL \"return redis.call('incr',KEYS[1])\" 1 a");
+    db.run("EVAL \"return redis.call('incr','b')\" 0; LPUSH l x");
+    db.check("EXEC", "[OK 2 1 1]");
+    db.run("SETRANGE c 5000 x; MULTI; APPEND c y; EVAL \"return redis.call('incr','b')\" 0");
+    db.check("EXEC", "");
+    assert!(matches!(db.asked, Asked::Retry(_)), "{:?}", db.asked);
+    drop(token);
+    db.check("EXEC", "[5002 2]");
+    engine.scripts.end(&running);
+}
+
+/// What started over has been done once, is counted once, and was seen by nobody.
+#[test]
+fn a_transaction_starts_over() {
+    let slow =
+        "local t = os.clock() while os.clock() < t + 0.03 do end return redis.call('incr',KEYS[1])";
+    let mut db = TestClient::new();
+    let mut other = db.another();
+    db.run("SET n 5; SET gone v; SELECT 2; SET two v; SELECT 0; CONFIG RESETSTAT");
+    other.run("SUBSCRIBE news");
+    db.run("WATCH n; MULTI; INCR n; GET n; SELECT 2; DEL two; SET new v; SELECT 0; LPUSH n x; PUBLISH news x; DEL gone");
+    db.run("SET expired v PXAT 1; GET expired; GET none");
+    db.raw(&["EVAL", slow, "1", "n"]);
+    db.raw(&["EVAL", "return redis.pcall('lpush',KEYS[1],'x')", "1", "n"]);
+    db.check(
+        "EXEC",
+        "[6 \"6\" OK 1 OK OK -WRONGTYPE Operation against a key holding the wrong kind of value 1 1 OK nil nil 7 \
+         -WRONGTYPE Operation against a key holding the wrong kind of value]",
+    );
+    assert!(db.moved, "it was slow on the worker");
+    assert_eq!(counts(&db, "incr"), (2, 0, 0));
+    assert_eq!(counts(&db, "get"), (3, 0, 0));
+    assert_eq!(counts(&db, "lpush"), (2, 0, 2));
+    assert_eq!(counts(&db, "publish"), (1, 0, 0));
+    assert_eq!(counts(&db, "eval"), (2, 0, 1));
+    let stats = db.engine.stats();
+    let looks = [
+        stats.sum(|c| c.hits.get()),
+        stats.sum(|c| c.misses.get()),
+        stats.sum(|c| c.error_replies.get()),
+    ];
+    assert_eq!(looks, [1, 2, 2]);
+    other.check_messages("[\"message\" \"news\" \"x\"]");
+    db.check("GET n", "\"7\"");
+    db.check("EXISTS gone expired", "0");
+    db.run("SELECT 2");
+    db.check("EXISTS two new", "1");
+}
+
+/// One that waits for a shard to start over with is told of what happens to watched keys meanwhile.
+#[test]
+fn a_transaction_that_starts_over_heeds_what_it_watches() {
+    let mut db = TestClient::new();
+    let mut other = db.another();
+    let engine = db.engine.clone();
+    let (ks, scripts) = (engine.keyspace(), &engine.scripts);
+    for change in [false, true] {
+        db.run("SET a 0; WATCH w; MULTI; INCR a; PING");
+        let shard = ks.place(b"b").shard();
+        db.raw(&["EVAL", "redis.call('incr','b') return 1", "1", "a"]);
+        let running = running(&db);
+        let held = ks.lock(shard);
+        db.check("EXEC", "");
+        assert!(matches!(db.asked, Asked::Retry(_)));
+        other.check("GET a", "\"0\"");
+        if change {
+            other.run("SET w x");
+        }
+        drop(held);
+        scripts.end(&running);
+        db.check("EXEC", if change { "nil" } else { "[1 PONG 1]" });
+        other.check("GET b", "\"1\"");
+    }
+}
+
+/// Transactions with scripts of every kind beside each other, and somebody who sums up: no schedule shows half of one, none is done
+/// twice, and all end.
+#[test]
+fn money_moves_in_transactions_with_scripts() {
+    const ACCOUNTS: usize = 8;
+    const ROUNDS: usize = 150;
+    let mut first = TestClient::with(&[("shards", "4")]);
+    for n in 0..ACCOUNTS {
+        first.run(&format!("SET {n} 100"));
+    }
+    // Too large to be put back.
+    for n in 0..1000 {
+        first.run(&format!("HSET log field:{n} 0"));
+    }
+    let take = "return redis.call('decrby',KEYS[1],ARGV[1])";
+    let give = "return redis.call('incrby',ARGV[2],ARGV[1])";
+    let both = "local a, b = redis.call('get',ARGV[1]), redis.call('get',ARGV[2]) \
+        redis.call('set',ARGV[1],a-1) redis.call('set',ARGV[2],b+1) return 1";
+    std::thread::scope(|scope| {
+        for worker in 0..6usize {
+            let mut db = first.another();
+            scope.spawn(move || {
+                let mut seed = worker * 7919 + 1;
+                let mut below = |n: usize| {
+                    seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                    (seed >> 33) % n
+                };
+                for round in 0..ROUNDS {
+                    let from = below(ACCOUNTS);
+                    let to = (from + 1 + below(ACCOUNTS - 1)) % ACCOUNTS;
+                    let (from, to) = (&from.to_string(), &to.to_string());
+                    db.run("MULTI");
+                    match worker {
+                        0 => {
+                            db.raw(&["DECRBY", from, "3"]);
+                            db.raw(&["EVAL", give, "0", "3", to]);
+                        }
+                        1 => {
+                            db.raw(&["EVAL", take, "1", from, "2"]);
+                            db.raw(&["EVAL", give, "0", "2", to]);
+                        }
+                        2 => drop(db.raw(&["EVAL", both, "0", from, to])),
+                        3 => {
+                            db.raw(&["EVAL", take, "1", from, "1"]);
+                            db.raw(&["INCR", to]);
+                        }
+                        4 => {
+                            db.raw(&["INCR", to]);
+                            db.raw(&["HINCRBY", "log", "field:1", "1"]);
+                            db.raw(&["EVAL", give, "0", "-1", from]);
+                        }
+                        _ => {
+                            let all: Vec<String> = (0..ACCOUNTS).map(|n| n.to_string()).collect();
+                            let sum = "local sum = 0 for _, n in ipairs(ARGV) do sum = sum + redis.call('get', n) end return sum";
+                            let mut argv = vec!["EVAL", sum, "0"];
+                            argv.extend(all.iter().map(String::as_str));
+                            db.raw(&argv);
+                        }
+                    }
+                    // Beside a script that is slow the test's client does not ask again by itself.
+                    let reply = loop {
+                        let reply = db.run("EXEC");
+                        if !reply.is_empty() {
+                            break reply;
+                        }
+                    };
+                    assert!(reply.starts_with('['), "{reply}");
+                    if worker == 5 {
+                        assert_eq!(reply, "[800]", "round {round}");
+                    }
+                }
+            });
+        }
+    });
+    let sum: i64 = (0..ACCOUNTS)
+        .map(|n| {
+            first
+                .run(&format!("GET {n}"))
+                .trim_matches('"')
+                .parse::<i64>()
+                .expect("a number")
+        })
+        .sum();
+    assert_eq!(sum, 800);
+    first.check("HGET log field:1", &format!("\"{ROUNDS}\""));
+    assert!(
+        first.engine.scripts.restarts.load(Relaxed) > 0,
+        "nothing had to start over"
+    );
 }

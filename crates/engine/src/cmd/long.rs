@@ -1,13 +1,12 @@
 //! How much work is too much for a worker, which has other connections to serve: such a command is carried out on a helper
-//! thread ([`Ctx::moves_elsewhere`]).
+//! thread ([`Ctx::moves_elsewhere`]). As part of a transaction or script it takes the whole along, if that can be undone; if not, the
+//! worker's other connections leave.
 
 use crate::base::error::{Error, Result};
 use crate::context::ctx::Ctx;
 use crate::context::next::Next;
 
-/// From so many elements of collections on, to be looked at, removed or returned, a command is long: together they take
-/// about a millisecond.
-pub const LONG_WORK: usize = 10_000;
+pub use crate::context::ctx::LONG_WORK;
 
 /// Most picks of a call that may pick the same element again: what they say would fill gigabytes.
 const MAX_PICKS: u64 = 1 << 24;
@@ -23,7 +22,7 @@ pub fn check_picks(count: i64) -> Result {
 impl Ctx<'_> {
     /// Whether a command of so much work has to go elsewhere, should it turn out to have that much.
     pub fn must_move(&self, work: usize) -> bool {
-        work >= LONG_WORK && !self.helper && !self.nested
+        work >= LONG_WORK && self.can_move()
     }
 
     /// Moves it, before it has changed or counted anything.

@@ -6,14 +6,19 @@
 use crate::base::args::Args;
 use crate::base::clock::unix_nanos;
 use crate::base::error::{Error, Result};
+use crate::base::ticks;
 use crate::cmd::dump::LONG_VALUE;
+use crate::cmd::long::LONG_WORK;
 use crate::context::command::{
     ALLOW_BUSY, CHANGES_SESSION, Command, FAST, Group, IN_MULTI, KS_RO, KeySpec, LOADING, NO_MULTI,
     NOSCRIPT, RUNS_QUEUE, SKIP_SLOWLOG, STALE, row,
 };
 use crate::context::ctx::Ctx;
 use crate::context::gate::{self, EXEC};
-use crate::context::multi::watched_key_changed;
+use crate::context::multi::{Multi, watched_key_changed};
+use crate::context::next::Next;
+use crate::context::undo::Restart;
+use crate::door::held::Held;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The commands of this file.
@@ -58,6 +63,12 @@ fn discard(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     Ok(())
 }
 
+/// So many commands are long together.
+const LONG_QUEUE: usize = 2000;
+
+/// After how long a transaction on a worker makes room for others, in microseconds.
+const LONG_MICROS: u64 = 1000;
+
 fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let Some(multi) = ctx.session.multi.take() else {
         return Err(Error::new("ERR EXEC without MULTI"));
@@ -66,20 +77,21 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let now = unix_nanos();
     ctx.stand_still_at(now);
     let failed = watched_key_changed(ctx);
-    if !failed && !multi.aborted && !ctx.helper {
+    if !failed && !multi.aborted && !ctx.helper.get() {
         let mut bytes = 0;
         multi.each(|entry, argv, keys| {
             ctx.keys.known.set(argv, keys);
             bytes += ctx.goes_through(entry, argv);
         });
-        if bytes > LONG_VALUE && ctx.moves_elsewhere() {
+        let long = bytes > LONG_VALUE || multi.len() > LONG_QUEUE || multi.words() > LONG_WORK;
+        if long && ctx.moves_elsewhere() {
             // There it begins anew, and the watched keys are looked at again.
             ctx.session.multi = Some(multi);
             return Ok(());
         }
     }
-    ctx.session.unwatch();
     if multi.aborted {
+        ctx.session.unwatch();
         ctx.session.keep_multi(multi);
         return Err(Error::new(
             "EXECABORT Transaction discarded because of previous errors.",
@@ -88,16 +100,89 @@ fn exec(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     if failed {
         ctx.out.null_array();
     } else {
-        ctx.out.array(multi.len());
-        multi.each(
-            |entry, argv, keys| match gate::admit::<EXEC>(&ctx.request(entry, argv)) {
-                Ok(()) => ctx.call(entry, argv, keys),
-                Err(closed) => ctx.refuse(entry, &closed.into_error()),
-            },
-        );
+        let db = ctx.session.db;
+        carry_out_queue(ctx, &multi);
+        if let Some(restart) = ctx.restart.take() {
+            return start_over(ctx, multi, restart, db);
+        }
     }
+    // Only now: one that starts over is to hear of changes in between.
+    ctx.session.unwatch();
     ctx.session.keep_multi(multi);
     Ok(())
+}
+
+/// Carries the commands out, up to one that cannot go on.
+fn carry_out_queue(ctx: &mut Ctx<'_>, multi: &Multi) {
+    if multi.is_undoable() && ctx.keys.token.is_none() {
+        ctx.begin_undoable();
+    }
+    ctx.out.array(multi.len());
+    let (mut n, began) = (0, ticks::now());
+    multi.each(|entry, argv, keys| {
+        if ctx.restart.get().is_some() {
+            return;
+        }
+        if let Err(closed) = gate::admit::<EXEC>(&ctx.request(entry, argv)) {
+            ctx.refuse(entry, &closed.into_error());
+        } else if let Err(restart) = ctx.keep_what_changes(entry, argv, keys) {
+            ctx.restart.set(Some(restart));
+        } else {
+            ctx.call(entry, argv, keys);
+        }
+        n += 1;
+        if n == multi.scripts_end && ctx.restart.get().is_none() {
+            // What follows needs no more than what is held.
+            ctx.undo = None;
+        }
+        if !ctx.helper.get() && ticks::now() - began > ticks::of_micros(LONG_MICROS) {
+            ctx.leave_the_others();
+        }
+    });
+}
+
+/// So often a transaction is taken back for a further shard that was not free; then it waits for the right to wait.
+const RESTARTS: u32 = 2;
+
+/// Takes back what a transaction did that cannot go on, and has it tried again with all that it turned out to need. `db`: what was
+/// selected before.
+#[cold]
+fn start_over(ctx: &mut Ctx<'_>, mut multi: Box<Multi>, why: Restart, db: usize) -> Result {
+    ctx.take_back();
+    ctx.session.select(db);
+    ctx.keys.db = db;
+    let learned = &mut multi.learned;
+    let ks = ctx.engine.keyspace();
+    let wants = match why {
+        Restart::Elsewhere => {
+            ctx.session.multi = Some(multi);
+            ctx.next = Next::Elsewhere;
+            return Ok(());
+        }
+        Restart::Stopping => {
+            ctx.session.unwatch();
+            ctx.session.keep_multi(multi);
+            return Err(Error::new("ERR The server is shutting down"));
+        }
+        Restart::Token => ks.token_index(),
+        Restart::Shard(shard) => {
+            learned.shards.push(shard);
+            shard
+        }
+    };
+    ctx.engine.scripts.restarts.fetch_add(1, Relaxed);
+    learned.restarts += 1;
+    learned.token |= why == Restart::Token || learned.restarts > RESTARTS;
+    ctx.keys.held.each(|shard| learned.shards.push(shard));
+    learned.shards.sort_unstable();
+    learned.shards.dedup();
+    ctx.keys.held = Held::None;
+    ctx.keys.token = None;
+    ctx.session.multi = Some(multi);
+    ctx.park(wants).inspect_err(|_| {
+        ctx.session.end_multi();
+        ctx.session.unwatch();
+    })
 }
 
 fn watch(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {

@@ -1,6 +1,7 @@
 //! What a handler works with: the keys that dispatch has locked for it, the reply it writes, its session, and the engine.
 
 use crate::base::args::Args;
+use crate::base::clock::tick_ms;
 use crate::base::error::Error;
 use crate::base::guard::guarded;
 use crate::base::hot::MEASURES;
@@ -15,11 +16,13 @@ use crate::context::next::Job;
 use crate::context::next::Next;
 use crate::context::report;
 use crate::context::session::Session;
+use crate::context::undo::Restart;
 use crate::door::change::Change;
 use crate::door::change::Event;
 use crate::door::change::KeyBytes;
 use crate::door::keys::Keys;
 use crate::door::known::PlacedKey;
+use crate::door::undo::Undo;
 use crate::follow::claims::NEVER;
 use crate::follow::pending::Pending;
 use crate::follow::waiting::Wait;
@@ -33,11 +36,20 @@ use crate::table::row::{
 use parking_lot::Mutex;
 use resp::{Mark, Out};
 use smallvec::SmallVec;
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use store::{Place, Type};
+
+/// From so many elements of collections on, to be looked at, removed or returned, a command is long: together they take
+/// about a millisecond.
+pub const LONG_WORK: usize = 10_000;
+
+/// After how long a worker's connections are offered again, if nobody could take them.
+const LEAVE_AGAIN_MS: u64 = 1000;
+
 /// What a handler gets. See the module's page.
 pub struct Ctx<'e> {
     /// The keys it may use.
@@ -50,7 +62,7 @@ pub struct Ctx<'e> {
     pub engine: &'e Engine,
     /// Its own row.
     pub command: &'static Command,
-    pub(crate) helper: bool,
+    pub(crate) helper: Cell<bool>,
     /// What the thread runs scripts with.
     pub(crate) runner: &'e mut Option<Box<Runner>>,
     /// Whether the command is part of a transaction or a script: it must neither block nor be put off, and its keys' locks
@@ -60,6 +72,12 @@ pub struct Ctx<'e> {
     pub(crate) in_script: bool,
     /// When the transaction or script began that it is part of, in Unix nanoseconds: for them the time stands still.
     pub(crate) moment: Option<u64>,
+    /// What is needed to take back the script or transaction that runs, if that is possible.
+    pub(crate) undo: Option<Undo>,
+    /// A script that is part of a transaction cannot go on: the whole has to start over.
+    pub(crate) restart: Cell<Option<Restart>>,
+    /// When to try again to give away the worker's other connections, by [`tick_ms`].
+    pub(crate) stays_until_ms: Cell<u64>,
     pub(crate) next: Next,
 }
 
@@ -126,13 +144,24 @@ impl<'e> Ctx<'e> {
     /// and without having changed or counted anything, because it will be executed again on a helper thread. There its
     /// locks are held, but the worker's other connections do not wait. False if this is a helper thread already.
     pub fn moves_elsewhere(&mut self) -> bool {
-        let moves = !self.helper && !self.nested;
+        let moves = self.can_move();
         if moves {
             self.next = Next::Elsewhere;
-        } else {
-            self.leave_the_others();
         }
         moves
+    }
+
+    /// The same for one that will then say so itself ([`Next::Elsewhere`]).
+    pub(crate) fn can_move(&self) -> bool {
+        if self.helper.get() || !self.nested {
+            return !self.helper.get();
+        }
+        if self.undo.is_some() {
+            self.restart.set(Some(Restart::Elsewhere));
+            return true;
+        }
+        self.leave_the_others();
+        false
     }
 
     /// About how many bytes of collections a command that is part of this one goes through. Its keys' shards are held.
@@ -151,8 +180,12 @@ impl<'e> Ctx<'e> {
 
     /// For what takes long on a worker and cannot be moved: the worker's other connections go to another thread, if there is
     /// one to be had. This one is a helper's from then on.
-    pub(crate) fn leave_the_others(&mut self) {
-        self.helper = self.helper || self.engine.host().hand_over();
+    pub(crate) fn leave_the_others(&self) {
+        let now_ms = tick_ms();
+        if !self.helper.get() && now_ms >= self.stays_until_ms.get() {
+            self.helper.set(self.engine.host().hand_over());
+            self.stays_until_ms.set(now_ms + LEAVE_AGAIN_MS);
+        }
     }
 
     /// Removes those of a write command's keys that have expired. Who only looks at a key may leave it there, and
@@ -190,6 +223,9 @@ impl<'e> Ctx<'e> {
         self.keys.counters.commands[entry.id].rejected.add(1);
         self.keys.counters.error(error.code());
         self.out.error(&error.0);
+        if let Some(undo) = &mut self.undo {
+            undo.counted_rejected(Some(entry.id), error);
+        }
     }
 
     /// Lets the handler of a command run. One that panics costs its reply: what it may have changed is said for it, and the
@@ -276,6 +312,12 @@ impl<'e> Ctx<'e> {
         }
         let began = ticks::now();
         let result = self.carry_out(entry, argv);
+        if self.restart.get().is_some() {
+            // It has not been.
+            self.next = Next::Done;
+            (self.command, self.nested) = (command, nested);
+            return;
+        }
         if self.keys.recording {
             self.keys.records.finish(db, argv);
         }
@@ -304,6 +346,9 @@ impl<'e> Ctx<'e> {
             let shown = || command_log::shown(&entry.command.facts, argv);
             let (follow, client) = (&self.engine.follow, &self.session.client);
             follow.note_command(&entry.command.facts, took, client, shown);
+        }
+        if let Some(undo) = &mut self.undo {
+            undo.counted(entry.id, result.as_ref().err());
         }
         if let Err(e) = result {
             tally.failed.add(1);

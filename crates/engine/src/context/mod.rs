@@ -18,4 +18,5 @@ pub(crate) mod report;
 pub mod session;
 pub(crate) mod shards;
 pub mod surveyed;
+pub(crate) mod undo;
 pub mod usage;

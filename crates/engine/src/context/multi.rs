@@ -5,7 +5,7 @@
 //! between two of them: [`locks_of`] adds them up, together with those of the watched keys, whose expiry is looked at.
 
 use crate::context::command::Entry;
-use crate::context::command::{ALL_SHARDS, OWN_LOCKS, PATTERN_KEYS, RUNS_SCRIPT};
+use crate::context::command::{ALL_SHARDS, NOSCRIPT, OWN_LOCKS, PATTERN_KEYS, RUNS_SCRIPT};
 use crate::context::ctx::Ctx;
 use crate::context::session::Session;
 use crate::door::known::PlacedKey;
@@ -42,6 +42,23 @@ pub struct Multi {
     pub flags: u64,
     /// All flags that one of their rows does not have.
     pub missing_flags: u64,
+    /// How many there are up to the last one that runs a script.
+    pub(crate) scripts_end: usize,
+    /// One of them does more than what can be taken back, which is what a script may do.
+    beyond_undoing: bool,
+    /// What EXEC has found out that it needs beside what it knows, when it was tried before.
+    pub(crate) learned: Learned,
+}
+
+/// What a transaction with scripts in it has found out.
+#[derive(Default)]
+pub(crate) struct Learned {
+    /// Shards that it needs.
+    pub shards: Indices,
+    /// It also needs the keyspace's token.
+    pub token: bool,
+    /// How often it has started over.
+    pub restarts: u32,
 }
 
 // SAFETY: the pointers lead into the registry of the session's engine, which the session keeps alive and which never
@@ -52,6 +69,11 @@ impl Multi {
     /// Number of commands.
     pub fn len(&self) -> usize {
         self.commands.len()
+    }
+
+    /// Number of arguments of all of them.
+    pub(crate) fn words(&self) -> usize {
+        self.ends.len()
     }
 
     /// Bytes that it takes.
@@ -77,6 +99,15 @@ impl Multi {
             self.ends.push(self.bytes.len());
         }
         self.flags |= flags;
+        match entry.command.has(RUNS_SCRIPT) {
+            true => self.scripts_end = self.commands.len(),
+            false => self.beyond_undoing |= entry.command.has(NOSCRIPT),
+        }
+    }
+
+    /// Whether it has scripts in it, which may turn out to need further shards, and all that it does can be taken back then.
+    pub(crate) fn is_undoable(&self) -> bool {
+        self.scripts_end > 0 && !self.beyond_undoing
     }
 
     fn argv<'a>(&'a self, command: &Queued, into: &mut SmallVec<[&'a [u8]; 8]>) {
@@ -112,6 +143,9 @@ impl Multi {
         self.aborted = false;
         self.flags = 0;
         self.missing_flags = 0;
+        self.scripts_end = 0;
+        self.beyond_undoing = false;
+        self.learned = Learned::default();
     }
 }
 
@@ -201,9 +235,10 @@ pub(crate) fn locks_of(session: &Session, wanted: &mut Wanted) {
     let Some(multi) = &session.multi else {
         return;
     };
+    wanted.shards.extend_from_slice(&multi.learned.shards);
+    wanted.token |= multi.learned.token || multi.scripts_end > 0 && !multi.is_undoable();
     multi.each(|entry, argv, keys| {
         let command = entry.command;
-        wanted.token |= command.has(RUNS_SCRIPT);
         if command.has(ALL_SHARDS | OWN_LOCKS)
             || command.has(PATTERN_KEYS) && crate::table::positions::has_patterns(argv)
         {

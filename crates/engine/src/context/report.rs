@@ -36,7 +36,7 @@ fn text(ctx: &Ctx<'_>, entry: &Entry, argv: &[&[u8]]) -> String {
         (false, true) => ", in a transaction",
         (false, false) => "",
     };
-    let helper = if ctx.helper {
+    let helper = if ctx.helper.get() {
         ", on a helper thread"
     } else {
         ""

@@ -8,7 +8,7 @@ use crate::base::ticks;
 use crate::context::command::{
     ABOUT_CLIENT, Entry, FAST, GATHERS, IN_MULTI, OWN_LOCKS, RUNS_SCRIPT, WRITE,
 };
-use crate::context::ctx::Ctx;
+use crate::context::ctx::{Ctx, LONG_WORK};
 use crate::context::engine::Engine;
 use crate::context::gate::{self, CLIENT, QUEUE, Request};
 use crate::context::next::{Job, Next};
@@ -22,6 +22,7 @@ use crate::door::keys::{Garbage, Keys};
 use crate::door::known::KnownKeys;
 use crate::follow::{command_log, monitor};
 use resp::{Mark, Out};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -93,6 +94,9 @@ impl Worker {
             || engine.standing.keeps_expired(|| gate::writes(&request));
         if session.outgoing.is_some() && !command.has(GATHERS) {
             session.hand_out();
+        }
+        if argv.len() >= LONG_WORK && !self.helper {
+            return Next::Elsewhere;
         }
         let mut prepared: Vec<(usize, Blob)> = Vec::new();
         if command.has(WRITE) && argv.iter().any(|a| a.len() >= BIG_VALUE) {
@@ -170,11 +174,14 @@ impl Worker {
             session,
             engine,
             command,
-            helper: self.helper,
+            helper: self.helper.into(),
             runner: &mut self.runner,
             nested: false,
             in_script: false,
             moment: None,
+            undo: None,
+            restart: Cell::new(None),
+            stays_until_ms: Cell::new(0),
             next: Next::Done,
         };
         let db = ctx.keys.db;

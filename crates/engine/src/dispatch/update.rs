@@ -21,6 +21,7 @@ use crate::door::known::{KnownKey, KnownKeys, PlacedKey};
 use crate::table::positions::{each_key, has_patterns};
 use resp::Out;
 use smallvec::SmallVec;
+use std::cell::Cell;
 use std::sync::atomic::Ordering::Relaxed;
 use store::Place;
 use store::locks::Indices;
@@ -176,11 +177,14 @@ impl Worker {
             session,
             engine,
             command: &ROW,
-            helper: true,
+            helper: true.into(),
             runner: &mut self.runner,
             nested: true,
             in_script: false,
             moment: Some(now),
+            undo: None,
+            restart: Cell::new(None),
+            stays_until_ms: Cell::new(0),
             next: Next::Done,
         };
         let (result, update) = work(Update {

@@ -7,3 +7,4 @@ pub(crate) mod known;
 pub mod record;
 pub(crate) mod room;
 pub mod stored;
+pub(crate) mod undo;

@@ -494,6 +494,82 @@ mod tests {
         }
     }
 
+    /// As a transaction takes one from each of two shards that it knows, and in its middle a script of it gives both to a third. With
+    /// `definite` it comes in between to something that cannot be undone, for which it asks for the token without waiting.
+    fn transact_undeclared(world: &World, from: [usize; 2], to: usize, definite: bool) {
+        let mut turn = Turn::new(Model::waker());
+        let mut wanted = Indices::from_slice(&from);
+        for attempt in 0.. {
+            // Twice it lets go, then it waits for the right to wait.
+            let (mut token, mut held) = world.parked(&mut turn, &wanted, attempt > 1);
+            take(&mut held, from[0], 1);
+            if definite && token.is_none() {
+                let none = &mut Turn::new(Model::waker());
+                token = world.attempt(&mut Indices::from_slice(&[TOKEN]), none).ok();
+                if token.is_none() {
+                    take(&mut held, from[0], -1);
+                    continue;
+                }
+            }
+            take(&mut held, from[1], 1);
+            if token.is_some() {
+                held.escalate(to, &world.shards[to], &world.escalation, &mut || ());
+            } else if !held.reach(to, &world.shards[to]) {
+                take(&mut held, from[1], -1);
+                take(&mut held, from[0], -1);
+                wanted.push(to);
+                continue;
+            }
+            *held.get_mut(to).unwrap().value() += 2;
+            return;
+        }
+    }
+
+    /// Transactions with scripts in them, which take the token late or not at all, beside commands and a reader: under any schedule
+    /// all end, and every sum is whole.
+    #[test]
+    fn transactions_that_start_over_are_atomic_and_end_in_any_schedule() {
+        shuttle::check_random(
+            || {
+                let world = World::new();
+                let mut threads = Vec::new();
+                let mut spawn = |f: Box<dyn FnOnce(&World) + Send>| {
+                    let world = world.clone();
+                    threads.push(shuttle::thread::spawn(move || f(&world)));
+                };
+                for (from, to, definite) in [
+                    ([0, 1], 2, false),
+                    ([1, 2], 0, false),
+                    ([2, 2], 0, true),
+                    ([0, 0], 2, true),
+                ] {
+                    spawn(Box::new(move |world| {
+                        transact_undeclared(world, from, to, definite);
+                    }));
+                }
+                spawn(Box::new(|world| move_undeclared(world, 1, 0, false)));
+                spawn(Box::new(|world| {
+                    let mut turn = Turn::new(Model::waker());
+                    let (_, mut held) = world.parked(&mut turn, &[2, 1], false);
+                    take(&mut held, 2, 1);
+                    *held.get_mut(1).unwrap().value() += 1;
+                }));
+                spawn(Box::new(|world| {
+                    let mut held = world.acquire(&[2, 1, 0]);
+                    let sum: i64 = held.iter_mut().map(|g| *g.value()).sum();
+                    assert_eq!(sum, 30, "a transfer was seen half done");
+                }));
+                for t in threads {
+                    t.join().unwrap();
+                }
+                for shard in &world.shards {
+                    assert!(shard.line.is_idle(), "something is left in a line");
+                }
+            },
+            1000,
+        );
+    }
+
     /// Transfers between shards in every order, declared and not, by threads and by parked connections, some of which go away
     /// while they wait, with readers that sum them: under any schedule nobody waits for ever, and every sum is whole.
     #[test]

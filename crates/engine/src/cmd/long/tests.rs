@@ -1,8 +1,12 @@
 //! Which calls are long.
 
 use super::LONG_WORK;
+use crate::config::Config;
+use crate::config::host::{Host, ShutdownMode};
 use crate::testing::{TestClient, check};
 use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// A client of a database with collections just large enough, and small ones beside them.
 fn large() -> TestClient {
@@ -78,6 +82,82 @@ fn long_transactions_are_moved() {
     let line = format!("EVAL \"{script}\" 1 d set few");
     db.check(&line, "10004");
     db.check("GET a", "\"2\"");
+}
+
+/// Whoever asks for another thread gets one.
+#[derive(Default)]
+struct Generous(AtomicUsize);
+
+impl Host for Generous {
+    fn shutdown(&self, _: ShutdownMode) -> Result<(), String> {
+        Ok(())
+    }
+    fn applied(&self, _: &str, _: &Config) -> Result<(), String> {
+        Ok(())
+    }
+    fn info(&self, _: &str, _: &mut String) {}
+    fn hand_over(&self) -> bool {
+        self.0.fetch_add(1, Relaxed);
+        true
+    }
+}
+
+/// What turns out to be long as part of something else takes that along, or has the worker's other connections leave.
+#[test]
+fn long_parts_of_transactions_and_scripts_make_room() {
+    let host = Arc::new(Generous::default());
+    let mut db = TestClient::behind(host.clone(), &[]);
+    let elements: String = (0..LONG_WORK / 2).map(|i| format!(" {i}")).collect();
+    db.run(&format!("RPUSH l{elements}; RPUSH l{elements}"));
+    let pings = "PING; ".repeat(3000);
+    let mget = format!("MGET{elements}; MGET{elements}; MGET{elements}");
+    let sum = "EVAL \"return #redis.call('lrange',KEYS[1],0,-1)\" 1 l";
+    let definite = format!("SETRANGE big 5000 x; {sum}");
+    // On a busy machine what is short may take long.
+    const ANY: usize = usize::MAX;
+    for (queue, moved, left) in [
+        ("PING; LLEN l", false, ANY),
+        // Known before.
+        (&pings[..], true, 0),
+        (&mget, true, 0),
+        ("LRANGE l 0 -1", false, 1),
+        ("LPOS l nosuch; LRANGE l 0 -1", false, 1),
+        // With a script in it, it can be undone.
+        (sum, true, 0),
+        (&format!("LRANGE l 0 -1; {sum}"), true, 0),
+        (
+            "INCR n; EVAL \"return redis.call('incr','n')\" 0; LRANGE l 0 -1",
+            false,
+            1,
+        ),
+        (&definite, false, 1),
+    ] {
+        db.run("SETRANGE big 5000 x; MULTI");
+        db.run(queue.trim_end_matches("; "));
+        host.0.store(0, Relaxed);
+        let reply = db.run("EXEC");
+        assert!(
+            reply.starts_with('[') && !reply.contains("-ERR"),
+            "{queue}: {reply:.100}"
+        );
+        assert_eq!(db.moved, moved, "{queue:.100}");
+        if left != ANY {
+            assert_eq!(host.0.load(Relaxed), left, "{queue:.100}");
+        }
+    }
+    db.check("GET n", "\"2\"");
+    // A script by itself.
+    db.check(
+        "EVAL \"redis.call('incr','n') return #redis.call('lrange','l',0,-1)\" 0",
+        "10000",
+    );
+    assert!(db.moved);
+    db.check("GET n", "\"3\"");
+    // Of many arguments.
+    db.run(&format!("MGET{elements}{elements}"));
+    assert!(db.moved);
+    db.run(&format!("MGET{elements}"));
+    assert!(!db.moved);
 }
 
 #[test]
