@@ -312,7 +312,7 @@ fn add_replacement(
 const PIECE: usize = 1 << 20;
 
 /// The empty buffer of [`Ctx::scratch`], with room for so many bytes.
-fn room<'a>(l: L, ctx: &'a Ctx, bytes: Option<usize>) -> Result<&'a mut Vec<u8>, Raised> {
+fn room(l: L, ctx: &Ctx, bytes: Option<usize>) -> Result<&mut Vec<u8>, Raised> {
     let out = ctx.scratch();
     out.clear();
     ahead(l, ctx, bytes.unwrap_or(usize::MAX))?;
