@@ -208,7 +208,8 @@ pub fn contents(client: &mut Client) -> BTreeMap<String, String> {
                 pairs.sort();
                 pairs.join(" ")
             } else if kind == "zset" {
-                // Old servers make the digest of another text of the same score.
+                // Old servers make the digest of another text of the same score. And a score of -0, which a skip list keeps, is 0
+                // where a copy of the data set makes a listpack of it: so it is on all replicas, and on no primary.
                 let pairs = array(client.call(&[&b"ZRANGE"[..], &key, b"0", b"-1", b"WITHSCORES"]));
                 let pairs = pairs.chunks(2).map(|pair| {
                     let score = text(&pair[1])
