@@ -20,6 +20,7 @@ pub mod http;
 pub mod lua_programs;
 #[path = "../../xtask/src/peers.rs"]
 pub mod peers;
+pub mod pretender;
 pub mod program;
 pub mod replication;
 pub mod rng;

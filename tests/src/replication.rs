@@ -449,3 +449,12 @@ fn pass(mut from: TcpStream, mut to: TcpStream, shared: &Shared, bounded: bool) 
     let _ = from.shutdown(Shutdown::Both);
     let _ = to.shutdown(Shutdown::Both);
 }
+
+/// Tells to stop when it is dropped.
+pub struct Stopping<'a>(pub &'a AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}

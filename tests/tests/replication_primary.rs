@@ -2,22 +2,20 @@
 //! true.
 
 use redpoll_tests::check::{check, show};
-use redpoll_tests::client::encode;
 use redpoll_tests::cut::Cable;
 use redpoll_tests::peers::Peer;
+use redpoll_tests::pretender::{EOF, Pretender};
 use redpoll_tests::program::on_path;
+use redpoll_tests::replication::Stopping;
 use redpoll_tests::rng::Rng;
 use redpoll_tests::server::fresh_dir;
 use redpoll_tests::{Client, Peers, Server, eventually};
 use resp::Value;
 use rustix::process::Signal;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
-use std::time::Duration;
 
 /// Copies are not waited for, no signs of life come in between, and DEBUG may be asked.
 const USUAL: &[&str] = &[
@@ -438,82 +436,6 @@ fn after_a_restart_no_copy_is_needed() {
     }
 }
 
-/// Somebody who speaks the protocol of replicas, step by step.
-struct Pretender(TcpStream);
-
-impl Pretender {
-    fn to(server: &Server, said: &[&[&str]]) -> Pretender {
-        let stream = TcpStream::connect(server.addr()).expect("a server");
-        let patience = Some(Duration::from_secs(30));
-        stream.set_read_timeout(patience).expect("a socket");
-        let mut pretender = Pretender(stream);
-        for words in said {
-            pretender.say(words);
-            assert_eq!(pretender.line(), "+OK");
-        }
-        pretender
-    }
-
-    fn say(&mut self, words: &[&str]) {
-        let mut bytes = Vec::new();
-        encode(words, &mut bytes);
-        self.0.write_all(&bytes).expect("it is connected");
-    }
-
-    fn bytes(&mut self, n: usize) -> Vec<u8> {
-        let mut bytes = vec![0; n];
-        self.0.read_exact(&mut bytes).expect("so many bytes");
-        bytes
-    }
-
-    /// The next line that is not empty.
-    fn line(&mut self) -> String {
-        let mut line = Vec::new();
-        loop {
-            match self.bytes(1)[0] {
-                b'\n' if line.is_empty() => {}
-                b'\n' => break,
-                byte => line.push(byte),
-            }
-        }
-        String::from_utf8(line).expect("text").trim_end().to_owned()
-    }
-
-    /// Takes a copy of the data set, with a new offset.
-    fn take_copy(&mut self) -> (Vec<u8>, u64) {
-        self.say(&["PSYNC", "?", "-1"]);
-        let answer = self.line();
-        let words: Vec<&str> = answer.split(' ').collect();
-        assert_eq!((words[0], words[1].len()), ("+FULLRESYNC", 40), "{answer}");
-        let offset = words[2].parse().expect("an offset");
-        (self.copy(), offset)
-    }
-
-    fn copy(&mut self) -> Vec<u8> {
-        let head = self.line();
-        match head.strip_prefix("$EOF:") {
-            None => {
-                let length = head[1..].parse().expect("a length");
-                self.bytes(length)
-            }
-            Some(mark) => {
-                let mut copy = Vec::new();
-                while !copy.ends_with(mark.as_bytes()) {
-                    copy.push(self.bytes(1)[0]);
-                }
-                copy.truncate(copy.len() - mark.len());
-                copy
-            }
-        }
-    }
-
-    fn ack(&mut self, offset: u64) {
-        self.say(&["REPLCONF", "ACK", &offset.to_string()]);
-    }
-}
-
-const EOF: &[&str] = &["REPLCONF", "capa", "eof", "capa", "psync2"];
-
 #[test]
 fn copies_come_in_both_forms() {
     let server = primary(&[]);
@@ -760,146 +682,6 @@ fn what_replicas_say_before_is_looked_at() {
         "PSYNC ? -1",
         "-ERR Command not allowed inside a transaction",
     );
-}
-
-/// Sets the next numbers until it is told to stop; the last that was acknowledged. Whoever may not write here goes where it may.
-fn count_on(a: &Server, b: &Server, stop: &AtomicBool) -> i64 {
-    let (mut n, mut at) = (0, 0);
-    let mut clients = [a.connect(), b.connect()];
-    while !stop.load(SeqCst) {
-        match clients[at].call(&["SET", "count", &(n + 1).to_string()]) {
-            Value::Simple(_) => n += 1,
-            _ => at = 1 - at,
-        }
-    }
-    n
-}
-
-/// Tells to stop when it is dropped.
-struct Stopping<'a>(&'a AtomicBool);
-
-impl Drop for Stopping<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, SeqCst);
-    }
-}
-
-#[test]
-fn a_failover_loses_nothing() {
-    let Some(peers) = Peers::find().or_skip("a_failover_loses_nothing") else {
-        return;
-    };
-    for peer in [&peers.redis7, &peers.redis8_6, &peers.valkey]
-        .into_iter()
-        .flatten()
-    {
-        let server = primary(&[]);
-        let follower = replica(peer, server.port());
-        let (mut c, mut r) = (server.connect(), follower.connect());
-        eventually("it follows", || c.run("WAIT 1 10") == Value::Int(1));
-        let port = follower.port().to_string();
-        let stop = AtomicBool::new(false);
-        let counted = thread::scope(|scope| {
-            let counting = scope.spawn(|| count_on(&server, &follower, &stop));
-            // Should something not be so, the counting ends all the same.
-            let _stopping = Stopping(&stop);
-            eventually("some is counted", || show(&c.run("GET count")) != "nil");
-            let begun = c.call(&["FAILOVER", "TO", "127.0.0.1", &port, "TIMEOUT", "20000"]);
-            assert_eq!(show(&begun), "OK");
-            eventually("the roles have changed", || {
-                info(&mut r, "role") == "master" && info(&mut c, "role") == "slave"
-            });
-            eventually("it is over", || {
-                info(&mut c, "master_failover_state") == "no-failover"
-            });
-            eventually("it follows now", || is_linked(&mut c));
-            stop.store(true, SeqCst);
-            counting.join().expect("no panic")
-        });
-        // One more may have been done, and not been answered.
-        let there = text(&r.run("GET count"));
-        assert_eq!(there, counted.to_string());
-        eventually("both have it", || text(&c.run("GET count")) == there);
-        // It went on where it was.
-        assert_eq!(number(&mut r, "sync_full"), 0, "{}", server.log());
-        assert_eq!(number(&mut r, "sync_partial_ok"), 1);
-    }
-}
-
-/// Both ended up as primaries: who took over dropped all links that had the stream under its old name, and with them the one on which it
-/// had been asked to.
-#[test]
-fn a_failover_between_two_of_ours_leaves_one_primary() {
-    let server = primary(&[]);
-    let port = server.port();
-    let follower = Server::redpoll_with(&["--replicaof", &format!("127.0.0.1 {port}")]);
-    let (mut c, mut r) = (server.connect(), follower.connect());
-    eventually("it follows", || c.run("WAIT 1 10") == Value::Int(1));
-    c.run("SET k v");
-    assert_eq!(show(&c.run("FAILOVER")), "OK");
-    eventually("the roles have changed", || {
-        info(&mut r, "role") == "master" && info(&mut c, "role") == "slave"
-    });
-    eventually("it is over", || {
-        info(&mut c, "master_failover_state") == "no-failover"
-    });
-    assert_eq!(text(&r.run("GET k")), "v");
-    assert_eq!(number(&mut r, "sync_full"), 0, "{}", server.log());
-}
-
-#[test]
-fn a_failover_that_does_not_work_is_given_up() {
-    let server = primary(&[]);
-    let mut c = server.connect();
-    check(&mut c, "FAILOVER ABORT", "-ERR No failover in progress.");
-    check(
-        &mut c,
-        "FAILOVER",
-        "-ERR FAILOVER requires connected replicas.",
-    );
-    check(
-        &mut c,
-        "FAILOVER TIMEOUT 0",
-        "-ERR FAILOVER timeout must be greater than 0",
-    );
-    check(&mut c, "FAILOVER NOW", "-ERR syntax error");
-    let mut one = Pretender::to(&server, &[EOF, &["REPLCONF", "listening-port", "1"]]);
-    let (_, offset) = one.take_copy();
-    one.ack(offset);
-    eventually("it is online", || c.run("WAIT 1 10") == Value::Int(1));
-    check(
-        &mut c,
-        "FAILOVER TO 127.0.0.1 2",
-        "-ERR FAILOVER target HOST and PORT is not a replica.",
-    );
-    check(
-        &mut c,
-        "FAILOVER TO 127.0.0.1 1 FORCE",
-        "-ERR FAILOVER with force option requires both a timeout and target HOST and IP.",
-    );
-    // It never has what was done last.
-    c.run("SET k v");
-    check(&mut c, "FAILOVER", "OK");
-    check(&mut c, "FAILOVER", "-ERR FAILOVER already in progress.");
-    assert_eq!(info(&mut c, "master_failover_state"), "waiting-for-sync");
-    let mut waiting = server.connect();
-    waiting.send(&["SET", "k", "w"]);
-    check(&mut c, "GET k", "\"v\"");
-    check(&mut c, "FAILOVER ABORT", "OK");
-    assert_eq!(show(&waiting.read()), "OK");
-    check(&mut c, "FAILOVER TIMEOUT 20", "OK");
-    // Its time is over, and changes go on.
-    check(&mut waiting, "SET k x", "OK");
-    eventually("it is over", || {
-        info(&mut c, "master_failover_state") == "no-failover"
-    });
-    assert_eq!(info(&mut c, "role"), "master");
-    // Nobody listens where it says.
-    let end = number(&mut c, "master_repl_offset");
-    one.ack(end + 1000);
-    check(&mut c, "FAILOVER", "OK");
-    check(&mut waiting, "SET k y", "OK");
-    assert_eq!(info(&mut c, "role"), "master");
 }
 
 #[test]

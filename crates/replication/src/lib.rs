@@ -187,6 +187,10 @@ impl Replication for Hub {
         self.end_failover()
     }
 
+    fn is_failing_over(&self) -> bool {
+        Hub::is_failing_over(self)
+    }
+
     fn admit(&self, wish: &StreamWish) -> Result<(), String> {
         self.admit_replica(wish)
     }

@@ -30,6 +30,9 @@ fn replicaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             "ERR this program follows no other server with its database",
         ));
     };
+    if replication.is_failing_over() {
+        return Err(Error::new("ERR REPLICAOF not allowed while failing over."));
+    }
     let none = host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one");
     let primary = if none {
         None

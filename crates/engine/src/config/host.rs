@@ -243,6 +243,9 @@ pub trait Replication: Send + Sync {
     /// FAILOVER ABORT.
     fn abort_failover(&self) -> Result<(), String>;
 
+    /// Whether a FAILOVER is under way.
+    fn is_failing_over(&self) -> bool;
+
     /// Whether a client may have the stream now (PSYNC, SYNC). Its connection is handed over then, with [`Replication::take`].
     fn admit(&self, wish: &StreamWish) -> Result<(), String>;
 

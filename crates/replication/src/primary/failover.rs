@@ -1,11 +1,13 @@
 //! FAILOVER: giving the role of the primary to a replica.
 //!
 //! Changes are held back (not refused), until a replica has all there is. Then this server follows it, and asks it, with the PSYNC by
-//! which it does so, to be the primary. If that does not work, this one is the primary again.
+//! which it does so, to be the primary. If that does not work, this one is the primary again; if nobody knows whether it did, the replica
+//! is asked until somebody does ([`crate::replica::handover`]).
 
 use super::link::Link;
 use crate::Hub;
 use crate::replica::Primary;
+use crate::replica::handover::TookOver;
 use engine::{CHANGES_HELD, Failover};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -93,7 +95,7 @@ impl Hub {
         Ok(())
     }
 
-    pub(super) fn is_failing_over(&self) -> bool {
+    pub(crate) fn is_failing_over(&self) -> bool {
         *self.primary.failing.0.lock() != Stage::No
     }
 
@@ -173,29 +175,52 @@ impl Hub {
         tracing::info!("FAILOVER: {host}:{port} is asked to be the primary");
         *self.primary.failing.0.lock() = Stage::Switching;
         let hub = self.me.clone();
-        let told = move |took_over: bool| {
-            let Some(hub) = hub.upgrade() else { return };
-            {
-                let mut stage = hub.primary.failing.0.lock();
-                if *stage != Stage::Switching {
-                    return;
-                }
-                *stage = match took_over {
-                    true => Stage::Done,
-                    false => Stage::Failed,
-                };
+        let told = move |took_over| {
+            if let Some(hub) = hub.upgrade() {
+                hub.handed_over(took_over);
             }
-            match took_over {
-                true => tracing::info!("FAILOVER: it is the primary, and followed from now on"),
-                false => tracing::warn!("FAILOVER: it is not, and this server goes on to be"),
-            }
-            hub.wake();
         };
         let primary = Primary { host, port };
         if let Err(why) = self.replica.follow(primary, Some(Box::new(told))) {
             tracing::warn!("FAILOVER: {why}");
             *self.primary.failing.0.lock() = Stage::Failed;
         }
+    }
+
+    /// What came of asking it.
+    fn handed_over(&self, took_over: TookOver) {
+        let Ok(engine) = self.engine() else { return };
+        {
+            let mut stage = self.primary.failing.0.lock();
+            if *stage != Stage::Switching {
+                return;
+            }
+            match took_over {
+                TookOver::Yes => *stage = Stage::Done,
+                TookOver::No => *stage = Stage::Failed,
+                TookOver::Unknown => {}
+            }
+        }
+        match took_over {
+            TookOver::Yes => {
+                let primary = self.replica.primary();
+                let text = primary.map_or_else(String::new, |p| format!("{} {}", p.host, p.port));
+                let _ = engine.config().record("replicaof", &text);
+                tracing::info!("FAILOVER: it is the primary, and followed from now on");
+            }
+            TookOver::No => tracing::warn!("FAILOVER: it is not, and this server goes on to be"),
+            TookOver::Unknown => {
+                tracing::warn!(
+                    "FAILOVER: the link broke when it had been asked, so that it may be the primary. It is asked until it answers; \
+                     FAILOVER ABORT makes this server the primary in any case"
+                );
+                // That may take long. As a replica this server says at once that it takes no changes.
+                if engine.config().flag("replica-read-only") {
+                    engine.standing.close(CHANGES_HELD, false);
+                }
+            }
+        }
+        self.wake();
     }
 }
 

@@ -258,6 +258,7 @@ impl Hub {
             let turned = self.follow_primary(None);
             self.primary.links.lock().extend(own);
             turned?;
+            let _ = self.engine()?.config().record("replicaof", "");
         }
         if wish.old_style || wish.id.is_empty() || link.announced.rdb_only {
             return Ok(None);

@@ -48,6 +48,8 @@ pub enum Answer {
 pub enum Failed {
     /// The connection is broken.
     Io(io::Error),
+    /// It broke after the primary had been asked for the stream, and before it answered.
+    Unanswered(io::Error),
     /// The primary refuses, and will again: what it says.
     Refused(String),
 }
@@ -61,7 +63,7 @@ impl From<io::Error> for Failed {
 impl std::fmt::Display for Failed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Failed::Io(error) => error.fmt(f),
+            Failed::Io(error) | Failed::Unanswered(error) => error.fmt(f),
             Failed::Refused(text) => f.write_str(text),
         }
     }
@@ -174,7 +176,7 @@ pub fn greet(wire: &mut Wire, who: &Introduction) -> Result<Answer, Failed> {
         psync.push("FAILOVER");
     }
     wire.command(&psync)?;
-    answer(&text(&wire.line_of_text()?))
+    answer(&text(&wire.line_of_text().map_err(Failed::Unanswered)?))
 }
 
 /// Reads the answer to PSYNC.
@@ -221,6 +223,8 @@ mod tests {
     fn play(who: Introduction, answers: &str) -> (String, Result<Answer, Failed>) {
         let (mut wire, mut far) = pair();
         far.write_all(answers.as_bytes()).unwrap();
+        // It says no more.
+        far.shutdown(std::net::Shutdown::Write).unwrap();
         let result = greet(&mut wire, &who);
         drop(wire);
         let mut asked = String::new();
@@ -300,6 +304,7 @@ mod tests {
         ] {
             assert!(matches!(play(&bad), Err(Failed::Refused(_))), "{bad}");
         }
+        assert!(matches!(play(ok), Err(Failed::Unanswered(_))));
         for bad in [
             format!("{ok}+FULLRESYNC short 1\r\n"),
             format!("{ok}+FULLRESYNC {ID} x\r\n"),

@@ -2,6 +2,7 @@
 //! told to stop. Whatever breaks, it tries again.
 
 use super::apply::{Applier, Finder};
+use super::handover::Handover;
 use super::handshake::{Answer, Failed, Introduction, greet};
 use super::payload::{self, Payload};
 use super::status::{Phase, Status};
@@ -24,9 +25,6 @@ const REST: Duration = Duration::from_secs(1);
 /// The longest rest after copies that could not be loaded.
 const LONGEST_REST: Duration = Duration::from_secs(64);
 
-/// Told whether the primary took the place of this one (FAILOVER).
-pub type OnFailover = Box<dyn FnOnce(bool) + Send>;
-
 /// See the module's page.
 pub(super) struct Link {
     pub engine: Arc<Engine>,
@@ -40,7 +38,7 @@ pub(super) struct Link {
     pub db: Arc<AtomicUsize>,
     /// A copy of the stream's data set was taken, so that there is a place in it to go on from, be it the very beginning.
     pub known: Arc<AtomicBool>,
-    pub on_failover: Option<OnFailover>,
+    pub handover: Option<Handover>,
     pub counters: Arc<Counters>,
 }
 
@@ -75,10 +73,6 @@ impl Link {
         while !self.leash.is_ended() {
             let ended = self.once(&mut applier);
             self.db.store(applier.db(), Relaxed);
-            if let Some(told) = self.on_failover.take() {
-                // The stream never came.
-                told(false);
-            }
             if self.leash.is_ended() {
                 break;
             }
@@ -134,7 +128,7 @@ impl Link {
             ip: (!ip.is_empty()).then_some(ip),
             // Who has nothing of any stream asks for a copy.
             from: (offset > 0 || self.known.load(Relaxed)).then(|| (standing.ids().id, offset)),
-            failover: self.on_failover.is_some(),
+            failover: self.handover.as_ref().is_some_and(Handover::asks),
         }
     }
 
@@ -143,18 +137,31 @@ impl Link {
         let Primary { host, port } = self.primary.clone();
         let patience = self.patience();
         self.status.enter(Phase::Connecting);
-        let channel = (self.dial)(&self.engine, &host, port, patience)?;
-        let mut wire = Wire::new(channel, self.leash.clone(), patience)?;
-        self.status.enter(Phase::Handshake);
-        let who = self.introduction();
-        let answer = greet(&mut wire, &who);
-        if let Some(told) = self.on_failover.take() {
-            told(matches!(
-                answer,
-                Ok(Answer::Full { .. } | Answer::Continue(_))
-            ));
+        let (mut wire, answer) = match (self.dial)(&self.engine, &host, port, patience)
+            .and_then(|channel| Wire::new(channel, self.leash.clone(), patience))
+        {
+            Ok(mut wire) => {
+                self.status.enter(Phase::Handshake);
+                let answer = greet(&mut wire, &self.introduction());
+                (Some(wire), answer)
+            }
+            Err(error) => (None, Err(Failed::Io(error))),
+        };
+        if let Some(handover) = &mut self.handover
+            && !self.leash.is_ended()
+            && handover.is_settled_by(&answer, &self.engine.standing.ids().id)
+        {
+            self.handover = None;
         }
-        match answer? {
+        let answer = answer?;
+        if self.handover.is_some() {
+            // It would be a circle.
+            return Err(Ended::Later("it is a replica of this server".into()));
+        }
+        let Some(mut wire) = wire.take() else {
+            return Err(io::Error::from(io::ErrorKind::NotConnected).into());
+        };
+        match answer {
             Answer::Later(text) => return Err(Ended::Later(text)),
             Answer::Continue(id) => {
                 let known = self.engine.standing.ids().id;

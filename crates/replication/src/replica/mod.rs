@@ -5,6 +5,7 @@
 //! stream ([`Downstream`]).
 
 pub mod apply;
+pub mod handover;
 pub mod handshake;
 mod hub;
 pub mod link;
@@ -13,8 +14,9 @@ pub mod status;
 pub mod wire;
 
 use engine::{Counters, Engine, READ_ONLY_REPLICA, RoleReport, STALE_REPLICA};
+use handover::{Handover, OnHandover};
 use keeper::Keeper;
-use link::{Link, OnFailover};
+use link::Link;
 use parking_lot::Mutex;
 use status::{Phase, Status};
 use std::fmt::Write;
@@ -135,12 +137,12 @@ impl Replica {
         self.following.lock().as_ref().map(|f| f.status.clone())
     }
 
-    /// Follows a primary. What is under way from another one is ended. `on_failover`: it is asked to take the place of this one, and
+    /// Follows a primary. What is under way from another one is ended. `on_handover`: it is asked to take the place of this one, and
     /// this is told whether it did. Takes as long as a batch of the stream at most. No lock of the keyspace may be held.
     ///
     /// # Errors
     /// There is no thread for it, or the database is being closed.
-    pub fn follow(&self, primary: Primary, on_failover: Option<OnFailover>) -> Result<(), String> {
+    pub fn follow(&self, primary: Primary, on_handover: Option<OnHandover>) -> Result<(), String> {
         let engine = self.engine()?;
         let _changing = self.changing.lock();
         let before = self.following.lock().take();
@@ -166,7 +168,7 @@ impl Replica {
             status: status.clone(),
             db: self.db.clone(),
             known: self.known.clone(),
-            on_failover,
+            handover: on_handover.map(Handover::new),
             counters: self.counters.clone(),
         };
         let thread = std::thread::Builder::new()
