@@ -154,7 +154,8 @@ const SERVER: Rooms = &[
     ("stream", &["tls_stream"]),
     ("output", &["stream"]),
     ("wire", &["stream", "tls_stream"]),
-    ("seat", &["tls_stream"]),
+    ("commit", &[]),
+    ("seat", &["commit", "tls_stream"]),
     ("connection", &["input", "output", "seat", "stream", "tls"]),
     ("worker", &["connection", "seat"]),
     (

@@ -358,9 +358,10 @@ fn run(keeper: &Weak<Keeper>) {
 }
 
 impl Keeper {
-    /// How long changes may gather before they go on to the log and to replicas. None if somebody waits for that.
+    /// How long changes may gather before they go on to the log and to replicas. None if somebody waits for that, who does not
+    /// see to it himself as those do who are promised that what is answered is kept.
     fn nap(&self) -> Option<Duration> {
-        if self.promises.load(Relaxed) || self.asked.load(Relaxed) {
+        if self.asked.load(Relaxed) {
             return None;
         }
         Some(if self.fed.load(Relaxed) { FED_NAP } else { NAP })
@@ -394,6 +395,10 @@ impl Persistence for Keeper {
 
     fn last_save_s(&self) -> u64 {
         self.stats.lock().last_save_s
+    }
+
+    fn commit(&self) {
+        self.pump_all();
     }
 
     fn poll_durable(&self, piece: u64, waker: &Waker) -> Poll<Result<(), String>> {

@@ -27,8 +27,6 @@ pub(crate) struct Pump {
     last: u64,
     /// Pieces up to this one were lost, and why.
     lost: Option<(u64, String)>,
-    /// Who waits for a piece that is not in the log yet.
-    waiting: Vec<(u64, Waker)>,
 }
 
 impl Pump {
@@ -147,9 +145,7 @@ impl Keeper {
     pub(crate) fn pump(&self, engine: &Engine, pump: &mut Pump) {
         let log = self.log();
         let feed = self.feed();
-        let mut any = false;
         while let Some(mut piece) = engine.journal.cut(&mut pump.db) {
-            any = true;
             pump.last = piece.number;
             if let Some(feed) = &feed {
                 feed.piece(piece.number, &piece.bytes);
@@ -170,22 +166,6 @@ impl Keeper {
                     // The log says nothing of it, and what follows must not stand behind a gap.
                     pump.begin_anew();
                     pump.lost = Some((piece.number, refused.0));
-                }
-            }
-        }
-        if any {
-            // They go on to wait for the disk, without having to ask once more.
-            let waiting = std::mem::take(&mut pump.waiting);
-            for (piece, waker) in waiting {
-                let is_lost = pump.lost.as_ref().is_some_and(|(upto, _)| piece <= *upto);
-                let waits = match (&log, pump.number_of(piece)) {
-                    (Some(log), Some(number)) if piece <= pump.last && !is_lost => {
-                        log.poll(number, &waker).is_pending()
-                    }
-                    _ => false,
-                };
-                if !waits {
-                    waker.wake();
                 }
             }
         }
@@ -295,12 +275,10 @@ impl Keeper {
     pub(crate) fn poll_piece(&self, piece: u64, waker: &Waker) -> Poll<Result<(), String>> {
         let mut pump = self.pump.lock();
         if piece > pump.last {
-            pump.waiting.push((piece, waker.clone()));
-            drop(pump);
-            if let Ok(engine) = self.engine() {
-                engine.journal.ring();
+            match self.engine() {
+                Ok(engine) => self.pump(&engine, &mut pump),
+                Err(why) => return Poll::Ready(Err(why)),
             }
-            return Poll::Pending;
         }
         if let Some((upto, why)) = &pump.lost
             && piece <= *upto

@@ -90,6 +90,8 @@ pub(crate) struct Connection {
     held_until: Option<u64>,
     /// The last piece of the session that was waited for.
     durable: u64,
+    /// The last one that the worker's task for it knows of.
+    announced: u64,
     busy: Option<Busy>,
     /// Whether `input` may hold commands that are complete.
     ready: bool,
@@ -146,6 +148,7 @@ impl Connection {
             unsent: None,
             held_until: None,
             durable: 0,
+            announced: 0,
             busy: None,
             ready: false,
             put_back: Vec::new(),
@@ -671,6 +674,13 @@ impl Connection {
         if let Some(piece) = self.held_until
             && let Some(keeper) = kit.engine.persistence()
         {
+            if self.announced < piece {
+                self.announced = piece;
+                self.seat.held.wait(piece, cx.waker());
+            }
+            if !self.seat.held.is_decided(piece) {
+                return Ok(());
+            }
             match keeper.poll_durable(piece, cx.waker()) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(())) => self.held_until = None,

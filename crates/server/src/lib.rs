@@ -42,6 +42,7 @@
 
 #![forbid(unsafe_code)]
 
+mod commit;
 mod connection;
 mod control;
 pub mod dial;

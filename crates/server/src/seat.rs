@@ -11,6 +11,7 @@
 //! which makes itself a kit; the busy one has only its own connection left. That is why the runtime is of the kind that
 //! can move to another thread, although it never has more than one.
 
+use crate::commit::Held;
 use crate::tls_stream::Secured;
 use engine::{Engine, Origin, Progress, Session};
 use parking_lot::Mutex;
@@ -100,6 +101,8 @@ pub(crate) struct Seat {
     /// True once connections are to flush and leave.
     stopping: AtomicBool,
     tasks: Mutex<Tasks>,
+    /// Replies that wait for the disk.
+    pub held: Held,
 }
 
 /// The wakers of a worker's connections, so that all of them can be told to stop.
@@ -117,6 +120,7 @@ impl Seat {
             load: Arc::default(),
             stopping: AtomicBool::new(false),
             tasks: Mutex::default(),
+            held: Held::default(),
         }
     }
 

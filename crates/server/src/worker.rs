@@ -79,6 +79,8 @@ async fn serve(
     mut phase: watch::Receiver<Phase>,
     mut give_back: watch::Receiver<GiveBack>,
 ) {
+    let for_disk = seat.clone();
+    tokio::spawn(async move { for_disk.held.commit(&for_disk.engine).await });
     // Signalled by each connection that ends.
     let ended = Arc::new(Notify::new());
     let patience = loop {

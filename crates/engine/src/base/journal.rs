@@ -7,19 +7,16 @@
 //! # Order without a shared line
 //! One log needs one order, but one counter would bounce between all cores. So each shard has a clock of its own, touched
 //! only under the shard's lock, and so does each session. A unit is stamped with one more than the largest of the clocks of
-//! its session and of the shards it holds, and sets them all to that. Two units that share a shard, or come from one
-//! connection, are so ordered as they ran; others may come in either order.
+//! its session, of its thread, and of the shards it holds, and sets them all to that (Lamport's clocks). Two units that share a
+//! shard, or come from one connection, are so ordered as they ran; others may come in either order.
 //!
 //! Whoever empties the lanes takes a *cut*: all lanes' locks at once, ascending, for as long as it takes to swap their memory.
-//! The units of a cut, sorted by stamp, are a [`Piece`]: nothing is missing in it that came before anything in it, since what
+//! The units of a cut, merged by their stamps, are a [`Piece`]: nothing is missing in it that came before anything in it, since what
 //! came before was in its lane before the shard's lock went on. Pieces follow each other in real time.
 //!
 //! Nothing of this exists while nobody reads it: then a command looks at one flag.
 
-use super::sync::atomic::{
-    AtomicBool, AtomicU64, AtomicUsize,
-    Ordering::{Relaxed, SeqCst},
-};
+use super::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use super::sync::{Condvar, Mutex};
 use std::sync::Arc;
 use std::time::Duration;
@@ -186,13 +183,19 @@ fn put_head(into: &mut Vec<u8>, kind: u8, n: usize) {
 #[derive(Clone, Copy, Debug)]
 struct Unit {
     stamp: u64,
-    /// Where it ends among the commands.
+    /// Where its bytes end.
     end: usize,
+    /// The database of its only command; of several, [`Units::commands`] says it.
+    db: u32,
+    /// How many commands it has, if there are several; else 0.
+    several: u32,
 }
 
 #[derive(Debug, Default)]
 struct Units {
+    /// Their stamps ascend.
     units: Vec<Unit>,
+    /// The commands of those units that have several.
     commands: Vec<Written>,
     bytes: Vec<u8>,
 }
@@ -200,7 +203,11 @@ struct Units {
 /// The units of one thread that nobody has taken yet.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub struct Lane(Mutex<Units>);
+pub struct Lane {
+    units: Mutex<Units>,
+    /// Bytes of them: what others may look at without the lock.
+    bytes: AtomicUsize,
+}
 
 /// Memory of the last cut, for the lanes of the next one, if it is no more than this.
 const KEPT_BYTES: usize = 16 << 20;
@@ -232,8 +239,6 @@ pub struct Journal {
     lanes: Mutex<Vec<Arc<Lane>>>,
     /// Cuts taken so far: the number of the last piece.
     cuts: AtomicU64,
-    /// Bytes in the lanes, as of the last look of each thread; for back-pressure.
-    waiting: Padded<AtomicUsize>,
     /// Whoever empties the lanes sleeps.
     asleep: Padded<AtomicBool>,
     /// Rung, and not heard yet.
@@ -250,7 +255,6 @@ impl Journal {
             clocks: (0..shards).map(|_| Padded::default()).collect(),
             lanes: Mutex::default(),
             cuts: AtomicU64::new(0),
-            waiting: Padded::default(),
             asleep: Padded::default(),
             bell: Default::default(),
             spare: Mutex::default(),
@@ -288,14 +292,23 @@ impl Journal {
         let lane = Arc::new(Lane::default());
         let mut lanes = self.lanes.lock();
         // Those of threads that have ended and left nothing.
-        lanes.retain(|lane| Arc::strong_count(lane) > 1 || !lane.0.lock().units.is_empty());
+        lanes.retain(|lane| Arc::strong_count(lane) > 1 || !lane.units.lock().units.is_empty());
         lanes.push(lane.clone());
         lane
     }
 
     /// Bytes that wait in the lanes.
     pub fn waiting_bytes(&self) -> usize {
-        self.waiting.0.load(Relaxed)
+        let lanes = self.lanes.lock();
+        lanes.iter().map(|lane| lane.bytes.load(Relaxed)).sum()
+    }
+
+    /// Fetches what [`Journal::write_down`] will need for a change in this shard.
+    #[inline]
+    pub fn soon(&self, shard: usize) {
+        if self.is_on() {
+            store::prefetch_of(&self.clocks[shard]);
+        }
     }
 
     /// Puts the records of a command that is done into a lane, stamped, and empties them. The locks of `held` shards are held.
@@ -307,33 +320,23 @@ impl Journal {
         held: impl Fn(&mut dyn FnMut(usize)),
         clock: &mut u64,
     ) -> u64 {
-        let mut stamp = *clock;
+        debug_assert!(!records.is_empty(), "nothing was changed");
+        let mut units = lane.units.lock();
+        let mut stamp = (*clock).max(units.units.last().map_or(0, |unit| unit.stamp));
         held(&mut |shard| stamp = stamp.max(self.clocks[shard].0.load(Relaxed)));
         stamp += 1;
         *clock = stamp;
         held(&mut |shard| self.clocks[shard].0.store(stamp, Relaxed));
-        let added = records.bytes.len();
-        let enough;
-        let piece = {
-            let mut units = lane.0.lock();
-            // Before it is there, so that a cut never takes more than has been counted.
-            let waited = self.waiting.0.fetch_add(added, SeqCst);
-            enough = waited < ENOUGH_BYTES && waited + added >= ENOUGH_BYTES;
-            let from = units.bytes.len();
-            units.bytes.extend_from_slice(&records.bytes);
-            units
-                .commands
-                .extend(records.commands.iter().map(|w| Written {
-                    end: from + w.end,
-                    ..*w
-                }));
-            let end = units.commands.len();
-            units.units.push(Unit { stamp, end });
-            // The cut that takes this is the next one: it needs this lock.
-            self.cuts.load(Relaxed) + 1
-        };
+        units.add(stamp, records);
+        let bytes = units.bytes.len();
+        let before = lane.bytes.load(Relaxed);
+        lane.bytes.store(bytes, Relaxed);
+        let enough = before < ENOUGH_BYTES && bytes >= ENOUGH_BYTES;
+        // The cut that takes this is the next one: it needs this lock.
+        let piece = self.cuts.load(Relaxed) + 1;
+        drop(units);
         records.clear();
-        if enough || self.asleep.0.load(SeqCst) {
+        if enough || self.asleep.0.load(Relaxed) {
             self.ring();
         }
         piece
@@ -350,20 +353,26 @@ impl Journal {
     /// Returns when there is something in the lanes, when somebody rings, or after this time.
     pub fn sleep(&self, time: Duration) {
         let mut held = self.bell.0.lock();
-        // Whoever adds something either sees this and rings, or has added it before the look.
-        self.asleep.0.store(true, SeqCst);
-        if !*held && self.waiting.0.load(SeqCst) == 0 {
+        // Whoever adds something had the lane's lock before this look has it, or sees after it that somebody sleeps.
+        self.asleep.0.store(true, Relaxed);
+        if !*held && self.is_empty() {
             self.bell.1.wait_for(&mut held, time);
         }
         self.asleep.0.store(false, Relaxed);
         *held = false;
     }
 
+    /// Whether nothing is in any lane, by their locks.
+    fn is_empty(&self) -> bool {
+        let lanes = self.lanes.lock();
+        lanes.iter().all(|lane| lane.units.lock().units.is_empty())
+    }
+
     /// Lets the lanes fill: returns after this time, or as soon as somebody rings, or a megabyte waits. Whoever adds something
     /// meanwhile wakes nobody, which would cost it more than what it adds.
     pub fn nap(&self, time: Duration) {
         let mut held = self.bell.0.lock();
-        if !*held && self.waiting.0.load(SeqCst) < ENOUGH_BYTES {
+        if !*held && self.waiting_bytes() < ENOUGH_BYTES {
             self.bell.1.wait_for(&mut held, time);
         }
         *held = false;
@@ -373,30 +382,29 @@ impl Journal {
     /// None if there is nothing.
     pub fn cut(&self, db: &mut Option<usize>) -> Option<Piece> {
         let lanes = self.lanes.lock();
-        if self.waiting_bytes() == 0 {
+        let mut held: Vec<_> = lanes.iter().map(|lane| lane.units.lock()).collect();
+        if held.iter().all(|units| units.units.is_empty()) {
             return None;
         }
-        let mut held: Vec<_> = lanes.iter().map(|lane| lane.0.lock()).collect();
         let number = self.cuts.load(Relaxed) + 1;
         self.cuts.store(number, Relaxed);
         let mut spare = std::mem::take(&mut *self.spare.lock());
-        let mut taken: Vec<Units> = held
-            .iter_mut()
-            .map(|units| match units.units.is_empty() {
-                true => Units::default(),
-                false => std::mem::replace(&mut **units, spare.pop().unwrap_or_default()),
-            })
-            .collect();
+        let mut taken: Vec<Units> = Vec::new();
+        for (units, lane) in held.iter_mut().zip(&*lanes) {
+            if !units.units.is_empty() {
+                let empty = spare.pop().unwrap_or_default();
+                taken.push(std::mem::replace(&mut **units, empty));
+                lane.bytes.store(0, Relaxed);
+            }
+        }
         drop(held);
         drop(lanes);
         let bytes: usize = taken.iter().map(|u| u.bytes.len()).sum();
-        self.waiting.0.fetch_sub(bytes, Relaxed);
         let mut piece = Piece {
             number,
             bytes: Vec::new(),
             units: taken.iter().map(|u| u.units.len()).sum(),
         };
-        taken.retain(|units| !units.units.is_empty());
         match &mut taken[..] {
             // One thread did all of it, and in this order.
             [one] if one.is_plain(*db) => {
@@ -405,9 +413,7 @@ impl Journal {
             }
             _ => {
                 piece.bytes.reserve(bytes + 64);
-                for (lane, i) in in_order(&taken) {
-                    taken[lane].put(i, db, &mut piece.bytes);
-                }
+                merge(&taken, db, &mut piece.bytes);
             }
         }
         for mut units in taken {
@@ -426,25 +432,128 @@ impl Journal {
     }
 }
 
-/// The places of all units, (lane, index), by their stamps.
-fn in_order(lanes: &[Units]) -> impl Iterator<Item = (usize, usize)> {
-    let mut order: Vec<(u64, u32, u32)> = Vec::new();
-    for (lane, units) in (0..).zip(lanes) {
-        order.extend((0..).zip(&units.units).map(|(i, u)| (u.stamp, lane, i)));
+/// Writes the units of all lanes as the log has them, by their stamps.
+fn merge(lanes: &[Units], db: &mut Option<usize>, into: &mut Vec<u8>) {
+    let mut readers: Vec<Reader<'_>> = lanes.iter().map(Reader::new).collect();
+    while !readers.is_empty() {
+        let mut first = 0;
+        // Up to which stamp it goes on to be the first.
+        let mut until = u64::MAX;
+        for at in 1..readers.len() {
+            if readers[at].stamp() < readers[first].stamp() {
+                until = readers[first].stamp();
+                first = at;
+            } else {
+                until = until.min(readers[at].stamp());
+            }
+        }
+        if !readers[first].put_until(until, db, into) {
+            readers.swap_remove(first);
+        }
     }
-    if lanes.len() > 1 {
-        // Those of one lane that have the same stamp stay in the order in which they were put there.
-        order.sort_unstable();
+}
+
+/// A lane that is being written out.
+struct Reader<'a> {
+    lane: &'a Units,
+    /// The next unit, its first byte, and the next command of those that are listed.
+    unit: usize,
+    byte: usize,
+    command: usize,
+}
+
+impl Reader<'_> {
+    /// At the first unit of a lane, which has one.
+    fn new(lane: &Units) -> Reader<'_> {
+        Reader {
+            lane,
+            unit: 0,
+            byte: 0,
+            command: 0,
+        }
     }
-    order
-        .into_iter()
-        .map(|(_, lane, i)| (lane as usize, i as usize))
+
+    fn stamp(&self) -> u64 {
+        self.lane.units[self.unit].stamp
+    }
+
+    /// Writes the next unit and those whose stamps are not above this. False at the end of the lane.
+    fn put_until(&mut self, stamp: u64, db: &mut Option<usize>, into: &mut Vec<u8>) -> bool {
+        let bytes = &self.lane.bytes;
+        loop {
+            let unit = self.lane.units[self.unit];
+            if unit.several == 0 {
+                select(unit.db as usize, db, into);
+                into.extend_from_slice(&bytes[self.byte..unit.end]);
+            } else {
+                let last = self.command + unit.several as usize;
+                let commands = &self.lane.commands[self.command..last];
+                for (n, w) in commands.iter().enumerate() {
+                    select(w.db, db, into);
+                    if n == 0 {
+                        put_command(into, &[b"MULTI"]);
+                    }
+                    into.extend_from_slice(&bytes[self.byte..w.end]);
+                    self.byte = w.end;
+                }
+                put_command(into, &[b"EXEC"]);
+                self.command = last;
+            }
+            self.byte = unit.end;
+            self.unit += 1;
+            match self.lane.units.get(self.unit) {
+                None => return false,
+                Some(next) if next.stamp > stamp => return true,
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// Has the log go on in a database.
+#[inline]
+fn select(wanted: usize, db: &mut Option<usize>, into: &mut Vec<u8>) {
+    if *db != Some(wanted) {
+        *db = Some(wanted);
+        let mut digits = [0; 20];
+        let text = resp::number::format_i64(wanted as i64, &mut digits);
+        put_command(into, &[b"SELECT", text]);
+    }
 }
 
 impl Units {
+    /// Adds the records of a command that is done.
+    #[inline]
+    fn add(&mut self, stamp: u64, records: &Records) {
+        let from = self.bytes.len();
+        self.bytes.extend_from_slice(&records.bytes);
+        let (mut db, mut several) = (0, 0);
+        match &records.commands[..] {
+            [one] => db = one.db as u32,
+            all => {
+                several = all.len() as u32;
+                self.commands.extend(all.iter().map(|w| Written {
+                    end: from + w.end,
+                    ..*w
+                }));
+            }
+        }
+        self.units.push(Unit {
+            stamp,
+            end: self.bytes.len(),
+            db,
+            several,
+        });
+        // The memory was last read by another thread: what the next one writes to is fetched while nobody waits for it.
+        store::prefetch_room(&mut self.bytes);
+    }
+
     /// Whether the bytes stand as the log has them: single commands, all in this database.
     fn is_plain(&self, db: Option<usize>) -> bool {
-        self.units.len() == self.commands.len() && self.commands.iter().all(|w| Some(w.db) == db)
+        let Some(db) = db else { return false };
+        self.units
+            .iter()
+            .all(|u| u.several == 0 && u.db as usize == db)
     }
 
     fn clear(&mut self) {
@@ -452,34 +561,46 @@ impl Units {
         self.commands.clear();
         self.bytes.clear();
     }
+}
 
-    /// Writes a unit as the log has it.
-    fn put(&self, i: usize, db: &mut Option<usize>, into: &mut Vec<u8>) {
-        let first = match i {
-            0 => 0,
-            i => self.units[i - 1].end,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_of_several_lanes_stand_in_the_order_of_their_shards() {
+        let journal = Journal::new(2);
+        journal.turn(true);
+        let lanes = [journal.add_lane(), journal.add_lane()];
+        let mut clocks = [0; 2];
+        let mut write = |lane: usize, shard: usize, db: usize, names: &[&str]| {
+            let mut records = Records::default();
+            names
+                .iter()
+                .for_each(|name| records.push(db, &[name.as_bytes()]));
+            let held = |f: &mut dyn FnMut(usize)| f(shard);
+            journal.write_down(&lanes[lane], &mut records, held, &mut clocks[lane])
         };
-        let commands = &self.commands[first..self.units[i].end];
-        let mut at = match first {
-            0 => 0,
-            first => self.commands[first - 1].end,
-        };
-        let several = commands.len() > 1;
-        for (n, w) in commands.iter().enumerate() {
-            if *db != Some(w.db) {
-                *db = Some(w.db);
-                let mut digits = [0; 20];
-                let text = resp::number::format_i64(w.db as i64, &mut digits);
-                put_command(into, &[b"SELECT", text]);
-            }
-            if n == 0 && several {
-                put_command(into, &[b"MULTI"]);
-            }
-            into.extend_from_slice(&self.bytes[at..w.end]);
-            at = w.end;
+        write(0, 0, 0, &["a1"]);
+        write(0, 0, 0, &["a2"]);
+        write(1, 1, 0, &["b1"]);
+        write(1, 0, 1, &["a3", "a4"]);
+        write(0, 0, 0, &["a5"]);
+        write(0, 1, 0, &["b2"]);
+        let piece = journal.cut(&mut None).expect("something is there");
+        let text = String::from_utf8_lossy(&piece.bytes);
+        let words: Vec<&str> = text
+            .split("\r\n")
+            .filter(|word| !word.starts_with(['*', '$']) && !word.is_empty())
+            .collect();
+        let place = |name: &str| words.iter().position(|w| *w == name).expect(name);
+        for order in [["a1", "a2"], ["a2", "a3"], ["a4", "a5"], ["b1", "b2"]] {
+            assert!(place(order[0]) < place(order[1]), "{words:?}");
         }
-        if several {
-            put_command(into, &[b"EXEC"]);
-        }
+        let at = place("a3");
+        let stretch = &words[at - 3..at + 3];
+        assert_eq!(stretch, ["SELECT", "1", "MULTI", "a3", "a4", "EXEC"]);
+        assert_eq!((piece.number, piece.units), (1, 6));
+        assert!(journal.cut(&mut None).is_none() && journal.waiting_bytes() == 0);
     }
 }

@@ -136,8 +136,11 @@ pub trait Persistence: Send + Sync {
     /// When the last save ended well, in Unix seconds.
     fn last_save_s(&self) -> u64;
 
-    /// Whether a piece of the [journal](crate::base::journal) is as durable as was promised; the waker is woken when that is
-    /// decided. An error: it never will be, and why.
+    /// Gives the log what the [journal](crate::base::journal) has now, for somebody who is about to wait for it.
+    fn commit(&self);
+
+    /// Whether a piece of the journal is as durable as was promised; the waker is woken when that is decided. An error: it
+    /// never will be, and why.
     fn poll_durable(&self, piece: u64, waker: &Waker) -> Poll<Result<(), String>>;
 
     /// Whether there is a log (`appendonly yes`).

@@ -86,6 +86,9 @@ impl Worker {
                 p.placed = true;
                 if !alone {
                     self.probes.push((ks.probe(db, p.place), p.place.hash()));
+                    if entry.is_some_and(|e| e.command.has(WRITE)) {
+                        engine.journal.soon(p.place.shard());
+                    }
                 }
             }
             self.plan.push(p);
