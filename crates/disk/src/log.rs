@@ -92,7 +92,12 @@ struct Shared {
     handoff: Handoff<Job>,
     rewriting: AtomicBool,
     told: Mutex<Told>,
+    /// Memory of pieces that are written.
+    spare: Mutex<Vec<Vec<u8>>>,
 }
+
+/// Most of it that is kept: as many pieces, of so many bytes.
+const SPARE: (usize, usize) = (2, 2 << 20);
 
 /// What the thread tells after each round.
 struct Told {
@@ -162,6 +167,7 @@ impl Log {
                 size,
                 closed: None,
             }),
+            spare: Mutex::default(),
         });
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
@@ -189,6 +195,16 @@ impl Log {
                 unix_seconds,
             })
         })
+    }
+
+    /// Memory of a piece that is written, empty, for another one: fresh memory costs more than what is put there.
+    pub fn take_spare(&self) -> Option<Vec<u8>> {
+        let mut spare = self
+            .shared
+            .spare
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        spare.pop()
     }
 
     /// Waits until a piece is on the disk, or cannot get there.
@@ -397,7 +413,13 @@ fn write(mut writer: Writer, shared: &Shared, settings: &Settings) {
                         pieces.push(piece);
                     }
                     writer.pieces(&pieces, Instant::now());
-                    pieces.clear();
+                    let mut spare = shared.spare.lock().unwrap_or_else(PoisonError::into_inner);
+                    for mut piece in pieces.drain(..) {
+                        if spare.len() < SPARE.0 && piece.bytes.capacity() <= SPARE.1 {
+                            piece.bytes.clear();
+                            spare.push(piece.bytes);
+                        }
+                    }
                 }
                 Job::Fsync(fsync) => {
                     writer.fsync = fsync;

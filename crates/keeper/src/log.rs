@@ -145,12 +145,18 @@ impl Keeper {
     pub(crate) fn pump(&self, engine: &Engine, pump: &mut Pump) {
         let log = self.log();
         let feed = self.feed();
+        if let Some(spare) = log.as_ref().and_then(|log| log.take_spare()) {
+            engine.journal.reuse(spare);
+        }
         while let Some(mut piece) = engine.journal.cut(&mut pump.db) {
             pump.last = piece.number;
             if let Some(feed) = &feed {
                 feed.piece(piece.number, &piece.bytes);
             }
-            let Some(log) = &log else { continue };
+            let Some(log) = &log else {
+                engine.journal.reuse(piece.bytes);
+                continue;
+            };
             pump.stream_is_last = feed.is_some();
             if let Some(feed) = &feed {
                 pump.put_stream(feed.stream_at(), &mut piece.bytes);

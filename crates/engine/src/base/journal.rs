@@ -243,8 +243,8 @@ pub struct Journal {
     asleep: Padded<AtomicBool>,
     /// Rung, and not heard yet.
     bell: (Mutex<bool>, Condvar),
-    /// Memory for the lanes of the next cut.
-    spare: Mutex<Vec<Units>>,
+    /// Memory for the lanes of the next cut, and for the bytes of its piece.
+    spare: Mutex<(Vec<Units>, Vec<u8>)>,
 }
 
 impl Journal {
@@ -388,7 +388,7 @@ impl Journal {
         }
         let number = self.cuts.load(Relaxed) + 1;
         self.cuts.store(number, Relaxed);
-        let mut spare = std::mem::take(&mut *self.spare.lock());
+        let (mut spare, mut room) = std::mem::take(&mut *self.spare.lock());
         let mut taken: Vec<Units> = Vec::new();
         for (units, lane) in held.iter_mut().zip(&*lanes) {
             if !units.units.is_empty() {
@@ -408,11 +408,12 @@ impl Journal {
         match &mut taken[..] {
             // One thread did all of it, and in this order.
             [one] if one.is_plain(*db) => {
-                let room = Vec::with_capacity(bytes.min(KEPT_BYTES));
+                room.reserve(bytes.min(KEPT_BYTES));
                 piece.bytes = std::mem::replace(&mut one.bytes, room);
             }
             _ => {
-                piece.bytes.reserve(bytes + 64);
+                room.reserve(bytes + 64);
+                piece.bytes = room;
                 merge(&taken, db, &mut piece.bytes);
             }
         }
@@ -422,8 +423,16 @@ impl Journal {
                 spare.push(units);
             }
         }
-        *self.spare.lock() = spare;
+        self.spare.lock().0 = spare;
         Some(piece)
+    }
+
+    /// Takes memory of a piece that is not needed any more for the next one.
+    pub fn reuse(&self, mut bytes: Vec<u8>) {
+        if bytes.capacity() <= KEPT_BYTES {
+            bytes.clear();
+            self.spare.lock().1 = bytes;
+        }
     }
 
     /// The number of the last piece.
