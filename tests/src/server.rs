@@ -53,6 +53,21 @@ impl Server {
         )
     }
 
+    /// Redpoll on a port where a server was before.
+    pub fn redpoll_on(port: u16, args: &[&str]) -> Server {
+        let mut server = Server::spawn("redpoll", redpoll_binary(), None, port, args);
+        match server.wait_until_ready(|_| true) {
+            Ok(()) => server,
+            Err(log) => panic!("redpoll did not start again on port {port}; its log ends:\n{log}"),
+        }
+    }
+
+    /// A real server's Sentinel with this configuration.
+    pub fn sentinel(peer: &Peer, configuration: &str) -> Server {
+        let name = format!("{} {} sentinel", peer.name, peer.version);
+        Server::start(&name, &peer.path, Some(configuration), &["--sentinel"])
+    }
+
     fn start(name: &str, binary: &Path, file: Option<&str>, args: &[&str]) -> Server {
         // Any other reply will do: a server with a password answers NOAUTH.
         let is_loaded =
