@@ -2,7 +2,7 @@
 //!
 //! `REDPOLL_JOURNAL_ROUNDS` sets the number of runs.
 
-use crate::base::journal::Piece;
+use crate::base::journal::{Journal, Piece, Records};
 use crate::base::random::random_below;
 use crate::testing::TestClient;
 use resp::{Batch, Limits, Out, Parser, Value};
@@ -418,4 +418,41 @@ fn what_a_random_run_wrote_down_gives_the_same_keys() {
             panic!("round {round}: {differs:#?}\n{}", lines.join("\n"));
         }
     }
+}
+
+#[test]
+fn units_of_several_lanes_stand_in_the_order_of_their_shards() {
+    let journal = Journal::new(2);
+    journal.turn(true);
+    let lanes = [journal.add_lane(), journal.add_lane()];
+    let mut clocks = [0; 2];
+    let mut write = |lane: usize, shard: usize, db: usize, names: &[&str]| {
+        let mut records = Records::default();
+        names
+            .iter()
+            .for_each(|name| records.push(db, &[name.as_bytes()]));
+        let held = |f: &mut dyn FnMut(usize)| f(shard);
+        journal.write_down(&lanes[lane], &mut records, held, &mut clocks[lane])
+    };
+    write(0, 0, 0, &["a1"]);
+    write(0, 0, 0, &["a2"]);
+    write(1, 1, 0, &["b1"]);
+    write(1, 0, 1, &["a3", "a4"]);
+    write(0, 0, 0, &["a5"]);
+    write(0, 1, 0, &["b2"]);
+    let piece = journal.cut(&mut None).expect("something is there");
+    let text = String::from_utf8_lossy(&piece.bytes);
+    let words: Vec<&str> = text
+        .split("\r\n")
+        .filter(|word| !word.starts_with(['*', '$']) && !word.is_empty())
+        .collect();
+    let place = |name: &str| words.iter().position(|w| *w == name).expect(name);
+    for order in [["a1", "a2"], ["a2", "a3"], ["a4", "a5"], ["b1", "b2"]] {
+        assert!(place(order[0]) < place(order[1]), "{words:?}");
+    }
+    let at = place("a3");
+    let stretch = &words[at - 3..at + 3];
+    assert_eq!(stretch, ["SELECT", "1", "MULTI", "a3", "a4", "EXEC"]);
+    assert_eq!((piece.number, piece.units), (1, 6));
+    assert!(journal.cut(&mut None).is_none() && journal.waiting_bytes() == 0);
 }

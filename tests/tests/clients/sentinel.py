@@ -11,9 +11,10 @@ first = sentinel.discover_master("mymaster")
 assert len(sentinel.discover_slaves("mymaster")) == 1, "the replica is known"
 primary = sentinel.master_for("mymaster", socket_timeout=0.5)
 replica = sentinel.slave_for("mymaster", socket_timeout=0.5)
-primary.set("written", 1)
+primary.set("value", 1)
 assert primary.wait(1, 5000) == 1, "the replica has it"
-assert replica.get("written") == b"1", "reads go to a replica"
+assert replica.get("value") == b"1", "reads go to a replica"
+primary.set("written", 1)
 deadline = time.monotonic() + 60
 counted = 0
 while True:
@@ -26,5 +27,5 @@ while True:
         time.sleep(0.05)
     if counted == 100:
         break
-assert primary.get("written") == b"1", "what the replica had is there"
+assert primary.get("value") == b"1", "what the replica had is there"
 print("checks passed")
