@@ -37,7 +37,7 @@ use crate::way::{Direct, Way};
 use std::time::Duration;
 
 /// Adds seconds, to the millisecond; 0 stands for no limit.
-fn add_seconds<'a, W: Way>(call: Call<'a, W>, timeout: Option<Duration>) -> Call<'a, W> {
+pub(crate) fn add_seconds<'a, W: Way>(call: Call<'a, W>, timeout: Option<Duration>) -> Call<'a, W> {
     match timeout.map(|time| millis(time).max(1)) {
         None => call.arg("0"),
         Some(ms) => call.owned(format!("{}.{:03}", ms / 1000, ms % 1000)),

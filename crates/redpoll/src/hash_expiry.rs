@@ -14,7 +14,7 @@ use crate::value::Value;
 use crate::way::Way;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What became of a field that was to expire; see [`Db::hexpire`].
+/// What became of a field, or of a member of a set, that was to expire; see [`Db::hexpire`] and [`Db::sexpire`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldExpire {
     /// There is no such field, or no such hash.
@@ -66,14 +66,37 @@ pub enum Expire {
 pub struct HSetEx {
     key: Option<&'static str>,
     fields: Option<&'static str>,
-    expiry: Option<FieldExpiry>,
+    expiry: Option<NewExpiry>,
 }
 
+/// The expiry that is given to what is set.
 #[derive(Clone, Copy, Debug)]
-enum FieldExpiry {
+pub(crate) enum NewExpiry {
+    /// The one that was there.
     Keep,
+    /// After this time.
     In(Duration),
+    /// At this time.
     At(SystemTime),
+}
+
+impl NewExpiry {
+    pub(crate) fn add_to<W: Way>(self, call: Call<'_, W>) -> Call<'_, W> {
+        match self {
+            NewExpiry::Keep => call.arg("KEEPTTL"),
+            NewExpiry::In(time) => call.arg("PX").int(millis(time)),
+            NewExpiry::At(time) => call.arg("PXAT").int(unix_millis(time).max(0)),
+        }
+    }
+}
+
+/// Times as HPEXPIRETIME and SPEXPIRETIME answer them; what is negative stands for none.
+pub(crate) fn times(ms: Vec<i64>) -> Vec<Option<SystemTime>> {
+    let time = |ms: i64| {
+        let since = Duration::from_millis(u64::try_from(ms).ok()?);
+        UNIX_EPOCH.checked_add(since)
+    };
+    ms.into_iter().map(time).collect()
 }
 
 impl HSetEx {
@@ -108,19 +131,19 @@ impl HSetEx {
 
     /// Expire after this time (PX).
     pub fn expire_in(mut self, time: Duration) -> HSetEx {
-        self.expiry = Some(FieldExpiry::In(time));
+        self.expiry = Some(NewExpiry::In(time));
         self
     }
 
     /// Expire at this time (PXAT).
     pub fn expire_at(mut self, time: SystemTime) -> HSetEx {
-        self.expiry = Some(FieldExpiry::At(time));
+        self.expiry = Some(NewExpiry::At(time));
         self
     }
 
     /// Leave the fields' expiries as they are (KEEPTTL).
     pub fn keep_expiry(mut self) -> HSetEx {
-        self.expiry = Some(FieldExpiry::Keep);
+        self.expiry = Some(NewExpiry::Keep);
         self
     }
 
@@ -130,9 +153,7 @@ impl HSetEx {
         }
         match self.expiry {
             None => call,
-            Some(FieldExpiry::Keep) => call.arg("KEEPTTL"),
-            Some(FieldExpiry::In(time)) => call.arg("PX").int(millis(time)),
-            Some(FieldExpiry::At(time)) => call.arg("PXAT").int(unix_millis(time).max(0)),
+            Some(expiry) => expiry.add_to(call),
         }
     }
 }
@@ -282,12 +303,8 @@ impl<W: Way> Db<W> {
         key: impl AsRef<[u8]>,
         fields: impl IntoIterator<Item = F>,
     ) -> Result<Vec<Option<SystemTime>>> {
-        let times: Vec<i64> = self.on_fields("HPEXPIRETIME", key.as_ref(), fields, |call| call)?;
-        let time = |ms: i64| {
-            let since = Duration::from_millis(u64::try_from(ms).ok()?);
-            UNIX_EPOCH.checked_add(since)
-        };
-        Ok(times.into_iter().map(time).collect())
+        self.on_fields("HPEXPIRETIME", key.as_ref(), fields, |call| call)
+            .map(times)
     }
 
     /// The values of fields, which are deleted; `None` for a field that is not there.

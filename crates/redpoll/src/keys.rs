@@ -234,6 +234,36 @@ impl<W: Way> Db<W> {
     pub fn dbsize(&self) -> Result<usize> {
         Ok(self.way.engine().keyspace().len(self.index))
     }
+
+    /// Protects a key from ever being evicted for lack of memory; whether it was not protected before. A key that does not exist is an
+    /// error. The protection ends with the key, and with [`Db::bless_clear`]; writing another value keeps it.
+    ///
+    /// ```
+    /// # let db = redpoll::Db::open(redpoll::Config::default())?;
+    /// db.set("settings", "x")?;
+    /// assert!(db.bless("settings")?);
+    /// db.set("settings", "y")?;
+    /// assert!(db.is_blessed("settings")?);
+    /// assert!(db.bless_clear("settings")?);
+    /// assert!(db.bless("absent").is_err());
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn bless(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        let call = self.command("BLESS").arg("SET").arg(&key);
+        call.arg("NO-EVICT").run()
+    }
+
+    /// Lets a key be evicted again; whether it was protected. A key that does not exist is an error.
+    pub fn bless_clear(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        let call = self.command("BLESS").arg("CLEAR").arg(&key);
+        call.arg("NO-EVICT").run()
+    }
+
+    /// Whether a key is protected from eviction; see [`Db::bless`]. A key that does not exist is an error.
+    pub fn is_blessed(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        let from: Vec<Bytes> = self.command("BLESS").arg("GET").arg(&key).run()?;
+        Ok(!from.is_empty())
+    }
 }
 
 impl Db {

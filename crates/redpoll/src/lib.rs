@@ -32,13 +32,13 @@
 //!
 //! | | calls |
 //! |---|---|
-//! | keys | [`Db::exists`], [`Db::del`], [`Db::expire`], [`Db::scan`], [`Db::dump`], [`Db::sort`] ... |
-//! | strings | [`Db::get`], [`Db::set_with`], [`Db::mget`], [`Db::setbit`], [`Db::pfadd`] ... |
+//! | keys | [`Db::exists`], [`Db::del`], [`Db::expire`], [`Db::scan`], [`Db::dump`], [`Db::sort`], [`Db::bless`] ... |
+//! | strings | [`Db::get`], [`Db::set_with`], [`Db::mget`], [`Db::setbit`], [`Db::pfadd`], [`Db::increx`], [`Db::delex`] ... |
 //! | hashes | [`Db::hset`], [`Db::hgetall`], [`Db::hscan`]; fields that expire: [`Db::hexpire`], [`Db::hsetex`] ... |
-//! | lists | [`Db::lpush`], [`Db::rpop`], [`Db::lrange`], [`Db::lmove`] ... |
-//! | sets | [`Db::sadd`], [`Db::sinter`], [`Db::spop`] ... |
-//! | sorted sets | [`Db::zadd`], [`Db::zrange`], [`Db::zunionstore`]; places: [`Db::geoadd`], [`Db::geosearch`] ... |
-//! | streams | [`Db::xadd`], [`Db::xread`], [`Db::xtrim`]; groups: [`Db::xgroup_create`], [`Db::xreadgroup`] ... |
+//! | lists | [`Db::lpush`], [`Db::rpop`], [`Db::lrange`], [`Db::lmove`], [`Db::lmovem`] ... |
+//! | sets | [`Db::sadd`], [`Db::sinter`], [`Db::spop`]; members that expire: [`Db::sexpire`], [`Db::saddex`] ... |
+//! | sorted sets | [`Db::zadd`], [`Db::zrange`], [`Db::zunionstore`], [`Db::zmove`]; places: [`Db::geoadd`], [`Db::geosearch`] ... |
+//! | streams | [`Db::xadd`], [`Db::xread`], [`Db::xtrim`]; groups: [`Db::xgroup_create`], [`Db::xreadgroup`], [`Db::xnack`] ... |
 //!
 //! Calls are named after commands. Where a command takes one element or several, there are two calls, `sadd` and
 //! `sadd_many`; where it has many options, they are a type of their own, such as [`ZRange`] or [`XAdd`]. A call with no elements at
@@ -95,6 +95,7 @@ mod bytes;
 mod call;
 mod config;
 mod connection;
+mod counters;
 mod db;
 mod dump;
 mod element_scan;
@@ -107,20 +108,24 @@ mod hyperloglog;
 #[cfg(feature = "serde")]
 mod json;
 mod keys;
+mod list_moves;
 mod lists;
 mod pubsub;
 #[cfg(feature = "replication")]
 mod replicate;
 mod scan;
 mod script;
+mod set_expiry;
 mod sets;
 mod sort;
+mod sorted_set_moves;
 mod sorted_set_ranges;
 mod sorted_sets;
 mod stream_groups;
 mod stream_id;
 mod stream_info;
 mod streams;
+mod string_compare;
 mod strings;
 mod threads;
 mod timer;
@@ -134,6 +139,7 @@ pub use bytes::{Bytes, Payload};
 pub use call::Decode;
 pub use config::Config;
 pub use connection::Connection;
+pub use counters::{IncrEx, Increment};
 pub use db::Db;
 pub use dump::Restore;
 pub use element_scan::ElementScan;
@@ -143,21 +149,25 @@ pub use geo::{Center, GeoHit, GeoPoint, GeoSearch, Unit};
 pub use hash_expiry::{Expire, FieldExpire, HSetEx};
 pub use hashes::Sample;
 pub use keys::{ExpireIf, Ttl, Type};
+pub use list_moves::LMoveM;
 pub use lists::{End, LPos};
 pub use pubsub::{Message, Subscriber};
 pub use scan::Scan;
 pub use script::{Script, ScriptCall};
+pub use set_expiry::SAddEx;
 pub use sort::Sort;
 pub use sorted_set_ranges::{Aggregate, ZCombine, ZRange};
 pub use sorted_sets::{Extreme, ZAdd};
 pub use stream_groups::{
-    AutoClaimed, GroupStart, PendingEntry, PendingSummary, XClaim, XPending, XReadGroup,
+    AutoClaimed, ClaimedEntry, GroupStart, Nack, PendingEntry, PendingSummary, XClaim, XPending,
+    XReadGroup,
 };
 pub use stream_id::StreamId;
 pub use stream_info::{
     ConsumerInfo, ConsumerInfoFull, Delivery, GroupInfo, GroupInfoFull, StreamInfo, StreamInfoFull,
 };
 pub use streams::{Deletion, References, StreamEntry, Trim, XAdd, XRead};
+pub use string_compare::{Compare, MSetEx};
 pub use strings::SetOptions;
 pub use update::Update;
 pub use value::Value;

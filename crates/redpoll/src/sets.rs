@@ -338,6 +338,74 @@ impl<W: Way> Db<W> {
             .option("LIMIT", limit)
             .run()
     }
+
+    /// How many members any of several sets has; counts up to `limit` only, if there is one. No keys at all are an error.
+    ///
+    /// ```
+    /// # let db = redpoll::Db::open(redpoll::Config::default())?;
+    /// db.sadd_many("a", ["1", "2"])?;
+    /// db.sadd_many("b", ["2", "3"])?;
+    /// assert_eq!(db.sunioncard(["a", "b"], None)?, 3);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn sunioncard<K: AsRef<[u8]>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+        limit: Option<usize>,
+    ) -> Result<usize> {
+        if limit == Some(0) {
+            return Ok(0);
+        }
+        let keys: Vec<K> = keys.into_iter().collect();
+        self.command("SUNIONCARD")
+            .counted(&keys)
+            .option("LIMIT", limit)
+            .run()
+    }
+
+    /// Estimates how many members any of several sets has (APPROX): within about one percent, and in little memory.
+    ///
+    /// ```
+    /// # let db = redpoll::Db::open(redpoll::Config::default())?;
+    /// db.sadd_many("a", (0..1000).map(|n| n.to_string()))?;
+    /// assert!((950..1050).contains(&db.sunioncard_approximate(["a", "b"])?));
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn sunioncard_approximate<K: AsRef<[u8]>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<usize> {
+        let keys: Vec<K> = keys.into_iter().collect();
+        self.command("SUNIONCARD")
+            .counted(&keys)
+            .arg("APPROX")
+            .run()
+    }
+
+    /// How many members of the first set none of the others has; counts up to `limit` only, if there is one. No keys at all are an
+    /// error.
+    ///
+    /// ```
+    /// # let db = redpoll::Db::open(redpoll::Config::default())?;
+    /// db.sadd_many("a", ["1", "2", "3"])?;
+    /// db.sadd_many("b", ["2"])?;
+    /// assert_eq!(db.sdiffcard(["a", "b"], None)?, 2);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn sdiffcard<K: AsRef<[u8]>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+        limit: Option<usize>,
+    ) -> Result<usize> {
+        if limit == Some(0) {
+            return Ok(0);
+        }
+        let keys: Vec<K> = keys.into_iter().collect();
+        self.command("SDIFFCARD")
+            .counted(&keys)
+            .option("LIMIT", limit)
+            .run()
+    }
 }
 
 impl Db {

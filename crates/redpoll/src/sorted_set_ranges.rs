@@ -35,7 +35,7 @@ pub struct ZRange {
 }
 
 /// As commands take a range of scores.
-fn score_texts(range: &impl RangeBounds<f64>) -> [Vec<u8>; 2] {
+pub(crate) fn score_texts(range: &impl RangeBounds<f64>) -> [Vec<u8>; 2] {
     range_texts(range, ["", "("], ["-inf", "+inf"], |score| {
         double_text(*score)
     })

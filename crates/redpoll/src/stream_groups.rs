@@ -13,7 +13,7 @@ use crate::call::{Call, Decode, OrEmpty, fixed, items};
 use crate::db::{Db, unexpected};
 use crate::error::Result;
 use crate::stream_id::StreamId;
-use crate::streams::{Deletion, References, StreamEntry, add_streams, id_ends, id_texts};
+use crate::streams::{Deletion, Most, References, StreamEntry, add_streams, id_ends, id_texts};
 use crate::strings::{millis, unix_millis};
 use crate::value::Value;
 use crate::waiting::Waiting;
@@ -90,7 +90,7 @@ impl GroupStart {
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct XReadGroup {
-    count: Option<usize>,
+    most: Most,
     block: Option<Option<Duration>>,
     no_ack: bool,
     streams: Vec<(Vec<u8>, String)>,
@@ -116,7 +116,19 @@ impl XReadGroup {
 
     /// Reads at most so many entries of each stream; 0 means all.
     pub fn count(mut self, entries: usize) -> XReadGroup {
-        self.count = Some(entries);
+        self.most.count = Some(entries);
+        self
+    }
+
+    /// Reads at most so many entries of all streams together; as [`XRead::max_count`](crate::XRead::max_count).
+    pub fn max_count(mut self, entries: usize) -> XReadGroup {
+        self.most.total = Some(entries);
+        self
+    }
+
+    /// Reads no more entries once there are so many bytes of them; as [`XRead::max_size`](crate::XRead::max_size).
+    pub fn max_size(mut self, bytes: usize) -> XReadGroup {
+        self.most.bytes = Some(bytes);
         self
     }
 
@@ -144,6 +156,90 @@ impl XReadGroup {
     /// New entries do not become pending: they count as acknowledged (NOACK).
     pub fn no_ack(mut self) -> XReadGroup {
         self.no_ack = true;
+        self
+    }
+}
+
+/// An entry that was read by [`Db::xreadgroup_claim`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedEntry {
+    /// It.
+    pub entry: StreamEntry,
+    /// How long ago it had been given to another consumer; nothing if it is new.
+    pub idle: Duration,
+    /// How often it had been given to a consumer; 0 if it is new.
+    pub deliveries: u64,
+}
+
+impl Decode for ClaimedEntry {
+    fn decode(value: Value) -> Result<ClaimedEntry> {
+        let [id, fields, idle, deliveries] = fixed(value)?;
+        Ok(ClaimedEntry {
+            entry: StreamEntry::decode(Value::Array(vec![id, fields]))?,
+            idle: Duration::decode(idle)?,
+            deliveries: u64::decode(deliveries)?,
+        })
+    }
+}
+
+/// How [`Db::xnack`] gives entries back.
+///
+/// ```
+/// # use redpoll::{Db, Config, GroupStart, Nack, XReadGroup};
+/// # use std::time::Duration;
+/// # let db = Db::open(Config::default())?;
+/// let id = db.xadd("jobs", [("url", "/a")])?;
+/// db.xgroup_create("jobs", "workers", GroupStart::beginning())?;
+/// let new = XReadGroup::new().new_entries("jobs");
+/// db.xreadgroup("workers", "w1", &new)?;
+/// // It could not be done; who claims next gets it, however young it is.
+/// assert_eq!(db.xnack("jobs", "workers", Nack::failed(), [id])?, 1);
+/// let claimed = db.xreadgroup_claim("workers", "w2", Duration::from_secs(3600), &new)?;
+/// assert_eq!(claimed[0].1[0].entry.id, id);
+/// assert_eq!(claimed[0].1[0].deliveries, 1);
+/// # Ok::<(), redpoll::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct Nack {
+    mode: &'static str,
+    deliveries: Option<u64>,
+    force: bool,
+}
+
+impl Nack {
+    fn new(mode: &'static str) -> Nack {
+        Nack {
+            mode,
+            deliveries: None,
+            force: false,
+        }
+    }
+
+    /// As if they had not been given to the consumer (SILENT): it counts one delivery less.
+    pub fn silent() -> Nack {
+        Nack::new("SILENT")
+    }
+
+    /// The consumer could not do what they ask for (FAIL): the delivery counts.
+    pub fn failed() -> Nack {
+        Nack::new("FAIL")
+    }
+
+    /// Nobody can (FATAL): they count as given out as often as can be counted.
+    pub fn fatal() -> Nack {
+        Nack::new("FATAL")
+    }
+
+    /// They count as given out so often (RETRYCOUNT).
+    pub fn deliveries(mut self, times: u64) -> Nack {
+        self.deliveries = Some(times);
+        self
+    }
+
+    /// Gives back entries as well that are pending for nobody (FORCE).
+    pub fn force(mut self) -> Nack {
+        self.force = true;
         self
     }
 }
@@ -526,7 +622,7 @@ impl<W: Way> Db<W> {
         if what.streams.is_empty() {
             return Ok(Vec::new());
         }
-        let call = self.xreadgroup_call(group.as_ref(), consumer.as_ref(), what);
+        let call = self.xreadgroup_call(group.as_ref(), consumer.as_ref(), None, what);
         let found: OrEmpty<_> = call.run()?;
         Ok(found.0)
     }
@@ -535,6 +631,7 @@ impl<W: Way> Db<W> {
         &'a self,
         group: &'a [u8],
         consumer: &'a [u8],
+        claim: Option<Duration>,
         what: &'a XReadGroup,
     ) -> Call<'a, W> {
         let call = self
@@ -542,9 +639,72 @@ impl<W: Way> Db<W> {
             .arg("GROUP")
             .arg(group)
             .arg(consumer)
-            .option("COUNT", what.count)
             .word_if(what.no_ack, "NOACK");
-        add_streams(add_block(call, what.block), &what.streams)
+        let call = match claim {
+            Some(min_idle) => call.arg("CLAIM").int(millis(min_idle)),
+            None => call,
+        };
+        add_streams(add_block(what.most.add_to(call), what.block), &what.streams)
+    }
+
+    /// As [`Db::xreadgroup`], and claims what has been pending for any consumer for at least `min_idle`: that comes first, and new
+    /// entries after it. With [`XReadGroup::block`] it waits for whichever is there first.
+    ///
+    /// ```
+    /// # use redpoll::{Db, Config, GroupStart, XReadGroup};
+    /// # use std::time::Duration;
+    /// # let db = Db::open(Config::default())?;
+    /// db.xgroup_create_with_stream("jobs", "workers", GroupStart::end())?;
+    /// let id = db.xadd("jobs", [("url", "/a")])?;
+    /// let new = XReadGroup::new().new_entries("jobs").block(None);
+    /// // This one crashes.
+    /// db.xreadgroup("workers", "w1", &new)?;
+    /// // Another gets it ten milliseconds later.
+    /// let found = db.xreadgroup_claim("workers", "w2", Duration::from_millis(10), &new)?;
+    /// assert_eq!(found[0].1[0].entry.id, id);
+    /// assert!(found[0].1[0].idle >= Duration::from_millis(10));
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    #[allow(clippy::type_complexity)] // Each part is what it says.
+    pub fn xreadgroup_claim(
+        &self,
+        group: impl AsRef<[u8]>,
+        consumer: impl AsRef<[u8]>,
+        min_idle: Duration,
+        what: &XReadGroup,
+    ) -> Result<Vec<(Bytes, Vec<ClaimedEntry>)>> {
+        if what.streams.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (group, consumer) = (group.as_ref(), consumer.as_ref());
+        let call = self.xreadgroup_call(group, consumer, Some(min_idle), what);
+        let found: OrEmpty<_> = call.run()?;
+        Ok(found.0)
+    }
+
+    /// Gives pending entries back to the group, for whoever claims next; how many. See [`Nack`].
+    pub fn xnack(
+        &self,
+        key: impl AsRef<[u8]>,
+        group: impl AsRef<[u8]>,
+        how: Nack,
+        ids: impl IntoIterator<Item = StreamId>,
+    ) -> Result<usize> {
+        let ids = id_texts(ids);
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let mut call = self
+            .command("XNACK")
+            .arg(&key)
+            .arg(&group)
+            .arg(how.mode)
+            .arg("IDS")
+            .counted(&ids);
+        if let Some(times) = how.deliveries {
+            call = call.arg("RETRYCOUNT").owned(times.to_string());
+        }
+        call.word_if(how.force, "FORCE").run()
     }
 
     /// Acknowledges entries, so that they are not pending any more; how many were. A key or group that does not exist
@@ -812,7 +972,24 @@ impl Db {
         if what.streams.is_empty() {
             return Waiting::ready(&self.way, Ok(Vec::new()));
         }
-        let call = self.xreadgroup_call(group.as_ref(), consumer.as_ref(), what);
+        let call = self.xreadgroup_call(group.as_ref(), consumer.as_ref(), None, what);
+        let waiting: Waiting<Vec<_>> = call.wait();
+        waiting.decoded_by(|value| OrEmpty::decode(value).map(|found| found.0))
+    }
+
+    /// [`Db::xreadgroup_claim`] as a future.
+    #[allow(clippy::type_complexity)] // Each part is what it says.
+    pub fn xreadgroup_claim_async(
+        &self,
+        group: impl AsRef<[u8]>,
+        consumer: impl AsRef<[u8]>,
+        min_idle: Duration,
+        what: &XReadGroup,
+    ) -> Waiting<Vec<(Bytes, Vec<ClaimedEntry>)>> {
+        if what.streams.is_empty() {
+            return Waiting::ready(&self.way, Ok(Vec::new()));
+        }
+        let call = self.xreadgroup_call(group.as_ref(), consumer.as_ref(), Some(min_idle), what);
         let waiting: Waiting<Vec<_>> = call.wait();
         waiting.decoded_by(|value| OrEmpty::decode(value).map(|found| found.0))
     }

@@ -189,12 +189,32 @@ impl Trim {
 /// assert!(db.xadd_with("s", [("a", "3")], &XAdd::new().id(StreamId::new(4, 0))).is_err());
 /// # Ok::<(), redpoll::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+///
+/// What is sent twice, because nobody knows whether it arrived, can be added once:
+///
+/// ```
+/// # use redpoll::{Db, Config, XAdd};
+/// # let db = Db::open(Config::default())?;
+/// let order = XAdd::new().once("shop-1", "order-17");
+/// let id = db.xadd_with("orders", [("item", "tea")], &order)?;
+/// assert_eq!(db.xadd_with("orders", [("item", "tea")], &order)?, id);
+/// assert_eq!(db.xlen("orders")?, 1);
+/// # Ok::<(), redpoll::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct XAdd {
     id: NewId,
     only_existing: bool,
     trim: Option<Trim>,
+    once: Option<Once>,
+}
+
+/// Whose entry it is, and how it is known again: by a name, or by its fields.
+#[derive(Clone, Debug)]
+struct Once {
+    producer: Vec<u8>,
+    name: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -229,6 +249,25 @@ impl XAdd {
         self
     }
 
+    /// Adds nothing if this producer has added an entry of this name lately, but answers with that one's ID (IDMP). Neither may be empty,
+    /// and the ID has to be one made of the time. How long names are remembered: [`Db::xcfgset`].
+    pub fn once(mut self, producer: impl AsRef<[u8]>, name: impl AsRef<[u8]>) -> XAdd {
+        self.once = Some(Once {
+            producer: producer.as_ref().to_vec(),
+            name: Some(name.as_ref().to_vec()),
+        });
+        self
+    }
+
+    /// The same with a name that is made of the entry's fields (IDMPAUTO): adds nothing if this producer has added the same lately.
+    pub fn once_by_fields(mut self, producer: impl AsRef<[u8]>) -> XAdd {
+        self.once = Some(Once {
+            producer: producer.as_ref().to_vec(),
+            name: None,
+        });
+        self
+    }
+
     /// Then trims the stream.
     pub fn trim(mut self, trim: Trim) -> XAdd {
         self.trim = Some(trim);
@@ -254,7 +293,7 @@ impl XAdd {
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct XRead {
-    count: Option<usize>,
+    most: Most,
     block: Option<Option<Duration>>,
     streams: Vec<(Vec<u8>, String)>,
 }
@@ -309,8 +348,54 @@ impl XRead {
 
     /// Reads at most so many entries of each stream; 0 means all.
     pub fn count(mut self, entries: usize) -> XRead {
-        self.count = Some(entries);
+        self.most.count = Some(entries);
         self
+    }
+
+    /// Reads at most so many entries of all streams together (MAXCOUNT). 0 is an error of the call, and so is less than
+    /// [`XRead::count`].
+    ///
+    /// ```
+    /// # use redpoll::{Db, Config, StreamId, XRead};
+    /// # let db = Db::open(Config::default())?;
+    /// for key in ["a", "b"] {
+    ///     db.xadd(key, [("n", "1")])?;
+    ///     db.xadd(key, [("n", "2")])?;
+    /// }
+    /// let both = XRead::new().after("a", StreamId::MIN).after("b", StreamId::MIN).max_count(3);
+    /// let found = db.xread(&both)?;
+    /// assert_eq!(found.iter().map(|(_, entries)| entries.len()).collect::<Vec<_>>(), [2, 1]);
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn max_count(mut self, entries: usize) -> XRead {
+        self.most.total = Some(entries);
+        self
+    }
+
+    /// Reads no more entries once there are so many bytes of them (MAXSIZE), but at least one if there is any. 0 is an error of the
+    /// call.
+    pub fn max_size(mut self, bytes: usize) -> XRead {
+        self.most.bytes = Some(bytes);
+        self
+    }
+}
+
+/// How much is read at most.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Most {
+    /// Entries of each stream.
+    pub count: Option<usize>,
+    /// Entries of all streams together.
+    pub total: Option<usize>,
+    /// Bytes of the reply.
+    pub bytes: Option<usize>,
+}
+
+impl Most {
+    pub(crate) fn add_to<W: Way>(self, call: Call<'_, W>) -> Call<'_, W> {
+        call.option("COUNT", self.count)
+            .option("MAXCOUNT", self.total)
+            .option("MAXSIZE", self.bytes)
     }
 }
 
@@ -389,6 +474,12 @@ impl<W: Way> Db<W> {
             .command("XADD")
             .arg(&key)
             .word_if(options.only_existing, "NOMKSTREAM");
+        if let Some(once) = &options.once {
+            call = match &once.name {
+                Some(name) => call.arg("IDMP").arg(&once.producer).arg(name),
+                None => call.arg("IDMPAUTO").arg(&once.producer),
+            };
+        }
         if let Some(trim) = &options.trim {
             call = trim.add_to(call);
         }
@@ -399,6 +490,34 @@ impl<W: Way> Db<W> {
         })
         .pairs(&fields)
         .run()
+    }
+
+    /// How long a stream remembers the names of entries that are to be added once, and how many of each producer; what is `None` stays as
+    /// it is. Without the stream, or out of range (a day, and ten thousand), it is an error. See [`XAdd::once`].
+    ///
+    /// ```
+    /// # use redpoll::{Config, Db};
+    /// # use std::time::Duration;
+    /// # let db = Db::open(Config::default())?;
+    /// db.xadd("orders", [("item", "tea")])?;
+    /// db.xcfgset("orders", Some(Duration::from_secs(600)), Some(1000))?;
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn xcfgset(
+        &self,
+        key: impl AsRef<[u8]>,
+        duration: Option<Duration>,
+        names: Option<usize>,
+    ) -> Result {
+        let seconds = duration.map(|time| time.as_nanos().div_ceil(1_000_000_000) as usize);
+        if seconds.is_none() && names.is_none() {
+            return Ok(());
+        }
+        self.command("XCFGSET")
+            .arg(&key)
+            .option("IDMP-DURATION", seconds)
+            .option("IDMP-MAXSIZE", names)
+            .run()
     }
 
     /// Deletes entries at a stream's beginning; how many. See [`Trim`].
@@ -506,7 +625,7 @@ impl<W: Way> Db<W> {
     }
 
     fn xread_call<'a>(&'a self, what: &'a XRead) -> Call<'a, W> {
-        let call = self.command("XREAD").option("COUNT", what.count);
+        let call = what.most.add_to(self.command("XREAD"));
         add_streams(add_block(call, what.block), &what.streams)
     }
 

@@ -3,6 +3,7 @@
 use crate::bytes::{Bytes, Payload};
 use crate::db::{Db, unexpected};
 use crate::error::{Error, Result};
+use crate::string_compare::digest_text;
 use crate::value::Value;
 use crate::way::Way;
 use engine::ops::strings::{self as ops, NewExpiry, Refresh};
@@ -35,6 +36,9 @@ enum Condition {
     Absent,
     Present,
     Equal(Vec<u8>),
+    Different(Vec<u8>),
+    Digest([u8; 16]),
+    DifferentDigest([u8; 16]),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +72,24 @@ impl SetOptions {
         self
     }
 
+    /// Only if the key holds another string, or does not exist (IFNE).
+    pub fn if_different(mut self, value: impl AsRef<[u8]>) -> SetOptions {
+        self.condition = Some(Condition::Different(value.as_ref().to_vec()));
+        self
+    }
+
+    /// Only if the key holds a string that has this digest (IFDEQ); see [`Db::digest`].
+    pub fn if_digest(mut self, digest: u64) -> SetOptions {
+        self.condition = Some(Condition::Digest(digest_text(digest)));
+        self
+    }
+
+    /// Only if the key holds a string that has another digest, or does not exist (IFDNE).
+    pub fn if_different_digest(mut self, digest: u64) -> SetOptions {
+        self.condition = Some(Condition::DifferentDigest(digest_text(digest)));
+        self
+    }
+
     /// Expire after this time (PX).
     pub fn expire_in(mut self, time: Duration) -> SetOptions {
         self.expiry = Some(Expiry::In(time));
@@ -92,6 +114,9 @@ impl SetOptions {
             Some(Condition::Absent) => ops::Condition::Absent,
             Some(Condition::Present) => ops::Condition::Present,
             Some(Condition::Equal(want)) => ops::Condition::Equals(want),
+            Some(Condition::Different(from)) => ops::Condition::Differs(from),
+            Some(Condition::Digest(want)) => ops::Condition::DigestEquals(want),
+            Some(Condition::DifferentDigest(from)) => ops::Condition::DigestDiffers(from),
         }
     }
 

@@ -2,8 +2,8 @@
 
 use redpoll::{
     Aggregate, Bytes, Config, Db, End, Expire, ExpireIf, Extreme, FieldExpire, GeoPoint, GeoSearch,
-    GroupStart, HSetEx, LPos, References, Restore, Result, Sample, Sort, StreamId, Trim, Ttl, Unit,
-    Value, XAdd, XClaim, XPending, XRead, XReadGroup, ZAdd, ZCombine, ZRange,
+    GroupStart, HSetEx, LPos, Nack, References, Restore, Result, Sample, Sort, StreamId, Trim, Ttl,
+    Unit, Value, XAdd, XClaim, XPending, XRead, XReadGroup, ZAdd, ZCombine, ZRange,
 };
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Included, Unbounded};
@@ -755,23 +755,11 @@ const WITHOUT: &[(&str, &str)] = &[
     ("georadiusbymember_ro", "geosearch"),
     ("pfdebug", "nothing: it is for tests"),
     ("pfselftest", "nothing: it is for tests"),
-    ("blmovem", "execute: no call of its own yet"),
-    ("lmovem", "execute: no call of its own yet"),
-    ("saddex", "execute: no call of its own yet"),
-    ("sdiffcard", "execute: no call of its own yet"),
-    ("sexpire", "execute: no call of its own yet"),
-    ("sexpireat", "execute: no call of its own yet"),
-    ("sexpiretime", "execute: no call of its own yet"),
-    ("spersist", "execute: no call of its own yet"),
-    ("spexpire", "execute: no call of its own yet"),
-    ("spexpireat", "execute: no call of its own yet"),
-    ("spexpiretime", "execute: no call of its own yet"),
-    ("spttl", "execute: no call of its own yet"),
-    ("sttl", "execute: no call of its own yet"),
-    ("sunioncard", "execute: no call of its own yet"),
-    ("xcfgset", "execute: no call of its own yet"),
-    ("xidmprecord", "execute: no call of its own yet"),
-    ("xnack", "execute: no call of its own yet"),
+    ("sexpire", "sexpire, in milliseconds"),
+    ("sexpireat", "sexpire_at, in milliseconds"),
+    ("sexpiretime", "sexpire_time, in milliseconds"),
+    ("sttl", "sttl, in milliseconds"),
+    ("xidmprecord", "nothing: it is for files and replicas"),
     ("hget", "a direct read"),
     ("hexists", "a direct read"),
     ("hlen", "a direct read"),
@@ -791,9 +779,12 @@ fn every_command_has_a_call() {
         include_str!("../src/hashes.rs"),
         include_str!("../src/hash_expiry.rs"),
         include_str!("../src/lists.rs"),
+        include_str!("../src/list_moves.rs"),
         include_str!("../src/sets.rs"),
+        include_str!("../src/set_expiry.rs"),
         include_str!("../src/sorted_sets.rs"),
         include_str!("../src/sorted_set_ranges.rs"),
+        include_str!("../src/sorted_set_moves.rs"),
         include_str!("../src/streams.rs"),
         include_str!("../src/stream_groups.rs"),
         include_str!("../src/stream_info.rs"),
@@ -836,4 +827,140 @@ fn every_command_has_a_call() {
         assert!(called != excused, "{name}");
     }
     assert!(seen > 100, "{seen} commands");
+}
+
+/// What groups give out is claimed, given back and counted as the commands do.
+#[test]
+fn what_is_claimed_and_given_back() {
+    let db = open();
+    let other = open();
+    let read = |db: &Db, line: &str| match db.execute(line.split(' ')) {
+        Ok(value) => format!("{value:?}"),
+        Err(e) => e.to_string(),
+    };
+    for db in [&db, &other] {
+        for line in [
+            "XADD s 1-1 n 1",
+            "XADD s 2-1 n 2",
+            "XADD s 3-1 n 3",
+            "XGROUP CREATE s g 0",
+            "XREADGROUP GROUP g a COUNT 2 STREAMS s >",
+        ] {
+            run(db, line);
+        }
+    }
+    let (one, two) = (StreamId::new(1, 1), StreamId::new(2, 1));
+    assert_eq!(db.xnack("s", "g", Nack::silent(), [one]).unwrap(), 1);
+    assert_eq!(
+        db.xnack("s", "g", Nack::failed().deliveries(9), [two])
+            .unwrap(),
+        1
+    );
+    let fatal = Nack::fatal().force();
+    assert_eq!(db.xnack("s", "g", fatal, [StreamId::new(3, 1)]).unwrap(), 1);
+    assert_eq!(db.xnack("s", "g", Nack::silent(), []).unwrap(), 0);
+    assert_eq!(
+        db.xnack("s", "none", Nack::silent(), [one])
+            .unwrap_err()
+            .code(),
+        "NOGROUP"
+    );
+    for line in [
+        "XNACK s g SILENT IDS 1 1-1",
+        "XNACK s g FAIL IDS 1 2-1 RETRYCOUNT 9",
+        "XNACK s g FATAL IDS 1 3-1 FORCE",
+    ] {
+        assert_eq!(run(&other, line), "1");
+    }
+    // What belongs to nobody is pending since 1970.
+    let counts = |db: &Db| {
+        let Ok(Value::Array(rows)) = db.execute("XPENDING s g - + 9".split(' ')) else {
+            panic!("rows")
+        };
+        rows.into_iter()
+            .map(|row| match row {
+                Value::Array(row) => format!("{:?} {:?} {:?}", row[0], row[1], row[3]),
+                other => panic!("{other:?}"),
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(counts(&db), counts(&other));
+    let what = XReadGroup::new().new_entries("s").count(5).max_count(5);
+    let found = db.xreadgroup_claim("g", "b", MINUTE, &what).unwrap();
+    let line = "XREADGROUP GROUP g b CLAIM 60000 COUNT 5 MAXCOUNT 5 STREAMS s >";
+    assert!(read(&other, line).contains("9"));
+    let shown: Vec<_> = found[0]
+        .1
+        .iter()
+        .map(|e| (e.entry.id, e.deliveries))
+        .collect();
+    assert_eq!(shown[..2], [(one, 0), (two, 9)]);
+    assert!(found[0].1[0].idle > MINUTE);
+    assert_eq!(counts(&db), counts(&other));
+    assert!(
+        db.xreadgroup_claim("g", "b", MINUTE, &what)
+            .unwrap()
+            .is_empty()
+    );
+    assert!(db.xreadgroup("g", "b", &what.clone().max_size(0)).is_err());
+}
+
+#[test]
+fn entries_that_are_added_once() {
+    let db = open();
+    let named = XAdd::new().once("p", "n");
+    let first = db.xadd_with("s", [("a", "1")], &named).unwrap();
+    assert_eq!(db.xadd_with("s", [("a", "2")], &named).unwrap(), first);
+    let by_fields = XAdd::new().once_by_fields("p");
+    let second = db.xadd_with("s", [("a", "1")], &by_fields).unwrap();
+    assert_ne!(second, first);
+    assert_eq!(db.xadd_with("s", [("a", "1")], &by_fields).unwrap(), second);
+    assert_ne!(db.xadd_with("s", [("a", "2")], &by_fields).unwrap(), second);
+    assert_eq!(db.xlen("s").unwrap(), 3);
+    assert!(
+        db.xadd_with("s", [("a", "1")], &XAdd::new().once("", "n"))
+            .is_err()
+    );
+    assert!(db.xadd_with("s", [("a", "1")], &named.id_in_ms(5)).is_err());
+    db.xcfgset("s", None, Some(7)).unwrap();
+    db.xcfgset("s", None, None).unwrap();
+    assert!(run(&db, "XINFO STREAM s").contains("7"));
+    assert!(db.xcfgset("s", Some(Duration::ZERO), None).is_err());
+    assert!(db.xcfgset("absent", None, Some(7)).is_err());
+}
+
+#[test]
+fn members_that_expire() {
+    let db = open();
+    db.sadd_many("s", ["a", "b", "c"]).unwrap();
+    let set = [FieldExpire::Set];
+    assert_eq!(db.sexpire("s", MINUTE, ["a"]).unwrap(), set);
+    assert_eq!(
+        db.sexpire_if("s", MINUTE * 2, ExpireIf::Later, ["a"])
+            .unwrap(),
+        set
+    );
+    let sooner = db.sexpire_if("s", MINUTE * 3, ExpireIf::Sooner, ["a"]);
+    assert_eq!(sooner.unwrap(), [FieldExpire::Refused]);
+    let left: i64 = run(&db, "SPTTL s MEMBERS 1 a")
+        .trim_matches(|c: char| !c.is_ascii_digit())
+        .parse()
+        .unwrap();
+    assert!((60_000..=120_000).contains(&left));
+    assert!(matches!(db.sttl("s", ["a"]).unwrap()[0], Ttl::In(t) if t > MINUTE));
+    assert_eq!(db.spersist("s", ["a", "b"]).unwrap(), [true, false]);
+    assert_eq!(
+        db.sexpire("s", Duration::ZERO, ["b"]).unwrap(),
+        [FieldExpire::Deleted]
+    );
+    let past = SystemTime::UNIX_EPOCH - MINUTE;
+    assert_eq!(
+        db.sexpire_at("s", past, ["c"]).unwrap(),
+        [FieldExpire::Deleted]
+    );
+    assert_eq!(sorted(&db.smembers("s").unwrap()), ["a"]);
+    assert!(db.sexpire("s", MINUTE, NONE).unwrap().is_empty());
+    assert!(db.sexpire_time("s", ["a"]).unwrap()[0].is_none());
+    run(&db, "SET text x");
+    assert!(db.sttl("text", ["a"]).unwrap_err().is_wrong_type());
 }

@@ -1,7 +1,10 @@
 //! An operation is written once: a typed call and the command it stands for leave the same data, announce the same events, fail
 //! with the same error, and are written down so that, done again, they give the same data.
 
-use redpoll::{Config, Db, Error, ExpireIf, Result, SetOptions, Subscriber, Value};
+use redpoll::{
+    Compare, Config, Db, End, Error, ExpireIf, Extreme, IncrEx, LMoveM, MSetEx, Result, SAddEx,
+    SetOptions, Subscriber, Value,
+};
 use std::fmt::Display;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
@@ -32,6 +35,29 @@ fn done(result: Result) -> Result<String> {
 /// SET answers nothing where it does not store.
 fn stored(result: Result<bool>) -> Result<String> {
     result.map(|stored| if stored { "OK" } else { "nil" }.into())
+}
+
+fn list(result: Result<Vec<redpoll::Bytes>>) -> Result<String> {
+    let show = |all: Vec<redpoll::Bytes>| {
+        let all: Vec<_> = all.into_iter().map(|b| Value::Bulk(b.to_vec())).collect();
+        format!("{:?}", Value::Array(all))
+    };
+    result.map(show)
+}
+
+/// What moves nothing is answered with null.
+fn pairs(result: Result<Vec<(redpoll::Bytes, f64)>>) -> Result<String> {
+    let pair = |(member, score): (redpoll::Bytes, f64)| {
+        Value::Array(vec![Value::Bulk(member.to_vec()), Value::Double(score)])
+    };
+    result.map(|all| match all.is_empty() {
+        true => "nil".into(),
+        false => format!("{:?}", Value::Array(all.into_iter().map(pair).collect())),
+    })
+}
+
+fn both(result: Result<(i64, i64)>) -> Result<String> {
+    result.map(|(a, b)| format!("{:?}", Value::Array(vec![Value::Int(a), Value::Int(b)])))
 }
 
 fn past() -> SystemTime {
@@ -194,6 +220,149 @@ const CASES: &[Case] = &[
     ("", "RPUSH k a", |db| text(db.rpush("k", "a"))),
     ("SET k v", "SADD k a", |db| flag(db.sadd("k", "a"))),
     ("", "ZADD k 1.5 a", |db| flag(db.zadd("k", "a", 1.5))),
+    ("SET k u", "SET k v IFNE x", |db| {
+        stored(db.set_with("k", "v", &set().if_different("x")))
+    }),
+    ("SET k u", "SET k v IFNE u", |db| {
+        stored(db.set_with("k", "v", &set().if_different("u")))
+    }),
+    ("SET k 5", "SET k v IFDEQ 7b2c8c67ab5f4e0d", |db| {
+        stored(db.set_with("k", "v", &set().if_digest(0x7b2c_8c67_ab5f_4e0d)))
+    }),
+    ("RPUSH k a", "SET k v IFDNE 0000000000000001", |db| {
+        stored(db.set_with("k", "v", &set().if_different_digest(1)))
+    }),
+    ("", "SET k v IFDNE 0000000000000001", |db| {
+        stored(db.set_with("k", "v", &set().if_different_digest(1)))
+    }),
+    ("SET k v", "DELEX k IFEQ v", |db| {
+        flag(db.delex("k", Compare::Equal(b"v")))
+    }),
+    ("SET k v", "DELIFEQ k w", |db| flag(db.delifeq("k", "w"))),
+    ("SET k 12", "DELEX k IFNE 13", |db| {
+        flag(db.delex("k", Compare::Different(b"13")))
+    }),
+    ("SET k v", "DELEX k IFDEQ 00000000000000ab", |db| {
+        flag(db.delex("k", Compare::Digest(0xab)))
+    }),
+    ("SET k v", "DELEX k IFDNE 00000000000000ab", |db| {
+        flag(db.delex("k", Compare::DifferentDigest(0xab)))
+    }),
+    ("RPUSH k v", "DELIFEQ k v", |db| flag(db.delifeq("k", "v"))),
+    ("", "DELEX k IFNE v", |db| {
+        flag(db.delex("k", Compare::Different(b"v")))
+    }),
+    ("SET k 12", "DIGEST k", |db| {
+        let digest = db.digest("k");
+        digest.map(|d| d.map_or("nil".into(), |d| format!("{d:016x}")))
+    }),
+    ("RPUSH k a", "DIGEST k", |db| {
+        let digest = db.digest("k");
+        digest.map(|d| d.map_or("nil".into(), |d| format!("{d:016x}")))
+    }),
+    ("SET k 4", "MSETEX 2 k 5 l v NX PX 3600000", |db| {
+        let options = MSetEx::new().if_all_absent().expire_in(HOUR);
+        flag(db.msetex([("k", "5"), ("l", "v")], &options))
+    }),
+    ("", "MSETEX 2 k 5 l v PX 3600000", |db| {
+        let options = MSetEx::new().expire_in(HOUR);
+        flag(db.msetex([("k", "5"), ("l", "v")], &options))
+    }),
+    (
+        "SET k 4 EX 5000|SET l 1",
+        "MSETEX 2 k 5 l v XX KEEPTTL",
+        |db| {
+            let options = MSetEx::new().if_all_present().keep_expiry();
+            flag(db.msetex([("k", "5"), ("l", "v")], &options))
+        },
+    ),
+    ("SET k 4", "INCREX k BYINT 3 UBOUND 5", |db| {
+        both(db.increx("k", 3, &IncrEx::new().at_most(5)))
+    }),
+    (
+        "SET k 4",
+        "INCREX k BYINT -9 LBOUND -2 SATURATE PX 3600000",
+        |db| {
+            let options = IncrEx::new().at_least(-2).saturate().expire_in(HOUR);
+            both(db.increx("k", -9, &options))
+        },
+    ),
+    ("SET k 4 EX 5000", "INCREX k BYINT 1 PX 3600000 ENX", |db| {
+        both(db.increx("k", 1, &IncrEx::new().expire_new_in(HOUR)))
+    }),
+    ("SET k 4 EX 5000", "INCREX k BYINT 1 PERSIST", |db| {
+        both(db.increx("k", 1, &IncrEx::new().persist()))
+    }),
+    ("SET k x", "INCREX k BYINT 1", |db| {
+        both(db.increx("k", 1, &IncrEx::new()))
+    }),
+    ("RPUSH k 1 2 3", "LMOVEM k l LEFT LEFT COUNT 2 OBO", |db| {
+        list(db.lmovem("k", "l", End::Left, End::Left, LMoveM::up_to(2)))
+    }),
+    (
+        "RPUSH k 1 2 3",
+        "LMOVEM k k RIGHT LEFT EXACTLY 2 BULK",
+        |db| {
+            let two = LMoveM::exactly(2).together();
+            // All or nothing: the command answers null then.
+            let moved = list(db.lmovem("k", "k", End::Right, End::Left, two));
+            moved.map(|all| {
+                if all == "Array([])" {
+                    "nil".into()
+                } else {
+                    all
+                }
+            })
+        },
+    ),
+    ("SET k v", "LMOVEM k l LEFT LEFT COUNT 2 OBO", |db| {
+        list(db.lmovem("k", "l", End::Left, End::Left, LMoveM::up_to(2)))
+    }),
+    ("SADD k a b c|SADD l c d", "SDIFFCARD 2 k l LIMIT 1", |db| {
+        text(db.sdiffcard(["k", "l"], Some(1)))
+    }),
+    ("", "SADDEX k PXAT 4102444800000 MEMBERS 2 a b", |db| {
+        let later = SystemTime::UNIX_EPOCH + Duration::from_secs(4_102_444_800);
+        flag(db.saddex("k", ["a", "b"], &SAddEx::new().expire_at(later)))
+    }),
+    ("SADD k a", "SADDEX k MNX MEMBERS 2 a b", |db| {
+        let options = SAddEx::new().if_no_member_present();
+        flag(db.saddex("k", ["a", "b"], &options))
+    }),
+    (
+        "SADD k a|SPEXPIREAT k 4102444800000 MEMBERS 1 a",
+        "SADDEX k MXX KEEPTTL MEMBERS 1 a",
+        |db| {
+            let options = SAddEx::new().if_all_members_present().keep_expiry();
+            flag(db.saddex("k", ["a"], &options))
+        },
+    ),
+    ("SADD k a", "SADDEX k PXAT 5 MEMBERS 1 a", |db| {
+        flag(db.saddex("k", ["a"], &SAddEx::new().expire_at(past())))
+    }),
+    ("ZADD k 1 a 2 b 3 c", "ZMOVE k l MAX COUNT 2", |db| {
+        pairs(db.zmove("k", "l", Extreme::Max, 2))
+    }),
+    (
+        "ZADD k 1 a 2 b 3 c",
+        "ZMOVE k l BYSCORE -inf (2.5 COUNT 9",
+        |db| pairs(db.zmove_by_score("k", "l", ..2.5, Some(9))),
+    ),
+    (
+        "ZADD k 1 a 2 b|ZADD l 7 a",
+        "ZMOVEMEMBER k l NX MEMBERS 2 a b",
+        |db| pairs(db.zmovemember_if("k", "l", false, ["a", "b"])),
+    ),
+    ("ZADD k 1 a 2 b", "ZMOVEMEMBER k l MEMBERS 2 a x", |db| {
+        pairs(db.zmovemember("k", "l", ["a", "x"]))
+    }),
+    ("SET k v", "BLESS SET k NO-EVICT", |db| flag(db.bless("k"))),
+    (
+        "SET k v|BLESS SET k NO-EVICT",
+        "BLESS CLEAR k NO-EVICT",
+        |db| flag(db.bless_clear("k")),
+    ),
+    ("", "BLESS SET k NO-EVICT", |db| flag(db.bless("k"))),
 ];
 
 /// A reply as text.
@@ -278,6 +447,8 @@ fn record(db: &Db) -> Vec<Value> {
 
 fn again(before: &str, record: &[Value]) -> Vec<String> {
     let (db, _) = open(before);
+    // What belongs together is written down as a transaction.
+    let mut connection = db.connect().unwrap();
     for command in record {
         let Value::Array(words) = command else {
             panic!("{command:?}")
@@ -289,7 +460,7 @@ fn again(before: &str, record: &[Value]) -> Vec<String> {
                 other => panic!("{other:?}"),
             })
             .collect();
-        db.execute(words).unwrap();
+        connection.execute(words).unwrap();
     }
     data(&db)
 }
@@ -347,7 +518,7 @@ fn gates_hold_for_typed_calls() {
     let (db, _) = open("SET k v");
     db.engine().journal.refuse(true);
     for (_, line, typed) in CASES.iter().filter(|case| !case.1.ends_with("PX 0")) {
-        let writes = !["GETRANGE", "STRLEN", "EXISTS"]
+        let writes = !["GETRANGE", "STRLEN", "EXISTS", "DIGEST", "SUNION", "SDIFF"]
             .iter()
             .any(|word| line.starts_with(word));
         let result = typed(&db);

@@ -1,6 +1,6 @@
 //! Calls that wait, as futures, on an executor of a few lines.
 
-use redpoll::{Config, Db, End, ErrorKind, GroupStart, Value, XRead, XReadGroup};
+use redpoll::{Config, Db, End, ErrorKind, Extreme, GroupStart, LMoveM, Value, XRead, XReadGroup};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -152,4 +152,49 @@ fn a_subscriber_is_woken() {
     });
     assert_eq!(block_on(news.next()).unwrap().payload, "it works");
     publishes.join().unwrap();
+}
+
+#[test]
+fn several_are_moved_when_they_come() {
+    let db = open();
+    let pushes = |what: fn(&Db)| {
+        let db = db.clone();
+        std::thread::spawn(move || {
+            while blocked(&db) != "1" {
+                std::thread::yield_now();
+            }
+            what(&db);
+        })
+    };
+    let (left, right) = (End::Left, End::Right);
+    let pusher = pushes(|db| {
+        db.rpush("l", "a").unwrap();
+        db.rpush_many("l", ["b", "c"]).unwrap();
+    });
+    let two = LMoveM::exactly(2);
+    let moved = block_on(db.blmovem_async("l", "m", left, right, two, None)).unwrap();
+    assert_eq!(moved, ["a", "b"]);
+    pusher.join().unwrap();
+    let soon = Some(Duration::from_millis(1));
+    let moved = block_on(db.blmovem_async("l", "m", left, right, two, soon)).unwrap();
+    assert!(moved.is_empty());
+    let pusher = pushes(|db| {
+        db.zadd_many("z", [("a", 1.0), ("b", 2.0)]).unwrap();
+    });
+    let moved = block_on(db.bzmove_async("z", "y", Extreme::Max, 5, None)).unwrap();
+    assert_eq!((moved.len(), moved[0].1), (2, 2.0));
+    pusher.join().unwrap();
+    let moved = block_on(db.bzmove_async("z", "y", Extreme::Max, 5, soon)).unwrap();
+    assert!(moved.is_empty());
+    // What is pending comes of age.
+    db.xadd("s", [("n", "1")]).unwrap();
+    db.xgroup_create("s", "g", GroupStart::beginning()).unwrap();
+    let new = XReadGroup::new().new_entries("s").block(None);
+    db.xreadgroup("g", "a", &new).unwrap();
+    let age = Duration::from_millis(30);
+    let found = block_on(db.xreadgroup_claim_async("g", "b", age, &new)).unwrap();
+    assert_eq!(found[0].1[0].deliveries, 1);
+    let not_yet = new.block(soon);
+    let found = block_on(db.xreadgroup_claim_async("g", "b", MINUTE, &not_yet)).unwrap();
+    assert!(found.is_empty());
 }
