@@ -36,12 +36,12 @@ pub fn main(options: &Options) -> Result<()> {
         }
         report.missing().to_vec()
     };
+    // With the tests, so that what both need is built once: alone, the server's libraries would have other features.
     run::show(&mut run::cargo(&[
         "build",
-        "--package",
-        "redpoll-cli",
-        "--bin",
-        "redpoll",
+        "--workspace",
+        "--bins",
+        "--tests",
     ]))?;
     let skipped = skip_log();
     if let Err(error) = workspace_tests(&options.filters, &skipped) {
