@@ -2,6 +2,7 @@
 //!
 //! - [`server`] starts and stops servers, each on a port and in a folder of its own;
 //! - [`client`] speaks RESP over a socket and keeps the raw bytes of every reply;
+//! - [`conversation`] compares what several clients of a server are told;
 //! - [`check`] writes expectations as one line each;
 //! - [`http`] speaks to the HTTP port;
 //! - [`cut`] is a connection between servers that can be cut;
@@ -14,6 +15,7 @@
 
 pub mod check;
 pub mod client;
+pub mod conversation;
 pub mod cut;
 pub mod diff;
 pub mod http;
@@ -87,6 +89,16 @@ impl Peers {
         }
         Some(self)
     }
+}
+
+/// Every real server of this machine; if there is none, the calling test is reported as skipped.
+#[track_caller]
+pub fn every_peer(test: &str) -> Vec<Peer> {
+    let peers = peers::find();
+    if peers.is_empty() {
+        skip(test, "no real server was found");
+    }
+    peers
 }
 
 /// Whether this is CI, by the variable that every such service sets.

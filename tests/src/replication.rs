@@ -3,6 +3,7 @@
 use crate::client::Client;
 use crate::diff::grammar::{Dialect, Grammar};
 use crate::diff::rows::{self, Row};
+use crate::peers::Peer;
 use crate::rng::Rng;
 use crate::server::{Server, eventually};
 use resp::Value;
@@ -13,6 +14,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+
+/// What lets a server be looked into.
+pub const DEBUG: [&str; 2] = ["--enable-debug-command", "yes"];
+
+/// A real server that sends copies of its data set at once.
+pub fn real(peer: &Peer, args: &[&str]) -> Server {
+    let at_once = ["--repl-diskless-sync-delay", "0"];
+    Server::peer(peer, &[&DEBUG[..], &at_once, args].concat())
+}
 
 /// Random commands that change all types of values.
 pub struct Load {

@@ -332,6 +332,53 @@ pub fn fresh_dir() -> PathBuf {
     }
 }
 
+/// A folder of its own that is removed in the end.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    /// An empty one.
+    pub fn new() -> Folder {
+        Folder(fresh_dir())
+    }
+
+    /// Its path.
+    pub fn text(&self) -> &str {
+        self.0.to_str().expect("a path that is text")
+    }
+
+    /// Another one with all that is in this.
+    pub fn copy(&self) -> Folder {
+        let copy = Folder::new();
+        copy_all(&self.0, &copy.0);
+        copy
+    }
+}
+
+impl Default for Folder {
+    fn default() -> Folder {
+        Folder::new()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy_all(&from, &to);
+        } else {
+            std::fs::copy(&from, &to).expect("a copy");
+        }
+    }
+}
+
 /// The server under test: `REDPOLL_BIN`, or the debug build, brought up to date once a test program.
 ///
 /// `REDPOLL_BIN` may name a real server: the harness itself is tested that way.

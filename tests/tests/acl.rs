@@ -2,6 +2,7 @@
 //! becomes of those commands when the users send them; transcripts; and what only a whole server shows: files, starting, connections.
 
 use redpoll_tests::check::{check, show, show_command};
+use redpoll_tests::peers::Peer;
 use redpoll_tests::rng::Rng;
 use redpoll_tests::server::{fresh_dir, run_redpoll};
 use redpoll_tests::{Client, Peers, Server, env_number, eventually, transcript};
@@ -438,73 +439,47 @@ fn compare(theirs: &Server, is_redis: bool, seed: u64) {
     );
 }
 
-#[test]
-fn random_users_and_commands_against_redis_8_2() {
-    let Some(Peers {
-        redis8: Some(peer), ..
-    }) = Peers::find().or_skip("random_users_and_commands_against_redis_8_2")
-    else {
+fn random_against(test: &str, peer: fn(Peers) -> Option<Peer>, is_redis: bool, seed: u64) {
+    let Some(peer) = Peers::find().or_skip(test).and_then(peer) else {
         return;
     };
-    compare(
-        &Server::peer(
-            &peer,
-            &[
-                "--enable-debug-command",
-                "yes",
-                "--slowlog-log-slower-than",
-                "-1",
-            ],
-        ),
+    let args = [
+        "--enable-debug-command",
+        "yes",
+        "--slowlog-log-slower-than",
+        "-1",
+    ];
+    let seed = env_number("REDPOLL_SEED", seed);
+    compare(&Server::peer(&peer, &args), is_redis, seed);
+}
+
+#[test]
+fn random_users_and_commands_against_redis_8_2() {
+    random_against(
+        "random_users_and_commands_against_redis_8_2",
+        |peers| peers.redis8,
         true,
-        env_number("REDPOLL_SEED", 82),
+        82,
     );
 }
 
 #[test]
 fn random_users_and_commands_against_redis_8_6() {
-    let Some(Peers {
-        redis8_6: Some(peer),
-        ..
-    }) = Peers::find().or_skip("random_users_and_commands_against_redis_8_6")
-    else {
-        return;
-    };
-    compare(
-        &Server::peer(
-            &peer,
-            &[
-                "--enable-debug-command",
-                "yes",
-                "--slowlog-log-slower-than",
-                "-1",
-            ],
-        ),
+    random_against(
+        "random_users_and_commands_against_redis_8_6",
+        |peers| peers.redis8_6,
         true,
-        env_number("REDPOLL_SEED", 86),
+        86,
     );
 }
 
 #[test]
 fn random_users_and_commands_against_valkey() {
-    let Some(Peers {
-        valkey: Some(peer), ..
-    }) = Peers::find().or_skip("random_users_and_commands_against_valkey")
-    else {
-        return;
-    };
-    compare(
-        &Server::peer(
-            &peer,
-            &[
-                "--enable-debug-command",
-                "yes",
-                "--slowlog-log-slower-than",
-                "-1",
-            ],
-        ),
+    random_against(
+        "random_users_and_commands_against_valkey",
+        |peers| peers.valkey,
         false,
-        env_number("REDPOLL_SEED", 91),
+        91,
     );
 }
 

@@ -4,35 +4,26 @@
 use disk::check::check_aof;
 use disk::reader::{RdbPart, Summary};
 use disk::{AofFolder, Event, Fsync, Log, LogReader, ReadOptions, RealDisk, Settings, SyncPlan};
-use redpoll_tests::peers::{self, Peer};
-use redpoll_tests::server::fresh_dir;
-use redpoll_tests::{Client, Server, eventually, skip};
+use redpoll_tests::peers::Peer;
+use redpoll_tests::server::Folder;
+use redpoll_tests::{Client, Server, eventually, every_peer};
 use resp::Value;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-/// The servers that keep logs in many parts.
-fn servers(test: &str) -> Vec<Peer> {
-    let found = peers::find();
-    if found.is_empty() {
-        skip(test, "no peer found");
-    }
-    found
-}
-
 /// A data folder, removed with this.
-struct Data(PathBuf);
+struct Data(Folder);
 
 impl Data {
     fn new() -> Data {
-        Data(fresh_dir())
+        Data(Folder::new())
     }
 
     fn folder(&self) -> AofFolder {
         AofFolder::open(
             &RealDisk::shared(),
-            &self.0,
+            &self.0.0,
             "appendonlydir",
             "appendonly.aof",
         )
@@ -40,7 +31,7 @@ impl Data {
     }
 
     fn start(&self, peer: &Peer, more: &[&str]) -> Server {
-        let dir = self.0.to_str().expect("UTF-8");
+        let dir = self.0.text();
         let mut args = vec![
             "--dir",
             dir,
@@ -55,12 +46,6 @@ impl Data {
             !matches!(server.connect().run("DBSIZE"), Value::Error(_))
         });
         server
-    }
-}
-
-impl Drop for Data {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -148,7 +133,7 @@ fn write_ours(data: &Data) {
 
 #[test]
 fn real_servers_load_ours_go_on_and_give_it_back() {
-    for peer in servers("real_servers_load_ours_go_on_and_give_it_back") {
+    for peer in every_peer("real_servers_load_ours_go_on_and_give_it_back") {
         let data = Data::new();
         write_ours(&data);
         let server = data.start(&peer, &["--auto-aof-rewrite-percentage", "0"]);
@@ -205,7 +190,7 @@ fn real_servers_load_ours_go_on_and_give_it_back() {
 
 #[test]
 fn their_bases_of_commands_and_times_are_read() {
-    for peer in servers("their_bases_of_commands_and_times_are_read") {
+    for peer in every_peer("their_bases_of_commands_and_times_are_read") {
         let data = Data::new();
         let more = [
             "--aof-use-rdb-preamble",
@@ -222,7 +207,7 @@ fn their_bases_of_commands_and_times_are_read() {
         client.run("EXEC");
         client.run("BGREWRITEAOF");
         eventually("the base is written", || {
-            let names = std::fs::read_dir(data.0.join("appendonlydir")).expect("a folder");
+            let names = std::fs::read_dir(data.0.0.join("appendonlydir")).expect("a folder");
             let names = names.map(|e| e.expect("an entry").file_name().into_string());
             names
                 .flatten()
@@ -244,13 +229,13 @@ fn their_bases_of_commands_and_times_are_read() {
 fn a_single_file_of_an_older_server_is_taken_in() {
     let data = Data::new();
     let old = [command(&[b"SELECT", b"0"]), set("old", b"1")].concat();
-    std::fs::write(data.0.join("appendonly.aof"), &old).expect("written");
+    std::fs::write(data.0.0.join("appendonly.aof"), &old).expect("written");
     let (_, commands, summary) = read(&data.folder());
     assert_eq!(commands, old);
     let log = Log::resume(data.folder(), &summary, Settings::default()).expect("a log");
     log.append(set("new", b"2"), 0).expect("taken");
     log.close().expect("closed");
-    for peer in servers("a_single_file_of_an_older_server_is_taken_in") {
+    for peer in every_peer("a_single_file_of_an_older_server_is_taken_in") {
         let server = data.start(&peer, &[]);
         assert_eq!(
             server.connect().run("DBSIZE"),
@@ -263,12 +248,12 @@ fn a_single_file_of_an_older_server_is_taken_in() {
 
 #[test]
 fn their_tools_find_ours_valid_and_ours_says_what_theirs_do() {
-    for peer in servers("their_tools_find_ours_valid_and_ours_says_what_theirs_do") {
+    for peer in every_peer("their_tools_find_ours_valid_and_ours_says_what_theirs_do") {
         let data = Data::new();
         write_ours(&data);
-        let manifest = data.0.join("appendonlydir/appendonly.aof.manifest");
+        let manifest = data.0.0.join("appendonlydir/appendonly.aof.manifest");
         // The servers' binaries are those tools too, by the name they are called.
-        let tool = data.0.join(format!("{}-check-aof", peer.name));
+        let tool = data.0.0.join(format!("{}-check-aof", peer.name));
         std::os::unix::fs::symlink(&peer.path, &tool).expect("a link");
         let theirs = |path: &Path| {
             let output = Command::new(&tool).arg(path).output().expect("it runs");
@@ -293,7 +278,7 @@ fn their_tools_find_ours_valid_and_ours_says_what_theirs_do() {
         };
         assert!(ours(false).is_valid());
         // A command that ends early: both offer the same cut.
-        let increment = data.0.join("appendonlydir/appendonly.aof.2.incr.aof");
+        let increment = data.0.0.join("appendonlydir/appendonly.aof.2.incr.aof");
         let mut bytes = std::fs::read(&increment).expect("there");
         let size = bytes.len();
         bytes.extend_from_slice(b"*2\r\n$3\r\nGET\r\n$5\r\nab");

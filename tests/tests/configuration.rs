@@ -2,7 +2,7 @@
 
 use redpoll_tests::check::{check, check_args};
 use redpoll_tests::client::Client;
-use redpoll_tests::{Server, peers, skip};
+use redpoll_tests::{Server, every_peer};
 use resp::Value;
 
 /// All of a server's directives with their values.
@@ -34,11 +34,7 @@ const OTHERWISE: &[(&str, &str)] = &[
 /// Every directive that a real server knows is known, and takes the value that the real server has when nothing is set.
 #[test]
 fn whatever_another_server_has_by_default_starts_redpoll() {
-    let found = peers::find();
-    if found.is_empty() {
-        return skip("configuration", "no real server was found");
-    }
-    for peer in found {
+    for peer in every_peer("whatever_another_server_has_by_default_starts_redpoll") {
         let theirs = {
             let server = Server::peer(&peer, &[]);
             all(&mut server.connect())

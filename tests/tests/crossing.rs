@@ -6,55 +6,16 @@
 use redpoll_tests::check::show;
 use redpoll_tests::diff::grammar::{Dialect, Grammar};
 use redpoll_tests::diff::rows::{self, Row};
-use redpoll_tests::peers::{self, Peer};
+use redpoll_tests::peers::Peer;
 use redpoll_tests::rng::Rng;
-use redpoll_tests::server::{fresh_dir, redpoll_binary};
-use redpoll_tests::{Client, Peers, Server, env_number, eventually, skip};
+use redpoll_tests::server::{Folder, redpoll_binary};
+use redpoll_tests::{Client, Peers, Server, env_number, eventually, every_peer};
 use resp::Value;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// A folder that is removed in the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Folder {
-        Folder(fresh_dir())
-    }
-
-    fn text(&self) -> &str {
-        self.0.to_str().expect("a path that is text")
-    }
-
-    fn copy(&self) -> Folder {
-        let copy = Folder::new();
-        copy_all(&self.0, &copy.0);
-        copy
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn copy_all(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder") {
-        let entry = entry.expect("an entry");
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if from.is_dir() {
-            copy_all(&from, &to);
-        } else {
-            std::fs::copy(&from, &to).expect("a copy");
-        }
-    }
-}
 
 const DEBUG: &[&str] = &["--enable-debug-command", "yes"];
 
@@ -234,15 +195,6 @@ fn assert_same(what: &str, found: &BTreeMap<String, String>, there: &BTreeMap<St
     }
 }
 
-/// The real servers of this machine.
-fn all_peers(test: &str) -> Vec<Peer> {
-    let peers = peers::find();
-    if peers.is_empty() {
-        skip(test, "no real server found");
-    }
-    peers
-}
-
 /// What a server without such times would hold.
 fn remove_timed(c: &mut Client) {
     c.run("DEL timed");
@@ -251,7 +203,7 @@ fn remove_timed(c: &mut Client) {
 
 #[test]
 fn snapshots_cross_between_all_servers() {
-    let peers = all_peers("snapshots_cross_between_all_servers");
+    let peers = every_peer("snapshots_cross_between_all_servers");
     for writer in peers.iter().map(Some).chain([None]) {
         let folder = Folder::new();
         let (mut server, timed) = match writer {
@@ -307,7 +259,7 @@ fn fill_timed(c: &mut Client) {
 
 #[test]
 fn logs_cross_between_all_servers() {
-    let peers = all_peers("logs_cross_between_all_servers");
+    let peers = every_peer("logs_cross_between_all_servers");
     let log = ["--appendonly", "yes", "--appendfsync", "always"];
     for writer in &peers {
         let folder = Folder::new();

@@ -1,39 +1,22 @@
 //! While a server loads its data set it listens, says so, and shows nobody half of it.
 
-use redpoll_tests::server::fresh_dir;
+use redpoll_tests::server::Folder;
 use redpoll_tests::{Client, Peers, Server, eventually};
 use resp::Value;
 use rustix::process::Signal;
 use std::fmt::Write;
-use std::path::PathBuf;
 
-/// A folder that is removed in the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Folder {
-        Folder(fresh_dir())
-    }
-
-    /// The text of an older server's log, one file, beside which a manifest is made at the first start.
-    fn log(text: &str) -> Folder {
-        let folder = Folder::new();
-        std::fs::write(folder.0.join("appendonly.aof"), text).expect("a log");
-        folder
-    }
-
-    fn start(&self, args: &[&str]) -> Server {
-        let dir = self.0.to_str().expect("a path that is text");
-        let mut all = vec!["--dir", dir, "--enable-debug-command", "yes"];
-        all.extend(args);
-        Server::redpoll_at_once(&all)
-    }
+/// The text of an older server's log, one file, beside which a manifest is made at the first start.
+fn log_of(text: &str) -> Folder {
+    let folder = Folder::new();
+    std::fs::write(folder.0.join("appendonly.aof"), text).expect("a log");
+    folder
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+fn start(folder: &Folder, args: &[&str]) -> Server {
+    let mut all = vec!["--dir", folder.text(), "--enable-debug-command", "yes"];
+    all.extend(args);
+    Server::redpoll_at_once(&all)
 }
 
 const LOG: &[&str] = &["--appendonly", "yes"];
@@ -83,8 +66,8 @@ const LOADING: &str = "LOADING Redis is loading the dataset in memory";
 #[test]
 fn who_comes_while_it_loads_is_told_so() {
     let log = long_log();
-    let folder = Folder::log(&log);
-    let mut server = folder.start(LOG);
+    let folder = log_of(&log);
+    let mut server = start(&folder, LOG);
     let mut c = server.connect();
     for line in [
         "PING",
@@ -128,7 +111,7 @@ fn who_comes_while_it_loads_is_told_so() {
     c.send(&["SHUTDOWN", "SAVE"]);
     assert!(server.wait().success());
     assert!(!folder.0.join("dump.rdb").exists());
-    let mut server = folder.start(LOG);
+    let mut server = start(&folder, LOG);
     server.signal(Signal::TERM);
     assert!(server.wait().success());
 }
@@ -140,8 +123,8 @@ fn a_stop_while_a_script_of_the_log_runs_saves_nothing() {
     command(&mut log, &["SET", "k", "v"]);
     let script = "local x = 0 for i = 1, 1e18 do x = x + 1 end redis.call('SET', 'last', x)";
     command(&mut log, &["EVAL", script, "0"]);
-    let folder = Folder::log(&log);
-    let mut server = folder.start(&["--appendonly", "yes", "--save", "3600 1"]);
+    let folder = log_of(&log);
+    let mut server = start(&folder, &["--appendonly", "yes", "--save", "3600 1"]);
     assert_eq!(ask(&mut server.connect(), "PING"), LOADING);
     server.signal(Signal::TERM);
     assert!(server.wait().success());
@@ -155,8 +138,8 @@ fn a_stop_while_a_script_of_the_log_runs_saves_nothing() {
 
 #[test]
 fn nobody_sees_half_a_data_set() {
-    let folder = Folder::log(&long_log());
-    let server = folder.start(LOG);
+    let folder = log_of(&long_log());
+    let server = start(&folder, LOG);
     let mut c = server.connect();
     let mut refused = 0;
     eventually("it has loaded", || {
@@ -176,7 +159,7 @@ fn a_log_that_cannot_be_loaded_ends_the_server() {
     let mut log = String::new();
     command(&mut log, &["SET", "k", "v"]);
     command(&mut log, &["NOSUCH", "x"]);
-    let folder = Folder::log(&log);
+    let folder = log_of(&log);
     let mut args = vec![
         "--dir",
         folder.0.to_str().expect("text"),
@@ -286,7 +269,7 @@ fn what_debug_reloads_is_what_there_was() {
 #[test]
 fn the_log_follows_a_reload() {
     let folder = Folder::new();
-    let mut server = folder.start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let mut server = start(&folder, &["--appendonly", "yes", "--appendfsync", "always"]);
     let mut c = server.connect();
     eventually("it has loaded", || ask(&mut c, "PING") == "PONG");
     for line in [
@@ -301,7 +284,7 @@ fn the_log_follows_a_reload() {
     server.signal(Signal::KILL);
     server.wait();
     drop(server);
-    let server = folder.start(LOG);
+    let server = start(&folder, LOG);
     let mut c = server.connect();
     eventually("it has loaded", || ask(&mut c, "PING") == "PONG");
     assert_eq!(ask(&mut c, "EXISTS kept after"), "Int(2)");

@@ -1,31 +1,13 @@
 //! Moving data sets and keys between servers: `redpoll migrate`, by the steps of its page, and MIGRATE.
 
 use redpoll_tests::check::show;
-use redpoll_tests::peers::{self, Peer};
-use redpoll_tests::replication::{Load, in_sync, info, same};
+use redpoll_tests::replication::{DEBUG, Load, in_sync, info, real, same};
 use redpoll_tests::server::{Run, run_redpoll};
-use redpoll_tests::{Client, Server, eventually, skip};
+use redpoll_tests::{Client, Server, eventually, every_peer};
 use resp::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
-
-const DEBUG: [&str; 2] = ["--enable-debug-command", "yes"];
-
-fn real_servers(test: &str) -> Vec<Peer> {
-    let peers = peers::find();
-    if peers.is_empty() {
-        skip(test, "no real server was found");
-    }
-    peers
-}
-
-fn real(peer: &Peer, args: &[&str]) -> Server {
-    Server::peer(
-        peer,
-        &[&DEBUG[..], &["--repl-diskless-sync-delay", "0"], args].concat(),
-    )
-}
 
 /// Sends a line in which `""` is an empty word.
 fn run(client: &mut Client, line: &str) -> Value {
@@ -68,7 +50,7 @@ fn migrate(step: &[String], old: &Server, new: &Server) -> Run {
 fn the_steps_of_the_page() {
     let steps = steps();
     assert_eq!(steps.len(), 3, "{steps:?}");
-    for peer in real_servers("the_steps_of_the_page") {
+    for peer in every_peer("the_steps_of_the_page") {
         let old = real(&peer, &[]);
         let mut o = old.connect();
         Load::new(3).send(&mut o, 400);
@@ -162,7 +144,7 @@ fn what_would_not_work() {
 /// Keys go there and come back, of every type, with every server.
 #[test]
 fn migrate_between_any_two() {
-    for peer in real_servers("migrate_between_any_two") {
+    for peer in every_peer("migrate_between_any_two") {
         let there = real(&peer, &["--requirepass", "secret"]);
         let here = Server::redpoll_with(&DEBUG);
         let (mut t, mut h) = (there.connect(), here.connect());
@@ -270,7 +252,7 @@ fn keys_that_change_meanwhile() {
 /// A new server that follows the old one already goes on from there.
 #[test]
 fn the_new_server_may_follow_already() {
-    for peer in real_servers("the_new_server_may_follow_already")
+    for peer in every_peer("the_new_server_may_follow_already")
         .iter()
         .take(1)
     {

@@ -4,38 +4,39 @@
 //! `REDPOLL_KILLS` sets how often the server is killed.
 
 use redpoll_tests::check::{check, show};
-use redpoll_tests::server::fresh_dir;
+use redpoll_tests::server::Folder;
 use redpoll_tests::{Client, Peers, Server, env_number, eventually};
 use resp::Value;
 use rustix::process::Signal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
-
-/// A folder that is removed in the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Folder {
-        Folder(fresh_dir())
-    }
-
-    fn text(&self) -> &str {
-        self.0.to_str().expect("a path that is text")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 fn start(folder: &Folder, args: &[&str]) -> Server {
     let mut all = vec!["--dir", folder.text(), "--enable-debug-command", "yes"];
     all.extend(args);
     Server::redpoll_with(&all)
+}
+
+/// Has the whole data set written, as the log's base or as a snapshot, and waits for that.
+fn write_all(c: &mut Client, by_log: bool) {
+    let (command, field) = match by_log {
+        true => ("BGREWRITEAOF", "aof_rewrites"),
+        false => ("BGSAVE", "rdb_saves"),
+    };
+    let before = info(c, field);
+    let begun = c.run(command);
+    assert!(!matches!(begun, Value::Error(_)), "{}", show(&begun));
+    eventually("it is written", || info(c, field) != before);
+}
+
+/// A folder with nothing but the snapshot of another.
+fn copy_of_dump(folder: &Folder) -> Folder {
+    let copy = Folder::new();
+    let name = "dump.rdb";
+    std::fs::copy(folder.0.join(name), copy.0.join(name)).expect("a copy");
+    copy
 }
 
 const LOG: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
@@ -666,19 +667,9 @@ fn a_snapshot_is_one_moment() {
             });
             let mut copies = Vec::new();
             for _ in 0..4 {
-                let (command, field) = match by_log {
-                    true => ("BGREWRITEAOF", "aof_rewrites"),
-                    false => ("BGSAVE", "rdb_saves"),
-                };
-                let before = info(&mut c, field);
-                let begun = c.run(command);
-                assert!(!matches!(begun, Value::Error(_)), "{}", show(&begun));
-                eventually("it is written", || info(&mut c, field) != before);
+                write_all(&mut c, by_log);
                 if !by_log {
-                    let copy = Folder::new();
-                    let name = "dump.rdb";
-                    std::fs::copy(folder.0.join(name), copy.0.join(name)).expect("a copy");
-                    copies.push(copy);
+                    copies.push(copy_of_dump(&folder));
                 }
             }
             copies
@@ -770,23 +761,13 @@ fn a_large_collection_is_written_as_it_was_at_one_moment() {
             let _stop = StopInTheEnd(&stop);
             let mut copies = Vec::new();
             for _ in 0..3 {
-                let (command, field) = match by_log {
-                    true => ("BGREWRITEAOF", "aof_rewrites"),
-                    false => ("BGSAVE", "rdb_saves"),
-                };
-                let before = info(&mut c, field);
-                let begun = c.run(command);
-                assert!(!matches!(begun, Value::Error(_)), "{}", show(&begun));
-                eventually("it is written", || info(&mut c, field) != before);
+                write_all(&mut c, by_log);
                 let large = info(&mut c, "redpoll_snapshot_last_collections");
                 assert_eq!(large, "5", "all are written in stretches");
                 let old = info(&mut c, "redpoll_snapshot_last_old_elements");
                 changed += old.parse::<u64>().expect("a number");
                 if !by_log {
-                    let copy = Folder::new();
-                    std::fs::copy(folder.0.join("dump.rdb"), copy.0.join("dump.rdb"))
-                        .expect("a copy");
-                    copies.push(copy);
+                    copies.push(copy_of_dump(&folder));
                 }
             }
             copies

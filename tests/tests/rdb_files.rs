@@ -9,9 +9,9 @@ use rdb::file::{
     Assembly, Built, Checksum, Item, ReadOptions, Reader, Writer, check, kind_name, show,
 };
 use rdb::{Loaded, Settings, Version};
-use redpoll_tests::peers::{self, Peer};
-use redpoll_tests::server::fresh_dir;
-use redpoll_tests::{Client, Server, skip};
+use redpoll_tests::peers::Peer;
+use redpoll_tests::server::Folder;
+use redpoll_tests::{Client, Server, every_peer};
 use resp::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::CommandExt;
@@ -601,17 +601,9 @@ fn saved(peer: &Peer, args: &[&str]) -> Saved {
     }
 }
 
-fn all_peers(test: &str) -> Vec<Peer> {
-    let peers = peers::find();
-    if peers.is_empty() {
-        skip(test, "no real server found");
-    }
-    peers
-}
-
 #[test]
 fn what_servers_save_is_read() {
-    for peer in all_peers("what_servers_save_is_read") {
+    for peer in every_peer("what_servers_save_is_read") {
         let can = abilities(&peer);
         let saved = saved(&peer, &[]);
         let name = &saved.name;
@@ -680,7 +672,7 @@ fn bless(saved: &Saved) {
 
 #[test]
 fn uses_of_keys_are_read() {
-    for peer in all_peers("uses_of_keys_are_read") {
+    for peer in every_peer("uses_of_keys_are_read") {
         for (policy, field) in [("allkeys-lru", "IDLETIME"), ("allkeys-lfu", "FREQ")] {
             let server = Server::peer(&peer, &["--maxmemory-policy", policy]);
             let mut client = server.connect();
@@ -723,24 +715,16 @@ fn uses_of_keys_are_read() {
 
 /// Starts a server on a file; both are gone with what is returned.
 fn load(peer: &Peer, file: &[u8], args: &[&str]) -> (Server, Folder) {
-    let folder = Folder(fresh_dir());
+    let folder = Folder::new();
     std::fs::write(folder.0.join("ours.rdb"), file).expect("a file can be written");
     let dir = folder.0.display().to_string();
     let all = [&["--dir", &dir, "--dbfilename", "ours.rdb"], args].concat();
     (Server::peer(peer, &all), folder)
 }
 
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// What a server's own tool says about a file, if the tool can be started.
 fn their_check(peer: &Peer, file: &[u8]) -> Option<(bool, String)> {
-    let folder = Folder(fresh_dir());
+    let folder = Folder::new();
     let path = folder.0.join("ours.rdb");
     std::fs::write(&path, file).expect("a file can be written");
     // The tool is the server under another name. A server started through a script cannot be given one.
@@ -759,7 +743,7 @@ fn their_check(peer: &Peer, file: &[u8]) -> Option<(bool, String)> {
 
 #[test]
 fn what_is_written_is_loaded_by_servers() {
-    let peers = all_peers("what_is_written_is_loaded_by_servers");
+    let peers = every_peer("what_is_written_is_loaded_by_servers");
     // Those who know most: the newest of either.
     let sources: Vec<&Peer> = ["redis", "valkey"]
         .iter()
@@ -828,7 +812,7 @@ fn what_is_written_is_loaded_by_servers() {
 
 #[test]
 fn damage_is_noticed_as_by_their_tools() {
-    let Some(peer) = all_peers("damage_is_noticed_as_by_their_tools")
+    let Some(peer) = every_peer("damage_is_noticed_as_by_their_tools")
         .into_iter()
         .next()
     else {

@@ -8,11 +8,10 @@ use redpoll_tests::pretender::{EOF, Pretender};
 use redpoll_tests::program::on_path;
 use redpoll_tests::replication::Stopping;
 use redpoll_tests::rng::Rng;
-use redpoll_tests::server::fresh_dir;
+use redpoll_tests::server::Folder;
 use redpoll_tests::{Client, Peers, Server, eventually};
 use resp::Value;
 use rustix::process::Signal;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
@@ -364,21 +363,6 @@ fn a_backlog_that_is_too_small_costs_a_copy() {
     agrees(&mut c, &mut r, "it");
 }
 
-/// A folder that is removed in the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn text(&self) -> &str {
-        self.0.to_str().expect("a path that is text")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Whether the log of a folder says that the stream is so long.
 fn says(folder: &Folder, offset: u64) -> bool {
     let line = format!("#RS:{offset}");
@@ -400,7 +384,7 @@ fn after_a_restart_no_copy_is_needed() {
         &["--appendonly", "yes"],
         &["--appendonly", "yes", "--aof-use-rdb-preamble", "no"],
     ] {
-        let folder = Folder(fresh_dir());
+        let folder = Folder::new();
         let args = [kept, &["--dir", folder.text()]].concat();
         let mut server = primary(&args);
         let cable = Cable::to(server.addr());
@@ -543,7 +527,7 @@ fn with_too_few_replicas_nothing_is_changed() {
 
 #[test]
 fn what_is_missed_goes_to_the_disk() {
-    let folder = Folder(fresh_dir());
+    let folder = Folder::new();
     let server = primary(&[
         "--repl-backlog-size",
         "1mb",
@@ -609,7 +593,7 @@ fn redis_cli_takes_files() {
     for n in 0..1000 {
         c.run(&format!("SET key-{n} value-{n}"));
     }
-    let folder = Folder(fresh_dir());
+    let folder = Folder::new();
     for (option, keys) in [("--rdb", true), ("--functions-rdb", false)] {
         let file = folder.0.join(option);
         let port = server.port().to_string();

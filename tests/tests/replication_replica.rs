@@ -2,33 +2,14 @@
 //! be loaded as it found itself.
 
 use redpoll_tests::check::show;
-use redpoll_tests::peers::{self, Peer};
-use redpoll_tests::replication::{Load, Proxy, contents, in_sync, info, same};
-use redpoll_tests::{Client, Server, env_number, eventually, skip};
+use redpoll_tests::replication::{DEBUG, Load, Proxy, contents, in_sync, info, real, same};
+use redpoll_tests::{Client, Server, env_number, eventually, every_peer};
 use resp::Value;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
-
-const DEBUG: [&str; 2] = ["--enable-debug-command", "yes"];
-
-/// Real servers that are there; if none is, the test is reported as skipped.
-fn primaries(test: &str) -> Vec<Peer> {
-    let peers = peers::find();
-    if peers.is_empty() {
-        skip(test, "no real server was found");
-    }
-    peers
-}
-
-fn real(peer: &Peer, args: &[&str]) -> Server {
-    Server::peer(
-        peer,
-        &[&DEBUG[..], &["--repl-diskless-sync-delay", "0"], args].concat(),
-    )
-}
 
 fn replica(args: &[&str]) -> Server {
     Server::redpoll_with(&[&DEBUG[..], args].concat())
@@ -44,7 +25,7 @@ fn follow(replica: &mut Client, port: u16) {
 fn follows_real_servers_under_load() {
     let seed = env_number("REDPOLL_SEED", 1);
     let ways = ["disabled", "swapdb", "on-empty-db", "flush-before-load"];
-    for (at, peer) in primaries("follows_real_servers_under_load")
+    for (at, peer) in every_peer("follows_real_servers_under_load")
         .iter()
         .enumerate()
     {
@@ -98,7 +79,7 @@ fn follows_real_servers_under_load() {
 /// What real servers write into their streams and would refuse from a client, or what only some of them understand.
 #[test]
 fn what_only_a_primary_says() {
-    for peer in primaries("what_only_a_primary_says") {
+    for peer in every_peer("what_only_a_primary_says") {
         let primary = real(&peer, &[]);
         let (mut p, server) = (primary.connect(), replica(&[]));
         let mut r = server.connect();
@@ -137,7 +118,7 @@ fn what_only_a_primary_says() {
 /// taken is not taken again.
 #[test]
 fn links_that_break() {
-    for peer in primaries("links_that_break").iter().step_by(4) {
+    for peer in every_peer("links_that_break").iter().step_by(4) {
         let primary = real(
             peer,
             &["--repl-backlog-size", "10mb", "--rdbcompression", "no"],
@@ -451,7 +432,7 @@ fn what_a_replica_lets_clients_do() {
 /// On a replica what has expired is not seen, and removed by the primary alone.
 #[test]
 fn expiry_is_the_primarys() {
-    for peer in primaries("expiry_is_the_primarys") {
+    for peer in every_peer("expiry_is_the_primarys") {
         let primary = real(&peer, &[]);
         let mut p = primary.connect();
         p.run("DEBUG SET-ACTIVE-EXPIRE 0");

@@ -147,9 +147,7 @@ impl BufRead for RdbPart<'_> {
 
 impl Read for RdbPart<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.fill_buf()?;
-        let n = bytes.len().min(into.len());
-        into[..n].copy_from_slice(&bytes[..n]);
+        let n = self.fill_buf()?.read(into)?;
         self.consume(n);
         Ok(n)
     }

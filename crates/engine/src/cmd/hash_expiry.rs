@@ -6,6 +6,10 @@
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::base::expiry::{MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, Unit};
+use crate::cmd::element_expiry::{
+    AT_MILLISECONDS, AT_SECONDS, Conditions, Lasting, MILLISECONDS_LEFT, SECONDS_LEFT, Show,
+    option_unit, reply_expiry, time,
+};
 use crate::cmd::hash::expire_fields;
 use crate::cmd::hash::{Touched, limits, reply_field, reply_item, tell};
 use crate::context::command::{
@@ -14,7 +18,7 @@ use crate::context::command::{
 };
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
-use crate::door::record::Gone;
+use resp::Out;
 use resp::number::parse_i64;
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -90,33 +94,6 @@ pub const COMMANDS: &[Command] = &[
               "O(N), N being the number of fields"),
 ];
 
-/// Latest expiry of a field in Unix milliseconds: Redis has 46 bits for it.
-const LATEST_MS: i64 = (1 << 46) - 1;
-
-/// A time in Unix milliseconds.
-pub(super) fn time(text: &[u8], unit: Unit, now_ms: u64, command: &str) -> Result<u64> {
-    let n = parse_i64(text).ok_or(Error::NOT_AN_INTEGER)?;
-    if n < 0 {
-        return Err(Error::new("ERR invalid expire time, must be >= 0"));
-    }
-    match crate::base::expiry::to_unix_ms(n, unit, now_ms) {
-        Some(ms) if ms <= LATEST_MS => Ok(ms as u64),
-        _ => Err(Error::invalid_expire(command)),
-    }
-}
-
-/// The unit that an option means.
-pub(super) fn option_unit(word: &[u8]) -> Option<Unit> {
-    [
-        ("EX", SECONDS),
-        ("PX", MILLISECONDS),
-        ("EXAT", UNIX_SECONDS),
-        ("PXAT", UNIX_MILLISECONDS),
-    ]
-    .into_iter()
-    .find_map(|(name, unit)| word.eq_ignore_ascii_case(name.as_bytes()).then_some(unit))
-}
-
 /// What is wrong where FIELDS should be.
 const NO_FIELDS: Error = Error(Cow::Borrowed(
     "ERR Mandatory argument FIELDS is missing or not at the right position",
@@ -149,68 +126,36 @@ fn check_type(ctx: &Ctx<'_>, key: &[u8]) -> Result {
 
 // ---- HEXPIRE
 
-#[derive(Clone, Copy, Default)]
-struct Conditions {
-    nx: bool,
-    xx: bool,
-    gt: bool,
-    lt: bool,
+/// Takes all conditions that come. Redis takes one and finds FIELDS missing where another stands; Valkey takes those that can
+/// hold together.
+fn conditions(args: &mut Args<'_>) -> Result<Conditions> {
+    let mut c = Conditions::default();
+    let mut n = 0;
+    while c.take_one(args) {
+        n += 1;
+    }
+    let rest = args.rest();
+    let sound = || {
+        let n = rest.get(1).and_then(|n| parse_i64(n));
+        rest.first()
+            .is_some_and(|word| word.eq_ignore_ascii_case(b"FIELDS"))
+            && n.is_some_and(|n| n > 0 && n as u64 == rest.len() as u64 - 2)
+    };
+    if n > 1 && (c.nx && (c.xx || c.gt || c.lt) || c.gt && c.lt || !sound()) {
+        return Err(NO_FIELDS);
+    }
+    Ok(c)
 }
 
-impl Conditions {
-    /// Takes all that come. Redis takes one and finds FIELDS missing where another stands; Valkey takes those that can
-    /// hold together.
-    fn take(args: &mut Args<'_>) -> Result<Conditions> {
-        let mut c = Conditions::default();
-        let mut n = 0;
-        loop {
-            if args.keyword("NX") {
-                c.nx = true;
-            } else if args.keyword("XX") {
-                c.xx = true;
-            } else if args.keyword("GT") {
-                c.gt = true;
-            } else if args.keyword("LT") {
-                c.lt = true;
-            } else {
-                break;
-            }
-            n += 1;
-        }
-        let rest = args.rest();
-        let sound = || {
-            let n = rest.get(1).and_then(|n| parse_i64(n));
-            rest.first()
-                .is_some_and(|word| word.eq_ignore_ascii_case(b"FIELDS"))
-                && n.is_some_and(|n| n > 0 && n as u64 == rest.len() as u64 - 2)
-        };
-        if n > 1 && (c.nx && (c.xx || c.gt || c.lt) || c.gt && c.lt || !sound()) {
-            return Err(NO_FIELDS);
-        }
-        Ok(c)
-    }
-
-    /// Whether an expiry may become `new`. None counts as one in the infinite future.
-    fn allow(self, old: Option<u64>, new: u64) -> bool {
-        !(self.nx && old.is_some()
-            || self.xx && old.is_none()
-            || self.gt && old.is_none_or(|old| new <= old)
-            || self.lt && old.is_some_and(|old| new >= old))
-    }
-}
-
-fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
-    let (key, now_ms) = (args.take(), ctx.keys.now_ms);
-    check_type(ctx, key)?;
-    let at = time(args.take(), unit, now_ms, ctx.command.name)?;
-    let only = Conditions::take(&mut args)?;
-    if args.left() < 2 {
-        return Err(Error::wrong_arity(ctx.command.name));
-    }
-    let fields = fields(
-        &mut args,
-        Error::new("ERR Parameter `numFields` should be greater than 0"),
-    )?;
+/// Lets `change` have each of some fields of a hash and answer for it, or `absent` where there is no hash. What `change` says has
+/// happened to fields is told, and how they are then is recorded.
+fn change_fields<'f>(
+    ctx: &mut Ctx<'_>,
+    (key, fields): (&[u8], &[&'f [u8]]),
+    absent: fn(&mut Out),
+    mut change: impl FnMut(&mut Hash, &'f [u8], &mut Out) -> Option<Event>,
+) -> Result {
+    let now_ms = ctx.keys.now_ms;
     let out = &mut *ctx.out;
     out.array(fields.len());
     let mut touched = Touched::new(&ctx.keys);
@@ -218,47 +163,58 @@ fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
         let expired = expire_fields(hash, now_ms);
         let mut event = None;
         for field in fields {
-            out.int(match hash.view().get(field, now_ms) {
-                None => -2,
-                Some(f) if !only.allow(f.due_ms, at) => 0,
-                Some(_) if at <= now_ms => {
-                    hash.remove(field, now_ms);
-                    event = Some(Event::hash("hdel"));
-                    touched.add_if(true, field);
-                    2
-                }
-                Some(_) => {
-                    hash.set_expiry(field, Some(at));
-                    event = Some(Event::hash("hexpire"));
-                    touched.add_if(true, field);
-                    1
-                }
-            });
+            let happened = change(hash, field, out);
+            touched.add_if(happened.is_some(), field);
+            event = happened.or(event);
         }
         (expired, event)
     })?;
-    match done {
-        Some((expired, event)) => note_fields(ctx, key, fields, touched, &expired, event),
-        None => fields.iter().for_each(|_| ctx.out.int(-2)),
-    }
-    Ok(())
-}
-
-/// Tells of what a command did to some fields of a hash, and records them as they are now if it changed any.
-fn note_fields(
-    ctx: &mut Ctx<'_>,
-    key: &[u8],
-    fields: &[&[u8]],
-    touched: Touched<'_>,
-    expired: &Gone,
-    event: Option<Event>,
-) {
-    tell(&mut ctx.keys, key, expired, event);
+    let Some((expired, event)) = done else {
+        fields.iter().for_each(|_| absent(ctx.out));
+        return Ok(());
+    };
+    tell(&mut ctx.keys, key, &expired, event);
     if let Some(event) = event {
         touched.tell(&mut ctx.keys, key, event);
         let fields = fields.iter().copied();
         ctx.keys.record_fields_as_they_are(key, fields, false);
     }
+    Ok(())
+}
+
+const HDEL: Event = Event::hash("hdel");
+const HEXPIRE: Event = Event::hash("hexpire");
+const HPERSIST: Event = Event::hash("hpersist");
+
+fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
+    let (key, now_ms) = (args.take(), ctx.keys.now_ms);
+    check_type(ctx, key)?;
+    let at = time(args.take(), unit, now_ms, ctx.command.name)?;
+    let only = conditions(&mut args)?;
+    if args.left() < 2 {
+        return Err(Error::wrong_arity(ctx.command.name));
+    }
+    let fields = fields(
+        &mut args,
+        Error::new("ERR Parameter `numFields` should be greater than 0"),
+    )?;
+    let absent: fn(&mut Out) = |out| out.int(-2);
+    change_fields(ctx, (key, fields), absent, |hash, field, out| {
+        let (answer, event) = match hash.view().get(field, now_ms) {
+            None => (-2, None),
+            Some(f) if !only.allow(f.due_ms, at) => (0, None),
+            Some(_) if at <= now_ms => {
+                hash.remove(field, now_ms);
+                (2, Some(HDEL))
+            }
+            Some(_) => {
+                hash.set_expiry(field, Some(at));
+                (1, Some(HEXPIRE))
+            }
+        };
+        out.int(answer);
+        event
+    })
 }
 
 fn hexpire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
@@ -281,66 +237,48 @@ fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, now_ms) = (args.take(), ctx.keys.now_ms);
     check_type(ctx, key)?;
     let fields = fields(&mut args, NOT_A_COUNT)?;
-    let out = &mut *ctx.out;
-    out.array(fields.len());
-    let mut touched = Touched::new(&ctx.keys);
-    let done = ctx.keys.edit::<Hash, _>(key, |hash| {
-        let expired = expire_fields(hash, now_ms);
-        let mut event = None;
-        for field in fields {
-            out.int(match hash.view().get(field, now_ms).map(|f| f.due_ms) {
-                None => -2,
-                Some(None) => -1,
-                Some(Some(_)) => {
-                    hash.set_expiry(field, None);
-                    event = Some(Event::hash("hpersist"));
-                    touched.add_if(true, field);
-                    1
-                }
-            });
-        }
-        (expired, event)
-    })?;
-    match done {
-        Some((expired, event)) => note_fields(ctx, key, fields, touched, &expired, event),
-        None => fields.iter().for_each(|_| ctx.out.int(-2)),
-    }
-    Ok(())
+    let absent: fn(&mut Out) = |out| out.int(-2);
+    change_fields(ctx, (key, fields), absent, |hash, field, out| {
+        let (answer, event) = match hash.view().get(field, now_ms).map(|f| f.due_ms) {
+            None => (-2, None),
+            Some(None) => (-1, None),
+            Some(Some(_)) => {
+                hash.set_expiry(field, None);
+                (1, Some(HPERSIST))
+            }
+        };
+        out.int(answer);
+        event
+    })
 }
 
-/// Answers -2 for a field that is not there, -1 for one without an expiry, else what `show` makes of it.
-fn show_expiry(
-    ctx: &mut Ctx<'_>,
-    mut args: Args<'_>,
-    show: fn(at: u64, now_ms: u64) -> u64,
-) -> Result {
+/// Answers for each field what is to be shown of its expiry.
+fn show_expiry(ctx: &mut Ctx<'_>, mut args: Args<'_>, show: Show) -> Result {
     let (key, now_ms) = (args.take(), ctx.keys.now_ms);
     let hash = ctx.keys.view::<Hash>(key)?;
     let fields = fields(&mut args, NOT_A_COUNT)?;
     ctx.out.array(fields.len());
     for field in fields {
-        ctx.out.int(match hash.and_then(|h| h.get(field, now_ms)) {
-            None => -2,
-            Some(f) => f.due_ms.map_or(-1, |at| show(at, now_ms) as i64),
-        });
+        let found = hash.and_then(|h| h.get(field, now_ms)).map(|f| f.due_ms);
+        reply_expiry(ctx.out, found, show, now_ms);
     }
     Ok(())
 }
 
 fn httl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    show_expiry(ctx, args, |at, now| (at - now).div_ceil(1000))
+    show_expiry(ctx, args, SECONDS_LEFT)
 }
 
 fn hpttl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    show_expiry(ctx, args, |at, now| at - now)
+    show_expiry(ctx, args, MILLISECONDS_LEFT)
 }
 
 fn hexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    show_expiry(ctx, args, |at, _| at.div_ceil(1000))
+    show_expiry(ctx, args, AT_SECONDS)
 }
 
 fn hpexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    show_expiry(ctx, args, |at, _| at)
+    show_expiry(ctx, args, AT_MILLISECONDS)
 }
 
 // ---- Reading and writing values along with it
@@ -366,75 +304,47 @@ fn hgetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::wrong_arity(ctx.command.name));
     }
     let fields = fields(&mut args, NOT_A_COUNT)?;
-    let out = &mut *ctx.out;
-    out.array(fields.len());
     if let After::Nothing = after {
+        let out = &mut *ctx.out;
+        out.array(fields.len());
         let hash = ctx.keys.view::<Hash>(key)?;
         fields
             .iter()
             .for_each(|field| reply_field(out, hash, field, now_ms));
         return Ok(());
     }
-    let mut touched = Touched::new(&ctx.keys);
-    let done = ctx.keys.edit::<Hash, _>(key, |hash| {
-        let expired = expire_fields(hash, now_ms);
-        let mut event = None;
-        for field in fields {
-            let Some(f) = hash.view().get(field, now_ms) else {
-                out.null();
-                continue;
-            };
-            reply_item(out, f.value);
-            match after {
-                After::ExpireAt(at) if at <= now_ms => {
-                    hash.remove(field, now_ms);
-                    event = Some(Event::hash("hdel"));
-                }
-                After::ExpireAt(at) => {
-                    hash.set_expiry(field, Some(at));
-                    event = Some(Event::hash("hexpire"));
-                }
-                After::Persist if f.due_ms.is_some() => {
-                    hash.set_expiry(field, None);
-                    event = Some(Event::hash("hpersist"));
-                }
-                _ => continue,
+    change_fields(ctx, (key, fields), Out::null, |hash, field, out| {
+        let Some(f) = hash.view().get(field, now_ms) else {
+            out.null();
+            return None;
+        };
+        reply_item(out, f.value);
+        match after {
+            After::ExpireAt(at) if at <= now_ms => {
+                hash.remove(field, now_ms);
+                Some(HDEL)
             }
-            touched.add_if(true, field);
+            After::ExpireAt(at) => {
+                hash.set_expiry(field, Some(at));
+                Some(HEXPIRE)
+            }
+            After::Persist if f.due_ms.is_some() => {
+                hash.set_expiry(field, None);
+                Some(HPERSIST)
+            }
+            _ => None,
         }
-        (expired, event)
-    })?;
-    match done {
-        Some((expired, event)) => note_fields(ctx, key, fields, touched, &expired, event),
-        None => fields.iter().for_each(|_| ctx.out.null()),
-    }
-    Ok(())
+    })
 }
 
 fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, now_ms) = (args.take(), ctx.keys.now_ms);
     check_type(ctx, key)?;
     let fields = fields(&mut args, NOT_A_COUNT)?;
-    let out = &mut *ctx.out;
-    out.array(fields.len());
-    let mut touched = Touched::new(&ctx.keys);
-    let done = ctx.keys.edit::<Hash, _>(key, |hash| {
-        let expired = expire_fields(hash, now_ms);
-        let mut event = None;
-        for field in fields {
-            reply_field(out, Some(hash.view()), field, now_ms);
-            if hash.remove(field, now_ms) {
-                event = Some(Event::hash("hdel"));
-                touched.add_if(true, field);
-            }
-        }
-        (expired, event)
-    })?;
-    match done {
-        Some((expired, event)) => note_fields(ctx, key, fields, touched, &expired, event),
-        None => fields.iter().for_each(|_| ctx.out.null()),
-    }
-    Ok(())
+    change_fields(ctx, (key, fields), Out::null, |hash, field, out| {
+        reply_field(out, Some(hash.view()), field, now_ms);
+        hash.remove(field, now_ms).then_some(HDEL)
+    })
 }
 
 /// What Valkey says of a number of fields that is not right.
@@ -447,13 +357,12 @@ const VALKEY_COUNT: Error = Error(Cow::Borrowed(
 struct SetOptions<'a> {
     key: Option<bool>,
     field: Option<bool>,
-    keep: bool,
-    time: Option<(&'a [u8], Unit)>,
+    lasting: Lasting<'a>,
 }
 
 impl SetOptions<'_> {
     fn expiry(&self, now_ms: u64, command: &str) -> Result<Expiry> {
-        match self.time {
+        match self.lasting.time {
             // As Valkey checks it, for which there is no latest time.
             Some((text, unit)) if self.key.is_some() => {
                 let n = parse_i64(text).ok_or(Error::NOT_AN_INTEGER)?;
@@ -463,7 +372,7 @@ impl SetOptions<'_> {
                 }
             }
             Some((text, unit)) => time(text, unit, now_ms, command).map(Expiry::At),
-            None if self.keep => Ok(Expiry::Keep),
+            None if self.lasting.keep => Ok(Expiry::Keep),
             None => Ok(Expiry::Clear),
         }
     }
@@ -507,9 +416,14 @@ fn set_options<'a>(
             }
             return Ok((o, args.rest()));
         }
+        if o.lasting.take(args)? {
+            if !valkey {
+                o.expiry(now_ms, command)?;
+            }
+            continue;
+        }
         args.take();
         let is = |name| equal(word, name);
-        let unit = option_unit(word);
         if is("FNX") || is("FXX") {
             if o.field.replace(is("FXX")).is_some() {
                 return Err(Error::new(
@@ -522,20 +436,6 @@ fn set_options<'a>(
                 .is_some_and(|before| before != is("XX"))
             {
                 return Err(Error::SYNTAX);
-            }
-        } else if unit.is_some() || is("KEEPTTL") {
-            if o.keep || o.time.is_some() {
-                return Err(Error::new(
-                    "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified",
-                ));
-            }
-            match unit {
-                None => o.keep = true,
-                Some(_) if args.left() == 0 => return Err(Error::new("ERR missing expire time")),
-                Some(unit) => o.time = Some((args.take(), unit)),
-            }
-            if !valkey {
-                o.expiry(now_ms, command)?;
             }
         } else if valkey {
             return Err(Error::SYNTAX);
@@ -573,8 +473,8 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let gone = matches!(expiry, Expiry::At(ms) if ms <= now_ms);
     let was_there = hash.is_some();
     let then = match expiry {
-        Expiry::At(_) if gone => Some(Event::hash("hdel")),
-        Expiry::At(_) => Some(Event::hash("hexpire")),
+        Expiry::At(_) if gone => Some(HDEL),
+        Expiry::At(_) => Some(HEXPIRE),
         Expiry::Keep | Expiry::Clear => None,
     };
     let expiry = if gone { Expiry::Clear } else { expiry };

@@ -18,9 +18,8 @@ use crate::context::command::{
 };
 use crate::context::ctx::Ctx;
 use crate::door::keys::Keys;
-use crate::follow::waiting::{Attempt, Empty, Wait, timeout_seconds};
+use crate::follow::waiting::{Wait, timeout_seconds};
 use resp::Out;
-use std::time::Duration;
 use store::types::list::{End, Limits, List};
 
 /// The commands of this file.
@@ -62,18 +61,6 @@ fn is_of_use(keys: &Keys<'_>, key: &[u8]) -> bool {
     matches!(keys.peek_view::<List>(key), Ok(Some(_)))
 }
 
-fn wait(ctx: &mut Ctx<'_>, keys: &[&[u8]], timeout: Option<Duration>, attempt: Attempt) {
-    ctx.block(Wait {
-        keys: keys.iter().copied().collect(),
-        timeout,
-        attempt,
-        empty: Empty::NullArray,
-        further: None,
-        on_delete: false,
-        again: None,
-    });
-}
-
 fn owned(keys: &[&[u8]]) -> Vec<Box<[u8]>> {
     keys.iter().map(|key| Box::from(*key)).collect()
 }
@@ -91,7 +78,7 @@ fn pop_or_wait(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Result {
     let attempt = move |ks: &mut Keys<'_>, key: &[u8], out: &mut Out| {
         Ok(is_of_use(ks, key) && pop_first(ks, out, &own, end, limits)?)
     };
-    wait(ctx, keys, timeout, Box::new(attempt));
+    ctx.block(Wait::new(keys, timeout, Box::new(attempt)));
     Ok(())
 }
 
@@ -147,7 +134,7 @@ fn blmpop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         let keys = &keys;
         MultiPop { keys, end, count }.run(ks, limits, out)
     };
-    wait(ctx, keys, timeout, Box::new(attempt));
+    ctx.block(Wait::new(keys, timeout, Box::new(attempt)));
     Ok(())
 }
 
@@ -172,13 +159,8 @@ fn move_or_wait(
         Ok(is_of_use(ks, key) && move_element(ks, (key, from), (&own_target, to), limits, out)?)
     };
     ctx.block(Wait {
-        keys: [source].into_iter().collect(),
-        timeout,
-        attempt: Box::new(attempt),
-        empty: Empty::NullArray,
         further: Some(target),
-        on_delete: false,
-        again: None,
+        ..Wait::new(&[source], timeout, Box::new(attempt))
     });
     Ok(())
 }

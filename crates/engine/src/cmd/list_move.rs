@@ -11,7 +11,7 @@ use crate::context::command::{
 };
 use crate::context::ctx::Ctx;
 use crate::door::keys::Keys;
-use crate::follow::waiting::{Empty, Wait, timeout_seconds};
+use crate::follow::waiting::{Wait, timeout_seconds};
 use resp::Out;
 use resp::number::format_i64;
 use store::Type;
@@ -202,13 +202,8 @@ fn blmovem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         Ok(is_list && request.run(ks, (key, &own_target), limits, out)?)
     };
     ctx.block(Wait {
-        keys: [source].into_iter().collect(),
-        timeout,
-        attempt: Box::new(attempt),
-        empty: Empty::NullArray,
         further: Some(target),
-        on_delete: false,
-        again: None,
+        ..Wait::new(&[source], timeout, Box::new(attempt))
     });
     Ok(())
 }

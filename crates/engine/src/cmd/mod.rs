@@ -14,6 +14,7 @@ pub mod config;
 pub mod connection;
 pub mod debug;
 pub mod dump;
+mod element_expiry;
 #[cfg(test)]
 mod event_tests;
 #[cfg(test)]

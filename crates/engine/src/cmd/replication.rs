@@ -17,7 +17,6 @@ use crate::context::next::Next;
 use crate::follow::waiting::{self, Empty, Wait};
 use crate::table::categories::{CAT_ADMIN, CAT_CONNECTION, CAT_DANGEROUS, CAT_KEYSPACE};
 use crate::table::docs::SYSCMD;
-use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,13 +113,8 @@ fn wait_for_replicas(
 /// Blocks the client on no key.
 fn block(ctx: &mut Ctx<'_>, timeout: Option<Duration>, empty: Empty) {
     ctx.block(Wait {
-        keys: SmallVec::new(),
-        timeout,
-        attempt: Box::new(|_, _, _| Ok(false)),
         empty,
-        further: None,
-        on_delete: false,
-        again: None,
+        ..Wait::new(&[], timeout, Box::new(|_, _, _| Ok(false)))
     });
 }
 

@@ -6,7 +6,10 @@
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::base::expiry::{MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, Unit};
-use crate::cmd::hash_expiry::{option_unit, time};
+use crate::cmd::element_expiry::{
+    AT_MILLISECONDS, AT_SECONDS, Conditions, Lasting, MILLISECONDS_LEFT, SECONDS_LEFT, Show,
+    reply_expiry, time,
+};
 use crate::cmd::set::{expire_members, limits, tell};
 use crate::context::command::{
     Command, DENYOOM, FAST, Group, KS_ACCESS, KS_INSERT, KS_RO, KS_RW, KS_UPDATE, KeySpec,
@@ -146,37 +149,11 @@ fn record_plain(keys: &mut Keys<'_>, verb: &[u8], key: &[u8], members: &[&[u8]])
 
 // ---- Setting
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Only {
-    Nx,
-    Xx,
-    Gt,
-    Lt,
-}
-
-impl Only {
-    /// Whether an expiry may become `new`. None counts as one in the infinite future.
-    fn allows(self, old: Option<u64>, new: u64) -> bool {
-        match self {
-            Only::Nx => old.is_none(),
-            Only::Xx => old.is_some(),
-            Only::Gt => old.is_some_and(|old| new > old),
-            Only::Lt => old.is_none_or(|old| new < old),
-        }
-    }
-}
-
 fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
     let (key, now_ms) = (args.take(), ctx.keys.now_ms);
     ctx.keys.peek_view::<Set>(key)?;
     let at = time(args.take(), unit, now_ms, ctx.command.name)?;
     let (mut only, mut members) = (None, None);
-    let conditions = [
-        ("NX", Only::Nx),
-        ("XX", Only::Xx),
-        ("GT", Only::Gt),
-        ("LT", Only::Lt),
-    ];
     while let Some(word) = args.peek() {
         if args.keyword_with_value("MEMBERS") {
             take_members(
@@ -184,16 +161,19 @@ fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
                 &mut members,
                 "ERR Parameter `numMembers` should be greater than 0",
             )?;
-        } else if let Some((_, new)) = conditions.iter().find(|(word, _)| args.keyword(word)) {
-            if only.is_some_and(|old| old != *new) {
+        } else {
+            let mut condition = Conditions::default();
+            if !condition.take_one(&mut args) {
+                return Err(unknown(word));
+            }
+            if only.is_some_and(|old| old != condition) {
                 return Err(Error::new("ERR Multiple condition flags specified"));
             }
-            only = Some(*new);
-        } else {
-            return Err(unknown(word));
+            only = Some(condition);
         }
     }
     let members = members.ok_or(Error::new("ERR missing MEMBERS argument"))?;
+    let only = only.unwrap_or_default();
     let limits = limits(ctx);
     let out = &mut *ctx.out;
     out.array(members.len());
@@ -203,7 +183,7 @@ fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
         for member in members {
             out.int(match set.view().due_ms(member) {
                 None => -2,
-                Some(old) if only.is_some_and(|only| !only.allows(old, at)) => 0,
+                Some(old) if !only.allow(old, at) => 0,
                 Some(_) if at <= now_ms => {
                     set.remove(member);
                     gone.push(member);
@@ -288,39 +268,33 @@ fn spersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 // ---- Showing
 
-/// Answers -2 for a member that is not there, -1 for one without an expiry, else what `show` makes of it.
-fn show_expiry(
-    ctx: &mut Ctx<'_>,
-    mut args: Args<'_>,
-    show: fn(at: u64, now_ms: u64) -> u64,
-) -> Result {
+/// Answers for each member what is to be shown of its expiry.
+fn show_expiry(ctx: &mut Ctx<'_>, mut args: Args<'_>, show: Show) -> Result {
     let (key, now_ms) = (args.take(), ctx.keys.now_ms);
     let set = ctx.keys.view::<Set>(key)?.map(|set| set.at(now_ms));
     let members = last_members(&mut args)?;
     ctx.out.array(members.len());
     for member in members {
-        ctx.out.int(match set.and_then(|set| set.due_ms(member)) {
-            None => -2,
-            Some(due) => due.map_or(-1, |at| show(at, now_ms) as i64),
-        });
+        let found = set.and_then(|set| set.due_ms(member));
+        reply_expiry(ctx.out, found, show, now_ms);
     }
     Ok(())
 }
 
 fn sttl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    show_expiry(ctx, args, |at, now| (at - now).div_ceil(1000))
+    show_expiry(ctx, args, SECONDS_LEFT)
 }
 
 fn spttl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    show_expiry(ctx, args, |at, now| at - now)
+    show_expiry(ctx, args, MILLISECONDS_LEFT)
 }
 
 fn sexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    show_expiry(ctx, args, |at, _| at.div_ceil(1000))
+    show_expiry(ctx, args, AT_SECONDS)
 }
 
 fn spexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    show_expiry(ctx, args, |at, _| at)
+    show_expiry(ctx, args, AT_MILLISECONDS)
 }
 
 // ---- Adding
@@ -330,8 +304,7 @@ fn spexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 struct Adding<'a> {
     /// Whether all of the members have to be there already (MXX), or none (MNX).
     present: Option<bool>,
-    keep: bool,
-    time: Option<(&'a [u8], Unit)>,
+    lasting: Lasting<'a>,
     members: Option<&'a [&'a [u8]]>,
 }
 
@@ -349,21 +322,7 @@ impl<'a> Adding<'a> {
                     ));
                 }
                 o.present = Some(*present);
-            } else if word.eq_ignore_ascii_case(b"KEEPTTL") || option_unit(word).is_some() {
-                if o.keep || o.time.is_some() {
-                    return Err(Error::new(
-                        "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified",
-                    ));
-                }
-                args.take();
-                match option_unit(word) {
-                    None => o.keep = true,
-                    Some(_) if args.left() == 0 => {
-                        return Err(Error::new("ERR missing expire time"));
-                    }
-                    Some(unit) => o.time = Some((args.take(), unit)),
-                }
-            } else {
+            } else if !o.lasting.take(args)? {
                 return Err(unknown(word));
             }
         }
@@ -378,7 +337,7 @@ fn saddex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let members = options
         .members
         .ok_or(Error::new("ERR missing MEMBERS argument"))?;
-    let at = match options.time {
+    let at = match options.lasting.time {
         None => None,
         Some((text, unit)) => Some(time(text, unit, now_ms, ctx.command.name)?),
     };
@@ -412,7 +371,7 @@ fn saddex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             added += usize::from(set.insert(member, limits));
             match at {
                 Some(at) => set.set_expiry(member, Some(at), limits),
-                None if options.keep => {}
+                None if options.lasting.keep => {}
                 None => {
                     persisted |= set.view().due_ms(member).flatten().is_some();
                     set.set_expiry(member, None, limits);

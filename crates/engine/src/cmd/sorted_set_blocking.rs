@@ -11,9 +11,8 @@ use crate::context::command::{
 };
 use crate::context::ctx::Ctx;
 use crate::door::keys::Keys;
-use crate::follow::waiting::{Attempt, Empty, Wait, timeout_seconds};
+use crate::follow::waiting::{Wait, timeout_seconds};
 use resp::Out;
-use std::time::Duration;
 use store::types::sorted_set::SortedSet;
 
 /// The commands of this file.
@@ -42,19 +41,6 @@ pub const COMMANDS: &[Command] = &[
         .history(&[("6.0.0", "The timeout may be a fraction of a second.")]),
 ];
 
-/// Waits for a sorted set at one of the keys.
-fn wait(ctx: &mut Ctx<'_>, keys: &[&[u8]], timeout: Option<Duration>, attempt: Attempt) {
-    ctx.block(Wait {
-        keys: keys.iter().copied().collect(),
-        timeout,
-        attempt,
-        empty: Empty::NullArray,
-        further: None,
-        on_delete: false,
-        again: None,
-    });
-}
-
 /// Whether a key that has changed may end a wait: something else than a sorted set does not.
 fn is_of_use(keys: &Keys<'_>, key: &[u8]) -> bool {
     keys.peek_view::<SortedSet>(key).is_ok()
@@ -72,7 +58,7 @@ fn bzpop(ctx: &mut Ctx<'_>, args: Args<'_>, highest: bool) -> Result {
     let attempt = move |ks: &mut Keys<'_>, key: &[u8], out: &mut Out| {
         Ok(is_of_use(ks, key) && pop_first(ks, out, &own, highest)?)
     };
-    wait(ctx, keys, timeout, Box::new(attempt));
+    ctx.block(Wait::new(keys, timeout, Box::new(attempt)));
     Ok(())
 }
 
@@ -141,7 +127,7 @@ fn bzmpop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
         .run(ks, out)
     };
-    wait(ctx, keys, timeout, Box::new(attempt));
+    ctx.block(Wait::new(keys, timeout, Box::new(attempt)));
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use crate::context::command::{
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
 use crate::door::keys::Keys;
-use crate::follow::waiting::{Empty, Wait, timeout_seconds};
+use crate::follow::waiting::{Wait, timeout_seconds};
 use resp::Out;
 use store::types::sorted_set::{Limits, ScoreRange, SortedSet};
 use store::{Collection, Type};
@@ -291,13 +291,8 @@ fn bzmove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         Ok(is_set && run(ks, (key, &own_target), which, count, limits, out)?)
     };
     ctx.block(Wait {
-        keys: [source].into_iter().collect(),
-        timeout,
-        attempt: Box::new(attempt),
-        empty: Empty::NullArray,
         further: Some(target),
-        on_delete: false,
-        again: None,
+        ..Wait::new(&[source], timeout, Box::new(attempt))
     });
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::cmd::stream_groups::{tell, tell_silently};
 use crate::cmd::stream_ids::{self as ids, c_text, shown};
 use crate::context::ctx::Ctx;
 use crate::door::keys::Keys;
-use crate::follow::waiting::{Again, Attempt, Empty, Wait, timeout_ms};
+use crate::follow::waiting::{Again, Attempt, Wait, timeout_ms};
 use resp::number::format_i64;
 use resp::{Out, Proto};
 use std::sync::atomic::Ordering::Relaxed;
@@ -277,13 +277,9 @@ fn wait(
     attempt: Attempt,
 ) {
     ctx.block(Wait {
-        keys: keys.iter().copied().collect(),
-        timeout,
-        attempt,
-        empty: Empty::NullArray,
-        further: None,
         on_delete,
         again,
+        ..Wait::new(keys, timeout, attempt)
     });
 }
 

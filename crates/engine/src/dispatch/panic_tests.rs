@@ -6,8 +6,10 @@ use crate::context::command::{BLOCKING, Command, Group, KS_RW, KeySpec, WRITE, r
 use crate::context::ctx::Ctx;
 use crate::context::gate::Intent;
 use crate::door::change::Event;
-use crate::follow::waiting::{Empty, Wait};
+use crate::door::keys::Keys;
+use crate::follow::waiting::Wait;
 use crate::testing::{Asked, TestClient};
+use resp::Out;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use store::types::list::{End, Item, Limits, List};
 
@@ -65,21 +67,14 @@ fn set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 /// Waits for an element, takes it, and panics.
 fn pop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    ctx.block(Wait {
-        keys: args.argv()[1..].iter().copied().collect(),
-        timeout: None,
-        attempt: Box::new(|keys, key, out| {
-            keys.edit(key, |list: &mut List| {
-                list.pop(End::Front, Limits::default(), |_| ())
-            })?;
-            out.array(2);
-            panic!("told to");
-        }),
-        empty: Empty::NullArray,
-        further: None,
-        on_delete: false,
-        again: None,
+    let attempt = Box::new(|keys: &mut Keys<'_>, key: &[u8], out: &mut Out| {
+        keys.edit(key, |list: &mut List| {
+            list.pop(End::Front, Limits::default(), |_| ())
+        })?;
+        out.array(2);
+        panic!("told to");
     });
+    ctx.block(Wait::new(&args.argv()[1..], None, attempt));
     Ok(())
 }
 

@@ -95,6 +95,21 @@ pub struct Wait<'a> {
     pub again: Option<Again>,
 }
 
+impl<'a> Wait<'a> {
+    /// For a change of one of the keys, with nothing else to heed; in vain it answers null.
+    pub fn new(keys: &[&'a [u8]], timeout: Option<Duration>, attempt: Attempt) -> Wait<'a> {
+        Wait {
+            keys: keys.iter().copied().collect(),
+            timeout,
+            attempt,
+            empty: Empty::NullArray,
+            further: None,
+            on_delete: false,
+            again: None,
+        }
+    }
+}
+
 /// See the module's page.
 pub struct Waiter {
     /// Later ones have higher numbers: drawn while the locks of all its keys are held, so that waiters stand in the same
