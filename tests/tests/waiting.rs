@@ -2,6 +2,7 @@
 
 use redpoll_tests::check::{check, show};
 use redpoll_tests::{Client, Server, eventually};
+use std::collections::HashSet;
 use std::thread;
 
 /// Holds its key until it is killed.
@@ -89,19 +90,32 @@ fn long_commands_that_wait_keep_no_thread() {
             check(&mut other, &line, "1000");
         }
     }
+    check(&mut other, "DEBUG POPULATE 25000", "OK");
     holder.send(&["EVAL", FOREVER, "1", "held"]);
     eventually("the script runs", || {
         !show(&other.run("FUNCTION STATS")).starts_with("[\"running_script\", nil")
     });
-    let mut waiting: Vec<Client> = (0..40).map(|_| server.connect()).collect();
-    for client in &mut waiting {
-        client.send(&["SUNIONSTORE", "held", "a", "b"]);
+    let mut waiting: Vec<Client> = (0..60).map(|_| server.connect()).collect();
+    for (n, client) in waiting.iter_mut().enumerate() {
+        match n % 3 {
+            0 => client.send(&["SUNIONSTORE", "held", "a", "b"]),
+            1 => client.send(&["KEYS", "key:*"]),
+            _ => client.send(&["DEBUG", "DIGEST"]),
+        }
     }
     check(&mut other, "SUNIONSTORE target a b", "40000");
     check(&mut other, "SORT a ALPHA LIMIT 0 1", "[\"a0:0\"]");
     let_go(&mut holder, &mut other);
-    for client in &mut waiting {
-        check(client, "PING", "40000");
+    for (n, client) in waiting.iter_mut().enumerate() {
+        let reply = client.read();
+        match reply {
+            resp::Value::Int(n) => assert_eq!(n, 40_000),
+            resp::Value::Array(keys) => {
+                let names: HashSet<String> = keys.iter().map(show).collect();
+                assert_eq!((keys.len(), names.len()), (25_000, 25_000));
+            }
+            digest => assert_eq!(show(&digest).len(), 40, "{n}"),
+        }
         check(client, "PING", "PONG");
     }
 }

@@ -22,7 +22,6 @@ use crate::context::command::{ADMIN, Command, Group, LOADING, NOSCRIPT, OWN_LOCK
 use crate::context::ctx::Ctx;
 use crate::context::gate::Intent;
 use crate::door::change::Event;
-use crate::door::held::Held;
 use crate::door::keys::Keys;
 use crate::table::docs::SYSCMD;
 use resp::number::{parse_f64, parse_i64};
@@ -137,18 +136,13 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         ("htstats-key", [key] | [key, _]) => tables::htstats_key(ctx, key),
         ("digest-value", keys) => values_digests(ctx, keys),
         // Probes of all keys.
-        ("digest", []) if ctx.nested => {
-            let digest = digest_all(ctx.engine, &ctx.keys.held);
-            ctx.out.simple(&digest.hex());
+        ("digest", []) if ctx.nested || !ctx.moves_elsewhere() => {
+            if let Some(digest) = digest_all(ctx)? {
+                ctx.out.simple(&digest.hex());
+            }
             Ok(())
         }
-        ("digest", []) => {
-            let engine = ctx.engine.handle();
-            ctx.offload(Box::new(move |out| {
-                out.simple(&digest_all(&engine, &Held::None).hex());
-            }));
-            Ok(())
-        }
+        ("digest", []) => Ok(()),
         ("htstats", [db]) => tables::htstats(ctx, db, false),
         ("htstats", [db, word]) => tables::htstats(ctx, db, word.eq_ignore_ascii_case(b"full")),
         // What makes data, replies, log lines.

@@ -16,10 +16,10 @@ use crate::context::ctx::Ctx;
 use crate::door::change::KeyBytes;
 use crate::ops::{self, keys::ExpireIf};
 use crate::table::categories::{CAT_DANGEROUS, CAT_KEYSPACE};
-use resp::Out;
 use resp::number::parse_i64;
+use resp::{Mark, Out};
 use store::table::POSITIONS;
-use store::{Dict, EntryRef, Shard, Type, Value};
+use store::{Dict, EntryRef, Type, Value};
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -349,54 +349,63 @@ fn copy(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 /// Databases with more keys than this are listed on a helper thread.
 const LONG_LISTING: usize = 20_000;
 
+/// Keys that are looked at under one hold of a shard's lock: some tens of microseconds.
+const AT_ONCE: usize = 256;
+
+/// How far KEYS has come: what it has found, and where it goes on.
+struct Listing {
+    found: Out,
+    mark: Mark,
+    n: usize,
+    shard: usize,
+    position: u64,
+}
+
 fn keys(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let pattern = args.take();
     let (db, now_ms) = (ctx.session.db, ctx.keys.now_ms);
     let ks = ctx.engine.keyspace();
-    if !ctx.nested && ks.len(db) > LONG_LISTING {
-        let (engine, pattern) = (ctx.engine.handle(), pattern.to_vec());
-        ctx.offload(Box::new(move |out| {
-            let ks = engine.keyspace();
-            let mark = out.begin_array();
-            let found =
-                (0..ks.shards()).map(|shard| list_keys(&ks.lock(shard), db, now_ms, &pattern, out));
-            let n = found.sum();
-            out.end_array(mark, n);
-        }));
+    if !ctx.nested && ks.len(db) > LONG_LISTING && ctx.moves_elsewhere() {
         return Ok(());
     }
-    let mut found = Out::new(ctx.session.proto);
-    let mark = found.begin_array();
-    let mut n = 0;
-    for shard in 0..ks.shards() {
-        let here = ctx.look(shard, |shard| {
-            list_keys(shard, db, now_ms, pattern, &mut found)
+    let all = pattern == b"*";
+    let mut listing = ctx.take_up().unwrap_or_else(|| {
+        let mut found = Out::new(ctx.session.proto);
+        found.bound(ctx.session.room_for_replies());
+        Box::new(Listing {
+            mark: found.begin_array(),
+            found,
+            n: 0,
+            shard: 0,
+            position: 0,
+        })
+    });
+    while listing.shard < ks.shards() && !listing.found.is_over() {
+        let to = &mut *listing;
+        let next = ctx.look(to.shard, |shard| {
+            shard.db_ref(db).step_from(to.position, AT_ONCE, |_, e| {
+                if alive(&e, now_ms) && (all || glob::matches(pattern, e.key())) {
+                    to.found.bulk(e.key());
+                    to.n += 1;
+                }
+            })
         })?;
-        let Some(here) = here else {
-            return Ok(());
-        };
-        n += here;
+        match next {
+            None => {
+                ctx.put_off(listing);
+                return Ok(());
+            }
+            Some(Some(position)) => to.position = position,
+            Some(None) => (to.shard, to.position) = (to.shard + 1, 0),
+        }
     }
-    found.end_array(mark, n);
-    ctx.out.append(&mut found);
+    listing.found.end_array(listing.mark, listing.n);
+    ctx.out.append(&mut listing.found);
     Ok(())
 }
 
 fn alive(e: &EntryRef<'_>, now_ms: u64) -> bool {
     e.expiry_ms().is_none_or(|ms| ms > now_ms)
-}
-
-/// Writes a shard's keys that match; their number.
-fn list_keys(shard: &Shard, db: usize, now_ms: u64, pattern: &[u8], out: &mut Out) -> usize {
-    let mut n = 0;
-    let all = pattern == b"*";
-    shard.db_ref(db).for_each(|e| {
-        if alive(&e, now_ms) && (all || glob::matches(pattern, e.key())) {
-            out.bulk(e.key());
-            n += 1;
-        }
-    });
-    n
 }
 
 fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {

@@ -8,6 +8,7 @@ use crate::context::gate::{self, CLIENT, Closed, Request};
 use crate::context::next::Next;
 use crate::context::session::Session;
 use crate::door::held::Held;
+use std::any::Any;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use store::Shard;
@@ -21,6 +22,8 @@ pub(crate) struct Parked {
     pub needs: Indices,
     /// It has also found out that it needs the keyspace's token.
     pub needs_token: bool,
+    /// What a command has done that goes on from there.
+    done: Option<Box<dyn Any + Send>>,
 }
 
 impl Session {
@@ -37,6 +40,7 @@ impl Session {
                 ticket: engine.keyspace().ticket(),
                 needs: Indices::new(),
                 needs_token: false,
+                done: None,
             })
         });
         if self.client.parked_for.swap(index + 1, Relaxed) == 0 {
@@ -85,6 +89,19 @@ impl Ctx<'_> {
         Ok(())
     }
 
+    /// Keeps what a command has done that [`Ctx::look`] has parked, so that it goes on from there.
+    pub(crate) fn put_off<T: Any + Send>(&mut self, done: Box<T>) {
+        if let Some(parked) = &mut self.session.parked {
+            parked.done = Some(done);
+        }
+    }
+
+    /// What the same command had done when it was parked before, if it was.
+    pub(crate) fn take_up<T: Any>(&mut self) -> Option<Box<T>> {
+        let done = self.session.parked.as_mut()?.done.take()?;
+        done.downcast().ok()
+    }
+
     /// Takes the locks of these keys, for a command that takes its locks itself and has none yet; one that is part of another
     /// has them. False if that is not possible at present: it is to return at once, and is tried again.
     pub(crate) fn hold(&mut self, keys: &[&[u8]]) -> Result<bool, Error> {
@@ -106,7 +123,7 @@ impl Ctx<'_> {
     }
 
     /// Lets `look` see a shard, for a command that takes its locks one by one. None if that is not possible at present: the
-    /// command is to return at once, and is tried again from its beginning.
+    /// command is to return at once, and is tried again: from its beginning, or from where it was ([`Ctx::put_off`]).
     pub(crate) fn look<R>(
         &mut self,
         shard: usize,

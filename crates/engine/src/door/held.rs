@@ -1,7 +1,6 @@
 //! The shards that a command holds while it runs.
 
 use store::Dict;
-use store::Keyspace;
 use store::Shard;
 use store::keyspace::ShardGuard;
 use store::keyspace::ShardGuards;
@@ -54,14 +53,6 @@ impl<'e> Held<'e> {
             Held::One(held, guard) if *held == shard => Some(guard),
             Held::Many(many) => many.get(shard).map(|guard| &**guard),
             _ => None,
-        }
-    }
-
-    /// Lets `look` see a shard, which is locked for that time unless it is held.
-    pub(crate) fn look<R>(&self, ks: &Keyspace, shard: usize, look: impl FnOnce(&Shard) -> R) -> R {
-        match self.shard(shard) {
-            Some(shard) => look(shard),
-            None => look(&ks.lock(shard)),
         }
     }
 

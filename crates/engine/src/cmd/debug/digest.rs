@@ -6,8 +6,8 @@
 //! is the same followed by replacing the digest by its own SHA-1, so that it does.
 
 use crate::base::clock::unix_ms;
-use crate::context::engine::Engine;
-use crate::door::held::Held;
+use crate::base::error::Result;
+use crate::context::ctx::Ctx;
 use sha1_smol::Sha1;
 use store::types::{
     hash::Hash,
@@ -127,34 +127,66 @@ pub(super) fn digest_value(entry: &EntryRef<'_>, now_ms: u64) -> Digest {
     digest
 }
 
-/// The digest of everything. Locks one shard at a time for one segment, so it is that of a moment only if nobody
-/// writes, or if the locks are held.
-pub(super) fn digest_all(engine: &Engine, held: &Held<'_>) -> Digest {
-    let ks = engine.keyspace();
+/// Keys that are taken in under one hold of a shard's lock.
+const AT_ONCE: usize = 32;
+
+/// How far DEBUG DIGEST has come.
+struct Walk {
+    digest: Digest,
+    db: usize,
+    /// The database is in the digest.
+    begun: bool,
+    shard: usize,
+    position: u64,
+}
+
+/// The digest of everything. Locks one shard at a time for a few keys, so it is that of a moment only if nobody writes, or if the
+/// locks are held. None if it has to wait for one: then it goes on from there.
+pub(super) fn digest_all(ctx: &mut Ctx<'_>) -> Result<Option<Digest>> {
+    let ks = ctx.engine.keyspace();
     let now_ms = unix_ms();
-    let mut all = Digest::ZERO;
-    let is_empty = |db| {
-        let mut shards = 0..ks.shards();
-        shards.all(|shard| held.look(ks, shard, |shard| shard.db_ref(db).is_empty()))
-    };
-    for db in (0..ks.databases()).filter(|db| !is_empty(*db)) {
-        all.mix(&(db as u32).to_be_bytes());
-        for shard in 0..ks.shards() {
-            let mut position = Some(0);
-            while let Some(at) = position {
-                position = held.look(ks, shard, |shard| {
-                    shard.db_ref(db).visit_from(at, |_, entry| {
-                        if entry.expiry_ms().is_some_and(|ms| ms <= now_ms) {
-                            return;
-                        }
-                        let mut digest = Digest::ZERO;
-                        digest.mix(entry.key());
-                        mix_value(&mut digest, &entry, now_ms);
-                        all.add(&digest.0);
-                    })
-                });
+    let mut walk = ctx.take_up().unwrap_or_else(|| {
+        Box::new(Walk {
+            digest: Digest::ZERO,
+            db: 0,
+            begun: false,
+            shard: 0,
+            position: 0,
+        })
+    });
+    while walk.db < ks.databases() {
+        let to = &mut *walk;
+        if !to.begun {
+            if ks.is_empty(to.db) {
+                to.db += 1;
+                continue;
+            }
+            to.digest.mix(&(to.db as u32).to_be_bytes());
+            to.begun = true;
+        }
+        while to.shard < ks.shards() {
+            let next = ctx.look(to.shard, |shard| {
+                let dict = shard.db_ref(to.db);
+                dict.step_from(to.position, AT_ONCE, |_, entry| {
+                    if entry.expiry_ms().is_some_and(|ms| ms <= now_ms) {
+                        return;
+                    }
+                    let mut digest = Digest::ZERO;
+                    digest.mix(entry.key());
+                    mix_value(&mut digest, &entry, now_ms);
+                    to.digest.add(&digest.0);
+                })
+            })?;
+            match next {
+                None => {
+                    ctx.put_off(walk);
+                    return Ok(None);
+                }
+                Some(Some(position)) => to.position = position,
+                Some(None) => (to.shard, to.position) = (to.shard + 1, 0),
             }
         }
+        (to.db, to.begun, to.shard) = (to.db + 1, false, 0);
     }
-    all
+    Ok(Some(walk.digest))
 }

@@ -3,7 +3,8 @@
 use super::LONG_WORK;
 use crate::config::Config;
 use crate::config::host::{Host, ShutdownMode};
-use crate::testing::{TestClient, check};
+use crate::script::known::Running;
+use crate::testing::{Asked, TestClient, check};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -351,4 +352,54 @@ fn nothing_is_drawn_from_nothing() {
         out_of_range,
     );
     check("SADD k a; SRANDMEMBER k -9223372036854775807", out_of_range);
+}
+
+/// What looks at every key and has to wait for a shard goes on from where it was, with what it has.
+#[test]
+fn what_looks_at_all_keys_goes_on_where_it_was() {
+    let mut db = TestClient::with(&[("enable-debug-command", "yes"), ("shards", "8")]);
+    let mut other = db.another();
+    db.run("DEBUG POPULATE 30000; SELECT 3; DEBUG POPULATE 500; SELECT 0");
+    let whole = db.run("DEBUG DIGEST");
+    assert!(db.moved);
+    let engine = db.engine.clone();
+    let ks = engine.keyspace();
+    // Beside a script that runs the client of this test does not ask again by itself.
+    let running = engine.scripts.begin(Running {
+        started_ms: crate::base::clock::unix_ms(),
+        is_function: false,
+        name: Vec::new(),
+        command: Vec::new(),
+        client: 0,
+        wrote: false.into(),
+        kill: false.into(),
+    });
+    for line in ["KEYS *", "DEBUG DIGEST"] {
+        let held = ks.lock(5);
+        db.check(line, "");
+        assert!(matches!(db.asked, Asked::Retry(_)));
+        drop(held);
+        if line == "KEYS *" {
+            // It has been there already.
+            let seen = (0..).map(|n| format!("key:{n}"));
+            let mut seen = seen.filter(|key| ks.place(key.as_bytes()).shard() == 0);
+            other.run(&format!("DEL {}", seen.next().expect("a key")));
+        }
+        let held = ks.lock(6);
+        db.check(line, "");
+        drop(held);
+        let reply = db.run(line);
+        match line {
+            "KEYS *" => assert_eq!(reply.split(' ').count(), 30_000),
+            // But for the key that is gone.
+            _ => assert!(reply.len() == 40 && reply != whole, "{reply}"),
+        }
+    }
+    engine.scripts.end(&running);
+    let (now, again) = (db.run("DEBUG DIGEST"), db.run("DEBUG DIGEST"));
+    assert_eq!(now, again);
+    db.run("MULTI; DEBUG DIGEST; KEYS *");
+    let reply = db.run("EXEC");
+    assert!(reply.starts_with(&format!("[{now} [")), "{reply:.100}");
+    assert_eq!(reply.split(' ').count(), 30_000);
 }
