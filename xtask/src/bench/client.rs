@@ -27,10 +27,20 @@ impl Client {
 
     /// Sends a command and waits for the end of its reply, which is not kept. An error reply is an error.
     pub fn call<W: AsRef<[u8]>>(&mut self, words: &[W]) -> Result<()> {
+        self.send(&request(words))
+    }
+
+    /// The same for a command that is RESP already ([`request`]).
+    pub fn send(&mut self, request: &[u8]) -> Result<()> {
         self.stream
             .get_mut()
-            .write_all(&request(words))
+            .write_all(request)
             .context("cannot send")?;
+        self.skip()
+    }
+
+    /// Waits for the end of a reply that nothing more is sent for.
+    pub fn skip(&mut self) -> Result<()> {
         match skip_reply(&mut self.stream)? {
             None => Ok(()),
             Some(error) => bail!("{error}"),
@@ -60,7 +70,7 @@ impl Client {
 }
 
 /// A command as RESP.
-fn request<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {
+pub fn request<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {
     let mut request = format!("*{}\r\n", words.len()).into_bytes();
     for word in words {
         let word = word.as_ref();

@@ -7,7 +7,7 @@ use super::load::Measurement;
 use super::operations::OPERATIONS;
 use super::scenarios::{Settings, one_core, two_cores};
 use super::servers::{ECHO, ONE_THREAD};
-use super::{OperationFigure, Results, atomic, collections};
+use super::{OperationFigure, Results, atomic, collections, growth, stalls};
 
 /// A goal and what was measured.
 pub struct Outcome {
@@ -194,6 +194,43 @@ pub fn check(settings: &Settings, results: &Results) -> Vec<Outcome> {
             goal: "start: milliseconds to the first PONG".to_string(),
             measured: figure.value,
             bound: 20.0,
+            at_most: true,
+        });
+    }
+    for figure in results.stalls.iter().filter(|f| ours(&f.contender)) {
+        for (probed, [without, with]) in stalls::PROBED.iter().zip(figure.waits) {
+            outcomes.push(Outcome {
+                goal: format!(
+                    "{}: milliseconds that {probed} waits longer at most",
+                    figure.stall.name
+                ),
+                measured: with - without,
+                bound: 2.0,
+                at_most: true,
+            });
+        }
+    }
+    for figure in results.saving.iter().filter(|f| ours(&f.contender)) {
+        let theirs = |is_wanted: &dyn Fn(&str) -> bool| {
+            let mut of_row = results.saving.iter().filter(|f| f.row == figure.row);
+            of_row.find(|f| is_wanted(&f.contender)).map(|f| f.value)
+        };
+        let (measured, bound) = match &*figure.row {
+            growth::WATCH => match theirs(&is_valkey) {
+                Some(valkey) => (figure.value / valkey.max(1e-9), 1.5),
+                None => continue,
+            },
+            growth::FREED => (figure.value, 20.0),
+            row if row.starts_with(growth::ARGUMENTS) => (figure.value, 15.0),
+            _ => continue,
+        };
+        outcomes.push(Outcome {
+            goal: match &*figure.row {
+                growth::WATCH => format!("{}: time over Valkey's", figure.row),
+                row => row.to_owned(),
+            },
+            measured,
+            bound,
             at_most: true,
         });
     }

@@ -18,6 +18,7 @@
 //! | `saving` | what saving costs, loading, and the log |
 //! | `probes` | what needs no load generator: idle connections, time to the first reply |
 //! | `stalls` | how long others wait while one client has something long done |
+//! | `growth` | commands with ten times the arguments, and memory that was freed |
 //! | `goals` | the project's goals, held against the figures |
 //! | `report` | Markdown and JSON |
 //! | `plot` | pictures of a report |
@@ -26,6 +27,7 @@ mod atomic;
 mod client;
 mod collections;
 mod goals;
+mod growth;
 mod limit;
 mod load;
 mod operations;
@@ -101,7 +103,7 @@ pub struct Results {
     memory: Vec<MemoryFigure>,
     idle: Vec<ProbeFigure>,
     start: Vec<ProbeFigure>,
-    stalls: Vec<(&'static Stall, Vec<ProbeFigure>)>,
+    stalls: Vec<stalls::Figure>,
     saving: Vec<saving::Figure>,
     /// What could not be measured, and why.
     notes: Vec<String>,
@@ -168,7 +170,8 @@ pub fn main(options: &Options) -> Result<()> {
         .collect();
     let (idle, start) = (wanted(probes::IDLE), wanted(probes::START));
     let stalls: Vec<&'static Stall> = STALLS.iter().filter(|stall| wanted(stall.name)).collect();
-    let savings: Vec<&str> = (saving::ALL.iter().chain(&limit::ALL).map(|(name, _)| *name))
+    let savings: Vec<&str> = (saving::ALL.iter().chain(&limit::ALL).chain(&growth::ALL))
+        .map(|(name, _)| *name)
         .filter(|name| wanted(name))
         .collect();
     if options.list {
@@ -186,6 +189,7 @@ pub fn main(options: &Options) -> Result<()> {
         for (probe, what) in (probes::ALL.into_iter())
             .chain(saving::ALL)
             .chain(limit::ALL)
+            .chain(growth::ALL)
         {
             if wanted(probe) {
                 list += &format!("{probe:32} {what}\n");
@@ -235,13 +239,7 @@ pub fn main(options: &Options) -> Result<()> {
     if start {
         bench.results.start = bench.probe(probes::START, probes::start_to_pong_ms)?;
     }
-    for stall in stalls {
-        let figures = bench.probe(stall.name, |bench, contender| {
-            stalls::added_ms(bench, contender, stall)
-        })?;
-        bench.results.stalls.push((stall, figures));
-    }
-
+    bench.stalls(&stalls)?;
     bench.saving(&savings)?;
 
     let outcome = report::Report::new(&bench.settings, &bench.contenders, &bench.results);
@@ -597,25 +595,72 @@ impl Bench {
             .collect())
     }
 
-    /// Measures saving and loading, in Redpoll and the newest of each peer. One that fails is left out with a note.
-    fn saving(&mut self, names: &[&str]) -> Result<()> {
-        let all: Vec<Contender> = (self.contenders.iter())
+    /// Redpoll and the newest of each peer.
+    fn newest(&self) -> Vec<Contender> {
+        let all: Vec<&Contender> = (self.contenders.iter())
             .filter(|contender| contender.is_peer_or_redpoll())
-            .cloned()
             .collect();
         let kind = |contender: &Contender| {
             let word = contender.label.split(' ').next();
             word.unwrap_or_default().to_owned()
         };
-        let newest: Vec<&Contender> = (all.iter().enumerate())
+        (all.iter().enumerate())
             .filter(|(at, one)| !all[at + 1..].iter().any(|later| kind(later) == kind(one)))
-            .map(|(_, one)| one)
-            .collect();
+            .map(|(_, one)| (*one).clone())
+            .collect()
+    }
+
+    /// Measures how long others wait, in Redpoll and the newest of each peer: the medians of three rounds at most, since each has to
+    /// be filled anew. One that fails is left out with a note.
+    fn stalls(&mut self, stalls: &[&'static Stall]) -> Result<()> {
+        let newest = match stalls {
+            [] => Vec::new(),
+            _ => self.newest(),
+        };
+        for &stall in stalls {
+            for contender in &newest {
+                let rounds = (0..self.settings.rounds.min(3))
+                    .map(|_| stalls::measure(self, contender, stall))
+                    .collect::<Result<Vec<_>>>();
+                let rounds = match rounds {
+                    Ok(rounds) => rounds,
+                    Err(why) => {
+                        let (name, label) = (stall.name, &contender.label);
+                        let note = format!("{name}: {label} could not be measured: {why:#}");
+                        eprintln!("{note}");
+                        self.results.notes.push(note);
+                        continue;
+                    }
+                };
+                let middle = |of: &dyn Fn(&(f64, [[f64; 2]; 3])) -> f64| {
+                    load::median(rounds.iter().map(of).collect()).unwrap_or_default()
+                };
+                let mut waits = [[0.0; 2]; 3];
+                for (probed, waits) in waits.iter_mut().enumerate() {
+                    for (with, wait) in waits.iter_mut().enumerate() {
+                        *wait = middle(&|round| round.1[probed][with]);
+                    }
+                }
+                self.results.stalls.push(stalls::Figure {
+                    stall,
+                    contender: contender.label.clone(),
+                    took_ms: middle(&|round| round.0),
+                    waits,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Measures saving and loading, in Redpoll and the newest of each peer. One that fails is left out with a note.
+    fn saving(&mut self, names: &[&str]) -> Result<()> {
+        let newest = self.newest();
         for name in names {
             for contender in &newest {
-                let measured = match name.starts_with("limit/") {
-                    true => limit::measure(self, name, contender),
-                    false => saving::measure(self, name, contender),
+                let measured = match name.split_once('/').map(|(group, _)| group) {
+                    Some("limit") => limit::measure(self, name, contender),
+                    Some("stall") => growth::measure(self, name, contender),
+                    _ => saving::measure(self, name, contender),
                 };
                 match measured {
                     Ok(figures) => self.results.saving.extend(figures),

@@ -100,13 +100,7 @@ impl Report<'_> {
             "milliseconds from start to the first PONG",
             &self.results.start,
         )?;
-        for (stall, figures) in &self.results.stalls {
-            let title = format!(
-                "milliseconds that {} adds to others' longest wait",
-                stall.what
-            );
-            write_probe(out, &title, figures)?;
-        }
+        self.write_stalls(out)?;
         self.write_saving(out)?;
         for note in &self.results.notes {
             writeln!(out, "- {note}")?;
@@ -256,6 +250,43 @@ impl Report<'_> {
         writeln!(out)
     }
 
+    /// One row a long command and server: what it took, and others' longest waits without it and with it, in milliseconds.
+    fn write_stalls(&self, out: &mut String) -> std::fmt::Result {
+        let figures = &self.results.stalls;
+        if figures.is_empty() {
+            return Ok(());
+        }
+        let part = self.settings.big_collection;
+        writeln!(
+            out,
+            "The longest waits of others while something long is done, in milliseconds. A part is {part} elements.\n"
+        )?;
+        let columns: String = super::stalls::PROBED
+            .iter()
+            .map(|probed| format!(" {probed} without | {probed} with |"))
+            .collect();
+        writeln!(out, "| while | server | takes |{columns}")?;
+        writeln!(out, "|---|---|---:|{}", "---:|".repeat(6))?;
+        let mut last = "";
+        for figure in figures {
+            let what = match figure.stall.what == last {
+                true => "",
+                false => figure.stall.what,
+            };
+            last = figure.stall.what;
+            write!(
+                out,
+                "| {what} | {} | {:.0} |",
+                figure.contender, figure.took_ms
+            )?;
+            for wait in figure.waits.iter().flatten() {
+                write!(out, " {wait:.2} |")?;
+            }
+            writeln!(out)?;
+        }
+        writeln!(out)
+    }
+
     /// One row a figure of saving and loading, one column a server.
     fn write_saving(&self, out: &mut String) -> std::fmt::Result {
         let figures = &self.results.saving;
@@ -264,7 +295,7 @@ impl Report<'_> {
         }
         let mut servers = self.servers();
         servers.retain(|server| figures.iter().any(|f| f.contender == *server));
-        header(out, "saving, loading, limits", &servers)?;
+        header(out, "saving, loading, limits, growth", &servers)?;
         let mut rows: Vec<&str> = Vec::new();
         for figure in figures {
             if !rows.contains(&&*figure.row) {
@@ -356,8 +387,19 @@ impl Report<'_> {
             "memory": memory,
             "idle_connection_bytes": probe(&self.results.idle),
             "start_to_pong_ms": probe(&self.results.start),
-            "stalls_ms": self.results.stalls.iter().map(|(stall, figures)| {
-                json!({ "name": stall.name, "servers": probe(figures) })
+            "stalls_ms": self.results.stalls.iter().map(|figure| {
+                let waits: serde_json::Map<String, Value> = (super::stalls::PROBED.iter())
+                    .zip(figure.waits)
+                    .map(|(name, [without, with])| {
+                        ((*name).to_owned(), json!({ "without": without, "with": with }))
+                    })
+                    .collect();
+                json!({
+                    "name": figure.stall.name,
+                    "server": figure.contender,
+                    "took": figure.took_ms,
+                    "longest": waits,
+                })
             }).collect::<Vec<Value>>(),
             "saving": saving,
             "goals": goals,

@@ -1,8 +1,9 @@
 //! How long others wait while one client has the server do something long.
 //!
 //! Probing connections, enough to be spread over all workers, send PING, GET and DBSIZE in turns, first for a while with nothing
-//! beside them and then while the long command runs. The figure is the longest wait of any of them with the command over the
-//! longest without, so that what a busy machine adds is not counted twice.
+//! beside them and then while the long command runs. The figures are the longest waits without it and with it, so that what a busy
+//! machine adds is seen. GET is of several keys, and the middle one counts: who asks for a key of a shard that the long
+//! command holds waits for it by design.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -26,90 +27,191 @@ pub struct Stall {
     data: &'static [Data],
     /// The command, or several that are sent one after the other.
     calls: &'static [&'static [&'static str]],
+    /// How often.
+    times: usize,
 }
 
 /// Data of so many elements, in parts of `Settings::big_collection`.
 enum Data {
     /// Made by this command, with an element for each number: (command and key, words before each element, parts).
     Made(&'static [&'static str], Option<&'static str>, u64),
+    /// Made by a script that is called with a key and adds [`CHUNK`] elements each time: (script, key, parts).
+    Script(&'static str, &'static str, u64),
     /// Keys.
     Keys(u64),
 }
 
+impl Stall {
+    const fn of(
+        name: &'static str,
+        what: &'static str,
+        data: &'static [Data],
+        calls: &'static [&'static [&'static str]],
+    ) -> Stall {
+        Stall {
+            name,
+            what,
+            data,
+            calls,
+            times: 1,
+        }
+    }
+
+    const fn times(mut self, times: usize) -> Stall {
+        self.times = times;
+        self
+    }
+}
+
+/// Two sets with nothing in common.
+const TWO_SETS: &[Data] = &[
+    Data::Made(&["SADD", "set:1"], None, 2),
+    Data::Made(&["SADD", "set:2"], None, 2),
+];
+
+/// Adds to a stream.
+const ADD_TO_STREAM: &str =
+    "for i = 1, 1000 do redis.call('XADD', KEYS[1], '*', 'field', 'value') end";
+
+/// Adds members with scores of chance to a sorted set.
+const ADD_TO_SORTED: &str =
+    "for i = 1, 2000 do redis.call('ZADD', KEYS[1], math.random(), math.random()) end";
+
 /// The commands, with as many elements as the goals name where a part is a million.
-pub const STALLS: [Stall; 7] = [
-    Stall {
-        name: "stall/sort-store",
-        what: "SORT ALPHA STORE of 5 parts",
-        data: &[Data::Made(&["RPUSH", "list"], None, 5)],
-        calls: &[&["SORT", "list", "ALPHA", "STORE", "sorted"]],
-    },
-    Stall {
-        name: "stall/sunionstore",
-        what: "SUNIONSTORE of two sets of 2 parts",
-        data: &[
-            Data::Made(&["SADD", "set:1"], None, 2),
-            Data::Made(&["SADD", "set:2"], None, 2),
-        ],
-        calls: &[&["SUNIONSTORE", "union", "set:1", "set:2"]],
-    },
-    Stall {
-        name: "stall/exec",
-        what: "the same in MULTI ... EXEC",
-        data: &[
-            Data::Made(&["SADD", "set:1"], None, 2),
-            Data::Made(&["SADD", "set:2"], None, 2),
-        ],
-        calls: &[
+pub const STALLS: [Stall; 13] = [
+    Stall::of(
+        "stall/sort-store",
+        "SORT ALPHA STORE of 5 parts",
+        &[Data::Made(&["RPUSH", "list"], None, 5)],
+        &[&["SORT", "list", "ALPHA", "STORE", "sorted"]],
+    ),
+    Stall::of(
+        "stall/sunionstore",
+        "SUNIONSTORE of two sets of 2 parts",
+        TWO_SETS,
+        &[&["SUNIONSTORE", "union", "set:1", "set:2"]],
+    ),
+    Stall::of(
+        "stall/exec",
+        "the same in MULTI ... EXEC",
+        TWO_SETS,
+        &[
             &["MULTI"],
             &["SUNIONSTORE", "union", "set:1", "set:2"],
             &["EXEC"],
         ],
-    },
-    Stall {
-        name: "stall/del",
-        what: "DEL of a set of 10 parts",
-        data: &[Data::Made(&["SADD", "set"], None, 10)],
-        calls: &[&["DEL", "set"]],
-    },
-    Stall {
-        name: "stall/dump",
-        what: "DUMP of a sorted set of 1 part",
-        data: &[Data::Made(&["ZADD", "sorted"], Some("1.5"), 1)],
-        calls: &[&["DUMP", "sorted"]],
-    },
-    Stall {
-        name: "stall/keys",
-        what: "KEYS among 2 parts",
-        data: &[Data::Keys(2)],
-        calls: &[&["KEYS", "*x*"]],
-    },
-    Stall {
-        name: "stall/flushall",
-        what: "FLUSHALL of 2 parts",
-        data: &[Data::Keys(2)],
-        calls: &[&["FLUSHALL", "SYNC"]],
-    },
+    ),
+    Stall::of(
+        "stall/exec-lrange",
+        "LRANGE of 1 part in MULTI ... EXEC",
+        &[Data::Made(&["RPUSH", "list"], None, 1)],
+        &[&["MULTI"], &["LRANGE", "list", "0", "-1"], &["EXEC"]],
+    ),
+    Stall::of(
+        "stall/exec-script",
+        "the same by a script",
+        &[Data::Made(&["RPUSH", "list"], None, 1)],
+        &[
+            &["MULTI"],
+            &[
+                "EVAL",
+                "return #redis.call('LRANGE', KEYS[1], 0, -1)",
+                "1",
+                "list",
+            ],
+            &["EXEC"],
+        ],
+    ),
+    Stall::of(
+        "stall/del",
+        "DEL of a set of 10 parts",
+        &[Data::Made(&["SADD", "set"], None, 10)],
+        &[&["DEL", "set"]],
+    ),
+    Stall::of(
+        "stall/hgetall",
+        "HGETALL of 1 part",
+        &[Data::Made(&["HSET", "hash"], Some("field"), 1)],
+        &[&["HGETALL", "hash"]],
+    ),
+    Stall::of(
+        "stall/dump",
+        "DUMP of a sorted set of 1 part",
+        &[Data::Made(&["ZADD", "sorted"], Some("1.5"), 1)],
+        &[&["DUMP", "sorted"]],
+    ),
+    Stall::of(
+        "stall/zadd",
+        "500 scripts of 2,000 ZADD each",
+        &[],
+        &[&["EVAL", ADD_TO_SORTED, "1", "sorted"]],
+    )
+    .times(500),
+    Stall::of(
+        "stall/keys",
+        "KEYS among 2 parts",
+        &[Data::Keys(2)],
+        &[&["KEYS", "*x*"]],
+    ),
+    Stall::of(
+        "stall/dbsize",
+        "10,000 times DBSIZE among 2 parts",
+        &[Data::Keys(2)],
+        &[&["DBSIZE"]],
+    )
+    .times(10_000),
+    Stall::of(
+        "stall/flushall",
+        "FLUSHALL of 2 parts",
+        &[Data::Keys(2)],
+        &[&["FLUSHALL", "SYNC"]],
+    ),
+    Stall::of(
+        "stall/flushall-stream",
+        "FLUSHALL of a stream of 1 part",
+        &[Data::Script(ADD_TO_STREAM, "stream", 1)],
+        &[&["FLUSHALL", "SYNC"]],
+    ),
 ];
+
+/// What a long command cost others.
+pub struct Figure {
+    pub stall: &'static Stall,
+    pub contender: String,
+    /// How long it took, in milliseconds.
+    pub took_ms: f64,
+    /// The longest waits in milliseconds, without it and with it, of each of [`PROBED`].
+    pub waits: [[f64; 2]; 3],
+}
+
+/// What is sent meanwhile.
+pub const PROBED: [&str; 3] = ["PING", "GET", "DBSIZE"];
 
 /// Elements sent in one command.
 const CHUNK: u64 = 1000;
 
-/// Connections that probe.
+/// Connections that probe, and keys that they ask for.
 const PROBES: usize = 4;
+const KEYS: [&str; 3] = ["probe:1", "probe:2", "probe:3"];
 
 /// How long they do with nothing beside them, and the pause between two calls.
 const QUIET: Duration = Duration::from_secs(1);
 const BREATH: Duration = Duration::from_micros(100);
 
-/// The longest wait, in milliseconds, that the long command adds.
-pub fn added_ms(bench: &Bench, contender: &Contender, stall: &Stall) -> Result<f64> {
+/// Measures one of them in a server: how long it took, and the waits.
+pub fn measure(
+    bench: &Bench,
+    contender: &Contender,
+    stall: &Stall,
+) -> Result<(f64, [[f64; 2]; 3])> {
     let server = bench.start(contender, bench.first_port, Cores::All)?;
     for data in stall.data {
         fill(bench, &server, data)?;
     }
     let mut client = Client::connect(&server)?;
-    client.call(&["SET", "probe", "value"])?;
+    for key in KEYS {
+        client.call(&["SET", key, "value"])?;
+    }
     let mut probes = (0..PROBES)
         .map(|_| Client::connect(&server))
         .collect::<Result<Vec<_>>>()?;
@@ -120,55 +222,77 @@ pub fn added_ms(bench: &Bench, contender: &Contender, stall: &Stall) -> Result<f
     let (with, took) = thread::scope(|scope| {
         let long = scope.spawn(|| -> Result<Duration> {
             let began = Instant::now();
-            let called = stall.calls.iter().try_for_each(|words| client.call(words));
+            let mut calls = || stall.calls.iter().try_for_each(|words| client.call(words));
+            let called = (0..stall.times).try_for_each(|_| calls());
             running.store(false, Ordering::Relaxed);
             called?;
             Ok(began.elapsed())
         });
-        let with = longest_ms(&mut probes, || running.load(Ordering::Relaxed))?;
+        let with = longest_ms(&mut probes, || running.load(Ordering::Relaxed));
         let took = long.join().expect("a client that panics")?;
-        anyhow::Ok((with, took))
+        anyhow::Ok((with?, took))
     })?;
+    let took_ms = took.as_secs_f64() * 1000.0;
+    let waits = [0, 1, 2].map(|probed| [without[probed], with[probed]]);
     eprintln!(
-        "{}: {} took {:.0} ms; longest wait {with:.2} ms, without {without:.2} ms",
-        stall.name,
-        contender.label,
-        took.as_secs_f64() * 1000.0
+        "{}: {} took {took_ms:.0} ms; longest waits {without:.2?} ms without it, {with:.2?} ms with it",
+        stall.name, contender.label
     );
-    Ok(with - without)
+    Ok((took_ms, waits))
 }
 
-fn longest_ms(probes: &mut [Client], mut go_on: impl FnMut() -> bool) -> Result<f64> {
-    let mut longest = Duration::ZERO;
+/// The longest wait for each of [`PROBED`], in milliseconds.
+fn longest_ms(probes: &mut [Client], mut go_on: impl FnMut() -> bool) -> Result<[f64; 3]> {
+    let mut longest = [Duration::ZERO; 2];
+    let mut keys = [Duration::ZERO; KEYS.len()];
     while go_on() {
         for probe in &mut *probes {
-            for words in [&["PING"][..], &["GET", "probe"], &["DBSIZE"]] {
+            let mut time = |words: &[&str], longest: &mut Duration| -> Result<()> {
                 let began = Instant::now();
                 probe.call(words)?;
-                longest = longest.max(began.elapsed());
+                *longest = began.elapsed().max(*longest);
+                Ok(())
+            };
+            time(&["PING"], &mut longest[0])?;
+            for (key, longest) in KEYS.iter().zip(&mut keys) {
+                time(&["GET", key], longest)?;
             }
+            time(&["DBSIZE"], &mut longest[1])?;
             thread::sleep(BREATH);
         }
     }
-    Ok(longest.as_secs_f64() * 1000.0)
+    keys.sort_unstable();
+    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+    Ok([ms(longest[0]), ms(keys[KEYS.len() / 2]), ms(longest[1])])
 }
 
 fn fill(bench: &Bench, server: &Server, data: &Data) -> Result<()> {
     let part = bench.settings.big_collection;
     match *data {
         Data::Keys(parts) => load::fill(&bench.programs.redpoll, server, Cores::All, parts * part),
+        Data::Script(script, key, parts) => {
+            let mut client = Client::connect(server)?;
+            for _ in 0..(parts * part).div_ceil(CHUNK) {
+                client
+                    .call(&["EVAL", script, "1", key])
+                    .context("filling")?;
+            }
+            Ok(())
+        }
         Data::Made(command, before, parts) => {
             let mut client = Client::connect(server)?;
             let key = command[1];
             for chunk in 0..(parts * part).div_ceil(CHUNK) {
                 let mut words: Vec<String> = command.iter().map(|word| (*word).into()).collect();
                 for n in chunk * CHUNK..(chunk + 1) * CHUNK {
-                    words.extend(before.map(String::from));
                     // Neither in order nor numbers.
-                    words.push(format!(
-                        "{key}:{:016x}",
-                        n.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                    ));
+                    let element = format!("{key}:{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                    match before {
+                        // A field's name has to be another each time.
+                        Some("field") => words.extend([element, "value".to_owned()]),
+                        Some(score) => words.extend([score.to_owned(), element]),
+                        None => words.push(element),
+                    }
                 }
                 client.call(&words).context("filling")?;
             }
