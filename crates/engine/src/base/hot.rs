@@ -48,6 +48,9 @@ pub const SLOTS: usize = 128;
 /// How long a sketch is added to, in milliseconds.
 pub const WINDOW_MS: u64 = 10_000;
 
+/// Of a command with more keys so many are looked at, evenly spread: to add one that is not hot takes a look at the whole sketch.
+pub const SOME_KEYS: usize = 32;
+
 /// Bytes of a key that are kept. Of longer keys that begin alike it is not told which is meant.
 pub const KEY_BYTES: usize = 512;
 
@@ -230,19 +233,20 @@ impl Hot {
     }
 
     /// Adds the sample of a measure that is due, of a command with these keys, each with a hash that tells keys of all databases
-    /// apart, and lays the next rod. Only the owning thread may.
+    /// apart, and lays the next rod. They may stand for more: `of` is how many keys it has. Only the owning thread may.
     ///
     /// Returns the sample's weight.
     #[cold]
-    pub fn sample(&self, measure: Measure, db: usize, keys: &[(&[u8], u64)]) -> u64 {
+    pub fn sample(&self, measure: Measure, db: usize, keys: &[(&[u8], u64)], of: usize) -> u64 {
         let mut kept = self.kept.lock();
         let weight = self.lay(&mut kept, measure);
         let sketch = &mut kept.now.sketches[measure as usize];
         match (measure, keys) {
             (_, []) => sketch.total += weight,
             (Measure::Ops, keys) => {
+                let each = weight.saturating_mul(of as u64) / keys.len() as u64;
                 for (key, hash) in keys {
-                    sketch.add(SLOTS, db, key, *hash, weight);
+                    sketch.add(SLOTS, db, key, *hash, each);
                 }
             }
             (_, keys) => {
@@ -456,12 +460,12 @@ mod tests {
         if hot.pass(1, cost, bytes) {
             for measure in [Measure::Ops, Measure::Cpu, Measure::In] {
                 if hot.is_due(measure) {
-                    hot.sample(measure, 0, &keys);
+                    hot.sample(measure, 0, &keys, 1);
                 }
             }
         }
         if hot.pass_reply(bytes) {
-            hot.sample(Measure::Out, 0, &keys);
+            hot.sample(Measure::Out, 0, &keys, 1);
         }
     }
 
@@ -574,5 +578,20 @@ mod tests {
         let hot = Hot::default();
         *hot.kept.lock() = kept;
         assert_eq!(top(&[&hot], Measure::Ops, 1).total, 0);
+    }
+
+    /// Some keys stand for all of a command that has many, each of which counts once.
+    #[test]
+    fn some_keys_stand_for_many() {
+        let hot = Hot::default();
+        let names: Vec<String> = (0..SOME_KEYS).map(|n| format!("key:{n}")).collect();
+        let keys: Vec<(&[u8], u64)> = (names.iter())
+            .map(|name| (name.as_bytes(), hash(name.as_bytes())))
+            .collect();
+        hot.sample(Measure::Ops, 0, &keys, 100 * SOME_KEYS);
+        let found = top(&[&hot], Measure::Ops, SLOTS);
+        assert_eq!(found.keys.len(), SOME_KEYS);
+        assert!(found.keys.iter().all(|key| key.value == 100));
+        assert_eq!(found.total, 100 * SOME_KEYS as u64);
     }
 }

@@ -368,9 +368,13 @@ impl Ctx<'_> {
         let reply = self.out.since(mark);
         let passed = counters.hot.pass(1, took, bytes) | counters.hot.pass_reply(reply);
         if passed {
+            let (first, step) = hot::some_of(keys.len());
+            let some: SmallVec<[PlacedKey; 4]> =
+                keys.iter().skip(first).step_by(step).copied().collect();
             for measure in MEASURES {
                 if counters.hot.is_due(measure) {
-                    hot::sample(counters, ks, measure, entry, argv, keys, db);
+                    let keys = (&some[..], keys.len());
+                    hot::sample(counters, ks, measure, (entry, argv), keys, db);
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! A command whose keys are counted as hot: see [`crate::base::hot`].
 
 use crate::base::clock::unix_ms;
-use crate::base::hot::{Measure, SLOTS};
+use crate::base::hot::{Measure, SLOTS, SOME_KEYS};
+use crate::base::random::random_below;
 use crate::base::stats::Counters;
 use crate::context::command::{Entry, RUNS_QUEUE};
 use crate::context::engine::Engine;
@@ -52,22 +53,28 @@ pub(crate) fn keys_of<'a>(
     keys.iter().map(of).collect()
 }
 
-/// Counts a command for a measure whose sample is due. What runs a queue counts for nothing: the commands of the queue do.
+/// Which of `of` keys are looked at: every so many from the first of these on.
+pub(crate) fn some_of(of: usize) -> (usize, usize) {
+    let step = of.div_ceil(SOME_KEYS).max(1);
+    (random_below(step as u64) as usize, step)
+}
+
+/// Counts a command for a measure whose sample is due, with some of its `of` keys. What runs a queue counts for nothing: the commands
+/// of the queue do.
 #[cold]
 pub(crate) fn sample(
     counters: &Counters,
     ks: &Keyspace,
     measure: Measure,
-    entry: &Entry,
-    argv: &[&[u8]],
-    placed: &[PlacedKey],
+    (entry, argv): (&Entry, &[&[u8]]),
+    (placed, of): (&[PlacedKey], usize),
     db: usize,
 ) {
     if entry.command.has(RUNS_QUEUE) {
         return counters.hot.pass_over(measure);
     }
     let keys = keys_of(argv, placed, db);
-    let weight = counters.hot.sample(measure, db, &keys);
+    let weight = counters.hot.sample(measure, db, &keys, of);
     if measure == Measure::Cpu {
         // Each is held as long as the command takes.
         let mut shards: SmallVec<[usize; 4]> = placed.iter().map(|key| key.place.shard()).collect();
@@ -75,6 +82,31 @@ pub(crate) fn sample(
         shards.dedup();
         for shard in shards {
             counters.hot.hold(ks.shards(), shard, weight);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TestClient;
+
+    /// Of a command with many keys the sketch gets some, with what all count for; in a transaction too.
+    #[test]
+    fn commands_with_many_keys_are_counted_by_some() {
+        let keys: String = (0..5000).map(|n| format!(" key:{n}")).collect();
+        for line in [format!("MGET{keys}"), format!("MULTI; MGET{keys}; EXEC")] {
+            let mut db = TestClient::new();
+            db.run(&line);
+            let found = db.engine.stats().hot_keys(Measure::Ops, SLOTS);
+            let named = found.keys.iter().filter(|key| key.key.starts_with(b"key:"));
+            let values: Vec<u64> = named.map(|key| key.value).collect();
+            assert!(
+                (SOME_KEYS / 2..=SOME_KEYS).contains(&values.len()),
+                "{values:?}"
+            );
+            let sum: u64 = values.iter().sum();
+            assert!((4900..=5000).contains(&sum), "{values:?}");
         }
     }
 }

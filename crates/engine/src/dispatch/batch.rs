@@ -278,17 +278,31 @@ impl Worker {
         };
         // SAFETY: points into the registry of `self.engine`, which never changes.
         let entry = unsafe { &*entry };
-        let (ks, keys) = (self.engine.keyspace(), self.keys_of(entry, argv, planned));
-        hot::sample(&self.counters, ks, measure, entry, argv, &keys, session.db);
+        let ks = self.engine.keyspace();
+        let mut of = 0;
+        each_key(entry, argv, |_, _| of += 1);
+        let keys = self.keys_of(entry, argv, planned, hot::some_of(of));
+        let call = (entry, argv);
+        hot::sample(&self.counters, ks, measure, call, (&keys, of), session.db);
     }
 
-    /// The keys of a command that was carried out. `planned`: its place in the plan.
-    fn keys_of(&self, entry: &Entry, argv: &[&[u8]], planned: usize) -> SmallVec<[PlacedKey; 4]> {
+    /// The keys of a command that was carried out, from one on and so many further on each. `planned`: its place in the plan.
+    fn keys_of(
+        &self,
+        entry: &Entry,
+        argv: &[&[u8]],
+        planned: usize,
+        (from, step): (usize, usize),
+    ) -> SmallVec<[PlacedKey; 4]> {
         let ks = self.engine.keyspace();
         let first = self.plan[planned].place();
-        let mut keys = SmallVec::new();
+        let (mut keys, mut n) = (SmallVec::new(), 0);
         each_key(entry, argv, |i, _| {
-            let first = first.filter(|_| keys.is_empty());
+            n += 1;
+            if n <= from || (n - 1 - from) % step > 0 {
+                return;
+            }
+            let first = first.filter(|_| n == 1);
             let place = first.or_else(|| known::find(&self.known, argv[i]));
             keys.push(PlacedKey::new(
                 i,
@@ -304,7 +318,7 @@ impl Worker {
         if let Some(entry) = self.plan[planned].entry {
             // SAFETY: points into the registry of `self.engine`, which never changes.
             let entry = unsafe { &*entry };
-            let keys = self.keys_of(entry, argv, planned);
+            let keys = self.keys_of(entry, argv, planned, (0, 1));
             let keys = hot::keys_of(argv, &keys, session.db);
             let bytes = wire_bytes(argv) + reply;
             self.engine.follow.hot_session.record(&keys, took, bytes);
