@@ -1,9 +1,9 @@
 //! How long others wait while one client has the server do something long.
 //!
-//! Probing connections, enough to be spread over all workers, send PING, GET and DBSIZE in turns, first for a while with nothing
-//! beside them and then while the long command runs. The figures are the longest waits without it and with it, so that what a busy
-//! machine adds is seen. GET is of several keys, and the middle one counts: who asks for a key of a shard that the long
-//! command holds waits for it by design.
+//! Some connections send PING in turns, enough to be spread over all workers; beside them one sends DBSIZE and some send GET, first
+//! for a while with nothing else going on and then while the long command runs. The figures are the longest waits without it and
+//! with it, so that what a busy machine adds is seen. Each GET is of another key, and the one in the middle counts: who asks for a
+//! key of a shard that the long command holds waits for it by design.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -190,13 +190,13 @@ pub const PROBED: [&str; 3] = ["PING", "GET", "DBSIZE"];
 /// Elements sent in one command.
 const CHUNK: u64 = 1000;
 
-/// Connections that probe, and keys that they ask for.
-const PROBES: usize = 4;
+/// Connections that send PING, and keys that are asked for, each over a connection of its own.
+const PINGS: usize = 4;
 const KEYS: [&str; 3] = ["probe:1", "probe:2", "probe:3"];
 
 /// How long they do with nothing beside them, and the pause between two calls.
 const QUIET: Duration = Duration::from_secs(1);
-const BREATH: Duration = Duration::from_micros(100);
+const BREATH: Duration = Duration::from_micros(200);
 
 /// Measures one of them in a server: how long it took, and the waits.
 pub fn measure(
@@ -212,25 +212,25 @@ pub fn measure(
     for key in KEYS {
         client.call(&["SET", key, "value"])?;
     }
-    let mut probes = (0..PROBES)
-        .map(|_| Client::connect(&server))
-        .collect::<Result<Vec<_>>>()?;
+    let connect =
+        |n: usize| -> Result<Vec<Client>> { (0..n).map(|_| Client::connect(&server)).collect() };
+    let mut probes = Probes {
+        pings: connect(PINGS)?,
+        gets: connect(KEYS.len())?,
+        dbsize: connect(1)?,
+    };
     super::settle(&server)?;
-    let began = Instant::now();
-    let without = longest_ms(&mut probes, || began.elapsed() < QUIET)?;
-    let running = AtomicBool::new(true);
-    let (with, took) = thread::scope(|scope| {
-        let long = scope.spawn(|| -> Result<Duration> {
-            let began = Instant::now();
-            let mut calls = || stall.calls.iter().try_for_each(|words| client.call(words));
-            let called = (0..stall.times).try_for_each(|_| calls());
-            running.store(false, Ordering::Relaxed);
-            called?;
-            Ok(began.elapsed())
-        });
-        let with = longest_ms(&mut probes, || running.load(Ordering::Relaxed));
-        let took = long.join().expect("a client that panics")?;
-        anyhow::Ok((with?, took))
+    let without = probes.longest_ms(|| {
+        thread::sleep(QUIET);
+        Ok(())
+    })?;
+    let mut took = Duration::ZERO;
+    let with = probes.longest_ms(|| {
+        let began = Instant::now();
+        let mut calls = || stall.calls.iter().try_for_each(|words| client.call(words));
+        (0..stall.times).try_for_each(|_| calls())?;
+        took = began.elapsed();
+        Ok(())
     })?;
     let took_ms = took.as_secs_f64() * 1000.0;
     let waits = [0, 1, 2].map(|probed| [without[probed], with[probed]]);
@@ -241,29 +241,53 @@ pub fn measure(
     Ok((took_ms, waits))
 }
 
-/// The longest wait for each of [`PROBED`], in milliseconds.
-fn longest_ms(probes: &mut [Client], mut go_on: impl FnMut() -> bool) -> Result<[f64; 3]> {
-    let mut longest = [Duration::ZERO; 2];
-    let mut keys = [Duration::ZERO; KEYS.len()];
+/// The connections that probe.
+struct Probes {
+    pings: Vec<Client>,
+    gets: Vec<Client>,
+    dbsize: Vec<Client>,
+}
+
+impl Probes {
+    /// The longest wait for each of [`PROBED`] while `work` is done, in milliseconds.
+    fn longest_ms(&mut self, work: impl FnOnce() -> Result<()>) -> Result<[f64; 3]> {
+        let running = AtomicBool::new(true);
+        let go_on = &|| running.load(Ordering::Relaxed);
+        thread::scope(|scope| {
+            let pings = scope.spawn(|| longest(&mut self.pings, &["PING"], go_on));
+            let gets = self.gets.chunks_mut(1).zip(KEYS);
+            let gets: Vec<_> = gets
+                .map(|(probe, key)| scope.spawn(move || longest(probe, &["GET", key], go_on)))
+                .collect();
+            let dbsize = scope.spawn(|| longest(&mut self.dbsize, &["DBSIZE"], go_on));
+            let worked = work();
+            running.store(false, Ordering::Relaxed);
+            worked?;
+            let ended = "a probe that panics";
+            let pings = pings.join().expect(ended)?;
+            let mut gets = gets
+                .into_iter()
+                .map(|get| get.join().expect(ended))
+                .collect::<Result<Vec<_>>>()?;
+            gets.sort_by(f64::total_cmp);
+            let dbsize = dbsize.join().expect(ended)?;
+            Ok([pings, gets[KEYS.len() / 2], dbsize])
+        })
+    }
+}
+
+/// The longest of many calls over these connections, in milliseconds.
+fn longest(probes: &mut [Client], words: &[&str], go_on: impl Fn() -> bool) -> Result<f64> {
+    let mut longest = Duration::ZERO;
     while go_on() {
         for probe in &mut *probes {
-            let mut time = |words: &[&str], longest: &mut Duration| -> Result<()> {
-                let began = Instant::now();
-                probe.call(words)?;
-                *longest = began.elapsed().max(*longest);
-                Ok(())
-            };
-            time(&["PING"], &mut longest[0])?;
-            for (key, longest) in KEYS.iter().zip(&mut keys) {
-                time(&["GET", key], longest)?;
-            }
-            time(&["DBSIZE"], &mut longest[1])?;
-            thread::sleep(BREATH);
+            let began = Instant::now();
+            probe.call(words)?;
+            longest = longest.max(began.elapsed());
         }
+        thread::sleep(BREATH);
     }
-    keys.sort_unstable();
-    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-    Ok([ms(longest[0]), ms(keys[KEYS.len() / 2]), ms(longest[1])])
+    Ok(longest.as_secs_f64() * 1000.0)
 }
 
 fn fill(bench: &Bench, server: &Server, data: &Data) -> Result<()> {
