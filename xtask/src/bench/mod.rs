@@ -632,7 +632,7 @@ impl Bench {
                         continue;
                     }
                 };
-                let middle = |of: &dyn Fn(&(f64, [[f64; 2]; 3])) -> f64| {
+                let middle = |of: &dyn Fn(&stalls::Round) -> f64| {
                     load::median(rounds.iter().map(of).collect()).unwrap_or_default()
                 };
                 let mut waits = [[0.0; 2]; 3];

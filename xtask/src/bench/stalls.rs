@@ -184,6 +184,9 @@ pub struct Figure {
     pub waits: [[f64; 2]; 3],
 }
 
+/// The same of one round: how long it took, and the waits.
+pub type Round = (f64, [[f64; 2]; 3]);
+
 /// What is sent meanwhile.
 pub const PROBED: [&str; 3] = ["PING", "GET", "DBSIZE"];
 
@@ -199,11 +202,7 @@ const QUIET: Duration = Duration::from_secs(1);
 const BREATH: Duration = Duration::from_micros(200);
 
 /// Measures one of them in a server: how long it took, and the waits.
-pub fn measure(
-    bench: &Bench,
-    contender: &Contender,
-    stall: &Stall,
-) -> Result<(f64, [[f64; 2]; 3])> {
+pub fn measure(bench: &Bench, contender: &Contender, stall: &Stall) -> Result<Round> {
     let server = bench.start(contender, bench.first_port, Cores::All)?;
     for data in stall.data {
         fill(bench, &server, data)?;
