@@ -93,6 +93,9 @@ fn show(server: &mut Server, keys: &[Vec<u8>]) -> Result<Vec<Shown>, String> {
     for (shown, reply) in shown.iter_mut().zip(server.pipeline(&readings)?) {
         let mut value = Vec::new();
         flat(&reply, &mut value);
+        if shown.kind == "zset" {
+            value.iter_mut().skip(1).step_by(2).for_each(as_number);
+        }
         shown.value = match reading(&shown.kind, b"").map_or(0, |(_, together)| together) {
             0 => value,
             n => {
@@ -103,6 +106,13 @@ fn show(server: &mut Server, keys: &[Vec<u8>]) -> Result<Vec<Shown>, String> {
         };
     }
     Ok(shown)
+}
+
+/// A score as its number: Redis 7.0 shows 1e-7 as 9.9999999999999995e-08.
+fn as_number(score: &mut Vec<u8>) {
+    if let Some(number) = resp::parse_f64(score) {
+        *score = number.to_bits().to_be_bytes().to_vec();
+    }
 }
 
 fn same(one: &Shown, other: &Shown) -> bool {
@@ -173,4 +183,22 @@ pub fn compare(old: &mut Server, new: &mut Server, extent: Extent) -> Result<usi
         compared += done;
     }
     Ok(compared)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_numbers_however_they_are_shown() {
+        let of = |text: &str| {
+            let mut score = text.as_bytes().to_vec();
+            as_number(&mut score);
+            score
+        };
+        assert_eq!(of("9.9999999999999995e-08"), of("1e-7"));
+        assert_eq!(of("inf"), of("inf"));
+        assert_ne!(of("1"), of("1.5"));
+        assert_eq!(of("no number"), b"no number");
+    }
 }
