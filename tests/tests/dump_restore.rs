@@ -450,6 +450,100 @@ fn redis_8() {
 }
 
 #[test]
+fn redis_8_6() {
+    both_ways("redis_8_6", |peers| peers.redis8_6, true);
+}
+
+/// What a stream remembers of its producers goes with it: an entry that is sent again is known wherever the stream was restored.
+#[test]
+fn streams_that_remember_producers() {
+    let Some(peers) = Peers::find().or_skip("streams_that_remember_producers") else {
+        return;
+    };
+    let Some(peer) = peers.redis8_6 else {
+        return;
+    };
+    let (ours, theirs) = (Server::redpoll(), Server::peer(&peer, &[]));
+    let (mut a, mut b) = (ours.connect(), theirs.connect());
+    let remembered = |c: &mut Client| {
+        let Value::Array(fields) = c.run("XINFO STREAM copy") else {
+            panic!("XINFO STREAM is a map")
+        };
+        let wanted = ["idmp-", "pids-tracked", "iids-tracked"];
+        let mut all: Vec<String> = fields
+            .chunks(2)
+            .map(|pair| format!("{} {}", show(&pair[0]), show(&pair[1])))
+            .filter(|line| wanted.iter().any(|word| line.contains(word)))
+            .collect();
+        all.sort();
+        all
+    };
+    // (how it is made, which of its entries are sent again)
+    let many: Vec<String> = (0..150)
+        .map(|i| format!("XADD k IDMP producer-{} message-{i} * n {i}", i % 7))
+        .collect();
+    let mut few = vec![
+        "XADD k * f u".to_owned(),
+        "XCFGSET k IDMP-DURATION 1000 IDMP-MAXSIZE 50".to_owned(),
+        "XADD k IDMP p one * f v".to_owned(),
+        "XADD k IDMP p two * f w".to_owned(),
+        "XADD k IDMP q one * f x".to_owned(),
+    ];
+    few.push("XADD k IDMP q 2 * f y".to_owned());
+    few.push("XGROUP CREATE k g 0".to_owned());
+    few.push("XREADGROUP GROUP g c COUNT 2 STREAMS k >".to_owned());
+    for (commands, version) in [(&many, None), (&few, None), (&few, Some("no"))] {
+        if let Some(compressed) = version {
+            for c in [&mut a, &mut b] {
+                c.run(&format!("CONFIG SET rdbcompression {compressed}"));
+            }
+        }
+        for turn in 0..2 {
+            let (from, to) = if turn == 0 {
+                (&mut a, &mut b)
+            } else {
+                (&mut b, &mut a)
+            };
+            from.run("FLUSHALL");
+            to.run("FLUSHALL");
+            let mut ids = Vec::new();
+            for text in commands {
+                let reply = from.run(text);
+                assert!(!matches!(reply, Value::Error(_)), "{text}: {reply:?}");
+                ids.push((text, show(&reply)));
+            }
+            let payload = dump(from, "k");
+            for c in [&mut *from, &mut *to] {
+                let words = [b"RESTORE".as_slice(), b"copy", b"0", &payload];
+                assert_eq!(show(&c.call(&words)), "OK", "turn {turn}");
+            }
+            let kept = remembered(from);
+            assert_eq!(remembered(to), kept, "turn {turn}");
+            assert!(kept.len() >= 4, "{kept:?}");
+            for c in [&mut *from, &mut *to] {
+                // Those that are not forgotten.
+                let last = ids.iter().filter(|(text, _)| text.contains("IDMP p")).rev();
+                for (text, id) in last.take(20) {
+                    let again = text.replacen(" k ", " copy ", 1);
+                    assert_eq!(show(&c.run(&again)), *id, "turn {turn}: {again}");
+                }
+            }
+            // Dumped again it still is the same.
+            let words = [
+                b"RESTORE".as_slice(),
+                b"copy",
+                b"0",
+                &dump(to, "copy"),
+                b"REPLACE",
+            ];
+            assert_eq!(show(&from.call(&words)), "OK");
+            let kept = remembered(to);
+            assert_eq!(remembered(from), kept);
+        }
+    }
+}
+
+#[test]
 fn valkey_9() {
     both_ways("valkey_9", |peers| peers.valkey, true);
 }

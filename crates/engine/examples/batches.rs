@@ -4,7 +4,9 @@
 //! cargo run --release -p redpoll-engine --example batches -- 16 1000000 set get incr
 //! ```
 //!
-//! Arguments: commands a batch, keys there are, and which commands. Prints nanoseconds a command: the quickest of many short
+//! Arguments: commands a batch, keys there are, and which commands: `get set setifeq setifdeq setifne delex digest incr sadd sismember
+//! lpush rpop hset zadd mset`, and the pairs `setdel` and `setdelex`, which count as one. `setifeq` finds what it compares with, and
+//! `delex` alone does not: it deletes nothing. Prints nanoseconds a command: the quickest of many short
 //! rounds, which a busy machine disturbs least, and the median of all rounds. To compare two states of the code, run both in turn.
 
 use redpoll_engine::{Config, Engine, Kind, NoHost, Origin};
@@ -32,11 +34,26 @@ impl Random {
 fn command(name: &str, key: u64, into: &mut Vec<u8>) {
     let value = [b'x'; 64];
     let value = std::str::from_utf8(&value).unwrap_or_default();
+    let digest = redpoll_engine::ops::strings::digest_of(value.as_bytes());
+    let digest = str::from_utf8(&digest).unwrap_or_default();
     let string = format!("key:{key:012}");
     let number = format!("number:{key:012}");
     let member = format!("element:{key:012}");
     let argv: Vec<&str> = match name {
         "set" => vec!["SET", &string, value],
+        "setifeq" => vec!["SET", &string, value, "IFEQ", value],
+        "setifne" => vec!["SET", &string, value, "IFNE", "other"],
+        "setifdeq" => vec!["SET", &string, value, "IFDEQ", digest],
+        "delex" => vec!["DELEX", &string, "IFEQ", "other"],
+        "digest" => vec!["DIGEST", &string],
+        "setdel" | "setdelex" => {
+            resp::write_command(into, &["SET", &string, value]);
+            match name {
+                "setdel" => vec!["DEL", &string],
+                _ => vec!["DELEX", &string, "IFEQ", value],
+            }
+        }
+        "sismember" => vec!["SISMEMBER", "set", &member],
         "incr" => vec!["INCR", &number],
         "sadd" => vec!["SADD", "set", &member],
         "lpush" => vec!["LPUSH", "list", value],
@@ -46,7 +63,8 @@ fn command(name: &str, key: u64, into: &mut Vec<u8>) {
         "mset" => vec![
             "MSET", &string, value, &number, "1", &member, value, "a", value, "b", value,
         ],
-        _ => vec!["GET", &string],
+        "get" => vec!["GET", &string],
+        other => panic!("{other}: see the top of this file for what there is"),
     };
     resp::write_command(into, &argv);
 }
@@ -106,7 +124,7 @@ fn main() {
             .collect();
         times.sort_by(f64::total_cmp);
         println!(
-            "{name:>6}: quickest {:7.1}, median {:7.1} ns a command",
+            "{name:>9}: quickest {:7.1}, median {:7.1} ns a command",
             times[0],
             times[ROUNDS / 2]
         );

@@ -51,6 +51,7 @@ impl Keeper {
         line("rdb_last_bgsave_time_sec", &secs(stats.last_save_secs));
         line("rdb_current_bgsave_time_sec", &now(Busy::Save));
         line("rdb_saves", &stats.saves);
+        line("rdb_saves_consecutive_failures", &stats.save_failures);
         line("rdb_last_cow_size", &stats.peaks[0]);
         let loaded = self.loaded.lock().clone();
         line("rdb_last_load_keys_expired", &loaded.expired);

@@ -50,6 +50,8 @@ pub(crate) struct Stats {
     pub last_save_tried: Instant,
     pub last_save_secs: Option<u64>,
     pub saves: u64,
+    /// How many failed since the last that did not.
+    pub save_failures: u32,
     pub changes_at_last_save: u64,
     /// Where the stream of changes was then.
     pub stream_at_last_save: Option<StreamAt>,
@@ -72,6 +74,7 @@ impl Stats {
             last_save_tried: Instant::now(),
             last_save_secs: None,
             saves: 0,
+            save_failures: 0,
             changes_at_last_save: changes(engine),
             stream_at_last_save: None,
             rewrite_ok: true,
@@ -245,7 +248,10 @@ impl Keeper {
                 stats.last_save_tried = Instant::now();
                 if done.is_ok() {
                     stats.saves += 1;
+                    stats.save_failures = 0;
                     stats.last_save_s = engine::unix_ms() / 1000;
+                } else {
+                    stats.save_failures += 1;
                 }
             }
             Busy::Load | Busy::Send => {}

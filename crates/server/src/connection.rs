@@ -136,6 +136,7 @@ impl Connection {
             load.connections.fetch_sub(1, Relaxed);
         })?;
         let mut session = engine.session(arrival.origin);
+        session.client().thread.store(seat.index, Relaxed);
         if let Some(names) = names {
             session.sign_in_by_certificate(&names);
         }

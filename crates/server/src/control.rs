@@ -458,7 +458,7 @@ impl Signals {
 /// The figures of INFO that are averages over the last seconds.
 #[derive(Default)]
 struct Figures {
-    samples: VecDeque<(Instant, [u64; 5])>,
+    samples: VecDeque<(Instant, [u64; 7])>,
 }
 
 impl Figures {
@@ -470,6 +470,8 @@ impl Figures {
             engine.stats().sum(|counters| counters.calls.get()),
             bytes_in,
             bytes_out,
+            engine.stats().from_primary.load(Relaxed),
+            engine.stats().to_replicas.load(Relaxed),
             cycles,
             busy_us,
         ];
@@ -485,12 +487,14 @@ impl Figures {
                 &counts.ops_per_s,
                 &counts.in_per_s,
                 &counts.out_per_s,
+                &counts.from_primary_per_s,
+                &counts.to_replicas_per_s,
                 &counts.cycles_per_s,
             ];
             for (at, figure) in figures.into_iter().enumerate() {
                 figure.store((change(at) as f64 / seconds) as u64, Relaxed);
             }
-            let each = change(4).checked_div(change(3)).unwrap_or(0);
+            let each = change(6).checked_div(change(5)).unwrap_or(0);
             counts.cycle_us.store(each, Relaxed);
         }
         self.samples.push_back((now, counted));

@@ -94,6 +94,9 @@ pub(crate) struct Counts {
     /// Bytes per second lately, read and written.
     pub in_per_s: AtomicU64,
     pub out_per_s: AtomicU64,
+    /// The same of what came from a primary and went to replicas.
+    pub from_primary_per_s: AtomicU64,
+    pub to_replicas_per_s: AtomicU64,
     /// How often a second the workers wake up lately, and how long they are busy then, in microseconds.
     pub cycles_per_s: AtomicU64,
     pub cycle_us: AtomicU64,
@@ -329,6 +332,7 @@ impl ServerHost {
             "total_connections_received:{}\r\nrejected_connections:{}\r\ninstantaneous_ops_per_sec:{}\r\n\
              total_net_input_bytes:{}\r\ntotal_net_output_bytes:{}\r\n\
              instantaneous_input_kbps:{:.2}\r\ninstantaneous_output_kbps:{:.2}\r\n\
+             instantaneous_input_repl_kbps:{:.2}\r\ninstantaneous_output_repl_kbps:{:.2}\r\n\
              total_reads_processed:{}\r\ntotal_writes_processed:{}\r\n\
              io_threaded_reads_processed:{}\r\nio_threaded_writes_processed:{}\r\n\
              eventloop_cycles:{cycles}\r\neventloop_duration_sum:{busy}\r\n\
@@ -340,6 +344,8 @@ impl ServerHost {
             bytes_out.saturating_sub(get(&counts.out_reset)),
             kb(&counts.in_per_s),
             kb(&counts.out_per_s),
+            kb(&counts.from_primary_per_s),
+            kb(&counts.to_replicas_per_s),
             reads.saturating_sub(get(&counts.reads_reset)),
             writes.saturating_sub(get(&counts.writes_reset)),
             // All of them: every thread serves connections.

@@ -95,6 +95,8 @@ impl Helpers {
 
 /// A worker, whichever thread it is at the moment.
 pub(crate) struct Seat {
+    /// Its number.
+    pub index: usize,
     pub engine: Arc<Engine>,
     helpers: Arc<Helpers>,
     pub load: Arc<Load>,
@@ -113,8 +115,9 @@ struct Tasks {
 }
 
 impl Seat {
-    pub fn new(engine: Arc<Engine>, helpers: Arc<Helpers>) -> Seat {
+    pub fn new(index: usize, engine: Arc<Engine>, helpers: Arc<Helpers>) -> Seat {
         Seat {
+            index,
             engine,
             helpers,
             load: Arc::default(),

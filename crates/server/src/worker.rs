@@ -42,7 +42,7 @@ pub(crate) fn start(
     phase: watch::Receiver<Phase>,
     give_back: watch::Receiver<GiveBack>,
 ) -> std::io::Result<Handle> {
-    let seat = Arc::new(Seat::new(engine, helpers));
+    let seat = Arc::new(Seat::new(index, engine, helpers));
     let load = seat.load.clone();
     let (arrivals, received) = mpsc::unbounded_channel();
     let runtime = tokio::runtime::Builder::new_multi_thread()

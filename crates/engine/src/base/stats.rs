@@ -264,6 +264,9 @@ pub struct Stats {
     pub(crate) sweeper: OnceLock<Arc<Counters>>,
     /// Clients that were disconnected because their requests grew too long.
     pub query_limit_disconnections: AtomicU64,
+    /// Bytes that came from a primary, and that went to replicas.
+    pub from_primary: Arc<AtomicU64>,
+    pub to_replicas: Arc<AtomicU64>,
     /// How often the search for expired keys stopped because its time was over.
     pub(crate) expire_time_caps: AtomicU64,
     /// Nanoseconds that the search for expired keys has taken.
@@ -335,6 +338,8 @@ impl Stats {
         self.codes.0.lock().clear();
         for count in [
             &self.query_limit_disconnections,
+            &*self.from_primary,
+            &*self.to_replicas,
             &self.expire_time_caps,
             &self.expire_nanos,
         ] {

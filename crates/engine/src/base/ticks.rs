@@ -47,6 +47,14 @@ pub fn of_micros(micros: u64) -> u64 {
     u64::try_from(ticks).unwrap_or(u64::MAX)
 }
 
+/// What counts, as INFO calls it.
+pub fn clock() -> String {
+    match COUNTS.load(Relaxed) {
+        true => format!("{} @ {} ticks/us", counter::NAME, of_micros(1)),
+        false => "POSIX clock_gettime".into(),
+    }
+}
+
 /// Finds out, once, whether there is a counter and how fast it counts.
 pub fn start() {
     static ONCE: Once = Once::new();
@@ -69,6 +77,8 @@ fn scale_of(ticks: u64, time: Duration) -> Option<u64> {
 mod counter {
     use std::arch::x86_64::{__cpuid, _rdtsc};
     use std::time::Instant;
+
+    pub const NAME: &str = "X86 TSC";
 
     #[inline]
     pub fn read() -> u64 {
@@ -113,6 +123,8 @@ mod counter {
 mod counter {
     use std::arch::asm;
 
+    pub const NAME: &str = "ARM CNTVCT";
+
     #[inline]
     pub fn read() -> u64 {
         let ticks: u64;
@@ -135,6 +147,8 @@ mod counter {
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod counter {
+    pub const NAME: &str = "none";
+
     pub fn read() -> u64 {
         super::system()
     }

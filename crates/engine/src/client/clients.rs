@@ -72,6 +72,8 @@ pub struct Client {
     pub laddr: String,
     pub fd: i64,
     pub kind: Kind,
+    /// The number of the thread that serves it.
+    pub thread: AtomicUsize,
     /// Unix seconds at which it arrived.
     pub since_s: u64,
     /// Unix seconds of its last command or connection.
@@ -296,6 +298,7 @@ impl Clients {
             laddr: origin.laddr,
             fd: origin.fd,
             kind: origin.kind,
+            thread: AtomicUsize::new(0),
             since_s: now_s,
             active_s: AtomicU64::new(now_s),
             db: AtomicUsize::new(0),

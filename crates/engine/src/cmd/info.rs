@@ -190,6 +190,7 @@ fn server(report: &Report<'_, '_>, into: &mut String) {
     line!(into, "os:{}", process::system_name());
     line!(into, "arch_bits:{}", usize::BITS);
     line!(into, "multiplexing_api:epoll");
+    line!(into, "monotonic_clock:{}", ticks::clock());
     line!(into, "process_id:{}", std::process::id());
     line!(into, "run_id:{}", engine.run_id);
     // As real servers say it: the one for TLS where there is no other.
@@ -279,6 +280,13 @@ fn clients(report: &Report<'_, '_>, into: &mut String) {
         "total_blocking_keys_on_nokey:{}",
         effects.blocking_keys_on_delete.load(Relaxed)
     );
+    let failing_over = engine.replication().is_some_and(|r| r.is_failing_over());
+    let reason = match (paused, failing_over) {
+        ("none", _) => "none",
+        (_, true) => "failover_in_progress",
+        (_, false) => "client_pause",
+    };
+    line!(into, "paused_reason:{reason}");
     line!(into, "paused_actions:{paused}");
     line!(into, "paused_timeout_milliseconds:{left}");
     engine.host().info("clients", into);
@@ -379,6 +387,9 @@ fn memory(report: &Report<'_, '_>, into: &mut String) {
     line!(into, "mem_replication_backlog:{backlog}");
     line!(into, "mem_total_replication_buffers:{stream}");
     line!(into, "mem_clients_slaves:{replicas}");
+    // What comes while a copy is loaded stays in the socket, or on the disk.
+    line!(into, "mem_replica_full_sync_buffer:0");
+    line!(into, "mem_replicas_repl_buffer:0");
     line!(into, "mem_clients_normal:{}", usage.other.clients);
     line!(into, "mem_tracking:{}", usage.other.tracking);
     line!(into, "mem_cluster_links:0");
@@ -429,6 +440,16 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
     engine.host().info("stats", into);
     line!(
         into,
+        "total_net_repl_input_bytes:{}",
+        stats.from_primary.load(Relaxed)
+    );
+    line!(
+        into,
+        "total_net_repl_output_bytes:{}",
+        stats.to_replicas.load(Relaxed)
+    );
+    line!(
+        into,
         "total_commands_processed:{}",
         stats.sum(|c| c.calls.get())
     );
@@ -452,6 +473,7 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
     line!(into, "expired_keys_active:{}", sweeper(|c| c.expired.get()));
     // The search goes where something is due; it draws no samples that would tell a share.
     line!(into, "expired_stale_perc:0.00");
+    line!(into, "expired_keys_with_volatile_items_stale_perc:0.00");
     line!(
         into,
         "expired_time_cap_reached_count:{}",

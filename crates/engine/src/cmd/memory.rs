@@ -231,6 +231,8 @@ fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let [backlog, _, replicas] = ctx.engine.replication().map_or([0; 3], |r| r.memory());
     int(out, "replication.backlog", backlog);
     int(out, "clients.slaves", replicas);
+    int(out, "replica.fullsync.buffer", 0);
+    int(out, "replicas.repl.buffer", 0);
     int(out, "cluster.links", 0);
     int(out, "aof.buffer", usage.other.journal);
     let Other { sources, vms, .. } = usage.other;

@@ -55,7 +55,7 @@ pub(crate) fn describe(
         into,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub={} psub={} ssub={} multi={} \
          watch={} qbuf={} qbuf-free={} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={} tot-mem={} events={} \
-         cmd={} user={} redir={} resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
+         cmd={} user={} redir={} resp={} lib-name={} lib-ver={} io-thread={} tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
         client.addr,
         client.laddr,
@@ -86,6 +86,7 @@ pub(crate) fn describe(
         client.proto.load(Relaxed),
         words.lib_name,
         words.lib_version,
+        get(&client.thread),
         client.net_in.load(Relaxed),
         client.net_out.load(Relaxed),
         client.commands.load(Relaxed),

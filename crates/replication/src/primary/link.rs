@@ -243,6 +243,8 @@ struct Sender {
     writer: Box<dyn Write + Send>,
     link: Arc<Link>,
     hub: Weak<Hub>,
+    /// Bytes that go to replicas.
+    sent: Arc<AtomicU64>,
 }
 
 impl Hub {
@@ -288,6 +290,7 @@ impl Hub {
             writer: wire.writer,
             link: link.clone(),
             hub: self.me.clone(),
+            sent: engine.stats().to_replicas.clone(),
         };
         let (hub, listening) = (self.me.clone(), link.clone());
         let (reader, unread) = (wire.reader, wire.unread);
@@ -535,6 +538,7 @@ impl Sender {
                     bytes = &bytes[n..];
                     let client = &self.link.client;
                     client.net_out.fetch_add(n as u64, Relaxed);
+                    self.sent.fetch_add(n as u64, Relaxed);
                     progress = Instant::now();
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -141,6 +141,7 @@ impl Link {
             .and_then(|channel| Wire::new(channel, self.leash.clone(), patience))
         {
             Ok(mut wire) => {
+                wire.count(&self.engine.stats().from_primary);
                 self.status.enter(Phase::Handshake);
                 let answer = greet(&mut wire, &self.introduction());
                 (Some(wire), answer)

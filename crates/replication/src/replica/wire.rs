@@ -7,6 +7,7 @@ use parking_lot::{Condvar, Mutex};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// The longest that one read waits.
@@ -115,6 +116,8 @@ pub struct Wire {
     patience: Duration,
     /// Bytes that came over it.
     received: u64,
+    /// Where they are counted too.
+    counted: Arc<AtomicU64>,
 }
 
 impl Wire {
@@ -136,6 +139,7 @@ impl Wire {
             heard: Instant::now(),
             patience,
             received: 0,
+            counted: Arc::default(),
         })
     }
 
@@ -143,6 +147,11 @@ impl Wire {
     pub fn local_ip(&self) -> Option<String> {
         let address = self.channel.socket().local_addr().ok()?;
         Some(address.ip().to_string())
+    }
+
+    /// Counts what comes over it there too.
+    pub fn count(&mut self, counted: &Arc<AtomicU64>) {
+        self.counted = counted.clone();
     }
 
     /// When something came last.
@@ -216,6 +225,7 @@ impl Wire {
             Ok(n) => {
                 self.filled += n;
                 self.received += n as u64;
+                self.counted.fetch_add(n as u64, Relaxed);
                 self.heard = Instant::now();
                 Ok(true)
             }

@@ -69,6 +69,7 @@ fn info_shows_the_connection_as_it_is() {
         ("cmd", "client|info"),
         ("user", "default"),
         ("resp", "2"),
+        ("io-thread", "0"),
         ("tot-cmds", "5"),
     ] {
         assert_eq!(field(&info, name), value, "{name} in {info}");
