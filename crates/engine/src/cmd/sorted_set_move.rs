@@ -338,6 +338,7 @@ fn zmovemember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::random::random_below;
     use crate::follow::waiting::GiveUp;
     use crate::testing::TestClient;
 
@@ -392,6 +393,105 @@ BZMOVE t s MIN x | -ERR timeout is not a float or out of range
 BZMOVE t s MIN -1 | -ERR timeout is negative
 BZMOVE t s BYSCORE 1 2 0 | -ERR syntax error
 "#;
+
+    /// A sorted set as a list of scores and members.
+    type Model = Vec<(u32, String)>;
+
+    fn shown(set: &Model) -> String {
+        let pair = |(score, member): &(u32, String)| format!(r#"["{member}" "{score}"]"#);
+        format!("[{}]", set.iter().map(pair).collect::<Vec<_>>().join(" "))
+    }
+
+    fn put(set: &mut Model, score: u32, member: &str) {
+        set.retain(|(_, other)| other != member);
+        set.push((score, member.to_owned()));
+        set.sort();
+    }
+
+    /// Random moves to and fro do what they do to two lists, in every form that sorted sets have.
+    #[test]
+    fn random_moves_are_those_of_lists() {
+        for round in 0..20 {
+            let mut c = TestClient::new();
+            let mut sets = [Model::new(), Model::new()];
+            // Some grow out of their packed form.
+            let members = if round % 2 == 0 { 20 } else { 400 };
+            for _ in 0..300 {
+                let from = random_below(2) as usize;
+                let (a, b) = (["s", "t"][from], ["t", "s"][from]);
+                let n = random_below(members / 8) as usize + 1;
+                if random_below(2) == 0 {
+                    for _ in 0..n {
+                        let member = format!("m{}", random_below(members));
+                        let score = random_below(30) as u32;
+                        c.run(&format!("ZADD {a} {score} {member}"));
+                        put(&mut sets[from], score, &member);
+                    }
+                    continue;
+                }
+                let source = sets[from].clone();
+                let has = |member: &String| sets[1 - from].iter().any(|(_, other)| other == member);
+                let (line, moved): (String, Model) = match random_below(4) {
+                    0 => (
+                        format!("ZMOVE {a} {b} MIN COUNT {n}"),
+                        source.iter().take(n).cloned().collect(),
+                    ),
+                    1 => (
+                        format!("BZMOVE {a} {b} MAX 0.001 COUNT {n}"),
+                        source.iter().rev().take(n).cloned().collect(),
+                    ),
+                    2 => {
+                        let (low, high) = (random_below(30) as u32, random_below(30) as u32);
+                        let inside = |(score, _): &&(u32, String)| low < *score && *score <= high;
+                        (
+                            format!("ZMOVE {a} {b} BYSCORE ({low} {high} COUNT {n}"),
+                            source.iter().filter(inside).take(n).cloned().collect(),
+                        )
+                    }
+                    _ => {
+                        let names: Vec<String> = (0..n)
+                            .map(|_| format!("m{}", random_below(members)))
+                            .collect();
+                        let condition = ["", "NX ", "XX "][random_below(3) as usize];
+                        let mut moved = Model::new();
+                        for name in &names {
+                            let may = condition.is_empty() || has(name) == (condition == "XX ");
+                            let found = source.iter().find(|(_, member)| member == name);
+                            moved.extend(found.filter(|f| may && !moved.contains(f)).cloned());
+                        }
+                        let words = names.join(" ");
+                        (
+                            format!("ZMOVEMEMBER {a} {b} {condition}MEMBERS {n} {words}"),
+                            moved,
+                        )
+                    }
+                };
+                if line.starts_with('B') && moved.is_empty() {
+                    continue;
+                }
+                for (score, member) in &moved {
+                    sets[from].retain(|(_, other)| other != member);
+                    put(&mut sets[1 - from], *score, member);
+                }
+                let reply = if moved.is_empty() {
+                    "nil".into()
+                } else {
+                    shown(&moved)
+                };
+                c.check(&line, &reply);
+                for (key, set) in ["s", "t"].iter().zip(&sets) {
+                    let all: Vec<_> = set
+                        .iter()
+                        .map(|(score, member)| format!(r#""{member}" "{score}""#))
+                        .collect();
+                    c.check(
+                        &format!("ZRANGE {key} 0 -1 WITHSCORES"),
+                        &format!("[{}]", all.join(" ")),
+                    );
+                }
+            }
+        }
+    }
 
     #[test]
     fn as_documented() {
