@@ -5,7 +5,7 @@ use crate::diff::grammar::{Dialect, Grammar};
 use crate::diff::rows::{self, Row};
 use crate::peers::Peer;
 use crate::rng::Rng;
-use crate::server::{Server, eventually};
+use crate::server::{Folder, Server, eventually};
 use resp::Value;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -467,4 +467,14 @@ impl Drop for Stopping<'_> {
     fn drop(&mut self) {
         self.0.store(true, SeqCst);
     }
+}
+
+/// Whether the log of a folder says that the stream is so long.
+pub fn says(folder: &Folder, offset: u64) -> bool {
+    let line = format!("#RS:{offset}");
+    let files = std::fs::read_dir(folder.0.join("appendonlydir")).expect("a folder");
+    files.flatten().any(|file| {
+        let bytes = std::fs::read(file.path()).unwrap_or_default();
+        bytes.windows(line.len()).any(|w| w == line.as_bytes())
+    })
 }

@@ -11,7 +11,6 @@ use redpoll_tests::rng::Rng;
 use redpoll_tests::server::Folder;
 use redpoll_tests::{Client, Peers, Server, eventually};
 use resp::Value;
-use rustix::process::Signal;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
@@ -361,63 +360,6 @@ fn a_backlog_that_is_too_small_costs_a_copy() {
     eventually("another copy", || number(&mut c, "sync_full") == 2);
     assert_eq!(number(&mut c, "sync_partial_err"), 1);
     agrees(&mut c, &mut r, "it");
-}
-
-/// Whether the log of a folder says that the stream is so long.
-fn says(folder: &Folder, offset: u64) -> bool {
-    let line = format!("#RS:{offset}");
-    let files = std::fs::read_dir(folder.0.join("appendonlydir")).expect("a folder");
-    files.flatten().any(|file| {
-        let bytes = std::fs::read(file.path()).unwrap_or_default();
-        bytes.windows(line.len()).any(|w| w == line.as_bytes())
-    })
-}
-
-#[test]
-fn after_a_restart_no_copy_is_needed() {
-    let Some(peers) = Peers::find().or_skip("after_a_restart_no_copy_is_needed") else {
-        return;
-    };
-    let Some(peer) = &peers.valkey else { return };
-    for kept in [
-        &["--save", "3600 1"][..],
-        &["--appendonly", "yes"],
-        &["--appendonly", "yes", "--aof-use-rdb-preamble", "no"],
-    ] {
-        let folder = Folder::new();
-        let args = [kept, &["--dir", folder.text()]].concat();
-        let mut server = primary(&args);
-        let cable = Cable::to(server.addr());
-        let follower = replica(peer, cable.port());
-        let mut r = follower.connect();
-        eventually("it is linked", || is_linked(&mut r));
-        for round in 1..3 {
-            let mut c = server.connect();
-            for n in 0..300 {
-                c.run(&format!("SET k{n} {round}"));
-            }
-            if round == 2 && kept.contains(&"--appendonly") {
-                // It is killed when the log says how far the replica is.
-                eventually("it has all", || {
-                    let end = number(&mut c, "master_repl_offset");
-                    end == number(&mut r, "slave_repl_offset") && says(&folder, end)
-                });
-                server.signal(Signal::KILL);
-                server.wait();
-            } else {
-                // There is no reply to it.
-                c.send(&["SHUTDOWN"]);
-                assert!(server.wait().success(), "{}", server.log());
-            }
-            server = primary(&args);
-            cable.lead_to(server.addr());
-            let mut c = server.connect();
-            eventually("it goes on", || number(&mut c, "sync_partial_ok") == 1);
-            assert_eq!(number(&mut c, "sync_full"), 0, "{kept:?}: {}", server.log());
-            c.run(&format!("SET after {round}"));
-            agrees(&mut c, &mut r, "it");
-        }
-    }
 }
 
 #[test]

@@ -118,8 +118,17 @@ impl Keeper {
     /// Gives the log what the journal has.
     pub(crate) fn pump_all(&self) {
         let Ok(engine) = self.engine() else { return };
-        let mut pump = self.pump.lock();
-        self.pump(&engine, &mut pump);
+        let fed = self.fed.load(Relaxed);
+        let give = || {
+            let mut pump = self.pump.lock();
+            // Whoever has become a replica meanwhile carries out what this did not wait for.
+            let settled = fed == self.fed.load(Relaxed);
+            self.pump(&engine, &mut pump, settled);
+        };
+        match fed || self.log().is_none() {
+            true => give(),
+            false => self.between_units(give),
+        }
     }
 
     /// Writes down in the log where the stream of changes is, if it has moved since. A primary's moves without a change too: signs
@@ -129,7 +138,7 @@ impl Keeper {
             return;
         };
         let mut pump = self.pump.lock();
-        self.pump(&engine, &mut pump);
+        self.pump(&engine, &mut pump, true);
         let at = self.stream_at();
         if at.is_none() || at == pump.stream && pump.stream_is_last {
             return;
@@ -142,7 +151,9 @@ impl Keeper {
         }
     }
 
-    pub(crate) fn pump(&self, engine: &Engine, pump: &mut Pump) {
+    /// Gives the log, and the stream, what the journal has. `settled`: nothing of a primary's stream is half carried out, so that the
+    /// place in it that a replica says it is at is the one where its journal ends.
+    pub(crate) fn pump(&self, engine: &Engine, pump: &mut Pump, settled: bool) {
         let log = self.log();
         let feed = self.feed();
         if let Some(spare) = log.as_ref().and_then(|log| log.take_spare()) {
@@ -157,9 +168,9 @@ impl Keeper {
                 engine.journal.reuse(piece.bytes);
                 continue;
             };
-            pump.stream_is_last = feed.is_some();
-            if let Some(feed) = &feed {
-                pump.put_stream(feed.stream_at(), &mut piece.bytes);
+            pump.stream_is_last = settled;
+            if settled {
+                pump.put_stream(self.stream_at(), &mut piece.bytes);
             }
             match log.append(piece.bytes, engine::unix_ms() / 1000) {
                 Ok(number) => {
@@ -282,7 +293,7 @@ impl Keeper {
         let mut pump = self.pump.lock();
         if piece > pump.last {
             match self.engine() {
-                Ok(engine) => self.pump(&engine, &mut pump),
+                Ok(engine) => self.pump(&engine, &mut pump, self.fed.load(Relaxed)),
                 Err(why) => return Poll::Ready(Err(why)),
             }
         }
@@ -314,7 +325,7 @@ impl Keeper {
                 Snapshot::take(engine, self.options(engine, true), || {
                     // What was done before this moment is in the old increment, what comes later in the new one.
                     let mut pump = self.pump.lock();
-                    self.pump(engine, &mut pump);
+                    self.pump(engine, &mut pump, true);
                     pump.begin_anew();
                     let rewrite = log.begin_rewrite();
                     engine
@@ -358,7 +369,7 @@ impl Keeper {
         let log = {
             let _all = engine.keyspace().lock_all();
             let mut pump = self.pump.lock();
-            self.pump(engine, &mut pump);
+            self.pump(engine, &mut pump, self.fed.load(Relaxed));
             engine.journal.turn(self.fed.load(Relaxed));
             pump.begin_anew();
             self.log.write().take()

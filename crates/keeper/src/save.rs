@@ -201,7 +201,7 @@ impl Keeper {
                     if self.feed().is_some() {
                         // What was done before is in the stream before its offset is written down.
                         let mut pump = self.pump.lock();
-                        self.pump(engine, &mut pump);
+                        self.pump(engine, &mut pump, true);
                     }
                     (changes(engine), self.stream_at())
                 })

@@ -96,7 +96,7 @@ impl Keeper {
     /// With all locks held.
     fn turn_feed<R>(&self, engine: &Engine, want: bool, at: impl FnOnce() -> R) -> R {
         let mut pump = self.pump.lock();
-        self.pump(engine, &mut pump);
+        self.pump(engine, &mut pump, true);
         pump.begin_anew();
         self.fed.store(want, Relaxed);
         engine.journal.turn(want || self.log().is_some());

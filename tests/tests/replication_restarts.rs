@@ -1,0 +1,244 @@
+//! Restarts of a primary or of its replica: what was kept says where in the stream it ends, so that nothing is copied anew, and that is true
+//! wherever one of them was killed.
+
+use redpoll_tests::check::show;
+use redpoll_tests::cut::Cable;
+use redpoll_tests::replication::{Stopping, in_sync, info, same, says};
+use redpoll_tests::server::Folder;
+use redpoll_tests::{Client, Peers, Server, eventually};
+use rustix::process::Signal;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread;
+
+/// Copies are not waited for, no signs of life come in between, a restart misses less than is kept, and DEBUG may be asked.
+const USUAL: &[&str] = &[
+    "--repl-diskless-sync-delay",
+    "0",
+    "--repl-ping-replica-period",
+    "3600",
+    "--repl-backlog-size",
+    "256mb",
+    "--enable-debug-command",
+    "yes",
+];
+
+fn ours(args: &[&str]) -> Server {
+    Server::redpoll_with(&[USUAL, args].concat())
+}
+
+fn number(c: &mut Client, field: &str) -> u64 {
+    info(c, field).parse().expect("a number")
+}
+
+fn is_linked(c: &mut Client) -> bool {
+    info(c, "master_link_status") == "up"
+}
+
+#[test]
+fn after_a_restart_no_copy_is_needed() {
+    let Some(peers) = Peers::find().or_skip("after_a_restart_no_copy_is_needed") else {
+        return;
+    };
+    let Some(peer) = &peers.valkey else { return };
+    for kept in [
+        &["--save", "3600 1"][..],
+        &["--appendonly", "yes"],
+        &["--appendonly", "yes", "--aof-use-rdb-preamble", "no"],
+    ] {
+        let folder = Folder::new();
+        let args = [kept, &["--dir", folder.text()]].concat();
+        let mut server = ours(&args);
+        let cable = Cable::to(server.addr());
+        let port = cable.port().to_string();
+        let follower = Server::peer(
+            peer,
+            &[
+                "--enable-debug-command",
+                "yes",
+                "--replicaof",
+                "127.0.0.1",
+                &port,
+            ],
+        );
+        let mut r = follower.connect();
+        eventually("it is linked", || is_linked(&mut r));
+        for round in 1..3 {
+            let mut c = server.connect();
+            for n in 0..300 {
+                c.run(&format!("SET k{n} {round}"));
+            }
+            if round == 2 && kept.contains(&"--appendonly") {
+                // It is killed when the log says how far the replica is.
+                eventually("it has all", || {
+                    let end = number(&mut c, "master_repl_offset");
+                    end == number(&mut r, "slave_repl_offset") && says(&folder, end)
+                });
+                server.signal(Signal::KILL);
+                server.wait();
+            } else {
+                // There is no reply to it.
+                c.send(&["SHUTDOWN"]);
+                assert!(server.wait().success(), "{}", server.log());
+            }
+            server = ours(&args);
+            cable.lead_to(server.addr());
+            let mut c = server.connect();
+            eventually("it goes on", || number(&mut c, "sync_partial_ok") == 1);
+            assert_eq!(number(&mut c, "sync_full"), 0, "{kept:?}: {}", server.log());
+            c.run(&format!("SET after {round}"));
+            in_sync(&mut c, &mut r);
+            same("it", &mut c, &mut r);
+        }
+    }
+}
+
+/// Changes of which each, done twice or not at all, shows.
+fn count(c: &mut Client, n: usize) {
+    let n = n.to_string();
+    c.call(&["INCR", "count"]);
+    c.call(&["RPUSH", "list", &n]);
+    c.run("LTRIM list -100 -1");
+    c.call(&["MULTI"]);
+    c.call(&["INCR", "twin:a"]);
+    c.call(&["INCRBY", "twin:b", &n]);
+    c.call(&["EXEC"]);
+    c.call(&["APPEND", &format!("text:{}", n.len()), "x"]);
+    c.run("SELECT 3");
+    c.run("INCR other");
+    c.run("SELECT 0");
+}
+
+/// Counts until the end of what is done meanwhile.
+fn counting<R>(server: &Server, then: impl FnOnce() -> R) -> R {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for from in 1..3 {
+            let (mut c, stop) = (server.connect(), &stop);
+            scope.spawn(move || {
+                let mut n = from * 1_000_000;
+                while !stop.load(SeqCst) {
+                    n += 1;
+                    count(&mut c, n);
+                }
+            });
+        }
+        let _stopping = Stopping(&stop);
+        then()
+    })
+}
+
+/// A replica is killed in the middle of carrying out what comes, again and again. It does nothing twice, leaves nothing out, and
+/// never needs a copy.
+fn a_killed_replica_goes_on(server: &Server, kept: &[&str]) {
+    let folder = Folder::new();
+    let mut c = server.connect();
+    c.run("FLUSHALL");
+    let port = server.port().to_string();
+    let args = [
+        kept,
+        &["--dir", folder.text(), "--replicaof", "127.0.0.1", &port],
+    ]
+    .concat();
+    let full = number(&mut c, "sync_full");
+    let follower = counting(server, || {
+        let mut follower = ours(&args);
+        for round in 0..4 {
+            let mut r = follower.connect();
+            eventually("it is linked", || is_linked(&mut r));
+            assert_eq!(number(&mut c, "sync_full"), full + 1, "{}", follower.log());
+            let before = number(&mut r, "slave_repl_offset");
+            // Behind a copy the log is written anew, and until then the old one stands.
+            eventually("it goes on, and its log", || {
+                number(&mut r, "slave_repl_offset") > before + 100_000
+                    && number(&mut r, "aof_rewrite_in_progress") == 0
+                    && number(&mut r, "aof_current_size") > 50_000
+            });
+            if round == 3 {
+                // There is no reply to it.
+                r.send(&["SHUTDOWN"]);
+                assert!(follower.wait().success(), "{}", follower.log());
+            } else {
+                follower.signal(Signal::KILL);
+                follower.wait();
+            }
+            follower = ours(&args);
+        }
+        follower
+    });
+    let mut r = follower.connect();
+    eventually("it is linked", || is_linked(&mut r));
+    in_sync(&mut c, &mut r);
+    same(server.name(), &mut c, &mut r);
+    assert_eq!(number(&mut c, "sync_full"), full + 1, "{}", follower.log());
+}
+
+#[test]
+fn a_killed_replica_does_nothing_twice() {
+    let server = ours(&[]);
+    for preamble in ["yes", "no"] {
+        a_killed_replica_goes_on(
+            &server,
+            &["--appendonly", "yes", "--aof-use-rdb-preamble", preamble],
+        );
+    }
+}
+
+#[test]
+fn a_killed_replica_of_a_real_server_does_nothing_twice() {
+    let Some(peers) = Peers::find().or_skip("a_killed_replica_of_a_real_server") else {
+        return;
+    };
+    for peer in [&peers.redis7, &peers.redis8_6, &peers.valkey]
+        .into_iter()
+        .flatten()
+    {
+        let server = Server::peer(peer, USUAL);
+        a_killed_replica_goes_on(&server, &["--appendonly", "yes"]);
+    }
+}
+
+/// A primary of ours is killed and comes back, with a replica of ours that is restarted too: nothing that one of them says is wrong,
+/// and where the log had all that the replica has, no copy is needed.
+#[test]
+fn either_of_two_of_ours_restarts() {
+    let (top, below) = (Folder::new(), Folder::new());
+    let args = ["--appendonly", "yes", "--dir", top.text()];
+    let mut server = ours(&args);
+    let cable = Cable::to(server.addr());
+    let port = cable.port().to_string();
+    let theirs = [
+        "--appendonly",
+        "yes",
+        "--dir",
+        below.text(),
+        "--replicaof",
+        "127.0.0.1",
+        &port,
+    ];
+    let mut follower = ours(&theirs);
+    for round in 0..4 {
+        let (mut c, mut r) = (server.connect(), follower.connect());
+        eventually("it is linked", || is_linked(&mut r));
+        for n in 0..200 {
+            count(&mut c, round * 1000 + n);
+        }
+        in_sync(&mut c, &mut r);
+        let end = number(&mut c, "master_repl_offset");
+        eventually("both logs say so", || says(&top, end) && says(&below, end));
+        server.signal(Signal::KILL);
+        server.wait();
+        if round % 2 == 1 {
+            follower.signal(Signal::KILL);
+            follower.wait();
+            follower = ours(&theirs);
+        }
+        server = ours(&args);
+        cable.lead_to(server.addr());
+        let (mut c, mut r) = (server.connect(), follower.connect());
+        eventually("it goes on", || is_linked(&mut r));
+        assert_eq!(number(&mut c, "sync_full"), 0, "{}", server.log());
+        assert_eq!(show(&c.run("INCR after")), (round + 1).to_string());
+        in_sync(&mut c, &mut r);
+        same("ours", &mut c, &mut r);
+    }
+}
