@@ -389,6 +389,36 @@ fn copies_come_in_both_forms() {
     }
 }
 
+/// A copy that is being written when databases are emptied or change places is of what there was before.
+#[test]
+fn a_copy_survives_what_happens_to_databases() {
+    let Some(peers) = Peers::find().or_skip("a_copy_survives_what_happens_to_databases") else {
+        return;
+    };
+    let Some(peer) = &peers.redis8_6 else { return };
+    for line in ["FLUSHALL", "FLUSHDB", "SWAPDB 0 1", "FLUSHALL ASYNC"] {
+        let server = primary(&[]);
+        let mut c = server.connect();
+        c.run("DEBUG POPULATE 100000");
+        c.run("SELECT 1");
+        c.run("SADD other a b c");
+        c.run("SELECT 0");
+        for n in 0..5000 {
+            c.run(&format!("RPUSH long {n} {n} {n} {n} {n} {n} {n} {n}"));
+        }
+        let follower = replica(peer, server.port());
+        let begun = "A copy of the data set begins";
+        eventually("a copy begins", || server.log().contains(begun));
+        check(&mut c, line, "OK");
+        c.run("SET k v");
+        let mut r = follower.connect();
+        eventually("it is linked", || is_linked(&mut r));
+        agrees(&mut c, &mut r, line);
+        assert_eq!(number(&mut c, "sync_full"), 1, "{}", server.log());
+        assert_eq!(server.log().matches(begun).count(), 1);
+    }
+}
+
 #[test]
 fn what_old_servers_have_no_form_for_is_written_without() {
     let server = primary(&[]);

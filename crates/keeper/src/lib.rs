@@ -23,7 +23,7 @@ pub use send::{Contents, Feed, StreamAt};
 use disk::{AofFolder, Disk, Lock, Log, RealDisk};
 use engine::{Engine, OnFate, Persistence, Reload};
 use parking_lot::{Mutex, RwLock};
-use save::{Saving, Stats};
+use save::{Busy, Saving, Stats};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
@@ -432,6 +432,16 @@ impl Persistence for Keeper {
     fn data_set_replaced(&self) {
         let saving = self.saving.lock();
         if let Some(running) = &saving.running {
+            running.shared.abort();
+        }
+    }
+
+    fn all_flushed(&self) {
+        let saving = self.saving.lock();
+        // Replicas get what there was, and that it was flushed.
+        if let Some(running) = &saving.running
+            && saving.busy != Some(Busy::Send)
+        {
             running.shared.abort();
         }
     }

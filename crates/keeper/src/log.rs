@@ -322,7 +322,8 @@ impl Keeper {
         let log = self.log().ok_or("the append-only file is off")?;
         loop {
             let (snapshot, (rewrite, stream)) = self.between_units(|| {
-                Snapshot::take(engine, self.options(engine, true), || {
+                Snapshot::take(engine, self.options(engine, true), |shared| {
+                    self.note_running(shared.clone());
                     // What was done before this moment is in the old increment, what comes later in the new one.
                     let mut pump = self.pump.lock();
                     self.pump(engine, &mut pump, true);
@@ -337,7 +338,6 @@ impl Keeper {
             let rewrite = rewrite.map_err(|refused| refused.0)?;
             // A log that refused pieces for want of a base takes them now.
             self.pump_all();
-            self.note_running(snapshot.shared().clone());
             let plan =
                 disk::SyncPlan::incremental(engine.config().flag("aof-rewrite-incremental-fsync"));
             let base = rewrite.base(plan).map_err(|e| e.to_string())?;

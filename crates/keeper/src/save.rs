@@ -197,7 +197,8 @@ impl Keeper {
             let file = AtomicFile::create(&self.disk, &temp, plan)
                 .map_err(|e| format!("cannot create {}: {e}", temp.display()))?;
             let (snapshot, (at, stream)) = self.between_units(|| {
-                Snapshot::take(engine, self.options(engine, false), || {
+                Snapshot::take(engine, self.options(engine, false), |shared| {
+                    self.note_running(shared.clone());
                     if self.feed().is_some() {
                         // What was done before is in the stream before its offset is written down.
                         let mut pump = self.pump.lock();
@@ -206,7 +207,6 @@ impl Keeper {
                     (changes(engine), self.stream_at())
                 })
             });
-            self.note_running(snapshot.shared().clone());
             match self.write_snapshot(engine, snapshot, file, false, stream.clone())? {
                 Some(file) => {
                     file.commit(&target).map_err(|e| e.to_string())?;

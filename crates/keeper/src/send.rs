@@ -129,7 +129,8 @@ impl Keeper {
     ) -> Result<Option<W>, String> {
         let written = self.engine().and_then(|engine| {
             let (mut snapshot, (result, stream)) =
-                Snapshot::take(&engine, contents.options, || {
+                Snapshot::take(&engine, contents.options, |shared| {
+                    self.note_running(shared.clone());
                     let result = self.turn_feed(&engine, true, at);
                     (result, self.stream_at())
                 });
@@ -137,7 +138,6 @@ impl Keeper {
                 snapshot.leave_out_functions();
             }
             let shared = snapshot.shared().clone();
-            self.note_running(shared.clone());
             let sink = match into(result) {
                 Ok(sink) => sink,
                 Err(why) => {

@@ -11,6 +11,9 @@
 //! time ([`collection`]). Since a file holds values one after the other, what else is to be written waits for its end. Large
 //! strings are shared by reference, and encoded without any lock.
 //!
+//! A database that changes places with another one is found where it is; one that is flushed is handed over, like a large collection that
+//! is deleted, and the rest of it is written without any lock.
+//!
 //! What this costs: some 28 bytes for a key, or an element of a large collection, that changes ahead of the walk, until its dictionary
 //! or collection is written; and old versions on their way to the file. Nothing else is copied, and nothing forks.
 
@@ -32,7 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use store::table::position_of;
-use store::{Blob, EntryRef, Observer, Type, Value, Watcher};
+use store::{Blob, Dict, EntryRef, Object, Observer, Shard, Type, Value, Watcher};
 
 /// How long a hold of a shard's lock is to be.
 const HOLD: Duration = Duration::from_micros(150);
@@ -67,6 +70,10 @@ impl Default for Sizes {
 
 /// What the walk and those who change keys share of one dictionary. Only touched under the shard's lock.
 struct Ahead {
+    /// The database that it is in.
+    db: usize,
+    /// The dictionary itself, once nobody else wants it: it was flushed.
+    rest: Option<Dict>,
     /// Positions below this have been walked over.
     position: u64,
     /// Keys ahead of the walk that it must pass over: their old versions are written, or they are new.
@@ -299,10 +306,17 @@ impl Shared {
         self.hold(bytes);
     }
 
-    /// Opens a large collection, to be written next; returns who is to watch it.
-    fn open(self: &Arc<Shared>, db: u32, hash: u64, e: EntryRef<'_>) -> Option<Box<dyn Watcher>> {
+    /// Opens a large collection, to be written next; returns who is to watch it. `db`: where it was at the snapshot's moment, `now`:
+    /// where it is.
+    fn open(
+        self: &Arc<Shared>,
+        db: u32,
+        now: usize,
+        hash: u64,
+        e: EntryRef<'_>,
+    ) -> Option<Box<dyn Watcher>> {
         let place = || Place {
-            db: db as usize,
+            db: now,
             hash,
             key: e.key().to_vec(),
         };
@@ -336,7 +350,7 @@ impl Observer for Saver {
             self.shared.hold(MARK);
         }
         if self.shared.is_large(&old) {
-            return self.shared.open(self.db, hash, old);
+            return self.shared.open(self.db, ahead.db, hash, old);
         }
         self.shared.save(self.db, old);
         None
@@ -351,6 +365,37 @@ impl Observer for Saver {
             self.shared.hold(MARK);
         }
     }
+
+    fn moved(&mut self, db: usize) {
+        self.ahead.lock().db = db;
+    }
+
+    fn take(self: Box<Self>, mut rest: Dict) -> Option<Dict> {
+        let mut ahead = self.ahead.lock();
+        if ahead.ended || self.shared.is_aborted() {
+            return Some(rest);
+        }
+        // Collections that are open are written by themselves.
+        let opened: Vec<Arc<Collection>> = self.shared.opened.lock().iter().cloned().collect();
+        for collection in opened {
+            let Place { hash, key, .. } = collection.place();
+            if watched(&mut rest, &collection).is_some()
+                && let Some(found) = rest.find(hash, &key)
+            {
+                // Dropping it hands it over.
+                drop(found.change().remove());
+            }
+        }
+        ahead.rest = Some(rest);
+        None
+    }
+}
+
+/// The collection itself, if it is in this dictionary.
+fn watched<'a>(dict: &'a mut Dict, collection: &Collection) -> Option<&'a mut Object> {
+    let Place { hash, key, .. } = collection.place();
+    let object = dict.object_to_watch(hash, &key);
+    object.filter(|object| object.watcher() == Some(collection.id()))
 }
 
 /// A dictionary to be written.
@@ -360,6 +405,13 @@ struct Part {
     keys: u64,
     expiring: u64,
     ahead: Arc<Mutex<Ahead>>,
+}
+
+impl Part {
+    /// Its database was flushed, and what was in it is here.
+    fn is_flushed(&self) -> bool {
+        self.ahead.lock().rest.is_some()
+    }
 }
 
 /// How much is done under one hold of a lock, so that it takes about [`HOLD`].
@@ -429,7 +481,11 @@ impl<W: Write> File<W> {
 
 impl Snapshot {
     /// Takes the moment. `at` is called with all locks held, for what has to happen at that very moment.
-    pub fn take<R>(engine: &Engine, options: Options, at: impl FnOnce() -> R) -> (Snapshot, R) {
+    pub fn take<R>(
+        engine: &Engine,
+        options: Options,
+        at: impl FnOnce(&Arc<Shared>) -> R,
+    ) -> (Snapshot, R) {
         Snapshot::take_with(engine, options, Sizes::default(), at)
     }
 
@@ -437,7 +493,7 @@ impl Snapshot {
         engine: &Engine,
         options: Options,
         sizes: Sizes,
-        at: impl FnOnce() -> R,
+        at: impl FnOnce(&Arc<Shared>) -> R,
     ) -> (Snapshot, R) {
         let ks = engine.keyspace();
         let shared = Arc::new(Shared::new(engine, options, sizes));
@@ -454,6 +510,8 @@ impl Snapshot {
                     continue;
                 }
                 let ahead = Arc::new(Mutex::new(Ahead {
+                    db,
+                    rest: None,
                     position: 0,
                     marked: Marks::default(),
                     pending: Marks::default(),
@@ -478,7 +536,7 @@ impl Snapshot {
             engine.pressure.set_shard(shard, unwritten);
         }
         let functions = engine.function_sources();
-        let result = at();
+        let result = at(&shared);
         drop(held);
         shared
             .total
@@ -574,16 +632,26 @@ impl Snapshot {
             self.write_waiting(engine, file)?;
             found.clear();
             {
-                let mut shard = ks.lock(part.shard);
+                // What was flushed nobody else looks at.
+                let mut shard = (!part.is_flushed()).then(|| ks.lock(part.shard));
                 let began = Instant::now();
                 if shared.is_aborted() {
                     return Err(shared.failed());
                 }
                 let mut ahead = part.ahead.lock();
                 let Ahead {
-                    marked, pending, ..
+                    db,
+                    rest,
+                    marked,
+                    pending,
+                    ..
                 } = &mut *ahead;
-                position = shard.db(part.db).step_from(from, pace.want, |_, e| {
+                let dict = match (rest, &mut shard) {
+                    (Some(rest), _) => rest,
+                    (None, Some(shard)) => shard.db(*db),
+                    (None, None) => return Err(Failed::Aborted),
+                };
+                position = dict.step_from(from, pace.want, |_, e| {
                     if !marked.is_empty() && marked.contains(shared.mark_of(e.key())) {
                         return;
                     }
@@ -629,25 +697,41 @@ impl Snapshot {
         shared.release(ahead.marked.len() * MARK);
         ahead.marked = Marks::default();
         ahead.ended = true;
+        let (db, rest) = (ahead.db, ahead.rest.take());
         drop(ahead);
-        shard.db(part.db).observe(None);
+        if rest.is_none() {
+            shard.db(db).observe(None);
+        }
+        drop(shard);
+        drop(rest);
         Ok(())
     }
 
     /// Opens a large collection that the walk has met, unless it is open by now.
     fn open(&self, engine: &Engine, part: &Part, hash: u64, key: &[u8]) {
         let mut shard = engine.keyspace().lock(part.shard);
-        let dict = shard.db(part.db);
-        if self.shared.is_aborted() || !(part.ahead.lock().pending).remove(self.shared.mark_of(key))
-        {
+        let mut ahead = part.ahead.lock();
+        let Ahead {
+            db, rest, pending, ..
+        } = &mut *ahead;
+        if self.shared.is_aborted() || !pending.remove(self.shared.mark_of(key)) {
             return;
         }
+        let flushed = rest.is_some();
+        let dict = match rest {
+            Some(rest) => rest,
+            None => shard.db(*db),
+        };
         // Nobody has changed it, so it is there.
         if let Some(e) = dict.get(hash, key)
-            && let Some(watcher) = self.shared.open(part.db as u32, hash, e)
+            && let Some(watcher) = self.shared.open(part.db as u32, *db, hash, e)
             && let Some(object) = dict.object_to_watch(hash, key)
         {
             object.watch(watcher);
+            if flushed && let Some(found) = dict.find(hash, key) {
+                // Dropping it hands it over.
+                drop(found.change().remove());
+            }
         }
     }
 
@@ -704,11 +788,9 @@ impl Snapshot {
             if let Some(object) = &mut rest {
                 ended = collection.stretch(object, shared.sizes.most.min(1024));
             } else {
-                let place = collection.place();
-                let mut shard = ks.lock(ks.place_of(place.hash).shard());
+                let mut shard = ks.lock(ks.place_of(collection.place().hash).shard());
                 let began = Instant::now();
-                let object = shard.db(place.db).object_to_watch(place.hash, &place.key);
-                match object.filter(|object| object.watcher() == Some(collection.id())) {
+                match find_watched(&mut shard, collection) {
                     Some(object) => {
                         ended = collection.stretch(object, pace.want);
                         if ended {
@@ -743,20 +825,32 @@ impl Snapshot {
         let ks = engine.keyspace();
         for part in &self.parts {
             let mut shard = ks.lock(part.shard);
-            // One that went along with an exchanged database tells nobody any more, and goes with the next snapshot.
-            if !part.ahead.lock().ended {
-                shard.db(part.db).observe(None);
+            let mut ahead = part.ahead.lock();
+            let (db, rest) = (ahead.db, ahead.rest.take());
+            // One that went along with an exchanged data set tells nobody any more, and goes with the next snapshot.
+            if !ahead.ended && rest.is_none() {
+                drop(ahead);
+                shard.db(db).observe(None);
             }
+            drop(shard);
+            drop(rest);
         }
         for collection in std::mem::take(&mut *self.shared.opened.lock()) {
-            let place = collection.place();
-            let mut shard = ks.lock(ks.place_of(place.hash).shard());
-            let object = shard.db(place.db).object_to_watch(place.hash, &place.key);
-            if let Some(object) = object
-                && object.watcher() == Some(collection.id())
-            {
+            let mut shard = ks.lock(ks.place_of(collection.place().hash).shard());
+            if let Some(object) = find_watched(&mut shard, &collection) {
                 object.unwatch();
             }
         }
     }
+}
+
+/// An open collection in its shard; its database may have changed places with another one.
+fn find_watched<'a>(shard: &'a mut Shard, collection: &Collection) -> Option<&'a mut Object> {
+    let expected = collection.place().db;
+    let is_there = |shard: &mut Shard, db| watched(shard.db(db), collection).is_some();
+    let db = match is_there(shard, expected) {
+        true => expected,
+        false => (0..shard.dbs().len()).find(|db| is_there(shard, *db))?,
+    };
+    watched(shard.db(db), collection)
 }

@@ -101,8 +101,10 @@ fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, db: Option<usize>) -> Result {
     }
     args.finish()?;
     ctx.engine.follow.touch_before_flush(&ctx.keys, db);
-    if let Some(keeper) = ctx.engine.persistence() {
-        keeper.data_set_replaced();
+    if let Some(keeper) = ctx.engine.persistence()
+        && db.is_none()
+    {
+        keeper.all_flushed();
     }
     let dbs = match db {
         Some(db) => db..db + 1,
@@ -112,7 +114,8 @@ fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, db: Option<usize>) -> Result {
     for shard in ctx.keys.all_shards() {
         for db in dbs.clone() {
             if shard.db_ref(db).bytes() > 0 {
-                taken.push(shard.take_db(db));
+                // A copy of the data set for replicas that is being written goes on with it.
+                taken.extend(shard.take_db(db).let_go());
             }
         }
     }
@@ -145,9 +148,6 @@ fn swapdb(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             .ok_or(Error::DB_INDEX)
     };
     let (a, b) = (in_range(a)?, in_range(b)?);
-    if let Some(keeper) = ctx.engine.persistence() {
-        keeper.data_set_replaced();
-    }
     for shard in ctx.keys.all_shards() {
         shard.swap_dbs(a, b);
     }

@@ -161,9 +161,12 @@ pub trait Persistence: Send + Sync {
     /// Whether replies to changes wait until these are durable (`appendfsync always`).
     fn promises(&self) -> bool;
 
-    /// A whole database, or all, is about to lose its keys or to change places, with all locks held: what is being written of
-    /// it can no longer be completed.
+    /// Another data set is about to take the place of this one, with all locks held: what is being written of it can no longer be
+    /// completed.
     fn data_set_replaced(&self);
+
+    /// All databases are about to lose their keys (FLUSHALL), with all locks held: a file of what they held is of no use.
+    fn all_flushed(&self);
 
     /// Puts a directive's new value into effect; `config` has it already. An error is the reason CONFIG SET gives.
     fn applied(&self, directive: &str, config: &Config) -> Result<(), String>;

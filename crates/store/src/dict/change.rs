@@ -26,6 +26,11 @@ pub trait Observer: Send + Sync {
     fn before_change(&mut self, hash: u64, old: EntryRef<'_>) -> Option<Box<dyn Watcher>>;
     /// A key is about to be added that is not there.
     fn before_insert(&mut self, hash: u64, key: &[u8]);
+    /// What is observed is in this database from now on.
+    fn moved(&mut self, db: usize);
+    /// What is observed was taken out of its shard, and nobody else wants it: it belongs to the observer from now on, or is given back
+    /// if that does not want it either.
+    fn take(self: Box<Self>, rest: Dict) -> Option<Dict>;
 }
 
 /// What was removed: lets the caller drop big values after the lock.

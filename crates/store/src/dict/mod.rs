@@ -90,9 +90,24 @@ impl Dict {
 
     /// Has `observer` told before anything in this dictionary changes, or nobody; returns who was before. An observer stays
     /// with what it observes: where databases are exchanged it goes along, and a dictionary that is taken out of its shard
-    /// keeps it. The end of a whole dictionary is not told.
+    /// keeps it, until it is [let go](Dict::let_go). The end of a whole dictionary is not told.
     pub fn observe(&mut self, observer: Option<Box<dyn Observer>>) -> Option<Box<dyn Observer>> {
         std::mem::replace(&mut self.observer, observer)
+    }
+
+    /// Tells who observes it in which database it is now.
+    pub(crate) fn tell_where(&mut self, db: usize) {
+        if let Some(observer) = &mut self.observer {
+            observer.moved(db);
+        }
+    }
+
+    /// Hands a dictionary that was taken out of its shard to who observes it; returns it if nobody wants it.
+    pub fn let_go(mut self) -> Option<Dict> {
+        match self.observer.take() {
+            Some(observer) => observer.take(self),
+            None => Some(self),
+        }
     }
 
     /// Whether somebody is told.

@@ -223,6 +223,15 @@ impl Observer for Told {
             .lock()
             .push(format!("{} is new", String::from_utf8_lossy(key)));
     }
+
+    fn moved(&mut self, db: usize) {
+        self.0.lock().push(format!("it is in {db}"));
+    }
+
+    fn take(self: Box<Self>, rest: Dict) -> Option<Dict> {
+        self.0.lock().push(format!("{} keys are left", rest.len()));
+        Some(rest).filter(|rest| rest.len() > 1)
+    }
 }
 
 impl Told {
@@ -298,10 +307,26 @@ fn an_observer_is_told_before_each_change_and_of_nothing_else() {
     let mut other = Dict::new();
     other.swap_contents(&mut dict);
     assert!(other.is_observed() && !dict.is_observed());
-    assert!(other.observe(None).is_some());
+    other.tell_where(3);
+    dict.tell_where(4);
+    told.expect(&["it is in 3"]);
+    let observer = other.observe(None);
+    assert!(observer.is_some());
     found(&mut other, b"s").remove();
     told.expect(&[]);
     other.check();
+
+    // Who observes what was taken out may have it, and gives it back if not.
+    other.set(hash(b"t"), b"t", new_value(b"1"), None, 0);
+    other.observe(observer);
+    let mut other = other.let_go().expect("two keys");
+    told.expect(&["2 keys are left"]);
+    assert!(!other.is_observed());
+    found(&mut other, b"t").remove();
+    other.observe(Some(Box::new(told.clone())));
+    assert!(other.let_go().is_none());
+    told.expect(&["1 keys are left"]);
+    assert!(dict.let_go().is_some());
 }
 
 /// A closure may panic at any point of changing a collection: the counts are what a recount gives.

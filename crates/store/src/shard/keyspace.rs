@@ -61,6 +61,9 @@ impl Shard {
             let (low, high) = (a.min(b), a.max(b));
             let (head, tail) = self.dbs.split_at_mut(high);
             head[low].swap_contents(&mut tail[0]);
+            for db in [a, b] {
+                self.dbs[db].tell_where(db);
+            }
         }
     }
 
