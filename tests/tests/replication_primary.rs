@@ -529,6 +529,39 @@ fn what_is_missed_goes_to_the_disk() {
     assert_eq!(std::fs::read_dir(&folder.0).expect("a folder").count(), 0);
 }
 
+/// What is kept for replicas is memory that is used, as real servers count it: the backlog, and beyond it what somebody still lacks, which
+/// no keys are evicted for.
+#[test]
+fn what_is_kept_for_replicas_is_counted() {
+    let server = primary(&["--repl-backlog-size", "1mb"]);
+    let mut c = server.connect();
+    let mut one = Pretender::to(&server, &[EOF]);
+    let (_, offset) = one.take_copy();
+    one.ack(offset);
+    eventually("it is online", || c.run("WAIT 1 10") == Value::Int(1));
+    let before = number(&mut c, "used_memory");
+    let value = "v".repeat(100_000);
+    // It takes no more than what fits in sockets.
+    for _ in 0..300 {
+        c.call(&["SET", "k", &value]);
+    }
+    let mib = 1 << 20;
+    eventually("it waits", || {
+        number(&mut c, "mem_total_replication_buffers") > 8 * mib
+    });
+    let stream = number(&mut c, "mem_total_replication_buffers");
+    assert_eq!(number(&mut c, "mem_replication_backlog"), mib);
+    assert!(number(&mut c, "mem_clients_slaves") > 7 * mib);
+    assert_eq!(number(&mut c, "mem_not_counted_for_evict"), stream - mib);
+    assert!(number(&mut c, "used_memory") > before + stream);
+    assert!(number(&mut c, "mem_clients_normal") < mib);
+    drop(one);
+    eventually("only the backlog is left", || {
+        number(&mut c, "mem_clients_slaves") < mib
+            && number(&mut c, "used_memory") < before + 3 * mib
+    });
+}
+
 #[test]
 fn who_takes_nothing_is_given_up() {
     let server = primary(&[

@@ -48,7 +48,7 @@ pub use client::clients::{Client, Clients, Kind, Origin};
 pub use config::Config;
 pub use config::host::{
     Failover, Host, Migration, NoHost, OnFate, Persistence, Reload, Replication, RoleReport,
-    SaveMode, ShutdownMode, Wire,
+    SaveMode, ShutdownMode, StreamMemory, Wire,
 };
 pub use context::engine::Engine;
 pub use context::gate::Intent;

@@ -22,7 +22,9 @@ pub mod replica;
 pub mod spool;
 pub mod stream;
 
-use engine::{Config, Engine, Failover, Migration, Replication, RoleReport, StreamWish, Wire};
+use engine::{
+    Config, Engine, Failover, Migration, Replication, RoleReport, StreamMemory, StreamWish, Wire,
+};
 use keeper::{Feed, Keeper, StreamAt};
 use parking_lot::Mutex;
 use std::any::Any;
@@ -227,7 +229,7 @@ impl Replication for Hub {
         self.counts_as_primary()
     }
 
-    fn memory(&self) -> [usize; 3] {
+    fn memory(&self) -> StreamMemory {
         self.memory_as_primary()
     }
 

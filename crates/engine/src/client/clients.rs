@@ -233,7 +233,11 @@ impl Client {
     pub fn memory(&self) -> usize {
         let subscriptions: usize = self.subscriptions.iter().map(|n| n.load(Relaxed)).sum();
         let listed = (subscriptions + self.watched.load(Relaxed)) * LISTED;
-        let unsent = self.unsent_bytes();
+        // What a replica lacks is counted once, with the stream.
+        let unsent = match self.follows.load(Relaxed) {
+            true => 0,
+            false => self.unsent_bytes(),
+        };
         // Messages are of all sizes, and an allocator rounds up.
         CONNECTION
             + self.query_bytes.load(Relaxed)

@@ -382,15 +382,19 @@ fn memory(report: &Report<'_, '_>, into: &mut String) {
         line!(into, "mem_fragmentation_ratio:{ratio:.2}");
         line!(into, "mem_fragmentation_bytes:{bytes}");
     }
-    line!(into, "mem_not_counted_for_evict:0");
-    let [backlog, stream, replicas] = report.engine.replication().map_or([0; 3], |r| r.memory());
-    line!(into, "mem_replication_backlog:{backlog}");
+    let other = &usage.other;
+    let not_counted = other.not_evicted_for();
+    line!(into, "mem_not_counted_for_evict:{not_counted}");
+    line!(into, "mem_replication_backlog:{}", other.stream.backlog);
+    let stream = other.stream.stream();
     line!(into, "mem_total_replication_buffers:{stream}");
-    line!(into, "mem_clients_slaves:{replicas}");
+    let of_replicas = other.stream.waiting + other.stream.clients;
+    line!(into, "mem_clients_slaves:{of_replicas}");
     // What comes while a copy is loaded stays in the socket, or on the disk.
     line!(into, "mem_replica_full_sync_buffer:0");
     line!(into, "mem_replicas_repl_buffer:0");
-    line!(into, "mem_clients_normal:{}", usage.other.clients);
+    let normal = other.clients.saturating_sub(other.stream.clients);
+    line!(into, "mem_clients_normal:{normal}");
     line!(into, "mem_tracking:{}", usage.other.tracking);
     line!(into, "mem_cluster_links:0");
     line!(into, "mem_aof_buffer:{}", usage.other.journal);

@@ -228,9 +228,9 @@ fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     int(out, "peak.allocated", usage.peak);
     int(out, "total.allocated", usage.used());
     int(out, "startup.allocated", usage.other.fixed);
-    let [backlog, _, replicas] = ctx.engine.replication().map_or([0; 3], |r| r.memory());
-    int(out, "replication.backlog", backlog);
-    int(out, "clients.slaves", replicas);
+    let stream = usage.other.stream;
+    int(out, "replication.backlog", stream.backlog);
+    int(out, "clients.slaves", stream.waiting + stream.clients);
     int(out, "replica.fullsync.buffer", 0);
     int(out, "replicas.repl.buffer", 0);
     int(out, "cluster.links", 0);
@@ -240,7 +240,8 @@ fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     int(out, "functions.caches", sources.1);
     int(out, "script.VMs", vms.0 + vms.1);
     int(out, "clients.tracking", usage.other.tracking);
-    int(out, "clients.normal", usage.other.clients);
+    let normal = usage.other.clients.saturating_sub(stream.clients);
+    int(out, "clients.normal", normal);
     int(out, "overhead.db.hashtable.lut", usage.tables());
     // Tables grow a segment at a time: none is ever there twice.
     int(out, "overhead.db.hashtable.rehashing", 0);

@@ -233,6 +233,24 @@ pub enum RoleReport {
     Replica(String, u16, &'static str, i64),
 }
 
+/// Bytes of memory that are kept for replicas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamMemory {
+    /// The backlog: what is kept of the stream in any case.
+    pub backlog: usize,
+    /// The rest of the stream, which a replica still has to be sent.
+    pub waiting: usize,
+    /// The replicas' connections, which are among the clients too.
+    pub clients: usize,
+}
+
+impl StreamMemory {
+    /// All of the stream.
+    pub fn stream(&self) -> usize {
+        self.backlog + self.waiting
+    }
+}
+
 /// Who speaks to primaries and to replicas. The engine opens no connection; what commands ask of other servers they ask of
 /// this. Errors are whole replies, with their code, but without the dash.
 pub trait Replication: Send + Sync {
@@ -280,8 +298,8 @@ pub trait Replication: Send + Sync {
     /// Copies of the data set that replicas got, how often one could go on without, and how often one that wanted to could not.
     fn syncs(&self) -> [u64; 3];
 
-    /// Bytes that the backlog takes, that beside it waits for replicas, and that the replicas' connections take.
-    fn memory(&self) -> [usize; 3];
+    /// Bytes that are kept for replicas.
+    fn memory(&self) -> StreamMemory;
 
     /// The stream gets another name, and those who follow it have to take a copy of the data set anew (DEBUG CHANGE-REPL-ID).
     fn rename_stream(&self);

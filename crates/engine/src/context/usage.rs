@@ -5,6 +5,7 @@ use crate::base::memory::{Memory, SOON};
 use crate::base::process;
 use crate::base::stats::{CommandCounters, Counters};
 use crate::client::clients::Client;
+use crate::config::host::StreamMemory;
 use crate::context::engine::Engine;
 use crate::door::room::Room;
 use crate::evict::{Evictor, FEW, Outcome};
@@ -43,6 +44,8 @@ pub(crate) struct Other {
     pub sources: (usize, usize),
     /// What is written down of changes and not in the log yet.
     pub journal: usize,
+    /// What is kept for replicas.
+    pub stream: StreamMemory,
 }
 
 impl Other {
@@ -56,6 +59,13 @@ impl Other {
             + self.sources.0
             + self.sources.1
             + self.journal
+            + self.stream.stream()
+    }
+
+    /// What nobody's keys are evicted for: a replica that is slow would else have the primary emptied, and the changes that that
+    /// makes wait for it too.
+    pub fn not_evicted_for(&self) -> usize {
+        self.stream.waiting
     }
 }
 
@@ -76,6 +86,7 @@ impl Engine {
             vms: scripts.vm_memory(),
             sources: (scripts.totals().1, scripts.libraries.current().bytes()),
             journal: self.journal.waiting_bytes(),
+            stream: (self.replication()).map_or_else(StreamMemory::default, |r| r.memory()),
         }
     }
 
@@ -83,7 +94,9 @@ impl Engine {
     pub(crate) fn measure_memory(&self, other: bool) {
         let memory = self.memory();
         if other {
-            memory.other.store(self.measure_other().all(), Relaxed);
+            let other = self.measure_other();
+            let counted = other.all() - other.not_evicted_for();
+            memory.other.store(counted, Relaxed);
         }
         let used = self.keyspace().bytes() + memory.other.load(Relaxed);
         memory.set_used(used, unix_ms());

@@ -10,7 +10,7 @@ mod sync;
 
 use crate::Hub;
 use crate::spool::Reader;
-use engine::{Config, Engine, RoleReport, StreamWish, put_command, unix_ms};
+use engine::{Config, Engine, RoleReport, StreamMemory, StreamWish, put_command, unix_ms};
 use keeper::Feed;
 use link::{Link, State};
 use parking_lot::Mutex;
@@ -348,14 +348,18 @@ impl Hub {
         [&copies.full, &copies.partial, &copies.refused_partial].map(|count| count.load(Relaxed))
     }
 
-    pub(crate) fn memory_as_primary(&self) -> [usize; 3] {
-        let links = self.primary.links.lock();
-        let clients = links.iter().map(|link| link.client.memory()).sum();
+    pub(crate) fn memory_as_primary(&self) -> StreamMemory {
+        let clients = self.links().iter().map(|link| link.client.memory()).sum();
         let held = self.stream.spool().memory();
         let keep = self
             .engine()
             .map_or(0, |e| e.config().number("repl-backlog-size") as usize);
-        [held.min(keep), held, clients]
+        let backlog = held.min(keep);
+        StreamMemory {
+            backlog,
+            waiting: held - backlog,
+            clients,
+        }
     }
 
     pub(crate) fn heed_as_primary(&self, directive: &str, config: &Config) {
