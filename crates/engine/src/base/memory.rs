@@ -246,8 +246,12 @@ pub struct Memory {
     pub limit_of_clients: AtomicUsize,
     /// `activedefrag`
     pub tidies: AtomicBool,
-    /// Entries are being moved together.
-    pub tidying: AtomicBool,
+    /// Since when entries are being moved together, in Unix nanoseconds; 0 while they are not.
+    tidying_since: AtomicU64,
+    /// How long they were, in nanoseconds, before that.
+    tidied_nanos: AtomicU64,
+    /// How many were moved, and how many looked at that stayed.
+    pub tidied: [AtomicU64; 2],
     bell: Mutex<bool>,
     rung: Condvar,
 }
@@ -349,8 +353,31 @@ impl Memory {
         (self.exceeded_nanos.load(Relaxed) + now, now)
     }
 
+    /// Notes whether entries are being moved together.
+    pub fn note_tidying(&self, tidying: bool, now_nanos: u64) {
+        let since = self.tidying_since.load(Relaxed);
+        if tidying && since == 0 {
+            self.tidying_since.store(now_nanos, Relaxed);
+        } else if !tidying && since != 0 {
+            self.tidying_since.store(0, Relaxed);
+            let passed = now_nanos.saturating_sub(since);
+            self.tidied_nanos.fetch_add(passed, Relaxed);
+        }
+    }
+
+    /// Nanoseconds that they were: (altogether, this time). None of this time if they are not.
+    pub fn tidying_nanos(&self, now_nanos: u64) -> (u64, Option<u64>) {
+        let now = match self.tidying_since.load(Relaxed) {
+            0 => None,
+            since => Some(now_nanos.saturating_sub(since)),
+        };
+        (self.tidied_nanos.load(Relaxed) + now.unwrap_or(0), now)
+    }
+
     /// Starts counts at zero (CONFIG RESETSTAT).
     pub fn reset(&self) {
+        self.tidied_nanos.store(0, Relaxed);
+        self.tidied.iter().for_each(|count| count.store(0, Relaxed));
         self.evicted_clients.store(0, Relaxed);
         self.exceeded_nanos.store(0, Relaxed);
     }

@@ -269,6 +269,8 @@ pub struct Stats {
     pub to_replicas: Arc<AtomicU64>,
     /// How often the search for expired keys stopped because its time was over.
     pub(crate) expire_time_caps: AtomicU64,
+    /// Commands of a primary's stream that were answered with errors.
+    pub unexpected_errors: AtomicU64,
     /// Nanoseconds that the search for expired keys has taken.
     pub(crate) expire_nanos: AtomicU64,
 }
@@ -341,6 +343,7 @@ impl Stats {
             &*self.from_primary,
             &*self.to_replicas,
             &self.expire_time_caps,
+            &self.unexpected_errors,
             &self.expire_nanos,
         ] {
             count.store(0, Relaxed);

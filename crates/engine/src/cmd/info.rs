@@ -402,8 +402,12 @@ fn memory(report: &Report<'_, '_>, into: &mut String) {
         line!(into, "mem_allocator:{name}");
     }
     line!(into, "mem_overhead_db_hashtable_rehashing:0");
-    let tidying = report.engine.memory().tidying.load(Relaxed);
-    line!(into, "active_defrag_running:{}", u8::from(tidying));
+    let (_, tidying) = report.engine.memory().tidying_nanos(unix_nanos());
+    line!(
+        into,
+        "active_defrag_running:{}",
+        u8::from(tidying.is_some())
+    );
     let reclaimer = &report.engine.reclaimer;
     line!(into, "lazyfree_pending_objects:{}", reclaimer.pending());
     line!(into, "lazyfreed_objects:{}", reclaimer.freed());
@@ -517,18 +521,22 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
         "total_forks",
         "migrate_cached_sockets",
         "slave_expires_tracked_keys",
-        "active_defrag_hits",
-        "active_defrag_misses",
-        "active_defrag_key_hits",
-        "active_defrag_key_misses",
-        "total_active_defrag_time",
-        "current_active_defrag_time",
         "dump_payload_sanitizations",
         "reply_buffer_shrinks",
         "reply_buffer_expands",
     ] {
         line!(into, "{name}:0");
     }
+    // A key's entry is what moves, or stays.
+    for name in ["active_defrag", "active_defrag_key"] {
+        for (what, count) in ["hits", "misses"].iter().zip(&memory.tidied) {
+            line!(into, "{name}_{what}:{}", count.load(Relaxed));
+        }
+    }
+    let (all, now) = memory.tidying_nanos(unix_nanos());
+    line!(into, "total_active_defrag_time:{}", all / 1_000_000);
+    let now = now.unwrap_or(0) / 1_000_000;
+    line!(into, "current_active_defrag_time:{now}");
     let (pubsub, tracking) = (&engine.follow.pubsub, &engine.follow.tracking);
     line!(into, "pubsub_channels:{}", pubsub.len(Kind::Channel));
     line!(into, "pubsub_patterns:{}", pubsub.len(Kind::Pattern));
@@ -536,8 +544,11 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
     line!(into, "tracking_total_keys:{}", tracking.keys());
     line!(into, "tracking_total_items:{}", tracking.items());
     line!(into, "tracking_total_prefixes:{}", tracking.prefixes());
-    // No primary sends commands that could fail unexpectedly.
-    line!(into, "unexpected_error_replies:0");
+    line!(
+        into,
+        "unexpected_error_replies:{}",
+        stats.unexpected_errors.load(Relaxed)
+    );
     line!(
         into,
         "client_query_buffer_limit_disconnections:{}",

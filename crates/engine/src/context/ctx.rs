@@ -92,8 +92,10 @@ fn named(entry: &Entry, argv: &[&[u8]]) -> crate::door::keys::Named {
     {
         return crate::door::keys::Named(None);
     }
-    let mut keys = Vec::new();
-    each_key(entry, argv, |i, _| keys.push(argv[i].into()));
+    let mut keys = HashSet::new();
+    each_key(entry, argv, |i, _| {
+        keys.insert(argv[i].into());
+    });
     crate::door::keys::Named(Some(keys))
 }
 

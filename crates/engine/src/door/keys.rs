@@ -78,14 +78,14 @@ pub struct Keys<'e> {
 /// must not work on what its row does not say. Only in builds with debug assertions.
 #[cfg(debug_assertions)]
 #[derive(Debug, Default)]
-pub(crate) struct Named(pub Option<Vec<Box<[u8]>>>);
+pub(crate) struct Named(pub Option<std::collections::HashSet<Box<[u8]>>>);
 
 #[cfg(debug_assertions)]
 impl Named {
     fn check(&self, key: &[u8]) {
         if let Some(named) = &self.0 {
             assert!(
-                named.iter().any(|name| **name == *key),
+                named.contains(key),
                 "a command works on a key that it does not name: {}",
                 key.escape_ascii()
             );

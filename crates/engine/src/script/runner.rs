@@ -73,7 +73,10 @@ impl Runner {
     pub fn note_memory(&mut self) {
         let (vm, memory) = (&self.vm, &self.memory);
         let (scripts, functions) = (vm.memory_scripts(), vm.memory_functions());
-        let far = |noted: &AtomicUsize, now: usize| noted.load(Relaxed).abs_diff(now) > NOTED;
+        let far = |noted: &AtomicUsize, now: usize| {
+            let noted = noted.load(Relaxed);
+            noted.abs_diff(now) > NOTED || noted == 0 && now > 0
+        };
         let moved = far(&memory.scripts, scripts) || far(&memory.functions, functions);
         if moved || self.runs.is_multiple_of(256) {
             memory.scripts.store(scripts, Relaxed);

@@ -20,7 +20,7 @@ use crate::base::stats::Counters;
 use crate::client::clients::Client;
 use crate::context::engine::Engine;
 use crate::evict::{MANY, Outcome};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -282,25 +282,25 @@ impl Keeper {
         {
             return;
         }
+        let memory = engine.memory();
+        memory.note_tidying(true, unix_nanos());
         while let Some(moving) = &mut self.moving
             && began.elapsed() < SLICE
         {
-            if !moving.step(ks) {
+            if !moving.step(ks, &memory.tidied) {
                 self.moving = None;
                 self.floor = ks.idle_bytes();
             }
         }
-        engine
-            .memory()
-            .tidying
-            .store(self.moving.is_some(), Relaxed);
+        memory.note_tidying(self.moving.is_some(), unix_nanos());
         self.moved_at = Some((Instant::now(), began.elapsed()));
     }
 }
 
 impl Moving {
-    /// Goes on by a segment, or by a dictionary with nothing to move. False at the end of the round.
-    fn step(&mut self, ks: &store::Keyspace) -> bool {
+    /// Goes on by a segment, or by a dictionary with nothing to move, and counts what moved and what stayed. False at the end of the
+    /// round.
+    fn step(&mut self, ks: &store::Keyspace, counts: &[AtomicU64; 2]) -> bool {
         if self.left == 0 {
             return false;
         }
@@ -320,7 +320,11 @@ impl Moving {
                     Some(position) => Some(position),
                     None => dict.begin_compaction().then_some(0),
                 };
-                self.position = from.and_then(|from| dict.compact_from(from));
+                let mut moved = [0; 2];
+                self.position = from.and_then(|from| dict.compact_from(from, &mut moved));
+                for (count, n) in counts.iter().zip(moved) {
+                    count.fetch_add(n, Relaxed);
+                }
                 if self.position.is_some() {
                     return true;
                 }

@@ -13,6 +13,7 @@ use resp::{Batch, Limits, Out, Parser};
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use store::parked::this_thread;
 
@@ -216,6 +217,8 @@ impl Applier {
 
     fn tell(&mut self, name: &[u8], error: &str) {
         self.errors += 1;
+        let unexpected = &self.engine.stats().unexpected_errors;
+        unexpected.fetch_add(1, Relaxed);
         let text = format!("'{}': {error}", name.escape_ascii());
         if self.told.len() < MOST_TOLD && self.told.insert(text.clone()) {
             tracing::error!(
@@ -325,6 +328,7 @@ mod tests {
         let mut applier = Applier::new(&engine, engine.add_counters());
         applier.carry_out(&request("NOSUCH x; SET k v; INCR k; MULTI; LPUSH k x; EXEC; BLPOP none 0; SET k v PXAT 5; SETRANGE k 1 w; DEL no"));
         assert_eq!(applier.errors(), 4);
+        assert_eq!(engine.stats().unexpected_errors.load(Relaxed), 4);
         assert_eq!(engine.keyspace().len(0), 1);
     }
 }

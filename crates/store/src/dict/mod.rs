@@ -381,14 +381,16 @@ impl Dict {
     }
 
     /// Moves the entries of one segment of the table out of the chosen pages; the position at which the next segment begins, or
-    /// `None` after the last. An entry that moves is no change of it.
-    pub fn compact_from(&mut self, position: u64) -> Option<u64> {
+    /// `None` after the last. An entry that moves is no change of it. Counts those that moved and those that stayed.
+    pub fn compact_from(&mut self, position: u64, moved: &mut [u64; 2]) -> Option<u64> {
         let arena = self.arena.as_mut()?;
         let next = self.table.relocate(position, |addr| {
             // SAFETY: the table holds addresses of live entries only.
             let e = unsafe { EntryPtr::from_addr(addr) };
             // SAFETY: the table is given the new address, and forgets the old one.
-            unsafe { e.move_out(arena) }.map(EntryPtr::addr)
+            let to = unsafe { e.move_out(arena) };
+            moved[usize::from(to.is_none())] += 1;
+            to.map(EntryPtr::addr)
         });
         self.publish();
         next

@@ -466,12 +466,14 @@ fn compaction_gives_back_pages_and_changes_nothing() {
     let (held, used) = (dict.bytes() + dict.idle_bytes(), dict.bytes());
     assert!(dict.idle_bytes() > used, "{} {used}", dict.idle_bytes());
     assert!(dict.begin_compaction());
-    let mut at = Some(0);
+    let (mut at, mut moved) = (Some(0), [0; 2]);
     while let Some(from) = at {
-        at = dict.compact_from(from);
+        at = dict.compact_from(from, &mut moved);
     }
     dict.end_compaction();
     dict.check();
+    assert_eq!(moved[0] + moved[1], dict.len() as u64);
+    assert!(moved[0] > 0 && moved[1] > 0, "{moved:?}");
     // Pages that are gone take their headers along.
     assert!(
         dict.bytes() <= used && dict.bytes() > used / 4 * 3,
