@@ -1,6 +1,6 @@
 //! A dictionary: one shard's part of one database. The safe face of table, arena and entries.
 //!
-//! All methods that take a key also take its hash (from [`crate::shard::keyspace::Keyspace::hash`]), which the caller has
+//! All methods that take a key also take its hash (from [`crate::shard::keyspace::Keyspace::place`]), which the caller has
 //! anyway from choosing the shard. Nothing here knows the time: an entry past its expiry stays until somebody who
 //! knows removes it, so that exactly one place, dispatch, decides what an expiry means.
 
