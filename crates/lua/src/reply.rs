@@ -111,12 +111,13 @@ pub(crate) fn write_result(l: L, out: &mut Out) -> Result<(), Raised> {
 
 /// Writes the value on top and pops it, or starts writing it if it has elements.
 fn begin(l: L, out: &mut Out, frames: &mut Vec<Frame>) {
-    if l.kind(-1) != TABLE {
-        return write_scalar(l, out);
-    }
+    // Real servers ask for room before they look what it is.
     if !l.ensure(SLOTS_PER_LEVEL) {
         out.error("ERR reached lua stack limit");
         return l.pop(1);
+    }
+    if l.kind(-1) != TABLE {
+        return write_scalar(l, out);
     }
     if field(l, upvalues::ERR) == STRING {
         let text = until_nul(l.bytes(-1).unwrap_or_default());
