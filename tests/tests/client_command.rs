@@ -203,3 +203,54 @@ fn names_are_seen_by_others_and_reset_clears_them() {
         },
     );
 }
+
+/// Who waits, listens or caches is not idle when it is told something, as in real servers.
+#[test]
+fn being_told_something_ends_idleness() {
+    let server = Server::redpoll_with(&["--enable-debug-command", "yes"]);
+    let mut c = server.connect();
+    let mut waits = server.connect();
+    let mut listens = server.connect();
+    let mut caches = server.connect();
+    let ids = [&mut waits, &mut listens, &mut caches].map(id);
+    waits.send(&["BLPOP", "list", "0"]);
+    listens.run("SUBSCRIBE news");
+    caches.run("HELLO 3");
+    caches.run("CLIENT TRACKING ON");
+    caches.run("GET key");
+    let mut idle = || -> Vec<u32> {
+        let lines = lines(&mut c, "CLIENT LIST");
+        ids.iter()
+            .map(|id| {
+                let line = lines.iter().find(|line| line["id"] == *id);
+                line.expect("the client")["idle"].parse().expect("a number")
+            })
+            .collect()
+    };
+    eventually("all are idle", || idle().iter().all(|s| *s > 0));
+    let mut other = server.connect();
+    other.run("LPUSH list x");
+    other.run("PUBLISH news x");
+    other.run("SET key x");
+    eventually("none is", || idle().iter().all(|s| *s == 0));
+}
+
+/// What expires by itself does not while writes are paused, as in real servers.
+#[test]
+fn nothing_expires_by_itself_in_a_pause() {
+    let server = Server::redpoll_with(&["--enable-debug-command", "yes"]);
+    let mut c = server.connect();
+    check(&mut c, "DEBUG SET-ACTIVE-EXPIRE 0", "OK");
+    check(&mut c, "SET key v PX 1", "OK");
+    check(&mut c, "CLIENT PAUSE 1000000 WRITE", "OK");
+    check(&mut c, "DEBUG SET-ACTIVE-EXPIRE 1", "OK");
+    // Meanwhile the sweep comes by several times.
+    let mut looks = 0;
+    eventually("some time has passed", || {
+        looks += 1;
+        looks > 150
+    });
+    check(&mut c, "DBSIZE", "1");
+    check(&mut c, "CLIENT UNPAUSE", "OK");
+    eventually("it is gone", || show(&c.run("DBSIZE")) == "0");
+}
