@@ -28,8 +28,15 @@ fn watch(peer: &Peer, port: u16) -> Vec<Server> {
         .map(|_| Server::sentinel(peer, &configuration))
         .collect();
     for sentinel in &sentinels {
-        // They look around every two and every ten seconds otherwise, which is all that these tests would wait for.
-        let often = ["INFO-PERIOD", "500", "PUBLISH-PERIOD", "500"];
+        // They look around every two and every ten seconds otherwise, and do nothing for thirty when the machine has stood still for two.
+        let often = [
+            "INFO-PERIOD",
+            "500",
+            "PUBLISH-PERIOD",
+            "500",
+            "TILT-PERIOD",
+            "1000",
+        ];
         let reply = sentinel
             .connect()
             .call(&[&["SENTINEL", "DEBUG"], &often[..]].concat());
