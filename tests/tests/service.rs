@@ -73,9 +73,9 @@ fn in_the_background() {
     }
     let port = started.expect("it starts on one of the ports");
     let background = Background::of(&dir);
-    // No waiting: it listened before the program returned.
+    // It listened before the program returned, and may say for a moment that it is loading.
     let mut client = Client::connect(SocketAddr::from(([127, 0, 0, 1], port)));
-    check(&mut client, "PING", "PONG");
+    eventually("it has loaded", || show(&client.run("PING")) == "PONG");
     let pid = background.pid.as_raw_nonzero().get();
     let info = show(&client.run("INFO server"));
     assert!(info.contains(&format!("process_id:{pid}\\r")), "{info}");
