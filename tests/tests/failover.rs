@@ -284,16 +284,7 @@ fn nobody_is_the_primary_while_another_may_be() {
     ] {
         let server = primary(&[]);
         let mut c = server.connect();
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener
-            .local_addr()
-            .expect("an address")
-            .port()
-            .to_string();
-        let mut one = Pretender::to(&server, &[EOF, &["REPLCONF", "listening-port", &port]]);
-        let (_, offset) = one.take_copy();
-        one.ack(offset);
-        eventually("it is online", || c.run("WAIT 1 10") == Value::Int(1));
+        let (listener, mut one, offset) = online(&server, &mut c);
         let waits = said.len() > 1;
         let target = answers(listener, said);
         one.ack(offset + 1000);
@@ -317,21 +308,27 @@ fn nobody_is_the_primary_while_another_may_be() {
     }
 }
 
-/// As long as nobody answers, it is given up by hand alone.
-#[test]
-fn a_failover_that_nobody_knows_the_end_of_is_given_up_by_hand() {
-    let server = primary(&[]);
-    let mut c = server.connect();
+/// A replica that has what the primary has: where it says that it listens, itself, and how far it is.
+fn online(server: &Server, c: &mut Client) -> (TcpListener, Pretender, u64) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener
         .local_addr()
         .expect("an address")
         .port()
         .to_string();
-    let mut one = Pretender::to(&server, &[EOF, &["REPLCONF", "listening-port", &port]]);
+    let mut one = Pretender::to(server, &[EOF, &["REPLCONF", "listening-port", &port]]);
     let (_, offset) = one.take_copy();
     one.ack(offset);
     eventually("it is online", || c.run("WAIT 1 10") == Value::Int(1));
+    (listener, one, offset)
+}
+
+/// As long as nobody answers, it is given up by hand alone.
+#[test]
+fn a_failover_that_nobody_knows_the_end_of_is_given_up_by_hand() {
+    let server = primary(&[]);
+    let mut c = server.connect();
+    let (listener, mut one, offset) = online(&server, &mut c);
     one.ack(offset + 1000);
     let target = answers(listener, vec![String::new()]);
     check(&mut c, "FAILOVER", "OK");

@@ -242,3 +242,38 @@ fn either_of_two_of_ours_restarts() {
         same("ours", &mut c, &mut r);
     }
 }
+
+/// A replica that takes writes of its own and has promised to keep them (`always`) gives them to its log between two commands of its
+/// primary's, and answers no earlier.
+#[test]
+fn a_writable_replica_keeps_what_it_has_answered() {
+    let primary = ours(&[]);
+    let folder = Folder::new();
+    let kept = ["--appendonly", "yes", "--appendfsync", "always", "--dir"];
+    let kept = [&kept[..], &[folder.text()]].concat();
+    let replica_of = format!("127.0.0.1 {}", primary.port());
+    let follows = ["--replica-read-only", "no", "--replicaof", &replica_of];
+    let mut server = ours(&[&kept[..], &follows].concat());
+    let mut r = server.connect();
+    eventually("it is linked", || is_linked(&mut r));
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut p = primary.connect();
+            while !stop.load(SeqCst) {
+                p.run("INCR theirs");
+            }
+        });
+        for n in 0..300 {
+            assert_eq!(show(&r.run(&format!("SET own:{n} {n}"))), "OK");
+        }
+        server.signal(Signal::KILL);
+        stop.store(true, SeqCst);
+    });
+    server.wait();
+    let server = ours(&kept);
+    let mut c = server.connect();
+    for n in 0..300 {
+        assert_eq!(show(&c.run(&format!("GET own:{n}"))), format!("\"{n}\""));
+    }
+}

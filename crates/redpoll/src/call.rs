@@ -44,6 +44,24 @@ impl<W: Way> Db<W> {
         words.push(Word::Borrowed(name.as_bytes()));
         Call { db: self, words }
     }
+
+    /// How many elements a command finds in several collections; counts up to `limit` only, if there is one.
+    pub(crate) fn card<K: AsRef<[u8]>>(
+        &self,
+        command: &'static str,
+        keys: impl IntoIterator<Item = K>,
+        limit: Option<usize>,
+    ) -> Result<usize> {
+        // To the commands, a limit of 0 is none.
+        if limit == Some(0) {
+            return Ok(0);
+        }
+        let keys: Vec<K> = keys.into_iter().collect();
+        self.command(command)
+            .counted(&keys)
+            .option("LIMIT", limit)
+            .run()
+    }
 }
 
 impl<'a, W: Way> Call<'a, W> {

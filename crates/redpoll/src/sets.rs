@@ -328,15 +328,7 @@ impl<W: Way> Db<W> {
         keys: impl IntoIterator<Item = K>,
         limit: Option<usize>,
     ) -> Result<usize> {
-        // To the command, a limit of 0 is none.
-        if limit == Some(0) {
-            return Ok(0);
-        }
-        let keys: Vec<K> = keys.into_iter().collect();
-        self.command("SINTERCARD")
-            .counted(&keys)
-            .option("LIMIT", limit)
-            .run()
+        self.card("SINTERCARD", keys, limit)
     }
 
     /// How many members any of several sets has; counts up to `limit` only, if there is one. No keys at all are an error.
@@ -353,14 +345,7 @@ impl<W: Way> Db<W> {
         keys: impl IntoIterator<Item = K>,
         limit: Option<usize>,
     ) -> Result<usize> {
-        if limit == Some(0) {
-            return Ok(0);
-        }
-        let keys: Vec<K> = keys.into_iter().collect();
-        self.command("SUNIONCARD")
-            .counted(&keys)
-            .option("LIMIT", limit)
-            .run()
+        self.card("SUNIONCARD", keys, limit)
     }
 
     /// Estimates how many members any of several sets has (APPROX): within about one percent, and in little memory.
@@ -397,14 +382,7 @@ impl<W: Way> Db<W> {
         keys: impl IntoIterator<Item = K>,
         limit: Option<usize>,
     ) -> Result<usize> {
-        if limit == Some(0) {
-            return Ok(0);
-        }
-        let keys: Vec<K> = keys.into_iter().collect();
-        self.command("SDIFFCARD")
-            .counted(&keys)
-            .option("LIMIT", limit)
-            .run()
+        self.card("SDIFFCARD", keys, limit)
     }
 }
 

@@ -447,14 +447,6 @@ impl<W: Way> Db<W> {
         keys: impl IntoIterator<Item = K>,
         limit: Option<usize>,
     ) -> Result<usize> {
-        // To the command, a limit of 0 is none.
-        if limit == Some(0) {
-            return Ok(0);
-        }
-        let keys: Vec<K> = keys.into_iter().collect();
-        self.command("ZINTERCARD")
-            .counted(&keys)
-            .option("LIMIT", limit)
-            .run()
+        self.card("ZINTERCARD", keys, limit)
     }
 }

@@ -58,7 +58,13 @@ impl Held {
                 None => continue,
             };
             if let Some(keeper) = engine.persistence() {
-                keeper.commit();
+                if engine.standing.is_replica() {
+                    // It waits until what comes from the primary stands between two of its commands, which may be long.
+                    let keeper = keeper.clone();
+                    let _ = tokio::task::spawn_blocking(move || keeper.commit()).await;
+                } else {
+                    keeper.commit();
+                }
             }
             self.waiting.lock().committed = last;
         }
