@@ -187,6 +187,7 @@ const NAMED: &[Difference] = &[
             let earlier = c.was_sent("PXAT") || c.was_sent("EXAT");
             earlier
                 && (c.is("DBSIZE") && c.replies(":", ":")
+                    || c.is_any(&["FLUSHDB", "FLUSHALL"]) && c.replies("(counted", "(counted")
                     || c.is("MEMORY USAGE") && (c.replies("$-1", ":") || c.replies("_", ":")))
         },
         then: Then::GoOn,

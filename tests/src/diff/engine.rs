@@ -4,6 +4,8 @@
 //! compares each reply, then every key that is left (type, encoding, time to live, content). A round that ends in a mismatch is
 //! played again with fewer and fewer commands as long as the mismatch stays, so that a report is a handful of lines.
 //!
+//! In one round of three, each command is followed by a look at how many changes the servers count towards a save point.
+//!
 //! A round is played against one real server, and our replies must be that server's. Most rounds are played against Redis 8.2,
 //! whose behaviour is ours where nothing else is said, and some against Redis 8.6. Where we differ from the server of a round,
 //! [`differences`] names the case and the reason. The commands and options that only Valkey has are held against Valkey, in
@@ -154,6 +156,8 @@ pub struct Step {
     /// Whether the pipeline ends here and replies are read.
     last_of_pipeline: bool,
 }
+    /// Whether the changes it counts as are compared too.
+    pub counted: bool,
 
 /// Replies that differ: of the step at `at`, or (past the last step) of a look at what the round left behind.
 struct Mismatch {
@@ -251,6 +255,7 @@ impl Engine {
         let total: usize = usable.iter().map(|row| row.weight).sum();
         let mut steps = Vec::with_capacity(ROUND);
         while steps.len() < ROUND {
+        let counted = Rng::new(!seed).chance(33);
             let row = if rng.chance(15) {
                 *rng.pick(SETUP)
             } else if !self.other_types.is_empty() && rng.chance(6) {
@@ -264,7 +269,9 @@ impl Engine {
                 });
                 **drawn.unwrap_or(&usable[0])
             };
-            let step = self.step(&row, &mut rng, dialect, now_ms);
+            let mut step = self.step(&row, &mut rng, dialect, now_ms);
+            // A scan asks for more before anything else may.
+            step.counted = counted && row.how != How::Scan;
             if !crashes(self.real[against].0, &step.args) {
                 steps.push(step);
             }
@@ -301,12 +308,14 @@ impl Engine {
             dialect,
             last_of_pipeline,
         }
+            counted: false,
     }
 
     /// Plays a round; `look` compares what it leaves behind as well.
     fn play(&mut self, against: usize, steps: &[Step], look: bool) -> Option<Mismatch> {
         let [mut ours, mut theirs] = self.connect(against);
         let mut begin = 0;
+        let mut changes = [ours.changes(), theirs.changes()];
         while begin < steps.len() {
             let end = (begin..steps.len())
                 .find(|&i| steps[i].last_of_pipeline || steps.get(i + 1).is_some_and(|s| s.alone))
@@ -314,7 +323,8 @@ impl Engine {
             ours.send(&steps[begin..end]);
             theirs.send(&steps[begin..end]);
             for (at, step) in steps.iter().enumerate().take(end).skip(begin) {
-                let (ours, theirs) = (ours.reply(step), theirs.reply(step));
+                let links = (&mut ours, &mut theirs);
+                let (ours, theirs) = (links.0.reply(step), links.1.reply(step));
                 self.sent += 1;
                 self.refused += usize::from(ours.first() == Some(&b'-'));
                 match self.judge(against, step.how, &steps[..=at], &step.args, &ours, &theirs) {
@@ -333,6 +343,27 @@ impl Engine {
                     return None;
                 }
             }
+                if step.counted {
+                    let before = changes;
+                    changes = [links.0.next_changes(), links.1.next_changes()];
+                    let [ours, theirs] = [0, 1].map(|i| {
+                        let more = changes[i].wrapping_sub(before[i]) as i64;
+                        format!("(counted as {more} changes)").into_bytes()
+                    });
+                    let how = How::Exact;
+                    match self.judge(against, how, &steps[..=at], &step.args, &ours, &theirs) {
+                        Some(Then::GoOn) => {}
+                        Some(Then::EndRound) => return None,
+                        None => {
+                            return Some(Mismatch {
+                                at,
+                                look: String::new(),
+                                ours,
+                                theirs,
+                            });
+                        }
+                    }
+                }
             begin = end;
         }
         if look {

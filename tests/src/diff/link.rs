@@ -35,6 +35,9 @@ impl Link {
         let mut bytes = Vec::new();
         for step in steps {
             crate::client::encode(&step.args, &mut bytes);
+            if step.counted {
+                crate::client::encode(&["INFO", "persistence"], &mut bytes);
+            }
         }
         // A connection that the server has closed shows when its reply is read.
         let _ = self.client.send_raw(&bytes);
@@ -62,6 +65,16 @@ impl Link {
         crate::client::encode(args, &mut bytes);
         let _ = self.client.send_raw(&bytes);
         self.next()
+    }
+
+    /// The number of changes that the server counts towards a save point.
+    pub fn changes(&mut self) -> u64 {
+        changes_in(&self.ask(&[b"INFO", b"persistence"]))
+    }
+
+    /// The same, asked for behind a step that was sent with [`Step::counted`].
+    pub fn next_changes(&mut self) -> u64 {
+        changes_in(&self.next())
     }
 
     /// The reply to a step that was sent, raw; to a SCAN, all that its scan returns.
@@ -103,6 +116,15 @@ impl Link {
         crate::client::encode(&items, &mut raw);
         raw
     }
+}
+
+/// The number of changes that INFO tells of; 0 where a server did not answer it.
+fn changes_in(info: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(info);
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("rdb_changes_since_last_save:"));
+    line.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
 }
 
 /// All bulk strings of a reply, at any depth, in order.

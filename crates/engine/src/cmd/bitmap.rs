@@ -418,23 +418,25 @@ fn fields(ctx: &mut Ctx<'_>, key: &[u8], ops: &[FieldOp]) -> Result {
         }
         return Ok(());
     };
-    let (mut written, mut altered) = (false, false);
+    let (mut written, mut altered) = (0, 0);
     let (replies, grown): (SmallVec<[Option<i64>; 4]>, bool) =
         change(&mut ctx.keys, key, (last / 8) as usize + 1, |bytes| {
             let run = |op: &FieldOp| {
                 let old = op.field.get(bytes, op.offset);
                 let reply = op.run(bytes);
-                written |= op.action != Action::Get && reply.is_some();
-                altered |= op.field.get(bytes, op.offset) != old;
+                written += usize::from(op.action != Action::Get && reply.is_some());
+                altered += usize::from(op.field.get(bytes, op.offset) != old);
                 reply
             };
             ops.iter().map(run).collect()
         })?;
-    if altered || grown && written {
-        ctx.keys.changed(key, SETBIT);
+    // Of a string that became longer every write counts, else those that made a difference.
+    let times = if grown { written } else { altered };
+    if times > 0 {
+        ctx.keys.changed_times(key, SETBIT, times);
     } else if grown {
         // Real servers do not tell of a string that became longer while all operations failed.
-        ctx.keys.changed(key, Event::SILENT);
+        ctx.keys.changed_too(key, Event::SILENT);
     }
     ctx.out.array(ops.len());
     for reply in replies {

@@ -201,6 +201,7 @@ fn function_load(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         .update(|set| set.add(library.clone(), replace));
     added.map_err(|c| clash(c, &library.name, true))?;
     // Whoever does it again may have it from a snapshot that was taken at this very moment.
+    ctx.keys.count_changes(1);
     ctx.keys.record(&[b"FUNCTION", b"LOAD", b"REPLACE", source]);
     ctx.out.bulk(&library.name);
     Ok(())
@@ -215,6 +216,7 @@ fn function_delete(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
             Err(Error::new("ERR Library not found"))
         }
     })?;
+    ctx.keys.count_changes(1);
     ctx.keys.record_command();
     ctx.out.ok();
     Ok(())
@@ -237,6 +239,7 @@ fn function_flush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         *set = Set::default();
         Ok::<(), Error>(())
     })?;
+    ctx.keys.count_changes(1);
     ctx.keys.record_command();
     ctx.out.ok();
     Ok(())
@@ -391,6 +394,7 @@ fn function_restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         }
         Ok::<(), Error>(())
     })?;
+    ctx.keys.count_changes(1);
     ctx.keys.record_command();
     ctx.out.ok();
     Ok(())

@@ -234,7 +234,9 @@ fn geoadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.keys.edit_or_create(key, change)?;
     }
     if added + updated > 0 {
-        ctx.keys.changed(key, Event::sorted_set("zadd"));
+        let times = (added + updated) as usize;
+        ctx.keys
+            .changed_times(key, Event::sorted_set("zadd"), times);
     }
     ctx.out.int(if count_changed {
         added + updated
@@ -405,7 +407,7 @@ fn run(ctx: &mut Ctx<'_>, key: &[u8], search: Option<Search>, options: Options<'
         "georadiusstore"
     };
     ctx.keys
-        .store_result(destination, result, Event::sorted_set(name));
+        .store_result_of(destination, result, Event::sorted_set(name), hits.len());
     Ok(())
 }
 

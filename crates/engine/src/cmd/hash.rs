@@ -390,6 +390,7 @@ pub(super) fn tell(
     key: &[u8],
     expired: &Gone,
     events: impl IntoIterator<Item = Event>,
+    times: usize,
 ) {
     let mut first = None;
     if !expired.0.is_empty() {
@@ -397,7 +398,7 @@ pub(super) fn tell(
         keys.record_expired_fields(key, expired);
         first = Some(Event::HASH_EXPIRED);
     }
-    keys.changed_in_turn(key, first.into_iter().chain(events));
+    keys.changed_in_turn(key, first.into_iter().chain(events), times);
     keys.of_fields(key, Event::HASH_EXPIRED, expired.0.iter().map(|f| &f[..]));
 }
 
@@ -413,7 +414,7 @@ fn set_all(ctx: &mut Ctx<'_>, key: &[u8], pairs: &[&[u8]]) -> Result<i64> {
         let set = |pair: &&[&[u8]]| hash.set(pair[0], pair[1], Expiry::Clear, now_ms, limits);
         (expired, pairs.chunks_exact(2).filter(set).count() as i64)
     })?;
-    tell(&mut ctx.keys, key, &expired, [HSET]);
+    tell(&mut ctx.keys, key, &expired, [HSET], pairs.len() / 2);
     let fields = pairs.iter().step_by(2).copied();
     ctx.keys.of_fields(key, HSET, fields);
     Ok(n)
@@ -449,7 +450,7 @@ fn hsetnx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         hash.set(field, value, Expiry::Clear, now_ms, limits);
         expired
     })?;
-    tell(&mut ctx.keys, key, &expired, [HSET]);
+    tell(&mut ctx.keys, key, &expired, [HSET], 1);
     ctx.keys.of_fields(key, HSET, [field]);
     // Where the field has expired and is still there, HSETNX would do nothing.
     let field = std::iter::once(field);
@@ -475,7 +476,7 @@ fn hdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     })?;
     let (expired, n) = done.unwrap_or_default();
     let event = (n > 0).then_some(HDEL);
-    tell(&mut ctx.keys, key, &expired, event);
+    tell(&mut ctx.keys, key, &expired, event, n);
     removed.tell(&mut ctx.keys, key, HDEL);
     ctx.out.int(n as i64);
     Ok(())
@@ -504,7 +505,7 @@ fn update<R>(
     })?;
     let event = Event::hash(ctx.command.name);
     let done = result.is_ok().then_some(event);
-    tell(&mut ctx.keys, key, &expired, done);
+    tell(&mut ctx.keys, key, &expired, done, result.is_ok().into());
     if result.is_ok() {
         ctx.keys.of_fields(key, event, [field]);
         // The text, since others may compute it differently, and the expiry, which setting a field would end.

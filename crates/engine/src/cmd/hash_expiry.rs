@@ -161,19 +161,20 @@ fn change_fields<'f>(
     let mut touched = Touched::new(&ctx.keys);
     let done = ctx.keys.edit::<Hash, _>(key, |hash| {
         let expired = expire_fields(hash, now_ms);
-        let mut event = None;
+        let (mut event, mut n) = (None, 0);
         for field in fields {
             let happened = change(hash, field, out);
             touched.add_if(happened.is_some(), field);
+            n += usize::from(happened.is_some());
             event = happened.or(event);
         }
-        (expired, event)
+        (expired, event, n)
     })?;
-    let Some((expired, event)) = done else {
+    let Some((expired, event, n)) = done else {
         fields.iter().for_each(|_| absent(ctx.out));
         return Ok(());
     };
-    tell(&mut ctx.keys, key, &expired, event);
+    tell(&mut ctx.keys, key, &expired, event, n);
     if let Some(event) = event {
         touched.tell(&mut ctx.keys, key, event);
         let fields = fields.iter().copied();
@@ -479,12 +480,14 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     };
     let expiry = if gone { Expiry::Clear } else { expiry };
     let limits = limits(ctx);
+    let mut lost = 0;
     let expired = ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
         let expired = expire_fields(hash, now_ms);
         hash.prepare(pairs.len() / 2, pairs.iter().copied(), limits);
         for pair in pairs.chunks_exact(2) {
-            hash.set(pair[0], pair[1], expiry, now_ms, limits);
+            let is_new = hash.set(pair[0], pair[1], expiry, now_ms, limits);
             if gone {
+                lost += usize::from(!is_new);
                 hash.remove(pair[0], now_ms);
             }
         }
@@ -496,7 +499,12 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         // A hash that never came to be leaves no trace that it is gone.
         events.push(Event::DEL);
     }
-    tell(&mut ctx.keys, key, &expired, events);
+    // Valkey counts of those that expire at once only what was there before.
+    let times = match gone && options.key.is_some() {
+        true => lost,
+        false => pairs.len() / 2,
+    };
+    tell(&mut ctx.keys, key, &expired, events, times);
     let fields = pairs.iter().step_by(2).copied();
     for event in [Some(Event::hash("hset")), then].into_iter().flatten() {
         ctx.keys.of_fields(key, event, fields.clone());

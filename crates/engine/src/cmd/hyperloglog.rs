@@ -89,15 +89,15 @@ fn insert(keys: &mut Keys<'_>, key: &[u8], draft: Draft) {
 
 /// What adding elements came to.
 struct Added {
-    /// Whether they changed the HyperLogLog, or what went wrong on the way.
-    outcome: Result<bool>,
+    /// How many of them changed the HyperLogLog, or what went wrong on the way.
+    outcome: Result<usize>,
     /// Some were added before that went wrong.
     in_part: bool,
     removed: Removed,
 }
 
 impl Added {
-    fn in_place(outcome: Result<bool>) -> Added {
+    fn in_place(outcome: Result<usize>) -> Added {
         Added {
             outcome,
             in_part: false,
@@ -114,31 +114,31 @@ fn add_to(found: &mut EntryMut<'_>, elements: &[&[u8]], max: usize) -> Added {
     };
     if form == Form::Dense {
         let changed = found.edit_bytes(|bytes| {
-            let changed = elements.iter().filter(|e| hll::dense_add(bytes, e)).count() > 0;
-            if changed {
+            let changed = elements.iter().filter(|e| hll::dense_add(bytes, e)).count();
+            if changed > 0 {
                 hll::invalidate(bytes);
             }
             changed
         });
-        return Added::in_place(Ok(changed.unwrap_or(false)));
+        return Added::in_place(Ok(changed.unwrap_or(0)));
     }
     let mut draft = Draft::of(text(found.get().value(), &mut [0; 20]));
-    let mut changed = false;
+    let mut changed = 0;
     let outcome = elements.iter().try_for_each(|element| {
-        changed |= draft.add(element, max)?;
+        changed += usize::from(draft.add(element, max)?);
         Ok(())
     });
-    if !changed {
+    if changed == 0 {
         // Marks the string as raw, as it is after each attempt at changing it.
         found.edit_bytes(|_| ());
-        return Added::in_place(outcome.map(|()| false));
+        return Added::in_place(outcome.map(|()| 0));
     }
     if outcome.is_ok() {
         hll::invalidate(draft.bytes_mut());
     }
     Added {
         in_part: outcome.is_err(),
-        outcome: outcome.map(|()| true),
+        outcome: outcome.map(|()| changed),
         removed: put_back(found, draft),
     }
 }
@@ -156,24 +156,26 @@ fn pfadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 // That stays, as in real servers, which do not write it down. A command that was answered with an error is
                 // no way to tell others of it, so they get the string.
                 ctx.keys.record_state(key);
-                ctx.keys.changed(key, Event::SILENT);
+                ctx.keys.changed_too(key, Event::SILENT);
             }
             added.outcome?
         }
         None => {
             let mut draft = Draft::new();
+            // That it came to be counts too.
+            let mut changed = 1;
             for element in args.rest() {
-                draft.add(element, max)?;
+                changed += usize::from(draft.add(element, max)?);
             }
             hll::invalidate(draft.bytes_mut());
             insert(&mut ctx.keys, key, draft);
-            true
+            changed
         }
     };
-    if changed {
-        ctx.keys.changed(key, PFADD);
+    if changed > 0 {
+        ctx.keys.changed_times(key, PFADD, changed);
     }
-    ctx.out.int(changed.into());
+    ctx.out.int((changed > 0).into());
     Ok(())
 }
 

@@ -207,7 +207,7 @@ fn push(ctx: &mut Ctx<'_>, mut args: Args<'_>, end: End, only_existing: bool) ->
     if ctx.must_move(args.left()) {
         return ctx.move_elsewhere();
     }
-    let (limits, prepared) = (limits(ctx.engine), ctx.keys.prepared);
+    let (limits, prepared, n) = (limits(ctx.engine), ctx.keys.prepared, args.left());
     let items = args.rest().iter().map(|arg| argument(prepared, arg));
     let add = |list: &mut List| {
         list.push(end, items.clone(), limits);
@@ -226,7 +226,7 @@ fn push(ctx: &mut Ctx<'_>, mut args: Args<'_>, end: End, only_existing: bool) ->
             len
         }
     };
-    ctx.keys.changed(key, push_event(end));
+    ctx.keys.changed_times(key, push_event(end), n);
     ctx.out.int(len as i64);
     Ok(())
 }
@@ -384,9 +384,9 @@ pub(super) fn pop_several(
         // What it owned is dropped when the locks are gone.
         keys.remove(key);
     }
-    keys.changed(key, pop_event(end));
+    keys.changed_times(key, pop_event(end), n);
     if emptied {
-        keys.changed(key, Event::DEL);
+        keys.changed_too(key, Event::DEL);
     }
     Ok(())
 }
@@ -503,8 +503,10 @@ fn lrem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let removed = ctx.keys.edit(key, |list: &mut List| {
         list.remove_equal(value, end, most, limits)
     })?;
-    if removed > Some(0) {
-        ctx.keys.changed(key, Event::list("lrem"));
+    if let Some(n) = removed
+        && n > 0
+    {
+        ctx.keys.changed_times(key, Event::list("lrem"), n);
     }
     ctx.out.int(removed.unwrap_or(0) as i64);
     Ok(())
@@ -521,15 +523,16 @@ fn ltrim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         if kept.is_empty() {
             // What is removed as a whole is freed when the locks are gone.
             ctx.keys.remove(key);
-            ctx.keys.changed(key, LTRIM);
-            ctx.keys.changed(key, Event::DEL);
+            ctx.keys.changed_times(key, LTRIM, len);
+            ctx.keys.changed_too(key, Event::DEL);
         } else {
-            if ctx.must_move(len - kept.len()) {
+            let n = len - kept.len();
+            if ctx.must_move(n) {
                 return ctx.move_elsewhere();
             }
             ctx.keys
                 .edit(key, |list: &mut List| list.keep(kept, limits))?;
-            ctx.keys.changed(key, LTRIM);
+            ctx.keys.changed_times(key, LTRIM, n);
         }
     }
     ctx.out.ok();
@@ -570,7 +573,7 @@ pub(super) fn move_element(
         }
     }
     keys.changed(target, push_event(to));
-    keys.changed(source, pop_event(from));
+    keys.changed_too(source, pop_event(from));
     keys.record(&[b"LMOVE", source, target, end_word(from), end_word(to)]);
     Ok(true)
 }

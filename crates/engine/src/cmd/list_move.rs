@@ -128,8 +128,8 @@ impl Request {
             keys.edit(source, |list: &mut List| take(list, &mut moved))?;
             keys.edit_or_create(target, |list: &mut List| put(list, &moved))?;
         }
-        keys.changed(target, push_event(self.to));
-        keys.changed(source, pop_event(self.from));
+        keys.changed_times(target, push_event(self.to), n);
+        keys.changed_too(source, pop_event(self.from));
         self.record(keys, (source, target), &moved, n == len);
         out.array(n);
         moved.iter().for_each(|bytes| out.bulk(bytes));

@@ -110,16 +110,19 @@ fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, db: Option<usize>) -> Result {
         Some(db) => db..db + 1,
         None => 0..ctx.engine.keyspace().databases(),
     };
-    let mut taken: Vec<Dict> = Vec::new();
+    let (mut taken, mut keys): (Vec<Dict>, usize) = (Vec::new(), 0);
     for shard in ctx.keys.all_shards() {
         for db in dbs.clone() {
             if shard.db_ref(db).bytes() > 0 {
+                let dict = shard.take_db(db);
+                keys += dict.len();
                 // A copy of the data set for replicas that is being written goes on with it.
-                taken.extend(shard.take_db(db).let_go());
+                taken.extend(dict.let_go());
             }
         }
     }
     ctx.keys.happened(Change::Flushed(db));
+    ctx.keys.count_changes(keys);
     if in_background {
         ctx.engine.reclaimer.dicts(taken);
     } else if taken.iter().map(Dict::bytes).sum::<usize>() > SMALL_FLUSH {
@@ -152,6 +155,7 @@ fn swapdb(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         shard.swap_dbs(a, b);
     }
     ctx.keys.happened(Change::Swapped(a, b));
+    ctx.keys.count_changes(1);
     ctx.out.ok();
     Ok(())
 }

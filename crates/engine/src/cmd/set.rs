@@ -164,6 +164,7 @@ pub(super) fn tell(
     key: &[u8],
     expired: &Gone,
     events: impl IntoIterator<Item = Event>,
+    times: usize,
 ) {
     let mut first = None;
     if !expired.0.is_empty() {
@@ -173,7 +174,7 @@ pub(super) fn tell(
     }
     let events: SmallVec<[Event; 4]> = first.into_iter().chain(events).collect();
     if !events.is_empty() {
-        keys.changed_in_turn(key, events);
+        keys.changed_in_turn(key, events, times);
     }
 }
 
@@ -183,7 +184,7 @@ pub(super) fn expire_members_of(keys: &mut Keys<'_>, key: &[u8]) -> Result {
     let set = keys.peek_view::<Set>(key)?;
     if !keys.frozen && set.is_some_and(|set| set.may_be_due(now_ms)) {
         let gone = keys.edit::<Set, _>(key, |set| expire_members(set, now_ms))?;
-        tell(keys, key, &gone.unwrap_or_default(), None);
+        tell(keys, key, &gone.unwrap_or_default(), None, 0);
     }
     Ok(())
 }
@@ -204,9 +205,9 @@ fn sadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     })?;
     if !expired.0.is_empty() {
         let event = (n > 0).then_some(Event::set("sadd"));
-        tell(&mut ctx.keys, key, &expired, event);
+        tell(&mut ctx.keys, key, &expired, event, n);
     } else if n > 0 {
-        ctx.keys.changed(key, Event::set("sadd"));
+        ctx.keys.changed_times(key, Event::set("sadd"), n);
     }
     ctx.out.int(n as i64);
     Ok(())
@@ -220,7 +221,7 @@ fn srem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         .edit::<Set, _>(key, |set| members.iter().filter(|m| set.remove(m)).count())?;
     let n = n.unwrap_or(0);
     if n > 0 {
-        ctx.keys.changed(key, Event::set("srem"));
+        ctx.keys.changed_times(key, Event::set("srem"), n);
     }
     ctx.out.int(n as i64);
     Ok(())
@@ -297,9 +298,9 @@ fn smove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ctx.keys.changed(to, Event::set("sadd"));
         }
         if due.is_some() {
-            ctx.keys.changed(to, Event::set("sexpire"));
+            ctx.keys.changed_too(to, Event::set("sexpire"));
         } else if old.is_some() {
-            ctx.keys.changed(to, Event::set("spersist"));
+            ctx.keys.changed_too(to, Event::set("spersist"));
         }
     }
     ctx.out.int(i64::from(due.is_some()));
@@ -340,10 +341,11 @@ fn spop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         None => 0,
         Some(set) if may_move && set.len() >= LONG_WORK => return ctx.move_elsewhere(),
         Some(set) if count >= set.len() => {
+            let n = set.len();
             reply_set(ctx.out, set);
             ctx.keys.remove(key);
             ctx.keys
-                .changed_in_turn(key, [Event::set("spop"), Event::DEL]);
+                .changed_in_turn(key, [Event::set("spop"), Event::DEL], n);
             ctx.keys.record(&[b"DEL", key]);
             return Ok(());
         }
@@ -368,7 +370,7 @@ fn spop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             }
         }
     })?;
-    ctx.keys.changed(key, Event::set("spop"));
+    ctx.keys.changed_times(key, Event::set("spop"), count);
     let mut argv: Vec<&[u8]> = vec![b"SREM", key];
     argv.extend(popped.iter().map(|m| &m[..]));
     ctx.keys.record(&argv);

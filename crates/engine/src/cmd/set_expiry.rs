@@ -208,7 +208,7 @@ fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
         (true, false) => Some(SREM),
         (true, true) => None,
     };
-    tell(keys, key, &expired, event);
+    tell(keys, key, &expired, event, timed.len() + gone.len());
     let mut digits = [0; 20];
     let time = format_i64(at as i64, &mut digits);
     record_members(keys, &[b"SPEXPIREAT", key, time], &timed);
@@ -258,7 +258,7 @@ fn spersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     match expired {
         Some(expired) => {
             let event = (!lasting.is_empty()).then_some(SPERSIST);
-            tell(&mut ctx.keys, key, &expired, event);
+            tell(&mut ctx.keys, key, &expired, event, lasting.len());
             record_members(&mut ctx.keys, &[b"SPERSIST", key], &lasting);
         }
         None => members.iter().for_each(|_| ctx.out.int(-2)),
@@ -382,12 +382,13 @@ fn saddex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     })?;
     let keys = &mut ctx.keys;
     if !met {
-        tell(keys, key, &expired, None);
+        tell(keys, key, &expired, None, 0);
         ctx.out.int(0);
         return Ok(());
     }
     if at.is_some_and(|at| at <= now_ms) {
-        tell(keys, key, &expired, (!gone.is_empty()).then_some(SREM));
+        let event = (!gone.is_empty()).then_some(SREM);
+        tell(keys, key, &expired, event, gone.len());
         keys.record_instead();
         record_plain(keys, b"SREM", key, &gone);
     } else {
@@ -396,7 +397,13 @@ fn saddex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             at.map(|_| SEXPIRE),
             persisted.then_some(SPERSIST),
         ];
-        tell(keys, key, &expired, events.into_iter().flatten());
+        tell(
+            keys,
+            key,
+            &expired,
+            events.into_iter().flatten(),
+            members.len(),
+        );
         keys.record_instead();
         record_plain(keys, b"SADD", key, members);
         let mut digits = [0; 20];

@@ -523,7 +523,7 @@ fn store_result(
     }
     let n = list.len();
     ctx.keys
-        .store_result(destination, list, Event::list("sortstore"));
+        .store_result_of(destination, list, Event::list("sortstore"), n);
     if request.by.is_some() || !request.get.is_empty() {
         // The keys that patterns named may look different to who does it again: some had expired.
         ctx.keys.record_list(destination);

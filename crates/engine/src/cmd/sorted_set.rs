@@ -275,7 +275,8 @@ fn zadd_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, mut add: Add) -> Result {
     }
     if done.added + done.updated > 0 {
         let name = if add.increment { "zincr" } else { "zadd" };
-        ctx.keys.changed(key, Event::sorted_set(name));
+        let times = (done.added + done.updated) as usize;
+        ctx.keys.changed_times(key, Event::sorted_set(name), times);
     }
     match (add.increment, done.score) {
         (true, Some(score)) => ctx.out.double(score),
@@ -377,7 +378,8 @@ fn zrem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     })?;
     let removed = removed.unwrap_or(0);
     if removed > 0 {
-        ctx.keys.changed(key, Event::sorted_set("zrem"));
+        ctx.keys
+            .changed_times(key, Event::sorted_set("zrem"), removed);
     }
     ctx.out.int(removed as i64);
     Ok(())
@@ -411,7 +413,7 @@ pub(super) fn pop(
         && count > 0
     {
         let name = if highest { "zpopmax" } else { "zpopmin" };
-        keys.changed(key, Event::sorted_set(name));
+        keys.changed_times(key, Event::sorted_set(name), n);
         let verb: &[u8] = if highest { b"ZPOPMAX" } else { b"ZPOPMIN" };
         keys.record(&[verb, key, format_i64(n as i64, &mut [0; 20])]);
     }

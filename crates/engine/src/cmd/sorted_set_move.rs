@@ -107,8 +107,8 @@ fn run(
         Which::Highest => ("zpopmax", b"ZPOPMAX"),
         Which::Scores(_) | Which::Named(..) => ("zrem", b"ZREM"),
     };
-    keys.changed(target, Event::sorted_set("zadd"));
-    keys.changed(source, Event::sorted_set(taken));
+    keys.changed_times(target, Event::sorted_set("zadd"), moved.len());
+    keys.changed_times(source, Event::sorted_set(taken), moved.len());
     record(keys, (source, target), &moved, verb);
     out.array(moved.len());
     for (member, score) in &moved {

@@ -362,7 +362,8 @@ fn remove_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, by: By) -> Result {
         return ctx.move_elsewhere();
     };
     if removed > 0 {
-        ctx.keys.changed(key, Event::sorted_set(ctx.command.name));
+        let event = Event::sorted_set(ctx.command.name);
+        ctx.keys.changed_times(key, event, removed);
     }
     ctx.out.int(removed as i64);
     Ok(())

@@ -359,12 +359,13 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     };
     ids::reply(ctx.out, id);
     let Some(trimmed) = trimmed else {
-        // It is there already.
+        // It is there already, which real servers count as a change all the same.
+        ctx.keys.count_changes(1);
         return Ok(());
     };
     ctx.keys.changed(key, Event::stream("xadd"));
     if trimmed > 0 {
-        ctx.keys.changed(key, Event::stream("xtrim"));
+        ctx.keys.changed_too(key, Event::stream("xtrim"));
     }
     if ctx.keys.recording() {
         let id = id_text(id);
@@ -392,7 +393,8 @@ fn xtrim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     })?;
     let trimmed = trimmed.unwrap_or(0);
     if trimmed > 0 {
-        ctx.keys.changed(key, Event::stream("xtrim"));
+        ctx.keys
+            .changed_times(key, Event::stream("xtrim"), trimmed as usize);
         let trim = trim_record(ctx, key, options.trim);
         let mut argv: Vec<&[u8]> = vec![b"XTRIM", key];
         argv.extend(trim.iter().map(|word| &word[..]));
@@ -498,7 +500,7 @@ fn xdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     })?;
     let deleted = deleted.unwrap_or(0);
     if deleted > 0 {
-        ctx.keys.changed(key, Event::stream("xdel"));
+        ctx.keys.changed_times(key, Event::stream("xdel"), deleted);
     }
     ctx.out.int(deleted as i64);
     Ok(())
@@ -546,21 +548,21 @@ fn xdelex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let wanted = parse_all(texts)?;
     let out = &mut *ctx.out;
-    let mut deleted = false;
+    let mut deleted = 0;
     ctx.keys.edit(key, |s: &mut Stream| {
         for id in wanted {
             out.int(match s.delete_with(id, refs) {
                 None => -1,
                 Some(true) => {
-                    deleted = true;
+                    deleted += 1;
                     1
                 }
                 Some(false) => 2,
             });
         }
     })?;
-    if deleted {
-        ctx.keys.changed(key, Event::stream("xdel"));
+    if deleted > 0 {
+        ctx.keys.changed_times(key, Event::stream("xdel"), deleted);
     }
     Ok(())
 }

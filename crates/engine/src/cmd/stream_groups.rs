@@ -80,9 +80,9 @@ pub(super) fn tell(keys: &mut Keys<'_>, key: &[u8], name: &'static str) {
     keys.changed(key, Event::stream(name).aside());
 }
 
-/// Says so of what no notification tells: deliveries, acknowledgements, claims.
-pub(super) fn tell_silently(keys: &mut Keys<'_>, key: &[u8]) {
-    keys.changed(key, Event::SILENT.aside().of_pending());
+/// Says so of what no notification tells: this many deliveries, acknowledgements, claims.
+pub(super) fn tell_silently(keys: &mut Keys<'_>, key: &[u8], times: usize) {
+    keys.changed_times(key, Event::SILENT.aside().of_pending(), times);
 }
 
 // ---- XGROUP
@@ -271,7 +271,7 @@ pub(super) fn xack(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     })?;
     let acknowledged = acknowledged.flatten().unwrap_or(0);
     if acknowledged > 0 {
-        tell_silently(&mut ctx.keys, key);
+        tell_silently(&mut ctx.keys, key, acknowledged);
     }
     ctx.out.int(acknowledged as i64);
     Ok(())
@@ -288,18 +288,19 @@ pub(super) fn xackdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let wanted = parse_all(texts)?;
     let out = &mut *ctx.out;
-    let (mut acknowledged, mut deleted) = (false, false);
+    let (mut acknowledged, mut deleted) = (0, false);
     ctx.keys.edit(key, |s: &mut Stream| {
         for id in wanted {
             let done = acknowledge_and_delete(s, name, id, refs, &mut deleted);
-            acknowledged |= done > 0;
+            acknowledged += usize::from(done > 0);
             out.int(done);
         }
     })?;
     if deleted {
-        ctx.keys.changed(key, Event::stream("xdel"));
-    } else if acknowledged {
-        tell_silently(&mut ctx.keys, key);
+        ctx.keys
+            .changed_times(key, Event::stream("xdel"), acknowledged);
+    } else if acknowledged > 0 {
+        tell_silently(&mut ctx.keys, key, acknowledged);
     }
     Ok(())
 }
@@ -497,10 +498,10 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         .filter(|at| *at >= 0 && (*at <= now_ms || now_ms == 0))
         .unwrap_or(now_ms);
     let out = &mut *ctx.out;
-    let (mut created, mut changed) = (false, false);
+    let (mut created, mut went_on) = (false, false);
     let mut done = Claims::default();
     let claim = |entries: StreamRef<'_>, group: &mut Group| {
-        changed = group.last_id < last_id;
+        went_on = group.last_id < last_id;
         group.last_id = group.last_id.max(last_id);
         let (no, is_new) = group.consumer_or_new(consumer, now_ms);
         created = is_new;
@@ -513,7 +514,6 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             let Some(entry) = entries.get(id) else {
                 // Deleted since: nobody can process it any more.
                 if group.acknowledge(id) {
-                    changed = true;
                     done.acknowledged.push(id);
                 }
                 continue;
@@ -541,7 +541,6 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             }
             group.assign(id, pending);
             done.claimed.push((id, pending));
-            changed = true;
             if let Some(consumer) = group.consumer_mut(no) {
                 consumer.active_ms = Some(now_ms);
             }
@@ -557,18 +556,18 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     };
     ctx.keys
         .edit(key, |s: &mut Stream| s.edit_group(name, claim))?;
-    tell_of_claim(ctx, key, created, changed);
+    tell_of_claim(ctx, key, created, done.count() + usize::from(went_on));
     done.record(&mut ctx.keys, key, name, consumer, created);
     Ok(())
 }
 
-/// Says what a claim has done: made a consumer, changed what is pending.
-fn tell_of_claim(ctx: &mut Ctx<'_>, key: &[u8], created: bool, changed: bool) {
+/// Says what a claim has done: made a consumer, changed what is pending so many times.
+fn tell_of_claim(ctx: &mut Ctx<'_>, key: &[u8], created: bool, times: usize) {
     if created {
         tell(&mut ctx.keys, key, "xgroup-createconsumer");
     }
-    if changed {
-        tell_silently(&mut ctx.keys, key);
+    if times > 0 {
+        tell_silently(&mut ctx.keys, key, times);
     }
 }
 
@@ -582,6 +581,11 @@ pub(super) struct Claims {
 }
 
 impl Claims {
+    /// Entries that were claimed or turned out to be gone.
+    pub fn count(&self) -> usize {
+        self.claimed.len() + self.acknowledged.len()
+    }
+
     /// Writes it down as claims of known messages at known times, which come out the same wherever they are done again.
     pub fn record(
         &self,
@@ -656,7 +660,7 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let now_ms = ctx.keys.now_ms as i64;
     let out = &mut *ctx.out;
-    let (mut created, mut changed) = (false, false);
+    let mut created = false;
     let mut done = Claims::default();
     let claim = |entries: StreamRef<'_>, group: &mut Group| {
         let (no, is_new) = group.consumer_or_new(consumer, now_ms);
@@ -700,7 +704,6 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         {
             consumer.active_ms = Some(now_ms);
         }
-        changed = !claimed.is_empty() || !deleted.is_empty();
         let cursor = next.and_then(|from| group.pending_from(from).next());
         let cursor = cursor.map_or(StreamId::MIN, |(id, _)| *id);
         out.array(3);
@@ -720,7 +723,7 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     };
     ctx.keys
         .edit(key, |s: &mut Stream| s.edit_group(name, claim))?;
-    tell_of_claim(ctx, key, created, changed);
+    tell_of_claim(ctx, key, created, done.count());
     done.record(&mut ctx.keys, key, name, consumer, created);
     Ok(())
 }

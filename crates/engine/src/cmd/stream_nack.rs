@@ -104,7 +104,7 @@ fn xnack(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     ctx.keys
         .edit(key, |s: &mut Stream| s.edit_group(name, release))?;
     if !released.is_empty() {
-        tell_silently(&mut ctx.keys, key);
+        tell_silently(&mut ctx.keys, key, released.len());
         record(ctx, key, name, &released);
     }
     ctx.out.int(released.len() as i64);

@@ -598,7 +598,8 @@ fn read_in_group<K: AsRef<[u8]>, T: AsRef<[u8]>>(
             tell(keys, key, "xgroup-createconsumer");
         }
         if delivered {
-            tell_silently(keys, key);
+            // That a consumer looks at what it has once more is no change towards a save point.
+            tell_silently(keys, key, usize::from(matches!(since, Since::New)));
         }
         if created || delivered {
             let (group, consumer) = (reader.group.as_ref(), reader.consumer.as_ref());

@@ -303,9 +303,9 @@ fn raise<N: Number>(
         }
         ctx.keys.changed(key, N::EVENT);
         if at.is_some() {
-            ctx.keys.changed(key, Event::generic("expire"));
+            ctx.keys.changed_too(key, Event::generic("expire"));
         } else if persists {
-            ctx.keys.changed(key, Event::generic("persist"));
+            ctx.keys.changed_too(key, Event::generic("persist"));
         }
         record(ctx, key, &bytes, at, persists);
     }

@@ -247,6 +247,31 @@ impl Keys<'_> {
     #[inline]
     pub fn changed_in(&mut self, db: usize, key: &[u8], event: Event) {
         self.counters.changes.add(1);
+        self.changed_uncounted_in(db, key, event);
+    }
+
+    /// The same for a change that counts as `times` of them towards a save point: in real servers, of a collection each
+    /// element that was added or removed does.
+    #[inline]
+    pub fn changed_times(&mut self, key: &[u8], event: Event, times: usize) {
+        self.counters.changes.add(times as u64);
+        self.changed_uncounted_in(self.db, key, event);
+    }
+
+    /// The same for one that is counted already, as a part of what was said before.
+    #[inline]
+    pub fn changed_too(&mut self, key: &[u8], event: Event) {
+        self.changed_uncounted_in(self.db, key, event);
+    }
+
+    /// Counts this many changes more towards a save point, where nothing further is to be said of them.
+    #[inline]
+    pub fn count_changes(&self, times: usize) {
+        self.counters.changes.add(times as u64);
+    }
+
+    #[inline]
+    fn changed_uncounted_in(&mut self, db: usize, key: &[u8], event: Event) {
         if self.recording {
             self.records.touch();
         }
@@ -255,10 +280,16 @@ impl Keys<'_> {
         }
     }
 
-    /// Says that several things happened to a key in turn, after all of them; if it is gone in the end, that comes last.
+    /// Says that several things happened to a key in turn, after all of them; if it is gone in the end, that comes last. Together
+    /// they count as `times` changes towards a save point.
     #[inline]
-    pub fn changed_in_turn(&mut self, key: &[u8], events: impl IntoIterator<Item = Event>) {
-        self.counters.changes.add(1);
+    pub fn changed_in_turn(
+        &mut self,
+        key: &[u8],
+        events: impl IntoIterator<Item = Event>,
+        times: usize,
+    ) {
+        self.counters.changes.add(times as u64);
         if self.recording {
             return self.write_down_in_turn(key, events);
         }
@@ -335,13 +366,11 @@ impl Keys<'_> {
         }
     }
 
-    /// Adds to the list of changes whatever it is that happened, if anybody listens. Messages are always sent.
+    /// Adds to the list of changes whatever it is that happened, if anybody listens. Messages are always sent. As how many changes
+    /// it counts is the caller's to say ([`Keys::count_changes`]).
     pub fn happened(&mut self, change: Change) {
-        if matches!(change, Change::Flushed(_) | Change::Swapped(..)) {
-            self.counters.changes.add(1);
-            if self.recording {
-                self.records.touch();
-            }
+        if self.recording && matches!(change, Change::Flushed(_) | Change::Swapped(..)) {
+            self.records.touch();
         }
         if matches!(change, Change::Publish(..)) || self.listening.any() {
             self.changes.push(change);

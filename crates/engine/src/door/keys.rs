@@ -459,10 +459,21 @@ impl<'e> Keys<'e> {
     /// The same for the result of a command that stores it, and says so: `event` if there is a result, else that the key
     /// is gone if it was there.
     pub fn store_result<C: Collection>(&mut self, key: &[u8], collection: C, event: Event) {
+        self.store_result_of(key, collection, event, 1);
+    }
+
+    /// The same for a result that counts as `times` changes towards a save point.
+    pub fn store_result_of<C: Collection>(
+        &mut self,
+        key: &[u8],
+        collection: C,
+        event: Event,
+        times: usize,
+    ) {
         let was = self.remove_to_replace(key);
         if !collection.is_empty() {
             self.insert_in_place_of(key, was, collection);
-            self.changed(key, event);
+            self.changed_times(key, event, times);
         } else if was.is_some() {
             self.changed(key, Event::DEL);
         }

@@ -82,7 +82,7 @@ pub fn rename(keys: &mut Keys<'_>, from: &[u8], to: &[u8], only_if_new: bool) ->
     let was = keys.remove_to_replace(to);
     keys.put_stored(db, to, stored);
     keys.changed(from, Event::generic("rename_from"));
-    keys.changed(to, Event::generic("rename_to"));
+    keys.changed_too(to, Event::generic("rename_to"));
     keys.replaced(db, to, was);
     Ok(true)
 }
@@ -119,7 +119,7 @@ pub fn move_to(keys: &mut Keys<'_>, key: &[u8], db: usize) -> bool {
         return false;
     };
     keys.put_stored(db, key, stored);
-    keys.changed(key, Event::generic("move_from"));
+    keys.changed_too(key, Event::generic("move_from"));
     keys.changed_in(db, key, Event::generic("move_to"));
     true
 }

@@ -156,7 +156,7 @@ pub fn set_expiring(keys: &mut Keys<'_>, key: &[u8], value: NewValue<'_>, at_ms:
     let text = keys.recording().then(|| Text::of(&value));
     keys.set(key, value, Some(at_ms));
     keys.changed(key, SET);
-    keys.changed(key, EXPIRE);
+    keys.changed_too(key, EXPIRE);
     if let Some(text) = text {
         record_set(keys, key, &text, Some(at_ms));
     }
@@ -179,10 +179,10 @@ pub fn set_or_expire(
     }
     keys.changed(key, SET);
     if at_ms.is_some() && !kept {
-        keys.changed(key, EXPIRE);
+        keys.changed_too(key, EXPIRE);
     }
     if gone {
-        keys.changed(key, Event::EXPIRED);
+        keys.changed_too(key, Event::EXPIRED);
         keys.record(&[b"DEL", key]);
     } else if let Some(text) = text {
         record_set(keys, key, &text, at_ms);

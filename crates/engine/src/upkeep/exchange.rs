@@ -52,6 +52,7 @@ impl Engine {
             shard.swap_with(&mut other.lock(at));
         }
         keys.happened(Change::Flushed(None));
+        keys.count_changes(1);
         self.follow.apply(&mut keys, None);
         let Keys { held, garbage, .. } = keys;
         drop(held);
