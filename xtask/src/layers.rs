@@ -81,9 +81,10 @@ const ROOMS: &[(&str, Rooms)] = &[
 
 /// The keyspace; its `lib.rs` says what each room is.
 const STORE: Rooms = &[
+    ("lzf", &[]),
     ("mem", &[]),
     ("table", &["mem"]),
-    ("types", &["mem", "table"]),
+    ("types", &["lzf", "mem", "table"]),
     ("dict", &["mem", "table", "types"]),
     ("shard", &["dict", "mem", "table"]),
 ];

@@ -175,9 +175,9 @@ impl<'a> Adding<'a> {
 
 fn list_commands(out: &mut Vec<u8>, key: &[u8], list: &List) {
     let mut adding = Adding::new(out, b"RPUSH", key);
-    for item in list.view().iter() {
-        adding.add([item.to_vec()]);
-    }
+    list.view()
+        .iter()
+        .for_each(usize::MAX, |item| adding.add([item.to_vec()]));
     adding.end();
 }
 

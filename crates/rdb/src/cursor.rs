@@ -3,7 +3,7 @@
 //! A length is 6 bits, 14 bits, 4 or 8 bytes, as its first two bits say; with both set it is no length but one of the
 //! special strings: an integer of 1, 2 or 4 bytes, or compressed text.
 
-use crate::{Malformed, Result, lzf};
+use crate::{Malformed, Result};
 use std::ops::Deref;
 use store::packed::Item;
 
@@ -216,7 +216,8 @@ impl<'a> Cursor<'a> {
             Length::Special(3) => {
                 let compressed = usize::try_from(self.length()?).map_err(|_| TRUNCATED)?;
                 let length = usize::try_from(self.length()?).map_err(|_| TRUNCATED)?;
-                let text = lzf::decompress(self.take(compressed)?, length)?;
+                let text = store::lzf::decompress(self.take(compressed)?, length);
+                let text = text.ok_or(Malformed("bad compressed string"))?;
                 return Ok(Text(Form::Own(text)));
             }
             Length::Special(_) => return Err(STRING),

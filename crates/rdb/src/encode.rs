@@ -14,7 +14,7 @@
 //!
 //! A whole value goes into a buffer with [`entry`] or [`value`]; a large collection a stretch at a time with [`Pieces`].
 
-use crate::put::{item, length, listpack, packed, string};
+use crate::put::{compressed, item, length, listpack, packed, string};
 use crate::version::Version;
 use crate::{kinds, stream};
 use store::packed::Item;
@@ -232,9 +232,9 @@ fn body(out: &mut Vec<u8>, e: &EntryRef<'_>, options: &Options) -> Result<Option
 fn list(out: &mut Vec<u8>, list: ListRef<'_>, options: &Options) -> u8 {
     if options.version == Version::V9 {
         length(out, list.len() as u64);
-        for element in list.iter() {
+        list.iter().for_each(usize::MAX, |element| {
             string(out, element.text(&mut [0; 20]), options.compress);
-        }
+        });
         return kinds::LIST;
     }
     length(out, list.chunk_count() as u64);
@@ -253,6 +253,16 @@ fn list_node(out: &mut Vec<u8>, chunk: Chunk<'_>, compress: bool) {
         Chunk::Plain(blob) => {
             length(out, PLAIN);
             string(out, blob, compress);
+        }
+        // It is what a compressed string is here too.
+        Chunk::Compressed { lzf, len, count } => {
+            length(out, if count == 0 { PLAIN } else { PACKED });
+            if compress {
+                compressed(out, lzf, len);
+            } else {
+                let whole = store::lzf::decompress(lzf, len).unwrap_or_default();
+                string(out, &whole, false);
+            }
         }
     }
 }

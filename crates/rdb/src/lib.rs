@@ -4,7 +4,7 @@
 //! ([`payload`]). A file is many of them under their keys, with what is to be known beside ([`file`](mod@file)). The value inside is
 //! the same: [`encode`] writes one in a form that a given version's readers know, [`decode`] reads all that Redis 5 to 8.6
 //! and Valkey 7 to 9.1 write. Below these are the building blocks: lengths and strings ([`cursor`], [`put`]), the packed
-//! sequences that small collections are stored as ([`listpack`], [`ziplist`]), compression ([`lzf`]) and the checksum
+//! sequences that small collections are stored as ([`listpack`], [`ziplist`]), compression ([`store::lzf`]) and the checksum
 //! ([`crc64`]).
 //!
 //! Payloads come from clients and files from disks, so nothing in them is believed: each length is compared with the bytes
@@ -18,7 +18,6 @@ pub mod decode;
 pub mod encode;
 pub mod file;
 pub mod listpack;
-pub mod lzf;
 pub mod payload;
 pub mod put;
 mod stream;
@@ -79,6 +78,7 @@ impl Settings {
             list: list::Limits {
                 max_listpack_size: -2,
                 packed_threshold: 0,
+                compress_depth: 0,
             },
             set: set::Limits {
                 intset_entries: 512,

@@ -1,7 +1,7 @@
 //! Writing lengths and strings as [`crate::cursor`] reads them.
 
 use crate::listpack::{self, Builder};
-use crate::lzf;
+use store::lzf;
 use store::packed::Item;
 
 /// Appends a length, or a number that is stored as one.
@@ -105,7 +105,8 @@ pub fn packed(out: &mut Vec<u8>, compress: bool, fill: impl FnOnce(&mut Builder)
     }
 }
 
-fn compressed(out: &mut Vec<u8>, small: &[u8], whole: usize) {
+/// Appends a string of `whole` bytes that is compressed already.
+pub fn compressed(out: &mut Vec<u8>, small: &[u8], whole: usize) {
     out.push(0xc3);
     length(out, small.len() as u64);
     length(out, whole as u64);

@@ -31,7 +31,7 @@ proptest! {
             Model::List(items) => {
                 let object = loaded(&payload);
                 let list = List::of(&object).unwrap();
-                let read: Vec<_> = list.view().iter().map(|i| i.to_vec()).collect();
+                let read: Vec<_> = list.view().iter().texts().collect();
                 prop_assert_eq!(&read, items);
             }
             Model::Set(members) => {
@@ -269,12 +269,7 @@ fn ziplists() {
         payload(kinds::LIST_ZIPLIST, &[], &z),
     ] {
         let object = loaded(&bytes);
-        let read: Vec<_> = List::of(&object)
-            .unwrap()
-            .view()
-            .iter()
-            .map(|i| i.to_vec())
-            .collect();
+        let read: Vec<_> = List::of(&object).unwrap().view().iter().texts().collect();
         assert_eq!(read, expected);
     }
     let pair = ziplist(&[0, 1, b'm', 3, 3, b'1', b'.', b'5'], 2);

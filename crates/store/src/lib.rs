@@ -4,6 +4,7 @@
 //!
 //! | room | what |
 //! |---|---|
+//! | [`lzf`] | compression of strings and of the inner nodes of lists |
 //! | [`mem`] | memory for buckets and directories ([`mem::words`]), slots for entries ([`mem::slab`]) |
 //! | [`table`] | finds entries by their hash |
 //! | [`types`] | collections, packed or of their own, and what some strings and sorted sets mean |
@@ -18,6 +19,7 @@
 //! Nothing here knows sockets, RESP, commands or the time of day, and nothing blocks but on a shard's lock.
 
 mod dict;
+pub mod lzf;
 pub mod mem;
 mod shard;
 pub mod table;

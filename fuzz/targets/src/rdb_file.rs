@@ -26,6 +26,7 @@ pub fn run(data: &[u8]) {
         list: list::Limits {
             max_listpack_size: i32::from(choice[1] as i8),
             packed_threshold: 0,
+            compress_depth: 1,
         },
         set: set::Limits {
             intset_entries: entries,

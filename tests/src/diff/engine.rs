@@ -71,6 +71,7 @@ const THRESHOLDS: &[(&str, &str)] = &[
     ("zset-max-listpack-entries", "128"),
     ("zset-max-listpack-value", "64"),
     ("list-max-listpack-size", "-2"),
+    ("list-compress-depth", "0"),
     ("stream-node-max-entries", "100"),
     ("stream-node-max-bytes", "4096"),
     ("hll-sparse-max-bytes", "3000"),
@@ -155,9 +156,9 @@ pub struct Step {
     dialect: Dialect,
     /// Whether the pipeline ends here and replies are read.
     last_of_pipeline: bool,
-}
     /// Whether the changes it counts as are compared too.
     pub counted: bool,
+}
 
 /// Replies that differ: of the step at `at`, or (past the last step) of a look at what the round left behind.
 struct Mismatch {
@@ -254,8 +255,8 @@ impl Engine {
             .collect();
         let total: usize = usable.iter().map(|row| row.weight).sum();
         let mut steps = Vec::with_capacity(ROUND);
-        while steps.len() < ROUND {
         let counted = Rng::new(!seed).chance(33);
+        while steps.len() < ROUND {
             let row = if rng.chance(15) {
                 *rng.pick(SETUP)
             } else if !self.other_types.is_empty() && rng.chance(6) {
@@ -307,15 +308,15 @@ impl Engine {
             alone,
             dialect,
             last_of_pipeline,
-        }
             counted: false,
+        }
     }
 
     /// Plays a round; `look` compares what it leaves behind as well.
     fn play(&mut self, against: usize, steps: &[Step], look: bool) -> Option<Mismatch> {
         let [mut ours, mut theirs] = self.connect(against);
-        let mut begin = 0;
         let mut changes = [ours.changes(), theirs.changes()];
+        let mut begin = 0;
         while begin < steps.len() {
             let end = (begin..steps.len())
                 .find(|&i| steps[i].last_of_pipeline || steps.get(i + 1).is_some_and(|s| s.alone))
@@ -342,7 +343,6 @@ impl Engine {
                 if ours == CLOSED || ours == SILENCE {
                     return None;
                 }
-            }
                 if step.counted {
                     let before = changes;
                     changes = [links.0.next_changes(), links.1.next_changes()];
@@ -364,6 +364,7 @@ impl Engine {
                         }
                     }
                 }
+            }
             begin = end;
         }
         if look {

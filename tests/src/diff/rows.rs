@@ -553,6 +553,9 @@ pub const LIST_NODES: &[Row] = &[
     )
     .tame()
     .alone(),
+    row("CONFIG SET", 3, "'list-compress-depth (0|1|2|3)", Exact)
+        .tame()
+        .alone(),
 ];
 
 #[cfg(test)]

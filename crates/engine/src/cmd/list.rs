@@ -107,6 +107,7 @@ pub(crate) fn limits(engine: &Engine) -> Limits {
     Limits {
         max_listpack_size: live.list_max_listpack_size.load(Relaxed),
         packed_threshold: live.quicklist_packed_threshold.load(Relaxed),
+        compress_depth: live.list_compress_depth.load(Relaxed),
     }
 }
 
@@ -363,9 +364,9 @@ pub(super) fn pop_several(
     let emptied = keys.edit(key, |list: &mut List| {
         let len = list.len();
         let first = if end == End::Front { 0 } else { len - 1 };
-        for item in list.view().iter_from(first, end).take(n) {
-            reply(out, item);
-        }
+        list.view()
+            .iter_from(first, end)
+            .for_each(n, |item| reply(out, item));
         if n == len {
             return true;
         }
@@ -617,9 +618,9 @@ fn lindex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     };
     let n = args.int();
     args.check()?;
-    match index(n, list.len()).and_then(|at| list.get(at)) {
-        Some(item) => reply(out, item),
-        None => out.null(),
+    let shown = index(n, list.len()).and_then(|at| list.get(at, |item| reply(out, item)));
+    if shown.is_none() {
+        out.null();
     }
     Ok(())
 }
@@ -638,9 +639,8 @@ fn lrange(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return ctx.move_after_read();
     }
     out.array(range.len());
-    for item in list.iter_from(range.start, End::Front).take(range.len()) {
-        reply(out, item);
-    }
+    list.iter_from(range.start, End::Front)
+        .for_each(range.len(), |item| reply(out, item));
     Ok(())
 }
 

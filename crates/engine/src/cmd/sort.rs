@@ -252,9 +252,8 @@ fn elements(
             range.start
         };
         if !range.is_empty() {
-            for item in list.iter_from(start, from).take(range.len()) {
-                texts.push(item.text(&mut buf));
-            }
+            list.iter_from(start, from)
+                .for_each(range.len(), |item| texts.push(item.text(&mut buf)));
         }
     } else if let Some(set) = e.view::<Set>() {
         set.at(now_ms)

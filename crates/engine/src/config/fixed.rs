@@ -12,7 +12,6 @@ const INT: i64 = i32::MAX as i64;
 
 // What the rows of a group are about, as it stands in their error message and in the page of directives.
 const CLUSTER: &str = "clustering";
-const COMPRESSION: &str = "compressing the inner nodes of lists";
 const DURABILITY: &str = "snapshots and the append-only file";
 const INNER: &str = "a mechanism inside Redis without a counterpart here";
 const REPLICATION: &str = "replication";
@@ -79,7 +78,6 @@ pub(super) const FIXED: &[Directive] = &[
     later("cluster-announce-tls-port", &[], Int { min: 0, max: 65_535 }, "0", Runtime, CLUSTER),
     later("cluster-enabled", &[], Flag, "no", Startup, CLUSTER),
     later("cluster-port", &[], Int { min: 0, max: 65_535 }, "0", Startup, CLUSTER),
-    later("list-compress-depth", &[], Int { min: 0, max: INT }, "0", Runtime, COMPRESSION),
     later("locale-collate", &[], Text, "", Runtime, INNER),
     later("aof-disable-auto-gc", &[], Flag, "no", Runtime, DURABILITY),
     later("availability-zone", &[], Text, "", Runtime, CLUSTER),

@@ -141,6 +141,8 @@ pub struct Live {
     pub hash_max_listpack_value: AtomicUsize,
     /// `list-max-listpack-size`
     pub list_max_listpack_size: AtomicI32,
+    /// `list-compress-depth`
+    pub list_compress_depth: AtomicUsize,
     /// Bytes from which an element of a list has a node of its own; 0: those that are longer than a node may be. No
     /// directive: DEBUG QUICKLIST-PACKED-THRESHOLD changes it.
     pub quicklist_packed_threshold: AtomicUsize,

@@ -865,6 +865,16 @@ pub(super) const BUILT: &[Directive] = &[
         DATA_TYPES,
         "Members that a sorted set may have in its packed form.",
     )
+    row(
+        "list-compress-depth",
+        Int { min: 0, max: i32::MAX as i64 },
+        "0",
+        Runtime,
+        DATA_TYPES,
+        "So many pieces at either end of a long list are kept as they are; those between them are compressed (LZF). 0 compresses none. \
+         A list that is there already follows where it is changed.",
+    )
+    .live(|live, value| live.list_compress_depth.store(number(value) as usize, Relaxed)),
     .alias(&["zset-max-ziplist-entries"])
     .live(|live, value| live.zset_max_listpack_entries.store(number(value) as usize, Relaxed)),
     row(

@@ -9,7 +9,7 @@ use crate::door::keys::Keys;
 use resp::number::format_i64;
 use std::collections::BTreeMap;
 use store::types::hash::Hash;
-use store::types::list::{End, List};
+use store::types::list::List;
 use store::{Type, Value};
 
 /// Writes down that fields of a hash, or members of a set, are gone because their time was over.
@@ -127,9 +127,7 @@ impl Keys<'_> {
         }
         let mut argv: Vec<Vec<u8>> = vec![b"RPUSH".to_vec(), key.to_vec()];
         if let Ok(Some(list)) = self.peek_view::<List>(key) {
-            let mut number = [0; 20];
-            let items = list.iter_from(0, End::Front);
-            argv.extend(items.map(|item| item.text(&mut number).to_vec()));
+            argv.extend(list.iter().texts());
         }
         self.record(&[b"DEL", key]);
         if argv.len() > 2 {

@@ -16,7 +16,7 @@ use rdb::encode::{Head, Meta, Miscounted, Pieces};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use store::packed::Item;
-use store::types::list::{Chunk, List};
+use store::types::list::Chunk;
 use store::{Collection as _, Element, EntryRef, Object, Watcher};
 
 /// Bytes that are gathered in one buffer: a larger one would be moved when it grows, with a shard's lock held.
@@ -280,7 +280,7 @@ fn put_node(
     if pieces.takes_nodes() {
         return put(pieces.node(out, node));
     }
-    List::for_each_in(node, |element| {
+    node.for_each(|element| {
         let mut number = [0; 20];
         put(pieces.element(out, Item::Bytes(element.text(&mut number))));
     });

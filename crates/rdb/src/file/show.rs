@@ -13,7 +13,7 @@ pub fn show(value: &Loaded<'_>, now_ms: u64) -> String {
     match value {
         Loaded::String(text) => quote(&mut out, text),
         Loaded::Object(Object::List(list)) => {
-            let items = list.view().iter().map(|item| item.to_vec());
+            let items = list.view().iter().texts();
             joined(&mut out, "[]", items, |out, item| quote(out, &item));
         }
         Loaded::Object(Object::Set(set)) => {

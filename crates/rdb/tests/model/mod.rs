@@ -30,6 +30,7 @@ pub const SETTINGS: Settings = Settings {
     list: list::Limits {
         max_listpack_size: 4,
         packed_threshold: 100,
+        compress_depth: 1,
     },
     set: set::Limits {
         intset_entries: 6,

@@ -3,8 +3,10 @@
 //! A short list is one run of elements ([`run`]), inside of its entry as long as it is a few hundred bytes, else with room
 //! at both ends. A long one is a deque of such runs ([`nodes`]), each small enough to be changed in the middle. Elements are
 //! stored as listpack entries ([`entry`]), so that sizes count as they do in Redis, and which form a list has is decided by
-//! Redis's rules, for OBJECT ENCODING shows it: "listpack" for the one, "quicklist" for the other.
+//! Redis's rules, for OBJECT ENCODING shows it: "listpack" for the one, "quicklist" for the other. Nodes far from both ends may
+//! be kept compressed ([`compressed`]).
 
+mod compressed;
 mod entry;
 mod iter;
 pub(super) mod nodes;
@@ -39,6 +41,8 @@ pub struct Limits {
     pub max_listpack_size: i32,
     /// Elements of at least so many bytes have a node of their own; 0: those longer than a node may be.
     pub packed_threshold: usize,
+    /// The setting `list-compress-depth`: so many nodes at either end are not compressed; 0: none is.
+    pub compress_depth: usize,
 }
 
 impl Default for Limits {
@@ -46,6 +50,7 @@ impl Default for Limits {
         Limits {
             max_listpack_size: -2,
             packed_threshold: 0,
+            compress_depth: 0,
         }
     }
 }
@@ -138,19 +143,6 @@ impl List {
         }
     }
 
-    /// Calls `f` for each element of a piece.
-    pub fn for_each_in(piece: Chunk<'_>, mut f: impl FnMut(Item<'_>)) {
-        match piece {
-            Chunk::Packed(run, _) => {
-                let mut span = Span::of(run);
-                while let Some(range) = span.next(End::Front) {
-                    f(entry::item(&run[range]));
-                }
-            }
-            Chunk::Plain(blob) => f(Item::Blob(blob)),
-        }
-    }
-
     /// Adds elements at an end, one after the other: several at the front end up in reverse order.
     pub fn push<'v>(
         &mut self,
@@ -174,15 +166,20 @@ impl List {
 
     /// Removes the element at an end after `f` has seen it; `None` if there is none.
     pub fn pop<R>(&mut self, end: End, limits: Limits, f: impl FnOnce(Item<'_>) -> R) -> Option<R> {
-        let r = self.pop_only(end, f);
+        let r = self.pop_only(end, limits, f);
         self.shrink(limits);
         r
     }
 
-    fn pop_only<R>(&mut self, end: End, f: impl FnOnce(Item<'_>) -> R) -> Option<R> {
+    fn pop_only<R>(
+        &mut self,
+        end: End,
+        limits: Limits,
+        f: impl FnOnce(Item<'_>) -> R,
+    ) -> Option<R> {
         each_form!(&mut self.0,
             run => (run.count() > 0).then(|| run.pop(end, f)),
-            nodes => nodes.pop(end, f))
+            nodes => nodes.pop(end, limits, f))
     }
 
     /// Moves the element at one end to an end after `f` has seen it; `None` if there is none.
@@ -193,7 +190,7 @@ impl List {
         limits: Limits,
         f: impl FnOnce(Item<'_>) -> R,
     ) -> Option<R> {
-        let (moved, r) = self.pop_only(from, |item| (Moved::of(item), f(item)))?;
+        let (moved, r) = self.pop_only(from, limits, |item| (Moved::of(item), f(item)))?;
         self.push(to, std::iter::once(moved.item()), limits);
         self.shrink(limits);
         Some(r)
@@ -204,7 +201,9 @@ impl List {
         if indices.is_empty() {
             return;
         }
-        each_form!(&mut self.0, run => run.remove(indices), nodes => nodes.remove(indices.start, indices.len()));
+        each_form!(&mut self.0,
+            run => run.remove(indices),
+            nodes => nodes.remove(indices.start, indices.len(), limits));
         self.shrink(limits);
     }
 
@@ -213,7 +212,9 @@ impl List {
         let len = Collection::len(self);
         for cut in [indices.end..len, 0..indices.start] {
             if !cut.is_empty() {
-                each_form!(&mut self.0, run => run.remove(cut), nodes => nodes.remove(cut.start, cut.len()));
+                each_form!(&mut self.0,
+                    run => run.remove(cut),
+                    nodes => nodes.remove(cut.start, cut.len(), limits));
             }
         }
         self.shrink(limits);
@@ -228,7 +229,7 @@ impl List {
                 run.remove_all(&found);
                 found.len()
             },
-            nodes => nodes.remove_equal(&body, text, end, most));
+            nodes => nodes.remove_equal(&body, text, (end, most), limits));
         if removed > 0 {
             self.shrink(limits);
         }
@@ -311,6 +312,7 @@ impl List {
     #[inline]
     fn shrink(&mut self, limits: Limits) {
         if let Repr::Nodes(nodes) = &mut self.0
+            && nodes.node_count() == 1
             && let Some(run) = nodes.single()
             && Limits::is_half_empty(limits.max_listpack_size, run.listpack_bytes(), run.count())
             && let Some(run) = nodes.take_single()
@@ -386,9 +388,9 @@ impl<'a> ListRef<'a> {
         self.len() == 0
     }
 
-    /// The element of this index.
-    pub fn get(&self, index: usize) -> Option<Item<'a>> {
-        self.iter_from(index, End::Front).next()
+    /// What `f` makes of the element of this index.
+    pub fn get<R>(&self, index: usize, f: impl FnOnce(Item<'_>) -> R) -> Option<R> {
+        self.iter_from(index, End::Front).next_item().map(f)
     }
 
     /// All elements, from front to back.
@@ -411,29 +413,38 @@ impl<'a> ListRef<'a> {
     ) {
         let body = Encoded::of(Item::Bytes(text)).body();
         let mut passed = 0;
+        let mut scratch = Vec::new();
         for step in 0..self.chunk_count() {
             let at = if end == End::Front {
                 step
             } else {
                 self.chunk_count() - 1 - step
             };
-            match self.chunk(at) {
-                Some(Chunk::Packed(run, _)) => {
-                    let mut span = Span::of(run);
-                    while let Some(range) = span.next(end) {
-                        if passed == most || is_body(&run[range], &body) && f(passed).is_break() {
-                            return;
-                        }
-                        passed += 1;
-                    }
-                }
-                Some(Chunk::Plain(blob)) => {
-                    if passed == most || blob[..] == *text && f(passed).is_break() {
-                        return;
-                    }
-                    passed += 1;
-                }
+            if passed == most {
+                return;
+            }
+            let (run, is_plain): (&[u8], bool) = match self.chunk(at) {
+                Some(Chunk::Packed(run, _)) => (run, false),
+                Some(Chunk::Plain(blob)) => (blob, true),
+                Some(Chunk::Compressed { lzf, len, count }) => (
+                    compressed::read(lzf, len, count == 0, &mut scratch),
+                    count == 0,
+                ),
                 None => return,
+            };
+            if is_plain {
+                if run == text && f(passed).is_break() {
+                    return;
+                }
+                passed += 1;
+                continue;
+            }
+            let mut span = Span::of(run);
+            while let Some(range) = span.next(end) {
+                if passed == most || is_body(&run[range], &body) && f(passed).is_break() {
+                    return;
+                }
+                passed += 1;
             }
         }
     }

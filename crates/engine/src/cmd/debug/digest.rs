@@ -71,8 +71,9 @@ fn mix_value(digest: &mut Digest, entry: &EntryRef<'_>, now_ms: u64) {
             Value::Blob(blob) => digest.mix(blob),
         },
         Type::List => {
-            for item in entry.view::<List>().iter().flat_map(|list| list.iter()) {
-                digest.mix(item.text(&mut buf));
+            if let Some(list) = entry.view::<List>() {
+                list.iter()
+                    .for_each(usize::MAX, |item| digest.mix(item.text(&mut buf)));
             }
         }
         Type::Set => {

@@ -270,57 +270,72 @@ pub(super) fn offset_of(run: &[u8], count: usize, index: usize) -> usize {
     }
 }
 
-/// The places of a run's entries, to be taken from either end.
-#[derive(Clone, Debug)]
-pub(super) struct Span<'a> {
-    run: &'a [u8],
+/// The places of a run's entries that are still to be taken, from either end.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Places {
     start: usize,
     end: usize,
 }
 
-impl<'a> Span<'a> {
-    pub(super) fn of(run: &'a [u8]) -> Span<'a> {
-        Span {
-            run,
+impl Places {
+    /// All of a run.
+    pub(super) fn of(run: &[u8]) -> Places {
+        Places {
             start: 0,
             end: run.len(),
         }
     }
 
     /// Those from this index on if they are to be taken from the front, those up to it from the back.
-    pub(super) fn starting(run: &'a [u8], count: usize, index: usize, from: End) -> Span<'a> {
-        let mut span = Span::of(run);
+    pub(super) fn starting(run: &[u8], count: usize, index: usize, from: End) -> Places {
+        let mut places = Places::of(run);
         match from {
-            End::Front => span.start = offset_of(run, count, index),
-            End::Back => span.end = offset_of(run, count, index + 1),
+            End::Front => places.start = offset_of(run, count, index),
+            End::Back => places.end = offset_of(run, count, index + 1),
         }
-        span
+        places
     }
 
-    /// The bytes of the next entry at this end.
+    /// The bytes of the next entry at this end of the run, which is always the same.
     #[inline]
-    pub(super) fn next(&mut self, end: End) -> Option<Range<usize>> {
+    pub(super) fn next(&mut self, run: &[u8], end: End) -> Option<Range<usize>> {
         if self.start == self.end {
             return None;
         }
         Some(match end {
             End::Front => {
                 let at = self.start;
-                self.start += entry_len(&self.run[at..]);
+                self.start += entry_len(&run[at..]);
                 at..self.start
             }
             End::Back => {
                 let end = self.end;
-                self.end -= last_entry_len(&self.run[..end]);
+                self.end -= last_entry_len(&run[..end]);
                 self.end..end
             }
         })
     }
+}
 
-    /// The run that it is about.
+/// A run and the places of its entries.
+#[derive(Clone, Debug)]
+pub(super) struct Span<'a> {
+    run: &'a [u8],
+    places: Places,
+}
+
+impl<'a> Span<'a> {
+    pub(super) fn of(run: &'a [u8]) -> Span<'a> {
+        Span {
+            run,
+            places: Places::of(run),
+        }
+    }
+
+    /// The bytes of the next entry at this end.
     #[inline]
-    pub(super) fn run(&self) -> &'a [u8] {
-        self.run
+    pub(super) fn next(&mut self, end: End) -> Option<Range<usize>> {
+        self.places.next(self.run, end)
     }
 }
 

@@ -8,6 +8,7 @@
 //! is split, and which neighbours are joined afterwards. It shows: a list whose last node has become small enough is
 //! a listpack again to OBJECT ENCODING, and a dump is made of nodes.
 
+use super::compressed::Compressed;
 use super::entry::{Encoded, Item, LISTPACK_FRAME, Span};
 use super::iter::Chunk;
 use super::run::{Packed, Run, is_body};
@@ -35,6 +36,8 @@ pub(in crate::types) enum Node {
     Packed(Packed),
     /// One large element.
     Plain(Blob),
+    /// One of these, compressed.
+    Compressed(Compressed),
 }
 
 impl Node {
@@ -43,6 +46,27 @@ impl Node {
         match self {
             Node::Packed(run) => run.count(),
             Node::Plain(_) => 1,
+            Node::Compressed(node) => node.count(),
+        }
+    }
+
+    /// Whether it is one large element.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        match self {
+            Node::Packed(_) => false,
+            Node::Plain(_) => true,
+            Node::Compressed(node) => node.is_plain(),
+        }
+    }
+
+    /// Bytes of its listpack, if it is one.
+    #[inline]
+    fn listpack_bytes(&self) -> Option<usize> {
+        match self {
+            Node::Packed(run) => Some(run.listpack_bytes()),
+            Node::Compressed(node) if !node.is_plain() => Some(node.len()),
+            _ => None,
         }
     }
 
@@ -51,6 +75,7 @@ impl Node {
         match self {
             Node::Packed(run) => Chunk::Packed(run.bytes(), run.count()),
             Node::Plain(blob) => Chunk::Plain(blob),
+            Node::Compressed(node) => Chunk::of(node),
         }
     }
 
@@ -59,6 +84,7 @@ impl Node {
         match self {
             Node::Packed(run) => run.heap(),
             Node::Plain(blob) => blob.capacity() + BLOB_OVERHEAD,
+            Node::Compressed(node) => node.heap(),
         }
     }
 
@@ -76,14 +102,16 @@ impl Node {
     }
 }
 
-/// A long list. See the module's page. `limits` in its methods: only the bound for large elements counts, since the
-/// bound of nodes is kept from when the list became one.
+/// A long list. See the module's page. `limits` in its methods: the bound of nodes does not count, which is kept from when the
+/// list became one.
 #[derive(Debug)]
 pub(in crate::types) struct Nodes {
     nodes: VecDeque<Node>,
     count: usize,
     /// Bytes that the nodes own.
     heap: usize,
+    /// How many nodes are compressed.
+    compressed: usize,
     fill: i32,
     /// What it was, while it is watched.
     was: Option<Box<Was>>,
@@ -110,6 +138,7 @@ impl Clone for Nodes {
             nodes,
             heap,
             count: self.count,
+            compressed: self.compressed,
             fill: self.fill,
             was: None,
         }
@@ -122,6 +151,7 @@ impl Nodes {
             nodes: VecDeque::new(),
             count: 0,
             heap: 0,
+            compressed: 0,
             fill,
             was: None,
         };
@@ -200,7 +230,7 @@ impl Nodes {
         self.single()?;
         match self.take(0) {
             Node::Packed(run) => Some(run),
-            Node::Plain(_) => None,
+            Node::Plain(_) | Node::Compressed(_) => None,
         }
     }
 
@@ -251,16 +281,23 @@ impl Nodes {
         if self.nodes.capacity() > 16 && self.nodes.len() < self.nodes.capacity() / 4 {
             self.nodes.shrink_to(self.nodes.len() * 2);
         }
-        node
+        match node {
+            Node::Compressed(node) => {
+                self.compressed -= 1;
+                node.expand()
+            }
+            node => node,
+        }
     }
 
-    /// Changes a packed node and keeps the counts.
+    /// Changes a packed node, which is not compressed then, and keeps the counts.
     #[inline]
     fn change<R>(&mut self, at: usize, f: impl FnOnce(&mut Packed, usize) -> R) -> R {
         let likely_max = self.likely_max();
         if let Some(was) = &mut self.was {
             was.change(at, &self.nodes[at]);
         }
+        self.expand(at);
         let Some(Node::Packed(run)) = self.nodes.get_mut(at) else {
             unreachable!("asked to be packed before")
         };
@@ -277,6 +314,106 @@ impl Nodes {
         Limits::node_bytes(self.fill) - LISTPACK_FRAME
     }
 
+    // ---- Compression
+
+    /// Exchanges a node for one with the same elements.
+    fn exchange(&mut self, at: usize, node: Node) {
+        self.heap = self.heap + node.heap() - self.nodes[at].heap();
+        self.nodes[at] = node;
+    }
+
+    /// Makes a node, if there is such, one that is not compressed.
+    #[inline]
+    fn expand(&mut self, at: usize) {
+        if self.compressed > 0
+            && let Some(Node::Compressed(node)) = self.nodes.get(at)
+        {
+            let node = node.expand();
+            self.compressed -= 1;
+            self.exchange(at, node);
+        }
+    }
+
+    /// Compresses a node if that is worth it.
+    fn compress(&mut self, at: usize) {
+        let compressed = match &mut self.nodes[at] {
+            Node::Packed(run) if run.is_incompressible() => return,
+            Node::Packed(run) => Compressed::of_run(run),
+            Node::Plain(blob) => Compressed::of_blob(blob),
+            Node::Compressed(_) => return,
+        };
+        if let Some(node) = compressed {
+            self.compressed += 1;
+            self.exchange(at, Node::Compressed(node));
+        } else if let Node::Packed(run) = &mut self.nodes[at] {
+            self.heap -= run.heap();
+            run.note_incompressible();
+            self.heap += run.heap();
+        }
+    }
+
+    /// Whether a node is further from both ends than those that stay as they are.
+    #[inline]
+    fn is_inner(&self, at: usize, depth: usize) -> bool {
+        depth > 0 && at >= depth && self.nodes.len().saturating_sub(depth) > at
+    }
+
+    /// Compresses a node or expands it, as its place wants it.
+    fn settle(&mut self, at: usize, depth: usize) {
+        if self.is_inner(at, depth) {
+            self.compress(at);
+        } else {
+            self.expand(at);
+        }
+    }
+
+    /// Does so where the nodes begin that are to be compressed, since there are more nodes or fewer now.
+    #[inline]
+    fn settle_ends(&mut self, limits: Limits) {
+        let depth = limits.compress_depth;
+        if depth == 0 && self.compressed == 0 {
+            return;
+        }
+        self.settle_both_ends(depth);
+    }
+
+    #[cold]
+    fn settle_both_ends(&mut self, depth: usize) {
+        let len = self.nodes.len();
+        self.settle(depth, depth);
+        if let Some(at) = len.checked_sub(depth + 1) {
+            self.settle(at, depth);
+        }
+        // What has come near an end does not stay compressed.
+        let is_compressed = |node: Option<&Node>| matches!(node, Some(Node::Compressed(_)));
+        for at in (0..depth.min(len)).rev() {
+            if !is_compressed(self.nodes.get(at)) {
+                break;
+            }
+            self.expand(at);
+        }
+        for at in len.saturating_sub(depth)..len {
+            if !is_compressed(self.nodes.get(at)) {
+                break;
+            }
+            self.expand(at);
+        }
+    }
+
+    /// Does so with all nodes that a change of this one may have changed, and at the ends.
+    fn settle_around(&mut self, at: usize, limits: Limits) {
+        // A node is split in three at most, and joined with the next but one.
+        const REACH: usize = 3;
+        let depth = limits.compress_depth;
+        if depth == 0 && self.compressed == 0 {
+            return;
+        }
+        for at in at.saturating_sub(REACH)..=at + REACH {
+            self.settle(at, depth);
+        }
+        self.settle_both_ends(depth);
+    }
+
     // ---- The rules of a quicklist
 
     #[inline]
@@ -290,27 +427,24 @@ impl Nodes {
     /// Whether the node at `at`, if there is one, takes one more element of this length.
     #[inline]
     fn allows(&self, at: usize, len: usize, limits: Limits) -> bool {
-        match self.nodes.get(at) {
-            Some(Node::Packed(run)) => {
-                !self.is_large(len, limits)
-                    && !Limits::exceeded(
-                        self.fill,
-                        run.listpack_bytes() + len + ENTRY_ESTIMATE,
-                        run.count() + 1,
-                    )
-            }
-            _ => false,
-        }
+        let Some(node) = self.nodes.get(at) else {
+            return false;
+        };
+        node.listpack_bytes().is_some_and(|bytes| {
+            !self.is_large(len, limits)
+                && !Limits::exceeded(self.fill, bytes + len + ENTRY_ESTIMATE, node.count() + 1)
+        })
     }
 
     /// Joins the nodes at `at` and behind it if there are such and they may be joined.
     fn merge(&mut self, at: usize) -> bool {
-        let (Some(Node::Packed(a)), Some(Node::Packed(b))) =
-            (self.nodes.get(at), self.nodes.get(at + 1))
-        else {
+        let (Some(a), Some(b)) = (self.nodes.get(at), self.nodes.get(at + 1)) else {
             return false;
         };
-        let bytes = a.listpack_bytes() + b.listpack_bytes() - LISTPACK_FRAME;
+        let (Some(first), Some(second)) = (a.listpack_bytes(), b.listpack_bytes()) else {
+            return false;
+        };
+        let bytes = first + second - LISTPACK_FRAME;
         if Limits::exceeded(self.fill, bytes, a.count() + b.count()) {
             return false;
         }
@@ -376,27 +510,36 @@ impl Nodes {
             self.nodes.len()
         };
         self.put(at, node);
+        self.settle_ends(limits);
     }
 
     /// Removes the element at an end after `f` has seen it.
     #[inline]
-    pub(super) fn pop<R>(&mut self, end: End, f: impl FnOnce(Item<'_>) -> R) -> Option<R> {
+    pub(super) fn pop<R>(
+        &mut self,
+        end: End,
+        limits: Limits,
+        f: impl FnOnce(Item<'_>) -> R,
+    ) -> Option<R> {
         let at = if end == End::Front {
             0
         } else {
             self.nodes.len().checked_sub(1)?
         };
-        match self.nodes.get(at)? {
-            Node::Packed(run) if run.count() > 1 => Some(self.change(at, |run, _| run.pop(end, f))),
-            _ => Some(match self.take(at) {
-                Node::Packed(mut run) => run.pop(end, f),
-                Node::Plain(blob) => f(Item::Blob(&blob)),
-            }),
+        if self.nodes.get(at)?.count() > 1 {
+            return Some(self.change(at, |run, _| run.pop(end, f)));
         }
+        let node = self.take(at);
+        self.settle_ends(limits);
+        Some(match node {
+            Node::Packed(mut run) => run.pop(end, f),
+            Node::Plain(blob) => f(Item::Blob(&blob)),
+            Node::Compressed(_) => unreachable!("expanded when it was taken"),
+        })
     }
 
     /// Removes `n` elements from this index on, which must be there.
-    pub(super) fn remove(&mut self, index: usize, n: usize) {
+    pub(super) fn remove(&mut self, index: usize, n: usize, limits: Limits) {
         if n == 0 {
             return;
         }
@@ -413,6 +556,7 @@ impl Nodes {
             left -= self.nodes[whole].count();
             self.count -= self.nodes[whole].count();
             self.heap -= self.nodes[whole].heap();
+            self.compressed -= usize::from(matches!(self.nodes[whole], Node::Compressed(_)));
             whole += 1;
         }
         let gone = self.nodes.drain(at..whole);
@@ -426,10 +570,23 @@ impl Nodes {
         if self.nodes.capacity() > 16 && self.nodes.len() < self.nodes.capacity() / 4 {
             self.nodes.shrink_to(self.nodes.len() * 2);
         }
+        self.settle_around(at, limits);
     }
 
     /// Inserts an element before or behind the one of `index` in the node at `at`.
     pub(super) fn insert(
+        &mut self,
+        at: usize,
+        index: usize,
+        behind: bool,
+        value: Item<'_>,
+        limits: Limits,
+    ) {
+        self.insert_only(at, index, behind, value, limits);
+        self.settle_around(at, limits);
+    }
+
+    fn insert_only(
         &mut self,
         at: usize,
         index: usize,
@@ -448,7 +605,7 @@ impl Nodes {
             at.checked_sub(1)
         };
         if self.is_large(len, limits) {
-            if is_edge || matches!(self.nodes[at], Node::Plain(_)) {
+            if is_edge || self.nodes[at].is_plain() {
                 self.put(beside, Node::plain(value));
             } else {
                 self.split(at, place);
@@ -492,8 +649,15 @@ impl Nodes {
 
     /// Replaces the element of this index, which must be there.
     pub(super) fn replace(&mut self, index: usize, value: Item<'_>, limits: Limits) {
-        let len = value.text_len();
         let (at, index) = self.locate(index);
+        self.expand(at);
+        self.replace_at(at, index, value, limits);
+        self.settle_around(at, limits);
+    }
+
+    /// Replaces an element of a node that is not compressed.
+    fn replace_at(&mut self, at: usize, index: usize, value: Item<'_>, limits: Limits) {
+        let len = value.text_len();
         let large = self.is_large(len, limits);
         match &self.nodes[at] {
             Node::Packed(run)
@@ -506,9 +670,10 @@ impl Nodes {
                 self.put(at, Node::plain(value));
             }
             Node::Plain(_) => {
-                self.insert(at, 0, true, value, limits);
+                self.insert_only(at, 0, true, value, limits);
                 self.take(at);
             }
+            Node::Compressed(_) => unreachable!("expanded before"),
             Node::Packed(run) => {
                 if index + 1 < run.count() {
                     self.split(at, index + 1);
@@ -535,9 +700,10 @@ impl Nodes {
         &mut self,
         body: &[u8],
         text: &[u8],
-        end: End,
-        most: usize,
+        (end, most): (End, usize),
+        limits: Limits,
     ) -> usize {
+        let mut scratch = Vec::new();
         let mut removed = 0;
         let mut emptied = false;
         for step in 0..self.nodes.len() {
@@ -546,6 +712,24 @@ impl Nodes {
             } else {
                 self.nodes.len() - 1 - step
             };
+            if let Node::Compressed(node) = &self.nodes[at] {
+                let run = node.read(&mut scratch);
+                let found = match node.is_plain() {
+                    true => run == text,
+                    false => {
+                        let mut span = Span::of(run);
+                        std::iter::from_fn(|| span.next(End::Front))
+                            .any(|entry| is_body(&run[entry], body))
+                    }
+                };
+                if !found {
+                    continue;
+                }
+                if let Some(was) = &mut self.was {
+                    was.change(at, &self.nodes[at]);
+                }
+                self.expand(at);
+            }
             let here = match &self.nodes[at] {
                 Node::Packed(run) => {
                     let found = run.find_all(body, end, most - removed);
@@ -563,8 +747,11 @@ impl Nodes {
                     self.nodes[at] = Node::Packed(Packed::default());
                     1
                 }
-                Node::Plain(_) => 0,
+                Node::Plain(_) | Node::Compressed(_) => 0,
             };
+            if self.nodes[at].count() > 0 {
+                self.settle(at, limits.compress_depth);
+            }
             removed += here;
             emptied |= self.nodes[at].count() == 0;
             if removed == most {
@@ -583,25 +770,28 @@ impl Nodes {
             });
             self.heap -= heap;
             self.nodes.shrink_to(self.nodes.len() * 2);
+            self.settle_ends(limits);
         }
         removed
     }
 
     /// The first element with this body and text, as the place of its node and its index there.
     pub(super) fn find(&self, body: &[u8], text: &[u8]) -> Option<(usize, usize)> {
-        self.nodes
-            .iter()
-            .enumerate()
-            .find_map(|(at, node)| match node {
-                Node::Packed(run) => {
-                    let mut span = Span::of(run.bytes());
-                    let mut entries = std::iter::from_fn(|| span.next(End::Front));
-                    entries
-                        .position(|entry| is_body(&run.bytes()[entry], body))
-                        .map(|index| (at, index))
-                }
-                Node::Plain(blob) => (blob[..] == *text).then_some((at, 0)),
-            })
+        let mut scratch = Vec::new();
+        self.nodes.iter().enumerate().find_map(|(at, node)| {
+            let run = match node {
+                Node::Packed(run) => run.bytes(),
+                Node::Plain(blob) => blob,
+                Node::Compressed(node) => node.read(&mut scratch),
+            };
+            if node.is_plain() {
+                return (run == text).then_some((at, 0));
+            }
+            let mut span = Span::of(run);
+            let mut entries = std::iter::from_fn(|| span.next(End::Front));
+            let index = entries.position(|entry| is_body(&run[entry], body));
+            index.map(|index| (at, index))
+        })
     }
 
     /// Checks the counts against what is there; for tests.
@@ -612,6 +802,11 @@ impl Nodes {
             self.nodes.iter().map(Node::count).sum::<usize>()
         );
         assert_eq!(self.heap, self.nodes.iter().map(Node::heap).sum::<usize>());
+        let is_compressed = |node: &&Node| matches!(node, Node::Compressed(_));
+        assert_eq!(
+            self.compressed,
+            self.nodes.iter().filter(is_compressed).count()
+        );
         for node in &self.nodes {
             assert!(node.count() > 0, "an empty node");
             if let Node::Packed(run) = node {

@@ -202,6 +202,8 @@ pub(in crate::types) struct Packed {
     start: u32,
     end: u32,
     count: u32,
+    /// It was tried to compress it, as it is, and not worth it.
+    incompressible: bool,
 }
 
 impl Packed {
@@ -221,6 +223,7 @@ impl Packed {
             start: length32(start),
             end: length32(start + len),
             count: 1,
+            incompressible: false,
         }
     }
 
@@ -233,6 +236,7 @@ impl Packed {
             start: 0,
             end: length32(run.len()),
             count: length32(count),
+            incompressible: false,
         }
     }
 
@@ -240,6 +244,17 @@ impl Packed {
     #[inline]
     pub(super) fn heap(&self) -> usize {
         self.buf.len()
+    }
+
+    /// Whether it is known not to be worth compressing.
+    pub(super) fn is_incompressible(&self) -> bool {
+        self.incompressible
+    }
+
+    /// Notes that it is not worth compressing, as long as it is as it is.
+    pub(super) fn note_incompressible(&mut self) {
+        self.seal();
+        self.incompressible = true;
     }
 
     /// Gives spare room back that is worth the copying.
@@ -344,6 +359,7 @@ impl Run for Packed {
         likely_max: usize,
     ) -> &mut [u8] {
         self.count = (self.count as isize + more) as u32;
+        self.incompressible = false;
         // The shorter side moves.
         let behind = self.bytes().len() - at - remove;
         let front = at < behind;

@@ -61,9 +61,13 @@ fn limits() -> impl Strategy<Value = Limits> {
         Just(-5)
     ];
     let thresholds = prop_oneof![4 => Just(0usize), 1 => Just(100usize), 1 => Just(1usize)];
-    (sizes, thresholds).prop_map(|(max_listpack_size, packed_threshold)| Limits {
-        max_listpack_size,
-        packed_threshold,
+    let depths = prop_oneof![2 => Just(0usize), 3 => Just(1), 1 => Just(2), 1 => Just(3)];
+    (sizes, thresholds, depths).prop_map(|(max_listpack_size, packed_threshold, compress_depth)| {
+        Limits {
+            max_listpack_size,
+            packed_threshold,
+            compress_depth,
+        }
     })
 }
 
@@ -77,10 +81,10 @@ fn check(list: &List, model: &[Vec<u8>]) {
         (view.len(), Collection::len(list)),
         (model.len(), model.len())
     );
-    assert_eq!(texts(view.iter().map(Item::to_vec)), model);
+    assert_eq!(texts(view.iter().texts()), model);
     let mut backwards = texts(
         view.iter_from(model.len().wrapping_sub(1), End::Back)
-            .map(Item::to_vec),
+            .texts(),
     );
     backwards.reverse();
     assert_eq!(backwards, model);
@@ -88,10 +92,17 @@ fn check(list: &List, model: &[Vec<u8>]) {
         .map(|at| match view.chunk(at) {
             Some(Chunk::Packed(_, count)) => count,
             Some(Chunk::Plain(_)) => 1,
+            Some(Chunk::Compressed { count, .. }) => count.max(1),
             None => panic!("a piece is missing"),
         })
         .sum();
     assert_eq!(chunks, model.len());
+    let mut by_chunk = Vec::new();
+    for at in 0..view.chunk_count() {
+        let chunk = view.chunk(at).expect("a piece");
+        chunk.for_each(|item| by_chunk.push(item.to_vec()));
+    }
+    assert_eq!(by_chunk, model);
     match &list.0 {
         Repr::Nodes(nodes) => nodes.check(),
         Repr::Small(run) => assert!(run.0.len() <= MAX_INLINE),
@@ -218,12 +229,12 @@ proptest! {
         }
         for look in looks {
             if model.is_empty() {
-                prop_assert!(list.view().get(0).is_none());
+                prop_assert!(list.view().get(0, |_| ()).is_none());
                 break;
             }
             let at = look.index(model.len());
-            prop_assert_eq!(&list.view().get(at).unwrap().to_vec(), &model[at]);
-            let rest = texts(list.view().iter_from(at, End::Front).map(Item::to_vec));
+            prop_assert_eq!(&list.view().get(at, |item| item.to_vec()).unwrap(), &model[at]);
+            let rest = texts(list.view().iter_from(at, End::Front).texts());
             prop_assert_eq!(&rest, &model[at..]);
             let mut found = Vec::new();
             list.view().find(&model[at], End::Back, model.len(), |i| {
@@ -272,7 +283,7 @@ fn a_long_list_costs_little_more_than_its_elements() {
         assert!(each < bound, "{each} bytes an element");
         let first = if end == End::Front { n - 1 } else { 0 };
         assert_eq!(
-            list.view().get(0).unwrap().to_vec(),
+            list.view().get(0, |item| item.to_vec()).unwrap(),
             format!("element:{first:08}").into_bytes()
         );
         // Taking the elements away again gives the memory back on the way.
@@ -303,7 +314,7 @@ fn encodings_change_where_redis_changes_them() {
     let encoding = |list: &List| List::encoding(list.view());
     let limits = Limits {
         max_listpack_size: 4,
-        packed_threshold: 0,
+        ..Limits::default()
     };
     let mut list = List::new();
     for i in 0..4 {
@@ -320,7 +331,7 @@ fn encodings_change_where_redis_changes_them() {
     // Setting an index that is not there can make it long nevertheless.
     let bytes = Limits {
         max_listpack_size: -1,
-        packed_threshold: 0,
+        ..Limits::default()
     };
     assert!(!list.set(9, Item::Bytes(&[b'x'; 4090]), bytes));
     assert_eq!(encoding(&list), "quicklist");
@@ -328,4 +339,169 @@ fn encodings_change_where_redis_changes_them() {
     push(&mut list, End::Front, &"y".repeat(5000), bytes);
     assert_eq!(list.view().chunk_count(), 2);
     assert!(matches!(list.view().chunk(0), Some(Chunk::Plain(blob)) if blob.len() == 5000));
+}
+
+/// Which nodes are compressed, as c, and which are not, as o.
+fn shape(list: &List) -> String {
+    let view = list.view();
+    let node = |at| match view.chunk(at) {
+        Some(Chunk::Compressed { .. }) => 'c',
+        _ => 'o',
+    };
+    (0..view.chunk_count()).map(node).collect()
+}
+
+/// Nodes are compressed but for so many at either end, whatever is done to a list.
+#[test]
+fn inner_nodes_are_compressed() {
+    let limits = |compress_depth| Limits {
+        max_listpack_size: 4,
+        packed_threshold: 200,
+        compress_depth,
+    };
+    // Even one of them alone is worth compressing.
+    let text = |i: usize| format!("element {i:04} ").repeat(12);
+    for depth in 0..4 {
+        let limits = limits(depth);
+        let (mut list, mut model) = (List::new(), Vec::new());
+        let check_shape = |list: &List, model: &[Vec<u8>]| {
+            check(list, model);
+            let n = list.view().chunk_count();
+            let expected: String = (0..n)
+                .map(|at| {
+                    let inner = depth > 0 && at >= depth && at + depth < n;
+                    if inner { 'c' } else { 'o' }
+                })
+                .collect();
+            assert_eq!(shape(list), expected, "depth {depth}");
+        };
+        for i in 0..60 {
+            let (end, at) = if i % 3 == 0 {
+                (End::Front, 0)
+            } else {
+                (End::Back, model.len())
+            };
+            push(&mut list, end, &text(i), limits);
+            model.insert(at, text(i).into_bytes());
+            check_shape(&list, &model);
+        }
+        for at in [0, 7, 20, 30, 31, 50, 59] {
+            assert!(list.set(at, Item::Bytes(text(100 + at).as_bytes()), limits));
+            model[at] = text(100 + at).into_bytes();
+            check_shape(&list, &model);
+        }
+        // One that needs a node of its own, in the middle and at an end; then they are short again.
+        for at in [25, 0] {
+            let large = "large ".repeat(100);
+            assert!(list.set(at, Item::Bytes(large.as_bytes()), limits));
+            model[at] = large.into_bytes();
+            check_shape(&list, &model);
+            assert!(list.set(at, Item::Bytes(text(at).as_bytes()), limits));
+            model[at] = text(at).into_bytes();
+            check_shape(&list, &model);
+        }
+        for at in [3, 25, 40] {
+            let pivot = model[at].clone();
+            let at = model.iter().position(|t| *t == pivot).unwrap();
+            assert!(list.insert(&pivot, true, Item::Bytes(text(at).as_bytes()), limits));
+            model.insert(at + 1, text(at).into_bytes());
+            check_shape(&list, &model);
+        }
+        list.remove(20..33, limits);
+        model.drain(20..33);
+        check_shape(&list, &model);
+        let gone = model[15].clone();
+        list.remove_equal(&gone, End::Front, usize::MAX, limits);
+        model.retain(|t| *t != gone);
+        check_shape(&list, &model);
+        while !model.is_empty() {
+            let end = if model.len() % 3 == 0 {
+                End::Front
+            } else {
+                End::Back
+            };
+            let want = if end == End::Front {
+                model.remove(0)
+            } else {
+                model.pop().unwrap()
+            };
+            assert_eq!(list.pop(end, limits, |item| item.to_vec()), Some(want));
+            check_shape(&list, &model);
+        }
+    }
+}
+
+/// A list follows a new depth where it is changed, and what cannot be compressed stays as it is.
+#[test]
+fn a_new_depth_counts_where_a_list_is_changed() {
+    let limits = |compress_depth| Limits {
+        max_listpack_size: 2,
+        packed_threshold: 0,
+        compress_depth,
+    };
+    let mut list = List::new();
+    for i in 0..16 {
+        push(
+            &mut list,
+            End::Back,
+            &format!("{i:04}").repeat(30),
+            limits(0),
+        );
+    }
+    assert_eq!(shape(&list), "oooooooo");
+    push(&mut list, End::Back, "a new node", limits(1));
+    assert_eq!(shape(&list), "ocoooooco");
+    list.set(8, Item::Bytes(b"in the middle"), limits(1));
+    assert_eq!(shape(&list), "occccccco");
+    let small = list.memory();
+    list.set(8, Item::Bytes(b"once more"), limits(0));
+    assert_eq!(shape(&list), "ooooooooo");
+    assert!(list.memory() > small * 2, "{small} then {}", list.memory());
+    // Texts without repetition.
+    let mut state = 1u64;
+    let mut random = || {
+        let byte = |_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 56) as u8
+        };
+        (0..200).map(byte).collect::<Vec<u8>>()
+    };
+    let mut list = List::new();
+    for _ in 0..12 {
+        list.push(
+            End::Back,
+            std::iter::once(Item::Bytes(&random())),
+            limits(1),
+        );
+    }
+    assert_eq!(shape(&list), "oooooo");
+}
+
+/// Elements that are alike, such as jobs in a queue.
+#[test]
+fn a_compressed_list_costs_a_fraction() {
+    let fill = |compress_depth| {
+        let limits = Limits {
+            compress_depth,
+            ..Limits::default()
+        };
+        let mut list = List::new();
+        for i in 0..20_000 {
+            push(
+                &mut list,
+                End::Back,
+                &format!("{{\"id\":{i},\"state\":\"waiting\"}}"),
+                limits,
+            );
+        }
+        list.memory()
+    };
+    let (plain, compressed) = (fill(0), fill(1));
+    println!("{plain} bytes, compressed {compressed}");
+    assert!(
+        compressed * 3 < plain,
+        "{plain} bytes, compressed {compressed}"
+    );
 }

@@ -1,10 +1,8 @@
-//! LZF, the compression of long strings in RDB.
+//! LZF, the compression of long strings in RDB, and of the inner nodes of lists with `list-compress-depth`.
 //!
 //! Compressed data is a row of instructions. A byte below 32 says that one more than so many bytes follow as they are.
 //! Any other byte says to repeat earlier output: its top three bits are the length minus two (7: one more byte of length
 //! follows and is added), the other five and the next byte how far back it starts, minus one.
-
-use crate::{Malformed, Result};
 
 /// Longest run of literal bytes.
 const MAX_LITERALS: usize = 32;
@@ -119,28 +117,38 @@ fn push_literals(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Decompresses to exactly `length` bytes.
-pub fn decompress(input: &[u8], length: usize) -> Result<Vec<u8>> {
-    const BAD: Malformed = Malformed("bad compressed string");
+/// Decompresses to exactly `length` bytes; `None` if that is not what was compressed.
+pub fn decompress(input: &[u8], length: usize) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    decompress_into(&mut out, input, length).then_some(out)
+}
+
+/// The same in place of what `out` holds, whose memory is used again. False if it is not `length` bytes that were compressed.
+pub fn decompress_into(out: &mut Vec<u8>, input: &[u8], length: usize) -> bool {
+    out.clear();
     if length / MAX_RATIO > input.len() {
-        return Err(BAD);
+        return false;
     }
-    let mut out = Vec::with_capacity(length.min(input.len() * 4));
+    out.reserve(length.min(input.len() * 4));
+    expand(out, input, length).is_some() && out.len() == length
+}
+
+fn expand(out: &mut Vec<u8>, input: &[u8], length: usize) -> Option<()> {
     let mut rest = input.iter();
     while let Some(&head) = rest.next() {
         let head = usize::from(head);
         if head < MAX_LITERALS {
-            let run = rest.as_slice().get(..=head).ok_or(BAD)?;
+            let run = rest.as_slice().get(..=head)?;
             out.extend_from_slice(run);
             rest = rest.as_slice()[head + 1..].iter();
         } else {
             let mut n = head >> 5;
             if n == 7 {
-                n += usize::from(*rest.next().ok_or(BAD)?);
+                n += usize::from(*rest.next()?);
             }
             let n = n + 2;
-            let back = (head & 0x1f) << 8 | usize::from(*rest.next().ok_or(BAD)?);
-            let start = out.len().checked_sub(back + 1).ok_or(BAD)?;
+            let back = (head & 0x1f) << 8 | usize::from(*rest.next()?);
+            let start = out.len().checked_sub(back + 1)?;
             if back + 1 >= n {
                 out.extend_from_within(start..start + n);
             } else {
@@ -151,14 +159,10 @@ pub fn decompress(input: &[u8], length: usize) -> Result<Vec<u8>> {
             }
         }
         if out.len() > length {
-            return Err(BAD);
+            return None;
         }
     }
-    if out.len() == length {
-        Ok(out)
-    } else {
-        Err(BAD)
-    }
+    Some(())
 }
 
 #[cfg(test)]
@@ -172,12 +176,13 @@ mod tests {
         let small = compress(&text, text.len()).unwrap();
         assert!(small.len() < text.len() / 50, "{}", small.len());
         assert_eq!(decompress(&small, text.len()).unwrap(), text);
-        assert!(decompress(&small, text.len() - 1).is_err());
-        assert!(decompress(&small, usize::MAX).is_err());
+        assert!(decompress(&small, text.len() - 1).is_none());
+        assert!(decompress(&small, usize::MAX).is_none());
         assert_eq!(compress(b"no repetition", 12), None);
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: crate::testing::cases(256), ..ProptestConfig::default() })]
         #[test]
         fn round_trip(parts in prop::collection::vec((prop::collection::vec(0u8..4, 0..40), 1usize..60), 0..20)) {
             let text: Vec<u8> = parts.iter().flat_map(|(part, n)| part.repeat(*n)).collect();
@@ -187,7 +192,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_harmless(bytes in prop::collection::vec(any::<u8>(), 0..200), length in 0usize..20_000) {
-            if let Ok(out) = decompress(&bytes, length) {
+            if let Some(out) = decompress(&bytes, length) {
                 prop_assert_eq!(out.len(), length);
             }
         }
