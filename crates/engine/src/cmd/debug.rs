@@ -15,6 +15,7 @@ use super::generic::{encoding, help};
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::base::glob;
+use crate::base::memory::idle_seconds;
 use crate::base::random::random_below;
 use crate::base::stats::Counters;
 use crate::config::host::{Persistence, Reload};
@@ -314,7 +315,7 @@ fn with_entry<R>(ctx: &Ctx<'_>, key: &[u8], look: impl FnOnce(EntryRef<'_>) -> R
 }
 
 fn object(ctx: &mut Ctx<'_>, key: &[u8], fast: bool) -> Result {
-    let now = (ctx.keys.now_ms / 1000) as u32;
+    let now_ms = ctx.keys.now_ms;
     let text = with_any_entry(ctx, key, |entry| {
         let length = match serialized_length(&entry) {
             Some(bytes) if !fast => format!("serializedlength:{bytes} "),
@@ -324,8 +325,8 @@ fn object(ctx: &mut Ctx<'_>, key: &[u8], fast: bool) -> Result {
             "Value at:{:p} refcount:1 encoding:{} {length}lru:{} lru_seconds_idle:{}",
             entry.key().as_ptr(),
             encoding(&entry),
-            entry.clock(),
-            now.wrapping_sub(entry.clock()) & 0xff_ffff,
+            entry.clock() >> 4,
+            idle_seconds(entry.clock(), now_ms),
         )
     });
     ctx.out.simple(&text.ok_or(Error::NO_SUCH_KEY)?);

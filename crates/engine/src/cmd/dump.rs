@@ -2,7 +2,7 @@
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
-use crate::base::memory::{counted, minutes};
+use crate::base::memory::{clock_of_idle, counted, minutes};
 use crate::context::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, READONLY, WHOLE, WRITE,
     row,
@@ -139,7 +139,7 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         let now_ms = ctx.keys.now_ms;
         let clock = match (idle_s, frequency) {
             (Some(idle_s), _) if !ctx.keys.aging.counts() => {
-                Some(((now_ms / 1000) as u32).wrapping_sub(idle_s as u32) & 0xff_ffff)
+                Some(clock_of_idle(idle_s as u64, now_ms))
             }
             (_, Some(n)) if ctx.keys.aging.counts() => Some(counted(minutes(now_ms), n as u32)),
             _ => None,

@@ -4,7 +4,7 @@ use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::base::expiry::{self, to_unix_ms};
 use crate::base::glob;
-use crate::base::memory::{Order, minutes};
+use crate::base::memory::{idle_seconds, minutes};
 use crate::cmd::dump::LONG_VALUE;
 use crate::cmd::scan_options::{ScanOptions, Scanned};
 use crate::context::command::{
@@ -610,7 +610,7 @@ fn object_idletime(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         )),
         Some(e) => {
             // The clock wraps around after 194 days.
-            ctx.out.int(aging.rank(Order::Lru, e, now_ms) as i64);
+            ctx.out.int(idle_seconds(e.clock(), now_ms).into());
             Ok(())
         }
         None => {

@@ -44,7 +44,7 @@ pub struct Keys<'e> {
     pub(crate) frozen: bool,
     /// `now_ms` may lag behind: entries that expire after it are compared with the exact time.
     pub(crate) coarse: bool,
-    /// The 24-bit access clock of what is new now: see [`Aging::clock`].
+    /// The 28-bit access clock of what is new now: see [`Aging::clock`].
     pub clock: u32,
     /// How keys age.
     pub(crate) aging: &'e Aging,

@@ -1,7 +1,7 @@
 //! Eviction against a model of each policy, as a change like others, and what it does to counts.
 
 use super::*;
-use crate::base::memory::POLICIES;
+use crate::base::memory::{POLICIES, clock_of_idle};
 use crate::testing::TestClient;
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ fn few_keys_go_in_exactly_the_order_of_the_policy() {
             }
             let clock = match order {
                 Order::Lfu => counted_now(now_ms, mixed as u32 + 10),
-                _ => ((now_ms / 1000) as u32).wrapping_sub(500 - 10 * mixed as u32) & 0xff_ffff,
+                _ => clock_of_idle(500 - 10 * mixed, now_ms),
             };
             set_clock(&db, &format!("k{i}"), clock);
             if expires || !policy.volatile {
@@ -85,17 +85,17 @@ fn counted_now(now_ms: u64, n: u32) -> u32 {
 fn of_many_keys_the_first_go() {
     let mut db = TestClient::with(&[("maxmemory-policy", "allkeys-lru")]);
     let n = 20_000u32;
-    let now = (crate::base::clock::unix_ms() / 1000) as u32;
+    let now_ms = crate::base::clock::unix_ms();
     for i in 0..n {
         db.run(&format!("SET k{i} v"));
-        set_clock(&db, &format!("k{i}"), now.wrapping_sub(n - i) & 0xff_ffff);
+        let clock = clock_of_idle(u64::from(n - i), now_ms);
+        set_clock(&db, &format!("k{i}"), clock);
     }
     let ks = db.engine.keyspace();
     let counters = db.worker.counters();
     let aging = &db.engine.config().live.aging;
     for at_once in [FEW, MANY] {
         let mut round = Round::default();
-        let now_ms = u64::from(now) * 1000;
         let candidates =
             db.engine
                 .evictor()
@@ -294,8 +294,8 @@ fn access_clocks_by_policy() {
     // Under LRM reading a key does not make it younger.
     for (policy, idle) in [("allkeys-lrm", 1000), ("allkeys-lru", 0)] {
         db.check(&format!("CONFIG SET maxmemory-policy {policy}"), "OK");
-        let now = crate::base::clock::unix_ms() / 1000;
-        set_clock(&db, "i", (now as u32 - 1000) & 0xff_ffff);
+        let now_ms = crate::base::clock::unix_ms();
+        set_clock(&db, "i", clock_of_idle(1000, now_ms));
         db.run("GET i");
         let got: u32 = db.run("OBJECT IDLETIME i").parse().unwrap();
         assert!(got.abs_diff(idle) <= 1, "{policy}: {got}");

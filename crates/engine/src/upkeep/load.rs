@@ -1,7 +1,7 @@
 //! What whoever loads files puts into an engine.
 
 use crate::base::clock::unix_ms;
-use crate::base::memory::{Order, counted, frequency, minutes};
+use crate::base::memory::{Order, clock_of_idle, counted, frequency, idle_seconds, minutes};
 use crate::context::engine::Engine;
 use rdb::encode::Hint;
 use rdb::{Loaded, Settings};
@@ -23,10 +23,8 @@ impl Hints {
     pub fn of(&self, e: &EntryRef<'_>) -> Option<Hint> {
         match self.order? {
             Order::Lru | Order::Lrm => {
-                let now = (self.now_ms / 1000) as u32;
-                Some(Hint::Idle(u64::from(
-                    now.wrapping_sub(e.clock()) & 0xff_ffff,
-                )))
+                let idle_s = idle_seconds(e.clock(), self.now_ms);
+                Some(Hint::Idle(idle_s.into()))
             }
             Order::Lfu => {
                 let n = frequency(e.clock(), minutes(self.now_ms), self.decay_minutes);
@@ -98,9 +96,7 @@ impl Engine {
         let (aging, now_ms) = (&self.config().live.aging, unix_ms());
         let clock = match hint {
             Some(Hint::Frequency(n)) if aging.counts() => counted(minutes(now_ms), n.into()),
-            Some(Hint::Idle(s)) if !aging.counts() => {
-                (now_ms / 1000).saturating_sub(s) as u32 & 0xff_ffff
-            }
+            Some(Hint::Idle(s)) if !aging.counts() => clock_of_idle(s, now_ms),
             _ => aging.clock(now_ms),
         };
         let mut shard = ks.lock(place.shard());

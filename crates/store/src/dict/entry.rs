@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! byte 0      representation (low nibble) and value type (high nibble)
-//! byte 1      flags: HAS_EXPIRY, RAW, LONG_KEY, KEPT
+//! byte 1      flags: HAS_EXPIRY, RAW, LONG_KEY, KEPT; above them the low 4 bits of the access clock
 //! bytes 2-3   length of an inline value
 //! byte 4      length of the key, unless LONG_KEY
-//! bytes 5-7   access clock
+//! bytes 5-7   access clock, but for its low 4 bits
 //! [8 bytes]   expiry, Unix milliseconds, if HAS_EXPIRY
 //! [4 bytes]   length of the key, if LONG_KEY
 //! key
@@ -27,7 +27,7 @@ use crate::mem::slab::{Arena, MAX_SLOT, rounded};
 use crate::types::kind::{Blob, Type};
 use crate::types::object::{Freed, MAX_INLINE_PACKED, Object};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
 const HAS_EXPIRY: u8 = 1;
 const RAW: u8 = 2;
@@ -103,8 +103,8 @@ impl EntryPtr {
         // SAFETY: enough was allocated for everything below, which is written in the module's layout.
         unsafe {
             let b = p.as_ptr();
-            b.add(1).write(flags);
-            let tail = clock << 8 | if long { 255 } else { key.len() as u32 };
+            b.add(1).write(flags | (clock as u8 & 15) << 4);
+            let tail = clock >> 4 << 8 | if long { 255 } else { key.len() as u32 };
             b.add(4).cast::<u32>().write(tail.to_le());
             let mut at = 8;
             if let Some(ms) = expiry_ms {
@@ -164,9 +164,17 @@ impl EntryPtr {
         unsafe { *self.0.as_ptr().add(i) }
     }
 
+    /// The flags, and above them the low bits of the access clock.
     #[inline]
     fn flags(self) -> u8 {
-        self.byte(1)
+        self.flags_byte().load(Relaxed)
+    }
+
+    #[inline]
+    fn flags_byte<'a>(self) -> &'a AtomicU8 {
+        // SAFETY: the header of a live entry. As with [`EntryPtr::tail_word`], this byte is only accessed through this, but for
+        // writing it before anybody else knows the entry.
+        unsafe { AtomicU8::from_ptr(self.0.as_ptr().add(1)) }
     }
 
     #[inline]
@@ -484,13 +492,8 @@ impl EntryPtr {
 
     fn set_flag(self, flag: u8, on: bool) {
         let f = self.flags();
-        // SAFETY: the header of a live entry, which the caller may change.
-        unsafe {
-            self.0
-                .as_ptr()
-                .add(1)
-                .write(if on { f | flag } else { f & !flag })
-        };
+        self.flags_byte()
+            .store(if on { f | flag } else { f & !flag }, Relaxed);
     }
 
     pub(crate) fn set_raw(self) {
@@ -513,10 +516,10 @@ impl EntryPtr {
 
     #[inline]
     pub(crate) fn clock(self) -> u32 {
-        self.tail() >> 8
+        self.tail() >> 8 << 4 | u32::from(self.flags() >> 4)
     }
 
-    /// Bytes 4 to 7 as one number: the length of the key and, above it, the access clock.
+    /// Bytes 4 to 7 as one number: the length of the key and, above it, most of the access clock.
     #[inline]
     fn tail(self) -> u32 {
         u32::from_le(self.tail_word().load(Relaxed))
@@ -529,10 +532,13 @@ impl EntryPtr {
         unsafe { AtomicU32::from_ptr(self.0.as_ptr().add(4).cast()) }
     }
 
-    /// Sets the 24-bit access clock. Others may be looking at the entry.
+    /// Sets the 28-bit access clock. Others may be looking at the entry, and setting it: of two at a time either may win, and
+    /// for its low bits another than for the others. Nobody changes flags meanwhile.
     #[inline]
     pub(crate) fn set_clock(self, clock: u32) {
-        let tail = clock << 8 | (self.tail() & 0xff);
+        let flags = self.flags() & 15 | (clock as u8 & 15) << 4;
+        self.flags_byte().store(flags, Relaxed);
+        let tail = clock >> 4 << 8 | (self.tail() & 0xff);
         self.tail_word().store(tail.to_le(), Relaxed);
     }
 }

@@ -240,7 +240,7 @@ impl Dict {
         }))
     }
 
-    /// Adds a key that is not there. `expiry_ms` is in Unix milliseconds, `clock` the 24-bit access clock.
+    /// Adds a key that is not there. `expiry_ms` is in Unix milliseconds, `clock` the 28-bit access clock.
     #[inline]
     pub fn insert(
         &mut self,

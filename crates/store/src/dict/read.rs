@@ -92,7 +92,7 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    /// The 24-bit access clock.
+    /// The 28-bit access clock.
     pub fn clock(&self) -> u32 {
         self.entry.clock()
     }
