@@ -13,6 +13,7 @@ pub(crate) mod catalog;
 pub(crate) mod file;
 pub(crate) mod log;
 pub(crate) mod password;
+mod rule_list;
 pub(crate) mod rules;
 pub(crate) mod selector;
 pub(crate) mod user;

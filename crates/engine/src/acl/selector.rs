@@ -1,6 +1,7 @@
 //! A selector: commands, keys, channels and databases that go together. A user may do what one of its selectors allows as a whole.
 
 use super::catalog::Catalog;
+use super::rule_list::{CommandRules, Patterns};
 use super::rules::{Wrong, has_spaces, is};
 use crate::base::glob;
 use crate::table::categories::{CAT_KEYSPACE, CAT_READ, CAT_WRITE, categories, category_by_name};
@@ -9,6 +10,7 @@ use crate::table::registry::{Entry, KeyLayout};
 use crate::table::row::{
     Channels, Databases, Facts, KS_ACCESS, KS_DELETE, KS_INSERT, KS_UPDATE, NO_AUTH,
 };
+use std::collections::{HashMap, HashSet};
 
 /// What a pattern of keys allows: the value may be looked at.
 pub(crate) const READ: u8 = 1;
@@ -80,6 +82,12 @@ impl KeyPattern {
     }
 }
 
+impl AsRef<[u8]> for KeyPattern {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
 /// What a use of a key needs to be allowed, by the flags of its key spec: nothing, if nothing of the value is shown or changed.
 fn needed(flags: u32) -> u8 {
     let mut needed = 0;
@@ -106,14 +114,14 @@ pub(crate) struct Selector {
     all_commands: bool,
     /// What the rules of commands begin with: `+@all` or `-@all`.
     future: bool,
-    /// The rules of commands since, allowing ones being true, in lower case.
-    rules: Vec<(bool, Box<[u8]>)>,
-    /// First arguments with which a command is allowed that is not allowed as such, by id.
-    first_args: Vec<(usize, Box<[u8]>)>,
+    /// The rules of commands since.
+    rules: CommandRules,
+    /// First arguments, in lower case, with which a command is allowed that is not allowed as such, by id.
+    first_args: HashMap<usize, HashSet<Box<[u8]>>>,
     all_keys: bool,
-    keys: Vec<KeyPattern>,
+    keys: Patterns<KeyPattern>,
     all_channels: bool,
-    channels: Vec<Box<[u8]>>,
+    channels: Patterns<Box<[u8]>>,
     /// None: all.
     databases: Option<Vec<usize>>,
 }
@@ -125,12 +133,12 @@ impl Selector {
             commands: vec![0; catalog.len().div_ceil(64)].into(),
             all_commands: false,
             future: false,
-            rules: Vec::new(),
-            first_args: Vec::new(),
+            rules: CommandRules::default(),
+            first_args: HashMap::new(),
             all_keys: false,
-            keys: Vec::new(),
+            keys: Patterns::default(),
             all_channels,
-            channels: Vec::new(),
+            channels: Patterns::default(),
             databases: None,
         }
     }
@@ -181,11 +189,11 @@ impl Selector {
     /// Whether a command that is not allowed as such is so with these arguments, or is one that lets clients in.
     #[cold]
     fn allows_with<H>(&self, entry: &Entry<H>, argv: &[&[u8]]) -> bool {
-        let first = argv.get(1).copied();
-        entry.command.has(NO_AUTH)
-            || self.first_args.iter().any(|(id, allowed)| {
-                *id == entry.id && first.is_some_and(|first| first.eq_ignore_ascii_case(allowed))
-            })
+        let allowed = || {
+            let (allowed, first) = (self.first_args.get(&entry.id)?, argv.get(1)?);
+            Some(allowed.contains(&first.to_ascii_lowercase()[..]))
+        };
+        entry.command.has(NO_AUTH) || allowed() == Some(true)
     }
 
     #[inline]
@@ -195,6 +203,7 @@ impl Selector {
             && let Some(key) = argv.get(i)
             && self
                 .keys
+                .list()
                 .iter()
                 .any(|pattern| pattern.allows == BOTH && pattern.matches(key))
         {
@@ -209,7 +218,7 @@ impl Selector {
         each_key(entry, argv, |i, flags| {
             let needed = needed(flags);
             let allows = |p: &KeyPattern| p.allows & needed == needed && p.matches(argv[i]);
-            if result.is_ok() && !self.keys.iter().any(allows) {
+            if result.is_ok() && !self.keys.list().iter().any(allows) {
                 result = denied(Reason::Key, i);
             }
         });
@@ -221,6 +230,7 @@ impl Selector {
         self.all_keys
             || self
                 .keys
+                .list()
                 .iter()
                 .any(|p| p.allows & READ != 0 && *p.text == *b"*")
     }
@@ -245,7 +255,8 @@ impl Selector {
             true => pattern == name,
             false => glob::matches(pattern, name),
         };
-        self.all_channels || self.channels.iter().any(|pattern| allows(pattern))
+        let mut patterns = self.channels.list().iter();
+        self.all_channels || patterns.any(|pattern| allows(pattern))
     }
 
     /// Whether it has all channels.
@@ -255,7 +266,7 @@ impl Selector {
 
     /// Its patterns of channels.
     pub fn channels(&self) -> &[Box<[u8]>] {
-        &self.channels
+        self.channels.list()
     }
 
     // ---- rules
@@ -317,7 +328,7 @@ impl Selector {
         if has_spaces(pattern) {
             return Err(Wrong::Syntax);
         }
-        match self.keys.iter_mut().find(|known| *known.text == *pattern) {
+        match self.keys.find(pattern) {
             Some(known) => known.allows |= allows,
             None => self.keys.push(KeyPattern::new(pattern, allows)),
         }
@@ -331,7 +342,7 @@ impl Selector {
         if has_spaces(pattern) {
             return Err(Wrong::Syntax);
         }
-        if !self.channels.iter().any(|known| **known == *pattern) {
+        if self.channels.find(pattern).is_none() {
             self.channels.push(pattern.into());
         }
         Ok(())
@@ -346,7 +357,7 @@ impl Selector {
     ) -> Result<(), Wrong> {
         if let [b'@', category @ ..] = name {
             let category = category_by_name(category).ok_or(Wrong::Unknown)?;
-            self.note_rule(allow, name);
+            self.rules.note(allow, name);
             for id in catalog.of_category(category) {
                 self.change_command(id, allow, catalog);
             }
@@ -356,7 +367,7 @@ impl Selector {
         let Some(bar) = bar.filter(|_| allow) else {
             let id = catalog.find(name).ok_or(Wrong::Unknown)?;
             self.change_command(id, allow, catalog);
-            self.note_rule(allow, name);
+            self.rules.note(allow, name);
             return Ok(());
         };
         let (container, sub) = (&name[..bar], &name[bar + 1..]);
@@ -369,15 +380,13 @@ impl Selector {
         }
         if catalog.get(id).subs.is_empty() {
             // Of a command without subcommands: one of its first arguments.
-            let known = |(of, arg): &(usize, Box<[u8]>)| *of == id && arg.eq_ignore_ascii_case(sub);
-            if !self.first_args.iter().any(known) {
-                self.first_args.push((id, sub.into()));
-            }
+            let allowed = self.first_args.entry(id).or_default();
+            allowed.insert(sub.to_ascii_lowercase().into());
         } else {
             let id = catalog.find(name).ok_or(Wrong::Unknown)?;
             self.change_command(id, true, catalog);
         }
-        self.note_rule(true, name);
+        self.rules.note(true, name);
         Ok(())
     }
 
@@ -391,20 +400,10 @@ impl Selector {
             self.commands[id / 64] &= !bit;
             self.all_commands = false;
         }
-        self.first_args.retain(|(of, _)| *of != id);
+        self.first_args.remove(&id);
         for sub in &catalog.get(id).subs {
             self.change_command(*sub, allow, catalog);
         }
-    }
-
-    /// Notes a rule of commands, in place of those that it makes void: of the same command and of its subcommands.
-    fn note_rule(&mut self, allow: bool, name: &[u8]) {
-        let name = name.to_ascii_lowercase();
-        self.rules.retain(|(_, known)| {
-            let rest = known.strip_prefix(&name[..]);
-            !rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'|')
-        });
-        self.rules.push((allow, name.into()));
     }
 
     /// `1,3`
@@ -434,8 +433,8 @@ impl Selector {
         } else {
             b"-@all".to_vec()
         };
-        for (allow, name) in &self.rules {
-            text.extend_from_slice(if *allow { b" +" } else { b" -" });
+        for (allow, name) in self.rules.in_order() {
+            text.extend_from_slice(if allow { b" +" } else { b" -" });
             text.extend_from_slice(name);
         }
         text
@@ -456,7 +455,8 @@ impl Selector {
             };
             [sign, &pattern.text].concat()
         };
-        self.keys.iter().map(rule).collect::<Vec<_>>().join(&b' ')
+        let rules = self.keys.list().iter().map(rule);
+        rules.collect::<Vec<_>>().join(&b' ')
     }
 
     /// Its channels as rules, `&a &b`.
@@ -466,6 +466,7 @@ impl Selector {
         }
         let rules = self
             .channels
+            .list()
             .iter()
             .map(|pattern| [b"&", &pattern[..]].concat());
         rules.collect::<Vec<_>>().join(&b' ')

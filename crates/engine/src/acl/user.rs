@@ -5,6 +5,7 @@ use super::password::Digest;
 use super::rules::{Wrong, is};
 use super::selector::{Denied, Reason, Selector};
 use crate::table::registry::Entry;
+use std::collections::HashSet;
 
 /// See the module's page. A value: whoever changes a user makes another.
 #[derive(Clone, Debug)]
@@ -111,8 +112,8 @@ impl User {
             return false;
         }
         let mut then = std::iter::once(&before.root).chain(&before.selectors);
-        let kept = |pattern| now().any(|s| s.channels().contains(pattern));
-        then.any(|s| s.has_all_channels() || !s.channels().iter().all(kept))
+        let known: HashSet<&Box<[u8]>> = now().flat_map(Selector::channels).collect();
+        then.any(|s| s.has_all_channels() || !s.channels().iter().all(|p| known.contains(p)))
     }
 
     /// Carries out one rule: a word, or a selector in parentheses.
