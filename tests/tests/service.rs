@@ -291,6 +291,48 @@ fn on_chosen_processors() {
     assert!(run.stderr.contains("server-cpulist"), "{}", run.stderr);
 }
 
+/// The threads behind commands run on those that they were given, while the others stay where they are.
+#[test]
+fn background_threads_on_chosen_processors() {
+    let server = Server::redpoll_with(&["--bio-cpulist", "0", "--appendonly", "yes"]);
+    check(&mut server.connect(), "PING", "PONG");
+    let threads = || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+        let mut found = Vec::new();
+        for task in tasks.flatten() {
+            // A thread may have ended meanwhile.
+            let Ok(status) = std::fs::read_to_string(task.path().join("status")) else {
+                continue;
+            };
+            let field = |name: &str| {
+                let line = status.lines().find_map(|line| line.strip_prefix(name));
+                line.unwrap_or_default().trim().to_owned()
+            };
+            found.push((field("Name:"), field("Cpus_allowed_list:")));
+        }
+        found
+    };
+    let all = std::fs::read_to_string("/proc/self/status").unwrap();
+    let all = all
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
+        .unwrap()
+        .trim();
+    eventually("they are where they belong", || {
+        let threads = threads();
+        let on = |name: &str| {
+            let thread = threads.iter().find(|(known, _)| known == name);
+            thread.map(|(_, cpus)| cpus.clone())
+        };
+        ["reclaim", "redpoll-log", "keeper"]
+            .iter()
+            .all(|name| on(name).as_deref() == Some("0"))
+            && on("control").as_deref() == Some(all)
+    });
+    let run = run_redpoll(&["--bio-cpulist", "9-1"], &[]);
+    assert!(run.stderr.contains("bio-cpulist"), "{}", run.stderr);
+}
+
 /// Log lines take another form while the server runs.
 #[test]
 fn forms_of_log_lines() {

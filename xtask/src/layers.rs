@@ -173,7 +173,7 @@ const SERVER: Rooms = &[
     ),
     (
         "control",
-        &["handshake", "host", "listen", "seat", "worker"],
+        &["handshake", "host", "listen", "seat", "system", "worker"],
     ),
     ("server", &["control", "host", "listen", "seat", "worker"]),
 ];

@@ -7,6 +7,7 @@ use crate::handshake::Handshakes;
 use crate::host::{Order, ServerHost};
 use crate::listen::{ACCEPT_PAUSE, Accepting, Address, Listener, is_passing};
 use crate::seat::Arrival;
+use crate::system::Background;
 use crate::worker::{Handle, Phase};
 use engine::{Engine, Host, Kind, Origin, Persistence, SaveMode, ShutdownMode};
 use socket2::Socket;
@@ -95,6 +96,7 @@ impl Control {
         let mut certificates_read = Instant::now();
         let mut tick = 0u32;
         let mut grown = false;
+        let mut background = Background::of(self.engine.config());
         // A signal has begun a save, which has not failed.
         let mut saving = false;
         let (saved, mut failed) = mpsc::unbounded_channel();
@@ -135,6 +137,7 @@ impl Control {
                     grown = grown || self.host.heed_growth();
                     tick = tick.wrapping_add(1);
                     if tick.is_multiple_of(4) {
+                        background.look();
                         self.close_idle();
                         let config = self.engine.config();
                         let every = config.number("tls-auto-reload-interval") as u64;

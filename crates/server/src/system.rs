@@ -2,6 +2,7 @@
 
 use engine::config::Config;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -142,6 +143,70 @@ pub fn choose_processors(config: &Config) -> io::Result<()> {
     }
     rustix::thread::sched_setaffinity(None, &set)?;
     Ok(())
+}
+
+/// Keeps the threads that work behind commands on the processors of `bio-cpulist`. They come and go, so it has to look for them from
+/// time to time.
+#[derive(Default)]
+pub(crate) struct Background {
+    processors: Option<rustix::thread::CpuSet>,
+    /// Threads that have been looked at.
+    seen: HashSet<i32>,
+}
+
+impl Background {
+    /// Their names: those that free what is large, and those that write the log and sync it.
+    const NAMES: [&str; 5] = [
+        "reclaim",
+        "redpoll-log",
+        "keeper",
+        "appendonly",
+        "give back",
+    ];
+
+    /// By a configuration.
+    pub(crate) fn of(config: &Config) -> Background {
+        let list = engine::config::cpu_list(&config.text("bio-cpulist")).unwrap_or_default();
+        let mut set = rustix::thread::CpuSet::new();
+        list.iter().for_each(|cpu| set.set(*cpu));
+        Background {
+            processors: (!list.is_empty()).then_some(set),
+            seen: HashSet::new(),
+        }
+    }
+
+    /// Looks for threads that were not there before.
+    pub(crate) fn look(&mut self) {
+        let Some(processors) = &self.processors else {
+            return;
+        };
+        let Ok(threads) = fs::read_dir("/proc/self/task") else {
+            return;
+        };
+        let mut there = HashSet::new();
+        for thread in threads.flatten() {
+            let name = thread.file_name();
+            let Some(id) = name.to_str().and_then(|id| id.parse().ok()) else {
+                continue;
+            };
+            there.insert(id);
+            if self.seen.contains(&id) {
+                continue;
+            }
+            let comm = fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
+            if Background::NAMES.contains(&comm.trim_end())
+                && let Err(error) = rustix::thread::sched_setaffinity(
+                    rustix::process::Pid::from_raw(id),
+                    processors,
+                )
+            {
+                tracing::warn!("bio-cpulist: {error}");
+                self.processors = None;
+                return;
+            }
+        }
+        self.seen = there;
+    }
 }
 
 /// The number of a group by its name, or as it is written.

@@ -34,7 +34,9 @@ const FACILITIES: &[&str] = &[
 ];
 
 /// What a signal may ask for, as SHUTDOWN has it.
-const ENDINGS: Kind = Names(&["default", "save", "nosave", "now", "force"]);
+const ENDINGS: Kind = Names(&[
+    "default", "save", "nosave", "now", "force", "safe", "failover",
+]);
 
 const LOCAL: Kind = Choice(&["no", "yes", "local"]);
 
@@ -615,7 +617,8 @@ pub(super) const BUILT: &[Directive] = &[
         Runtime,
         SERVICE,
         "What SIGTERM does, in the words of SHUTDOWN: `save` or `nosave`, `now`, `force`. A server that has to save and cannot goes on, \
-         unless it is to leave by force.",
+         unless it is to leave by force. Valkey's `safe` and `failover` are about primaries of a cluster: a server that is in none stops as \
+         without them, as it does there.",
     )
     .check(not_both),
     row("shutdown-on-sigint", ENDINGS, "default", Runtime, SERVICE, "The same of SIGINT.").check(not_both),
@@ -651,6 +654,17 @@ pub(super) const BUILT: &[Directive] = &[
     row("server-cpulist", Text, "", Startup, SERVICE, "The processors that the threads of the server run on, as `0,2,4-7` or `0-7:2`; empty for all.")
         .alias(&["server_cpulist"])
         .check(cpu_list),
+    row(
+        "bio-cpulist",
+        Text,
+        "",
+        Startup,
+        SERVICE,
+        "The processors that those of them run on which free large values, write the log and sync it, in the same form; empty for those \
+         of `server-cpulist`.",
+    )
+    .alias(&["bio_cpulist"])
+    .check(cpu_list),
     row("log-format", Choice(&["legacy", "logfmt"]), "legacy", Runtime, SERVICE, "The form of log lines: that of Redis, or fields with their names."),
     row(
         "log-timestamp-format",
@@ -851,6 +865,16 @@ pub(super) const BUILT: &[Directive] = &[
     )
     .alias(&["list-max-ziplist-size"])
     .live(|live, value| live.list_max_listpack_size.store(number(value) as i32, Relaxed)),
+    row(
+        "list-compress-depth",
+        Int { min: 0, max: i32::MAX as i64 },
+        "0",
+        Runtime,
+        DATA_TYPES,
+        "So many pieces at either end of a long list are kept as they are; those between them are compressed (LZF). 0 compresses none. \
+         A list that is there already follows where it is changed.",
+    )
+    .live(|live, value| live.list_compress_depth.store(number(value) as usize, Relaxed)),
     row("set-max-intset-entries", Uint { min: 0, max: i64::MAX }, "512", Runtime, DATA_TYPES, "Integers a set may hold as a sorted array.")
         .live(|live, value| live.set_max_intset_entries.store(number(value) as usize, Relaxed)),
     row("set-max-listpack-entries", Uint { min: 0, max: i64::MAX }, "128", Runtime, DATA_TYPES, "Members a set may hold as a packed sequence.")
@@ -865,16 +889,6 @@ pub(super) const BUILT: &[Directive] = &[
         DATA_TYPES,
         "Members that a sorted set may have in its packed form.",
     )
-    row(
-        "list-compress-depth",
-        Int { min: 0, max: i32::MAX as i64 },
-        "0",
-        Runtime,
-        DATA_TYPES,
-        "So many pieces at either end of a long list are kept as they are; those between them are compressed (LZF). 0 compresses none. \
-         A list that is there already follows where it is changed.",
-    )
-    .live(|live, value| live.list_compress_depth.store(number(value) as usize, Relaxed)),
     .alias(&["zset-max-ziplist-entries"])
     .live(|live, value| live.zset_max_listpack_entries.store(number(value) as usize, Relaxed)),
     row(
