@@ -140,7 +140,8 @@ impl Worker {
         self.ran += 1;
         // What a command makes its shard grow by is told to who keeps to the limit, if there is one.
         let metered = match &held {
-            Held::One(shard, _) if engine.memory().limit() != 0 => {
+            // What only looks can but let go of what has expired, which the next count of all of it finds.
+            Held::One(shard, _) if engine.memory().limit() != 0 && command.has(WRITE) => {
                 Some((*shard, engine.keyspace().shard_bytes(*shard)))
             }
             _ => None,

@@ -28,6 +28,11 @@ use std::time::{Duration, Instant};
 /// How long it evicts, or moves entries, between two looks at all the rest.
 const SLICE: Duration = Duration::from_millis(2);
 
+/// How long it evicts at a stretch while commands can make room for themselves, and rests in between: where clients keep all cores
+/// busy, who never rests takes a core from a worker until the kernel's time slice is over, which is milliseconds.
+const STRETCH: Duration = Duration::from_micros(300);
+const BREATH: Duration = Duration::from_micros(50);
+
 /// The shortest and the longest rest while there is a limit.
 const RESTS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
@@ -101,7 +106,7 @@ fn run(engine: &Weak<Engine>, memory: &Memory, counters: &Counters, stop: &Atomi
             None => return,
         };
         match rest {
-            Rest::None => std::thread::yield_now(),
+            Rest::None => std::thread::sleep(BREATH),
             // Not to be woken: whoever finds that nothing helps rings each time.
             Rest::Stuck => std::thread::sleep(RESTS.0),
             Rest::For(time) => memory.wait(Some(time)),
@@ -240,7 +245,19 @@ impl Keeper {
         let mut outcome = Outcome::Enough;
         if memory.used() > goal {
             let began = Instant::now();
-            outcome = engine.evictor().evict(counters, now_ms, goal, SLICE, MANY);
+            loop {
+                let stretch = match memory.used() > memory.bound() {
+                    true => SLICE,
+                    false => STRETCH,
+                };
+                outcome = engine
+                    .evictor()
+                    .evict(counters, unix_ms(), goal, stretch, MANY);
+                if outcome != Outcome::NotYet || began.elapsed() >= SLICE {
+                    break;
+                }
+                std::thread::sleep(BREATH);
+            }
             engine.note_latency("eviction-cycle", began.elapsed());
             memory.note_exceeded(memory.is_over(), unix_nanos());
         }
