@@ -272,6 +272,27 @@ fn as_the_system_sees_it() {
     );
 }
 
+/// Valkey's words for a stop are about clusters: a server that is in none stops as without them.
+#[test]
+fn words_for_a_stop_that_are_about_clusters() {
+    let mut server = Server::redpoll_with(&["--shutdown-on-sigterm", "safe failover nosave"]);
+    let mut client = server.connect();
+    check(&mut client, "SET k v", "OK");
+    check_args(
+        &mut client,
+        &["CONFIG", "SET", "shutdown-on-sigint", "safe"],
+        "OK",
+    );
+    check(
+        &mut client,
+        "CONFIG GET shutdown-on-sigint",
+        "[\"shutdown-on-sigint\", \"safe\"]",
+    );
+    server.signal(Signal::TERM);
+    assert!(server.wait().success());
+    assert!(!server.dir().join("dump.rdb").exists());
+}
+
 /// Its threads run on the processors that it was given.
 #[test]
 fn on_chosen_processors() {
