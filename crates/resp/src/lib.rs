@@ -12,26 +12,18 @@
 
 mod bigint;
 pub mod decode;
+mod integer;
 pub mod long_double;
 pub mod number;
+mod proto;
 pub mod reply;
 pub mod request;
+mod rounding;
 mod shortest;
 
 pub use decode::{DecodeError, Value, decode, skip_reply};
 pub use long_double::{LongDouble, LongDoubleError, add_long_double};
 pub use number::{format_f64, format_f64_shortest, format_i64, parse_f64, parse_i64};
+pub use proto::Proto;
 pub use reply::{Mark, Out};
 pub use request::{Batch, Limits, Parser, ProtocolError, write_command};
-
-/// The version of the protocol a connection speaks; it decides how replies are written, not how requests are read.
-///
-/// Every connection starts with RESP2 and changes with `HELLO 3`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Proto {
-    /// Version 2: simple strings, errors, integers, bulk strings and arrays.
-    #[default]
-    Resp2,
-    /// Version 3: adds maps, sets, doubles, booleans, nulls, big numbers, verbatim strings, attributes and pushes.
-    Resp3,
-}

@@ -6,7 +6,7 @@
 //! 49999999999999996000000 where 5e22 would do. A reply must be the same text, so this is Grisu2 and not one of the newer
 //! algorithms that are always shortest. Which power of ten it scales by is part of the result, too.
 
-use crate::number::format_i64;
+use crate::integer::format_i64;
 
 /// The leading one of a normal number's significand, which its bits leave out.
 const HIDDEN_BIT: u64 = 1 << 52;
