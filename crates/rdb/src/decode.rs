@@ -7,9 +7,9 @@
 
 use crate::cursor::{Cursor, TRUNCATED, Text};
 use crate::listpack::Listpack;
-use crate::payload::Dialect;
+use crate::version::Dialect;
 use crate::ziplist::{Ziplist, Zipmap, intset};
-use crate::{EMPTY, Loaded, Malformed, Result, Settings, kinds, stream};
+use crate::{EMPTY, Malformed, Result, Settings, kinds, stream};
 use store::packed::Item;
 use store::types::hash::{Expiry, Hash};
 use store::types::list::{End, Item as ListItem, List};
@@ -17,6 +17,15 @@ use store::types::set::Set;
 use store::types::sorted_set::{self, SortedSet};
 use store::types::stream::Stream;
 use store::{Collection, Object};
+
+/// A value that was read.
+#[derive(Debug)]
+pub enum Loaded<'a> {
+    /// A string.
+    String(Text<'a>),
+    /// A collection. A hash is empty if all its fields had expired; no other collection but a stream is ever empty.
+    Object(Object),
+}
 
 const TWICE: Malformed = Malformed("an element that stands twice");
 const UNKNOWN: Malformed = Malformed("unknown type of value");

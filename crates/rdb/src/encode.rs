@@ -176,7 +176,7 @@ fn patched(
 
 /// What stands before a value in a file. Returns where its type is.
 fn head(out: &mut Vec<u8>, meta: &Meta<'_>, kind: u8, options: &Options) -> usize {
-    use crate::file::opcode;
+    use crate::opcode;
     if meta.kept {
         out.push(opcode::AUX);
         string(out, KEPT.as_bytes(), false);

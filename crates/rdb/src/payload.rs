@@ -5,21 +5,13 @@
 
 use crate::cursor::Cursor;
 use crate::encode::{self, Options, Unwritable};
-use crate::file::{metadata, opcode};
-use crate::{Loaded, Malformed, Settings, Version, crc64, decode, kinds, put, version};
+use crate::version::{self, Dialect};
+use crate::{Loaded, Malformed, Settings, Version, crc64, decode, kinds, metadata, opcode, put};
 use store::EntryRef;
 use store::types::stream::Stream;
 
 /// Bytes of version and checksum.
 const FOOTER: usize = 10;
-
-/// Whose numbers a payload uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Dialect {
-    Redis,
-    Valkey,
-}
 
 /// Why a payload is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,17 +20,6 @@ pub enum Refused {
     Footer,
     /// Its value makes no sense.
     Value(Malformed),
-}
-
-impl Dialect {
-    /// The dialect of a version.
-    pub fn of(version: u16) -> Dialect {
-        if version >= version::FIRST_VALKEY {
-            Dialect::Valkey
-        } else {
-            Dialect::Redis
-        }
-    }
 }
 
 /// The payload of a value; `None` if there is nothing left of the value (see [`encode::value`]).

@@ -1,6 +1,7 @@
 //! Writing lengths and strings as [`crate::cursor`] reads them.
 
 use crate::listpack::{self, Builder};
+use crate::opcode;
 use store::lzf;
 use store::packed::Item;
 
@@ -115,6 +116,6 @@ pub fn compressed(out: &mut Vec<u8>, small: &[u8], whole: usize) {
 
 /// Appends a library of functions, as files and payloads have it.
 pub fn function(out: &mut Vec<u8>, source: &[u8], compress: bool) {
-    out.push(crate::file::opcode::FUNCTION);
+    out.push(opcode::FUNCTION);
     string(out, source, compress);
 }

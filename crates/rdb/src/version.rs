@@ -4,14 +4,31 @@
 //! counts on from 80 under a name of its own. Valkey refuses Redis's 12 and up, Redis all of Valkey's own, so that 11 is the
 //! highest that both read.
 
-use crate::payload::Dialect;
-
 /// The versions of Redis that are understood, in files from that of 2.6, which brought the checksum, to that of 8.8.
 pub const REDIS: std::ops::RangeInclusive<u16> = 5..=14;
 /// The versions of Valkey that are understood.
 pub const VALKEY: std::ops::RangeInclusive<u16> = 80..=80;
 /// From here on a number is Valkey's.
 pub const FIRST_VALKEY: u16 = 80;
+
+/// Whose numbers a payload or file uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Dialect {
+    Redis,
+    Valkey,
+}
+
+impl Dialect {
+    /// The dialect of a version.
+    pub fn of(version: u16) -> Dialect {
+        if version >= FIRST_VALKEY {
+            Dialect::Valkey
+        } else {
+            Dialect::Redis
+        }
+    }
+}
 
 /// A version that can be written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

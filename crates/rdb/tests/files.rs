@@ -4,11 +4,11 @@ mod model;
 
 use model::{Model, NOW_MS, SETTINGS, cases, model, options, stored, text};
 use proptest::prelude::*;
+use redpoll_rdb::Dialect;
 use redpoll_rdb::encode::{Head, Hint, Meta, Miscounted, Options, Pieces};
 use redpoll_rdb::file::{
     Assembly, Built, Checksum, Error, Item, ReadOptions, Reader, Summary, What, Writer, check, show,
 };
-use redpoll_rdb::payload::Dialect;
 use redpoll_rdb::{Loaded, Version, kinds, put};
 use std::io::{self, Read};
 use store::packed::Item as Element;

@@ -1,11 +1,10 @@
 //! Whole items of a file with the bytes they stand in, and entries on their way to becoming values.
 
 use super::error::{Error, What};
-use super::{metadata, opcode};
 use crate::cursor::{Cursor, Short, TRUNCATED, Text};
 use crate::encode::Hint;
-use crate::payload::Dialect;
-use crate::{EMPTY, Loaded, Malformed, Settings, decode};
+use crate::version::Dialect;
+use crate::{EMPTY, Loaded, Malformed, Settings, decode, metadata, opcode};
 use store::Collection;
 
 /// Some items that follow each other in a file. Owns its bytes, so that it can go to another thread.

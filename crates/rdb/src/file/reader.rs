@@ -3,7 +3,7 @@
 use super::batch::{Batch, Item, Items};
 use super::error::{Error, What};
 use super::scanner::{ReadOptions, Scanner, Step, Summary};
-use crate::payload::Dialect;
+use crate::version::Dialect;
 use std::io::Read;
 
 /// Reads a file from a source. Reads in large pieces by itself: the source needs no buffer.

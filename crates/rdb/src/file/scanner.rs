@@ -3,10 +3,9 @@
 use super::batch::{Batch, Lead, PieceOf, Place, lead};
 use super::error::{Error, What};
 use super::shape::{Stop, Walk};
-use super::{metadata, opcode};
 use crate::cursor::{Cursor, Short};
-use crate::payload::Dialect;
-use crate::{Malformed, crc64, kinds, version};
+use crate::version::{self, Dialect};
+use crate::{Malformed, crc64, kinds, metadata, opcode};
 use std::io;
 use std::ops::Range;
 

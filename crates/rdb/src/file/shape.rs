@@ -4,10 +4,9 @@
 //! goes past one element after the other and can be interrupted between any two of them when the bytes run out, so that
 //! nothing is looked at twice however the bytes come in.
 
-use super::metadata;
 use crate::cursor::{Cursor, Short};
-use crate::kinds;
-use crate::payload::Dialect;
+use crate::version::Dialect;
+use crate::{kinds, metadata};
 
 /// A part of an element.
 #[derive(Clone, Copy, Debug)]

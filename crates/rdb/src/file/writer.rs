@@ -1,9 +1,8 @@
 //! Writing a file: header, what is to be known, entries that were encoded anywhere, checksum.
 
-use super::opcode;
 use crate::encode::{self, Meta, Options, Unwritable};
 use crate::version::Version;
-use crate::{crc64, put};
+use crate::{crc64, opcode, put};
 use std::io::{self, Write};
 use store::EntryRef;
 

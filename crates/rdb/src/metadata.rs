@@ -1,10 +1,9 @@
 //! What modules leave in files: their values, and metadata of keys. We have no modules; but their data can be gone past,
 //! since each piece of it says what it is.
 
-use super::opcode;
 use crate::cursor::{Cursor, Short, TRUNCATED};
-use crate::payload::Dialect;
-use crate::{Malformed, Result};
+use crate::version::Dialect;
+use crate::{Malformed, Result, opcode};
 
 /// The bytes between pieces of a module's data.
 mod piece {
