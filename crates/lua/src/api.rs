@@ -8,10 +8,10 @@ use std::ffi::c_int;
 use resp::{Proto, format_f64};
 use smallvec::SmallVec;
 
+use crate::budget::charge;
 use crate::ctx::{Ctx, Stop};
 use crate::functions;
 use crate::raw::{L, NUMBER, Raised, Ret, STRING, native};
-use crate::run::charge;
 use crate::server::LogLevel;
 use crate::value::{push_error_table, push_reply};
 
@@ -218,7 +218,7 @@ fn sha1hex(l: L, ctx: &Ctx) -> Ret {
         sha.update(piece);
         charge(l, ctx, 2 * piece.len())?;
     }
-    l.push_bytes(&crate::hex_of(sha));
+    l.push_bytes(&crate::sha::hex_of(sha));
     Ok(1)
 }
 

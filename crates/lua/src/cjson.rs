@@ -8,52 +8,12 @@
 use std::cell::Cell;
 use std::ffi::c_int;
 
+use crate::budget::{ahead, charge};
 use crate::ctx::{Ctx, Level};
+use crate::json_settings::{Invalid, JsonSettings};
 use crate::number::{format_g, strtod};
 use crate::raw::{BOOLEAN, L, LIGHT_USERDATA, NIL, NUMBER, Raised, Ret, STRING, TABLE, native};
-use crate::run::{ahead, charge};
-use crate::sandbox::reveal;
-
-/// What the functions `encode_...` and `decode_...` set.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Config {
-    /// Sparse arrays become objects rather than errors.
-    sparse_convert: bool,
-    /// An array is sparse if its largest index is more than so many times its elements (0: never),
-    sparse_ratio: i32,
-    /// and larger than this.
-    sparse_safe: i32,
-    encode_max_depth: i32,
-    decode_max_depth: i32,
-    precision: i32,
-    keep_buffer: bool,
-    encode_invalid: Invalid,
-    decode_invalid: bool,
-}
-
-/// How infinity and NaN are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Invalid {
-    Error,
-    AsIs,
-    Null,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config {
-            sparse_convert: false,
-            sparse_ratio: 2,
-            sparse_safe: 10,
-            encode_max_depth: 1000,
-            decode_max_depth: 1000,
-            precision: 14,
-            keep_buffer: true,
-            encode_invalid: Invalid::Error,
-            decode_invalid: true,
-        }
-    }
-}
+use crate::readonly::reveal;
 
 /// Fills the table on top with functions that use the state's settings.
 pub(crate) fn fill(l: L) {
@@ -88,7 +48,7 @@ fn fill_with(l: L, own: impl Fn() -> c_int) {
 }
 
 fn new(l: L, _: &Ctx) -> Ret {
-    l.new_cell(Config::default());
+    l.new_cell(JsonSettings::default());
     let settings = l.top();
     l.new_table(0, 16);
     fill_with(l, || {
@@ -99,7 +59,7 @@ fn new(l: L, _: &Ctx) -> Ret {
 }
 
 /// The settings of the running function's instance.
-fn config(l: L, ctx: &Ctx) -> &Cell<Config> {
+fn config(l: L, ctx: &Ctx) -> &Cell<JsonSettings> {
     l.upvalue_cell(1).unwrap_or(&ctx.cjson)
 }
 
@@ -290,7 +250,7 @@ fn encode(l: L, ctx: &Ctx) -> Ret {
 fn open(
     l: L,
     ctx: &Ctx,
-    settings: &Config,
+    settings: &JsonSettings,
     levels: &mut Vec<Level>,
     out: &mut Vec<u8>,
 ) -> Result<(), Raised> {
@@ -324,7 +284,7 @@ fn open(
 }
 
 /// The largest index if all keys are integers from 1 on; None if the table is to be an object.
-fn array_length(l: L, ctx: &Ctx, settings: &Config) -> Result<Option<usize>, Raised> {
+fn array_length(l: L, ctx: &Ctx, settings: &JsonSettings) -> Result<Option<usize>, Raised> {
     let (mut largest, mut items) = (0i32, 0i64);
     l.push_nil();
     while l.next(-2) {
@@ -367,7 +327,7 @@ fn cannot(l: L, index: c_int, why: &str) -> Raised {
 }
 
 /// Writes the key of the pair on top and its colon.
-fn key(l: L, ctx: &Ctx, settings: &Config, out: &mut Vec<u8>) -> Result<(), Raised> {
+fn key(l: L, ctx: &Ctx, settings: &JsonSettings, out: &mut Vec<u8>) -> Result<(), Raised> {
     match l.kind(-2) {
         NUMBER => {
             out.push(b'"');
@@ -383,7 +343,7 @@ fn key(l: L, ctx: &Ctx, settings: &Config, out: &mut Vec<u8>) -> Result<(), Rais
     Ok(())
 }
 
-fn scalar(l: L, ctx: &Ctx, settings: &Config, out: &mut Vec<u8>) -> Result<(), Raised> {
+fn scalar(l: L, ctx: &Ctx, settings: &JsonSettings, out: &mut Vec<u8>) -> Result<(), Raised> {
     match l.kind(-1) {
         STRING => string(l, ctx, l.bytes(-1).unwrap_or_default(), out)?,
         NUMBER => number(l, -1, settings, out)?,
@@ -395,7 +355,7 @@ fn scalar(l: L, ctx: &Ctx, settings: &Config, out: &mut Vec<u8>) -> Result<(), R
     Ok(())
 }
 
-fn number(l: L, index: c_int, settings: &Config, out: &mut Vec<u8>) -> Result<(), Raised> {
+fn number(l: L, index: c_int, settings: &JsonSettings, out: &mut Vec<u8>) -> Result<(), Raised> {
     let value = l.number(index);
     if !value.is_finite() {
         match settings.encode_invalid {
@@ -788,7 +748,8 @@ fn is_invalid_number(text: &[u8]) -> bool {
     let text = text.strip_prefix(b"-").unwrap_or(text);
     match text {
         [b'0', next, ..] => matches!(next, b'x' | b'X' | b'0'..=b'9'),
-        [..=b'9', ..] | [] => false,
+        [first, ..] if *first <= b'9' => false,
+        [] => false,
         _ => text.get(..3).is_some_and(|word| {
             word.eq_ignore_ascii_case(b"inf") || word.eq_ignore_ascii_case(b"nan")
         }),

@@ -6,10 +6,10 @@
 
 use std::ffi::c_int;
 
+use crate::budget::{ahead, charge};
 use crate::ctx::{Ctx, Level};
 use crate::raw::{BOOLEAN, L, NIL, NUMBER, Raised, Ret, STRING, TABLE, native};
-use crate::run::{ahead, charge};
-use crate::sandbox::reveal;
+use crate::readonly::reveal;
 
 /// Fills the table on top.
 pub(crate) fn fill(l: L) {

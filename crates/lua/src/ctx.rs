@@ -8,16 +8,14 @@ use std::cell::{Cell, RefCell, UnsafeCell};
 use std::ffi::{c_int, c_void};
 use std::time::Instant;
 
-use resp::{Out, Proto};
+use mlua_sys::{lua_CFunction as CFunction, lua_State};
+use resp::{Mark, Out, Proto};
 
-use crate::cjson;
-use crate::functions::Registration;
+use crate::json_settings::JsonSettings;
 use crate::pattern::Choice;
 use crate::random::Lrand48;
-use crate::raw::{CFunction, L, lua_State};
-use crate::reply::Frame;
-use crate::run;
 use crate::server::Server;
+use crate::spec::Registration;
 
 /// Why a run is being unwound past every pcall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +71,32 @@ pub(crate) struct Level {
     pub len: usize,
 }
 
+/// A table on the Lua stack whose elements are being written.
+pub(crate) struct Frame {
+    pub kind: Kind,
+    pub mark: Mark,
+    /// Elements (pairs of a map) written or begun.
+    pub count: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// On the stack: the table.
+    Array,
+    /// On the stack: the outer table, the map's table, the current key; and its value while the key is written.
+    MapKey,
+    /// On the stack: the outer table, the map's table, the current key.
+    MapValue,
+    /// On the stack: the outer table, the set's table, the current key.
+    Set,
+}
+
+/// Instructions of a run before the hook is first called.
+pub(crate) const FIRST_HOOK: c_int = 128;
+
+/// Work that library functions may do before the server is asked again. One unit is about what takes a nanosecond.
+pub(crate) const BUDGET: usize = 500_000;
+
 /// See the module.
 pub(crate) struct Ctx {
     /// The server of the current run, its lifetime erased; only [`Ctx::server`] looks at it.
@@ -83,7 +107,7 @@ pub(crate) struct Ctx {
     /// What `redis.setresp` has chosen for this run.
     pub proto: Cell<Proto>,
     pub random: Cell<Lrand48>,
-    pub cjson: Cell<cjson::Config>,
+    pub cjson: Cell<JsonSettings>,
     /// Whether the script has called `collectgarbage` with anything that outlives it.
     pub gc_touched: Cell<bool>,
     /// The registry's reference of what `getmetatable('')` gives.
@@ -106,7 +130,7 @@ pub(crate) struct Ctx {
     pub largest: Cell<usize>,
     /// The thread that runs; null outside of a run.
     pub running: Cell<*mut lua_State>,
-    /// Work that may be done before the server is asked again, in the units of `run::charge`.
+    /// Work that may be done before the server is asked again, in the units of `budget::charge`.
     pub budget: Cell<usize>,
     /// After how many instructions the hook comes.
     pub hook_count: Cell<c_int>,
@@ -146,8 +170,8 @@ impl Ctx {
             limit: Cell::new(usize::MAX),
             largest: Cell::new(0),
             running: Cell::new(std::ptr::null_mut()),
-            budget: Cell::new(run::BUDGET),
-            hook_count: Cell::new(run::FIRST_HOOK),
+            budget: Cell::new(BUDGET),
+            hook_count: Cell::new(FIRST_HOOK),
             hooked: Cell::new(None),
             reply: UnsafeCell::default(),
             flat: UnsafeCell::default(),
@@ -160,7 +184,7 @@ impl Ctx {
     }
 
     /// Gets ready for a run with `server`, which must be taken back ([`Ctx::end`]) before its borrow ends.
-    pub fn begin(&self, mode: Mode, server: &mut dyn Server, l: L) {
+    pub fn begin(&self, mode: Mode, server: &mut dyn Server, state: *mut lua_State) {
         let server: *mut (dyn Server + '_) = server;
         // SAFETY: only the lifetime changes. `State::protected` calls `end` before its own borrow of the server ends,
         // and nothing looks at it after that.
@@ -169,13 +193,12 @@ impl Ctx {
         self.mode.set(mode);
         self.stop.set(None);
         self.proto.set(Proto::Resp2);
-        self.cjson.set(cjson::Config::default());
+        self.cjson.set(JsonSettings::default());
         self.largest.set(0);
-        self.running.set(l.0);
-        self.budget.set(run::BUDGET);
+        self.running.set(state);
+        self.budget.set(BUDGET);
         self.hooked.set(None);
-        self.hook_count.set(run::FIRST_HOOK);
-        l.set_hook(run::hook, run::FIRST_HOOK);
+        self.hook_count.set(FIRST_HOOK);
     }
 
     /// Ends the run and gives large buffers back.

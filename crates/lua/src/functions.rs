@@ -1,28 +1,11 @@
-//! Libraries of functions: what `redis.register_function` takes, and what it remembers while a library is loaded.
+//! Libraries of functions: what `redis.register_function` takes.
 
 use std::ffi::c_int;
 
 use crate::ctx::Ctx;
 use crate::raw::{BOOLEAN, FUNCTION, L, NUMBER, Raised, Ret, STRING, TABLE};
 use crate::shebang::{Flags, is_name};
-
-/// A function that a library has registered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FunctionSpec {
-    /// Letters, digits and underscores.
-    pub name: Vec<u8>,
-    /// As given, if it was.
-    pub description: Option<Vec<u8>>,
-    /// As given.
-    pub flags: Flags,
-}
-
-/// A registered function and the registry's reference of its code.
-#[derive(Debug)]
-pub(crate) struct Registration {
-    pub spec: FunctionSpec,
-    pub function: c_int,
-}
+use crate::spec::{FunctionSpec, Registration};
 
 fn fail(l: L, message: &str) -> Raised {
     l.push_fmt(format_args!("ERR {message}"));

@@ -9,8 +9,9 @@
 //! - [`Server`] is what a running script can ask of the outside;
 //! - [`shebang`] reads the first lines of scripts and libraries.
 //!
-//! Inside, `raw` is Lua's C API with the rules this crate follows, `sandbox` the globals, `api` the table `redis`, `run`
-//! one run from the loaded function to the reply, `value` and `reply` the conversions in either direction.
+//! Inside, `raw` is Lua's C API with the rules this crate follows, `budget` counts how much a run has done, `sandbox` makes the
+//! globals, `api` the table `redis`, `run` is one run from the loaded function to the reply, `value` and `reply` are the conversions in
+//! either direction.
 //!
 //! Nothing that a script does escapes the server's sight for long: instructions are counted by a hook, which comes the more
 //! often the longer they take, and functions that could take long count what they do ([`Server::poll`]).
@@ -20,46 +21,35 @@
 
 mod api;
 mod bit;
+mod budget;
 mod cjson;
 mod cmsgpack;
+mod compile;
 mod ctx;
 mod functions;
+mod json_settings;
 mod number;
 mod pattern;
 mod random;
 mod raw;
+mod readonly;
 mod reply;
 mod run;
 mod sandbox;
 mod server;
+mod sha;
 pub mod shebang;
+mod spec;
 mod strings;
 mod structs;
 mod tables;
+mod upvalues;
 mod value;
 mod vm;
 
-pub use functions::FunctionSpec;
 pub use run::Ended;
 pub use server::{Abort, Interrupt, LogLevel, Server};
+pub use sha::{Sha, sha1_hex};
 pub use shebang::Flags;
+pub use spec::FunctionSpec;
 pub use vm::{Library, LoadError, Script, Vm};
-
-/// A SHA-1 digest as 40 lower-case hexadecimal digits, by which scripts are known.
-pub type Sha = [u8; 40];
-
-/// The digest of a script's body.
-pub fn sha1_hex(body: &[u8]) -> Sha {
-    hex_of(sha1_smol::Sha1::from(body))
-}
-
-fn hex_of(sha: sha1_smol::Sha1) -> Sha {
-    let bytes = sha.digest().bytes();
-    let mut text = [0; 40];
-    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
-    text
-}

@@ -20,31 +20,12 @@
 //! The conversion walks nested tables with a stack of its own, so that only Lua's limit on stack slots bounds the depth;
 //! a table beyond it is answered with an error in its place, and the reply stays well framed.
 
-use resp::{Mark, Out, Proto};
+use resp::{Out, Proto};
 
+use crate::budget::charge;
+use crate::ctx::{Frame, Kind};
 use crate::raw::{BOOLEAN, L, NIL, NUMBER, Raised, STRING, TABLE, upvalue};
-use crate::run::charge;
-use crate::sandbox::upvalues;
-
-/// A table on the Lua stack whose elements are being written.
-pub(crate) struct Frame {
-    kind: Kind,
-    mark: Mark,
-    /// Elements (pairs of a map) written or begun.
-    count: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// On the stack: the table.
-    Array,
-    /// On the stack: the outer table, the map's table, the current key; and its value while the key is written.
-    MapKey,
-    /// On the stack: the outer table, the map's table, the current key.
-    MapValue,
-    /// On the stack: the outer table, the set's table, the current key.
-    Set,
-}
+use crate::upvalues;
 
 /// Slots that one level may take: what a real server asks for, so that the limit is met at the same depth. The most are
 /// taken by maps: the inner table, a key, its value and a copy of the key.

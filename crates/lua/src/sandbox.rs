@@ -12,47 +12,15 @@
 
 use std::ffi::c_int;
 
-use crate::ctx::{Ctx, Mode, Originals};
+use crate::budget::{ahead, charge};
+use crate::ctx::{BUDGET, Ctx, Mode, Originals};
 use crate::random::{LARGEST, Lrand48};
 use crate::raw::{
     ALL_RESULTS, CFunction, FUNCTION, GLOBALS, L, NIL, NONE, NUMBER, Raised, Ret, STRING, TABLE,
     luaopen_base, luaopen_math, luaopen_os, luaopen_string, luaopen_table, native, upvalue,
 };
-use crate::run::{ahead, charge};
-use crate::{api, bit, cjson, cmsgpack, run, strings, structs, tables};
-
-/// The upvalues of the function that runs scripts (`run::runner`), by index.
-pub(crate) mod upvalues {
-    /// The hidden table of globals.
-    pub const GLOBALS: i32 = 1;
-    pub const KEYS: i32 = 2;
-    pub const ARGV: i32 = 3;
-    pub const ERR: i32 = 4;
-    pub const OK: i32 = 5;
-    pub const DOUBLE: i32 = 6;
-    pub const MAP: i32 = 7;
-    pub const SET: i32 = 8;
-    pub const BIG_NUMBER: i32 = 9;
-    pub const VERBATIM_STRING: i32 = 10;
-    pub const STRING: i32 = 11;
-    pub const FORMAT: i32 = 12;
-    /// The error handler.
-    pub const HANDLER: i32 = 13;
-    /// The strings from `KEYS` on, in order.
-    pub const NAMES: [&str; 11] = [
-        "KEYS",
-        "ARGV",
-        "err",
-        "ok",
-        "double",
-        "map",
-        "set",
-        "big_number",
-        "verbatim_string",
-        "string",
-        "format",
-    ];
-}
+use crate::readonly::{is_protected, original, protect, refuse_protected, reveal};
+use crate::{api, bit, cjson, cmsgpack, run, strings, structs, tables, upvalues};
 
 /// Functions of Lua that scripts get as they are.
 const PLAIN: &[&str] = &[
@@ -214,38 +182,6 @@ fn add_missing(l: L) {
     l.set_metatable(-2);
 }
 
-/// Replaces the table on top by a read-only one of the same contents.
-fn protect(l: L, ctx: &Ctx) {
-    l.new_table(0, 0);
-    l.new_table(0, 3);
-    l.push_value(-3);
-    l.set_raw_field(-2, "__index");
-    l.push_function(native(readonly), 0);
-    l.set_raw_field(-2, "__newindex");
-    ctx.protected.borrow_mut().push(l.pointer(-1));
-    l.set_metatable(-2);
-    l.remove(-2);
-}
-
-/// Whether the value at `index` is a read-only table.
-pub(crate) fn is_protected(l: L, ctx: &Ctx, index: c_int) -> bool {
-    if l.kind(index) != TABLE || !l.metatable(index) {
-        return false;
-    }
-    let found = ctx.protected.borrow().contains(&l.pointer(-1));
-    l.pop(1);
-    found
-}
-
-/// If the table at stack index `index` (positive) is read-only, the hidden table takes its place.
-pub(crate) fn reveal(l: L, ctx: &Ctx, index: c_int) {
-    if is_protected(l, ctx, index) && l.metatable(index) {
-        l.raw_field(-1, "__index");
-        l.replace(index);
-        l.pop(1);
-    }
-}
-
 fn originals(l: L) -> Result<Originals, Raised> {
     let find = |library: &str, name: &str| {
         if library.is_empty() {
@@ -317,20 +253,6 @@ fn base_functions(l: L, hidden: c_int) {
     l.set_raw_field(hidden, "pairs");
 }
 
-const READONLY: &str = "Attempt to modify a readonly table";
-
-fn readonly(l: L, _: &Ctx) -> Ret {
-    Err(l.error_at(format_args!("{READONLY}")))
-}
-
-/// For functions that write without metamethods: real servers give no place there.
-pub(crate) fn refuse_protected(l: L, ctx: &Ctx, index: c_int) -> Result<(), Raised> {
-    if is_protected(l, ctx, index) {
-        return Err(l.error(format_args!("{READONLY}")));
-    }
-    Ok(())
-}
-
 fn missing(l: L, ctx: &Ctx) -> Ret {
     if l.kind(2) != STRING && l.kind(2) != NUMBER {
         return Err(l.error_at(format_args!(
@@ -347,14 +269,6 @@ fn missing(l: L, ctx: &Ctx) -> Ret {
     l.push_bytes(b"'");
     l.concat(3);
     Err(Raised)
-}
-
-/// The library function that ours stands in front of.
-pub(crate) fn original(l: L, ctx: &Ctx, choose: impl Fn(&Originals) -> CFunction) -> Ret {
-    match ctx.originals.get() {
-        Some(originals) => l.forward(choose(&originals)),
-        None => Err(l.error(format_args!("not available yet"))),
-    }
 }
 
 /// For whoever may just have caught an error: goes on unwinding if the run is to be stopped.
@@ -460,7 +374,7 @@ fn wrapped(l: L, ctx: &Ctx) -> Ret {
 }
 
 /// Every so many elements the clock is read: what lies between two is not known, a table may be large and nearly empty.
-const NEXT_UNITS: usize = run::BUDGET / 16;
+const NEXT_UNITS: usize = BUDGET / 16;
 
 fn next(l: L, ctx: &Ctx) -> Ret {
     reveal(l, ctx, 1);

@@ -7,13 +7,13 @@ use std::ffi::c_int;
 
 use memchr::memmem;
 
+use crate::budget::{ahead, charge};
 use crate::ctx::Ctx;
 use crate::pattern::{Capture, Captures, Extent, Fault, GoOn, Matcher, STEPS, is_plain};
 use crate::raw::{
     Buffer, CFunction, FUNCTION, L, NIL, NUMBER, Raised, Ret, STRING, TABLE, native, upvalue,
 };
-use crate::run::{ahead, charge};
-use crate::sandbox::original;
+use crate::readonly::original;
 
 /// Replaces functions of the library on top.
 pub(crate) fn fill(l: L) {

@@ -4,9 +4,9 @@
 //! `T` 64 bits, `in`/`In` n bytes (4), capitals being unsigned; `f` float, `d` double, `s` string that ends in a NUL,
 //! `cn` n bytes of a string, where 0 means the whole string or, unpacking, as many as the number before says.
 
+use crate::budget::charge;
 use crate::ctx::Ctx;
 use crate::raw::{L, NIL, Raised, Ret, native};
-use crate::run::charge;
 
 /// Fills the table on top.
 pub(crate) fn fill(l: L) {

@@ -5,10 +5,10 @@
 
 use std::ffi::c_int;
 
+use crate::budget::{ahead, charge};
 use crate::ctx::Ctx;
 use crate::raw::{ALL_RESULTS, FUNCTION, L, NIL, NUMBER, Ret, STRING, TABLE, native, upvalue};
-use crate::run::{ahead, charge};
-use crate::sandbox::{original, refuse_protected, reveal};
+use crate::readonly::{original, refuse_protected, reveal};
 
 /// Replaces functions of the library on top.
 pub(crate) fn fill(l: L) {

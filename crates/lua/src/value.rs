@@ -21,9 +21,9 @@
 
 use resp::{parse_f64, parse_i64};
 
+use crate::budget::charge;
 use crate::ctx::Ctx;
 use crate::raw::{L, Raised};
-use crate::run::charge;
 
 /// Pushes the reply at the front of `bytes`.
 pub(crate) fn push_reply(l: L, ctx: &Ctx, bytes: &[u8]) -> Result<(), Raised> {

@@ -9,13 +9,15 @@ use std::ptr::NonNull;
 use mlua_sys as ffi;
 use resp::Out;
 
+use crate::budget::{note_block, watch};
 use crate::ctx::{Ctx, Mode, Stop};
-use crate::functions::FunctionSpec;
 use crate::raw::{L, LUA_GCRESTART, LUA_GCSETPAUSE, LUA_GCSETSTEPMUL, Raised, Ret, TABLE, native};
-use crate::run::{Ended, Run, message_of, note_block};
+use crate::run::{Ended, Run, message_of};
 use crate::sandbox::{self, Built};
 use crate::server::{Abort, Server};
-use crate::{Sha, shebang};
+use crate::sha::Sha;
+use crate::shebang;
+use crate::spec::FunctionSpec;
 
 /// The collector's defaults: it starts a cycle at twice the memory left by the last, and works at twice the speed of
 /// allocation.
@@ -486,7 +488,8 @@ impl State {
     ) -> Result<Ended, Abort> {
         let mark = out.mark();
         let l = self.l();
-        self.ctx().begin(mode, server, l);
+        self.ctx().begin(mode, server, l.0);
+        watch(l);
         let mut run = Run {
             function,
             name,
@@ -550,7 +553,8 @@ impl State {
         for registration in self.ctx().registered.take() {
             self.l().drop_ref(registration.function);
         }
-        self.ctx().begin(Mode::Load, server, self.l());
+        self.ctx().begin(Mode::Load, server, self.l().0);
+        watch(self.l());
         self.ctx().load_started.set(Some(std::time::Instant::now()));
         let use_globals = move |l: L, globals: c_int| {
             l.push_ref(globals_meta);
