@@ -1,7 +1,7 @@
 //! INFO's section on persistence.
 
-use crate::Keeper;
-use crate::save::{Busy, changes};
+use crate::keeper::Keeper;
+use crate::saving::{Busy, changes};
 use crate::snapshot::Shared;
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;

@@ -1,63 +1,14 @@
 //! From the journal to the log.
 
-use crate::Keeper;
 use crate::commands::AsCommands;
-use crate::send::StreamAt;
+use crate::keeper::Keeper;
+use crate::pump::Pump;
 use crate::snapshot::Snapshot;
-use disk::piece::StreamLine;
 use disk::{AofFolder, Fsync, Log, Outcome, Settings};
 use engine::{Config, Engine, OnFate};
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Poll, Waker};
-
-/// Where the log is.
-#[derive(Default)]
-pub(crate) struct Pump {
-    /// The database that the log is in; None: the next piece has to say.
-    pub db: Option<usize>,
-    /// Where the stream is, as the log's file says last.
-    stream: Option<StreamAt>,
-    /// Nothing stands behind that.
-    stream_is_last: bool,
-    /// Pieces of the journal and the numbers they have in the log, as long as they may be asked for.
-    numbers: VecDeque<(u64, u64)>,
-    /// The last piece that was given to the log or lost.
-    last: u64,
-    /// Pieces up to this one were lost, and why.
-    lost: Option<(u64, String)>,
-}
-
-impl Pump {
-    /// The number that a piece, or what came after it, has in the log. None if none of it is in there any more.
-    fn number_of(&self, piece: u64) -> Option<u64> {
-        let at = self.numbers.partition_point(|(p, _)| *p < piece);
-        self.numbers.get(at).map(|(_, number)| *number)
-    }
-}
-
-impl Pump {
-    /// What follows is to be understood without what came before.
-    pub fn begin_anew(&mut self) {
-        self.db = None;
-        self.stream = None;
-    }
-
-    /// Appends where the stream is, in short if only the offset is another one than the log says.
-    fn put_stream(&mut self, at: Option<StreamAt>, into: &mut Vec<u8>) {
-        let Some(at) = at else { return };
-        let before = self.stream.as_ref();
-        let short = before.is_some_and(|before| before.id == at.id && before.db == at.db);
-        let line = StreamLine {
-            offset: at.offset,
-            db: at.db,
-            id: at.id.clone(),
-        };
-        line.write(into, short);
-        self.stream = Some(at);
-    }
-}
 
 /// Numbers kept.
 const NUMBERS: usize = 1 << 14;
@@ -102,11 +53,6 @@ impl Keeper {
             on_progress: Some(self.on_progress()),
             on_spent: Some(self.on_spent()),
         }
-    }
-
-    /// The log, if it is on.
-    pub(crate) fn log(&self) -> Option<Arc<Log>> {
-        self.log.read().clone()
     }
 
     pub(crate) fn heed_fsync(&self, config: &Config) {

@@ -1,9 +1,9 @@
 //! Loading anew while there are clients: DEBUG RELOAD, DEBUG LOADAOF, and a copy of another server's data set. They are told that
 //! the data set is being loaded.
 
-use crate::Keeper;
+use crate::keeper::Keeper;
 use crate::load::{self, Counted, How, StreamPlace, To, Twice};
-use crate::save::Busy;
+use crate::saving::Busy;
 use disk::{AtomicFile, SyncPlan};
 use engine::{Engine, Reload};
 use std::io::{self, BufRead, Read, Write};

@@ -1,7 +1,8 @@
 //! Saving: when, by whom, and what came of it.
 
-use crate::Keeper;
-use crate::send::StreamAt;
+use crate::feed::StreamAt;
+use crate::keeper::Keeper;
+use crate::saving::{Busy, Running, changes};
 use crate::snapshot::{Failed, Shared, Snapshot};
 use disk::{AtomicFile, SyncPlan};
 use engine::{Config, Engine};
@@ -13,91 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-/// What is being written.
-pub(crate) struct Running {
-    pub rewrite: bool,
-    pub began: Instant,
-    pub shared: Arc<Shared>,
-    pub cancelled: bool,
-}
-
-/// What is being written and what is to be written next.
-#[derive(Default)]
-pub(crate) struct Saving {
-    /// A thread has begun; its snapshot is in `running` once it is taken.
-    pub busy: Option<Busy>,
-    pub running: Option<Running>,
-    pub save_scheduled: bool,
-    pub rewrite_scheduled: bool,
-    pub cancelled: bool,
-}
-
-/// What a thread is at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Busy {
-    Save,
-    Rewrite,
-    /// The data set is loaded anew: DEBUG RELOAD, DEBUG LOADAOF.
-    Load,
-    /// A copy for replicas.
-    Send,
-}
-
-/// What INFO tells of the past.
-pub(crate) struct Stats {
-    pub last_save_s: u64,
-    pub last_save_ok: bool,
-    pub last_save_tried: Instant,
-    pub last_save_secs: Option<u64>,
-    pub saves: u64,
-    /// How many failed since the last that did not.
-    pub save_failures: u32,
-    pub changes_at_last_save: u64,
-    /// Where the stream of changes was then.
-    pub stream_at_last_save: Option<StreamAt>,
-    pub rewrite_ok: bool,
-    pub rewrites: u64,
-    pub rewrite_secs: Option<u64>,
-    pub rewrite_failures: u32,
-    pub rewrite_tried: Instant,
-    /// The snapshot that was written last.
-    pub snapshot: Option<Arc<Shared>>,
-    /// The most that was held back at a time for the last save, and for the last rewrite of the log, in bytes.
-    pub peaks: [usize; 2],
-}
-
-impl Stats {
-    pub fn new(engine: &Engine) -> Stats {
-        Stats {
-            last_save_s: engine::unix_ms() / 1000,
-            last_save_ok: true,
-            last_save_tried: Instant::now(),
-            last_save_secs: None,
-            saves: 0,
-            save_failures: 0,
-            changes_at_last_save: changes(engine),
-            stream_at_last_save: None,
-            rewrite_ok: true,
-            rewrites: 0,
-            rewrite_secs: None,
-            rewrite_failures: 0,
-            rewrite_tried: Instant::now(),
-            snapshot: None,
-            peaks: [0; 2],
-        }
-    }
-}
-
 /// Why nothing is written while the data set is loaded anew.
 const LOADING: &str = "the data set is being loaded";
 
 /// After a save that failed, so many seconds pass before the next is tried by itself.
 const RETRY_S: u64 = 5;
-
-/// Changes of keys so far.
-pub(crate) fn changes(engine: &Engine) -> u64 {
-    engine.stats().sum(|c| c.changes.get())
-}
 
 /// What stands at the head of every file.
 pub(crate) fn usual_aux(engine: &Engine) -> Vec<(&'static str, String)> {

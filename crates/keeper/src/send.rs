@@ -1,53 +1,16 @@
 //! What replicas get: the pieces of the journal, and copies of the data set that they go on from.
 
-use crate::Keeper;
+use crate::feed::{Feed, StreamAt};
+use crate::keeper::Keeper;
 use crate::load::StreamPlace;
-use crate::save::Busy;
+use crate::saving::Busy;
 use crate::snapshot::{Failed, Snapshot};
 use engine::Engine;
 use rdb::encode::Options;
 use rdb::file::Writer;
 use std::io::Write;
+use std::sync::Weak;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Weak};
-
-/// Where a stream of changes is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamAt {
-    /// Its name.
-    pub id: String,
-    /// Its bytes so far.
-    pub offset: u64,
-    /// The database that it is in.
-    pub db: u64,
-}
-
-impl StreamAt {
-    /// The fields of a file that say so.
-    pub(crate) fn aux(&self) -> [(&'static str, String); 3] {
-        [
-            ("repl-stream-db", self.db.to_string()),
-            ("repl-id", self.id.clone()),
-            ("repl-offset", self.offset.to_string()),
-        ]
-    }
-}
-
-/// Who is given the pieces of the journal too, beside the log.
-pub trait Feed: Send + Sync {
-    /// Where the stream is that the pieces become part of, so that it can be saved with the data set; None: it is not counted.
-    /// Right behind the pieces that were given.
-    fn stream_at(&self) -> Option<StreamAt>;
-
-    /// The data set is loaded, and nobody has changed it yet.
-    fn loaded(&self);
-
-    /// Calls `work` while nothing of a primary's stream is half carried out.
-    fn between_units(&self, work: &mut dyn FnMut());
-
-    /// A piece, as the log has it; they come in order. It holds up those who write, so it is to be quick.
-    fn piece(&self, number: u64, bytes: &[u8]);
-}
 
 /// What a copy of the data set is to have in it.
 #[derive(Clone, Debug)]
@@ -72,17 +35,6 @@ impl Keeper {
         if let Some(feed) = self.any_feed() {
             feed.loaded();
         }
-    }
-
-    fn any_feed(&self) -> Option<Arc<dyn Feed>> {
-        self.feed.read().as_ref().and_then(Weak::upgrade)
-    }
-
-    pub(crate) fn feed(&self) -> Option<Arc<dyn Feed>> {
-        if !self.fed.load(Relaxed) {
-            return None;
-        }
-        self.any_feed()
     }
 
     /// Begins to give pieces to the feed, or ends that: what was done before is given before, or not at all. `at` is called at
@@ -169,38 +121,9 @@ impl Keeper {
         self.note_end();
     }
 
-    /// Where the stream is, for a file. With all locks held, and nothing in the journal.
-    pub(crate) fn stream_at(&self) -> Option<StreamAt> {
-        self.any_feed()?.stream_at()
-    }
-
     /// Where the data set that was loaded stands in a stream, if that is known.
     pub fn loaded_stream(&self) -> Option<StreamPlace> {
         let stream = self.loaded.lock().stream.clone();
         (!stream.id.is_empty()).then_some(stream)
-    }
-
-    /// Does something while nothing of a primary's stream is half carried out.
-    pub(crate) fn between_units<R>(&self, work: impl FnOnce() -> R) -> R {
-        let Some(feed) = self.any_feed() else {
-            return work();
-        };
-        let (mut work, mut result) = (Some(work), None);
-        feed.between_units(&mut || result = work.take().map(|work| work()));
-        match (result, work) {
-            (Some(result), _) => result,
-            (None, Some(work)) => work(),
-            (None, None) => unreachable!("what was called has a result"),
-        }
-    }
-
-    /// The disk that the data are kept on.
-    pub fn disk(&self) -> &Arc<dyn disk::Disk> {
-        &self.disk
-    }
-
-    /// The folder that the data are kept in.
-    pub fn folder(&self) -> &std::path::Path {
-        &self.dir
     }
 }

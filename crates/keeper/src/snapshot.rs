@@ -1,6 +1,6 @@
 //! A snapshot of one moment, written while everything goes on.
 //!
-//! With the locks of all shards held for an instant, every dictionary that has keys gets an [`Observer`]: that is the moment,
+//! With the locks of all shards held for an instant, every dictionary that has keys gets an [`Observer`](store::Observer): that is the moment,
 //! and no transaction or script is half in it. From then on one thread walks the dictionaries, some keys under one short
 //! hold of their shard's lock, and writes what it finds. Whoever changes a key that the walk has not come to yet has its old
 //! version written first, by the observer, under the lock it holds anyway; a key that is new is marked, so that the walk
@@ -19,384 +19,28 @@
 
 mod collection;
 mod marks;
+mod shared;
 #[cfg(test)]
 mod tests;
 
-use collection::{Collection, Place};
-use engine::{Engine, Pressure};
-use marks::{MARK, Mark, Marks};
+pub use shared::{Failed, Shared};
+
+use collection::Collection;
+use engine::Engine;
+use marks::{MARK, Marks};
 use parking_lot::Mutex;
-use rdb::encode::{self, Meta, Options};
+use rdb::encode::Options;
 use rdb::file::Writer;
-use std::collections::{HashSet, VecDeque};
-use std::hash::BuildHasher;
+use shared::{Ahead, Beside, Old, Saver, Sizes, watched};
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-use store::table::position_of;
-use store::{Blob, Dict, EntryRef, Object, Observer, Shard, Type, Value, Watcher};
+use store::{Blob, Object, Shard};
 
 /// How long a hold of a shard's lock is to be.
 const HOLD: Duration = Duration::from_micros(150);
-
-/// What is written in which way. Tests make everything small.
-struct Sizes {
-    /// Strings from this length on are written without the lock.
-    long: usize,
-    /// Collections that take less memory are written at once.
-    large: usize,
-    /// The most keys or elements that are looked at under one hold.
-    most: usize,
-    /// Bytes that may be held back, beside a share of the data set.
-    bound: usize,
-    /// Called between any two holds.
-    #[cfg(test)]
-    between: Box<dyn Fn() + Send + Sync>,
-}
-
-impl Default for Sizes {
-    fn default() -> Sizes {
-        Sizes {
-            long: 4 << 10,
-            large: 64 << 10,
-            most: 4096,
-            bound: 64 << 20,
-            #[cfg(test)]
-            between: Box::new(|| ()),
-        }
-    }
-}
-
-/// What the walk and those who change keys share of one dictionary. Only touched under the shard's lock.
-struct Ahead {
-    /// The database that it is in.
-    db: usize,
-    /// The dictionary itself, once nobody else wants it: it was flushed.
-    rest: Option<Dict>,
-    /// Positions below this have been walked over.
-    position: u64,
-    /// Keys ahead of the walk that it must pass over: their old versions are written, or they are new.
-    marked: Marks,
-    /// Keys behind the walk that are still to be written: large collections.
-    pending: Marks,
-    /// Nothing is left to be written, and nobody observes it for us any more.
-    ended: bool,
-}
-
-/// An old version on its way to the file.
-enum Old {
-    /// Encoded entries.
-    Encoded(Vec<u8>),
-    /// A long string: key, what is written beside it, value.
-    Long(Vec<u8>, Beside, Blob),
-}
-
-impl Old {
-    fn bytes(&self) -> usize {
-        match self {
-            Old::Encoded(bytes) => bytes.len(),
-            Old::Long(key, _, blob) => key.len() + blob.len(),
-        }
-    }
-}
-
-/// What is written beside a long string: when its key expires, and whether it is never to be evicted.
-#[derive(Clone, Copy)]
-struct Beside {
-    expiry_ms: Option<u64>,
-    kept: bool,
-}
-
-impl Beside {
-    fn of(e: &EntryRef<'_>) -> Beside {
-        Beside {
-            expiry_ms: e.expiry_ms(),
-            kept: e.is_kept(),
-        }
-    }
-}
-
-/// What all parts of one snapshot share.
-pub struct Shared {
-    options: Options,
-    hints: engine::Hints,
-    sizes: Sizes,
-    /// Has changes wait while more than `bound_bytes` are held back.
-    pressure: Arc<Pressure>,
-    /// 5 % of the data set, and a fixed buffer.
-    pub bound_bytes: usize,
-    hashes: [foldhash::fast::RandomState; 2],
-    /// Old versions on their way to the file, with their databases.
-    old: Mutex<Vec<(u32, Old)>>,
-    /// Large collections to be written next.
-    opened: Mutex<VecDeque<Arc<Collection>>>,
-    /// The data set was replaced: the snapshot cannot be completed.
-    aborted: AtomicBool,
-    /// Why it cannot be completed, if trying again would not help.
-    failure: Mutex<Option<String>>,
-    /// Keys written.
-    pub keys: AtomicU64,
-    /// Keys there were at the moment of the snapshot.
-    pub total: AtomicU64,
-    /// Keys whose old version had to be written by whoever changed them.
-    pub old_keys: AtomicU64,
-    /// The same of elements of large collections.
-    pub old_elements: AtomicU64,
-    /// Large collections that were written in stretches.
-    pub collections: AtomicU64,
-    /// Bytes held back at the moment: old versions, and marks.
-    pub held_bytes: AtomicUsize,
-    /// The most that was held back at a time.
-    pub peak_bytes: AtomicUsize,
-    /// The longest that a shard's lock was held to write, in nanoseconds.
-    pub longest_hold_ns: AtomicU64,
-}
-
-impl Shared {
-    fn new(engine: &Engine, options: Options, sizes: Sizes) -> Shared {
-        Shared {
-            options,
-            hints: engine.hints(),
-            pressure: engine.pressure.clone(),
-            bound_bytes: sizes.bound + engine.keyspace().bytes() / 20,
-            sizes,
-            hashes: Default::default(),
-            old: Mutex::default(),
-            opened: Mutex::default(),
-            aborted: AtomicBool::new(false),
-            failure: Mutex::default(),
-            keys: AtomicU64::new(0),
-            total: AtomicU64::new(0),
-            old_keys: AtomicU64::new(0),
-            old_elements: AtomicU64::new(0),
-            collections: AtomicU64::new(0),
-            held_bytes: AtomicUsize::new(0),
-            peak_bytes: AtomicUsize::new(0),
-            longest_hold_ns: AtomicU64::new(0),
-        }
-    }
-
-    /// Gives the snapshot up.
-    pub fn abort(&self) {
-        self.aborted.store(true, Relaxed);
-        self.pressure.set(false);
-    }
-
-    fn is_aborted(&self) -> bool {
-        self.aborted.load(Relaxed)
-    }
-
-    /// Gives the snapshot up because it could not be written another time either.
-    fn fail(&self, why: impl std::fmt::Display) {
-        self.failure.lock().get_or_insert_with(|| why.to_string());
-        self.abort();
-    }
-
-    /// What a snapshot that was given up is to be called.
-    fn failed(&self) -> Failed {
-        match self.failure.lock().take() {
-            Some(why) => Failed::Io(io::Error::other(why)),
-            None => Failed::Aborted,
-        }
-    }
-
-    fn mark_of(&self, name: &[u8]) -> Mark {
-        let [a, b] = &self.hashes;
-        (a.hash_one(name), b.hash_one(name))
-    }
-
-    /// Counts bytes that are held back.
-    fn hold(&self, bytes: usize) {
-        let now = self.held_bytes.fetch_add(bytes, Relaxed) + bytes;
-        if now > self.peak_bytes.load(Relaxed) {
-            self.peak_bytes.fetch_max(now, Relaxed);
-        }
-        if now > self.bound_bytes && !self.is_aborted() {
-            self.pressure.set(true);
-        }
-    }
-
-    fn release(&self, bytes: usize) {
-        let now = self.held_bytes.fetch_sub(bytes, Relaxed) - bytes;
-        // With some distance, so that those who wait find room for more than one change.
-        if self.pressure.any() && now < self.bound_bytes / 8 * 7 {
-            self.pressure.set(false);
-        }
-    }
-
-    /// Appends an entry as the file has it.
-    fn encode(&self, e: &EntryRef<'_>, into: &mut Vec<u8>) {
-        let meta = Meta {
-            key: e.key(),
-            expiry_ms: e.expiry_ms(),
-            hint: self.hints.of(e),
-            kept: e.is_kept(),
-        };
-        match encode::entry(into, &meta, e, &self.options) {
-            Ok(Some(_)) => {
-                self.keys.fetch_add(1, Relaxed);
-            }
-            // A hash whose fields have all expired.
-            Ok(None) => {}
-            // A hash with fields that expire, in a version that has no form for them.
-            Err(unwritable) => self.fail(unwritable),
-        }
-    }
-
-    /// Appends a long string as the file has it.
-    fn encode_long(&self, key: &[u8], beside: Beside, text: &[u8], into: &mut Vec<u8>) {
-        let meta = Meta {
-            key,
-            expiry_ms: beside.expiry_ms,
-            hint: None,
-            kept: beside.kept,
-        };
-        encode::string_entry(into, &meta, text, &self.options);
-        self.keys.fetch_add(1, Relaxed);
-    }
-
-    /// The value of a string that is written without the lock.
-    fn long<'a>(&self, e: &EntryRef<'a>) -> Option<&'a Blob> {
-        if e.kind() != Type::String {
-            return None;
-        }
-        match e.value() {
-            Value::Blob(blob) if blob.len() >= self.sizes.long => Some(blob),
-            _ => None,
-        }
-    }
-
-    /// Whether a collection is written in stretches.
-    fn is_large(&self, e: &EntryRef<'_>) -> bool {
-        let object = e.own_object();
-        object.is_some_and(|o| o.is_watchable() && o.memory() >= self.sizes.large)
-    }
-
-    /// No lock is held.
-    fn between(&self) {
-        #[cfg(test)]
-        (self.sizes.between)();
-    }
-
-    /// Has an old version written.
-    fn save(&self, db: u32, old: EntryRef<'_>) {
-        self.old_keys.fetch_add(1, Relaxed);
-        if let Some(blob) = self.long(&old) {
-            let old = Old::Long(old.key().to_vec(), Beside::of(&old), blob.clone());
-            self.hold(old.bytes());
-            self.old.lock().push((db, old));
-            return;
-        }
-        let mut waiting = self.old.lock();
-        let bytes = match waiting.last_mut() {
-            Some((of, Old::Encoded(last))) if *of == db && last.len() < 64 << 10 => {
-                let before = last.len();
-                self.encode(&old, last);
-                last.len() - before
-            }
-            _ => {
-                let mut bytes = Vec::new();
-                self.encode(&old, &mut bytes);
-                let len = bytes.len();
-                waiting.push((db, Old::Encoded(bytes)));
-                len
-            }
-        };
-        self.hold(bytes);
-    }
-
-    /// Opens a large collection, to be written next; returns who is to watch it. `db`: where it was at the snapshot's moment, `now`:
-    /// where it is.
-    fn open(
-        self: &Arc<Shared>,
-        db: u32,
-        now: usize,
-        hash: u64,
-        e: EntryRef<'_>,
-    ) -> Option<Box<dyn Watcher>> {
-        let place = || Place {
-            db: now,
-            hash,
-            key: e.key().to_vec(),
-        };
-        let (collection, watcher) = Collection::open(self, place, db, e)?;
-        self.opened.lock().push_back(collection);
-        self.collections.fetch_add(1, Relaxed);
-        Some(watcher)
-    }
-}
-
-/// Saves what is about to be lost.
-struct Saver {
-    db: u32,
-    shared: Arc<Shared>,
-    ahead: Arc<Mutex<Ahead>>,
-}
-
-impl Observer for Saver {
-    fn before_change(&mut self, hash: u64, old: EntryRef<'_>) -> Option<Box<dyn Watcher>> {
-        if self.shared.is_aborted() {
-            return None;
-        }
-        let mut ahead = self.ahead.lock();
-        if position_of(hash) < ahead.position {
-            if ahead.pending.is_empty() || !ahead.pending.remove(self.shared.mark_of(old.key())) {
-                return None;
-            }
-        } else if !ahead.marked.insert(self.shared.mark_of(old.key())) {
-            return None;
-        } else {
-            self.shared.hold(MARK);
-        }
-        if self.shared.is_large(&old) {
-            return self.shared.open(self.db, ahead.db, hash, old);
-        }
-        self.shared.save(self.db, old);
-        None
-    }
-
-    fn before_insert(&mut self, hash: u64, key: &[u8]) {
-        let mut ahead = self.ahead.lock();
-        if position_of(hash) >= ahead.position
-            && !self.shared.is_aborted()
-            && ahead.marked.insert(self.shared.mark_of(key))
-        {
-            self.shared.hold(MARK);
-        }
-    }
-
-    fn moved(&mut self, db: usize) {
-        self.ahead.lock().db = db;
-    }
-
-    fn take(self: Box<Self>, mut rest: Dict) -> Option<Dict> {
-        let mut ahead = self.ahead.lock();
-        if ahead.ended || self.shared.is_aborted() {
-            return Some(rest);
-        }
-        // Collections that are open are written by themselves.
-        let opened: Vec<Arc<Collection>> = self.shared.opened.lock().iter().cloned().collect();
-        for collection in opened {
-            let Place { hash, key, .. } = collection.place();
-            if watched(&mut rest, &collection).is_some()
-                && let Some(found) = rest.find(hash, &key)
-            {
-                // Dropping it hands it over.
-                drop(found.change().remove());
-            }
-        }
-        ahead.rest = Some(rest);
-        None
-    }
-}
-
-/// The collection itself, if it is in this dictionary.
-fn watched<'a>(dict: &'a mut Dict, collection: &Collection) -> Option<&'a mut Object> {
-    let Place { hash, key, .. } = collection.place();
-    let object = dict.object_to_watch(hash, &key);
-    object.filter(|object| object.watcher() == Some(collection.id()))
-}
 
 /// A dictionary to be written.
 struct Part {
@@ -445,21 +89,6 @@ pub struct Snapshot {
     shared: Arc<Shared>,
     parts: Vec<Part>,
     functions: Vec<Vec<u8>>,
-}
-
-/// Why a snapshot was not written.
-#[derive(Debug)]
-pub enum Failed {
-    /// The data set was replaced meanwhile, or the snapshot was given up.
-    Aborted,
-    /// The disk, or there is no form for something in this version.
-    Io(io::Error),
-}
-
-impl From<io::Error> for Failed {
-    fn from(error: io::Error) -> Failed {
-        Failed::Io(error)
-    }
 }
 
 /// The file, and which database was selected in it last.

@@ -1,8 +1,8 @@
 //! Typed calls on strings as arrays of bits. Bit 0 is the most significant bit of the first byte.
 
-use crate::db::{Db, unexpected};
-use crate::error::Result;
-use crate::strings::to_int;
+use crate::db::Db;
+use crate::error::{Error, Result};
+use crate::reply::{to_int, unexpected};
 use crate::value::Value;
 use crate::way::Way;
 use engine::Intent;
@@ -138,7 +138,7 @@ impl<W: Way> Db<W> {
         self.check_lengths(key.len(), 0)?;
         let most = self.longest() as u64;
         if offset / 8 >= most {
-            return Err(engine::Error::BIT_OFFSET.into());
+            return Err(Error::of_engine(engine::Error::BIT_OFFSET));
         }
         self.on_key(key, Intent::Grow, |keys| set_bit(keys, key, offset, on))
     }

@@ -5,9 +5,9 @@
 //! reply of another shape than the type allows is an error, never a panic.
 
 use crate::bytes::{Bytes, Payload};
-use crate::db::{Db, unexpected};
+use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::keys::Ttl;
+use crate::reply::unexpected;
 use crate::value::Value;
 use crate::way::Way;
 use smallvec::SmallVec;
@@ -307,17 +307,6 @@ impl Decode for Duration {
     }
 }
 
-/// A number of milliseconds, or what stands for there being none: as PTTL answers.
-impl Decode for Ttl {
-    fn decode(value: Value) -> Result<Ttl> {
-        match value {
-            Value::Int(-2) => Ok(Ttl::Absent),
-            Value::Int(-1) => Ok(Ttl::Never),
-            left => Duration::decode(left).map(Ttl::In),
-        }
-    }
-}
-
 impl<T: Decode> Decode for Option<T> {
     fn decode(value: Value) -> Result<Option<T>> {
         match value {
@@ -419,6 +408,7 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Ttl;
 
     fn bulk(text: &str) -> Value {
         Value::Bulk(text.into())

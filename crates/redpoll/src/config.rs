@@ -77,19 +77,16 @@ impl Config {
         set.map_err(|why| Error::new(format!("ERR {name}: {why}")))
     }
 
+    pub(crate) fn of_engine(inner: engine::Config) -> Config {
+        Config { inner, wrong: None }
+    }
+
     /// For the engine, unless one of the settings cannot be.
     pub(crate) fn into_engine(self) -> Result<engine::Config> {
         match self.wrong {
             Some(error) => Err(error),
             None => Ok(self.inner),
         }
-    }
-}
-
-/// Settings that were read for a server.
-impl From<engine::Config> for Config {
-    fn from(inner: engine::Config) -> Config {
-        Config { inner, wrong: None }
     }
 }
 

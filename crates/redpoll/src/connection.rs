@@ -1,16 +1,17 @@
 //! Commands through dispatch, as a client of the server has them.
 
-use crate::db::Shared;
-use crate::error::{Error, ErrorKind, Result};
-use crate::files::{Durability, settle};
+use crate::durability::{Durability, settle};
+use crate::error::{Error, Result};
+use crate::reply::{closed, reply_of};
 use crate::threads::PerThread;
+use crate::updating::check_not_updating;
 use crate::value::Value;
-use crate::way::check_not_updating;
 use engine::CHANGES_SESSION;
 use engine::{Engine, Kind, Next, Origin, Session, Worker};
 use engine::{GiveUp, Waiter};
 use parking_lot::Mutex;
 use resp::{Batch, Out, Proto};
+use std::any::Any;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
@@ -38,7 +39,7 @@ pub struct Connection {
     /// The last piece of the journal that was settled.
     settled: u64,
     /// What it works on is kept open by it.
-    held: Option<Arc<Shared>>,
+    held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Connection {
@@ -56,8 +57,8 @@ impl Connection {
     }
 
     /// Keeps the data set open for as long as this is there. (A connection of the pool does not: the data set holds it.)
-    pub(crate) fn hold(&mut self, shared: Arc<Shared>) {
-        self.held = Some(shared);
+    pub(crate) fn hold(&mut self, data_set: Arc<dyn Any + Send + Sync>) {
+        self.held = Some(data_set);
     }
 
     /// Carries out a command; see [`Db::execute`](crate::Db::execute). After `CLIENT REPLY OFF` the result is [`Value::Null`].
@@ -147,28 +148,6 @@ pub(crate) fn new_session(engine: &Arc<Engine>, db: usize) -> Session {
     session.set_proto(Proto::Resp3);
     session.select(db);
     session
-}
-
-#[cold]
-pub(crate) fn closed() -> Error {
-    Error::of(ErrorKind::Closed, "ERR the connection is closed")
-}
-
-/// Takes the reply out of where commands write it; None if there is none.
-pub(crate) fn reply_of(out: &mut Out) -> Result<Option<Value>> {
-    let reply = match out.as_bytes() {
-        Some(bytes) => resp::decode(bytes),
-        None => resp::decode(&out.to_vec()),
-    };
-    out.clear();
-    match reply {
-        Ok(Some((resp::Value::Error(line), _))) => Err(Error::new(line)),
-        Ok(reply) => Ok(reply.map(|(value, _)| value.into())),
-        Err(e) => Err(Error::of(
-            ErrorKind::Internal,
-            format!("ERR a malformed reply: {e}"),
-        )),
-    }
 }
 
 impl Connection {

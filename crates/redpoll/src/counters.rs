@@ -3,7 +3,7 @@
 use crate::call::{Decode, double_text};
 use crate::db::Db;
 use crate::error::Result;
-use crate::hash_expiry::NewExpiry;
+use crate::expiry::NewExpiry;
 use crate::way::Way;
 use std::time::{Duration, SystemTime};
 

@@ -1,30 +1,19 @@
-//! The handle: opening, sharing, and the two ways to a key.
+//! The handle, and the two ways to a key.
 
-use crate::connection::{Connection, Idle};
-use crate::error::{Error, ErrorKind, Result};
-use crate::files::{Kept, Open};
-use crate::threads::PerThread;
+use crate::connection::Connection;
+use crate::error::{Error, Result};
+use crate::kept::Kept;
+use crate::shared::Shared;
+use crate::updating::check_not_updating;
 use crate::value::Value;
-use crate::way::{Direct, Way, check_not_updating};
-use engine::Engine;
-use engine::{Counters, Intent, Keys, Maintenance};
+use crate::way::{Direct, Way};
+use engine::{Engine, Intent, Keys, Maintenance};
 use std::fmt;
 use std::sync::Arc;
 use store::{Collection, EntryRef};
 
 /// Longest key, in bytes.
 const MAX_KEY: usize = 512 << 20;
-
-pub(crate) struct Shared {
-    /// First, so that all is on the disk before anything else goes.
-    #[cfg_attr(not(feature = "replication"), expect(dead_code))]
-    pub(crate) kept: Option<Kept>,
-    pub(crate) engine: Arc<Engine>,
-    counters: PerThread<Arc<Counters>>,
-    pub(crate) idle: Idle,
-    /// Stops when the last handle is gone.
-    _maintenance: Option<Maintenance>,
-}
 
 /// A handle to one numbered database of a data set. See the [crate's page](crate).
 ///
@@ -38,57 +27,20 @@ pub struct Db<W = Direct> {
 }
 
 impl Db {
-    /// Opens a data set with a thread of its own that removes expired keys; the result is database 0. A path, or
-    /// [`Files`](crate::Files), opens what is kept in a folder, and keeps it there; a [`Config`](crate::Config) an empty data set in memory. Of
-    /// the configuration, what concerns sockets has no effect, and what concerns files only with `appendonly yes` or in
-    /// [`Files::config`](crate::Files::config).
-    ///
-    /// # Errors
-    /// The folder is used by another process, a file in it is damaged or newer than what is understood, or the disk fails.
-    ///
-    /// ```
-    /// use redpoll::{Config, Db};
-    /// let db = Db::open(Config::new().databases(4))?;
-    /// assert!(db.select(3).is_ok() && db.select(4).is_err());
-    /// # Ok::<(), redpoll::Error>(())
-    /// ```
-    pub fn open(what: impl Into<Open>) -> Result<Db> {
-        let (engine, kept) = what.into().open()?;
-        let maintenance = engine.start_maintenance();
-        Ok(Db::of(engine, Some(maintenance), kept))
-    }
-
-    /// A handle to the data set of an engine that somebody else runs, such as a server in the same program. Its
-    /// maintenance must be running, or expired keys stay in memory and access times stand still.
-    ///
-    /// # Errors
-    /// It is called inside of an update.
-    pub fn from_engine(engine: Arc<Engine>) -> Result<Db> {
-        check_not_updating()?;
-        Ok(Db::of(engine, None, None))
-    }
-
+    /// Database 0 of an engine.
     pub(crate) fn of(
         engine: Arc<Engine>,
         maintenance: Option<Maintenance>,
         kept: Option<Kept>,
     ) -> Db {
-        let shared = Shared {
-            kept,
-            engine,
-            counters: PerThread::new(),
-            idle: Idle::new(),
-            _maintenance: maintenance,
-        };
         let way = Direct {
-            shared: Arc::new(shared),
+            shared: Arc::new(Shared::new(engine, maintenance, kept)),
             asked: None,
         };
         Db { way, index: 0 }
     }
 
-    /// What the server works on too: configuration, clients, statistics.
-    pub fn engine(&self) -> &Arc<Engine> {
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.way.shared.engine
     }
 
@@ -103,7 +55,7 @@ impl Db {
     /// ```
     pub fn select(&self, index: usize) -> Result<Db> {
         if index >= self.engine().keyspace().databases() {
-            return Err(engine::Error::DB_INDEX.into());
+            return Err(Error::of_engine(engine::Error::DB_INDEX));
         }
         Ok(Db {
             way: self.way.clone(),
@@ -186,7 +138,9 @@ impl<W: Way> Db<W> {
     ) -> Result<Option<R>> {
         self.look(key, true, |e| match e {
             None => Ok(None),
-            Some(e) if e.kind() != store::Type::String => Err(engine::Error::WRONG_TYPE.into()),
+            Some(e) if e.kind() != store::Type::String => {
+                Err(Error::of_engine(engine::Error::WRONG_TYPE))
+            }
             Some(e) => Ok(Some(look(e.value()))),
         })?
     }
@@ -202,7 +156,7 @@ impl<W: Way> Db<W> {
             None => Ok(None),
             Some(e) => match e.view::<C>() {
                 Some(view) => Ok(Some(look(view))),
-                None => Err(engine::Error::WRONG_TYPE.into()),
+                None => Err(Error::of_engine(engine::Error::WRONG_TYPE)),
             },
         })?
     }
@@ -222,22 +176,9 @@ impl<W: Way> Db<W> {
     fn check_long(&self, key: usize, value: usize) -> Result {
         let most = self.longest();
         if key > MAX_KEY.min(most) || value > most {
-            return Err(engine::Error::STRING_TOO_LONG.into());
+            return Err(Error::of_engine(engine::Error::STRING_TOO_LONG));
         }
         Ok(())
-    }
-}
-
-impl Shared {
-    /// This thread's.
-    #[inline]
-    pub(crate) fn counters(&self) -> &Arc<Counters> {
-        self.counters.get(|| self.new_counters())
-    }
-
-    #[cold]
-    fn new_counters(&self) -> Arc<Counters> {
-        self.engine.add_counters()
     }
 }
 
@@ -247,13 +188,4 @@ impl<W> fmt::Debug for Db<W> {
             .field("index", &self.index)
             .finish_non_exhaustive()
     }
-}
-
-/// A reply that no command of this name gives.
-#[cold]
-pub(crate) fn unexpected(value: &Value) -> Error {
-    Error::of(
-        ErrorKind::Decode,
-        format!("ERR an unexpected reply: {value:?}"),
-    )
 }

@@ -4,7 +4,7 @@
 use crate::bytes::Bytes;
 use crate::db::Db;
 use crate::error::Result;
-use crate::strings::{millis, unix_millis};
+use crate::expiry::{millis, unix_millis};
 use crate::way::Way;
 use std::time::{Duration, SystemTime};
 

@@ -89,6 +89,11 @@ impl Error {
         }
     }
 
+    /// The engine's error, which has the same texts.
+    pub(crate) fn of_engine(error: engine::Error) -> Error {
+        Error::new(error.0)
+    }
+
     /// What kind of error it is.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -163,12 +168,6 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
-impl From<engine::Error> for Error {
-    fn from(e: engine::Error) -> Error {
-        Error::new(e.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,7 +198,7 @@ mod tests {
             (E::new("OOM no"), ErrorKind::OutOfMemory),
             (E::new("BUSYGROUP is there"), ErrorKind::Exists),
         ] {
-            assert_eq!(Error::from(error.clone()).kind(), kind, "{error:?}");
+            assert_eq!(Error::of_engine(error.clone()).kind(), kind, "{error:?}");
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use crate::config::Config;
 use crate::db::Db;
-use crate::error::{Error, ErrorKind, Result};
+use crate::durability::Durability;
+use crate::error::{Error, Result};
+use crate::kept::Kept;
 use engine::{Engine, Persistence};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::task::{Poll, Wake, Waker};
 
 /// How far loading is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,34 +19,11 @@ pub struct LoadProgress {
     pub total_bytes: u64,
 }
 
-impl From<engine::LoadProgress> for LoadProgress {
-    fn from(progress: engine::LoadProgress) -> LoadProgress {
+impl LoadProgress {
+    fn of_engine(progress: engine::LoadProgress) -> LoadProgress {
         LoadProgress {
             loaded_bytes: progress.loaded_bytes,
             total_bytes: progress.total_bytes,
-        }
-    }
-}
-
-/// When a change is on the disk. Without a log it never is, but for [`Db::save`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// Before the call that made it returns. Threads that change something at the same time share one sync.
-    Always,
-    /// Within about a second.
-    #[default]
-    EverySecond,
-    /// When the operating system likes. What was changed survives the end of the process, however it comes, but not that of the
-    /// machine.
-    No,
-}
-
-impl Durability {
-    fn appendfsync(self) -> &'static str {
-        match self {
-            Durability::Always => "always",
-            Durability::EverySecond => "everysec",
-            Durability::No => "no",
         }
     }
 }
@@ -70,7 +48,6 @@ impl Durability {
 /// ```
 #[must_use]
 pub struct Files {
-    #[cfg_attr(not(feature = "files"), expect(dead_code))]
     config: engine::Config,
     #[cfg_attr(not(feature = "files"), expect(dead_code))]
     folder: PathBuf,
@@ -118,7 +95,9 @@ impl Files {
 
     /// Told how far loading is, at least once a megabyte. It holds loading up.
     pub fn on_load(mut self, watcher: impl Fn(LoadProgress) + Send + Sync + 'static) -> Files {
-        self.on_load = Some(Box::new(move |progress| watcher(progress.into())));
+        self.on_load = Some(Box::new(move |progress| {
+            watcher(LoadProgress::of_engine(progress))
+        }));
         self
     }
 }
@@ -137,9 +116,9 @@ impl From<Config> for Open {
     fn from(config: Config) -> Open {
         match config.into_engine() {
             Err(why) => Open(Kind::Wrong(why)),
-            Ok(config) if config.flag("appendonly") => {
-                Files::at(config.dir()).config(config.into()).into()
-            }
+            Ok(config) if config.flag("appendonly") => Files::at(config.dir())
+                .config(Config::of_engine(config))
+                .into(),
             Ok(config) => Open(Kind::Memory(config)),
         }
     }
@@ -164,27 +143,6 @@ macro_rules! paths {
 }
 
 paths!(&str, String, &String, &Path, PathBuf, &PathBuf);
-
-/// Ends the keeping when the last handle goes: all that was changed is on the disk then.
-pub(crate) struct Kept {
-    #[cfg(feature = "files")]
-    pub(crate) keeper: Arc<keeper::Keeper>,
-    /// Whom it follows.
-    #[cfg(feature = "replication")]
-    pub(crate) hub: Option<Arc<replication::Hub>>,
-}
-
-#[cfg(feature = "files")]
-impl Drop for Kept {
-    fn drop(&mut self) {
-        #[cfg(feature = "replication")]
-        if let Some(hub) = &self.hub {
-            hub.close(std::time::Duration::ZERO);
-        }
-        // What goes wrong stands in the log; nobody is left to be told.
-        let _ = self.keeper.close(self.keeper.saves_at_the_end());
-    }
-}
 
 /// The text of an error without its code, which [`failed`] puts there again.
 fn without_code(why: &Error) -> String {
@@ -246,50 +204,27 @@ impl Files {
     }
 }
 
-/// Wakes a thread.
-struct Unpark(std::thread::Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Returns when a piece of the journal is as durable as a handle asks for.
-#[cold]
-pub(crate) fn settle(engine: &Engine, piece: u64, asked: Option<Durability>) -> Result {
-    let Some(keeper) = engine.persistence() else {
-        return Ok(());
-    };
-    let wanted = match asked {
-        Some(durability) => durability == Durability::Always,
-        None => keeper.promises(),
-    };
-    if !wanted {
-        return Ok(());
-    }
-    let kept = match keeper.promises() {
-        true => wait(&**keeper, piece),
-        false => keeper.sync(piece),
-    };
-    kept.map_err(|why| {
-        let text = format!("MISCONF what was changed is not on the disk: {why}");
-        Error::of(ErrorKind::Misconf, text)
-    })
-}
-
-/// Waits for the log, whose thread syncs for all who wait.
-fn wait(keeper: &dyn Persistence, piece: u64) -> std::result::Result<(), String> {
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    loop {
-        match keeper.poll_durable(piece, &waker) {
-            Poll::Ready(kept) => return kept,
-            Poll::Pending => std::thread::park(),
-        }
-    }
-}
-
 impl Db {
+    /// Opens a data set with a thread of its own that removes expired keys; the result is database 0. A path, or
+    /// [`Files`], opens what is kept in a folder, and keeps it there; a [`Config`] an empty data set in memory. Of
+    /// the configuration, what concerns sockets has no effect, and what concerns files only with `appendonly yes` or in
+    /// [`Files::config`].
+    ///
+    /// # Errors
+    /// The folder is used by another process, a file in it is damaged or newer than what is understood, or the disk fails.
+    ///
+    /// ```
+    /// use redpoll::{Config, Db};
+    /// let db = Db::open(Config::new().databases(4))?;
+    /// assert!(db.select(3).is_ok() && db.select(4).is_err());
+    /// # Ok::<(), redpoll::Error>(())
+    /// ```
+    pub fn open(what: impl Into<Open>) -> Result<Db> {
+        let (engine, kept) = what.into().open()?;
+        let maintenance = engine.start_maintenance();
+        Ok(Db::of(engine, Some(maintenance), kept))
+    }
+
     /// A handle whose changes are as durable as this, whatever the log does by itself: with [`Durability::Always`] a call
     /// returns once its change is on the disk, with the others at once. It does not make a log sync less often.
     ///

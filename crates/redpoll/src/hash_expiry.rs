@@ -6,10 +6,10 @@
 
 use crate::bytes::Bytes;
 use crate::call::{Call, Decode};
-use crate::db::{Db, unexpected};
+use crate::db::Db;
 use crate::error::Result;
-use crate::keys::{ExpireIf, Ttl};
-use crate::strings::{millis, unix_millis};
+use crate::expiry::{ExpireIf, NewExpiry, Ttl, millis, unix_millis};
+use crate::reply::unexpected;
 use crate::value::Value;
 use crate::way::Way;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -67,27 +67,6 @@ pub struct HSetEx {
     key: Option<&'static str>,
     fields: Option<&'static str>,
     expiry: Option<NewExpiry>,
-}
-
-/// The expiry that is given to what is set.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum NewExpiry {
-    /// The one that was there.
-    Keep,
-    /// After this time.
-    In(Duration),
-    /// At this time.
-    At(SystemTime),
-}
-
-impl NewExpiry {
-    pub(crate) fn add_to<W: Way>(self, call: Call<'_, W>) -> Call<'_, W> {
-        match self {
-            NewExpiry::Keep => call.arg("KEEPTTL"),
-            NewExpiry::In(time) => call.arg("PX").int(millis(time)),
-            NewExpiry::At(time) => call.arg("PXAT").int(unix_millis(time).max(0)),
-        }
-    }
 }
 
 /// Times as HPEXPIRETIME and SPEXPIRETIME answer them; what is negative stands for none.

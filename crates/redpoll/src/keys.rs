@@ -1,25 +1,14 @@
 //! Typed calls on keys, whatever they hold.
 
 use crate::bytes::Bytes;
-use crate::db::{Db, unexpected};
-use crate::error::Result;
-use crate::scan::Scan;
-use crate::strings::{millis, to_bytes, to_int, unix_millis};
+use crate::db::Db;
+use crate::error::{Error, Result};
+use crate::expiry::{ExpireIf, Ttl, millis, unix_millis};
+use crate::reply::{to_bytes, to_int, unexpected};
 use crate::value::Value;
 use crate::way::Way;
 use engine::{Intent, ops, unix_ms};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// How long a key has left; see [`Db::ttl`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ttl {
-    /// The key does not exist.
-    Absent,
-    /// It does not expire.
-    Never,
-    /// It expires after this time.
-    In(Duration),
-}
 
 /// What kind of value a key holds. There may come to be more kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,10 +40,8 @@ impl Type {
             Type::Stream => "stream",
         }
     }
-}
 
-impl From<store::Type> for Type {
-    fn from(kind: store::Type) -> Type {
+    fn of_stored(kind: store::Type) -> Type {
         match kind {
             store::Type::String => Type::String,
             store::Type::List => Type::List,
@@ -62,40 +49,6 @@ impl From<store::Type> for Type {
             store::Type::SortedSet => Type::SortedSet,
             store::Type::Hash => Type::Hash,
             store::Type::Stream => Type::Stream,
-        }
-    }
-}
-
-/// When [`Db::expire_if`] sets an expiry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExpireIf {
-    /// If the key has none (NX).
-    None,
-    /// If the key has one (XX).
-    Some,
-    /// If it is later than the one the key has (GT); a key without one never expires, so that is later still.
-    Later,
-    /// If it is sooner than the one the key has (LT).
-    Sooner,
-}
-
-impl ExpireIf {
-    fn flags(self) -> ops::keys::ExpireIf {
-        ops::keys::ExpireIf {
-            nx: self == ExpireIf::None,
-            xx: self == ExpireIf::Some,
-            gt: self == ExpireIf::Later,
-            lt: self == ExpireIf::Sooner,
-        }
-    }
-
-    /// As commands take it.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            ExpireIf::None => "NX",
-            ExpireIf::Some => "XX",
-            ExpireIf::Later => "GT",
-            ExpireIf::Sooner => "LT",
         }
     }
 }
@@ -153,7 +106,7 @@ impl<W: Way> Db<W> {
     /// ```
     pub fn expire(&self, key: impl AsRef<[u8]>, time: Duration) -> Result<bool> {
         let Some(at) = (unix_ms() as i64).checked_add(millis(time)) else {
-            return Err(engine::Error::invalid_expire("pexpire").into());
+            return Err(Error::of_engine(engine::Error::invalid_expire("pexpire")));
         };
         self.expire_at_ms(key.as_ref(), at, Default::default())
     }
@@ -177,7 +130,7 @@ impl<W: Way> Db<W> {
         condition: ExpireIf,
     ) -> Result<bool> {
         let Some(at) = (unix_ms() as i64).checked_add(millis(time)) else {
-            return Err(engine::Error::invalid_expire("pexpire").into());
+            return Err(Error::of_engine(engine::Error::invalid_expire("pexpire")));
         };
         self.expire_at_ms(key.as_ref(), at, condition.flags())
     }
@@ -227,7 +180,9 @@ impl<W: Way> Db<W> {
 
     /// What kind of value a key holds; `None` if it does not exist.
     pub fn key_type(&self, key: impl AsRef<[u8]>) -> Result<Option<Type>> {
-        self.look(key.as_ref(), false, |e| e.map(|e| e.kind().into()))
+        self.look(key.as_ref(), false, |e| {
+            e.map(|e| Type::of_stored(e.kind()))
+        })
     }
 
     /// How many keys there are, expired ones that have not been removed yet included.
@@ -302,11 +257,6 @@ impl Db {
                 .collect(),
             other => Err(unexpected(&other)),
         }
-    }
-
-    /// Goes through the keys a few at a time, while others work on the database; see [`Scan`].
-    pub fn scan(&self) -> Scan {
-        Scan::new(self.clone())
     }
 
     /// Some key, each as likely as any other; `None` if there are none.

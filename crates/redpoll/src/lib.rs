@@ -70,7 +70,7 @@
 //! disk is full or failing, calls that change something are errors of the kind [`ErrorKind::Misconf`].
 //!
 //! # One database, one server
-//! [`Db::from_engine`] makes a handle to the data set of a running server (crate `redpoll-server`), so that
+//! A server that runs in the same program (crate `redpoll-server`) gives a handle to the data that it serves, so that
 //! a program can serve its data to Redis clients and use it itself at the price of a function call.
 //!
 //! # Features
@@ -97,9 +97,13 @@ mod config;
 mod connection;
 mod counters;
 mod db;
+#[doc(hidden)]
+pub mod door;
 mod dump;
+mod durability;
 mod element_scan;
 mod error;
+mod expiry;
 mod files;
 mod geo;
 mod hash_expiry;
@@ -107,16 +111,19 @@ mod hashes;
 mod hyperloglog;
 #[cfg(feature = "serde")]
 mod json;
+mod kept;
 mod keys;
 mod list_moves;
 mod lists;
 mod pubsub;
 #[cfg(feature = "replication")]
 mod replicate;
+mod reply;
 mod scan;
 mod script;
 mod set_expiry;
 mod sets;
+mod shared;
 mod sort;
 mod sorted_set_moves;
 mod sorted_set_ranges;
@@ -124,12 +131,14 @@ mod sorted_sets;
 mod stream_groups;
 mod stream_id;
 mod stream_info;
+mod stream_pending;
 mod streams;
 mod string_compare;
 mod strings;
 mod threads;
 mod timer;
 mod update;
+mod updating;
 mod value;
 mod waiting;
 mod way;
@@ -142,13 +151,15 @@ pub use connection::Connection;
 pub use counters::{IncrEx, Increment};
 pub use db::Db;
 pub use dump::Restore;
+pub use durability::Durability;
 pub use element_scan::ElementScan;
 pub use error::{Error, ErrorKind, Result};
-pub use files::{Durability, Files, LoadProgress, Open};
+pub use expiry::{ExpireIf, Ttl};
+pub use files::{Files, LoadProgress, Open};
 pub use geo::{Center, GeoHit, GeoPoint, GeoSearch, Unit};
 pub use hash_expiry::{Expire, FieldExpire, HSetEx};
 pub use hashes::Sample;
-pub use keys::{ExpireIf, Ttl, Type};
+pub use keys::Type;
 pub use list_moves::LMoveM;
 pub use lists::{End, LPos};
 pub use pubsub::{Message, Subscriber};
@@ -158,14 +169,12 @@ pub use set_expiry::SAddEx;
 pub use sort::Sort;
 pub use sorted_set_ranges::{Aggregate, ZCombine, ZRange};
 pub use sorted_sets::{Extreme, ZAdd};
-pub use stream_groups::{
-    AutoClaimed, ClaimedEntry, GroupStart, Nack, PendingEntry, PendingSummary, XClaim, XPending,
-    XReadGroup,
-};
+pub use stream_groups::{ClaimedEntry, GroupStart, XReadGroup};
 pub use stream_id::StreamId;
 pub use stream_info::{
     ConsumerInfo, ConsumerInfoFull, Delivery, GroupInfo, GroupInfoFull, StreamInfo, StreamInfoFull,
 };
+pub use stream_pending::{AutoClaimed, Nack, PendingEntry, PendingSummary, XClaim, XPending};
 pub use streams::{Deletion, References, StreamEntry, Trim, XAdd, XRead};
 pub use string_compare::{Compare, MSetEx};
 pub use strings::SetOptions;

@@ -2,8 +2,9 @@
 
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::files::{Kept, new_engine};
-use crate::way::check_not_updating;
+use crate::files::new_engine;
+use crate::kept::Kept;
+use crate::updating::check_not_updating;
 use replication::Hub;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,7 +92,7 @@ impl Db {
         }
         let engine = new_engine(config)?;
         if source.db >= engine.keyspace().databases() {
-            return Err(engine::Error::DB_INDEX.into());
+            return Err(Error::of_engine(engine::Error::DB_INDEX));
         }
         let keeper = keeper::Keeper::in_memory(&engine).map_err(failed)?;
         let hub = Hub::start(&engine, &keeper).map_err(failed)?;

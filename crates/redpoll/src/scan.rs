@@ -91,3 +91,10 @@ impl Iterator for Scan {
         self.fetched.pop_front().map(Ok)
     }
 }
+
+impl Db {
+    /// Goes through the keys a few at a time, while others work on the database; see [`Scan`].
+    pub fn scan(&self) -> Scan {
+        Scan::new(self.clone())
+    }
+}

@@ -7,9 +7,8 @@
 use crate::call::{Call, Decode};
 use crate::db::Db;
 use crate::error::Result;
-use crate::hash_expiry::{FieldExpire, NewExpiry, times};
-use crate::keys::{ExpireIf, Ttl};
-use crate::strings::{millis, unix_millis};
+use crate::expiry::{ExpireIf, NewExpiry, Ttl, millis, unix_millis};
+use crate::hash_expiry::{FieldExpire, times};
 use crate::way::Way;
 use std::time::{Duration, SystemTime};
 

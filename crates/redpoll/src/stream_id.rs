@@ -33,29 +33,27 @@ impl StreamId {
         StreamId { ms, seq }
     }
 
+    fn of_stored(id: Stored) -> StreamId {
+        StreamId::new(id.ms, id.seq)
+    }
+
     fn stored(self) -> Stored {
         Stored::new(self.ms, self.seq)
     }
 
     /// The next higher ID; `None` after the highest.
     pub fn next(self) -> Option<StreamId> {
-        self.stored().next().map(StreamId::from)
+        self.stored().next().map(StreamId::of_stored)
     }
 
     /// The next lower ID; `None` before the lowest.
     pub fn previous(self) -> Option<StreamId> {
-        self.stored().previous().map(StreamId::from)
+        self.stored().previous().map(StreamId::of_stored)
     }
 
     /// Whether it is 0-0, which stands for none.
     pub fn is_zero(self) -> bool {
         self == StreamId::MIN
-    }
-}
-
-impl From<Stored> for StreamId {
-    fn from(id: Stored) -> StreamId {
-        StreamId::new(id.ms, id.seq)
     }
 }
 
@@ -71,7 +69,7 @@ impl FromStr for StreamId {
     /// Reads what `Display` writes, and a time alone as the first ID of its millisecond.
     fn from_str(text: &str) -> Result<StreamId, Error> {
         let id = text.parse::<Stored>();
-        id.map(StreamId::from).map_err(|_| {
+        id.map(StreamId::of_stored).map_err(|_| {
             let text = format!("ERR '{text}' is not an ID of a stream's entry");
             Error::of(ErrorKind::Decode, text)
         })

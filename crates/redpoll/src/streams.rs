@@ -7,8 +7,9 @@
 use crate::blocking::add_block;
 use crate::bytes::Bytes;
 use crate::call::{Call, Decode, Flat, OrEmpty, fixed};
-use crate::db::{Db, unexpected};
+use crate::db::Db;
 use crate::error::Result;
+use crate::reply::unexpected;
 use crate::stream_id::StreamId;
 use crate::value::Value;
 use crate::waiting::Waiting;

@@ -3,7 +3,7 @@
 use crate::bytes::Payload;
 use crate::db::Db;
 use crate::error::Result;
-use crate::hash_expiry::NewExpiry;
+use crate::expiry::NewExpiry;
 use crate::way::Way;
 use engine::Intent;
 use engine::ops::strings as ops;

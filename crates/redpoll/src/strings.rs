@@ -1,8 +1,10 @@
 //! Typed calls on strings.
 
 use crate::bytes::{Bytes, Payload};
-use crate::db::{Db, unexpected};
+use crate::db::Db;
 use crate::error::{Error, Result};
+use crate::expiry::{millis, unix_millis};
+use crate::reply::{to_bytes, to_int, unexpected};
 use crate::string_compare::digest_text;
 use crate::value::Value;
 use crate::way::Way;
@@ -10,7 +12,7 @@ use engine::ops::strings::{self as ops, NewExpiry, Refresh};
 use engine::{Intent, unix_ms};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 use store::MAX_INLINE;
 
 /// When SET stores, and for how long: what [`Db::set_with`] takes.
@@ -127,7 +129,7 @@ impl SetOptions {
             Some(Expiry::In(time)) => expiry_in(time, "set").map(NewExpiry::At),
             Some(Expiry::At(time)) => match u64::try_from(unix_millis(time)) {
                 Ok(at @ 1..) => Ok(NewExpiry::At(at)),
-                _ => Err(engine::Error::invalid_expire("set").into()),
+                _ => Err(Error::of_engine(engine::Error::invalid_expire("set"))),
             },
         }
     }
@@ -138,35 +140,7 @@ fn expiry_in(time: Duration, command: &str) -> Result<u64> {
     let ms = millis(time);
     match (unix_ms() as i64).checked_add(ms) {
         Some(at) if ms > 0 => Ok(at as u64),
-        _ => Err(engine::Error::invalid_expire(command).into()),
-    }
-}
-
-/// Whole milliseconds, rounded up so that a short time does not become none.
-pub(crate) fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
-}
-
-/// Unix milliseconds; what is before 1970 is negative.
-pub(crate) fn unix_millis(time: SystemTime) -> i64 {
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => millis(since),
-        Err(before) => -millis(before.duration()),
-    }
-}
-
-pub(crate) fn to_int(value: Value) -> Result<i64> {
-    match value {
-        Value::Int(n) => Ok(n),
-        other => Err(unexpected(&other)),
-    }
-}
-
-pub(crate) fn to_bytes(value: Value) -> Result<Option<Bytes>> {
-    match value {
-        Value::Null => Ok(None),
-        Value::Bulk(bytes) => Ok(Some(bytes.into())),
-        other => Err(unexpected(&other)),
+        _ => Err(Error::of_engine(engine::Error::invalid_expire(command))),
     }
 }
 

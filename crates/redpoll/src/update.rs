@@ -2,7 +2,8 @@
 
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::way::{InUpdate, Updating, check_not_updating};
+use crate::updating::{Updating, check_not_updating};
+use crate::way::InUpdate;
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -74,7 +75,7 @@ impl Db {
             }
             // The caller's own, now that nothing is locked.
             Ok(Err(panic)) => resume_unwind(panic),
-            Err(error) => Err(Error::from(error).into()),
+            Err(error) => Err(Error::of_engine(error).into()),
         }
     }
 }

@@ -35,14 +35,15 @@ pub enum Value {
     Attribute(Vec<(Value, Value)>, Box<Value>),
 }
 
-impl From<resp::Value> for Value {
-    fn from(value: resp::Value) -> Value {
+impl Value {
+    /// A reply as it was decoded.
+    pub(crate) fn of_reply(value: resp::Value) -> Value {
         use resp::Value as V;
-        let all = |values: Vec<V>| values.into_iter().map(Value::from).collect();
+        let all = |values: Vec<V>| values.into_iter().map(Value::of_reply).collect();
         let pairs = |pairs: Vec<(V, V)>| {
             let both = pairs
                 .into_iter()
-                .map(|(key, value)| (key.into(), value.into()));
+                .map(|(key, value)| (Value::of_reply(key), Value::of_reply(value)));
             both.collect()
         };
         match value {
@@ -59,7 +60,9 @@ impl From<resp::Value> for Value {
             V::Bool(is) => Value::Bool(is),
             V::BigNumber(digits) => Value::BigNumber(digits),
             V::Verbatim(format, text) => Value::Verbatim(format, text),
-            V::Attribute(about, value) => Value::Attribute(pairs(about), Box::new((*value).into())),
+            V::Attribute(about, value) => {
+                Value::Attribute(pairs(about), Box::new(Value::of_reply(*value)))
+            }
         }
     }
 }
@@ -89,6 +92,6 @@ mod tests {
             V::Verbatim("txt".into(), b"a".into()),
             V::Attribute(vec![(V::Int(1), V::Int(2))], Box::new(V::Int(5))),
         ]);
-        assert_eq!(V::from(value), expected);
+        assert_eq!(V::of_reply(value), expected);
     }
 }

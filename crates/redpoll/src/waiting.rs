@@ -1,12 +1,14 @@
 //! Calls that wait, as futures.
 
 use crate::call::Decode;
-use crate::connection::{closed, new_session, reply_of};
+use crate::connection::new_session;
+use crate::durability::settle;
 use crate::error::Result;
-use crate::files::settle;
+use crate::reply::{closed, reply_of};
 use crate::timer::Alarm;
+use crate::updating::check_not_updating;
 use crate::value::Value;
-use crate::way::{Direct, check_not_updating};
+use crate::way::Direct;
 use engine::{GiveUp, Next, Session, Waiter};
 use resp::{Batch, Out, Proto};
 use std::fmt;

@@ -2,13 +2,14 @@
 //!
 //! A typed call is written once, for any [`Way`]; all it does goes through the three functions of this trait.
 
-use crate::connection::reply_of;
-use crate::db::Shared;
+use crate::durability::{Durability, settle};
 use crate::error::{Error, ErrorKind, Result};
-use crate::files::{Durability, settle};
+use crate::reply::reply_of;
+use crate::shared::Shared;
+use crate::updating::check_not_updating;
 use crate::value::Value;
 use engine::{Engine, Intent, Keys};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::sync::Arc;
 use store::EntryRef;
 
@@ -42,45 +43,6 @@ pub trait Way {
     fn call(&self, db: usize, args: &[&[u8]]) -> Result<Value>;
 }
 
-thread_local! {
-    /// Whether the closure of an update is running on this thread.
-    static UPDATING: Cell<bool> = const { Cell::new(false) };
-}
-
-/// That the closure of an update runs.
-pub(crate) struct Updating(());
-
-impl Updating {
-    pub(crate) fn begin() -> Updating {
-        UPDATING.set(true);
-        Updating(())
-    }
-}
-
-impl Drop for Updating {
-    fn drop(&mut self) {
-        UPDATING.set(false);
-    }
-}
-
-/// Refuses a call inside of an update's closure that is made on something else than what the closure is given: the thread holds
-/// locks, and would wait for itself, or for another thread that does the same the other way round.
-#[inline]
-pub(crate) fn check_not_updating() -> Result {
-    if UPDATING.get() {
-        return Err(nested());
-    }
-    Ok(())
-}
-
-#[cold]
-fn nested() -> Error {
-    Error::of(
-        ErrorKind::InUpdate,
-        "ERR a call inside of an update that is not made on what its closure is given",
-    )
-}
-
 /// Calls that stand for themselves: those of [`Db`](crate::Db).
 #[derive(Clone)]
 pub struct Direct {
@@ -107,7 +69,8 @@ impl Way for Direct {
         let shared = &*self.shared;
         let done = shared
             .engine
-            .with_key(db, key, intent, shared.counters(), work)?;
+            .with_key(db, key, intent, shared.counters(), work)
+            .map_err(Error::of_engine)?;
         if intent.writes() && shared.engine.journal.is_on() {
             settle(&shared.engine, shared.counters().piece.get(), self.asked)?;
         }
@@ -125,7 +88,7 @@ impl Way for Direct {
         check_not_updating()?;
         let shared = &*self.shared;
         let seen = shared.engine.look(db, key, touch, shared.counters(), look);
-        seen.map_err(Error::from)
+        seen.map_err(Error::of_engine)
     }
 
     fn call(&self, db: usize, args: &[&[u8]]) -> Result<Value> {
@@ -156,7 +119,7 @@ impl Way for InUpdate<'_> {
         work: impl FnOnce(&mut Keys<'_>) -> engine::Result<R>,
     ) -> Result<R> {
         let done = self.update.borrow_mut().with_key(key, intent, work);
-        done.map_err(Error::from)
+        done.map_err(Error::of_engine)
     }
 
     fn look<R>(

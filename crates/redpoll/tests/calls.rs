@@ -1,5 +1,6 @@
 //! Typed calls against the commands they stand for: both ways in see and do the same.
 
+use redpoll::door;
 use redpoll::{BitOp, Config, Db, ExpireIf, SetOptions, Ttl, Type, Value};
 use std::time::{Duration, SystemTime};
 
@@ -181,7 +182,7 @@ fn expiry() {
 fn expired_keys_are_not_seen() {
     let db = open();
     let mut keys = 0;
-    while db.engine().stats().sum(|c| c.expired.get()) < 1 {
+    while door::engine_of(&db).stats().sum(|c| c.expired.get()) < 1 {
         // Some calls come before the millisecond is over and see the key: then another try.
         db.set_for("k", "v", Duration::from_nanos(1)).unwrap();
         keys += 1;
@@ -380,7 +381,7 @@ fn hits_and_misses_are_counted_on_both_ways_in() {
     std::thread::spawn(move || other.get("absent").unwrap())
         .join()
         .unwrap();
-    let stats = db.engine().stats();
+    let stats = door::engine_of(&db).stats();
     assert_eq!(stats.sum(|c| c.hits.get()), 3);
     assert_eq!(stats.sum(|c| c.misses.get()), 2);
 }

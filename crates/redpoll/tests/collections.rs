@@ -788,6 +788,7 @@ fn every_command_has_a_call() {
         include_str!("../src/streams.rs"),
         include_str!("../src/stream_groups.rs"),
         include_str!("../src/stream_info.rs"),
+        include_str!("../src/stream_pending.rs"),
         include_str!("../src/hyperloglog.rs"),
         include_str!("../src/geo.rs"),
         include_str!("../src/sort.rs"),

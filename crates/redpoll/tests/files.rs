@@ -1,5 +1,6 @@
 //! A program's own data set in files: found again after every kind of end.
 
+use redpoll::door;
 use redpoll::{Config, Db, Durability, ErrorKind, Files, Value};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -269,9 +270,9 @@ fn damage_is_an_error_that_names_the_file() {
 fn who_still_has_the_engine_changes_nothing_after_the_end() {
     let folder = Folder::new();
     let db = Db::open(&*folder.0).unwrap();
-    let engine = db.engine().clone();
+    let engine = door::engine_of(&db).clone();
     drop(db);
-    let late = Db::from_engine(engine).unwrap();
+    let late = door::handle_to(engine).unwrap();
     assert_eq!(late.set("k", "v").unwrap_err().kind(), ErrorKind::Misconf);
 }
 

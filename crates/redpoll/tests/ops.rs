@@ -1,6 +1,7 @@
 //! An operation is written once: a typed call and the command it stands for leave the same data, announce the same events, fail
 //! with the same error, and are written down so that, done again, they give the same data.
 
+use redpoll::door;
 use redpoll::{
     Compare, Config, Db, End, Error, ExpireIf, Extreme, IncrEx, LMoveM, MSetEx, Result, SAddEx,
     SetOptions, Subscriber, Value,
@@ -384,12 +385,12 @@ fn run(db: &Db, line: &str) -> Result<String> {
 fn open(before: &str) -> (Db, Subscriber) {
     let db = Db::open(Config::default()).unwrap();
     // What has expired is for the calls to find.
-    db.engine().maintenance_paused.store(true, Relaxed);
+    door::engine_of(&db).maintenance_paused.store(true, Relaxed);
     run(&db, "CONFIG SET notify-keyspace-events KEAmn").unwrap();
     for line in before.split('|').filter(|line| !line.is_empty()) {
         run(&db, line).unwrap();
     }
-    db.engine().journal.turn(true);
+    door::engine_of(&db).journal.turn(true);
     let events = db.psubscribe(["__keyevent@0__:*"]).unwrap();
     (db, events)
 }
@@ -432,31 +433,31 @@ fn events(mut subscriber: Subscriber) -> Vec<String> {
 }
 
 /// What is written down of a data set's changes.
-fn record(db: &Db) -> Vec<Value> {
+fn record(db: &Db) -> Vec<resp::Value> {
     let mut all = Vec::new();
     let mut at = Some(0);
-    while let Some(piece) = db.engine().journal.cut(&mut at) {
+    while let Some(piece) = door::engine_of(db).journal.cut(&mut at) {
         let mut rest = &piece.bytes[..];
         while let Some((command, used)) = resp::decode(rest).unwrap() {
-            all.push(command.into());
+            all.push(command);
             rest = &rest[used..];
         }
     }
     all
 }
 
-fn again(before: &str, record: &[Value]) -> Vec<String> {
+fn again(before: &str, record: &[resp::Value]) -> Vec<String> {
     let (db, _) = open(before);
     // What belongs together is written down as a transaction.
     let mut connection = db.connect().unwrap();
     for command in record {
-        let Value::Array(words) = command else {
+        let resp::Value::Array(words) = command else {
             panic!("{command:?}")
         };
         let words: Vec<&[u8]> = words
             .iter()
             .map(|word| match word {
-                Value::Bulk(word) => &word[..],
+                resp::Value::Bulk(word) => &word[..],
                 other => panic!("{other:?}"),
             })
             .collect();
@@ -499,7 +500,7 @@ fn typed_calls_find_what_has_expired_as_commands_do() {
         let lists = [false, true].map(|is_typed| {
             let (db, subscriber) = open("SET k 5 PX 1|SET l 5");
             // While changes are written down, commands that fail remove what has expired too.
-            db.engine().journal.turn(false);
+            door::engine_of(&db).journal.turn(false);
             std::thread::sleep(Duration::from_millis(3));
             let reply = if is_typed { typed(&db) } else { run(&db, line) };
             (
@@ -516,7 +517,7 @@ fn typed_calls_find_what_has_expired_as_commands_do() {
 #[test]
 fn gates_hold_for_typed_calls() {
     let (db, _) = open("SET k v");
-    db.engine().journal.refuse(true);
+    door::engine_of(&db).journal.refuse(true);
     for (_, line, typed) in CASES.iter().filter(|case| !case.1.ends_with("PX 0")) {
         let writes = !["GETRANGE", "STRLEN", "EXISTS", "DIGEST", "SUNION", "SDIFF"]
             .iter()
@@ -527,6 +528,6 @@ fn gates_hold_for_typed_calls() {
             .is_err_and(|e| e.kind() == redpoll::ErrorKind::Misconf);
         assert_eq!(refused, writes, "{line}: {result:?}");
     }
-    db.engine().journal.refuse(false);
+    door::engine_of(&db).journal.refuse(false);
     assert_eq!(data(&db).len(), 1);
 }

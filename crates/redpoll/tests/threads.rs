@@ -1,5 +1,6 @@
 //! One handle in many threads at once.
 
+use redpoll::door;
 use redpoll::{Config, Db, Value};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
@@ -108,7 +109,7 @@ fn a_pause_is_waited_out() {
             .unwrap()
             .as_millis() as u64;
         let began = Instant::now();
-        db.engine()
+        door::engine_of(&db)
             .pause
             .start(now, now + pause.as_millis() as u64 + 1, true);
         if write {
@@ -116,7 +117,7 @@ fn a_pause_is_waited_out() {
             assert!(began.elapsed() >= pause);
         } else {
             db.get("k").unwrap();
-            db.engine().pause.stop();
+            door::engine_of(&db).pause.stop();
         }
     }
 }
@@ -124,7 +125,7 @@ fn a_pause_is_waited_out() {
 #[test]
 fn an_engine_can_be_shared() {
     let db = Db::open(Config::default()).unwrap();
-    let other = Db::from_engine(db.engine().clone()).unwrap();
+    let other = door::handle_to(door::engine_of(&db).clone()).unwrap();
     other.set("k", "v").unwrap();
     assert_eq!(db.get("k").unwrap().unwrap(), "v");
 }

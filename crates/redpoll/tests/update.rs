@@ -1,5 +1,6 @@
 //! `Db::update`: several calls at one moment.
 
+use redpoll::door;
 use redpoll::{Config, Db, Error, ErrorKind, Result, Value};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -175,7 +176,7 @@ fn seen_nothing(db: &Db) {
 #[test]
 fn what_follows_comes_once_it_is_done() {
     let db = open();
-    db.engine().journal.turn(true);
+    door::engine_of(&db).journal.turn(true);
     let waits = std::thread::spawn({
         let db = db.clone();
         move || db.blpop(["l"], Some(Duration::from_secs(60)))
@@ -200,7 +201,10 @@ fn what_follows_comes_once_it_is_done() {
     });
     assert_eq!(left, Ok(2));
     assert_eq!(waits.join().unwrap().unwrap().unwrap().1, "a");
-    let piece = db.engine().journal.cut(&mut Some(0)).expect("something");
+    let piece = door::engine_of(&db)
+        .journal
+        .cut(&mut Some(0))
+        .expect("something");
     let text = String::from_utf8_lossy(&piece.bytes).replace("\r\n", " ");
     let words: Vec<&str> = text
         .split(' ')
@@ -218,7 +222,7 @@ fn what_follows_comes_once_it_is_done() {
 #[test]
 fn gates_hold() {
     let db = open();
-    db.engine().journal.refuse(true);
+    door::engine_of(&db).journal.refuse(true);
     let refused = db.update(["k"], |t| t.set("k", "v"));
     assert_eq!(refused.map_err(|e| e.kind()), Err(ErrorKind::Misconf));
 }

@@ -124,6 +124,7 @@ impl Server {
             .iter()
             .map(|listener| (listener.address.clone(), listener.tls))
             .collect();
+        let served = engine.clone();
         let control = Control {
             engine,
             host: host.clone(),
@@ -147,6 +148,7 @@ impl Server {
                 drop(runtime);
             })?;
         Ok(RunningServer {
+            engine: served,
             host,
             thread,
             workers,
@@ -159,6 +161,7 @@ impl Server {
 
 /// A server that serves until it is stopped. Dropping it does not stop it.
 pub struct RunningServer {
+    engine: Arc<Engine>,
     host: Arc<ServerHost>,
     thread: JoinHandle<()>,
     workers: Arc<Vec<Handle>>,
@@ -169,6 +172,15 @@ pub struct RunningServer {
 }
 
 impl RunningServer {
+    /// A handle to database 0 of what it serves: a program's own calls, beside those of clients. It can be used for as long as the
+    /// program likes, also when the server has stopped.
+    ///
+    /// # Errors
+    /// It is called inside of an update.
+    pub fn db(&self) -> redpoll::Result<redpoll::Db> {
+        redpoll::door::handle_to(self.engine.clone())
+    }
+
     /// Begins an orderly stop, as SHUTDOWN does, and returns at once: no new connections, running commands end, and
     /// clients have `shutdown-timeout` seconds to take their replies.
     pub fn stop(&self) {

@@ -263,7 +263,7 @@ fn options(version: rdb::Version) -> Options {
 /// One run: what there was, and what another engine finds in the file.
 fn one(seed: u64, n: u64) {
     let engine = engine();
-    let db = Db::from_engine(engine.clone()).unwrap();
+    let db = redpoll::door::handle_to(engine.clone()).unwrap();
     let mut rng = Rng(seed * 0x9e37_79b9 + 77);
     fill(&db, &mut rng, n);
     for _ in 0..rng.below(200) {
@@ -320,7 +320,7 @@ fn one(seed: u64, n: u64) {
     let other = self::engine();
     load::snapshot(&other, &RealDisk::shared(), &path.0, load::Twice::Refuse)
         .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-    let found = Db::from_engine(other).unwrap();
+    let found = redpoll::door::handle_to(other).unwrap();
     for (index, want) in want.into_iter().enumerate() {
         let found = contents(&found.select(index).expect("a database"));
         let keys = |of: &[(String, Vec<String>)]| -> Vec<String> {
@@ -358,7 +358,7 @@ fn a_file_holds_one_moment_whatever_changes() {
 fn what_cannot_be_written_ends_the_snapshot() {
     for large in [0, usize::MAX] {
         let engine = engine();
-        let db = Db::from_engine(engine.clone()).unwrap();
+        let db = redpoll::door::handle_to(engine.clone()).unwrap();
         fill(&db, &mut Rng(9), 20);
         run(&db, "HPEXPIREAT hash:1 9999999900000 FIELDS 1 f3");
         let sizes = Sizes {

@@ -1,0 +1,119 @@
+//! The [`Keeper`]: what it has, and where its files are.
+
+use crate::feed::{Feed, StreamAt};
+use crate::load::Loaded;
+use crate::pump::Pump;
+use crate::saving::{Saving, Stats};
+use disk::{AofFolder, Disk, Lock, Log};
+use engine::{Counters, Engine, OnFate};
+use parking_lot::{Mutex, RwLock};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::JoinHandle;
+
+/// See the crate's page.
+pub struct Keeper {
+    pub(crate) engine: Weak<Engine>,
+    pub(crate) me: Weak<Keeper>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) dir: PathBuf,
+    /// One process, one folder: taken when something is to be written there.
+    pub(crate) lock: Mutex<Option<Lock>>,
+    pub(crate) log: RwLock<Option<Arc<Log>>>,
+    pub(crate) pump: Mutex<Pump>,
+    /// Who gets what the log gets, whether or not there is a log.
+    pub(crate) feed: RwLock<Option<Weak<dyn Feed>>>,
+    /// It wants to.
+    pub(crate) fed: AtomicBool,
+    /// `appendfsync always`, and the log is on.
+    pub(crate) promises: AtomicBool,
+    pub(crate) saving: Mutex<Saving>,
+    pub(crate) stats: Mutex<Stats>,
+    pub(crate) stop: AtomicBool,
+    pub(crate) thread: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) loaded: Mutex<Loaded>,
+    /// Who waits for pieces of the journal to be on the disk, whatever the log promises; whether anybody does.
+    pub(crate) waiting: Mutex<Vec<(u64, OnFate)>>,
+    pub(crate) asked: Arc<AtomicBool>,
+    /// What is in memory could not be made like the log again: changes are refused until it could.
+    pub(crate) unlike_the_log: AtomicBool,
+    /// What it counts with when it changes keys itself.
+    pub(crate) counters: OnceLock<Arc<Counters>>,
+}
+
+impl Keeper {
+    pub(crate) fn engine(&self) -> Result<Arc<Engine>, String> {
+        self.engine
+            .upgrade()
+            .ok_or_else(|| "the database is being closed".to_owned())
+    }
+
+    /// The disk that the data are kept on.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// The folder that the data are kept in.
+    pub fn folder(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The file of the snapshot.
+    pub(crate) fn rdb_path(&self, engine: &Engine) -> PathBuf {
+        self.dir.join(engine.config().text("dbfilename"))
+    }
+
+    /// The folder of the log, as the configuration names it.
+    pub(crate) fn log_folder(&self) -> Result<AofFolder, String> {
+        let engine = self.engine()?;
+        let config = engine.config();
+        let (dirname, name) = (config.text("appenddirname"), config.text("appendfilename"));
+        AofFolder::open(&self.disk, &self.dir, &dirname, &name).map_err(|e| e.to_string())
+    }
+
+    /// Takes the data folder for this process, unless it has it.
+    pub(crate) fn take_folder(&self) -> Result<(), String> {
+        let mut lock = self.lock.lock();
+        if lock.is_none() {
+            *lock = Some(disk::lock_folder(&*self.disk, &self.dir)?);
+        }
+        Ok(())
+    }
+
+    /// The log, if it is on.
+    pub(crate) fn log(&self) -> Option<Arc<Log>> {
+        self.log.read().clone()
+    }
+
+    pub(crate) fn any_feed(&self) -> Option<Arc<dyn Feed>> {
+        self.feed.read().as_ref().and_then(Weak::upgrade)
+    }
+
+    pub(crate) fn feed(&self) -> Option<Arc<dyn Feed>> {
+        if !self.fed.load(Relaxed) {
+            return None;
+        }
+        self.any_feed()
+    }
+
+    /// Where the stream is, for a file. With all locks held, and nothing in the journal.
+    pub(crate) fn stream_at(&self) -> Option<StreamAt> {
+        self.any_feed()?.stream_at()
+    }
+
+    /// Does something while nothing of a primary's stream is half carried out.
+    pub(crate) fn between_units<R>(&self, work: impl FnOnce() -> R) -> R {
+        let Some(feed) = self.any_feed() else {
+            return work();
+        };
+        let (mut work, mut result) = (Some(work), None);
+        feed.between_units(&mut || result = work.take().map(|work| work()));
+        match (result, work) {
+            (Some(result), _) => result,
+            (None, Some(work)) => work(),
+            (None, None) => unreachable!("what was called has a result"),
+        }
+    }
+}
