@@ -1,10 +1,9 @@
 //! Which of our crates may depend on which, held against what `cargo metadata` says; and inside of the larger crates, which room
-//! may import which, held against the code.
+//! may import which, held against the code. [`library`] holds that the library shows its users no type of another crate.
 
-use crate::{rooms, run};
+use crate::{library, rooms, run};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use std::path::Path;
 
 /// Which of our crates each crate imports, outside its tests and examples, by short names (without the prefix `redpoll-`).
 /// Imports go one way: `resp`, `store` <- `rdb` <- `engine` <- `redpoll`, `http` <- `server` <- `cli`; `resp` and `store` do not
@@ -29,7 +28,10 @@ const CRATES: &[(&str, &[&str])] = &[
         &["engine", "keeper", "replication", "resp", "store"],
     ),
     ("http", &["engine", "resp"]),
-    ("server", &["engine", "http", "replication", "resp"]),
+    (
+        "server",
+        &["engine", "http", "redpoll", "replication", "resp"],
+    ),
     ("bench", &[]),
     ("terminal", &["engine", "resp"]),
     (
@@ -74,6 +76,11 @@ const ROOMS: &[(&str, Rooms)] = &[
     ("disk", DISK),
     ("engine", ENGINE),
     ("http", HTTP),
+    ("keeper", KEEPER),
+    ("lua", LUA),
+    ("rdb", RDB),
+    ("redpoll", REDPOLL),
+    ("resp", RESP),
     ("server", SERVER),
     ("store", STORE),
     ("terminal", TERMINAL),
@@ -255,6 +262,422 @@ const BENCH: Rooms = &[
 /// `redpoll cli` and `redpoll top`.
 const TERMINAL: Rooms = &[("link", &[]), ("cli", &["link"]), ("top", &["cli", "link"])];
 
+/// The protocol: numbers, then requests, then replies.
+const RESP: Rooms = &[
+    ("bigint", &[]),
+    ("integer", &[]),
+    ("proto", &[]),
+    ("rounding", &["bigint"]),
+    ("long_double", &["bigint", "rounding"]),
+    ("shortest", &["integer"]),
+    (
+        "number",
+        &["integer", "long_double", "rounding", "shortest"],
+    ),
+    ("request", &["number"]),
+    ("reply", &["number", "proto", "request"]),
+    ("decode", &["number", "reply"]),
+];
+
+/// RDB: building blocks, then values, then files and payloads.
+const RDB: Rooms = &[
+    ("crc64", &[]),
+    ("kinds", &[]),
+    ("malformed", &[]),
+    ("cursor", &["malformed"]),
+    ("listpack", &["cursor", "malformed"]),
+    ("opcode", &[]),
+    ("put", &["listpack", "opcode"]),
+    ("settings", &[]),
+    (
+        "stream",
+        &[
+            "cursor",
+            "kinds",
+            "listpack",
+            "malformed",
+            "put",
+            "settings",
+        ],
+    ),
+    ("version", &[]),
+    ("encode", &["kinds", "opcode", "put", "stream", "version"]),
+    ("metadata", &["cursor", "malformed", "opcode", "version"]),
+    ("ziplist", &["cursor", "listpack", "malformed"]),
+    (
+        "decode",
+        &[
+            "cursor",
+            "kinds",
+            "listpack",
+            "malformed",
+            "settings",
+            "stream",
+            "version",
+            "ziplist",
+        ],
+    ),
+    (
+        "file",
+        &[
+            "crc64",
+            "cursor",
+            "decode",
+            "encode",
+            "kinds",
+            "malformed",
+            "metadata",
+            "opcode",
+            "put",
+            "settings",
+            "version",
+        ],
+    ),
+    (
+        "payload",
+        &[
+            "crc64",
+            "cursor",
+            "decode",
+            "encode",
+            "kinds",
+            "malformed",
+            "metadata",
+            "opcode",
+            "put",
+            "settings",
+            "version",
+        ],
+    ),
+];
+
+/// Scripts: Lua's API with its context at the bottom, libraries above, and the machine that has them all on top.
+const LUA: Rooms = &[
+    ("json_settings", &[]),
+    ("number", &[]),
+    ("pattern", &[]),
+    ("random", &[]),
+    ("server", &[]),
+    ("sha", &[]),
+    ("shebang", &[]),
+    ("spec", &["shebang"]),
+    (
+        "ctx",
+        &["json_settings", "pattern", "random", "server", "spec"],
+    ),
+    ("raw", &["ctx"]),
+    ("bit", &["ctx", "raw"]),
+    ("budget", &["ctx", "raw", "server"]),
+    ("compile", &["budget", "raw"]),
+    ("functions", &["ctx", "raw", "shebang", "spec"]),
+    ("readonly", &["ctx", "raw"]),
+    (
+        "cjson",
+        &[
+            "budget",
+            "ctx",
+            "json_settings",
+            "number",
+            "raw",
+            "readonly",
+        ],
+    ),
+    ("cmsgpack", &["budget", "ctx", "raw", "readonly"]),
+    ("strings", &["budget", "ctx", "pattern", "raw", "readonly"]),
+    ("tables", &["budget", "ctx", "raw", "readonly"]),
+    ("upvalues", &[]),
+    ("reply", &["budget", "ctx", "raw", "upvalues"]),
+    (
+        "run",
+        &["budget", "ctx", "raw", "readonly", "reply", "upvalues"],
+    ),
+    ("structs", &["budget", "ctx", "raw", "reply"]),
+    ("value", &["budget", "ctx", "raw"]),
+    (
+        "api",
+        &[
+            "budget",
+            "ctx",
+            "functions",
+            "raw",
+            "server",
+            "sha",
+            "value",
+        ],
+    ),
+    (
+        "sandbox",
+        &[
+            "api", "bit", "budget", "cjson", "cmsgpack", "ctx", "random", "raw", "readonly",
+            "reply", "run", "strings", "structs", "tables", "upvalues",
+        ],
+    ),
+    (
+        "vm",
+        &[
+            "budget", "ctx", "raw", "run", "sandbox", "server", "sha", "shebang", "spec",
+        ],
+    ),
+];
+
+/// Keeping the data: what a keeper has, then what it does, and opening and closing on top.
+const KEEPER: Rooms = &[
+    ("commands", &[]),
+    ("feed", &[]),
+    ("load", &[]),
+    ("pump", &["feed"]),
+    ("snapshot", &[]),
+    ("saving", &["feed", "snapshot"]),
+    ("keeper", &["feed", "load", "pump", "saving"]),
+    ("info", &["keeper", "saving", "snapshot"]),
+    ("log", &["commands", "keeper", "pump", "snapshot"]),
+    ("open", &["keeper", "load", "saving"]),
+    ("reload", &["keeper", "load", "saving"]),
+    ("save", &["feed", "keeper", "log", "saving", "snapshot"]),
+    (
+        "send",
+        &["feed", "keeper", "load", "save", "saving", "snapshot"],
+    ),
+];
+
+/// The library: what replies and handles are, then calls, a family a room.
+const REDPOLL: Rooms = &[
+    ("bytes", &[]),
+    ("error", &[]),
+    ("config", &["error"]),
+    ("durability", &["error"]),
+    ("kept", &[]),
+    ("stream_id", &["error"]),
+    ("threads", &[]),
+    ("timer", &[]),
+    ("updating", &["error"]),
+    ("value", &[]),
+    ("reply", &["bytes", "error", "value"]),
+    (
+        "connection",
+        &[
+            "durability",
+            "error",
+            "reply",
+            "threads",
+            "updating",
+            "value",
+        ],
+    ),
+    ("shared", &["connection", "kept", "threads"]),
+    (
+        "way",
+        &[
+            "durability",
+            "error",
+            "reply",
+            "shared",
+            "updating",
+            "value",
+        ],
+    ),
+    (
+        "db",
+        &[
+            "connection",
+            "error",
+            "kept",
+            "shared",
+            "updating",
+            "value",
+            "way",
+        ],
+    ),
+    ("bitmaps", &["db", "error", "reply", "value", "way"]),
+    ("call", &["bytes", "db", "error", "reply", "value", "way"]),
+    ("door", &["db", "error", "updating"]),
+    ("element_scan", &["bytes", "call", "db", "error", "value"]),
+    ("expiry", &["call", "error", "value", "way"]),
+    ("counters", &["call", "db", "error", "expiry", "way"]),
+    ("dump", &["bytes", "db", "error", "expiry", "way"]),
+    ("files", &["config", "db", "durability", "error", "kept"]),
+    (
+        "hash_expiry",
+        &[
+            "bytes", "call", "db", "error", "expiry", "reply", "value", "way",
+        ],
+    ),
+    (
+        "hashes",
+        &["bytes", "call", "db", "element_scan", "error", "way"],
+    ),
+    ("hyperloglog", &["db", "error", "way"]),
+    ("json", &["db", "error", "way"]),
+    (
+        "keys",
+        &["bytes", "db", "error", "expiry", "reply", "value", "way"],
+    ),
+    ("lists", &["bytes", "call", "db", "error", "way"]),
+    ("pubsub", &["bytes", "db", "error"]),
+    ("replicate", &["db", "error", "files", "kept", "updating"]),
+    ("scan", &["bytes", "db", "error", "keys"]),
+    ("script", &["bytes", "call", "db", "error", "value"]),
+    (
+        "set_expiry",
+        &["call", "db", "error", "expiry", "hash_expiry", "way"],
+    ),
+    (
+        "sets",
+        &["bytes", "db", "element_scan", "error", "hashes", "way"],
+    ),
+    ("sort", &["bytes", "call", "db", "error", "way"]),
+    (
+        "sorted_set_ranges",
+        &["bytes", "call", "db", "error", "way"],
+    ),
+    (
+        "sorted_sets",
+        &[
+            "bytes",
+            "call",
+            "db",
+            "element_scan",
+            "error",
+            "hashes",
+            "way",
+        ],
+    ),
+    (
+        "geo",
+        &[
+            "bytes",
+            "call",
+            "db",
+            "error",
+            "sorted_sets",
+            "value",
+            "way",
+        ],
+    ),
+    ("string_compare", &["bytes", "db", "error", "expiry", "way"]),
+    (
+        "strings",
+        &[
+            "bytes",
+            "db",
+            "error",
+            "expiry",
+            "reply",
+            "string_compare",
+            "value",
+            "way",
+        ],
+    ),
+    ("update", &["db", "error", "updating", "way"]),
+    (
+        "waiting",
+        &[
+            "call",
+            "connection",
+            "durability",
+            "error",
+            "reply",
+            "timer",
+            "updating",
+            "value",
+            "way",
+        ],
+    ),
+    (
+        "blocking",
+        &[
+            "bytes",
+            "call",
+            "db",
+            "error",
+            "expiry",
+            "lists",
+            "sorted_sets",
+            "waiting",
+            "way",
+        ],
+    ),
+    (
+        "list_moves",
+        &[
+            "blocking", "bytes", "call", "db", "error", "lists", "waiting", "way",
+        ],
+    ),
+    (
+        "sorted_set_moves",
+        &[
+            "blocking",
+            "bytes",
+            "call",
+            "db",
+            "error",
+            "sorted_set_ranges",
+            "sorted_sets",
+            "waiting",
+            "way",
+        ],
+    ),
+    (
+        "streams",
+        &[
+            "blocking",
+            "bytes",
+            "call",
+            "db",
+            "error",
+            "reply",
+            "stream_id",
+            "value",
+            "waiting",
+            "way",
+        ],
+    ),
+    (
+        "stream_groups",
+        &[
+            "blocking",
+            "bytes",
+            "call",
+            "db",
+            "error",
+            "expiry",
+            "stream_id",
+            "streams",
+            "value",
+            "waiting",
+            "way",
+        ],
+    ),
+    (
+        "stream_info",
+        &[
+            "bytes",
+            "call",
+            "db",
+            "error",
+            "stream_id",
+            "streams",
+            "value",
+            "way",
+        ],
+    ),
+    (
+        "stream_pending",
+        &[
+            "bytes",
+            "call",
+            "db",
+            "error",
+            "expiry",
+            "reply",
+            "stream_id",
+            "streams",
+            "value",
+            "way",
+        ],
+    ),
+];
+
 /// The layers of the design, as absences: imports that do not exist, and crates that never reach tokio.
 pub fn check() -> Result<()> {
     let mut wrong = Vec::new();
@@ -263,33 +686,13 @@ pub fn check() -> Result<()> {
         let graph = rooms::read(&run::root().join("crates").join(name).join("src"))?;
         rooms::compare(name, &graph, table, &mut wrong);
     }
-    re_exports(&run::root().join("crates/redpoll/src"), &mut wrong)?;
+    let others: Vec<&str> = CRATES.iter().map(|(name, _)| *name).collect();
+    library::check(&run::root().join("crates/redpoll/src"), &others, &mut wrong)?;
     if !wrong.is_empty() {
         bail!("layers:\n  {}", wrong.join("\n  "));
     }
     let rooms: usize = ROOMS.iter().map(|(_, table)| table.len()).sum();
     println!("layers: {crates} crates and {rooms} rooms, no import that the design forbids");
-    Ok(())
-}
-
-/// Notes what the library re-exports of our other crates: who uses it is to see types of its own, which stay when those change.
-fn re_exports(src: &Path, wrong: &mut Vec<String>) -> Result<()> {
-    for file in std::fs::read_dir(src)? {
-        let path = file?.path();
-        if path.extension().is_none_or(|ending| ending != "rs") {
-            continue;
-        }
-        for (at, line) in std::fs::read_to_string(&path)?.lines().enumerate() {
-            let of = line.trim_start().strip_prefix("pub use ");
-            let of = of.and_then(|path| path.split("::").next());
-            if of.is_some_and(|of| CRATES.iter().any(|(name, _)| *name == of)) {
-                let place = format!("{}:{}", path.display(), at + 1);
-                wrong.push(format!(
-                    "the library re-exports another crate's name ({place})"
-                ));
-            }
-        }
-    }
     Ok(())
 }
 

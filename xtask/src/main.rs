@@ -11,6 +11,7 @@ mod deny;
 mod fetch;
 mod fuzz;
 mod layers;
+mod library;
 mod memcheck;
 mod package;
 mod page;
