@@ -4,6 +4,7 @@ use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::context::command::{BLOCKING, Command, Group, KS_RW, KeySpec, WRITE, row};
 use crate::context::ctx::Ctx;
+use crate::context::engine::Engine;
 use crate::context::gate::Intent;
 use crate::door::change::Event;
 use crate::door::keys::Keys;
@@ -104,8 +105,10 @@ const ERROR: &str = "-ERR internal error";
 /// What a test leaves behind is as it should be: nothing is locked, and so many panics were counted.
 #[track_caller]
 fn check_left(db: &mut TestClient, panics: u64) {
-    let ks = db.engine.keyspace();
+    let engine = db.engine.clone();
+    let ks = engine.keyspace();
     assert!((0..ks.shards()).all(|shard| ks.try_lock(shard).is_some()));
+    check_memory(&engine);
     assert_eq!(db.engine.stats().sum(|c| c.panics.get()), panics);
     assert!(!db.engine.scripts.any_running());
     db.check("ECHO on; DBSIZE; SET after x", "OK");
@@ -113,6 +116,19 @@ fn check_left(db: &mut TestClient, panics: u64) {
     assert_eq!(db.session.db, 0);
     let info = db.run("CLIENT INFO");
     assert!(info.contains(" multi=-1 watch=0 "), "{info}");
+    check_memory(&engine);
+}
+
+/// What is known of the memory of each shard is what its dictionaries take.
+#[track_caller]
+fn check_memory(engine: &Engine) {
+    let ks = engine.keyspace();
+    for shard in 0..ks.shards() {
+        let taken = ks.read(shard, |shard| {
+            shard.dbs().iter().map(store::Dict::bytes).sum::<usize>()
+        });
+        assert_eq!(ks.shard_bytes(shard), taken, "shard {shard}");
+    }
 }
 
 #[test]
@@ -284,4 +300,37 @@ fn a_typed_call() {
     assert!(caught.is_err());
     db.check("GET k; DEL k", "1");
     check_left(&mut db, 1);
+}
+
+/// What a handler had done when it panicked is counted, and so is its going.
+#[test]
+fn memory_is_counted_whatever_panics() {
+    let long = "x".repeat(10_000);
+    for line in [
+        "PANIC.PUSH l LONG",
+        "MULTI; PANIC.PUSH l LONG; EXEC",
+        "EVAL \"return redis.pcall('PANIC.PUSH', 'l', ARGV[1])\" 1 l LONG",
+        "MULTI; EVAL \"return redis.pcall('PANIC.PUSH', 'l', ARGV[1])\" 1 l LONG; EXEC",
+        // The first is taken by who waits, whose handler panics.
+        "RPUSH l LONG LONG",
+    ] {
+        let mut db = TestClient::with_panics();
+        let engine = db.engine.clone();
+        let mut waits = db.another();
+        if line.starts_with("RPUSH") {
+            waits.block("PANIC.POP l");
+        }
+        let before = engine.keyspace().bytes();
+        db.run(&line.replace("LONG", &long));
+        // A script that takes long to panic may run again.
+        assert!(engine.stats().sum(|c| c.panics.get()) > 0, "{line}");
+        let after = engine.keyspace().bytes() - before;
+        assert!((10_000..40_000).contains(&after), "{line}: {after}");
+        check_memory(&engine);
+        db.check("DEL l", "1");
+        // A table and a page stay.
+        let left = engine.keyspace().bytes() - before;
+        assert!(left < 1000, "{line}: {left}");
+        check_memory(&engine);
+    }
 }

@@ -1,3 +1,5 @@
+//! CLIENT: who is listed, found and killed.
+
 use crate::client::clients::{Kind, Origin};
 use crate::testing::{Asked, TestClient, check, check3};
 

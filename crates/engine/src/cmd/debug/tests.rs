@@ -1,3 +1,5 @@
+//! DEBUG, of keys, tables and replies.
+
 use crate::client::clients::{Kind, Origin};
 use crate::testing::TestClient;
 use std::sync::atomic::Ordering::Relaxed;

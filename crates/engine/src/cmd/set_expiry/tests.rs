@@ -1,3 +1,5 @@
+//! Members of sets that expire.
+
 use crate::testing::TestClient;
 use std::collections::BTreeMap;
 

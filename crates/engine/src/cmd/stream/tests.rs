@@ -1,3 +1,5 @@
+//! Entries of streams, without groups.
+
 use crate::testing::{TestClient, check, check3, run};
 
 #[test]

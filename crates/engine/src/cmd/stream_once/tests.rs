@@ -1,3 +1,5 @@
+//! Producers that send a message twice, and what a stream remembers of them.
+
 use crate::testing::TestClient;
 
 #[test]
