@@ -233,6 +233,10 @@ impl Replication for Hub {
         self.memory_as_primary()
     }
 
+    fn look_at_replicas(&self) {
+        self.look_what_replicas_lack();
+    }
+
     fn rename_stream(&self) {
         self.stream.rename();
         self.drop_replicas();

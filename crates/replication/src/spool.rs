@@ -344,10 +344,10 @@ impl Spool {
         }
     }
 
-    /// Bytes that a reader has still to read; None if it has lost its place.
-    fn lacks(&self, id: u64) -> Option<u64> {
+    /// Where a reader is; the end if it has lost its place.
+    fn position(&self, id: u64) -> u64 {
         let inner = self.inner.lock();
-        inner.readers.get(&id).map(|at| inner.end - at)
+        inner.readers.get(&id).copied().unwrap_or(inner.end)
     }
 
     fn read(
@@ -458,9 +458,9 @@ impl Reader {
         self.spool.read(self.id, into, most, time)
     }
 
-    /// Bytes that are still to be read, as far as they are written; None if it has lost its place.
-    pub fn lacks(&self) -> Option<u64> {
-        self.spool.lacks(self.id)
+    /// The position of what comes next; that of the spool's end if it has lost its place.
+    pub fn position(&self) -> u64 {
+        self.spool.position(self.id)
     }
 }
 
@@ -557,7 +557,7 @@ mod tests {
         spool.spill(&overflow(100_000, 500_000)).unwrap();
         assert!(slow.read(&mut Vec::new(), 1, SOON).is_err());
         assert_eq!(fast.read(&mut Vec::new(), 1, SOON), Ok(Got::Nothing));
-        assert_eq!(slow.lacks(), None);
+        assert_eq!(slow.position(), spool.written());
     }
 
     #[test]

@@ -269,7 +269,7 @@ impl Control {
             .map_or(0, |since| since.as_secs());
         for client in self.engine.clients().list() {
             let waits = client.subscribes()
-                || client.follows.load(Relaxed)
+                || client.replicates()
                 || client.monitors.load(Relaxed)
                 || client.is_blocked();
             if !waits && client.idle_s(now) > timeout {

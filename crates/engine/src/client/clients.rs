@@ -36,6 +36,8 @@ pub enum Kind {
     Unix,
     /// Calls from the program that the engine is part of.
     Embedded,
+    /// This server came to it: it is the primary that is followed.
+    Primary,
 }
 
 /// What is known of a client when it arrives.
@@ -129,6 +131,50 @@ pub struct Client {
 }
 
 impl Client {
+    fn new(id: u64, origin: Origin, now_s: u64, proto: u8) -> Client {
+        Client {
+            id,
+            addr: origin.addr,
+            laddr: origin.laddr,
+            fd: origin.fd,
+            kind: origin.kind,
+            thread: AtomicUsize::new(0),
+            since_s: now_s,
+            active_s: AtomicU64::new(now_s),
+            db: AtomicUsize::new(0),
+            proto: AtomicU8::new(proto),
+            last_command: AtomicUsize::new(0),
+            commands: AtomicU64::new(0),
+            net_in: AtomicU64::new(0),
+            net_out: AtomicU64::new(0),
+            query_bytes: AtomicUsize::new(0),
+            query_free: AtomicUsize::new(0),
+            reply_bytes: AtomicUsize::new(0),
+            reply_chunks: AtomicUsize::new(0),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            can_redirect: AtomicBool::new(false),
+            watched: AtomicUsize::new(0),
+            queued: AtomicUsize::new(0),
+            queued_bytes: AtomicUsize::new(0),
+            listed_bytes: AtomicUsize::new(0),
+            words: Mutex::new(Words::default()),
+            user: AtomicU64::new(0),
+            outbox: Outbox::default(),
+            subscriptions: Default::default(),
+            monitors: AtomicBool::new(false),
+            follows: AtomicBool::new(false),
+            tracking: AtomicU32::new(0),
+            redirects_to: AtomicU64::new(0),
+            parked_for: AtomicUsize::new(0),
+            parked_ms: AtomicU64::new(0),
+            waits_for: Mutex::new(None),
+            kill: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            waker: Mutex::new(origin.waker),
+        }
+    }
+
     /// Whether somebody wants the connection closed.
     #[inline]
     pub fn kill_requested(&self) -> bool {
@@ -146,6 +192,13 @@ impl Client {
         if let Some(w) = self.waker.lock().as_ref() {
             w.wake_by_ref();
         }
+    }
+
+    /// Notes commands that no worker has carried out. `last`: the id of the last of them, if that is a command.
+    pub fn note_commands(&self, commands: u64, last: Option<usize>) {
+        self.commands.fetch_add(commands, Relaxed);
+        self.last_command
+            .store(last.map_or(0, |id| id + 1), Relaxed);
     }
 
     /// What wakes the connection's task; nothing if it has not said.
@@ -208,6 +261,12 @@ impl Client {
     #[inline]
     pub fn subscribes(&self) -> bool {
         self.subscriptions.iter().any(|n| n.load(Relaxed) > 0)
+    }
+
+    /// Whether changes go over it, from this server's primary or to a replica.
+    #[inline]
+    pub fn replicates(&self) -> bool {
+        self.kind == Kind::Primary || self.follows.load(Relaxed)
     }
 
     /// Its place among the output buffer limits: 0 for a normal client, 1 for a replica, 2 for a subscriber. A program that the engine is part
@@ -296,51 +355,32 @@ impl Clients {
     /// Registers a client under the next id.
     pub fn add(&self, origin: Origin, now_s: u64, proto: u8) -> Arc<Client> {
         let id = self.next_id.fetch_add(1, Relaxed) + 1;
-        let client = Arc::new(Client {
-            id,
-            addr: origin.addr,
-            laddr: origin.laddr,
-            fd: origin.fd,
-            kind: origin.kind,
-            thread: AtomicUsize::new(0),
-            since_s: now_s,
-            active_s: AtomicU64::new(now_s),
-            db: AtomicUsize::new(0),
-            proto: AtomicU8::new(proto),
-            last_command: AtomicUsize::new(0),
-            commands: AtomicU64::new(0),
-            net_in: AtomicU64::new(0),
-            net_out: AtomicU64::new(0),
-            query_bytes: AtomicUsize::new(0),
-            query_free: AtomicUsize::new(0),
-            reply_bytes: AtomicUsize::new(0),
-            reply_chunks: AtomicUsize::new(0),
-            no_evict: AtomicBool::new(false),
-            no_touch: AtomicBool::new(false),
-            can_redirect: AtomicBool::new(false),
-            watched: AtomicUsize::new(0),
-            queued: AtomicUsize::new(0),
-            queued_bytes: AtomicUsize::new(0),
-            listed_bytes: AtomicUsize::new(0),
-            words: Mutex::new(Words::default()),
-            user: AtomicU64::new(0),
-            outbox: Outbox::default(),
-            subscriptions: Default::default(),
-            monitors: AtomicBool::new(false),
-            follows: AtomicBool::new(false),
-            tracking: AtomicU32::new(0),
-            redirects_to: AtomicU64::new(0),
-            parked_for: AtomicUsize::new(0),
-            parked_ms: AtomicU64::new(0),
-            waits_for: Mutex::new(None),
-            kill: AtomicBool::new(false),
-            gone: AtomicBool::new(false),
-            waker: Mutex::new(origin.waker),
-        });
-        if origin.kind != Kind::Embedded {
-            self.accepted.fetch_add(1, Relaxed);
+        let kind = origin.kind;
+        let client = Arc::new(Client::new(id, origin, now_s, proto));
+        if kind != Kind::Embedded {
+            self.accepted
+                .fetch_add(u64::from(kind != Kind::Primary), Relaxed);
             self.all.lock().insert(id, client.clone());
         }
+        client
+    }
+
+    /// Registers one that goes on, over another connection, where one that is gone has ended: as the same, as old, with its counts.
+    pub fn add_again(&self, before: &Client, origin: Origin) -> Arc<Client> {
+        let proto = before.proto.load(Relaxed);
+        let client = Client::new(before.id, origin, before.since_s, proto);
+        for (count, so_far) in [
+            (&client.commands, &before.commands),
+            (&client.net_in, &before.net_in),
+            (&client.net_out, &before.net_out),
+            (&client.active_s, &before.active_s),
+        ] {
+            count.store(so_far.load(Relaxed), Relaxed);
+        }
+        let last = before.last_command.load(Relaxed);
+        client.last_command.store(last, Relaxed);
+        let client = Arc::new(client);
+        self.all.lock().insert(client.id, client.clone());
         client
     }
 

@@ -266,6 +266,9 @@ fn client_list(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     for entry in ctx.registry().iter_all() {
         names[entry.id] = entry.command.name;
     }
+    if let Some(replication) = ctx.engine.replication() {
+        replication.look_at_replicas();
+    }
     let mut text = String::new();
     for client in ctx.engine.clients().list() {
         if !client.kill_requested() && filter.accepts(&client, ctx) {

@@ -237,7 +237,8 @@ fn clients(report: &Report<'_, '_>, into: &mut String) {
         (None, Some(ms)) => ("write", ms),
         (None, None) => ("none", 0),
     };
-    line!(into, "connected_clients:{}", all.len());
+    let but_replicas = all.iter().filter(|c| !c.follows.load(Relaxed)).count();
+    line!(into, "connected_clients:{but_replicas}");
     line!(into, "cluster_connections:0");
     line!(
         into,
@@ -388,7 +389,7 @@ fn memory(report: &Report<'_, '_>, into: &mut String) {
     line!(into, "mem_replication_backlog:{}", other.stream.backlog);
     let stream = other.stream.stream();
     line!(into, "mem_total_replication_buffers:{stream}");
-    let of_replicas = other.stream.waiting + other.stream.clients;
+    let of_replicas = other.stream.behind() + other.stream.clients;
     line!(into, "mem_clients_slaves:{of_replicas}");
     // What comes while a copy is loaded stays in the socket, or on the disk.
     line!(into, "mem_replica_full_sync_buffer:0");

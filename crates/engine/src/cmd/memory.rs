@@ -230,7 +230,7 @@ fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     int(out, "startup.allocated", usage.other.fixed);
     let stream = usage.other.stream;
     int(out, "replication.backlog", stream.backlog);
-    int(out, "clients.slaves", stream.waiting + stream.clients);
+    int(out, "clients.slaves", stream.behind() + stream.clients);
     int(out, "replica.fullsync.buffer", 0);
     int(out, "replicas.repl.buffer", 0);
     int(out, "cluster.links", 0);

@@ -240,6 +240,8 @@ pub struct StreamMemory {
     pub backlog: usize,
     /// The rest of the stream, which a replica still has to be sent.
     pub waiting: usize,
+    /// Copies of the data set that replicas still have to be sent.
+    pub copies: usize,
     /// The replicas' connections, which are among the clients too.
     pub clients: usize,
 }
@@ -248,6 +250,11 @@ impl StreamMemory {
     /// All of the stream.
     pub fn stream(&self) -> usize {
         self.backlog + self.waiting
+    }
+
+    /// What is there for replicas that are behind, and goes once they are not: neither backlog nor connections.
+    pub fn behind(&self) -> usize {
+        self.waiting + self.copies
     }
 }
 
@@ -300,6 +307,9 @@ pub trait Replication: Send + Sync {
 
     /// Bytes that are kept for replicas.
     fn memory(&self) -> StreamMemory;
+
+    /// Notes with each client that is a replica what it still has to be sent, for who is about to look at clients.
+    fn look_at_replicas(&self);
 
     /// The stream gets another name, and those who follow it have to take a copy of the data set anew (DEBUG CHANGE-REPL-ID).
     fn rename_stream(&self);

@@ -10,6 +10,7 @@ pub(crate) fn flags(client: &Client) -> String {
     let tracking = client.tracking.load(Relaxed);
     let letters = [
         ('S', client.follows.load(Relaxed)),
+        ('M', client.kind == Kind::Primary),
         ('O', client.monitors.load(Relaxed)),
         ('P', client.subscribes()),
         ('x', client.queued.load(Relaxed) > 0),

@@ -197,6 +197,11 @@ impl Engine {
         &self.keyspace
     }
 
+    /// The id of a command, which has no subcommands, as `Client::note_commands` wants it.
+    pub fn command_id(&self, name: &[u8]) -> Option<usize> {
+        self.registry.get(name).map(|entry| entry.id)
+    }
+
     /// All commands.
     pub fn registry(&self) -> &Registry {
         &self.registry

@@ -59,13 +59,14 @@ impl Other {
             + self.sources.0
             + self.sources.1
             + self.journal
-            + self.stream.stream()
+            + self.stream.backlog
+            + self.stream.behind()
     }
 
     /// What nobody's keys are evicted for: a replica that is slow would else have the primary emptied, and the changes that that
     /// makes wait for it too.
     pub fn not_evicted_for(&self) -> usize {
-        self.stream.waiting
+        self.stream.behind()
     }
 }
 

@@ -264,7 +264,7 @@ impl Engine {
         self.clients().each(|client| {
             match client.kind {
                 Kind::Unix => figures.unix += 1,
-                Kind::Tcp | Kind::Embedded => figures.tcp += 1,
+                Kind::Tcp | Kind::Embedded | Kind::Primary => figures.tcp += 1,
             }
             figures.subscribers += u64::from(client.subscribes());
             figures.monitors += u64::from(client.monitors.load(Relaxed));

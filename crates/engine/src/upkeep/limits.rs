@@ -367,6 +367,8 @@ fn evict_clients(engine: &Engine, limit: usize) -> usize {
     for client in engine.clients().list() {
         match client.kill_requested() {
             true => going += client.memory(),
+            // Primary and replicas are not closed for it, so that nobody else is to be for what they take.
+            false if client.replicates() => {}
             false => taken += client.memory(),
         }
     }
@@ -387,7 +389,7 @@ fn evict_clients(engine: &Engine, limit: usize) -> usize {
         .clients()
         .list()
         .into_iter()
-        .filter(|c| !c.kill_requested() && !c.no_evict.load(Relaxed))
+        .filter(|c| !c.kill_requested() && !c.no_evict.load(Relaxed) && !c.replicates())
         .map(|c| (c.memory(), c))
         .collect();
     all.sort_unstable_by_key(|(bytes, c)| (std::cmp::Reverse(*bytes), c.id));

@@ -148,8 +148,8 @@ pub(super) struct Link {
     pub has_acked: AtomicBool,
     /// When it was heard of last, in Unix milliseconds.
     pub heard_ms: AtomicU64,
-    /// Bytes of the stream that it lacks, as far as they have not gone to its socket.
-    pub lacks: AtomicU64,
+    /// The offset up to which the stream has gone to its socket; [`NONE`]: it has no place in it yet.
+    sent: AtomicU64,
     /// It lacked less than its output buffer may hold at least once since it has loaded.
     pub caught_up: AtomicBool,
     /// Since when it is over the soft limit of its output buffer, in Unix milliseconds; 0: it is not.
@@ -200,6 +200,7 @@ impl Link {
             return false;
         }
         inner.state = State::Receives;
+        self.sent.store(job.stream.position(), Relaxed);
         inner.job = Some(job);
         drop(inner);
         self.changed.notify_all();
@@ -232,6 +233,16 @@ impl Link {
 
     fn heard(&self) {
         self.heard_ms.store(unix_ms(), Relaxed);
+    }
+
+    /// Bytes of the stream, which is this long, that have not gone to its socket. CLIENT LIST shows them from now on.
+    pub fn look_what_it_lacks(&self, offset: u64) -> u64 {
+        let lacks = match self.sent.load(Relaxed) {
+            NONE => 0,
+            sent => offset.saturating_sub(sent),
+        };
+        self.client.reply_bytes.store(lacks as usize, Relaxed);
+        lacks
     }
 }
 
@@ -274,7 +285,7 @@ impl Hub {
             on_disk: AtomicU64::new(NONE),
             has_acked: AtomicBool::new(false),
             heard_ms: AtomicU64::new(unix_ms()),
-            lacks: AtomicU64::new(0),
+            sent: AtomicU64::new(NONE),
             caught_up: AtomicBool::new(false),
             over_since_ms: AtomicU64::new(0),
             session: Mutex::new(Some(keep)),
@@ -369,6 +380,7 @@ impl Sender {
                 false => "+CONTINUE\r\n".to_owned(),
             };
             drop(hub);
+            self.link.sent.store(stream.position(), Relaxed);
             self.send(greeting.as_bytes())?;
             self.online()?;
             return self.stream(&stream);
@@ -382,15 +394,20 @@ impl Sender {
             self.send(&greeting)?;
         }
         self.send_copy(&job)?;
+        let Job {
+            copy, mark, stream, ..
+        } = job;
+        // What there is left of it in memory goes.
+        drop(copy);
         if self.link.announced.rdb_only {
             return self.wait_for_leave();
         }
-        if job.mark.is_some() {
+        if mark.is_some() {
             self.link.set(State::Loads);
             self.wait_for_first_ack()?;
         }
         self.online()?;
-        self.stream(&job.stream)
+        self.stream(&stream)
     }
 
     fn hub(&self) -> Result<Arc<Hub>, Ended> {
@@ -493,9 +510,8 @@ impl Sender {
         loop {
             bytes.clear();
             let got = stream.read(&mut bytes, AT_ONCE, PATIENCE)?;
-            self.link.lacks.store(stream.lacks().unwrap_or(0), Relaxed);
             match got {
-                Got::Bytes => self.send_stream(stream, &bytes)?,
+                Got::Bytes => self.send_counting(&bytes, Some(&self.link.clone().sent))?,
                 Got::End => return Ok(()),
                 Got::Nothing => {}
             }
@@ -508,23 +524,12 @@ impl Sender {
         }
     }
 
-    fn send_stream(&mut self, stream: &Reader, bytes: &[u8]) -> Result<(), Ended> {
-        self.send_watching(bytes, |link, left| {
-            let lacks = stream.lacks().unwrap_or(0) + left as u64;
-            link.lacks.store(lacks, Relaxed);
-        })
-    }
-
     fn send(&mut self, bytes: &[u8]) -> Result<(), Ended> {
-        self.send_watching(bytes, |_, _| ())
+        self.send_counting(bytes, None)
     }
 
-    /// Sends all of this, as long as the replica takes something now and then.
-    fn send_watching(
-        &mut self,
-        mut bytes: &[u8],
-        watch: impl Fn(&Link, usize),
-    ) -> Result<(), Ended> {
+    /// Sends all of this, as long as the replica takes something now and then. `counts` what has gone, too.
+    fn send_counting(&mut self, mut bytes: &[u8], counts: Option<&AtomicU64>) -> Result<(), Ended> {
         let mut progress = Instant::now();
         loop {
             let wrote = match bytes.is_empty() {
@@ -539,13 +544,15 @@ impl Sender {
                     let client = &self.link.client;
                     client.net_out.fetch_add(n as u64, Relaxed);
                     self.sent.fetch_add(n as u64, Relaxed);
+                    if let Some(count) = counts {
+                        count.fetch_add(n as u64, Relaxed);
+                    }
                     progress = Instant::now();
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error)
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
                 {
-                    watch(&self.link, bytes.len());
                     let timeout = self.hub()?.timeout();
                     if progress.elapsed() > timeout {
                         return Err(format!("it took nothing for {} seconds", timeout.as_secs()));
@@ -608,6 +615,9 @@ fn take_in(hub: &Weak<Hub>, link: &Arc<Link>, unread: &mut Vec<u8>) -> Result<()
         for at in 0..batch.len() {
             acknowledge(hub, link, batch.get(at));
         }
+        if !batch.is_empty() {
+            note_command(hub, link, &batch);
+        }
         drop(batch);
         if taken == 0 {
             break;
@@ -615,6 +625,19 @@ fn take_in(hub: &Weak<Hub>, link: &Arc<Link>, unread: &mut Vec<u8>) -> Result<()
         unread.drain(..taken);
     }
     Ok(())
+}
+
+/// CLIENT LIST shows what a replica says as commands of it.
+fn note_command(hub: &Weak<Hub>, link: &Arc<Link>, batch: &Batch<'_>) {
+    let engine = hub.upgrade().and_then(|hub| hub.engine().ok());
+    let Some(engine) = engine else { return };
+    let client = &link.client;
+    let last = batch.get(batch.len() - 1).first();
+    client.note_commands(
+        batch.len() as u64,
+        last.and_then(|name| engine.command_id(name)),
+    );
+    client.active_s.store(unix_ms() / 1000, Relaxed);
 }
 
 /// REPLCONF ACK offset [FACK offset]. Nothing else that a replica says is of interest.

@@ -139,9 +139,9 @@ impl Hub {
         let (hard, soft) = (limit.hard.load(Relaxed), limit.soft.load(Relaxed));
         let soft_ms = limit.soft_seconds.load(Relaxed) * 1000;
         let keep = engine.config().number("repl-backlog-size") as u64;
+        let offset = self.stream.offset();
         for link in self.links() {
-            let lacks = link.lacks.load(Relaxed);
-            link.client.reply_bytes.store(lacks as usize, Relaxed);
+            let lacks = link.look_what_it_lacks(offset);
             let state = link.state();
             if matches!(state, State::Online | State::Loads | State::HasCopy)
                 && link.lag_s() > timeout
@@ -348,6 +348,14 @@ impl Hub {
         [&copies.full, &copies.partial, &copies.refused_partial].map(|count| count.load(Relaxed))
     }
 
+    /// Has CLIENT LIST show what each replica still has to be sent.
+    pub(crate) fn look_what_replicas_lack(&self) {
+        let offset = self.stream.offset();
+        for link in self.links() {
+            link.look_what_it_lacks(offset);
+        }
+    }
+
     pub(crate) fn memory_as_primary(&self) -> StreamMemory {
         let clients = self.links().iter().map(|link| link.client.memory()).sum();
         let held = self.stream.spool().memory();
@@ -358,6 +366,7 @@ impl Hub {
         StreamMemory {
             backlog,
             waiting: held - backlog,
+            copies: self.primary.copies.memory(),
             clients,
         }
     }

@@ -13,8 +13,8 @@ use keeper::Contents;
 use parking_lot::Mutex;
 use rdb::encode::Options;
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// Bytes of a copy in memory that wait for those who send it.
@@ -28,9 +28,21 @@ const PATIENCE: Duration = Duration::from_millis(200);
 pub(super) struct Copies {
     /// A thread writes one.
     busy: AtomicBool,
+    /// Those of which somebody still has to be sent something.
+    spools: Mutex<Vec<Weak<Spool>>>,
     pub full: AtomicU64,
     pub partial: AtomicU64,
     pub refused_partial: AtomicU64,
+}
+
+impl Copies {
+    /// Bytes of memory that they take.
+    pub fn memory(&self) -> usize {
+        let mut spools = self.spools.lock();
+        spools.retain(|spool| spool.strong_count() > 0);
+        let there = spools.iter().filter_map(Weak::upgrade);
+        there.map(|spool| spool.memory()).sum()
+    }
 }
 
 /// Where a copy is written to.
@@ -149,6 +161,11 @@ impl Hub {
             keys: filter == Filter::Nothing,
         };
         let spool = Spool::new(0, 0);
+        self.primary
+            .copies
+            .spools
+            .lock()
+            .push(Arc::downgrade(&spool));
         let written = Arc::new(Written::default());
         // No unit of a primary's stream is half carried out.
         let applying = Mutex::new(Some(self.applying.lock()));

@@ -8,7 +8,7 @@
 //! the stream.
 
 use super::wire::malformed;
-use engine::{Counters, Engine, Kind, Next, Origin, Session, Worker};
+use engine::{Client, Counters, Engine, Kind, Next, Origin, Session, Worker};
 use resp::{Batch, Limits, Out, Parser};
 use std::collections::HashSet;
 use std::io;
@@ -104,8 +104,12 @@ impl Finder {
 /// What carries a stream out: it remembers the database that the stream is in, also from one link to the next.
 pub struct Applier {
     engine: Arc<Engine>,
+    /// Where the stream comes from, as MONITOR shows it.
+    from: String,
     worker: Worker,
     session: Session,
+    /// Number of the piece of the journal that the last change of earlier sessions is in.
+    piece: u64,
     told: HashSet<String>,
     /// Errors that commands of the stream were answered with.
     errors: u64,
@@ -114,10 +118,13 @@ pub struct Applier {
 impl Applier {
     /// Of this engine, counting with these counters, of which nobody else makes use meanwhile; the stream begins in database 0.
     pub fn new(engine: &Arc<Engine>, counters: Arc<Counters>) -> Applier {
+        let from = "primary".to_owned();
         Applier {
             engine: engine.clone(),
             worker: engine.worker_counting(counters),
-            session: session(engine, 0),
+            session: session(engine, &from, 0),
+            from,
+            piece: 0,
             told: HashSet::new(),
             errors: 0,
         }
@@ -126,7 +133,19 @@ impl Applier {
     /// Begins anew, in a database.
     pub fn begin(&mut self, db: usize) {
         let db = db.min(self.engine.keyspace().databases() - 1);
-        self.session = session(&self.engine, db);
+        self.piece = self.piece();
+        self.session = session(&self.engine, &self.from, db);
+    }
+
+    /// The stream comes from this address from now on.
+    pub fn comes_from(&mut self, address: String) {
+        self.from = address;
+        self.begin(self.session.db);
+    }
+
+    /// The client that its commands are those of, with their number and the last of them.
+    pub fn client(&self) -> &Client {
+        self.session.client()
     }
 
     /// The database that the stream is in.
@@ -136,7 +155,7 @@ impl Applier {
 
     /// Number of the piece of the journal that the last change is in.
     pub fn piece(&self) -> u64 {
-        self.session.piece()
+        self.piece.max(self.session.piece())
     }
 
     /// Errors that commands were answered with: signs that the data are not those of the primary.
@@ -228,9 +247,9 @@ impl Applier {
     }
 }
 
-fn session(engine: &Arc<Engine>, db: usize) -> Session {
+fn session(engine: &Arc<Engine>, from: &str, db: usize) -> Session {
     let mut session = engine.session(Origin {
-        addr: "primary".into(),
+        addr: from.into(),
         laddr: String::new(),
         fd: -1,
         kind: Kind::Embedded,

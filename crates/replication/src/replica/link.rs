@@ -5,10 +5,11 @@ use super::apply::{Applier, Finder};
 use super::handover::Handover;
 use super::handshake::{Answer, Failed, Introduction, greet};
 use super::payload::{self, Payload};
+use super::shown::Shown;
 use super::status::{Phase, Status};
 use super::wire::{Leash, Wire};
 use super::{Dial, Downstream, Primary};
-use engine::{Counters, Engine};
+use engine::{Client, Counters, Engine};
 use keeper::{Keeper, Replace};
 use std::collections::VecDeque;
 use std::io;
@@ -40,6 +41,8 @@ pub(super) struct Link {
     pub known: Arc<AtomicBool>,
     pub handover: Option<Handover>,
     pub counters: Arc<Counters>,
+    /// The client that the stream came over until the link broke.
+    pub was: Option<Arc<Client>>,
 }
 
 /// Why a link ended.
@@ -50,6 +53,8 @@ enum Ended {
     Copy(String),
     /// The primary is not ready.
     Later(String),
+    /// Somebody has closed it, by CLIENT KILL.
+    Killed,
 }
 
 impl From<Failed> for Ended {
@@ -81,6 +86,12 @@ impl Link {
             let (text, next) = match ended {
                 Ended::Link(failed) => (failed.to_string(), REST),
                 Ended::Later(text) => (format!("the primary is not ready: {text}"), REST),
+                Ended::Killed => {
+                    tracing::info!("The link to the primary {host}:{port} was closed by a client");
+                    self.status.enter(Phase::Down);
+                    rest = REST;
+                    continue;
+                }
                 Ended::Copy(text) => {
                     let text = format!("the copy of its data set cannot be loaded: {text}");
                     (text, (rest * 2).min(LONGEST_REST))
@@ -143,6 +154,8 @@ impl Link {
             Ok(mut wire) => {
                 wire.count(&self.engine.stats().from_primary);
                 self.status.enter(Phase::Handshake);
+                let from = wire.socket().peer_addr();
+                applier.comes_from(from.map_or_else(|_| host.clone(), |from| from.to_string()));
                 let answer = greet(&mut wire, &self.introduction());
                 (Some(wire), answer)
             }
@@ -178,6 +191,7 @@ impl Link {
                 self.status.resume();
             }
             Answer::Full { id, offset } => {
+                self.was = None;
                 tracing::info!(
                     "A copy of the data set comes from the primary {host}:{port} ({id}:{offset})"
                 );
@@ -248,12 +262,28 @@ impl Link {
         wire: &mut Wire,
         applier: &mut Applier,
     ) -> Result<std::convert::Infallible, Ended> {
-        let standing = &self.engine.standing;
-        let mut finder = Finder::default();
         let mut acks = Acks::default();
-        acks.send(wire, &self.keeper, standing.offset())?;
+        acks.send(wire, &self.keeper, self.engine.standing.offset())?;
+        let (was, worker) = (self.was.as_deref(), applier.client());
+        let mut shown = Shown::new(&self.engine, wire, &self.leash, was, worker);
+        self.was = Some(shown.client().clone());
         self.status.enter(Phase::Up);
         self.downstream.link_is(true);
+        match self.carry(wire, applier, &mut acks, &mut shown) {
+            Err(_) if shown.is_killed() => Err(Ended::Killed),
+            other => other,
+        }
+    }
+
+    fn carry(
+        &self,
+        wire: &mut Wire,
+        applier: &mut Applier,
+        acks: &mut Acks,
+        shown: &mut Shown,
+    ) -> Result<std::convert::Infallible, Ended> {
+        let standing = &self.engine.standing;
+        let mut finder = Finder::default();
         loop {
             // What stands behind a copy has come already.
             loop {
@@ -284,6 +314,10 @@ impl Link {
             }
             let received = standing.offset() + wire.bytes().len() as u64;
             self.status.heard(wire.heard(), received, applier.errors());
+            shown.note(wire, applier.client());
+            if shown.is_killed() {
+                return Err(Ended::Killed);
+            }
             if acks.are_due() {
                 wire.set_patience(self.patience());
                 acks.send(wire, &self.keeper, standing.offset())?;

@@ -10,6 +10,7 @@ pub mod handshake;
 mod hub;
 pub mod link;
 pub mod payload;
+mod shown;
 pub mod status;
 pub mod wire;
 
@@ -170,6 +171,7 @@ impl Replica {
             known: self.known.clone(),
             handover: on_handover.map(Handover::new),
             counters: self.counters.clone(),
+            was: None,
         };
         let thread = std::thread::Builder::new()
             .name("replica".into())
@@ -236,13 +238,6 @@ impl Replica {
         patience: Duration,
     ) -> io::Result<Box<dyn Channel>> {
         (self.dial)(engine, host, port, patience)
-    }
-
-    /// Cuts the link, which will be made anew (CLIENT KILL TYPE master).
-    pub fn cut(&self) {
-        if let Some(following) = &*self.following.lock() {
-            following.leash.cut();
-        }
     }
 
     /// Puts directives into effect.

@@ -114,8 +114,9 @@ pub struct Wire {
     heard: Instant,
     /// How long nothing may come.
     patience: Duration,
-    /// Bytes that came over it.
+    /// Bytes that came over it, and that went.
     received: u64,
+    sent: u64,
     /// Where they are counted too.
     counted: Arc<AtomicU64>,
 }
@@ -139,6 +140,7 @@ impl Wire {
             heard: Instant::now(),
             patience,
             received: 0,
+            sent: 0,
             counted: Arc::default(),
         })
     }
@@ -147,6 +149,22 @@ impl Wire {
     pub fn local_ip(&self) -> Option<String> {
         let address = self.channel.socket().local_addr().ok()?;
         Some(address.ip().to_string())
+    }
+
+    /// The connection below.
+    pub fn socket(&self) -> &TcpStream {
+        self.channel.socket()
+    }
+
+    /// What was sent over it, in bytes.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// What its buffer holds and how much more it could, in bytes.
+    pub fn buffered(&self) -> (usize, usize) {
+        let held = self.filled - self.at;
+        (held, self.buf.len() - held)
     }
 
     /// Counts what comes over it there too.
@@ -175,6 +193,7 @@ impl Wire {
     /// The system's.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.channel.write_all(bytes)?;
+        self.sent += bytes.len() as u64;
         self.channel.flush()
     }
 

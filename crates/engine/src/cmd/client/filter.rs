@@ -4,7 +4,7 @@
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
-use crate::client::clients::Client;
+use crate::client::clients::{Client, Kind};
 use crate::context::ctx::Ctx;
 use crate::context::describe::{capa, flags};
 use resp::number::parse_i64;
@@ -25,7 +25,7 @@ pub(super) enum Use {
 #[derive(Debug)]
 enum Condition {
     Id(HashSet<i64>),
-    /// Normal clients, replicas, subscribers or, if none of these, primaries, which are no clients here.
+    /// Normal clients, replicas, subscribers or, if none of these, the primary.
     Class(Option<usize>),
     User(String),
     Addr(String),
@@ -123,7 +123,10 @@ impl Condition {
         let now_s = ctx.keys.now_ms / 1000;
         match self {
             Condition::Id(ids) => ids.contains(&(client.id as i64)),
-            Condition::Class(class) => *class == Some(client.class()),
+            Condition::Class(None) => client.kind == Kind::Primary,
+            Condition::Class(class) => {
+                client.kind != Kind::Primary && *class == Some(client.class())
+            }
             Condition::User(user) => client.words.lock().user == *user,
             Condition::Addr(addr) => client.addr == *addr,
             Condition::Laddr(laddr) => client.laddr == *laddr,
