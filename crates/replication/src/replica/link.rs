@@ -77,7 +77,6 @@ impl Link {
         let mut rest = REST;
         while !self.leash.is_ended() {
             let ended = self.once(&mut applier);
-            self.db.store(applier.db(), Relaxed);
             if self.leash.is_ended() {
                 break;
             }
@@ -148,6 +147,10 @@ impl Link {
         let Primary { host, port } = self.primary.clone();
         let patience = self.patience();
         self.status.enter(Phase::Connecting);
+        // Whoever ends it from here on does not wait for it.
+        if self.leash.is_ended() {
+            return Err(io::Error::other("the link was ended").into());
+        }
         let (mut wire, answer) = match (self.dial)(&self.engine, &host, port, patience)
             .and_then(|channel| Wire::new(channel, self.leash.clone(), patience))
         {
@@ -226,13 +229,15 @@ impl Link {
         let mut copy = Payload::new(wire, end);
         let (total, way, began) = (copy.total(), self.way(), Instant::now());
         self.status.begin_copy(total);
-        let (status, downstream, known) = (&self.status, &self.downstream, &self.known);
+        let (status, downstream) = (&self.status, &self.downstream);
+        let (known, db) = (&self.known, &self.db);
         let taken =
             self.keeper
                 .take_copy(way, total, &mut copy, &|n| status.copied(n), &mut |place| {
                     downstream.begin(id, offset);
                     known.store(true, Relaxed);
                     applier.begin(place.db.unwrap_or(0));
+                    db.store(applier.db(), Relaxed);
                 });
         if let Err(why) = taken {
             if way == Replace::FlushFirst && !self.engine.loading.is_stopped() {
@@ -240,6 +245,7 @@ impl Link {
                 self.downstream.forget();
                 known.store(false, Relaxed);
                 applier.begin(0);
+                db.store(0, Relaxed);
             }
             return Err(match copy.broken() {
                 Some(error) => Ended::Link(Failed::Io(error)),

@@ -92,6 +92,14 @@ struct Following {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Ends a link. Its thread, if that is to be waited for: one that is just connecting may do so for as long as `repl-timeout` says,
+/// with nobody at the other end, and does nothing any more when that is over.
+fn end(mut following: Following) -> Option<JoinHandle<()>> {
+    following.leash.end();
+    let connects = following.status.phase() == Phase::Connecting;
+    following.thread.take().filter(|_| !connects)
+}
+
 /// See the module's page.
 pub struct Replica {
     engine: Weak<Engine>,
@@ -146,11 +154,7 @@ impl Replica {
     pub fn follow(&self, primary: Primary, on_handover: Option<OnHandover>) -> Result<(), String> {
         let engine = self.engine()?;
         let _changing = self.changing.lock();
-        let before = self.following.lock().take();
-        let before = before.and_then(|mut before| {
-            before.leash.end();
-            before.thread.take()
-        });
+        let before = self.following.lock().take().and_then(end);
         if !engine.standing.is_replica() {
             self.known.store(false, Relaxed);
             self.downstream.become_replica();
@@ -217,12 +221,9 @@ impl Replica {
     }
 
     fn leave(&self) {
-        let before = self.following.lock().take();
-        if let Some(mut before) = before {
-            before.leash.end();
-            if let Some(thread) = before.thread.take() {
-                let _ = thread.join();
-            }
+        let before = self.following.lock().take().and_then(end);
+        if let Some(thread) = before {
+            let _ = thread.join();
         }
     }
 
