@@ -3,6 +3,7 @@
 //! - [`server`] starts and stops servers, each on a port and in a folder of its own;
 //! - [`client`] speaks RESP over a socket and keeps the raw bytes of every reply;
 //! - [`conversation`] compares what several clients of a server are told;
+//! - [`certificates`] makes what TLS needs;
 //! - [`check`] writes expectations as one line each;
 //! - [`http`] speaks to the HTTP port;
 //! - [`cut`] is a connection between servers that can be cut;
@@ -13,6 +14,7 @@
 //! peers, and says what it left out. `cargo xtask test` fetches the peers first. In CI nothing is left out: there, a test
 //! that lacks something fails.
 
+pub mod certificates;
 pub mod check;
 pub mod client;
 pub mod conversation;

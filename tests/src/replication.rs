@@ -341,13 +341,18 @@ pub struct Proxy {
 impl Proxy {
     /// To a server.
     pub fn to(server: &Server) -> Proxy {
+        Proxy::to_addr(server.addr())
+    }
+
+    /// To whoever listens there.
+    pub fn to_addr(addr: SocketAddr) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
         let port = listener
             .local_addr()
             .expect("a listener has an address")
             .port();
         let shared = Arc::new(Shared {
-            to: Mutex::new(server.addr()),
+            to: Mutex::new(addr),
             open: AtomicBool::new(true),
             left: AtomicU64::new(u64::MAX),
             slow: AtomicUsize::new(0),

@@ -1,14 +1,11 @@
 //! TLS: clients as they are published, certificates good and bad, handshakes that are slow, cut or never end.
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType, date_time_ymd,
-};
 use redis::{ClientTlsConfig, Commands, TlsCertificates};
+use redpoll_tests::certificates::{Authority, Pair, path};
 use redpoll_tests::check::{check, show};
 use redpoll_tests::program::{node, on_path, python, run};
 use redpoll_tests::server::{free_port, fresh_dir, run_redpoll};
-use redpoll_tests::{Peers, Server, eventually};
-use resp::Value;
+use redpoll_tests::{Server, eventually};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
@@ -18,57 +15,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// A certificate with its key, as files.
-struct Pair {
-    cert: PathBuf,
-    key: PathBuf,
-}
-
-/// Who signs certificates.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    fn new(name: &str) -> Authority {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new([]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        let pem = params.self_signed(&key).unwrap().pem();
-        Authority {
-            issuer: Issuer::new(params, key),
-            pem,
-        }
-    }
-
-    fn sign(&self, dir: &Path, name: &str, good_for: &[&str], expired: bool) -> Pair {
-        let key = KeyPair::generate().unwrap();
-        let (uris, names): (Vec<&str>, Vec<&str>) =
-            good_for.iter().partition(|name| name.contains("://"));
-        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-        let mut params = CertificateParams::new(names).unwrap();
-        for uri in uris {
-            let uri = SanType::URI(uri.try_into().unwrap());
-            params.subject_alt_names.push(uri);
-        }
-        params.distinguished_name.push(DnType::CommonName, name);
-        if expired {
-            params.not_before = date_time_ymd(2019, 1, 1);
-            params.not_after = date_time_ymd(2020, 1, 1);
-        }
-        let cert = params.signed_by(&key, &self.issuer).unwrap();
-        let pair = Pair {
-            cert: dir.join(format!("{name}.crt")),
-            key: dir.join(format!("{name}.key")),
-        };
-        std::fs::write(&pair.cert, cert.pem()).unwrap();
-        std::fs::write(&pair.key, key.serialize_pem()).unwrap();
-        pair
-    }
-}
 
 /// Everything that the tests need, in a folder of its own.
 struct Files {
@@ -144,10 +90,6 @@ impl Drop for Files {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.dir);
     }
-}
-
-fn path(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 type Secure = StreamOwned<ClientConnection, TcpStream>;
@@ -768,51 +710,4 @@ fn a_flood_of_clients_that_never_finish_keeps_nobody_out() {
         .unwrap();
     assert_eq!(first.read(&mut [0; 100]).unwrap(), 0);
     check(&mut server.connect(), "PING", "PONG");
-}
-
-/// Redis 7.0 from Debian speaks TLS; where another one does not, there is nothing to see.
-#[test]
-fn a_replica_follows_over_tls() {
-    let Some(peers) = Peers::find().or_skip("a_replica_follows_over_tls") else {
-        return;
-    };
-    let Some(peer) = &peers.redis7 else { return };
-    let files = Files::new();
-    let (server, port) = files.start(&["--repl-diskless-sync-delay", "0"]);
-    let mut c = server.connect();
-    let long = "x".repeat(300_000);
-    for n in 0..20 {
-        assert_eq!(show(&c.call(&["SET", &format!("before:{n}"), &long])), "OK");
-    }
-    let port = port.to_string();
-    let replica = Server::peer(
-        peer,
-        &[
-            "--tls-replication",
-            "yes",
-            "--tls-ca-cert-file",
-            path(&files.ca),
-            "--tls-cert-file",
-            path(&files.client.cert),
-            "--tls-key-file",
-            path(&files.client.key),
-            "--replicaof",
-            "127.0.0.1",
-            &port,
-        ],
-    );
-    let mut r = replica.connect();
-    eventually("it follows", || c.run("WAIT 1 10") == Value::Int(1));
-    for n in 0..200 {
-        assert_eq!(
-            show(&c.call(&["SET", &format!("after:{n}"), &long[..n * 700]])),
-            "OK"
-        );
-    }
-    assert_eq!(c.run("WAIT 1 10000"), Value::Int(1));
-    assert_eq!(r.run("DBSIZE"), Value::Int(220));
-    for n in [0, 7, 199] {
-        let key = format!("after:{n}");
-        assert_eq!(r.call(&["GET", &key]), c.call(&["GET", &key]));
-    }
 }

@@ -15,7 +15,7 @@ use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error,
     SignatureScheme, StreamOwned,
 };
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,7 +130,21 @@ fn dial(
     let connection = ClientConnection::new(Arc::new(client), name).map_err(io::Error::other)?;
     let mut stream = StreamOwned::new(connection, socket);
     while stream.conn.is_handshaking() {
-        stream.conn.complete_io(&mut stream.sock)?;
+        stream
+            .conn
+            .complete_io(&mut stream.sock)
+            .map_err(|error| match error.kind() {
+                ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+                    let seconds = patience.as_secs();
+                    let text = format!("no answer to the TLS handshake within {seconds} seconds");
+                    io::Error::new(ErrorKind::TimedOut, text)
+                }
+                ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => io::Error::new(
+                    error.kind(),
+                    "the primary closed the connection in the TLS handshake",
+                ),
+                _ => error,
+            })?;
     }
     Ok(Box::new(Secured(stream)))
 }

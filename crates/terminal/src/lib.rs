@@ -9,7 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod cli;
-mod link;
+pub mod link;
 mod top;
 
 pub use cli::main as cli;

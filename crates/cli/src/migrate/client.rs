@@ -4,8 +4,9 @@ use resp::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
+use terminal::link::tls::TlsOptions;
+use terminal::link::{Connection, Target};
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -18,6 +19,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 pub struct Address {
     pub host: String,
     pub port: u16,
+    /// TLS is spoken there.
+    pub tls: bool,
     /// Empty for the default user.
     pub user: String,
     pub password: String,
@@ -48,11 +51,6 @@ fn place(text: &str, default: Option<u16>) -> Result<(String, u16), String> {
     }
 }
 
-/// Reads `host:port`.
-pub fn host_and_port(text: &str) -> Result<(String, u16), String> {
-    place(text, None)
-}
-
 /// Resolves `%xx` of a URL.
 fn unescaped(text: &str) -> String {
     let mut out = Vec::new();
@@ -75,60 +73,75 @@ fn unescaped(text: &str) -> String {
 }
 
 impl Address {
-    /// Reads `redis://[[user]:password@]host[:port][/]`.
+    /// Reads `redis://[[user]:password@]host[:port][/]`, or the same with `rediss://` for TLS.
     pub fn parse(url: &str) -> Result<Address, String> {
-        if url.starts_with("rediss://") {
-            return Err("TLS is not spoken by redpoll migrate itself: use a tunnel, or a port without TLS on this machine".into());
-        }
-        let rest = url
-            .strip_prefix("redis://")
-            .ok_or(format!("'{url}' does not begin with redis://"))?;
+        let (tls, rest) = match (url.strip_prefix("redis://"), url.strip_prefix("rediss://")) {
+            (Some(rest), _) => (false, rest),
+            (_, Some(rest)) => (true, rest),
+            _ => {
+                return Err(format!(
+                    "'{url}' begins neither with redis:// nor with rediss://"
+                ));
+            }
+        };
         let (access, rest) = rest.rsplit_once('@').unwrap_or(("", rest));
         let (user, password) = access.split_once(':').unwrap_or(("", access));
         let (host, port) = place(rest.split('/').next().unwrap_or_default(), Some(6379))?;
         Ok(Address {
             host,
             port,
+            tls,
             user: unescaped(user),
             password: unescaped(password),
         })
     }
 
-    pub fn place(&self) -> (String, u16) {
-        (self.host.clone(), self.port)
+    /// Where this server is for another one, who is the same there: reads `host:port`, which speaks TLS if this does, or a URL.
+    pub fn seen_at(&self, text: &str) -> Result<Address, String> {
+        if text.contains("://") {
+            let there = Address::parse(text)?;
+            return Ok(match there.password.is_empty() {
+                true => Address {
+                    user: self.user.clone(),
+                    password: self.password.clone(),
+                    ..there
+                },
+                false => there,
+            });
+        }
+        let (host, port) = place(text, None)?;
+        Ok(Address {
+            host,
+            port,
+            ..self.clone()
+        })
     }
 }
 
 /// A server that is spoken to.
 pub struct Server {
     pub address: Address,
-    stream: TcpStream,
+    stream: Connection,
     buf: Vec<u8>,
 }
 
 impl Server {
-    pub fn connect(address: &Address) -> Result<Server, String> {
-        let failed = |error: std::io::Error| format!("{address}: {error}");
-        let place = (address.host.as_str(), address.port);
-        let mut last = format!("{address}: the name has no address");
-        for socket in place.to_socket_addrs().map_err(failed)? {
-            match TcpStream::connect_timeout(&socket, CONNECT) {
-                Ok(stream) => {
-                    stream.set_nodelay(true).map_err(failed)?;
-                    stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-                    stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
-                    let mut server = Server {
-                        address: address.clone(),
-                        stream,
-                        buf: Vec::new(),
-                    };
-                    server.sign_in()?;
-                    return Ok(server);
-                }
-                Err(error) => last = failed(error),
-            }
-        }
-        Err(last)
+    /// `tls`: whom to trust and who one is, where TLS is spoken.
+    pub fn connect(address: &Address, tls: TlsOptions) -> Result<Server, String> {
+        let target = Target {
+            address: terminal::link::Address::Tcp(address.host.clone(), address.port),
+            tls: address.tls.then_some(tls),
+            ..Target::default()
+        };
+        let stream = Connection::dial_within(&target, Some(CONNECT), Some(PATIENCE))
+            .map_err(|error| format!("{address}: {error}"))?;
+        let mut server = Server {
+            address: address.clone(),
+            stream,
+            buf: Vec::new(),
+        };
+        server.sign_in()?;
+        Ok(server)
     }
 
     fn sign_in(&mut self) -> Result<(), String> {
@@ -151,6 +164,7 @@ impl Server {
         let failed = |error: std::io::Error, address: &Address| format!("{address}: {error}");
         self.stream
             .write_all(&request)
+            .and_then(|()| self.stream.flush())
             .map_err(|e| failed(e, &self.address))?;
         let mut replies = Vec::with_capacity(commands.len());
         let mut chunk = vec![0; 64 << 10];
@@ -278,12 +292,20 @@ mod tests {
         assert_eq!(parse("redis://:p%40ss:w@h:1"), is("h", 1, "", "p@ss:w"));
         assert_eq!(parse("redis://u:p@[::1]:2"), is("::1", 2, "u", "p"));
         assert_eq!(parse("redis://[::1]"), is("::1", 6379, "", ""));
+        assert!(Address::parse("rediss://h").unwrap().tls);
+        let seen = |from: &str, text| {
+            let address = Address::parse(from).unwrap().seen_at(text).unwrap();
+            (address.host, address.port, address.tls)
+        };
+        assert_eq!(seen("rediss://h:1", "g:2"), ("g".into(), 2, true));
+        assert_eq!(seen("rediss://h:1", "redis://g:3"), ("g".into(), 3, false));
+        assert_eq!(seen("redis://h:1", "rediss://g"), ("g".into(), 6379, true));
         for bad in [
             "h:1",
             "http://h",
             "redis://",
             "redis://h:x",
-            "rediss://h",
+            "rediss://",
             "redis://:1",
         ] {
             assert!(parse(bad).is_err(), "{bad}");

@@ -11,13 +11,15 @@ use client::{Address, Server, field};
 use compare::Extent;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use terminal::link::tls::TlsOptions;
 
 const USAGE: &str = "\
 Moves a data set from one server to another, while both are in use.
 
 Usage: redpoll migrate --from URL --to URL [options]
 
-A URL is redis://[[user]:password@]host[:port]. Both may be Redis, Valkey or Redpoll.
+A URL is redis://[[user]:password@]host[:port], or rediss:// the same for a port that speaks TLS. Both may be Redis, Valkey or
+Redpoll.
 
   --check            only say what would not work
   --no-switch        only make the new server a replica and wait until it has caught up
@@ -26,9 +28,21 @@ A URL is redis://[[user]:password@]host[:port]. Both may be Redis, Valkey or Red
   --from-as HOST:PORT
                      how the new server reaches the old one, if not as this program does
   --to-as HOST:PORT  how the old server reaches the new one
+                     (either may be a URL, if one of the ports speaks TLS and the other does not)
   --leave-old        the old server is not made a replica of the new one after the switch
   --hold SECONDS     how long writes may be held back for the switch (30)
   --timeout SECONDS  how long catching up may take without getting on (60)
+
+TLS between this program and the servers (they have settings of their own for it: tls-ca-cert-file and its kin):
+  --cacert FILE      certificates to trust (the system's)
+  --cacertdir DIR    a folder of such files
+  --cert FILE, --key FILE
+                     the certificate to show, and its key
+  --from-sni NAME, --to-sni NAME
+                     the name that a server's certificate must have, if not its host's
+  --tls-ciphers LIST, --tls-ciphersuites LIST
+                     ciphers of TLS 1.2 and of TLS 1.3, by OpenSSL's names
+  --insecure         any certificate will do
 ";
 
 /// How often it is looked how far the new server is.
@@ -41,8 +55,12 @@ const TELL: Duration = Duration::from_secs(2);
 struct Options {
     from: Address,
     to: Address,
-    from_as: Option<(String, u16)>,
-    to_as: Option<(String, u16)>,
+    /// As the other server reaches them.
+    from_as: Address,
+    to_as: Address,
+    tls: TlsOptions,
+    from_sni: Option<String>,
+    to_sni: Option<String>,
     check: bool,
     switch: bool,
     verify: Extent,
@@ -74,8 +92,11 @@ fn options(args: &[String]) -> Result<Options, String> {
     let mut options = Options {
         from: Address::default(),
         to: Address::default(),
-        from_as: None,
-        to_as: None,
+        from_as: Address::default(),
+        to_as: Address::default(),
+        tls: TlsOptions::default(),
+        from_sni: None,
+        to_sni: None,
         check: false,
         switch: true,
         verify: Extent::Some(1000),
@@ -96,8 +117,17 @@ fn options(args: &[String]) -> Result<Options, String> {
         match arg.as_str() {
             "--from" => from = Some(Address::parse(value()?)?),
             "--to" => to = Some(Address::parse(value()?)?),
-            "--from-as" => from_as = Some(client::host_and_port(value()?)?),
-            "--to-as" => to_as = Some(client::host_and_port(value()?)?),
+            "--from-as" => from_as = Some(value()?),
+            "--to-as" => to_as = Some(value()?),
+            "--cacert" => options.tls.cacert = Some(value()?.clone()),
+            "--cacertdir" => options.tls.cacert_dir = Some(value()?.clone()),
+            "--cert" => options.tls.cert = Some(value()?.clone()),
+            "--key" => options.tls.key = Some(value()?.clone()),
+            "--from-sni" => options.from_sni = Some(value()?.clone()),
+            "--to-sni" => options.to_sni = Some(value()?.clone()),
+            "--tls-ciphers" => options.tls.ciphers = Some(value()?.clone()),
+            "--tls-ciphersuites" => options.tls.ciphersuites = Some(value()?.clone()),
+            "--insecure" => options.tls.insecure = true,
             "--check" => options.check = true,
             "--no-switch" => options.switch = false,
             "--overwrite" => options.overwrite = true,
@@ -118,13 +148,22 @@ fn options(args: &[String]) -> Result<Options, String> {
     }
     options.from = from.ok_or("--from is missing; see redpoll migrate --help")?;
     options.to = to.ok_or("--to is missing; see redpoll migrate --help")?;
-    (options.from_as, options.to_as) = (from_as, to_as);
+    let seen = |address: &Address, text: Option<&String>| match text {
+        Some(text) => address.seen_at(text),
+        None => Ok(address.clone()),
+    };
+    options.from_as = seen(&options.from, from_as)?;
+    options.to_as = seen(&options.to, to_as)?;
     Ok(options)
 }
 
 fn run(options: &Options) -> Result<(), String> {
-    let mut old = Server::connect(&options.from)?;
-    let mut new = Server::connect(&options.to)?;
+    let tls = |sni: &Option<String>| TlsOptions {
+        sni: sni.clone(),
+        ..options.tls.clone()
+    };
+    let mut old = Server::connect(&options.from, tls(&options.from_sni))?;
+    let mut new = Server::connect(&options.to, tls(&options.to_sni))?;
     println!("From {} to {}", old.describe()?, new.describe()?);
     let findings = check(&mut old, &mut new, options)?;
     for note in &findings.notes {
@@ -140,7 +179,7 @@ fn run(options: &Options) -> Result<(), String> {
     if options.check {
         return Ok(());
     }
-    let before = follow(&mut old, &mut new, options)?;
+    let before = follow(&mut new, options)?;
     let caught_up = catch_up(&mut old, &mut new, options.timeout);
     if let Err(why) = caught_up {
         before.undo(&mut new)?;
@@ -214,6 +253,19 @@ fn check(old: &mut Server, new: &mut Server, options: &Options) -> Result<Findin
     versions(&of_old, &of_new, &mut found);
     settings(old, new, &mut found);
     users(old, new, &mut found);
+    if let Some(why) = cannot_follow(new, &options.from_as) {
+        found
+            .problems
+            .push(format!("the new server cannot follow the old one: {why}"));
+    }
+    if options.switch
+        && !options.leave_old
+        && let Some(why) = cannot_follow(old, &options.to_as)
+    {
+        found.notes.push(format!(
+            "the old server cannot follow the new one after the switch: {why}"
+        ));
+    }
     if old.call(&["CLIENT", "UNPAUSE"]).is_err() && options.switch {
         found
             .problems
@@ -344,18 +396,52 @@ fn users(old: &mut Server, new: &mut Server, found: &mut Findings) {
     }
 }
 
+/// Why a server cannot follow another one over TLS, if it has to and that is known beforehand.
+fn cannot_follow(server: &mut Server, other: &Address) -> Option<&'static str> {
+    if !other.tls {
+        return None;
+    }
+    if server.setting("tls-replication").is_none() {
+        return Some("it has no directive tls-replication");
+    }
+    let mut unset = |name| server.setting(name).is_none_or(|value| value.is_empty());
+    (unset("tls-ca-cert-file") && unset("tls-ca-cert-dir"))
+        .then_some("it trusts no certificate (directive tls-ca-cert-file)")
+}
+
+/// Settings of a server that say how it gets into its primary.
+const ACCESS: [&str; 3] = ["masteruser", "masterauth", "tls-replication"];
+
+/// What has to be set so that a server gets into another one. It may have no TLS, and then no such setting.
+fn access(server: &mut Server, other: &Address) -> Vec<(&'static str, String)> {
+    let tls = server.setting("tls-replication").unwrap_or_default();
+    let wanted = if other.tls { "yes" } else { "no" };
+    let values = [&other.user, &other.password, wanted];
+    let settings = ACCESS.into_iter().zip(values.map(String::from));
+    settings
+        .filter(|(name, value)| match *name {
+            "tls-replication" => *value != tls && (other.tls || !tls.is_empty()),
+            _ => !other.password.is_empty(),
+        })
+        .collect()
+}
+
+fn set(server: &mut Server, settings: &[(&'static str, String)]) -> Result<(), String> {
+    for (name, value) in settings {
+        server.call(&["CONFIG", "SET", name, value])?;
+    }
+    Ok(())
+}
+
 /// What the new server had before.
 struct Before {
-    /// Its settings for a primary, if they had to be changed.
-    access: Option<(String, String)>,
+    /// Its settings for a primary, as far as they had to be changed.
+    access: Vec<(&'static str, String)>,
 }
 
 impl Before {
     fn restore(&self, new: &mut Server) -> Result<(), String> {
-        if let Some((user, password)) = &self.access {
-            new.call(&["CONFIG", "SET", "masteruser", user, "masterauth", password])?;
-        }
-        Ok(())
+        set(new, &self.access)
     }
 
     fn undo(&self, new: &mut Server) -> Result<(), String> {
@@ -365,28 +451,25 @@ impl Before {
 }
 
 /// Makes the new server a replica of the old one.
-fn follow(old: &mut Server, new: &mut Server, options: &Options) -> Result<Before, String> {
-    let (host, port) = options
-        .from_as
-        .clone()
-        .unwrap_or_else(|| options.from.place());
-    let from = &old.address;
-    let mut access = None;
-    if !from.password.is_empty() {
-        let before = |new: &mut Server, name| new.setting(name).unwrap_or_default();
-        access = Some((before(new, "masteruser"), before(new, "masterauth")));
-        new.call(&[
-            "CONFIG",
-            "SET",
-            "masteruser",
-            &from.user,
-            "masterauth",
-            &from.password,
-        ])?;
+fn follow(new: &mut Server, options: &Options) -> Result<Before, String> {
+    let from = &options.from_as;
+    let wanted = access(new, from);
+    let had = wanted
+        .iter()
+        .map(|(name, _)| (*name, new.setting(name).unwrap_or_default()));
+    let before = Before {
+        access: had.collect(),
+    };
+    println!("The new server follows {from}");
+    let follows = set(new, &wanted)
+        .and_then(|()| new.call(&["REPLICAOF", &from.host, &from.port.to_string()]));
+    match follows {
+        Ok(_) => Ok(before),
+        Err(why) => {
+            before.restore(new)?;
+            Err(why)
+        }
     }
-    println!("The new server follows {host}:{port}");
-    new.call(&["REPLICAOF", &host, &port.to_string()])?;
-    Ok(Before { access })
 }
 
 fn number(info: &str, name: &str) -> u64 {
@@ -422,6 +505,11 @@ fn catch_up(old: &mut Server, new: &mut Server, patience: Duration) -> Result<()
             near = 0;
         }
         let error = field(&of_new, "redpoll_link_error");
+        if error.contains("peer certificate") {
+            return Err(format!(
+                "the new server does not trust the old one (directive tls-ca-cert-file): {error}"
+            ));
+        }
         if error.contains("cannot be loaded") || error.contains("was answered with") {
             return Err(format!("the new server does not take the copy: {error}"));
         }
@@ -465,18 +553,14 @@ fn switch(old: &mut Server, new: &mut Server, options: &Options) -> Result<(), S
         ));
     }
     if !options.leave_old {
-        let (host, port) = options.to_as.clone().unwrap_or_else(|| options.to.place());
-        let to = &new.address;
-        let followed = old
-            .call(&[
-                "CONFIG",
-                "SET",
-                "masteruser",
-                &to.user,
-                "masterauth",
-                &to.password,
-            ])
-            .and_then(|_| old.call(&["REPLICAOF", &host, &port.to_string()]));
+        let to = &options.to_as;
+        let mut wanted = access(old, to);
+        if to.password.is_empty() {
+            // It may have followed somebody once.
+            wanted.extend(["masteruser", "masterauth"].map(|name| (name, String::new())));
+        }
+        let followed = set(old, &wanted)
+            .and_then(|()| old.call(&["REPLICAOF", &to.host, &to.port.to_string()]));
         match followed {
             Ok(_) => println!("The old server follows the new one, and takes no writes any more"),
             Err(why) => {

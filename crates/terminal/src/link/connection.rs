@@ -37,14 +37,25 @@ impl Connection {
 
     /// Connects without a word.
     pub fn dial(target: &Target) -> io::Result<Connection> {
+        Connection::dial_within(target, None, None)
+    }
+
+    /// The same, within a time for each address of the host. `patience`: how long each read and write may wait, from the first on.
+    pub fn dial_within(
+        target: &Target,
+        time: Option<Duration>,
+        patience: Option<Duration>,
+    ) -> io::Result<Connection> {
         let stream = match (&target.address, &target.tls) {
             (Address::Unix(path), None) => Stream::Unix(UnixStream::connect(path)?),
             (Address::Unix(_), Some(_)) => {
                 return Err(io::Error::other("there is no TLS on a unix socket"));
             }
             (Address::Tcp(host, port), tls) => {
-                let tcp = dial(host, *port)?;
+                let tcp = dial(host, *port, time)?;
                 tcp.set_nodelay(true)?;
+                tcp.set_read_timeout(patience)?;
+                tcp.set_write_timeout(patience)?;
                 match tls {
                     None => Stream::Tcp(tcp),
                     Some(options) => {
@@ -132,7 +143,7 @@ impl Connection {
     }
 
     /// Waits for whatever comes next. A timeout that was set is an error of its kind; nothing is lost by it.
-    pub fn next(&mut self) -> io::Result<Reply> {
+    pub(crate) fn next(&mut self) -> io::Result<Reply> {
         let mut chunk = [0; 16 * 1024];
         loop {
             if let Some(reply) = self.replies.next()? {
@@ -227,10 +238,14 @@ impl Write for Connection {
 }
 
 /// Connects to the first of a host's addresses that answers.
-fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
+fn dial(host: &str, port: u16, time: Option<Duration>) -> io::Result<TcpStream> {
     let mut last = io::Error::new(ErrorKind::NotFound, "the host has no address");
     for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect(address) {
+        let connected = match time {
+            Some(time) => TcpStream::connect_timeout(&address, time),
+            None => TcpStream::connect(address),
+        };
+        match connected {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }

@@ -193,7 +193,7 @@ impl Replies {
     }
 
     /// The next reply, if it is whole.
-    pub fn next(&mut self) -> Result<Option<Reply>> {
+    pub(crate) fn next(&mut self) -> Result<Option<Reply>> {
         while self.left > 0 {
             let Some((tag, text, after)) = line(&self.buf, self.at)? else {
                 return Ok(None);
