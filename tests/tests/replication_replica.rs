@@ -363,6 +363,65 @@ fn a_primary_whose_stream_is_garbage() {
     assert!(asked.contains("[\"REPLCONF\", \"ACK\", \"100\""), "{asked}");
 }
 
+/// Fields that clients let expire on a writable replica: unseen once it is their time, and counted until the primary removes them, or
+/// this server is one.
+#[test]
+fn fields_that_expire_on_a_writable_replica() {
+    let writable = ["--replica-read-only", "no"];
+    let mut replicas = vec![replica(&writable)];
+    let peers = every_peer("fields_that_expire_on_a_writable_replica");
+    replicas.extend(peers.iter().map(|peer| real(peer, &writable)));
+    for server in replicas {
+        let primary = Server::redpoll_with(&["--repl-diskless-sync-delay", "0"]);
+        let (mut p, mut r) = (primary.connect(), server.connect());
+        if show(&r.run("HPEXPIRE none 1 FIELDS 1 f")).starts_with("-ERR unknown") {
+            continue;
+        }
+        p.run("HSET theirs f 1 g 2 h 3");
+        follow(&mut r, primary.port());
+        in_sync(&mut p, &mut r);
+        for (line, reply) in [
+            ("HSET own f 1 g 2", "2"),
+            ("HPEXPIREAT own 1000 FIELDS 1 f", "[1]"),
+            ("HGET own f", "nil"),
+            ("HEXISTS own f", "0"),
+            ("HGETALL own", "[\"g\", \"2\"]"),
+            ("HPEXPIRETIME own FIELDS 2 f g", "[-2, -1]"),
+            ("HLEN own", "2"),
+            ("HSET last f 1", "1"),
+            ("HEXPIREAT last 1 FIELDS 1 f", "[1]"),
+            ("HGETALL last", "[]"),
+            ("EXISTS last", "1"),
+            ("HSETEX new PXAT 1000 FIELDS 1 f 1", "1"),
+            ("HVALS new", "[]"),
+            ("HLEN new", "1"),
+            ("HSET got f 1 g 2", "2"),
+            ("HGETEX got PXAT 1000 FIELDS 1 f", "[\"1\"]"),
+            ("HMGET got f g", "[nil, \"2\"]"),
+            ("HLEN got", "2"),
+            ("HPEXPIREAT theirs 1000 FIELDS 1 f", "[1]"),
+            ("HMGET theirs f g", "[nil, \"2\"]"),
+            // It is there anew.
+            ("HSETNX own f 3", "1"),
+            ("HGET own f", "\"3\""),
+        ] {
+            assert_eq!(show(&r.run(line)), reply, "{} {line}", server.name());
+        }
+        // The primary knows nothing of it, and what it does counts.
+        assert_eq!(show(&p.run("HGET theirs f")), "\"1\"");
+        p.run("HDEL theirs f");
+        p.run("HPEXPIREAT theirs 1000 FIELDS 1 g");
+        eventually("what the primary removes is removed", || {
+            show(&r.run("HGETALL theirs")) == "[\"h\", \"3\"]" && show(&r.run("HLEN theirs")) == "1"
+        });
+        // Its own master, it removes what nobody sees.
+        r.run("REPLICAOF NO ONE");
+        eventually("what had expired is removed", || {
+            show(&r.run("EXISTS last new")) == "0" && show(&r.run("HLEN got")) == "1"
+        });
+    }
+}
+
 /// What clients of a replica may do, before, while and after there is a link.
 #[test]
 fn what_a_replica_lets_clients_do() {

@@ -183,6 +183,12 @@ fn change_fields<'f>(
     Ok(())
 }
 
+/// Whether fields whose time this is go at once. On a replica that clients write to none do: they are unseen, and their removal comes
+/// from the primary, as in real servers. Nor do they where the time is 0, as for what a primary has sent.
+fn goes_at_once(ctx: &Ctx<'_>, at: u64) -> bool {
+    at <= ctx.keys.now_ms && !ctx.engine.standing.is_replica()
+}
+
 const HDEL: Event = Event::hash("hdel");
 const HEXPIRE: Event = Event::hash("hexpire");
 const HPERSIST: Event = Event::hash("hpersist");
@@ -200,11 +206,12 @@ fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
         Error::new("ERR Parameter `numFields` should be greater than 0"),
     )?;
     let absent: fn(&mut Out) = |out| out.int(-2);
+    let at_once = goes_at_once(ctx, at);
     change_fields(ctx, (key, fields), absent, |hash, field, out| {
         let (answer, event) = match hash.view().get(field, now_ms) {
             None => (-2, None),
             Some(f) if !only.allow(f.due_ms, at) => (0, None),
-            Some(_) if at <= now_ms => {
+            Some(_) if at_once => {
                 hash.remove(field, now_ms);
                 (2, Some(HDEL))
             }
@@ -314,6 +321,7 @@ fn hgetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             .for_each(|field| reply_field(out, hash, field, now_ms));
         return Ok(());
     }
+    let at_once = matches!(after, After::ExpireAt(at) if goes_at_once(ctx, at));
     change_fields(ctx, (key, fields), Out::null, |hash, field, out| {
         let Some(f) = hash.view().get(field, now_ms) else {
             out.null();
@@ -321,7 +329,7 @@ fn hgetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         };
         reply_item(out, f.value);
         match after {
-            After::ExpireAt(at) if at <= now_ms => {
+            After::ExpireAt(_) if at_once => {
                 hash.remove(field, now_ms);
                 Some(HDEL)
             }
@@ -471,7 +479,7 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     // What expires at once is set all the same, for what that may make of the hash, and removed.
-    let gone = matches!(expiry, Expiry::At(ms) if ms <= now_ms);
+    let gone = matches!(expiry, Expiry::At(ms) if goes_at_once(ctx, ms));
     let was_there = hash.is_some();
     let then = match expiry {
         Expiry::At(_) if gone => Some(HDEL),
