@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// Passes on what two servers say to each other.
 pub struct Cable {
@@ -19,6 +20,8 @@ struct Shared {
     left: AtomicI64,
     /// Connections are closed at once.
     refuses: AtomicBool,
+    /// Nothing passes, and nobody is told.
+    held: AtomicBool,
     made: AtomicUsize,
 }
 
@@ -32,6 +35,7 @@ impl Cable {
             open: Mutex::default(),
             left: AtomicI64::new(-1),
             refuses: AtomicBool::new(false),
+            held: AtomicBool::new(false),
             made: AtomicUsize::new(0),
         });
         let for_thread = Arc::downgrade(&shared);
@@ -76,6 +80,11 @@ impl Cable {
         self.shared.refuses.store(refuse, SeqCst);
     }
 
+    /// Lets nothing pass without closing anything, as a network does that has lost its way; or lets all of it pass again.
+    pub fn hold(&self, hold: bool) {
+        self.shared.held.store(hold, SeqCst);
+    }
+
     /// Connections that were made so far.
     pub fn connections(&self) -> usize {
         self.shared.made.load(SeqCst)
@@ -85,6 +94,7 @@ impl Cable {
 impl Drop for Cable {
     fn drop(&mut self) {
         self.refuse(true);
+        self.hold(false);
         self.cut();
         // The listener's thread wakes up and ends.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
@@ -101,18 +111,21 @@ fn connect(shared: &Arc<Shared>, client: TcpStream) -> std::io::Result<()> {
         open.extend([client.try_clone()?, server.try_clone()?]);
     }
     let (from, to) = (client.try_clone()?, server.try_clone()?);
-    thread::spawn(move || pass_on(from, to, None));
-    let shared = shared.clone();
-    thread::spawn(move || pass_on(server, client, Some(&shared)));
+    let (there, back) = (shared.clone(), shared.clone());
+    thread::spawn(move || pass_on(from, to, &there, false));
+    thread::spawn(move || pass_on(server, client, &back, true));
     Ok(())
 }
 
-fn pass_on(mut from: TcpStream, mut to: TcpStream, bounded: Option<&Shared>) {
+fn pass_on(mut from: TcpStream, mut to: TcpStream, shared: &Shared, bounded: bool) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(n @ 1..) = from.read(&mut buffer) {
         let mut pass = n;
         let mut last = false;
-        if let Some(shared) = bounded {
+        while shared.held.load(SeqCst) {
+            thread::sleep(Duration::from_millis(2));
+        }
+        if bounded {
             let left = shared.left.load(SeqCst);
             if left >= 0 {
                 pass = pass.min(left as usize);

@@ -2,6 +2,7 @@
 //! and make the old primary a replica when it is back. Clients that ask a Sentinel for the primary go on.
 
 use redpoll_tests::check::show;
+use redpoll_tests::cut::Cable;
 use redpoll_tests::peers::Peer;
 use redpoll_tests::replication::{in_sync, info, same};
 use redpoll_tests::{Client, Peers, Server, eventually, program};
@@ -275,6 +276,125 @@ fn sentinel_of_redis_8_replaces_a_primary_that_stands_still() {
         Trouble::Pause,
         "sentinel_of_redis_8_replaces_a_primary_that_stands_still",
     );
+}
+
+/// A primary is cut off from its replicas and all Sentinels, but not from a client that goes on to write there: what either side was
+/// told to be on a replica is there afterwards, the client is refused in the end (`min-replicas-to-write`), and the others go on.
+fn survives_being_cut_off(peer: Option<Peer>, test: &str) {
+    let Some(peer) = Peers::find().or_skip(test).and(peer) else {
+        return;
+    };
+    let bound = [
+        "--min-replicas-to-write",
+        "1",
+        "--min-replicas-max-lag",
+        "3",
+    ];
+    let usual = [&DEBUG[..], &bound].concat();
+    let primary = Server::redpoll_with(&usual);
+    // Everybody but that client knows it by this address.
+    let cable = Cable::to(primary.addr());
+    let port = cable.port();
+    let announced = ["CONFIG", "SET", "replica-announce-port", &port.to_string()];
+    assert_eq!(show(&primary.connect().call(&announced)), "OK");
+    let replica_of = format!("127.0.0.1 {port}");
+    let follows = [&usual[..], &["--replicaof", &replica_of]].concat();
+    let replicas = [
+        Server::redpoll_with(&follows),
+        Server::redpoll_with(&follows),
+    ];
+    for replica in &replicas {
+        in_sync(&mut primary.connect(), &mut replica.connect());
+    }
+    let sentinels = watch(&peer, port);
+    all_are_known(&sentinels, 2);
+    let writer = Writer::start(sentinels[0].addr());
+    let (stop, refused) = (AtomicBool::new(false), AtomicBool::new(false));
+    let near_count = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let near = scope.spawn(|| {
+            let (mut kept, mut client) = (Vec::new(), primary.connect());
+            for number in 1.. {
+                if stop.load(SeqCst) {
+                    break;
+                }
+                let set = ["SET", &format!("near:{number}"), &number.to_string()].map(String::from);
+                match client.try_call(&set) {
+                    Ok(Value::Simple(_)) => {}
+                    Ok(Value::Error(text)) => {
+                        refused.fetch_or(text.starts_with("NOREPLICAS"), SeqCst);
+                        thread::sleep(Duration::from_millis(5));
+                        continue;
+                    }
+                    // A Sentinel that reconfigures it closes all connections.
+                    _ => {
+                        client = primary.connect();
+                        continue;
+                    }
+                }
+                if let Ok(Value::Int(1..)) = client.try_call(&["WAIT", "1", "300"]) {
+                    kept.push(number);
+                    near_count.fetch_add(1, SeqCst);
+                }
+            }
+            kept
+        });
+        writer.goes_on(50);
+        eventually("both write", || near_count.load(SeqCst) > 50);
+        cable.hold(true);
+        eventually("the sentinels have another primary", || {
+            sentinels
+                .iter()
+                .all(|sentinel| primary_port(sentinel.addr()).is_some_and(|now| now != port))
+        });
+        writer.goes_on(50);
+        eventually("who writes on the other side is refused", || {
+            refused.load(SeqCst)
+        });
+        cable.hold(false);
+        eventually("the old primary follows the new one", || {
+            replication_of(&primary).contains("role:slave")
+                && replication_of(&primary).contains("master_link_status:up")
+        });
+        writer.goes_on(50);
+        stop.store(true, SeqCst);
+        let near = near.join().expect("no panic");
+        let (far, _) = writer.end();
+        let now = primary_port(sentinels[0].addr()).expect("a primary");
+        let new = replicas.iter().find(|replica| replica.port() == now);
+        let mut client = new.expect("one of the replicas took over").connect();
+        for (who, kept) in [("near", near), ("key", far)] {
+            for number in kept {
+                let value = client.call(&["GET", &format!("{who}:{number}")]);
+                let expected = Value::Bulk(number.to_string().into_bytes());
+                assert_eq!(value, expected, "what WAIT 1 acknowledged: {who}:{number}");
+            }
+        }
+        for other in replicas
+            .iter()
+            .chain([&primary])
+            .filter(|s| s.port() != now)
+        {
+            in_sync(&mut client, &mut other.connect());
+            same(
+                "of the new primary and another",
+                &mut client,
+                &mut other.connect(),
+            );
+        }
+    });
+}
+
+#[test]
+fn sentinel_of_redis_7_replaces_a_primary_that_is_cut_off() {
+    let test = "sentinel_of_redis_7_replaces_a_primary_that_is_cut_off";
+    survives_being_cut_off(Peers::find().redis7, test);
+}
+
+#[test]
+fn sentinel_of_valkey_replaces_a_primary_that_is_cut_off() {
+    let test = "sentinel_of_valkey_replaces_a_primary_that_is_cut_off";
+    survives_being_cut_off(Peers::find().valkey, test);
 }
 
 /// SENTINEL FAILOVER: by hand, with a real primary in front: the way to move that Sentinel's users know.
