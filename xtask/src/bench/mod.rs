@@ -16,6 +16,7 @@
 //! | `client` | a connection that sends one command at a time |
 //! | `limit` | at the limit of memory, and users with rules |
 //! | `saving` | what saving costs, loading, and the log |
+//! | `following` | what a replica costs, and a copy for it |
 //! | `probes` | what needs no load generator: idle connections, time to the first reply |
 //! | `stalls` | how long others wait while one client has something long done |
 //! | `growth` | commands with ten times the arguments, and memory that was freed |
@@ -26,6 +27,7 @@
 mod atomic;
 mod client;
 mod collections;
+mod following;
 mod goals;
 mod growth;
 mod limit;
@@ -170,7 +172,8 @@ pub fn main(options: &Options) -> Result<()> {
         .collect();
     let (idle, start) = (wanted(probes::IDLE), wanted(probes::START));
     let stalls: Vec<&'static Stall> = STALLS.iter().filter(|stall| wanted(stall.name)).collect();
-    let savings: Vec<&str> = (saving::ALL.iter().chain(&limit::ALL).chain(&growth::ALL))
+    let savings: Vec<&str> = (saving::ALL.iter().chain(&following::ALL))
+        .chain(limit::ALL.iter().chain(&growth::ALL))
         .map(|(name, _)| *name)
         .filter(|name| wanted(name))
         .collect();
@@ -188,6 +191,7 @@ pub fn main(options: &Options) -> Result<()> {
         }
         for (probe, what) in (probes::ALL.into_iter())
             .chain(saving::ALL)
+            .chain(following::ALL)
             .chain(limit::ALL)
             .chain(growth::ALL)
         {
@@ -652,12 +656,13 @@ impl Bench {
         Ok(())
     }
 
-    /// Measures saving and loading, in Redpoll and the newest of each peer. One that fails is left out with a note.
+    /// Measures saving, loading and replicas, in Redpoll and the newest of each peer. One that fails is left out with a note.
     fn saving(&mut self, names: &[&str]) -> Result<()> {
         let newest = self.newest();
         for name in names {
             for contender in &newest {
                 let measured = match name.split_once('/').map(|(group, _)| group) {
+                    Some("replica") => following::measure(self, name, contender),
                     Some("limit") => limit::measure(self, name, contender),
                     Some("stall") => growth::measure(self, name, contender),
                     _ => saving::measure(self, name, contender),

@@ -295,7 +295,7 @@ impl Report<'_> {
         }
         let mut servers = self.servers();
         servers.retain(|server| figures.iter().any(|f| f.contender == *server));
-        header(out, "saving, loading, limits, growth", &servers)?;
+        header(out, "saving, loading, replicas, limits, growth", &servers)?;
         let mut rows: Vec<&str> = Vec::new();
         for figure in figures {
             if !rows.contains(&&*figure.row) {

@@ -45,20 +45,26 @@ pub struct Figure {
 }
 
 /// Requests a second beside a save.
-const RATE: u64 = 20_000;
+pub const RATE: u64 = 20_000;
 /// Bytes of a value.
-const VALUE: &str = "256";
+pub const VALUE: &str = "256";
 
 /// A folder that goes away.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn new(port: u16) -> Result<Folder> {
+    /// That of a server on this port, empty.
+    pub fn new(port: u16) -> Result<Folder> {
         let path =
             std::env::temp_dir().join(format!("redpoll-bench-{}-{port}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path)?;
         Ok(Folder(path))
+    }
+
+    /// Its path, as an argument.
+    pub fn text(&self) -> String {
+        self.0.display().to_string()
     }
 
     /// Bytes of all files in it.
@@ -116,7 +122,7 @@ pub fn measure(bench: &Bench, name: &str, contender: &Contender) -> Result<Vec<F
 
 impl Run<'_> {
     fn start(&self, more: &[&str]) -> Result<Server> {
-        let dir = self.folder.0.display().to_string();
+        let dir = self.folder.text();
         let mut args = vec![
             "--dir",
             &dir,
@@ -405,7 +411,8 @@ pub fn info(client: &mut Client, field: &str) -> Result<f64> {
     value.with_context(|| format!("INFO has no {field}"))
 }
 
-fn short(n: u64) -> String {
+/// A number of keys in a title.
+pub fn short(n: u64) -> String {
     match n {
         1_000_000.. => format!("{} M", n as f64 / 1e6),
         _ => format!("{} k", n / 1000),
