@@ -16,18 +16,14 @@ const FILES: &[&str] = &[
     "./usr/share/doc/redpoll/copyright",
 ];
 
-/// Builds the package, unless cargo-deb is missing, and looks into it. `dev`: of the debug build, which takes less time.
-pub fn main(dev: bool) -> Result<()> {
+/// Builds the package, unless cargo-deb is missing, and looks into it.
+pub fn main() -> Result<()> {
     sources()?;
     if run::output(&mut run::cargo(&["deb", "--version"])).is_err() {
         println!("no Debian package: cargo-deb is not installed (cargo install cargo-deb)");
         return Ok(());
     }
-    let mut make = run::cargo(&["deb", "--package", "redpoll-cli"]);
-    if dev {
-        make.args(["--profile", "dev"]);
-    }
-    let made = run::output(&mut make)?;
+    let made = run::output(&mut run::cargo(&["deb", "--package", "redpoll-cli"]))?;
     let path = made.lines().rev().find(|line| line.ends_with(".deb"));
     let path = PathBuf::from(path.context("cargo deb does not say what it made")?.trim());
     examine(&path)?;

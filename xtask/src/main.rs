@@ -48,11 +48,7 @@ enum Task {
         print: bool,
     },
     /// Build the Debian package, where cargo-deb is, and look into it
-    Deb {
-        /// Of the debug build, to look at what a package would hold
-        #[arg(long)]
-        dev: bool,
-    },
+    Deb,
     /// Only the check of dependencies: licences, sources, and crates that must not come in
     Deny,
     /// Run each fuzz target for some seconds, where cargo-fuzz and a nightly toolchain are
@@ -95,7 +91,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
             report.print();
             report.complete_in_ci()
         }
-        Task::Deb { dev } => deb::main(dev),
+        Task::Deb => deb::main(),
         Task::Deny => deny::check(),
         Task::Layers { print: true } => layers::print(),
         Task::Layers { print: false } => layers::check(),
