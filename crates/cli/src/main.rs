@@ -14,6 +14,7 @@ use std::time::Duration;
 
 mod allocator;
 mod check;
+mod crash;
 mod daemon;
 mod migrate;
 mod title;
@@ -199,6 +200,9 @@ fn serve(
     );
     tell_of_moot(&config);
     let engine = Engine::new(config, host.clone());
+    if let Err(error) = crash::install(&engine) {
+        tracing::warn!("Crashes will not be reported: {error}");
+    }
     engine.load_users()?;
     let keeper = Keeper::prepare(&engine)?;
     let hub = Hub::start_with(&engine, &keeper, server::dial::dialler())?;

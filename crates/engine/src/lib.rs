@@ -53,6 +53,7 @@ pub use config::host::{
 pub use context::engine::Engine;
 pub use context::gate::Intent;
 pub use context::next::{Job, Next, Progress, TakeOver};
+pub use context::running::{describe as describe_running, here as running_here};
 pub use context::session::Session;
 pub use context::shards::ShardFigures;
 pub use dispatch::update::Update;

@@ -5,6 +5,7 @@ pub mod class;
 pub mod clock;
 pub mod error;
 pub mod expiry;
+pub(crate) mod fault;
 pub mod glob;
 pub mod guard;
 pub mod histogram;

@@ -14,6 +14,7 @@ use self::digest::{Digest, digest_all, digest_value};
 use super::generic::{encoding, help};
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
+use crate::base::fault;
 use crate::base::glob;
 use crate::base::memory::idle_seconds;
 use crate::base::random::random_below;
@@ -63,6 +64,8 @@ const HELP: &[&str] = &[
     "    Writes the text to the server's log.",
     "OBJECT <key> [FAST]",
     "    How a key's value is stored; FAST leaves out what takes time to find out.",
+    "PANIC",
+    "    A bug in a handler: one error reply, and a report in the log.",
     "PAUSE-CRON <0|1>",
     "    1: no maintenance in the background.",
     "POPULATE <count> [<prefix>] [<size>]",
@@ -77,6 +80,8 @@ const HELP: &[&str] = &[
     "    of that; with MERGE, what is loaded takes the place of keys that are there.",
     "SDSLEN <key>",
     "    The lengths and the spare room of a key and its string.",
+    "SEGFAULT",
+    "    Ends the server by SIGSEGV, with a report in the log.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    0: expired keys are removed only when somebody asks for them.",
     "SET-DISABLE-DENY-SCRIPTS <0|1>",
@@ -154,6 +159,12 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
             tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(text));
             ctx.out.ok();
             Ok(())
+        }
+        // Bugs on purpose.
+        ("panic", []) => panic!("told to by DEBUG PANIC"),
+        ("segfault", []) => {
+            fault::segfault();
+            Err(Error::new("ERR there was no page to fault on"))
         }
         // Glob patterns.
         ("stringmatch-len", [pattern, text]) => {

@@ -180,6 +180,10 @@ pub struct Live {
     pub noted_from: AtomicU64,
     /// `latency-tracking`
     pub latency_tracking: AtomicBool,
+    /// `crash-log-enabled`
+    pub crash_log: AtomicBool,
+    /// `hide-user-data-from-log`
+    pub hide_user_data: AtomicBool,
     /// How keys age.
     pub aging: Aging,
     /// `replica-ignore-maxmemory`

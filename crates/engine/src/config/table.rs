@@ -818,6 +818,26 @@ pub(super) const BUILT: &[Directive] = &[
         live.heed_thresholds();
     }),
     row(
+        "crash-log-enabled",
+        Flag,
+        "yes",
+        Runtime,
+        INSIGHT,
+        "Whether a fatal signal (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT) is reported in the log before it ends the process: where in \
+         the code, which command, of which client, and those before it. A panic ends one command, not the process, and is always reported.",
+    )
+    .live(|live, value| live.crash_log.store(flag(value), Relaxed)),
+    row(
+        "hide-user-data-from-log",
+        Flag,
+        "yes",
+        Runtime,
+        INSIGHT,
+        "Whether the report of a crash or a panic leaves out the arguments of the command that ran. Passwords are left out in any case, \
+         and no other line of the log holds keys, values or arguments of clients, but for what DEBUG LOG and scripts write.",
+    )
+    .live(|live, value| live.hide_user_data.store(flag(value), Relaxed)),
+    row(
         "latency-tracking",
         Flag,
         "yes",

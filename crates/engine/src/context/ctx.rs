@@ -238,12 +238,15 @@ impl<'e> Ctx<'e> {
         let (in_script, moment) = (self.in_script, self.moment);
         #[cfg(debug_assertions)]
         let named = std::mem::replace(&mut self.keys.named, named(entry, argv));
-        let ran = guarded(counters, entry.command.name, || {
-            let result = (entry.command.run)(self, Args::new(argv, 1));
-            if self.nested {
-                self.finish_job();
-            }
-            result
+        let running = self.running(entry, argv);
+        let ran = running.during(|| {
+            guarded(counters, entry.command.name, || {
+                let result = (entry.command.run)(self, Args::new(argv, 1));
+                if self.nested {
+                    self.finish_job();
+                }
+                result
+            })
         });
         #[cfg(debug_assertions)]
         {

@@ -15,6 +15,7 @@ pub mod parked;
 pub mod pause;
 pub(crate) mod permissions;
 pub(crate) mod report;
+pub mod running;
 pub mod session;
 pub(crate) mod shards;
 pub mod surveyed;

@@ -12,6 +12,7 @@ use crate::context::ctx::{Ctx, LONG_WORK};
 use crate::context::engine::Engine;
 use crate::context::gate::{self, CLIENT, QUEUE, Request};
 use crate::context::next::{Job, Next};
+use crate::context::running::Running;
 use crate::context::session::{ReplyMode, Session};
 use crate::dispatch::admit::{enqueue, reject, reject_unknown};
 use crate::dispatch::locks::{Locked, lock};
@@ -300,7 +301,15 @@ fn guarded_job(session: &Session, entry: &Entry, argv: &[&[u8]], muted: bool, jo
         let mut unwanted = Out::new(out.proto());
         let out = if muted { &mut unwanted } else { out };
         let mark = out.mark();
-        let ran = catch_unwind(AssertUnwindSafe(|| job(out)));
+        let mut all = engine.registry().iter_all();
+        let running = all
+            .find(|entry| entry.id == id)
+            .map(|entry| Running::job(entry, &engine, &client));
+        let run = || catch_unwind(AssertUnwindSafe(|| job(out)));
+        let ran = match &running {
+            Some(running) => running.during(run),
+            None => run(),
+        };
         let took = ticks::now() - began;
         let live = &engine.config().live;
         engine.count_job(|counters| {
