@@ -86,6 +86,14 @@ const STEPS: &[Step] = &[
         ],
     },
     Step {
+        args: &[],
+        happens: |_, c| {
+            c.run("HOTKEYS START METRICS 1 CPU");
+            vec![]
+        },
+        moves: &[("hotkeys-tracking-active", To(1.0))],
+    },
+    Step {
         args: &["--threads", "2"],
         happens: |_, c| {
             for _ in 0..3 {

@@ -89,6 +89,11 @@ const SECTIONS: &[Section] = &[
         write: cpu,
     },
     Section {
+        name: "Hotkeys",
+        by_default: true,
+        write: hotkeys,
+    },
+    Section {
         name: "Modules",
         by_default: true,
         write: |_, _| {},
@@ -655,6 +660,13 @@ fn cpu(_: &Report<'_, '_>, into: &mut String) {
     if let Some(time) = process::main_thread_cpu_time() {
         line!(into, "used_cpu_sys_main_thread:{:.6}", time.system);
         line!(into, "used_cpu_user_main_thread:{:.6}", time.user);
+    }
+}
+
+/// Empty while no session of HOTKEYS was begun.
+fn hotkeys(report: &Report<'_, '_>, into: &mut String) {
+    if let Some(active) = report.engine.follow.hot_session.is_active() {
+        line!(into, "hotkeys-tracking-active:{}", u8::from(active));
     }
 }
 

@@ -86,6 +86,13 @@ impl HotSession {
         self.on.load(Relaxed)
     }
 
+    /// Whether one goes on; None if there was none, or it was forgotten.
+    pub fn is_active(&self) -> Option<bool> {
+        let mut state = self.state.lock();
+        self.end_in_time(&mut state);
+        state.as_ref().map(|state| state.ended_ms.is_none())
+    }
+
     /// Begins. False if one goes on already.
     pub fn start(&self, wanted: Wanted) -> bool {
         let mut state = self.state.lock();
