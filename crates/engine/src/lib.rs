@@ -31,7 +31,7 @@ mod upkeep;
 
 pub use base::clock::unix_ms;
 pub use base::error::{Error, Result};
-pub use base::histogram::Total as Times;
+pub use base::histogram::{Bounds, Total as Times};
 pub use base::hot::{HotKey, HotKeys, MEASURES, Measure};
 pub use base::journal::put_command;
 pub use base::loading::{LoadProgress, Loading, OnLoad};

@@ -7,6 +7,7 @@ use engine::{
     CommandFigures, Figures, HotKey, HotKeys, LogKind, MEASURES, RoleReport, ShardFigures,
 };
 use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Bounds of the histograms of latency: as they are written, and in nanoseconds.
 const BOUNDS: &[(&str, u64)] = &[
@@ -52,9 +53,11 @@ fn seconds(nanos: u64) -> f64 {
 pub(crate) fn text(shared: &Shared, format: Format, wanted: Wanted) -> String {
     let engine = &shared.engine;
     let figures = engine.figures();
-    let mut into = Writer::new(format);
+    let mut into = Writer::new(format, shared.metrics_bytes.load(Relaxed));
     about(&mut into, &figures);
-    commands(&mut into, &figures, &engine.command_figures());
+    let bounds: Vec<u64> = BOUNDS.iter().map(|(_, ns)| *ns).collect();
+    let bounds = engine::Bounds::of_nanos(&bounds);
+    commands(&mut into, &figures, &engine.command_figures(&bounds));
     let mut lines = String::new();
     engine.host().info("stats", &mut lines);
     network(&mut into, &pairs(&lines));
@@ -72,7 +75,9 @@ pub(crate) fn text(shared: &Shared, format: Format, wanted: Wanted) -> String {
         keeper.info(&mut lines);
         persistence(&mut into, &pairs(&lines));
     }
-    into.finish()
+    let text = into.finish();
+    shared.metrics_bytes.store(text.len(), Relaxed);
+    text
 }
 
 /// The lines of a section of INFO by their names.
@@ -120,49 +125,46 @@ fn commands(into: &mut Writer, figures: &Figures, commands: &[CommandFigures]) {
         "Commands carried out, those that clients sent.",
         figures.calls,
     );
-    let mut each = |name, help, of: fn(&CommandFigures) -> f64| {
+    let mut each = |name, help, of: fn(&CommandFigures) -> u64| {
         into.family(name, Kind::Counter, help);
         for command in commands {
-            into.sample(&[("cmd", command.name)], of(command));
+            into.count(&[("cmd", command.name)], of(command));
         }
     };
     each(
         "redpoll_commands",
         "Calls of each command that were carried out, also in transactions and scripts.",
-        |c| c.calls as f64,
-    );
-    each(
-        "redpoll_commands_duration_seconds",
-        "Time that each command took.",
-        |c| seconds(c.nanos),
+        |c| c.calls,
     );
     each(
         "redpoll_commands_rejected",
         "Calls that were refused before they were carried out.",
-        |c| c.rejected as f64,
+        |c| c.rejected,
     );
     each(
         "redpoll_commands_failed",
         "Calls that answered an error.",
-        |c| c.failed as f64,
+        |c| c.failed,
     );
+    into.family(
+        "redpoll_commands_duration_seconds",
+        Kind::Counter,
+        "Time that each command took.",
+    );
+    for command in commands {
+        into.sample(&[("cmd", command.name)], seconds(command.nanos));
+    }
     into.family(
         "redpoll_command_latency_seconds",
         Kind::Histogram,
         "How long single calls took, while latency-tracking was on.",
     );
-    let bounds: Vec<u64> = BOUNDS.iter().map(|(_, ns)| *ns).collect();
-    for command in commands.iter().filter(|c| c.times.calls > 0) {
-        let counts = command.times.up_to_each_ns(&bounds);
-        let named: Vec<(&str, u64)> = BOUNDS
-            .iter()
-            .zip(counts)
-            .map(|((name, _), count)| (*name, count))
-            .collect();
+    for command in commands.iter().filter(|c| c.timed > 0) {
+        let named = BOUNDS.iter().zip(&command.up_to);
         into.histogram(
             ("cmd", command.name),
-            &named,
-            command.times.calls,
+            named.map(|((name, _), count)| (*name, *count)),
+            command.timed,
             seconds(command.nanos),
         );
     }

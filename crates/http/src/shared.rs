@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     pub logins: Logins,
     pub history: Mutex<History>,
     pub rows: broadcast::Sender<Row>,
+    /// How long the last scrape's answer was: the next one will be about as long.
+    pub metrics_bytes: AtomicUsize,
     connections: AtomicUsize,
 }
 
@@ -29,6 +31,7 @@ impl Shared {
     pub fn new(engine: Arc<Engine>) -> Shared {
         Shared {
             workers: Workers::new(engine.clone()),
+            metrics_bytes: AtomicUsize::new(64 << 10),
             logins: Logins::default(),
             history: Mutex::new(History::new()),
             rows: broadcast::Sender::new(ROWS_BEHIND),

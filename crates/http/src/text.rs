@@ -62,9 +62,10 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub fn new(format: Format) -> Writer {
+    /// Nothing yet. `bytes`: about how many there will be.
+    pub fn new(format: Format, bytes: usize) -> Writer {
         Writer {
-            text: String::with_capacity(64 << 10),
+            text: String::with_capacity(bytes + (4 << 10)),
             format,
             name: "",
             kind: Kind::Gauge,
@@ -91,12 +92,24 @@ impl Writer {
 
     /// A sample of the family.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
-        let ending = match self.kind {
+        self.line(self.ending(), labels, value);
+    }
+
+    /// What the names of the family's samples end in.
+    fn ending(&self) -> &'static str {
+        match self.kind {
             Kind::Counter => "_total",
             Kind::Info => "_info",
             Kind::Gauge | Kind::Histogram => "",
-        };
-        self.line(ending, labels, value);
+        }
+    }
+
+    /// The same of a whole number.
+    pub fn count(&mut self, labels: &[(&str, &str)], value: u64) {
+        self.start(self.ending(), labels);
+        self.text
+            .push_str(if labels.is_empty() { " " } else { "} " });
+        self.number(value);
     }
 
     /// A family with one sample.
@@ -105,37 +118,78 @@ impl Writer {
         self.sample(&[], value);
     }
 
-    /// A histogram: how many were no larger than each bound, how many there were, and their sum. `labels` has room for one
-    /// more at its end, which is overwritten.
-    pub fn histogram(&mut self, label: (&str, &str), bounds: &[(&str, u64)], count: u64, sum: f64) {
+    /// A histogram: how many were no larger than each bound, how many there were, and their sum.
+    pub fn histogram<'b>(
+        &mut self,
+        label: (&str, &str),
+        bounds: impl IntoIterator<Item = (&'b str, u64)>,
+        count: u64,
+        sum: f64,
+    ) {
+        // Name and label of all its lines, which differ behind that.
+        let start = self.text.len();
+        self.start("_bucket", &[label]);
+        self.text.push_str(",le=\"");
+        let bucket = self.text[start..].to_owned();
+        self.text.truncate(start);
         for (bound, below) in bounds {
-            self.line("_bucket", &[label, ("le", bound)], below);
+            self.text.push_str(&bucket);
+            self.text.push_str(bound);
+            self.text.push_str("\"} ");
+            self.number(below);
         }
-        self.line("_bucket", &[label, ("le", "+Inf")], count);
+        self.text.push_str(&bucket);
+        self.text.push_str("+Inf\"} ");
+        self.number(count);
         self.line("_sum", &[label], sum);
         self.line("_count", &[label], count);
     }
 
+    /// A whole number that ends its line. Most of a text are such, and formatting takes several times as long.
+    fn number(&mut self, number: u64) {
+        let (mut digits, mut at, mut rest) = ([0; 20], 20, number);
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        let digits = digits[at..].iter().map(|digit| char::from(*digit));
+        self.text.extend(digits);
+        self.text.push('\n');
+    }
+
     fn line(&mut self, ending: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.start(ending, labels);
+        self.text
+            .push_str(if labels.is_empty() { " " } else { "} " });
+        let _ = writeln!(self.text, "{value}");
+    }
+
+    /// Name and labels, but for the brace that ends these.
+    fn start(&mut self, ending: &str, labels: &[(&str, &str)]) {
         self.text.push_str(self.name);
         self.text.push_str(ending);
         for (i, (name, value)) in labels.iter().enumerate() {
             self.text.push(if i == 0 { '{' } else { ',' });
             self.text.push_str(name);
             self.text.push_str("=\"");
-            for c in value.chars() {
-                match c {
-                    '\\' => self.text.push_str("\\\\"),
-                    '"' => self.text.push_str("\\\""),
-                    '\n' => self.text.push_str("\\n"),
-                    c => self.text.push(c),
-                }
+            // Hardly any label has something to escape.
+            let mut rest = *value;
+            while let Some(at) = rest.find(['\\', '"', '\n']) {
+                self.text.push_str(&rest[..at]);
+                self.text.push_str(match rest.as_bytes()[at] {
+                    b'\\' => "\\\\",
+                    b'"' => "\\\"",
+                    _ => "\\n",
+                });
+                rest = &rest[at + 1..];
             }
+            self.text.push_str(rest);
             self.text.push('"');
         }
-        self.text
-            .push_str(if labels.is_empty() { " " } else { "} " });
-        let _ = writeln!(self.text, "{value}");
     }
 
     /// The whole text.
@@ -173,13 +227,13 @@ mod tests {
     }
 
     fn written(format: Format) -> String {
-        let mut writer = Writer::new(format);
+        let mut writer = Writer::new(format, 0);
         writer.single("a_seconds", Kind::Counter, "Seconds.", 1.5);
         writer.single("b", Kind::Gauge, "Things.", 3);
         writer.family("c", Kind::Info, "What it is.");
         writer.sample(&[("x", "a\"b\\c\nd"), ("y", "z")], 1);
         writer.family("d", Kind::Histogram, "Times.");
-        writer.histogram(("k", "v"), &[("0.1", 2), ("1", 3)], 4, 2.5);
+        writer.histogram(("k", "v"), [("0.1", 2), ("1", 3)], 4, 2.5);
         writer.finish()
     }
 

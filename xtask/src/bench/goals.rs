@@ -7,7 +7,7 @@ use super::load::Measurement;
 use super::operations::OPERATIONS;
 use super::scenarios::{Settings, one_core, two_cores};
 use super::servers::{ECHO, ONE_THREAD};
-use super::{OperationFigure, Results, atomic, collections, growth, stalls};
+use super::{OperationFigure, Results, atomic, collections, growth, insight, stalls};
 
 /// A goal and what was measured.
 pub struct Outcome {
@@ -222,6 +222,8 @@ pub fn check(settings: &Settings, results: &Results) -> Vec<Outcome> {
             },
             growth::FREED => (figure.value, 20.0),
             row if row.starts_with(growth::ARGUMENTS) => (figure.value, 15.0),
+            insight::SCRAPE => (figure.value, 5.0),
+            row if row.starts_with(insight::MORE) => (figure.value, 5.0),
             _ => continue,
         };
         outcomes.push(Outcome {

@@ -20,6 +20,7 @@
 //! | `probes` | what needs no load generator: idle connections, time to the first reply |
 //! | `stalls` | how long others wait while one client has something long done |
 //! | `growth` | commands with ten times the arguments, and memory that was freed |
+//! | `insight` | a scrape, and what all that tells of the server costs it |
 //! | `goals` | the project's goals, held against the figures |
 //! | `report` | Markdown and JSON |
 //! | `plot` | pictures of a report |
@@ -30,6 +31,7 @@ mod collections;
 mod following;
 mod goals;
 mod growth;
+mod insight;
 mod limit;
 mod load;
 mod operations;
@@ -174,6 +176,7 @@ pub fn main(options: &Options) -> Result<()> {
     let stalls: Vec<&'static Stall> = STALLS.iter().filter(|stall| wanted(stall.name)).collect();
     let savings: Vec<&str> = (saving::ALL.iter().chain(&following::ALL))
         .chain(limit::ALL.iter().chain(&growth::ALL))
+        .chain(&insight::ALL)
         .map(|(name, _)| *name)
         .filter(|name| wanted(name))
         .collect();
@@ -194,6 +197,7 @@ pub fn main(options: &Options) -> Result<()> {
             .chain(following::ALL)
             .chain(limit::ALL)
             .chain(growth::ALL)
+            .chain(insight::ALL)
         {
             if wanted(probe) {
                 list += &format!("{probe:32} {what}\n");
@@ -664,6 +668,7 @@ impl Bench {
                 let measured = match name.split_once('/').map(|(group, _)| group) {
                     Some("replica") => following::measure(self, name, contender),
                     Some("limit") => limit::measure(self, name, contender),
+                    Some("insight") => insight::measure(self, name, contender),
                     Some("stall") => growth::measure(self, name, contender),
                     _ => saving::measure(self, name, contender),
                 };

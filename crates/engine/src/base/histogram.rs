@@ -16,15 +16,26 @@ const MOST_BITS: u32 = 46;
 /// Buckets in all: the numbers below [`SUBS`], then a row for each further bit.
 const BUCKETS: usize = SUBS * (MOST_BITS - SUB_BITS + 1) as usize;
 
+/// Rows of buckets: one of times below [`SUBS`], and one for each further bit.
+const ROWS: usize = BUCKETS / SUBS;
+
 /// One thread's counts of times.
 #[derive(Debug)]
-pub struct Histogram(Box<[Counter; BUCKETS]>);
+pub struct Histogram {
+    counts: Box<[Counter; BUCKETS]>,
+    /// A bit for each row in which something was ever counted: those that are worth reading. Rows without one are empty; a bit stays
+    /// when counts are set back.
+    rows: Counter,
+}
 
 impl Default for Histogram {
     fn default() -> Histogram {
         let counts: Box<[Counter]> = (0..BUCKETS).map(|_| Counter::default()).collect();
         match counts.try_into() {
-            Ok(counts) => Histogram(counts),
+            Ok(counts) => Histogram {
+                counts,
+                rows: Counter::default(),
+            },
             Err(_) => unreachable!("there are as many as there are buckets"),
         }
     }
@@ -50,16 +61,56 @@ fn longest(bucket: usize) -> u64 {
     }
 }
 
+/// The buckets of some rows.
+fn buckets_of(rows: u64) -> impl Iterator<Item = std::ops::Range<usize>> {
+    (0..ROWS)
+        .filter(move |row| rows & (1 << row) != 0)
+        .map(|row| row * SUBS..(row + 1) * SUBS)
+}
+
+/// Times up to which calls are to be counted, as places in a histogram.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// For each bound the first bucket that is beyond it.
+    below: Vec<usize>,
+}
+
+impl Bounds {
+    /// Those of some times in nanoseconds, which ascend.
+    pub fn of_nanos(bounds: &[u64]) -> Bounds {
+        let below = |bound: &u64| {
+            // The time of buckets grows with their number.
+            let (mut from, mut until) = (0, BUCKETS);
+            while from < until {
+                let middle = (from + until) / 2;
+                match ticks::nanos(longest(middle)) <= *bound {
+                    true => from = middle + 1,
+                    false => until = middle,
+                }
+            }
+            from
+        };
+        Bounds {
+            below: bounds.iter().map(below).collect(),
+        }
+    }
+}
+
 impl Histogram {
     /// Counts a time, so many times. Only the thread that owns the histogram may.
     #[inline]
     pub fn count(&self, ticks: u64, times: u64) {
-        self.0[bucket(ticks)].add(times);
+        let bucket = bucket(ticks);
+        self.counts[bucket].add(times);
+        let (rows, row) = (self.rows.get(), 1 << (bucket / SUBS));
+        if rows & row == 0 {
+            self.rows.set(rows | row);
+        }
     }
 
     /// Forgets all times.
     pub(crate) fn clear(&self) {
-        self.0.iter().for_each(Counter::clear);
+        self.counts.iter().for_each(Counter::clear);
     }
 }
 
@@ -67,6 +118,8 @@ impl Histogram {
 #[derive(Clone, Debug)]
 pub struct Total {
     counts: Box<[u64]>,
+    /// The rows that may hold something, a bit each.
+    rows: u64,
     /// How many there are.
     pub calls: u64,
 }
@@ -75,6 +128,7 @@ impl Default for Total {
     fn default() -> Total {
         Total {
             counts: vec![0; BUCKETS].into(),
+            rows: 0,
             calls: 0,
         }
     }
@@ -83,10 +137,25 @@ impl Default for Total {
 impl Total {
     /// Adds a thread's times.
     pub fn add(&mut self, histogram: &Histogram) {
-        for (sum, count) in self.counts.iter_mut().zip(&*histogram.0) {
-            *sum += count.get();
-            self.calls += count.get();
+        let rows = histogram.rows.get();
+        self.rows |= rows;
+        for range in buckets_of(rows) {
+            for (sum, count) in self.counts[range.clone()]
+                .iter_mut()
+                .zip(&histogram.counts[range])
+            {
+                *sum += count.get();
+                self.calls += count.get();
+            }
         }
+    }
+
+    /// Forgets all times.
+    pub fn clear(&mut self) {
+        for range in buckets_of(std::mem::take(&mut self.rows)) {
+            self.counts[range].fill(0);
+        }
+        self.calls = 0;
     }
 
     /// The time in nanoseconds that so many percent of the calls did not exceed, 0 if there were none.
@@ -134,13 +203,16 @@ impl Total {
         lines
     }
 
-    /// How many calls took no longer than each of some bounds, which ascend.
-    pub fn up_to_each_ns(&self, bounds_ns: &[u64]) -> Vec<u64> {
-        let mut counts = vec![0; bounds_ns.len()];
-        for (bucket, count) in self.counts.iter().enumerate().filter(|(_, n)| **n > 0) {
-            let ns = ticks::nanos(longest(bucket));
-            if let Some(sum) = counts.get_mut(bounds_ns.partition_point(|bound| *bound < ns)) {
-                *sum += count;
+    /// How many calls took no longer than each of some bounds.
+    pub fn up_to_each(&self, bounds: &Bounds) -> Vec<u64> {
+        let mut counts = vec![0; bounds.below.len()];
+        for range in buckets_of(self.rows) {
+            let mut at = bounds.below.partition_point(|below| *below <= range.start);
+            let mut from = range.start;
+            while from < range.end && at < counts.len() {
+                let until = bounds.below[at].min(range.end);
+                counts[at] += self.counts[from..until].iter().sum::<u64>();
+                (from, at) = (until, at + usize::from(until == bounds.below[at]));
             }
         }
         let mut seen = 0;
@@ -231,7 +303,7 @@ mod tests {
         assert_eq!(lines.last(), Some(&(1056, 1000)));
         assert!((500..=550).contains(&lines[9].1), "{lines:?}");
         let bounds = [500_000, 2_000_000, 3_000_000];
-        let counts = total.up_to_each_ns(&bounds);
+        let counts = total.up_to_each(&Bounds::of_nanos(&bounds));
         assert_eq!(counts, bounds.map(|bound| total.up_to_ns(bound)));
         assert!((470..=500).contains(&counts[0]) && counts[1..] == [1000, 1000]);
         let before = total.clone();

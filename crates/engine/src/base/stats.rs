@@ -73,6 +73,13 @@ impl CommandCounters {
             .get_or_init(Histogram::default)
             .count(ticks, calls);
     }
+
+    /// Adds the times of its calls to others'.
+    pub(crate) fn add_times(&self, total: &mut Total) {
+        if let Some(times) = self.times.get() {
+            total.add(times);
+        }
+    }
 }
 
 /// One worker's counters.
@@ -283,23 +290,25 @@ impl Stats {
         set
     }
 
+    /// All sets. Nobody who begins to count waits for longer than this copy of the list takes.
+    pub(crate) fn sets(&self) -> Vec<Arc<Counters>> {
+        self.sets.lock().clone()
+    }
+
     /// A number summed over all workers.
     pub fn sum(&self, f: impl Fn(&Counters) -> u64) -> u64 {
-        self.sets.lock().iter().map(|s| f(s)).sum()
+        self.sets().iter().map(|s| f(s)).sum()
     }
 
     /// Shows all sets, one after the other.
     pub fn each(&self, mut look: impl FnMut(&Counters)) {
-        self.sets.lock().iter().for_each(|set| look(set));
+        self.sets().iter().for_each(|set| look(set));
     }
 
     /// The times of all commands' calls.
     pub fn all_times(&self) -> Total {
         let mut total = Total::default();
-        self.each(|set| {
-            let times = set.commands.iter().filter_map(|c| c.times.get());
-            times.for_each(|times| total.add(times));
-        });
+        self.each(|set| set.commands.iter().for_each(|c| c.add_times(&mut total)));
         total
     }
 
@@ -313,22 +322,18 @@ impl Stats {
     /// The times of one command's calls, by its id.
     pub fn times(&self, command: usize) -> Total {
         let mut total = Total::default();
-        for set in self.sets.lock().iter() {
-            if let Some(times) = set.commands[command].times.get() {
-                total.add(times);
-            }
-        }
+        self.each(|set| set.commands[command].add_times(&mut total));
         total
     }
 
     /// Error replies by code.
     pub fn errors(&self) -> BTreeMap<String, u64> {
         let mut all = BTreeMap::new();
-        for set in self.sets.lock().iter() {
+        self.each(|set| {
             for (code, n) in set.errors.lock().iter() {
                 *all.entry(code.clone()).or_insert(0) += n;
             }
-        }
+        });
         all
     }
 

@@ -407,10 +407,26 @@ impl Clients {
         }
     }
 
+    /// The same for a glance that takes no lock and some nanoseconds, which is done while the list's is held: that saves to count
+    /// who looks.
+    pub fn look(&self, mut glance: impl FnMut(&Client)) {
+        let mut next = 0;
+        loop {
+            let all = self.all.lock();
+            let mut last = None;
+            for (id, client) in all.range(next..).take(AT_ONCE) {
+                glance(client);
+                last = Some(*id);
+            }
+            let Some(last) = last else { return };
+            next = last + 1;
+        }
+    }
+
     /// Bytes that they take.
     pub fn memory(&self) -> usize {
         let mut bytes = 0;
-        self.each(|client| bytes += client.memory());
+        self.look(|client| bytes += client.memory());
         bytes
     }
 

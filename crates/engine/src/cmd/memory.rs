@@ -111,11 +111,16 @@ fn beyond(all: u64, part: u64) -> (f64, i64) {
 impl Usage {
     /// Adds up what is there now. Takes no lock.
     pub fn measure(engine: &Engine) -> Usage {
+        Usage::measure_with(engine, engine.clients().memory())
+    }
+
+    /// The same, with the bytes that clients take.
+    pub fn measure_with(engine: &Engine, clients: usize) -> Usage {
         let ks = engine.keyspace();
         let dbs = (0..ks.databases()).map(|db| ks.counts(db)).collect();
         let mut usage = Usage {
             dbs,
-            other: engine.measure_other(),
+            other: engine.measure_other_with(clients),
             idle: ks.idle_bytes(),
             peak: 0,
             resident: process::resident_bytes(),

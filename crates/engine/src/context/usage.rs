@@ -73,6 +73,11 @@ impl Other {
 impl Engine {
     /// Adds up what is used beside keys and values. Takes time in proportion to the number of clients.
     pub(crate) fn measure_other(&self) -> Other {
+        self.measure_other_with(self.clients().memory())
+    }
+
+    /// The same, with the bytes that clients take.
+    pub(crate) fn measure_other_with(&self, clients: usize) -> Other {
         let ks = self.keyspace();
         let counters = self.registry().ids() * size_of::<CommandCounters>();
         let scripts = &self.scripts;
@@ -82,7 +87,7 @@ impl Engine {
                     + ks.databases()
                         * (size_of::<Dict>() + size_of::<u64>() + size_of::<Counts>()))
                 + self.stats().sum(|_| counters as u64) as usize,
-            clients: self.clients().memory(),
+            clients,
             tracking: self.follow.tracking.memory(),
             vms: scripts.vm_memory(),
             sources: (scripts.totals().1, scripts.libraries.current().bytes()),

@@ -4,9 +4,9 @@
 //! each thread counts by itself, so that they need not all be of the same moment.
 
 use crate::base::clock::unix_nanos;
-use crate::base::histogram::Total;
+use crate::base::histogram::{Bounds, Total};
 use crate::base::process::{self, CpuTime};
-use crate::base::stats::Counters;
+use crate::base::stats::{CommandCounters, Counter, Counters};
 use crate::base::ticks;
 use crate::client::clients::Kind;
 use crate::cmd::memory::Usage;
@@ -29,8 +29,10 @@ pub struct CommandFigures {
     pub rejected: u64,
     /// Calls that answered an error.
     pub failed: u64,
-    /// How long single calls took, of those that were made while `latency-tracking` was on.
-    pub times: Total,
+    /// How many single calls were timed: those that were made while `latency-tracking` was on.
+    pub timed: u64,
+    /// How many of these took no longer than each of the bounds that were asked for.
+    pub up_to: Vec<u64>,
 }
 
 /// Who is connected.
@@ -181,7 +183,8 @@ impl Engine {
         let sum = |of: fn(&Counters) -> u64| stats.sum(of);
         let get = |count: &AtomicU64| count.load(Relaxed);
         let nanos = unix_nanos();
-        let usage = Usage::measure(self);
+        let (clients, client_bytes) = self.client_figures();
+        let usage = Usage::measure_with(self, client_bytes);
         let subscribed = |kind| follow.pubsub.len(kind) as u64;
         Figures {
             now_ms: nanos / 1_000_000,
@@ -203,7 +206,7 @@ impl Engine {
             expire_nanos: get(&stats.expire_nanos),
             expire_time_caps: get(&stats.expire_time_caps),
             over_memory_nanos: self.memory().exceeded_nanos(nanos).0,
-            clients: self.client_figures(),
+            clients,
             memory: self.memory_figures(&usage),
             dbs: databases(&usage),
             scripts: self.script_figures(nanos / 1_000_000),
@@ -222,32 +225,33 @@ impl Engine {
         }
     }
 
-    /// The numbers of each command that was called or refused, by name.
-    pub fn command_figures(&self) -> Vec<CommandFigures> {
-        let stats = self.stats();
+    /// The numbers of each command that was called or refused, by name; its calls counted up to each of some bounds.
+    pub fn command_figures(&self, bounds: &Bounds) -> Vec<CommandFigures> {
+        let sets = self.stats().sets();
         let mut all = Vec::new();
+        // One for all of them: its memory is what costs.
+        let mut times = Total::default();
         for entry in self.registry().iter_all() {
-            let mut sums = [0u64; 4];
-            stats.each(|set| {
-                let c = &set.commands[entry.id];
-                for (sum, count) in
-                    sums.iter_mut()
-                        .zip([&c.calls, &c.ticks, &c.rejected, &c.failed])
-                {
-                    *sum += count.get();
-                }
-            });
-            let [calls, ticks, rejected, failed] = sums;
+            let of = || sets.iter().map(|set| &set.commands[entry.id]);
+            let sum =
+                |count: fn(&CommandCounters) -> &Counter| of().map(|c| count(c).get()).sum::<u64>();
+            let (calls, rejected) = (sum(|c| &c.calls), sum(|c| &c.rejected));
             if calls == 0 && rejected == 0 {
                 continue;
             }
+            times.clear();
+            of().for_each(|c| c.add_times(&mut times));
             all.push(CommandFigures {
                 name: entry.command.name,
                 calls,
-                nanos: ticks::nanos(ticks),
+                nanos: ticks::nanos(sum(|c| &c.ticks)),
                 rejected,
-                failed,
-                times: stats.times(entry.id),
+                failed: sum(|c| &c.failed),
+                timed: times.calls,
+                up_to: match times.calls {
+                    0 => Vec::new(),
+                    _ => times.up_to_each(bounds),
+                },
             });
         }
         all.sort_by_key(|command| command.name);
@@ -259,9 +263,11 @@ impl Engine {
         self.stats().all_times()
     }
 
-    fn client_figures(&self) -> ClientFigures {
-        let mut figures = ClientFigures::default();
-        self.clients().each(|client| {
+    /// Who is connected, and the bytes that they take.
+    fn client_figures(&self) -> (ClientFigures, usize) {
+        let (mut figures, mut bytes) = (ClientFigures::default(), 0);
+        self.clients().look(|client| {
+            bytes += client.memory();
             match client.kind {
                 Kind::Unix => figures.unix += 1,
                 Kind::Tcp | Kind::Embedded | Kind::Primary => figures.tcp += 1,
@@ -281,7 +287,7 @@ impl Engine {
         let limits = live.output_limits.iter();
         figures.over_output_limit = limits.map(|l| l.disconnections.load(Relaxed)).sum();
         figures.evicted = self.memory().evicted_clients.load(Relaxed);
-        figures
+        (figures, bytes)
     }
 
     fn memory_figures(&self, usage: &Usage) -> MemoryFigures {
