@@ -5,7 +5,7 @@ use redpoll_tests::program::{on_path, python};
 use redpoll_tests::server::{free_port, fresh_dir, redpoll_binary};
 use redpoll_tests::{Client, Peers, Server};
 use resp::Value;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -442,4 +442,176 @@ fn a_picture_of_now_without_a_terminal() {
     let out = run(command, &["-p", &free_port().to_string()], b"", &dir);
     assert_eq!(out.status, Some(1), "{out:?}");
     let _ = std::fs::remove_dir_all(&dir);
+}
+
+/// Runs a client that goes on until it is ended: until a line satisfies `is_last`. Once it has written `ready` to standard error,
+/// `then` happens.
+fn until(
+    mut command: Command,
+    args: &[&str],
+    (ready, then): (&str, &dyn Fn()),
+    is_last: impl Fn(&str) -> bool,
+) -> Vec<String> {
+    let mut child = command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a client can be started");
+    if !ready.is_empty() {
+        let stderr = child.stderr.take().expect("errors are a pipe");
+        let mut lines = BufReader::new(stderr).lines();
+        assert!(
+            lines.any(|line| line.is_ok_and(|line| line.contains(ready))),
+            "{args:?} never says {ready}"
+        );
+        then();
+        // What else it says is read by nobody, and little.
+        std::mem::forget(lines);
+    }
+    let stdout = child.stdout.take().expect("output is a pipe");
+    let mut found = Vec::new();
+    for line in BufReader::new(stdout).lines() {
+        found.push(line.expect("text"));
+        if is_last(&found[found.len() - 1]) {
+            break;
+        }
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    found
+}
+
+/// A text with every number in it replaced.
+fn without_numbers(text: &str) -> String {
+    let mut shape = String::new();
+    for c in text.chars() {
+        match c.is_ascii_digit() || c == '.' {
+            true if shape.ends_with('N') => {}
+            true => shape.push('N'),
+            false => shape.push(c),
+        }
+    }
+    shape
+}
+
+#[test]
+fn distributions_of_latency_look_like_redis_clis() {
+    let Some(both) = Both::or_skip("terminal::distributions", &[]) else {
+        return;
+    };
+    let port = both.server.port().to_string();
+    let args = ["-p", &port, "-i", "0.02", "--latency-dist"];
+    // Until the legend comes again.
+    let of = |command: Command| {
+        let rules = std::cell::Cell::new(0);
+        until(command, &args, ("", &|| ()), |line| {
+            rules.set(rules.get() + u32::from(line.starts_with("-----")));
+            rules.get() == 4
+        })
+    };
+    let mut ours = Command::new(redpoll_binary());
+    ours.arg("cli");
+    let (theirs, ours) = (of(Command::new(&both.theirs)), of(ours));
+    assert_eq!(theirs[..8], ours[..8], "the legend");
+    let shapes = |lines: &[String]| -> Vec<String> {
+        // Which colours there are is chance.
+        let shape = |line: &String| {
+            let parts = line.split("\x1b[48;5;").map(|part| {
+                let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+                rest.to_owned()
+            });
+            parts.collect()
+        };
+        lines.iter().map(shape).collect()
+    };
+    assert_eq!(shapes(&theirs[8..]), shapes(&ours[8..]));
+    let tail = |outcome: Outcome| -> Vec<String> {
+        let lines: Vec<&str> = outcome.stdout.lines().collect();
+        let last = &lines[lines.len() - 3..];
+        let first = lines[0];
+        assert!(lines.iter().filter(|line| **line != first).count() >= 3);
+        assert_eq!(outcome.status, Some(0));
+        [&[first], last]
+            .concat()
+            .iter()
+            .map(|line| without_numbers(line))
+            .collect()
+    };
+    let (theirs, ours) = (
+        tail(both.theirs(&["--intrinsic-latency", "1"], b"")),
+        tail(both.ours(&["--intrinsic-latency", "1"], b"")),
+    );
+    assert_eq!(theirs, ours);
+}
+
+#[test]
+fn a_primarys_stream_is_shown_as_redis_cli_does() {
+    let Some(both) = Both::or_skip("terminal::replica", &["--repl-diskless-sync-delay", "0"])
+    else {
+        return;
+    };
+    let port = both.server.port().to_string();
+    let writes = || {
+        let mut client = both.server.connect();
+        client.call(&[&b"SET"[..], b"k", b"a \"b\" \xff\n"]);
+        client.run("SELECT 3");
+        client.run("RPUSH l 1 2 3");
+        client.run("MULTI");
+        client.run("INCR n");
+        client.run("APPEND n x");
+        client.run("EXEC");
+        client.run("DEL l last");
+    };
+    let of = |command: Command| -> Vec<String> {
+        let mut client = both.server.connect();
+        client.run("FLUSHALL");
+        client.run("SET last 1");
+        let args = ["-p", &*port, "--replica"];
+        let lines = until(command, &args, ("Logging commands", &writes), |line| {
+            line.contains("\"last\"") && line.to_ascii_lowercase().contains("\"del\"")
+        });
+        // Which database is selected first depends on what the stream had in it before.
+        lines
+            .into_iter()
+            .filter(|line| !line.to_ascii_lowercase().contains("\"ping\""))
+            .filter(|line| line != "\"SELECT\",\"0\"")
+            .collect()
+    };
+    let mut ours = Command::new(redpoll_binary());
+    ours.arg("cli");
+    let (theirs, ours) = (of(Command::new(&both.theirs)), of(ours));
+    assert_eq!(theirs, ours);
+    assert!(ours.len() >= 7, "{ours:?}");
+}
+
+#[test]
+fn options_of_newer_versions_are_there_or_say_why_not() {
+    let Some(both) = Both::or_skip("terminal::newer", &[]) else {
+        return;
+    };
+    let port = both.server.port().to_string();
+    let ours = |args: &[&str]| both.ours(&[&["-p", &port], args].concat(), b"");
+    let all = ours(&["--scan"]);
+    let mut monitor = both.server.connect();
+    monitor.run("MONITOR");
+    assert_eq!(ours(&["--scan", "--count", "1000"]).stdout, all.stdout);
+    let shown = loop {
+        let line = redpoll_tests::check::show(&monitor.read());
+        if line.contains("SCAN") {
+            break line;
+        }
+    };
+    assert!(shown.contains("COUNT") && shown.contains("1000"), "{shown}");
+    for args in [&["-4", "PING"][..], &["-6", "PING"], &["-t", "9.5", "PING"]] {
+        assert_eq!(ours(args).stdout, "PONG\n", "{args:?}");
+    }
+    for option in ["--cluster", "--ldb", "--lru-test", "--keystats", "--top"] {
+        let outcome = ours(&[option, "x"]);
+        assert_eq!(outcome.status, Some(1));
+        let expected = format!("redpoll cli has no {option}: ");
+        assert!(outcome.stderr.starts_with(&expected), "{}", outcome.stderr);
+        assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
+    }
 }

@@ -21,6 +21,7 @@ const TELL_EVERY: u64 = 1_000_000;
 struct Walk {
     cursor: Option<Vec<u8>>,
     pattern: Option<Vec<u8>>,
+    count: Option<String>,
     pause: Option<Duration>,
     /// Calls of SCAN between two pauses.
     every: u32,
@@ -32,6 +33,7 @@ impl Walk {
         Walk {
             cursor: Some(b"0".to_vec()),
             pattern: session.options.pattern.clone(),
+            count: session.options.count.map(|count| count.to_string()),
             pause: session.options.interval,
             every,
             calls: 0,
@@ -54,6 +56,9 @@ impl Walk {
         let mut request: Vec<&[u8]> = vec![b"SCAN", &cursor];
         if let Some(pattern) = &self.pattern {
             request.extend([&b"MATCH"[..], pattern]);
+        }
+        if let Some(count) = &self.count {
+            request.extend([&b"COUNT"[..], count.as_bytes()]);
         }
         let reply = connection.call(&request)?;
         if let Some(error) = reply.error() {

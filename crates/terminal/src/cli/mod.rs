@@ -3,7 +3,7 @@
 //! - [`options`] reads the command line, [`session`] sends commands and keeps what is known of the connection;
 //! - [`interactive`] reads lines from a terminal, with [`docs`] for hints and help;
 //! - [`mod@format`] and [`quote`] write replies and read words;
-//! - [`watch`], [`keys`] and [`transfer`] are the modes that need no command.
+//! - [`watch`], [`spectrum`], [`keys`] and [`transfer`] are the modes that need no command.
 
 mod docs;
 mod format;
@@ -12,6 +12,7 @@ mod keys;
 mod options;
 mod quote;
 mod session;
+mod spectrum;
 mod transfer;
 mod watch;
 
@@ -80,6 +81,9 @@ fn run(options: Options) -> Result<(), Failure> {
         Mode::Stat => watch::stat(&mut session),
         Mode::Latency => watch::latency(&mut session),
         Mode::LatencyHistory => watch::latency_history(&mut session),
+        Mode::LatencyDist => spectrum::distribution(&mut session),
+        Mode::IntrinsicLatency(time) => spectrum::intrinsic(time),
+        Mode::Replica => transfer::replica(&mut session),
         Mode::BigKeys => keys::biggest(&mut session, keys::Measure::Elements),
         Mode::MemKeys(samples) => keys::biggest(&mut session, keys::Measure::Memory(samples)),
         Mode::HotKeys => keys::hottest(&mut session),

@@ -2,7 +2,7 @@
 
 use super::format::Form;
 use super::quote;
-use crate::link::target::Wish;
+use crate::link::target::{Family, Wish};
 use crate::link::tls::TlsOptions;
 use crate::link::{Address, Target};
 use std::ffi::OsString;
@@ -20,6 +20,12 @@ pub enum Mode {
     Latency,
     /// The same, with a new line every so often.
     LatencyHistory,
+    /// The same as a distribution, in colours.
+    LatencyDist,
+    /// How long the machine itself makes a program wait, tried for so long. Asks no server.
+    IntrinsicLatency(Duration),
+    /// What a primary's stream of changes has in it.
+    Replica,
     /// The key with most elements of each type.
     BigKeys,
     /// The key that takes most memory of each type, each value being estimated from so many elements.
@@ -71,6 +77,8 @@ pub struct Options {
     pub fail_on_error: bool,
     /// Of --scan and its kin.
     pub pattern: Option<Vec<u8>>,
+    /// COUNT of the calls of SCAN.
+    pub count: Option<u64>,
     /// Of --pipe: how long to wait for replies at the end; None is for ever.
     pub pipe_timeout: Option<Duration>,
     /// Whether the password is to be typed.
@@ -100,6 +108,7 @@ impl Default for Options {
             cluster: false,
             fail_on_error: false,
             pattern: None,
+            count: None,
             pipe_timeout: Some(Duration::from_secs(30)),
             ask_password: false,
             warn_of_password: false,
@@ -113,21 +122,25 @@ impl Default for Options {
 const NOT_HERE: &[(&str, &str)] = &[
     ("--cluster", "there is no cluster to manage"),
     ("--lru-test", "redpoll bench simulates caches"),
-    ("--latency-dist", "LATENCY HISTOGRAM has the distribution"),
-    (
-        "--intrinsic-latency",
-        "it measures the machine, not the server",
-    ),
     ("--ldb", "there is no debugger of scripts"),
     ("--ldb-sync-mode", "there is no debugger of scripts"),
     (
-        "--replica",
-        "--rdb fetches a snapshot, MONITOR shows commands",
+        "--keystats",
+        "--bigkeys and --memkeys have the lengths and the memory",
     ),
     (
-        "--slave",
-        "--rdb fetches a snapshot, MONITOR shows commands",
+        "--keystats-samples",
+        "--memkeys-samples is the same for the memory",
     ),
+    (
+        "--cursor",
+        "it belongs to --keystats; SCAN goes on from a cursor",
+    ),
+    (
+        "--top",
+        "it belongs to --keystats; MEMORY TREE names the largest keys",
+    ),
+    ("--vset-recall", "there are no vector sets"),
 ];
 
 impl Options {
@@ -182,6 +195,12 @@ impl Options {
                         .parse()
                         .map_err(|_| format!("{db} is no number of a database"))?;
                 }
+                "-t" => {
+                    let time = seconds(&text(bytes()?)?)?;
+                    target.patience = (!time.is_zero()).then_some(time);
+                }
+                "-4" => target.family = Some(Family::V4),
+                "-6" => target.family = Some(Family::V6),
                 "-2" => forced_resp2 = true,
                 "-3" => target.resp3 = Wish::Resp3,
                 "-r" => {
@@ -226,6 +245,16 @@ impl Options {
                 "--stat" => options.mode = Mode::Stat,
                 "--latency" => options.mode = Mode::Latency,
                 "--latency-history" => options.mode = Mode::LatencyHistory,
+                "--latency-dist" => options.mode = Mode::LatencyDist,
+                "--intrinsic-latency" => {
+                    options.mode = Mode::IntrinsicLatency(seconds(&text(bytes()?)?)?);
+                }
+                "--replica" | "--slave" => options.mode = Mode::Replica,
+                "--count" => {
+                    let number = text(bytes()?)?;
+                    let number = number.parse().ok().filter(|n| *n > 0);
+                    options.count = Some(number.ok_or("--count is a number of keys, at least 1")?);
+                }
                 "--bigkeys" => options.mode = Mode::BigKeys,
                 "--memkeys" => options.mode = Mode::MemKeys(None),
                 "--memkeys-samples" => {
@@ -352,6 +381,8 @@ The server
   --user <name>        User of the password
   --askpass            Type the password
   --no-auth-warning    No warning of a password on the command line
+  -t <seconds>         Give up connecting after so long (default: the system's patience)
+  -4, -6               Prefer addresses of IPv4, of IPv6
   -2, -3               Speak RESP2 (the default but for --json), RESP3
   -c                   Follow MOVED and ASK
 TLS
@@ -382,6 +413,9 @@ Instead of commands
   --stat               Figures of the server, line by line
   --latency            How long PING takes
   --latency-history    The same, with a new line every 15 seconds (see -i)
+  --latency-dist       The same as a distribution in colours, a line each second (see -i)
+  --intrinsic-latency <s> How long the machine itself makes programs wait, tried for s seconds
+  --replica            What a primary sends its replicas, as CSV
   --bigkeys            Keys with most elements
   --memkeys            Keys that take most memory
   --memkeys-samples <n> The same, estimated from n elements of each
@@ -389,6 +423,7 @@ Instead of commands
   --scan               All keys
   --pattern, --quoted-pattern <pattern>
                        Only keys that match, of --scan, --bigkeys, --memkeys, --hotkeys
+  --count <n>          COUNT of their calls of SCAN
   --pipe               Send what standard input holds, in RESP or as lines
   --pipe-timeout <s>   Give up s seconds after the last reply (default: 30; 0: never)
   --rdb <file>         Fetch a snapshot; - is standard output

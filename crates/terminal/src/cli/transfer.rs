@@ -1,5 +1,7 @@
-//! Much data in one direction: requests from standard input (`--pipe`), a snapshot to a file (`--rdb`, `--functions-rdb`).
+//! Much data in one direction: requests from standard input (`--pipe`), a snapshot to a file (`--rdb`, `--functions-rdb`), a
+//! primary's stream of changes (`--replica`).
 
+use super::format::{Form, Style};
 use super::session::{Failure, Session, show};
 use crate::link::connection::{is_timeout, plain};
 use crate::link::reply::Replies;
@@ -167,30 +169,83 @@ enum End {
     Mark(Vec<u8>),
 }
 
-/// Fetches a snapshot as a replica would, and writes it to a file, or to standard output if that is `-`.
-pub fn rdb(session: &mut Session, file: &str, only_functions: bool) -> Result<(), Failure> {
-    let connection = session.connection()?;
-    let ask = |connection: &mut Connection, name: &str, value: &str| -> Result<bool, Failure> {
-        eprintln!("sending REPLCONF {name} {value}");
-        let reply = connection.call(&["REPLCONF", name, value])?;
-        match reply.error() {
-            Some(error) => {
-                eprintln!("REPLCONF {name} error: {error}");
-                Ok(false)
-            }
-            None => Ok(true),
+/// Says of itself what a server is to know before SYNC; whether it took that.
+fn announce(connection: &mut Connection, name: &str, value: &str) -> Result<bool, Failure> {
+    eprintln!("sending REPLCONF {name} {value}");
+    let reply = connection.call(&["REPLCONF", name, value])?;
+    match reply.error() {
+        Some(error) => {
+            eprintln!("REPLCONF {name} error: {error}");
+            Ok(false)
         }
-    };
-    // Who does not know the first two sends a snapshot all the same.
-    ask(connection, "capa", "eof")?;
-    ask(connection, "rdb-only", "1")?;
-    if only_functions && !ask(connection, "rdb-filter-only", "functions")? {
-        return Err("Failed requesting functions only RDB from server, aborting".into());
+        None => Ok(true),
     }
+}
+
+/// Asks for a snapshot; what has come behind the line that says how it ends, and that.
+fn sync(connection: &mut Connection) -> Result<(Vec<u8>, End), Failure> {
     connection.write_all(b"SYNC\r\n")?;
     connection.flush()?;
     let mut received = connection.take_rest();
     let end = header(connection, &mut received)?;
+    Ok((received, end))
+}
+
+/// How often a primary is told that its replica is there.
+const ACKNOWLEDGE: Duration = Duration::from_secs(1);
+
+/// Becomes a replica that keeps nothing, and shows what its primary sends, until that ends.
+pub fn replica(session: &mut Session) -> Result<(), Failure> {
+    let style = Style {
+        form: Form::Csv,
+        ..session.style.clone()
+    };
+    let connection = session.connection()?;
+    announce(connection, "capa", "eof")?;
+    // Who knows this sends a snapshot with nothing in it.
+    announce(connection, "rdb-filter-only", "")?;
+    let (received, end) = sync(connection)?;
+    match &end {
+        End::After(size) => eprintln!(
+            "SYNC with master, discarding {size} bytes of bulk transfer until EOF marker..."
+        ),
+        End::Mark(_) => {
+            eprintln!("SYNC with master, discarding bytes of bulk transfer until EOF marker...");
+        }
+    }
+    let (size, rest) = copy(connection, received, &end, &mut io::sink())?;
+    eprintln!("SYNC done after {size} bytes. Logging commands from master.");
+    let mut replies = Replies::default();
+    replies.feed(&rest);
+    let (mut told, mut chunk) = (None::<Instant>, Vec::new());
+    loop {
+        while let Some(command) = replies.next()? {
+            show(&style.write(&command))?;
+        }
+        io::stdout().flush().ok();
+        if told.is_none_or(|told| told.elapsed() >= ACKNOWLEDGE) {
+            if told.is_none() {
+                eprintln!("sending REPLCONF ACK 0");
+            }
+            connection.send(&["REPLCONF", "ACK", "0"])?;
+            told = Some(Instant::now());
+        }
+        // A primary says something every some seconds, if only that it is there.
+        fill(connection, &mut chunk)?;
+        replies.feed(&std::mem::take(&mut chunk));
+    }
+}
+
+/// Fetches a snapshot as a replica would, and writes it to a file, or to standard output if that is `-`.
+pub fn rdb(session: &mut Session, file: &str, only_functions: bool) -> Result<(), Failure> {
+    let connection = session.connection()?;
+    // Who does not know the first two sends a snapshot all the same.
+    announce(connection, "capa", "eof")?;
+    announce(connection, "rdb-only", "1")?;
+    if only_functions && !announce(connection, "rdb-filter-only", "functions")? {
+        return Err("Failed requesting functions only RDB from server, aborting".into());
+    }
+    let (received, end) = sync(connection)?;
     let name = match file {
         "-" => "stdout".to_owned(),
         file => format!("'{file}'"),
@@ -204,12 +259,12 @@ pub fn rdb(session: &mut Session, file: &str, only_functions: bool) -> Result<()
     let size = match file {
         "-" => {
             let mut out = io::stdout().lock();
-            copy(connection, received, &end, &mut out)?
+            copy(connection, received, &end, &mut out)?.0
         }
         file => {
             let say = |error: io::Error| Failure::from(format!("{file}: {}", plain(&error)));
             let mut out = File::create(file).map_err(say)?;
-            let size = copy(connection, received, &end, &mut out)?;
+            let (size, _) = copy(connection, received, &end, &mut out)?;
             out.sync_all().map_err(say)?;
             size
         }
@@ -261,13 +316,13 @@ fn fill(connection: &mut Connection, into: &mut Vec<u8>) -> Result<(), Failure> 
     }
 }
 
-/// Writes the snapshot, of which `held` has come already, and says how many bytes it has.
+/// Writes the snapshot, of which `held` has come already, and returns how many bytes it has, and what came behind it.
 fn copy(
     connection: &mut Connection,
     mut held: Vec<u8>,
     end: &End,
     out: &mut impl Write,
-) -> Result<u64, Failure> {
+) -> Result<(u64, Vec<u8>), Failure> {
     let mut written = 0;
     loop {
         // How much of what is held certainly belongs to the snapshot, and whether that is all of it.
@@ -277,8 +332,8 @@ fn copy(
                 let safe = left.min(held.len() as u64) as usize;
                 (safe, safe as u64 == left)
             }
-            End::Mark(mark) => match held.strip_suffix(&mark[..]) {
-                Some(body) => (body.len(), true),
+            End::Mark(mark) => match held.windows(mark.len()).position(|part| part == mark) {
+                Some(at) => (at, true),
                 None => (held.len().saturating_sub(mark.len()), false),
             },
         };
@@ -287,7 +342,12 @@ fn copy(
         held.drain(..safe);
         if is_all {
             out.flush()?;
-            return Ok(written);
+            let mark = match end {
+                End::After(_) => 0,
+                End::Mark(mark) => mark.len(),
+            };
+            held.drain(..mark);
+            return Ok((written, held));
         }
         fill(connection, &mut held)?;
     }

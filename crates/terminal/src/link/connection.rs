@@ -1,11 +1,11 @@
 //! A connection: TCP, a unix socket, or TLS over TCP; greeted as its target says.
 
 use super::reply::{Replies, Reply};
-use super::target::{Address, Target, Wish};
+use super::target::{Address, Family, Target, Wish};
 use rustls::{ClientConnection, StreamOwned};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -52,7 +52,7 @@ impl Connection {
                 return Err(io::Error::other("there is no TLS on a unix socket"));
             }
             (Address::Tcp(host, port), tls) => {
-                let tcp = dial(host, *port, time)?;
+                let tcp = dial(host, *port, target.family, time.or(target.patience))?;
                 tcp.set_nodelay(true)?;
                 tcp.set_read_timeout(patience)?;
                 tcp.set_write_timeout(patience)?;
@@ -238,9 +238,19 @@ impl Write for Connection {
 }
 
 /// Connects to the first of a host's addresses that answers.
-fn dial(host: &str, port: u16, time: Option<Duration>) -> io::Result<TcpStream> {
+fn dial(
+    host: &str,
+    port: u16,
+    family: Option<Family>,
+    time: Option<Duration>,
+) -> io::Result<TcpStream> {
     let mut last = io::Error::new(ErrorKind::NotFound, "the host has no address");
-    for address in (host, port).to_socket_addrs()? {
+    let mut addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    if let Some(family) = family {
+        // The others stay, behind them and in their order.
+        addresses.sort_by_key(|address| address.is_ipv4() != (family == Family::V4));
+    }
+    for address in addresses {
         let connected = match time {
             Some(time) => TcpStream::connect_timeout(&address, time),
             None => TcpStream::connect(address),

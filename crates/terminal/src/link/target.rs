@@ -2,6 +2,7 @@
 
 use super::tls::TlsOptions;
 use std::fmt;
+use std::time::Duration;
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +36,21 @@ pub struct Target {
     pub password: Option<Vec<u8>>,
     /// The database to select.
     pub db: u32,
+    /// How long connecting may take; None is as long as the system tries.
+    pub patience: Option<Duration>,
+    /// Which of a name's addresses are tried first.
+    pub family: Option<Family>,
     /// Whether to ask for RESP3, and whether a server that has none is to be told of.
     pub resp3: Wish,
+}
+
+/// A kind of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
 }
 
 /// Which version of the protocol is wished for.
@@ -58,6 +72,8 @@ impl Default for Target {
             user: None,
             password: None,
             db: 0,
+            patience: None,
+            family: None,
             resp3: Wish::Resp2,
         }
     }
