@@ -66,6 +66,14 @@ pub fn get(to: SocketAddr, path: &str, head: &[&str]) -> Answer {
 pub fn begin(to: SocketAddr, method: &str, path: &str, head: &[&str], body: &str) -> TcpStream {
     let mut stream = TcpStream::connect(to).expect("the port is open");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream
+        .write_all(written(to, method, path, head, body).as_bytes())
+        .expect("a request is sent");
+    stream
+}
+
+/// A request as it is sent.
+pub fn written(to: SocketAddr, method: &str, path: &str, head: &[&str], body: &str) -> String {
     let mut text = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
     if !head.iter().any(|line| line.starts_with("Host:")) {
         text.push_str(&format!("Host: {to}\r\n"));
@@ -80,14 +88,11 @@ pub fn begin(to: SocketAddr, method: &str, path: &str, head: &[&str], body: &str
     }
     text.push_str("\r\n");
     text.push_str(body);
-    stream
-        .write_all(text.as_bytes())
-        .expect("a request is sent");
-    stream
+    text
 }
 
 /// Reads an answer to its end.
-fn read(from: &mut impl BufRead) -> Answer {
+pub fn read(from: &mut impl BufRead) -> Answer {
     let (status, head) = read_head(from);
     let chunked = head
         .iter()

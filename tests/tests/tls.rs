@@ -1,107 +1,22 @@
 //! TLS: clients as they are published, certificates good and bad, handshakes that are slow, cut or never end.
 
+mod secure;
+
 use redis::{ClientTlsConfig, Commands, TlsCertificates};
-use redpoll_tests::certificates::{Authority, Pair, path};
+use redpoll_tests::certificates::{Pair, path};
 use redpoll_tests::check::{check, show};
+use redpoll_tests::eventually;
 use redpoll_tests::program::{node, on_path, python, run};
-use redpoll_tests::server::{free_port, fresh_dir, run_redpoll};
-use redpoll_tests::{Server, eventually};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
+use redpoll_tests::server::{free_port, run_redpoll};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
+use secure::{Files, Secure, connect};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Everything that the tests need, in a folder of its own.
-struct Files {
-    dir: PathBuf,
-    ca: PathBuf,
-    server: Pair,
-    client: Pair,
-    expired: Pair,
-    untrusted: Pair,
-    /// Of a client whose certificate has several names.
-    named: Pair,
-}
-
-impl Files {
-    fn new() -> Files {
-        let dir = fresh_dir();
-        let (ours, other) = (Authority::new("ours"), Authority::new("another"));
-        let ca = dir.join("ca.crt");
-        std::fs::write(&ca, &ours.pem).unwrap();
-        Files {
-            server: ours.sign(&dir, "server", &["localhost", "127.0.0.1"], false),
-            client: ours.sign(&dir, "client", &[], false),
-            expired: ours.sign(&dir, "expired", &["localhost"], true),
-            untrusted: other.sign(&dir, "untrusted", &["localhost"], false),
-            named: ours.sign(&dir, "named", &["spiffe://nobody", "spiffe://ann"], false),
-            ca,
-            dir,
-        }
-    }
-
-    /// A server with a port for TLS, and that port.
-    fn start(&self, more: &[&str]) -> (Server, u16) {
-        let port = free_port();
-        let text = port.to_string();
-        let mut args = vec![
-            "--tls-port",
-            &text,
-            "--tls-cert-file",
-            path(&self.server.cert),
-            "--tls-key-file",
-            path(&self.server.key),
-            "--tls-ca-cert-file",
-            path(&self.ca),
-        ];
-        args.extend(more);
-        (Server::redpoll_with(&args), port)
-    }
-
-    /// How a client trusts us, and what it shows.
-    fn config(&self, shown: Option<&Pair>) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_file(&self.ca).unwrap())
-            .unwrap();
-        let builder =
-            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_root_certificates(roots);
-        Arc::new(match shown {
-            Some(pair) => builder
-                .with_client_auth_cert(
-                    vec![CertificateDer::from_pem_file(&pair.cert).unwrap()],
-                    PrivateKeyDer::from_pem_file(&pair.key).unwrap(),
-                )
-                .unwrap(),
-            None => builder.with_no_client_auth(),
-        })
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.dir);
-    }
-}
-
-type Secure = StreamOwned<ClientConnection, TcpStream>;
-
-fn connect(config: &Arc<ClientConfig>, port: u16, name: &str) -> Secure {
-    let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    let name = ServerName::try_from(name.to_owned()).unwrap();
-    StreamOwned::new(ClientConnection::new(config.clone(), name).unwrap(), socket)
-}
 
 /// Sends bytes and reads until as many have come as are expected, or fails.
 fn ask(stream: &mut Secure, request: &[u8], expected: &[u8]) -> std::io::Result<()> {

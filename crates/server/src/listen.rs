@@ -166,7 +166,13 @@ fn on_port(
                 listeners.push(listener.clone());
                 continue;
             }
-            match open_tcp(address, config.tcp_backlog()) {
+            // One that spoke TLS and is not to any more, or the other way round, keeps its socket: it could not be opened twice.
+            let other = open.iter().find(|listener| listener.address == wanted);
+            let opened = match other {
+                Some(listener) => listener.socket.try_clone(),
+                None => open_tcp(address, config.tcp_backlog()),
+            };
+            match opened {
                 Ok(socket) => {
                     // Connections have the mark of the socket that they come from.
                     mark(config, &socket).map_err(fail)?;
