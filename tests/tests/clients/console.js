@@ -1,5 +1,6 @@
 // A person at the console: a page in headless Chromium, clicked and typed to, with a client beside it that sees what came of it.
-// Arguments: port, port of HTTP, path of Chromium. With SHOTS set to a folder, pictures are left there.
+// Arguments: port, port of HTTP, path of Chromium. With SHOTS set to a folder, pictures are left there. REDPOLL_CONSOLE_KEYS and
+// REDPOLL_CONSOLE_MB are how many keys there are and how large the largest value is; what a person waits for is printed.
 
 const http = require("http");
 const puppeteer = require("puppeteer-core");
@@ -8,6 +9,11 @@ const Redis = require("ioredis");
 const [port, webPort, chromium] = process.argv.slice(2);
 const site = `http://127.0.0.1:${webPort}/`;
 const PATIENCE = 30000;
+const KEYS = Number(process.env.REDPOLL_CONSOLE_KEYS ?? 20000);
+const LARGE_MB = Number(process.env.REDPOLL_CONSOLE_MB ?? 20);
+/** Ten keys each, and one that is looked for. */
+const USERS = KEYS / 10;
+const WANTED = Math.floor(USERS * 0.617);
 let checks = 0;
 
 function check(what, condition) {
@@ -25,18 +31,36 @@ async function eventually(what, condition) {
   checks++;
 }
 
+/** Sets so many keys. */
+async function fill(db, count, pair) {
+  for (let n = 0; n < count; ) {
+    const load = db.pipeline();
+    for (let calls = 0; calls < 100 && n < count; calls++) {
+      const pairs = [];
+      for (let i = 0; i < 100 && n < count; i++) pairs.push(...pair(n++));
+      load.mset(...pairs);
+    }
+    await load.exec();
+  }
+}
+
+/** Says what a person waited for. */
+function tell(what, ms) {
+  console.log(`${what}: ${Math.round(ms)} ms`);
+}
+
 async function main() {
   const db = new Redis({ port, host: "127.0.0.1", password: "secret", enableReadyCheck: false });
   await db.call("ACL", "SETUSER", "reader", "on", ">look", "~*", "&*", "+@read", "+@connection", "+info", "+command", "-@dangerous", "+info");
   await db.config("SET", "busy-reply-threshold", "100");
-  const load = db.pipeline();
-  for (let n = 0; n < 20000; n++) load.set(`user:${n % 2000}:field${Math.floor(n / 2000)}`, `value ${n}`);
-  await load.exec();
+  await fill(db, KEYS, (n) => [`user:${n % USERS}:field${Math.floor(n / USERS)}`, `value ${n}`]);
+  // A level with many keys and nothing below them.
+  await fill(db, KEYS / 5, (n) => [`flat:${n}`, ""]);
   const binary = Buffer.from([0, 1, 0xff, 0x0a, 0x22]);
   await db.set(binary, Buffer.from([0xde, 0xad, 0xbe, 0xef]));
   await db.set("doc:json", JSON.stringify({ a: [1, 2, { b: "c" }], big: 1 }).replace("1}", "12345678901234567890}"));
   await db.set("doc:msgpack", Buffer.from([0x82, 0xa1, 0x61, 0x01, 0xa1, 0x62, 0x93, 0x01, 0x02, 0xc3]));
-  await db.setrange("doc:large", 20 * 1024 * 1024, "the end");
+  await db.setrange("doc:large", LARGE_MB * 1024 * 1024, "the end");
   await db.hset("doc:hash", "field one", "1", "field two", "2");
   await db.rpush("doc:list", ...Array.from({ length: 250 }, (_, n) => `item ${n}`));
   await db.zadd("doc:zset", 1.5, "one", 2, "two");
@@ -137,6 +161,8 @@ async function visit(browser, db, binary) {
 
   // A wrong password, and the right one.
   await page.goto(site);
+  await until("something is drawn", () => performance.getEntriesByName("first-contentful-paint").length > 0);
+  tell("first paint", await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime));
   await shot("login");
   await login("default", "wrong");
   await page.waitForSelector("[role=alert]");
@@ -163,11 +189,38 @@ async function visit(browser, db, binary) {
 
   // The tree, by mouse and by keyboard; a key is found and edited.
   await go("keys");
-  await press("user:");
+  // How long until a level's first lines are there, and until as many as are ever shown.
+  const open = async (prefix, lines) => {
+    await press(prefix);
+    return page.evaluate(
+      async (lines) => {
+        const began = performance.now();
+        const shown = () => [...document.querySelectorAll("[role=treeitem][aria-level='2']")].length;
+        const times = [];
+        // The list draws what is on the screen; how many there are its height says.
+        const all = () => document.querySelector("[role=tree] > *")?.getBoundingClientRect().height ?? 0;
+        for (const done of [() => shown() > 0, () => all() >= lines * 28]) {
+          while (!done() && performance.now() - began < 20000) await new Promise((resolve) => requestAnimationFrame(resolve));
+          times.push(performance.now() - began);
+        }
+        return times;
+      },
+      lines,
+    );
+  };
+  for (const prefix of ["flat:", "user:"]) {
+    await until(`${prefix} is there`, (prefix) => [...document.querySelectorAll("[role=treeitem] .clip")].some((e) => e.textContent === prefix), prefix);
+    const [first, all] = await open(prefix, Math.min(2000, USERS));
+    tell(`a level of ${prefix === "flat:" ? KEYS / 5 : USERS}: first lines`, first);
+    tell(`a level of ${prefix === "flat:" ? KEYS / 5 : USERS}: all that are shown`, all);
+    if (prefix === "flat:") await press(prefix);
+  }
   await see("12:");
-  await type("Pattern", "user:1234:*");
+  const looked = Date.now();
+  await type("Pattern", `user:${WANTED}:*`);
   await press("field7");
-  await see("value 15234");
+  await see(`value ${7 * USERS + WANTED}`);
+  tell(`a key among ${KEYS * 1.2}: found and shown`, Date.now() - looked);
   await shot("keys");
   await type("Pattern", "doc:*");
   await press("text");
@@ -206,7 +259,10 @@ async function visit(browser, db, binary) {
   await see("MessagePack");
   await see('"a": 1');
   await go(key("doc:large"));
-  await see("20.0 MB");
+  const opened = Date.now();
+  await see(`${LARGE_MB >= 10 ? LARGE_MB.toFixed(1) : LARGE_MB.toFixed(2)} MB`);
+  await until("a part of it", () => document.querySelector("pre.content")?.textContent.length > 0);
+  tell(`a value of ${LARGE_MB} MB: its first page`, Date.now() - opened);
   await press("Last page");
   await press("Text");
   await see("the end");
@@ -380,7 +436,7 @@ async function visit(browser, db, binary) {
   await go(key("doc:hash"));
   await see("field one");
   await go(key("user:1:field1"));
-  await see("value 2001");
+  await see(`value ${USERS + 1}`);
   for (const button of ["Edit", "Delete", "Expire", "Rename"]) check(`${button} is not offered`, !(await has(button)));
   await shot("reader");
   await go("scripts");

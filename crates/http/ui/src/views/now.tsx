@@ -1,9 +1,9 @@
 // What happens now, and in the last hour.
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { type History, events, history, run } from "../api";
+import { type History, call, events, history } from "../api";
 import { Chart } from "../chart";
-import { type Reply, bytes, errorOf, field, list, number, shown, text } from "../reply";
+import { type Reply, bytes, field, list, number, shown, text } from "../reply";
 import { Panel, Problem, Table, clock, count, fields, micros, size, span, useKept, useLoad } from "../ui";
 
 /** The columns of the history by name. */
@@ -110,7 +110,56 @@ export function Now() {
   });
   const most = now.last("max_memory");
   const percent = (n: number) => `${n.toFixed(n % 1 ? 1 : 0)} %`;
-  const rate = (n: number) => count(n);
+  const line = (label: string, color: number, values: (number | null)[]) => ({ label, color: `--c${color}`, values });
+  const times1000 = (n: number | null) => (n === null ? null : n * 1000);
+  const charts = [
+    { title: "Operations /s", format: count, lines: [line("all", 1, part("ops"))] },
+    {
+      title: "Latency",
+      format: micros,
+      lines: [line("p50", 2, part("p50_us")), line("p99", 3, part("p99_us")), line("p99.9", 4, part("p999_us"))],
+    },
+    {
+      title: "Memory",
+      format: size,
+      max: most || undefined,
+      least: 1024,
+      lines: [line("used", 1, part("used_memory")), line("resident", 3, part("resident_memory"))],
+    },
+    { title: "Network /s", format: size, least: 1024, lines: [line("in", 2, part("in")), line("out", 1, part("out"))] },
+    {
+      title: "Clients",
+      format: count,
+      lines: [line("connected", 1, part("clients")), line("blocked", 4, part("blocked"))],
+    },
+    { title: "Hit ratio", format: percent, max: 100, lines: [line("found", 2, ratio)] },
+    {
+      title: "Keys that go /s",
+      format: count,
+      lines: [line("evicted", 4, part("evicted")), line("expired", 3, part("expired"))],
+    },
+    {
+      title: "Errors and waits /s",
+      format: count,
+      lines: [line("errors", 4, part("errors")), line("lock waits", 2, part("lock_waits"))],
+    },
+    {
+      title: "CPU",
+      format: percent,
+      least: 10,
+      lines: [line("of one core", 3, part("cpu").map((n) => (n === null ? null : n * 100)))],
+    },
+  ];
+  // What there is not everywhere.
+  if (now.last("durability_lag_ms") !== null)
+    charts.push({
+      title: "Durability",
+      format: micros,
+      least: 1000,
+      lines: [line("not on disk for", 1, part("durability_lag_ms").map(times1000))],
+    });
+  if (now.last("lag") !== null)
+    charts.push({ title: "Replicas", format: size, least: 1024, lines: [line("the slowest is behind", 1, part("lag"))] });
   return (
     <>
       <div class="bar">
@@ -133,108 +182,9 @@ export function Now() {
       <Problem text={error} />
       {times.length > 0 && (
         <div class="charts">
-          <Chart
-            title="Operations /s"
-            times={times}
-            format={rate}
-            lines={[{ label: "all", color: "--c1", values: part("ops") }]}
-          />
-          <Chart
-            title="Latency"
-            times={times}
-            format={micros}
-            lines={[
-              { label: "p50", color: "--c2", values: part("p50_us") },
-              { label: "p99", color: "--c3", values: part("p99_us") },
-              { label: "p99.9", color: "--c4", values: part("p999_us") },
-            ]}
-          />
-          <Chart
-            title="Memory"
-            times={times}
-            format={size}
-            max={most || undefined}
-            least={1024}
-            lines={[
-              { label: "used", color: "--c1", values: part("used_memory") },
-              { label: "resident", color: "--c3", values: part("resident_memory") },
-            ]}
-          />
-          <Chart
-            title="Network /s"
-            times={times}
-            format={size}
-            least={1024}
-            lines={[
-              { label: "in", color: "--c2", values: part("in") },
-              { label: "out", color: "--c1", values: part("out") },
-            ]}
-          />
-          <Chart
-            title="Clients"
-            times={times}
-            format={count}
-            lines={[
-              { label: "connected", color: "--c1", values: part("clients") },
-              { label: "blocked", color: "--c4", values: part("blocked") },
-            ]}
-          />
-          <Chart
-            title="Hit ratio"
-            times={times}
-            format={percent}
-            max={100}
-            lines={[{ label: "found", color: "--c2", values: ratio }]}
-          />
-          <Chart
-            title="Keys that go /s"
-            times={times}
-            format={rate}
-            lines={[
-              { label: "evicted", color: "--c4", values: part("evicted") },
-              { label: "expired", color: "--c3", values: part("expired") },
-            ]}
-          />
-          <Chart
-            title="Errors and waits /s"
-            times={times}
-            format={rate}
-            lines={[
-              { label: "errors", color: "--c4", values: part("errors") },
-              { label: "lock waits", color: "--c2", values: part("lock_waits") },
-            ]}
-          />
-          <Chart
-            title="CPU"
-            times={times}
-            format={percent}
-            least={10}
-            lines={[{ label: "of one core", color: "--c3", values: part("cpu").map((n) => (n === null ? null : n * 100)) }]}
-          />
-          {now.last("durability_lag_ms") !== null && (
-            <Chart
-              title="Durability"
-              times={times}
-              format={micros}
-              least={1000}
-              lines={[
-                {
-                  label: "not on disk for",
-                  color: "--c1",
-                  values: part("durability_lag_ms").map((ms) => (ms === null ? null : ms * 1000)),
-                },
-              ]}
-            />
-          )}
-          {now.last("lag") !== null && (
-            <Chart
-              title="Replicas"
-              times={times}
-              format={size}
-              least={1024}
-              lines={[{ label: "the slowest is behind", color: "--c1", values: part("lag") }]}
-            />
-          )}
+          {charts.map((chart) => (
+            <Chart key={chart.title} times={times} {...chart} />
+          ))}
         </div>
       )}
       <div class="columns">
@@ -283,6 +233,19 @@ function Tiles({ now }: { now: Series }) {
   );
 }
 
+/** By what a panel measures. */
+function Measure(props: { value: string; set: (value: string) => void; names: readonly (readonly [string, string, ...unknown[]])[] }) {
+  return (
+    <select aria-label="Measure" value={props.value} onChange={(event) => props.set(event.currentTarget.value)}>
+      {props.names.map(([word, name]) => (
+        <option key={word} value={word}>
+          by {name}
+        </option>
+      ))}
+    </select>
+  );
+}
+
 const MEASURES: [string, string, (n: number) => string][] = [
   ["OPS", "operations", (n) => `${count(n)} /s`],
   ["CPU", "CPU time", (n) => `${micros(n)} /s`],
@@ -299,9 +262,7 @@ function HotKeys() {
   const [measure, setMeasure] = useKept("hot", "OPS");
   const { data, error } = useLoad(
     async () => {
-      const { reply } = await run(["HOTKEYS", "TOP", "BY", measure, "COUNT", 16]);
-      const problem = errorOf(reply);
-      if (problem) throw new Error(problem);
+      const reply = await call("HOTKEYS", "TOP", "BY", measure, "COUNT", 16);
       return list(field(reply, "keys")).map((row) => {
         const name = bytes(field(row, "key"));
         const db = number(field(row, "db"));
@@ -314,18 +275,7 @@ function HotKeys() {
   const format = MEASURES.find(([word]) => word === measure)?.[2] ?? count;
   const most = Math.max(1, ...(data ?? []).map((row) => row.figure));
   return (
-    <Panel
-      title="Hot keys"
-      tools={
-        <select aria-label="Measure" value={measure} onChange={(event) => setMeasure(event.currentTarget.value)}>
-          {MEASURES.map(([word, name]) => (
-            <option key={word} value={word}>
-              by {name}
-            </option>
-          ))}
-        </select>
-      }
-    >
+    <Panel title="Hot keys" tools={<Measure value={measure} set={setMeasure} names={MEASURES} />}>
       <Problem text={error} />
       <ol class="bars">
         {data?.map((row) => (
@@ -362,9 +312,7 @@ function Shards() {
   const [summary, setSummary] = useState("");
   const { data, error } = useLoad(
     async () => {
-      const { reply } = await run(["INFO", "SHARDS"]);
-      const problem = errorOf(reply);
-      if (problem) throw new Error(problem);
+      const reply = await call("INFO", "SHARDS");
       const columns = new Map<string, number[]>();
       for (const [name, value] of fields(text(reply))) {
         if (!/^shard_\d+$/.test(name)) continue;
@@ -415,20 +363,14 @@ function Shards() {
     <Panel
       title="Shards"
       tools={
-        <select
-          aria-label="Measure"
+        <Measure
           value={measure}
-          onChange={(event) => {
+          set={(value) => {
             before.current = null;
-            setMeasure(event.currentTarget.value);
+            setMeasure(value);
           }}
-        >
-          {SHARD_MEASURES.map(([word, name]) => (
-            <option key={word} value={word}>
-              by {name}
-            </option>
-          ))}
-        </select>
+          names={SHARD_MEASURES}
+        />
       }
     >
       <Problem text={error} />
