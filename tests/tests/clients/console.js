@@ -163,6 +163,8 @@ async function visit(browser, db, binary) {
   await page.goto(site);
   await until("something is drawn", () => performance.getEntriesByName("first-contentful-paint").length > 0);
   tell("first paint", await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime));
+  await page.waitForSelector("input[name=password]");
+  tell("a page to log in to", await page.evaluate(() => performance.now()));
   await shot("login");
   await login("default", "wrong");
   await page.waitForSelector("[role=alert]");
@@ -189,30 +191,32 @@ async function visit(browser, db, binary) {
 
   // The tree, by mouse and by keyboard; a key is found and edited.
   await go("keys");
-  // How long until a level's first lines are there, and until as many as are ever shown.
+  // How long from a click until a level's first lines are there, and until as many as are ever shown.
   const open = async (prefix, lines) => {
-    await press(prefix);
-    return page.evaluate(
-      async (lines) => {
-        const began = performance.now();
-        const shown = () => [...document.querySelectorAll("[role=treeitem][aria-level='2']")].length;
-        const times = [];
-        // The list draws what is on the screen; how many there are its height says.
-        const all = () => document.querySelector("[role=tree] > *")?.getBoundingClientRect().height ?? 0;
-        for (const done of [() => shown() > 0, () => all() >= lines * 28]) {
-          while (!done() && performance.now() - began < 20000) await new Promise((resolve) => requestAnimationFrame(resolve));
-          times.push(performance.now() - began);
-        }
-        return times;
-      },
-      lines,
-    );
+    const click = (prefix) => {
+      const found = [...document.querySelectorAll("[role=treeitem]")].find((e) => e.querySelector(".clip")?.textContent === prefix);
+      if (!found) return false;
+      window.clicked = performance.now();
+      found.click();
+      return true;
+    };
+    await until(`${prefix} is there`, click, prefix);
+    return page.evaluate(async (lines) => {
+      const shown = () => document.querySelectorAll("[role=treeitem][aria-level='2']").length;
+      // The list draws what is on the screen; how many lines there are its height says.
+      const all = () => document.querySelector("[role=tree] > *").getBoundingClientRect().height / 28;
+      const times = [];
+      for (const done of [() => shown() > 0, () => all() >= lines]) {
+        while (!done() && performance.now() - window.clicked < 20000) await new Promise((resolve) => requestAnimationFrame(resolve));
+        times.push(performance.now() - window.clicked);
+      }
+      return times;
+    }, lines);
   };
-  for (const prefix of ["flat:", "user:"]) {
-    await until(`${prefix} is there`, (prefix) => [...document.querySelectorAll("[role=treeitem] .clip")].some((e) => e.textContent === prefix), prefix);
-    const [first, all] = await open(prefix, Math.min(2000, USERS));
-    tell(`a level of ${prefix === "flat:" ? KEYS / 5 : USERS}: first lines`, first);
-    tell(`a level of ${prefix === "flat:" ? KEYS / 5 : USERS}: all that are shown`, all);
+  for (const [prefix, keys] of [["flat:", KEYS / 5], ["user:", USERS]]) {
+    const [first, all] = await open(prefix, Math.min(2000, keys));
+    tell(`a level of ${keys}: first lines`, first);
+    tell(`a level of ${keys}: all that are shown`, all);
     if (prefix === "flat:") await press(prefix);
   }
   await see("12:");
@@ -383,8 +387,13 @@ async function visit(browser, db, binary) {
   await go("memory");
   await see("resident");
   await press("Count again");
-  await press("user:");
-  await see("user:1");
+  // A walk takes a hundredth of a core: of many millions of keys some minutes.
+  if (KEYS <= 100000) {
+    await press("user:");
+    await see("user:1");
+  } else {
+    await see("being counted again");
+  }
   await shot("memory");
   await go("slow");
   await see("Commands that stood out");

@@ -225,16 +225,17 @@ fn all(bench: &Bench, contender: &Contender, rows: &mut Rows) -> Result<()> {
 fn beside<T>(http: Option<u16>, load: impl FnOnce() -> Result<T>) -> Result<T> {
     let Some(http) = http else { return load() };
     let done = AtomicBool::new(false);
-    let every = |period: Duration, done: &AtomicBool, work: &mut dyn FnMut() -> Result<()>| {
-        while !done.load(Ordering::Relaxed) {
-            work()?;
-            let next = Instant::now() + period;
-            while Instant::now() < next && !done.load(Ordering::Relaxed) {
-                thread::sleep(Duration::from_millis(20));
+    let every =
+        |period: Duration, done: &AtomicBool, work: &mut dyn FnMut() -> Result<()>| -> Result<()> {
+            while !done.load(Ordering::Relaxed) {
+                work()?;
+                let next = Instant::now() + period;
+                while Instant::now() < next && !done.load(Ordering::Relaxed) {
+                    thread::sleep(Duration::from_millis(20));
+                }
             }
-        }
-        Ok(())
-    };
+            Ok(())
+        };
     thread::scope(|scope| {
         let scraping = scope.spawn(|| {
             every(Duration::from_secs(5), &done, &mut || {

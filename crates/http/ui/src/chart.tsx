@@ -2,7 +2,10 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { clock } from "./ui";
+import { clock, size } from "./ui";
+
+/** Steps between lines of a scale of bytes: what looks round when it is told in KB and MB. */
+const BYTES = Array.from({ length: 46 }, (_, bit) => 2 ** bit);
 
 export interface Line {
   label: string;
@@ -38,11 +41,19 @@ export function Chart(props: {
           width: element.clientWidth,
           height: 120,
           legend: { show: false },
+          padding: [8, null, 0, 0],
           cursor: { y: false, points: { size: 5 }, drag: { x: false, y: false }, sync: { key: "now" } },
           scales: { y: { range: (_, _min, max) => [0, props.max ?? Math.max(max * 1.1, props.least ?? 1)] } },
           axes: [
             { ...axis, size: 22, font: "11px system-ui", space: 70, values: (_, ticks) => ticks.map(clock) },
-            { ...axis, size: 58, font: "11px system-ui", values: (_, ticks) => ticks.map(format), space: 28 },
+            {
+              ...axis,
+              size: 58,
+              font: "11px system-ui",
+              values: (_, ticks) => ticks.map(format),
+              space: 28,
+              ...(format === size ? { incrs: BYTES } : {}),
+            },
           ],
           series: [
             {},

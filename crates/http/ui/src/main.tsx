@@ -252,4 +252,7 @@ function App() {
 }
 
 applyTheme(kept("theme") ?? "auto");
-render(<App />, document.getElementById("app")!);
+const app = document.getElementById("app")!;
+// What stands there until there is something to show.
+app.replaceChildren();
+render(<App />, app);

@@ -244,6 +244,15 @@ export function Panel(props: {
   );
 }
 
+/** A bar, filled as far as a part of a whole goes. Without a label it only repeats a number beside it. */
+export function Share({ part, label }: { part: number; label?: string }) {
+  const percent = Math.round(100 * Math.min(1, Math.max(0, part)));
+  const said = label
+    ? { role: "meter" as const, "aria-label": label, "aria-valuenow": percent }
+    : { "aria-hidden": true as const };
+  return <i class="meter" style={{ "--part": `${percent}%` }} {...said} />;
+}
+
 /** A table whose columns can be sorted by. */
 export interface Column<T> {
   name: string;

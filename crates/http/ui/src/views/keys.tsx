@@ -13,9 +13,12 @@ interface Node {
   label: string;
   depth: number;
   isKey: boolean;
-  /** Keys below it that have been seen. */
+  /** Keys below it that have been seen, and as long as these are few, which. */
   keys: number;
+  seen: Bytes[];
   open: boolean;
+  /** The level that it is a line of, and the one below it, once it was opened. */
+  of: Level;
   level: Level | null;
 }
 
@@ -25,8 +28,15 @@ const MOST_NODES = 2000;
 /** 9 before 10, as people number things. */
 const byName = new Intl.Collator(undefined, { numeric: true });
 
-/** Milliseconds of loading after which one is asked for more. */
+/** Keys of a prefix that are remembered, so that it can be opened without another walk over all keys. */
+const MOST_SEEN = 100;
+
+/** Milliseconds of loading after which one is asked for more. Who looks for something wants all of it. */
 const PATIENCE = 4000;
+
+/** Positions of a walk that one call of SCAN may take: where it finds little the reply is short, however many they are. */
+const STEP = 50000;
+const LONG_STEP = 1000000;
 
 interface Filter {
   pattern: string;
@@ -83,30 +93,41 @@ class Level {
     const began = performance.now();
     // Small steps first, so that something is there at once.
     let step = 1000;
+    const isWanted = () =>
+      performance.now() - began < PATIENCE || (this.filter.pattern !== "" && this.nodes.size < MOST_NODES);
     try {
       do {
         const keys = await this.step(step);
         if (this.stopped) return;
         for (const key of keys) this.add(key);
         this.changed();
-        step = Math.min(step * 4, this.isSlow() ? 400 : 50000);
-      } while (!this.done && performance.now() - began < PATIENCE);
+        step = this.isSlow() ? 400 : Math.min(step * 4, keys.length < step / 50 ? LONG_STEP : STEP);
+      } while (!this.done && isWanted());
     } catch (why) {
       this.error = (why as Error).message;
     }
     this.busy = false;
-    // Who looks for something wants to see it, not the first letters of it.
-    if (this.done && this.filter.pattern !== "" && this.nodes.size <= 3)
-      for (const node of this.nodes.values()) if (!node.isKey) this.open(node);
+    this.unfold();
     this.changed();
   }
 
-  /** Opens a prefix of this level. */
-  open(node: Node): void {
+  /** Who looks for something wants to see it, not the first letters of it. */
+  private unfold(): void {
+    if (this.done && this.filter.pattern !== "" && this.nodes.size <= 3)
+      for (const node of this.nodes.values()) if (!node.isKey) Level.open(node);
+  }
+
+  /** Opens a prefix. */
+  static open(node: Node): void {
     node.open = true;
     if (node.level) return;
-    node.level = new Level(node.path, node.depth + 1, this.filter, this.changed);
-    void node.level.load();
+    const { of } = node;
+    node.level = new Level(node.path, node.depth + 1, of.filter, of.changed);
+    for (const key of node.seen) node.level.add(key);
+    // Where everything has been seen there is nothing to look for.
+    node.level.done = of.done && of.dropped === 0 && node.seen.length === node.keys;
+    if (node.level.done) node.level.unfold();
+    else void node.level.load();
   }
 
   /** Whether each key has to be asked for. */
@@ -141,7 +162,7 @@ class Level {
     });
   }
 
-  private add(key: Bytes): void {
+  add(key: Bytes): void {
     const { separator } = this.filter;
     const start = typeof this.prefix === "string" && typeof key === "string" ? this.prefix.length : -1;
     // Binary keys are told apart by their bytes, and stand for themselves.
@@ -160,13 +181,14 @@ class Level {
     if (known) {
       // SCAN may name a key twice.
       if (!isKey) known.keys++;
+      if (!isKey && known.seen.length < MOST_SEEN) known.seen.push(key);
       return;
     }
     if (this.nodes.size >= MOST_NODES) {
       this.dropped++;
       return;
     }
-    this.nodes.set(id, { path, label, depth: this.depth, isKey, keys: 1, open: false, level: null });
+    this.nodes.set(id, { path, label, depth: this.depth, isKey, keys: 1, seen: isKey ? [] : [key], open: false, of: this, level: null });
   }
 
   sorted(): Node[] {
@@ -263,7 +285,7 @@ export function Keys() {
   };
   const toggle = (node: Node, open = !node.open) => {
     if (node.isKey) return;
-    if (open) root.open(node);
+    if (open) Level.open(node);
     else node.open = false;
     redraw(0);
   };

@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { type Command, call } from "../api";
 import { type Bytes, type Reply, bytes, field, ident, list, number, pairs, shown, text } from "../reply";
-import { Panel, Problem, Table, attempt, count, fields, size, span, useLoad } from "../ui";
+import { Panel, Problem, Share, Table, attempt, count, fields, size, span, useLoad } from "../ui";
 import { link } from "./now";
 
 const FIGURES: [string, string][] = [
@@ -69,18 +69,21 @@ function Tree() {
   // The prefixes that were opened, the innermost last.
   const [path, setPath] = useState<Bytes[]>([]);
   const prefix = path[path.length - 1] ?? "";
-  const { data, error, busy, reload } = useLoad(
+  // When it was asked to count again, until that is done: at once with few keys, after minutes with many millions.
+  const [asked, setAsked] = useState<number | null>(null);
+  const { data, error, busy } = useLoad(
     async () => {
       const command: Command = ["MEMORY", "TREE", "COUNT", 200];
       if (prefix !== "") command.push("PREFIX", prefix);
-      return { reply: await call(...command) };
+      const reply = await call(...command);
+      if (asked !== null && reply !== null && number(field(reply, "age-ms")) < Date.now() - asked) setAsked(null);
+      return { reply };
     },
-    [ident(prefix)],
-    10000,
+    [ident(prefix), asked],
+    asked === null ? 10000 : 1000,
   );
   const refresh = async () => {
-    // Small keyspaces are counted at once.
-    if (await attempt(() => call("MEMORY", "TREE", "REFRESH"), "The keys are counted again.")) setTimeout(reload, 1000);
+    if (await attempt(() => call("MEMORY", "TREE", "REFRESH"))) setAsked(Date.now());
   };
   const reply = data?.reply ?? null;
   const all = reply === null ? null : part(reply);
@@ -111,6 +114,7 @@ function Tree() {
           <p class="dim">
             {size(all.bytes)} in {count(all.keys)} keys ({all.types || "none"}), {count(all.expiring)} of which expire; as of{" "}
             {span(number(field(reply, "age-ms")) / 1000)} ago
+            {asked !== null && "; being counted again …"}
           </p>
         )}
         {all && (
@@ -135,7 +139,7 @@ function Tree() {
               },
               {
                 name: "share",
-                cell: (row) => <meter min={0} max={Math.max(1, all.bytes)} value={row.bytes} aria-label="Share of the memory" />,
+                cell: (row) => <Share part={row.bytes / Math.max(1, all.bytes)} label="Share of the memory" />,
               },
               { name: "bytes", cell: (row) => size(row.bytes), by: (row) => row.bytes, right: true },
               { name: "keys", cell: (row) => count(row.keys), by: (row) => row.keys, right: true },

@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { type History, call, events, history } from "../api";
 import { Chart } from "../chart";
 import { type Reply, bytes, field, list, number, shown, text } from "../reply";
-import { Panel, Problem, Table, clock, count, fields, micros, size, span, useKept, useLoad } from "../ui";
+import { Panel, Problem, Share, Table, clock, count, fields, micros, size, span, useKept, useLoad } from "../ui";
 
 /** The columns of the history by name. */
 class Series {
@@ -280,7 +280,7 @@ function HotKeys() {
       <ol class="bars">
         {data?.map((row) => (
           <li key={`${row.db} ${row.link}`}>
-            <meter min={0} max={most} value={row.figure} aria-hidden="true" />
+            <Share part={row.figure / most} />
             <a href={row.link} class="clip">
               {row.key}
             </a>

@@ -203,7 +203,11 @@ export function Rows(props: { label: string; heads?: string[]; rows: Row[]; afte
             const { id, what, edit, pick, remove } = row;
             return (
               <tr key={id}>
-                {row.head !== undefined && <th scope="row">{row.head}</th>}
+                {row.head !== undefined && (
+                  <th scope="row" class={typeof row.head === "number" ? "number" : ""}>
+                    {row.head}
+                  </th>
+                )}
                 {row.right !== undefined && <td class="right">{row.right}</td>}
                 <td>{line(row)}</td>
                 <td>

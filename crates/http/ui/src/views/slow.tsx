@@ -48,6 +48,7 @@ export function Slow() {
   const threshold = data?.threshold;
   return (
     <Panel
+      class="stood"
       title="Commands that stood out"
       tools={
         <>

@@ -172,7 +172,8 @@ function Content(props: Part & { type: string }) {
 
 function StringValue({ name, changed }: Part) {
   const [from, setFrom] = useState(0);
-  const [editing, setEditing] = useState<string | null>(null);
+  // What is typed, and what was there when that began: what is loaded meanwhile is not what one has seen.
+  const [editing, setEditing] = useState<{ text: string; seen: string } | null>(null);
   const [mayEdit] = useMay(["SET", name, "", "KEEPTTL"]);
   const { data, error, reload } = useLoad(async () => {
     const [length, part] = await chain(
@@ -189,10 +190,11 @@ function StringValue({ name, changed }: Part) {
   const isText = typeof data.reply === "string";
   const save = async (event: Event) => {
     event.preventDefault();
-    const text = editing ?? "";
+    if (editing === null) return;
+    const { text, seen } = editing;
     const ok = await attempt(async () => {
       // Only if it is still what was shown: somebody else may have been faster.
-      const [reply] = await chain([["SET", name, text, "KEEPTTL", "IFEQ", bytes(data.reply)]]);
+      const [reply] = await chain([["SET", name, text, "KEEPTTL", "IFEQ", seen]]);
       if (orThrow(reply ?? null) === null)
         throw new Error("It has changed meanwhile. Reload it, and look again.");
     }, "Saved.");
@@ -209,8 +211,8 @@ function StringValue({ name, changed }: Part) {
           aria-label="Value"
           rows={16}
           spellcheck={false}
-          value={editing}
-          onInput={(event) => setEditing(event.currentTarget.value)}
+          value={editing.text}
+          onInput={(event) => setEditing({ ...editing, text: event.currentTarget.value })}
         />
         <div class="buttons">
           <button type="button" onClick={() => setEditing(null)}>
@@ -231,7 +233,7 @@ function StringValue({ name, changed }: Part) {
       <div class="buttons left">
         {!isWhole && <Pager at={from} step={BYTES} total={data.length} go={setFrom} />}
         {isWhole && isText && mayEdit && (
-          <button type="button" onClick={() => setEditing(data.reply as string)}>
+          <button type="button" onClick={() => setEditing({ text: data.reply as string, seen: data.reply as string })}>
             Edit
           </button>
         )}
