@@ -210,11 +210,15 @@ fn all(bench: &Bench, contender: &Contender, rows: &mut Rows) -> Result<()> {
                     taken[usize::from(on)].push(cpu);
                 }
             }
+            // Of each round by itself: what else the machine does changes from one to the next.
+            let more = taken[0].iter().zip(&taken[1]);
+            let more = more.map(|(without, with)| (with / without - 1.0) * 100.0);
+            let more = load::median(more.collect()).unwrap_or_default();
             let [without, with] = taken.map(|taken| load::median(taken).unwrap_or_default());
             let what = format!("{}, P={pipeline}", &command[..3]);
             rows.push((format!("{what}, all off: server CPU (us)"), without));
             rows.push((format!("{what}, all on: server CPU (us)"), with));
-            rows.push((format!("{MORE}{what}"), (with / without - 1.0) * 100.0));
+            rows.push((format!("{MORE}{what}"), more));
         }
     }
     Ok(())
