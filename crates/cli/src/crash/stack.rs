@@ -239,7 +239,7 @@ mod tests {
         };
         let own = mapping_of(registers.sp, Some(&registers));
         assert!(own.contains("(rw"), "{own}");
-        let code = what_lies_at_an_address_is_told as fn() as u64;
+        let code = what_lies_at_an_address_is_told as fn() as usize as u64;
         let code = mapping_of(code, None);
         assert!(
             code.starts_with("in /") && code.ends_with("(r-xp)"),
