@@ -237,6 +237,8 @@ impl Keeper {
         let spawned = std::thread::Builder::new()
             .name("snapshot".into())
             .spawn(move || {
+                // The cores that are idle are its own.
+                engine::stand_behind_workers(engine::FAR_BEHIND);
                 let _ = me.write_as(busy);
             });
         spawned.map(|_| ()).map_err(|e| {

@@ -6,7 +6,9 @@ use resp::Out;
 
 use crate::budget::KILLED;
 use crate::ctx::{Ctx, Mode, Stop};
-use crate::raw::{L, LUA_GCCOLLECT, LUA_GCSTEP, NUMBER, Ret, STRING, TABLE, upvalue};
+use crate::raw::{
+    L, LUA_GCCOLLECT, LUA_GCRESTART, LUA_GCSTEP, LUA_GCSTOP, NUMBER, Ret, STRING, TABLE, upvalue,
+};
 use crate::readonly::is_protected;
 use crate::reply::{until_nul, write_result};
 use crate::upvalues;
@@ -106,11 +108,21 @@ fn say_killed(l: L) {
     l.set_raw_field(-2, "err");
 }
 
+/// So many strings are pushed without the collector looking in between: all of them stay, and it would go over them again and again.
+const MANY_STRINGS: usize = 4096;
+
 fn push_strings(l: L, strings: &[&[u8]]) {
     l.new_table(strings.len(), 0);
+    let many = strings.len() >= MANY_STRINGS;
+    if many {
+        l.gc(LUA_GCSTOP, 0);
+    }
     for (i, string) in (1..).zip(strings) {
         l.push_bytes(string);
         l.raw_set_int(-2, i);
+    }
+    if many {
+        l.gc(LUA_GCRESTART, 0);
     }
 }
 

@@ -524,6 +524,8 @@ impl State {
                 let message = l.string(-1).unwrap_or(b"execution failure");
                 out.error_bytes(&[b"ERR Error running script, ", message].concat());
                 l.set_top(0);
+                // It may have stood still while the tables were made.
+                l.gc(LUA_GCRESTART, 0);
                 Ok(Ended::Error { counted: false })
             }
         }

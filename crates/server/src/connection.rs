@@ -488,6 +488,7 @@ impl Connection {
                 let mut out = Out::new(session.proto);
                 out.bound(session.room_for_replies());
                 let run = move || {
+                    engine::stand_behind_workers(engine::CLOSE_BEHIND);
                     job(&mut out);
                     out
                 };
@@ -536,6 +537,7 @@ impl Connection {
         let (input, mut start) = self.input.take();
         let helpers = kit.helpers.clone();
         let run = move || {
+            engine::stand_behind_workers(engine::CLOSE_BEHIND);
             let (mut batch, limits) = (Batch::new(), session.limits());
             let (taken, _) = batch.fill(&mut Parser::new(), &input[start..], &limits, 1);
             let mut out = Out::new(session.proto);

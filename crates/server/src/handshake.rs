@@ -28,9 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Handshakes under way at the same time.
 const MOST: usize = 1024;
 
-/// How much less than workers the threads get where there is not enough for all, in the steps of `nice`.
-const NICE: i32 = 5;
-
 /// Bytes of a handshake that are kept; certificates of clients are most of it.
 const MOST_BYTES: usize = 128 * 1024;
 
@@ -51,10 +48,7 @@ impl Handshakes {
             .enable_io()
             .enable_time()
             .thread_name("handshake")
-            .on_thread_start(|| {
-                // If it may not, the kernel shares the processors out evenly.
-                let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
-            })
+            .on_thread_start(|| engine::stand_behind_workers(engine::FAR_BEHIND))
             .build()?;
         Ok(Handshakes {
             runtime: Some(runtime),

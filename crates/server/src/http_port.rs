@@ -25,9 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Threads that carry out what the page asks for.
 const HELPERS: usize = 16;
 
-/// How much less than workers the threads get where there is not enough for all, in the steps of `nice`.
-const NICE: i32 = 5;
-
 /// Address space of a helper's stack, in bytes: scripts may nest calls 200 deep.
 const STACK_BYTES: usize = 8 << 20;
 
@@ -112,10 +109,7 @@ impl HttpPort {
             .max_blocking_threads(HELPERS)
             .thread_stack_size(STACK_BYTES)
             .thread_name("http")
-            .on_thread_start(|| {
-                // If it may not, the kernel shares the processors out evenly.
-                let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
-            })
+            .on_thread_start(|| engine::stand_behind_workers(engine::FAR_BEHIND))
             .build()?;
         let http = Http::new(engine);
         let certificates = self.certificates.clone();

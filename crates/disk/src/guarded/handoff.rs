@@ -54,6 +54,10 @@ struct Inner<J> {
     reason: String,
     waiters: BTreeMap<u64, Vec<Waker>>,
     closed: bool,
+    /// The writer waits for jobs and has not been woken. Whoever wakes nobody makes a system call for nothing.
+    idle: bool,
+    /// Threads that block until the writer is further.
+    blocked: usize,
 }
 
 impl<J> Inner<J> {
@@ -93,6 +97,8 @@ impl<J> Handoff<J> {
                 refusing,
                 waiters: BTreeMap::new(),
                 closed: false,
+                idle: false,
+                blocked: 0,
             }),
             work: Condvar::new(),
             progress: Condvar::new(),
@@ -116,9 +122,17 @@ impl<J> Handoff<J> {
         inner.at.waiting_bytes += bytes as u64;
         let number = inner.at.given;
         inner.jobs.push_back(job(number));
-        drop(inner);
-        self.work.notify_one();
+        self.rouse(inner);
         Ok(number)
+    }
+
+    /// Wakes the writer if it waits.
+    fn rouse(&self, mut inner: MutexGuard<'_, Inner<J>>) {
+        let idle = std::mem::take(&mut inner.idle);
+        drop(inner);
+        if idle {
+            self.work.notify_one();
+        }
     }
 
     /// Queues something else.
@@ -139,8 +153,7 @@ impl<J> Handoff<J> {
         }
         let given = inner.at.given;
         inner.jobs.push_back(job(given, refusing));
-        drop(inner);
-        self.work.notify_one();
+        self.rouse(inner);
         Ok(())
     }
 
@@ -151,22 +164,24 @@ impl<J> Handoff<J> {
             if inner.closed {
                 return false;
             }
-            inner = match deadline {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return true;
+            }
+            inner.idle = true;
+            inner = match left {
                 None => self
                     .work
                     .wait(inner)
                     .unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return true;
-                    }
+                Some(left) => {
                     self.work
                         .wait_timeout(inner, left)
                         .unwrap_or_else(PoisonError::into_inner)
                         .0
                 }
             };
+            inner.idle = false;
         }
         std::mem::swap(into, &mut inner.jobs);
         true
@@ -197,8 +212,7 @@ impl<J> Handoff<J> {
         if inner.reason.is_empty() {
             "the log is closed".clone_into(&mut inner.reason);
         }
-        drop(inner);
-        self.work.notify_one();
+        self.rouse(inner);
     }
 
     /// The writer is done with all that was queued before the log was closed.
@@ -212,8 +226,11 @@ impl<J> Handoff<J> {
 
     fn answer(&self, mut inner: MutexGuard<'_, Inner<J>>) {
         let wakers = inner.answered();
+        let blocked = inner.blocked > 0;
         drop(inner);
-        self.progress.notify_all();
+        if blocked {
+            self.progress.notify_all();
+        }
         for waker in wakers {
             waker.wake();
         }
@@ -241,10 +258,12 @@ impl<J> Handoff<J> {
             if let Some(outcome) = inner.outcome(number) {
                 return outcome;
             }
+            inner.blocked += 1;
             inner = self
                 .progress
                 .wait(inner)
                 .unwrap_or_else(PoisonError::into_inner);
+            inner.blocked -= 1;
         }
     }
 

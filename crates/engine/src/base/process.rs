@@ -1,6 +1,45 @@
-//! What the operating system knows of this process, for INFO and MEMORY. Read from Linux's /proc; elsewhere unknown.
+//! What the operating system knows of this process, for INFO and MEMORY, read from Linux's /proc and elsewhere unknown; and which
+//! threads it is to run first.
 
+use std::cell::Cell;
 use std::fs::read_to_string;
+
+/// For a thread that does what clients wait for: it gets as much as a worker, nearly.
+pub const CLOSE_BEHIND: i32 = 1;
+/// For a thread that does what can wait.
+pub const FAR_BEHIND: i32 = 5;
+
+/// How long such a thread runs on where nobody else wants its processor, in nanoseconds.
+#[cfg(target_os = "linux")]
+const SLICE_NS: u64 = 20_000_000;
+
+/// Has the calling thread stand behind the workers where there are not processors enough for all, so many steps of `nice`: what takes
+/// long does not take theirs. Workers have short errands. With longer slices than theirs, and at least one step behind, a worker that is
+/// woken runs at once (Linux since 6.12 asks for both), where it would wait for the next tick of the clock, some milliseconds.
+///
+/// A thread that has done so stays there.
+pub fn stand_behind_workers(steps: i32) {
+    thread_local! {
+        static BEHIND: Cell<bool> = const { Cell::new(false) };
+    }
+    if BEHIND.replace(true) {
+        return;
+    }
+    // Elsewhere it would be the whole process.
+    #[cfg(target_os = "linux")]
+    // SAFETY: both calls are about the calling thread, which 0 stands for. The attributes are plain numbers, of which 0 is the usual policy
+    // and no flags; they live until the call returns.
+    unsafe {
+        let mut how: libc::sched_attr = std::mem::zeroed();
+        how.size = size_of::<libc::sched_attr>() as u32;
+        how.sched_nice = steps;
+        how.sched_runtime = SLICE_NS;
+        if libc::syscall(libc::SYS_sched_setattr, 0, &raw const how, 0) != 0 {
+            // If it may not do this either, the kernel shares the processors out evenly.
+            libc::setpriority(libc::PRIO_PROCESS, 0, steps);
+        }
+    }
+}
 
 /// Processor time is counted in hundredths of a second there: a constant of Linux's interface to programs.
 const TICKS_PER_SECOND: f64 = 100.0;

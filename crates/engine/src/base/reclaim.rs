@@ -1,6 +1,7 @@
 //! Dropping what is big: unmapping a value of hundreds of megabytes takes milliseconds, which no command should wait for. Such
 //! values, and whole databases that were flushed, are handed to a thread to drop.
 
+use super::process;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 use store::{Dict, Freed};
@@ -42,6 +43,7 @@ impl Reclaimer {
         let objects = Arc::new(Objects::default());
         let counted = objects.clone();
         let body = move || {
+            process::stand_behind_workers(process::CLOSE_BEHIND);
             for rubbish in incoming {
                 let n = rubbish.objects();
                 drop(rubbish);
