@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Bench;
 use super::client::Client;
 use super::load;
-use super::saving::{Figure, Folder, RATE, VALUE, info, short};
+use super::saving::{Figure, Folder, RATE, VALUE, figures, info, short};
 use super::scenarios::Cores;
 use super::servers::{Contender, Server};
 
@@ -67,16 +67,7 @@ pub fn measure(bench: &Bench, name: &str, contender: &Contender) -> Result<Vec<F
         "replica/stream" => pair.stream()?,
         _ => pair.full_sync()?,
     };
-    let label = &contender.label;
-    let figures = rows.into_iter().map(|(row, value)| {
-        eprintln!("{row}: {label} {value:.2}");
-        Figure {
-            row,
-            contender: label.clone(),
-            value,
-        }
-    });
-    Ok(figures.collect())
+    Ok(figures(rows, contender))
 }
 
 impl Pair<'_> {

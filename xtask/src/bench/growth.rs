@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::Bench;
 use super::client::Client;
 use super::load;
-use super::saving::Figure;
+use super::saving::{Figure, figures};
 use super::scenarios::Cores;
 use super::servers::Contender;
 
@@ -31,15 +31,7 @@ pub fn measure(bench: &Bench, name: &str, contender: &Contender) -> Result<Vec<F
         "stall/arguments" => arguments(bench, contender)?,
         _ => vec![(FREED.to_owned(), freed_mb(bench, contender)?)],
     };
-    let figures = rows.into_iter().map(|(row, value)| {
-        eprintln!("{row}: {} {value:.2}", contender.label);
-        Figure {
-            row,
-            contender: contender.label.clone(),
-            value,
-        }
-    });
-    Ok(figures.collect())
+    Ok(figures(rows, contender))
 }
 
 /// The rows that goals are about.

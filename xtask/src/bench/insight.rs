@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::Bench;
 use super::client::Client;
 use super::load;
-use super::saving::Figure;
+use super::saving::{Figure, figures};
 use super::scenarios::Cores;
 use super::servers::{Contender, Server};
 
@@ -43,15 +43,7 @@ pub fn measure(bench: &Bench, name: &str, contender: &Contender) -> Result<Vec<F
         "insight/scrape" => scrape(bench, contender, &mut rows)?,
         _ => all(bench, contender, &mut rows)?,
     }
-    let figures = rows.into_iter().map(|(row, value)| {
-        eprintln!("{row}: {} {value:.3}", contender.label);
-        Figure {
-            row,
-            contender: contender.label.clone(),
-            value,
-        }
-    });
-    Ok(figures.collect())
+    Ok(figures(rows, contender))
 }
 
 type Rows = Vec<(String, f64)>;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Bench;
 use super::client::Client;
 use super::load;
-use super::saving::{Figure, info};
+use super::saving::{Figure, figures, info};
 use super::scenarios::{Cores, DATA_SETS};
 use super::servers::{Contender, Server};
 
@@ -42,15 +42,7 @@ pub fn measure(bench: &Bench, name: &str, contender: &Contender) -> Result<Vec<F
         "limit/used" => used(bench, contender, &mut rows)?,
         _ => user(bench, contender, &mut rows)?,
     }
-    let figures = rows.into_iter().map(|(row, value)| {
-        eprintln!("{row}: {} {value:.3}", contender.label);
-        Figure {
-            row,
-            contender: contender.label.clone(),
-            value,
-        }
-    });
-    Ok(figures.collect())
+    Ok(figures(rows, contender))
 }
 
 type Rows = Vec<(String, f64)>;

@@ -44,6 +44,19 @@ pub struct Figure {
     pub value: f64,
 }
 
+/// Rows of one server as figures, said as they come.
+pub fn figures(rows: Vec<(String, f64)>, contender: &Contender) -> Vec<Figure> {
+    let figure = |(row, value)| {
+        eprintln!("{row}: {} {value:.3}", contender.label);
+        Figure {
+            row,
+            contender: contender.label.clone(),
+            value,
+        }
+    };
+    rows.into_iter().map(figure).collect()
+}
+
 /// Requests a second beside a save.
 pub const RATE: u64 = 20_000;
 /// Bytes of a value.
