@@ -90,7 +90,9 @@ pub(crate) async fn answer(
                 _ => error(StatusCode::NOT_FOUND, "there is no such path"),
             }
         }
-        (_, method) => page::serve(method, path, &head.headers),
+        (_, method) => page::serve(method, path, &head.headers, || {
+            shared.logins.of(&head.headers).is_some()
+        }),
     })
 }
 

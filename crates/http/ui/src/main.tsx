@@ -6,30 +6,51 @@ import { type ComponentType, render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { type Session, current, login, logout, onLoggedOut, session } from "./api";
 import { Notices, Problem, Questions, attempt, forgetPermissions, keep, kept, say } from "./ui";
-import { Acl } from "./views/acl";
-import { Clients } from "./views/clients";
-import { CommandLine } from "./views/command";
-import { Configuration } from "./views/config";
-import { Keys } from "./views/keys";
-import { Memory } from "./views/memory";
-import { KeyEvents, PubSub } from "./views/messages";
-import { Now } from "./views/now";
-import { Scripts } from "./views/scripts";
-import { Slow } from "./views/slow";
 
-const VIEWS: [string, string, ComponentType][] = [
-  ["now", "Now", Now],
-  ["keys", "Keys", Keys],
-  ["clients", "Clients", Clients],
-  ["slow", "Slow log", Slow],
-  ["memory", "Memory", Memory],
-  ["pubsub", "Pub/sub", PubSub],
-  ["events", "Key events", KeyEvents],
-  ["scripts", "Scripts", Scripts],
-  ["config", "Configuration", Configuration],
-  ["acl", "ACL", Acl],
-  ["command", "Command line", CommandLine],
+type Load = () => Promise<ComponentType>;
+
+/** Each view is a file of its own, fetched when it is first shown. The names stand in in.html too. */
+const VIEWS: [string, string, Load][] = [
+  ["now", "Now", () => import("./views/now").then((view) => view.Now)],
+  ["keys", "Keys", () => import("./views/keys").then((view) => view.Keys)],
+  ["clients", "Clients", () => import("./views/clients").then((view) => view.Clients)],
+  ["slow", "Slow log", () => import("./views/slow").then((view) => view.Slow)],
+  ["memory", "Memory", () => import("./views/memory").then((view) => view.Memory)],
+  ["pubsub", "Pub/sub", () => import("./views/messages").then((view) => view.PubSub)],
+  ["events", "Key events", () => import("./views/messages").then((view) => view.KeyEvents)],
+  ["scripts", "Scripts", () => import("./views/scripts").then((view) => view.Scripts)],
+  ["config", "Configuration", () => import("./views/config").then((view) => view.Configuration)],
+  ["acl", "ACL", () => import("./views/acl").then((view) => view.Acl)],
+  ["command", "Command line", () => import("./views/command").then((view) => view.CommandLine)],
 ];
+
+const loaded = new Map<string, ComponentType>();
+
+/** Fetches a view, if it is not there yet. */
+async function fetchView(name: string): Promise<void> {
+  const [, , load] = VIEWS.find(([other]) => other === name) ?? VIEWS[0]!;
+  if (!loaded.has(name)) loaded.set(name, await load());
+}
+
+/** A view, once it is there. */
+function View({ name }: { name: string }) {
+  const [, setTurn] = useState(0);
+  const [error, setError] = useState<string | null>(null);
+  const Found = loaded.get(name);
+  useEffect(() => {
+    let live = true;
+    if (!Found)
+      fetchView(name).then(
+        () => live && setTurn((turn) => turn + 1),
+        // A server of another version has other files.
+        () => live && setError("This part of the page could not be fetched. Reload the page."),
+      );
+    return () => {
+      live = false;
+    };
+  }, [name]);
+  return Found ? <Found /> : <Problem text={error} />;
+}
 
 const THEMES = ["auto", "light", "dark"];
 
@@ -42,11 +63,20 @@ function view(): string {
   return location.hash.replace(/^#\/?/, "").split("/")[0] || "now";
 }
 
+function typed(name: string): string | undefined {
+  return document.querySelector<HTMLInputElement>(`.login input[name=${name}]`)?.value;
+}
+
 function Login({ about, done }: { about: Session; done: () => void }) {
-  const [user, setUser] = useState("default");
-  const [password, setPassword] = useState("");
+  // What was typed, or filled in by the browser, before this script ran.
+  const [user, setUser] = useState(() => typed("username") ?? "default");
+  const [password, setPassword] = useState(() => typed("password") ?? "");
   const [error, setError] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
+  useEffect(() => {
+    // While the password is typed.
+    fetchView(view()).catch(() => {});
+  }, []);
   const submit = async (event: Event) => {
     event.preventDefault();
     setBusy(true);
@@ -145,7 +175,7 @@ function Shell({ about, left }: { about: Session; left: () => void }) {
     window.addEventListener("keydown", press);
     return () => window.removeEventListener("keydown", press);
   }, []);
-  const [, title, View] = VIEWS.find(([name]) => name === at) ?? VIEWS[0]!;
+  const [shown, title] = VIEWS.find(([name]) => name === at) ?? VIEWS[0]!;
   useEffect(() => {
     document.title = `${title} · Redpoll ${location.host}`;
   }, [title]);
@@ -217,7 +247,7 @@ function Shell({ about, left }: { about: Session; left: () => void }) {
       </nav>
       <main id="view" tabIndex={-1} key={`${at} ${db}`}>
         <h1 class="hidden">{title}</h1>
-        <View />
+        <View key={shown} name={shown} />
       </main>
       <Notices />
       <Questions />
@@ -225,9 +255,9 @@ function Shell({ about, left }: { about: Session; left: () => void }) {
   );
 }
 
-function App() {
-  const [about, setAbout] = useState<Session | null>(null);
-  const [error, setError] = useState<string | null>(null);
+function App({ first, problem }: { first: Session | null; problem: string | null }) {
+  const [about, setAbout] = useState(first);
+  const [error, setError] = useState(problem);
   const look = () =>
     session().then(
       (found) => {
@@ -243,7 +273,6 @@ function App() {
         return about && { ...about, user: null, csrf: null };
       });
     });
-    void look();
   }, []);
   if (error) return <Problem text={error} />;
   if (!about) return null;
@@ -253,6 +282,13 @@ function App() {
 
 applyTheme(kept("theme") ?? "auto");
 const app = document.getElementById("app")!;
-// What stands there until there is something to show.
-app.replaceChildren();
-render(<App />, app);
+// The view is fetched while the server says who is logged in. What the page was sent with stays until there is more to show, and
+// becomes part of that.
+const early = document.querySelector(".login") ? null : fetchView(view()).catch(() => {});
+session().then(
+  async (first) => {
+    if (first.user) await early;
+    render(<App first={first} problem={null} />, app);
+  },
+  (why: Error) => render(<App first={null} problem={why.message} />, app),
+);

@@ -142,6 +142,11 @@ export function ident(value: Bytes): string {
   return typeof value === "string" ? "t" + value : "b" + value.b64;
 }
 
+/** Where the view of keys shows a key. */
+export function link(key: Bytes): string {
+  return "#/keys/" + encodeURIComponent(ident(key));
+}
+
 /** The bytes that `ident` was made of. */
 export function unident(id: string): Bytes {
   return id.startsWith("b") ? { b64: id.slice(1) } : id.slice(1);

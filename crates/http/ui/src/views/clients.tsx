@@ -2,9 +2,8 @@
 
 import { useState } from "preact/hooks";
 import { call } from "../api";
-import { type Reply, bytes, field, ident, list, number, shown, text } from "../reply";
+import { type Reply, bytes, field, ident, list, number, shown, text, link } from "../reply";
 import { Panel, Problem, Table, attempt, confirm, count, size, span, useLoad, useMay } from "../ui";
-import { link } from "./now";
 
 type Client = Map<string, string>;
 

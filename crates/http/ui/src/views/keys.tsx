@@ -2,7 +2,7 @@
 
 import { useEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
 import { type Command, call, chain, current } from "../api";
-import { type Bytes, type Reply, bytes, errorOf, ident, list, number, orThrow, raw, packed, shown, text, unident } from "../reply";
+import { type Bytes, type Reply, bytes, errorOf, ident, link, list, number, orThrow, raw, packed, shown, text, unident } from "../reply";
 import { ROW, Problem, count, useKept, useWindow } from "../ui";
 import { Value } from "./value";
 
@@ -281,7 +281,7 @@ export function Keys() {
   const [first, last] = useWindow(box, rows.length);
 
   const select = (key: Bytes | null) => {
-    location.hash = key === null ? "#/keys" : "#/keys/" + encodeURIComponent(ident(key));
+    location.hash = key === null ? "#/keys" : link(key);
   };
   const toggle = (node: Node, open = !node.open) => {
     if (node.isKey) return;

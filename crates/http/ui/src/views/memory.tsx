@@ -2,9 +2,8 @@
 
 import { useState } from "preact/hooks";
 import { type Command, call } from "../api";
-import { type Bytes, type Reply, bytes, field, ident, list, number, pairs, shown, text } from "../reply";
+import { type Bytes, type Reply, bytes, field, ident, list, number, pairs, shown, text, link } from "../reply";
 import { Panel, Problem, Share, Table, attempt, count, fields, size, span, useLoad } from "../ui";
-import { link } from "./now";
 
 const FIGURES: [string, string][] = [
   ["used_memory", "used"],

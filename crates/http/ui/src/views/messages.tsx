@@ -2,9 +2,8 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { call, chain, events } from "../api";
-import { type Reply, bytes, list, number, pairs, shown, text } from "../reply";
+import { type Reply, bytes, list, number, pairs, shown, text, link } from "../reply";
 import { Panel, Problem, Table, attempt, clock, confirm, count, useLoad, useMay } from "../ui";
-import { link } from "./now";
 
 interface Message {
   id: number;

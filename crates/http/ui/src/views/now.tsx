@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { type History, call, events, history } from "../api";
 import { Chart } from "../chart";
-import { type Reply, bytes, field, list, number, shown, text } from "../reply";
+import { type Reply, bytes, field, link, list, number, shown, text } from "../reply";
 import { Panel, Problem, Share, Table, clock, count, fields, micros, size, span, useKept, useLoad } from "../ui";
 
 /** The columns of the history by name. */
@@ -252,11 +252,6 @@ const MEASURES: [string, string, (n: number) => string][] = [
   ["IN", "bytes in", (n) => `${size(n)} /s`],
   ["OUT", "bytes out", (n) => `${size(n)} /s`],
 ];
-
-/** Where the view of keys shows a key. */
-export function link(key: ReturnType<typeof bytes>): string {
-  return "#/keys/" + encodeURIComponent(typeof key === "string" ? "t" + key : "b" + key.b64);
-}
 
 function HotKeys() {
   const [measure, setMeasure] = useKept("hot", "OPS");
