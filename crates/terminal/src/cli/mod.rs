@@ -3,12 +3,14 @@
 //! - [`options`] reads the command line, [`session`] sends commands and keeps what is known of the connection;
 //! - [`interactive`] reads lines from a terminal, with [`docs`] for hints and help;
 //! - [`mod@format`] and [`quote`] write replies and read words;
-//! - [`watch`], [`spectrum`], [`keys`] and [`transfer`] are the modes that need no command.
+//! - [`watch`], [`spectrum`], [`keys`], [`keystats`], [`cache`] and [`transfer`] are the modes that need no command.
 
+mod cache;
 mod docs;
 mod format;
 mod interactive;
 mod keys;
+mod keystats;
 mod options;
 mod quote;
 mod session;
@@ -29,9 +31,7 @@ pub use watch::Fields;
 ///
 /// Leaves with status 0, with 1 where the server cannot be reached or something fails, as redis-cli does.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
-    use std::os::unix::ffi::OsStringExt;
-    let auth = std::env::var_os("REDISCLI_AUTH").map(OsString::into_vec);
-    let mut options = match Options::parse(args, auth) {
+    let mut options = match Options::parse(args, options::auth()) {
         Ok(options) => options,
         Err(why) => {
             eprintln!("{why}");
@@ -86,7 +86,9 @@ fn run(options: Options) -> Result<(), Failure> {
         Mode::Replica => transfer::replica(&mut session),
         Mode::BigKeys => keys::biggest(&mut session, keys::Measure::Elements),
         Mode::MemKeys(samples) => keys::biggest(&mut session, keys::Measure::Memory(samples)),
-        Mode::HotKeys => keys::hottest(&mut session),
+        Mode::KeyStats(samples) => keystats::report(&mut session, samples),
+        Mode::HotKeys(most) => keys::hottest(&mut session, most),
+        Mode::LruTest(keys) => cache::simulate(&mut session, keys),
         Mode::Scan => keys::all(&mut session),
         Mode::Pipe => transfer::pipe(&mut session),
         Mode::Rdb(file, only_functions) => transfer::rdb(&mut session, &file, only_functions),

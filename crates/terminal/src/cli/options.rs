@@ -30,8 +30,13 @@ pub enum Mode {
     BigKeys,
     /// The key that takes most memory of each type, each value being estimated from so many elements.
     MemKeys(Option<u64>),
-    /// The keys that are used most.
-    HotKeys,
+    /// The keys that take most memory and those with most elements, and the distribution of both; memory being estimated from so
+    /// many elements of each value.
+    KeyStats(Option<u64>),
+    /// The keys that are used most, so many.
+    HotKeys(usize),
+    /// A load as caches have it, on so many keys.
+    LruTest(u64),
     /// All keys.
     Scan,
     /// Requests from standard input, as they are.
@@ -79,6 +84,10 @@ pub struct Options {
     pub pattern: Option<Vec<u8>>,
     /// COUNT of the calls of SCAN.
     pub count: Option<u64>,
+    /// Where --keystats begins.
+    pub cursor: u64,
+    /// How many keys --keystats names.
+    pub top: usize,
     /// Of --pipe: how long to wait for replies at the end; None is for ever.
     pub pipe_timeout: Option<Duration>,
     /// Whether the password is to be typed.
@@ -109,6 +118,8 @@ impl Default for Options {
             fail_on_error: false,
             pattern: None,
             count: None,
+            cursor: 0,
+            top: 10,
             pipe_timeout: Some(Duration::from_secs(30)),
             ask_password: false,
             warn_of_password: false,
@@ -121,30 +132,14 @@ impl Default for Options {
 /// Options of redis-cli that are about what does not exist here, and why.
 const NOT_HERE: &[(&str, &str)] = &[
     ("--cluster", "there is no cluster to manage"),
-    ("--lru-test", "redpoll bench simulates caches"),
     ("--ldb", "there is no debugger of scripts"),
     ("--ldb-sync-mode", "there is no debugger of scripts"),
-    (
-        "--keystats",
-        "--bigkeys and --memkeys have the lengths and the memory",
-    ),
-    (
-        "--keystats-samples",
-        "--memkeys-samples is the same for the memory",
-    ),
-    (
-        "--cursor",
-        "it belongs to --keystats; SCAN goes on from a cursor",
-    ),
-    (
-        "--top",
-        "it belongs to --keystats; MEMORY TREE names the largest keys",
-    ),
+    ("--mptcp", "connections take one path"),
     ("--vset-recall", "there are no vector sets"),
 ];
 
 impl Options {
-    /// Reads the words after `redpoll cli`. `REDISCLI_AUTH` is read from `auth`. The error is one line.
+    /// Reads the words after `redpoll cli`. `auth` is the password that the environment holds. The error is one line.
     pub fn parse(
         args: impl Iterator<Item = OsString>,
         auth: Option<Vec<u8>>,
@@ -196,7 +191,8 @@ impl Options {
                         .map_err(|_| format!("{db} is no number of a database"))?;
                 }
                 "-t" => {
-                    let time = seconds(&text(bytes()?)?)?;
+                    let time = seconds(&text(bytes()?)?)
+                        .map_err(|_| "Invalid connection timeout for -t.".to_owned())?;
                     target.patience = (!time.is_zero()).then_some(time);
                 }
                 "-4" => target.family = Some(Family::V4),
@@ -229,7 +225,9 @@ impl Options {
                             "y" | "yes" => true,
                             "n" | "no" => false,
                             other => {
-                                return Err(format!("--show-pushes is yes or no, not '{other}'"));
+                                return Err(format!(
+                                    "Unknown --show-pushes value '{other}' (valid: '[y]es', '[n]o')"
+                                ));
                             }
                         });
                 }
@@ -258,13 +256,29 @@ impl Options {
                 "--bigkeys" => options.mode = Mode::BigKeys,
                 "--memkeys" => options.mode = Mode::MemKeys(None),
                 "--memkeys-samples" => {
-                    let number = text(bytes()?)?;
-                    let number = number
-                        .parse()
-                        .map_err(|_| format!("{number} is no number of elements"))?;
-                    samples = Some(number);
+                    samples = Some(Mode::MemKeys(Some(number(&name, &text(bytes()?)?)?)));
                 }
-                "--hotkeys" => options.mode = Mode::HotKeys,
+                "--keystats" => options.mode = Mode::KeyStats(None),
+                "--keystats-samples" => {
+                    samples = Some(Mode::KeyStats(Some(number(&name, &text(bytes()?)?)?)));
+                }
+                "--cursor" => options.cursor = number(&name, &text(bytes()?)?)?,
+                "--top" => {
+                    options.top =
+                        usize::try_from(number(&name, &text(bytes()?)?)?).unwrap_or(usize::MAX);
+                }
+                "--hotkeys" => options.mode = Mode::HotKeys(16),
+                "--hotkeys-count" => {
+                    let most = text(bytes()?)?;
+                    let most = most.parse().ok().filter(|most| *most > 0);
+                    options.mode = Mode::HotKeys(most.ok_or_else(unknown)?);
+                }
+                "--lru-test" => {
+                    let keys = text(bytes()?)?;
+                    let keys = keys.parse().ok().filter(|keys| *keys > 0);
+                    let keys = keys.ok_or("--lru-test is a number of keys, at least 1")?;
+                    options.mode = Mode::LruTest(keys);
+                }
                 "--scan" => options.mode = Mode::Scan,
                 "--pattern" => options.pattern = Some(bytes()?),
                 "--quoted-pattern" => {
@@ -293,14 +307,17 @@ impl Options {
             }
         }
         options.command = args.collect();
-        if let Some(samples) = samples {
-            options.mode = Mode::MemKeys(Some(samples));
+        if let Some(mode) = samples {
+            options.mode = mode;
         }
         if wants_tls {
             options.target.tls = Some(tls);
         }
         let is_json = matches!(options.form, Some(Form::Json | Form::QuotedJson));
         if forced_resp2 {
+            if options.target.resp3 == Wish::Resp3 {
+                return Err("Options -2 and -3 are mutually exclusive.".into());
+            }
             options.target.resp3 = Wish::Resp2;
         } else if is_json && options.target.resp3 == Wish::Resp2 {
             options.target.resp3 = Wish::Resp3IfThere;
@@ -309,11 +326,18 @@ impl Options {
     }
 }
 
+/// The password that the environment holds.
+pub fn auth() -> Option<Vec<u8>> {
+    let found = ["REDISCLI_AUTH", "VALKEYCLI_AUTH"]
+        .into_iter()
+        .find_map(std::env::var_os);
+    found.map(OsString::into_vec)
+}
+
 impl Options {
     /// The same for `redpoll top`, which has only those about the server and `-i`. None if help was asked for.
     pub fn for_top(args: impl Iterator<Item = OsString>) -> Result<Option<Options>, String> {
-        let auth = std::env::var_os("REDISCLI_AUTH").map(OsString::into_vec);
-        let mut options = Options::parse(args, auth)?;
+        let mut options = Options::parse(args, auth())?;
         match &options.mode {
             Mode::Help => return Ok(None),
             Mode::Commands if options.command.is_empty() => {}
@@ -349,6 +373,18 @@ fn text(bytes: Vec<u8>) -> Result<String, String> {
         .map_err(|error| format!("not UTF-8: {}", error.as_bytes().escape_ascii()))
 }
 
+/// The number of an option that takes none below zero.
+fn number(name: &str, text: &str) -> Result<u64, String> {
+    match text.parse::<i64>().map(u64::try_from) {
+        Ok(Ok(number)) => Ok(number),
+        Ok(Err(_)) if name.ends_with("-samples") => {
+            Err(format!("{name} value should be positive."))
+        }
+        Ok(Err(_)) => Err(format!("{name} should be followed by a positive integer.")),
+        Err(_) => Err(format!("{name} conversion error.")),
+    }
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     text.parse()
         .ok()
@@ -375,9 +411,9 @@ The server
   -h <hostname>        Host name or address (default: 127.0.0.1)
   -p <port>            Port (default: 6379)
   -s <socket>          Unix socket, instead of host and port
-  -u <url>             redis://user:password@host:port/db; rediss:// for TLS, unix://path
+  -u <url>             redis://user:password@host:port/db or valkey://; rediss:// or valkeys:// for TLS; unix://path
   -n <db>              Number of the database
-  -a, --pass <pw>      Password; the variable REDISCLI_AUTH keeps it from other users' eyes
+  -a, --pass <pw>      Password; the variable REDISCLI_AUTH (or VALKEYCLI_AUTH) keeps it from other users' eyes
   --user <name>        User of the password
   --askpass            Type the password
   --no-auth-warning    No warning of a password on the command line
@@ -414,15 +450,21 @@ Instead of commands
   --latency            How long PING takes
   --latency-history    The same, with a new line every 15 seconds (see -i)
   --latency-dist       The same as a distribution in colours, a line each second (see -i)
+  --lru-test <keys>    A load as caches have it, four fifths of it for a fifth of the keys
   --intrinsic-latency <s> How long the machine itself makes programs wait, tried for s seconds
   --replica            What a primary sends its replicas, as CSV
   --bigkeys            Keys with most elements
   --memkeys            Keys that take most memory
   --memkeys-samples <n> The same, estimated from n elements of each
+  --keystats           Both, and how sizes are distributed over all keys; Ctrl-C ends it early
+  --keystats-samples <n> The same, with memory estimated from n elements of each
+  --cursor <n>         Where --keystats begins: where an earlier one ended
+  --top <n>            How many keys --keystats names (default: 10)
   --hotkeys            Keys used most: the server's own list, or by their LFU counters
+  --hotkeys-count <n>  The same, n of them (default: 16)
   --scan               All keys
   --pattern, --quoted-pattern <pattern>
-                       Only keys that match, of --scan, --bigkeys, --memkeys, --hotkeys
+                       Only keys that match, of --scan, --bigkeys, --memkeys, --keystats, --hotkeys
   --count <n>          COUNT of their calls of SCAN
   --pipe               Send what standard input holds, in RESP or as lines
   --pipe-timeout <s>   Give up s seconds after the last reply (default: 30; 0: never)
@@ -479,7 +521,14 @@ mod tests {
             "Unrecognized option or bad number of args for: '-p'"
         );
         assert!(parse("--ldb x").unwrap_err().contains("has no --ldb"));
-        for bad in ["-p x", "-i x", "-n x", "-r x", "--show-pushes q"] {
+        for bad in [
+            "-p x",
+            "-i x",
+            "-n x",
+            "-r x",
+            "--show-pushes q",
+            "--lru-test 0",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -112,6 +112,14 @@ impl Session {
         Ok(())
     }
 
+    /// The same for a loop that looks itself whether it is to end.
+    pub fn catch_interrupts(&mut self) -> io::Result<impl Fn() -> bool + use<>> {
+        self.handle_interrupts()?;
+        self.deadly.store(false, Ordering::Relaxed);
+        let interrupted = self.interrupted.clone();
+        Ok(move || interrupted.load(Ordering::Relaxed))
+    }
+
     /// Connects and greets. What the server has against the greeting is said, and nothing else.
     pub fn connect(&mut self) -> Result<(), String> {
         self.connection = None;
