@@ -80,6 +80,7 @@ const ROOMS: &[(&str, Rooms)] = &[
     ("lua", LUA),
     ("rdb", RDB),
     ("redpoll", REDPOLL),
+    ("replication", REPLICATION),
     ("resp", RESP),
     ("server", SERVER),
     ("store", STORE),
@@ -438,6 +439,17 @@ const KEEPER: Rooms = &[
         "send",
         &["feed", "keeper", "load", "save", "saving", "snapshot"],
     ),
+];
+
+/// Other servers: the stream and the connections, then the side that follows, the side that is followed, and both as one.
+const REPLICATION: Rooms = &[
+    ("spool", &[]),
+    ("stream", &["spool"]),
+    ("wire", &[]),
+    ("migrate", &["wire"]),
+    ("replica", &["wire"]),
+    ("primary", &["replica", "spool", "stream"]),
+    ("hub", &["migrate", "primary", "replica", "stream", "wire"]),
 ];
 
 /// The library: what replies and handles are, then calls, a family a room.

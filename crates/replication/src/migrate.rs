@@ -3,9 +3,7 @@
 //! No lock is held while the other server is waited for. A key that has changed between its being read and its being confirmed there is
 //! sent again, so that what is deleted here in the end is what is there.
 
-use crate::Hub;
-use crate::replica::handshake::reply;
-use crate::replica::wire::{Leash, Wire};
+use crate::wire::{Dial, Leash, Wire, reply};
 use engine::{Counters, Engine, Event, Intent, Keys, Migration, unix_ms};
 use parking_lot::Mutex;
 use rdb::encode::Options;
@@ -20,8 +18,12 @@ const ATTEMPTS: usize = 16;
 /// Payloads of this version or a later one hold fields that expire, and are written in the dialect of who reads them.
 const TIMED: u16 = 12;
 
-/// What threads count with that look at keys here, one at a time.
-pub(crate) type Counting = Mutex<Option<Arc<Counters>>>;
+/// See the module's page.
+pub(crate) struct Migrate {
+    dial: Arc<Dial>,
+    /// What threads count with that look at keys here, one at a time. None: nobody has yet.
+    counting: Mutex<Option<Arc<Counters>>>,
+}
 
 /// A key on its way.
 struct Item {
@@ -116,7 +118,15 @@ fn refused(text: &str) -> Failed {
     Failed::Other(format!("ERR Target instance replied with error: {text}"))
 }
 
-impl Hub {
+impl Migrate {
+    /// One that connects to other servers like this.
+    pub fn new(dial: Arc<Dial>) -> Migrate {
+        Migrate {
+            dial,
+            counting: Mutex::new(None),
+        }
+    }
+
     fn with_key<R>(
         &self,
         engine: &Engine,
@@ -124,16 +134,15 @@ impl Hub {
         intent: Intent,
         work: impl FnOnce(&mut Keys<'_>) -> R,
     ) -> Result<R, Failed> {
-        let mut counting = self.migrating.lock();
+        let mut counting = self.counting.lock();
         let counters = counting.get_or_insert_with(|| engine.add_counters());
         let done = engine.with_key(db, key, intent, counters, |keys| Ok(work(keys)));
         done.map_err(|error| Failed::Other(error.0.into_owned()))
     }
 
     /// MIGRATE. What to answer after the plus; the error is the whole reply, without the dash.
-    pub(crate) fn migrate_keys(&self, what: &Migration) -> Result<&'static str, String> {
-        let engine = self.engine()?;
-        self.move_keys(&engine, what).map_err(Failed::reply)
+    pub fn run(&self, engine: &Arc<Engine>, what: &Migration) -> Result<&'static str, String> {
+        self.move_keys(engine, what).map_err(Failed::reply)
     }
 
     fn move_keys(&self, engine: &Arc<Engine>, what: &Migration) -> Result<&'static str, Failed> {
@@ -233,7 +242,7 @@ impl Hub {
     }
 
     fn reach(&self, engine: &Engine, what: &Migration, patience: Duration) -> io::Result<Target> {
-        let channel = self.replica.dial(engine, &what.host, what.port, patience)?;
+        let channel = (self.dial)(engine, &what.host, what.port, patience)?;
         Wire::new(channel, Leash::default(), patience).map(Target)
     }
 

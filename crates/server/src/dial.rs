@@ -6,8 +6,7 @@
 
 use crate::tls;
 use engine::Engine;
-use replication::replica::Dial;
-use replication::replica::wire::{Channel, connect};
+use replication::wire::{Channel, Dial, connect};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};

@@ -1,7 +1,7 @@
 //! What replicas acknowledge: WAIT, WAITAOF, and whether there are enough of them to take changes.
 
+use super::Primary;
 use super::link::{Link, NONE};
-use crate::Hub;
 use engine::{TOO_FEW_REPLICAS, put_command};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,7 +20,7 @@ pub(super) struct Wait {
 /// After so long nobody is told any more: the client may have gone.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-impl Hub {
+impl Primary {
     /// The offset that a replica must have for a piece of the journal. None: it is not known yet.
     fn offset_of(&self, piece: u64) -> Option<u64> {
         if piece == 0 {
@@ -49,7 +49,7 @@ impl Hub {
             };
             link.is_online() && at != NONE && at >= offset
         };
-        self.primary.links.lock().iter().filter(has).count()
+        self.links.lock().iter().filter(has).count()
     }
 
     pub(crate) fn tell_when_acknowledged(
@@ -68,7 +68,7 @@ impl Hub {
         };
         // First, so that what was done stands before the question.
         let _ = self.offset_of(piece);
-        self.primary.waits.lock().push(wait);
+        self.waits.lock().push(wait);
         self.ask_for_acks();
     }
 
@@ -80,13 +80,8 @@ impl Hub {
         {
             return;
         }
-        let mut asked_at = self.primary.asked_at.lock();
-        let online = self
-            .primary
-            .links
-            .lock()
-            .iter()
-            .any(|link| link.is_online());
+        let mut asked_at = self.asked_at.lock();
+        let online = self.links.lock().iter().any(|link| link.is_online());
         if !online || *asked_at == self.stream.offset() && *asked_at != 0 {
             return;
         }
@@ -113,7 +108,7 @@ impl Hub {
     pub(super) fn tell_waits(&self) {
         let mut told = Vec::new();
         {
-            let mut waits = self.primary.waits.lock();
+            let mut waits = self.waits.lock();
             if waits.is_empty() {
                 return;
             }
@@ -140,7 +135,7 @@ impl Hub {
         let most = self
             .engine()
             .map_or(0, |e| e.config().number("min-replicas-max-lag") as u64);
-        let links = self.primary.links.lock();
+        let links = self.links.lock();
         links
             .iter()
             .filter(|link| link.is_online() && link.lag_s() <= most)
@@ -186,7 +181,7 @@ impl Hub {
     }
 
     fn lagging(&self, offset: u64) -> Vec<Arc<Link>> {
-        let links = self.primary.links.lock();
+        let links = self.links.lock();
         let lags = |link: &&Arc<Link>| link.is_online() && link.acked.load(Relaxed) < offset;
         links.iter().filter(lags).cloned().collect()
     }

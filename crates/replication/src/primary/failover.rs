@@ -4,9 +4,9 @@
 //! which it does so, to be the primary. If that does not work, this one is the primary again; if nobody knows whether it did, the replica
 //! is asked until somebody does ([`crate::replica::handover`]).
 
+use super::Primary;
 use super::link::Link;
-use crate::Hub;
-use crate::replica::Primary;
+use crate::replica::Address;
 use crate::replica::handover::TookOver;
 use engine::{CHANGES_HELD, Failover};
 use parking_lot::Mutex;
@@ -38,11 +38,11 @@ enum Stage {
 #[derive(Default)]
 pub(super) struct Failing(Mutex<Stage>);
 
-impl Hub {
+impl Primary {
     /// FAILOVER.
     pub(crate) fn begin_failover(&self, how: Failover) -> Result<(), String> {
         let engine = self.engine()?;
-        let mut stage = self.primary.failing.0.lock();
+        let mut stage = self.failing.0.lock();
         if *stage != Stage::No {
             return Err("ERR FAILOVER already in progress.".into());
         }
@@ -84,7 +84,7 @@ impl Hub {
 
     /// FAILOVER ABORT.
     pub(crate) fn end_failover(&self) -> Result<(), String> {
-        let mut stage = self.primary.failing.0.lock();
+        let mut stage = self.failing.0.lock();
         if *stage == Stage::No {
             return Err("ERR No failover in progress.".into());
         }
@@ -96,12 +96,12 @@ impl Hub {
     }
 
     pub(crate) fn is_failing_over(&self) -> bool {
-        *self.primary.failing.0.lock() != Stage::No
+        *self.failing.0.lock() != Stage::No
     }
 
     /// As INFO calls it.
     pub(super) fn failover_state(&self) -> &'static str {
-        match *self.primary.failing.0.lock() {
+        match *self.failing.0.lock() {
             Stage::No => "no-failover",
             Stage::Waiting { .. } => "waiting-for-sync",
             Stage::Switching | Stage::Done | Stage::Failed => "failover-in-progress",
@@ -110,7 +110,7 @@ impl Hub {
 
     /// Does what is to be done next, if there is a failover.
     pub(super) fn drive_failover(&self) {
-        let stage = self.primary.failing.0.lock().clone();
+        let stage = self.failing.0.lock().clone();
         match stage {
             Stage::No | Stage::Switching => {}
             Stage::Waiting { how, until, still } => self.wait_to_switch(how, until, still),
@@ -125,7 +125,7 @@ impl Hub {
     }
 
     fn failover_is_over(&self) {
-        *self.primary.failing.0.lock() = Stage::No;
+        *self.failing.0.lock() = Stage::No;
         if let Ok(engine) = self.engine() {
             engine.standing.close(CHANGES_HELD, false);
         }
@@ -135,7 +135,7 @@ impl Hub {
         if !still {
             // Whoever was in the middle of a change has it done when all locks were had.
             if self.keeper.want_pieces(true, || ()).is_ok()
-                && let Stage::Waiting { still, .. } = &mut *self.primary.failing.0.lock()
+                && let Stage::Waiting { still, .. } = &mut *self.failing.0.lock()
             {
                 *still = true;
             }
@@ -148,7 +148,7 @@ impl Hub {
             .filter(|link| link.is_online())
             .collect();
         // The question at the end of the stream moves no keys, and who has answered it has what was before.
-        let offset = *self.primary.asked_at.lock();
+        let offset = *self.asked_at.lock();
         let has_all = |link: &&&Arc<Link>| {
             let acked = link.acked.load(Relaxed);
             acked >= self.stream.offset() || acked + 37 >= offset && offset == self.stream.offset()
@@ -163,7 +163,7 @@ impl Hub {
             Some(link) => self.switch_to(link),
             None if over => {
                 tracing::warn!("FAILOVER is given up: no replica got everything in time");
-                *self.primary.failing.0.lock() = Stage::Failed;
+                *self.failing.0.lock() = Stage::Failed;
                 self.wake();
             }
             None => {}
@@ -173,17 +173,17 @@ impl Hub {
     fn switch_to(&self, link: &Link) {
         let (host, port) = (link.ip().to_owned(), link.announced.port);
         tracing::info!("FAILOVER: {host}:{port} is asked to be the primary");
-        *self.primary.failing.0.lock() = Stage::Switching;
-        let hub = self.me.clone();
+        *self.failing.0.lock() = Stage::Switching;
+        let primary = self.me.clone();
         let told = move |took_over| {
-            if let Some(hub) = hub.upgrade() {
-                hub.handed_over(took_over);
+            if let Some(primary) = primary.upgrade() {
+                primary.handed_over(took_over);
             }
         };
-        let primary = Primary { host, port };
-        if let Err(why) = self.replica.follow(primary, Some(Box::new(told))) {
+        let address = Address { host, port };
+        if let Err(why) = self.replica.follow(address, Some(Box::new(told))) {
             tracing::warn!("FAILOVER: {why}");
-            *self.primary.failing.0.lock() = Stage::Failed;
+            *self.failing.0.lock() = Stage::Failed;
         }
     }
 
@@ -191,7 +191,7 @@ impl Hub {
     fn handed_over(&self, took_over: TookOver) {
         let Ok(engine) = self.engine() else { return };
         {
-            let mut stage = self.primary.failing.0.lock();
+            let mut stage = self.failing.0.lock();
             if *stage != Stage::Switching {
                 return;
             }
@@ -203,8 +203,8 @@ impl Hub {
         }
         match took_over {
             TookOver::Yes => {
-                let primary = self.replica.primary();
-                let text = primary.map_or_else(String::new, |p| format!("{} {}", p.host, p.port));
+                let address = self.replica.primary();
+                let text = address.map_or_else(String::new, |p| format!("{} {}", p.host, p.port));
                 let _ = engine.config().record("replicaof", &text);
                 tracing::info!("FAILOVER: it is the primary, and followed from now on");
             }

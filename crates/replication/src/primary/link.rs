@@ -3,7 +3,7 @@
 //! It has two threads. One reads what the replica says, which is how far it is; the other sends: the stream from where the replica
 //! left off, or a copy of the data set and the stream from there. Neither touches keys.
 
-use crate::Hub;
+use super::Primary;
 use crate::spool::{Got, Reader};
 use engine::{Announced, Client, Filter, StreamWish, Wire, unix_ms};
 use parking_lot::{Condvar, Mutex};
@@ -253,14 +253,14 @@ type Ended = String;
 struct Sender {
     writer: Box<dyn Write + Send>,
     link: Arc<Link>,
-    hub: Weak<Hub>,
+    primary: Weak<Primary>,
     /// Bytes that go to replicas.
     sent: Arc<AtomicU64>,
 }
 
-impl Hub {
+impl Primary {
     /// Takes the connection of a client that asked for the stream.
-    pub(crate) fn take_replica(
+    pub(crate) fn take(
         &self,
         keep: Box<dyn Any + Send>,
         client: u64,
@@ -293,21 +293,21 @@ impl Hub {
         });
         let waker = Waker::from(Arc::new(OnKill(Arc::downgrade(&link))));
         link.client.set_waker(&waker);
-        self.primary.links.lock().push(link.clone());
+        self.links.lock().push(link.clone());
         if link.client.kill_requested() || self.is_stopping() {
             link.close();
         }
         let sender = Sender {
             writer: wire.writer,
             link: link.clone(),
-            hub: self.me.clone(),
+            primary: self.me.clone(),
             sent: engine.stats().to_replicas.clone(),
         };
-        let (hub, listening) = (self.me.clone(), link.clone());
+        let (primary, listening) = (self.me.clone(), link.clone());
         let (reader, unread) = (wire.reader, wire.unread);
         let threads = std::thread::Builder::new()
             .name("replica-acks".into())
-            .spawn(move || listen(&hub, &listening, reader, unread))
+            .spawn(move || listen(&primary, &listening, reader, unread))
             .and_then(|_| {
                 std::thread::Builder::new()
                     .name("replica".into())
@@ -340,7 +340,7 @@ impl Hub {
     pub(super) fn end_link(&self, link: &Arc<Link>) {
         link.close();
         let was_there = {
-            let mut links = self.primary.links.lock();
+            let mut links = self.links.lock();
             let before = links.len();
             links.retain(|other| !Arc::ptr_eq(other, link));
             before != links.len()
@@ -356,38 +356,38 @@ impl Hub {
 impl Sender {
     fn run(mut self, wish: &StreamWish) {
         let ended = self.serve(wish);
-        let Some(hub) = self.hub.upgrade() else {
+        let Some(primary) = self.primary.upgrade() else {
             return;
         };
         if let Err(why) = ended
             && self.link.state() != State::Gone
-            && !hub.is_stopping()
+            && !primary.is_stopping()
         {
             tracing::warn!(
                 "The connection to the replica {} ends: {why}",
                 self.link.who()
             );
         }
-        hub.end_link(&self.link);
+        primary.end_link(&self.link);
     }
 
     fn serve(&mut self, wish: &StreamWish) -> Result<(), Ended> {
-        let hub = self.hub()?;
-        if let Some(stream) = hub.resume(wish, &self.link)? {
-            let ids = hub.engine()?.standing.ids();
+        let primary = self.primary()?;
+        if let Some(stream) = primary.resume(wish, &self.link)? {
+            let ids = primary.engine()?.standing.ids();
             let greeting = match self.link.announced.psync2 {
                 true => format!("+CONTINUE {}\r\n", ids.id),
                 false => "+CONTINUE\r\n".to_owned(),
             };
-            drop(hub);
+            drop(primary);
             self.link.sent.store(stream.position(), Relaxed);
             self.send(greeting.as_bytes())?;
             self.online()?;
             return self.stream(&stream);
         }
         self.link.set(State::Waits(Instant::now()));
-        hub.wake();
-        drop(hub);
+        primary.wake();
+        drop(primary);
         let mut job = self.wait_for_copy()?;
         if !wish.old_style {
             let greeting = std::mem::take(&mut job.greeting);
@@ -410,8 +410,8 @@ impl Sender {
         self.stream(&stream)
     }
 
-    fn hub(&self) -> Result<Arc<Hub>, Ended> {
-        self.hub
+    fn primary(&self) -> Result<Arc<Primary>, Ended> {
+        self.primary
             .upgrade()
             .ok_or_else(|| "the database is being closed".into())
     }
@@ -419,7 +419,7 @@ impl Sender {
     fn online(&self) -> Result<(), Ended> {
         self.link.heard();
         self.link.set(State::Online);
-        self.hub()?.replicas_changed();
+        self.primary()?.replicas_changed();
         Ok(())
     }
 
@@ -553,7 +553,7 @@ impl Sender {
                 Err(error)
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
                 {
-                    let timeout = self.hub()?.timeout();
+                    let timeout = self.primary()?.timeout();
                     if progress.elapsed() > timeout {
                         return Err(format!("it took nothing for {} seconds", timeout.as_secs()));
                     }
@@ -569,14 +569,14 @@ impl Sender {
 
 /// Takes in what a replica says, until it says nothing more.
 fn listen(
-    hub: &Weak<Hub>,
+    primary: &Weak<Primary>,
     link: &Arc<Link>,
     mut reader: Box<dyn Read + Send>,
     mut unread: Vec<u8>,
 ) {
     let mut buffer = vec![0; 4096];
     loop {
-        if take_in(hub, link, &mut unread).is_err() || link.state() == State::Gone {
+        if take_in(primary, link, &mut unread).is_err() || link.state() == State::Gone {
             break;
         }
         match reader.read(&mut buffer) {
@@ -597,14 +597,14 @@ fn listen(
     if link.state() != State::Gone {
         tracing::info!("The replica {} has left", link.who());
     }
-    match hub.upgrade() {
-        Some(hub) => hub.end_link(link),
+    match primary.upgrade() {
+        Some(primary) => primary.end_link(link),
         None => link.close(),
     }
 }
 
 /// Takes the whole commands out of what has come. An error: it cannot be understood.
-fn take_in(hub: &Weak<Hub>, link: &Arc<Link>, unread: &mut Vec<u8>) -> Result<(), ()> {
+fn take_in(primary: &Weak<Primary>, link: &Arc<Link>, unread: &mut Vec<u8>) -> Result<(), ()> {
     while !unread.is_empty() {
         let mut batch = Batch::new();
         let (taken, error) = batch.fill(&mut Parser::new(), unread, &Limits::default(), 64);
@@ -613,10 +613,10 @@ fn take_in(hub: &Weak<Hub>, link: &Arc<Link>, unread: &mut Vec<u8>) -> Result<()
             return Err(());
         }
         for at in 0..batch.len() {
-            acknowledge(hub, link, batch.get(at));
+            acknowledge(primary, link, batch.get(at));
         }
         if !batch.is_empty() {
-            note_command(hub, link, &batch);
+            note_command(primary, link, &batch);
         }
         drop(batch);
         if taken == 0 {
@@ -628,8 +628,8 @@ fn take_in(hub: &Weak<Hub>, link: &Arc<Link>, unread: &mut Vec<u8>) -> Result<()
 }
 
 /// CLIENT LIST shows what a replica says as commands of it.
-fn note_command(hub: &Weak<Hub>, link: &Arc<Link>, batch: &Batch<'_>) {
-    let engine = hub.upgrade().and_then(|hub| hub.engine().ok());
+fn note_command(primary: &Weak<Primary>, link: &Arc<Link>, batch: &Batch<'_>) {
+    let engine = primary.upgrade().and_then(|primary| primary.engine().ok());
     let Some(engine) = engine else { return };
     let client = &link.client;
     let last = batch.get(batch.len() - 1).first();
@@ -641,7 +641,7 @@ fn note_command(hub: &Weak<Hub>, link: &Arc<Link>, batch: &Batch<'_>) {
 }
 
 /// REPLCONF ACK offset [FACK offset]. Nothing else that a replica says is of interest.
-fn acknowledge(hub: &Weak<Hub>, link: &Arc<Link>, argv: &[&[u8]]) {
+fn acknowledge(primary: &Weak<Primary>, link: &Arc<Link>, argv: &[&[u8]]) {
     let Some((command, options)) = argv.split_first() else {
         return;
     };
@@ -662,8 +662,8 @@ fn acknowledge(hub: &Weak<Hub>, link: &Arc<Link>, argv: &[&[u8]]) {
     if acknowledged {
         link.has_acked.store(true, Relaxed);
         link.changed.notify_all();
-        if let Some(hub) = hub.upgrade() {
-            hub.acknowledged_something();
+        if let Some(primary) = primary.upgrade() {
+            primary.acknowledged_something();
         }
     }
 }

@@ -8,20 +8,31 @@ mod failover;
 mod link;
 mod sync;
 
-use crate::Hub;
+use crate::replica::Replica;
 use crate::spool::Reader;
+use crate::stream::Stream;
 use engine::{Config, Engine, RoleReport, StreamMemory, StreamWish, put_command, unix_ms};
-use keeper::Feed;
+use keeper::Keeper;
 use link::{Link, State};
 use parking_lot::Mutex;
 use std::fmt::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Those who follow.
-#[derive(Default)]
+/// How often the clock is looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Those who follow, and what they follow.
 pub(crate) struct Primary {
+    me: Weak<Primary>,
+    engine: Weak<Engine>,
+    keeper: Arc<Keeper>,
+    stream: Arc<Stream>,
+    /// The other side of this server: FAILOVER turns to it.
+    replica: Arc<Replica>,
+    applying: Arc<Mutex<()>>,
     links: Mutex<Vec<Arc<Link>>>,
     waits: Mutex<Vec<acks::Wait>>,
     /// Offset behind the last GETACK.
@@ -34,11 +45,111 @@ pub(crate) struct Primary {
     /// The disk has failed: that was said.
     spill_failed: AtomicBool,
     failing: failover::Failing,
+    stop: AtomicBool,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Hub {
+fn tick(primary: &Weak<Primary>) {
+    loop {
+        {
+            let Some(primary) = primary.upgrade() else {
+                return;
+            };
+            let Some(engine) = primary.engine.upgrade() else {
+                return;
+            };
+            if primary.is_stopping() {
+                return;
+            }
+            primary.tick(&engine);
+        }
+        std::thread::park_timeout(TICK);
+    }
+}
+
+impl Primary {
+    /// One that nobody follows. `applying`: see [`Primary::between_units`].
+    pub fn new(
+        engine: &Arc<Engine>,
+        keeper: &Arc<Keeper>,
+        stream: &Arc<Stream>,
+        replica: &Arc<Replica>,
+        applying: &Arc<Mutex<()>>,
+    ) -> Arc<Primary> {
+        Arc::new_cyclic(|me| Primary {
+            me: me.clone(),
+            engine: Arc::downgrade(engine),
+            keeper: keeper.clone(),
+            stream: stream.clone(),
+            replica: replica.clone(),
+            applying: applying.clone(),
+            links: Mutex::default(),
+            waits: Mutex::default(),
+            asked_at: Mutex::default(),
+            copies: sync::Copies::default(),
+            pinged: Mutex::default(),
+            alone_since: Mutex::default(),
+            spill_failed: AtomicBool::new(false),
+            failing: failover::Failing::default(),
+            stop: AtomicBool::new(false),
+            thread: Mutex::new(None),
+        })
+    }
+
+    /// Has the clock looked at from now on.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn start(&self) -> Result<(), String> {
+        let weak = self.me.clone();
+        let thread = std::thread::Builder::new()
+            .name("replication".into())
+            .spawn(move || tick(&weak))
+            .map_err(|e| format!("no thread for replication: {e}"))?;
+        *self.thread.lock() = Some(thread);
+        Ok(())
+    }
+
+    /// Nobody may begin to follow any more, and failures are expected.
+    pub fn stop(&self) {
+        self.stop.store(true, Relaxed);
+    }
+
+    /// Ends the connections of all who follow, and the thread.
+    pub fn close(&self) {
+        for link in self.links() {
+            link.close();
+            self.end_link(&link);
+        }
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+        {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
+
+    fn engine(&self) -> Result<Arc<Engine>, String> {
+        (self.engine.upgrade()).ok_or_else(|| "ERR the database is being closed".to_owned())
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+
+    /// Does something while no unit (a command, a whole transaction) of a primary's stream is half carried out.
+    pub fn between_units(&self, work: &mut dyn FnMut()) {
+        let replica = self
+            .engine
+            .upgrade()
+            .is_some_and(|e| e.standing.is_replica());
+        let _applying = replica.then(|| self.applying.lock());
+        work();
+    }
+
     /// The data set is loaded, and with it, perhaps, what the stream was called and how long it was.
-    pub(crate) fn begin_as_primary(&self) {
+    pub(crate) fn begin(&self) {
         let (Some(place), Ok(engine)) = (self.keeper.loaded_stream(), self.engine()) else {
             return;
         };
@@ -58,14 +169,6 @@ impl Hub {
         }
     }
 
-    /// Ends the connections of all who follow.
-    pub(crate) fn end_as_primary(&self) {
-        for link in self.links() {
-            link.close();
-            self.end_link(&link);
-        }
-    }
-
     /// Ends the connections of all who follow: they are to come again, since the stream is another, or has another name.
     pub(crate) fn drop_replicas(&self) {
         for link in self.links() {
@@ -74,7 +177,7 @@ impl Hub {
     }
 
     fn links(&self) -> Vec<Arc<Link>> {
-        self.primary.links.lock().clone()
+        self.links.lock().clone()
     }
 
     /// Has the clock looked at now.
@@ -98,7 +201,7 @@ impl Hub {
         self.wake();
     }
 
-    pub(crate) fn tick_as_primary(&self, engine: &Arc<Engine>) {
+    fn tick(&self, engine: &Arc<Engine>) {
         self.copy_if_due();
         self.ping(engine);
         self.close_slow(engine);
@@ -114,14 +217,12 @@ impl Hub {
 
     /// A sign of life, now and then. On a replica the primary's are passed on.
     fn ping(&self, engine: &Engine) {
-        if engine.standing.is_replica()
-            || !self.stream.is_active()
-            || self.primary.links.lock().is_empty()
+        if engine.standing.is_replica() || !self.stream.is_active() || self.links.lock().is_empty()
         {
             return;
         }
         let period = Duration::from_secs(engine.config().number("repl-ping-replica-period") as u64);
-        let mut pinged = self.primary.pinged.lock();
+        let mut pinged = self.pinged.lock();
         let last = *pinged.get_or_insert_with(Instant::now);
         if last.elapsed() < period || self.is_failing_over() {
             return;
@@ -185,7 +286,7 @@ impl Hub {
     /// What is needed and does not fit in memory goes to the disk.
     fn spill(&self, engine: &Engine) {
         let overflow = self.overflow(engine);
-        let failed = &self.primary.spill_failed;
+        let failed = &self.spill_failed;
         match self.stream.spool().spill(&overflow) {
             Ok(()) => failed.store(false, Relaxed),
             Err(why) if !failed.swap(true, Relaxed) => {
@@ -198,10 +299,8 @@ impl Hub {
     /// A primary that nobody has followed for long keeps nothing for replicas, and what it does from then on is not counted: so the
     /// stream is another afterwards.
     fn forget_stream(&self, engine: &Engine) {
-        let mut alone = self.primary.alone_since.lock();
-        if !self.primary.links.lock().is_empty()
-            || engine.standing.is_replica()
-            || !self.stream.is_active()
+        let mut alone = self.alone_since.lock();
+        if !self.links.lock().is_empty() || engine.standing.is_replica() || !self.stream.is_active()
         {
             *alone = None;
             return;
@@ -225,7 +324,7 @@ impl Hub {
     }
 
     /// Whether a client may have the stream now.
-    pub(crate) fn admit_replica(&self, wish: &StreamWish) -> Result<(), String> {
+    pub(crate) fn admit(&self, wish: &StreamWish) -> Result<(), String> {
         if self.is_stopping() {
             return Err("ERR the server is stopping".into());
         }
@@ -239,7 +338,7 @@ impl Hub {
             }
             return Ok(());
         }
-        match self.role_as_replica() {
+        match self.replica.role() {
             Some(RoleReport::Replica(_, _, state, _)) if state != "connected" => {
                 Err("NOMASTERLINK Can't SYNC while not connected with my master".into())
             }
@@ -251,12 +350,12 @@ impl Hub {
     fn resume(&self, wish: &StreamWish, link: &Link) -> Result<Option<Reader>, String> {
         if wish.failover {
             // It was the primary until now. Its own link is not dropped with those that had the stream under its old name.
-            let mut links = std::mem::take(&mut *self.primary.links.lock());
+            let mut links = std::mem::take(&mut *self.links.lock());
             let own = links.iter().position(|one| std::ptr::eq(&**one, link));
             let own = own.map(|at| links.remove(at));
-            self.primary.links.lock().extend(links);
-            let turned = self.follow_primary(None);
-            self.primary.links.lock().extend(own);
+            self.links.lock().extend(links);
+            let turned = self.replica.lead();
+            self.links.lock().extend(own);
             turned?;
             let _ = self.engine()?.config().record("replicaof", "");
         }
@@ -265,7 +364,7 @@ impl Hub {
         }
         let from = wish.from.and_then(|from| from.checked_sub(1));
         let reader = from.and_then(|at| self.stream.resume(&wish.id, at));
-        let copies = &self.primary.copies;
+        let copies = &self.copies;
         match (&reader, from) {
             (Some(_), _) => {
                 copies.partial.fetch_add(1, Relaxed);
@@ -284,7 +383,7 @@ impl Hub {
         Ok(reader)
     }
 
-    pub(crate) fn role_as_primary(&self) -> RoleReport {
+    pub(crate) fn role(&self) -> RoleReport {
         let links = self.links();
         let online = links.iter().filter(|link| link.is_online());
         let replicas = online.map(|link| {
@@ -294,7 +393,7 @@ impl Hub {
         RoleReport::Primary(self.stream.offset(), replicas.collect())
     }
 
-    pub(crate) fn info_as_primary(&self, into: &mut String) {
+    pub(crate) fn info(&self, into: &mut String) {
         let Ok(engine) = self.engine() else { return };
         let mut links = self.links();
         links.retain(|link| link.state() != State::Gone);
@@ -343,8 +442,8 @@ impl Hub {
         line("redpoll_repl_spilled_bytes", &self.stream.spool().spilled());
     }
 
-    pub(crate) fn counts_as_primary(&self) -> [u64; 3] {
-        let copies = &self.primary.copies;
+    pub(crate) fn syncs(&self) -> [u64; 3] {
+        let copies = &self.copies;
         [&copies.full, &copies.partial, &copies.refused_partial].map(|count| count.load(Relaxed))
     }
 
@@ -356,7 +455,7 @@ impl Hub {
         }
     }
 
-    pub(crate) fn memory_as_primary(&self) -> StreamMemory {
+    pub(crate) fn memory(&self) -> StreamMemory {
         let clients = self.links().iter().map(|link| link.client.memory()).sum();
         let held = self.stream.spool().memory();
         let keep = self
@@ -366,12 +465,12 @@ impl Hub {
         StreamMemory {
             backlog,
             waiting: held - backlog,
-            copies: self.primary.copies.memory(),
+            copies: self.copies.memory(),
             clients,
         }
     }
 
-    pub(crate) fn heed_as_primary(&self, directive: &str, config: &Config) {
+    pub(crate) fn applied(&self, directive: &str, config: &Config) {
         match directive {
             "repl-backlog-size" => {
                 let keep = config.number(directive) as u64;

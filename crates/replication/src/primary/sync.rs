@@ -5,8 +5,8 @@
 //! changes. At the very moment of the copy each link gets a place in the stream, and all that is done from then on waits for it
 //! there, however long it loads.
 
+use super::Primary;
 use super::link::{Form, Job, Link, State, Written};
-use crate::Hub;
 use crate::spool::{Overflow, Reader, Spool};
 use engine::{Filter, new_stream_id};
 use keeper::Contents;
@@ -79,10 +79,10 @@ struct Group {
     form: Form,
 }
 
-impl Hub {
+impl Primary {
     /// Begins a copy if somebody waits for one and it is time.
     pub(super) fn copy_if_due(&self) {
-        if self.primary.copies.busy.load(Relaxed) {
+        if self.copies.busy.load(Relaxed) {
             return;
         }
         let Some(group) = self.due_group() else {
@@ -92,7 +92,7 @@ impl Hub {
             // Something else is being written: a save, a rewrite of the log.
             return;
         }
-        self.primary.copies.busy.store(true, Relaxed);
+        self.copies.busy.store(true, Relaxed);
         let Some(me) = self.me.upgrade() else { return };
         let spawned = std::thread::Builder::new()
             .name("full-sync".into())
@@ -101,20 +101,20 @@ impl Hub {
                     tracing::warn!("A copy of the data set for replicas was not written: {why}");
                     group.links.iter().for_each(|link| link.close());
                 }
-                me.primary.copies.busy.store(false, Relaxed);
+                me.copies.busy.store(false, Relaxed);
                 me.wake();
             });
         if let Err(error) = spawned {
             tracing::warn!("No thread for a copy of the data set: {error}");
             self.keeper.give_copy_up();
-            self.primary.copies.busy.store(false, Relaxed);
+            self.copies.busy.store(false, Relaxed);
         }
     }
 
     /// Those who are to get a copy now.
     fn due_group(&self) -> Option<Group> {
         let waiting: Vec<(Instant, Arc<Link>)> = {
-            let links = self.primary.links.lock();
+            let links = self.links.lock();
             let since = |link: &Arc<Link>| match link.state() {
                 State::Waits(since) => Some((since, link.clone())),
                 _ => None,
@@ -161,11 +161,7 @@ impl Hub {
             keys: filter == Filter::Nothing,
         };
         let spool = Spool::new(0, 0);
-        self.primary
-            .copies
-            .spools
-            .lock()
-            .push(Arc::downgrade(&spool));
+        self.copies.spools.lock().push(Arc::downgrade(&spool));
         let written = Arc::new(Written::default());
         // No unit of a primary's stream is half carried out.
         let applying = Mutex::new(Some(self.applying.lock()));
@@ -198,7 +194,7 @@ impl Hub {
                     length: written.clone(),
                     stream,
                 });
-                self.primary.copies.full.fetch_add(u64::from(gets), Relaxed);
+                self.copies.full.fetch_add(u64::from(gets), Relaxed);
             }
             Ok(Sink {
                 spool: spool.clone(),

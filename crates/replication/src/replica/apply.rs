@@ -7,7 +7,7 @@
 //! For these commands nothing expires by itself: what had expired for the primary it has deleted, by commands that stand in
 //! the stream.
 
-use super::wire::malformed;
+use crate::wire::malformed;
 use engine::{Client, Counters, Engine, Kind, Next, Origin, Session, Worker};
 use resp::{Batch, Limits, Out, Parser};
 use std::collections::HashSet;

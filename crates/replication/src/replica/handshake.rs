@@ -4,7 +4,7 @@
 //! means nothing but that. The protocol is the same for Redis, Valkey and Redpoll; what we say of our version makes Valkey send the
 //! format of 9.x, without which it cannot write hashes whose fields expire.
 
-use super::wire::{Wire, malformed};
+use crate::wire::{Wire, malformed};
 use std::io;
 
 /// The version that is announced. Valkey writes its files by it, Redis does not look at it.
@@ -65,25 +65,6 @@ impl std::fmt::Display for Failed {
         match self {
             Failed::Io(error) | Failed::Unanswered(error) => error.fmt(f),
             Failed::Refused(text) => f.write_str(text),
-        }
-    }
-}
-
-/// Takes a whole reply of any type.
-///
-/// # Errors
-/// The connection breaks, or what comes is no reply.
-pub fn reply(wire: &mut Wire) -> io::Result<resp::Value> {
-    loop {
-        match resp::decode(wire.bytes()) {
-            Ok(Some((value, used))) => {
-                wire.consume(used);
-                return Ok(value);
-            }
-            Ok(None) => {
-                wire.more()?;
-            }
-            Err(_) => return Err(malformed("something that is no reply")),
         }
     }
 }
@@ -213,8 +194,8 @@ fn answer(line: &str) -> Result<Answer, Failed> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wire::tests::pair;
     use super::*;
+    use crate::wire::tests::pair;
     use std::io::{Read, Write};
 
     const ID: &str = "0123456789abcdef0123456789abcdef01234567";

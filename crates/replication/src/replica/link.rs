@@ -7,8 +7,8 @@ use super::handshake::{Answer, Failed, Introduction, greet};
 use super::payload::{self, Payload};
 use super::shown::Shown;
 use super::status::{Phase, Status};
-use super::wire::{Leash, Wire};
-use super::{Dial, Downstream, Primary};
+use super::{Address, Downstream};
+use crate::wire::{Dial, Leash, Wire};
 use engine::{Client, Counters, Engine};
 use keeper::{Keeper, Replace};
 use std::collections::VecDeque;
@@ -32,7 +32,7 @@ pub(super) struct Link {
     pub keeper: Arc<Keeper>,
     pub downstream: Arc<dyn Downstream>,
     pub dial: Arc<Dial>,
-    pub primary: Primary,
+    pub primary: Address,
     pub leash: Leash,
     pub status: Arc<Status>,
     /// The database that the stream is in, from one link to the next.
@@ -81,7 +81,7 @@ impl Link {
                 break;
             }
             self.downstream.link_is(false);
-            let Primary { host, port } = &self.primary;
+            let Address { host, port } = &self.primary;
             let (text, next) = match ended {
                 Ended::Link(failed) => (failed.to_string(), REST),
                 Ended::Later(text) => (format!("the primary is not ready: {text}"), REST),
@@ -144,7 +144,7 @@ impl Link {
 
     /// Connects, and gets to where the stream begins.
     fn connect(&mut self, applier: &mut Applier) -> Result<Wire, Ended> {
-        let Primary { host, port } = self.primary.clone();
+        let Address { host, port } = self.primary.clone();
         let patience = self.patience();
         self.status.enter(Phase::Connecting);
         // Whoever ends it from here on does not wait for it.

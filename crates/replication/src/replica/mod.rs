@@ -7,13 +7,12 @@
 pub mod apply;
 pub mod handover;
 pub mod handshake;
-mod hub;
 pub mod link;
 pub mod payload;
 mod shown;
 pub mod status;
-pub mod wire;
 
+use crate::wire::{Dial, Leash};
 use engine::{Counters, Engine, READ_ONLY_REPLICA, RoleReport, STALE_REPLICA};
 use handover::{Handover, OnHandover};
 use keeper::Keeper;
@@ -21,33 +20,9 @@ use link::Link;
 use parking_lot::Mutex;
 use status::{Phase, Status};
 use std::fmt::Write;
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
-use wire::{Channel, Leash};
-
-/// Makes a connection to a host and port within a time: plain, or over TLS if the configuration says so.
-pub type Dial = dyn Fn(&Engine, &str, u16, Duration) -> io::Result<Box<dyn Channel>> + Send + Sync;
-
-/// Connections without TLS.
-///
-/// # Errors
-/// The system's, or TLS is asked for.
-pub fn dial_plain(
-    engine: &Engine,
-    host: &str,
-    port: u16,
-    patience: Duration,
-) -> io::Result<Box<dyn Channel>> {
-    if engine.config().flag("tls-replication") {
-        return Err(io::Error::other(
-            "this program was built without TLS to other servers (tls-replication)",
-        ));
-    }
-    Ok(Box::new(wire::connect(host, port, patience)?))
-}
 
 /// What there is to do for those who follow this server, when its own place in the stream changes. Called from the link's thread,
 /// but for the two that change the role.
@@ -80,13 +55,13 @@ pub trait Downstream: Send + Sync {
 /// A primary's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub struct Primary {
+pub struct Address {
     pub host: String,
     pub port: u16,
 }
 
 struct Following {
-    primary: Primary,
+    primary: Address,
     leash: Leash,
     status: Arc<Status>,
     thread: Option<JoinHandle<()>>,
@@ -137,7 +112,7 @@ impl Replica {
     }
 
     /// Whom this server follows.
-    pub fn primary(&self) -> Option<Primary> {
+    pub fn primary(&self) -> Option<Address> {
         self.following.lock().as_ref().map(|f| f.primary.clone())
     }
 
@@ -151,7 +126,7 @@ impl Replica {
     ///
     /// # Errors
     /// There is no thread for it, or the database is being closed.
-    pub fn follow(&self, primary: Primary, on_handover: Option<OnHandover>) -> Result<(), String> {
+    pub fn follow(&self, primary: Address, on_handover: Option<OnHandover>) -> Result<(), String> {
         let engine = self.engine()?;
         let _changing = self.changing.lock();
         let before = self.following.lock().take().and_then(end);
@@ -225,20 +200,6 @@ impl Replica {
         if let Some(thread) = before {
             let _ = thread.join();
         }
-    }
-
-    /// Makes a connection to another server.
-    ///
-    /// # Errors
-    /// The system's.
-    pub(crate) fn dial(
-        &self,
-        engine: &Engine,
-        host: &str,
-        port: u16,
-        patience: Duration,
-    ) -> io::Result<Box<dyn Channel>> {
-        (self.dial)(engine, host, port, patience)
     }
 
     /// Puts directives into effect.

@@ -3,7 +3,7 @@
 //! It begins with a line: `$<bytes>`, or `$EOF:` and 40 bytes that stand behind it again, for a primary that does not know how much
 //! it will be. While somebody reads it, the primary is told once a second that this end is alive.
 
-use super::wire::{Wire, malformed};
+use crate::wire::{Wire, malformed};
 use std::io::{self, BufRead, Read};
 use std::time::{Duration, Instant};
 
@@ -172,8 +172,8 @@ impl Read for Payload<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wire::tests::pair;
     use super::*;
+    use crate::wire::tests::pair;
     use keeper::Copy;
     use std::io::Write;
 

@@ -3,7 +3,7 @@
 //! As on real servers it is no client before the two have agreed where the stream goes on, and one that goes on where another
 //! broke is the same client as before.
 
-use super::wire::{Leash, Wire};
+use crate::wire::{Leash, Wire};
 use engine::{Client, Engine, Kind, Origin};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;

@@ -3,6 +3,7 @@
 //! Whoever reads here is a thread of its own that may wait, but never for longer than a moment ([`TICK`]): it wakes to say that it
 //! is alive, to see whether it is still wanted, and to give up a primary that has been silent for too long.
 
+use engine::Engine;
 use parking_lot::{Condvar, Mutex};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
@@ -47,6 +48,27 @@ pub fn connect(host: &str, port: u16, patience: Duration) -> io::Result<TcpStrea
         }
     }
     Err(last)
+}
+
+/// Makes a connection to a host and port within a time: plain, or over TLS if the configuration says so.
+pub type Dial = dyn Fn(&Engine, &str, u16, Duration) -> io::Result<Box<dyn Channel>> + Send + Sync;
+
+/// Connections without TLS.
+///
+/// # Errors
+/// The system's, or TLS is asked for.
+pub fn dial_plain(
+    engine: &Engine,
+    host: &str,
+    port: u16,
+    patience: Duration,
+) -> io::Result<Box<dyn Channel>> {
+    if engine.config().flag("tls-replication") {
+        return Err(io::Error::other(
+            "this program was built without TLS to other servers (tls-replication)",
+        ));
+    }
+    Ok(Box::new(connect(host, port, patience)?))
 }
 
 /// How others end what goes over a wire. Clones are the same.
@@ -313,6 +335,25 @@ fn is_moment(error: &io::Error) -> bool {
 /// What came is not what the protocol says.
 pub fn malformed(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+}
+
+/// Takes a whole reply of any type.
+///
+/// # Errors
+/// The connection breaks, or what comes is no reply.
+pub fn reply(wire: &mut Wire) -> io::Result<resp::Value> {
+    loop {
+        match resp::decode(wire.bytes()) {
+            Ok(Some((value, used))) => {
+                wire.consume(used);
+                return Ok(value);
+            }
+            Ok(None) => {
+                wire.more()?;
+            }
+            Err(_) => return Err(malformed("something that is no reply")),
+        }
+    }
 }
 
 #[cfg(test)]
