@@ -306,6 +306,8 @@ struct Options<'a> {
     destination: Option<&'a [u8]>,
     /// It gets the distances as scores.
     store_distance: bool,
+    /// What its change is announced as.
+    event: &'static str,
 }
 
 impl<'a> Options<'a> {
@@ -401,13 +403,9 @@ fn run(ctx: &mut Ctx<'_>, key: &[u8], search: Option<Search>, options: Options<'
         result.insert(hit.member.text(&mut [0; 20]), score, limits);
     }
     ctx.out.int(hits.len() as i64);
-    let name = if ctx.command.name == "geosearchstore" {
-        "geosearchstore"
-    } else {
-        "georadiusstore"
-    };
+    let event = Event::sorted_set(options.event);
     ctx.keys
-        .store_result_of(destination, result, Event::sorted_set(name), hits.len());
+        .store_result_of(destination, result, event, hits.len());
     Ok(())
 }
 
@@ -465,7 +463,10 @@ fn georadius_generic(
         }
         None => None,
     };
-    let mut options = Options::default();
+    let mut options = Options {
+        event: "georadiusstore",
+        ..Options::default()
+    };
     while args.left() > 0 {
         if options.take(&mut args)? {
         } else if stores && args.keyword_with_value("STORE") {
@@ -531,6 +532,7 @@ fn geosearch_generic<'a>(
     let set = ctx.keys.view::<SortedSet>(key)?;
     let mut options = Options {
         destination,
+        event: "geosearchstore",
         ..Options::default()
     };
     let mut from = None;
