@@ -45,6 +45,7 @@ mod scan_options;
 pub mod scripting;
 pub mod server;
 pub mod set;
+pub mod set_combine;
 pub mod set_expiry;
 pub mod sort;
 pub mod sorted_set;
@@ -94,6 +95,7 @@ pub const FAMILIES: &[&[Command]] = &[
     sorted_set_combine::COMMANDS,
     sorted_set_move::COMMANDS,
     set::COMMANDS,
+    set_combine::COMMANDS,
     set_expiry::COMMANDS,
     hyperloglog::COMMANDS,
     geo::COMMANDS,
