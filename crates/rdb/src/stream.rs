@@ -171,6 +171,37 @@ fn node(stream: &mut Stream, first: StreamId, bytes: &[u8], settings: &Settings)
     }
 }
 
+/// An entry that was delivered and not acknowledged: its ID, when it was delivered, and how often.
+type Delivered = (StreamId, i64, u64);
+
+/// Reads which of the delivered entries, sorted by ID, belong to a consumer. No entry belongs to two.
+fn assign(
+    group: &mut Group,
+    r: &mut Cursor<'_>,
+    delivered: &[Delivered],
+    consumer: u32,
+) -> Result<()> {
+    for _ in 0..r.count()? {
+        let id = raw_id(r)?;
+        let at = delivered
+            .binary_search_by_key(&id, |entry| entry.0)
+            .map_err(|_| BAD)?;
+        if group.pending(id).is_some() {
+            return Err(BAD);
+        }
+        let (_, delivered_ms, deliveries) = delivered[at];
+        group.assign(
+            id,
+            Pending {
+                consumer,
+                delivered_ms,
+                deliveries,
+            },
+        );
+    }
+    Ok(())
+}
+
 fn group(kind: u8, r: &mut Cursor<'_>, stream: &Stream) -> Result<Group> {
     let last_id = id(r)?;
     let entries_read = if kind == kinds::STREAM_LISTPACKS {
@@ -180,7 +211,7 @@ fn group(kind: u8, r: &mut Cursor<'_>, stream: &Stream) -> Result<Group> {
         Some(r.length()? as i64).filter(|n| *n >= 0)
     };
     let mut group = Group::new(last_id, entries_read);
-    let mut pending: Vec<(StreamId, i64, u64)> = Vec::new();
+    let mut pending: Vec<Delivered> = Vec::new();
     for _ in 0..r.count()? {
         pending.push((raw_id(r)?, time(r)?, r.length()?));
     }
@@ -203,45 +234,10 @@ fn group(kind: u8, r: &mut Cursor<'_>, stream: &Stream) -> Result<Group> {
         if let Some(consumer) = group.consumer_mut(no) {
             consumer.active_ms = active_ms;
         }
-        for _ in 0..r.count()? {
-            let id = raw_id(r)?;
-            let at = pending
-                .binary_search_by_key(&id, |p| p.0)
-                .map_err(|_| BAD)?;
-            if group.pending(id).is_some() {
-                return Err(BAD);
-            }
-            let (_, delivered_ms, deliveries) = pending[at];
-            group.assign(
-                id,
-                Pending {
-                    consumer: no,
-                    delivered_ms,
-                    deliveries,
-                },
-            );
-        }
+        assign(&mut group, r, &pending, no)?;
     }
     if kind >= kinds::STREAM_LISTPACKS_5 {
-        for _ in 0..r.count()? {
-            let id = raw_id(r)?;
-            let at = pending
-                .binary_search_by_key(&id, |p| p.0)
-                .map_err(|_| BAD)?;
-            if group.pending(id).is_some() {
-                return Err(BAD);
-            }
-            let (_, delivered_ms, deliveries) = pending[at];
-            let consumer = NOBODY;
-            group.assign(
-                id,
-                Pending {
-                    consumer,
-                    delivered_ms,
-                    deliveries,
-                },
-            );
-        }
+        assign(&mut group, r, &pending, NOBODY)?;
     }
     if group.pending_len() != pending.len() {
         return Err(BAD);

@@ -5,6 +5,7 @@
 //! it.
 
 pub mod decode;
+mod forms;
 pub mod log;
 pub mod lua;
 pub mod number;

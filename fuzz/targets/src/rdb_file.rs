@@ -4,13 +4,11 @@
 //! The first three bytes choose the sizes of batches and pieces, those at which collections change their form, and the
 //! version to write.
 
+use crate::forms::{NOW_MS, settings};
 use rdb::encode::{Meta, Options};
 use rdb::file::{Assembly, Built, Item, ReadOptions, Reader, Writer, check};
-use rdb::{Loaded, Settings, Version};
-use store::types::{hash, list, set, sorted_set, stream};
+use rdb::{Loaded, Version};
 use store::{Dict, NewValue};
-
-const NOW_MS: u64 = 1_700_000_000_000;
 
 /// Runs one input; panics if anything is wrong.
 pub fn run(data: &[u8]) {
@@ -20,29 +18,7 @@ pub fn run(data: &[u8]) {
         [a, b, c, file @ ..] => ([*a, *b, *c], file),
         _ => return,
     };
-    let entries = usize::from(choice[1]);
-    let settings = Settings {
-        now_ms: NOW_MS,
-        list: list::Limits {
-            max_listpack_size: i32::from(choice[1] as i8),
-            packed_threshold: 0,
-            compress_depth: 1,
-        },
-        set: set::Limits {
-            intset_entries: entries,
-            listpack_entries: entries,
-            listpack_value: 20,
-        },
-        hash: hash::Limits { entries, value: 20 },
-        sorted_set: sorted_set::Limits {
-            entries,
-            member: 20,
-        },
-        stream: stream::Limits {
-            node_bytes: 4096,
-            node_entries: entries,
-        },
-    };
+    let settings = settings(choice[1]);
     let options = ReadOptions {
         // A checksum keeps the fuzzer out.
         verify: false,
