@@ -1,6 +1,6 @@
-//! What CI holds besides the tests: formatting, lints, documentation, layers, what may be depended on.
+//! What CI holds besides the tests: formatting, lints, documentation, layers, what pages name, what may be depended on.
 
-use crate::{deb, deny, layers, run};
+use crate::{deb, deny, docs, layers, run};
 use anyhow::{Result, bail};
 
 /// Everything that `cargo xtask ci` checks before the tests; a failure does not stop the later checks.
@@ -32,6 +32,7 @@ pub fn main() -> Result<()> {
             ),
         ),
         layers::check(),
+        docs::check(),
         deny::check(),
         deb::sources(),
     ];

@@ -1,13 +1,14 @@
 //! `cargo xtask`: what a developer runs, and what CI runs, are the same commands.
 //!
 //! Each task is a module: `fetch` brings the real servers and clients that the tests speak to, `peers` finds them,
-//! `test` runs everything that can run on this machine, `check`, `layers` and `deny` hold the rules that a compiler does not,
+//! `test` runs everything that can run on this machine, `check`, `layers`, `docs` and `deny` hold the rules that a compiler does not,
 //! `package` tries what publishing would do, `bench` measures.
 
 mod bench;
 mod check;
 mod deb;
 mod deny;
+mod docs;
 mod fetch;
 mod fuzz;
 mod layers;
@@ -47,6 +48,8 @@ enum Task {
         #[arg(long)]
         print: bool,
     },
+    /// Only the check of pages: whether the files, folders and items that they name are there
+    Docs,
     /// Build the Debian package, where cargo-deb is, and look into it
     Deb,
     /// Only the check of dependencies: licences, sources, and crates that must not come in
@@ -93,6 +96,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
         }
         Task::Deb => deb::main(),
         Task::Deny => deny::check(),
+        Task::Docs => docs::check(),
         Task::Layers { print: true } => layers::print(),
         Task::Layers { print: false } => layers::check(),
         Task::Fuzz { seconds } => fuzz::main(seconds),
