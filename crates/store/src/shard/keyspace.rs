@@ -4,120 +4,29 @@
 //! independent. A shard holds its part of *every* database: MOVE, COPY between databases and SWAPDB then need no
 //! locks beyond those of their keys' shards, and one order of locks is enough for everything.
 //!
-//! Who only looks can often do without the lock: see [`crate::shard::readers`].
-//!
-//! Each shard's lock stands in a cache line of its own. The roots that prefetching starts from (see
+//! Who only looks can often do without the lock: see [`crate::shard::readers`]. The roots that prefetching starts from (see
 //! [`crate::table::Probe`]) and the counts of keys and bytes are kept apart from the locks, for those who do not hold them.
 
 use crate::dict::{Board, BoardRow, Counts, Dict};
+use crate::shard::guarded::{Guarded, Padded, Readers, Slot};
 use crate::shard::locks::{Escalation, Indices, Lockable, Many};
-use crate::shard::parked::{Line, Real, Turn};
+use crate::shard::parked::Turn;
 use crate::shard::place::Place;
 use crate::shard::readers::{Slots, Word};
 use crate::table::{Probe, table_hash};
 use foldhash::quality::FixedState;
 use parking_lot::Mutex;
-use parking_lot::lock_api;
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::AtomicUsize;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-/// What one lock guards: a part of every database.
-pub struct Shard {
-    dbs: Box<[Dict]>,
-}
-
-impl Shard {
-    /// This shard's part of a database.
-    #[inline]
-    pub fn db(&mut self, db: usize) -> &mut Dict {
-        &mut self.dbs[db]
-    }
-
-    /// The same, to be looked at.
-    #[inline]
-    pub fn db_ref(&self, db: usize) -> &Dict {
-        &self.dbs[db]
-    }
-
-    /// All databases' parts.
-    pub fn dbs(&self) -> &[Dict] {
-        &self.dbs
-    }
-
-    /// Exchanges what is in all databases' parts with another shard's, of a keyspace that hashes keys alike.
-    pub fn swap_with(&mut self, other: &mut Shard) {
-        for (mine, its) in self.dbs.iter_mut().zip(other.dbs.iter_mut()) {
-            mine.swap_contents(its);
-        }
-    }
-
-    /// Exchanges two databases' parts.
-    pub fn swap_dbs(&mut self, a: usize, b: usize) {
-        if a != b {
-            let (low, high) = (a.min(b), a.max(b));
-            let (head, tail) = self.dbs.split_at_mut(high);
-            head[low].swap_contents(&mut tail[0]);
-            for db in [a, b] {
-                self.dbs[db].tell_where(db);
-            }
-        }
-    }
-
-    /// Empties a database's part and returns what was in it, to be dropped after the lock or on another thread.
-    pub fn take_db(&mut self, db: usize) -> Dict {
-        let mut taken = Dict::new();
-        self.dbs[db].swap_contents(&mut taken);
-        taken
-    }
-}
-
-/// Holding one shard.
-pub type ShardGuard<'a> = lock_api::MutexGuard<'a, Line, Shard>;
-/// Holding several shards.
-pub type ShardGuards<'a> = Many<ShardGuard<'a>>;
-
-/// A cache line (and its neighbour, which the processor fetches along) of its own.
-#[repr(align(128))]
-struct Padded<T>(T);
+pub use crate::shard::guarded::{Shard, ShardGuard, ShardGuards, ShardLoad};
 
 /// Threads that can look at open shards at a time; further ones take locks.
 const READERS: usize = 128;
-
-/// Readers that must have taken a shard's lock before it is opened to them again.
-const READS_TO_OPEN: usize = 32;
-
-/// What one reader is looking at.
-#[repr(align(128))]
-struct Slot(AtomicUsize);
-
-impl Word for Slot {
-    #[inline]
-    fn load(&self) -> usize {
-        Word::load(&self.0)
-    }
-    #[inline]
-    fn store(&self, value: usize) {
-        Word::store(&self.0, value);
-    }
-    #[inline]
-    fn clear(&self) {
-        self.0.clear();
-    }
-}
-
-/// Leaves a shard that a reader has entered.
-struct Entered<'a>(&'a Slot);
-
-impl Drop for Entered<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.0.clear();
-    }
-}
 
 thread_local! {
     /// The address of the keyspace that this thread is looking at, or 0.
@@ -147,147 +56,6 @@ impl Drop for Looking {
     #[inline]
     fn drop(&mut self) {
         LOOKING.set(self.outer);
-    }
-}
-
-// Readers look at shards from several threads at a time.
-const _: () = {
-    const fn shared<T: Send + Sync>() {}
-    shared::<Shard>();
-};
-
-type Readers = Slots<Slot, AtomicUsize>;
-
-/// One shard with its lock.
-struct Guarded {
-    index: usize,
-    lock: lock_api::Mutex<Line, Shard>,
-    /// 1: open to readers.
-    open: AtomicUsize,
-    /// Readers that have taken the lock since it was closed. Changed under the lock.
-    waited: AtomicUsize,
-    /// How often it was taken. Changed under the lock.
-    taken: AtomicU64,
-    /// How often somebody who wanted it had to wait, and for how many nanoseconds all of them together.
-    waits: AtomicU64,
-    wait_nanos: AtomicU64,
-    readers: Arc<Readers>,
-}
-
-/// What a shard's lock has had to do since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ShardLoad {
-    /// How often it was taken.
-    pub taken: u64,
-    /// How often somebody who wanted it had to wait.
-    pub waits: u64,
-    /// For how many nanoseconds all of them together.
-    pub wait_nanos: u64,
-}
-
-impl Lockable for Guarded {
-    type Guard<'a> = ShardGuard<'a>;
-    type Parts = Real;
-
-    #[inline]
-    fn try_acquire(&self) -> Option<ShardGuard<'_>> {
-        Some(self.closed(self.lock.try_lock()?))
-    }
-
-    fn try_acquire_as(&self, number: u64) -> Option<ShardGuard<'_>> {
-        self.line().try_lock_as(number).then(|| self.taken())
-    }
-
-    fn acquire_as_first(&self, long: &mut dyn FnMut()) -> ShardGuard<'_> {
-        self.line().wait_as_first(long);
-        self.taken()
-    }
-
-    #[inline]
-    fn line(&self) -> &Line {
-        // SAFETY: whoever unlocks it without a guard must have locked it without one: here, by way of `taken`, that is nobody.
-        unsafe { self.lock.raw() }
-    }
-}
-
-impl Guarded {
-    /// A shard that is held is closed to readers.
-    #[inline]
-    fn closed<'a>(&self, guard: ShardGuard<'a>) -> ShardGuard<'a> {
-        // Whoever holds the lock counts, alone.
-        let taken = self.taken.load(Relaxed);
-        self.taken.store(taken.wrapping_add(1), Relaxed);
-        if self.open.load(Relaxed) != 0 {
-            self.close();
-        }
-        guard
-    }
-
-    /// The guard of the lock, which this thread has just taken by way of its line.
-    fn taken(&self) -> ShardGuard<'_> {
-        // SAFETY: both callers have taken the lock and made no guard of it.
-        self.closed(unsafe { self.lock.make_guard_unchecked() })
-    }
-
-    #[inline]
-    fn acquire(&self) -> ShardGuard<'_> {
-        match self.lock.try_lock() {
-            Some(guard) => self.closed(guard),
-            None => self.acquire_slowly(),
-        }
-    }
-
-    #[cold]
-    fn acquire_slowly(&self) -> ShardGuard<'_> {
-        let began = Instant::now();
-        let guard = self.closed(self.lock.lock());
-        self.note_wait(1, began.elapsed());
-        guard
-    }
-
-    fn acquire_for(&self, patience: Duration) -> Option<ShardGuard<'_>> {
-        self.line().wait_for(patience).then(|| self.taken())
-    }
-
-    /// Takes the lock if that is possible within some tens of microseconds.
-    #[cold]
-    fn acquire_soon(&self, turn: Option<&mut Turn>) -> Option<ShardGuard<'_>> {
-        let line = self.line();
-        let number = turn.map(|turn| {
-            turn.come_to(self.index, line);
-            turn.number
-        });
-        let began = Instant::now();
-        let guard = line.soon(number).then(|| self.taken());
-        self.note_wait(1, began.elapsed());
-        guard
-    }
-
-    /// Counts a wait, or more of one that was counted.
-    fn note_wait(&self, waits: u64, time: Duration) {
-        self.waits.fetch_add(waits, Relaxed);
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.wait_nanos.fetch_add(nanos, Relaxed);
-    }
-
-    #[cold]
-    fn close(&self) {
-        self.waited.store(0, Relaxed);
-        let own = self.readers.slots.get(crate::shard::threads::number());
-        assert!(
-            own.is_none_or(|slot| Word::load(slot) != self.index + 1),
-            "a shard's lock was taken inside a look at that shard, which would wait for itself"
-        );
-        let mut spins = 0;
-        // Readers take some tens of nanoseconds, unless their thread is not running.
-        self.readers.close(self.index, &self.open, || {
-            spins += 1;
-            if spins < 100 {
-                std::hint::spin_loop();
-            } else {
-                std::thread::yield_now();
-            }
-        });
     }
 }
 
@@ -357,7 +125,7 @@ impl Keyspace {
         let shards = shards.clamp(1, 1 << 16).next_power_of_two();
         let board = Arc::new(Board::new(shards, databases));
         let readers = Arc::new(Slots {
-            slots: (0..READERS).map(|_| Slot(AtomicUsize::new(0))).collect(),
+            slots: (0..READERS).map(|_| Slot::default()).collect(),
             used: AtomicUsize::new(0),
         });
         let locks = (0..=shards)
@@ -366,16 +134,7 @@ impl Keyspace {
                     .take_while(|_| i < shards)
                     .map(|db| Dict::at(BoardRow::new(&board, db, i)))
                     .collect();
-                Padded(Guarded {
-                    index: i,
-                    lock: lock_api::Mutex::new(Shard { dbs }),
-                    open: AtomicUsize::new(0),
-                    waited: AtomicUsize::new(0),
-                    taken: AtomicU64::new(0),
-                    waits: AtomicU64::new(0),
-                    wait_nanos: AtomicU64::new(0),
-                    readers: readers.clone(),
-                })
+                Padded(Guarded::new(i, dbs, &readers))
             })
             .collect();
         Keyspace {
@@ -439,27 +198,17 @@ impl Keyspace {
     pub fn read<R>(&self, shard: usize, look: impl FnOnce(&Shard) -> R) -> R {
         let _looking = Looking::at(self);
         let reader = crate::shard::threads::number();
-        let guarded = &self.locks[shard].0;
-        if let Some(slot) = self.readers.enter(reader, shard, &guarded.open) {
-            let _entered = Entered(slot);
-            // SAFETY: whoever changes a shard has got it from `acquire`, which closes it and waits for this slot; and
-            // the slot is only this thread's. Looking at a shard from several threads at a time is fine: it is `Sync`.
-            return look(unsafe { &*guarded.lock.data_ptr() });
+        match self.locks[shard].0.enter(reader) {
+            Some(entered) => look(entered.shard()),
+            None => self.read_locked(shard, reader, look),
         }
-        self.read_locked(shard, reader, look)
     }
 
+    #[cold]
     fn read_locked<R>(&self, shard: usize, reader: usize, look: impl FnOnce(&Shard) -> R) -> R {
-        let guarded = &self.locks[shard].0;
-        // Not `acquire`: it may stay open while everybody only looks.
-        let guard = guarded.lock.lock();
-        let result = look(&guard);
-        let waited = guarded.waited.load(Relaxed) + 1;
-        guarded.waited.store(waited, Relaxed);
-        if waited >= READS_TO_OPEN && self.register(reader) {
-            Word::store(&guarded.open, 1);
-        }
-        result
+        self.locks[shard]
+            .0
+            .look_locked(look, || self.register(reader))
     }
 
     fn register(&self, reader: usize) -> bool {
@@ -591,12 +340,7 @@ impl Keyspace {
 
     /// What a shard's lock has had to do, without taking it. [`Keyspace::token_index`]: the token.
     pub fn shard_load(&self, shard: usize) -> ShardLoad {
-        let guarded = &self.locks[shard].0;
-        ShardLoad {
-            taken: guarded.taken.load(Relaxed),
-            waits: guarded.waits.load(Relaxed),
-            wait_nanos: guarded.wait_nanos.load(Relaxed),
-        }
+        self.locks[shard].0.load()
     }
 
     /// Number of keys that are never to be evicted, without taking a lock.
@@ -645,6 +389,8 @@ impl Keyspace {
 mod tests {
     use super::*;
     use crate::dict::{NewValue, Value};
+    use crate::shard::guarded::READS_TO_OPEN;
+    use std::sync::atomic::Ordering::Relaxed;
 
     fn put(ks: &Keyspace, db: usize, key: &[u8], n: i64) {
         let place = ks.place(key);
@@ -705,7 +451,7 @@ mod tests {
     #[test]
     fn shards_open_to_readers_and_close_to_writers() {
         let ks = Keyspace::new(1, 1, 3);
-        let open = || ks.locks[0].0.open.load(Relaxed) == 1;
+        let open = || ks.locks[0].0.is_open();
         put(&ks, 0, b"k", 1);
         for _ in 0..READS_TO_OPEN {
             assert!(!open());
@@ -728,7 +474,7 @@ mod tests {
     #[test]
     fn a_look_or_a_lock_inside_a_look_panics() {
         let ks = Keyspace::new(2, 1, 3);
-        let open = |shard: usize| ks.locks[shard].0.open.load(Relaxed) == 1;
+        let open = |shard: usize| ks.locks[shard].0.is_open();
         let look = |f: &dyn Fn()| {
             let run = std::panic::AssertUnwindSafe(|| ks.read(0, |_| f()));
             message(std::panic::catch_unwind(run).expect_err("it was let in"))
@@ -795,7 +541,7 @@ mod tests {
             drop(shard);
             if i % 500 == 0 {
                 // Lets the shards open.
-                while !ks.locks[..2].iter().all(|s| s.0.open.load(Relaxed) == 1) {
+                while !ks.locks[..2].iter().all(|s| s.0.is_open()) {
                     std::thread::yield_now();
                 }
             }

@@ -1,0 +1,316 @@
+//! One shard: what its lock guards, the lock, and who may look without it.
+//!
+//! A shard's lock stands in a cache line of its own, with what is counted of it. It is *open* while only readers come: then
+//! they look without it, and whoever takes it first closes it and waits until they have left (see [`crate::shard::readers`]).
+
+use crate::dict::Dict;
+use crate::shard::locks::{Lockable, Many};
+use crate::shard::parked::{Line, Real, Turn};
+use crate::shard::readers::{Slots, Word};
+use parking_lot::lock_api;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// What one lock guards: a part of every database.
+pub struct Shard {
+    dbs: Box<[Dict]>,
+}
+
+impl Shard {
+    /// This shard's part of a database.
+    #[inline]
+    pub fn db(&mut self, db: usize) -> &mut Dict {
+        &mut self.dbs[db]
+    }
+
+    /// The same, to be looked at.
+    #[inline]
+    pub fn db_ref(&self, db: usize) -> &Dict {
+        &self.dbs[db]
+    }
+
+    /// All databases' parts.
+    pub fn dbs(&self) -> &[Dict] {
+        &self.dbs
+    }
+
+    /// Exchanges what is in all databases' parts with another shard's, of a keyspace that hashes keys alike.
+    pub fn swap_with(&mut self, other: &mut Shard) {
+        for (mine, its) in self.dbs.iter_mut().zip(other.dbs.iter_mut()) {
+            mine.swap_contents(its);
+        }
+    }
+
+    /// Exchanges two databases' parts.
+    pub fn swap_dbs(&mut self, a: usize, b: usize) {
+        if a != b {
+            let (low, high) = (a.min(b), a.max(b));
+            let (head, tail) = self.dbs.split_at_mut(high);
+            head[low].swap_contents(&mut tail[0]);
+            for db in [a, b] {
+                self.dbs[db].tell_where(db);
+            }
+        }
+    }
+
+    /// Empties a database's part and returns what was in it, to be dropped after the lock or on another thread.
+    pub fn take_db(&mut self, db: usize) -> Dict {
+        let mut taken = Dict::new();
+        self.dbs[db].swap_contents(&mut taken);
+        taken
+    }
+}
+
+/// Holding one shard.
+pub type ShardGuard<'a> = lock_api::MutexGuard<'a, Line, Shard>;
+/// Holding several shards.
+pub type ShardGuards<'a> = Many<ShardGuard<'a>>;
+
+/// A cache line (and its neighbour, which the processor fetches along) of its own.
+#[repr(align(128))]
+pub(super) struct Padded<T>(pub T);
+
+/// Readers that must have taken a shard's lock before it is opened to them again.
+pub(super) const READS_TO_OPEN: usize = 32;
+
+/// What one reader is looking at.
+#[derive(Default)]
+#[repr(align(128))]
+pub(super) struct Slot(AtomicUsize);
+
+impl Word for Slot {
+    #[inline]
+    fn load(&self) -> usize {
+        Word::load(&self.0)
+    }
+    #[inline]
+    fn store(&self, value: usize) {
+        Word::store(&self.0, value);
+    }
+    #[inline]
+    fn clear(&self) {
+        self.0.clear();
+    }
+}
+
+/// A reader that has entered an open shard. It leaves when this is dropped.
+pub(super) struct Entered<'a> {
+    slot: &'a Slot,
+    guarded: &'a Guarded,
+}
+
+impl Entered<'_> {
+    /// The shard that it looks at.
+    #[inline]
+    pub fn shard(&self) -> &Shard {
+        // SAFETY: whoever changes a shard has got it from `acquire` or its kin, which close it and wait for this slot; and
+        // the slot is only this thread's. Looking at a shard from several threads at a time is fine: it is `Sync`.
+        unsafe { &*self.guarded.lock.data_ptr() }
+    }
+}
+
+impl Drop for Entered<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.slot.clear();
+    }
+}
+
+// Readers look at shards from several threads at a time.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Shard>();
+};
+
+pub(super) type Readers = Slots<Slot, AtomicUsize>;
+
+/// One shard with its lock.
+pub(super) struct Guarded {
+    index: usize,
+    lock: lock_api::Mutex<Line, Shard>,
+    /// 1: open to readers.
+    open: AtomicUsize,
+    /// Readers that have taken the lock since it was closed. Changed under the lock.
+    waited: AtomicUsize,
+    /// How often it was taken. Changed under the lock.
+    taken: AtomicU64,
+    /// How often somebody who wanted it had to wait, and for how many nanoseconds all of them together.
+    waits: AtomicU64,
+    wait_nanos: AtomicU64,
+    readers: Arc<Readers>,
+}
+
+/// What a shard's lock has had to do since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardLoad {
+    /// How often it was taken.
+    pub taken: u64,
+    /// How often somebody who wanted it had to wait.
+    pub waits: u64,
+    /// For how many nanoseconds all of them together.
+    pub wait_nanos: u64,
+}
+
+impl Lockable for Guarded {
+    type Guard<'a> = ShardGuard<'a>;
+    type Parts = Real;
+
+    #[inline]
+    fn try_acquire(&self) -> Option<ShardGuard<'_>> {
+        Some(self.closed(self.lock.try_lock()?))
+    }
+
+    fn try_acquire_as(&self, number: u64) -> Option<ShardGuard<'_>> {
+        self.line().try_lock_as(number).then(|| self.taken())
+    }
+
+    fn acquire_as_first(&self, long: &mut dyn FnMut()) -> ShardGuard<'_> {
+        self.line().wait_as_first(long);
+        self.taken()
+    }
+
+    #[inline]
+    fn line(&self) -> &Line {
+        // SAFETY: whoever unlocks it without a guard must have locked it without one: here, by way of `taken`, that is nobody.
+        unsafe { self.lock.raw() }
+    }
+}
+
+impl Guarded {
+    /// A shard with these parts of databases, which is closed.
+    pub fn new(index: usize, dbs: Box<[Dict]>, readers: &Arc<Readers>) -> Guarded {
+        Guarded {
+            index,
+            lock: lock_api::Mutex::new(Shard { dbs }),
+            open: AtomicUsize::new(0),
+            waited: AtomicUsize::new(0),
+            taken: AtomicU64::new(0),
+            waits: AtomicU64::new(0),
+            wait_nanos: AtomicU64::new(0),
+            readers: readers.clone(),
+        }
+    }
+
+    /// Lets a reader in, if the shard is open.
+    #[inline]
+    pub fn enter(&self, reader: usize) -> Option<Entered<'_>> {
+        let slot = self.readers.enter(reader, self.index, &self.open)?;
+        Some(Entered {
+            slot,
+            guarded: self,
+        })
+    }
+
+    /// Lets `look` see the shard under its lock, but does not close it to readers. After some such looks it is opened to them, if
+    /// `register` says that who asks can be one.
+    pub fn look_locked<R>(
+        &self,
+        look: impl FnOnce(&Shard) -> R,
+        register: impl FnOnce() -> bool,
+    ) -> R {
+        // Not `acquire`: it may stay open while everybody only looks.
+        let guard = self.lock.lock();
+        let result = look(&guard);
+        let waited = self.waited.load(Relaxed) + 1;
+        self.waited.store(waited, Relaxed);
+        if waited >= READS_TO_OPEN && register() {
+            Word::store(&self.open, 1);
+        }
+        result
+    }
+
+    /// Whether it is open to readers.
+    #[cfg(test)]
+    pub fn is_open(&self) -> bool {
+        self.open.load(Relaxed) == 1
+    }
+
+    /// What its lock has had to do since the start.
+    pub fn load(&self) -> ShardLoad {
+        ShardLoad {
+            taken: self.taken.load(Relaxed),
+            waits: self.waits.load(Relaxed),
+            wait_nanos: self.wait_nanos.load(Relaxed),
+        }
+    }
+
+    /// A shard that is held is closed to readers.
+    #[inline]
+    fn closed<'a>(&self, guard: ShardGuard<'a>) -> ShardGuard<'a> {
+        // Whoever holds the lock counts, alone.
+        let taken = self.taken.load(Relaxed);
+        self.taken.store(taken.wrapping_add(1), Relaxed);
+        if self.open.load(Relaxed) != 0 {
+            self.close();
+        }
+        guard
+    }
+
+    /// The guard of the lock, which this thread has just taken by way of its line.
+    fn taken(&self) -> ShardGuard<'_> {
+        // SAFETY: both callers have taken the lock and made no guard of it.
+        self.closed(unsafe { self.lock.make_guard_unchecked() })
+    }
+
+    #[inline]
+    pub fn acquire(&self) -> ShardGuard<'_> {
+        match self.lock.try_lock() {
+            Some(guard) => self.closed(guard),
+            None => self.acquire_slowly(),
+        }
+    }
+
+    #[cold]
+    fn acquire_slowly(&self) -> ShardGuard<'_> {
+        let began = Instant::now();
+        let guard = self.closed(self.lock.lock());
+        self.note_wait(1, began.elapsed());
+        guard
+    }
+
+    pub fn acquire_for(&self, patience: Duration) -> Option<ShardGuard<'_>> {
+        self.line().wait_for(patience).then(|| self.taken())
+    }
+
+    /// Takes the lock if that is possible within some tens of microseconds.
+    #[cold]
+    pub fn acquire_soon(&self, turn: Option<&mut Turn>) -> Option<ShardGuard<'_>> {
+        let line = self.line();
+        let number = turn.map(|turn| {
+            turn.come_to(self.index, line);
+            turn.number
+        });
+        let began = Instant::now();
+        let guard = line.soon(number).then(|| self.taken());
+        self.note_wait(1, began.elapsed());
+        guard
+    }
+
+    /// Counts a wait, or more of one that was counted.
+    pub fn note_wait(&self, waits: u64, time: Duration) {
+        self.waits.fetch_add(waits, Relaxed);
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.wait_nanos.fetch_add(nanos, Relaxed);
+    }
+
+    #[cold]
+    fn close(&self) {
+        self.waited.store(0, Relaxed);
+        let own = self.readers.slots.get(crate::shard::threads::number());
+        assert!(
+            own.is_none_or(|slot| Word::load(slot) != self.index + 1),
+            "a shard's lock was taken inside a look at that shard, which would wait for itself"
+        );
+        let mut spins = 0;
+        // Readers take some tens of nanoseconds, unless their thread is not running.
+        self.readers.close(self.index, &self.open, || {
+            spins += 1;
+            if spins < 100 {
+                std::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
+        });
+    }
+}
