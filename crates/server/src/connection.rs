@@ -11,14 +11,17 @@
 //! [`CLOGGED`] bytes of replies are unsent it executes nothing. It still reads, up to `client-query-buffer-limit`: many clients
 //! send a whole pipeline before they read the first reply, and would wait forever for a server that stopped reading.
 
+mod busy;
+mod sending;
+
 use crate::input::Input;
 use crate::output::Unsent;
 use crate::seat::{Arrival, Kit, Load, Seat, be_seated, with_kit};
 use crate::stream::Stream;
 use crate::tls;
-use engine::{Client, Next, Progress, Session};
-use engine::{GiveUp, TakeOver, Waiter};
-use resp::{Batch, Limits, Out, Parser};
+use busy::Busy;
+use engine::{Client, Progress, Session, TakeOver};
+use resp::{Batch, Limits, Parser};
 use std::future::Future;
 use std::io;
 use std::mem;
@@ -29,8 +32,6 @@ use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::io::ReadBuf;
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
-use tokio::time::Sleep;
 
 /// Commands executed before other connections have their turn.
 const TURN: usize = 512;
@@ -53,29 +54,6 @@ const LARGE_INPUT: usize = 256 * 1024;
 
 /// Bytes of a client's that are read and dropped when a connection is closed on it.
 const DISCARD: usize = 1024 * 1024;
-
-/// What a connection waits for before it goes on with its commands.
-enum Busy {
-    /// Something that has to change before a command can be executed: whoever changes it wakes the task, and if nobody
-    /// does, time passes. True once the task has slept.
-    Retry(Pin<Box<Sleep>>, bool),
-    /// A blocking command that is not served yet, and when it gives up.
-    Blocked(Arc<Waiter>, Option<Pin<Box<Sleep>>>),
-    /// A computation on a helper thread, which writes the last command's reply.
-    Job(JoinHandle<Out>),
-    /// The first command of the input, executed on a helper thread. The session and the input are there meanwhile.
-    Long(JoinHandle<Long>),
-}
-
-/// What a helper thread gives back of [`Busy::Long`].
-struct Long {
-    session: Session,
-    input: Vec<u8>,
-    /// Bytes of the input that are done with.
-    start: usize,
-    out: Out,
-    next: Next,
-}
 
 /// A client's connection, a future that ends with it.
 pub(crate) struct Connection {
@@ -474,40 +452,6 @@ impl Connection {
         }
     }
 
-    /// Notes what the engine wants done next.
-    fn follow(&mut self, next: Next, session: &Session) -> Result<(), Over> {
-        match next {
-            Next::Done => {}
-            Next::Close => self.closing = true,
-            Next::CloseNow => return Err(Over),
-            Next::Retry(time) => {
-                let sleep = Box::pin(tokio::time::sleep(time));
-                self.busy = Some(Busy::Retry(sleep, false));
-            }
-            Next::Offload(job) => {
-                let mut out = Out::new(session.proto);
-                out.bound(session.room_for_replies());
-                let run = move || {
-                    engine::stand_behind_workers(engine::CLOSE_BEHIND);
-                    job(&mut out);
-                    out
-                };
-                self.busy = Some(Busy::Job(tokio::task::spawn_blocking(run)));
-            }
-            Next::Block(waiter) => {
-                let until = waiter.until.map(|until| {
-                    Box::pin(tokio::time::sleep_until(tokio::time::Instant::from_std(
-                        until,
-                    )))
-                });
-                self.busy = Some(Busy::Blocked(waiter, until));
-            }
-            Next::Elsewhere => self.elsewhere = true,
-            Next::GiveAway(to) => self.given_to = Some(to),
-        }
-        Ok(())
-    }
-
     /// Executes an inline command whose quotes had to be resolved outside of the read buffer.
     fn run_rewritten(
         &mut self,
@@ -529,230 +473,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Has a helper thread execute the first command of the input.
-    fn start_long(&mut self, kit: &Kit) {
-        let Some(mut session) = self.session.take() else {
-            return;
-        };
-        let (input, mut start) = self.input.take();
-        let helpers = kit.helpers.clone();
-        let run = move || {
-            engine::stand_behind_workers(engine::CLOSE_BEHIND);
-            let (mut batch, limits) = (Batch::new(), session.limits());
-            let (taken, _) = batch.fill(&mut Parser::new(), &input[start..], &limits, 1);
-            let mut out = Out::new(session.proto);
-            let Progress { executed, next } = helpers.run_long(&mut session, &batch, &mut out);
-            if executed > 0 {
-                start += taken;
-            }
-            drop(batch);
-            Long {
-                session,
-                input,
-                start,
-                out,
-                next,
-            }
-        };
-        self.busy = Some(Busy::Long(tokio::task::spawn_blocking(run)));
-    }
-
-    /// Waits for what keeps the connection from going on, if anything does, and takes in what came of it.
-    fn poll_busy(&mut self, cx: &mut Context<'_>, kit: &Kit) -> Result<Poll<()>, Over> {
-        let mut out = match &mut self.busy {
-            None => return Ok(Poll::Ready(())),
-            Some(Busy::Retry(sleep, slept)) => {
-                if sleep.as_mut().poll(cx).is_pending() && !mem::replace(slept, true) {
-                    return Ok(Poll::Pending);
-                }
-                Out::default()
-            }
-            Some(Busy::Blocked(waiter, until)) => {
-                if let Some(until) = until
-                    && until.as_mut().poll(cx).is_ready()
-                {
-                    // If it has been served in this very moment, that is the reply.
-                    kit.engine
-                        .follow
-                        .give_up(waiter, GiveUp::Timeout, kit.worker.counters());
-                }
-                let waiter = waiter.clone();
-                if kit.engine.persistence().is_some_and(|k| k.promises())
-                    && let Some(session) = &mut self.session
-                {
-                    if !waiter.is_served() {
-                        return Ok(Poll::Pending);
-                    }
-                    match kit.engine.piece_of_served_soon(&waiter, session) {
-                        Some(piece) => self.hold_until(piece, kit),
-                        None => return Ok(Poll::Pending),
-                    }
-                }
-                match waiter.take_reply() {
-                    Some(out) => out,
-                    None => return Ok(Poll::Pending),
-                }
-            }
-            Some(Busy::Job(handle)) => match Pin::new(handle).poll(cx) {
-                Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(Ok(out)) if out.is_over() => {
-                    if let Some(session) = &self.session {
-                        session.close_over_limit();
-                    }
-                    return Err(Over);
-                }
-                Poll::Ready(Ok(out)) => out,
-                Poll::Ready(Err(_)) => {
-                    tracing::error!("A command panicked on a helper thread");
-                    let mut out = Out::default();
-                    out.error("ERR internal error");
-                    out
-                }
-            },
-            Some(Busy::Long(handle)) => match Pin::new(handle).poll(cx) {
-                Poll::Pending => return Ok(Poll::Pending),
-                // The engine catches the panics of commands. If one came through, the session is lost with it.
-                Poll::Ready(Err(_)) => return Err(Over),
-                Poll::Ready(Ok(long)) => {
-                    self.busy = None;
-                    self.input.restore(long.input, long.start);
-                    self.hold_until(long.session.piece(), kit);
-                    let followed = self.follow(long.next, &long.session);
-                    // Where it is tried again is where it was.
-                    self.elsewhere |= long.session.is_parked();
-                    self.session = Some(long.session);
-                    followed?;
-                    let mut out = long.out;
-                    self.send(&mut out)?;
-                    // What the engine wanted next may be another wait.
-                    return self.poll_busy(cx, kit);
-                }
-            },
-        };
-        self.busy = None;
-        self.send(&mut out)?;
-        Ok(Poll::Ready(()))
-    }
-
-    /// Sends replies, after those that are still unsent. Leaves `out` empty.
-    fn send(&mut self, out: &mut Out) -> Result<(), Over> {
-        if out.is_empty() {
-            return Ok(());
-        }
-        if let Some(unsent) = &mut self.unsent {
-            unsent.append(out);
-            return Ok(());
-        }
-        if self.held_until.is_some() {
-            self.unsent = Some(Box::new(Unsent::new(out, 0)));
-            return Ok(());
-        }
-        let mut sent = 0;
-        // Replies with large strings in them take a vectored write, which flush makes.
-        let bytes = out.as_bytes().unwrap_or_default();
-        while sent < bytes.len() {
-            match self.stream.try_write(&bytes[sent..]) {
-                Ok(0) => break,
-                Ok(n) => sent += n,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => {
-                    out.clear();
-                    return Err(Over);
-                }
-            }
-        }
-        self.count_out(sent);
-        add(&self.load.writes, 1);
-        if sent < out.len() {
-            self.unsent = Some(Box::new(Unsent::new(out, sent)));
-        } else {
-            out.clear();
-        }
-        Ok(())
-    }
-
-    /// Sends what is unsent, as far as the socket takes it; the task is woken when it takes more.
-    fn flush(&mut self, cx: &mut Context<'_>, kit: &Kit) -> Result<(), Over> {
-        if let Some(piece) = self.held_until
-            && let Some(keeper) = kit.engine.persistence()
-        {
-            if self.announced < piece {
-                self.announced = piece;
-                self.seat.held.wait(piece, cx.waker());
-            }
-            if !self.seat.held.is_decided(piece) {
-                return Ok(());
-            }
-            match keeper.poll_durable(piece, cx.waker()) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(Ok(())) => self.held_until = None,
-                Poll::Ready(Err(why)) => {
-                    // It was promised that what is answered is kept.
-                    self.warn(&format!("its changes could not be kept ({why})"));
-                    return Err(Over);
-                }
-            }
-        }
-        let Some(unsent) = &mut self.unsent else {
-            if self.stream.is_pending()
-                && matches!(self.stream.poll_pending(cx), Poll::Ready(Err(_)))
-            {
-                return Err(Over);
-            }
-            return Ok(());
-        };
-        let before = unsent.len();
-        let flushed = unsent.poll_flush(&mut self.stream, cx);
-        let written = before - unsent.len();
-        let over = match flushed {
-            Poll::Ready(Ok(())) => {
-                self.unsent = None;
-                if let Poll::Ready(Err(_)) = self.stream.poll_pending(cx) {
-                    return Err(Over);
-                }
-                false
-            }
-            Poll::Ready(Err(_)) => return Err(Over),
-            Poll::Pending => {
-                let limits = &kit.engine.config().live.output_limits;
-                let limit = &limits[self.client.class()];
-                let over = unsent.over_limit(limit, cx);
-                limit.disconnections.fetch_add(u64::from(over), Relaxed);
-                over
-            }
-        };
-        if written > 0 {
-            add(&self.load.writes, 1);
-            self.count_out(written);
-            // A client that takes a long reply bit by bit is not idle.
-            self.not_idle();
-        }
-        if over {
-            self.warn("over client-output-buffer-limit");
-            return Err(Over);
-        }
-        Ok(())
-    }
-
     fn warn(&self, reason: &str) {
         let (id, addr) = (self.client.id, &self.client.addr);
         tracing::warn!("Closing client {id} ({addr}): {reason}");
-    }
-
-    fn unsent_bytes(&self) -> usize {
-        self.unsent.as_ref().map_or(0, |unsent| unsent.len())
     }
 
     fn count_in(&self, bytes: usize) {
         add(&self.load.reads, 1);
         add(&self.load.bytes_in, bytes);
         add(&self.client.net_in, bytes);
-    }
-
-    fn count_out(&self, bytes: usize) {
-        add(&self.load.bytes_out, bytes);
-        add(&self.client.net_out, bytes);
     }
 
     /// Ends the conversation so that the client gets the last reply. Closing a socket with unread bytes in it would make

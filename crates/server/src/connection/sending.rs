@@ -1,0 +1,121 @@
+//! Sending replies: what the socket takes at once, what is kept for later, and what waits for the disk.
+
+use super::{Connection, Over, add};
+use crate::output::Unsent;
+use crate::seat::Kit;
+use resp::Out;
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+
+impl Connection {
+    /// Sends replies, after those that are still unsent. Leaves `out` empty.
+    pub(super) fn send(&mut self, out: &mut Out) -> Result<(), Over> {
+        if out.is_empty() {
+            return Ok(());
+        }
+        if let Some(unsent) = &mut self.unsent {
+            unsent.append(out);
+            return Ok(());
+        }
+        if self.held_until.is_some() {
+            self.unsent = Some(Box::new(Unsent::new(out, 0)));
+            return Ok(());
+        }
+        let mut sent = 0;
+        // Replies with large strings in them take a vectored write, which flush makes.
+        let bytes = out.as_bytes().unwrap_or_default();
+        while sent < bytes.len() {
+            match self.stream.try_write(&bytes[sent..]) {
+                Ok(0) => break,
+                Ok(n) => sent += n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    out.clear();
+                    return Err(Over);
+                }
+            }
+        }
+        self.count_out(sent);
+        add(&self.load.writes, 1);
+        if sent < out.len() {
+            self.unsent = Some(Box::new(Unsent::new(out, sent)));
+        } else {
+            out.clear();
+        }
+        Ok(())
+    }
+
+    /// Sends what is unsent, as far as the socket takes it; the task is woken when it takes more.
+    pub(super) fn flush(&mut self, cx: &mut Context<'_>, kit: &Kit) -> Result<(), Over> {
+        if let Some(piece) = self.held_until
+            && let Some(keeper) = kit.engine.persistence()
+        {
+            if self.announced < piece {
+                self.announced = piece;
+                self.seat.held.wait(piece, cx.waker());
+            }
+            if !self.seat.held.is_decided(piece) {
+                return Ok(());
+            }
+            match keeper.poll_durable(piece, cx.waker()) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(())) => self.held_until = None,
+                Poll::Ready(Err(why)) => {
+                    // It was promised that what is answered is kept.
+                    self.warn(&format!("its changes could not be kept ({why})"));
+                    return Err(Over);
+                }
+            }
+        }
+        let Some(unsent) = &mut self.unsent else {
+            if self.stream.is_pending()
+                && matches!(self.stream.poll_pending(cx), Poll::Ready(Err(_)))
+            {
+                return Err(Over);
+            }
+            return Ok(());
+        };
+        let before = unsent.len();
+        let flushed = unsent.poll_flush(&mut self.stream, cx);
+        let written = before - unsent.len();
+        let over = match flushed {
+            Poll::Ready(Ok(())) => {
+                self.unsent = None;
+                if let Poll::Ready(Err(_)) = self.stream.poll_pending(cx) {
+                    return Err(Over);
+                }
+                false
+            }
+            Poll::Ready(Err(_)) => return Err(Over),
+            Poll::Pending => {
+                let limits = &kit.engine.config().live.output_limits;
+                let limit = &limits[self.client.class()];
+                let over = unsent.over_limit(limit, cx);
+                limit.disconnections.fetch_add(u64::from(over), Relaxed);
+                over
+            }
+        };
+        if written > 0 {
+            add(&self.load.writes, 1);
+            self.count_out(written);
+            // A client that takes a long reply bit by bit is not idle.
+            self.not_idle();
+        }
+        if over {
+            self.warn("over client-output-buffer-limit");
+            return Err(Over);
+        }
+        Ok(())
+    }
+
+    pub(super) fn unsent_bytes(&self) -> usize {
+        self.unsent.as_ref().map_or(0, |unsent| unsent.len())
+    }
+
+    fn count_out(&self, bytes: usize) {
+        add(&self.load.bytes_out, bytes);
+        add(&self.client.net_out, bytes);
+    }
+}
