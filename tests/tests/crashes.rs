@@ -128,10 +128,22 @@ fn a_panic_ends_one_command_and_is_reported_without_what_clients_sent_unless_ask
         ],
     );
     assert!(!server.log().contains("argument 0"));
+    has(&server.log(), &["told to by DEBUG PANIC"]);
+    // What a panic says may have been made of what a client has sent.
+    assert!(panics(client.run("DEBUG PANIC from-a-client")));
+    has(
+        &server.log(),
+        &["its words may have user data in them, and hide-user-data-from-log is on"],
+    );
+    assert!(!server.log().contains("from-a-client"));
     check(&mut client, "CONFIG SET hide-user-data-from-log no", "OK");
     assert!(panics(client.run("DEBUG PANIC")));
     eventually("what the client sent is told", || {
         server.log().contains("argument 1: \"PANIC\"")
+    });
+    assert!(panics(client.run("DEBUG PANIC from-a-client")));
+    eventually("what the panic says is told", || {
+        server.log().contains("told to: from-a-client")
     });
     check_args(&mut client, &["PING"], "PONG");
 }

@@ -552,6 +552,9 @@ fn shards(into: &mut Writer, shards: &[ShardFigures], each: bool) {
 }
 
 fn hot_keys(into: &mut Writer, shared: &Shared, told: bool) {
+    if !shared.engine.config().flag("hotkey-tracking") {
+        return;
+    }
     let found = MEASURES.map(|measure| shared.engine.stats().hot_keys(measure, HOT_KEYS));
     let names = ["ops", "cpu", "in", "out"];
     into.single(

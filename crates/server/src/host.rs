@@ -402,7 +402,7 @@ impl Host for ServerHost {
                 }
                 Ok(())
             }
-            "log-format" | "log-timestamp-format" => {
+            "log-format" | "log-timestamp-format" | "hide-user-data-from-log" => {
                 if let Some(level) = self.log_level.get() {
                     level.heed_style(config);
                 }

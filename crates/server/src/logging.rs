@@ -8,11 +8,12 @@ use crate::lines::{Form, Lines};
 use crate::syslog::{self, Syslog};
 use chrono::{DateTime, Local, SecondsFormat};
 use engine::config::Config;
+use std::any::Any;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use tracing::Level;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -34,7 +35,7 @@ impl LogLevel {
         let _ = self.filter.reload(filter(name));
     }
 
-    /// Takes up `log-format` and `log-timestamp-format`.
+    /// Takes up `log-format`, `log-timestamp-format` and `hide-user-data-from-log`.
     pub fn heed_style(&self, config: &Config) {
         self.style.set(config);
     }
@@ -89,7 +90,7 @@ pub fn install(config: &Config) -> io::Result<LogLevel> {
         .with(system)
         .try_init()
         .map_err(io::Error::other)?;
-    log_panics();
+    log_panics(style.clone());
     Ok(LogLevel {
         filter: handle,
         style,
@@ -97,13 +98,9 @@ pub fn install(config: &Config) -> io::Result<LogLevel> {
 }
 
 /// Has panics written to the log, with their place in the code and how it came there, and not to standard error.
-fn log_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        let payload = panic.payload();
-        let what = payload
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+fn log_panics(style: Arc<Style>) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let what = words(panic.payload(), style.shows_user_data.load(Relaxed));
         let place = panic
             .location()
             .map_or_else(String::new, |place| place.to_string());
@@ -111,10 +108,31 @@ fn log_panics() {
         tracing::error!(
             "A panic on the thread {} at {place}: {}\n{}",
             thread.name().unwrap_or("?"),
-            what.unwrap_or("without words"),
+            what,
             std::backtrace::Backtrace::force_capture()
         );
     }));
+}
+
+/// Messages of the standard library that are put together, of numbers alone.
+const OF_NUMBERS: [&str; 4] = [
+    "index out of bounds: the len is ",
+    "range start index ",
+    "range end index ",
+    "slice index starts at ",
+];
+
+/// What a panic says. Words that stand in the code are told; what was put together while it ran may have in it what a client has sent, and is
+/// told only if that may be.
+fn words(payload: &dyn Any, shows_user_data: bool) -> &str {
+    if let Some(fixed) = payload.downcast_ref::<&'static str>() {
+        return fixed;
+    }
+    match payload.downcast_ref::<String>() {
+        Some(made) if shows_user_data || OF_NUMBERS.iter().any(|of| made.starts_with(of)) => made,
+        Some(_) => "(its words may have user data in them, and hide-user-data-from-log is on)",
+        None => "without words",
+    }
 }
 
 fn append(path: &PathBuf) -> io::Result<File> {
@@ -147,6 +165,8 @@ impl<'a> MakeWriter<'a> for Target {
 struct Style {
     format: AtomicU8,
     time: AtomicU8,
+    /// `hide-user-data-from-log no`.
+    shows_user_data: AtomicBool,
 }
 
 const LOGFMT: u8 = 1;
@@ -166,6 +186,8 @@ impl Style {
         };
         self.format.store(format, Relaxed);
         self.time.store(time, Relaxed);
+        let hides = config.flag("hide-user-data-from-log");
+        self.shows_user_data.store(!hides, Relaxed);
     }
 }
 
@@ -203,6 +225,24 @@ impl Form for Style {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_panics_say_is_told_as_far_as_it_stands_in_the_code() {
+        let caught = |f: fn()| std::panic::catch_unwind(f).unwrap_err();
+        let fixed = caught(|| panic!("a rule is broken"));
+        assert_eq!(words(&*fixed, false), "a rule is broken");
+        let made = caught(|| panic!("no such key: {}", std::hint::black_box("secret")));
+        assert!(words(&*made, false).contains("hide-user-data-from-log"));
+        assert_eq!(words(&*made, true), "no such key: secret");
+        let numbers = caught(|| {
+            let at = std::hint::black_box(3);
+            let _ = [0; 2].map(std::hint::black_box)[at];
+        });
+        let said = "index out of bounds: the len is 2 but the index is 3";
+        assert_eq!(words(&*numbers, false), said);
+        let none = caught(|| std::panic::panic_any(5));
+        assert_eq!(words(&*none, true), "without words");
+    }
     use chrono::TimeZone;
 
     #[test]

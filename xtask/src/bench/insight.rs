@@ -151,6 +151,7 @@ fn switch(control: &mut Client, on: bool, http: u16) -> Result<()> {
     let port = if on { http.to_string() } else { "0".into() };
     for (name, value) in [
         ("latency-tracking", of("yes", "no", on)),
+        ("hotkey-tracking", of("yes", "no", on)),
         ("slowlog-log-slower-than", of("10000", "-1", on)),
         ("commandlog-request-larger-than", of("1048576", "-1", on)),
         ("commandlog-reply-larger-than", of("1048576", "-1", on)),

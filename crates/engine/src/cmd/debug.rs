@@ -64,8 +64,8 @@ const HELP: &[&str] = &[
     "    Writes the text to the server's log.",
     "OBJECT <key> [FAST]",
     "    How a key's value is stored; FAST leaves out what takes time to find out.",
-    "PANIC",
-    "    A bug in a handler: one error reply, and a report in the log.",
+    "PANIC [<words>]",
+    "    A bug in a handler, which says these words: one error reply, and a report in the log.",
     "PAUSE-CRON <0|1>",
     "    1: no maintenance in the background.",
     "POPULATE <count> [<prefix>] [<size>]",
@@ -162,6 +162,7 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         }
         // Bugs on purpose.
         ("panic", []) => panic!("told to by DEBUG PANIC"),
+        ("panic", [words]) => panic!("told to: {}", words.escape_ascii()),
         ("segfault", []) => {
             fault::segfault();
             Err(Error::new("ERR there was no page to fault on"))

@@ -631,6 +631,12 @@ fn object_freq(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let n = match aging.counts() {
         true => aging.frequency(e.clock(), minutes(now_ms)),
         // Keys do not count their uses then. What is known of hot keys says the same of those that matter.
+        false if !ctx.engine.config().flag("hotkey-tracking") => {
+            return Err(Error::new(
+                "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between \
+                 policies at runtime LRU and LFU data will take some time to adjust.",
+            ));
+        }
         false => ctx.engine.hot_frequency(ctx.keys.db, key).into(),
     };
     ctx.out.int(n.into());

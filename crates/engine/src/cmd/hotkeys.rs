@@ -146,7 +146,7 @@ fn get(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         return Ok(());
     }
     let most = ctx.engine.config().number("hotkey-top-k") as usize;
-    if most == 0 {
+    if most == 0 || !ctx.engine.config().flag("hotkey-tracking") {
         ctx.out.null();
         return Ok(());
     }
@@ -250,6 +250,11 @@ fn top(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         } else {
             return Err(Error::SYNTAX);
         }
+    }
+    if !ctx.engine.config().flag("hotkey-tracking") {
+        return Err(Error::new(
+            "ERR hotkey-tracking is off: no command is looked at",
+        ));
     }
     let found = hottest(ctx, measure, most as usize);
     // Time is told in microseconds, as everywhere.
@@ -391,5 +396,34 @@ mod tests {
         assert!(told.starts_with(r#"[["key" "a" "db" 0 "qps" "#), "{told}");
         c.check("HOTKEYS RESET", "OK");
         assert!(!c.run("HOTKEYS TOP").contains(r#""key" "a""#));
+    }
+
+    /// Switched off, nothing is sampled, in transactions neither, and nobody is told what was known before.
+    #[test]
+    fn hot_keys_can_be_switched_off() {
+        let mut c = TestClient::new();
+        c.run("CONFIG SET hotkey-top-k 5 hotkey-tracking no; SET before 1");
+        c.check("MULTI; SET within 1; EXEC", "[OK]");
+        c.check(
+            "HOTKEYS TOP",
+            "-ERR hotkey-tracking is off: no command is looked at",
+        );
+        c.check("HOTKEYS GET", "nil");
+        assert!(
+            c.run("OBJECT FREQ before")
+                .contains("LFU maxmemory policy is not selected")
+        );
+        c.run("CONFIG SET maxmemory-policy allkeys-lfu");
+        assert!(!c.run("OBJECT FREQ before").starts_with('-'));
+        // A session of its own sees commands all the same.
+        c.run("HOTKEYS START METRICS 1 NET; SET recorded 1");
+        assert!(c.run("HOTKEYS GET").contains("recorded"));
+        c.run("CONFIG SET hotkey-tracking yes; SET after 1");
+        let told = c.run("HOTKEYS TOP");
+        assert!(told.contains(r#""key" "after""#), "{told}");
+        assert!(
+            !told.contains("before") && !told.contains("within"),
+            "{told}"
+        );
     }
 }

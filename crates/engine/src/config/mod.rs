@@ -180,6 +180,8 @@ pub struct Live {
     pub noted_from: AtomicU64,
     /// `latency-tracking`
     pub latency_tracking: AtomicBool,
+    /// `hotkey-tracking`
+    pub hotkey_tracking: AtomicBool,
     /// `crash-log-enabled`
     pub crash_log: AtomicBool,
     /// `hide-user-data-from-log`

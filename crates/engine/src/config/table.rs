@@ -793,9 +793,20 @@ pub(super) const BUILT: &[Directive] = &[
         "yes",
         Runtime,
         INSIGHT,
-        "Whether a thread walks over all keys, with a hundredth of a core, so that MEMORY TREE can tell where memory is by prefix. After each walk it rests for \
-         a minute, or twice as long as the walk took.",
+        "Whether a thread walks over all keys, with a hundredth of a core (a twentieth while the machine has little to do), so that MEMORY TREE can tell where \
+         memory is by prefix, and INFO KEYSIZES how many keys there are of which size where they are many. After each walk it rests for a minute, or twice as long \
+         as the walk took.",
     ),
+    row(
+        "hotkey-tracking",
+        Flag,
+        "yes",
+        Runtime,
+        INSIGHT,
+        "Whether commands are sampled, by operations, time and bytes, so that HOTKEYS TOP, OBJECT FREQ without an LFU policy, the console and `/metrics` know \
+         which keys are hot, and INFO SHARDS how long commands took on each. HOTKEYS START records without it.",
+    )
+    .live(|live, value| live.hotkey_tracking.store(flag(value), Relaxed)),
     row(
         "hotkey-top-k",
         Int { min: 0, max: 100 },
@@ -803,7 +814,7 @@ pub(super) const BUILT: &[Directive] = &[
         Runtime,
         INSIGHT,
         "Keys that HOTKEYS GET returns while no session was started, with their operations per second, as Valkey 9.2 does; 0: it returns none then. \
-         HOTKEYS TOP knows the hottest keys in any case.",
+         HOTKEYS TOP knows the hottest keys in any case. Both know none with `hotkey-tracking no`.",
     ),
     row(
         "latency-monitor-threshold",
@@ -833,8 +844,8 @@ pub(super) const BUILT: &[Directive] = &[
         "yes",
         Runtime,
         INSIGHT,
-        "Whether the report of a crash or a panic leaves out the arguments of the command that ran. Passwords are left out in any case, \
-         and no other line of the log holds keys, values or arguments of clients, but for what DEBUG LOG and scripts write.",
+        "Whether the report of a crash or a panic leaves out the arguments of the command that ran, and what a panic says as far as it was put together \
+         while the server ran. Passwords are left out of arguments in any case, and no other line of the log holds keys, values or arguments of clients, but for what DEBUG LOG and scripts write.",
     )
     .live(|live, value| live.hide_user_data.store(flag(value), Relaxed)),
     row(

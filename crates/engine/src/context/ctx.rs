@@ -371,8 +371,8 @@ impl Ctx<'_> {
         let (counters, ks, db) = (self.keys.counters, self.engine.keyspace(), self.keys.db);
         let bytes: usize = argv.iter().map(|arg| arg.len() + 8).sum();
         let reply = self.out.since(mark);
-        let passed = counters.hot.pass(1, took, bytes) | counters.hot.pass_reply(reply);
-        if passed {
+        let is_tracked = self.engine.config().live.hotkey_tracking.load(Relaxed);
+        if is_tracked && counters.hot.pass(1, took, bytes) | counters.hot.pass_reply(reply) {
             let (first, step) = hot::some_of(keys.len());
             let some: SmallVec<[PlacedKey; 4]> =
                 keys.iter().skip(first).step_by(step).copied().collect();

@@ -58,6 +58,8 @@ struct Watch {
     each: bool,
     /// Times are counted.
     tracking: bool,
+    /// Commands are sampled for hot keys.
+    hot: bool,
     /// Ticks from which a command's time is noted.
     noted_from: u64,
     /// Bytes from which a reply is large.
@@ -80,6 +82,7 @@ impl Watch {
             each: noted_from < watch_each() || hot_session,
             hot_session,
             tracking: live.latency_tracking.load(Relaxed),
+            hot: live.hotkey_tracking.load(Relaxed),
             noted_from,
             large_reply: bytes(2).min(usize::MAX / 2),
             large_requests: bytes(1) != usize::MAX
@@ -138,7 +141,9 @@ impl Worker {
                         let done = !matches!(next, Next::Block(_) | Next::Offload(_));
                         let (took, calls) =
                             self.book(at - first, &mut then, watch.tracking && done);
-                        self.heat(session, batch, first, unbooked..at, (took, calls));
+                        if watch.hot {
+                            self.heat(session, batch, first, unbooked..at, (took, calls));
+                        }
                         (unbooked, alone) = (at, took);
                         // What blocks or goes on elsewhere is noted when it is done.
                         if done && took >= watch.noted_from {
@@ -149,7 +154,7 @@ impl Worker {
                         }
                     }
                     let reply = out.len().saturating_sub(before);
-                    if self.counters.hot.pass_reply(reply) {
+                    if watch.hot && self.counters.hot.pass_reply(reply) {
                         self.sample(session, batch.get(at - 1), at - 1 - first, Measure::Out);
                     }
                     if watch.hot_session && ran {
@@ -163,7 +168,9 @@ impl Worker {
                 }
                 if at > first && !watch.each && self.shares_its_time(at - first) {
                     let booked = self.book(at - first, &mut then, watch.tracking);
-                    self.heat(session, batch, first, unbooked..at, booked);
+                    if watch.hot {
+                        self.heat(session, batch, first, unbooked..at, booked);
+                    }
                 }
             }));
             if ran.is_err() {
