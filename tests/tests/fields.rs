@@ -20,7 +20,6 @@ const WITHOUT: &[(&str, &str)] = &[
         "clients_hz",
         "nothing goes through the clients from time to time",
     ),
-    ("db0_distrib_*", "sizes are not counted as keys change"),
     (
         "io_threaded_total_prefetch_*",
         "no thread prefetches for another",
@@ -185,6 +184,101 @@ fn every_field_of_newer_servers_is_there() {
         .filter(|field| is_excused(field) && !of_calls(field))
         .collect();
     assert!(there.is_empty(), "they are there after all: {there:?}");
+}
+
+/// INFO's section Keysizes, without what is ours alone.
+fn sizes(c: &mut Client) -> Vec<String> {
+    let (Value::Bulk(text) | Value::Verbatim(_, text)) = c.run("INFO keysizes") else {
+        panic!("INFO is text")
+    };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let lines = text.lines().filter(|line| !line.starts_with("redpoll_"));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn sizes_of_keys_are_counted_as_by_redis() {
+    let Some(peers) = Peers::find().or_skip("sizes_of_keys_are_counted_as_by_redis") else {
+        return;
+    };
+    let Some(peer) = &peers.redis8_6 else {
+        return;
+    };
+    let (theirs, ours) = (Server::peer(peer, &[]), Server::redpoll());
+    let (mut a, mut b) = (theirs.connect(), ours.connect());
+    let mut both = |args: &[&str]| {
+        let (theirs, ours) = (a.call(args), b.call(args));
+        assert_eq!(show(&theirs), show(&ours), "{args:?}");
+        assert_eq!(sizes(&mut a), sizes(&mut b), "after {args:?}");
+    };
+    for line in [
+        "SET empty ''",
+        "SET number 12345678",
+        "SET negative -9",
+        "INCRBY number 99999999999",
+        "APPEND number x",
+        "SETRANGE long 3000000 x",
+        "SETBIT bits 100000 1",
+        "PFADD counted a b c",
+        "HSET h f v",
+        "HSET h g v h v i v",
+        "HDEL h f",
+        "HSET timed a 1 b 2",
+        "HPEXPIRE timed 10000000 FIELDS 1 a",
+        "RPUSH l 1 2 3 4 5 6 7",
+        "LPOP l 4",
+        "SADD s 1 2 3",
+        "SADD s a",
+        "SREM s 1 2 3 a",
+        "ZADD z 1 a 2 b",
+        "ZADD z 3 c 4 d",
+        "XADD stream 1-1 a b",
+        "COPY l copied",
+        "RENAME l moved",
+        "SELECT 3",
+        "RPUSH elsewhere a",
+        "SET 3 x",
+        "SWAPDB 0 3",
+        "FLUSHDB",
+        "SELECT 3",
+        "DEL z h",
+    ] {
+        let words: Vec<&str> = line
+            .split(' ')
+            .map(|word| word.trim_matches('\''))
+            .collect();
+        both(&words);
+    }
+    // Of many lengths, and collections that are no longer packed.
+    for n in 0..40_usize {
+        let elements: Vec<String> = (0..n * n).map(|i| format!("element {i}")).collect();
+        both(&["SET", &format!("string:{n}"), &"x".repeat(n * n * n)]);
+        for (command, key) in [("RPUSH", "list"), ("SADD", "set")] {
+            let key = format!("{key}:{n}");
+            let mut args = vec![command, &key];
+            args.extend(elements.iter().map(String::as_str));
+            if n > 0 {
+                both(&args);
+            }
+        }
+    }
+    both(&["FLUSHALL"]);
+}
+
+/// Where there are many keys they are not looked at for INFO, but what a walk has found is told, with its age.
+#[test]
+fn sizes_of_many_keys_are_those_of_a_walk() {
+    let server = Server::redpoll_with(&["--enable-debug-command", "local"]);
+    let mut c = server.connect();
+    c.run("DEBUG POPULATE 6000 key 100");
+    eventually("a walk has seen them all", || {
+        c.run("MEMORY TREE REFRESH");
+        sizes(&mut c) == ["# Keysizes", "db0_distrib_strings_sizes:64=6000"]
+    });
+    let age = number(&mut c, "redpoll_keysizes_age_ms");
+    eventually("it gets older", || {
+        number(&mut c, "redpoll_keysizes_age_ms") > age
+    });
 }
 
 /// A field of INFO that is a number.

@@ -670,6 +670,8 @@ const NO_COUNTS: &[&str] = &[
 
 /// What is more than nothing only for moments, which this test would have to meet.
 const MOMENTS: &[&str] = &[
+    "redpoll_keysizes_age_ms",
+    "redpoll_keysizes_seen_percent",
     "active_defrag_running",
     "aof_buffer_length",
     "aof_current_rewrite_time_sec",
@@ -791,6 +793,7 @@ fn every_number_counts() {
         "io_thread_",
         "slave",
         "db0.",
+        "db0_distrib_",
     ];
     let missing: Vec<&String> = (shown.iter())
         .filter(|name| !known.contains(&***name) && !of_many.iter().any(|p| name.starts_with(p)))

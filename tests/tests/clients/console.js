@@ -172,6 +172,15 @@ async function visit(browser, db, binary) {
   await login("default", "secret");
   await page.waitForSelector("nav");
 
+  // What the page is sent with to who is logged in leads to the same views.
+  await page.waitForSelector('nav a[aria-current="page"]');
+  const [sent, drawn] = await page.evaluate(async () => {
+    const text = await (await fetch("/")).text();
+    const sent = new DOMParser().parseFromString(text, "text/html");
+    return [sent, document].map((page) => [...page.querySelectorAll("nav a")].map((link) => link.getAttribute("href") + link.textContent).join());
+  });
+  check(`the frame of the page is what is drawn: ${sent}`, sent !== "" && sent === drawn);
+
   // What happens now: figures, and a key that gets hot.
   await page.waitForSelector(".chart canvas");
   const busy = { on: true };
@@ -391,6 +400,7 @@ async function visit(browser, db, binary) {
   if (KEYS <= 100000) {
     await press("user:");
     await see("user:1");
+    await until("sizes of strings are shown", () => document.querySelectorAll('[aria-label="strings by bytes"] li').length > 2);
   } else {
     await see("being counted again");
   }

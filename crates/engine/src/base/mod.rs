@@ -21,6 +21,7 @@ pub mod random;
 pub mod ranges;
 pub mod reclaim;
 pub mod replication;
+pub mod sizes;
 pub mod stats;
 mod sync;
 pub mod ticks;

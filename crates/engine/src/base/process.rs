@@ -41,6 +41,17 @@ pub fn stand_behind_workers(steps: i32) {
     }
 }
 
+/// How many threads of the machine ran or wanted to, on average over the last minute.
+pub fn load() -> Option<f64> {
+    #[cfg(target_os = "linux")]
+    {
+        let text = read_to_string("/proc/loadavg").ok()?;
+        text.split(' ').next()?.parse().ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 /// Processor time is counted in hundredths of a second there: a constant of Linux's interface to programs.
 const TICKS_PER_SECOND: f64 = 100.0;
 

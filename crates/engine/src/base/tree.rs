@@ -169,7 +169,7 @@ pub struct Big {
 }
 
 /// The trees of all databases, and the largest keys.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Trees {
     /// By database.
     pub roots: BTreeMap<usize, Node>,

@@ -123,6 +123,11 @@ const SECTIONS: &[Section] = &[
         by_default: true,
         write: keyspace,
     },
+    Section {
+        name: "Keysizes",
+        by_default: true,
+        write: keysizes::keysizes,
+    },
 ];
 
 /// Sections that are shown only to who asks for them by name: hundreds of lines that no exporter knows.
@@ -153,6 +158,9 @@ macro_rules! line {
         $into.push_str("\r\n");
     }};
 }
+
+// Behind what it writes with.
+mod keysizes;
 
 fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let asked = args.rest();

@@ -146,7 +146,7 @@ function Shell({ about, left }: { about: Session; left: () => void }) {
   const [theme, setTheme] = useState(kept("theme") ?? "auto");
   const [open, setOpen] = useState(false);
   useEffect(() => {
-    let before = view();
+    let before = at;
     const go = () => {
       const next = view();
       if (next === before) return;
@@ -157,6 +157,8 @@ function Shell({ about, left }: { about: Session; left: () => void }) {
       requestAnimationFrame(() => document.getElementById("view")?.focus());
     };
     window.addEventListener("hashchange", go);
+    // Links work before anybody listens.
+    go();
     return () => window.removeEventListener("hashchange", go);
   }, []);
   useEffect(() => {

@@ -127,6 +127,33 @@ impl<'a> EntryRef<'a> {
         }
     }
 
+    /// Bytes of a string, elements of a collection (those that have expired but are still there included). A packed collection is walked
+    /// through, which is short.
+    pub fn length(&self) -> usize {
+        use crate::types::{hash::Hash, list::List, set::Set, sorted_set::SortedSet};
+        let kind = self.kind();
+        if kind == Type::String {
+            return match self.entry.value() {
+                Value::Int(n) => {
+                    let digits = n.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 1;
+                    digits + usize::from(n < 0)
+                }
+                Value::Inline(bytes) => bytes.len(),
+                Value::Blob(bytes) => bytes.len(),
+            };
+        }
+        match self.entry.object() {
+            ObjectValue::Packed(b) => match kind {
+                Type::List => List::view_packed(b).len(),
+                Type::Set => Set::view_packed(b).len(),
+                Type::SortedSet => SortedSet::view_packed(b).len(),
+                Type::Hash => Hash::view_packed(b).len(),
+                Type::Stream | Type::String => 0,
+            },
+            ObjectValue::Object(o) => o.len(),
+        }
+    }
+
     /// Bytes that the key takes: its slot, its share of the table, and what its value owns.
     pub fn memory(&self) -> usize {
         crate::mem::slab::rounded(self.entry.size()) + 8 + self.entry.owned_bytes()

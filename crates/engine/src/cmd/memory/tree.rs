@@ -42,11 +42,23 @@ pub(super) fn memory_tree(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if refresh {
         ctx.engine.surveyed.ring();
     }
-    let Some(round) = ctx.engine.surveyed.last() else {
-        // The first walk is not complete.
+    let ks = ctx.engine.keyspace();
+    let keys = (0..ks.databases()).map(|db| ks.counts(db).keys as u64);
+    let Some((round, is_complete)) = ctx.engine.surveyed.told(keys.sum()) else {
+        // The first walk has just begun.
         ctx.engine.surveyed.ring();
         ctx.out.null();
         return Ok(());
+    };
+    let part = match is_complete {
+        true => Part::ALL,
+        false => {
+            let seen = round.trees.roots.get(&db).map_or(0, |root| root.all.keys);
+            let keys = ks.counts(db).keys as u64;
+            // Keys that are gone have been seen too.
+            let keys = keys.max(seen);
+            Part { seen, keys }
+        }
     };
     let (none, now_ms) = (Node::default(), unix_ms());
     let (node, name) = round
@@ -54,16 +66,18 @@ pub(super) fn memory_tree(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         .find(db, prefix)
         .unwrap_or_else(|| (&none, prefix.to_vec()));
     let out = &mut *ctx.out;
-    out.map(11);
+    out.map(12);
     out.bulk(b"age-ms");
     out.int(now_ms.saturating_sub(round.began_ms) as i64);
     out.bulk(b"took-ms");
     out.int(round.took_ms as i64);
+    out.bulk(b"seen-percent");
+    out.int(part.percent());
     out.bulk(b"db");
     out.int(db as i64);
     out.bulk(b"prefix");
     out.bulk(&name);
-    write_node(out, node);
+    write_node(out, node, part);
     let mut children: Vec<(&[u8], &Node)> = node
         .children
         .iter()
@@ -73,11 +87,11 @@ pub(super) fn memory_tree(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     children.truncate(most as usize);
     out.bulk(b"children");
     out.array(children.len());
-    for (part, child) in children {
+    for (step, child) in children {
         out.map(7);
         out.bulk(b"prefix");
-        out.bulk(&[&name, part].concat());
-        write_node(out, child);
+        out.bulk(&[&name, step].concat());
+        write_node(out, child, part);
         out.bulk(b"children");
         out.int(child.children.len() as i64);
     }
@@ -100,14 +114,35 @@ pub(super) fn memory_tree(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
+/// How much of a database a walk has seen.
+#[derive(Clone, Copy)]
+struct Part {
+    seen: u64,
+    keys: u64,
+}
+
+impl Part {
+    const ALL: Part = Part { seen: 1, keys: 1 };
+
+    fn percent(self) -> i64 {
+        (self.seen * 100).checked_div(self.keys).unwrap_or(100) as i64
+    }
+
+    /// What a figure of that part comes to for all.
+    fn scale(self, figure: u64) -> i64 {
+        let all = u128::from(figure) * u128::from(self.keys);
+        all.checked_div(self.seen.into()).unwrap_or(0) as i64
+    }
+}
+
 /// Five pairs of a node.
-fn write_node(out: &mut Out, node: &Node) {
+fn write_node(out: &mut Out, node: &Node, part: Part) {
     out.bulk(b"keys");
-    out.int(node.all.keys as i64);
+    out.int(part.scale(node.all.keys));
     out.bulk(b"bytes");
-    out.int(node.all.bytes as i64);
+    out.int(part.scale(node.all.bytes));
     out.bulk(b"expiring");
-    out.int(node.expiring.keys as i64);
+    out.int(part.scale(node.expiring.keys));
     out.bulk(b"avg-ttl-ms");
     out.int(node.left_ms.checked_div(node.expiring.keys).unwrap_or(0) as i64);
     out.bulk(b"types");
@@ -120,13 +155,14 @@ fn write_node(out: &mut Out, node: &Node) {
     for (name, sum) in types {
         out.bulk(name.as_bytes());
         out.array(2);
-        out.int(sum.keys as i64);
-        out.int(sum.bytes as i64);
+        out.int(part.scale(sum.keys));
+        out.int(part.scale(sum.bytes));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::base::sizes::Sizes;
     use crate::base::tree::{Counted, Trees};
     use crate::context::surveyed::Round;
     use crate::testing::TestClient;
@@ -152,11 +188,12 @@ mod tests {
         }
         c.engine.surveyed.put(Round {
             trees,
+            sizes: Sizes::default(),
             began_ms: 1,
             took_ms: 5,
         });
         let told = c.run("MEMORY TREE");
-        assert!(told.contains(r#""took-ms" 5 "db" 0 "prefix" "" "keys" 3 "bytes" 1150 "expiring" 1 "avg-ttl-ms" 3000 "types" ["string" [3 1150]]"#), "{told}");
+        assert!(told.contains(r#""took-ms" 5 "seen-percent" 100 "db" 0 "prefix" "" "keys" 3 "bytes" 1150 "expiring" 1 "avg-ttl-ms" 3000 "types" ["string" [3 1150]]"#), "{told}");
         let log = told.find(r#"["prefix" "log:" "keys" 1"#).expect("a child");
         let user = told.find(r#"["prefix" "user:" "keys" 2"#).expect("a child");
         assert!(log < user, "{told}");

@@ -260,6 +260,7 @@ export function Keys() {
   useEffect(() => {
     const go = () => setSelected(fromHash());
     window.addEventListener("hashchange", go);
+    go();
     return () => window.removeEventListener("hashchange", go);
   }, []);
   const root = useMemo(() => {

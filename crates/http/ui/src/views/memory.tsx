@@ -1,7 +1,7 @@
 // Where the memory went: in all, and by prefix from the server's own walk.
 
 import { useState } from "preact/hooks";
-import { type Command, call } from "../api";
+import { type Command, call, current } from "../api";
 import { type Bytes, type Reply, bytes, field, ident, list, number, pairs, shown, text, link } from "../reply";
 import { Panel, Problem, Share, Table, attempt, count, fields, size, span, useLoad } from "../ui";
 
@@ -39,7 +39,51 @@ export function Memory() {
         )}
       </Panel>
       <Tree />
+      <Sizes />
     </>
+  );
+}
+
+/** How many keys of the database there are of which size, by type. */
+function Sizes() {
+  const { data, error } = useLoad(
+    async () => {
+      const all = fields(text(await call("INFO", "keysizes")));
+      const kinds: [string, [string, number][]][] = [];
+      for (const [name, value] of all) {
+        const kind = new RegExp(`^db${current.db}_distrib_(.*)_(sizes|items)$`).exec(name);
+        const bins = value.split(",").map((bin): [string, number] => [bin.split("=")[0] ?? "", Number(bin.split("=")[1])]);
+        if (kind) kinds.push([`${kind[1]} by ${kind[2] === "sizes" ? "bytes" : "elements"}`, bins]);
+      }
+      return { kinds, seen: Number(all.get("redpoll_keysizes_seen_percent") ?? 100) };
+    },
+    [],
+    10000,
+  );
+  return (
+    <Panel title="Keys by size" tools={data && data.seen < 100 && <span class="badge">estimate from {data.seen} %</span>}>
+      <Problem text={error} />
+      {data?.kinds.length === 0 && <p class="dim">Nothing is known yet.</p>}
+      <div class="columns">
+        {data?.kinds.map(([name, bins]) => {
+          const most = Math.max(...bins.map(([, keys]) => keys));
+          return (
+            <section key={name} aria-label={name}>
+              <p class="dim">{name}, from</p>
+              <ol class="bars sizes">
+                {bins.map(([least, keys]) => (
+                  <li key={least}>
+                    <span class="right">{least}</span>
+                    <Share part={keys / most} />
+                    <b>{count(keys)}</b>
+                  </li>
+                ))}
+              </ol>
+            </section>
+          );
+        })}
+      </div>
+    </Panel>
   );
 }
 
@@ -70,16 +114,19 @@ function Tree() {
   const prefix = path[path.length - 1] ?? "";
   // When it was asked to count again, until that is done: at once with few keys, after minutes with many millions.
   const [asked, setAsked] = useState<number | null>(null);
+  // How much of the keys an answer is about: less than all while the first walk goes on.
+  const [seen, setSeen] = useState(100);
   const { data, error, busy } = useLoad(
     async () => {
       const command: Command = ["MEMORY", "TREE", "COUNT", 200];
       if (prefix !== "") command.push("PREFIX", prefix);
       const reply = await call(...command);
       if (asked !== null && reply !== null && number(field(reply, "age-ms")) < Date.now() - asked) setAsked(null);
+      setSeen(reply === null ? 0 : number(field(reply, "seen-percent")));
       return { reply };
     },
     [ident(prefix), asked],
-    asked === null ? 10000 : 1000,
+    asked === null && seen === 100 ? 10000 : 1000,
   );
   const refresh = async () => {
     if (await attempt(() => call("MEMORY", "TREE", "REFRESH"))) setAsked(Date.now());
@@ -108,7 +155,12 @@ function Tree() {
         </nav>
         <Problem text={error} />
         {busy && !data && <p class="dim">loading …</p>}
-        {data && reply === null && <p class="dim">The first walk over all keys is not complete yet.</p>}
+        {data && reply === null && <p class="dim">The first walk over all keys has just begun.</p>}
+        {all && seen < 100 && (
+          <p role="status">
+            <span class="badge">estimate</span> from the {seen} % of the keys that were looked at so far; the largest keys are those of that part.
+          </p>
+        )}
         {all && (
           <p class="dim">
             {size(all.bytes)} in {count(all.keys)} keys ({all.types || "none"}), {count(all.expiring)} of which expire; as of{" "}
