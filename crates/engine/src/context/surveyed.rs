@@ -27,7 +27,12 @@ impl Round {
 
     /// Whether it has far more or fewer keys than there are now.
     fn is_outdated(&self, keys: u64) -> bool {
-        self.keys().abs_diff(keys) > (keys / 10).max(1000)
+        self.keys().abs_diff(keys) > (keys / 10).max(10)
+    }
+
+    /// Whether it is worth telling all the same.
+    fn is_of_use(&self, keys: u64) -> bool {
+        (keys / 2..=keys.saturating_mul(2)).contains(&self.keys())
     }
 }
 
@@ -54,6 +59,11 @@ impl Surveyed {
         let (last, early) = (self.last(), self.early.lock().clone());
         match (last, early) {
             (Some(last), Some(early)) if last.is_outdated(keys) => Some((early, false)),
+            (Some(last), None) if last.is_outdated(keys) => {
+                // The next round is due, though this one has just been.
+                self.ring();
+                last.is_of_use(keys).then_some((last, true))
+            }
             (Some(last), _) => Some((last, true)),
             (None, early) => early.map(|early| (early, false)),
         }

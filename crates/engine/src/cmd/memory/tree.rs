@@ -45,7 +45,7 @@ pub(super) fn memory_tree(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let ks = ctx.engine.keyspace();
     let keys = (0..ks.databases()).map(|db| ks.counts(db).keys as u64);
     let Some((round, is_complete)) = ctx.engine.surveyed.told(keys.sum()) else {
-        // The first walk has just begun.
+        // The first walk, or the first since there are so many keys, has just begun.
         ctx.engine.surveyed.ring();
         ctx.out.null();
         return Ok(());

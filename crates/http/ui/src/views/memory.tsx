@@ -46,6 +46,8 @@ export function Memory() {
 
 /** How many keys of the database there are of which size, by type. */
 function Sizes() {
+  // Whether there is nothing better to come soon.
+  const [complete, setComplete] = useState(true);
   const { data, error } = useLoad(
     async () => {
       const all = fields(text(await call("INFO", "keysizes")));
@@ -55,13 +57,15 @@ function Sizes() {
         const bins = value.split(",").map((bin): [string, number] => [bin.split("=")[0] ?? "", Number(bin.split("=")[1])]);
         if (kind) kinds.push([`${kind[1]} by ${kind[2] === "sizes" ? "bytes" : "elements"}`, bins]);
       }
-      return { kinds, seen: Number(all.get("redpoll_keysizes_seen_percent") ?? 100) };
+      const seen = Number(all.get("redpoll_keysizes_seen_percent") ?? 0);
+      setComplete(seen === 100);
+      return { kinds, seen };
     },
     [],
-    10000,
+    complete ? 10000 : 1000,
   );
   return (
-    <Panel title="Keys by size" tools={data && data.seen < 100 && <span class="badge">estimate from {data.seen} %</span>}>
+    <Panel title="Keys by size" tools={data && data.kinds.length > 0 && data.seen < 100 && <span class="badge">estimate from {data.seen} %</span>}>
       <Problem text={error} />
       {data?.kinds.length === 0 && <p class="dim">Nothing is known yet.</p>}
       <div class="columns">
@@ -155,7 +159,7 @@ function Tree() {
         </nav>
         <Problem text={error} />
         {busy && !data && <p class="dim">loading …</p>}
-        {data && reply === null && <p class="dim">The first walk over all keys has just begun.</p>}
+        {data && reply === null && <p class="dim">A walk over all keys has just begun.</p>}
         {all && seen < 100 && (
           <p role="status">
             <span class="badge">estimate</span> from the {seen} % of the keys that were looked at so far; the largest keys are those of that part.
