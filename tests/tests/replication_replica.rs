@@ -422,6 +422,80 @@ fn fields_that_expire_on_a_writable_replica() {
     }
 }
 
+/// Keys that clients let expire on a writable replica: it removes them itself, and no others.
+#[test]
+fn keys_that_expire_on_a_writable_replica() {
+    let writable = ["--replica-read-only", "no"];
+    let mut replicas = vec![replica(&writable)];
+    let peers = every_peer("keys_that_expire_on_a_writable_replica");
+    replicas.extend(peers.iter().map(|peer| real(peer, &writable)));
+    for server in replicas {
+        let name = server.name();
+        let primary =
+            Server::redpoll_with(&[&DEBUG[..], &["--repl-diskless-sync-delay", "0"]].concat());
+        let (mut p, mut r) = (primary.connect(), server.connect());
+        p.run("DEBUG SET-ACTIVE-EXPIRE 0");
+        p.run("SET named v EX 1000");
+        follow(&mut r, primary.port());
+        in_sync(&mut p, &mut r);
+        let tracked = |r: &mut Client, n: &str| {
+            eventually(&format!("{name} knows of {n} such keys"), || {
+                info(r, "slave_expires_tracked_keys") == n
+            });
+        };
+        // What only the primary removes, or what never expires, is none.
+        p.run("SET theirs v PX 1");
+        in_sync(&mut p, &mut r);
+        r.run("SET named w KEEPTTL");
+        r.run("APPEND named x");
+        r.run("SET plain v");
+        assert_eq!(info(&mut r, "slave_expires_tracked_keys"), "0", "{name}");
+        for line in [
+            "SET a v EX 1000",
+            "SETEX b 1000 v",
+            "GETEX named EX 500",
+            "EXPIRE plain 1000",
+            "RPUSH list 1",
+            "PEXPIRE list 100000",
+        ] {
+            assert!(!show(&r.run(line)).starts_with('-'), "{name} {line}");
+        }
+        let script =
+            "redis.call('SET', KEYS[1], 'v', 'EX', 1000) redis.call('EXPIRE', KEYS[1], 50)";
+        r.call(&["EVAL", script, "1", "e"]);
+        tracked(&mut r, "6");
+        // Forgotten when they are gone or expire no more, by whomever.
+        r.run("PERSIST a");
+        r.run("DEL b");
+        p.run("SET named again");
+        in_sync(&mut p, &mut r);
+        tracked(&mut r, "3");
+        // Removed when their time has come, though nobody asks for them; that of the primary is not.
+        let keys = show(&r.run("DBSIZE"));
+        r.run("SET short v PX 1");
+        r.run("SADD set 1");
+        r.run("PEXPIRE set 1");
+        r.run("PEXPIREAT plain 1000");
+        r.run("SELECT 3");
+        r.run("SET short v PX 1");
+        let rest = keys.parse::<usize>().expect("a number") - 1;
+        eventually("they are removed", || {
+            let there = show(&r.run("DBSIZE"));
+            r.run("SELECT 0");
+            let here = show(&r.run("DBSIZE"));
+            r.run("SELECT 3");
+            (there, here) == ("0".into(), rest.to_string())
+        });
+        r.run("SELECT 0");
+        assert_eq!(show(&r.run("GET theirs")), "nil");
+        assert_eq!(show(&r.run("DBSIZE")), rest.to_string(), "{name}");
+        tracked(&mut r, "2");
+        // With the data set all of it is gone.
+        r.run("FLUSHALL");
+        assert_eq!(info(&mut r, "slave_expires_tracked_keys"), "0", "{name}");
+    }
+}
+
 /// What clients of a replica may do, before, while and after there is a link.
 #[test]
 fn what_a_replica_lets_clients_do() {

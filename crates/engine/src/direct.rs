@@ -124,6 +124,7 @@ impl Engine {
             emptied: None,
             recording: self.journal.is_on(),
             records: &mut records,
+            own_expiries: self.own_expiries(false),
             token: None,
             room: self.room(),
             #[cfg(debug_assertions)]

@@ -15,6 +15,7 @@ pub mod journal;
 mod journal_checked;
 pub mod loading;
 pub mod memory;
+pub mod own_expiries;
 pub mod pressure;
 pub mod process;
 pub mod random;

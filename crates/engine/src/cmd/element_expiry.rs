@@ -3,6 +3,7 @@
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::base::expiry::{MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, Unit};
+use crate::context::ctx::Ctx;
 use resp::Out;
 use resp::number::parse_i64;
 
@@ -19,6 +20,12 @@ pub(super) fn time(text: &[u8], unit: Unit, now_ms: u64, command: &str) -> Resul
         Some(ms) if ms <= LATEST_MS => Ok(ms as u64),
         _ => Err(Error::invalid_expire(command)),
     }
+}
+
+/// Whether elements whose time this is go at once. On a replica that clients write to none do: they are unseen, and their removal comes
+/// from the primary, as in real servers. Nor do they where the time is 0, as for what a primary has sent.
+pub(super) fn goes_at_once(ctx: &Ctx<'_>, at: u64) -> bool {
+    at <= ctx.keys.now_ms && !ctx.engine.standing.is_replica()
 }
 
 /// The unit that an option means.

@@ -8,7 +8,7 @@ use crate::base::error::{Error, Result};
 use crate::base::expiry::{MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, Unit};
 use crate::cmd::element_expiry::{
     AT_MILLISECONDS, AT_SECONDS, Conditions, Lasting, MILLISECONDS_LEFT, SECONDS_LEFT, Show,
-    option_unit, reply_expiry, time,
+    goes_at_once, option_unit, reply_expiry, time,
 };
 use crate::cmd::hash::expire_fields;
 use crate::cmd::hash::{Touched, limits, reply_field, reply_item, tell};
@@ -181,12 +181,6 @@ fn change_fields<'f>(
         ctx.keys.record_fields_as_they_are(key, fields, false);
     }
     Ok(())
-}
-
-/// Whether fields whose time this is go at once. On a replica that clients write to none do: they are unseen, and their removal comes
-/// from the primary, as in real servers. Nor do they where the time is 0, as for what a primary has sent.
-fn goes_at_once(ctx: &Ctx<'_>, at: u64) -> bool {
-    at <= ctx.keys.now_ms && !ctx.engine.standing.is_replica()
 }
 
 const HDEL: Event = Event::hash("hdel");

@@ -529,12 +529,16 @@ fn stats(report: &Report<'_, '_>, into: &mut String) {
     for (name, count) in names.into_iter().zip(syncs) {
         line!(into, "{name}:{count}");
     }
+    line!(
+        into,
+        "slave_expires_tracked_keys:{}",
+        engine.own_expiries.len()
+    );
     // What real servers count of things that do not exist here.
     for name in [
         "latest_fork_usec",
         "total_forks",
         "migrate_cached_sockets",
-        "slave_expires_tracked_keys",
         "dump_payload_sanitizations",
         "reply_buffer_shrinks",
         "reply_buffer_expands",

@@ -121,6 +121,9 @@ fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, db: Option<usize>) -> Result {
             }
         }
     }
+    if db.is_none() {
+        ctx.engine.own_expiries.clear();
+    }
     ctx.keys.happened(Change::Flushed(db));
     ctx.keys.count_changes(keys);
     if in_background {

@@ -8,7 +8,7 @@ use crate::base::error::{Error, Result};
 use crate::base::expiry::{MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, Unit};
 use crate::cmd::element_expiry::{
     AT_MILLISECONDS, AT_SECONDS, Conditions, Lasting, MILLISECONDS_LEFT, SECONDS_LEFT, Show,
-    reply_expiry, time,
+    goes_at_once, reply_expiry, time,
 };
 use crate::cmd::set::{expire_members, limits, tell};
 use crate::context::command::{
@@ -174,7 +174,7 @@ fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
     }
     let members = members.ok_or(Error::new("ERR missing MEMBERS argument"))?;
     let only = only.unwrap_or_default();
-    let limits = limits(ctx);
+    let (limits, at_once) = (limits(ctx), goes_at_once(ctx, at));
     let out = &mut *ctx.out;
     out.array(members.len());
     let (mut timed, mut gone): (Vec<&[u8]>, Vec<&[u8]>) = (Vec::new(), Vec::new());
@@ -184,7 +184,7 @@ fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
             out.int(match set.view().due_ms(member) {
                 None => -2,
                 Some(old) if !only.allow(old, at) => 0,
-                Some(_) if at <= now_ms => {
+                Some(_) if at_once => {
                     set.remove(member);
                     gone.push(member);
                     2
@@ -342,6 +342,7 @@ fn saddex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         Some((text, unit)) => Some(time(text, unit, now_ms, ctx.command.name)?),
     };
     let limits = limits(ctx);
+    let at_once = at.is_some_and(|at| goes_at_once(ctx, at));
     let (mut met, mut added, mut persisted) = (true, 0, false);
     let mut gone: Vec<&[u8]> = Vec::new();
     let expired = ctx.keys.edit_or_create::<Set, _>(key, |set| {
@@ -354,7 +355,7 @@ fn saddex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         if !met {
             return expired;
         }
-        if at.is_some_and(|at| at <= now_ms) {
+        if at_once {
             for member in members {
                 if set.remove(member) {
                     gone.push(member);
@@ -386,7 +387,7 @@ fn saddex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.out.int(0);
         return Ok(());
     }
-    if at.is_some_and(|at| at <= now_ms) {
+    if at_once {
         let event = (!gone.is_empty()).then_some(SREM);
         tell(keys, key, &expired, event, gone.len());
         keys.record_instead();

@@ -298,6 +298,9 @@ fn raise<N: Number>(
                     f.set_expiry(expiry);
                 }
                 ctx.keys.discard(removed);
+                if expiry != had {
+                    ctx.keys.will_expire(ctx.keys.db, key, expiry);
+                }
             }
             None => ctx.keys.insert_in(ctx.keys.db, key, value, expiry, false),
         }

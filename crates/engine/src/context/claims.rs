@@ -72,6 +72,7 @@ fn try_again(engine: &Engine, counters: &Counters, waiter: &Waiter, now_ms: u64)
         emptied: None,
         recording: engine.journal.is_on(),
         records: &mut records,
+        own_expiries: None,
         token: None,
         room: None,
         #[cfg(debug_assertions)]

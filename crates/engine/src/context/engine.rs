@@ -7,6 +7,7 @@ use crate::base::clock::unix_nanos;
 use crate::base::journal::Journal;
 use crate::base::loading::Loading;
 use crate::base::memory::Memory;
+use crate::base::own_expiries::OwnExpiries;
 use crate::base::pressure::Pressure;
 use crate::base::random::random_bytes;
 use crate::base::reclaim::Reclaimer;
@@ -51,6 +52,8 @@ pub struct Engine {
     replication: OnceLock<Arc<dyn Replication>>,
     /// What this server is to others: a primary, or a replica of one.
     pub standing: Standing,
+    /// What clients of a writable replica have let expire.
+    pub(crate) own_expiries: OwnExpiries,
     /// What is written down of changes.
     pub journal: Journal,
     /// Whether the data set is being loaded.
@@ -106,6 +109,7 @@ impl Engine {
             persistence: OnceLock::new(),
             replication: OnceLock::new(),
             standing: Standing::default(),
+            own_expiries: OwnExpiries::default(),
             journal: Journal::new(keyspace.shards()),
             loading: Loading::default(),
             pressure: Arc::new(Pressure::new(keyspace.shards())),
@@ -236,6 +240,13 @@ impl Engine {
     pub(crate) fn leaves_memory_to_primary(&self) -> bool {
         let live = &self.config.live;
         self.standing.is_replica() && live.replica_ignore_maxmemory.load(Relaxed)
+    }
+
+    /// Where it is noted which keys are given an expiry, if that is to be known: on a replica, of its clients. `replayed`: it is not
+    /// they who do it, but the primary's stream or a log.
+    #[inline]
+    pub(crate) fn own_expiries(&self, replayed: bool) -> Option<&OwnExpiries> {
+        (self.standing.is_replica() && !replayed).then_some(&self.own_expiries)
     }
 
     /// Lets clients go that wait for something, with an error: this server has become a replica.

@@ -167,6 +167,7 @@ impl Worker {
                 emptied: None,
                 recording: engine.journal.is_on(),
                 records: &mut self.records,
+                own_expiries: engine.own_expiries(session.replays),
                 token,
                 room: if session.replays { None } else { engine.room() },
                 #[cfg(debug_assertions)]

@@ -168,6 +168,7 @@ impl Worker {
                 emptied: None,
                 recording: engine.journal.is_on(),
                 records: &mut self.records,
+                own_expiries: engine.own_expiries(session.replays),
                 token: None,
                 room: engine.room(),
                 #[cfg(debug_assertions)]

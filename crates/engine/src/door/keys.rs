@@ -8,6 +8,7 @@ use crate::base::clock::{tick_ms, unix_ms};
 use crate::base::error::{Error, Result};
 use crate::base::journal::Records;
 use crate::base::memory::Aging;
+use crate::base::own_expiries::OwnExpiries;
 use crate::base::stats::Counters;
 use crate::door::change::Listening;
 use crate::door::change::{Change, Event, note};
@@ -65,6 +66,8 @@ pub struct Keys<'e> {
     pub(crate) recording: bool,
     /// What is written down of them.
     pub(crate) records: &'e mut Records,
+    /// Where keys are noted that are given an expiry, of a client of a writable replica.
+    pub(crate) own_expiries: Option<&'e OwnExpiries>,
     /// The right to wait for further locks, of a command that may need them.
     pub(crate) token: Option<Token<'e>>,
     /// Who has memory for what is large; None where there is always some.
@@ -303,7 +306,13 @@ impl<'e> Keys<'e> {
             self.note_new_value(db, key, was, Type::String);
         }
         let place = self.place(key);
+        let own = self.own_expiries.filter(|_| expiry_ms.is_some());
         let dict = self.held.dict(place.shard(), db);
+        if let Some(own) = own
+            && dict.get(place.hash(), key).and_then(|e| e.expiry_ms()) != expiry_ms
+        {
+            own.add(db, key);
+        }
         match dict.find(place.hash(), key) {
             None => dict.insert(place.hash(), key, value, expiry_ms, false, self.clock),
             Some(found) => {
@@ -338,9 +347,20 @@ impl<'e> Keys<'e> {
         expiry_ms: Option<u64>,
         raw: bool,
     ) {
+        self.will_expire(db, key, expiry_ms);
         let place = self.place(key);
         let dict = self.held.dict(place.shard(), db);
         dict.insert(place.hash(), key, value, expiry_ms, raw, self.clock);
+    }
+
+    /// A key is given this expiry. Whoever sets one by [`EntryMut::set_expiry`] says so.
+    #[inline]
+    pub(crate) fn will_expire(&self, db: usize, key: &[u8], expiry_ms: Option<u64>) {
+        if expiry_ms.is_some()
+            && let Some(own) = self.own_expiries
+        {
+            own.add(db, key);
+        }
     }
 
     /// The type of what a key holds. Removes the key if it has expired.

@@ -341,6 +341,7 @@ impl Evictor<'_> {
                 emptied: None,
                 recording: true,
                 records: &mut records,
+                own_expiries: None,
                 token: None,
                 room: None,
                 #[cfg(debug_assertions)]

@@ -49,6 +49,7 @@ pub fn expire(keys: &mut Keys<'_>, key: &[u8], at_ms: i64, only: ExpireIf) -> bo
         keys.record(&[b"DEL", key]);
     } else {
         f.set_expiry(Some(at_ms as u64));
+        keys.will_expire(keys.db, key, Some(at_ms as u64));
         keys.changed(key, Event::generic("expire"));
         keys.record_expiry(key, at_ms as u64);
     }

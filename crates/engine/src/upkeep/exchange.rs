@@ -39,6 +39,7 @@ impl Engine {
             emptied: None,
             recording: false,
             records: &mut records,
+            own_expiries: None,
             token: None,
             room: None,
             #[cfg(debug_assertions)]
@@ -51,6 +52,7 @@ impl Engine {
         for (at, shard) in keys.all_shards().enumerate() {
             shard.swap_with(&mut other.lock(at));
         }
+        self.own_expiries.clear();
         keys.happened(Change::Flushed(None));
         keys.count_changes(1);
         self.follow.apply(&mut keys, None);

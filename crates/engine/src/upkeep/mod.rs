@@ -4,5 +4,6 @@ mod exchange;
 mod give_back;
 mod limits;
 pub mod load;
+mod own;
 mod survey;
 pub mod sweep;

@@ -24,6 +24,7 @@ use crate::door::record::record_fields;
 
 use crate::upkeep::give_back::GiveBack;
 use crate::upkeep::limits::Limits;
+use crate::upkeep::own::OwnSweep;
 use crate::upkeep::survey::Survey;
 use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -40,7 +41,7 @@ pub const DUTY: f64 = 0.05;
 const IDLE_REST: Duration = Duration::from_millis(100);
 
 /// How long the sweep waits for a shard.
-const PATIENCE: Duration = Duration::from_millis(1);
+pub(super) const PATIENCE: Duration = Duration::from_millis(1);
 
 /// Keys removed under one hold of a shard's lock, at most.
 const MAX_PER_HOLD: usize = 64;
@@ -100,7 +101,7 @@ impl Drop for Maintenance {
 }
 
 fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
-    let mut sweep = Sweep::default();
+    let (mut sweep, mut own) = (Sweep::default(), OwnSweep::default());
     let mut give_back = GiveBack::default();
     let mut measured = Instant::now();
     while !stop.stopped.load(Relaxed) {
@@ -116,12 +117,17 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
             if engine.config().live.active_expire.load(Relaxed)
                 && !engine.maintenance_paused.load(Relaxed)
                 && !engine.loading.is_on()
-                // The primary removes what has expired.
-                && !engine.standing.is_replica()
                 && engine.pause.wait_ms(unix_ms(), true).is_none()
             {
                 // One full round at most, so that an idle server sleeps.
-                removed = sweep.slice(&engine, counters, Duration::from_millis(1));
+                let time = Duration::from_millis(1);
+                if !engine.own_expiries.is_empty() {
+                    removed += own.slice(&engine, counters, time);
+                }
+                // All others on a replica the primary removes.
+                if !engine.standing.is_replica() {
+                    removed += sweep.slice(&engine, counters, time);
+                }
             }
             let serves = !engine.loading.is_on()
                 && !engine.standing.is_replica()
@@ -307,7 +313,7 @@ impl Sweep {
 
 /// Tells whom it concerns what has expired, while the shard's lock is still held; lets go of it then. Returns what was freed
 /// meanwhile.
-fn apply(
+pub(super) fn apply(
     engine: &Engine,
     counters: &Counters,
     (index, shard): (usize, ShardGuard<'_>),
@@ -335,6 +341,7 @@ fn apply(
         emptied: None,
         recording: true,
         records: &mut records,
+        own_expiries: None,
         token: None,
         room: None,
         #[cfg(debug_assertions)]

@@ -239,3 +239,28 @@ fn what_has_expired_is_not_seen() {
     fill(&mut c);
     c.check("SPOP s 5; EXISTS s", "0");
 }
+
+/// On a replica that clients write to they are unseen when their time has come, like fields of hashes; a later change of the set by a
+/// client removes them.
+#[test]
+fn on_a_replica_members_go_later() {
+    let mut db = TestClient::new();
+    db.run("SADD s a b c; SADD last a");
+    db.engine.standing.set_replica(true);
+    for (line, reply) in [
+        ("SPEXPIREAT s 1000 MEMBERS 2 a none", "[1 -2]"),
+        ("SPEXPIREAT last 1000 MEMBERS 1 a", "[1]"),
+        ("SMEMBERS s", r#"["b" "c"]"#),
+        ("SISMEMBER s a", "0"),
+        ("EXISTS last", "1"),
+        ("SMEMBERS last", "[]"),
+        ("SADDEX s PXAT 1000 MEMBERS 1 d", "1"),
+        ("SMISMEMBER s a d", "[0 0]"),
+        ("SADD s a", "1"),
+        ("SISMEMBER s a", "1"),
+    ] {
+        db.check(line, reply);
+    }
+    db.engine.standing.set_replica(false);
+    db.check("SPEXPIREAT s 1000 MEMBERS 1 a", "[2]");
+}
