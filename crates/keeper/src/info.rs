@@ -29,7 +29,7 @@ impl Keeper {
             let _ = write!(into, "{name}:{value}\r\n");
         };
         line("loading", &u8::from(engine.loading.is_on()));
-        line("async_loading", &0);
+        line("async_loading", &u8::from(engine.loading.is_beside()));
         // What corresponds here to pages that a forked process makes be copied: old versions of keys.
         let shared = saving.running.as_ref().map(|running| &running.shared);
         let size = shared.map_or(0, |shared| shared.held_bytes.load(Relaxed));

@@ -203,6 +203,13 @@ pub(crate) fn load_functions(engine: &Arc<Engine>, sources: &[Vec<u8>]) -> Resul
     Ok(())
 }
 
+/// Puts libraries of functions in the place of those that there are, all at one moment.
+pub(crate) fn replace_functions(engine: &Arc<Engine>, sources: &[Vec<u8>]) -> Result<(), String> {
+    let payload = rdb::payload::dump_functions(sources.iter().map(|source| &source[..]));
+    execute(engine, &[b"FUNCTION", b"RESTORE", &payload, b"FLUSH"])
+        .map_err(|e| format!("a library of functions: {e}"))
+}
+
 /// Whether libraries of functions could be loaded.
 fn check_functions(sources: &[Vec<u8>]) -> Result<(), String> {
     if sources.is_empty() {

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use store::Keyspace;
 
 /// How long a command that was let in before loading began may take to get its locks, or to give that up and ask again.
 const SETTLE: Duration = Duration::from_millis(5);
@@ -19,20 +20,27 @@ const SETTLE: Duration = Duration::from_millis(5);
 const LOOK: Duration = Duration::from_millis(2);
 
 impl Keeper {
-    /// Has nothing else written and nobody look at the data set until the guard goes.
-    fn close_to_all<'e>(&'e self, engine: &'e Arc<Engine>) -> Closed<'e> {
+    /// Has nothing else written until the guard goes.
+    fn claim_for_loading<'e>(&'e self, engine: &'e Arc<Engine>) -> Closed<'e> {
         while self.claim(Busy::Load).is_err() {
             self.give_up_running();
             std::thread::sleep(LOOK);
         }
+        Closed {
+            keeper: self,
+            engine,
+            claims: true,
+        }
+    }
+
+    /// The same, and nobody looks at the data set either.
+    fn close_to_all<'e>(&'e self, engine: &'e Arc<Engine>) -> Closed<'e> {
+        let closed = self.claim_for_loading(engine);
         engine.loading.begin();
         std::thread::sleep(SETTLE);
         // Whoever runs now is waited for.
         drop(engine.keyspace().lock_all());
-        Closed {
-            keeper: self,
-            engine,
-        }
+        closed
     }
 
     /// Ends the log, if it is on; changes are refused until it is on again. Whether it is to be.
@@ -128,6 +136,8 @@ pub enum Replace {
     ThroughFile,
     /// It is built beside the data set, which is served meanwhile, and the two change places at one moment.
     Beside,
+    /// The same where there is nothing yet that could be lost or would take memory twice; it goes to the file of the snapshot too.
+    BesideAndFile,
     /// What there is is removed first.
     FlushFirst,
 }
@@ -171,6 +181,28 @@ impl BufRead for Tee<'_> {
         self.from.consume(n);
         (self.read)(n as u64);
     }
+}
+
+/// Reads a copy that goes to a file as well, to its end.
+fn read_into(
+    engine: &Arc<Engine>,
+    copy: &mut dyn Copy,
+    file: &mut AtomicFile,
+    read: &dyn Fn(u64),
+    how: How<'_>,
+) -> Result<load::Loaded, String> {
+    let mut tee = Tee {
+        from: &mut *copy,
+        to: file,
+        read,
+        failed: None,
+    };
+    let loaded = load::read_rdb(engine, &mut tee, how)?;
+    if let Some(failed) = tee.failed {
+        return Err(format!("{}: {failed}", file.path().display()));
+    }
+    copy.finish().map_err(|e| e.to_string())?;
+    Ok(loaded)
 }
 
 /// A file that is read while a copy's sender waits.
@@ -221,23 +253,10 @@ impl Keeper {
         };
         match how {
             Replace::ThroughFile => {
-                let name = AtomicFile::temp_name("rdb");
-                let temp = self.dir.join(format!("sync-{name}"));
-                let plan_of_file =
-                    SyncPlan::incremental(engine.config().flag("rdb-save-incremental-fsync"));
-                let mut file = AtomicFile::create(&self.disk, &temp, plan_of_file)
-                    .map_err(|e| format!("{}: {e}", temp.display()))?;
-                let mut tee = Tee {
-                    from: &mut *copy,
-                    to: &mut file,
-                    read,
-                    failed: None,
-                };
-                load::read_rdb(&engine, &mut tee, plan(To::Nowhere))?;
-                if let Some(failed) = tee.failed {
-                    return Err(format!("{}: {failed}", temp.display()));
-                }
-                copy.finish().map_err(|e| e.to_string())?;
+                let incremental = engine.config().flag("rdb-save-incremental-fsync");
+                let mut file = self.file_for_copy(SyncPlan::incremental(incremental))?;
+                let temp = file.path().to_owned();
+                read_into(&engine, copy, &mut file, read, plan(To::Nowhere))?;
                 file.sync()
                     .map_err(|e| format!("{}: {e}", temp.display()))?;
                 let closed = self.close_to_all(&engine);
@@ -251,18 +270,31 @@ impl Keeper {
             }
             Replace::Beside => {
                 let twin = engine.keyspace().twin();
-                let mut counted = CountedCopy { copy, read };
-                let mut loaded = load::read_rdb(&engine, &mut counted, plan(To::Beside(&twin)))?;
+                let beside = LoadingBeside::begin(&engine, total);
+                let mut counted = Counted {
+                    inner: CountedCopy { copy, read },
+                    loading: &engine.loading,
+                };
+                let loaded = load::read_rdb(&engine, &mut counted, plan(To::Beside(&twin)))?;
                 copy.finish().map_err(|e| e.to_string())?;
-                let closed = self.close_to_all(&engine);
+                let closed = self.claim_for_loading(&engine);
                 let logs = self.leave_log(&engine)?;
-                let counters = self.counters.get_or_init(|| engine.add_counters());
-                engine.exchange_data_set(twin, counters);
-                let functions = std::mem::take(&mut loaded.functions);
-                let result = load::execute(&engine, &[b"FUNCTION", b"FLUSH", b"SYNC"])
-                    .and_then(|()| load::load_functions(&engine, &functions))
-                    .map(|()| loaded);
-                self.settle(closed, &engine, logs, result, done)
+                let result = self.exchange(&engine, twin, loaded);
+                drop(beside);
+                self.reopen(closed, &engine, logs, result, done)
+            }
+            Replace::BesideAndFile => {
+                let twin = engine.keyspace().twin();
+                // It is synced while the copy is served already.
+                let mut file = self.file_for_copy(SyncPlan::incremental(false))?;
+                let loaded = read_into(&engine, copy, &mut file, read, plan(To::Beside(&twin)))?;
+                let mut closed = self.claim_for_loading(&engine);
+                let logs = self.leave_log(&engine)?;
+                let result = self.exchange(&engine, twin, loaded);
+                if result.is_ok() {
+                    self.keep_file(&mut closed, &engine, file);
+                }
+                self.reopen(closed, &engine, logs, result, done)
             }
             Replace::FlushFirst => {
                 let closed = self.close_to_all(&engine);
@@ -282,6 +314,49 @@ impl Keeper {
                 }
                 self.settle(closed, &engine, logs, loaded, done)
             }
+        }
+    }
+
+    /// A file for a copy that comes.
+    fn file_for_copy(&self, plan: SyncPlan) -> Result<AtomicFile, String> {
+        let name = AtomicFile::temp_name("rdb");
+        let temp = self.dir.join(format!("sync-{name}"));
+        AtomicFile::create(&self.disk, &temp, plan).map_err(|e| format!("{}: {e}", temp.display()))
+    }
+
+    /// Puts what was built beside the data set in its place. That stays open: with all locks held it is another one from one moment to
+    /// the next.
+    fn exchange(
+        &self,
+        engine: &Arc<Engine>,
+        twin: Keyspace,
+        mut loaded: load::Loaded,
+    ) -> Result<load::Loaded, String> {
+        let counters = self.counters.get_or_init(|| engine.add_counters());
+        engine.exchange_data_set(twin, counters);
+        let functions = std::mem::take(&mut loaded.functions);
+        load::replace_functions(engine, &functions).map(|()| loaded)
+    }
+
+    /// Has a file that holds the data set be its snapshot, on a thread of its own. No newer one is written before it is.
+    fn keep_file(&self, closed: &mut Closed<'_>, engine: &Engine, mut file: AtomicFile) {
+        let Some(me) = self.me.upgrade() else { return };
+        let path = self.rdb_path(engine);
+        self.saving.lock().busy = Some(Busy::Save);
+        closed.claims = false;
+        let kept = std::thread::Builder::new()
+            .name("save".into())
+            .spawn(move || {
+                let kept = file.sync().map_err(|e| e.to_string());
+                let kept = kept.and_then(|()| file.commit(&path).map_err(|e| e.to_string()));
+                if let Err(why) = kept {
+                    tracing::warn!("The copy of the data set is not kept in a file: {why}");
+                }
+                me.note_end();
+            });
+        if let Err(why) = kept {
+            tracing::warn!("The copy of the data set is not kept in a file: {why}");
+            self.note_end();
         }
     }
 
@@ -313,7 +388,7 @@ impl Keeper {
         load::read_rdb(engine, &mut source, how).map_err(|e| in_file(&e))
     }
 
-    /// A copy is in place, or is not: opens the data set again, and has the log begin anew with it.
+    /// A copy is in place, or is not, or half of it is because the server stops.
     fn settle(
         &self,
         closed: Closed<'_>,
@@ -327,6 +402,18 @@ impl Keeper {
             std::mem::forget(closed);
             return Err(load::GIVEN_UP.into());
         }
+        self.reopen(closed, engine, logs, loaded, done)
+    }
+
+    /// A copy is in place, or is not: opens the data set again, and has the log begin anew with it.
+    fn reopen(
+        &self,
+        closed: Closed<'_>,
+        engine: &Arc<Engine>,
+        logs: bool,
+        loaded: Result<load::Loaded, String>,
+        done: &mut dyn FnMut(&StreamPlace),
+    ) -> Result<(), String> {
         if let Ok(loaded) = &loaded {
             done(&loaded.stream);
             *self.loaded.lock() = loaded.clone();
@@ -375,15 +462,36 @@ fn empty(engine: &Arc<Engine>) -> Result<(), String> {
     load::execute(engine, &[b"FUNCTION", b"FLUSH", b"SYNC"])
 }
 
-/// The data set is closed to everybody until this goes.
+/// A data set is being loaded beside the one that is served, until this goes.
+struct LoadingBeside<'e>(&'e Engine);
+
+impl LoadingBeside<'_> {
+    fn begin(engine: &Engine, total: Option<u64>) -> LoadingBeside<'_> {
+        engine.loading.beside(true);
+        engine.loading.expect(total.unwrap_or(0));
+        LoadingBeside(engine)
+    }
+}
+
+impl Drop for LoadingBeside<'_> {
+    fn drop(&mut self) {
+        self.0.loading.beside(false);
+    }
+}
+
+/// Nothing else is written until this goes, and if the data set was closed, it is open then.
 struct Closed<'e> {
     keeper: &'e Keeper,
     engine: &'e Engine,
+    /// Somebody else has taken over to write something.
+    claims: bool,
 }
 
 impl Drop for Closed<'_> {
     fn drop(&mut self) {
         self.engine.loading.end();
-        self.keeper.saving.lock().busy = None;
+        if self.claims {
+            self.keeper.saving.lock().busy = None;
+        }
     }
 }

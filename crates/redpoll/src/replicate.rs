@@ -62,7 +62,8 @@ impl Db {
     ///
     /// The URL is `redis://[[user]:password@]host[:port][/db]`. Returns at once; calls see an empty data set until the first copy is
     /// there ([`Db::wait_for_link`]). A link that breaks is made anew, and then only what was missed comes; if a whole copy has to
-    /// come again, the old data are seen until it is there.
+    /// come again, the old data are seen until it is there, and the new ones from one moment to the next: no call waits for it or fails
+    /// because of it.
     ///
     /// ```no_run
     /// # use redpoll::Db;

@@ -26,6 +26,8 @@ const STEP: u64 = 1 << 20;
 #[derive(Default)]
 pub struct Loading {
     on: AtomicBool,
+    /// A data set is being loaded beside the one that is served.
+    beside: AtomicBool,
     stopped: AtomicBool,
     /// Unix milliseconds.
     began_ms: AtomicU64,
@@ -45,11 +47,28 @@ impl Loading {
 
     /// Loading begins.
     pub fn begin(&self) {
+        self.start();
+        self.on.store(true, Relaxed);
+    }
+
+    /// Whether a data set is being loaded beside the one that is served.
+    pub fn is_beside(&self) -> bool {
+        self.beside.load(Relaxed)
+    }
+
+    /// A data set begins to be loaded beside the one that is served, or that is over.
+    pub fn beside(&self, on: bool) {
+        if on {
+            self.start();
+        }
+        self.beside.store(on, Relaxed);
+    }
+
+    fn start(&self) {
         for count in [&self.total, &self.loaded, &self.used_memory, &self.told] {
             count.store(0, Relaxed);
         }
         self.began_ms.store(unix_ms(), Relaxed);
-        self.on.store(true, Relaxed);
     }
 
     /// The data set is whole.
@@ -109,7 +128,7 @@ impl Loading {
     /// Appends INFO's lines about it, if it is on.
     pub fn info(&self, into: &mut String) {
         use std::fmt::Write;
-        if !self.is_on() {
+        if !self.is_on() && !self.is_beside() {
             return;
         }
         let LoadProgress {
@@ -176,5 +195,16 @@ mod tests {
         assert_eq!(*seen.lock().unwrap(), [STEP, 2 * STEP, 4 * STEP]);
         loading.end();
         assert!(!loading.is_on());
+        // Beside the data set it is the same, but that it is not closed.
+        loading.beside(true);
+        loading.expect(8);
+        loading.read(2);
+        text.clear();
+        loading.info(&mut text);
+        assert!(!loading.is_on() && text.contains("loading_loaded_perc:25.00\r\n"));
+        loading.beside(false);
+        text.clear();
+        loading.info(&mut text);
+        assert_eq!(text, "");
     }
 }

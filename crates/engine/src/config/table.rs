@@ -974,7 +974,8 @@ pub(super) const BUILT: &[Directive] = &[
         "yes",
         Runtime,
         DATA_TYPES,
-        "Whether DUMP compresses strings longer than 20 bytes where that makes them shorter.",
+        "Whether strings longer than 20 bytes are compressed where that makes them shorter, in DUMP, files and copies for replicas. Where many \
+         short strings in a row do not get shorter, only some of the next are tried.",
     )
     .live(|live, value| live.rdb_compression.store(flag(value), Relaxed)),
     row(
@@ -1149,7 +1150,8 @@ pub(super) const BUILT: &[Directive] = &[
         Runtime,
         REPLICATION,
         "How a replica takes a copy of the primary's data set. `disabled`: it goes to a file first, and nothing is removed before it is \
-         known that it can be loaded. `swapdb`: it is built beside the old data, which are served meanwhile, so both take memory. \
+         known that it can be loaded; where there are no keys yet and no append-only file, it is built while it goes there. `swapdb`: it \
+         is built beside the old data, which are served until the new ones take their place at one moment, so both take memory. \
          `on-empty-db`: straight from the connection if there are no keys, else as `disabled`. `flush-before-load`: straight from \
          the connection, after the old data were removed.",
     ),

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use store::table::position_of;
 use store::{Blob, Dict, EntryRef, Object, Observer, Type, Value, Watcher};
 
@@ -39,6 +39,41 @@ impl Default for Sizes {
             #[cfg(test)]
             between: Box::new(|| ()),
         }
+    }
+}
+
+/// Strings up to this length are not compressed, or it takes no time.
+const MAYBE_LONG: usize = 21;
+
+/// Whether it is worth trying to compress strings: those of one data set are mostly alike, and where several in a row do not get
+/// shorter, some are passed over before the next is tried, up to [`Worth::MOST`].
+#[derive(Default)]
+pub(super) struct Worth {
+    in_vain: AtomicU32,
+    pass: AtomicU32,
+}
+
+impl Worth {
+    /// So many are passed over at most.
+    const MOST: u32 = 64;
+
+    /// Whether the next one is to be tried.
+    fn is_tried(&self) -> bool {
+        let left = self.pass.load(Relaxed);
+        if left > 0 {
+            self.pass.store(left - 1, Relaxed);
+        }
+        left == 0
+    }
+
+    /// One was tried.
+    fn note(&self, shorter: bool) {
+        let in_vain = match shorter {
+            true => 0,
+            false => self.in_vain.load(Relaxed).saturating_add(1),
+        };
+        self.in_vain.store(in_vain, Relaxed);
+        self.pass.store((in_vain / 8).min(Worth::MOST), Relaxed);
     }
 }
 
@@ -97,6 +132,7 @@ pub struct Shared {
     hints: engine::Hints,
     pub(super) sizes: Sizes,
     /// Has changes wait while more than `bound_bytes` are held back.
+    worth: Worth,
     pub(super) pressure: Arc<Pressure>,
     /// 5 % of the data set, and a fixed buffer.
     pub bound_bytes: usize,
@@ -132,6 +168,7 @@ impl Shared {
         Shared {
             options,
             hints: engine.hints(),
+            worth: Worth::default(),
             pressure: engine.pressure.clone(),
             bound_bytes: sizes.bound + engine.keyspace().bytes() / 20,
             sizes,
@@ -201,13 +238,25 @@ impl Shared {
 
     /// Appends an entry as the file has it.
     pub(super) fn encode(&self, e: &EntryRef<'_>, into: &mut Vec<u8>) {
+        let (mut options, from) = (self.options, into.len());
+        // Only short strings are so many that a try in vain counts.
+        let text = match e.kind() {
+            Type::String if options.compress => match e.value() {
+                Value::Inline(text) => text.len(),
+                Value::Blob(blob) => blob.len(),
+                Value::Int(_) => 0,
+            },
+            _ => 0,
+        };
+        let judged = (MAYBE_LONG..self.sizes.long).contains(&text);
+        options.compress &= !judged || self.worth.is_tried();
         let meta = Meta {
             key: e.key(),
             expiry_ms: e.expiry_ms(),
             hint: self.hints.of(e),
             kept: e.is_kept(),
         };
-        match encode::entry(into, &meta, e, &self.options) {
+        match encode::entry(into, &meta, e, &options) {
             Ok(Some(_)) => {
                 self.keys.fetch_add(1, Relaxed);
             }
@@ -215,6 +264,9 @@ impl Shared {
             Ok(None) => {}
             // A hash with fields that expire, in a version that has no form for them.
             Err(unwritable) => self.fail(unwritable),
+        }
+        if judged && options.compress {
+            self.worth.note(into.len() - from < e.key().len() + text);
         }
     }
 
@@ -384,5 +436,33 @@ pub enum Failed {
 impl From<io::Error> for Failed {
     fn from(error: io::Error) -> Failed {
         Failed::Io(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Worth;
+
+    /// How many of `n` are tried if each (or none) gets shorter.
+    fn tried(worth: &Worth, n: usize, shorter: bool) -> usize {
+        let trial = || {
+            let tried = worth.is_tried();
+            if tried {
+                worth.note(shorter);
+            }
+            tried
+        };
+        (0..n).filter(|_| trial()).count()
+    }
+
+    #[test]
+    fn what_gets_no_shorter_is_hardly_tried() {
+        let worth = Worth::default();
+        assert_eq!(tried(&worth, 1000, true), 1000);
+        assert_eq!(tried(&worth, 8, false), 8);
+        let many = tried(&worth, 100_000, false);
+        assert!((1500..2500).contains(&many), "{many}");
+        // It is soon seen that it pays again.
+        assert!(tried(&worth, 1000, true) >= 1000 - Worth::MOST as usize);
     }
 }

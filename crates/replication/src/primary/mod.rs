@@ -383,7 +383,18 @@ impl Primary {
         Ok(reader)
     }
 
+    /// Has the stream hold all that was done up to now, so that whoever is told how long it is can tell by that whether a replica has
+    /// all that it saw done here. A replica's own changes are in no stream.
+    fn bring_stream_up(&self, engine: &Engine) {
+        if self.stream.is_active() && !engine.standing.is_replica() {
+            self.keeper.give_pieces();
+        }
+    }
+
     pub(crate) fn role(&self) -> RoleReport {
+        if let Ok(engine) = self.engine() {
+            self.bring_stream_up(&engine);
+        }
         let links = self.links();
         let online = links.iter().filter(|link| link.is_online());
         let replicas = online.map(|link| {
@@ -395,6 +406,7 @@ impl Primary {
 
     pub(crate) fn info(&self, into: &mut String) {
         let Ok(engine) = self.engine() else { return };
+        self.bring_stream_up(&engine);
         let mut links = self.links();
         links.retain(|link| link.state() != State::Gone);
         let mut line = |name: &str, value: &dyn std::fmt::Display| {

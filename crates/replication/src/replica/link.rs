@@ -9,7 +9,7 @@ use super::shown::Shown;
 use super::status::{Phase, Status};
 use super::{Address, Downstream};
 use crate::wire::{Dial, Leash, Wire};
-use engine::{Client, Counters, Engine};
+use engine::{Client, Counters, Engine, Persistence};
 use keeper::{Keeper, Replace};
 use std::collections::VecDeque;
 use std::io;
@@ -212,6 +212,7 @@ impl Link {
             "swapdb" => Replace::Beside,
             "flush-before-load" => Replace::FlushFirst,
             "on-empty-db" if is_empty() => Replace::FlushFirst,
+            "disabled" if is_empty() && !self.keeper.has_log() => Replace::BesideAndFile,
             _ => Replace::ThroughFile,
         }
     }
@@ -370,7 +371,6 @@ impl Acks {
     }
 
     fn send(&mut self, wire: &mut Wire, keeper: &Keeper, offset: u64) -> io::Result<()> {
-        use engine::Persistence;
         self.sent = Instant::now();
         let offset = offset.to_string();
         if !keeper.has_log() {
