@@ -94,6 +94,11 @@ fn the_link_to_the_primary_is_a_client() {
         assert_eq!((of(&mut r, "master"), of(&mut r, "normal")), (1, 1));
         // For the primary it is a replica, which is not counted.
         assert_eq!(info(&mut p, "connected_clients"), "1", "{name}");
+        let http = redpoll_tests::http::open(&primary);
+        eventually("metrics count it neither", || {
+            let metrics = redpoll_tests::http::get(http, "/metrics", &[]).text();
+            metrics.contains("redpoll_connected_clients{kind=\"tcp\"} 1\n")
+        });
         let laddr = flagged(&mut p, "S").expect("the replica")["addr"].clone();
         assert_eq!(link["laddr"], laddr, "{name}");
         // Without a primary there is no such client.

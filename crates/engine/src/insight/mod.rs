@@ -269,6 +269,8 @@ impl Engine {
         self.clients().look(|client| {
             bytes += client.memory();
             match client.kind {
+                // Replicas are told of by themselves.
+                _ if client.follows.load(Relaxed) => {}
                 Kind::Unix => figures.unix += 1,
                 Kind::Tcp | Kind::Embedded | Kind::Primary => figures.tcp += 1,
             }
