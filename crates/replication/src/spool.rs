@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 /// Bytes of a block of memory.
 const BLOCK: usize = 64 << 10;
 
+/// Blocks that were read and are kept for what comes next.
+const SPARE: usize = 4;
+
 /// Bytes of a file.
 const SEGMENT: u64 = 64 << 20;
 
@@ -54,6 +57,8 @@ struct OnDisk {
 
 struct Inner {
     blocks: VecDeque<Vec<u8>>,
+    /// Some that were read, to be used again: fresh memory has to be cleared by the system first.
+    spare: Vec<Vec<u8>>,
     /// Position of the first byte in memory.
     start: u64,
     /// Position behind the last.
@@ -104,6 +109,7 @@ impl Spool {
         Arc::new(Spool {
             inner: Mutex::new(Inner {
                 blocks: VecDeque::new(),
+                spare: Vec::new(),
                 start: at,
                 end: at,
                 first: at,
@@ -126,9 +132,10 @@ impl Spool {
         while !bytes.is_empty() {
             let room = inner.blocks.back().map_or(0, |block| BLOCK - block.len());
             if room == 0 {
-                inner.blocks.push_back(Vec::with_capacity(
-                    BLOCK.min(bytes.len().next_power_of_two().max(1 << 10)),
-                ));
+                let block = inner.spare.pop().unwrap_or_else(|| {
+                    Vec::with_capacity(BLOCK.min(bytes.len().next_power_of_two().max(1 << 10)))
+                });
+                inner.blocks.push_back(block);
                 continue;
             }
             let (now, later) = bytes.split_at(room.min(bytes.len()));
@@ -174,7 +181,8 @@ impl Spool {
     /// Bytes in memory.
     pub fn memory(&self) -> usize {
         let inner = self.inner.lock();
-        inner.blocks.iter().map(Vec::capacity).sum()
+        let blocks = inner.blocks.iter().chain(&inner.spare);
+        blocks.map(Vec::capacity).sum()
     }
 
     /// Bytes on the disk.
@@ -225,7 +233,13 @@ impl Spool {
                 break;
             }
             inner.start = end;
-            inner.blocks.pop_front();
+            if let Some(mut block) = inner.blocks.pop_front()
+                && block.capacity() >= BLOCK
+                && inner.spare.len() < SPARE
+            {
+                block.clear();
+                inner.spare.push(block);
+            }
         }
         inner.first = inner.first.max(needed.min(inner.start));
     }
@@ -526,7 +540,7 @@ mod tests {
         let reader = spool.reader(900_000).expect("it is kept");
         spool.append(&bytes(1_000_000, 500_000));
         assert_eq!(drain(&reader), bytes(900_000, 600_000));
-        assert!(spool.memory() < 300_000);
+        assert!(spool.memory() < 300_000 + SPARE * BLOCK);
     }
 
     #[test]
@@ -538,7 +552,7 @@ mod tests {
             spool.append(&bytes(at * 100_000, 100_000));
             spool.spill(&over).unwrap();
             assert_eq!(drain(&fast), bytes(at * 100_000, 100_000));
-            assert!(spool.memory() < 500_000);
+            assert!(spool.memory() < 500_000 + SPARE * BLOCK);
         }
         assert!(spool.spilled() > 2_000_000);
         assert_eq!(drain(&slow), bytes(0, 3_000_000));
