@@ -263,6 +263,8 @@ pub fn info(client: &mut Client, field: &str) -> String {
 /// Waits until a replica has all that its primary has done.
 #[track_caller]
 pub fn in_sync(primary: &mut Client, replica: &mut Client) {
+    // What was done is part of the stream some milliseconds later, or when somebody asks who has it. (A replica does not answer that.)
+    let _ = primary.call(&["WAIT", "0", "1"]);
     eventually("the replica has what the primary has", || {
         // Said by the primary, so that it is not taken for its own past.
         let offset = info(primary, "master_repl_offset");
