@@ -15,7 +15,8 @@
 //! | `process` | CPU time and resident memory of a process |
 //! | `client` | a connection that sends one command at a time |
 //! | `limit` | at the limit of memory, and users with rules |
-//! | `saving` | what saving costs, loading, and the log |
+//! | `saving` | what saving costs, and loading |
+//! | `log` | what the append-only file costs |
 //! | `following` | what a replica costs, and a copy for it |
 //! | `probes` | what needs no load generator: idle connections, time to the first reply |
 //! | `stalls` | how long others wait while one client has something long done |
@@ -34,6 +35,7 @@ mod growth;
 mod insight;
 mod limit;
 mod load;
+mod log;
 mod operations;
 mod plot;
 mod probes;
@@ -174,7 +176,7 @@ pub fn main(options: &Options) -> Result<()> {
         .collect();
     let (idle, start) = (wanted(probes::IDLE), wanted(probes::START));
     let stalls: Vec<&'static Stall> = STALLS.iter().filter(|stall| wanted(stall.name)).collect();
-    let savings: Vec<&str> = (saving::ALL.iter().chain(&following::ALL))
+    let savings: Vec<&str> = (saving::ALL.iter().chain(&log::ALL).chain(&following::ALL))
         .chain(limit::ALL.iter().chain(&growth::ALL))
         .chain(&insight::ALL)
         .map(|(name, _)| *name)
@@ -194,6 +196,7 @@ pub fn main(options: &Options) -> Result<()> {
         }
         for (probe, what) in (probes::ALL.into_iter())
             .chain(saving::ALL)
+            .chain(log::ALL)
             .chain(following::ALL)
             .chain(limit::ALL)
             .chain(growth::ALL)
@@ -664,6 +667,18 @@ impl Bench {
     fn saving(&mut self, names: &[&str]) -> Result<()> {
         let newest = self.newest();
         for name in names {
+            if name.starts_with("log/") {
+                // Its servers take turns.
+                match log::measure(self, name, &newest) {
+                    Ok(figures) => self.results.saving.extend(figures),
+                    Err(why) => {
+                        let note = format!("{name} could not be measured: {why:#}");
+                        eprintln!("{note}");
+                        self.results.notes.push(note);
+                    }
+                }
+                continue;
+            }
             for contender in &newest {
                 let measured = match name.split_once('/').map(|(group, _)| group) {
                     Some("replica") => following::measure(self, name, contender),

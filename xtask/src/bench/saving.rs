@@ -1,4 +1,5 @@
-//! Files of data: what saving costs those who are served meanwhile, how fast files are written and loaded, and what a log costs.
+//! Files of data: what saving costs those who are served meanwhile, and how fast files are written and loaded. What a log costs
+//! is in `log`.
 //!
 //! Each server runs alone, with a folder of its own. The load comes at a fixed rate, far below what any of the servers can do,
 //! so that a latency counts from when a request was due and a stall shows in all the requests it delays.
@@ -16,7 +17,7 @@ use super::scenarios::Cores;
 use super::servers::{Contender, Server};
 
 /// A measurement: its name, and what it is.
-pub const ALL: [(&str, &str); 5] = [
+pub const ALL: [(&str, &str); 3] = [
     (
         "saving/strings",
         "BGSAVE and BGREWRITEAOF of strings of 256 bytes under load, and loading that file",
@@ -26,14 +27,6 @@ pub const ALL: [(&str, &str); 5] = [
         "BGSAVE and BGREWRITEAOF while a large sorted set is written to",
     ),
     ("saving/log", "starting with a log of SETs"),
-    (
-        "saving/always",
-        "SETs with appendfsync always, 50 connections",
-    ),
-    (
-        "saving/everysec",
-        "SETs with appendfsync everysec, pipelines of 16, and without a log",
-    ),
 ];
 
 /// A figure of a server.
@@ -121,9 +114,7 @@ pub fn measure(bench: &Bench, name: &str, contender: &Contender) -> Result<Vec<F
     match name {
         "saving/strings" => run.strings()?,
         "saving/sorted-set" => run.sorted_set()?,
-        "saving/log" => run.log()?,
-        "saving/always" => run.always()?,
-        _ => run.everysec()?,
+        _ => run.log()?,
     }
     let figures = run.rows.into_iter().map(|(row, value)| Figure {
         row,
@@ -347,57 +338,6 @@ impl Run<'_> {
         // A moment in which what was written goes to the file.
         std::thread::sleep(Duration::from_millis(1500));
         self.load_again(server, &format!("a log of {} SETs", short(sets)), &args)
-    }
-
-    fn always(&mut self) -> Result<()> {
-        let server = self.start(&["--appendonly", "yes", "--appendfsync", "always"])?;
-        let time = format!("{}ms", self.bench.settings.saving.as_millis());
-        let report = self.load(
-            &server,
-            &[
-                "--command",
-                "SET {key} {value}",
-                "--duration",
-                &time,
-                "--warmup",
-                "300ms",
-            ],
-        )?;
-        let throughput = report["run"]["throughput"]
-            .as_f64()
-            .context("a throughput")?;
-        self.note(
-            "appendfsync always, 50 connections: SETs a second",
-            throughput,
-        );
-        Ok(())
-    }
-
-    fn everysec(&mut self) -> Result<()> {
-        let time = format!("{}ms", self.bench.settings.saving.as_millis());
-        let mut taken = Vec::new();
-        for args in [&["--appendonly", "no"][..], &["--appendonly", "yes"]] {
-            let server = self.start(args)?;
-            let command = [
-                "--command",
-                "SET {key} {value}",
-                "--pipeline",
-                "16",
-                "--duration",
-                &time,
-                "--warmup",
-                "300ms",
-            ];
-            let report = self.load(&server, &command)?;
-            let run = &report["run"];
-            let cpu = run["servers"][0]["cpu_us_per_request"]
-                .as_f64()
-                .context("CPU time")?;
-            taken.push(cpu);
-        }
-        self.note("SET, pipelines of 16, no log: server CPU (us)", taken[0]);
-        self.note("SET, pipelines of 16, everysec: server CPU (us)", taken[1]);
-        Ok(())
     }
 }
 
