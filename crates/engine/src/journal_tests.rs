@@ -421,6 +421,42 @@ fn what_a_random_run_wrote_down_gives_the_same_keys() {
 }
 
 #[test]
+fn a_command_is_written_down_alike_in_whatever_form_it_came() {
+    let forms: [&[u8]; 2] = [
+        b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\nvv\r\n",
+        b"SET k  'vv'\r\n",
+    ];
+    for form in forms {
+        let mut c = TestClient::new();
+        turn_on(&c);
+        c.run("SET k old PX 1");
+        let until = crate::base::clock::unix_ms() + 3;
+        while crate::base::clock::unix_ms() < until {
+            std::thread::yield_now();
+        }
+        let mut db = Some(0);
+        c.engine.journal.cut(&mut db).expect("what was there");
+        let with_what_had_expired = [
+            &b"*1\r\n$5\r\nMULTI\r\n*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n"[..],
+            forms[0],
+            b"*1\r\n$4\r\nEXEC\r\n",
+        ];
+        for expected in [&with_what_had_expired.concat()[..], forms[0]] {
+            let (mut batch, mut out) = (Batch::new(), Out::new(c.session.proto));
+            let filled = batch.fill(&mut Parser::new(), form, &Limits::default(), 9);
+            assert_eq!(filled, (form.len(), None));
+            c.worker.run(&mut c.session, &batch, 0, &mut out);
+            assert_eq!(out.to_vec(), b"+OK\r\n");
+            let piece = c.engine.journal.cut(&mut db).expect("something");
+            assert_eq!(
+                piece.bytes.escape_ascii().to_string(),
+                expected.escape_ascii().to_string()
+            );
+        }
+    }
+}
+
+#[test]
 fn units_of_several_lanes_stand_in_the_order_of_their_shards() {
     let journal = Journal::new(2);
     journal.turn(true);

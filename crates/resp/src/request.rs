@@ -159,6 +159,8 @@ pub struct Parser {
     /// Arguments already complete, as ranges relative to the first byte of the command.
     spans: Vec<(usize, usize)>,
     rewritten: Option<Vec<u8>>,
+    /// The command found last has the usual form: no length could be written shorter.
+    usual: bool,
 }
 
 impl Parser {
@@ -215,6 +217,7 @@ impl Parser {
                 }
             }
         }
+        self.usual = true;
         Ok(Some(pos))
     }
 
@@ -272,6 +275,7 @@ impl Parser {
         limits: &Limits,
         argv: &mut Vec<&'b [u8]>,
     ) -> Result<Option<usize>, ProtocolError> {
+        self.usual = false;
         loop {
             match self.stage {
                 Stage::Rewritten => return Ok(None),
@@ -593,6 +597,8 @@ pub struct Batch<'b> {
     args: Vec<&'b [u8]>,
     /// Where each command's arguments end in `args`.
     ends: Vec<usize>,
+    /// Each command as it came, if it has the usual form; else nothing.
+    raw: Vec<&'b [u8]>,
 }
 
 /// [`Batch::recycle`] keeps room for this many arguments (64 KiB).
@@ -621,6 +627,7 @@ impl<'b> Batch<'b> {
         if !argv.is_empty() {
             self.args.extend_from_slice(argv);
             self.ends.push(self.args.len());
+            self.raw.push(&[]);
         }
     }
 
@@ -633,6 +640,12 @@ impl<'b> Batch<'b> {
         };
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         &self.args[start..end]
+    }
+
+    /// The bytes of the command at `index`, if they are those that [`write_command`] makes of its arguments; else none.
+    #[inline]
+    pub fn raw(&self, index: usize) -> &'b [u8] {
+        self.raw.get(index).copied().unwrap_or_default()
     }
 
     /// The commands in order.
@@ -663,9 +676,14 @@ impl<'b> Batch<'b> {
             let before = self.args.len();
             match parser.next(&buf[consumed..], limits, &mut self.args) {
                 Ok(Some(taken)) => {
+                    let from = consumed;
                     consumed += taken;
                     if self.args.len() > before {
                         self.ends.push(self.args.len());
+                        self.raw.push(match parser.usual {
+                            true => &buf[from..consumed],
+                            false => &[],
+                        });
                     }
                 }
                 Ok(None) => break,
@@ -682,11 +700,15 @@ impl<'b> Batch<'b> {
         }
         self.args.clear();
         self.ends.clear();
+        self.raw.clear();
         // Collecting a Vec's own iterator into a Vec of the same layout reuses its allocation.
-        let args = self.args.into_iter().map(|_| -> &'c [u8] { &[] }).collect();
+        let empty = |slices: Vec<&'b [u8]>| -> Vec<&'c [u8]> {
+            slices.into_iter().map(|_| -> &'c [u8] { &[] }).collect()
+        };
         Batch {
-            args,
+            args: empty(self.args),
             ends: self.ends,
+            raw: empty(self.raw),
         }
     }
 }
@@ -779,6 +801,34 @@ mod tests {
             (again.args.as_ptr().addr(), again.ends.as_ptr().addr()),
             (args, ends)
         );
+    }
+
+    #[test]
+    fn a_command_is_had_as_it_came_if_it_came_in_the_usual_form() {
+        let long = format!("*2\r\n$3\r\nGET\r\n$123\r\n{}\r\n", "x".repeat(123));
+        for (form, usual) in [
+            (&b"*1\r\n$4\r\nPING\r\n"[..], true),
+            (long.as_bytes(), true),
+            (b"*01\r\n$4\r\nPING\r\n", false),
+            (b"*1\r\n$04\r\nPING\r\n", false),
+            (b"PING\r\n", false),
+        ] {
+            let stream = [form, form].concat();
+            let mut batch = Batch::new();
+            batch.fill(&mut Parser::new(), &stream, &Limits::default(), 9);
+            for at in 0..2 {
+                assert_eq!(batch.raw(at), if usual { form } else { b"" });
+                let mut made = Vec::new();
+                write_command(&mut made, batch.get(at));
+                assert_eq!(made == form, usual);
+            }
+            // One of which the first bytes had come before.
+            let (mut parser, mut batch) = (Parser::new(), Batch::new());
+            let (used, _) = batch.fill(&mut parser, &form[..3], &Limits::default(), 9);
+            batch.fill(&mut parser, &stream[used..], &Limits::default(), 9);
+            assert_eq!(batch.raw(0), b"");
+            assert_eq!(batch.raw(1), if usual { form } else { b"" });
+        }
     }
 
     #[test]

@@ -114,6 +114,17 @@ impl Records {
         self.said = false;
     }
 
+    /// Whether the running command is done and all that there is to write down is the command as it came: then it is taken for
+    /// written down, and the caller does it with [`Journal::write_down_raw`]. If not, nothing has happened.
+    #[inline]
+    pub fn take_as_it_came(&mut self) -> bool {
+        let so = self.changed && !self.said && self.commands.is_empty() && self.behind.is_empty();
+        if so {
+            self.changed = false;
+        }
+        so
+    }
+
     /// Where the records are now.
     pub fn mark(&self) -> RecordMark {
         RecordMark(self.commands.len())
@@ -209,7 +220,7 @@ pub struct Lane {
     bytes: AtomicUsize,
 }
 
-/// Memory of the last cut, for the lanes of the next one, if it is no more than this.
+/// Memory that is kept for the next cut is no more than this, for a lane and for pieces together.
 const KEPT_BYTES: usize = 16 << 20;
 /// Bytes that wait in the lanes from which whoever empties them does not nap on.
 const ENOUGH_BYTES: usize = 1 << 20;
@@ -243,8 +254,9 @@ pub struct Journal {
     asleep: Padded<AtomicBool>,
     /// Rung, and not heard yet.
     bell: (Mutex<bool>, Condvar),
-    /// Memory for the lanes of the next cut, and for the bytes of its piece.
-    spare: Mutex<(Vec<Units>, Vec<u8>)>,
+    /// Memory for the lanes of the next cut, and for the bytes of pieces. Fresh memory costs more than what is put there: the system
+    /// empties it, and a vector that grows moves what it has.
+    spare: Mutex<(Vec<Units>, Vec<Vec<u8>>)>,
 }
 
 impl Journal {
@@ -321,13 +333,40 @@ impl Journal {
         clock: &mut u64,
     ) -> u64 {
         debug_assert!(!records.is_empty(), "nothing was changed");
+        let piece = self.stamped(lane, held, clock, |units, stamp| units.add(stamp, records));
+        records.clear();
+        piece
+    }
+
+    /// The same for one command as it came: its database, and its bytes as [`put_command`] would write them.
+    #[inline]
+    pub fn write_down_raw(
+        &self,
+        lane: &Lane,
+        (db, bytes): (usize, &[u8]),
+        held: impl Fn(&mut dyn FnMut(usize)),
+        clock: &mut u64,
+    ) -> u64 {
+        let add = |units: &mut Units, stamp| units.add_one(stamp, db, bytes);
+        self.stamped(lane, held, clock, add)
+    }
+
+    /// Adds a unit to a lane under the lock of the lane, with its stamp.
+    #[inline]
+    fn stamped(
+        &self,
+        lane: &Lane,
+        held: impl Fn(&mut dyn FnMut(usize)),
+        clock: &mut u64,
+        add: impl FnOnce(&mut Units, u64),
+    ) -> u64 {
         let mut units = lane.units.lock();
         let mut stamp = (*clock).max(units.units.last().map_or(0, |unit| unit.stamp));
         held(&mut |shard| stamp = stamp.max(self.clocks[shard].0.load(Relaxed)));
         stamp += 1;
         *clock = stamp;
         held(&mut |shard| self.clocks[shard].0.store(stamp, Relaxed));
-        units.add(stamp, records);
+        add(&mut units, stamp);
         let bytes = units.bytes.len();
         let before = lane.bytes.load(Relaxed);
         lane.bytes.store(bytes, Relaxed);
@@ -335,7 +374,6 @@ impl Journal {
         // The cut that takes this is the next one: it needs this lock.
         let piece = self.cuts.load(Relaxed) + 1;
         drop(units);
-        records.clear();
         if enough || self.asleep.0.load(Relaxed) {
             self.ring();
         }
@@ -388,7 +426,7 @@ impl Journal {
         }
         let number = self.cuts.load(Relaxed) + 1;
         self.cuts.store(number, Relaxed);
-        let (mut spare, mut room) = std::mem::take(&mut *self.spare.lock());
+        let (mut spare, mut rooms) = std::mem::take(&mut *self.spare.lock());
         let mut taken: Vec<Units> = Vec::new();
         for (units, lane) in held.iter_mut().zip(&*lanes) {
             if !units.units.is_empty() {
@@ -408,12 +446,11 @@ impl Journal {
         match &mut taken[..] {
             // One thread did all of it, and in this order.
             [one] if one.is_plain(*db) => {
-                room.reserve(bytes.min(KEPT_BYTES));
+                let room = take_room(&mut rooms, bytes.min(KEPT_BYTES));
                 piece.bytes = std::mem::replace(&mut one.bytes, room);
             }
             _ => {
-                room.reserve(bytes + 64);
-                piece.bytes = room;
+                piece.bytes = take_room(&mut rooms, bytes + 64);
                 merge(&taken, db, &mut piece.bytes);
             }
         }
@@ -423,21 +460,37 @@ impl Journal {
                 spare.push(units);
             }
         }
-        self.spare.lock().0 = spare;
+        let mut kept = self.spare.lock();
+        kept.0 = spare;
+        // Some may have come meanwhile.
+        kept.1.append(&mut rooms);
+        drop(kept);
         Some(piece)
     }
 
-    /// Takes memory of a piece that is not needed any more for the next one.
+    /// Takes memory of a piece that is not needed any more for the next ones.
     pub fn reuse(&self, mut bytes: Vec<u8>) {
-        if bytes.capacity() <= KEPT_BYTES {
-            bytes.clear();
-            self.spare.lock().1 = bytes;
+        bytes.clear();
+        let mut spare = self.spare.lock();
+        let kept: usize = spare.1.iter().map(Vec::capacity).sum();
+        if kept + bytes.capacity() <= KEPT_BYTES {
+            spare.1.push(bytes);
         }
     }
 
     /// The number of the last piece.
     pub fn last_piece(&self) -> u64 {
         self.cuts.load(Relaxed)
+    }
+}
+
+/// Memory with room for so many bytes, of those that are kept if one has it.
+fn take_room(rooms: &mut Vec<Vec<u8>>, bytes: usize) -> Vec<u8> {
+    let largest = (0..rooms.len()).max_by_key(|&at| rooms[at].capacity());
+    match largest.map(|at| rooms.swap_remove(at)) {
+        Some(room) if room.capacity() >= bytes => room,
+        // More than is needed now, so that the next one need not grow either.
+        _ => Vec::with_capacity(bytes + bytes / 4),
     }
 }
 
@@ -547,6 +600,19 @@ impl Units {
                 }));
             }
         }
+        self.close(stamp, db, several);
+    }
+
+    /// Adds a unit of one command.
+    #[inline]
+    fn add_one(&mut self, stamp: u64, db: usize, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.close(stamp, db as u32, 0);
+    }
+
+    /// What was added is a unit.
+    #[inline]
+    fn close(&mut self, stamp: u64, db: u32, several: u32) {
         self.units.push(Unit {
             stamp,
             end: self.bytes.len(),

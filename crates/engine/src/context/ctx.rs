@@ -195,7 +195,7 @@ impl<'e> Ctx<'e> {
     pub(crate) fn expire_named_keys(&mut self, entry: &Entry, argv: &[&[u8]]) {
         if entry.command.has(WRITE) {
             each_key(entry, argv, |i, _| {
-                if self.keys.holds(argv[i]) {
+                if self.keys.may_have_expired(argv[i]) {
                     let _ = self.keys.peek_or_expire(argv[i]);
                 }
             });

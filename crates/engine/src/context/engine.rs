@@ -288,6 +288,19 @@ impl Engine {
         )
     }
 
+    /// The same for a command that is written down as it came and nothing else.
+    #[inline]
+    pub(crate) fn write_down_raw(
+        &self,
+        keys: &Keys<'_>,
+        command: (usize, &[u8]),
+        clock: &mut u64,
+    ) -> u64 {
+        let lane = &keys.counters.lane;
+        self.journal
+            .write_down_raw(lane, command, |f| keys.held.each(f), clock)
+    }
+
     /// Counts something of a command that was left to a helper thread.
     pub(crate) fn count_job<R>(&self, count: impl FnOnce(&Counters) -> R) -> R {
         let mut jobs = self.jobs.lock();

@@ -130,7 +130,8 @@ impl Worker {
                     mark = out.mark();
                     let (before, booked) = (out.len(), self.ran);
                     out.bound(room);
-                    next = self.one(session, batch.get(at), at - first, began, out, mark);
+                    let request = (batch.get(at), batch.raw(at));
+                    next = self.one(session, request, at - first, began, out, mark);
                     if matches!(next, Next::Retry(_) | Next::Elsewhere) {
                         break;
                     }

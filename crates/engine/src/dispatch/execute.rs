@@ -36,12 +36,12 @@ const LONG_REQUEST: usize = 1 << 20;
 const STEP_LEAST: usize = 64;
 
 impl Worker {
-    /// Executes one command.
+    /// Executes one command. `raw`: its bytes as they came, if the log may have them so.
     #[inline]
     pub(super) fn one(
         &mut self,
         session: &mut Session,
-        argv: &[&[u8]],
+        (argv, raw): (&[&[u8]], &[u8]),
         planned: usize,
         began: u64,
         out: &mut Out,
@@ -198,8 +198,15 @@ impl Worker {
             // Nobody has served it yet: the locks of its keys are held.
             let _ = waiter.may_still.set(may_still);
         }
+        // What is nothing but the command as it came goes into the log from where it is.
+        let mut verbatim = false;
         if ctx.keys.recording {
-            ctx.keys.records.finish(db, argv);
+            verbatim = !raw.is_empty()
+                && ctx.keys.changes.is_empty()
+                && ctx.keys.records.take_as_it_came();
+            if !verbatim {
+                ctx.keys.records.finish(db, argv);
+            }
         }
         // What a log holds is no news.
         let shown =
@@ -214,7 +221,10 @@ impl Worker {
         if shown && !command.has(RUNS_SCRIPT) {
             show(&mut ctx, argv, false);
         }
-        if ctx.keys.recording
+        if verbatim {
+            let clock = &mut ctx.session.clock;
+            ctx.session.piece = engine.write_down_raw(&ctx.keys, (db, raw), clock);
+        } else if ctx.keys.recording
             && let Some(piece) = engine.write_down(&mut ctx.keys, &mut ctx.session.clock)
         {
             ctx.session.piece = piece;

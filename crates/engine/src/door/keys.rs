@@ -640,6 +640,13 @@ impl<'e> Keys<'e> {
         self.held.has(self.place(key).shard())
     }
 
+    /// Whether the shard of a key is held, and keys of the selected database in it have an expiry at all.
+    #[inline]
+    pub(crate) fn may_have_expired(&self, key: &[u8]) -> bool {
+        let shard = self.place(key).shard();
+        self.held.has(shard) && self.held.dict_ref(shard, self.db).expiring() > 0
+    }
+
     /// Keeps a freed value until the locks are gone.
     pub fn discard(&mut self, removed: Removed) {
         self.garbage.extend(removed.freed);
