@@ -221,19 +221,22 @@ const DISK: Rooms = &[
     ("manifest", &[]),
     ("piece", &[]),
     ("rewrite", &[]),
+    ("room", &[]),
     // Built only for tests and fuzzing.
     ("faulty", &["disk"]),
     ("temp", &["disk"]),
     ("folder", &["disk", "error", "manifest", "temp"]),
     (
         "reader",
-        &["command", "disk", "error", "folder", "piece", "temp"],
+        &[
+            "command", "disk", "error", "folder", "piece", "room", "temp",
+        ],
     ),
     ("check", &["disk", "error", "folder", "reader"]),
     (
         "writer",
         &[
-            "disk", "error", "folder", "manifest", "piece", "reader", "temp",
+            "disk", "error", "folder", "manifest", "piece", "reader", "room", "temp",
         ],
     ),
     (

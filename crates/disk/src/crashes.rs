@@ -63,6 +63,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Little enough for pieces to go beyond it, and for more than one to fit.
+const ROOM: u64 = 3000;
+
 struct World {
     faulty: FaultyDisk,
     disk: Arc<dyn Disk>,
@@ -127,7 +130,8 @@ impl World {
         let faulty = FaultyDisk::new();
         let disk: Arc<dyn Disk> = Arc::new(faulty.clone());
         let (folder, summary, memory) = load(&disk).expect("an empty disk");
-        let writer = Writer::resume(folder, &summary, fsync).expect("an empty log");
+        let mut writer = Writer::resume(folder, &summary, fsync).expect("an empty log");
+        writer.room = ROOM;
         let mut world = World {
             faulty,
             disk,
@@ -254,6 +258,7 @@ impl World {
         self.given = summary.last;
         let resumed = Writer::resume(folder, &summary, self.fsync);
         self.writer = resumed.map_err(|e| TestCaseError::fail(e.to_string()))?;
+        self.writer.room = ROOM;
         self.refusing = *self.writer.trust() != Trust::Whole;
         self.lengths = vec![(self.given, self.memory.len())];
         // What was synced before may be all that is sure, if the sign of a failed sync was found.
@@ -310,7 +315,7 @@ impl World {
             Step::Short => {
                 let random = std::sync::Mutex::new(Random::new(self.happened));
                 self.faulty.script(move |operation, _| match operation {
-                    Operation::Append(n) => {
+                    Operation::Append(n) | Operation::Write(n) => {
                         let n = random.lock().expect("no panic").below(n + 1);
                         Some(Fault::Short(n))
                     }

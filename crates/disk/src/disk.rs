@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read, Seek, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +45,9 @@ pub trait File: Send {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Appends the first bytes of these slices, at least one, and says how many.
     fn append(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// Writes the first of these bytes, at least one, over what is at an offset, which the file reaches to, and says how many. Beyond its
+    /// end it grows.
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     /// Makes contents and size durable. After an error nobody knows what is on the disk: trying again proves nothing.
     fn sync(&mut self) -> io::Result<()>;
     /// Cuts the file to a size it has or exceeds.
@@ -117,22 +120,42 @@ impl RealDisk {
     }
 }
 
-struct RealFile(fs::File);
+struct RealFile {
+    file: fs::File,
+    /// Its size, as far as it is written here; and where the system would write next.
+    end: u64,
+    next: u64,
+}
+
+impl RealFile {
+    /// To read only.
+    fn reading(file: fs::File) -> RealFile {
+        RealFile {
+            file,
+            end: 0,
+            next: 0,
+        }
+    }
+
+    /// To write to as well. Not opened for appending, since then it could not be written over.
+    fn writing(file: fs::File) -> io::Result<RealFile> {
+        let end = file.metadata()?.len();
+        Ok(RealFile { file, end, next: 0 })
+    }
+}
 
 impl Disk for RealDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(RealFile(fs::File::open(path)?)))
+        Ok(Box::new(RealFile::reading(fs::File::open(path)?)))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        // Appending and truncating cannot be asked for together: the file is emptied once it is open.
-        let file = options().create(true).open(path)?;
-        file.set_len(0)?;
-        Ok(Box::new(RealFile(file)))
+        let file = options().create(true).truncate(true).open(path)?;
+        Ok(Box::new(RealFile::writing(file)?))
     }
 
     fn append(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(RealFile(options().open(path)?)))
+        Ok(Box::new(RealFile::writing(options().open(path)?)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -204,7 +227,7 @@ impl Disk for RealDisk {
 
 fn options() -> fs::OpenOptions {
     let mut options = fs::OpenOptions::new();
-    options.read(true).append(true).mode(0o600);
+    options.read(true).write(true).mode(0o600);
     options
 }
 
@@ -228,7 +251,7 @@ fn path_or_here(path: &Path) -> PathBuf {
 impl File for RealFile {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
         loop {
-            match self.0.read_at(into, offset) {
+            match self.file.read_at(into, offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
             }
@@ -236,23 +259,44 @@ impl File for RealFile {
     }
 
     fn append(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self.0.write_vectored(slices) {
+        if self.next != self.end {
+            self.next = self.file.seek(io::SeekFrom::Start(self.end))?;
+        }
+        match self.file.write_vectored(slices) {
             Ok(0) if slices.iter().any(|s| !s.is_empty()) => Err(io::ErrorKind::WriteZero.into()),
-            result => result,
+            Ok(n) => {
+                self.end += n as u64;
+                self.next = self.end;
+                Ok(n)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        match self.file.write_at(bytes, offset) {
+            Ok(0) if !bytes.is_empty() => Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                self.end = self.end.max(offset + n as u64);
+                Ok(n)
+            }
+            Err(error) => Err(error),
         }
     }
 
     fn sync(&mut self) -> io::Result<()> {
         // The size counts as data that is needed to read the file; times of access and change do not.
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn truncate(&mut self, size: u64) -> io::Result<()> {
-        self.0.set_len(size)
+        self.file.set_len(size)?;
+        self.end = size;
+        Ok(())
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 }
 
@@ -266,6 +310,19 @@ pub fn append_all(file: &mut dyn File, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Writes all of these bytes over what is at an offset, and says how much went there before an error.
+pub fn write_all_at(file: &mut dyn File, bytes: &[u8], offset: u64) -> (u64, io::Result<()>) {
+    let mut took = 0;
+    while took < bytes.len() {
+        match file.write_at(&bytes[took..], offset + took as u64) {
+            Ok(n) => took += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (took as u64, Err(error)),
+        }
+    }
+    (took as u64, Ok(()))
 }
 
 /// Reads until the buffer is full or the file ends, and says how much came.
@@ -316,6 +373,11 @@ mod tests {
         append_all(&mut *file, b"!").expect("appended where it was cut");
         file.sync().expect("synced");
         assert_eq!(read_all(&disk, &path).expect("read"), b"hello, wo!");
+        assert_eq!(file.write_at(b"HE", 0).expect("written over"), 2);
+        assert_eq!(file.write_at(b"??", 9).expect("and beyond the end"), 2);
+        append_all(&mut *file, b"!").expect("appended behind that");
+        assert_eq!(read_all(&disk, &path).expect("read"), b"HEllo, wo??!");
+        file.truncate(10).expect("cut");
         let mode = fs::metadata(&path).expect("there").permissions().mode() & 0o777;
         assert_eq!(mode & !0o600, 0, "{mode:o}");
         let mut again = disk.append(&path).expect("opened");

@@ -3,8 +3,9 @@
 //! It knows two states of everything: what a running process sees, and what is certain to be there after the power went. In
 //! between are operations not synced yet. [`FaultyDisk::crash`] decides their fate with a seed:
 //!
-//! - of a file's appends and truncations some first ones happened, and the last of them in part, torn at any byte; stretches
-//!   of appended bytes may be zeros instead, as on file systems that write a size before the data;
+//! - of a file's writes and truncations some first ones happened, and the last of them in part, torn at any byte; stretches
+//!   of appended bytes may be zeros instead, as on file systems that write a size before the data, and blocks that were written
+//!   over may be as they were;
 //! - of the folders' changes (creations, renames, removals) some first ones happened, whatever became of the files;
 //! - what [`File::sync`] and [`Disk::sync_folder`] covered is all there.
 //!
@@ -31,6 +32,8 @@ pub enum Operation {
     Read,
     /// Appending this many bytes.
     Append(usize),
+    /// Writing this many bytes over others.
+    Write(usize),
     /// Syncing a file.
     Sync,
     /// Cutting a file.
@@ -50,7 +53,7 @@ pub enum Operation {
 pub enum Fault {
     /// It fails with this error number and does nothing. A sync that fails loses what it should have saved.
     Error(i32),
-    /// An append takes only so many bytes.
+    /// An append, or a write over others, takes only so many bytes.
     Short(usize),
 }
 
@@ -98,7 +101,33 @@ enum Change {
         bytes: Vec<u8>,
         lost: bool,
     },
+    /// Bytes written over others from a place on; the same.
+    Write {
+        at: usize,
+        bytes: Vec<u8>,
+        lost: bool,
+    },
     Truncate(usize),
+}
+
+impl Change {
+    /// Only its first bytes.
+    fn first(&self, n: usize) -> Change {
+        let mut first = self.clone();
+        match &mut first {
+            Change::Append { bytes, .. } | Change::Write { bytes, .. } => bytes.truncate(n),
+            Change::Truncate(_) => {}
+        }
+        first
+    }
+
+    /// How many bytes it writes.
+    fn len(&self) -> usize {
+        match self {
+            Change::Append { bytes, .. } | Change::Write { bytes, .. } => bytes.len(),
+            Change::Truncate(_) => 0,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -362,6 +391,9 @@ impl FaultyDisk {
     }
 }
 
+/// Bytes that a disk writes as a whole where there were others.
+const BLOCK: usize = 512;
+
 fn survivors(inode: &Inode, random: &mut Random) -> Vec<u8> {
     let mut bytes = inode.durable.clone();
     let happened = random.below(inode.pending.len() + 1);
@@ -369,15 +401,24 @@ fn survivors(inode: &Inode, random: &mut Random) -> Vec<u8> {
     for change in &inode.pending[..happened] {
         play(change, &mut bytes);
     }
-    if let Some(Change::Append { bytes: more, lost }) = inode.pending.get(happened) {
-        let torn = random.below(more.len() + 1);
-        play(
-            &Change::Append {
-                bytes: more[..torn].to_vec(),
-                lost: *lost,
-            },
-            &mut bytes,
-        );
+    if let Some(change) = inode
+        .pending
+        .get(happened)
+        .filter(|change| change.len() > 0)
+    {
+        let torn = random.below(change.len() + 1);
+        play(&change.first(torn), &mut bytes);
+    }
+    // Blocks that were written over and are still as they were.
+    let over = |change: &Change| matches!(change, Change::Write { .. });
+    if inode.pending.iter().any(over) && random.below(2) == 0 {
+        for (n, block) in bytes.chunks_mut(BLOCK).enumerate() {
+            let old = inode.durable.get(n * BLOCK..).unwrap_or_default();
+            let old = &old[..old.len().min(block.len())];
+            if random.below(4) == 0 {
+                block[..old.len()].copy_from_slice(old);
+            }
+        }
     }
     // Blocks of the appended part that never reached the disk.
     if random.below(3) == 0 {
@@ -399,6 +440,16 @@ fn play(change: &Change, bytes: &mut Vec<u8>) {
                 bytes.resize(bytes.len() + more.len(), 0);
             } else {
                 bytes.extend_from_slice(more);
+            }
+        }
+        Change::Write {
+            at,
+            bytes: more,
+            lost,
+        } => {
+            bytes.resize(bytes.len().max(at + more.len()), 0);
+            if !lost {
+                bytes[*at..at + more.len()].copy_from_slice(more);
             }
         }
         Change::Truncate(size) => bytes.truncate(*size),
@@ -554,13 +605,41 @@ impl File for Handle {
         Ok(n)
     }
 
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let short = self.disk.ask(Operation::Write(bytes.len()), &self.path)?;
+        let mut state = self.disk.lock_state();
+        let most = bytes.len();
+        let mut n = short.map_or(most, |n| n.clamp(1, most.max(1)).min(most));
+        let at = usize::try_from(offset).map_err(io::Error::other)?;
+        let there = state.inodes[self.id].now.len();
+        if at > there {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        if let Some(capacity) = state.capacity {
+            let room = there - at + capacity.saturating_sub(state.used());
+            if room == 0 && !bytes.is_empty() {
+                return Err(io::Error::from_raw_os_error(ENOSPC));
+            }
+            n = n.min(room);
+        }
+        let inode = &mut state.inodes[self.id];
+        let change = Change::Write {
+            at,
+            bytes: bytes[..n].to_vec(),
+            lost: false,
+        };
+        play(&change, &mut inode.now);
+        inode.pending.push(change);
+        Ok(n)
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         let asked = self.disk.ask(Operation::Sync, &self.path);
         let mut state = self.disk.lock_state();
         let inode = &mut state.inodes[self.id];
         if let Err(error) = asked {
             for change in &mut inode.pending {
-                if let Change::Append { lost, .. } = change {
+                if let Change::Append { lost, .. } | Change::Write { lost, .. } = change {
                     *lost = true;
                 }
             }

@@ -41,6 +41,7 @@ pub mod manifest;
 pub mod piece;
 pub mod reader;
 pub mod rewrite;
+mod room;
 pub mod temp;
 mod writer;
 

@@ -44,6 +44,8 @@ pub struct Settings {
     pub fsync: Fsync,
     /// `aof-timestamp-enabled`: a line with the time in front of the first piece of each second.
     pub timestamps: bool,
+    /// Bytes of room that are laid out at a time for pieces that are synced with [`Fsync::Always`]; None: a megabyte.
+    pub room: Option<u64>,
     /// Told how far the log is.
     pub on_progress: Option<OnProgress>,
     /// Told what the disk took.
@@ -96,8 +98,8 @@ struct Shared {
     spare: Mutex<Vec<Vec<u8>>>,
 }
 
-/// Most of it that is kept: as many pieces, of so many bytes.
-const SPARE: (usize, usize) = (2, 2 << 20);
+/// Most of it that is kept, in bytes.
+const SPARE: usize = 16 << 20;
 
 /// What the thread tells after each round.
 struct Told {
@@ -145,6 +147,7 @@ impl Log {
 
     fn run(mut writer: Writer, last: u64, settings: Settings) -> Result<Log, LogError> {
         writer.timestamps = settings.timestamps;
+        writer.room = settings.room.unwrap_or(writer.room);
         let refusing = match writer.trust() {
             State::Whole => None,
             State::NoBase => Some("the log has no base yet: it begins with a rewrite".to_owned()),
@@ -415,17 +418,15 @@ fn write(mut writer: Writer, shared: &Shared, settings: &Settings) {
                     writer.pieces(&pieces, Instant::now());
                     let mut spare = shared.spare.lock().unwrap_or_else(PoisonError::into_inner);
                     for mut piece in pieces.drain(..) {
-                        if spare.len() < SPARE.0 && piece.bytes.capacity() <= SPARE.1 {
+                        let kept: usize = spare.iter().map(Vec::capacity).sum();
+                        if kept + piece.bytes.capacity() <= SPARE {
                             piece.bytes.clear();
                             spare.push(piece.bytes);
                         }
                     }
                 }
                 Job::Fsync(fsync) => {
-                    writer.fsync = fsync;
-                    if fsync == Fsync::Always {
-                        writer.sync(Instant::now());
-                    }
+                    writer.set_fsync(fsync, Instant::now());
                 }
                 Job::Timestamps(timestamps) => writer.timestamps = timestamps,
                 Job::Sync(answer) => {

@@ -14,6 +14,8 @@
 //!   the piece is the very last, or zeros stand where it ends or where its line should be, it is what a power failure leaves of
 //!   writes that were never synced: torn too, however much looks whole behind it. Files of `appendfsync no` vouch for nothing; only
 //!   zeros are evidence there.
+//! - Behind room that is laid out for pieces (`room.rs`) stands something before the room ends: it was written after something that is
+//!   missing, and not synced with it, unless a line further on vouches for that. Torn, from where the room begins.
 //! - Commands of other servers have no checksum. Zeros from some place up to the end count as torn, other bytes as damage.
 //!
 //! Damage no larger than `aof-load-corrupt-tail-max-size`, counted to the end of the file, is cut as well. Nothing is changed
@@ -24,6 +26,7 @@ use crate::disk::Disk;
 use crate::error::{LogError, LogErrorKind};
 use crate::folder::AofFolder;
 use crate::piece::{Header, MAX_LINE, PREFIX, ReadHeader, StreamLine};
+use crate::room;
 pub use damage::Cut;
 use damage::{Wrong, look_ahead};
 use std::path::{Path, PathBuf};
@@ -106,8 +109,10 @@ pub struct Summary {
     pub synced: Option<u64>,
     /// Commands that were given.
     pub commands: u64,
-    /// Bytes of all files, without what is to be cut.
+    /// Bytes of all files, without what is to be cut and room.
     pub bytes: u64,
+    /// Bytes behind them, at the end of the last file, that are room for pieces to come.
+    pub room: u64,
     /// What has to be cut before the log is used any further.
     pub cut: Option<Cut>,
     /// The name of the stream of changes that replicas follow, and its bytes so far, where the log ends. None if that is not known.
@@ -139,6 +144,8 @@ pub struct LogReader {
     multi: Option<(usize, u64, u64)>,
     /// What came last in this file is one of our pieces.
     after_piece: bool,
+    /// What came last is room, which begins there; and it has ended.
+    room: Option<(u64, bool)>,
     summary: Summary,
     ended: bool,
 }
@@ -197,6 +204,7 @@ impl LogReader {
             count: 0,
             multi: None,
             after_piece: false,
+            room: None,
             summary: Summary::default(),
             ended: false,
         })
@@ -234,7 +242,9 @@ impl LogReader {
                     self.wrong(at, Wrong::EndsUnchecked, "a transaction without its EXEC")?;
                     continue;
                 }
-                self.bytes_before += window.size;
+                let end = self.room.map_or(window.size, |(at, _)| at);
+                self.summary.room = window.size - end;
+                self.bytes_before += end;
                 self.window = None;
                 if !self.out.is_empty() {
                     // What is given comes from one file.
@@ -280,6 +290,8 @@ impl LogReader {
         self.next_file += 1;
         self.rdb_given = false;
         self.after_piece = false;
+        self.room = None;
+        self.summary.room = 0;
         Ok(true)
     }
 
@@ -289,6 +301,33 @@ impl LogReader {
             return Ok(());
         };
         let at = window.offset;
+        let bytes = window.peek(MAX_LINE)?;
+        if !(bytes.starts_with(b"*") || bytes.starts_with(PREFIX)) {
+            let bytes = window.peek(room::MOST)?;
+            let begins = self.room.map_or(at, |(begins, _)| begins);
+            match room::find(bytes, at) {
+                room::Found::Room(length) => {
+                    window.skip(length);
+                    self.room = Some((begins, false));
+                    return Ok(());
+                }
+                room::Found::End(length) => {
+                    window.skip(length);
+                    self.room = Some((begins, true));
+                    return Ok(());
+                }
+                room::Found::Like => {
+                    return self.wrong(begins, Wrong::Room, "room for pieces is not whole");
+                }
+                room::Found::Other => {}
+            }
+        }
+        if let Some((begins, ended)) = self.room.take()
+            && !ended
+        {
+            let what = "something stands behind room for pieces";
+            return self.wrong(begins, Wrong::Room, what);
+        }
         let bytes = window.peek(MAX_LINE)?;
         if bytes.starts_with(PREFIX) || PREFIX.starts_with(bytes) {
             return match Header::read(bytes) {
@@ -512,8 +551,9 @@ impl LogReader {
         }
         let ours = self.after_piece || found.ours || found.pieces > 0;
         let torn = match wrong {
-            Wrong::Ends | Wrong::EndsUnchecked => true,
+            Wrong::Ends | Wrong::EndsUnchecked | Wrong::Room => true,
             Wrong::Gap => false,
+            Wrong::Differs if found.ends_as_room => true,
             Wrong::Differs | Wrong::Piece(_) if found.zeros_from_here => true,
             Wrong::Differs | Wrong::Piece(_) if !ours => false,
             Wrong::Differs | Wrong::Piece(_)

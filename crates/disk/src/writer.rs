@@ -16,10 +16,13 @@ use crate::manifest::{Entry, Kind, Manifest};
 use crate::piece::{Header, MAX_LINE};
 use crate::reader::Summary;
 use crate::temp::AtomicFile;
+use increment::Increment;
 use std::io::{self, IoSlice, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+mod increment;
 
 /// When what was written is synced: the setting `appendfsync`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,38 +53,6 @@ pub enum Trust {
     NoBase,
     /// Something is missing after what the files hold: why.
     Failing(String),
-}
-
-struct Increment {
-    file: Box<dyn File>,
-    entry: Entry,
-    /// Where it is; another name until it is listed.
-    path: PathBuf,
-    /// Bytes of whole pieces.
-    size: u64,
-    synced_size: u64,
-    /// There is a mark that counts as synced and is not: it may be lost, but not torn once there is a next file.
-    mark: bool,
-    /// Something may be behind `size`.
-    torn: bool,
-    /// Nothing is written to it any more.
-    broken: bool,
-}
-
-impl Increment {
-    /// One whose `size` bytes are whole and on the disk.
-    fn new(file: Box<dyn File>, entry: Entry, path: PathBuf, size: u64) -> Increment {
-        Increment {
-            file,
-            entry,
-            path,
-            size,
-            synced_size: size,
-            mark: false,
-            torn: false,
-            broken: false,
-        }
-    }
 }
 
 struct Running {
@@ -117,6 +88,8 @@ pub(crate) struct Writer {
     /// Increments that are complete.
     older_size: u64,
     lines: Vec<u8>,
+    /// Bytes of room that are laid out at a time.
+    pub room: u64,
     /// What the disk took since somebody asked.
     pub spent: Spent,
 }
@@ -129,6 +102,9 @@ pub struct Spent {
     /// For a sync.
     pub sync: Duration,
 }
+
+/// Bytes of room that are laid out at a time with [`Fsync::Always`]: their sync takes some milliseconds, which few should wait for.
+const ROOM: u64 = 1 << 20;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -177,22 +153,17 @@ impl Writer {
         }
         let path = this.folder.path(&entry.name);
         let opened = this.folder.disk().append(&path).and_then(|mut file| {
-            let size = file.size()?;
+            let all = file.size()?;
+            let size = all.saturating_sub(read.room);
+            if read.room > 0 {
+                file.truncate(size)?;
+            }
             file.sync()?;
-            Ok((file, size))
+            Ok((file, size, all))
         });
-        let (file, size) = opened.map_err(|e| LogError::io(&path, "append to it", &e))?;
-        this.older_size = this.older_size.saturating_sub(size);
-        this.increment = Some(Increment {
-            file,
-            entry,
-            path,
-            size,
-            synced_size: size,
-            mark: false,
-            torn: false,
-            broken: false,
-        });
+        let (file, size, all) = opened.map_err(|e| LogError::io(&path, "append to it", &e))?;
+        this.older_size = this.older_size.saturating_sub(all);
+        this.increment = Some(Increment::new(file, entry, path, size));
         Ok(this)
     }
 
@@ -223,6 +194,7 @@ impl Writer {
             older_size: 0,
             spent: Spent::default(),
             lines: Vec::new(),
+            room: ROOM,
         }
     }
 
@@ -277,6 +249,7 @@ impl Writer {
         }
         self.last_write = Some(now);
         if self.fsync == Fsync::Always {
+            self.lay_room();
             self.sync(now);
         }
     }
@@ -314,7 +287,7 @@ impl Writer {
             return;
         };
         let began = Instant::now();
-        let (took, result) = append_slices(&mut *increment.file, &mut slices);
+        let (took, result) = increment.put(&mut slices);
         self.spent.write = self.spent.write.max(began.elapsed());
         // Which pieces are whole.
         let (mut start, mut whole) = (0, 0);
@@ -341,6 +314,38 @@ impl Writer {
         }
     }
 
+    /// Lays out room for the next pieces, which goes to the disk with these.
+    fn lay_room(&mut self) {
+        let Some(increment) = self.increment.as_mut().filter(|i| !i.broken) else {
+            return;
+        };
+        if let Err(error) = increment.lay_room(self.room) {
+            increment.torn = true;
+            let reason = format!(
+                "cannot cut the end of {}: {error}",
+                increment.path.display()
+            );
+            self.sync_file(false);
+            self.fail(reason);
+        }
+    }
+
+    /// Changes when pieces are synced.
+    pub fn set_fsync(&mut self, fsync: Fsync, now: Instant) {
+        self.fsync = fsync;
+        match fsync {
+            Fsync::Always => self.sync(now),
+            // Room saves nothing there. Where it cannot be cut off it is written over, or cut off by the next start.
+            Fsync::EverySecond | Fsync::No => self.drop_room(),
+        }
+    }
+
+    fn drop_room(&mut self) {
+        if let Some(increment) = &mut self.increment {
+            let _ = increment.drop_room();
+        }
+    }
+
     /// Makes what was written durable, if anything is not. After a failure nothing is known of it.
     pub fn sync(&mut self, now: Instant) {
         self.last_sync = Some(now);
@@ -360,6 +365,7 @@ impl Writer {
         match synced {
             Ok(()) => {
                 increment.synced_size = increment.size;
+                increment.synced_room = increment.room;
                 increment.mark = false;
                 self.synced = self.written;
                 if self.trust == Trust::Whole {
@@ -388,6 +394,9 @@ impl Writer {
             && increment.torn
         {
             increment.torn = increment.file.truncate(increment.size).is_err();
+            if !increment.torn {
+                (increment.room, increment.synced_room) = (0, 0);
+            }
         }
     }
 
@@ -450,7 +459,7 @@ impl Writer {
             crc: 0,
         };
         header.write(&mut line);
-        let (took, result) = append_slices(&mut *increment.file, &mut [IoSlice::new(&line)]);
+        let (took, result) = increment.put(&mut [IoSlice::new(&line)]);
         match result {
             Ok(()) => {
                 increment.size += took;
@@ -463,6 +472,8 @@ impl Writer {
             }
             Err(error) => {
                 increment.torn = took > 0;
+                // Cut off, it may be there again after a power failure, until that is synced.
+                increment.mark |= increment.torn;
                 let reason = format!("cannot append to {}: {error}", increment.path.display());
                 self.cut_tail();
                 if self.increment.as_ref().is_some_and(|i| i.torn) {
@@ -542,6 +553,7 @@ impl Writer {
             return;
         }
         // Only the last increment may end anywhere: this one is about to have a successor.
+        self.drop_room();
         self.last_sync = Some(now);
         self.sync_file(true);
         if let Trust::Failing(reason) = &self.trust {
@@ -726,30 +738,13 @@ impl Writer {
         if self.mark_due() {
             self.mark();
         }
+        self.drop_room();
         self.sync_file(true);
         match &self.trust {
             Trust::Failing(reason) => Err(reason.clone()),
             Trust::Whole | Trust::NoBase => Ok(()),
         }
     }
-}
-
-/// Appends these slices, and says how much went there before an error.
-fn append_slices(file: &mut dyn File, slices: &mut [IoSlice<'_>]) -> (u64, io::Result<()>) {
-    let mut rest = slices;
-    let mut took = 0;
-    IoSlice::advance_slices(&mut rest, 0);
-    while !rest.is_empty() {
-        match file.append(rest) {
-            Ok(n) => {
-                took += n as u64;
-                IoSlice::advance_slices(&mut rest, n);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return (took, Err(error)),
-        }
-    }
-    (took, Ok(()))
 }
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ impl Keeper {
         Settings {
             fsync: fsync(config),
             timestamps: config.flag("aof-timestamp-enabled"),
+            room: None,
             on_progress: Some(self.on_progress()),
             on_spent: Some(self.on_spent()),
         }
@@ -102,7 +103,7 @@ impl Keeper {
     pub(crate) fn pump(&self, engine: &Engine, pump: &mut Pump, settled: bool) {
         let log = self.log();
         let feed = self.feed();
-        if let Some(spare) = log.as_ref().and_then(|log| log.take_spare()) {
+        while let Some(spare) = log.as_ref().and_then(|log| log.take_spare()) {
             engine.journal.reuse(spare);
         }
         while let Some(mut piece) = engine.journal.cut(&mut pump.db) {

@@ -220,7 +220,7 @@ fn a_full_disk_refuses_changes_until_there_is_room() {
     let mut kept = Kept::open(&disk, "always").expect("an empty disk");
     kept.ok("SET before 1");
     disk.script(|operation, _| match operation {
-        Operation::Append(_) => Some(Fault::Error(ENOSPC)),
+        Operation::Append(_) | Operation::Write(_) => Some(Fault::Error(ENOSPC)),
         _ => None,
     });
     let (_, lost) = kept.run("SET lost 1");

@@ -4,6 +4,7 @@ use super::window::Window;
 use crate::disk::{Disk, read_full};
 use crate::error::LogError;
 use crate::piece::{Header, MAX_LINE, PREFIX, ReadHeader};
+use crate::room;
 use crate::temp::{AtomicFile, SyncPlan};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ pub(super) enum Wrong {
     Piece(Header),
     /// A piece is missing.
     Gap,
+    /// Room for pieces begins there, and something is behind it before it ends.
+    Room,
 }
 
 /// What is found from a wrong place to the end of the file.
@@ -41,8 +44,10 @@ pub(super) struct Ahead {
     pub ends_in_zeros: bool,
     /// A zero where a line should be.
     pub zeros_in_line: bool,
-    /// Where the piece that is wrong ends the file does too, or there is a line of ours, if only what is left of one.
+    /// Where the piece that is wrong ends the file does too, or there is a line of ours, if only what is left of one, or room.
     pub alone: bool,
+    /// The line that begins there ends as room does.
+    pub ends_as_room: bool,
 }
 
 pub(super) fn look_ahead(window: &Window, at: u64, last: u64, wrong: Wrong) -> io::Result<Ahead> {
@@ -57,14 +62,21 @@ pub(super) fn look_ahead(window: &Window, at: u64, last: u64, wrong: Wrong) -> i
     let n = read_full(&*window.file, &mut start, at)?;
     ahead.ours = start[..n].starts_with(&PREFIX[..PREFIX.len().min(n)]);
     ahead.zeros_from_here &= start.first() == Some(&0);
+    if wrong == Wrong::Differs && start[..n].starts_with(b"#") {
+        let mut line = [0; room::MOST];
+        let n = read_full(&*window.file, &mut line, at)?;
+        ahead.ends_as_room = room::ends_line(&line[..n], at);
+    }
     ahead.zeros_in_line = wrong == Wrong::Differs && start[..n].contains(&0);
     if let (Wrong::Piece(header), ReadHeader::Line(_, length)) = (wrong, Header::read(&start[..n]))
     {
         let end = at + length as u64 + header.bytes;
-        let mut next = [0; MAX_LINE];
+        let mut next = [0; room::MOST];
         let n = read_full(&*window.file, &mut next, end)?;
-        let like_ours = next[..n].starts_with(&PREFIX[..PREFIX.len().min(n)]);
-        ahead.alone = like_ours || next[..n].contains(&0);
+        let (line, more) = (&next[..n.min(MAX_LINE)], &next[..n]);
+        let like_ours = line.starts_with(&PREFIX[..PREFIX.len().min(n)]);
+        let room = room::find(more, end) != room::Found::Other;
+        ahead.alone = like_ours || line.contains(&0) || room;
     }
     let mut buffer = vec![0; 1 << 20];
     while from < window.size {

@@ -21,6 +21,8 @@ impl Bench {
         let folder = AofFolder::open(&shared, Path::new("/d"), "f", "a").expect("a log");
         let start = Instant::now();
         let mut writer = Writer::fresh(folder, 0, fsync);
+        // Only for tests that are about it.
+        writer.room = 0;
         writer.begin(0, true, start);
         let temp = writer.folder().path("temp-a.base");
         let base = AtomicFile::create(&shared, &temp, SyncPlan::incremental(false));
@@ -163,4 +165,28 @@ fn a_disk_without_room_for_a_mark_has_lost_nothing() {
     bench.writer.tick(bench.at(2000));
     assert_eq!(bench.headers()[2], (1, true, Some(1)));
     assert_eq!(bench.writer.deadline(), None);
+}
+
+#[test]
+fn what_was_cut_off_a_file_is_not_there_again_once_it_has_a_successor() {
+    let mut bench = Bench::new(Fsync::EverySecond);
+    bench.piece(1, 0);
+    let names = bench.disk.list(Path::new("/d/f")).expect("listed");
+    let sizes = names.iter().filter_map(|name| {
+        let path = Path::new("/d/f").join(name);
+        bench.disk.contents(path).map(|bytes| bytes.len())
+    });
+    let used: usize = sizes.sum();
+    // Of a mark there is room for some bytes.
+    bench.disk.capacity(Some(used + 3));
+    bench.writer.tick(bench.at(1000));
+    bench.disk.capacity(None);
+    bench.writer.begin(1, false, bench.at(1100));
+    for seed in 0..100 {
+        let crashed: Arc<dyn Disk> = Arc::new(bench.disk.crash(seed));
+        let folder = AofFolder::open(&crashed, Path::new("/d"), "f", "a").expect("a log");
+        let options = crate::reader::ReadOptions::default();
+        let mut reader = crate::LogReader::open(&folder, options).expect("its files");
+        while !matches!(reader.next().expect("loads"), crate::Event::End(_)) {}
+    }
 }
