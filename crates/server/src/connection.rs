@@ -1,8 +1,8 @@
 //! One client: read what has come, execute it, write the replies.
 //!
 //! A connection is a task of its worker's runtime, and all of its work happens within one poll: it reads into the worker's
-//! buffer, finds the complete commands there, has the engine execute them, and writes their replies with one write. Then
-//! it gives the worker's buffers back and waits. Only what is left over (an incomplete command, replies that the socket
+//! buffer, finds the complete commands there, has the engine execute them, and leaves their replies to be sent with those of its
+//! neighbours ([`crate::outbox`]), or writes them if they are long. Then it gives the worker's buffers back and waits. Only what is left over (an incomplete command, replies that the socket
 //! did not take) moves into buffers of its own.
 //!
 //! # Fairness and slow clients
@@ -64,6 +64,8 @@ pub(crate) struct Connection {
     parser: Parser,
     input: Input,
     unsent: Option<Box<Unsent>>,
+    /// The sending of the worker's outbox that the last of its replies there are part of; 0 if it has none there.
+    sending: u64,
     /// Nothing is sent before this piece of the journal is on the disk (`appendfsync always`).
     held_until: Option<u64>,
     /// The last piece of the session that was waited for.
@@ -125,6 +127,7 @@ impl Connection {
             parser: Parser::new(),
             input: Input::default(),
             unsent: None,
+            sending: 0,
             held_until: None,
             durable: 0,
             announced: 0,
@@ -151,6 +154,7 @@ impl Connection {
         }
         kit.mend();
         kit.engine.sleep_if_asleep();
+        self.seat.count_turn();
         match self.serve(cx, kit) {
             Ok(()) => {
                 self.report();
@@ -167,8 +171,15 @@ impl Connection {
             if self.client.kill_requested() {
                 return Err(Over);
             }
+            if self.sending != 0 && self.seat.is_stuck() {
+                self.see_to_replies()?;
+            }
             let busy = self.poll_busy(cx, kit)?.is_pending();
             self.take_messages(kit)?;
+            let leaving = self.closing || kit.stopping() || (self.ended && !self.ready);
+            if leaving || self.given_to.is_some() {
+                self.send_held()?;
+            }
             if busy {
                 self.flush(cx, kit)?;
                 return self.mind_the_client(cx, kit);
@@ -181,7 +192,7 @@ impl Connection {
                 }
                 return if kit.stopping() { Err(Over) } else { Ok(()) };
             }
-            self.closing |= kit.stopping() || (self.ended && !self.ready);
+            self.closing |= leaving;
             if self.closing {
                 if self.unsent.is_none() && !self.stream.is_pending() {
                     self.say_goodbye(cx, kit);
@@ -236,7 +247,7 @@ impl Connection {
         }
         let mut out = mem::take(&mut kit.out);
         self.client.outbox.drain(&mut out);
-        let sent = self.send(&mut out);
+        let sent = self.send(&mut out, 0);
         kit.out = out;
         self.not_idle();
         sent
@@ -400,10 +411,10 @@ impl Connection {
                 }
             }
             if kit.out.len() >= FLUSH {
-                self.send(&mut kit.out)?;
+                self.send(&mut kit.out, kit.worker.began_ns())?;
             }
         }
-        self.send(&mut kit.out)?;
+        self.send(&mut kit.out, kit.worker.began_ns())?;
         Ok(ran)
     }
 
@@ -540,6 +551,8 @@ impl Future for Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         if let Some(slot) = self.slot {
+            // What it was promised goes out, and its slot is somebody else's after this.
+            let _ = self.send_held();
             self.seat.unregister(slot);
         }
         self.load.connections.fetch_sub(1, Relaxed);

@@ -30,7 +30,8 @@
 //! | `control` | the control thread: accepting, signals, idle clients |
 //! | `worker`, `seat` | a worker thread; what its connections share, whichever thread serves them |
 //! | `connection` | one client: read, execute, write |
-//! | `input`, `output`, `stream` | a connection's unparsed bytes, its unsent replies, its socket |
+//! | `input`, `output`, `stream`, `plain` | a connection's unparsed bytes, its unsent replies, its socket |
+//! | `outbox`, `commit` | replies that wait for those of other connections; for the disk |
 //! | `tls`, `handshake`, `tls_stream` | certificates and whom to trust; agreeing on an encryption; an encrypted socket |
 //! | `http_port` | the listeners for HTTP and the thread that serves them (`crates/http`) |
 //! | `host` | what commands may ask of the server |
@@ -53,7 +54,9 @@ mod input;
 mod lines;
 mod listen;
 pub mod logging;
+mod outbox;
 mod output;
+mod plain;
 mod seat;
 mod server;
 pub mod service;

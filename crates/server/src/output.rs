@@ -48,6 +48,21 @@ impl Unsent {
         }
     }
 
+    /// What a socket has not taken of replies.
+    pub fn of_rest(rest: &[u8]) -> Unsent {
+        let mut out = Out::default();
+        out.raw(rest);
+        Unsent::new(&mut out, 0)
+    }
+
+    /// All of it, if nothing is gone yet and it is one string of bytes.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match (self.sent, self.pieces.front()) {
+            (0, Some(piece)) if self.pieces.len() == 1 => piece.as_bytes(),
+            _ => None,
+        }
+    }
+
     /// Bytes still to send.
     pub fn len(&self) -> usize {
         self.left
@@ -157,7 +172,7 @@ mod tests {
         }
         let all = out.len();
         runtime.block_on(async {
-            let mut stream = Stream::Unix(tokio::net::UnixStream::from_std(ours)?);
+            let mut stream = Stream::new(std::os::fd::OwnedFd::from(ours).into(), 0, None)?;
             let mut unsent = Unsent::new(&mut out, 0);
             std::future::poll_fn(|cx| {
                 let before = unsent.len();

@@ -12,6 +12,7 @@
 //! can move to another thread, although it never has more than one.
 
 use crate::commit::Held;
+use crate::outbox::{Fate, Outbox};
 use crate::tls_stream::Secured;
 use engine::{Engine, Origin, Progress, Session};
 use parking_lot::Mutex;
@@ -30,6 +31,9 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// How long [`hand_over`] waits for the thread that takes over.
 const HANDING_OVER: Duration = Duration::from_millis(100);
+
+/// Turns of connections after which replies that are held back are sent, though others are ready still.
+const TURNS: usize = 32;
 
 /// A client that has been accepted and not yet served.
 pub(crate) struct Arrival {
@@ -105,6 +109,12 @@ pub(crate) struct Seat {
     tasks: Mutex<Tasks>,
     /// Replies that wait for the disk.
     pub held: Held,
+    /// Replies that wait for those of others.
+    outbox: Mutex<Outbox>,
+    /// Turns since something was left there, and that one; 0 if nothing is there.
+    turns_held: AtomicUsize,
+    /// Something was not taken by its socket, and its connection has not seen to that.
+    stuck: AtomicBool,
 }
 
 /// The wakers of a worker's connections, so that all of them can be told to stop.
@@ -124,7 +134,76 @@ impl Seat {
             stopping: AtomicBool::new(false),
             tasks: Mutex::default(),
             held: Held::default(),
+            outbox: Mutex::default(),
+            turns_held: AtomicUsize::new(0),
+            stuck: AtomicBool::new(false),
         }
+    }
+
+    /// Leaves replies of the connection with this slot to be sent with those of others: see [`Outbox::push`]. Returns the number of the
+    /// sending that they are part of.
+    pub fn leave(&self, slot: usize, socket: &Arc<Socket>, replies: &[u8], now_ns: u64) -> u64 {
+        let (sending, full) = self.outbox.lock().push(slot, socket, replies, now_ns);
+        if full {
+            self.send_held();
+        } else if self.turns_held.load(Relaxed) == 0 {
+            self.turns_held.store(1, Relaxed);
+        }
+        sending
+    }
+
+    /// Sends the replies that are held back.
+    pub fn send_held(&self) {
+        let mut outbox = self.outbox.lock();
+        let mut sent = (0, 0);
+        outbox.flush(
+            |n| sent = (sent.0 + 1, sent.1 + n),
+            |slot| {
+                if let Some(Some(waker)) = self.tasks.lock().slots.get(slot) {
+                    waker.wake_by_ref();
+                }
+            },
+        );
+        self.turns_held.store(0, Relaxed);
+        self.stuck.store(outbox.is_stuck(), Relaxed);
+        drop(outbox);
+        let Load {
+            writes, bytes_out, ..
+        } = &*self.load;
+        writes.store(writes.load(Relaxed) + sent.0, Relaxed);
+        bytes_out.store(bytes_out.load(Relaxed) + sent.1 as u64, Relaxed);
+    }
+
+    /// Sends the replies that are held back, if there are any.
+    #[inline]
+    pub fn before_sleep(&self) {
+        if self.turns_held.load(Relaxed) != 0 {
+            self.send_held();
+        }
+    }
+
+    /// Counts a turn of a connection, and sends the replies that were held back for too many of them.
+    #[inline]
+    pub fn count_turn(&self) {
+        match self.turns_held.load(Relaxed) {
+            0 => {}
+            TURNS.. => self.send_held(),
+            turns => self.turns_held.store(turns + 1, Relaxed),
+        }
+    }
+
+    /// Whether the connection that owns some of what sockets did not take has to ask for it.
+    #[inline]
+    pub fn is_stuck(&self) -> bool {
+        self.stuck.load(Relaxed)
+    }
+
+    /// What became of a connection's replies: see [`Outbox::fate`].
+    pub fn fate(&self, slot: usize, sending: u64) -> Fate {
+        let mut outbox = self.outbox.lock();
+        let fate = outbox.fate(slot, sending);
+        self.stuck.store(outbox.is_stuck(), Relaxed);
+        fate
     }
 
     /// Adds a task to those woken when the worker stops; returns its slot.
@@ -200,6 +279,14 @@ thread_local! {
     static KIT: RefCell<Option<Kit>> = const { RefCell::new(None) };
     /// The runtime has been given to another thread while this one serves a connection.
     static HANDED_OVER: Cell<bool> = const { Cell::new(false) };
+    /// It may have been: nothing is held back here, as nobody may come to send it.
+    static UNSURE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether replies of the connection that this thread serves may be held back.
+#[inline]
+pub(crate) fn may_hold_back() -> bool {
+    !UNSURE.get()
 }
 
 /// Makes sure that this thread, which serves a connection of this worker, has a kit.
@@ -209,6 +296,7 @@ pub(crate) fn be_seated(seat: &Arc<Seat>) {
     let _ = KIT.try_with(|kit| {
         if let Ok(mut kit) = kit.try_borrow_mut() {
             HANDED_OVER.set(false);
+            UNSURE.set(false);
             kit.get_or_insert_with(|| Kit::new(seat));
         }
     });
@@ -242,6 +330,7 @@ pub(crate) fn hand_over() -> bool {
         // If nobody waits any more, it has come back.
         let _ = taken.send(());
     });
+    UNSURE.set(true);
     let taken = tokio::task::block_in_place(|| wait.recv_timeout(HANDING_OVER).is_ok());
     HANDED_OVER.set(taken);
     taken

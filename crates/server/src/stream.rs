@@ -1,14 +1,13 @@
 //! A connected socket: TCP, encrypted or not, or unix.
 
+use crate::plain::Plain;
 use crate::tls_stream::{Secured, TlsStream};
 use socket2::{Domain, Socket, TcpKeepalive};
-use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::ReadBuf;
+use tokio::net::TcpStream;
 
 /// Probes without an answer before the kernel gives a connection up.
 const KEEPALIVE_PROBES: u32 = 3;
@@ -22,8 +21,7 @@ const LARGEST_READ: usize = 64 * 1024;
 
 /// A client's socket, registered with the runtime of the thread it was made on.
 pub(crate) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    Plain(Plain),
     Tls(Box<TlsStream>),
     /// It was given away.
     Gone,
@@ -39,7 +37,7 @@ impl Stream {
     ) -> io::Result<Stream> {
         socket.set_nonblocking(true)?;
         if socket.domain()? == Domain::UNIX {
-            return Ok(Stream::Unix(UnixStream::from_std(socket.into())?));
+            return Ok(Stream::Plain(Plain::new(socket)?));
         }
         // Replies are written whole, so that holding back a short one only adds delay.
         socket.set_tcp_nodelay(true)?;
@@ -51,10 +49,12 @@ impl Stream {
             // The kernel bounds these times; a client that cannot be probed is still a client.
             let _ = socket.set_tcp_keepalive(&probes);
         }
-        let socket = TcpStream::from_std(socket.into())?;
         Ok(match secured {
-            Some(secured) => Stream::Tls(Box::new(TlsStream::new(socket, *secured))),
-            None => Stream::Tcp(socket),
+            Some(secured) => {
+                let socket = TcpStream::from_std(socket.into())?;
+                Stream::Tls(Box::new(TlsStream::new(socket, *secured)))
+            }
+            None => Stream::Plain(Plain::new(socket)?),
         })
     }
 
@@ -65,8 +65,7 @@ impl Stream {
     ) -> Poll<io::Result<()>> {
         match self {
             Stream::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Plain(stream) => stream.poll_read(cx, buf),
             Stream::Tls(stream) => {
                 // What has come before and one record at most are decrypted besides.
                 let room = buf.remaining().saturating_sub(RECORDS);
@@ -84,8 +83,7 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         match self {
             Stream::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-            Stream::Tcp(stream) => pin!(stream.read_buf(bytes)).poll(cx),
-            Stream::Unix(stream) => pin!(stream.read_buf(bytes)).poll(cx),
+            Stream::Plain(stream) => stream.poll_read_buf(cx, bytes),
             Stream::Tls(stream) => {
                 let room = (bytes.capacity() - bytes.len()).clamp(1, LARGEST_READ);
                 stream.poll_read(cx, room, |plain| bytes.extend_from_slice(plain))
@@ -100,8 +98,7 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         match self {
             Stream::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Plain(stream) => stream.poll_write_vectored(cx, slices),
             Stream::Tls(stream) => stream.poll_write_vectored(cx, slices),
         }
     }
@@ -109,8 +106,7 @@ impl Stream {
     pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Stream::Gone => Err(io::ErrorKind::NotConnected.into()),
-            Stream::Tcp(stream) => stream.try_write(bytes),
-            Stream::Unix(stream) => stream.try_write(bytes),
+            Stream::Plain(stream) => stream.try_write(bytes),
             Stream::Tls(stream) => stream.try_write(bytes),
         }
     }
@@ -118,9 +114,17 @@ impl Stream {
     pub fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Stream::Gone => Err(io::ErrorKind::NotConnected.into()),
-            Stream::Tcp(stream) => stream.try_read(into),
-            Stream::Unix(stream) => stream.try_read(into),
+            Stream::Plain(stream) => stream.try_read(into),
             Stream::Tls(stream) => stream.try_read(into),
+        }
+    }
+
+    /// The socket, if what is written to it goes out as it is.
+    #[inline]
+    pub fn plain(&self) -> Option<&Plain> {
+        match self {
+            Stream::Plain(stream) => Some(stream),
+            Stream::Tls(_) | Stream::Gone => None,
         }
     }
 
@@ -134,7 +138,7 @@ impl Stream {
     pub fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Stream::Tls(stream) => stream.poll_flush(cx),
-            Stream::Tcp(_) | Stream::Unix(_) | Stream::Gone => Poll::Ready(Ok(())),
+            Stream::Plain(_) | Stream::Gone => Poll::Ready(Ok(())),
         }
     }
 
@@ -142,8 +146,7 @@ impl Stream {
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Stream::Gone => Poll::Ready(Ok(())),
-            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Plain(stream) => Poll::Ready(stream.shutdown()),
             Stream::Tls(stream) => stream.poll_shutdown(cx),
         }
     }

@@ -28,8 +28,7 @@ impl Stream {
     /// Leaves the runtime. `unread` is what has come and was not looked at; `nodelay`: short writes are not held back.
     pub fn into_wire(self, mut unread: Vec<u8>, nodelay: bool) -> io::Result<Wire> {
         let (socket, secured): (Socket, Option<Secured>) = match self {
-            Stream::Tcp(stream) => (stream.into_std()?.into(), None),
-            Stream::Unix(stream) => (stream.into_std()?.into(), None),
+            Stream::Plain(stream) => (stream.into_socket()?, None),
             Stream::Tls(stream) => {
                 let (socket, secured) = stream.into_parts();
                 (socket.into_std()?.into(), Some(secured))

@@ -45,6 +45,7 @@ pub(crate) fn start(
     let seat = Arc::new(Seat::new(index, engine, helpers));
     let load = seat.load.clone();
     let (arrivals, received) = mpsc::unbounded_channel();
+    let held = seat.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_io()
@@ -52,6 +53,7 @@ pub(crate) fn start(
         .max_blocking_threads(HELPERS)
         .thread_stack_size(STACK_BYTES)
         .thread_name(format!("worker-{index}"))
+        .on_thread_park(move || held.before_sleep())
         .build()?;
     let metrics = runtime.metrics();
     let body = move || {

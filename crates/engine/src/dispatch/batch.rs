@@ -104,6 +104,7 @@ impl Worker {
     ) -> Progress {
         self.engine.sleep_if_asleep();
         let began = unix_nanos();
+        self.began_ns = began;
         out.set_proto(session.proto);
         let empty = out.len();
         let watch = Watch::new(session, batch, from);

@@ -26,6 +26,8 @@ pub struct Worker {
     pub(super) wide: bool,
     /// Whether this worker runs on a helper thread, where long commands are at home.
     pub(super) helper: bool,
+    /// When the last batch began, in Unix nanoseconds.
+    pub(super) began_ns: u64,
     /// How many commands were carried out, not refused nor queued, since time was last booked.
     pub(super) ran: u64,
     /// What it runs scripts with, once there has been one.
@@ -66,6 +68,7 @@ impl Worker {
             large: false,
             wide: false,
             helper: false,
+            began_ns: 0,
             ran: 0,
             runner: None,
             grown: 0,
@@ -78,6 +81,12 @@ impl Worker {
     /// Its counters.
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
+    }
+
+    /// When its last batch began, in Unix nanoseconds; 0 before the first.
+    #[inline]
+    pub fn began_ns(&self) -> u64 {
+        self.began_ns
     }
 
     /// Answers bytes that are no request, which ends the connection.

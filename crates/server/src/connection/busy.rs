@@ -163,14 +163,14 @@ impl Connection {
                     self.session = Some(long.session);
                     followed?;
                     let mut out = long.out;
-                    self.send(&mut out)?;
+                    self.send(&mut out, 0)?;
                     // What the engine wanted next may be another wait.
                     return self.poll_busy(cx, kit);
                 }
             },
         };
         self.busy = None;
-        self.send(&mut out)?;
+        self.send(&mut out, 0)?;
         Ok(Poll::Ready(()))
     }
 }

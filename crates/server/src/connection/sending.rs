@@ -1,19 +1,36 @@
-//! Sending replies: what the socket takes at once, what is kept for later, and what waits for the disk.
+//! Sending replies: what goes out with those of other connections, what the socket takes at once, what is kept for later, and what
+//! waits for the disk.
 
 use super::{Connection, Over, add};
+use crate::outbox::Fate;
 use crate::output::Unsent;
-use crate::seat::Kit;
+use crate::seat::{Kit, may_hold_back};
 use resp::Out;
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
+/// Replies of at most so many bytes may wait for those of other connections.
+const HELD_BACK: usize = 16 * 1024;
+
 impl Connection {
-    /// Sends replies, after those that are still unsent. Leaves `out` empty.
-    pub(super) fn send(&mut self, out: &mut Out) -> Result<(), Over> {
+    /// Sends replies, after those that are still unsent, or leaves them to be sent with those of others. Leaves `out` empty.
+    /// `now_ns`: when the batch began that they answer, in Unix nanoseconds, or 0.
+    pub(super) fn send(&mut self, out: &mut Out, now_ns: u64) -> Result<(), Over> {
         if out.is_empty() {
             return Ok(());
         }
+        if self.unsent.is_none() && self.held_until.is_none() {
+            if let Some(replies) = out.as_bytes()
+                && self.hold_back(replies, now_ns)
+            {
+                out.clear();
+                return Ok(());
+            }
+            // Who sends much may be ready all the time, and others have waited for it.
+            self.seat.before_sleep();
+        }
+        self.send_held()?;
         if let Some(unsent) = &mut self.unsent {
             unsent.append(out);
             return Ok(());
@@ -47,6 +64,46 @@ impl Connection {
         Ok(())
     }
 
+    /// Leaves replies to be sent with those of others, if they are short; whether it has.
+    #[inline]
+    fn hold_back(&mut self, replies: &[u8], now_ns: u64) -> bool {
+        let (Some(plain), Some(slot)) = (self.stream.plain(), self.slot) else {
+            return false;
+        };
+        if replies.len() > HELD_BACK || !may_hold_back() {
+            return false;
+        }
+        self.sending = self.seat.leave(slot, plain.socket(), replies, now_ns);
+        add(&self.client.net_out, replies.len());
+        true
+    }
+
+    /// Has its replies sent that were left to be sent with those of others, so that what follows them may be.
+    pub(super) fn send_held(&mut self) -> Result<(), Over> {
+        if self.sending == 0 {
+            return Ok(());
+        }
+        self.seat.before_sleep();
+        self.see_to_replies()
+    }
+
+    /// Sees to what the socket has not taken of replies that others have sent.
+    #[cold]
+    pub(super) fn see_to_replies(&mut self) -> Result<(), Over> {
+        let Some(slot) = self.slot else { return Ok(()) };
+        match self.seat.fate(slot, self.sending) {
+            Fate::Waiting => return Ok(()),
+            Fate::Sent => {}
+            Fate::Left(rest) => {
+                debug_assert!(self.unsent.is_none(), "what is held back comes first");
+                self.unsent = Some(Box::new(Unsent::of_rest(&rest)));
+            }
+            Fate::Lost => return Err(Over),
+        }
+        self.sending = 0;
+        Ok(())
+    }
+
     /// Sends what is unsent, as far as the socket takes it; the task is woken when it takes more.
     pub(super) fn flush(&mut self, cx: &mut Context<'_>, kit: &Kit) -> Result<(), Over> {
         if let Some(piece) = self.held_until
@@ -61,7 +118,17 @@ impl Connection {
             }
             match keeper.poll_durable(piece, cx.waker()) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(Ok(())) => self.held_until = None,
+                Poll::Ready(Ok(())) => {
+                    self.held_until = None;
+                    // Others wait for the same sync.
+                    if let Some(unsent) = self.unsent.take()
+                        && !unsent
+                            .as_bytes()
+                            .is_some_and(|replies| self.hold_back(replies, 0))
+                    {
+                        self.unsent = Some(unsent);
+                    }
+                }
                 Poll::Ready(Err(why)) => {
                     // It was promised that what is answered is kept.
                     self.warn(&format!("its changes could not be kept ({why})"));
