@@ -9,11 +9,15 @@
 //! `REDPOLL_MEMCHECK_FILTER` picks tests by words in their names, and `REDPOLL_MEMCHECK_SKIP` leaves some out: unless it says
 //! otherwise those that explore thread schedules with shuttle, which switches stacks by itself; memcheck takes that for errors. One
 //! that counts how often functions of long strings ask the server is left out too: it takes minutes here, and others run the same code.
+//!
+//! Memcheck runs one thread of a program at a time, so each processor gets a program of its own with a share of the tests.
 
 use crate::run;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::Instant;
 
 /// Crates with unsafe modules, and the features that their tests are built with. Each reads how many random cases to try from a
 /// variable that begins with its name.
@@ -24,6 +28,9 @@ const PLANTED: (&str, &str) = (
     "dict::planted::a_value_is_read_after_its_key_is_gone",
     "STORE_PLANT_USE_AFTER_FREE",
 );
+
+/// Tests of one run: few enough that no processor is left with all of the long ones.
+const SHARE: usize = 24;
 
 /// The status of a run in which memcheck found something; no test program ends with it by itself.
 const FOUND: i32 = 99;
@@ -39,29 +46,77 @@ pub fn main() -> Result<()> {
     }
     let cases = std::env::var("REDPOLL_MEMCHECK_CASES").unwrap_or_else(|_| "4".to_owned());
     let skipped = words("REDPOLL_MEMCHECK_SKIP", "schedule worked_on_in_pieces");
-    let mut proved = false;
-    let mut failed = Vec::new();
+    let mut shares = Vec::new();
     for (name, features) in CRATES {
         for binary in test_programs(name, features)? {
-            if name == "store" && !proved {
+            if name == "store" && shares.is_empty() {
                 sees_what_is_planted(&binary)?;
-                proved = true;
             }
-            let mut command = valgrind(name, &binary);
-            command.args(words("REDPOLL_MEMCHECK_FILTER", ""));
-            for word in &skipped {
-                command.args(["--skip", word]);
-            }
-            command.env(format!("{}_PROPTEST_CASES", name.to_uppercase()), &cases);
-            if let Err(error) = run::show(&mut command) {
-                failed.push(format!("{error:#}"));
+            let tests = tests_of(name, &binary, &skipped)?;
+            for tests in tests.chunks(SHARE) {
+                let mut command = valgrind(name, &binary);
+                command.arg("--exact").args(tests);
+                command.env(format!("{}_PROPTEST_CASES", name.to_uppercase()), &cases);
+                shares.push((name, command));
             }
         }
     }
+    let failed = run_all(shares);
     if !failed.is_empty() {
         bail!("{}", failed.join("; "));
     }
     Ok(())
+}
+
+/// Runs shares of the tests, as many at a time as there are processors, and returns what failed.
+fn run_all(mut shares: Vec<(&'static str, Command)>) -> Vec<String> {
+    shares.reverse();
+    let (left, failed) = (Mutex::new(shares), Mutex::new(Vec::new()));
+    let take = || left.lock().expect("no holder panics").pop();
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some((name, mut command)) = take() {
+                    let began = Instant::now();
+                    let out = command.stdin(Stdio::null()).output();
+                    let said = match &out {
+                        Ok(out) => {
+                            let both = [out.stdout.as_slice(), &out.stderr].concat();
+                            String::from_utf8_lossy(&both).into_owned()
+                        }
+                        Err(error) => error.to_string(),
+                    };
+                    println!("memcheck, {name}, {} s:\n{said}", began.elapsed().as_secs());
+                    if !out.is_ok_and(|out| out.status.success()) {
+                        failed
+                            .lock()
+                            .expect("no holder panics")
+                            .push(format!("tests of {name}"));
+                    }
+                }
+            });
+        }
+    });
+    failed.into_inner().expect("no holder panics")
+}
+
+/// The names of the tests in a program that are to run here.
+fn tests_of(name: &str, binary: &Path, skipped: &[String]) -> Result<Vec<String>> {
+    let mut list = run::command(binary, &["--list", "--format", "terse"]);
+    list.current_dir(run::root().join("crates").join(name));
+    let wanted = words("REDPOLL_MEMCHECK_FILTER", "");
+    let has = |test: &str, words: &[String]| words.iter().any(|word| test.contains(word.as_str()));
+    let listed = run::output(&mut list).context("cannot list the tests")?;
+    let mut tests = Vec::new();
+    for test in listed
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"))
+    {
+        if (wanted.is_empty() || has(test, &wanted)) && !has(test, skipped) {
+            tests.push(test.to_owned());
+        }
+    }
+    Ok(tests)
 }
 
 /// Runs the test with a mistake, and fails unless memcheck finds it.
