@@ -2,7 +2,9 @@
 
 use redpoll_tests::check::show;
 use redpoll_tests::replication::{DEBUG, Proxy, Stopping, in_sync, info};
+use redpoll_tests::rng::Rng;
 use redpoll_tests::{Client, Server, eventually};
+use resp::Value;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
@@ -140,4 +142,82 @@ fn the_offset_has_what_was_answered() {
         assert_ne!(now, role);
         role = now;
     }
+}
+
+/// Money goes from one account to another in transactions, by scripts and by single commands, while copies come and the stream goes on:
+/// whoever looks at all accounts of the replica finds all of the money.
+#[test]
+fn nobody_sees_half_a_transfer() {
+    const ACCOUNTS: usize = 6;
+    let primary = redpoll(&[]);
+    let mut p = primary.connect();
+    let names: Vec<String> = (0..ACCOUNTS).map(|n| format!("account:{n}")).collect();
+    for name in &names {
+        p.call(&["SET", name, "100"]);
+        p.call(&["HSET", "book", name, "100"]);
+    }
+    let replica = redpoll(&["--repl-diskless-load", "swapdb"]);
+    let mut r = replica.connect();
+    follow(&mut r, primary.port());
+    in_sync(&mut p, &mut r);
+    let (stop, looks) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let stopping = Stopping(&stop);
+        scope.spawn(|| {
+            let (mut c, mut rng) = (primary.connect(), Rng::new(11));
+            let script =
+                "redis.call('DECRBY', KEYS[1], ARGV[1]) redis.call('INCRBY', KEYS[2], ARGV[1])";
+            while !stop.load(SeqCst) {
+                let (from, to) = (&names[rng.below(ACCOUNTS)], &names[rng.below(ACCOUNTS)]);
+                let sum = rng.below(50).to_string();
+                c.send(&["EVAL", script, "2", from, to, &sum]);
+                c.send(&["MULTI"]);
+                c.send(&["DECRBY", from, &sum]);
+                c.send(&["HINCRBY", "book", from, &format!("-{sum}")]);
+                c.send(&["HINCRBY", "book", to, &sum]);
+                c.send(&["INCRBY", to, &sum]);
+                c.send(&["EXEC"]);
+                (0..7).for_each(|_| drop(c.read()));
+            }
+        });
+        let reader = scope.spawn(|| {
+            let mut c = replica.connect();
+            let look: Vec<&str> = std::iter::once("MGET")
+                .chain(names.iter().map(|n| &**n))
+                .collect();
+            while !stop.load(SeqCst) {
+                for look in [&look[..], &["HVALS", "book"]] {
+                    let Value::Array(all) = c.call(look) else {
+                        panic!("all accounts are there");
+                    };
+                    let sum: i64 = all
+                        .iter()
+                        .map(|value| {
+                            show(value)
+                                .trim_matches('"')
+                                .parse::<i64>()
+                                .expect("a number")
+                        })
+                        .sum();
+                    assert_eq!((all.len(), sum), (ACCOUNTS, 100 * ACCOUNTS as i64));
+                }
+                looks.fetch_add(1, SeqCst);
+            }
+        });
+        for _ in 0..2 {
+            let before = looks.load(SeqCst);
+            let copies = info(&mut p, "sync_full");
+            // On its own it writes something, so that it needs a copy.
+            r.run("REPLICAOF NO ONE");
+            r.run("SET own 1");
+            follow(&mut r, primary.port());
+            eventually("another copy is taken", || {
+                info(&mut p, "sync_full") != copies && info(&mut r, "master_link_status") == "up"
+            });
+            eventually("it is looked at", || {
+                looks.load(SeqCst) > before + 5 || reader.is_finished()
+            });
+        }
+        drop(stopping);
+    });
 }
