@@ -208,8 +208,8 @@ mod tests {
             ["store/dict/write.rs", "store/dict/entry.rs", "door/keys.rs"]
         );
         assert_eq!(
-            missing("`crates/disk` and `gone/`"),
-            ["crates/disk", "gone/"]
+            missing("`crates/disk` and `gone/away/`"),
+            ["crates/disk", "gone/away/"]
         );
         assert_eq!(
             missing("`EntryRef::value`, `EntryRef::gone`"),
