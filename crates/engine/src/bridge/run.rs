@@ -312,7 +312,10 @@ impl Server for Bridge<'_, '_> {
         let now_ms = unix_ms();
         let nothing_done = !self.ctx.nested && !self.wrote && self.ctx.keys.changes.is_empty();
         let can_be_undone = self.ctx.undo.is_some() || nothing_done;
-        if can_be_undone && self.noted.scripts.stops.load(Relaxed) != self.stops {
+        // One that begins when the stop has begun, as the next of a log that is being loaded, must not keep it waiting either.
+        let stopping = self.noted.scripts.stops.load(Relaxed) != self.stops
+            || self.ctx.engine.loading.is_stopped();
+        if can_be_undone && stopping {
             self.restart = Some(Restart::Stopping);
             return Some(Interrupt::Abort);
         }
