@@ -18,7 +18,7 @@ use engine::{Engine, Origin, Progress, Session};
 use parking_lot::Mutex;
 use resp::{Batch, Out, Proto};
 use socket2::Socket;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -277,6 +277,8 @@ pub(crate) struct Kit {
 
 thread_local! {
     static KIT: RefCell<Option<Kit>> = const { RefCell::new(None) };
+    /// The worker whose connections this thread serves.
+    static SEAT: OnceCell<Arc<Seat>> = const { OnceCell::new() };
     /// The runtime has been given to another thread while this one serves a connection.
     static HANDED_OVER: Cell<bool> = const { Cell::new(false) };
     /// It may have been: nothing is held back here, as nobody may come to send it.
@@ -297,7 +299,10 @@ pub(crate) fn be_seated(seat: &Arc<Seat>) {
         if let Ok(mut kit) = kit.try_borrow_mut() {
             HANDED_OVER.set(false);
             UNSURE.set(false);
-            kit.get_or_insert_with(|| Kit::new(seat));
+            kit.get_or_insert_with(|| {
+                let _ = SEAT.try_with(|mine| mine.set(seat.clone()));
+                Kit::new(seat)
+            });
         }
     });
 }
@@ -323,6 +328,8 @@ pub(crate) fn hand_over() -> bool {
     {
         return false;
     }
+    // Replies that others wait for must not wait for this command, should no thread be had.
+    let _ = SEAT.try_with(|seat| seat.get().map(|seat| seat.before_sleep()));
     // A runtime goes to another thread when its own is about to block, and comes back if nobody has taken it by then: so
     // this thread blocks until a task has run, which only another can have done.
     let (taken, wait) = std::sync::mpsc::channel();

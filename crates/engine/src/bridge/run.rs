@@ -33,13 +33,13 @@ use crate::context::next::Next;
 use crate::context::undo::Restart;
 use crate::door::held::Held;
 use crate::door::known::PlacedKey;
-use crate::script::known::{Running, Scripts, Slow};
+use crate::script::known::{End, Running, Scripts, Slow};
 use crate::script::runner::Runner;
 use lua::{Abort, Ended, Interrupt, LogLevel, Server, Vm};
 use resp::Out;
 use smallvec::SmallVec;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use store::locks::Indices;
 
@@ -58,6 +58,9 @@ const SLOW_TICKS: u64 = 8;
 /// After so long on a worker from which it cannot move, the worker's other connections leave. Longer, since the thread that takes
 /// over has Lua states of its own, in which libraries are loaded anew.
 const LEAVE: Duration = Duration::from_millis(20);
+
+/// What a script that was killed answers.
+const KILLED: &str = "ERR Script killed by user with SCRIPT KILL...";
 
 /// A run that took less was fast.
 const FAST: Duration = Duration::from_millis(2);
@@ -84,16 +87,23 @@ impl Noted<'_> {
     /// Whether somebody has asked for its end.
     fn is_killed(&self) -> bool {
         let running = self.running.as_ref();
-        running.is_some_and(|running| running.kill.load(Relaxed))
+        running.is_some_and(|running| running.end.is_killed())
+    }
+
+    /// Takes it from the list; whether somebody had asked for its end. Nobody can do so any more.
+    fn end(&mut self) -> bool {
+        let Some(running) = self.running.take() else {
+            return false;
+        };
+        self.scripts.end(&running);
+        running.end.is_killed()
     }
 }
 
 impl Drop for Noted<'_> {
     /// However the script has ended, by a panic too: it does not run any more.
     fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            self.scripts.end(&running);
-        }
+        self.end();
     }
 }
 
@@ -173,8 +183,7 @@ impl Bridge<'_, '_> {
                 name: call.name.to_vec(),
                 command: call.argv.iter().take(16).map(|a| a.to_vec()).collect(),
                 client,
-                wrote: AtomicBool::new(wrote),
-                kill: AtomicBool::new(false),
+                end: End::new(wrote),
             })
         })
     }
@@ -266,10 +275,13 @@ impl Server for Bridge<'_, '_> {
             return Err(Abort);
         }
         if writes && !self.wrote {
-            self.wrote = true;
-            if let Some(running) = &self.noted.running {
-                running.wrote.store(true, Relaxed);
+            if let Some(running) = &self.noted.running
+                && !running.end.write()
+            {
+                // It was killed before it had written anything.
+                return Err(Abort);
             }
+            self.wrote = true;
         }
         self.ctx.keys.known.set(argv, &keys);
         if !self.ctx.helper.get() && self.ctx.goes_through(entry, argv) >= LONG_COMMAND {
@@ -334,7 +346,7 @@ impl Server for Bridge<'_, '_> {
             return None;
         }
         let running = self.note_running();
-        if running.kill.load(Relaxed) && !running.wrote.load(Relaxed) {
+        if running.end.is_killed() {
             return Some(Interrupt::Kill);
         }
         None
@@ -377,7 +389,7 @@ pub(crate) fn run(
         running: None,
     };
     let stops = noted.scripts.stops.load(Relaxed);
-    let mut result = Ok(());
+    let (mut result, mut again) = (Ok(()), false);
     for attempt in 0.. {
         out.clear();
         out.set_proto(ctx.session.proto);
@@ -412,7 +424,7 @@ pub(crate) fn run(
             bridge.note_running();
         }
         if let Some(running) = &bridge.noted.running {
-            running.wrote.store(false, Relaxed);
+            running.end.take_back();
         }
         let mut ended = body(&mut runner.vm, &mut bridge, &mut out);
         // Clients that are served when this is announced may need further shards.
@@ -444,10 +456,12 @@ pub(crate) fn run(
                 call.slow.note_fast();
             }
             ctx.out.append(&mut out);
+            again = false;
             break;
         }
+        again = true;
         if noted.is_killed() && !(nested && wrote) {
-            result = Err(Error::new("ERR Script killed by user with SCRIPT KILL..."));
+            result = Err(Error::new(KILLED));
             break;
         }
         if nested {
@@ -492,6 +506,13 @@ pub(crate) fn run(
                 }
             }
         }
+    }
+    if noted.end() && again && result.is_ok() {
+        // Between the look above and this. It is not begun again: who killed it was told that it ends.
+        ctx.restart.set(None);
+        ctx.next = Next::Done;
+        ctx.session.leave_lines();
+        result = Err(Error::new(KILLED));
     }
     drop(noted);
     runner.out = out;

@@ -279,8 +279,7 @@ fn running(db: &TestClient) -> std::sync::Arc<Running> {
         name: Vec::new(),
         command: Vec::new(),
         client: 0,
-        wrote: false.into(),
-        kill: false.into(),
+        end: Default::default(),
     })
 }
 

@@ -90,9 +90,58 @@ pub struct Running {
     pub command: Vec<Vec<u8>>,
     /// The id of the client that called it.
     pub client: u64,
-    /// It has written.
-    pub wrote: AtomicBool,
-    pub(crate) kill: AtomicBool,
+    /// Whether it may be ended.
+    pub(crate) end: End,
+}
+
+/// Whether a script may be ended, which it may until it has written, and whether it is to be. Which of the two comes first is decided
+/// at one place: who was told that it is killed must not find that it has written and goes on.
+#[derive(Debug, Default)]
+pub(crate) struct End(AtomicU8);
+
+impl End {
+    const OPEN: u8 = 0;
+    const WROTE: u8 = 1;
+    const KILLED: u8 = 2;
+
+    /// Of one that has written already or not.
+    pub fn new(wrote: bool) -> End {
+        End(AtomicU8::new(if wrote { End::WROTE } else { End::OPEN }))
+    }
+
+    /// It is about to write. False if it must not, because it was killed.
+    #[must_use]
+    pub fn write(&self) -> bool {
+        self.change(End::OPEN, End::WROTE) != End::KILLED
+    }
+
+    /// What it has written was taken back.
+    pub fn take_back(&self) {
+        self.change(End::WROTE, End::OPEN);
+    }
+
+    /// It is to end. False if it cannot be ended any more.
+    #[must_use]
+    pub fn kill(&self) -> bool {
+        self.change(End::OPEN, End::KILLED) != End::WROTE
+    }
+
+    /// Whether it has written.
+    pub fn wrote(&self) -> bool {
+        self.0.load(Relaxed) == End::WROTE
+    }
+
+    /// Whether it is to end.
+    pub fn is_killed(&self) -> bool {
+        self.0.load(Relaxed) == End::KILLED
+    }
+
+    /// Changes it from one to another; returns what it was.
+    fn change(&self, from: u8, to: u8) -> u8 {
+        match self.0.compare_exchange(from, to, Relaxed, Relaxed) {
+            Ok(was) | Err(was) => was,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -176,7 +225,7 @@ impl Scripts {
             .iter()
             .filter(|r| r.is_function == functions)
             .peekable();
-        if of_kind.peek().is_none() && running.iter().any(|r| !r.wrote.load(Relaxed)) {
+        if of_kind.peek().is_none() && running.iter().any(|r| !r.end.wrote()) {
             return Err(Error::new(if functions {
                 "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
             } else {
@@ -184,9 +233,8 @@ impl Scripts {
             }));
         }
         let mut killed = false;
-        for r in of_kind.filter(|r| !r.wrote.load(Relaxed)) {
-            r.kill.store(true, Relaxed);
-            killed = true;
+        for r in of_kind {
+            killed |= r.end.kill();
         }
         if !killed {
             return Err(Error::new(
@@ -268,5 +316,35 @@ impl Scripts {
         let cache = self.cache.read();
         let bytes = cache.bodies.values().map(|b| b.source.len()).sum();
         (cache.bodies.len(), bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_killed_or_has_written() {
+        let end = End::default();
+        assert!(end.write() && end.write() && !end.kill() && !end.is_killed());
+        // Taken back, it may be killed again, and then writes nothing.
+        end.take_back();
+        assert!(!end.wrote() && end.kill() && end.kill() && !end.write());
+        end.take_back();
+        assert!(end.is_killed() && !end.wrote());
+        assert!(End::new(true).wrote() && !End::new(false).wrote());
+    }
+
+    /// Of a kill and a write at the same time one is told that it came too late.
+    #[test]
+    fn a_kill_and_a_write_at_the_same_time() {
+        for _ in 0..2000 {
+            let end = End::default();
+            let (killed, written) = std::thread::scope(|scope| {
+                let kill = scope.spawn(|| end.kill());
+                (end.write(), kill.join().expect("no panic"))
+            });
+            assert_ne!(killed, written);
+        }
     }
 }

@@ -122,7 +122,7 @@ fn scripts(ctx: &mut Ctx<'_>) {
         ctx.out.bulk(b"running-ms");
         ctx.out.int(now_ms.saturating_sub(script.started_ms) as i64);
         ctx.out.bulk(b"wrote");
-        ctx.out.bool(script.wrote.load(Relaxed));
+        ctx.out.bool(script.end.wrote());
     }
 }
 

@@ -8,9 +8,16 @@ use super::Report;
 use crate::base::clock::unix_ms;
 use crate::base::sizes::Sizes;
 use std::fmt::Write;
+use store::Type;
 
 /// Keys that are looked at when somebody asks: a fraction of a millisecond.
 const FEW: usize = 5000;
+
+/// Elements of packed collections that may be gone through for that: some 200 us.
+const FEW_ELEMENTS: usize = 50_000;
+
+/// So many of one collection count at most: one that has more is hardly packed, and knows its number.
+const MOST_OF_ONE: usize = 1024;
 
 pub(super) fn keysizes(report: &Report<'_, '_>, into: &mut String) {
     let keys: usize = report.usage().dbs.iter().map(|db| db.keys).sum();
@@ -44,10 +51,10 @@ pub(super) fn keysizes(report: &Report<'_, '_>, into: &mut String) {
     line!(into, "redpoll_keysizes_seen_percent:{percent}");
 }
 
-/// The sizes of all keys, if nobody holds some of them for long.
+/// The sizes of all keys, if nobody holds some of them for long and it does not take long either.
 fn look(report: &Report<'_, '_>) -> Option<Sizes> {
     let ks = report.engine.keyspace();
-    let mut sizes = Sizes::default();
+    let (mut sizes, mut elements) = (Sizes::default(), 0);
     for shard in 0..ks.shards() {
         if (0..ks.databases()).all(|db| ks.shard_counts(db, shard).keys == 0) {
             continue;
@@ -62,7 +69,18 @@ fn look(report: &Report<'_, '_>) -> Option<Sizes> {
         };
         for db in 0..ks.databases() {
             let dict = shard.db_ref(db);
-            dict.for_each(|entry| sizes.count(db, entry.kind(), entry.length()));
+            dict.for_each(|entry| {
+                if elements <= FEW_ELEMENTS {
+                    let length = entry.length();
+                    sizes.count(db, entry.kind(), length);
+                    if entry.kind() != Type::String {
+                        elements += length.min(MOST_OF_ONE);
+                    }
+                }
+            });
+            if elements > FEW_ELEMENTS {
+                return None;
+            }
         }
     }
     Some(sizes)

@@ -371,8 +371,7 @@ fn what_looks_at_all_keys_goes_on_where_it_was() {
         name: Vec::new(),
         command: Vec::new(),
         client: 0,
-        wrote: false.into(),
-        kill: false.into(),
+        end: Default::default(),
     });
     for line in ["KEYS *", "DEBUG DIGEST"] {
         let held = ks.lock(5);

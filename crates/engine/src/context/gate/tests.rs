@@ -262,8 +262,7 @@ fn check(&(name, way, before, line, text): &Case) {
                     name: Vec::new(),
                     client: 0,
                     command: Vec::new(),
-                    wrote: false.into(),
-                    kill: false.into(),
+                    end: Default::default(),
                 }));
             }
             step => drop(db.run(step)),
