@@ -17,7 +17,6 @@ mod check;
 mod crash;
 mod daemon;
 mod migrate;
-mod resident;
 mod title;
 
 const USAGE: &str = "\
@@ -123,7 +122,6 @@ fn load(
         tracing::info!("Ready to accept connections unix ({})", path.display());
     }
     host.supervisor().tell_ready();
-    resident::let_go_of_code();
     Ok(())
 }
 
