@@ -124,4 +124,6 @@ fn script_with(command: &mut Command, script: &str, args: &[String]) {
         .join(script);
     let text = run(command.arg(path).args(args));
     assert!(text.contains("checks passed"), "{text}");
+    // Some tell what they have measured.
+    print!("{text}");
 }

@@ -39,16 +39,9 @@ enum Kept {
     OffAgain,
 }
 
-/// One server that takes turns.
-struct Turn {
-    server: Server,
-    contender: usize,
-    kept: usize,
-    /// What it writes goes there.
-    _folder: Folder,
-}
-
 /// Takes the figures of a measurement from all these servers.
+///
+/// Each server is started anew for each round: where its memory happens to lie makes some percent, for as long as it runs.
 pub fn measure(bench: &Bench, name: &str, contenders: &[Contender]) -> Result<Vec<Figure>> {
     let (pipeline, ways): (&str, &[(Kept, &str)]) = match name {
         "log/always" => ("1", &[(Kept::With("always"), "always")]),
@@ -67,33 +60,26 @@ pub fn measure(bench: &Bench, name: &str, contenders: &[Contender]) -> Result<Ve
             ],
         ),
     };
-    let mut turns = Vec::new();
-    for (at, contender) in contenders.iter().enumerate() {
-        for (kept, (way, _)) in ways.iter().enumerate() {
-            let port = bench.first_port + turns.len() as u16;
-            let folder = Folder::new(port)?;
-            turns.push(Turn {
-                server: start(bench, contender, port, &folder, *way)
-                    .with_context(|| contender.label.clone())?,
-                contender: at,
-                kept,
-                _folder: folder,
-            });
-        }
-    }
     let settings = &bench.settings;
     let time = format!("{}ms", settings.time.as_millis());
+    // The keys come into being before anything counts.
     let args = ["--command", SET, "--pipeline", pipeline];
-    let args = [&args[..], &["--duration", &time, "--warmup", "300ms"]].concat();
+    let args = [&args[..], &["--duration", &time, "--warmup", "1500ms"]].concat();
     // Requests a second and CPU time of each, by contender and way.
     let mut taken = vec![vec![(Vec::new(), Vec::new()); ways.len()]; contenders.len()];
+    let turns = contenders.len() * ways.len();
     for round in 0..settings.rounds {
-        for turn in 0..turns.len() {
-            let turn = &turns[(turn + round) % turns.len()];
-            let report = load::report(&bench.programs.redpoll, &turn.server, &args)?;
+        for turn in 0..turns {
+            let turn = (turn + round) % turns;
+            let (at, kept) = (turn / ways.len(), turn % ways.len());
+            let contender = &contenders[at];
+            let folder = Folder::new(bench.first_port)?;
+            let server = start(bench, contender, bench.first_port, &folder, ways[kept].0)
+                .with_context(|| contender.label.clone())?;
+            let report = load::report(&bench.programs.redpoll, &server, &args)?;
             let run = &report["run"];
             let number = |value: &serde_json::Value| value.as_f64().context("a figure of the load");
-            let of = &mut taken[turn.contender][turn.kept];
+            let of = &mut taken[at][kept];
             of.0.push(number(&run["throughput"])?);
             of.1.push(number(&run["servers"][0]["cpu_us_per_request"])?);
         }

@@ -186,6 +186,8 @@ const LOADING: Duration = Duration::from_secs(300);
 pub struct Server {
     child: Child,
     port: u16,
+    /// Where it runs; goes away with it.
+    folder: std::path::PathBuf,
 }
 
 impl Server {
@@ -212,9 +214,15 @@ impl Server {
             bail!("something else listens on port {port}; --first-port chooses other ports");
         }
         let mut command = contender.command(programs, port, cores)?;
+        // One of its own: a file that another server has left would be loaded.
+        let folder = std::env::temp_dir().join(format!(
+            "redpoll-bench-{}-server-{port}",
+            std::process::id()
+        ));
+        std::fs::create_dir_all(&folder)?;
         command
             .args(args)
-            .current_dir(std::env::temp_dir())
+            .current_dir(&folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -222,7 +230,11 @@ impl Server {
             Cores::OnePinned => on_cpu(0, || command.spawn()),
             Cores::All => command.spawn(),
         }?;
-        let mut server = Server { child, port };
+        let mut server = Server {
+            child,
+            port,
+            folder,
+        };
         let patience = if args.is_empty() { PATIENCE } else { LOADING };
         let give_up = Instant::now() + patience;
         while !server.answers(contender.stores()) {
@@ -274,6 +286,7 @@ impl Drop for Server {
         // It holds nothing worth keeping. Failing to end it means that it has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
