@@ -55,9 +55,9 @@ const PICTURES: &[Picture] = &[
     Picture {
         file: "docs/bench-stops.svg",
         title: "Longest stop",
-        unit: "milliseconds, 20,000 SETs a second beside it, busy machine; less is better",
+        unit: "milliseconds, 3 M keys, 20,000 SETs a second beside it; less is better",
         column: None,
-        table: "",
+        table: "3 M strings of 256 B",
         rows: &[
             ("no save: p99.9, longest (ms)", "nothing else"),
             ("BGSAVE: p99.9, longest (ms)", "a snapshot is written"),
@@ -289,7 +289,7 @@ mod tests {
         let text = "| scenario | server | requests/s | server CPU us/request |\n|---|---|---:|---:|\n\
                     | one-core/get-p16-1m | Redpoll | 9 | 0.5 |\n|  | Redis 7.0.15 | 9 | 1.5 |\n|  | Redis 8.2.3 | 9 | 1.0 |\n\
                     |  | Valkey 9.1.2 | 9 | 0.7 |\n|  | Valkey 9.1.2, 2 io-threads | 9 | 3 |\n\n\
-                    | | Redpoll | Redis 8.6.2 | Valkey 9.1.2 |\n|---|---:|---:|---:|\n| BGSAVE: p99.9, longest (ms) | 44, 67 | 110, 113 | 534, 540 |\n";
+                    | 3 M strings of 256 B | Redpoll | Redis 8.6.2 | Valkey 9.1.2 | asked |\n|---|---:|---:|---:|---|\n| BGSAVE: p99.9, longest (ms) | 44, 67 | 110, 113 | 534, 540 | 2 |\n";
         let tables = tables(text);
         let cpu = figures(&PICTURES[0], "one-core/get-p16-1m", &tables).unwrap();
         assert_eq!(cpu[1], ("Redis 8.2.3".to_owned(), 1.0));
