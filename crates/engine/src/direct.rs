@@ -20,9 +20,9 @@ use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys, is_past};
 use crate::door::known::{KnownKey, KnownKeys};
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 use store::keyspace::ShardGuard;
 use store::locks::Indices;
+use store::parked::this_thread;
 use store::table::table_hash;
 use store::{EntryRef, Place};
 
@@ -280,6 +280,7 @@ impl Engine {
         }
     }
 
+    /// Has this thread wait in line for the gate to open.
     #[cold]
     fn wait_at_the_closed_gate(
         &self,
@@ -287,10 +288,13 @@ impl Engine {
         mut closed: Closed,
         counters: &Counters,
     ) -> Result {
+        let mut in_line = None;
         loop {
             match closed {
                 Closed::Refused(error) => return Err(error),
-                Closed::For(ms) => std::thread::sleep(Duration::from_millis(ms.min(20))),
+                Closed::Until(opens) => {
+                    std::thread::park_timeout(opens.wait(&mut in_line, &this_thread()));
+                }
             }
             match gate::admit::<LIBRARY>(&self.typed(intent, unix_ms(), counters)) {
                 Ok(()) => return Ok(()),

@@ -217,13 +217,9 @@ impl TestClient {
             .replace("\r\n", " ")
     }
 
-    /// Whether what a command waits for is neither the end of a pause, nor a script, nor a snapshot.
+    /// Whether what a command waits for is neither the gate nor a script.
     fn may_go_on(&self) -> bool {
-        let paused = self
-            .engine
-            .pause
-            .wait_ms(crate::base::clock::unix_ms(), true);
-        paused.is_none() && !self.engine.scripts.any_running() && !self.engine.pressure.any()
+        self.session.in_line.is_none() && !self.engine.scripts.any_running()
     }
 
     /// The reply to one command; None if there is none.

@@ -5,7 +5,7 @@ use crate::load::Loaded;
 use crate::pump::Pump;
 use crate::saving::{Saving, Stats};
 use disk::{AofFolder, Disk, Lock, Log};
-use engine::{Counters, Engine, OnFate};
+use engine::{Counters, Engine, OnFate, WaitList};
 use parking_lot::{Mutex, RwLock};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -30,6 +30,8 @@ pub struct Keeper {
     /// `appendfsync always`, and the log is on.
     pub(crate) promises: AtomicBool,
     pub(crate) saving: Mutex<Saving>,
+    /// Those who wait for what is being written, or loaded, to be done.
+    pub(crate) freed: Arc<WaitList>,
     pub(crate) stats: Mutex<Stats>,
     pub(crate) stop: AtomicBool,
     pub(crate) thread: Mutex<Option<JoinHandle<()>>>,

@@ -85,6 +85,7 @@ impl Keeper {
             fed: AtomicBool::new(false),
             promises: AtomicBool::new(false),
             saving: Mutex::default(),
+            freed: Arc::default(),
             stats: Mutex::new(Stats::new(engine)),
             stop: AtomicBool::new(false),
             thread: Mutex::new(None),

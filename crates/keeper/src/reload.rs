@@ -16,15 +16,16 @@ use store::Keyspace;
 /// How long a command that was let in before loading began may take to get its locks, or to give that up and ask again.
 const SETTLE: Duration = Duration::from_millis(5);
 
-/// How often it is looked whether something else is done.
-const LOOK: Duration = Duration::from_millis(2);
-
 impl Keeper {
     /// Has nothing else written until the guard goes.
     fn claim_for_loading<'e>(&'e self, engine: &'e Arc<Engine>) -> Closed<'e> {
-        while self.claim(Busy::Load).is_err() {
+        loop {
+            let seen = self.freed.seen();
+            if self.claim(Busy::Load).is_ok() {
+                break;
+            }
             self.give_up_running();
-            std::thread::sleep(LOOK);
+            self.freed.sleep(seen);
         }
         Closed {
             keeper: self,
@@ -491,7 +492,7 @@ impl Drop for Closed<'_> {
     fn drop(&mut self) {
         self.engine.loading.end();
         if self.claims {
-            self.keeper.saving.lock().busy = None;
+            self.keeper.note_end();
         }
     }
 }

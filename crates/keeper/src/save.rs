@@ -68,10 +68,13 @@ impl Keeper {
 
     /// What is being written is done, or given up.
     pub(crate) fn note_end(&self) {
-        let mut saving = self.saving.lock();
-        saving.busy = None;
-        saving.running = None;
-        saving.cancelled = false;
+        {
+            let mut saving = self.saving.lock();
+            saving.busy = None;
+            saving.running = None;
+            saving.cancelled = false;
+        }
+        self.freed.call();
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -188,10 +191,7 @@ impl Keeper {
                 }
             }
         }
-        let mut saving = self.saving.lock();
-        saving.busy = None;
-        saving.running = None;
-        saving.cancelled = false;
+        self.note_end();
         done
     }
 
@@ -210,13 +210,12 @@ impl Keeper {
     /// SAVE.
     pub(crate) fn save_now(&self) -> Result<(), String> {
         loop {
+            let seen = self.freed.seen();
             match self.claim(Busy::Save) {
                 Ok(()) => return self.write_as(Busy::Save),
                 Err(Busy::Save) => return Err("Background save already in progress".into()),
                 // These are short enough to be waited for.
-                Err(Busy::Rewrite | Busy::Load | Busy::Send) => {
-                    std::thread::sleep(std::time::Duration::from_millis(5));
-                }
+                Err(Busy::Rewrite | Busy::Load | Busy::Send) => self.freed.sleep(seen),
             }
         }
     }
@@ -226,10 +225,13 @@ impl Keeper {
         if self.log().is_none() {
             return Err("the append-only file is off".into());
         }
-        while self.claim(Busy::Rewrite).is_err() {
-            std::thread::sleep(std::time::Duration::from_millis(5));
+        loop {
+            let seen = self.freed.seen();
+            match self.claim(Busy::Rewrite) {
+                Ok(()) => return self.write_as(Busy::Rewrite),
+                Err(_) => self.freed.sleep(seen),
+            }
         }
-        self.write_as(Busy::Rewrite)
     }
 
     fn spawn(&self, busy: Busy) -> Result<(), String> {
@@ -242,7 +244,7 @@ impl Keeper {
                 let _ = me.write_as(busy);
             });
         spawned.map(|_| ()).map_err(|e| {
-            self.saving.lock().busy = None;
+            self.note_end();
             format!("no thread to write: {e}")
         })
     }
@@ -308,6 +310,7 @@ impl Keeper {
     /// Has what is being written given up, and waits until it is.
     pub(crate) fn give_up_running(&self) {
         loop {
+            let seen = self.freed.seen();
             {
                 let mut saving = self.saving.lock();
                 if saving.busy.is_none_or(|busy| busy == Busy::Load) {
@@ -319,7 +322,7 @@ impl Keeper {
                     running.shared.abort();
                 }
             }
-            std::thread::sleep(std::time::Duration::from_millis(2));
+            self.freed.sleep(seen);
         }
     }
 

@@ -410,6 +410,7 @@ impl Snapshot {
         let mut ended = false;
         file.select(collection.db)?;
         while !ended {
+            let seen = shared.moves.seen();
             if shared.is_aborted() {
                 return Err(shared.failed());
             }
@@ -431,7 +432,7 @@ impl Snapshot {
                     // It is on its way to another place, or to be handed over.
                     None => {
                         drop(shard);
-                        std::thread::sleep(Duration::from_millis(1));
+                        shared.moves.sleep_for(seen, Duration::from_secs(1));
                     }
                 }
             }

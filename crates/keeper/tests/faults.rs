@@ -61,7 +61,14 @@ impl Kept {
             from = progress.executed;
             match progress.next {
                 Next::Offload(job) => job(&mut out),
-                Next::Retry(time) => std::thread::sleep(time),
+                Next::Retry(time)
+                    if !self
+                        .session
+                        .client()
+                        .set_waker(&store::parked::this_thread()) =>
+                {
+                    std::thread::park_timeout(time);
+                }
                 _ => {}
             }
         }

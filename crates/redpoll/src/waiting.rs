@@ -16,10 +16,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
-
-/// How long a command that is held back waits at most before it is tried again.
-const RETRY: Duration = Duration::from_millis(20);
+use std::time::Instant;
 
 /// A call that waits for something to take, in a task of any runtime: what [`Db::blpop_async`](crate::Db::blpop_async) and its kin
 /// return.
@@ -89,6 +86,8 @@ impl<T> Waiting<T> {
         let session = self
             .session
             .get_or_insert_with(|| new_session(engine, self.index));
+        // Whoever is to wake this task must know it before.
+        session.client().set_waker(cx.waker());
         let mut out = Out::new(Proto::Resp3);
         let args: Vec<&[u8]> = self.args.iter().map(Vec::as_slice).collect();
         let mut batch = Batch::new();
@@ -109,7 +108,7 @@ impl<T> Waiting<T> {
         self.way.shared.idle.give_back(engine, connection, &[]);
         match next {
             Next::Retry(time) => {
-                let at = Instant::now() + time.min(RETRY);
+                let at = Instant::now() + time;
                 self.alarm = Some(Alarm::set(at, cx.waker()));
                 return Poll::Pending;
             }

@@ -15,7 +15,10 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicUsize,
+    Ordering::{Acquire, Relaxed},
+};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -208,15 +211,14 @@ impl Control {
 
     /// Waits until the workers have closed their connections, or their patience is over.
     async fn drained(&self, patience: Duration) {
-        let deadline = Instant::now() + patience;
-        while Instant::now() < deadline
-            && self
-                .workers
-                .iter()
-                .any(|worker| !worker.thread.is_finished())
-        {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let ended = async {
+            for load in self.workers.iter().map(|worker| &worker.load) {
+                while !load.ended.load(Acquire) {
+                    load.gone.notified().await;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(patience, ended).await;
     }
 
     /// Accepts on these listeners and on no others.

@@ -481,13 +481,9 @@ impl Host for ServerHost {
             number = order.number;
         });
         let loads = self.loads.get().map(Vec::as_slice).unwrap_or_default();
-        let since = Instant::now();
-        while loads
-            .iter()
-            .any(|load| load.given_back.load(Acquire) < number)
-            && since.elapsed() < GIVE_BACK_PATIENCE
-        {
-            std::thread::sleep(Duration::from_millis(1));
+        let until = Instant::now() + GIVE_BACK_PATIENCE;
+        for load in loads {
+            load.wait_until(until, |load| load.given_back.load(Acquire) >= number);
         }
         // The last, so that what they have let go of goes too.
         collect();

@@ -14,17 +14,21 @@
 use crate::commit::Held;
 use crate::outbox::{Fate, Outbox};
 use crate::tls_stream::Secured;
-use engine::{Engine, Origin, Progress, Session};
+use engine::{Engine, Origin, Progress, Session, WaitList};
 use parking_lot::Mutex;
 use resp::{Batch, Out, Proto};
 use socket2::Socket;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64, AtomicUsize,
+    Ordering::{Relaxed, Release},
+};
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::RuntimeFlavor;
+use tokio::sync::Notify;
 
 /// Bytes of the shared read buffer: room for a deep pipeline, small enough to stay in the second-level cache.
 const READ_BYTES: usize = 64 * 1024;
@@ -68,6 +72,40 @@ pub(crate) struct Load {
     pub writes: AtomicU64,
     /// The last order to give memory back that it has carried out.
     pub given_back: AtomicU64,
+    /// Its thread is at its end.
+    pub ended: AtomicBool,
+    /// Threads that wait for one of these two.
+    pub told: Arc<WaitList>,
+    /// The same for the control thread's task.
+    pub gone: Notify,
+}
+
+impl Load {
+    /// Has this thread sleep until that is so, or until then; whether it is.
+    pub fn wait_until(&self, then: Instant, is_so: impl Fn(&Load) -> bool) -> bool {
+        loop {
+            let seen = self.told.seen();
+            if is_so(self) {
+                return true;
+            }
+            let left = then.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            self.told.sleep_for(seen, left);
+        }
+    }
+}
+
+/// Says, when it goes, that a worker's thread is at its end.
+pub(crate) struct Ends(pub Arc<Load>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.ended.store(true, Release);
+        self.0.told.call();
+        self.0.gone.notify_one();
+    }
 }
 
 /// What helper threads execute long commands with: as many of the engine's workers as were ever needed at once.

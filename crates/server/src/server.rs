@@ -11,6 +11,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Acquire;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -227,10 +228,10 @@ impl RunningServer {
         let deadline = Instant::now() + GRACE;
         if let Ok(workers) = Arc::try_unwrap(self.workers) {
             for worker in workers {
-                while !worker.thread.is_finished() && Instant::now() < deadline {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                if worker.thread.is_finished() {
+                if worker
+                    .load
+                    .wait_until(deadline, |load| load.ended.load(Acquire))
+                {
                     let _ = worker.thread.join();
                 } else {
                     tracing::warn!("A worker is in the middle of something and is not waited for");

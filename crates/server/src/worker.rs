@@ -1,7 +1,7 @@
 //! A worker: a runtime of one thread whose tasks are its connections. What they share is in [`crate::seat`].
 
 use crate::connection::Connection;
-use crate::seat::{Arrival, GiveBack, Helpers, Load, Seat};
+use crate::seat::{Arrival, Ends, GiveBack, Helpers, Load, Seat};
 use engine::Engine;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
@@ -56,7 +56,10 @@ pub(crate) fn start(
         .on_thread_park(move || held.before_sleep())
         .build()?;
     let metrics = runtime.metrics();
+    let ends = Ends(load.clone());
     let body = move || {
+        // What is dropped last.
+        let _ends = ends;
         // Spawned, so that the runtime's thread is what does the worker's work, and this one only waits for its end.
         let serving = runtime.spawn(serve(seat, received, phase, give_back));
         let _ = runtime.block_on(serving);
@@ -100,6 +103,7 @@ async fn serve(
                     collect();
                 }
                 seat.load.given_back.store(order.number, Release);
+                seat.load.told.call();
             }
             changed = phase.changed() => match (changed, *phase.borrow_and_update()) {
                 (Ok(()), Phase::Serving) => {}

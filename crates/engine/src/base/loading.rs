@@ -4,8 +4,9 @@
 //! program around the engine may watch or stop it.
 
 use crate::base::clock::unix_ms;
-use std::sync::OnceLock;
+use crate::base::wait_list::WaitList;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 /// How far loading is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Loading {
     used_memory: AtomicU64,
     told: AtomicU64,
     watcher: OnceLock<OnLoad>,
+    /// Those who wait for its end.
+    pub(crate) line: Arc<WaitList>,
 }
 
 impl Loading {
@@ -74,6 +77,7 @@ impl Loading {
     /// The data set is whole.
     pub fn end(&self) {
         self.on.store(false, Relaxed);
+        self.line.call();
     }
 
     /// From now on this is told how far loading is. Of several the first stays.

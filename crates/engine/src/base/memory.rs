@@ -15,7 +15,9 @@
 //! to server.
 
 use crate::base::random::random_below;
+use crate::base::wait_list::WaitList;
 use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicIsize, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
 };
@@ -279,6 +281,10 @@ pub struct Memory {
     pub tidied: [AtomicU64; 2],
     bell: Mutex<bool>,
     rung: Condvar,
+    /// Those who wait for room, or for clients to be disconnected.
+    pub(crate) line: Arc<WaitList>,
+    /// The most that one of them needs, in bytes.
+    asked: AtomicUsize,
 }
 
 /// Read with every command, and hardly ever written.
@@ -405,6 +411,18 @@ impl Memory {
         self.tidied.iter().for_each(|count| count.store(0, Relaxed));
         self.evicted_clients.store(0, Relaxed);
         self.exceeded_nanos.store(0, Relaxed);
+    }
+
+    /// Has who looks after the limit make room for so many bytes more.
+    #[cold]
+    pub(crate) fn ask(&self, bytes: usize) {
+        self.asked.fetch_max(bytes, Relaxed);
+        self.ring();
+    }
+
+    /// For how much there is to be room, since the last time that this was asked.
+    pub(crate) fn take_asked(&self) -> usize {
+        self.asked.swap(0, Relaxed)
     }
 
     /// Has who looks after the limit look at once.

@@ -28,3 +28,8 @@ mod sync;
 pub mod ticks;
 pub mod tree;
 pub mod version;
+pub mod wait_list;
+#[cfg(test)]
+mod wait_list_checked;
+#[cfg(test)]
+mod wait_list_tests;

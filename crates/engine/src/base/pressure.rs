@@ -2,7 +2,12 @@
 //!
 //! While nothing of the kind happens, this is one look at a flag for each command.
 
+use super::wait_list::{Topic, WaitList};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+/// What waits for all shards, or for some that nobody has looked for.
+pub(crate) const EVERY_SHARD: Topic = Topic::MAX;
 
 /// See the module's page.
 #[derive(Debug)]
@@ -12,6 +17,8 @@ pub struct Pressure {
     shards: Box<[AtomicBool]>,
     /// How often somebody had to wait.
     waits: AtomicU64,
+    /// Those who wait: each for a shard, or for all ([`EVERY_SHARD`]).
+    pub(crate) line: Arc<WaitList>,
 }
 
 impl Pressure {
@@ -21,6 +28,7 @@ impl Pressure {
             on: AtomicBool::new(false),
             shards: (0..shards).map(|_| AtomicBool::new(false)).collect(),
             waits: AtomicU64::new(0),
+            line: Arc::default(),
         }
     }
 
@@ -40,16 +48,20 @@ impl Pressure {
     /// Has changes wait, or go on.
     pub fn set(&self, on: bool) {
         self.on.store(on, Relaxed);
+        if !on {
+            self.line.call();
+        }
     }
 
     /// Says whether something of a shard is still to be written.
     pub fn set_shard(&self, shard: usize, unwritten: bool) {
-        if let Some(of) = self.shards.get(shard) {
-            of.store(unwritten, Relaxed);
+        let before = (self.shards.get(shard)).is_some_and(|of| of.swap(unwritten, Relaxed));
+        if before && !unwritten {
+            self.line.call_those(|waits_for| waits_for == shard);
         }
     }
 
-    /// Somebody waits, for a moment.
+    /// Somebody begins to wait, or was called and waits again.
     pub(crate) fn note_wait(&self) {
         self.waits.fetch_add(1, Relaxed);
     }

@@ -7,7 +7,9 @@
 //! Who moves the stream (`crates/replication`) writes this; the gate looks at one word of it.
 
 use super::random::random_bytes;
+use super::wait_list::WaitList;
 use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 /// Fewer replicas follow than `min-replicas-to-write` asks for.
@@ -114,6 +116,8 @@ pub struct Standing {
     closed: Gate,
     offset: AtomicU64,
     ids: Mutex<StreamIds>,
+    /// Those whose changes are put off.
+    pub(crate) held: Arc<WaitList>,
 }
 
 impl Default for Standing {
@@ -122,6 +126,7 @@ impl Default for Standing {
             closed: Gate::default(),
             offset: AtomicU64::new(0),
             ids: Mutex::new(StreamIds::fresh()),
+            held: Arc::default(),
         }
     }
 }
@@ -140,6 +145,9 @@ impl Standing {
                 true => self.closed.0.fetch_or(why, Relaxed),
                 false => self.closed.0.fetch_and(!why, Relaxed),
             };
+            if !closed && why & CHANGES_HELD != 0 {
+                self.held.call();
+            }
         }
     }
 

@@ -12,8 +12,10 @@
 
 use crate::base::error::Error;
 use crate::base::memory::Memory;
+use crate::base::pressure::EVERY_SHARD;
 use crate::base::replication::{CHANGES_HELD, READ_ONLY_REPLICA, STALE_REPLICA, TOO_FEW_REPLICAS};
 use crate::base::stats::Counters;
+use crate::base::wait_list::{InLine, Seen, Topic, WaitList};
 use crate::context::command::Entry;
 use crate::context::engine::Engine;
 use crate::context::permissions;
@@ -27,7 +29,10 @@ use crate::table::row::{
     RUNS_SCRIPT, STALE, WHILE_SUBSCRIBED, WRITE, row,
 };
 use resp::Proto;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Waker;
+use std::time::Duration;
 
 /// A request of a client, to be carried out now.
 pub(crate) const CLIENT: u8 = 1;
@@ -111,8 +116,47 @@ impl Intent {
 pub(crate) enum Closed {
     /// This is the reply.
     Refused(Error),
-    /// It is to try again, after at most so many milliseconds. Only for those who can wait: clients and programs.
-    For(u64),
+    /// It is to wait. Only for those who can: clients and programs.
+    Until(Box<Opens>),
+}
+
+/// When it is to try again: once the list is called, or after a time.
+#[derive(Debug)]
+pub(crate) struct Opens {
+    list: Arc<WaitList>,
+    seen: Seen,
+    topic: Topic,
+    most: Duration,
+}
+
+impl Opens {
+    /// Stands in line, where it stood before if that is the line, and has this waker called. How long it waits at most.
+    pub fn wait(self, place: &mut Option<InLine>, waker: &Waker) -> Duration {
+        let place = match place {
+            Some(place) if place.is_in(&self.list) => place,
+            other => other.insert(InLine::last(&self.list)),
+        };
+        match place.wait(self.seen, self.topic, waker) {
+            true => self.most,
+            // It may have opened meanwhile.
+            false => Duration::ZERO,
+        }
+    }
+}
+
+/// Until this list is called, or the time is over that `closed` says. In if that says None: it is asked once more, since who opens
+/// may have called before there was anybody in the line.
+#[cold]
+fn until(list: &Arc<WaitList>, topic: Topic, closed: impl FnOnce() -> Option<Duration>) -> Passed {
+    let seen = list.seen();
+    let Some(most) = closed() else { return Ok(()) };
+    let list = list.clone();
+    Err(Closed::Until(Box::new(Opens {
+        list,
+        seen,
+        topic,
+        most,
+    })))
 }
 
 impl Closed {
@@ -120,16 +164,19 @@ impl Closed {
     pub fn into_error(self) -> Error {
         match self {
             Closed::Refused(error) => error,
-            Closed::For(_) => Error::INTERNAL,
+            Closed::Until(_) => Error::INTERNAL,
         }
     }
 }
 
-/// How soon it is asked again whether changes are held back.
-const HELD_MS: u64 = 5;
+/// For what opens when somebody opens it, and not with time.
+const CALLED: Duration = Duration::from_secs(24 * 3600);
 
-/// How soon a typed call asks again whether the data set is loaded.
-const LOOK_AGAIN_MS: u64 = 5;
+/// For room, of which nobody may say that there is some if the thread that sees to it could not be started.
+const ROOM: Duration = Duration::from_secs(1);
+
+/// Of lists that know one kind of waiting.
+const ANY: Topic = 0;
 
 type Passed = Result<(), Closed>;
 
@@ -378,7 +425,12 @@ fn itself_memory(request: &Request<'_>, way: u8) -> Passed {
         _ if nested && (over || far_over) => no_room,
         Outcome::Nothing if over || far_over => no_room,
         // Eviction is behind.
-        Outcome::NotYet if !nested && far_over => Err(Closed::For(1)),
+        Outcome::NotYet if !nested && far_over => {
+            memory.ask(bytes);
+            until(&memory.line, ANY, || {
+                (memory.used() + bytes > bound).then_some(ROOM)
+            })
+        }
         _ => Ok(()),
     }
 }
@@ -407,7 +459,10 @@ fn itself_replication(request: &Request<'_>, way: u8) -> Passed {
         let queues = request.session.is_some_and(|s| s.multi.is_some()) && !runs;
         let changes = does & WRITE != 0 || runs && does & LIKE_WRITE != 0;
         if changes && !queues && !replays(request) {
-            return Err(Closed::For(HELD_MS));
+            let standing = &request.engine.standing;
+            until(&standing.held, ANY, || {
+                (standing.closed() & CHANGES_HELD != 0).then_some(CALLED)
+            })?;
         }
     }
     if closed & (TOO_FEW_REPLICAS | READ_ONLY_REPLICA) == 0 || does & WRITE == 0 || replays(request)
@@ -450,8 +505,11 @@ fn sends_on(memory: &Memory) -> Passed {
     if memory.used() <= memory.bound() || memory.clients_stay.load(Relaxed) {
         return Ok(());
     }
-    memory.ring();
-    Err(Closed::For(1))
+    until(&memory.line, ANY, || {
+        memory.ring();
+        let waits = memory.used() > memory.bound() && !memory.clients_stay.load(Relaxed);
+        waits.then_some(ROOM)
+    })
 }
 
 /// A client of RESP2 that subscribes to something could not tell a reply from a message.
@@ -507,7 +565,8 @@ fn loading(request: &Request<'_>, _: u8) -> Passed {
 fn itself_loading(request: &Request<'_>) -> Passed {
     let Some(session) = request.session else {
         // A program that uses the data set of a server waits for it.
-        return Err(Closed::For(LOOK_AGAIN_MS));
+        let loading = &request.engine.loading;
+        return until(&loading.line, ANY, || loading.is_on().then_some(CALLED));
     };
     let missing = match &session.multi {
         Some(multi) if request.facts.has(RUNS_QUEUE) => multi.missing_flags,
@@ -552,10 +611,13 @@ fn itself_paused(request: &Request<'_>) -> Passed {
     if request.facts.has(NO_AUTH | ABOUT_CLIENT) || replays(request) {
         return Ok(());
     }
-    match pause.wait_ms(request.now_ms, writes(request)) {
-        Some(ms) => Err(Closed::For(ms)),
-        None => Ok(()),
+    let writes = writes(request);
+    if pause.wait_ms(request.now_ms, writes).is_none() {
+        return Ok(());
     }
+    until(&pause.line, ANY, || {
+        (pause.wait_ms(request.now_ms, writes)).map(Duration::from_millis)
+    })
 }
 
 /// A snapshot holds back as much as it may: what would make it more waits, but what is queued by MULTI only when it is carried
@@ -579,20 +641,26 @@ fn itself_held_up(request: &Request<'_>, way: u8) -> Passed {
         return Ok(());
     }
     // What a transaction or a script works on is not looked for, and a typed call does not say.
-    let mut concerned = way == LIBRARY || runs;
-    if !concerned {
+    let pressure = &engine.pressure;
+    let mut waits_for = (way == LIBRARY || runs).then_some(EVERY_SHARD);
+    if waits_for.is_none() {
         let _ = positions::extract(request.facts, request.argv, |at, _| {
             if let Some(key) = request.argv.get(at) {
-                let place = engine.keyspace().place(key);
-                concerned |= engine.pressure.concerns(place.shard());
+                let shard = engine.keyspace().place(key).shard();
+                waits_for = waits_for.or(pressure.concerns(shard).then_some(shard));
             }
         });
     }
-    if !concerned {
+    let Some(topic) = waits_for else {
         return Ok(());
-    }
-    engine.pressure.note_wait();
-    Err(Closed::For(1))
+    };
+    until(&pressure.line, topic, || {
+        let waits = pressure.any() && (topic == EVERY_SHARD || pressure.concerns(topic));
+        waits.then(|| {
+            pressure.note_wait();
+            CALLED
+        })
+    })
 }
 
 fn busy_script(request: &Request<'_>, _: u8) -> Passed {

@@ -26,6 +26,13 @@ pub(crate) struct Parked {
     done: Option<Box<dyn Any + Send>>,
 }
 
+impl Parked {
+    /// Whether it may have its lock, for all that was known when it was called.
+    pub(super) fn is_called(&self) -> bool {
+        self.ticket.is_called()
+    }
+}
+
 impl Session {
     /// Its ticket, if it has been waiting for locks.
     pub(crate) fn ticket(&mut self) -> Option<&mut Ticket> {

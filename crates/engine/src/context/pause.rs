@@ -1,5 +1,7 @@
 //! CLIENT PAUSE.
 
+use crate::base::wait_list::WaitList;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// CLIENT PAUSE: until when, and for which commands.
@@ -9,6 +11,8 @@ pub struct Pause {
     until_ms: AtomicU64,
     /// 1: only writes wait.
     writes_only: AtomicU64,
+    /// Those who wait for its end, which may come early.
+    pub(crate) line: Arc<WaitList>,
 }
 
 impl Pause {
@@ -36,5 +40,6 @@ impl Pause {
     /// Ends a pause.
     pub fn stop(&self) {
         self.until_ms.store(0, Relaxed);
+        self.line.call();
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::acl::user::User;
 use crate::base::replication::Announced;
+use crate::base::wait_list::InLine;
 use crate::client::clients::{Client, Kind};
 use crate::context::engine::Engine;
 use crate::context::multi::{Multi, Watching};
@@ -74,6 +75,8 @@ pub struct Session {
     pub(crate) announced: Option<Box<Announced>>,
     /// Its place in line, while a command of it waits for its locks.
     pub(crate) parked: Option<Box<Parked>>,
+    /// Its place in line, while a command of it waits for the gate to open.
+    pub(crate) in_line: Option<InLine>,
 }
 
 /// A reply of so many bytes may always be made, however short memory is.
@@ -107,6 +110,7 @@ impl Session {
             pushing: false,
             announced: None,
             parked: None,
+            in_line: None,
         }
     }
 
@@ -189,6 +193,16 @@ impl Session {
     /// that a reply is durable waits for that piece.
     pub fn piece(&self) -> u64 {
         self.piece
+    }
+
+    /// Whether its client's waker was woken since its command began to wait for its locks, or for the gate to open.
+    pub fn is_called(&self) -> bool {
+        let by_gate = self.in_line.as_ref().is_some_and(InLine::is_called);
+        by_gate
+            || self
+                .parked
+                .as_ref()
+                .is_some_and(|parked| parked.is_called())
     }
 
     /// Sets the protocol version, for COMMAND LIST's eyes too.

@@ -14,10 +14,6 @@ use crate::table::positions::each_key;
 use resp::{Mark, Out};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
-
-/// The longest time after which a client that has to wait asks again, so that it sees when a pause ends early.
-const ASK_AGAIN_MS: u64 = 1000;
 
 /// Answers a command that there is not.
 #[cold]
@@ -59,7 +55,10 @@ pub(super) fn reject(
 ) -> Next {
     session.leave_lines();
     let error = match closed {
-        Closed::For(ms) => return Next::Retry(Duration::from_millis(ms.min(ASK_AGAIN_MS))),
+        Closed::Until(opens) => {
+            let waker = session.client.waker();
+            return Next::Retry(opens.wait(&mut session.in_line, &waker));
+        }
         Closed::Refused(error) => error,
     };
     counters.commands[entry.id].rejected.add(1);

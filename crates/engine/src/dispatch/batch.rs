@@ -195,6 +195,9 @@ impl Worker {
                 / (at - from)
                 > WIDE;
         }
+        if session.in_line.is_some() && !matches!(next, Next::Retry(_)) {
+            session.in_line = None;
+        }
         session.hand_out();
         let waits = usize::from(matches!(next, Next::Block(_)));
         self.account(session, began, at - from, waits);

@@ -208,6 +208,7 @@ impl Keeper {
         let of_clients = memory.limit_of_clients.load(Relaxed);
         let tidies = memory.tidies.load(Relaxed);
         if limit == 0 && of_clients == 0 && !tidies {
+            memory.line.call();
             return Rest::Long;
         }
         engine.sleep_if_asleep();
@@ -225,8 +226,9 @@ impl Keeper {
         let due = since.is_none_or(|since| since >= rest);
         engine.measure_memory(due);
         if due {
-            let evicted = evict_clients(engine, of_clients);
-            let stay = evicted == 0 && memory.used() > memory.bound();
+            let (evicted, going) = evict_clients(engine, of_clients);
+            // Who is disconnected and has not gone yet is still counted.
+            let stay = evicted == 0 && memory.used().saturating_sub(going) > memory.bound();
             memory.clients_stay.store(stay, Relaxed);
             self.clients_at = Some(began);
             self.clients_rest = CLIENTS_EVERY.max(began.elapsed() * CLIENTS_PART);
@@ -238,10 +240,15 @@ impl Keeper {
             self.move_together(engine, usize::MAX, true);
         }
         if paused || limit == 0 {
+            if due {
+                memory.line.call();
+            }
             return Rest::For(CLIENTS_EVERY);
         }
         // Some room beyond, so that commands need not evict as soon as this rests.
         let goal = limit - (limit / 256).clamp((limit / 64).min(16 << 10), 8 << 20);
+        // Who waits for more than that has been told to.
+        let goal = goal.min(limit.saturating_sub(memory.take_asked()));
         let mut outcome = Outcome::Enough;
         if memory.used() > goal {
             let began = Instant::now();
@@ -261,6 +268,8 @@ impl Keeper {
             engine.note_latency("eviction-cycle", began.elapsed());
             memory.note_exceeded(memory.is_over(), unix_nanos());
         }
+        // Whether there is room enough now, those who wait for it find out themselves.
+        memory.line.call();
         self.move_together(engine, limit, tidies);
         match outcome {
             Outcome::NotYet => Rest::None,
@@ -359,8 +368,9 @@ impl Moving {
     }
 }
 
-/// Disconnects the clients that take most while all take more than they may; returns how many.
-fn evict_clients(engine: &Engine, limit: usize) -> usize {
+/// Disconnects the clients that take most while all take more than they may; returns how many, and the bytes of those who were
+/// disconnected before and have not gone yet.
+fn evict_clients(engine: &Engine, limit: usize) -> (usize, usize) {
     let memory = engine.memory();
     // Who is to go counts until it has gone.
     let (mut taken, mut going) = (0, 0);
@@ -383,7 +393,7 @@ fn evict_clients(engine: &Engine, limit: usize) -> usize {
     }
     let mut evicted = 0;
     if taken <= allowed {
-        return evicted;
+        return (evicted, going);
     }
     let mut all: Vec<(usize, Arc<Client>)> = engine
         .clients()
@@ -407,7 +417,7 @@ fn evict_clients(engine: &Engine, limit: usize) -> usize {
         taken = taken.saturating_sub(bytes);
         evicted += 1;
     }
-    evicted
+    (evicted, going)
 }
 
 #[cfg(test)]

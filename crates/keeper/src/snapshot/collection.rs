@@ -342,12 +342,15 @@ impl Watcher for Guard {
             hash,
             key: key.to_vec(),
         };
+        self.0.shared.moves.call();
     }
 
     fn take(self: Box<Self>, rest: Object) {
         let mut state = self.0.state.lock();
         if !state.ended && !self.0.shared.is_aborted() {
             state.rest = Some(rest);
+            drop(state);
+            self.0.shared.moves.call();
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::collection::{Collection, Place};
 use super::marks::{MARK, Mark, Marks};
-use engine::{Engine, Pressure};
+use engine::{Engine, Pressure, WaitList};
 use parking_lot::Mutex;
 use rdb::encode::{self, Meta, Options};
 use std::collections::VecDeque;
@@ -141,6 +141,8 @@ pub struct Shared {
     pub(super) old: Mutex<Vec<(u32, Old)>>,
     /// Large collections to be written next.
     pub(super) opened: Mutex<VecDeque<Arc<Collection>>>,
+    /// Who writes waits here for a collection that is on its way to another place, or to be handed over.
+    pub(super) moves: Arc<WaitList>,
     /// The data set was replaced: the snapshot cannot be completed.
     pub(super) aborted: AtomicBool,
     /// Why it cannot be completed, if trying again would not help.
@@ -175,6 +177,7 @@ impl Shared {
             hashes: Default::default(),
             old: Mutex::default(),
             opened: Mutex::default(),
+            moves: Arc::default(),
             aborted: AtomicBool::new(false),
             failure: Mutex::default(),
             keys: AtomicU64::new(0),
@@ -191,6 +194,7 @@ impl Shared {
     /// Gives the snapshot up.
     pub fn abort(&self) {
         self.aborted.store(true, Relaxed);
+        self.moves.call();
         self.pressure.set(false);
     }
 

@@ -92,6 +92,7 @@ impl Primary {
 
     /// A replica has said how far it is.
     pub(super) fn acknowledged_something(&self) {
+        self.heard.call();
         self.tell_waits();
         if self.is_failing_over() {
             self.wake();
@@ -165,18 +166,20 @@ impl Primary {
         }
         self.ask_for_acks();
         loop {
+            let seen = self.heard.seen();
             let lagging = self.lagging(offset);
             if lagging.is_empty() {
                 return true;
             }
-            if Instant::now() >= until {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 for link in lagging {
                     let acked = link.acked.load(Relaxed);
                     tracing::warn!("The replica {} has {acked} of {offset} bytes", link.who());
                 }
                 return false;
             }
-            std::thread::sleep(Duration::from_millis(2));
+            self.heard.sleep_for(seen, left);
         }
     }
 

@@ -11,7 +11,9 @@ mod sync;
 use crate::replica::Replica;
 use crate::spool::Reader;
 use crate::stream::Stream;
-use engine::{Config, Engine, RoleReport, StreamMemory, StreamWish, put_command, unix_ms};
+use engine::{
+    Config, Engine, RoleReport, StreamMemory, StreamWish, WaitList, put_command, unix_ms,
+};
 use keeper::Keeper;
 use link::{Link, State};
 use parking_lot::Mutex;
@@ -38,6 +40,8 @@ pub(crate) struct Primary {
     /// Offset behind the last GETACK.
     asked_at: Mutex<u64>,
     copies: sync::Copies,
+    /// Who waits for replicas to say how far they are, or to leave.
+    heard: Arc<WaitList>,
     /// When a sign of life was sent last.
     pinged: Mutex<Option<Instant>>,
     /// Since when nobody follows; None: somebody does.
@@ -87,6 +91,7 @@ impl Primary {
             waits: Mutex::default(),
             asked_at: Mutex::default(),
             copies: sync::Copies::default(),
+            heard: Arc::default(),
             pinged: Mutex::default(),
             alone_since: Mutex::default(),
             spill_failed: AtomicBool::new(false),
@@ -196,6 +201,7 @@ impl Primary {
 
     /// Somebody follows, or does not any more.
     fn replicas_changed(&self) {
+        self.heard.call();
         self.count_good();
         self.tell_waits();
         self.wake();

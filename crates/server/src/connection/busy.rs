@@ -160,6 +160,10 @@ impl Connection {
                     let followed = self.follow(long.next, &long.session);
                     // Where it is tried again is where it was.
                     self.elsewhere |= long.session.is_parked();
+                    if let Some(Busy::Retry(_, slept)) = &mut self.busy {
+                        // The call came to this task while the helper was still at it.
+                        *slept |= long.session.is_called();
+                    }
                     self.session = Some(long.session);
                     followed?;
                     let mut out = long.out;

@@ -277,13 +277,17 @@ impl Guarded {
     #[cold]
     pub fn acquire_soon(&self, turn: Option<&mut Turn>) -> Option<ShardGuard<'_>> {
         let line = self.line();
+        // Who has been called and comes again goes on with the wait that was counted.
+        let goes_on = turn
+            .as_ref()
+            .is_some_and(|turn| turn.has_wanted(self.index));
         let number = turn.map(|turn| {
             turn.come_to(self.index, line);
             turn.number
         });
         let began = Instant::now();
         let guard = line.soon(number).then(|| self.taken());
-        self.note_wait(1, began.elapsed());
+        self.note_wait(u64::from(!goes_on), began.elapsed());
         guard
     }
 

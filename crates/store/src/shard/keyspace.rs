@@ -96,6 +96,12 @@ impl Ticket {
         self.turn.set_waker(waker);
         self.turn.stand(index, |i| self.locks[i].0.line());
     }
+
+    /// Whether its waker was woken since it began to stand.
+    pub fn is_called(&self) -> bool {
+        self.stands
+            .is_some_and(|(index, _)| self.turn.is_called(self.locks[index].0.line()))
+    }
 }
 
 impl Ticket {

@@ -350,6 +350,14 @@ impl<P: Parts> Line<P> {
         });
     }
 
+    /// Whether the owner of this number was called since it began to wait here.
+    fn has_called(&self, number: u64) -> bool {
+        self.queue.with(|queue| {
+            let mut entries = queue.entries.iter();
+            entries.any(|e| e.number == number && e.called)
+        })
+    }
+
     /// Takes the lock if that is possible within some tens of microseconds.
     pub fn lock_soon(&self) -> bool {
         self.soon(None)
@@ -509,6 +517,16 @@ impl Turn {
         }
         self.places.push(index);
         line(index).stand(self.number, &self.waker, self.claims());
+    }
+
+    /// Whether it could not have this lock before.
+    pub(super) fn has_wanted(&self, index: usize) -> bool {
+        self.places.contains(&index)
+    }
+
+    /// Whether it was called since it began to wait for lock `index`.
+    pub(super) fn is_called<P: Parts>(&self, line: &Line<P>) -> bool {
+        line.has_called(self.number)
     }
 
     /// Leaves all lines.

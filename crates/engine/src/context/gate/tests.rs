@@ -284,7 +284,7 @@ fn check(&(name, way, before, line, text): &Case) {
             counters: db.worker.counters(),
         };
         match admit::<EXEC>(&request) {
-            Err(Closed::For(_)) => assert!(text.is_empty(), "{what}"),
+            Err(Closed::Until(_)) => assert!(text.is_empty(), "{what}"),
             Err(Closed::Refused(error)) => assert!(error.0.contains(text), "{what}: {error:?}"),
             Ok(()) => panic!("{what} came in"),
         }
@@ -309,7 +309,7 @@ fn check(&(name, way, before, line, text): &Case) {
                 short: false,
                 counters: db.worker.counters(),
             });
-            assert!(matches!(closed, Err(Closed::For(_))), "{what}");
+            assert!(matches!(closed, Err(Closed::Until(_))), "{what}");
             return;
         }
         let counters = db.worker.counters();
@@ -508,4 +508,132 @@ fn a_pause_of_writes_lets_scripts_run_that_only_read() {
     db.another().run("CLIENT PAUSE 100000 WRITE");
     db.run("EXEC");
     assert!(matches!(db.asked, Asked::Retry(_)));
+}
+
+/// Closes a gate, or opens it, and the line of those who wait for it.
+type Gate = (
+    &'static str,
+    u8,
+    fn(&Engine, bool),
+    fn(&Engine) -> &Arc<WaitList>,
+);
+
+/// Each of these is open for nobody until somebody opens it: neither time nor asking again helps.
+const WAITED_FOR: &[Gate] = &[
+    (
+        "paused",
+        CLIENT | LIBRARY,
+        |engine, closed| match closed {
+            true => engine.pause.start(1, u64::MAX, false),
+            false => engine.pause.stop(),
+        },
+        |engine| &engine.pause.line,
+    ),
+    (
+        "changes held",
+        CLIENT | LIBRARY,
+        |engine, closed| engine.standing.close(CHANGES_HELD, closed),
+        |engine| &engine.standing.held,
+    ),
+    (
+        "loading",
+        LIBRARY,
+        |engine, closed| match closed {
+            true => engine.loading.begin(),
+            false => engine.loading.end(),
+        },
+        |engine| &engine.loading.line,
+    ),
+    (
+        "held up",
+        CLIENT | LIBRARY,
+        |engine, closed| match closed {
+            true => press(engine, true),
+            false => engine.pressure.set(false),
+        },
+        |engine| &engine.pressure.line,
+    ),
+    (
+        "held up, its shard",
+        CLIENT,
+        |engine, closed| match closed {
+            true => press(engine, true),
+            false => {
+                let shard = engine.keyspace().place(b"k").shard();
+                engine.pressure.set_shard(shard, false);
+            }
+        },
+        |engine| &engine.pressure.line,
+    ),
+];
+
+#[test]
+fn who_waits_is_called_by_who_opens() {
+    use crate::testing::Asked;
+    let soon = Duration::from_secs(60);
+    for (name, ways, turn, line) in WAITED_FOR {
+        let mut db = TestClient::new();
+        let engine = db.engine.clone();
+        turn(&engine, true);
+        if ways & CLIENT != 0 {
+            db.run("SET k v");
+            assert!(matches!(db.asked, Asked::Retry(_)), "{name}");
+            assert!(!db.session.is_called(), "{name}");
+            // Who comes for another reason, a message say, keeps its place.
+            db.run("SET k v");
+            assert_eq!(line(&engine).waiting(), 1, "{name}");
+            turn(&engine, false);
+            assert!(db.session.is_called(), "{name}");
+            db.check("SET k v", "OK");
+            assert!(db.session.in_line.is_none(), "{name}");
+            turn(&engine, true);
+            // Who leaves is not called.
+            let mut gone = db.another();
+            gone.run("SET k v");
+            assert_eq!(line(&engine).waiting(), 1, "{name}");
+            drop(gone);
+            assert_eq!(line(&engine).waiting(), 0, "{name}");
+        }
+        if ways & LIBRARY != 0 {
+            let (done, is_done) = std::sync::mpsc::channel();
+            let thread = std::thread::spawn({
+                let engine = engine.clone();
+                move || {
+                    let counters = engine.add_counters();
+                    let changed = engine.with_key(0, b"k", Intent::Grow, &counters, |_| Ok(()));
+                    done.send(changed).expect("somebody listens");
+                }
+            });
+            while line(&engine).waiting() == 0 {
+                std::thread::yield_now();
+            }
+            turn(&engine, false);
+            assert_eq!(is_done.recv_timeout(soon), Ok(Ok(())), "{name}");
+            thread.join().expect("no panic");
+            assert_eq!(line(&engine).waiting(), 0, "{name}");
+        }
+    }
+}
+
+/// Only those go on whom it concerns.
+#[test]
+fn a_shard_that_is_written_calls_those_who_change_it() {
+    let db = TestClient::new();
+    let engine = db.engine.clone();
+    press(&engine, true);
+    let shard = |key: &str| engine.keyspace().place(key.as_bytes()).shard();
+    let other = (0..).map(|n| format!("k{n}"));
+    let other = (other.into_iter()).find(|key| shard(key) != shard("k"));
+    let other = other.expect("a key elsewhere");
+    let (mut here, mut there, mut script) = (db.another(), db.another(), db.another());
+    here.run("SET k v");
+    there.run(&format!("SET {other} v"));
+    script.run("EVAL \"return 1\" 0");
+    assert_eq!(engine.pressure.waits(), 3);
+    engine.pressure.set_shard(shard("k"), false);
+    let called = |clients: [&TestClient; 3]| clients.map(|client| client.session.is_called());
+    assert_eq!(called([&here, &there, &script]), [true, false, false]);
+    engine.pressure.set(false);
+    assert_eq!(called([&here, &there, &script]), [true; 3]);
+    assert_eq!(engine.pressure.waits(), 3, "counted once for each");
 }

@@ -93,3 +93,57 @@ fn free_slots(short: bool) {
     db.check("DBSIZE", &(KEYS / 4).to_string());
     db.check("STRLEN k4000", "200");
 }
+
+/// Commands that find no room wait for it, and messages until it is known whether clients can be disconnected for them; who looks
+/// after the limit calls both.
+#[test]
+fn who_waits_for_room_is_called() {
+    use crate::testing::Asked;
+    for (policy, line, reply) in [
+        ("allkeys-lru", "SET new v", "OK"),
+        ("noeviction", "PUBLISH c m", "0"),
+    ] {
+        let mut db = TestClient::with(&[("maxmemory-policy", policy)]);
+        for i in 0..20_000 {
+            db.run(&format!("SET k{i} {}", "v".repeat(500)));
+        }
+        db.check("CONFIG SET maxmemory 2mb", "OK");
+        let mut keeper = Keeper::default();
+        assert_eq!(db.run(line), "");
+        assert!(matches!(db.asked, Asked::Retry(_)), "{line}");
+        assert!(!db.session.is_called(), "{line}");
+        look(&mut keeper, &db);
+        assert!(db.session.is_called(), "{line}");
+        let mut said = db.run(line);
+        while said.is_empty() {
+            look(&mut keeper, &db);
+            said = db.run(line);
+        }
+        assert_eq!(said, reply);
+    }
+}
+
+/// Those who have been disconnected count until they have gone. Until then nobody says that disconnecting helps nothing: whoever
+/// sends messages would go on and fill what the others leave.
+#[test]
+fn who_is_going_is_waited_for() {
+    let db = TestClient::with(&[("maxmemory", "1mb")]);
+    let mut keeper = Keeper::default();
+    let stay = || db.engine.memory().clients_stay.load(Relaxed);
+    let greedy = db.another();
+    greedy.session.client().set_buffers(30 << 20, 0, 0, 0);
+    look(&mut keeper, &db);
+    assert!(greedy.session.client().kill_requested());
+    look(&mut keeper, &db);
+    assert!(db.engine.memory().used() > db.engine.memory().bound());
+    assert!(!stay());
+    drop(greedy);
+    // One that may not be disconnected stays.
+    let mut kept = db.another();
+    kept.run("CLIENT NO-EVICT ON");
+    kept.session.client().set_buffers(30 << 20, 0, 0, 0);
+    // The first look disconnects everybody else.
+    look(&mut keeper, &db);
+    look(&mut keeper, &db);
+    assert!(stay());
+}
