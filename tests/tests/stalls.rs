@@ -77,49 +77,61 @@ fn fill(client: &mut Client) {
     client.run("SETRANGE bits 100000000 x");
 }
 
+/// How often it is tried. A worker that stands still does so each time; that a connection's thread is not let run by a busy machine
+/// does not happen to the same ones again and again.
+const TRIES: usize = 8;
+
+/// Whether all connections had replies while `long` was carried out, and how many each.
+fn is_fair(server: &Server, client: &mut Client, long: &str) -> (bool, Vec<usize>) {
+    let mut probes: Vec<Client> = (0..PROBES).map(|_| server.connect()).collect();
+    probes.iter_mut().for_each(|probe| drop(probe.run("PING")));
+    let lines: Vec<&str> = long.lines().collect();
+    let (last, before) = lines.split_last().expect("a command");
+    before
+        .iter()
+        .for_each(|line| drop(client.call(&words(line))));
+    let running = AtomicBool::new(true);
+    let served: Vec<AtomicUsize> = (0..PROBES).map(|_| AtomicUsize::new(0)).collect();
+    thread::scope(|scope| {
+        for (probe, served) in probes.iter_mut().zip(&served) {
+            let running = &running;
+            scope.spawn(move || {
+                while running.load(Relaxed) {
+                    probe.run("PING");
+                    if running.load(Relaxed) {
+                        served.fetch_add(1, Relaxed);
+                    }
+                }
+            });
+        }
+        client.send(&words(last));
+        let reply = client.read_raw();
+        running.store(false, Relaxed);
+        assert!(
+            reply[0] != b'-',
+            "{long}: {}",
+            reply[..reply.len().min(200)].escape_ascii()
+        );
+    });
+    let served: Vec<usize> = served.iter().map(|n| n.load(Relaxed)).collect();
+    let (least, most) = (served.iter().min(), served.iter().max());
+    let (least, most) = (*least.expect("probes"), *most.expect("probes"));
+    // One that is over within a few round trips holds up nobody.
+    (most < 20 || least * 20 > most, served)
+}
+
 #[test]
 fn everybody_is_served_while_something_is_long() {
     let server = Server::redpoll_with(&["--threads", "2", "--enable-debug-command", "yes"]);
     let mut client = server.connect();
     fill(&mut client);
     for long in LONG {
-        let mut probes: Vec<Client> = (0..PROBES).map(|_| server.connect()).collect();
-        probes.iter_mut().for_each(|probe| drop(probe.run("PING")));
-        let lines: Vec<&str> = long.lines().collect();
-        let (last, before) = lines.split_last().expect("a command");
-        before
-            .iter()
-            .for_each(|line| drop(client.call(&words(line))));
-        let running = AtomicBool::new(true);
-        let served: Vec<AtomicUsize> = (0..PROBES).map(|_| AtomicUsize::new(0)).collect();
-        thread::scope(|scope| {
-            for (probe, served) in probes.iter_mut().zip(&served) {
-                let running = &running;
-                scope.spawn(move || {
-                    while running.load(Relaxed) {
-                        probe.run("PING");
-                        if running.load(Relaxed) {
-                            served.fetch_add(1, Relaxed);
-                        }
-                    }
-                });
-            }
-            client.send(&words(last));
-            let reply = client.read_raw();
-            running.store(false, Relaxed);
-            assert!(
-                reply[0] != b'-',
-                "{long}: {}",
-                reply[..reply.len().min(200)].escape_ascii()
-            );
+        let mut seen = Vec::new();
+        let served = (0..TRIES).any(|_| {
+            let (fair, served) = is_fair(&server, &mut client, long);
+            seen.push(served);
+            fair
         });
-        let served: Vec<usize> = served.iter().map(|n| n.load(Relaxed)).collect();
-        let (least, most) = (served.iter().min(), served.iter().max());
-        let (least, most) = (*least.expect("probes"), *most.expect("probes"));
-        // One that is over within a few round trips holds up nobody.
-        assert!(
-            most < 20 || least * 20 > most,
-            "{long}: replies of each: {served:?}"
-        );
+        assert!(served, "{long}: replies of each, try by try: {seen:?}");
     }
 }

@@ -331,7 +331,9 @@ impl Server for Bridge<'_, '_> {
             self.restart = Some(Restart::Stopping);
             return Some(Interrupt::Abort);
         }
-        if ahead >= LONG_STEP || now_ms.saturating_sub(self.began_ms) >= SLOW.as_millis() as u64 {
+        let passed_ms = now_ms.saturating_sub(self.began_ms);
+        let slow = self.ctx.engine.is_slow(passed_ms, SLOW.as_millis() as u64);
+        if ahead >= LONG_STEP || slow {
             self.call.slow.note_slow();
             if !self.ctx.helper.get() && can_be_undone {
                 self.restart = Some(Restart::Elsewhere);

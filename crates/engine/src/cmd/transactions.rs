@@ -135,7 +135,9 @@ fn carry_out_queue(ctx: &mut Ctx<'_>, multi: &Multi) {
             // What follows needs no more than what is held.
             ctx.undo = None;
         }
-        if !ctx.helper.get() && ticks::now() - began > ticks::of_micros(LONG_MICROS) {
+        if !ctx.helper.get()
+            && (ctx.engine).is_slow(ticks::now() - began, ticks::of_micros(LONG_MICROS))
+        {
             ctx.leave_the_others();
         }
     });
