@@ -1,12 +1,10 @@
 //! Serving those who wait for entries to have been pending for long enough: see [`crate::follow::claims`].
 
 use crate::base::clock::unix_ms;
-use crate::base::journal::Records;
 use crate::base::stats::Counters;
 use crate::context::engine::Engine;
 use crate::door::held::Held;
-use crate::door::keys::{Garbage, Keys};
-use crate::door::known::KnownKeys;
+use crate::door::keys::{Keys, Said};
 use crate::follow::waiting::{Waiter, Whom, serve};
 use std::time::Duration;
 use store::locks::Indices;
@@ -47,37 +45,21 @@ pub(crate) fn serve_until(engine: &Engine, counters: &Counters, now_ms: u64) {
 fn try_again(engine: &Engine, counters: &Counters, waiter: &Waiter, now_ms: u64) -> bool {
     let ks = engine.keyspace();
     let mut wanted: Indices = waiter.keys.iter().map(|(place, _)| place.shard()).collect();
-    let (mut changes, mut records) = (Vec::new(), Records::default());
     let Some(held) = ks.lock_many_for(&mut wanted, PATIENCE) else {
         return false;
     };
-    let aging = &engine.config().live.aging;
-    let mut known = Vec::new();
-    let mut keys = Keys {
-        ks,
-        held: Held::of_many(held),
-        db: waiter.db,
-        now_ms,
-        frozen: false,
-        coarse: false,
-        clock: aging.clock(now_ms),
-        aging,
-        known: KnownKeys::new(Default::default(), &mut known),
+    let mut said = Said::default();
+    let mut keys = Keys::of_nobody(
+        (ks, Held::of_many(held)),
+        (
+            &engine.config().live.aging,
+            &engine.follow.effects.listening,
+        ),
         counters,
-        no_touch: false,
-        garbage: Garbage::new(),
-        prepared: &[],
-        listening: &engine.follow.effects.listening,
-        changes: &mut changes,
-        emptied: None,
-        recording: engine.journal.is_on(),
-        records: &mut records,
-        own_expiries: None,
-        token: None,
-        room: None,
-        #[cfg(debug_assertions)]
-        named: Default::default(),
-    };
+        now_ms,
+        &mut said,
+    );
+    (keys.db, keys.recording) = (waiter.db, engine.journal.is_on());
     for (place, key) in &waiter.keys {
         serve(
             &engine.follow,

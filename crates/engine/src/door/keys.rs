@@ -13,7 +13,7 @@ use crate::base::stats::Counters;
 use crate::door::change::Listening;
 use crate::door::change::{Change, Event, note};
 use crate::door::held::Held;
-use crate::door::known::KnownKeys;
+use crate::door::known::{KnownKey, KnownKeys};
 use crate::door::room::Room;
 use crate::door::stored::{Stored, StoredValue};
 use smallvec::SmallVec;
@@ -105,7 +105,62 @@ pub struct Was {
     pub kept: bool,
 }
 
+/// What is said and written down where no command is at work, which has lists of its own.
+#[derive(Default)]
+pub(crate) struct Said {
+    pub changes: Vec<Change>,
+    pub records: Records,
+    known: Vec<KnownKey>,
+}
+
+impl Said {
+    /// What has been gathered so far.
+    pub fn of(changes: Vec<Change>, records: Records) -> Said {
+        Said {
+            changes,
+            records,
+            known: Vec::new(),
+        }
+    }
+}
+
 impl<'e> Keys<'e> {
+    /// Keys whose shards are held where no command is at work: the sweep, eviction, and whatever else the server does by itself. In
+    /// database 0, and changes are written down, unless that is set otherwise.
+    pub(crate) fn of_nobody(
+        (ks, held): (&'e Keyspace, Held<'e>),
+        (aging, listening): (&'e Aging, &'e Listening),
+        counters: &'e Counters,
+        now_ms: u64,
+        said: &'e mut Said,
+    ) -> Keys<'e> {
+        Keys {
+            ks,
+            held,
+            db: 0,
+            now_ms,
+            frozen: false,
+            coarse: false,
+            clock: aging.clock(now_ms),
+            aging,
+            known: KnownKeys::new(KnownKey::default(), &mut said.known),
+            counters,
+            no_touch: false,
+            garbage: Garbage::new(),
+            prepared: &[],
+            listening,
+            changes: &mut said.changes,
+            emptied: None,
+            recording: true,
+            records: &mut said.records,
+            own_expiries: None,
+            token: None,
+            room: None,
+            #[cfg(debug_assertions)]
+            named: Default::default(),
+        }
+    }
+
     /// Where a key belongs: known of those that the command names, if the argument itself is given.
     #[inline]
     pub(crate) fn place(&self, key: &[u8]) -> Place {

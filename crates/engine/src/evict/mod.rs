@@ -20,15 +20,14 @@
 
 use crate::base::class;
 use crate::base::clock::unix_nanos;
-use crate::base::journal::{Journal, Records};
+use crate::base::journal::Journal;
 use crate::base::memory::{Aging, Memory, Order, Policy};
 use crate::base::random::random_below;
 use crate::base::reclaim::Reclaimer;
 use crate::base::stats::Counters;
 use crate::door::change::{Event, KeyBytes, note};
 use crate::door::held::Held;
-use crate::door::keys::{Garbage, Keys};
-use crate::door::known::KnownKeys;
+use crate::door::keys::{Garbage, Keys, Said};
 use crate::follow::Follow;
 use smallvec::SmallVec;
 use std::time::Duration;
@@ -294,8 +293,7 @@ impl Evictor<'_> {
         let ks = self.ks;
         let listening = self.follow.effects.listening();
         let recording = self.journal.is_on();
-        let (mut changes, mut records) = (Vec::new(), Records::default());
-        let mut garbage = Garbage::new();
+        let (mut said, mut garbage) = (Said::default(), Garbage::new());
         let (before, mut gone) = (ks.shard_bytes(index), 0);
         for Candidate { db, key, .. } in which {
             let place = ks.place(key);
@@ -308,45 +306,29 @@ impl Evictor<'_> {
             garbage.extend(found.change().remove().freed);
             gone += 1;
             if listening {
-                note(&mut changes, *db, (key, place), EVICTED);
+                note(&mut said.changes, *db, (key, place), EVICTED);
             }
             if recording {
-                records.push_expired(*db, &[b"DEL", key]);
+                said.records.push_expired(*db, &[b"DEL", key]);
             }
         }
         round.bytes += before.saturating_sub(ks.shard_bytes(index));
         round.keys += gone;
         counters.evicted.add(gone as u64);
-        if changes.is_empty() && records.is_empty() {
+        if said.changes.is_empty() && said.records.is_empty() {
             drop(shard);
         } else {
-            let aging = &self.follow.config().live.aging;
-            let mut known = Vec::new();
-            let mut keys = Keys {
-                ks,
-                held: Held::One(index, shard),
-                db: 0,
-                now_ms,
-                frozen: false,
-                coarse: false,
-                clock: aging.clock(now_ms),
-                aging,
-                known: KnownKeys::new(Default::default(), &mut known),
+            let mut keys = Keys::of_nobody(
+                (ks, Held::One(index, shard)),
+                (
+                    &self.follow.config().live.aging,
+                    &self.follow.effects.listening,
+                ),
                 counters,
-                no_touch: false,
-                garbage,
-                prepared: &[],
-                listening: &self.follow.effects.listening,
-                changes: &mut changes,
-                emptied: None,
-                recording: true,
-                records: &mut records,
-                own_expiries: None,
-                token: None,
-                room: None,
-                #[cfg(debug_assertions)]
-                named: Default::default(),
-            };
+                now_ms,
+                &mut said,
+            );
+            keys.garbage = garbage;
             self.follow.apply(&mut keys, None);
             if !keys.records.is_empty() {
                 let (held, records) = (&keys.held, &mut *keys.records);

@@ -1,13 +1,11 @@
 //! The whole data set gives way to another one that was built beside it.
 
 use crate::base::clock::unix_ms;
-use crate::base::journal::Records;
 use crate::base::stats::Counters;
 use crate::context::engine::Engine;
 use crate::door::change::Change;
 use crate::door::held::Held;
-use crate::door::keys::{Garbage, Keys};
-use crate::door::known::KnownKeys;
+use crate::door::keys::{Keys, Said};
 use store::{Dict, Keyspace};
 
 impl Engine {
@@ -17,34 +15,15 @@ impl Engine {
     /// # Panics
     /// If the other keyspace has fewer shards or databases.
     pub fn exchange_data_set(&self, other: Keyspace, counters: &Counters) {
-        let now_ms = unix_ms();
-        let (mut changes, mut records) = (Vec::new(), Records::default());
-        let mut known = Vec::new();
-        let mut keys = Keys {
-            ks: self.keyspace(),
-            held: Held::of_many(self.keyspace().lock_all()),
-            db: 0,
-            now_ms,
-            frozen: true,
-            coarse: false,
-            clock: self.config().live.aging.clock(now_ms),
-            aging: &self.config().live.aging,
-            known: KnownKeys::new(Default::default(), &mut known),
+        let mut said = Said::default();
+        let mut keys = Keys::of_nobody(
+            (self.keyspace(), Held::of_many(self.keyspace().lock_all())),
+            (&self.config().live.aging, &self.follow.effects.listening),
             counters,
-            no_touch: false,
-            garbage: Garbage::new(),
-            prepared: &[],
-            listening: &self.follow.effects.listening,
-            changes: &mut changes,
-            emptied: None,
-            recording: false,
-            records: &mut records,
-            own_expiries: None,
-            token: None,
-            room: None,
-            #[cfg(debug_assertions)]
-            named: Default::default(),
-        };
+            unix_ms(),
+            &mut said,
+        );
+        (keys.frozen, keys.recording) = (true, false);
         self.follow.touch_before_flush(&keys, None);
         if let Some(keeper) = self.persistence() {
             keeper.data_set_replaced();

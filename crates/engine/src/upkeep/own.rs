@@ -6,6 +6,7 @@ use crate::base::own_expiries::OwnKey;
 use crate::base::stats::Counters;
 use crate::context::engine::Engine;
 use crate::door::change::{Event, note};
+use crate::door::keys::Said;
 use crate::upkeep::sweep::{PATIENCE, apply};
 use std::time::{Duration, Instant};
 
@@ -69,7 +70,7 @@ fn look(engine: &Engine, counters: &Counters, own: &OwnKey, now_ms: u64) -> bool
         records.push_expired(*db, &[b"DEL", key]);
     }
     let held = (place.shard(), shard);
-    let garbage = apply(engine, counters, held, now_ms, changes, records);
+    let garbage = apply(engine, counters, held, now_ms, Said::of(changes, records));
     for freed in freed.into_iter().chain(garbage) {
         engine.reclaimer.take(freed);
     }

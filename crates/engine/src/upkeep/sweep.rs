@@ -18,8 +18,7 @@ use crate::context::claims::serve_due;
 use crate::context::engine::Engine;
 use crate::door::change::{Change, Event, note, note_fields};
 use crate::door::held::Held;
-use crate::door::keys::{Garbage, Keys};
-use crate::door::known::KnownKeys;
+use crate::door::keys::{Garbage, Keys, Said};
 use crate::door::record::record_fields;
 
 use crate::upkeep::give_back::GiveBack;
@@ -281,8 +280,7 @@ impl Sweep {
                         counters,
                         (index, shard),
                         now_ms,
-                        changes,
-                        records,
+                        Said::of(changes, records),
                     ));
                 }
                 for freed in garbage.drain(..) {
@@ -318,35 +316,18 @@ pub(super) fn apply(
     counters: &Counters,
     (index, shard): (usize, ShardGuard<'_>),
     now_ms: u64,
-    mut changes: Vec<Change>,
-    mut records: Records,
+    mut said: Said,
 ) -> Garbage {
-    let mut known = Vec::new();
-    let mut keys = Keys {
-        ks: engine.keyspace(),
-        held: Held::One(index, shard),
-        db: 0,
-        now_ms,
-        frozen: false,
-        coarse: false,
-        clock: engine.config().live.aging.clock(now_ms),
-        aging: &engine.config().live.aging,
-        known: KnownKeys::new(Default::default(), &mut known),
+    let mut keys = Keys::of_nobody(
+        (engine.keyspace(), Held::One(index, shard)),
+        (
+            &engine.config().live.aging,
+            &engine.follow.effects.listening,
+        ),
         counters,
-        no_touch: false,
-        garbage: Garbage::new(),
-        prepared: &[],
-        listening: &engine.follow.effects.listening,
-        changes: &mut changes,
-        emptied: None,
-        recording: true,
-        records: &mut records,
-        own_expiries: None,
-        token: None,
-        room: None,
-        #[cfg(debug_assertions)]
-        named: Default::default(),
-    };
+        now_ms,
+        &mut said,
+    );
     engine.follow.apply(&mut keys, None);
     engine.write_down(&mut keys, &mut 0);
     keys.garbage
