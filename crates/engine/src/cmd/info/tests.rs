@@ -1,5 +1,6 @@
 //! INFO's sections and what their lines count.
 
+use super::memory::human;
 use super::*;
 use crate::testing::{TestClient, run};
 
