@@ -161,6 +161,7 @@ const TEMPLATES: &[&str] = &[
     "XREADGROUP GROUP g $f BLOCK 1 STREAMS $x >",
     "XACK $x g $i",
     "XCLAIM $x g $f 0 $i $i",
+    "XCLAIM $x g $f 0 $i LASTID $i",
     "XCLAIM $x g $f 0 $i IDLE 5000 RETRYCOUNT 7 FORCE JUSTID",
     "XAUTOCLAIM $x g $f 0 0 COUNT 3",
     "XDELEX $x DELREF IDS 1 $i",

@@ -498,7 +498,7 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         .filter(|at| *at >= 0 && (*at <= now_ms || now_ms == 0))
         .unwrap_or(now_ms);
     let out = &mut *ctx.out;
-    let (mut created, mut went_on) = (false, false);
+    let (mut created, mut went_on, mut entries_read) = (false, false, None);
     let mut done = Claims::default();
     let claim = |entries: StreamRef<'_>, group: &mut Group| {
         went_on = group.last_id < last_id;
@@ -553,12 +553,32 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
         out.end_array(mark, n);
         done.last_id = group.last_id;
+        entries_read = group.entries_read;
     };
     ctx.keys
         .edit(key, |s: &mut Stream| s.edit_group(name, claim))?;
     tell_of_claim(ctx, key, created, done.count() + usize::from(went_on));
     done.record(&mut ctx.keys, key, name, consumer, created);
+    // Else the claims say it.
+    if went_on && done.claimed.is_empty() {
+        record_place(&mut ctx.keys, key, name, done.last_id, entries_read);
+    }
     Ok(())
+}
+
+/// Writes down where a group is.
+pub(super) fn record_place(
+    keys: &mut Keys<'_>,
+    key: &[u8],
+    group: &[u8],
+    last_id: StreamId,
+    entries_read: Option<i64>,
+) {
+    if keys.recording() {
+        let (id, mut digits) = (id_text(last_id), [0; 20]);
+        let read = format_i64(entries_read.unwrap_or(-1), &mut digits);
+        keys.record(&[b"XGROUP", b"SETID", key, group, &id, b"ENTRIESREAD", read]);
+    }
 }
 
 /// Says what a claim has done: made a consumer, changed what is pending so many times.

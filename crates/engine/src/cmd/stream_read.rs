@@ -7,14 +7,11 @@
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::cmd::long::LONG_WORK;
-use crate::cmd::stream::id_text;
-use crate::cmd::stream_groups::Claims;
-use crate::cmd::stream_groups::{tell, tell_silently};
+use crate::cmd::stream_groups::{Claims, record_place, tell, tell_silently};
 use crate::cmd::stream_ids::{self as ids, c_text, shown};
 use crate::context::ctx::Ctx;
 use crate::door::keys::Keys;
 use crate::follow::waiting::{Again, Attempt, Wait, timeout_ms};
-use resp::number::format_i64;
 use resp::{Out, Proto};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -604,13 +601,8 @@ fn read_in_group<K: AsRef<[u8]>, T: AsRef<[u8]>>(
         if created || delivered {
             let (group, consumer) = (reader.group.as_ref(), reader.consumer.as_ref());
             done.record(keys, key, group, consumer, created);
-            if let Some(read) = entries_read
-                && keys.recording()
-            {
-                let id = id_text(done.last_id);
-                let mut digits = [0; 20];
-                let read = format_i64(read.unwrap_or(-1), &mut digits);
-                keys.record(&[b"XGROUP", b"SETID", key, group, &id, b"ENTRIESREAD", read]);
+            if let Some(read) = entries_read {
+                record_place(keys, key, group, done.last_id, read);
             }
         }
     }
