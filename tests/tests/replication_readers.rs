@@ -97,7 +97,7 @@ fn a_copy_takes_the_place_of_the_old_data_at_one_moment() {
     }
 }
 
-/// While such a copy comes INFO says so, and the old data are served.
+/// While such a copy comes INFO says so, the old data are served, and some commands are refused.
 #[test]
 fn loading_beside_the_data_set_is_told() {
     let primary = saying("new");
@@ -118,6 +118,11 @@ fn loading_beside_the_data_set_is_told() {
     assert_eq!(info(&mut r, "loading"), "0");
     assert!(!info(&mut r, "loading_loaded_perc").is_empty());
     assert_eq!(show(&r.run("GET k0")), "\"old\"");
+    // What would save the old data, send them on, or ask for others, is not done now.
+    for line in ["REPLICAOF NO ONE", "SAVE", "BGREWRITEAOF", "PSYNC ? -1"] {
+        let reply = show(&r.run(line));
+        assert!(reply.starts_with("-LOADING"), "{line}: {reply}");
+    }
     proxy.slow(0);
     in_sync(&mut p, &mut r);
     assert_eq!(show(&r.run("GET k0")), "\"new\"");

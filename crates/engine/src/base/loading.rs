@@ -5,7 +5,7 @@
 
 use crate::base::clock::unix_ms;
 use crate::base::wait_list::WaitList;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 /// How far loading is.
@@ -23,12 +23,15 @@ pub type OnLoad = Box<dyn Fn(LoadProgress) + Send + Sync>;
 /// Bytes read after which the watcher is told again.
 const STEP: u64 = 1 << 20;
 
+/// What is being loaded: the data set, or another one beside it.
+const DATA_SET: u8 = 1;
+const BESIDE: u8 = 1 << 1;
+
 /// See the module's page.
 #[derive(Default)]
 pub struct Loading {
-    on: AtomicBool,
-    /// A data set is being loaded beside the one that is served.
-    beside: AtomicBool,
+    /// [`DATA_SET`], [`BESIDE`], in one word: the gate looks at it for each command.
+    what: AtomicU8,
     stopped: AtomicBool,
     /// Unix milliseconds.
     began_ms: AtomicU64,
@@ -45,26 +48,34 @@ impl Loading {
     /// Whether the data set is being loaded: then it is not to be looked at.
     #[inline]
     pub fn is_on(&self) -> bool {
-        self.on.load(Relaxed)
+        self.what.load(Relaxed) & DATA_SET != 0
+    }
+
+    /// Whether anything is being loaded, be it beside the data set that is served.
+    #[inline]
+    pub fn any(&self) -> bool {
+        self.what.load(Relaxed) != 0
     }
 
     /// Loading begins.
     pub fn begin(&self) {
         self.start();
-        self.on.store(true, Relaxed);
+        self.what.fetch_or(DATA_SET, Relaxed);
     }
 
     /// Whether a data set is being loaded beside the one that is served.
     pub fn is_beside(&self) -> bool {
-        self.beside.load(Relaxed)
+        self.what.load(Relaxed) & BESIDE != 0
     }
 
     /// A data set begins to be loaded beside the one that is served, or that is over.
     pub fn beside(&self, on: bool) {
         if on {
             self.start();
+            self.what.fetch_or(BESIDE, Relaxed);
+        } else {
+            self.what.fetch_and(!BESIDE, Relaxed);
         }
-        self.beside.store(on, Relaxed);
     }
 
     fn start(&self) {
@@ -76,7 +87,7 @@ impl Loading {
 
     /// The data set is whole.
     pub fn end(&self) {
-        self.on.store(false, Relaxed);
+        self.what.fetch_and(!DATA_SET, Relaxed);
         self.line.call();
     }
 
@@ -132,7 +143,7 @@ impl Loading {
     /// Appends INFO's lines about it, if it is on.
     pub fn info(&self, into: &mut String) {
         use std::fmt::Write;
-        if !self.is_on() && !self.is_beside() {
+        if !self.any() {
             return;
         }
         let LoadProgress {

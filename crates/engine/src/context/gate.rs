@@ -25,8 +25,8 @@ use crate::follow::monitor;
 use crate::table::positions;
 use crate::table::row::{
     ABOUT_CLIENT, ALL_SHARDS, ALLOW_BUSY, CHANGES_SESSION, DENYOOM, Facts, Group, IN_MULTI,
-    LIKE_WRITE, LOADING, NO_AUTH, NO_MULTI, NOSCRIPT, OTHER_DB, OWN_LOCKS, READONLY, RUNS_QUEUE,
-    RUNS_SCRIPT, STALE, WHILE_SUBSCRIBED, WRITE, row,
+    LIKE_WRITE, LOADING, NO_ASYNC_LOADING, NO_AUTH, NO_MULTI, NOSCRIPT, OTHER_DB, OWN_LOCKS,
+    READONLY, RUNS_QUEUE, RUNS_SCRIPT, STALE, WHILE_SUBSCRIBED, WRITE, row,
 };
 use resp::Proto;
 use std::sync::Arc;
@@ -552,10 +552,12 @@ fn replays(request: &Request<'_>) -> bool {
     request.session.is_some_and(|session| session.replays)
 }
 
-/// Nobody sees half a data set. What a log holds is carried out all the same: that is how it is loaded.
+/// Nobody sees half a data set. What a log holds is carried out all the same: that is how it is loaded. While another data set
+/// is being loaded that will take the place of the one that is served, nothing is done that would save the one, send it on, or
+/// ask for a third.
 #[inline(always)]
 fn loading(request: &Request<'_>, _: u8) -> Passed {
-    if request.engine.loading.is_on() {
+    if request.engine.loading.any() {
         return itself_loading(request);
     }
     Ok(())
@@ -563,6 +565,12 @@ fn loading(request: &Request<'_>, _: u8) -> Passed {
 
 #[cold]
 fn itself_loading(request: &Request<'_>) -> Passed {
+    if !request.engine.loading.is_on() {
+        return match does(request) & NO_ASYNC_LOADING {
+            0 => Ok(()),
+            _ => refused(Error::LOADING),
+        };
+    }
     let Some(session) = request.session else {
         // A program that uses the data set of a server waits for it.
         let loading = &request.engine.loading;

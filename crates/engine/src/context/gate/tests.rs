@@ -439,6 +439,38 @@ fn while_loading_only_what_needs_no_keys_runs() {
     db.check("SELECT 0; GET k", "\"v\"");
 }
 
+/// While another data set is loaded beside the one that is served, that one goes on, but for what real servers refuse then.
+#[test]
+fn while_loading_beside_the_data_set_nothing_is_saved_or_sent_on() {
+    let mut db = TestClient::new();
+    let mut queued = db.another();
+    queued.run("MULTI; SET k v; BGSAVE");
+    db.engine.loading.beside(true);
+    let loading = "-LOADING Redis is loading the dataset in memory";
+    for line in [
+        "SAVE",
+        "BGSAVE",
+        "BGREWRITEAOF",
+        "REPLICAOF NO ONE",
+        "SLAVEOF h 1",
+        "PSYNC ? -1",
+        "SYNC",
+    ] {
+        db.check(line, loading);
+    }
+    db.check("SET k w", "OK");
+    db.check("EVAL \"return redis.call('GET', 'k')\" 0", "\"w\"");
+    db.check("MULTI; BGSAVE", loading);
+    db.run("DISCARD");
+    queued.check(
+        "EXEC",
+        "-EXECABORT Transaction discarded because of: LOADING Redis is loading the dataset in memory",
+    );
+    db.engine.loading.beside(false);
+    db.check("GET k", "\"w\"");
+    assert!(!db.run("BGSAVE").starts_with("-LOADING"));
+}
+
 fn press(engine: &Engine, unwritten: bool) {
     for shard in 0..engine.keyspace().shards() {
         engine.pressure.set_shard(shard, unwritten);
