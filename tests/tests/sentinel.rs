@@ -269,6 +269,16 @@ fn sentinel_of_valkey_replaces_a_primary_that_is_killed() {
 }
 
 #[test]
+fn sentinel_of_redis_8_replaces_a_primary_that_is_killed() {
+    let peer = Peers::find().redis8_6;
+    survives(
+        peer,
+        Trouble::Kill,
+        "sentinel_of_redis_8_replaces_a_primary_that_is_killed",
+    );
+}
+
+#[test]
 fn sentinel_of_redis_8_replaces_a_primary_that_stands_still() {
     let peer = Peers::find().redis8_6;
     survives(

@@ -1,6 +1,7 @@
 //! A primary with a replica of its own kind: what the replica costs it, how far behind that is, and a copy of the data set under load.
 //!
-//! Both run beside the load generator, on the cores that there are.
+//! Both run beside the load generator, on the cores that there are. How Redpoll keeps up as a replica is measured with each server as
+//! its primary.
 
 use std::time::{Duration, Instant};
 
@@ -13,9 +14,10 @@ use super::load;
 use super::saving::{Figure, Folder, RATE, VALUE, figures, info, short};
 use super::scenarios::Cores;
 use super::servers::{Contender, Server};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A measurement: its name, and what it is.
-pub const ALL: [(&str, &str); 2] = [
+pub const ALL: [(&str, &str); 4] = [
     (
         "replica/stream",
         "SETs in pipelines of 16 on a primary without and with a replica",
@@ -23,6 +25,14 @@ pub const ALL: [(&str, &str); 2] = [
     (
         "replica/full-sync",
         "a replica is added to a primary with strings of 256 bytes under load",
+    ),
+    (
+        "replica/keeps-up",
+        "how far Redpoll as a replica is behind while SETs come in pipelines of 16 for a minute",
+    ),
+    (
+        "replica/failover",
+        "how long nobody can write when a replica takes over by FAILOVER",
     ),
 ];
 
@@ -45,7 +55,14 @@ struct Pair<'b> {
 pub fn measure(bench: &Bench, name: &str, contender: &Contender) -> Result<Vec<Figure>> {
     let ports = [bench.first_port, bench.first_port + 1];
     let folders = [Folder::new(ports[0])?, Folder::new(ports[1])?];
+    let ours = (bench.contenders.iter())
+        .find(|contender| contender.is_redpoll())
+        .context("Redpoll is measured")?;
     let start = |at: usize| {
+        let contender = match (name, at) {
+            ("replica/keeps-up", 1) => ours,
+            _ => contender,
+        };
         let dir = folders[at].text();
         let args = [
             "--dir",
@@ -65,6 +82,8 @@ pub fn measure(bench: &Bench, name: &str, contender: &Contender) -> Result<Vec<F
     };
     let rows = match name {
         "replica/stream" => pair.stream()?,
+        "replica/keeps-up" => pair.keeps_up()?,
+        "replica/failover" => pair.failover()?,
         _ => pair.full_sync()?,
     };
     Ok(figures(rows, contender))
@@ -141,6 +160,105 @@ impl Pair<'_> {
                 median(behind),
             ),
         ])
+    }
+
+    /// Bytes of the stream that the replica has not carried out yet.
+    fn lag(&self) -> Result<f64> {
+        let done = info(&mut Client::connect(&self.replica)?, "slave_repl_offset")?;
+        let made = info(&mut Client::connect(&self.primary)?, "master_repl_offset")?;
+        Ok((made - done).max(0.0))
+    }
+
+    fn keeps_up(&self) -> Result<Vec<(String, f64)>> {
+        self.follow()?;
+        let time = self.bench.settings.saving * 6;
+        let duration = format!("{}ms", time.as_millis());
+        let mut args = vec!["--command", "SET {key} {value}", "--pipeline", "16"];
+        args.extend(["--duration", &duration, "--warmup", "300ms"]);
+        let (mut halves, began) = ([0.0f64; 2], Instant::now());
+        let rate = std::thread::scope(|scope| -> Result<f64> {
+            let load = scope.spawn(|| self.load(&args));
+            while !load.is_finished() {
+                std::thread::sleep(Duration::from_millis(100));
+                let half = usize::from(began.elapsed() > time / 2);
+                halves[half] = halves[half].max(self.lag()?);
+            }
+            let report = load.join();
+            let report = report.map_err(|_| anyhow::anyhow!("a thread panicked"))??;
+            let rate = report["run"]["throughput"].as_f64();
+            rate.context("a rate")
+        })?;
+        let behind = self.catch_up()?;
+        let title = format!("SETs in pipelines of 16 for {} s", time.as_secs());
+        Ok(vec![
+            (format!("{title}: requests a second"), rate),
+            (
+                format!("{title}: Redpoll behind at most, first half (MB)"),
+                halves[0] / 1e6,
+            ),
+            (format!("{title}: second half (MB)"), halves[1] / 1e6),
+            (format!("{title}: until it has all (s)"), behind),
+        ])
+    }
+
+    /// A client writes to whichever of the two takes it.
+    fn failover(&self) -> Result<Vec<(String, f64)>> {
+        let keys = self.bench.settings.saved_strings;
+        let n = keys.to_string();
+        self.load(&["--load", "--load-only", "--keys", &n, "--value-size", VALUE])?;
+        self.follow()?;
+        self.catch_up()?;
+        let (stop, sides) = (AtomicBool::new(false), [&self.primary, &self.replica]);
+        let longest = std::thread::scope(|scope| -> Result<Duration> {
+            let writer = scope.spawn(|| -> Result<Duration> {
+                let (mut at, mut longest) = (0, Duration::ZERO);
+                let mut clients = [Client::connect(sides[0])?, Client::connect(sides[1])?];
+                let mut last = Instant::now();
+                while !stop.load(Relaxed) {
+                    match clients[at].call(&["SET", "written", "now"]) {
+                        Ok(()) => {
+                            longest = longest.max(last.elapsed());
+                            last = Instant::now();
+                        }
+                        // It is a replica now, or still, or has closed the connection.
+                        Err(_) => {
+                            at = 1 - at;
+                            if let Ok(client) = Client::connect(sides[at]) {
+                                clients[at] = client;
+                            }
+                        }
+                    }
+                    if last.elapsed() > PATIENCE {
+                        bail!("nobody takes a write any more");
+                    }
+                }
+                Ok(longest)
+            });
+            std::thread::sleep(Duration::from_millis(500));
+            Client::connect(&self.primary)?.call(&["FAILOVER"])?;
+            let mut new = Client::connect(&self.replica)?;
+            let began = Instant::now();
+            let turned = loop {
+                let text = new.text(&["INFO", "replication"]).unwrap_or_default();
+                if text.contains("role:master") || began.elapsed() > PATIENCE {
+                    break text.contains("role:master");
+                }
+                std::thread::sleep(LOOK);
+            };
+            std::thread::sleep(Duration::from_millis(1500));
+            stop.store(true, Relaxed);
+            let longest = writer.join();
+            let longest = longest.map_err(|_| anyhow::anyhow!("a thread panicked"))??;
+            if !turned {
+                bail!("the replica did not take over");
+            }
+            Ok(longest)
+        })?;
+        let title = format!("FAILOVER with {} strings of {VALUE} B", short(keys));
+        Ok(vec![(
+            format!("{title}: longest time without a write (ms)"),
+            longest.as_secs_f64() * 1000.0,
+        )])
     }
 
     fn full_sync(&self) -> Result<Vec<(String, f64)>> {
