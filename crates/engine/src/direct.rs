@@ -8,6 +8,7 @@
 //!   [`Engine::coarse_ms`];
 //! * counters are the caller's, one set a thread (see [`crate::base::stats`]).
 
+use crate::base::class;
 use crate::base::clock::unix_ms;
 use crate::base::error::{Error, Result};
 use crate::base::guard::guarded;
@@ -183,7 +184,7 @@ impl Engine {
         ks.probe(db, place).entry(table_hash(place.hash()), false);
         let seen = ks.read(place.shard(), |shard| {
             let e = shard.db_ref(db).get(place.hash(), key);
-            if e.is_none() && self.follow.effects.listening() {
+            if e.is_none() && self.follow.effects.listening.to_classes(class::KEY_MISS) {
                 // That it was asked for in vain may be announced.
                 return None;
             }

@@ -7,7 +7,7 @@ use super::load::Measurement;
 use super::operations::OPERATIONS;
 use super::scenarios::{Settings, one_core, two_cores};
 use super::servers::{ECHO, ONE_THREAD};
-use super::{OperationFigure, Results, atomic, collections, growth, insight, stalls};
+use super::{OperationFigure, Results, atomic, collections, growth, insight, listeners, stalls};
 
 /// A goal and what was measured.
 pub struct Outcome {
@@ -224,6 +224,7 @@ pub fn check(settings: &Settings, results: &Results) -> Vec<Outcome> {
             row if row.starts_with(growth::ARGUMENTS) => (figure.value, 15.0),
             insight::SCRAPE => (figure.value, 5.0),
             row if row.starts_with(insight::MORE) => (figure.value, 5.0),
+            row if row.starts_with(listeners::TIMES) => (figure.value, 1.1),
             _ => continue,
         };
         outcomes.push(Outcome {

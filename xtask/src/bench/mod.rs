@@ -22,6 +22,7 @@
 //! | `stalls` | how long others wait while one client has something long done |
 //! | `growth` | commands with ten times the arguments, and memory that was freed |
 //! | `insight` | a scrape, and what all that tells of the server costs it |
+//! | `listeners` | what those who listen to keys and events cost those who set other keys |
 //! | `goals` | the project's goals, held against the figures |
 //! | `report` | Markdown and JSON |
 //! | `plot` | pictures of a report |
@@ -34,6 +35,7 @@ mod goals;
 mod growth;
 mod insight;
 mod limit;
+mod listeners;
 mod load;
 mod log;
 mod operations;
@@ -178,7 +180,7 @@ pub fn main(options: &Options) -> Result<()> {
     let stalls: Vec<&'static Stall> = STALLS.iter().filter(|stall| wanted(stall.name)).collect();
     let savings: Vec<&str> = (saving::ALL.iter().chain(&log::ALL).chain(&following::ALL))
         .chain(limit::ALL.iter().chain(&growth::ALL))
-        .chain(&insight::ALL)
+        .chain(insight::ALL.iter().chain(&listeners::ALL))
         .map(|(name, _)| *name)
         .filter(|name| wanted(name))
         .collect();
@@ -201,6 +203,7 @@ pub fn main(options: &Options) -> Result<()> {
             .chain(limit::ALL)
             .chain(growth::ALL)
             .chain(insight::ALL)
+            .chain(listeners::ALL)
         {
             if wanted(probe) {
                 list += &format!("{probe:32} {what}\n");
@@ -684,6 +687,7 @@ impl Bench {
                     Some("replica") => following::measure(self, name, contender),
                     Some("limit") => limit::measure(self, name, contender),
                     Some("insight") => insight::measure(self, name, contender),
+                    Some("listeners") => listeners::measure(self, contender),
                     Some("stall") => growth::measure(self, name, contender),
                     _ => saving::measure(self, name, contender),
                 };

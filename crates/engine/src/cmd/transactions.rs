@@ -207,7 +207,7 @@ fn watch(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         engine
             .follow
             .effects
-            .watch(place.shard(), db, key, &watching.watch, expired);
+            .watch(place, db, key, &watching.watch, expired);
         let client = &ctx.session.client;
         client.listed_bytes.fetch_add(key.len(), Relaxed);
         client.watched.store(watching.keys.len(), Relaxed);

@@ -431,7 +431,7 @@ impl Ctx<'_> {
             self.engine
                 .follow
                 .effects
-                .wait(place.shard(), waiter.db, key, &waiter);
+                .wait(*place, waiter.db, key, &waiter);
         }
         let effects = &self.engine.follow.effects;
         effects.blocked.fetch_add(1, Relaxed);

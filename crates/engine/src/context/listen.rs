@@ -63,7 +63,7 @@ impl Session {
         if names.insert(name.into()) {
             self.client.listed_bytes.fetch_add(name.len(), Relaxed);
             self.client.subscriptions[kind as usize].store(names.len(), Relaxed);
-            self.engine.follow.pubsub.of(kind).add(name, &self.client);
+            self.engine.follow.subscribe(kind, name, &self.client);
         }
     }
 
@@ -76,11 +76,7 @@ impl Session {
         if names.remove(name) {
             self.client.listed_bytes.fetch_sub(name.len(), Relaxed);
             self.client.subscriptions[kind as usize].store(names.len(), Relaxed);
-            self.engine
-                .follow
-                .pubsub
-                .of(kind)
-                .remove(name, &self.client);
+            self.engine.follow.unsubscribe(kind, name, &self.client);
         }
         if subscriptions.is_empty() {
             self.subscriptions = None;

@@ -76,6 +76,8 @@ fn also_with_all_that_follows_from_a_change() {
     let mut db = TestClient::with(&[("notify-keyspace-events", "KEAnm")]);
     let mut other = db.another();
     other.run("WATCH s l z x");
+    let mut told = db.another();
+    told.run("PSUBSCRIBE __key*");
     check(&mut db, "listened to");
     db.engine.journal.turn(true);
     check(&mut db, "written down");

@@ -51,20 +51,21 @@ pub(super) fn lock<'e>(
 ) -> Result<Locked<'e>, usize> {
     let ks = engine.keyspace();
     known.clear();
-    let may_serve = || engine.follow.effects.listening() && entry.command.has(WRITE);
     if let KeyLayout::One(i) = entry.keys
         && let Some(place) = planned.place()
-        && !may_serve()
     {
         let shard = place.shard();
-        let guard = match ks.try_lock(shard) {
-            Some(guard) => guard,
-            None => ks.lock_soon(shard, session.ticket()).ok_or(shard)?,
-        };
-        // Asked again with the lock held, under which whoever waits for the key was listed meanwhile.
+        let may_serve = || entry.command.has(WRITE) && engine.follow.effects.needs_further(shard);
         if !may_serve() {
-            let first = KnownKey::new(argv[i], place);
-            return Ok(Locked::of(Held::One(shard, guard), first));
+            let guard = match ks.try_lock(shard) {
+                Some(guard) => guard,
+                None => ks.lock_soon(shard, session.ticket()).ok_or(shard)?,
+            };
+            // Asked again with the lock held, under which whoever waits for the key was listed meanwhile.
+            if !may_serve() {
+                let first = KnownKey::new(argv[i], place);
+                return Ok(Locked::of(Held::One(shard, guard), first));
+            }
         }
     }
     lock_several(engine, session, entry, planned, argv, known)

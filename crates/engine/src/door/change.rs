@@ -2,51 +2,15 @@
 //!
 //! A handler says what it changed ([`Keys::changed`]), in the order a real server would announce it. What follows from the
 //! list is not the business of this room: see [`crate::follow`]. While nobody listens, all of this costs a write command one
-//! look at a number that hardly ever changes.
+//! look at a number that hardly ever changes, and while nobody listens to this key or this event, a second one
+//! ([`super::listening`]).
 
 use crate::base::class;
 use crate::client::clients::Client;
 use crate::door::keys::Keys;
 use smallvec::SmallVec;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use store::Place;
-
-/// Reasons to list changes: watched keys, waiters, tracking clients, and one while notifications are on. A cache line of its
-/// own, since every write looks at it.
-#[repr(align(128))]
-#[derive(Debug, Default)]
-pub struct Listening(AtomicUsize, AtomicBool);
-
-impl Listening {
-    /// Whether changes have to be listed. To be read with the locks of the changed keys held: whoever wants to know of
-    /// their changes has been counted before it held them.
-    #[inline]
-    pub fn any(&self) -> bool {
-        self.0.load(Relaxed) != 0
-    }
-
-    /// Whether the names of fields have to be listed that something happens to.
-    #[inline]
-    pub fn to_fields(&self) -> bool {
-        self.1.load(Relaxed)
-    }
-
-    /// Lists the names of fields from now on, or no more. It takes a reason to list changes too.
-    pub fn heed_fields(&self, on: bool) {
-        self.1.store(on, Relaxed);
-    }
-
-    /// Counts a reason to list changes.
-    pub fn begin(&self) {
-        self.0.fetch_add(1, Relaxed);
-    }
-
-    /// Takes one off.
-    pub fn end(&self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
 
 /// What happened to a key: the name of a keyspace notification and its class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -275,9 +239,18 @@ impl Keys<'_> {
         if self.recording {
             self.records.touch();
         }
-        if self.listening.any() {
+        if self.listening.any() && self.is_heard(key, event) {
             self.note(db, key, event);
         }
+    }
+
+    /// Whether anybody may want to know that this happened to a key, or what follows from it: that the key is gone with its last
+    /// element.
+    #[inline(never)]
+    fn is_heard(&self, key: &[u8], event: Event) -> bool {
+        self.emptied.is_some()
+            || self.listening.to_event(event, key)
+            || self.listening.to_key(self.place(key))
     }
 
     /// Says that several things happened to a key in turn, after all of them; if it is gone in the end, that comes last. Together
@@ -351,7 +324,9 @@ impl Keys<'_> {
     fn note_in_turn(&mut self, key: &[u8], events: impl IntoIterator<Item = Event>) {
         let emptied = self.emptied.take_if(|emptied| **emptied == *key).is_some();
         for event in events {
-            self.note(self.db, key, event);
+            if emptied || self.is_heard(key, event) {
+                self.note(self.db, key, event);
+            }
         }
         if emptied {
             self.note(self.db, key, Event::DEL);

@@ -4,16 +4,17 @@
 //! expired before anybody sees it, counts hits and misses, and keeps what was freed until the locks are gone. It is a
 //! field of its own so that a handler can hold on to an entry while it writes the reply.
 
+use crate::base::class;
 use crate::base::clock::{tick_ms, unix_ms};
 use crate::base::error::{Error, Result};
 use crate::base::journal::Records;
 use crate::base::memory::Aging;
 use crate::base::own_expiries::OwnExpiries;
 use crate::base::stats::Counters;
-use crate::door::change::Listening;
 use crate::door::change::{Change, Event, note};
 use crate::door::held::Held;
 use crate::door::known::{KnownKey, KnownKeys};
+use crate::door::listening::Listening;
 use crate::door::room::Room;
 use crate::door::stored::{Stored, StoredValue};
 use smallvec::SmallVec;
@@ -267,7 +268,7 @@ impl<'e> Keys<'e> {
         let place = self.place(key);
         let dict = self.held.dict(place.shard(), db);
         let Some(found) = dict.find(place.hash(), key) else {
-            if shown && self.listening.any() {
+            if shown && self.listening.to_classes(class::KEY_MISS) {
                 note(self.changes, db, (key, place), Event::KEY_MISS);
             }
             return None;
@@ -287,7 +288,7 @@ impl<'e> Keys<'e> {
                 if !self.frozen {
                     note(self.changes, db, (key, place), Event::EXPIRED);
                 }
-                if shown {
+                if shown && self.listening.to_classes(class::KEY_MISS) {
                     note(self.changes, db, (key, place), Event::KEY_MISS);
                 }
             }
@@ -357,8 +358,7 @@ impl<'e> Keys<'e> {
     #[inline]
     pub fn set_in(&mut self, db: usize, key: &[u8], value: NewValue<'_>, expiry_ms: Option<u64>) {
         if self.listening.any() {
-            let was = self.kind_of(db, key);
-            self.note_new_value(db, key, was, Type::String);
+            self.note_string(db, key);
         }
         let place = self.place(key);
         let own = self.own_expiries.filter(|_| expiry_ms.is_some());
@@ -387,7 +387,7 @@ impl<'e> Keys<'e> {
         expiry_ms: Option<u64>,
         raw: bool,
     ) {
-        if self.listening.any() {
+        if self.listening.any() && self.heeds_new(key) {
             self.note_new(db, key);
         }
         self.insert_quietly(db, key, value, expiry_ms, raw);
@@ -415,6 +415,25 @@ impl<'e> Keys<'e> {
             && let Some(own) = self.own_expiries
         {
             own.add(db, key);
+        }
+    }
+
+    /// Whether anybody may want to know that a key is given a value.
+    #[inline(never)]
+    fn heeds_new(&self, key: &[u8]) -> bool {
+        const CLASSES: u32 = class::NEW | class::OVERWRITTEN | class::TYPE_CHANGED;
+        self.listening.to_classes(CLASSES) || self.listening.to_key(self.place(key))
+    }
+
+    /// Lists the events of a key that is about to be set to a string.
+    #[inline(never)]
+    fn note_string(&mut self, db: usize, key: &[u8]) {
+        if self.heeds_new(key) {
+            let was = self.kind_of(db, key);
+            self.note_new_value(db, key, was, Type::String);
+        } else if self.held.dict_ref(self.place(key).shard(), db).expiring() > 0 {
+            // What it held may have expired, which is an event.
+            let _ = self.kind_of(db, key);
         }
     }
 
@@ -557,7 +576,7 @@ impl<'e> Keys<'e> {
     /// Makes a key hold this string and nothing else, with no expiry. `raw`: see [`EntryRef::is_raw`].
     pub fn put_string(&mut self, key: &[u8], value: NewValue<'_>, raw: bool) {
         let was = self.remove_to_replace(key);
-        if self.listening.any() {
+        if self.listening.any() && self.heeds_new(key) {
             self.note_new_value(self.db, key, was.map(|was| was.kind), Type::String);
         }
         self.insert_quietly(self.db, key, value, None, raw);
@@ -568,6 +587,7 @@ impl<'e> Keys<'e> {
     /// type of the old value, if there was one.
     pub fn replaced(&mut self, db: usize, key: &[u8], was: Option<Was>) {
         if self.listening.any()
+            && self.heeds_new(key)
             && let Some(was) = was
             && let Some(is) = self.kind_of(db, key)
         {
@@ -592,7 +612,7 @@ impl<'e> Keys<'e> {
     }
 
     fn insert_in_place_of<C: Collection>(&mut self, key: &[u8], was: Option<Was>, collection: C) {
-        if self.listening.any() {
+        if self.listening.any() && self.heeds_new(key) {
             self.note_new_value(self.db, key, was.map(|was| was.kind), C::KIND);
         }
         self.insert_collection_quietly(self.db, key, collection, None);
@@ -607,7 +627,7 @@ impl<'e> Keys<'e> {
         collection: C,
         expiry_ms: Option<u64>,
     ) {
-        if self.listening.any() {
+        if self.listening.any() && self.heeds_new(key) {
             self.note_new(db, key);
         }
         self.insert_collection_quietly(db, key, collection, expiry_ms);

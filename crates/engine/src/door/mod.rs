@@ -4,6 +4,7 @@ pub mod change;
 pub mod held;
 pub mod keys;
 pub(crate) mod known;
+pub mod listening;
 pub mod record;
 pub(crate) mod room;
 pub mod stored;

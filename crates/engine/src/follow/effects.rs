@@ -8,7 +8,8 @@
 //! 3. clients that block on a changed key ([`crate::follow::waiting::Waiter`]) are served, first come first served, which may
 //!    change further keys.
 //!
-//! While nobody listens, all of this costs a write command one look at a number that hardly ever changes.
+//! While nobody listens, all of this costs a write command one look at a number that hardly ever changes; while nobody
+//! listens to what it changes, a second look ([`crate::door::listening`]).
 //!
 //! # Where listeners stand
 //! Watches and waiters of a key are listed in the [`Side`] of the key's shard. Whoever adds one holds the shard's lock, so
@@ -21,14 +22,15 @@ use crate::client::clients::Client;
 use crate::door::change::Change;
 use crate::door::change::Event;
 use crate::door::change::KeyBytes;
-use crate::door::change::Listening;
 use crate::door::keys::Keys;
+use crate::door::listening::Listening;
 use crate::follow::Follow;
 use crate::follow::waiting::{Waiter, Whom, serve};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use store::Place;
 
 /// A client's WATCH: whether any of its keys has changed since.
 #[derive(Debug, Default)]
@@ -56,8 +58,6 @@ fn identity(watch: &Arc<Watch>) -> usize {
 /// Who listens to keys of one shard.
 #[derive(Default)]
 pub struct Side {
-    /// Number of keys in the two maps: whether a change has to look here.
-    listed: AtomicUsize,
     /// Number of those who wait here and will need further shards.
     further: AtomicUsize,
     lists: Mutex<Lists>,
@@ -113,7 +113,7 @@ impl Effects {
     /// No listeners, for a keyspace with this many shards.
     pub fn new(shards: usize) -> Effects {
         Effects {
-            listening: Listening::default(),
+            listening: Listening::new(shards),
             sides: (0..shards).map(|_| Padded::default()).collect(),
             blocked: AtomicUsize::new(0),
             watching: AtomicUsize::new(0),
@@ -133,7 +133,7 @@ impl Effects {
         self.listening.any()
     }
 
-    /// Counts a reason to list changes.
+    /// Counts a reason to list every change.
     pub fn listen(&self) {
         self.listening.begin();
     }
@@ -144,12 +144,11 @@ impl Effects {
     }
 
     /// Lists a watch of a key, which may be one that has expired and is still there. With the shard's lock held.
-    pub fn watch(&self, shard: usize, db: usize, key: &[u8], watch: &Arc<Watch>, expired: bool) {
-        let side = &self.sides[shard].0;
-        side.listed.fetch_add(1, Relaxed);
-        self.listen();
+    pub fn watch(&self, place: Place, db: usize, key: &[u8], watch: &Arc<Watch>, expired: bool) {
+        let side = &self.sides[place.shard()].0;
         self.watched.fetch_add(1, Relaxed);
         let mut lists = side.lists.lock();
+        self.listening.begin_at(place);
         lists.watched.entry((db, key.into())).or_default().insert(
             identity(watch),
             Watched {
@@ -185,18 +184,16 @@ impl Effects {
             if watches.is_empty() {
                 lists.watched.remove(&key);
             }
-            side.listed.fetch_sub(1, Relaxed);
             self.watched.fetch_sub(1, Relaxed);
-            self.unlisten();
+            self.listening.end_at(shard);
         }
     }
 
     /// Lists a client that waits for a key. With the shard's lock held.
-    pub fn wait(&self, shard: usize, db: usize, key: &[u8], waiter: &Arc<Waiter>) {
-        let side = &self.sides[shard].0;
-        side.listed.fetch_add(1, Relaxed);
-        self.listen();
+    pub fn wait(&self, place: Place, db: usize, key: &[u8], waiter: &Arc<Waiter>) {
+        let side = &self.sides[place.shard()].0;
         let mut lists = side.lists.lock();
+        self.listening.begin_at(place);
         for further in &waiter.further_shards {
             side.further.fetch_add(1, Relaxed);
             *lists.further.entry(*further).or_default() += 1;
@@ -244,8 +241,7 @@ impl Effects {
                 }
             }
         }
-        side.listed.fetch_sub(1, Relaxed);
-        self.unlisten();
+        self.listening.end_at(shard);
     }
 
     /// The client that has waited for a key for the longest of those that came after number `after`, and its number. If the
@@ -259,11 +255,10 @@ impl Effects {
         gone: bool,
         whom: Whom,
     ) -> Option<(u64, Arc<Waiter>)> {
-        let side = &self.sides[shard].0;
-        if side.listed.load(Relaxed) == 0 {
+        if !self.listening.is_listed(shard) {
             return None;
         }
-        let lists = side.lists.lock();
+        let lists = self.sides[shard].0.lists.lock();
         let queue = lists.waiting.get(&(db, Box::from(key)))?;
         if gone && queue.on_delete == 0 {
             return None;
@@ -275,13 +270,18 @@ impl Effects {
     }
 
     /// Whether somebody waits for a key.
-    fn is_waited_for(&self, shard: usize, db: usize, key: &[u8]) -> bool {
-        let side = &self.sides[shard].0;
-        if self.blocked.load(Relaxed) == 0 || side.listed.load(Relaxed) == 0 {
+    fn is_waited_for(&self, place: Place, db: usize, key: &[u8]) -> bool {
+        if self.blocked.load(Relaxed) == 0 || !self.listening.is_marked(place) {
             return false;
         }
-        let lists = side.lists.lock();
+        let lists = self.sides[place.shard()].0.lists.lock();
         !lists.waiting.is_empty() && lists.waiting.contains_key(&(db, Box::from(key)))
+    }
+
+    /// Whether a client that waits for a key of this shard will need further shards when it is served.
+    #[inline]
+    pub(crate) fn needs_further(&self, shard: usize) -> bool {
+        self.listening() && self.sides[shard].0.further.load(Relaxed) != 0
     }
 
     /// The shards, other than `shard`, that clients waiting for keys of `shard` will need when they are served.
@@ -296,12 +296,11 @@ impl Effects {
 
     /// Tells everybody who watches a key that it has changed; those to whom it had expired already do not mind that it is
     /// removed.
-    fn touch(&self, shard: usize, db: usize, key: &[u8], event: Event) {
-        let side = &self.sides[shard].0;
-        if side.listed.load(Relaxed) == 0 {
+    fn touch(&self, place: Place, db: usize, key: &[u8], event: Event) {
+        if !self.listening.is_marked(place) {
             return;
         }
-        let mut lists = side.lists.lock();
+        let mut lists = self.sides[place.shard()].0.lists.lock();
         if lists.watched.is_empty() {
             return;
         }
@@ -317,8 +316,8 @@ impl Effects {
 
     /// Calls `f` with every watched key of a database, as each client watches it.
     fn each_watched(&self, db: usize, mut f: impl FnMut(&[u8], &mut Watched)) {
-        for side in &self.sides {
-            if side.0.listed.load(Relaxed) == 0 {
+        for (shard, side) in self.sides.iter().enumerate() {
+            if !self.listening.is_listed(shard) {
                 continue;
             }
             let mut lists = side.0.lists.lock();
@@ -332,8 +331,8 @@ impl Effects {
 
     /// Calls `f` with every key of a database that somebody waits for.
     fn each_waited(&self, db: usize, mut f: impl FnMut(&[u8])) {
-        for side in &self.sides {
-            if side.0.listed.load(Relaxed) == 0 {
+        for (shard, side) in self.sides.iter().enumerate() {
+            if !self.listening.is_listed(shard) {
                 continue;
             }
             let lists = side.0.lists.lock();
@@ -365,7 +364,7 @@ impl Follow {
                 } = change
                     && event.is_change()
                 {
-                    self.effects.touch(place.shard(), db, &key, event);
+                    self.effects.touch(place, db, &key, event);
                 }
             }
         }
@@ -397,13 +396,13 @@ impl Follow {
                     } => {
                         let is_new = event.class & class::NEW != 0;
                         if (is_new || event.concerns_waiters())
-                            && self.effects.is_waited_for(place.shard(), db, &key)
+                            && self.effects.is_waited_for(place, db, &key)
                         {
                             let list = if is_new { &mut ready } else { &mut others };
                             list.push((db, key, place));
                         } else if event.concerns_claims()
                             && self.claims.any()
-                            && self.effects.is_waited_for(place.shard(), db, &key)
+                            && self.effects.is_waited_for(place, db, &key)
                         {
                             claimed.push((db, key, place));
                         }
@@ -449,7 +448,7 @@ impl Follow {
                     .lock()
                     .push(format!("{} {}", event.name, key.escape_ascii()));
                 if event.is_change() {
-                    self.effects.touch(place.shard(), *db, key, *event);
+                    self.effects.touch(*place, *db, key, *event);
                     let by = crate::follow::tracking::author(*event, by);
                     self.tracking.changed(self, key, by);
                 }

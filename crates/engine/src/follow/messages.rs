@@ -21,6 +21,7 @@ use crate::base::glob;
 use crate::client::clients::Client;
 use crate::client::outbox::{Limits, Message};
 use crate::door::change::{Event, KeyBytes};
+use crate::door::listening::{Told, mark_of};
 use crate::follow::Follow;
 use parking_lot::{Mutex, RwLock};
 use resp::Out;
@@ -171,8 +172,21 @@ pub struct PubSub {
     channels: Channels,
     patterns: Channels,
     shards: Channels,
-    /// Whether notifications are counted among those who listen to changes.
-    notifying: Mutex<bool>,
+    /// What notifications tell of.
+    notifying: Mutex<Notifying>,
+}
+
+/// Who wants notifications, and what of.
+#[derive(Default)]
+struct Notifying {
+    /// Channels and patterns that notifications may go to, as often as somebody subscribes to one.
+    subscribed: usize,
+    /// What these tell of. Marks stay until nobody subscribes to any.
+    wanted: Told,
+    /// What those who change keys were told.
+    told: Told,
+    /// Whether the names of fields are a reason of their own to list changes.
+    of_fields: bool,
 }
 
 impl Default for PubSub {
@@ -181,7 +195,7 @@ impl Default for PubSub {
             channels: Channels::new(SPREAD),
             patterns: Channels::new(1),
             shards: Channels::new(SPREAD),
-            notifying: Mutex::new(false),
+            notifying: Mutex::default(),
         }
     }
 }
@@ -306,13 +320,14 @@ impl PubSub {
         if wanted & event.class & class::KNOWN == 0 || self.is_empty() {
             return;
         }
+        let (events, keys) = follow.effects.listening.told();
         let name = event.name.as_bytes();
-        if wanted & class::KEYSPACE != 0 {
+        if wanted & class::KEYSPACE != 0 && keys & mark_of(key) != 0 {
             let mut channel = format!("__keyspace@{db}__:").into_bytes();
             channel.extend_from_slice(key);
             self.publish(&live.output_limits, false, &channel, name);
         }
-        if wanted & class::KEYEVENT != 0 {
+        if wanted & class::KEYEVENT != 0 && events & mark_of(name) != 0 {
             let channel = format!("__keyevent@{db}__:{}", event.name);
             self.publish(&live.output_limits, false, channel.as_bytes(), key);
         }
@@ -400,22 +415,110 @@ impl Follow {
         }
     }
 
+    /// Lists a client as a subscriber of a name, of which it is none yet.
+    pub(crate) fn subscribe(&self, kind: Kind, name: &[u8], client: &Arc<Client>) {
+        self.pubsub.of(kind).add(name, client);
+        let marks = marks_of(kind, name);
+        if marks != (0, 0) {
+            let mut notifying = self.pubsub.notifying.lock();
+            notifying.subscribed += 1;
+            notifying.wanted.events |= marks.0;
+            notifying.wanted.keys |= marks.1;
+            self.heed_subscribers(&mut notifying);
+        }
+    }
+
+    /// Takes a subscriber of a name off.
+    pub(crate) fn unsubscribe(&self, kind: Kind, name: &[u8], client: &Client) {
+        self.pubsub.of(kind).remove(name, client);
+        if marks_of(kind, name) != (0, 0) {
+            let mut notifying = self.pubsub.notifying.lock();
+            notifying.subscribed -= 1;
+            if notifying.subscribed == 0 {
+                notifying.wanted = Told::default();
+            }
+            self.heed_subscribers(&mut notifying);
+        }
+    }
+
     /// Begins or ends to list changes for notifications, as `notify-keyspace-events` now says.
     pub(crate) fn heed_notify_keyspace_events(&self) {
+        self.heed_subscribers(&mut self.pubsub.notifying.lock());
+    }
+
+    /// Has changes listed that notifications have to tell somebody of.
+    fn heed_subscribers(&self, notifying: &mut Notifying) {
         let wanted = self.config().live.notify_keyspace_events.load(Relaxed);
         let of_fields = wanted & class::SUBKEYS != 0 && wanted & class::HASH != 0;
-        let of_keys = wanted & (class::KEYSPACE | class::KEYEVENT) != 0;
-        let on = of_fields || of_keys && wanted & class::KNOWN != 0;
-        let mut notifying = self.pubsub.notifying.lock();
-        if on != *notifying {
-            *notifying = on;
-            match on {
-                true => self.effects.listen(),
-                false => self.effects.unlisten(),
+        let listening = &self.effects.listening;
+        if of_fields != notifying.of_fields {
+            notifying.of_fields = of_fields;
+            match of_fields {
+                true => listening.begin(),
+                false => listening.end(),
             }
+            listening.heed_fields(of_fields);
         }
-        self.effects.listening.heed_fields(of_fields);
+        let if_on = |class: u32, marks: u64| match wanted & class {
+            0 => 0,
+            _ => marks,
+        };
+        let (events, keys) = (
+            if_on(class::KEYEVENT, notifying.wanted.events),
+            if_on(class::KEYSPACE, notifying.wanted.keys),
+        );
+        let told = match events | keys {
+            0 => Told::default(),
+            _ => Told {
+                classes: wanted & class::KNOWN,
+                events,
+                keys,
+            },
+        };
+        let was = std::mem::replace(&mut notifying.told, told);
+        listening.tell(told, was);
     }
+}
+
+/// Characters that are no literals in a pattern.
+const SPECIAL: &[u8] = b"*?[\\";
+
+/// The marks of the events, and of the keys, that a channel or a pattern tells of if it is one that notifications may go to.
+pub(crate) fn marks_of(kind: Kind, name: &[u8]) -> (u64, u64) {
+    let is_special = |byte: &u8| SPECIAL.contains(byte);
+    let first = match kind {
+        Kind::Shard => return (0, 0),
+        Kind::Channel => None,
+        Kind::Pattern => name.iter().position(is_special),
+    };
+    let begin = &name[..first.unwrap_or(name.len())];
+    // Behind what both kinds of channel begin with stands the number of a database, and behind that the event or the key.
+    let may_be =
+        |kind: &[u8]| begin.starts_with(kind) || first.is_some() && kind.starts_with(begin);
+    let behind = |text: &[u8], last: bool| {
+        let mut all = text.windows(3);
+        let at = match last {
+            true => all.rposition(|three| three == b"__:"),
+            false => all.position(|three| three == b"__:"),
+        };
+        at.map(|at| mark_of(&text[at + 3..]))
+    };
+    let events = match may_be(b"__keyevent@") {
+        false => 0,
+        true if first.is_none() => behind(name, false).unwrap_or(0),
+        // What is literal at the end of a pattern stands at the end of the channel, and no event has such a thing in its name.
+        true => match name.iter().rposition(is_special) {
+            Some(last) if !name.contains(&b'[') => behind(&name[last + 1..], true),
+            _ => None,
+        }
+        .unwrap_or(u64::MAX),
+    };
+    let keys = match may_be(b"__keyspace@") {
+        false => 0,
+        true if first.is_some() => u64::MAX,
+        true => behind(name, false).unwrap_or(0),
+    };
+    (events, keys)
 }
 
 /// What a session subscribes to.

@@ -21,6 +21,8 @@ pub mod command_log;
 pub mod effects;
 pub mod hot_session;
 pub mod latency;
+#[cfg(test)]
+mod listening_tests;
 pub mod messages;
 pub mod monitor;
 pub mod pending;
