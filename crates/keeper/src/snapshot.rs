@@ -134,10 +134,10 @@ impl Snapshot {
                 continue;
             };
             for db in 0..ks.databases() {
-                let dict = guard.db(db);
-                if dict.is_empty() {
+                if guard.db_ref(db).is_empty() {
                     continue;
                 }
+                let dict = guard.db(db);
                 let ahead = Arc::new(Mutex::new(Ahead {
                     db,
                     rest: None,
@@ -477,10 +477,12 @@ impl Snapshot {
 /// An open collection in its shard; its database may have changed places with another one.
 fn find_watched<'a>(shard: &'a mut Shard, collection: &Collection) -> Option<&'a mut Object> {
     let expected = collection.place().db;
-    let is_there = |shard: &mut Shard, db| watched(shard.db(db), collection).is_some();
+    let is_there = |shard: &mut Shard, db| {
+        !shard.db_ref(db).is_empty() && watched(shard.db(db), collection).is_some()
+    };
     let db = match is_there(shard, expected) {
         true => expected,
-        false => (0..shard.dbs().len()).find(|db| is_there(shard, *db))?,
+        false => (0..shard.databases()).find(|db| is_there(shard, *db))?,
     };
     watched(shard.db(db), collection)
 }

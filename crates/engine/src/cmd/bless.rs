@@ -196,7 +196,7 @@ mod tests {
             assert_eq!(c.run(&format!("BLESS GET {key}")), reply, "after {lines}");
             let ks = c.engine.keyspace();
             let sum = (0..ks.databases()).map(|db| {
-                let parts = (0..ks.shards()).map(|shard| ks.lock(shard).db(db).kept());
+                let parts = (0..ks.shards()).map(|shard| ks.lock(shard).db_ref(db).kept());
                 parts.sum::<usize>()
             });
             assert_eq!(ks.kept(), sum.sum::<usize>(), "after {lines}");

@@ -125,7 +125,9 @@ fn check_memory(engine: &Engine) {
     let ks = engine.keyspace();
     for shard in 0..ks.shards() {
         let taken = ks.read(shard, |shard| {
-            shard.dbs().iter().map(store::Dict::bytes).sum::<usize>()
+            (0..shard.databases())
+                .map(|db| shard.db_ref(db).bytes())
+                .sum::<usize>()
         });
         assert_eq!(ks.shard_bytes(shard), taken, "shard {shard}");
     }

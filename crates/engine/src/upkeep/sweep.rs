@@ -198,7 +198,7 @@ impl Sweep {
                 continue;
             };
             // Empty dictionaries are passed over under one hold.
-            while left > 0 && self.position == 0 && shard.db(self.db).is_empty() {
+            while left > 0 && self.position == 0 && shard.db_ref(self.db).is_empty() {
                 left -= 1;
                 self.db += 1;
                 if self.db == ks.databases() {

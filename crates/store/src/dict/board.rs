@@ -33,6 +33,18 @@ pub struct Counts {
     pub table_bytes: usize,
 }
 
+/// Words that may be zero to begin with, and nothing but such words.
+trait Words {}
+impl Words for AtomicU64 {}
+impl Words for AtomicUsize {}
+impl Words for Line {}
+
+/// So many of them. What nobody has written to takes no memory.
+fn zeroed<T: Words>(n: usize) -> Box<[T]> {
+    // SAFETY: they are made of atomic integers, for which zeros are a value.
+    unsafe { Box::<[T]>::new_zeroed_slice(n).assume_init() }
+}
+
 /// All words of a keyspace. See the module's page.
 pub(crate) struct Board {
     roots: Box<[AtomicU64]>,
@@ -52,13 +64,9 @@ impl Board {
             "too many shards and databases"
         );
         Board {
-            roots: (0..shards * databases).map(|_| AtomicU64::new(0)).collect(),
-            kept: (0..shards * databases)
-                .map(|_| AtomicUsize::new(0))
-                .collect(),
-            counts: (0..shards * lines)
-                .map(|_| Line([const { [const { AtomicUsize::new(0) }; 4] }; ROWS]))
-                .collect(),
+            roots: zeroed(shards * databases),
+            kept: zeroed(shards * databases),
+            counts: zeroed(shards * lines),
             shards,
             databases,
             lines,

@@ -56,7 +56,7 @@ impl Default for Dict {
 
 impl Dict {
     /// An empty dictionary, which owns no memory.
-    pub fn new() -> Dict {
+    pub const fn new() -> Dict {
         Dict {
             table: Table::new(),
             arena: None,

@@ -3,7 +3,7 @@
 //! A shard's lock stands in a cache line of its own, with what is counted of it. It is *open* while only readers come: then
 //! they look without it, and whoever takes it first closes it and waits until they have left (see [`crate::shard::readers`]).
 
-use crate::dict::Dict;
+use crate::dict::{Board, BoardRow, Dict};
 use crate::shard::locks::{Lockable, Many};
 use crate::shard::parked::{Line, Real, Turn};
 use crate::shard::readers::{Slots, Word};
@@ -12,52 +12,101 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// What one lock guards: a part of every database.
+/// What one lock guards: a part of every database. Most programs use one; the others' parts are made when they are first asked for.
 pub struct Shard {
-    dbs: Box<[Dict]>,
+    first: Dict,
+    others: Box<[Option<Box<Dict>>]>,
+    /// Where they stand on the board; `None` of the token, which has no keys.
+    at: Option<(Arc<Board>, usize)>,
 }
 
+/// What a part shows that was not made yet.
+static EMPTY: Dict = Dict::new();
+
 impl Shard {
+    /// The parts of a shard of this number, of so many databases.
+    pub(super) fn new(board: &Arc<Board>, shard: usize, databases: usize) -> Shard {
+        Shard {
+            first: Dict::at(BoardRow::new(board, 0, shard)),
+            others: (1..databases).map(|_| None).collect(),
+            at: Some((board.clone(), shard)),
+        }
+    }
+
+    /// No part of anything.
+    pub(super) fn without_keys() -> Shard {
+        Shard {
+            first: Dict::new(),
+            others: Box::default(),
+            at: None,
+        }
+    }
+
     /// This shard's part of a database.
     #[inline]
     pub fn db(&mut self, db: usize) -> &mut Dict {
-        &mut self.dbs[db]
+        match db {
+            0 => &mut self.first,
+            _ => self.other(db),
+        }
+    }
+
+    fn other(&mut self, db: usize) -> &mut Dict {
+        let at = &self.at;
+        self.others[db - 1].get_or_insert_with(|| {
+            let row = at.as_ref().map(|(board, n)| BoardRow::new(board, db, *n));
+            Box::new(row.map_or_else(Dict::new, Dict::at))
+        })
     }
 
     /// The same, to be looked at.
     #[inline]
     pub fn db_ref(&self, db: usize) -> &Dict {
-        &self.dbs[db]
+        match db {
+            0 => &self.first,
+            _ => self.others[db - 1].as_deref().unwrap_or(&EMPTY),
+        }
     }
 
-    /// All databases' parts.
-    pub fn dbs(&self) -> &[Dict] {
-        &self.dbs
+    /// The number of databases.
+    pub fn databases(&self) -> usize {
+        1 + self.others.len()
+    }
+
+    /// Whether a database's part was never asked for, so that there is nothing in it and nobody is told of it.
+    fn is_unmade(&self, db: usize) -> bool {
+        db > 0 && self.others[db - 1].is_none()
     }
 
     /// Exchanges what is in all databases' parts with another shard's, of a keyspace that hashes keys alike.
     pub fn swap_with(&mut self, other: &mut Shard) {
-        for (mine, its) in self.dbs.iter_mut().zip(other.dbs.iter_mut()) {
-            mine.swap_contents(its);
+        for db in 0..self.databases() {
+            if !(self.is_unmade(db) && other.is_unmade(db)) {
+                self.db(db).swap_contents(other.db(db));
+            }
         }
     }
 
     /// Exchanges two databases' parts.
     pub fn swap_dbs(&mut self, a: usize, b: usize) {
-        if a != b {
-            let (low, high) = (a.min(b), a.max(b));
-            let (head, tail) = self.dbs.split_at_mut(high);
-            head[low].swap_contents(&mut tail[0]);
-            for db in [a, b] {
-                self.dbs[db].tell_where(db);
-            }
+        if a == b || self.is_unmade(a) && self.is_unmade(b) {
+            return;
+        }
+        // The contents change places, and what stands at either place stays there.
+        let mut between = self.take_db(a);
+        self.db(b).swap_contents(&mut between);
+        self.db(a).swap_contents(&mut between);
+        for db in [a, b] {
+            self.db(db).tell_where(db);
         }
     }
 
     /// Empties a database's part and returns what was in it, to be dropped after the lock or on another thread.
     pub fn take_db(&mut self, db: usize) -> Dict {
         let mut taken = Dict::new();
-        self.dbs[db].swap_contents(&mut taken);
+        if !self.is_unmade(db) {
+            self.db(db).swap_contents(&mut taken);
+        }
         taken
     }
 }
@@ -178,11 +227,11 @@ impl Lockable for Guarded {
 }
 
 impl Guarded {
-    /// A shard with these parts of databases, which is closed.
-    pub fn new(index: usize, dbs: Box<[Dict]>, readers: &Arc<Readers>) -> Guarded {
+    /// A shard with its lock, closed to readers.
+    pub fn new(index: usize, shard: Shard, readers: &Arc<Readers>) -> Guarded {
         Guarded {
             index,
-            lock: lock_api::Mutex::new(Shard { dbs }),
+            lock: lock_api::Mutex::new(shard),
             open: AtomicUsize::new(0),
             waited: AtomicUsize::new(0),
             taken: AtomicU64::new(0),

@@ -7,7 +7,7 @@
 //! Who only looks can often do without the lock: see [`crate::shard::readers`]. The roots that prefetching starts from (see
 //! [`crate::table::Probe`]) and the counts of keys and bytes are kept apart from the locks, for those who do not hold them.
 
-use crate::dict::{Board, BoardRow, Counts, Dict};
+use crate::dict::{Board, Counts};
 use crate::shard::guarded::{Guarded, Padded, Readers, Slot};
 use crate::shard::locks::{Escalation, Indices, Lockable, Many};
 use crate::shard::parked::Turn;
@@ -136,11 +136,11 @@ impl Keyspace {
         });
         let locks = (0..=shards)
             .map(|i| {
-                let dbs = (0..databases)
-                    .take_while(|_| i < shards)
-                    .map(|db| Dict::at(BoardRow::new(&board, db, i)))
-                    .collect();
-                Padded(Guarded::new(i, dbs, &readers))
+                let shard = match i < shards {
+                    true => Shard::new(&board, i, databases),
+                    false => Shard::without_keys(),
+                };
+                Padded(Guarded::new(i, shard, &readers))
             })
             .collect();
         Keyspace {
@@ -394,6 +394,7 @@ impl Keyspace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dict::Dict;
     use crate::dict::{NewValue, Value};
     use crate::shard::guarded::READS_TO_OPEN;
     use std::sync::atomic::Ordering::Relaxed;
@@ -429,7 +430,10 @@ mod tests {
         assert_eq!((ks.len(0), ks.len(3)), (1, 1000));
         let parts = |of: &dyn Fn(&Dict) -> usize| -> usize {
             (0..ks.shards())
-                .map(|s| ks.lock(s).dbs().iter().map(of).sum::<usize>())
+                .map(|s| {
+                    let shard = ks.lock(s);
+                    (0..4).map(|db| of(shard.db_ref(db))).sum::<usize>()
+                })
                 .sum()
         };
         assert_eq!(ks.bytes(), parts(&Dict::bytes));
