@@ -4,9 +4,9 @@ use crate::context::command::{ADDS_SCORE, Entry, FAST, Group, WRITE};
 use crate::dispatch::worker::Worker;
 use crate::table::registry::KeyLayout;
 use resp::Batch;
-use store::Place;
 use store::table::table_hash;
 use store::types::sorted_set::Move;
+use store::{Place, same};
 
 /// Commands looked ahead in a pipeline. Each needs some three cache lines, which must all stay in the first level.
 pub(super) const AHEAD: usize = 64;
@@ -62,7 +62,7 @@ impl Worker {
             #[cfg(test)]
             assert!(argv.last() != Some(&&b"panic in the look ahead"[..]));
             let entry = match last {
-                Some((name, e)) if name == argv[0] => Some(e),
+                Some((name, e)) if same(name, argv[0]) => Some(e),
                 _ => engine.registry().resolve(argv),
             };
             if let Some(e) = entry

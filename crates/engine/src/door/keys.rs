@@ -507,7 +507,7 @@ impl<'e> Keys<'e> {
             Some(found) => {
                 let mut change = found.change();
                 let r = change.edit(f).ok_or(Error::WRONG_TYPE)?;
-                if change.is_empty_collection() {
+                if change.is_empty_of::<C>() {
                     let freed = change.remove().freed;
                     self.garbage.extend(freed);
                     self.note_emptied(key);
@@ -527,7 +527,7 @@ impl<'e> Keys<'e> {
         if let Some(found) = self.lookup(self.db, key, true) {
             let mut change = found.change();
             let r = change.edit(f).ok_or(Error::WRONG_TYPE)?;
-            if change.is_empty_collection() {
+            if change.is_empty_of::<C>() {
                 let freed = change.remove().freed;
                 self.garbage.extend(freed);
                 self.note_emptied(key);

@@ -15,6 +15,7 @@ use crate::table::{Pos, table_hash};
 use crate::types::kind::Type;
 use crate::types::object::{Collection, Freed, MAX_INLINE_PACKED, Object};
 use crate::types::watch::Watcher;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// Told of every change before it is made: where a snapshot saves what is about to be lost. See [`Dict::observe`].
@@ -91,6 +92,15 @@ impl<'a> EntryMut<'a> {
     /// See [`EntryRef::is_empty_collection`].
     pub fn is_empty_collection(&self) -> bool {
         self.get().is_empty_collection()
+    }
+
+    /// The same of a collection that is known to be of this type.
+    #[inline]
+    pub fn is_empty_of<C: Collection>(&self) -> bool {
+        match self.spot.entry.object_ref() {
+            Some(object) => C::KIND != Type::Stream && C::of(object).is_some_and(C::is_empty),
+            None => self.is_empty_collection(),
+        }
     }
 
     /// Replaces the value; the expiry stays.
@@ -332,7 +342,7 @@ impl Spot<'_> {
     /// The value is of this type.
     fn edit<C: Collection, R>(&mut self, f: impl FnOnce(&mut C) -> R) -> Option<R> {
         if self.entry.owns() {
-            let counting = Counting::new(self);
+            let counting = CountingOf::<C>::new(self);
             return counting.spot.entry.object_mut().and_then(C::of_mut).map(f);
         }
         let ObjectValue::Packed(bytes) = self.entry.object() else {
@@ -403,6 +413,45 @@ impl Drop for Counting<'_, '_> {
         self.spot.dict.count_owned(entry.owned_bytes(), self.before);
         // Only a hash and a set have elements that expire.
         match entry.kind() {
+            Type::Hash => self.spot.flag(),
+            Type::Set if entry.due_ms().is_some() => self.spot.flag(),
+            _ => {}
+        }
+    }
+}
+
+/// The same of a collection whose type is known, so that nobody has to look what it is.
+struct CountingOf<'s, 'a, C: Collection> {
+    spot: &'s mut Spot<'a>,
+    before: usize,
+    of: PhantomData<fn() -> C>,
+}
+
+impl<'s, 'a, C: Collection> CountingOf<'s, 'a, C> {
+    #[inline]
+    fn new(spot: &'s mut Spot<'a>) -> CountingOf<'s, 'a, C> {
+        let before = Self::bytes(spot.entry);
+        CountingOf {
+            spot,
+            before,
+            of: PhantomData,
+        }
+    }
+
+    #[inline]
+    fn bytes(entry: EntryPtr) -> usize {
+        let own = entry.object_ref().and_then(C::of);
+        own.map_or(0, |c| size_of::<Object>() + c.memory())
+    }
+}
+
+impl<C: Collection> Drop for CountingOf<'_, '_, C> {
+    #[inline]
+    fn drop(&mut self) {
+        let entry = self.spot.entry;
+        self.spot.dict.count_owned(Self::bytes(entry), self.before);
+        // Only a hash and a set have elements that expire.
+        match C::KIND {
             Type::Hash => self.spot.flag(),
             Type::Set if entry.due_ms().is_some() => self.spot.flag(),
             _ => {}

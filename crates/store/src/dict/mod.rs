@@ -22,6 +22,7 @@ pub use value::{MAX_INLINE, NewValue, ObjectValue, Value, new_value, string_valu
 
 pub(crate) use board::{Board, BoardRow};
 
+use crate::mem::same;
 use crate::mem::slab::Arena;
 use crate::table::{Pos, Table, Visited, table_hash};
 use crate::types::object::Freed;
@@ -217,7 +218,7 @@ impl Dict {
     fn position(&self, hash: u64, key: &[u8]) -> Option<Pos> {
         self.table.find(table_hash(hash), |addr| {
             // SAFETY: the table holds addresses of live entries only.
-            unsafe { EntryPtr::from_addr(addr) }.key() == key
+            same(unsafe { EntryPtr::from_addr(addr) }.key(), key)
         })
     }
 

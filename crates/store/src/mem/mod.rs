@@ -1,8 +1,11 @@
 //! Memory: where entries and tables live.
 
 pub mod pages;
+mod same;
 pub(crate) mod slab;
 pub(crate) mod words;
+
+pub use same::same;
 
 /// Fetches the cache line of something that is looked at soon.
 #[inline]

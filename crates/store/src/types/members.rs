@@ -16,6 +16,8 @@
 //!
 //! Everything here is safe code over `Vec`. Positions found ([`At`]) are plain numbers, valid until the next change.
 
+use crate::mem::same;
+use crate::mem::words::LINE;
 use crate::table::{self, POSITIONS, Pos, Probe, Table, table_hash};
 use crate::types::number::length32;
 use crate::types::object::Object;
@@ -31,6 +33,9 @@ use std::sync::OnceLock;
 mod log;
 
 use log::{Chunk, EXTRA_BITS, LONG, Log, Place, REMOVED, extra, head};
+
+/// Bytes of an item up to which it is fetched with the line in which it begins, even if it does not end there.
+const SHORT: usize = 24;
 
 static HASHER: OnceLock<FixedState> = OnceLock::new();
 
@@ -220,7 +225,7 @@ impl<T: Tail> Members<T> {
         let wanted = extra(hash);
         let pos = self.table.find(table_hash(hash), |addr| {
             let place = Place(addr);
-            place.extra() == wanted && self.log.member(place) == member
+            place.extra() == wanted && same(self.log.member(place), member)
         })?;
         Some(At {
             hash,
@@ -248,6 +253,9 @@ impl<T: Tail> Members<T> {
             let place = Place(self.table.addr(pos));
             let start = self.log.chunks[place.id()].bytes.as_ptr() as usize + place.offset();
             crate::mem::prefetch(start);
+            if start % LINE > LINE - SHORT {
+                crate::mem::prefetch(start + SHORT);
+            }
         }
     }
 

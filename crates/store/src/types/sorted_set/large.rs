@@ -5,6 +5,7 @@ use super::slots::Slots;
 use super::small;
 use super::tree::{Seek, Tree, Walk, key_of};
 use super::{Limits, Move, SortedSet};
+use crate::mem::same;
 use crate::table::{POSITIONS, Pos, Probe, Table, table_hash};
 use crate::types::object::Collection;
 use crate::types::packed::Item;
@@ -98,7 +99,7 @@ impl Large {
     fn find(&self, h: u64, member: &[u8]) -> Option<(Pos, u32)> {
         let pos = self
             .table
-            .find(h, |addr| self.slots.member(slot_at(addr)) == member)?;
+            .find(h, |addr| same(self.slots.member(slot_at(addr)), member))?;
         Some((pos, slot_at(self.table.addr(pos))))
     }
 
