@@ -510,6 +510,8 @@ fn what_a_replica_lets_clients_do() {
         show(&r.run("REPLICAOF 127.0.0.1 99999")),
         "-ERR Invalid master port"
     );
+    // Nobody listens there, but it is a port.
+    assert_eq!(show(&r.run("REPLICAOF 127.0.0.1 0")), "OK");
     follow(&mut r, 1);
     let already = r.call(&["SLAVEOF", "127.0.0.1", "1"]);
     assert_eq!(show(&already), "OK Already connected to specified master");

@@ -493,3 +493,44 @@ fn units_of_several_lanes_stand_in_the_order_of_their_shards() {
     assert_eq!((piece.number, piece.units), (1, 6));
     assert!(journal.cut(&mut None).is_none() && journal.waiting_bytes() == 0);
 }
+
+/// The words of commands, one after the other.
+fn words(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let words = text
+        .split("\r\n")
+        .filter(|word| !word.starts_with(['*', '$']));
+    words.collect::<Vec<_>>().join(" ").trim().to_owned()
+}
+
+#[test]
+fn a_script_says_who_gets_what_it_does() {
+    let check = |what: &str, log: &str, replicas: &str| {
+        let mut c = TestClient::new();
+        turn_on(&c);
+        let script = what
+            .replace("<", "redis.call('SET', '")
+            .replace(">", "', '') ")
+            .replace("[", "redis.set_repl(redis.REPL_")
+            .replace("]", ") ");
+        assert_eq!(c.run(&format!("EVAL \"{script}\" 0")), "nil", "{script}");
+        // It is over with the script.
+        c.run("SET e 1");
+        let mut piece = c.engine.journal.cut(&mut Some(0)).expect("SET");
+        assert_eq!(
+            words(&piece.for_replicas()),
+            format!("{replicas}SET e 1"),
+            "{what}"
+        );
+        piece.keep_for_log();
+        assert_eq!(words(&piece.bytes), format!("{log}SET e 1"), "{what}");
+    };
+    check(
+        "<a>[NONE]<b>[AOF]<c>[REPLICA]<d>[ALL]<f>",
+        "MULTI SET a  SET c  SET f  EXEC ",
+        "MULTI SET a  SET d  SET f  EXEC ",
+    );
+    check("[AOF]<a>", "SET a  ", "");
+    check("[REPLICA]<a>", "", "SET a  ");
+    check("[NONE]<a>", "", "");
+}

@@ -109,12 +109,13 @@ impl Keeper {
         while let Some(mut piece) = engine.journal.cut(&mut pump.db) {
             pump.last = piece.number;
             if let Some(feed) = &feed {
-                feed.piece(piece.number, &piece.bytes);
+                feed.piece(piece.number, &piece.for_replicas());
             }
             let Some(log) = &log else {
                 engine.journal.reuse(piece.bytes);
                 continue;
             };
+            piece.keep_for_log();
             pump.stream_is_last = settled;
             if settled {
                 pump.put_stream(self.stream_at(), &mut piece.bytes);

@@ -18,8 +18,33 @@
 
 use super::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use super::sync::{Condvar, Mutex};
+use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Who is to have what is written down. All but what a script keeps from some of them with `redis.set_repl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readers {
+    /// The append-only file.
+    pub log: bool,
+    /// The replicas.
+    pub replicas: bool,
+}
+
+impl Readers {
+    /// All that there are.
+    pub const ALL: Readers = Readers {
+        log: true,
+        replicas: true,
+    };
+}
+
+impl Default for Readers {
+    fn default() -> Readers {
+        Readers::ALL
+    }
+}
 
 /// One command that was written down.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +54,7 @@ struct Written {
     end: usize,
     /// It removes what had expired, which stays true when a script is undone.
     expired: bool,
+    readers: Readers,
 }
 
 /// The records of a command that runs, until they go into a lane.
@@ -42,6 +68,8 @@ pub struct Records {
     changed: bool,
     /// It has said itself what to write down.
     said: bool,
+    /// Who is to have what is done now.
+    readers: Readers,
 }
 
 /// A place in [`Records`].
@@ -86,12 +114,25 @@ impl Records {
         self.behind.push((db, argv));
     }
 
+    /// What is written down from now on, but for what has expired, is for these alone.
+    pub fn keep_for(&mut self, readers: Readers) {
+        self.readers = readers;
+    }
+
     fn write<A: AsRef<[u8]>>(&mut self, db: usize, argv: &[A], expired: bool) {
+        let readers = match expired {
+            true => Readers::ALL,
+            false => self.readers,
+        };
+        if !readers.log && !readers.replicas {
+            return;
+        }
         put_command(&mut self.bytes, argv);
         self.commands.push(Written {
             db,
             end: self.bytes.len(),
             expired,
+            readers,
         });
     }
 
@@ -155,6 +196,7 @@ impl Records {
         self.bytes.clear();
         self.changed = false;
         self.said = false;
+        self.readers = Readers::ALL;
     }
 }
 
@@ -198,7 +240,7 @@ struct Unit {
     end: usize,
     /// The database of its only command; of several, [`Units::commands`] says it.
     db: u32,
-    /// How many commands it has, if there are several; else 0.
+    /// How many commands it has, if there are several, or if one is not for all readers; else 0.
     several: u32,
 }
 
@@ -234,6 +276,36 @@ pub struct Piece {
     pub bytes: Vec<u8>,
     /// Number of units.
     pub units: usize,
+    /// What some of the readers are not to have, in order: hardly ever anything.
+    partial: Vec<(Range<usize>, Readers)>,
+}
+
+impl Piece {
+    /// What the replicas get of it.
+    pub fn for_replicas(&self) -> Cow<'_, [u8]> {
+        match self.partial.iter().any(|(_, readers)| !readers.replicas) {
+            false => Cow::Borrowed(&self.bytes),
+            true => Cow::Owned(self.without(|readers| !readers.replicas)),
+        }
+    }
+
+    /// Leaves what the append-only file gets of it.
+    pub fn keep_for_log(&mut self) {
+        if self.partial.iter().any(|(_, readers)| !readers.log) {
+            self.bytes = self.without(|readers| !readers.log);
+            self.partial.clear();
+        }
+    }
+
+    fn without(&self, out: impl Fn(Readers) -> bool) -> Vec<u8> {
+        let (mut kept, mut at) = (Vec::with_capacity(self.bytes.len()), 0);
+        for (range, _) in self.partial.iter().filter(|(_, readers)| out(*readers)) {
+            kept.extend_from_slice(&self.bytes[at..range.start]);
+            at = range.end;
+        }
+        kept.extend_from_slice(&self.bytes[at..]);
+        kept
+    }
 }
 
 /// A cache line of its own.
@@ -442,6 +514,7 @@ impl Journal {
             number,
             bytes: Vec::new(),
             units: taken.iter().map(|u| u.units.len()).sum(),
+            partial: Vec::new(),
         };
         match &mut taken[..] {
             // One thread did all of it, and in this order.
@@ -451,7 +524,7 @@ impl Journal {
             }
             _ => {
                 piece.bytes = take_room(&mut rooms, bytes + 64);
-                merge(&taken, db, &mut piece.bytes);
+                merge(&taken, db, &mut piece);
             }
         }
         for mut units in taken {
@@ -495,7 +568,7 @@ fn take_room(rooms: &mut Vec<Vec<u8>>, bytes: usize) -> Vec<u8> {
 }
 
 /// Writes the units of all lanes as the log has them, by their stamps.
-fn merge(lanes: &[Units], db: &mut Option<usize>, into: &mut Vec<u8>) {
+fn merge(lanes: &[Units], db: &mut Option<usize>, into: &mut Piece) {
     let mut readers: Vec<Reader<'_>> = lanes.iter().map(Reader::new).collect();
     while !readers.is_empty() {
         let mut first = 0;
@@ -540,8 +613,8 @@ impl Reader<'_> {
     }
 
     /// Writes the next unit and those whose stamps are not above this. False at the end of the lane.
-    fn put_until(&mut self, stamp: u64, db: &mut Option<usize>, into: &mut Vec<u8>) -> bool {
-        let bytes = &self.lane.bytes;
+    fn put_until(&mut self, stamp: u64, db: &mut Option<usize>, piece: &mut Piece) -> bool {
+        let (bytes, into) = (&self.lane.bytes, &mut piece.bytes);
         loop {
             let unit = self.lane.units[self.unit];
             if unit.several == 0 {
@@ -552,13 +625,19 @@ impl Reader<'_> {
                 let commands = &self.lane.commands[self.command..last];
                 for (n, w) in commands.iter().enumerate() {
                     select(w.db, db, into);
-                    if n == 0 {
+                    if n == 0 && unit.several > 1 {
                         put_command(into, &[b"MULTI"]);
                     }
+                    let from = into.len();
                     into.extend_from_slice(&bytes[self.byte..w.end]);
                     self.byte = w.end;
+                    if w.readers != Readers::ALL {
+                        piece.partial.push((from..into.len(), w.readers));
+                    }
                 }
-                put_command(into, &[b"EXEC"]);
+                if unit.several > 1 {
+                    put_command(into, &[b"EXEC"]);
+                }
                 self.command = last;
             }
             self.byte = unit.end;
@@ -591,7 +670,7 @@ impl Units {
         self.bytes.extend_from_slice(&records.bytes);
         let (mut db, mut several) = (0, 0);
         match &records.commands[..] {
-            [one] => db = one.db as u32,
+            [one] if one.readers == Readers::ALL => db = one.db as u32,
             all => {
                 several = all.len() as u32;
                 self.commands.extend(all.iter().map(|w| Written {

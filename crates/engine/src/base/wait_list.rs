@@ -66,7 +66,6 @@ impl WaitList {
     }
 
     /// How many wait.
-    #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.queue.lock().waiting.len()
     }

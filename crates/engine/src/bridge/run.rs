@@ -25,6 +25,7 @@
 use crate::base::args::Args;
 use crate::base::clock::{tick_ms, unix_ms, unix_nanos};
 use crate::base::error::{Error, Result};
+use crate::base::journal::Readers;
 use crate::context::command::{ALL_SHARDS, Entry, OWN_LOCKS, PATTERN_KEYS, WRITE};
 use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
@@ -360,7 +361,10 @@ impl Server for Bridge<'_, '_> {
         Some(self.ctx.session.may(entry, argv).is_ok())
     }
 
-    fn set_repl(&mut self, _aof: bool, _replicas: bool) {}
+    fn set_repl(&mut self, aof: bool, replicas: bool) {
+        let readers = Readers { log: aof, replicas };
+        self.ctx.keys.records.keep_for(readers);
+    }
 }
 
 /// What [`run`] lets run: once, or again after it was undone.
@@ -429,6 +433,8 @@ pub(crate) fn run(
             running.end.take_back();
         }
         let mut ended = body(&mut runner.vm, &mut bridge, &mut out);
+        // It was for what the script itself did.
+        bridge.ctx.keys.records.keep_for(Readers::ALL);
         // Clients that are served when this is announced may need further shards.
         if ended.is_ok() && bridge.ctx.engine.follow.effects.listening() {
             ended = ended.and_then(|ended| {
@@ -592,6 +598,7 @@ impl Server for Silent<'_> {
         self.engine.registry().resolve(argv).map(|_| true)
     }
 
+    /// Nothing is written down meanwhile.
     fn set_repl(&mut self, _aof: bool, _replicas: bool) {}
 }
 

@@ -168,8 +168,11 @@ fn exists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 }
 
 fn touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    // It does so for a client with CLIENT NO-TOUCH too.
+    let no_touch = std::mem::take(&mut ctx.keys.no_touch);
     let keys = args.rest().iter();
     let n = keys.filter(|k| ctx.keys.read(k).is_some()).count();
+    ctx.keys.no_touch = no_touch;
     ctx.out.int(n as i64);
     Ok(())
 }

@@ -460,7 +460,8 @@ fn parse_percentiles(words: &[&str]) -> Result<Value, String> {
 
 fn parse_save(words: &[&str]) -> Result<Value, String> {
     let points = some_words(words);
-    let whole = points.len().is_multiple_of(2) && !words.is_empty();
+    // Nothing at all is none too, as `save ""` is.
+    let whole = points.len().is_multiple_of(2);
     let numbers = points.chunks(2).all(|pair| {
         let seconds = parse_i64(pair[0].as_bytes()).is_some_and(|n| n >= 1);
         seconds
@@ -651,7 +652,7 @@ mod tests {
         assert_eq!(parse(Kind::Save, "").unwrap(), "");
         assert!(Kind::Save.parse(&["60", "1", "70"], None).is_err());
         assert!(Kind::Save.parse(&["a", "b"], None).is_err());
-        assert!(Kind::Save.parse(&[], None).is_err());
+        assert_eq!(Kind::Save.parse(&[], None).unwrap().text(), "");
         assert_eq!(Kind::Save.parse(&["60", "1"], None).unwrap().text(), "60 1");
     }
 }

@@ -49,6 +49,8 @@ pub(crate) fn is_secret(name: &[u8]) -> bool {
         "requirepass",
         "masterauth",
         "primaryauth",
+        "masteruser",
+        "primaryuser",
         "tls-key-file-pass",
         "tls-client-key-file-pass",
         "http-token",

@@ -128,7 +128,7 @@ fn primary_address(value: &Value) -> Result<(), String> {
     match words[..] {
         [] => Ok(()),
         [no, one] if no.eq_ignore_ascii_case("no") && one.eq_ignore_ascii_case("one") => Ok(()),
-        [_, port] if port.parse::<u16>().is_ok_and(|port| port > 0) => Ok(()),
+        [_, port] if port.parse::<u16>().is_ok() => Ok(()),
         [_, _] => Err("Invalid master port".into()),
         _ => Err("wrong number of arguments".into()),
     }

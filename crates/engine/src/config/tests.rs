@@ -237,6 +237,7 @@ fn save_points_of_several_lines_add_up() {
         save(&["--save", "3600", "1", "--save", "", "--save", "5", "6"]),
         "5 6"
     );
+    assert_eq!(save(&["--save", "3600", "1", "--save"]), "");
     let config = from(&["--save", "3600", "1"]).unwrap();
     set(&config, &[("save", "7 8")]).unwrap();
     assert_eq!(config.text("save"), "7 8");

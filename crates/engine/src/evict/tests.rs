@@ -273,6 +273,11 @@ fn access_clocks_by_policy() {
         db.run("SET n w");
     }
     db.check("OBJECT FREQ n", "255");
+    db.check("SET t v; OBJECT FREQ t", "5");
+    db.check("CLIENT NO-TOUCH ON; GET t; OBJECT FREQ t", "5");
+    db.check("TOUCH t; OBJECT FREQ t", "6");
+    db.check("GET t; OBJECT FREQ t", "6");
+    db.check("CLIENT NO-TOUCH OFF; GET t; OBJECT FREQ t", "7");
     let Some(resp::Value::Bulk(payload)) = db.call(&["DUMP", "n"]) else {
         panic!("no payload")
     };

@@ -440,7 +440,7 @@ fn passwords_are_not_shown() {
     let mut c = TestClient::new();
     let mut watcher = c.another();
     watcher.run("MONITOR");
-    c.run("ACL SETUSER u on >secret1 +@all; AUTH u secret1; HELLO 3 AUTH u secret1; CONFIG SET requirepass secret2");
+    c.run("ACL SETUSER u on >secret1 +@all; AUTH u secret1; HELLO 3 AUTH u secret1; CONFIG SET requirepass secret2; CONFIG SET masteruser secret3");
     let seen = watcher.messages();
     assert!(
         !seen.contains("secret") && seen.contains("(redacted)"),

@@ -85,7 +85,10 @@ pub(super) fn clients(report: &Report<'_, '_>, into: &mut String) {
         largest(|c| c.unsent_bytes())
     );
     let effects = &engine.follow.effects;
-    line!(into, "blocked_clients:{}", effects.blocked.load(Relaxed));
+    // Who waits for the end of a pause counts, as with real servers.
+    let held = engine.pause.line.waiting();
+    let blocked = effects.blocked.load(Relaxed) + held;
+    line!(into, "blocked_clients:{blocked}");
     line!(
         into,
         "tracking_clients:{}",

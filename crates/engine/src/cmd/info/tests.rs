@@ -205,6 +205,18 @@ fn numbers_count_what_they_say() {
     }
 }
 
+#[test]
+fn who_waits_for_the_end_of_a_pause_counts_as_blocked() {
+    let mut c = TestClient::new();
+    let mut other = c.another();
+    c.run("CLIENT PAUSE 100000 WRITE");
+    assert_eq!(number(&mut c, "blocked_clients"), 0);
+    other.run("SET k v");
+    assert_eq!(number(&mut c, "blocked_clients"), 1);
+    c.run("CLIENT UNPAUSE");
+    assert_eq!(number(&mut c, "blocked_clients"), 0);
+}
+
 /// Who waits, for what, and for how long.
 #[test]
 fn waiting_is_told() {
