@@ -1,6 +1,6 @@
 //! The checksum of payloads and RDB files: CRC-64 with Jones's polynomial, bits reflected, starting from zero.
 
-use std::sync::LazyLock;
+use crc_fast::{CrcAlgorithm, Digest};
 
 /// The polynomial 0xad93d23594c935a9 with its bits in reverse.
 const REFLECTED: u64 = 0x95ac_9329_ac4b_c9b5;
@@ -38,36 +38,8 @@ const fn tables() -> [[u64; 256]; 8] {
     tables
 }
 
-/// Bytes of a lane: long inputs are cut into groups of four lanes, whose checksums do not wait for each other.
-const LANE: usize = 1024;
-
-/// `SHIFT[k][b]`: the checksum with byte `b` in its place `k` after `LANE` zero bytes. A checksum is linear, so the whole of
-/// it is the sum of these for its bytes, and lanes can be put together.
-static SHIFT: LazyLock<[[u64; 256]; 8]> = LazyLock::new(|| {
-    let mut shift = [[0; 256]; 8];
-    for (k, table) in shift.iter_mut().enumerate() {
-        for bit in 0..8 {
-            let mut crc = 1u64 << (8 * k + bit);
-            for _ in 0..LANE {
-                crc = crc >> 8 ^ TABLES[0][(crc & 0xff) as usize];
-            }
-            let step = 1 << bit;
-            for byte in step..2 * step {
-                table[byte] = table[byte - step] ^ crc;
-            }
-        }
-    }
-    shift
-});
-
-/// The checksum after `LANE` zero bytes.
-fn shifted(crc: u64) -> u64 {
-    let mut sum = 0;
-    for (table, byte) in SHIFT.iter().zip(crc.to_le_bytes()) {
-        sum ^= table[usize::from(byte)];
-    }
-    sum
-}
+/// From this many bytes on it pays to set up what works on many at a time.
+const LONG: usize = 256;
 
 /// The checksum after 8 bytes.
 #[inline(always)]
@@ -86,24 +58,10 @@ fn word(crc: u64, word: &[u8; 8]) -> u64 {
 
 /// The checksum of bytes that follow others with checksum `crc` (0 for none).
 pub fn update(mut crc: u64, bytes: &[u8]) -> u64 {
-    let (groups, bytes) = bytes.as_chunks::<{ 4 * LANE }>();
-    for group in groups {
-        let (words, _) = group.as_chunks::<8>();
-        let (first, rest) = words.split_at(LANE / 8);
-        let (second, rest) = rest.split_at(LANE / 8);
-        let (third, fourth) = rest.split_at(LANE / 8);
-        let mut lanes = [crc, 0, 0, 0];
-        for (((a, b), c), d) in first.iter().zip(second).zip(third).zip(fourth) {
-            lanes = [
-                word(lanes[0], a),
-                word(lanes[1], b),
-                word(lanes[2], c),
-                word(lanes[3], d),
-            ];
-        }
-        crc = lanes[1..]
-            .iter()
-            .fold(lanes[0], |crc, lane| shifted(crc) ^ lane);
+    if bytes.len() >= LONG {
+        let mut digest = Digest::new_with_init_state(CrcAlgorithm::Crc64Redis, crc);
+        digest.update(bytes);
+        return digest.finalize();
     }
     let (words, rest) = bytes.as_chunks::<8>();
     for bytes in words {
@@ -117,7 +75,7 @@ pub fn update(mut crc: u64, bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::update;
+    use super::{LONG, update};
 
     #[test]
     fn the_published_check_value() {
@@ -134,14 +92,26 @@ mod tests {
         }
     }
 
-    /// Long inputs go through lanes, single bytes do not.
+    /// Long inputs go another way than single bytes.
     #[test]
-    fn lanes_are_put_together() {
+    fn both_ways_give_the_same() {
         let bytes: Vec<u8> = (0..20_000u32).map(|n| ((n * n) >> 3) as u8).collect();
-        for len in [4095, 4096, 4097, 8192, 20_000] {
-            let bytes = &bytes[..len];
-            let one_by_one = bytes.chunks(1).fold(7, update);
-            assert_eq!(update(7, bytes), one_by_one, "{len}");
+        for len in [
+            LONG - 1,
+            LONG,
+            LONG + 1,
+            1000,
+            4095,
+            4096,
+            4097,
+            8192,
+            20_000,
+        ] {
+            for from in 0..17 {
+                let bytes = &bytes[from..len];
+                let one_by_one = bytes.chunks(1).fold(7, update);
+                assert_eq!(update(7, bytes), one_by_one, "{from}..{len}");
+            }
         }
     }
 }
