@@ -9,6 +9,8 @@ use std::io::{self, IoSlice, Read, Seek, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
 /// Files and folders by path.
 ///
@@ -50,6 +52,11 @@ pub trait File: Send {
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     /// Makes contents and size durable. After an error nobody knows what is on the disk: trying again proves nothing.
     fn sync(&mut self) -> io::Result<()>;
+    /// Begins to make durable what there is so far, and may return before it is. [`File::sync`] waits for that, and says if it failed, as
+    /// does the next call of this. So the disk works while the next bytes are made, and what it still has to do is bounded.
+    fn begin_sync(&mut self) -> io::Result<()> {
+        self.sync()
+    }
     /// Cuts the file to a size it has or exceeds.
     fn truncate(&mut self, size: u64) -> io::Result<()>;
     /// Its size.
@@ -125,6 +132,52 @@ struct RealFile {
     /// Its size, as far as it is written here; and where the system would write next.
     end: u64,
     next: u64,
+    syncing: Option<Syncing>,
+}
+
+/// A thread that syncs a file for another one, which goes on writing meanwhile.
+struct Syncing {
+    ask: SyncSender<()>,
+    result: Receiver<io::Result<()>>,
+    /// It was asked, and its answer has not been heard.
+    asked: bool,
+}
+
+impl Syncing {
+    fn of(file: &fs::File) -> io::Result<Syncing> {
+        let file = file.try_clone()?;
+        let (ask, asked) = sync_channel::<()>(1);
+        let (answer, result) = sync_channel(1);
+        let sync = move || {
+            for () in asked {
+                // Nobody waits for an answer whose file was dropped.
+                if answer.send(file.sync_data()).is_err() {
+                    return;
+                }
+            }
+        };
+        thread::Builder::new().name("sync".into()).spawn(sync)?;
+        Ok(Syncing {
+            ask,
+            result,
+            asked: false,
+        })
+    }
+
+    fn ask(&mut self) -> io::Result<()> {
+        self.wait()?;
+        self.ask.send(()).map_err(io::Error::other)?;
+        self.asked = true;
+        Ok(())
+    }
+
+    /// Waits until it has done what it was asked for.
+    fn wait(&mut self) -> io::Result<()> {
+        match std::mem::take(&mut self.asked) {
+            true => self.result.recv().map_err(io::Error::other)?,
+            false => Ok(()),
+        }
+    }
 }
 
 impl RealFile {
@@ -134,13 +187,19 @@ impl RealFile {
             file,
             end: 0,
             next: 0,
+            syncing: None,
         }
     }
 
     /// To write to as well. Not opened for appending, since then it could not be written over.
     fn writing(file: fs::File) -> io::Result<RealFile> {
         let end = file.metadata()?.len();
-        Ok(RealFile { file, end, next: 0 })
+        Ok(RealFile {
+            file,
+            end,
+            next: 0,
+            syncing: None,
+        })
     }
 }
 
@@ -285,8 +344,23 @@ impl File for RealFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        // What failed there is known to nobody else: the system tells of it once.
+        if let Some(syncing) = &mut self.syncing {
+            syncing.wait()?;
+        }
         // The size counts as data that is needed to read the file; times of access and change do not.
         self.file.sync_data()
+    }
+
+    fn begin_sync(&mut self) -> io::Result<()> {
+        if self.syncing.is_none() {
+            self.syncing = Syncing::of(&self.file).ok();
+        }
+        match &mut self.syncing {
+            Some(syncing) => syncing.ask(),
+            // There is no thread to be had.
+            None => self.sync(),
+        }
     }
 
     fn truncate(&mut self, size: u64) -> io::Result<()> {
@@ -371,6 +445,9 @@ mod tests {
         append_all(&mut *file, b"world").expect("appended");
         file.truncate(9).expect("cut");
         append_all(&mut *file, b"!").expect("appended where it was cut");
+        for _ in 0..3 {
+            file.begin_sync().expect("begun to be synced");
+        }
         file.sync().expect("synced");
         assert_eq!(read_all(&disk, &path).expect("read"), b"hello, wo!");
         assert_eq!(file.write_at(b"HE", 0).expect("written over"), 2);

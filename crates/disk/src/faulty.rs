@@ -140,6 +140,17 @@ struct Inode {
     pending: Vec<Change>,
 }
 
+impl Inode {
+    /// A sync has failed: what was not certain yet is lost.
+    fn lose(&mut self) {
+        for change in &mut self.pending {
+            if let Change::Append { lost, .. } | Change::Write { lost, .. } = change {
+                *lost = true;
+            }
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Node {
     Folder,
@@ -387,6 +398,7 @@ impl FaultyDisk {
             disk: self.clone(),
             path: path.to_owned(),
             id,
+            late: None,
         })
     }
 }
@@ -571,6 +583,8 @@ struct Handle {
     disk: FaultyDisk,
     path: PathBuf,
     id: usize,
+    /// A sync that was begun has failed, and nobody was told yet.
+    late: Option<io::Error>,
 }
 
 impl File for Handle {
@@ -634,19 +648,30 @@ impl File for Handle {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        if let Some(late) = self.late.take() {
+            return Err(late);
+        }
         let asked = self.disk.ask(Operation::Sync, &self.path);
         let mut state = self.disk.lock_state();
         let inode = &mut state.inodes[self.id];
         if let Err(error) = asked {
-            for change in &mut inode.pending {
-                if let Change::Append { lost, .. } | Change::Write { lost, .. } = change {
-                    *lost = true;
-                }
-            }
+            inode.lose();
             return Err(error);
         }
         for change in std::mem::take(&mut inode.pending) {
             play(&change, &mut inode.durable);
+        }
+        Ok(())
+    }
+
+    /// The worst that may be: what nobody waits for is not on the disk, and what fails is told later.
+    fn begin_sync(&mut self) -> io::Result<()> {
+        if let Some(late) = self.late.take() {
+            return Err(late);
+        }
+        if let Err(error) = self.disk.ask(Operation::Sync, &self.path) {
+            self.disk.lock_state().inodes[self.id].lose();
+            self.late = Some(error);
         }
         Ok(())
     }

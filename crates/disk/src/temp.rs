@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 /// How a large file gets to the disk.
 pub struct SyncPlan {
-    /// Syncs whenever so many bytes were written, so that the last sync has little left to do and writes of others wait less
-    /// (`rdb-save-incremental-fsync`, `aof-rewrite-incremental-fsync`); 0 for only at the end.
+    /// Begins a sync whenever so many bytes were written, so that the last one has little left to do and writes of others wait less
+    /// (`rdb-save-incremental-fsync`, `aof-rewrite-incremental-fsync`); 0 for only at the end. So many may be written while the bytes
+    /// before them go to the disk.
     pub every: u64,
     /// Called after each write with its size; may wait, to leave the disk to others.
     pub pace: Option<Box<dyn FnMut(u64) + Send>>,
@@ -45,7 +46,8 @@ pub struct AtomicFile {
     file: Option<Box<dyn File>>,
     buffer: Vec<u8>,
     written: u64,
-    synced: u64,
+    /// Up to here a sync was begun.
+    begun: u64,
     plan: SyncPlan,
     /// Everything written is durable.
     clean: bool,
@@ -102,7 +104,7 @@ impl AtomicFile {
             file: Some(file),
             buffer: Vec::with_capacity(BUFFER),
             written: 0,
-            synced: 0,
+            begun: 0,
             plan,
             clean: false,
             failed: false,
@@ -134,7 +136,7 @@ impl AtomicFile {
         // What a failed sync lost does not come back: nothing may be committed any more.
         self.failed |= result.is_err();
         result?;
-        self.synced = self.written;
+        self.begun = self.written;
         self.clean = true;
         Ok(())
     }
@@ -182,11 +184,11 @@ impl AtomicFile {
         if let Some(pace) = &mut self.plan.pace {
             pace(bytes.len() as u64);
         }
-        if self.plan.every > 0 && self.written - self.synced >= self.plan.every {
-            let result = self.file().and_then(|file| file.sync());
+        if self.plan.every > 0 && self.written - self.begun >= self.plan.every {
+            let result = self.file().and_then(|file| file.begin_sync());
             self.failed |= result.is_err();
             result?;
-            self.synced = self.written;
+            self.begun = self.written;
         }
         Ok(())
     }
@@ -337,6 +339,22 @@ mod tests {
         let error = file.commit(Path::new("/d/dump.rdb")).expect_err("suspect");
         assert!(!error.unsure);
         assert_eq!(faulty.contents("/d/dump.rdb").expect("there"), OLD);
+    }
+
+    /// A disk that fails once fails what was written before that, though everything after it goes well.
+    #[test]
+    fn a_sync_that_was_begun_and_failed_is_not_forgotten() {
+        for fails in 0..3 {
+            let (faulty, disk) = disk();
+            let syncs = AtomicU64::new(0);
+            faulty.script(move |operation, _| {
+                let fails =
+                    operation == Operation::Sync && syncs.fetch_add(1, Ordering::Relaxed) == fails;
+                fails.then_some(Fault::Error(EIO))
+            });
+            assert!(save(&disk, &vec![7; 1_000_000]).is_err(), "sync {fails}");
+            assert_eq!(faulty.contents("/d/dump.rdb").expect("there"), OLD);
+        }
     }
 
     #[test]

@@ -23,7 +23,9 @@
 //! unaligned. Lengths in the header are only written together with an allocation that holds them.
 
 use super::value::{MAX_INLINE, NewValue, ObjectValue, Value, ValueMut};
+use crate::mem::prefetch;
 use crate::mem::slab::{Arena, MAX_SLOT, rounded};
+use crate::mem::words::LINE;
 use crate::types::kind::{Blob, Type};
 use crate::types::object::{Freed, MAX_INLINE_PACKED, Object};
 use std::ptr::NonNull;
@@ -226,6 +228,17 @@ impl EntryPtr {
             REPR_BLOB | REPR_OBJECT => pointer_offset(at) + 8,
             _ => self.damaged(),
         }
+    }
+
+    /// Fetches what is not in the first cache line; of a long one, only its beginning, as the processor sees by itself then how it goes
+    /// on.
+    #[inline]
+    pub(crate) fn prefetch_rest(self) {
+        let end = self.size().min(8 * LINE);
+        for at in (LINE..end).step_by(LINE) {
+            prefetch(self.addr() + at);
+        }
+        prefetch(self.addr() + end - 1);
     }
 
     /// The key. The caller bounds `'a` by a borrow of the dictionary that owns the entry.

@@ -24,7 +24,7 @@ pub(crate) use board::{Board, BoardRow};
 
 use crate::mem::same;
 use crate::mem::slab::Arena;
-use crate::table::{Pos, Table, Visited, table_hash};
+use crate::table::{Met, Pos, Table, Visited, table_hash};
 use crate::types::object::Freed;
 use change::Spot;
 use entry::EntryPtr;
@@ -48,6 +48,9 @@ pub struct Dict {
     /// The idle bytes that were made known in `row`.
     known_idle: usize,
 }
+
+/// So many entries ahead of the one that is visited the next ones are fetched.
+const AHEAD: usize = 8;
 
 impl Default for Dict {
     fn default() -> Self {
@@ -320,9 +323,23 @@ impl Dict {
         want: usize,
         mut visit: impl FnMut(u64, EntryRef<'a>),
     ) -> Option<u64> {
-        self.table.step_from(position, want, |v: Visited| {
+        let mut met = Met::new();
+        let next = self.table.step_into(position, want, &mut met);
+        // Neighbours in the table lie anywhere in memory: each is fetched while those before it are looked at, first its head, then,
+        // when that says how long it is, the rest.
+        for v in met.iter().take(2 * AHEAD) {
+            crate::mem::prefetch(v.addr);
+        }
+        for (at, v) in met.iter().enumerate() {
+            if let Some(ahead) = met.get(at + 2 * AHEAD) {
+                crate::mem::prefetch(ahead.addr);
+            }
+            if let Some(ahead) = met.get(at + AHEAD) {
+                self.view(ahead.addr).entry().prefetch_rest();
+            }
             visit(v.position, self.view(v.addr));
-        })
+        }
+        next
     }
 
     /// Collects up to `max` keys that are due at `now_ms` from the segment at `position`, if anything in it may be

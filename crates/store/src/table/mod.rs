@@ -38,6 +38,7 @@ mod probe;
 mod walk;
 
 pub use probe::Probe;
+pub use walk::Met;
 
 /// Bits of hash that a table uses.
 pub const HASH_BITS: u32 = 26;

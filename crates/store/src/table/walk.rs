@@ -13,28 +13,34 @@ const USED: u64 = 0x0080_8080_8080_8080;
 /// How often a random place may turn out empty before [`Table::pick`] counts instead.
 const MAX_MISSES: usize = 1000;
 
+/// What a step has met.
+pub type Met = SmallVec<[Visited; 24]>;
+
 impl Table {
     /// Visits at least `want` entries at `position` and after it, in no order, fewer only at the end of a segment;
     /// returns the position to go on from, or `None` after the last. The promise is that of [`Table::visit_from`],
     /// but a step looks at the buckets it needs, not at a whole segment.
+    pub fn step_from(&self, position: u64, want: usize, visit: impl FnMut(Visited)) -> Option<u64> {
+        let mut met = Met::new();
+        let next = self.step_into(position, want, &mut met);
+        met.into_iter().for_each(visit);
+        next
+    }
+
+    /// The same for who wants to know what comes before he looks at it: appends to `met`, which is empty, what
+    /// [`Table::step_from`] would visit.
     ///
     /// Entries only ever live behind their home bucket, and a bucket counts those that went past it. So once a bucket
     /// counts none, everything at home before its end has been met, and the walk may stop at the last position that
     /// ends there.
-    pub fn step_from(
-        &self,
-        position: u64,
-        want: usize,
-        mut visit: impl FnMut(Visited),
-    ) -> Option<u64> {
+    pub fn step_into(&self, position: u64, want: usize, met: &mut Met) -> Option<u64> {
         debug_assert!(position < POSITIONS);
         let s = self.segment(position << TAG_BITS)?;
         let buckets = s.buckets();
         let first = s.home(position << TAG_BITS);
         let base = position & !((POSITIONS >> s.depth) - 1);
-        let mut met: SmallVec<[Visited; 24]> = SmallVec::new();
         for b in first..buckets {
-            let spilled = meet(s, b, position, &mut met, |home| home <= b);
+            let spilled = meet(s, b, position, met, |home| home <= b);
             if spilled > 0 || met.len() < want || b + 1 == buckets {
                 continue;
             }
@@ -42,9 +48,7 @@ impl Table {
             let boundary = ((b as u64 + 1) << HASH_BITS).div_ceil(buckets as u64);
             let next = base + (boundary >> s.depth >> TAG_BITS);
             if next > position && met.iter().filter(|v| v.position < next).count() >= want {
-                met.into_iter()
-                    .filter(|v| v.position < next)
-                    .for_each(visit);
+                met.retain(|v| v.position < next);
                 return Some(next);
             }
         }
@@ -53,9 +57,8 @@ impl Table {
             if s.bucket((b + buckets - 1) % buckets, 0).load(Relaxed) >> 56 == 0 {
                 break;
             }
-            meet(s, b, position, &mut met, |home| home > b);
+            meet(s, b, position, met, |home| home > b);
         }
-        met.into_iter().for_each(&mut visit);
         self.after(s, position)
     }
 
@@ -219,7 +222,7 @@ fn meet(
     s: Segment,
     b: usize,
     position: u64,
-    into: &mut SmallVec<[Visited; 24]>,
+    into: &mut Met,
     wanted: impl Fn(usize) -> bool,
 ) -> u64 {
     let ctrl = s.bucket(b, 0).load(Relaxed);
