@@ -204,6 +204,7 @@ fn serve(
         tracing::warn!("Crashes will not be reported: {error}");
     }
     engine.load_users()?;
+    host.heed_load(&engine.loading);
     let keeper = Keeper::prepare(&engine)?;
     let hub = Hub::start_with(&engine, &keeper, server::dial::dialler())?;
     let options = ServerOptions {

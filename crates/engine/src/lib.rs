@@ -70,5 +70,5 @@ pub use insight::{
 pub use lua::sha1_hex;
 pub use start::command_docs;
 pub use table::row::{CHANGES_SESSION, Group};
-pub use upkeep::load::Hints;
+pub use upkeep::load::{Hints, NewKey};
 pub use upkeep::sweep::Maintenance;

@@ -1,16 +1,14 @@
 //! Loading: an RDB by several threads, a log by replaying it. How far it is, [`engine::Loading`] is told, which also says when it
 //! is to be given up.
 
+mod building;
+
 use disk::{AofFolder, Disk, Event, File, LogReader, ReadOptions};
 use engine::{Engine, Kind, Loading, Next, Origin};
-use parking_lot::Mutex;
-use rdb::file::{Assembly, Batch, Built, Entry, Item, Scanner, Step};
 use resp::{Limits, Out, Parser};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use store::Keyspace;
 use store::parked::this_thread;
@@ -55,9 +53,6 @@ pub struct Loaded {
     pub(crate) functions: Vec<Vec<u8>>,
 }
 
-/// Batches that wait for a builder at most.
-const WAITING: usize = 8;
-
 /// A file read from its beginning.
 struct FromStart(Box<dyn File>, u64);
 
@@ -70,8 +65,9 @@ impl Read for FromStart {
 }
 
 /// A file, to be read from its beginning.
-pub(crate) fn buffered(file: Box<dyn File>) -> impl BufRead {
-    BufReader::with_capacity(1 << 20, FromStart(file, 0))
+pub(crate) fn buffered(file: Box<dyn File>) -> impl BufRead + Send {
+    // What was read is still near the processor when it is looked at.
+    BufReader::with_capacity(building::BATCH, FromStart(file, 0))
 }
 
 /// What loading says that was to be given up.
@@ -180,10 +176,10 @@ pub fn snapshot(
 /// the data set, which come with what is returned.
 pub(crate) fn read_rdb(
     engine: &Arc<Engine>,
-    source: &mut (impl BufRead + ?Sized),
+    source: &mut (impl BufRead + Send + ?Sized),
     how: How<'_>,
 ) -> Result<Loaded, String> {
-    let (mut loaded, functions) = read_keys(engine, source, how)?;
+    let (mut loaded, functions) = building::read_keys(engine, source, how)?;
     match how.to {
         To::DataSet => load_functions(engine, &functions)?,
         To::Beside(_) | To::Nowhere => {
@@ -221,113 +217,6 @@ fn check_functions(sources: &[Vec<u8>]) -> Result<(), String> {
     load_functions(&scratch, sources)
 }
 
-fn read_keys(
-    engine: &Arc<Engine>,
-    source: &mut (impl BufRead + ?Sized),
-    how: How<'_>,
-) -> Result<(Loaded, Vec<Vec<u8>>), String> {
-    let options = rdb::file::ReadOptions {
-        verify: engine.config().flag("rdbchecksum"),
-        total: how.total,
-        ..rdb::file::ReadOptions::default()
-    };
-    let mut scanner = Scanner::new(options);
-    let building = Building {
-        engine,
-        how,
-        stream: Mutex::default(),
-        keys: AtomicU64::new(0),
-        expired: AtomicU64::new(0),
-        failed: AtomicBool::new(false),
-        error: Mutex::new(None),
-        functions: Mutex::new(Vec::new()),
-        kept: Mutex::default(),
-    };
-    let (whole, wholes) = sync_channel::<Batch>(WAITING);
-    let (piece, pieces) = sync_channel::<Batch>(WAITING);
-    let wholes = Mutex::new(wholes);
-    let builders = thread::available_parallelism().map_or(1, |n| n.get().min(8));
-    let scanned = thread::scope(|scope| {
-        for _ in 0..builders {
-            scope.spawn(|| building.build(&mut || wholes.lock().recv().ok()));
-        }
-        scope.spawn(|| building.build_pieces(pieces));
-        let scanned = scan(&mut scanner, source, &mut |batch| {
-            let to = match batch.piece() {
-                Some(_) => &piece,
-                None => &whole,
-            };
-            // If the builders are gone, the error is theirs.
-            to.send(batch).is_ok() && !building.failed.load(Relaxed) && !engine.loading.is_stopped()
-        });
-        drop((whole, piece));
-        scanned
-    });
-    if let Some(error) = building.error.into_inner() {
-        return Err(error);
-    }
-    let bytes = scanned.map_err(|e| e.to_string())?;
-    for (db, key) in building.kept.into_inner() {
-        if let Some(keyspace) = building.how.keyspace(engine) {
-            engine.keep_loaded_key(keyspace, db as usize, &key);
-        }
-    }
-    let loaded = Loaded {
-        keys: building.keys.into_inner(),
-        expired: building.expired.into_inner(),
-        commands: 0,
-        bytes,
-        stream: building.stream.into_inner(),
-        functions: Vec::new(),
-    };
-    Ok((loaded, building.functions.into_inner()))
-}
-
-/// Drives a scanner; returns the number of bytes that the file has.
-fn scan(
-    scanner: &mut Scanner,
-    source: &mut (impl BufRead + ?Sized),
-    give: &mut dyn FnMut(Batch) -> bool,
-) -> Result<u64, rdb::file::Error> {
-    // What was given to the scanner is used up only when it is known how much of it belongs to the file.
-    let mut fed = 0;
-    loop {
-        match scanner.step()? {
-            Step::Batch(batch) => {
-                if !give(batch) {
-                    return Ok(scanner.offset());
-                }
-            }
-            Step::End(summary) => {
-                source.consume(fed - scanner.rest().len().min(fed));
-                return Ok(summary.bytes);
-            }
-            Step::More(_) => {
-                source.consume(fed);
-                match source.fill_buf() {
-                    Ok([]) => {
-                        fed = 0;
-                        scanner.end_of_input();
-                    }
-                    Ok(bytes) => {
-                        fed = bytes.len();
-                        scanner.feed(bytes);
-                    }
-                    Err(e) if e.kind() == io::ErrorKind::Interrupted => fed = 0,
-                    Err(e) => {
-                        return Err(rdb::file::Error {
-                            offset: scanner.offset(),
-                            db: None,
-                            key: None,
-                            what: rdb::file::What::Io(e),
-                        });
-                    }
-                }
-            }
-        }
-    }
-}
-
 impl<'e> How<'e> {
     /// Where keys go; `None`: nowhere.
     fn keyspace(&self, engine: &'e Engine) -> Option<&'e Keyspace> {
@@ -336,134 +225,6 @@ impl<'e> How<'e> {
             To::Beside(keyspace) => Some(keyspace),
             To::Nowhere => None,
         }
-    }
-}
-
-/// What builders share.
-struct Building<'e> {
-    engine: &'e Arc<Engine>,
-    how: How<'e>,
-    stream: Mutex<StreamPlace>,
-    keys: AtomicU64,
-    expired: AtomicU64,
-    failed: AtomicBool,
-    error: Mutex<Option<String>>,
-    functions: Mutex<Vec<Vec<u8>>>,
-    /// Keys that are never to be evicted, with their databases.
-    kept: Mutex<Vec<(u32, Vec<u8>)>>,
-}
-
-impl Building<'_> {
-    /// With no time, no field of a hash is taken for expired.
-    fn settings(&self) -> rdb::Settings {
-        let mut settings = self.engine.load_settings();
-        if self.how.keep_expired {
-            settings.now_ms = 0;
-        }
-        settings
-    }
-
-    fn fail(&self, error: String) {
-        self.failed.store(true, Relaxed);
-        self.error.lock().get_or_insert(error);
-    }
-
-    /// Builds what comes, until nothing does. After an error, what comes is dropped.
-    fn build(&self, next: &mut dyn FnMut() -> Option<Batch>) {
-        let settings = self.settings();
-        while let Some(batch) = next() {
-            if self.failed.load(Relaxed) {
-                continue;
-            }
-            let mut items = batch.items();
-            while let (db, Some(item)) = (items.db(), items.next()) {
-                let done = item.map_err(|e| e.to_string()).and_then(|item| match item {
-                    Item::Entry(entry) => match entry.load(&settings).map_err(|e| e.to_string())? {
-                        Some(value) => self.add(&entry, value),
-                        None => Ok(()),
-                    },
-                    Item::Function(source) => {
-                        self.functions.lock().push(source.to_vec());
-                        Ok(())
-                    }
-                    Item::Aux { name, value } if &*name == b"used-mem" => {
-                        let bytes = str::from_utf8(&value).ok().and_then(|n| n.parse().ok());
-                        self.engine.loading.note_used_memory(bytes.unwrap_or(0));
-                        Ok(())
-                    }
-                    Item::Aux { name, value } if *name == *rdb::encode::KEPT.as_bytes() => {
-                        self.kept.lock().push((db, value.to_vec()));
-                        Ok(())
-                    }
-                    Item::Aux { name, value } => {
-                        self.stream.lock().note(&name, &value);
-                        Ok(())
-                    }
-                    _ => Ok(()),
-                });
-                if let Err(error) = done {
-                    self.fail(error);
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Puts large collections together, whose pieces come in order.
-    fn build_pieces(&self, pieces: Receiver<Batch>) {
-        let settings = self.settings();
-        let mut assembly = Assembly::new();
-        for batch in pieces {
-            for item in batch.items() {
-                let done = item.map_err(|e| e.to_string()).and_then(|item| {
-                    let Item::Entry(entry) = item else {
-                        return Ok(());
-                    };
-                    match assembly.add(&entry, &settings).map_err(|e| e.to_string())? {
-                        Built::Value(value) => self.add(&entry, value),
-                        Built::More | Built::Nothing => Ok(()),
-                    }
-                });
-                if let Err(error) = done {
-                    return self.fail(error);
-                }
-            }
-        }
-    }
-
-    fn add(&self, entry: &Entry<'_>, value: rdb::Loaded<'_>) -> Result<(), String> {
-        let databases = self.engine.keyspace().databases();
-        let db = entry.db as usize;
-        if db >= databases {
-            return Err(format!(
-                "a key of database {db} at offset {}, but there are only {databases} databases",
-                entry.offset
-            ));
-        }
-        if !self.how.keep_expired && entry.expiry_ms.is_some_and(|at| at <= engine::unix_ms()) {
-            self.expired.fetch_add(1, Relaxed);
-            return Ok(());
-        }
-        let Some(keyspace) = self.how.keyspace(self.engine) else {
-            self.keys.fetch_add(1, Relaxed);
-            return Ok(());
-        };
-        if !self.engine.load_key(
-            keyspace,
-            (db, &entry.key),
-            value,
-            entry.expiry_ms,
-            entry.hint,
-            self.how.twice == Twice::Replace,
-        ) {
-            return Err(format!(
-                "the key {:?} of database {db} stands twice, the second time at offset {}",
-                String::from_utf8_lossy(&entry.key),
-                entry.offset
-            ));
-        }
-        self.keys.fetch_add(1, Relaxed);
-        Ok(())
     }
 }
 

@@ -116,7 +116,7 @@ impl Keeper {
 }
 
 /// A copy of another server's data set, as it comes.
-pub trait Copy: BufRead {
+pub trait Copy: BufRead + Send {
     /// Behind the RDB: whether the copy ends there as it should.
     ///
     /// # Errors
@@ -147,7 +147,7 @@ pub enum Replace {
 struct Tee<'t> {
     from: &'t mut dyn Copy,
     to: &'t mut AtomicFile,
-    read: &'t dyn Fn(u64),
+    read: &'t (dyn Fn(u64) + Sync),
     failed: Option<io::Error>,
 }
 
@@ -189,7 +189,7 @@ fn read_into(
     engine: &Arc<Engine>,
     copy: &mut dyn Copy,
     file: &mut AtomicFile,
-    read: &dyn Fn(u64),
+    read: &(dyn Fn(u64) + Sync),
     how: How<'_>,
 ) -> Result<load::Loaded, String> {
     let mut tee = Tee {
@@ -242,7 +242,7 @@ impl Keeper {
         how: Replace,
         total: Option<u64>,
         copy: &mut dyn Copy,
-        read: &dyn Fn(u64),
+        read: &(dyn Fn(u64) + Sync),
         done: &mut dyn FnMut(&StreamPlace),
     ) -> Result<(), String> {
         let engine = self.engine()?;
@@ -435,7 +435,7 @@ impl Keeper {
 /// A copy whose bytes are counted.
 struct CountedCopy<'c> {
     copy: &'c mut dyn Copy,
-    read: &'c dyn Fn(u64),
+    read: &'c (dyn Fn(u64) + Sync),
 }
 
 impl Read for CountedCopy<'_> {

@@ -17,7 +17,7 @@ use std::sync::atomic::{
     AtomicU64,
     Ordering::{Acquire, Relaxed},
 };
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::runtime::RuntimeMetrics;
 use tokio::sync::{mpsc, watch};
@@ -224,6 +224,19 @@ impl ServerHost {
         let sum =
             |of: fn(&Load) -> &AtomicU64| loads.iter().map(|load| of(load).load(Relaxed)).sum();
         (sum(|load| &load.bytes_in), sum(|load| &load.bytes_out))
+    }
+
+    /// Allows huge pages as soon as it is known that a large file is being loaded, and not only when much of it is in memory.
+    pub fn heed_load(&self, loading: &engine::Loading) {
+        let Some(allow) = self.allocator.get().and_then(|a| a.huge_pages) else {
+            return;
+        };
+        let once = Once::new();
+        loading.watch(Box::new(move |progress| {
+            if progress.total_bytes >= GROWN {
+                once.call_once(allow);
+            }
+        }));
     }
 
     /// Allows huge pages if the process has grown, and if they are to be allowed then. True once there is nothing left to do.

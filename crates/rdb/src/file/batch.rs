@@ -161,6 +161,11 @@ impl Batch {
         self.ends.is_empty()
     }
 
+    /// How many items it has.
+    pub fn count(&self) -> usize {
+        self.ends.len()
+    }
+
     /// Where it begins in the file.
     pub fn offset(&self) -> u64 {
         self.base + self.start as u64

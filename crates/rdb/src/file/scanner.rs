@@ -221,7 +221,11 @@ impl Scanner {
     }
 
     /// Gives back the memory of a batch, to be used for another.
-    pub fn recycle(&mut self, batch: Batch) {
+    pub fn recycle(&mut self, mut batch: Batch) {
+        if self.ends.is_empty() && self.ends.capacity() < batch.ends.capacity() {
+            batch.ends.clear();
+            self.ends = batch.ends;
+        }
         if batch.bytes.capacity() > self.spare.capacity() && batch.bytes.capacity() <= 8 * CHUNK {
             self.spare = batch.bytes;
         }

@@ -283,6 +283,12 @@ impl Dict {
         self.publish();
     }
 
+    /// Makes room for so many keys in all in the table, which would else grow step by step on its way there.
+    pub fn reserve(&mut self, keys: usize) {
+        self.table.reserve(keys);
+        self.publish();
+    }
+
     /// Adds a key or replaces its value and expiry.
     #[inline]
     pub fn set(

@@ -331,6 +331,15 @@ impl Keyspace {
         Probe::start(root, table_hash(place.hash()))
     }
 
+    /// Makes room in the tables for so many keys of a database in all: see [`Dict::reserve`]. Takes each shard's lock for a moment.
+    pub fn reserve(&self, db: usize, keys: usize) {
+        for shard in 0..self.shards() {
+            self.lock(shard)
+                .db(db)
+                .reserve(keys.div_ceil(self.shards()));
+        }
+    }
+
     /// What there is of a database, without taking a lock: shard after shard, so exact if nobody changes it meanwhile.
     pub fn counts(&self, db: usize) -> Counts {
         let mut total = Counts::default();

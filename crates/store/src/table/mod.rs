@@ -35,6 +35,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 mod probe;
+mod room;
 mod walk;
 
 pub use probe::Probe;
@@ -417,6 +418,10 @@ impl Table {
 
     /// Inserts an entry that is not there yet.
     pub fn insert(&mut self, h: u64, addr: usize, flag: bool) {
+        self.insert_slot(h, slot_of(h, addr, flag));
+    }
+
+    fn insert_slot(&mut self, h: u64, slot: u64) {
         let mut segment = match self.segment(h) {
             Some(s) => s,
             None => {
@@ -434,11 +439,21 @@ impl Table {
             self.grow(h, segment);
             segment = self.segment(h).expect("a segment that grew");
         }
-        segment.place(h, slot_of(h, addr, flag));
+        segment.place(h, slot);
         segment
             .head(HEAD_COUNT)
             .store(segment.count() as u64 + 1, Relaxed);
         self.len += 1;
+    }
+
+    /// Calls `f` with each segment.
+    fn for_each_segment(&self, mut f: impl FnMut(Segment)) {
+        let mut i = 0;
+        while self.dir.is_some() && i < 1 << self.depth {
+            let s = Segment::unpack(self.dir_word(i).load(Relaxed));
+            i += 1 << (self.depth - s.depth);
+            f(s);
+        }
     }
 
     /// Removes the entry at `pos`, which has table hash `h`, and returns its address.
@@ -473,13 +488,10 @@ impl Table {
     /// Frees all memory of a table whose entries have been taken care of.
     pub fn reset(&mut self) {
         let Some(dir) = self.dir else { return };
-        let mut i = 0;
-        while i < 1 << self.depth {
-            let s = Segment::unpack(self.dir_word(i).load(Relaxed));
-            i += 1 << (self.depth - s.depth);
+        self.for_each_segment(|s| {
             // SAFETY: the directory goes too.
             unsafe { s.free() };
-        }
+        });
         // SAFETY: allocated with this many lines.
         unsafe { words::free_small(Use::Directory, dir, self.dir_lines()) };
         // Not `*self = Table::new()`: that would drop the old table and come here again.
