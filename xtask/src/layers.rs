@@ -1,9 +1,11 @@
 //! Which of our crates may depend on which, held against what `cargo metadata` says; and inside of the larger crates, which room
-//! may import which, held against the code. [`library`] holds that the library shows its users no type of another crate.
+//! may import which, held against the code. [`library`] holds that the library shows its users no type of another crate, and [`surface`] that crates
+//! show each other no more than they use.
 
-use crate::{library, rooms, run};
+use crate::{library, rooms, run, surface};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use std::path::{Path, PathBuf};
 
 /// Which of our crates each crate imports, outside its tests and examples, by short names (without the prefix `redpoll-`).
 /// Imports go one way: `resp`, `store` <- `rdb` <- `engine` <- `redpoll`, `http` <- `server` <- `cli`; `resp` and `store` do not
@@ -65,6 +67,13 @@ const WITHOUT_TOKIO: &[&str] = &[
     "keeper",
     "replication",
 ];
+
+/// What a crate shows though no other crate names it, and why: see [`surface`].
+const SHOWN: &[(&str, &str, &str)] = &[(
+    "server",
+    "RunningServer::http_addresses",
+    "a program that has the system choose ports asks for them, of HTTP as of the others",
+)];
 
 /// The rooms of a crate, from the bottom up, each with the rooms that it imports. A room is a folder or file in the crate's
 /// `src/`; `lib.rs` names them all and is no room. The rules are those of [`CRATES`]: no import that is not here, and nothing
@@ -701,7 +710,9 @@ const REDPOLL: Rooms = &[
 /// The layers of the design, as absences: imports that do not exist, and crates that never reach tokio.
 pub fn check() -> Result<()> {
     let mut wrong = Vec::new();
-    let crates = crates(&mut wrong)?;
+    let packages = packages()?;
+    let crates = crates(&packages, &mut wrong)?;
+    surfaces(&packages, &mut wrong)?;
     for (name, table) in ROOMS {
         let graph = rooms::read(&run::root().join("crates").join(name).join("src"))?;
         rooms::compare(name, &graph, table, &mut wrong);
@@ -730,8 +741,8 @@ fn short(package: &str) -> &str {
     package.strip_prefix("redpoll-").unwrap_or(package)
 }
 
-/// Compares the crates with their table, and returns how many there are.
-fn crates(wrong: &mut Vec<String>) -> Result<usize> {
+/// What cargo says of our crates.
+fn packages() -> Result<Vec<Value>> {
     let metadata = run::output(&mut run::cargo(&[
         "metadata",
         "--no-deps",
@@ -742,6 +753,52 @@ fn crates(wrong: &mut Vec<String>) -> Result<usize> {
     let packages = metadata["packages"]
         .as_array()
         .context("cargo metadata lists no packages")?;
+    Ok(packages.clone())
+}
+
+/// Notes what crates show each other and nobody uses.
+fn surfaces(packages: &[Value], wrong: &mut Vec<String>) -> Result<()> {
+    let name = |package: &Value| package["name"].as_str().unwrap_or_default().to_owned();
+    let folder = |package: &Value| {
+        let manifest = Path::new(package["manifest_path"].as_str().unwrap_or_default());
+        manifest.parent().map(Path::to_owned).unwrap_or_default()
+    };
+    for package in packages {
+        let (of, root) = (name(package), folder(package));
+        // What the library shows is for those who use it.
+        let of_ours = root.starts_with(run::root().join("crates"));
+        if !of_ours || short(&of) == "redpoll" || !root.join("src/lib.rs").is_file() {
+            continue;
+        }
+        // Whoever imports it, and whoever imports those.
+        let mut reach = vec![of.clone()];
+        loop {
+            let more = packages.iter().find(|other| {
+                let on = other["dependencies"].as_array().into_iter().flatten();
+                let mut on = on.filter_map(|dependency| dependency["name"].as_str());
+                !reach.contains(&name(other)) && on.any(|on| reach.iter().any(|r| r == on))
+            });
+            match more {
+                Some(more) => reach.push(name(more)),
+                None => break,
+            }
+        }
+        let others = (packages.iter()).filter(|p| name(p) != of && reach.contains(&name(p)));
+        let mut users: Vec<PathBuf> = others.map(folder).collect();
+        users.extend(["tests", "benches", "examples"].map(|own| root.join(own)));
+        // Of a workspace of its own.
+        users.push(run::root().join("fuzz/fuzz_targets"));
+        let allowed: Vec<(&str, &str)> = (SHOWN.iter())
+            .filter(|(which, ..)| *which == short(&of))
+            .map(|(_, title, why)| (*title, *why))
+            .collect();
+        surface::check(short(&of), &root.join("src"), &users, &allowed, wrong)?;
+    }
+    Ok(())
+}
+
+/// Compares the crates with their table, and returns how many there are.
+fn crates(packages: &[Value], wrong: &mut Vec<String>) -> Result<usize> {
     let names: Vec<&str> = packages.iter().filter_map(|p| p["name"].as_str()).collect();
     for package in packages {
         let name = package["name"].as_str().unwrap_or_default();

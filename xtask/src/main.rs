@@ -19,6 +19,7 @@ mod page;
 mod peers;
 mod rooms;
 mod run;
+mod surface;
 mod test;
 
 use clap::{Parser, Subcommand};

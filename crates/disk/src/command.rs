@@ -4,7 +4,7 @@
 //! everything counts or nothing: MULTI and EXEC.
 
 /// Longest line of an annotation that Redis and Valkey skip.
-pub const MAX_ANNOTATION: usize = 1024;
+pub(crate) const MAX_ANNOTATION: usize = 1024;
 
 /// What is at the start of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

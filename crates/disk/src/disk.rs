@@ -387,7 +387,11 @@ pub fn append_all(file: &mut dyn File, mut bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Writes all of these bytes over what is at an offset, and says how much went there before an error.
-pub fn write_all_at(file: &mut dyn File, bytes: &[u8], offset: u64) -> (u64, io::Result<()>) {
+pub(crate) fn write_all_at(
+    file: &mut dyn File,
+    bytes: &[u8],
+    offset: u64,
+) -> (u64, io::Result<()>) {
     let mut took = 0;
     while took < bytes.len() {
         match file.write_at(&bytes[took..], offset + took as u64) {
@@ -400,7 +404,7 @@ pub fn write_all_at(file: &mut dyn File, bytes: &[u8], offset: u64) -> (u64, io:
 }
 
 /// Reads until the buffer is full or the file ends, and says how much came.
-pub fn read_full(file: &dyn File, into: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn read_full(file: &dyn File, into: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut have = 0;
     while have < into.len() {
         match file.read_at(&mut into[have..], offset + have as u64)? {
@@ -412,7 +416,7 @@ pub fn read_full(file: &dyn File, into: &mut [u8], offset: u64) -> io::Result<us
 }
 
 /// A whole small file.
-pub fn read_all(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_all(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     let file = disk.open(path)?;
     let mut bytes = vec![0; usize::try_from(file.size()?).map_err(io::Error::other)?];
     let have = read_full(&*file, &mut bytes, 0)?;

@@ -218,16 +218,6 @@ impl AofFolder {
             .collect())
     }
 
-    /// Files named like those of this log that its manifest does not list: nobody reads them, and they may be large.
-    pub fn unlisted(&self) -> Result<Vec<String>, LogError> {
-        let names = self.files_of_ours()?.into_iter().map(|(name, _)| name);
-        let listed = |name: &str| {
-            let history = self.manifest.history.iter();
-            history.chain(self.manifest.files()).any(|e| e.name == name)
-        };
-        Ok(names.filter(|name| !listed(name)).collect())
-    }
-
     /// Removes history and what earlier processes left behind. What cannot be removed now can the next time.
     fn clean(&mut self) {
         if let Ok(names) = self.disk.list(&self.folder) {
@@ -299,7 +289,7 @@ impl AofFolder {
     }
 
     /// What the sign of a failed sync says, if there is one.
-    pub fn is_suspect(&self) -> Result<Option<String>, LogError> {
+    pub(crate) fn is_suspect(&self) -> Result<Option<String>, LogError> {
         let path = self.sign_path();
         match self.disk.size(&path) {
             Ok(None) => Ok(None),
@@ -414,7 +404,7 @@ impl AofFolder {
     }
 
     /// Where the list is.
-    pub fn manifest_path(&self) -> PathBuf {
+    pub(crate) fn manifest_path(&self) -> PathBuf {
         self.folder.join(format!("{}.manifest", self.name))
     }
 }

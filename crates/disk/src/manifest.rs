@@ -41,7 +41,7 @@ pub struct Entry {
     /// Its type.
     pub kind: Kind,
     /// Further pairs, as they were read.
-    pub extra: Vec<(String, String)>,
+    pub(crate) extra: Vec<(String, String)>,
 }
 
 /// The files of a log in the order in which they are loaded: the base, then the increments.
@@ -50,7 +50,7 @@ pub struct Manifest {
     /// The base, if there is one.
     pub base: Option<Entry>,
     /// Increments, in ascending order of their numbers.
-    pub increments: Vec<Entry>,
+    pub(crate) increments: Vec<Entry>,
     /// Files to be removed.
     pub history: Vec<Entry>,
 }

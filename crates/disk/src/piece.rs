@@ -22,10 +22,10 @@
 use std::io::Write;
 
 /// How every line of ours begins.
-pub const PREFIX: &[u8] = b"#RP:";
+pub(crate) const PREFIX: &[u8] = b"#RP:";
 
 /// No line of ours is longer.
-pub const MAX_LINE: usize = PREFIX.len() + 3 * 21 + 2 * 8 + 1 + 2;
+pub(crate) const MAX_LINE: usize = PREFIX.len() + 3 * 21 + 2 * 8 + 1 + 2;
 
 /// How a line begins that says how long the stream of changes is that replicas follow, and perhaps its name. It stands inside of a
 /// piece, at its end, and is right there.

@@ -12,45 +12,6 @@ pub fn is_due(size: u64, base: u64, percentage: u32, min_size: u64) -> bool {
     u128::from(size) * 100 >= base * (100 + u128::from(percentage))
 }
 
-/// Keeps rewrites that fail from following each other closely: after three failures a pause of a minute, doubled by each
-/// further failure, an hour at most. One asked for by a person is not held back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Failures {
-    count: u32,
-    last_ms: u64,
-}
-
-const PATIENCE: u32 = 3;
-const FIRST_PAUSE_MS: u64 = 60_000;
-const LONGEST_PAUSE_MS: u64 = 3_600_000;
-
-impl Failures {
-    /// A rewrite failed at this time, in milliseconds of any clock that goes forward.
-    pub fn failed(&mut self, now_ms: u64) {
-        self.count = self.count.saturating_add(1);
-        self.last_ms = now_ms;
-    }
-
-    /// A rewrite went well.
-    pub fn succeeded(&mut self) {
-        *self = Failures::default();
-    }
-
-    /// When the next one may begin by itself; none: now.
-    pub fn next_ms(&self) -> Option<u64> {
-        let doublings = self.count.checked_sub(PATIENCE)?;
-        let pause = FIRST_PAUSE_MS
-            .checked_shl(doublings)
-            .map_or(LONGEST_PAUSE_MS, |pause| pause.min(LONGEST_PAUSE_MS));
-        Some(self.last_ms.saturating_add(pause))
-    }
-
-    /// Whether one may begin by itself.
-    pub fn allow(&self, now_ms: u64) -> bool {
-        self.next_ms().is_none_or(|next| now_ms >= next)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,25 +26,5 @@ mod tests {
         assert!(!is_due(u64::MAX, 1, 0, 0));
         assert!(is_due(u64::MAX, u64::MAX / 3, 150, 0));
         assert!(!is_due(u64::MAX, u64::MAX, u32::MAX, 0));
-    }
-
-    #[test]
-    fn failures_are_followed_by_longer_and_longer_pauses() {
-        let mut failures = Failures::default();
-        for _ in 0..2 {
-            failures.failed(1_000);
-            assert!(failures.allow(1_000));
-        }
-        failures.failed(1_000);
-        assert!(!failures.allow(60_999));
-        assert!(failures.allow(61_000));
-        failures.failed(61_000);
-        assert_eq!(failures.next_ms(), Some(181_000));
-        for _ in 0..100 {
-            failures.failed(200_000);
-        }
-        assert_eq!(failures.next_ms(), Some(3_800_000));
-        failures.succeeded();
-        assert!(failures.allow(200_000));
     }
 }

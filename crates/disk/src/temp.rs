@@ -69,10 +69,10 @@ pub struct CommitError {
     /// What the disk said.
     pub error: io::Error,
     /// What was being done.
-    pub doing: &'static str,
+    pub(crate) doing: &'static str,
     /// After a crash the old file may be found or the new one: renaming failed half way, or its sync did. False: the old one
     /// for certain.
-    pub unsure: bool,
+    pub(crate) unsure: bool,
 }
 
 impl fmt::Display for CommitError {

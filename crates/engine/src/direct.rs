@@ -306,7 +306,7 @@ impl Engine {
 
     /// Unix milliseconds as of the last time somebody noted them: the maintenance thread does several times a second.
     #[inline]
-    pub fn coarse_ms(&self) -> u64 {
+    pub(crate) fn coarse_ms(&self) -> u64 {
         self.clock_ms.load(Relaxed)
     }
 

@@ -43,7 +43,7 @@ pub use base::replication::{
     StreamIds, StreamWish, TOO_FEW_REPLICAS, new_stream_id,
 };
 pub use base::stats::Counters;
-pub use base::version::{MODE, REDIS_VERSION, VERSION};
+pub use base::version::{REDIS_VERSION, VERSION};
 pub use base::wait_list::WaitList;
 pub use client::clients::{Client, Clients, Kind, Origin};
 pub use config::Config;

@@ -61,7 +61,7 @@ impl Keeper {
     }
 
     /// The same with another disk or folder.
-    pub fn prepare_on(
+    pub(crate) fn prepare_on(
         engine: &Arc<Engine>,
         disk: Arc<dyn Disk>,
         dir: &Path,

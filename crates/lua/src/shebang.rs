@@ -16,9 +16,9 @@ impl Flags {
     /// `allow-stale`: it may run on a replica that has lost its master.
     pub const ALLOW_STALE: Flags = Flags(4);
     /// `no-cluster`: it does not run in cluster mode.
-    pub const NO_CLUSTER: Flags = Flags(8);
+    pub(crate) const NO_CLUSTER: Flags = Flags(8);
     /// `allow-cross-slot-keys`: it may use keys of several slots.
-    pub const ALLOW_CROSS_SLOT_KEYS: Flags = Flags(16);
+    pub(crate) const ALLOW_CROSS_SLOT_KEYS: Flags = Flags(16);
 
     /// Every flag with its name, in the order FUNCTION LIST shows them.
     pub const ALL: [(&'static str, Flags); 5] = [
@@ -72,7 +72,7 @@ pub struct ScriptHeader {
     /// Whether there was a first line at all: scripts without one run under the rules of older versions.
     pub present: bool,
     /// Where the code starts: at the line end of the first line, so that line numbers stay right, or at 0.
-    pub code_at: usize,
+    pub(crate) code_at: usize,
 }
 
 /// Reads the first line of a script, if it starts with `#!`; the error is the reply.
@@ -122,7 +122,7 @@ pub struct LibraryHeader {
     /// The name given: letters, digits and underscores.
     pub name: Vec<u8>,
     /// Where the code starts, as in [`ScriptHeader`].
-    pub code_at: usize,
+    pub(crate) code_at: usize,
 }
 
 /// Reads the first line of a library, which must be there; the error is the reply.

@@ -62,14 +62,6 @@ impl<'a> Text<'a> {
             _ => self.to_vec(),
         }
     }
-
-    /// The bytes where they stand, if they do.
-    pub fn borrowed(&self) -> Option<&'a [u8]> {
-        match self.0 {
-            Form::Plain(bytes) => Some(bytes),
-            _ => None,
-        }
-    }
 }
 
 impl Deref for Text<'_> {
@@ -131,17 +123,17 @@ impl<'a> Cursor<'a> {
     }
 
     /// 4 bytes, little endian.
-    pub fn u32_le(&mut self) -> Result<u32> {
+    pub(crate) fn u32_le(&mut self) -> Result<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
     /// 8 bytes, little endian: times in milliseconds are stored like this.
-    pub fn u64_le(&mut self) -> Result<u64> {
+    pub(crate) fn u64_le(&mut self) -> Result<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
     /// 8 bytes, big endian: the halves of stream IDs.
-    pub fn u64_be(&mut self) -> Result<u64> {
+    pub(crate) fn u64_be(&mut self) -> Result<u64> {
         self.array().map(u64::from_be_bytes)
     }
 
@@ -162,7 +154,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Goes past what [`Cursor::double_text`] reads.
-    pub fn skip_double_text(&mut self) -> Result<()> {
+    pub(crate) fn skip_double_text(&mut self) -> Result<()> {
         match self.byte()? {
             253..=255 => Ok(()),
             n => self.take(n.into()).map(drop),

@@ -7,9 +7,10 @@
 
 use crate::cursor::{Cursor, TRUNCATED, Text};
 use crate::listpack::Listpack;
+use crate::malformed::EMPTY;
 use crate::version::Dialect;
 use crate::ziplist::{Ziplist, Zipmap, intset};
-use crate::{EMPTY, Malformed, Result, Settings, kinds, stream};
+use crate::{Malformed, Result, Settings, kinds, stream};
 use store::packed::Item;
 use store::types::hash::{Expiry, Hash};
 use store::types::list::{End, Item as ListItem, List};

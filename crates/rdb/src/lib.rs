@@ -21,7 +21,7 @@ pub mod kinds;
 pub mod listpack;
 mod malformed;
 mod metadata;
-pub mod opcode;
+mod opcode;
 pub mod payload;
 pub mod put;
 mod settings;
@@ -31,6 +31,6 @@ pub mod ziplist;
 
 pub use cursor::Text;
 pub use decode::Loaded;
-pub use malformed::{EMPTY, Malformed, Result};
+pub use malformed::{Malformed, Result};
 pub use settings::Settings;
 pub use version::{Dialect, Version};

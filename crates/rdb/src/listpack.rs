@@ -40,7 +40,7 @@ impl<'a> Listpack<'a> {
     }
 
     /// The next element, or `None` after the last.
-    pub fn next_item(&mut self) -> Result<Option<Item<'a>>> {
+    pub(crate) fn next_item(&mut self) -> Result<Option<Item<'a>>> {
         let before = self.rest.left();
         if before == 0 {
             return if self.left.unwrap_or(0) == 0 {

@@ -16,4 +16,4 @@ impl std::error::Error for Malformed {}
 pub type Result<T> = std::result::Result<T, Malformed>;
 
 /// What old servers sometimes left in files: a collection without elements.
-pub const EMPTY: Malformed = Malformed("a collection without elements");
+pub(crate) const EMPTY: Malformed = Malformed("a collection without elements");

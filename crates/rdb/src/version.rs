@@ -5,11 +5,11 @@
 //! highest that both read.
 
 /// The versions of Redis that are understood, in files from that of 2.6, which brought the checksum, to that of 8.8.
-pub const REDIS: std::ops::RangeInclusive<u16> = 5..=14;
+pub(crate) const REDIS: std::ops::RangeInclusive<u16> = 5..=14;
 /// The versions of Valkey that are understood.
-pub const VALKEY: std::ops::RangeInclusive<u16> = 80..=80;
+pub(crate) const VALKEY: std::ops::RangeInclusive<u16> = 80..=80;
 /// From here on a number is Valkey's.
-pub const FIRST_VALKEY: u16 = 80;
+pub(crate) const FIRST_VALKEY: u16 = 80;
 
 /// Whose numbers a payload or file uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

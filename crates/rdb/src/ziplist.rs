@@ -34,7 +34,7 @@ impl<'a> Ziplist<'a> {
     }
 
     /// The next element, or `None` after the last.
-    pub fn next_item(&mut self) -> Result<Option<Item<'a>>> {
+    pub(crate) fn next_item(&mut self) -> Result<Option<Item<'a>>> {
         let r = &mut self.rest;
         let start = r.left();
         if start == 0 {
@@ -74,7 +74,7 @@ impl<'a> Ziplist<'a> {
 }
 
 /// Calls `f` with the members of a set of integers: 4 bytes of their width, 4 of their number, the integers in order.
-pub fn intset(bytes: &[u8], mut f: impl FnMut(i64) -> Result<()>) -> Result<()> {
+pub(crate) fn intset(bytes: &[u8], mut f: impl FnMut(i64) -> Result<()>) -> Result<()> {
     const BAD: Malformed = Malformed("bad set of integers");
     let mut r = Cursor::new(bytes);
     let (width, count) = (r.u32_le()? as usize, r.u32_le()? as usize);
@@ -114,7 +114,7 @@ impl<'a> Zipmap<'a> {
     }
 
     /// The next field with its value, or `None` after the last.
-    pub fn next_pair(&mut self) -> Result<Option<(&'a [u8], &'a [u8])>> {
+    pub(crate) fn next_pair(&mut self) -> Result<Option<(&'a [u8], &'a [u8])>> {
         if self.rest.left() == 0 {
             return Ok(None);
         }

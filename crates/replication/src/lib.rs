@@ -23,7 +23,7 @@ mod hub;
 mod migrate;
 mod primary;
 pub mod replica;
-pub mod spool;
+mod spool;
 pub mod stream;
 pub mod wire;
 

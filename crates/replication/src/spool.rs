@@ -174,7 +174,7 @@ impl Spool {
     }
 
     /// Whether anybody reads it.
-    pub fn has_readers(&self) -> bool {
+    pub(crate) fn has_readers(&self) -> bool {
         !self.inner.lock().readers.is_empty()
     }
 
@@ -186,20 +186,20 @@ impl Spool {
     }
 
     /// Bytes on the disk.
-    pub fn spilled(&self) -> u64 {
+    pub(crate) fn spilled(&self) -> u64 {
         let inner = self.inner.lock();
         inner.start - inner.first
     }
 
     /// From now on so many bytes are kept though nobody reads them.
-    pub fn set_keep(&self, keep: u64) {
+    pub(crate) fn set_keep(&self, keep: u64) {
         let mut inner = self.inner.lock();
         inner.keep = keep;
         self.trim(&mut inner);
     }
 
     /// Begins anew, empty, at another position. Nobody may be reading.
-    pub fn restart(&self, at: u64) {
+    pub(crate) fn restart(&self, at: u64) {
         let mut on_disk = self.on_disk.lock();
         let mut inner = self.inner.lock();
         inner.blocks.clear();
@@ -249,7 +249,7 @@ impl Spool {
     ///
     /// # Errors
     /// What the disk says; those who need what is over the bound have lost their place then.
-    pub fn spill(&self, overflow: &Overflow) -> io::Result<()> {
+    pub(crate) fn spill(&self, overflow: &Overflow) -> io::Result<()> {
         loop {
             let (portion, at) = {
                 let inner = self.inner.lock();
@@ -344,7 +344,7 @@ impl Spool {
     }
 
     /// Waits until less than so many bytes are in memory, or this time has passed; whether it is so.
-    pub fn wait_for_room(&self, bytes: usize, time: Duration) -> bool {
+    pub(crate) fn wait_for_room(&self, bytes: usize, time: Duration) -> bool {
         let until = Instant::now() + time;
         let mut inner = self.inner.lock();
         loop {

@@ -44,17 +44,17 @@ impl Stream {
     }
 
     /// The bytes.
-    pub fn spool(&self) -> &Arc<Spool> {
+    pub(crate) fn spool(&self) -> &Arc<Spool> {
         &self.spool
     }
 
     /// Whether what is done is counted and kept.
-    pub fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         self.active.load(Relaxed)
     }
 
     /// From now on, or no longer, it is. Where the journal is given to the stream, with all locks held.
-    pub fn set_active(&self, active: bool) {
+    pub(crate) fn set_active(&self, active: bool) {
         self.active.store(active, Relaxed);
     }
 
@@ -94,14 +94,14 @@ impl Stream {
 
     /// The offset behind a piece of the journal, or behind a later one if that is not known any more. None: the piece has not come
     /// yet, or came while nobody kept what was done.
-    pub fn end_of(&self, piece: u64) -> Option<u64> {
+    pub(crate) fn end_of(&self, piece: u64) -> Option<u64> {
         let pieces = self.pieces.lock();
         let at = pieces.ends.partition_point(|(number, _)| *number < piece);
         pieces.ends.get(at).map(|(_, end)| *end)
     }
 
     /// The number of the last piece that came.
-    pub fn last_piece(&self) -> u64 {
+    pub(crate) fn last_piece(&self) -> u64 {
         self.pieces.lock().last
     }
 
@@ -119,7 +119,7 @@ impl Stream {
 
     /// The stream is that of another primary from now on, and stands at this offset: nothing of it is here yet. Nobody may be
     /// reading it.
-    pub fn restart(&self, id: &str, at: u64) {
+    pub(crate) fn restart(&self, id: &str, at: u64) {
         let Some(engine) = self.engine.upgrade() else {
             return;
         };
@@ -136,7 +136,7 @@ impl Stream {
 
     /// The stream goes on where it is under this name, and was the same as that of the old name up to here: this server becomes a
     /// primary, or its primary has another one's stream now.
-    pub fn go_on_as(&self, id: &str) {
+    pub(crate) fn go_on_as(&self, id: &str) {
         let Some(engine) = self.engine.upgrade() else {
             return;
         };

@@ -57,7 +57,7 @@ pub type Dial = dyn Fn(&Engine, &str, u16, Duration) -> io::Result<Box<dyn Chann
 ///
 /// # Errors
 /// The system's, or TLS is asked for.
-pub fn dial_plain(
+pub(crate) fn dial_plain(
     engine: &Engine,
     host: &str,
     port: u16,
@@ -104,7 +104,7 @@ impl Leash {
     }
 
     /// Whether it was ended.
-    pub fn is_ended(&self) -> bool {
+    pub(crate) fn is_ended(&self) -> bool {
         self.0.state.lock().ended
     }
 
@@ -167,12 +167,6 @@ impl Wire {
         })
     }
 
-    /// Where this end of the connection is, as others see it.
-    pub fn local_ip(&self) -> Option<String> {
-        let address = self.channel.socket().local_addr().ok()?;
-        Some(address.ip().to_string())
-    }
-
     /// The connection below.
     pub fn socket(&self) -> &TcpStream {
         self.channel.socket()
@@ -205,7 +199,7 @@ impl Wire {
     }
 
     /// From now on nothing may come for this long.
-    pub fn set_patience(&mut self, patience: Duration) {
+    pub(crate) fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
     }
 
@@ -308,7 +302,7 @@ impl Wire {
     ///
     /// # Errors
     /// As of [`Wire::line`].
-    pub fn line_of_text(&mut self) -> io::Result<Vec<u8>> {
+    pub(crate) fn line_of_text(&mut self) -> io::Result<Vec<u8>> {
         loop {
             let line = self.line()?;
             if !line.is_empty() {
@@ -333,7 +327,7 @@ fn is_moment(error: &io::Error) -> bool {
 }
 
 /// What came is not what the protocol says.
-pub fn malformed(what: &str) -> io::Error {
+pub(crate) fn malformed(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }
 

@@ -13,7 +13,7 @@
 mod bigint;
 pub mod decode;
 mod integer;
-pub mod long_double;
+mod long_double;
 pub mod number;
 mod proto;
 pub mod reply;

@@ -69,5 +69,4 @@ mod wire;
 mod worker;
 
 pub use host::{Allocator, ServerHost};
-pub use listen::ListenError;
 pub use server::{RunningServer, Server, ServerOptions};

@@ -90,7 +90,7 @@ pub(crate) fn is_passing(error: &io::Error) -> bool {
 
 /// A socket that could not be opened: one line that says where and why.
 #[derive(Debug)]
-pub struct ListenError {
+pub(crate) struct ListenError {
     place: String,
     error: io::Error,
 }

@@ -36,7 +36,7 @@ impl LogLevel {
     }
 
     /// Takes up `log-format`, `log-timestamp-format` and `hide-user-data-from-log`.
-    pub fn heed_style(&self, config: &Config) {
+    pub(crate) fn heed_style(&self, config: &Config) {
         self.style.set(config);
     }
 }

@@ -74,7 +74,7 @@ impl Supervisor {
     }
 
     /// The server has begun to stop.
-    pub fn tell_stopping(&self) {
+    pub(crate) fn tell_stopping(&self) {
         self.tell("STATUS=Saving and leaving\nSTOPPING=1\n");
     }
 

@@ -124,7 +124,7 @@ pub fn decompress(input: &[u8], length: usize) -> Option<Vec<u8>> {
 }
 
 /// The same in place of what `out` holds, whose memory is used again. False if it is not `length` bytes that were compressed.
-pub fn decompress_into(out: &mut Vec<u8>, input: &[u8], length: usize) -> bool {
+pub(crate) fn decompress_into(out: &mut Vec<u8>, input: &[u8], length: usize) -> bool {
     out.clear();
     if length / MAX_RATIO > input.len() {
         return false;

@@ -73,7 +73,7 @@ impl Error {
     }
 
     /// `ERR unknown command ...`, quoting the beginning of the arguments as Redis does.
-    pub fn unknown_command(argv: &[&[u8]]) -> Error {
+    pub(crate) fn unknown_command(argv: &[&[u8]]) -> Error {
         let mut text = format!(
             "ERR unknown command '{}', with args beginning with: ",
             clip(argv[0], 128)
@@ -91,7 +91,7 @@ impl Error {
     }
 
     /// `ERR unknown subcommand ...` of a container.
-    pub fn unknown_subcommand(argv: &[&[u8]]) -> Error {
+    pub(crate) fn unknown_subcommand(argv: &[&[u8]]) -> Error {
         let sub = argv.get(1).map_or(String::new(), |s| clip(s, 128));
         Error::new(format!(
             "ERR unknown subcommand '{}'. Try {} HELP.",
@@ -101,14 +101,14 @@ impl Error {
     }
 
     /// `ERR wrong number of arguments ...`; a subcommand's name is `container|sub`.
-    pub fn wrong_arity(name: &str) -> Error {
+    pub(crate) fn wrong_arity(name: &str) -> Error {
         Error::new(format!(
             "ERR wrong number of arguments for '{name}' command"
         ))
     }
 
     /// What a client of RESP2 may not do while it subscribes to something.
-    pub fn only_while_subscribed(name: &str) -> Error {
+    pub(crate) fn only_while_subscribed(name: &str) -> Error {
         Error::new(format!(
             "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
              this context"
@@ -116,7 +116,7 @@ impl Error {
     }
 
     /// What an update of the library may not do.
-    pub fn not_in_update(name: &str) -> Error {
+    pub(crate) fn not_in_update(name: &str) -> Error {
         Error::new(format!("ERR '{name}' is not possible inside of an update"))
     }
 

@@ -175,7 +175,7 @@ impl Total {
     ///
     /// Real servers count in nanoseconds and name a line by the longest time of the bucket that holds its bound, which is why
     /// there is 33 after 16; the names are the same here.
-    pub fn cumulative_us(&self) -> Vec<(u64, u64)> {
+    pub(crate) fn cumulative_us(&self) -> Vec<(u64, u64)> {
         const FIRST_NS: u64 = 1024;
         let mut lines: Vec<(u64, u64)> = Vec::new();
         let (mut bound_ns, mut seen, mut told) = (FIRST_NS, 0, 0);
@@ -204,7 +204,7 @@ impl Total {
     }
 
     /// How many calls took no longer than each of some bounds.
-    pub fn up_to_each(&self, bounds: &Bounds) -> Vec<u64> {
+    pub(crate) fn up_to_each(&self, bounds: &Bounds) -> Vec<u64> {
         let mut counts = vec![0; bounds.below.len()];
         for range in buckets_of(self.rows) {
             let mut at = bounds.below.partition_point(|below| *below <= range.start);
@@ -236,7 +236,8 @@ impl Total {
     }
 
     /// How many calls took no longer than this.
-    pub fn up_to_ns(&self, bound_ns: u64) -> u64 {
+    #[cfg(test)]
+    fn up_to_ns(&self, bound_ns: u64) -> u64 {
         let within = |(bucket, _): &(usize, &u64)| ticks::nanos(longest(*bucket)) <= bound_ns;
         let counts = self.counts.iter().enumerate().take_while(within);
         counts.map(|(_, count)| count).sum()

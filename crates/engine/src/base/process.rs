@@ -63,9 +63,9 @@ pub struct CpuTime {
     /// In the kernel on the program's behalf.
     pub system: f64,
     /// The same of child processes that have ended.
-    pub children_user: f64,
+    pub(crate) children_user: f64,
     /// See above.
-    pub children_system: f64,
+    pub(crate) children_system: f64,
 }
 
 /// Processor time of the process with all its threads.

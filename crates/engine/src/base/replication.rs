@@ -160,7 +160,7 @@ impl Standing {
     /// Whether what has expired is to stay where it is, unseen, whoever finds it: its removal comes from the primary. Of a
     /// replica that clients write to only for those who just look.
     #[inline]
-    pub fn keeps_expired(&self, writes: impl FnOnce() -> bool) -> bool {
+    pub(crate) fn keeps_expired(&self, writes: impl FnOnce() -> bool) -> bool {
         let closed = self.closed();
         closed & REPLICA != 0 && (closed & READ_ONLY_REPLICA != 0 || !writes())
     }

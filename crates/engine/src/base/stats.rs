@@ -89,7 +89,7 @@ pub struct Counters {
     /// By [`crate::context::command::Entry::id`].
     pub commands: Box<[CommandCounters]>,
     /// What its thread writes down of changes.
-    pub lane: Arc<Lane>,
+    pub(crate) lane: Arc<Lane>,
     /// The piece of the journal that the last change of a typed call is in.
     pub piece: Counter,
     /// Commands carried out, of all kinds.
@@ -180,14 +180,14 @@ impl Counters {
 
     /// Notes a command, or several of one kind, as the latest. Only the owning worker may.
     #[inline]
-    pub fn note_recent(&self, id: usize) {
+    pub(crate) fn note_recent(&self, id: usize) {
         let at = self.recent_at.get();
         self.recent[at as usize % RECENT].set(id as u64);
         self.recent_at.set(at + 1);
     }
 
     /// The ids of the latest commands, the latest first.
-    pub fn recent(&self) -> Vec<usize> {
+    pub(crate) fn recent(&self) -> Vec<usize> {
         let at = self.recent_at.get();
         let places = (at.saturating_sub(RECENT as u64)..at).rev();
         places
@@ -214,7 +214,7 @@ impl Counters {
 
     /// Takes back so many error replies that were counted under a code.
     #[cold]
-    pub fn take_back_errors(&self, code: &str, n: u64) {
+    pub(crate) fn take_back_errors(&self, code: &str, n: u64) {
         self.error_replies.take_back(n);
         let code = &code[..code.floor_char_boundary(CODE_BYTES)];
         let mut errors = self.errors.lock();

@@ -5,4 +5,4 @@ pub const REDIS_VERSION: &str = "8.2.3";
 /// Redpoll's own version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What HELLO and INFO call a server that is neither a cluster's nor a sentinel.
-pub const MODE: &str = "standalone";
+pub(crate) const MODE: &str = "standalone";

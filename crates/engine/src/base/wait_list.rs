@@ -76,7 +76,7 @@ impl WaitList {
     }
 
     /// The same for those with these topics.
-    pub fn call_those(&self, concerns: impl Fn(Topic) -> bool) {
+    pub(crate) fn call_those(&self, concerns: impl Fn(Topic) -> bool) {
         let called: Vec<Waker> = {
             let mut queue = self.queue.lock();
             queue.calls += 1;

@@ -77,7 +77,7 @@ pub struct Client {
     /// The number of the thread that serves it.
     pub thread: AtomicUsize,
     /// Unix seconds at which it arrived.
-    pub since_s: u64,
+    pub(crate) since_s: u64,
     /// Unix seconds of its last command or connection.
     pub active_s: AtomicU64,
     pub db: AtomicUsize,
@@ -89,21 +89,21 @@ pub struct Client {
     pub net_in: AtomicU64,
     pub net_out: AtomicU64,
     pub query_bytes: AtomicUsize,
-    pub query_free: AtomicUsize,
+    pub(crate) query_free: AtomicUsize,
     pub reply_bytes: AtomicUsize,
-    pub reply_chunks: AtomicUsize,
-    pub no_evict: AtomicBool,
-    pub no_touch: AtomicBool,
+    pub(crate) reply_chunks: AtomicUsize,
+    pub(crate) no_evict: AtomicBool,
+    pub(crate) no_touch: AtomicBool,
     /// CLIENT CAPA REDIRECT: it can follow redirections.
-    pub can_redirect: AtomicBool,
+    pub(crate) can_redirect: AtomicBool,
     /// Keys it watches.
     pub watched: AtomicUsize,
     /// Commands it has queued, plus one; 0 outside MULTI.
-    pub queued: AtomicUsize,
+    pub(crate) queued: AtomicUsize,
     /// Bytes of the commands it has queued.
-    pub queued_bytes: AtomicUsize,
+    pub(crate) queued_bytes: AtomicUsize,
     /// Bytes of the names that it subscribes to and of the keys that it watches.
-    pub listed_bytes: AtomicUsize,
+    pub(crate) listed_bytes: AtomicUsize,
     pub words: Mutex<Words>,
     /// The number of its user; 0: it needs none.
     pub user: AtomicU64,
@@ -118,11 +118,11 @@ pub struct Client {
     /// How it tracks keys: bits of [`crate::follow::tracking::state`], 0 if it does not.
     pub tracking: AtomicU32,
     /// The id of the client that its tracking messages go to, 0 for itself.
-    pub redirects_to: AtomicU64,
+    pub(crate) redirects_to: AtomicU64,
     /// The lock that a command of it waits for, plus one (the keyspace's token comes after the shards); 0: for none.
-    pub parked_for: AtomicUsize,
+    pub(crate) parked_for: AtomicUsize,
     /// Since when, in Unix milliseconds.
-    pub parked_ms: AtomicU64,
+    pub(crate) parked_ms: AtomicU64,
     /// What it waits for: known to the room that lets clients wait, here only that there is something.
     waits_for: Mutex<Option<Waits>>,
     kill: AtomicBool,
@@ -253,7 +253,7 @@ impl Client {
     }
 
     /// Whether its connection has ended.
-    pub fn is_gone(&self) -> bool {
+    pub(crate) fn is_gone(&self) -> bool {
         self.gone.load(Relaxed)
     }
 

@@ -156,7 +156,7 @@ impl Directive {
     }
 
     /// Reads the default.
-    pub fn parse_default(&self) -> Result<Value, String> {
+    pub(crate) fn parse_default(&self) -> Result<Value, String> {
         self.parse(&self.kind.words_of(self.default), None)
     }
 
@@ -236,7 +236,7 @@ impl Kind {
     }
 
     /// True for a directive that takes more than one word.
-    pub fn takes_list(self) -> bool {
+    pub(crate) fn takes_list(self) -> bool {
         matches!(
             self,
             Kind::Words | Kind::Names(_) | Kind::Percentiles | Kind::Save | Kind::OutputLimits

@@ -11,6 +11,7 @@ mod fixed;
 pub mod host;
 mod lines;
 mod moot;
+#[cfg(test)]
 mod page;
 mod rewrite;
 mod table;
@@ -20,7 +21,6 @@ pub use cpus::parse as cpu_list;
 pub(crate) use directive::parse_size;
 pub use directive::{Change, Directive, Kind, OutputLimit, Value};
 pub(crate) use lines::is_secret;
-pub use page::{all_directives, directives, markdown};
 pub use rewrite::Lists;
 
 use crate::base::memory::Aging;
@@ -41,6 +41,16 @@ static DIRECTIVES: LazyLock<Vec<&'static Directive>> = LazyLock::new(|| {
     let all = table::BUILT.iter().chain(moot::MOOT).chain(fixed::FIXED);
     all.collect()
 });
+
+/// All directives that are known, those that do something first.
+pub fn all_directives() -> impl Iterator<Item = &'static Directive> {
+    DIRECTIVES.iter().copied()
+}
+
+/// The directives that do something, in the order of their page: for a program's list of options.
+pub fn directives() -> &'static [Directive] {
+    table::BUILT
+}
 
 /// Every name and alias, with the index of its directive.
 static BY_NAME: LazyLock<HashMap<&'static str, usize>> = LazyLock::new(|| {
@@ -126,7 +136,7 @@ pub struct Live {
     /// The same of a listener for TLS.
     pub tls_accepts_per_turn: AtomicUsize,
     /// Milliseconds after which a script makes those who wait for it be told BUSY.
-    pub busy_reply_threshold_ms: AtomicU64,
+    pub(crate) busy_reply_threshold_ms: AtomicU64,
     /// Most unexecuted bytes of a client's requests.
     pub client_query_buffer_limit: AtomicUsize,
     /// Output buffer limits of normal clients, replicas and subscribers, in this order.
@@ -136,64 +146,64 @@ pub struct Live {
     /// Seconds a stop may wait for clients.
     pub shutdown_timeout_s: AtomicU64,
     /// `hash-max-listpack-entries`
-    pub hash_max_listpack_entries: AtomicUsize,
+    pub(crate) hash_max_listpack_entries: AtomicUsize,
     /// `hash-max-listpack-value`, in bytes
-    pub hash_max_listpack_value: AtomicUsize,
+    pub(crate) hash_max_listpack_value: AtomicUsize,
     /// `list-max-listpack-size`
-    pub list_max_listpack_size: AtomicI32,
+    pub(crate) list_max_listpack_size: AtomicI32,
     /// `list-compress-depth`
-    pub list_compress_depth: AtomicUsize,
+    pub(crate) list_compress_depth: AtomicUsize,
     /// Bytes from which an element of a list has a node of its own; 0: those that are longer than a node may be. No
     /// directive: DEBUG QUICKLIST-PACKED-THRESHOLD changes it.
-    pub quicklist_packed_threshold: AtomicUsize,
+    pub(crate) quicklist_packed_threshold: AtomicUsize,
     /// `set-max-intset-entries`
-    pub set_max_intset_entries: AtomicUsize,
+    pub(crate) set_max_intset_entries: AtomicUsize,
     /// `set-max-listpack-entries`
-    pub set_max_listpack_entries: AtomicUsize,
+    pub(crate) set_max_listpack_entries: AtomicUsize,
     /// `set-max-listpack-value`, in bytes
-    pub set_max_listpack_value: AtomicUsize,
+    pub(crate) set_max_listpack_value: AtomicUsize,
     /// Most members of a packed sorted set.
-    pub zset_max_listpack_entries: AtomicUsize,
+    pub(crate) zset_max_listpack_entries: AtomicUsize,
     /// Longest member of a packed sorted set, in bytes.
-    pub zset_max_listpack_value: AtomicUsize,
+    pub(crate) zset_max_listpack_value: AtomicUsize,
     /// Longest sparse HyperLogLog, in bytes.
-    pub hll_sparse_max_bytes: AtomicUsize,
+    pub(crate) hll_sparse_max_bytes: AtomicUsize,
     /// Bytes of a stream's node; 0 for no bound.
-    pub stream_node_max_bytes: AtomicUsize,
+    pub(crate) stream_node_max_bytes: AtomicUsize,
     /// Entries of a stream's node; 0 for no bound.
-    pub stream_node_max_entries: AtomicUsize,
+    pub(crate) stream_node_max_entries: AtomicUsize,
     /// `stream-idmp-duration`: seconds.
-    pub stream_idmp_duration: AtomicUsize,
+    pub(crate) stream_idmp_duration: AtomicUsize,
     /// `stream-idmp-maxsize`
-    pub stream_idmp_maxsize: AtomicUsize,
+    pub(crate) stream_idmp_maxsize: AtomicUsize,
     /// `notify-keyspace-events`: bits of [`crate::base::class`].
     pub notify_keyspace_events: AtomicU32,
     /// `tracking-table-max-keys`; 0 for no bound.
-    pub tracking_table_max_keys: AtomicUsize,
+    pub(crate) tracking_table_max_keys: AtomicUsize,
     /// `lazyfree-lazy-user-flush`
-    pub lazy_user_flush: AtomicBool,
+    pub(crate) lazy_user_flush: AtomicBool,
     /// The logs of slow commands, large requests and large replies.
     pub logs: [LogSettings; 3],
     /// `latency-monitor-threshold`, in milliseconds; 0 for none.
-    pub latency_threshold_ms: AtomicU64,
+    pub(crate) latency_threshold_ms: AtomicU64,
     /// Ticks from which a command's time may have to be noted: the smaller of the two thresholds, `u64::MAX` for never.
-    pub noted_from: AtomicU64,
+    pub(crate) noted_from: AtomicU64,
     /// `latency-tracking`
-    pub latency_tracking: AtomicBool,
+    pub(crate) latency_tracking: AtomicBool,
     /// `hotkey-tracking`
-    pub hotkey_tracking: AtomicBool,
+    pub(crate) hotkey_tracking: AtomicBool,
     /// `crash-log-enabled`
     pub crash_log: AtomicBool,
     /// `hide-user-data-from-log`
-    pub hide_user_data: AtomicBool,
+    pub(crate) hide_user_data: AtomicBool,
     /// How keys age.
-    pub aging: Aging,
+    pub(crate) aging: Aging,
     /// `replica-ignore-maxmemory`
-    pub replica_ignore_maxmemory: AtomicBool,
+    pub(crate) replica_ignore_maxmemory: AtomicBool,
     /// `rdbcompression`
-    pub rdb_compression: AtomicBool,
+    pub(crate) rdb_compression: AtomicBool,
     /// Whether expired keys are also looked for in the background. No directive: DEBUG SET-ACTIVE-EXPIRE changes it.
-    pub active_expire: AtomicBool,
+    pub(crate) active_expire: AtomicBool,
 }
 
 /// The values of all directives.
@@ -319,7 +329,7 @@ impl Config {
     /// CONFIG GET with one pattern: calls `found` with the name and value of every directive that it matches.
     ///
     /// A pattern without wildcards names its directive in any case and gets it back as it was written.
-    pub fn get_matching(&self, pattern: &[u8], found: &mut dyn FnMut(&str, &str)) {
+    pub(crate) fn get_matching(&self, pattern: &[u8], found: &mut dyn FnMut(&str, &str)) {
         let values = self.values.read();
         if !pattern.iter().any(|byte| b"*?[".contains(byte)) {
             if let Ok(name) = str::from_utf8(pattern)
@@ -417,7 +427,7 @@ impl Config {
     }
 
     /// Whether a directive of the values no, yes and local lets a client through.
-    pub fn allows(&self, name: &str, local: bool) -> bool {
+    pub(crate) fn allows(&self, name: &str, local: bool) -> bool {
         match self.text(name).as_str() {
             "yes" => true,
             "local" => local,
@@ -535,7 +545,7 @@ impl Config {
     }
 
     /// The password clients must give.
-    pub fn requirepass(&self) -> Option<String> {
+    pub(crate) fn requirepass(&self) -> Option<String> {
         Some(self.text("requirepass")).filter(|password| !password.is_empty())
     }
 

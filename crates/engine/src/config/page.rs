@@ -35,7 +35,7 @@ Redpoll. Each is accepted with the value below, which describes the server as it
 ";
 
 /// The page as Markdown.
-pub fn markdown() -> String {
+pub(crate) fn markdown() -> String {
     let mut page = INTRO.to_owned();
     let mut group = "";
     for row in table::BUILT {
@@ -102,15 +102,4 @@ fn code(text: &str) -> String {
     } else {
         format!("`{text}`")
     }
-}
-
-/// All directives that are known, those that do something first.
-pub fn all_directives() -> impl Iterator<Item = &'static Directive> {
-    let known = table::BUILT.iter().chain(moot::MOOT);
-    known.chain(fixed::FIXED)
-}
-
-/// The directives that do something, in the order of their page: for a program's list of options.
-pub fn directives() -> &'static [Directive] {
-    table::BUILT
 }

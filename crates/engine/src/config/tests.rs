@@ -1,5 +1,6 @@
 //! The table as a whole: what a file, a flag and a client can do to it.
 
+use super::page::markdown;
 use super::*;
 use crate::config::host::{Host, ShutdownMode};
 

@@ -70,7 +70,7 @@ pub struct Engine {
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// What the last walk over all keys has found.
-    pub surveyed: Surveyed,
+    pub(crate) surveyed: Surveyed,
     /// Operations of hot keys, as of a moment ago: see [`Engine::hot_frequency`].
     pub(super) frequencies: Mutex<Frequencies>,
     /// DEBUG SLEEP: until when nothing is done, in Unix nanoseconds.
@@ -85,7 +85,7 @@ pub struct Engine {
     /// The same in Unix seconds.
     pub started_s: u64,
     /// 40 hexadecimal digits, new at each start.
-    pub run_id: String,
+    pub(crate) run_id: String,
 }
 
 impl Engine {

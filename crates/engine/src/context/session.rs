@@ -47,7 +47,7 @@ pub struct Session {
     /// Which version of the list of users it has heeded.
     pub(crate) users_version: u64,
     /// What CLIENT REPLY asked for.
-    pub reply_mode: ReplyMode,
+    pub(crate) reply_mode: ReplyMode,
     /// It executes what a log holds: see [`Session::replay`].
     pub(crate) replays: bool,
     /// What it executes comes from a primary: see [`Session::follow`].

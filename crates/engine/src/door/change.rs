@@ -44,7 +44,7 @@ events! {
 
 impl Event {
     /// A change that no notification tells of.
-    pub const SILENT: Event = Event { class: 0, name: "" };
+    pub(crate) const SILENT: Event = Event { class: 0, name: "" };
     /// The key is gone.
     pub const DEL: Event = Event::generic("del");
     /// The key had expired and was removed.
@@ -58,25 +58,25 @@ impl Event {
         name: "new",
     };
     /// The key was given another value, whatever it held before: no change that it is not told of otherwise.
-    pub const OVERWRITTEN: Event = Event {
+    pub(crate) const OVERWRITTEN: Event = Event {
         class: class::OVERWRITTEN | class::ASIDE,
         name: "overwritten",
     };
     /// The same when the new value is of another type.
-    pub const TYPE_CHANGED: Event = Event {
+    pub(crate) const TYPE_CHANGED: Event = Event {
         class: class::TYPE_CHANGED | class::ASIDE,
         name: "type_changed",
     };
     /// The key was asked for and is not there: no change.
-    pub const KEY_MISS: Event = Event {
+    pub(crate) const KEY_MISS: Event = Event {
         class: class::KEY_MISS,
         name: "keymiss",
     };
 
     /// A field of a hash had expired and was removed.
-    pub const HASH_EXPIRED: Event = Event::hash("hexpired");
+    pub(crate) const HASH_EXPIRED: Event = Event::hash("hexpired");
     /// A member of a set had expired and was removed.
-    pub const SET_EXPIRED: Event = Event::set("sexpired");
+    pub(crate) const SET_EXPIRED: Event = Event::set("sexpired");
 
     /// The same for a change that real servers do not count as one of the key: it may be announced, but WATCH, client-side
     /// caches and those who wait for the key take no notice. So it is with the groups of a stream.
@@ -88,7 +88,7 @@ impl Event {
     }
 
     /// The same, but that those who wait for the key take notice.
-    pub const fn waking(self) -> Event {
+    pub(crate) const fn waking(self) -> Event {
         Event {
             class: self.class | class::WAKES,
             ..self
@@ -97,7 +97,7 @@ impl Event {
 
     /// The same, but that those take notice who wait for entries that are pending for long enough: which ones are, and since
     /// when, has changed.
-    pub const fn of_pending(self) -> Event {
+    pub(crate) const fn of_pending(self) -> Event {
         Event {
             class: self.class | class::PENDING,
             ..self
@@ -105,17 +105,17 @@ impl Event {
     }
 
     /// Whether it tells of a change of the key.
-    pub const fn is_change(self) -> bool {
+    pub(crate) const fn is_change(self) -> bool {
         self.class & (class::KEY_MISS | class::NEW | class::ASIDE) == 0
     }
 
     /// Whether those have to look who wait for pending entries of the key.
-    pub const fn concerns_claims(self) -> bool {
+    pub(crate) const fn concerns_claims(self) -> bool {
         self.class & class::PENDING != 0
     }
 
     /// Whether those who wait for the key have to look.
-    pub const fn concerns_waiters(self) -> bool {
+    pub(crate) const fn concerns_waiters(self) -> bool {
         self.is_change() || self.class & class::WAKES != 0
     }
 }
@@ -209,7 +209,7 @@ impl Keys<'_> {
 
     /// The same for a key of any database.
     #[inline]
-    pub fn changed_in(&mut self, db: usize, key: &[u8], event: Event) {
+    pub(crate) fn changed_in(&mut self, db: usize, key: &[u8], event: Event) {
         self.counters.changes.add(1);
         self.changed_uncounted_in(db, key, event);
     }
@@ -217,20 +217,20 @@ impl Keys<'_> {
     /// The same for a change that counts as `times` of them towards a save point: in real servers, of a collection each
     /// element that was added or removed does.
     #[inline]
-    pub fn changed_times(&mut self, key: &[u8], event: Event, times: usize) {
+    pub(crate) fn changed_times(&mut self, key: &[u8], event: Event, times: usize) {
         self.counters.changes.add(times as u64);
         self.changed_uncounted_in(self.db, key, event);
     }
 
     /// The same for one that is counted already, as a part of what was said before.
     #[inline]
-    pub fn changed_too(&mut self, key: &[u8], event: Event) {
+    pub(crate) fn changed_too(&mut self, key: &[u8], event: Event) {
         self.changed_uncounted_in(self.db, key, event);
     }
 
     /// Counts this many changes more towards a save point, where nothing further is to be said of them.
     #[inline]
-    pub fn count_changes(&self, times: usize) {
+    pub(crate) fn count_changes(&self, times: usize) {
         self.counters.changes.add(times as u64);
     }
 
@@ -256,7 +256,7 @@ impl Keys<'_> {
     /// Says that several things happened to a key in turn, after all of them; if it is gone in the end, that comes last. Together
     /// they count as `times` changes towards a save point.
     #[inline]
-    pub fn changed_in_turn(
+    pub(crate) fn changed_in_turn(
         &mut self,
         key: &[u8],
         events: impl IntoIterator<Item = Event>,
@@ -288,7 +288,7 @@ impl Keys<'_> {
 
     /// Says which fields of a key an event was about that has been said, if anybody wants to know.
     #[inline]
-    pub fn of_fields<'f>(
+    pub(crate) fn of_fields<'f>(
         &mut self,
         key: &[u8],
         event: Event,
@@ -316,7 +316,7 @@ impl Keys<'_> {
     /// Whether changes are written down, and how has to be said if the running command, executed again, would not do the
     /// same.
     #[inline]
-    pub fn recording(&self) -> bool {
+    pub(crate) fn recording(&self) -> bool {
         self.recording
     }
 

@@ -47,7 +47,7 @@ pub struct Keys<'e> {
     /// `now_ms` may lag behind: entries that expire after it are compared with the exact time.
     pub(crate) coarse: bool,
     /// The 28-bit access clock of what is new now: see [`Aging::clock`].
-    pub clock: u32,
+    pub(crate) clock: u32,
     /// How keys age.
     pub(crate) aging: &'e Aging,
     /// The places of its keys, from when they were locked.
@@ -172,7 +172,7 @@ impl<'e> Keys<'e> {
 
     /// Whether a time in Unix milliseconds has come.
     #[inline]
-    pub fn has_come(&self, at_ms: u64) -> bool {
+    pub(crate) fn has_come(&self, at_ms: u64) -> bool {
         is_past(at_ms, self.now_ms, self.coarse)
     }
 
@@ -203,14 +203,14 @@ impl<'e> Keys<'e> {
     }
 
     /// The same where real servers do not announce that a key is not there (OBJECT).
-    pub fn read_unannounced(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+    pub(crate) fn read_unannounced(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
         self.look_and_count(key, false, false)
     }
 
     /// What reading several keys does beside showing them, for a command that only peeks at them: those that have expired
     /// are removed, and that one is not there is announced, up to the first that is of another type. While nobody listens,
     /// nothing.
-    pub fn look_for(&mut self, keys: &[&[u8]], kind: Type) {
+    pub(crate) fn look_for(&mut self, keys: &[&[u8]], kind: Type) {
         if self.listening.any() || self.recording {
             for key in keys {
                 let found = self.look_up(self.db, key, false, true);
@@ -223,14 +223,14 @@ impl<'e> Keys<'e> {
 
     /// The same for a look that is not a read of the key's own (SET's conditions): counts nothing.
     #[inline]
-    pub fn read_silently(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+    pub(crate) fn read_silently(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
         let touch = !self.aging.by_change();
         self.lookup(self.db, key, touch).map(Found::into_ref)
     }
 
     /// A string to show: an error if the key holds something else.
     #[inline]
-    pub fn read_string(&mut self, key: &[u8]) -> Result<Option<EntryRef<'_>>> {
+    pub(crate) fn read_string(&mut self, key: &[u8]) -> Result<Option<EntryRef<'_>>> {
         match self.read(key) {
             Some(e) if e.kind() != Type::String => Err(Error::WRONG_TYPE),
             e => Ok(e),
@@ -244,13 +244,13 @@ impl<'e> Keys<'e> {
     }
 
     /// Looks a key of any database up to change it.
-    pub fn write_in(&mut self, db: usize, key: &[u8]) -> Option<EntryMut<'_>> {
+    pub(crate) fn write_in(&mut self, db: usize, key: &[u8]) -> Option<EntryMut<'_>> {
         self.lookup(db, key, true).map(Found::change)
     }
 
     /// A string to change: an error if the key holds something else.
     #[inline]
-    pub fn write_string(&mut self, key: &[u8]) -> Result<Option<EntryMut<'_>>> {
+    pub(crate) fn write_string(&mut self, key: &[u8]) -> Result<Option<EntryMut<'_>>> {
         match self.write(key) {
             Some(f) if f.get().kind() != Type::String => Err(Error::WRONG_TYPE),
             f => Ok(f),
@@ -301,7 +301,7 @@ impl<'e> Keys<'e> {
     }
 
     /// Looks a key up without any trace of the look, but that it is removed if it has expired.
-    pub fn peek_or_expire(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+    pub(crate) fn peek_or_expire(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
         self.lookup(self.db, key, false).map(Found::into_ref)
     }
 
@@ -312,7 +312,7 @@ impl<'e> Keys<'e> {
     }
 
     /// The same for a key of any database.
-    pub fn peek_in(&self, db: usize, key: &[u8]) -> Option<EntryRef<'_>> {
+    pub(crate) fn peek_in(&self, db: usize, key: &[u8]) -> Option<EntryRef<'_>> {
         let place = self.place(key);
         let e = self
             .held
@@ -356,7 +356,13 @@ impl<'e> Keys<'e> {
 
     /// Sets a key of any database.
     #[inline]
-    pub fn set_in(&mut self, db: usize, key: &[u8], value: NewValue<'_>, expiry_ms: Option<u64>) {
+    pub(crate) fn set_in(
+        &mut self,
+        db: usize,
+        key: &[u8],
+        value: NewValue<'_>,
+        expiry_ms: Option<u64>,
+    ) {
         if self.listening.any() {
             self.note_string(db, key);
         }
@@ -379,7 +385,7 @@ impl<'e> Keys<'e> {
     }
 
     /// Adds a key that is known not to be there. `raw`: see [`EntryRef::is_raw`].
-    pub fn insert_in(
+    pub(crate) fn insert_in(
         &mut self,
         db: usize,
         key: &[u8],
@@ -468,7 +474,7 @@ impl<'e> Keys<'e> {
     }
 
     /// Removes a key of any database; whether it was there.
-    pub fn remove_in(&mut self, db: usize, key: &[u8]) -> bool {
+    pub(crate) fn remove_in(&mut self, db: usize, key: &[u8]) -> bool {
         let removed = self
             .lookup(db, key, false)
             .map(|found| found.change().remove());
@@ -487,7 +493,10 @@ impl<'e> Keys<'e> {
     }
 
     /// The same for looking at several together: see [`Keys::peek`].
-    pub fn peek_view<C: Collection + 'static>(&self, key: &[u8]) -> Result<Option<C::Ref<'_>>> {
+    pub(crate) fn peek_view<C: Collection + 'static>(
+        &self,
+        key: &[u8],
+    ) -> Result<Option<C::Ref<'_>>> {
         match self.peek(key) {
             None => Ok(None),
             Some(e) => e.view::<C>().map(Some).ok_or(Error::WRONG_TYPE),
@@ -497,7 +506,7 @@ impl<'e> Keys<'e> {
     /// Changes a collection, which is removed if nothing is left in it; `None` if there is no such key, an error if
     /// it holds something else.
     #[inline]
-    pub fn edit<C: Collection, R>(
+    pub(crate) fn edit<C: Collection, R>(
         &mut self,
         key: &[u8],
         f: impl FnOnce(&mut C) -> R,
@@ -519,7 +528,7 @@ impl<'e> Keys<'e> {
 
     /// Changes a collection, or makes one if there is no such key and `f` puts something into it.
     #[inline]
-    pub fn edit_or_create<C: Collection, R>(
+    pub(crate) fn edit_or_create<C: Collection, R>(
         &mut self,
         key: &[u8],
         f: impl FnOnce(&mut C) -> R,
@@ -552,12 +561,12 @@ impl<'e> Keys<'e> {
 
     /// The same for the result of a command that stores it, and says so: `event` if there is a result, else that the key
     /// is gone if it was there.
-    pub fn store_result<C: Collection>(&mut self, key: &[u8], collection: C, event: Event) {
+    pub(crate) fn store_result<C: Collection>(&mut self, key: &[u8], collection: C, event: Event) {
         self.store_result_of(key, collection, event, 1);
     }
 
     /// The same for a result that counts as `times` changes towards a save point.
-    pub fn store_result_of<C: Collection>(
+    pub(crate) fn store_result_of<C: Collection>(
         &mut self,
         key: &[u8],
         collection: C,
@@ -574,7 +583,7 @@ impl<'e> Keys<'e> {
     }
 
     /// Makes a key hold this string and nothing else, with no expiry. `raw`: see [`EntryRef::is_raw`].
-    pub fn put_string(&mut self, key: &[u8], value: NewValue<'_>, raw: bool) {
+    pub(crate) fn put_string(&mut self, key: &[u8], value: NewValue<'_>, raw: bool) {
         let was = self.remove_to_replace(key);
         if self.listening.any() && self.heeds_new(key) {
             self.note_new_value(self.db, key, was.map(|was| was.kind), Type::String);
@@ -596,12 +605,12 @@ impl<'e> Keys<'e> {
     }
 
     /// Removes a key that is to get another value; what it was.
-    pub fn remove_to_replace(&mut self, key: &[u8]) -> Option<Was> {
+    pub(crate) fn remove_to_replace(&mut self, key: &[u8]) -> Option<Was> {
         self.remove_to_replace_in(self.db, key)
     }
 
     /// The same for a key of any database.
-    pub fn remove_to_replace_in(&mut self, db: usize, key: &[u8]) -> Option<Was> {
+    pub(crate) fn remove_to_replace_in(&mut self, db: usize, key: &[u8]) -> Option<Was> {
         let found = self.lookup(db, key, false)?;
         let e = found.get();
         let (kind, kept) = (e.kind(), e.is_kept());
@@ -620,7 +629,7 @@ impl<'e> Keys<'e> {
     }
 
     /// Adds a collection under a key that is not there.
-    pub fn insert_collection<C: Collection>(
+    pub(crate) fn insert_collection<C: Collection>(
         &mut self,
         db: usize,
         key: &[u8],
@@ -653,7 +662,7 @@ impl<'e> Keys<'e> {
     }
 
     /// Takes a key out with all it is.
-    pub fn take_stored(&mut self, db: usize, key: &[u8]) -> Option<Stored> {
+    pub(crate) fn take_stored(&mut self, db: usize, key: &[u8]) -> Option<Stored> {
         let found = self.lookup(db, key, false)?;
         let e = found.get();
         let (expiry_ms, raw, kept) = (e.expiry_ms(), e.is_raw(), e.is_kept());
@@ -674,7 +683,7 @@ impl<'e> Keys<'e> {
     }
 
     /// Puts it back under a key that is not there.
-    pub fn put_stored(&mut self, db: usize, key: &[u8], stored: Stored) {
+    pub(crate) fn put_stored(&mut self, db: usize, key: &[u8], stored: Stored) {
         let Stored {
             value,
             expiry_ms,

@@ -22,7 +22,7 @@ impl Keys<'_> {
     /// Asks for room for bytes that are about to be taken, and `passing` bytes that are given back as soon as the command is done. An error
     /// if there is none: then nothing must be changed.
     #[inline]
-    pub fn make_room(&self, bytes: usize, passing: usize) -> Result<()> {
+    pub(crate) fn make_room(&self, bytes: usize, passing: usize) -> Result<()> {
         match self.room {
             Some(room) if bytes.saturating_add(passing) >= LARGE => {
                 match room.make(self.counters, self.now_ms, bytes, passing) {

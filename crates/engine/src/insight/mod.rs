@@ -131,7 +131,6 @@ pub struct ScriptFigures {
 pub struct Figures {
     pub now_ms: u64,
     pub started_s: u64,
-    pub uptime_s: u64,
     /// The data set is being loaded.
     pub loading: bool,
     /// Commands carried out.
@@ -189,7 +188,6 @@ impl Engine {
         Figures {
             now_ms: nanos / 1_000_000,
             started_s: self.started_s,
-            uptime_s: self.started.elapsed().as_secs(),
             loading: self.loading.is_on(),
             calls: sum(|c| c.calls.get()),
             hits: sum(|c| c.hits.get()),

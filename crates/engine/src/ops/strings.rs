@@ -49,7 +49,7 @@ pub enum Condition<'a> {
 
 impl Condition<'_> {
     /// Whether it looks at the value, which then has to be a string.
-    pub fn compares(&self) -> bool {
+    pub(crate) fn compares(&self) -> bool {
         !matches!(
             self,
             Condition::Always | Condition::Absent | Condition::Present
@@ -58,7 +58,7 @@ impl Condition<'_> {
 
     /// Whether a key meets it. The caller has made sure that it holds a string if the condition compares. An error if a digest
     /// that has to be compared with is not of 16 characters.
-    pub fn met_by(&self, found: Option<&EntryRef<'_>>) -> Result<bool> {
+    pub(crate) fn met_by(&self, found: Option<&EntryRef<'_>>) -> Result<bool> {
         let mut digits = [0; 20];
         Ok(match *self {
             Condition::Always => true,
@@ -163,7 +163,7 @@ pub fn set_expiring(keys: &mut Keys<'_>, key: &[u8], value: NewValue<'_>, at_ms:
 }
 
 /// Sets a key that may have to expire at once. `kept`: the expiry is the one it had.
-pub fn set_or_expire(
+pub(crate) fn set_or_expire(
     keys: &mut Keys<'_>,
     key: &[u8],
     value: NewValue<'_>,
@@ -321,7 +321,7 @@ pub fn get_and_expire(
 }
 
 /// The integer that a string is, for INCR and its kin.
-pub fn integer(value: Value<'_>) -> Result<i64> {
+pub(crate) fn integer(value: Value<'_>) -> Result<i64> {
     match value {
         Value::Int(i) => Ok(i),
         Value::Inline(b) => parse_i64(b).ok_or(Error::NOT_AN_INTEGER),

@@ -59,7 +59,7 @@ impl<H> Entry<H> {
     }
 
     /// The name without the container's.
-    pub fn short_name(&self) -> &'static str {
+    pub(crate) fn short_name(&self) -> &'static str {
         let name = self.command.name;
         name.split_once('|').map_or(name, |(_, sub)| sub)
     }

@@ -135,7 +135,7 @@ pub struct Shared {
     worth: Worth,
     pub(super) pressure: Arc<Pressure>,
     /// 5 % of the data set, and a fixed buffer.
-    pub bound_bytes: usize,
+    pub(crate) bound_bytes: usize,
     pub(super) hashes: [foldhash::fast::RandomState; 2],
     /// Old versions on their way to the file, with their databases.
     pub(super) old: Mutex<Vec<(u32, Old)>>,
@@ -152,17 +152,17 @@ pub struct Shared {
     /// Keys there were at the moment of the snapshot.
     pub total: AtomicU64,
     /// Keys whose old version had to be written by whoever changed them.
-    pub old_keys: AtomicU64,
+    pub(crate) old_keys: AtomicU64,
     /// The same of elements of large collections.
-    pub old_elements: AtomicU64,
+    pub(crate) old_elements: AtomicU64,
     /// Large collections that were written in stretches.
     pub collections: AtomicU64,
     /// Bytes held back at the moment: old versions, and marks.
-    pub held_bytes: AtomicUsize,
+    pub(crate) held_bytes: AtomicUsize,
     /// The most that was held back at a time.
-    pub peak_bytes: AtomicUsize,
+    pub(crate) peak_bytes: AtomicUsize,
     /// The longest that a shard's lock was held to write, in nanoseconds.
-    pub longest_hold_ns: AtomicU64,
+    pub(crate) longest_hold_ns: AtomicU64,
 }
 
 impl Shared {

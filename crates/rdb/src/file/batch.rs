@@ -3,8 +3,9 @@
 use super::error::{Error, What};
 use crate::cursor::{Cursor, Short, TRUNCATED, Text};
 use crate::encode::Hint;
+use crate::malformed::EMPTY;
 use crate::version::Dialect;
-use crate::{EMPTY, Loaded, Malformed, Settings, decode, metadata, opcode};
+use crate::{Loaded, Malformed, Settings, decode, metadata, opcode};
 use store::Collection;
 
 /// Some items that follow each other in a file. Owns its bytes, so that it can go to another thread.

@@ -175,7 +175,11 @@ impl Scanner {
 
     /// Adds what one call of `source.read` gives; never reserves more than has already come, or a fixed amount. `missing` is
     /// what [`Step::More`] said. Returns the number of bytes; zero ends the file.
-    pub fn read_from(&mut self, source: &mut impl io::Read, missing: u64) -> io::Result<usize> {
+    pub(crate) fn read_from(
+        &mut self,
+        source: &mut impl io::Read,
+        missing: u64,
+    ) -> io::Result<usize> {
         let have = self.filled;
         let want = usize::try_from(missing)
             .unwrap_or(usize::MAX)

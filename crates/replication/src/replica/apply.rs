@@ -25,7 +25,7 @@ const MOST_TOLD: usize = 64;
 
 /// What stands at the front of the bytes that have come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Whole {
+pub(crate) struct Whole {
     /// So many bytes of them can be carried out.
     pub bytes: usize,
     /// The primary wants to be told how far this is.
@@ -34,7 +34,7 @@ pub struct Whole {
 
 /// Finds whole commands and transactions in a stream that may be cut anywhere.
 #[derive(Default)]
-pub struct Finder {
+pub(crate) struct Finder {
     parser: Parser,
     /// What has been looked through: whole commands of a transaction whose end has not come.
     seen: usize,
@@ -138,7 +138,7 @@ impl Applier {
     }
 
     /// The stream comes from this address from now on.
-    pub fn comes_from(&mut self, address: String) {
+    pub(crate) fn comes_from(&mut self, address: String) {
         self.from = address;
         self.begin(self.session.db);
     }
@@ -164,7 +164,7 @@ impl Applier {
     }
 
     /// Carries whole commands out.
-    pub fn carry_out(&mut self, bytes: &[u8]) {
+    pub(crate) fn carry_out(&mut self, bytes: &[u8]) {
         let mut at = 0;
         while at < bytes.len() {
             let (mut parser, mut batch) = (Parser::new(), Batch::new());

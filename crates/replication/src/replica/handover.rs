@@ -60,7 +60,7 @@ impl Handover {
     }
 
     /// Takes in what became of a request for the stream of this name; whether it is known now who is the primary.
-    pub fn is_settled_by(&mut self, answer: &Result<Answer, Failed>, id: &str) -> bool {
+    pub(crate) fn is_settled_by(&mut self, answer: &Result<Answer, Failed>, id: &str) -> bool {
         let outcome = self.judge(answer, id);
         if let Some(outcome) = outcome {
             (self.told)(outcome);

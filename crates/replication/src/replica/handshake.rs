@@ -12,7 +12,7 @@ const ANNOUNCED: &str = "9.1.0";
 
 /// What a replica says of itself.
 #[derive(Clone, Debug, Default)]
-pub struct Introduction {
+pub(crate) struct Introduction {
     /// `masteruser`; empty for the default user.
     pub user: String,
     /// `masterauth`; empty for none.
@@ -85,7 +85,7 @@ fn is_passing(error: &str) -> bool {
 }
 
 /// Whether a string is the identity of a stream.
-pub fn is_identity(id: &str) -> bool {
+pub(crate) fn is_identity(id: &str) -> bool {
     id.len() == 40 && id.bytes().all(|b| b.is_ascii_graphic())
 }
 
@@ -93,7 +93,7 @@ pub fn is_identity(id: &str) -> bool {
 ///
 /// # Errors
 /// The connection breaks, or the primary refuses.
-pub fn greet(wire: &mut Wire, who: &Introduction) -> Result<Answer, Failed> {
+pub(crate) fn greet(wire: &mut Wire, who: &Introduction) -> Result<Answer, Failed> {
     wire.command(&["PING"])?;
     let pong = text(&wire.line_of_text()?);
     // Those that want a password say so; all the rest is an error.

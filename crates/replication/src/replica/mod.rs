@@ -5,7 +5,7 @@
 //! stream ([`Downstream`]).
 
 pub mod apply;
-pub mod handover;
+pub(crate) mod handover;
 pub mod handshake;
 pub mod link;
 pub mod payload;
@@ -311,7 +311,7 @@ impl Drop for Replica {
 }
 
 /// Whether a replica answers, now that its link is down or up.
-pub fn set_stale(engine: &Engine, down: bool) {
+pub(crate) fn set_stale(engine: &Engine, down: bool) {
     let closed =
         down && engine.standing.is_replica() && !engine.config().flag("replica-serve-stale-data");
     engine.standing.close(STALE_REPLICA, closed);

@@ -42,7 +42,7 @@ pub fn begin(wire: &mut Wire) -> io::Result<End> {
 
 /// Says that this end is alive.
 #[derive(Debug)]
-pub struct Alive(Instant);
+pub(crate) struct Alive(Instant);
 
 impl Default for Alive {
     fn default() -> Alive {

@@ -113,7 +113,7 @@ impl Status {
     }
 
     /// A copy is in place.
-    pub fn end_copy(&self) {
+    pub(crate) fn end_copy(&self) {
         self.inner.lock().copies += 1;
     }
 

@@ -37,10 +37,10 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 /// Who was passed over so often makes a claim.
-pub const CLAIM_AFTER: u32 = 3;
+pub(crate) const CLAIM_AFTER: u32 = 3;
 
 /// Who was passed over so often keeps its claims while it waits elsewhere.
-pub const KEEP_AFTER: u32 = 12;
+pub(crate) const KEEP_AFTER: u32 = 12;
 
 /// How long a lock is tried for before its line is joined: longer than nearly every command takes, and short enough for
 /// a thread that has others to serve.
@@ -252,7 +252,7 @@ impl<P: Parts> Line<P> {
     }
 
     /// Takes the lock if nobody has it and no lower number claims it.
-    pub fn try_lock_as(&self, number: u64) -> bool {
+    pub(crate) fn try_lock_as(&self, number: u64) -> bool {
         self.queue.with(|queue| {
             let mut before = queue.entries.iter().take_while(|e| e.number < number);
             if before.any(|e| e.claims) {
@@ -272,13 +272,13 @@ impl<P: Parts> Line<P> {
 
     /// Whether it is worth while to try.
     #[inline]
-    pub fn may_be_free(&self) -> bool {
+    pub(crate) fn may_be_free(&self) -> bool {
         self.word.load() & HELD == 0
     }
 
     /// Lets go of the lock, which the caller has.
     #[inline]
-    pub fn unlock(&self) {
+    pub(crate) fn unlock(&self) {
         if self.word.exchange(HELD, 0).is_err() {
             self.unlock_and_call();
         }

@@ -45,7 +45,7 @@ impl Word for AtomicUsize {
 }
 
 /// The slots of all readers, and how many of them have ever been used: those that closing has to look at.
-pub struct Slots<S, W> {
+pub(crate) struct Slots<S, W> {
     /// One for each reader: 0, or one more than the shard it looks at.
     pub slots: Box<[S]>,
     /// One more than the highest reader that has registered.

@@ -39,10 +39,10 @@ mod room;
 mod walk;
 
 pub use probe::Probe;
-pub use walk::Met;
+pub(crate) use walk::Met;
 
 /// Bits of hash that a table uses.
-pub const HASH_BITS: u32 = 26;
+pub(crate) const HASH_BITS: u32 = 26;
 const SLOT_HASH_BITS: u32 = 19;
 const TAG_BITS: u32 = 7;
 const HASH_MASK: u64 = (1 << HASH_BITS) - 1;
@@ -407,7 +407,7 @@ impl Table {
 
     /// Notes that an entry at `pos` becomes due at `ms`: see [`Table::visit_due`].
     #[inline]
-    pub fn note_due(&mut self, h: u64, ms: u64) {
+    pub(crate) fn note_due(&mut self, h: u64, ms: u64) {
         if let Some(s) = self.segment(h) {
             let due = s.head(HEAD_DUE);
             if ms < due.load(Relaxed) {
@@ -627,7 +627,7 @@ impl Table {
     /// Like [`Table::visit_from`], but visits only flagged entries, and only of a segment in which something may be
     /// due at `now_ms`: a segment with nothing due costs one look at its header. `visit` returns when its entry is
     /// due, and the earliest of those is noted for the segment.
-    pub fn visit_due(
+    pub(crate) fn visit_due(
         &self,
         position: u64,
         now_ms: u64,

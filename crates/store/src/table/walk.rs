@@ -14,7 +14,7 @@ const USED: u64 = 0x0080_8080_8080_8080;
 const MAX_MISSES: usize = 1000;
 
 /// What a step has met.
-pub type Met = SmallVec<[Visited; 24]>;
+pub(crate) type Met = SmallVec<[Visited; 24]>;
 
 impl Table {
     /// Visits at least `want` entries at `position` and after it, in no order, fewer only at the end of a segment;
@@ -33,7 +33,7 @@ impl Table {
     /// Entries only ever live behind their home bucket, and a bucket counts those that went past it. So once a bucket
     /// counts none, everything at home before its end has been met, and the walk may stop at the last position that
     /// ends there.
-    pub fn step_into(&self, position: u64, want: usize, met: &mut Met) -> Option<u64> {
+    pub(crate) fn step_into(&self, position: u64, want: usize, met: &mut Met) -> Option<u64> {
         debug_assert!(position < POSITIONS);
         let s = self.segment(position << TAG_BITS)?;
         let buckets = s.buckets();
@@ -64,7 +64,7 @@ impl Table {
 
     /// Calls `moved` with the address of every entry of the segment that covers `position`, and notes the address it returns
     /// in its place, if it returns one; the position at which the next segment begins, or `None` after the last.
-    pub fn relocate(
+    pub(crate) fn relocate(
         &mut self,
         position: u64,
         mut moved: impl FnMut(usize) -> Option<usize>,
@@ -204,7 +204,7 @@ impl Table {
     }
 
     /// The earliest time noted for any segment, `u64::MAX` if there is none: looks at each segment's header.
-    pub fn earliest_due(&self) -> u64 {
+    pub(crate) fn earliest_due(&self) -> u64 {
         let mut earliest = u64::MAX;
         let mut i = 0;
         while self.dir.is_some() && i < 1 << self.depth {

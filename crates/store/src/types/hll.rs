@@ -29,7 +29,7 @@ pub const REGISTERS: usize = 1 << INDEX_BITS;
 /// Length of the header.
 pub const HEADER: usize = 16;
 /// Length of a dense HyperLogLog.
-pub const DENSE_LEN: usize = HEADER + REGISTERS * 6 / 8;
+pub(crate) const DENSE_LEN: usize = HEADER + REGISTERS * 6 / 8;
 
 const INDEX_BITS: u32 = 14;
 /// Bits of a hash that do not choose the register; a register is at most one more than that.

@@ -32,7 +32,7 @@ use std::sync::OnceLock;
 
 mod log;
 
-use log::{Chunk, EXTRA_BITS, LONG, Log, Place, REMOVED, extra, head};
+use log::{Chunk, LONG, Log, Place, REMOVED, extra, head};
 
 /// Bytes of an item up to which it is fetched with the line in which it begins, even if it does not end there.
 const SHORT: usize = 24;
@@ -393,7 +393,7 @@ impl<T: Tail> Members<T> {
     }
 
     /// Removes what was found.
-    pub fn remove_at(&mut self, at: At) {
+    pub(crate) fn remove_at(&mut self, at: At) {
         if self.watched.is_some() {
             self.tell(at.hash, at.place);
         }
@@ -414,11 +414,13 @@ impl<T: Tail> Members<T> {
     }
 
     /// Finds a random member, to be looked at and removed.
-    pub fn random_at(&self, below: impl FnMut(u64) -> u64) -> Option<At> {
+    #[cfg(test)]
+    fn random_at(&self, below: impl FnMut(u64) -> u64) -> Option<At> {
         let (h, pos) = self.table.pick(below)?;
         // The low bits of the hash are not needed to remove it or to give it another tail.
         let place = Place(self.table.addr(pos));
-        let hash = (h << EXTRA_BITS | place.extra() as u64) << (64 - table::HASH_BITS - EXTRA_BITS);
+        let hash = (h << log::EXTRA_BITS | place.extra() as u64)
+            << (64 - table::HASH_BITS - log::EXTRA_BITS);
         Some(At { hash, pos, place })
     }
 
@@ -457,7 +459,7 @@ impl<T: Tail> Members<T> {
 
     /// Removes up to `max` members that are due at `now_ms`, and calls `gone` with each; returns how many, and when the next one is due: perhaps too
     /// early, never too late.
-    pub fn remove_due(
+    pub(crate) fn remove_due(
         &mut self,
         now_ms: u64,
         max: usize,

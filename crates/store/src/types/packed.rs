@@ -61,7 +61,7 @@ impl<'a> Item<'a> {
 
     /// Appends the encoded element.
     #[inline]
-    pub fn push_to(self, buf: &mut Vec<u8>) {
+    pub(crate) fn push_to(self, buf: &mut Vec<u8>) {
         match self {
             Item::Int(n @ 0..=63) => buf.push(0x40 | n as u8),
             Item::Int(n) => {
@@ -93,7 +93,7 @@ impl<'a> Item<'a> {
     }
 
     /// Bytes the encoded element takes.
-    pub fn encoded_len(self) -> usize {
+    pub(crate) fn encoded_len(self) -> usize {
         match self {
             Item::Int(0..=63) => 1,
             Item::Int(n) => {
@@ -178,7 +178,7 @@ pub struct Items<'a> {
 }
 
 /// The elements of `buf` from byte `at` on.
-pub fn items_from(buf: &[u8], at: usize) -> Items<'_> {
+pub(crate) fn items_from(buf: &[u8], at: usize) -> Items<'_> {
     Items { buf, at }
 }
 

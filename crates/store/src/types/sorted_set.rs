@@ -163,7 +163,7 @@ impl SortedSet {
 
     /// See [`crate::types::object::Object::fetch`].
     #[inline]
-    pub fn fetch_member(&self, member: &[u8]) -> Option<u64> {
+    pub(crate) fn fetch_member(&self, member: &[u8]) -> Option<u64> {
         match &self.0 {
             Repr::Large(large) => large.fetch_member(member),
             _ => None,

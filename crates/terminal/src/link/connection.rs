@@ -120,7 +120,7 @@ impl Connection {
     }
 
     /// Sends a request.
-    pub fn send<A: AsRef<[u8]>>(&mut self, args: &[A]) -> io::Result<()> {
+    pub(crate) fn send<A: AsRef<[u8]>>(&mut self, args: &[A]) -> io::Result<()> {
         let mut bytes = Vec::new();
         resp::write_command(&mut bytes, args);
         self.write_all(&bytes)?;
@@ -162,12 +162,12 @@ impl Connection {
     }
 
     /// What came and is no reply, for who goes on without RESP.
-    pub fn take_rest(&mut self) -> Vec<u8> {
+    pub(crate) fn take_rest(&mut self) -> Vec<u8> {
         self.replies.rest()
     }
 
     /// How long reading may wait.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+    pub(crate) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match &self.stream {
             Stream::Tcp(s) => s.set_read_timeout(timeout),
             Stream::Unix(s) => s.set_read_timeout(timeout),
@@ -176,7 +176,7 @@ impl Connection {
     }
 
     /// Whether reading and writing return at once.
-    pub fn set_nonblocking(&self, on: bool) -> io::Result<()> {
+    pub(crate) fn set_nonblocking(&self, on: bool) -> io::Result<()> {
         match &self.stream {
             Stream::Tcp(s) => s.set_nonblocking(on),
             Stream::Unix(s) => s.set_nonblocking(on),
@@ -185,13 +185,13 @@ impl Connection {
     }
 
     /// Whether there is something encrypted that the socket did not take yet.
-    pub fn wants_write(&self) -> bool {
+    pub(crate) fn wants_write(&self) -> bool {
         matches!(&self.stream, Stream::Tls(s) if s.conn.wants_write())
     }
 }
 
 /// Whether an error says that nothing came in the time that reading may take.
-pub fn is_timeout(error: &io::Error) -> bool {
+pub(crate) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
@@ -264,7 +264,7 @@ fn dial(
 }
 
 /// What the system says of an error, without the number: as C programs print it.
-pub fn plain(error: &io::Error) -> String {
+pub(crate) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error ") {
         Some(end) => text[..end].to_owned(),

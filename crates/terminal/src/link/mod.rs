@@ -1,6 +1,6 @@
 //! Connections to a server: where it is, how to get in, requests and replies.
 
-pub mod connection;
+pub(crate) mod connection;
 pub mod reply;
 pub mod target;
 pub mod tls;

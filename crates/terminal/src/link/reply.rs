@@ -67,7 +67,7 @@ impl Reply {
     }
 
     /// A number, as such or as text.
-    pub fn int(&self) -> Option<i64> {
+    pub(crate) fn int(&self) -> Option<i64> {
         match self {
             Reply::Int(n) => Some(*n),
             other => std::str::from_utf8(other.bytes()?).ok()?.parse().ok(),
@@ -75,7 +75,7 @@ impl Reply {
     }
 
     /// The elements of an array, a set or a push.
-    pub fn elements(&self) -> Option<&[Reply]> {
+    pub(crate) fn elements(&self) -> Option<&[Reply]> {
         match self {
             Reply::Array(e) | Reply::Set(e) | Reply::Push(e) => Some(e),
             _ => None,
@@ -105,7 +105,7 @@ impl Reply {
 }
 
 /// Bytes that came, and the replies in them.
-pub struct Replies {
+pub(crate) struct Replies {
     buf: Vec<u8>,
     /// Where the next reply starts.
     start: usize,

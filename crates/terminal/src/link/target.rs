@@ -82,7 +82,7 @@ impl Default for Target {
 impl Target {
     /// Takes what `redis[s]://[[user]:password@][host][:port][/db]` or `unix://path` (also `valkey[s]://`) says. A part that is
     /// not there changes nothing. The error is one line.
-    pub fn apply_url(&mut self, url: &str) -> Result<(), String> {
+    pub(crate) fn apply_url(&mut self, url: &str) -> Result<(), String> {
         let (scheme, rest) = url.split_once("://").ok_or("Invalid URI scheme")?;
         match scheme {
             "redis" | "valkey" => {}

@@ -108,7 +108,7 @@ impl Filter {
     }
 
     /// Whether a client is meant.
-    pub fn accepts(&self, client: &Client, ctx: &Ctx<'_>) -> bool {
+    pub(crate) fn accepts(&self, client: &Client, ctx: &Ctx<'_>) -> bool {
         if self.skip_me && client.id == ctx.session.client.id {
             return false;
         }

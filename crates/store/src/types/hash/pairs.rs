@@ -36,12 +36,12 @@ pub struct Pair<'a> {
     /// When it expires, in Unix milliseconds; 0: never.
     pub due_ms: u64,
     /// The bytes it takes, the time included.
-    pub span: Range<usize>,
+    pub(crate) span: Range<usize>,
 }
 
 /// The value that a text is stored as.
 #[inline]
-pub fn value_of(text: &[u8]) -> Item<'_> {
+pub(crate) fn value_of(text: &[u8]) -> Item<'_> {
     if text.len() <= SHORT_NUMBER {
         Item::Bytes(text)
     } else {
@@ -193,7 +193,7 @@ where
 }
 
 /// Sets the time of a pair of a timed sequence.
-pub fn set_due(buf: &mut [u8], span: &Range<usize>, due_ms: u64) {
+pub(crate) fn set_due(buf: &mut [u8], span: &Range<usize>, due_ms: u64) {
     buf[span.end - 8..span.end].copy_from_slice(&due_ms.to_le_bytes());
 }
 

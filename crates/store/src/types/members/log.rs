@@ -44,7 +44,7 @@ impl Place {
         Place(((extra(hash) << ID_BITS | id) << OFFSET_BITS | offset) << ADDR_SHIFT)
     }
     #[inline]
-    pub fn extra(self) -> usize {
+    pub(crate) fn extra(self) -> usize {
         self.0 >> (ADDR_SHIFT + OFFSET_BITS + ID_BITS)
     }
     #[inline]
@@ -71,7 +71,7 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    pub fn is_sparse(&self) -> bool {
+    pub(crate) fn is_sparse(&self) -> bool {
         self.live * 2 < self.bytes.len()
     }
 }

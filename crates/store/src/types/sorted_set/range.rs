@@ -27,7 +27,7 @@ impl ScoreRange {
     }
 
     /// Whether a score is not too low.
-    pub fn above_min(&self, score: f64) -> bool {
+    pub(crate) fn above_min(&self, score: f64) -> bool {
         if self.min_open {
             score > self.min
         } else {
@@ -36,7 +36,7 @@ impl ScoreRange {
     }
 
     /// Whether a score is not too high.
-    pub fn below_max(&self, score: f64) -> bool {
+    pub(crate) fn below_max(&self, score: f64) -> bool {
         if self.max_open {
             score < self.max
         } else {
@@ -102,12 +102,12 @@ pub struct LexRange<'a> {
 
 impl LexRange<'_> {
     /// Whether a member is not too low.
-    pub fn above_min(&self, member: &[u8]) -> bool {
+    pub(crate) fn above_min(&self, member: &[u8]) -> bool {
         self.min.is_low_end_of(member)
     }
 
     /// Whether a member is not too high.
-    pub fn below_max(&self, member: &[u8]) -> bool {
+    pub(crate) fn below_max(&self, member: &[u8]) -> bool {
         self.max.is_high_end_of(member)
     }
 }
