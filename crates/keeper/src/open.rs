@@ -16,8 +16,11 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(100);
 /// How long changes gather before the log gets them, while no reply waits for it.
 const NAP: Duration = Duration::from_millis(5);
-/// The same while there are replicas.
+/// The same while there are replicas, behind changes of which none had come for as long.
 const FED_NAP: Duration = Duration::from_micros(200);
+/// The same while changes come without a pause: what replicas get at once costs about as much for little as for much, since two threads are
+/// woken for it and each socket is written to.
+const BUSY_FED_NAP: Duration = Duration::from_millis(1);
 
 impl Keeper {
     /// Loads what the data folder of an engine holds (`dir`, `dbfilename`, `appenddirname` ...), and keeps the engine's data from
@@ -258,6 +261,7 @@ impl Keeper {
 
 fn run(keeper: &Weak<Keeper>) {
     let mut ticked = Instant::now();
+    let (mut cuts, mut fed_nap) = (0, FED_NAP);
     loop {
         let Some(this) = keeper.upgrade() else { return };
         let Ok(engine) = this.engine() else { return };
@@ -270,25 +274,24 @@ fn run(keeper: &Weak<Keeper>) {
             ticked = Instant::now();
             this.tick(&engine);
         }
-        let nap = this.nap();
+        // Somebody waits for what is being done, who does not see to it himself as those do who are promised that it is kept.
+        let hurries = this.asked.load(Relaxed);
+        let fed = this.fed.load(Relaxed);
         // Held only while there is something to do, so that whoever drops them last is not this thread.
         let journal = engine.clone();
         drop((this, engine));
-        journal.journal.sleep(TICK);
-        if let Some(nap) = nap {
-            journal.journal.nap(nap);
+        let journal = &journal.journal;
+        let before = std::mem::replace(&mut cuts, journal.last_piece());
+        if before == cuts || hurries {
+            journal.sleep(TICK);
+            fed_nap = FED_NAP;
+        } else {
+            // More will come soon, and whoever adds it wakes nobody, which would cost it more than what it adds.
+            fed_nap = (fed_nap * 2).min(BUSY_FED_NAP);
         }
-    }
-}
-
-impl Keeper {
-    /// How long changes may gather before they go on to the log and to replicas. None if somebody waits for that, who does not
-    /// see to it himself as those do who are promised that what is answered is kept.
-    fn nap(&self) -> Option<Duration> {
-        if self.asked.load(Relaxed) {
-            return None;
+        if !hurries {
+            journal.nap(if fed { fed_nap } else { NAP });
         }
-        Some(if self.fed.load(Relaxed) { FED_NAP } else { NAP })
     }
 }
 
