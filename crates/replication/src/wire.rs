@@ -5,8 +5,11 @@
 
 use engine::Engine;
 use parking_lot::{Condvar, Mutex};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -24,6 +27,11 @@ const CHUNK: usize = 256 << 10;
 pub trait Channel: Read + Write + Send {
     /// The connection below, for its time limits and to end it.
     fn socket(&self) -> &TcpStream;
+
+    /// Whether some of what has come stands here already, so that the connection below says nothing of it.
+    fn holds_some(&self) -> bool {
+        false
+    }
 }
 
 impl Channel for TcpStream {
@@ -69,6 +77,26 @@ pub(crate) fn dial_plain(
         ));
     }
     Ok(Box::new(connect(host, port, patience)?))
+}
+
+/// Rung by one thread, heard by another that waits for what comes over a wire.
+pub(crate) struct Bell(OwnedFd);
+
+impl Bell {
+    /// One that is silent.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn new() -> io::Result<Bell> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        Ok(Bell(eventfd(0, flags)?))
+    }
+
+    /// Rings until it is dropped.
+    pub(crate) fn ring(&self) {
+        // It is full when it has been rung.
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
 }
 
 /// How others end what goes over a wire. Clones are the same.
@@ -264,15 +292,45 @@ impl Wire {
                 self.heard = Instant::now();
                 Ok(true)
             }
-            Err(error) if is_moment(&error) => {
-                if self.heard.elapsed() > self.patience {
-                    let text = format!("nothing came for {} seconds", self.patience.as_secs());
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, text));
-                }
-                Ok(false)
-            }
+            Err(error) if is_moment(&error) => self.nothing_came().map(|()| false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Waits a moment for more as [`Wire::more`] does, or until the bell rings; whether that rang.
+    ///
+    /// # Errors
+    /// As of [`Wire::more`].
+    pub(crate) fn more_or(&mut self, bell: &Bell) -> io::Result<bool> {
+        if self.channel.holds_some() {
+            return self.more().map(|_| false);
+        }
+        let mut both = [
+            PollFd::new(self.channel.socket(), PollFlags::IN),
+            PollFd::new(&bell.0, PollFlags::IN),
+        ];
+        let tick = Timespec {
+            tv_sec: 0,
+            tv_nsec: TICK.subsec_nanos().into(),
+        };
+        match poll(&mut both, Some(&tick)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let [came, rang] = both.map(|one| !one.revents().is_empty());
+        match came || self.leash.is_ended() {
+            true => self.more().map(|_| rang),
+            false => self.nothing_came().map(|()| rang),
+        }
+    }
+
+    /// A moment has passed.
+    fn nothing_came(&self) -> io::Result<()> {
+        if self.heard.elapsed() > self.patience {
+            let text = format!("nothing came for {} seconds", self.patience.as_secs());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+        }
+        Ok(())
     }
 
     /// Takes a line, without its end. `meanwhile` is called when a moment has passed.
@@ -393,6 +451,27 @@ pub(crate) mod tests {
         assert_eq!(wire.line().unwrap_err().kind(), io::ErrorKind::InvalidData);
         drop(wire);
         drop(sender.join().unwrap());
+    }
+
+    #[test]
+    fn who_waits_for_more_hears_a_bell() {
+        let (mut wire, mut far) = pair();
+        let bell = Arc::new(Bell::new().unwrap());
+        far.write_all(b"x").unwrap();
+        while wire.bytes().is_empty() {
+            assert!(!wire.more_or(&bell).unwrap());
+        }
+        let ringer = bell.clone();
+        let ringing = std::thread::spawn(move || ringer.ring());
+        while !wire.more_or(&bell).unwrap() {}
+        ringing.join().unwrap();
+        assert!(wire.more_or(&bell).unwrap(), "it goes on");
+        far.write_all(b"y").unwrap();
+        while wire.bytes() != b"xy" {
+            wire.more_or(&bell).unwrap();
+        }
+        drop(far);
+        while wire.more_or(&bell).is_ok() {}
     }
 
     #[test]

@@ -42,6 +42,11 @@ impl Channel for Secured {
     fn socket(&self) -> &TcpStream {
         &self.0.sock
     }
+
+    fn holds_some(&self) -> bool {
+        // More is read when nothing is left of what was.
+        !self.0.conn.wants_read()
+    }
 }
 
 /// Whoever is trusted may answer, under whatever name.

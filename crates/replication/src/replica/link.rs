@@ -1,6 +1,7 @@
 //! The thread that follows a primary: it connects, takes a copy of the data set if need be, and carries the stream out, until it is
 //! told to stop. Whatever breaks, it tries again.
 
+use super::acks::Acks;
 use super::apply::{Applier, Finder};
 use super::handover::Handover;
 use super::handshake::{Answer, Failed, Introduction, greet};
@@ -8,17 +9,13 @@ use super::payload::{self, Payload};
 use super::shown::Shown;
 use super::status::{Phase, Status};
 use super::{Address, Downstream};
-use crate::wire::{Dial, Leash, Wire};
+use crate::wire::{Bell, Dial, Leash, Wire};
 use engine::{Client, Counters, Engine, Persistence};
 use keeper::{Keeper, Replace};
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-
-/// How often the primary is told how far this is.
-const ACK_EVERY: Duration = Duration::from_secs(1);
 
 /// The rest between two attempts.
 const REST: Duration = Duration::from_secs(1);
@@ -269,8 +266,8 @@ impl Link {
         wire: &mut Wire,
         applier: &mut Applier,
     ) -> Result<std::convert::Infallible, Ended> {
-        let mut acks = Acks::default();
-        acks.send(wire, &self.keeper, self.engine.standing.offset())?;
+        let mut acks = Acks::new(Instant::now());
+        self.acknowledge(wire, &mut acks)?;
         let (was, worker) = (self.was.as_deref(), applier.client());
         let mut shown = Shown::new(&self.engine, wire, &self.leash, was, worker);
         self.was = Some(shown.client().clone());
@@ -291,6 +288,8 @@ impl Link {
     ) -> Result<std::convert::Infallible, Ended> {
         let standing = &self.engine.standing;
         let mut finder = Finder::default();
+        // Rung when all up to there is on the disk, for which the primary waits.
+        let mut bell: Option<(Arc<Bell>, u64)> = None;
         loop {
             // What stands behind a copy has come already.
             loop {
@@ -315,8 +314,11 @@ impl Link {
                 finder.used(whole.bytes);
                 wire.consume(whole.bytes);
                 acks.note(applier.piece(), standing.offset());
-                if whole.asks || acks.are_due() {
-                    acks.send(wire, &self.keeper, standing.offset())?;
+                if whole.asks {
+                    acks.asked(standing.offset());
+                    self.acknowledge(wire, acks)?;
+                } else {
+                    self.acknowledge_if_due(wire, acks)?;
                 }
             }
             let received = standing.offset() + wire.bytes().len() as u64;
@@ -325,65 +327,53 @@ impl Link {
             if shown.is_killed() {
                 return Err(Ended::Killed);
             }
-            if acks.are_due() {
+            if self.acknowledge_if_due(wire, acks)? {
                 wire.set_patience(self.patience());
-                acks.send(wire, &self.keeper, standing.offset())?;
             }
-            wire.more()?;
-        }
-    }
-}
-
-/// What the primary is told of how far this is.
-struct Acks {
-    sent: Instant,
-    /// Offsets whose changes are in pieces of the journal that may not be on the disk yet.
-    written: VecDeque<(u64, u64)>,
-    /// The offset up to which all is on the disk.
-    durable: u64,
-}
-
-impl Default for Acks {
-    fn default() -> Acks {
-        Acks {
-            sent: Instant::now(),
-            written: VecDeque::new(),
-            durable: 0,
-        }
-    }
-}
-
-impl Acks {
-    fn are_due(&self) -> bool {
-        self.sent.elapsed() >= ACK_EVERY
-    }
-
-    /// All up to this offset is in pieces of the journal up to this one.
-    fn note(&mut self, piece: u64, offset: u64) {
-        match self.written.back_mut() {
-            Some((last, upto)) if *last == piece => *upto = offset,
-            _ => self.written.push_back((piece, offset)),
-        }
-        // Asked for at least once a second, by which there are not many; without a log nobody asks for them.
-        if self.written.len() > 1 << 16 {
-            self.written.drain(..1 << 15);
+            if !acks.are_awaited() {
+                wire.more()?;
+                continue;
+            }
+            let (there, upto) = match bell.take() {
+                Some(there) => there,
+                None => (self.bell_for(applier.piece())?, standing.offset()),
+            };
+            if wire.more_or(&there)? {
+                self.acknowledge_if_due(wire, acks)?;
+                // If it is not there now, the log does not take it. What has been asked for since is waited for anew.
+                acks.give_up(upto);
+            } else {
+                bell = Some((there, upto));
+            }
         }
     }
 
-    fn send(&mut self, wire: &mut Wire, keeper: &Keeper, offset: u64) -> io::Result<()> {
-        self.sent = Instant::now();
-        let offset = offset.to_string();
-        if !keeper.has_log() {
-            self.written.clear();
-            return wire.command(&["REPLCONF", "ACK", &offset]);
+    /// A bell that is rung when a piece of the journal is on the disk, or never will be.
+    fn bell_for(&self, piece: u64) -> io::Result<Arc<Bell>> {
+        let bell = Arc::new(Bell::new()?);
+        let rung = Arc::downgrade(&bell);
+        let ring = move |_| {
+            if let Some(bell) = rung.upgrade() {
+                bell.ring();
+            }
+        };
+        self.keeper.when_on_disk(piece, Box::new(ring));
+        Ok(bell)
+    }
+
+    /// Tells the primary how far this is.
+    fn acknowledge(&self, wire: &mut Wire, acks: &mut Acks) -> io::Result<()> {
+        let log = (self.keeper.has_log()).then_some(|piece| self.keeper.is_on_disk(piece));
+        let words = acks.say(self.engine.standing.offset(), Instant::now(), log);
+        wire.command(&words)
+    }
+
+    /// The same if it is time for that; whether it was.
+    fn acknowledge_if_due(&self, wire: &mut Wire, acks: &mut Acks) -> io::Result<bool> {
+        let due = acks.are_due(Instant::now(), |piece| self.keeper.is_on_disk(piece));
+        if due {
+            self.acknowledge(wire, acks)?;
         }
-        while let Some((piece, upto)) = self.written.front()
-            && keeper.is_on_disk(*piece)
-        {
-            self.durable = *upto;
-            self.written.pop_front();
-        }
-        let durable = self.durable.to_string();
-        wire.command(&["REPLCONF", "ACK", &offset, "FACK", &durable])
+        Ok(due)
     }
 }

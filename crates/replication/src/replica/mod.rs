@@ -4,6 +4,7 @@
 //! as a [payload], and [carries out](apply) the stream behind it. Whoever follows this server in turn gets the very bytes of that
 //! stream ([`Downstream`]).
 
+mod acks;
 pub mod apply;
 pub(crate) mod handover;
 pub mod handshake;
