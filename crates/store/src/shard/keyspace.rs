@@ -331,7 +331,7 @@ impl Keyspace {
         Probe::start(root, table_hash(place.hash()))
     }
 
-    /// Makes room in the tables for so many keys of a database in all: see [`Dict::reserve`]. Takes each shard's lock for a moment.
+    /// Makes room in the tables for so many keys of a database in all: see [`Dict::reserve`](crate::Dict::reserve). Takes each shard's lock for a moment.
     pub fn reserve(&self, db: usize, keys: usize) {
         for shard in 0..self.shards() {
             self.lock(shard)
