@@ -603,7 +603,8 @@ fn queues_grow() {
         still <= most
     });
     assert!(refused + queued.iter().sum::<usize>() == 8 * 40);
-    assert!(queued.iter().sum::<usize>() > most / 2, "{queued:?}");
+    // Something is taken before it is short.
+    assert!(queued.iter().sum::<usize>() > 20, "{queued:?}");
     stays_within(&server, "queues of transactions");
     for client in &mut clients {
         let _ = client.try_call(&["EXEC"]);
