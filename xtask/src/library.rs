@@ -261,8 +261,8 @@ mod tests {
             pub fn free(x: &[Settings]) {}
             impl Db {
                 pub fn of(work: impl FnMut(engine::Keys)) -> Option<Engine> { None }
-                pub(crate) fn inside(&self) -> Engine { todo!() }
-                fn private(&self) -> Engine { todo!() }
+                pub(crate) fn inside(&self) -> Engine { made() }
+                fn private(&self) -> Engine { made() }
             }
             impl From<engine::Error> for Db {}
             impl From<Db> for Settings {}
@@ -294,7 +294,7 @@ mod tests {
             impl From<Engine> for Own {}
             impl Db { #[doc(hidden)] pub fn engine(&self) -> &Engine { &self.engine } }
             pub trait Way { #[doc(hidden)] fn engine(&self) -> Engine; }
-            impl Way for Db { fn engine(&self) -> Engine { todo!() } }
+            impl Way for Db { fn engine(&self) -> Engine { made() } }
             pub fn value(x: Value) { let y: Engine; }";
         assert!(shows("items", "mod a;", file).is_empty());
     }

@@ -8,7 +8,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 
 use super::Bench;
 use super::client::Client;
@@ -177,20 +176,7 @@ fn all(bench: &Bench, contender: &Contender, rows: &mut Rows) -> Result<()> {
     let mut control = Client::connect(&server)?;
     for pipeline in ["16", "64"] {
         for command in ["SET {key} {value}", "GET {key}"] {
-            let args = [
-                "--command",
-                command,
-                "--keys",
-                &keys,
-                "--pipeline",
-                pipeline,
-                "--threads",
-                "1",
-                "--duration",
-                &time,
-                "--warmup",
-                "300ms",
-            ];
+            let args = load::on_one_core(command, &keys, pipeline, &time);
             let mut taken = [Vec::new(), Vec::new()];
             for round in 0..bench.settings.rounds {
                 // Each goes first as often as the other.
@@ -198,9 +184,7 @@ fn all(bench: &Bench, contender: &Contender, rows: &mut Rows) -> Result<()> {
                     switch(&mut control, on, http)?;
                     let report =
                         beside(on.then_some(http), || load::report(redpoll, &server, &args))?;
-                    let cpu = report.pointer("/run/servers/0/cpu_us_per_request");
-                    let cpu = cpu.and_then(Value::as_f64).context("no server CPU")?;
-                    taken[usize::from(on)].push(cpu);
+                    taken[usize::from(on)].push(load::cpu_us(&report)?);
                 }
             }
             // Of each round by itself: what else the machine does changes from one to the next.

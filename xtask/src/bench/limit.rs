@@ -256,20 +256,7 @@ fn user(bench: &Bench, contender: &Contender, rows: &mut Rows) -> Result<()> {
     let mut control = Client::connect(&server)?;
     let rules = "ACL SETUSER rules on >secret ~key:* ~0* ~1* ~* +@read +@write -@dangerous";
     control.call(&rules.split(' ').collect::<Vec<_>>())?;
-    let command = [
-        "--command",
-        "GET {key}",
-        "--keys",
-        &keys,
-        "--pipeline",
-        "16",
-        "--threads",
-        "1",
-        "--duration",
-        &time,
-        "--warmup",
-        "300ms",
-    ];
+    let command = load::on_one_core("GET {key}", &keys, "16", &time);
     let mut taken = [Vec::new(), Vec::new()];
     for _ in 0..bench.settings.rounds {
         for (with, taken) in [false, true].into_iter().zip(&mut taken) {
@@ -280,7 +267,7 @@ fn user(bench: &Bench, contender: &Contender, rows: &mut Rows) -> Result<()> {
                 args.extend(["--user", "rules", "--password", "secret"]);
             }
             let report = load::report(&bench.programs.redpoll, &server, &args)?;
-            taken.push(number(&report["run"], "/servers/0/cpu_us_per_request")?);
+            taken.push(load::cpu_us(&report)?);
         }
     }
     let [plain, rules] = taken.map(|taken| load::median(taken).unwrap_or_default());

@@ -7,7 +7,6 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 
 use super::Bench;
 use super::client::{Client, request};
@@ -84,20 +83,7 @@ pub fn measure(bench: &Bench, contender: &Contender) -> Result<Vec<Figure>> {
     let mut rows = Vec::new();
     for pipeline in ["16", "64"] {
         let keys = keys.to_string();
-        let args = [
-            "--command",
-            "SET {key} {value}",
-            "--keys",
-            &keys,
-            "--pipeline",
-            pipeline,
-            "--threads",
-            "1",
-            "--duration",
-            &time,
-            "--warmup",
-            "300ms",
-        ];
+        let args = load::on_one_core("SET {key} {value}", &keys, pipeline, &time);
         let mut taken = [Vec::new(), Vec::new()];
         for round in 0..bench.settings.rounds {
             // Each goes first as often as the other.
@@ -107,9 +93,7 @@ pub fn measure(bench: &Bench, contender: &Contender) -> Result<Vec<Figure>> {
                     false => None,
                 };
                 let report = load::report(redpoll, &server, &args)?;
-                let cpu = report.pointer("/run/servers/0/cpu_us_per_request");
-                let cpu = cpu.and_then(Value::as_f64).context("no server CPU")?;
-                taken[usize::from(with)].push(cpu);
+                taken[usize::from(with)].push(load::cpu_us(&report)?);
                 if let Some(listeners) = listeners {
                     listeners.go(&mut control)?;
                 }

@@ -199,6 +199,35 @@ pub fn weigh(
     Ok(Some(grown / elements as f64))
 }
 
+/// What a load is told that has one core, and the server another.
+pub fn on_one_core<'a>(
+    command: &'a str,
+    keys: &'a str,
+    pipeline: &'a str,
+    time: &'a str,
+) -> [&'a str; 12] {
+    [
+        "--command",
+        command,
+        "--keys",
+        keys,
+        "--pipeline",
+        pipeline,
+        "--threads",
+        "1",
+        "--duration",
+        time,
+        "--warmup",
+        "300ms",
+    ]
+}
+
+/// The CPU time that the server took for a request, in microseconds, by a report of a load.
+pub fn cpu_us(report: &Value) -> Result<f64> {
+    let cpu = report.pointer("/run/servers/0/cpu_us_per_request");
+    cpu.and_then(Value::as_f64).context("no server CPU")
+}
+
 /// What the load generator reports with these arguments.
 pub fn report(redpoll: &Path, server: &Server, args: &[&str]) -> Result<Value> {
     let mut command = bench(redpoll, server);

@@ -85,8 +85,8 @@ pub(super) fn clients(report: &Report<'_, '_>, into: &mut String) {
         largest(|c| c.unsent_bytes())
     );
     let effects = &engine.follow.effects;
-    // Who waits for the end of a pause counts, as with real servers.
-    let held = engine.pause.line.waiting();
+    // Who waits for the end of a pause counts, be it that of FAILOVER, as with real servers.
+    let held = engine.pause.line.waiting() + engine.standing.held.waiting();
     let blocked = effects.blocked.load(Relaxed) + held;
     line!(into, "blocked_clients:{blocked}");
     line!(

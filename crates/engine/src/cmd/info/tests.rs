@@ -2,6 +2,7 @@
 
 use super::memory::human;
 use super::*;
+use crate::base::replication::CHANGES_HELD;
 use crate::testing::{TestClient, run};
 
 /// The lines of an INFO reply.
@@ -214,6 +215,13 @@ fn who_waits_for_the_end_of_a_pause_counts_as_blocked() {
     other.run("SET k v");
     assert_eq!(number(&mut c, "blocked_clients"), 1);
     c.run("CLIENT UNPAUSE");
+    assert_eq!(number(&mut c, "blocked_clients"), 0);
+    // So does FAILOVER hold changes up.
+    other.run("PING");
+    c.engine.standing.close(CHANGES_HELD, true);
+    other.run("SET k v");
+    assert_eq!(number(&mut c, "blocked_clients"), 1);
+    c.engine.standing.close(CHANGES_HELD, false);
     assert_eq!(number(&mut c, "blocked_clients"), 0);
 }
 
