@@ -131,7 +131,11 @@ async function visit(browser, db, binary) {
   const input = (label) => `[aria-label="${label}"]`;
   const type = async (label, text) => {
     const element = await page.waitForSelector(input(label));
-    await element.click({ clickCount: 3 });
+    // Not with the mouse: what is drawn late moves it, and something else would be clicked.
+    await element.evaluate((element) => {
+      element.focus();
+      element.select();
+    });
     await page.keyboard.press("Backspace");
     await element.type(text);
   };
