@@ -88,9 +88,9 @@ pub struct Options {
     /// First of the TCP ports the servers listen on; about ten are used
     #[arg(long, value_name = "PORT", default_value_t = 7400)]
     first_port: u16,
-    /// Measure nothing, but draw the README's pictures from a report's tables [default: docs/benchmarks.md]
-    #[arg(long, value_name = "REPORT", num_args = 0..=1, default_missing_value = "docs/benchmarks.md")]
-    plot: Option<PathBuf>,
+    /// Measure nothing, but draw the README's pictures from a report's tables [default: those of docs/benchmarks.md and docs/bench-report.md]
+    #[arg(long, value_name = "REPORT", num_args = 0..=1)]
+    plot: Option<Option<PathBuf>>,
     /// Folder for results.json and results.md [default: bench/ in cargo's target folder]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -152,7 +152,7 @@ pub struct ProbeFigure {
 /// Measures what `options` ask for, prints it, and writes it to files.
 pub fn main(options: &Options) -> Result<()> {
     if let Some(report) = &options.plot {
-        return plot::main(&run::root().join(report));
+        return plot::main(report.as_deref());
     }
     let mut settings = if options.quick {
         Settings::quick()

@@ -1,7 +1,7 @@
-//! Pictures of what was measured: `cargo xtask bench --plot` redraws those of the README from the tables of docs/benchmarks.md, or
-//! from another report's.
+//! Pictures of what was measured: `cargo xtask bench --plot` redraws those of the README from the tables of docs/benchmarks.md
+//! and docs/bench-report.md, or from another report's.
 //!
-//! The tables are the data, so that pictures and page cannot say different things; a test holds them together. Bars, drawn by
+//! The tables are the data, so that pictures and pages cannot say different things; a test holds them together. Bars, drawn by
 //! hand, on a white ground so that they can be read on a dark page too.
 
 use anyhow::{Context, Result, bail};
@@ -73,10 +73,15 @@ const SERVERS: [(&str, &str); 3] = [
     ("Valkey", "#4f78a8"),
 ];
 
-/// Draws all pictures whose figures a report has. Says which those are.
-pub fn main(report: &Path) -> Result<()> {
-    let text = std::fs::read_to_string(report).with_context(|| report.display().to_string())?;
-    let tables = tables(&text);
+/// The pages whose tables are drawn when no other is named.
+const PAGES: [&str; 2] = ["docs/benchmarks.md", "docs/bench-report.md"];
+
+/// Draws all pictures whose figures a report has, or, without one, the project's pages. Says which those are.
+pub fn main(report: Option<&Path>) -> Result<()> {
+    let tables = match report {
+        Some(report) => tables(&read(report)?),
+        None => pages()?,
+    };
     let mut drawn = 0;
     for picture in PICTURES {
         match svg(picture, &tables) {
@@ -92,9 +97,22 @@ pub fn main(report: &Path) -> Result<()> {
         }
     }
     match drawn {
-        0 => bail!("{} has no table that is drawn", report.display()),
+        0 => bail!("the report has no table that is drawn"),
         _ => Ok(()),
     }
+}
+
+fn read(page: &Path) -> Result<String> {
+    std::fs::read_to_string(page).with_context(|| page.display().to_string())
+}
+
+/// The tables of all of `PAGES`.
+fn pages() -> Result<Vec<Table>> {
+    let mut all = Vec::new();
+    for page in PAGES {
+        all.extend(tables(&read(&run::root().join(page))?));
+    }
+    Ok(all)
 }
 
 /// Cells of a table of Markdown, its header first.
@@ -303,12 +321,11 @@ mod tests {
         assert!(svg(&PICTURES[1], &tables).is_none());
     }
 
-    /// After a change of docs/benchmarks.md: `cargo xtask bench --plot`.
+    /// After a change of one of the pages: `cargo xtask bench --plot`.
     #[test]
     fn the_pictures_are_those_of_the_page() {
         let root = run::root();
-        let page = std::fs::read_to_string(root.join("docs/benchmarks.md")).unwrap();
-        let tables = tables(&page);
+        let tables = pages().unwrap();
         for picture in PICTURES {
             let there = std::fs::read_to_string(root.join(picture.file)).unwrap_or_default();
             let drawn = svg(picture, &tables).expect(picture.file);

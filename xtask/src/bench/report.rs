@@ -1,4 +1,4 @@
-//! The figures as Markdown, to be pasted into docs/benchmarks.md, and as JSON.
+//! The figures as Markdown, for docs/bench-report.md, and as JSON.
 
 use std::fmt::Write as _;
 
