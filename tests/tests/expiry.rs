@@ -4,7 +4,7 @@
 
 use redpoll_tests::check::{check, show};
 use redpoll_tests::client::encode;
-use redpoll_tests::{Client, Server, eventually};
+use redpoll_tests::{Client, Peers, Server, eventually};
 use resp::Value;
 
 /// A field of INFO.
@@ -74,6 +74,39 @@ fn an_expired_key_is_gone_for_every_command() {
             number(&c.run("PTTL probe")) == -2
         });
         check(&mut c, command, expected);
+    }
+}
+
+/// SCAN removes what it finds expired, be it of the type and the name that are asked for or not.
+#[test]
+fn a_scan_removes_what_has_expired() {
+    let name = "a_scan_removes_what_has_expired";
+    let args = ["--enable-debug-command", "yes"];
+    let mut servers = vec![Server::redpoll_with(&args)];
+    let peers = Peers::find().or_skip(name);
+    servers.extend(peers.and_then(|p| p.redis8.map(|peer| Server::peer(&peer, &args))));
+    for server in &servers {
+        let mut c = server.connect();
+        check(&mut c, "DEBUG SET-ACTIVE-EXPIRE 0", "OK");
+        for scan in [
+            "MATCH x*",
+            "TYPE string",
+            "TYPE hash",
+            "MATCH x* TYPE hash",
+            "",
+        ] {
+            c.run("SET k v PX 1");
+            c.run("HSET h f v");
+            c.run("PEXPIRE h 1");
+            // Until then both are there.
+            check(&mut c, "DBSIZE", "2");
+            c.run("SET clock v PX 2");
+            eventually("all of them are over", || {
+                show(&c.run("GET clock")) == "nil"
+            });
+            c.run(&format!("SCAN 0 COUNT 1000 {scan}"));
+            assert_eq!(show(&c.run("DBSIZE")), "0", "{}: {scan}", server.name());
+        }
     }
 }
 

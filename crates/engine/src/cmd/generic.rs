@@ -442,13 +442,18 @@ pub(super) fn scan_keys(
         let next = ctx.look(shard, |part| {
             let dict = part.db_ref(db);
             let mut here: Vec<(u64, &[u8], Option<bool>)> = Vec::new();
+            // What has expired is removed whether it is wanted or not.
+            let look = |e: &EntryRef<'_>| match alive(e, now_ms) {
+                true => wanted(e).then_some(true),
+                false => Some(false),
+            };
             let mut next = within(dict).then_some(position);
             while let Some(from) = next
                 && seen < count
                 && budget > 0
             {
                 let after = dict.visit_from(from, |at, e| {
-                    here.push((at, e.key(), wanted(&e).then(|| alive(&e, now_ms))));
+                    here.push((at, e.key(), look(&e)));
                 });
                 // In hash order, and never apart if at the same place, so that the cursor needs to know nothing but the place.
                 here.sort_unstable_by_key(|&(at, ..)| at);
