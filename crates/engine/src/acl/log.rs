@@ -92,11 +92,6 @@ impl Log {
         self.entries.iter().take(most).cloned().collect()
     }
 
-    /// Forgets the entries that are more than `most`.
-    pub fn trim(&mut self, most: usize) {
-        self.entries.truncate(most);
-    }
-
     /// Forgets all entries.
     pub fn clear(&mut self) {
         self.entries.clear();

@@ -134,6 +134,7 @@ fn commandlog_reset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 #[cfg(test)]
 mod tests {
+    use crate::follow::command_log::Kind;
     use crate::testing::TestClient;
 
     /// A client whose commands are all logged from now on.
@@ -220,6 +221,12 @@ mod tests {
         c.check("SLOWLOG LEN", "10");
         c.check("CONFIG SET slowlog-max-len 0", "OK");
         c.check("SLOWLOG LEN", "0");
+        // What is not kept has no number.
+        let count = |c: &TestClient| c.engine.follow.command_log.count(Kind::Slow);
+        let before = count(&c);
+        c.check("CONFIG SET slowlog-log-slower-than 0", "OK");
+        c.check("PING", "PONG");
+        assert_eq!(count(&c), before);
     }
 
     #[test]

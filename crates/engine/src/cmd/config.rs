@@ -129,17 +129,10 @@ impl Host for Both<'_> {
 
     fn applied(&self, directive: &str, config: &Config) -> std::result::Result<(), String> {
         self.0.host().applied(directive, config)?;
-        match directive {
-            "requirepass" => {
-                let password = config.requirepass();
-                let users = &self.0.users;
-                users.set_default_password(password.as_deref().map(str::as_bytes));
-            }
-            "acllog-max-len" => {
-                let most = config.number(directive) as usize;
-                self.0.users.log.lock().trim(most);
-            }
-            _ => {}
+        if directive == "requirepass" {
+            let password = config.requirepass();
+            let users = &self.0.users;
+            users.set_default_password(password.as_deref().map(str::as_bytes));
         }
         match self.0.persistence() {
             Some(keeper) => keeper.applied(directive, config)?,

@@ -98,6 +98,9 @@ impl CommandLog {
     #[cold]
     pub fn add(&self, kind: Kind, live: &Live, value: u64, arguments: Box<[u8]>, client: &Client) {
         let most = live.logs[kind as usize].most.load(Relaxed);
+        if most == 0 {
+            return;
+        }
         let (addr, name) = (client.addr.clone(), client.words.lock().name.clone());
         let mut log = self.0[kind as usize].lock();
         let id = log.next_id;
