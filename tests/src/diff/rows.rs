@@ -436,13 +436,18 @@ pub const SET_GROUP: &[Row] = &[
     row("SDIFFSTORE", 4, "key key+", Exact),
     row("SINTERCARD", 5, "#key+ [LIMIT pos]", Exact),
     row("OBJECT ENCODING", 6, "key", Exact),
-    row("CONFIG SET", 1, "'set-max-intset-entries (3|8|512)", Exact)
-        .tame()
-        .alone(),
     row(
         "CONFIG SET",
         1,
-        "'set-max-listpack-entries (3|8|128)",
+        "'set-max-intset-entries (0|3|8|512)",
+        Exact,
+    )
+    .tame()
+    .alone(),
+    row(
+        "CONFIG SET",
+        1,
+        "'set-max-listpack-entries (0|3|8|128)",
         Exact,
     )
     .tame()

@@ -492,20 +492,24 @@ impl Set {
         found
     }
 
-    /// Turns a packed sequence of nothing but integers into the array, as Redis does with the result of SINTERSTORE.
+    /// Turns a set of nothing but integers into the array, if that may be so long, as Redis does with the result of SINTERSTORE.
     pub fn prefer_ints(&mut self, limits: Limits) {
-        let Repr::Small(bytes) = &self.0 else { return };
-        if bytes.first() != Some(&PACKED) {
+        let view = match self.view() {
+            SetRef::Ints { .. } | SetRef::Timed(..) => return,
+            view => view,
+        };
+        if view.is_empty() || view.len() > limits.intset_entries {
             return;
         }
-        let mut ints = Vec::new();
-        for (_, item) in packed::items_from(bytes, 1) {
-            match item {
+        let (mut ints, mut all) = (Vec::new(), true);
+        view.for_each_while(|item| {
+            match Item::of(item.text(&mut [0; 20])) {
                 Item::Int(n) => ints.push(n),
-                Item::Bytes(_) => return,
+                Item::Bytes(_) => all = false,
             }
-        }
-        if ints.is_empty() || ints.len() > limits.intset_entries {
+            all
+        });
+        if !all {
             return;
         }
         ints.sort_unstable();
@@ -637,6 +641,12 @@ mod tests {
         few.insert(b"x", SMALL);
         assert_eq!(Set::encoding(few.view()), "listpack");
         few.remove(b"x");
+        few.prefer_ints(SMALL);
+        assert_eq!(Set::encoding(few.view()), "intset");
+        few.insert(b"long enough for a table", SMALL);
+        few.prefer_ints(SMALL);
+        assert_eq!(Set::encoding(few.view()), "hashtable");
+        few.remove(b"long enough for a table");
         few.prefer_ints(SMALL);
         assert_eq!(Set::encoding(few.view()), "intset");
     }
