@@ -94,11 +94,11 @@ fn set(mut stream: impl Read + Write) {
 fn a_mistake_is_one_line_and_status_1() {
     assert_eq!(
         failure(&["--port", "abc"]),
-        "redpoll: command line: 'port abc': argument couldn't be parsed into an integer"
+        "redpoll: command line: 'port \"abc\"': argument couldn't be parsed into an integer"
     );
     assert_eq!(
         failure(&["--no-such-thing", "1"]),
-        "redpoll: command line: 'no-such-thing 1': Bad directive or wrong number of arguments"
+        "redpoll: command line: 'no-such-thing \"1\"': Bad directive or wrong number of arguments"
     );
     assert!(failure(&["--mptcp", "yes"]).contains("is not built yet"));
     assert!(failure(&["/no/such/file.conf"]).ends_with("No such file or directory"));

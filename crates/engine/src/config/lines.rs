@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 /// How deep files may include each other; a cycle ends here.
 const MAX_DEPTH: usize = 16;
 
+/// The place of lines that do not stand in a file.
+const COMMAND_LINE: &str = "command line";
+
 /// One directive as somebody wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
@@ -24,7 +27,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// An error about this line, quoting it but for what is secret.
+    /// An error about this line, quoting it but for what is secret. Words of the command line stand in quotes, as in real servers.
     pub fn error(&self, reason: &str) -> ConfigError {
         let mut quoted = self.name.clone();
         for (at, word) in self.words.iter().enumerate() {
@@ -33,8 +36,9 @@ impl Line {
                 break;
             }
             quoted.push(' ');
-            if word.is_empty() || word.contains([' ', '"', '\t']) {
-                quoted.push_str(&format!("{word:?}"));
+            let plain = self.place != COMMAND_LINE;
+            if !plain || word.is_empty() || word.contains([' ', '"', '\t']) {
+                quoted.push_str(&super::directive::quoted(word));
             } else {
                 quoted.push_str(word);
             }
@@ -190,7 +194,7 @@ fn command_line(args: &[String], lines: &mut Vec<Line>) -> Result<(), ConfigErro
                 // The first may do without dashes.
                 None => {
                     current = Some(Line {
-                        place: "command line".into(),
+                        place: COMMAND_LINE.into(),
                         name: arg.to_ascii_lowercase(),
                         words: Vec::new(),
                     });
@@ -205,7 +209,7 @@ fn command_line(args: &[String], lines: &mut Vec<Line>) -> Result<(), ConfigErro
             return Err(ConfigError("'--' is not a directive".into()));
         };
         let mut line = Line {
-            place: "command line".into(),
+            place: COMMAND_LINE.into(),
             name: name.to_ascii_lowercase(),
             words: words.collect(),
         };

@@ -113,7 +113,7 @@ fn an_error_names_the_place_and_the_reason() {
     let error = |args: &[&str]| from(args).unwrap_err();
     assert_eq!(
         error(&["--port", "abc"]),
-        "command line: 'port abc': argument couldn't be parsed into an integer"
+        "command line: 'port \"abc\"': argument couldn't be parsed into an integer"
     );
     assert_eq!(
         error(&["--foo", "b r"]),
@@ -125,7 +125,7 @@ fn an_error_names_the_place_and_the_reason() {
     );
     assert_eq!(
         error(&["--maxclients", "1", "2"]),
-        "command line: 'maxclients 1 2': wrong number of arguments"
+        "command line: 'maxclients \"1\" \"2\"': wrong number of arguments"
     );
 }
 
