@@ -120,6 +120,18 @@ const LISTS_NEWER: &[&str] = &[
     b: LRANGE z 0 -1
     b: DEL x y z
     "#,
+    // Expired by the end of the transaction: nothing for anybody.
+    r#"
+    a~ BLPOP k 0
+    b: MULTI
+    b: RPUSH k 1
+    b: PEXPIRE k 20
+    b: DEBUG SLEEP 0.05
+    b: EXEC
+    b: RPUSH k 2
+    a<
+    b: EXISTS k
+    "#,
 ];
 
 const SORTED_SETS: &[&str] = &[r#"
@@ -191,11 +203,12 @@ fn compare(name: &str, scripts: &[&str], with_7: bool) {
         return;
     };
     // As many workers as clients, so that they wait for one another across threads.
-    let ours = Server::redpoll_with(&["--threads", "4"]);
+    let debug = ["--enable-debug-command", "yes"];
+    let ours = Server::redpoll_with(&[&debug[..], &["--threads", "4"]].concat());
     let older = with_7.then_some(&peers.redis7);
     for peer in older.into_iter().chain([&peers.redis8, &peers.valkey]) {
         match peer {
-            Some(peer) => agree(&ours, &Server::peer(peer, &[]), scripts),
+            Some(peer) => agree(&ours, &Server::peer(peer, &debug), scripts),
             None => skip(name, "one of the real servers is not there"),
         }
     }

@@ -252,6 +252,19 @@ pub(crate) fn serve(
     (key, place): (&[u8], Place),
     whom: Whom,
 ) {
+    // Time goes on between those who are served; what it was they find again who changed the key.
+    let own_ms = keys.now_ms;
+    serve_all(follow, keys, db, (key, place), whom);
+    keys.now_ms = own_ms;
+}
+
+fn serve_all(
+    follow: &Follow,
+    keys: &mut Keys<'_>,
+    db: usize,
+    (key, place): (&[u8], Place),
+    whom: Whom,
+) {
     let mut last = 0;
     loop {
         keys.known.set_one(key, place);
@@ -262,6 +275,15 @@ pub(crate) fn serve(
         let Some((number, waiter)) = next else {
             return;
         };
+        // What comes may have expired by now, if the time of who brought it stood still for long: in EXEC, or in a script.
+        let now_ms = unix_ms();
+        if !gone && keys.now_ms != 0 && now_ms > keys.now_ms {
+            keys.now_ms = now_ms;
+            if keys.peek_in(db, key).is_none() {
+                continue;
+            }
+            keys.known.set_one(key, place);
+        }
         last = number;
         // Another thread, which has changed another of its keys, may be at it just now and come to nothing.
         let served = waiter.attempt.settle(|attempt| {
