@@ -610,3 +610,57 @@ fn who_waits_is_let_go() {
     assert!(reply.starts_with("-UNBLOCKED force unblock"), "{reply}");
     assert!(matches!(r.run("REPLICAOF NO ONE"), Value::Simple(_)));
 }
+
+/// On a replica without its primary that shows no old data, scripts run that say that they may, and those not even one that reads nothing.
+#[test]
+fn scripts_say_whether_data_may_be_stale() {
+    let name = "scripts_say_whether_data_may_be_stale";
+    let args = ["--replica-serve-stale-data", "no"];
+    let mut servers = vec![Server::redpoll_with(&args)];
+    servers.extend((every_peer(name).iter()).map(|peer| Server::peer(peer, &args)));
+    let said = |server: &Server| {
+        let mut c = server.connect();
+        c.call(&[
+            "FUNCTION",
+            "LOAD",
+            "#!lua name=l\nredis.register_function('strict', function() return 1 end)\n\
+             redis.register_function{function_name='may', callback=function() return redis.call('GET', 'k') end,\n\
+             flags={'allow-stale'}}",
+        ]);
+        c.run("REPLICAOF 127.0.0.1 1");
+        let may = "#!lua flags=allow-stale,no-writes\nreturn ";
+        let calls: &[&[&str]] = &[
+            &["EVAL", "return 1", "0"],
+            &["EVAL_RO", "return 1", "0"],
+            &["EVAL", &format!("{may}1"), "0"],
+            &["EVAL", &format!("{may}redis.call('GET', 'k')"), "0"],
+            &["EVAL", &format!("{may}redis.pcall('PING').err"), "0"],
+            &["EVAL", "#!lua\nreturn 1", "0"],
+            &["EVALSHA", "nosuch", "0"],
+            &["FCALL", "strict", "0"],
+            &["FCALL", "may", "0"],
+            &["FCALL", "nosuch", "0"],
+            &["MULTI"],
+            &["EVAL", "return 1", "0"],
+            &["EVAL", &format!("{may}1"), "0"],
+            &["EXEC"],
+            &["MULTI"],
+            &["EVAL", "#!lua\nreturn 1", "0"],
+            &["EXEC"],
+        ];
+        let replies = calls.iter().map(|call| {
+            let reply = show(&c.call(call));
+            // What a script is called in its error, and what to do about it, is another matter.
+            let ends = [" script: ", " Please use EVAL"].map(|words| reply.find(words));
+            let end = ends.into_iter().flatten().min().unwrap_or(reply.len());
+            format!("{call:?}: {}", &reply[..end])
+        });
+        replies.collect::<Vec<_>>()
+    };
+    let ours = said(&servers[0]);
+    for server in &servers[1..] {
+        if server.name() != "redis 7.0.15" {
+            assert_eq!(ours, said(server), "{}", server.name());
+        }
+    }
+}

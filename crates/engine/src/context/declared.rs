@@ -16,6 +16,24 @@ impl Engine {
         }
     }
 
+    /// Whether a call that runs a script may do so on a replica without its primary that shows no old data: if the script says so. One
+    /// that says nothing about itself is `queued` all the same, and refused when it is to run; one that is not known has its own error.
+    #[cold]
+    pub(crate) fn may_be_stale(&self, facts: &Facts, argv: &[&[u8]], queued: bool) -> bool {
+        let Some(which) = argv.get(1) else {
+            return true;
+        };
+        let known = match (facts.has(BY_DIGEST), facts.has(BY_NAME)) {
+            (true, _) => self.scripts.get(which).is_some(),
+            (_, true) => self.scripts.libraries.current().get(which).is_some(),
+            _ => lua::shebang::script(which).is_ok(),
+        };
+        match self.declared(facts, argv) {
+            Some(declared) => declared.contains(Flags::ALLOW_STALE),
+            None => queued || !known,
+        }
+    }
+
     /// What the script or function of a call says of itself. None if it says nothing or is not known.
     fn declared(&self, facts: &Facts, argv: &[&[u8]]) -> Option<Flags> {
         let (scripts, which) = (&self.scripts, argv.get(1)?);

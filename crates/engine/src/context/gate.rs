@@ -234,7 +234,7 @@ gates! {
     "replication"     [CLIENT QUEUE SCRIPT LIBRARY] replication;
     "subscribed"      [CLIENT QUEUE]         subscribed;
     "monitoring"      [CLIENT QUEUE]         monitoring;
-    "stale"           [CLIENT QUEUE SCRIPT LIBRARY] stale;
+    "stale"           [CLIENT QUEUE EXEC SCRIPT LIBRARY] stale;
     "loading"         [CLIENT QUEUE LIBRARY] loading;
     "kept"            [CLIENT QUEUE LIBRARY] kept;
     "paused"          [CLIENT QUEUE LIBRARY] paused;
@@ -479,25 +479,31 @@ fn itself_replication(request: &Request<'_>, way: u8) -> Passed {
 
 /// A replica without its primary shows no old data, if that is wanted.
 #[inline(always)]
-fn stale(request: &Request<'_>, _: u8) -> Passed {
+fn stale(request: &Request<'_>, way: u8) -> Passed {
     if request.engine.standing.closed() & STALE_REPLICA != 0 {
-        return itself_stale(request);
+        return itself_stale(request, way);
     }
     Ok(())
 }
 
 #[cold]
-fn itself_stale(request: &Request<'_>) -> Passed {
+fn itself_stale(request: &Request<'_>, way: u8) -> Passed {
     let missing = match request.session.and_then(|session| session.multi.as_ref()) {
         Some(multi) if request.facts.has(RUNS_QUEUE) => multi.missing_flags,
         _ => 0,
     };
-    if replays(request) || request.facts.flags & !missing & STALE != 0 {
+    let may = match request.facts.has(RUNS_SCRIPT) {
+        true => (request.engine).may_be_stale(request.facts, request.argv, way == QUEUE),
+        // What is queued was looked at when it came.
+        false => way == EXEC || request.facts.flags & !missing & STALE != 0,
+    };
+    if may || replays(request) {
         return Ok(());
     }
-    refused(Error::new(
-        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
-    ))
+    refused(Error::new(match way {
+        SCRIPT => "ERR Can not execute the command on a stale replica",
+        _ => "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    }))
 }
 
 /// Who sends messages waits while those who do not take theirs are being disconnected for it.

@@ -31,7 +31,7 @@ memory          x       x       x       x       x       x
 replication     x       x               x       x
 subscribed      x       x
 monitoring      x       x
-stale           x       x               x       x
+stale           x       x       x       x       x
 loading         x       x                       x
 kept            x       x                       x
 paused          x       x                       x
@@ -162,7 +162,20 @@ const CASES: &[Case] = &[
     ("replication", LIBRARY, &["follows"], "", "READONLY"),
     ("stale", CLIENT, &["stale"], "GET k", "MASTERDOWN"),
     ("stale", QUEUE, &["MULTI", "stale"], "GET k", "MASTERDOWN"),
-    ("stale", SCRIPT, &["stale"], "GET k", "MASTERDOWN"),
+    (
+        "stale",
+        EXEC,
+        &["MULTI", "EVAL \"return 1\" 0", "stale"],
+        "EVAL",
+        "MASTERDOWN",
+    ),
+    (
+        "stale",
+        SCRIPT,
+        &["stale"],
+        "GET k",
+        "ERR Can not execute the command on a stale replica",
+    ),
     ("stale", LIBRARY, &["stale"], "", "MASTERDOWN"),
     (
         "subscribed",
@@ -337,7 +350,13 @@ fn check(&(name, way, before, line, text): &Case) {
         SCRIPT => {
             let words: Vec<String> = line.split(' ').map(|w| format!("'{w}'")).collect();
             let words = words.join(", ");
-            db.run(&format!("EVAL{reader} \"return redis.pcall({words})\" 0"))
+            // Without this it would not run at all where data are stale.
+            let header = match name {
+                "stale" => "#!lua flags=allow-stale\\n",
+                _ => "",
+            };
+            let script = format!("{header}return redis.pcall({words})");
+            db.run(&format!("EVAL{reader} \"{script}\" 0"))
         }
         _ => db.run(line),
     };
