@@ -91,14 +91,27 @@ fn long_commands_that_wait_keep_no_thread() {
         }
     }
     check(&mut other, "DEBUG POPULATE 25000", "OK");
-    holder.send(&["EVAL", FOREVER, "1", "held"]);
-    eventually("the script runs", || {
-        !show(&other.run("FUNCTION STATS")).starts_with("[\"running_script\", nil")
+    // A key whose shard is none of those of the keys that are to be free. Where keys belong is another with each server.
+    let held = (0..).map(|n| format!("held:{n}")).find(|held| {
+        holder.send(&["EVAL", FOREVER, "1", held]);
+        eventually("the script runs", || {
+            !show(&other.run("FUNCTION STATS")).starts_with("[\"running_script\", nil")
+        });
+        let mut probe = server.connect();
+        let patience = std::time::Duration::from_millis(500);
+        probe.set_read_timeout(patience).expect("a timeout");
+        probe.send(&["EXISTS", "a", "b", "target"]);
+        let free = probe.try_read_raw().is_ok();
+        if !free {
+            let_go(&mut holder, &mut other);
+        }
+        free
     });
+    let held = held.expect("one of them is");
     let mut waiting: Vec<Client> = (0..60).map(|_| server.connect()).collect();
     for (n, client) in waiting.iter_mut().enumerate() {
         match n % 3 {
-            0 => client.send(&["SUNIONSTORE", "held", "a", "b"]),
+            0 => client.send(&["SUNIONSTORE", &held, "a", "b"]),
             1 => client.send(&["KEYS", "key:*"]),
             _ => client.send(&["DEBUG", "DIGEST"]),
         }
