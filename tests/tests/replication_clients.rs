@@ -209,6 +209,33 @@ fn a_replica_is_a_client_of_its_primary() {
     }
 }
 
+/// A replica comes from the address that it is told to come from; where that cannot be had, from any.
+#[test]
+fn a_replica_comes_from_the_address_it_is_told() {
+    let primary = redpoll(&["--protected-mode", "no"]);
+    let mut p = primary.connect();
+    let mut replicas = vec![redpoll(&[])];
+    let peers = every_peer("a_replica_comes_from_the_address_it_is_told");
+    replicas.extend(peers.iter().map(|peer| real(peer, &[])));
+    for replica in &replicas {
+        let name = replica.name();
+        let mut r = replica.connect();
+        // The last of them is nobody's.
+        for (source, from) in [
+            ("127.0.0.2", "127.0.0.2:"),
+            ("127.0.0.3", "127.0.0.3:"),
+            ("192.0.2.1", "127.0.0.1:"),
+        ] {
+            r.run(&format!("CONFIG SET bind-source-addr {source}"));
+            follow(&mut r, primary.port());
+            let link = flagged(&mut p, "S").expect("a replica");
+            assert!(link["addr"].starts_with(from), "{name}: {}", link["addr"]);
+            r.run("REPLICAOF NO ONE");
+            eventually("it is gone", || flagged(&mut p, "S").is_none());
+        }
+    }
+}
+
 /// A copy of the data set that waits for a replica is memory of this server, as long as it waits.
 #[test]
 fn a_copy_that_waits_to_be_sent_is_counted() {

@@ -7,8 +7,9 @@ use engine::Engine;
 use parking_lot::{Condvar, Mutex};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
+use socket2::{Domain, Socket, Type};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -40,14 +41,21 @@ impl Channel for TcpStream {
     }
 }
 
-/// Connects to a host, which may have several addresses, within a time.
+/// Connects to a host, which may have several addresses, within a time; from the address that `bind-source-addr` names, if one that it
+/// stands for can be had here and is of the host's kind.
 ///
 /// # Errors
 /// That of the last address that was tried.
-pub fn connect(host: &str, port: u16, patience: Duration) -> io::Result<TcpStream> {
+pub fn connect(
+    engine: &Engine,
+    host: &str,
+    port: u16,
+    patience: Duration,
+) -> io::Result<TcpStream> {
+    let source = engine.config().text("bind-source-addr");
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, patience) {
+        match connect_from(&source, &address, patience) {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
                 return Ok(stream);
@@ -56,6 +64,19 @@ pub fn connect(host: &str, port: u16, patience: Duration) -> io::Result<TcpStrea
         }
     }
     Err(last)
+}
+
+/// Connects to an address. Like real servers it does without a source that it cannot have.
+fn connect_from(source: &str, address: &SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+    if !source.is_empty() {
+        let socket = Socket::new(Domain::for_address(*address), Type::STREAM, None)?;
+        let mut sources = (source, 0).to_socket_addrs().into_iter().flatten();
+        if sources.any(|from| socket.bind(&from.into()).is_ok()) {
+            socket.connect_timeout(&(*address).into(), patience)?;
+            return Ok(socket.into());
+        }
+    }
+    TcpStream::connect_timeout(address, patience)
 }
 
 /// Makes a connection to a host and port within a time: plain, or over TLS if the configuration says so.
@@ -76,7 +97,7 @@ pub(crate) fn dial_plain(
             "this program was built without TLS to other servers (tls-replication)",
         ));
     }
-    Ok(Box::new(connect(host, port, patience)?))
+    Ok(Box::new(connect(engine, host, port, patience)?))
 }
 
 /// Rung by one thread, heard by another that waits for what comes over a wire.
@@ -417,7 +438,7 @@ pub(crate) mod tests {
     pub fn pair() -> (Wire, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let near = connect("127.0.0.1", port, Duration::from_secs(10)).unwrap();
+        let near = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let (far, _) = listener.accept().unwrap();
         let wire = Wire::new(Box::new(near), Leash::default(), Duration::from_secs(20));
         (wire.unwrap(), far)

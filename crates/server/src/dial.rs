@@ -108,7 +108,7 @@ fn dial(
     port: u16,
     patience: Duration,
 ) -> io::Result<Box<dyn Channel>> {
-    let socket = connect(host, port, patience)?;
+    let socket = connect(engine, host, port, patience)?;
     let config = engine.config();
     if !config.flag("tls-replication") {
         return Ok(Box::new(socket));

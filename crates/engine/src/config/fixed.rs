@@ -67,7 +67,6 @@ pub(super) const LINES: &[(&str, &str)] = &[
 /// The directives whose feature is missing, each with its only true value as the default.
 #[rustfmt::skip]
 pub(super) const FIXED: &[Directive] = &[
-    later("bind-source-addr", &[], Text, "", Runtime, INNER),
     later("enable-module-command", &[], Choice(&["no", "yes", "local"]), "no", Startup, SCRIPTS),
     later("cluster-announce-bus-port", &[], Int { min: 0, max: 65_535 }, "0", Runtime, CLUSTER),
     later("cluster-announce-hostname", &[], Text, "", Runtime, CLUSTER),

@@ -1106,6 +1106,14 @@ pub(super) const BUILT: &[Directive] = &[
     )
     .alias(&["primaryauth"]),
     row(
+        "bind-source-addr",
+        Text,
+        "",
+        Runtime,
+        REPLICATION,
+        "The address that connections to a primary come from; empty for what the system chooses, which it also does where this one cannot be had.",
+    ),
+    row(
         "masteruser",
         Text,
         "",
