@@ -1,5 +1,6 @@
 //! While a server loads its data set it listens, says so, and shows nobody half of it.
 
+use redpoll_tests::check::show;
 use redpoll_tests::server::Folder;
 use redpoll_tests::{Client, Peers, Server, eventually};
 use resp::Value;
@@ -289,4 +290,41 @@ fn the_log_follows_a_reload() {
     eventually("it has loaded", || ask(&mut c, "PING") == "PONG");
     assert_eq!(ask(&mut c, "EXISTS kept after"), "Int(2)");
     assert_eq!(ask(&mut c, "EXISTS lost"), "Int(0)");
+}
+
+/// With a delay for each key, loading and saving go on for as long as somebody wants to look at them, and are given up at once.
+#[test]
+fn delays_show_what_is_over_in_a_moment() {
+    let folder = Folder::new();
+    let days = "1000000000";
+    {
+        let mut server = start(&folder, &["--rdb-key-save-delay", days]);
+        let mut c = server.connect();
+        assert_eq!(ask(&mut c, "SET k v"), "OK");
+        // Whoever does not know of it does not see it.
+        assert!(!show(&c.run("CONFIG GET *")).contains("key-save-delay"));
+        let delay = show(&c.run("CONFIG GET rdb-key-save-delay"));
+        assert!(delay.contains("rdb-key-save-delay"), "{delay}");
+        assert_eq!(ask(&mut c, "BGSAVE"), "Background saving started");
+        for _ in 0..20 {
+            assert_eq!(info(&mut c, "rdb_bgsave_in_progress").as_deref(), Some("1"));
+            assert_eq!(ask(&mut c, "GET k"), "v");
+        }
+        ask(&mut c, "CONFIG SET rdb-key-save-delay 0");
+        assert_eq!(ask(&mut c, "BGSAVE CANCEL"), "Background saving cancelled");
+        eventually("it is given up", || {
+            info(&mut c, "rdb_bgsave_in_progress").as_deref() == Some("0")
+        });
+        assert_eq!(ask(&mut c, "SAVE"), "OK");
+        c.send(&["SHUTDOWN", "NOSAVE"]);
+        assert_eq!(server.wait().code(), Some(0));
+    }
+    let mut server = start(&folder, &["--key-load-delay", days]);
+    let mut c = server.connect();
+    for _ in 0..20 {
+        assert_eq!(info(&mut c, "loading").as_deref(), Some("1"));
+        assert_eq!(ask(&mut c, "GET k"), LOADING);
+    }
+    c.send(&["SHUTDOWN", "NOSAVE"]);
+    assert_eq!(server.wait().code(), Some(0));
 }

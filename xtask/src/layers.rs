@@ -441,10 +441,11 @@ const LUA: Rooms = &[
 /// Keeping the data: what a keeper has, then what it does, and opening and closing on top.
 const KEEPER: Rooms = &[
     ("commands", &[]),
+    ("delay", &[]),
     ("feed", &[]),
-    ("load", &[]),
+    ("load", &["delay"]),
     ("pump", &["feed"]),
-    ("snapshot", &[]),
+    ("snapshot", &["delay"]),
     ("saving", &["feed", "snapshot"]),
     ("keeper", &["feed", "load", "pump", "saving"]),
     ("info", &["keeper", "saving", "snapshot"]),

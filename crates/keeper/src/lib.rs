@@ -9,6 +9,7 @@
 //! runs; the log's file is written and synced by the log's thread.
 
 mod commands;
+mod delay;
 mod feed;
 mod info;
 mod keeper;

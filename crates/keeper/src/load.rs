@@ -3,6 +3,7 @@
 
 mod building;
 
+use crate::delay::Delay;
 use disk::{AofFolder, Disk, Event, File, LogReader, ReadOptions};
 use engine::{Engine, Kind, Loading, Next, Origin};
 use resp::{Limits, Out, Parser};
@@ -283,13 +284,15 @@ pub fn log(
 }
 
 /// Executes what a log holds.
-struct Replay {
+struct Replay<'e> {
     worker: engine::Worker,
     session: engine::Session,
+    delay: Option<Delay>,
+    loading: &'e Loading,
 }
 
-impl Replay {
-    fn new(engine: &Arc<Engine>) -> Replay {
+impl<'e> Replay<'e> {
+    fn new(engine: &'e Arc<Engine>) -> Replay<'e> {
         let mut session = engine.session(Origin {
             addr: "log".into(),
             laddr: String::new(),
@@ -301,6 +304,8 @@ impl Replay {
         Replay {
             worker: engine.replayer(),
             session,
+            delay: Delay::of(engine, "key-load-delay"),
+            loading: &engine.loading,
         }
     }
 
@@ -317,6 +322,9 @@ impl Replay {
                 ..Limits::default()
             };
             let (taken, error) = batch.fill(&mut parser, &bytes[at..], &limits, 1024);
+            if let Some(delay) = &mut self.delay {
+                delay.wait(batch.len(), || self.loading.is_stopped());
+            }
             if let Some(error) = error {
                 return Err((at, format!("{error:?}")));
             }

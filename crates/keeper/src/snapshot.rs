@@ -25,6 +25,7 @@ mod tests;
 
 pub use shared::{Failed, Shared};
 
+use crate::delay::Delay;
 use collection::Collection;
 use engine::Engine;
 use marks::{MARK, Marks};
@@ -96,6 +97,7 @@ struct File<W> {
     out: Writer<W>,
     selected: Option<u32>,
     announced: HashSet<usize>,
+    delay: Option<Delay>,
 }
 
 impl<W: Write> File<W> {
@@ -211,6 +213,7 @@ impl Snapshot {
             out,
             selected: None,
             announced: HashSet::new(),
+            delay: Delay::of(engine, "rdb-key-save-delay"),
         };
         let written = self.write_parts(engine, &mut file, aux);
         self.let_go(engine);
@@ -260,6 +263,10 @@ impl Snapshot {
         while let Some(from) = position {
             self.write_waiting(engine, file)?;
             found.clear();
+            let mut keys = 0;
+            if file.delay.is_some() {
+                pace.want = 1;
+            }
             {
                 // What was flushed nobody else looks at.
                 let mut shard = (!part.is_flushed()).then(|| ks.lock(part.shard));
@@ -284,6 +291,7 @@ impl Snapshot {
                     if !marked.is_empty() && marked.contains(shared.mark_of(e.key())) {
                         return;
                     }
+                    keys += 1;
                     if shared.is_large(&e) {
                         pending.insert(shared.mark_of(e.key()));
                         large.push((ks.place(e.key()).hash(), e.key().to_vec()));
@@ -311,6 +319,9 @@ impl Snapshot {
             if !found.is_empty() {
                 file.select(part.db as u32)?;
                 file.out.encoded(&found)?;
+            }
+            if let Some(delay) = &mut file.delay {
+                delay.wait(keys, || shared.is_aborted());
             }
             for (hash, key) in large.drain(..) {
                 shared.between();

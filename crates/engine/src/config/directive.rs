@@ -95,6 +95,8 @@ pub struct Directive {
     pub built: bool,
     /// True: any value is accepted and none changes anything.
     pub moot: bool,
+    /// True: CONFIG GET shows it only to who asks for it by its name.
+    pub hidden: bool,
     /// What it does, in a sentence or two; of a moot one, why it need not do anything.
     pub doc: &'static str,
     /// Looks at what the kind cannot know; the error is the reason in the words Redis uses.
@@ -146,6 +148,14 @@ pub enum Value {
 const CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
 
 impl Directive {
+    /// The same, shown only to who knows its name.
+    pub(super) const fn hidden(self) -> Directive {
+        Directive {
+            hidden: true,
+            ..self
+        }
+    }
+
     /// Reads a value from the words after the directive's name; see [`Kind::parse`].
     pub fn parse(&self, words: &[&str], old: Option<&Value>) -> Result<Value, String> {
         let value = self.kind.parse(words, old)?;

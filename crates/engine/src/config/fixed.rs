@@ -37,6 +37,7 @@ const fn later(
         group: feature,
         built: false,
         moot: false,
+        hidden: false,
         doc: "",
         check: None,
         apply: None,

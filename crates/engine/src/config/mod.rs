@@ -339,7 +339,11 @@ impl Config {
             }
             return;
         }
-        for (row, value) in DIRECTIVES.iter().zip(&*values) {
+        for (row, value) in DIRECTIVES
+            .iter()
+            .zip(&*values)
+            .filter(|(row, _)| !row.hidden)
+        {
             for name in std::iter::once(&row.name).chain(row.aliases) {
                 if crate::base::glob::matches_ignore_case(pattern, name.as_bytes()) {
                     found(name, &value.text());

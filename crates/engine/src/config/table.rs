@@ -27,6 +27,7 @@ const LONG: i64 = i64::MAX;
 const DATA_TYPES: &str = "Data types";
 const MEMORY: &str = "Memory";
 const REPLICATION: &str = "Replication";
+const TESTS: &str = "For tests";
 
 /// What the log of the system calls those who write to it.
 const FACILITIES: &[&str] = &[
@@ -57,6 +58,7 @@ const fn row(
         group,
         built: true,
         moot: false,
+        hidden: false,
         doc,
         check: None,
         apply: None,
@@ -1217,4 +1219,23 @@ pub(super) const BUILT: &[Directive] = &[
         "The port under which others reach this replica; 0: that on which it listens.",
     )
     .alias(&["slave-announce-port"]),
+    row(
+        "rdb-key-save-delay",
+        Int { min: i32::MIN as i64, max: i32::MAX as i64 },
+        "0",
+        Runtime,
+        TESTS,
+        "Microseconds that a snapshot or a copy of the data set that begins from now on stops after each key; a negative number is so many \
+         keys that it stops for one.",
+    )
+    .hidden(),
+    row(
+        "key-load-delay",
+        Int { min: i32::MIN as i64, max: i32::MAX as i64 },
+        "0",
+        Runtime,
+        TESTS,
+        "The same for loading a snapshot or a copy, and for each command of a log. Clients are answered meanwhile.",
+    )
+    .hidden(),
 ];

@@ -6,6 +6,7 @@
 //! and what is built was just read by the same one. Only a large collection comes in pieces that one thread puts together in order.
 
 use super::{How, Loaded, StreamPlace, Twice};
+use crate::delay::Delay;
 use engine::{Engine, NewKey};
 use parking_lot::Mutex;
 use rdb::file::{Assembly, Batch, Built, Entry, Error, Item, Scanner, Step, What};
@@ -225,15 +226,23 @@ impl Building<'_> {
     /// Builds batch after batch, until there is none.
     fn build<R: BufRead + ?Sized>(&self, finding: &Mutex<Finding<'_, R>>) {
         let settings = self.settings();
+        let mut delay = self.delay();
         let mut built = None;
         loop {
             let next = finding.lock().next(built.take(), || self.goes_on());
             let Some(batch) = next else { return };
+            if let Some(delay) = &mut delay {
+                delay.wait(batch.count(), || !self.goes_on());
+            }
             if let Err(error) = self.build_batch(&batch, &settings) {
                 self.fail(error);
             }
             built = Some(batch);
         }
+    }
+
+    fn delay(&self) -> Option<Delay> {
+        Delay::of(self.engine, "key-load-delay")
     }
 
     fn build_batch(&self, batch: &Batch, settings: &rdb::Settings) -> Result<(), String> {
@@ -297,6 +306,7 @@ impl Building<'_> {
     /// Puts large collections together, whose pieces come in order.
     fn build_pieces(&self, pieces: Receiver<Batch>) {
         let settings = self.settings();
+        let mut delay = self.delay();
         let mut assembly = Assembly::new();
         for batch in pieces {
             for item in batch.items() {
@@ -306,6 +316,9 @@ impl Building<'_> {
                     };
                     match assembly.add(&entry, &settings).map_err(|e| e.to_string())? {
                         Built::Value(value) => {
+                            if let Some(delay) = &mut delay {
+                                delay.wait(1, || !self.goes_on());
+                            }
                             let mut keys = Adding::new(self, 1);
                             keys.take(entry, value)?;
                             keys.add()
