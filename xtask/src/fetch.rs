@@ -1,9 +1,15 @@
 //! Brings the real servers and clients that the tests speak to, into the git-ignored folder `.peers/`.
 //!
 //! Every item is independent: what cannot be had is reported with its reason, and the rest is fetched all the same.
-//! Nothing is started and no service is left behind. `servers` says where the servers come from.
+//! Nothing is started and no service is left behind. `servers` says where the servers come from, `suites` the test suites of theirs,
+//! `debian` fetches from Debian 13 whatever this machine is.
 
+mod debian;
 mod servers;
+mod suites;
+
+pub use servers::make_executable;
+pub use suites::source;
 
 use crate::run;
 use anyhow::{Result, bail};
@@ -90,7 +96,27 @@ pub fn all() -> Report {
         "memcheck over the tests of crates with unsafe modules",
         valgrind(),
     );
+    add_suites(&mut report);
     report
+}
+
+/// Fetches only what `crate::suite` needs.
+pub fn suites() -> Report {
+    let mut report = Report::default();
+    report.add(
+        "redis-benchmark",
+        "Redis's own tests",
+        servers::redis_tools(),
+    );
+    add_suites(&mut report);
+    report
+}
+
+fn add_suites(report: &mut Report) {
+    report.add("Tcl", "Redis's own tests", tcl());
+    for source in suites::ALL {
+        report.add(source.title, "its own tests", suites::fetch(source));
+    }
 }
 
 /// The Python of our own virtual environment, made on first use.
@@ -238,6 +264,16 @@ fn valgrind() -> Result<String> {
     Ok(run::output(Command::new("valgrind").arg("--version"))?
         .trim()
         .to_owned())
+}
+
+fn tcl() -> Result<String> {
+    if run::on_path("tclsh").is_none() {
+        apt_install(&["tcl"])?;
+    }
+    match run::on_path("tclsh") {
+        Some(path) => Ok(path.display().to_string()),
+        None => bail!("its package has no tclsh"),
+    }
 }
 
 /// Installs Debian packages, when we may.

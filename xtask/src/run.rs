@@ -93,3 +93,18 @@ fn line(command: &Command) -> String {
         .collect::<Vec<_>>()
         .join(" ")
 }
+
+/// Where cargo builds.
+pub fn target_dir() -> Result<PathBuf> {
+    let metadata = output(&mut cargo(&[
+        "metadata",
+        "--no-deps",
+        "--format-version",
+        "1",
+    ]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    Ok(metadata["target_directory"]
+        .as_str()
+        .context("cargo metadata has no target directory")?
+        .into())
+}

@@ -1,11 +1,11 @@
 //! `cargo xtask test`: everything that can be tested on this machine.
 //!
 //! In order: fetch the peers, build the server, run the workspace's tests (with cargo-nextest where it is installed),
-//! then the tests of the crates with unsafe modules once more under valgrind ([`memcheck`]). A failure does not stop the later
+//! then the tests of the crates with unsafe modules once more under valgrind ([`memcheck`]), and Redis's own tests ([`suite`]). A failure does not stop the later
 //! steps: the last lines say which steps failed.
 
-use crate::{fetch, memcheck, run};
-use anyhow::{Context, Result, bail};
+use crate::{fetch, memcheck, run, suite};
+use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -18,6 +18,9 @@ pub struct Options {
     /// Leave out valgrind memcheck
     #[arg(long)]
     no_memcheck: bool,
+    /// Leave out Redis's own tests
+    #[arg(long)]
+    no_suite: bool,
     /// Run only tests whose names contain one of these words
     filters: Vec<String>,
 }
@@ -61,6 +64,11 @@ pub fn main(options: &Options) -> Result<()> {
         {
             failed.push(format!("memcheck: {error:#}"));
         }
+        if !options.no_suite
+            && let Err(error) = server().and_then(|server| suite::step(&server))
+        {
+            failed.push(format!("Redis's own tests: {error:#}"));
+        }
     }
     println!("\n--- cargo xtask test, {} s", began.elapsed().as_secs());
     for item in missing {
@@ -101,7 +109,7 @@ fn workspace_tests(filters: &[String], skipped: &Path) -> Result<()> {
         command
     };
     // An absolute path, and one server for all test programs: none of them builds it again.
-    let server = target_dir()?.join("debug/redpoll");
+    let server = server()?;
     run::show(
         command
             .env("REDPOLL_BIN", server)
@@ -110,24 +118,15 @@ fn workspace_tests(filters: &[String], skipped: &Path) -> Result<()> {
     )
 }
 
+/// The server under test, which has been built with the tests.
+fn server() -> Result<PathBuf> {
+    Ok(run::target_dir()?.join("debug/redpoll"))
+}
+
 /// Where tests note that they were skipped, a line each: a runner shows no output of a test that passes.
 fn skip_log() -> PathBuf {
     let path = run::peers_dir().join("skipped.log");
     let _ = std::fs::create_dir_all(run::peers_dir());
     let _ = std::fs::remove_file(&path);
     path
-}
-
-fn target_dir() -> Result<PathBuf> {
-    let metadata = run::output(&mut run::cargo(&[
-        "metadata",
-        "--no-deps",
-        "--format-version",
-        "1",
-    ]))?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
-    Ok(metadata["target_directory"]
-        .as_str()
-        .context("cargo metadata has no target directory")?
-        .into())
 }

@@ -7,7 +7,7 @@
 //! Redis 8.6.2 is built for a newer C library than Debian 12 has. Where it does not start by itself, it gets the libraries of
 //! Debian 13 in a folder of its own, and a script that starts it with their loader: nothing of the machine is changed for it.
 
-use super::{apt_install, venv};
+use super::{apt_install, debian, venv};
 use crate::{peers, run};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -174,7 +174,7 @@ pub fn newer_cli() -> Result<String> {
     let works = || run::output(Command::new(&binary).arg("--version")).is_ok();
     if !works() {
         std::fs::create_dir_all(&dir)?;
-        let root = from_debian_13(&dir, &CLIENT)?;
+        let root = debian::unpacked(&dir.join("apt"), &CLIENT)?;
         let client = root.join("usr/bin/redis-cli");
         std::fs::copy(client, &binary).context("redis-tools has no redis-cli")?;
         start_from_beside(&dir, &binary, &root)?;
@@ -187,55 +187,8 @@ pub fn newer_cli() -> Result<String> {
 
 /// Puts a script in place of `binary`, which starts it with the libraries of Debian 13.
 fn with_newer_libraries(dir: &Path, binary: &Path) -> Result<()> {
-    let root = from_debian_13(dir, &LIBRARIES)?;
+    let root = debian::unpacked(&dir.join("apt"), &LIBRARIES)?;
     start_from_beside(dir, binary, &root)
-}
-
-/// Packages of Debian 13, unpacked into a folder that is returned. They are fetched by this machine's own apt with a list of sources,
-/// of packages, and a cache that are not the machine's.
-fn from_debian_13(dir: &Path, packages: &[&str]) -> Result<PathBuf> {
-    let keys = Path::new("/usr/share/keyrings/debian-archive-keyring.gpg");
-    if run::on_path("apt-get").is_none() || !keys.is_file() {
-        bail!("it needs libraries of Debian 13, and Debian's apt is not here to fetch them");
-    }
-    let apt = dir.join("apt");
-    for folder in ["lists/partial", "cache/archives/partial", "debs", "root"] {
-        std::fs::create_dir_all(apt.join(folder))?;
-    }
-    let source = format!(
-        "deb [arch=amd64 signed-by={}] http://deb.debian.org/debian trixie main\n",
-        keys.display()
-    );
-    std::fs::write(apt.join("sources.list"), source)?;
-    let apt_get = || {
-        let mut command = Command::new("apt-get");
-        command.args([
-            "-qq".to_owned(),
-            format!(
-                "-oDir::Etc::sourcelist={}",
-                apt.join("sources.list").display()
-            ),
-            "-oDir::Etc::sourceparts=/dev/null".to_owned(),
-            format!("-oDir::State::lists={}", apt.join("lists").display()),
-            format!("-oDir::Cache={}", apt.join("cache").display()),
-            "-oAcquire::Languages=none".to_owned(),
-        ]);
-        command.current_dir(apt.join("debs"));
-        command
-    };
-    run::output(apt_get().arg("update"))?;
-    // Of Debian 13, whatever else this machine has.
-    let packages = packages.iter().map(|name| format!("{name}/trixie"));
-    run::output(apt_get().arg("download").args(packages))?;
-    for package in files(&apt.join("debs"))? {
-        run::output(
-            Command::new("dpkg")
-                .arg("-x")
-                .arg(&package)
-                .arg(apt.join("root")),
-        )?;
-    }
-    Ok(apt.join("root"))
 }
 
 /// Moves the libraries of an unpacked package and a binary into a folder `lib`, and puts a script in the binary's place that starts it with
@@ -257,7 +210,7 @@ fn start_from_beside(dir: &Path, binary: &Path, root: &Path) -> Result<()> {
 }
 
 /// What a folder holds, by path.
-fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(dir)?;
     Ok(entries.flatten().map(|entry| entry.path()).collect())
 }
@@ -281,7 +234,8 @@ fn find_member(dir: &Path, member: &str) -> Option<PathBuf> {
     None
 }
 
-fn make_executable(path: &Path) -> Result<()> {
+/// Lets everybody run a file.
+pub fn make_executable(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
     Ok(())

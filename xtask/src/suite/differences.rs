@@ -1,0 +1,345 @@
+//! Which of the suite's units are run, and in which of their tests Redpoll differs.
+
+/// A test that is not to pass.
+pub struct Difference {
+    /// Its name as the suite prints it.
+    pub test: &'static str,
+    pub kind: Kind,
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// What is done about a difference.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It is run, and fails; if it passes, the table is wrong.
+    Fails,
+    /// It is not run: it hangs, takes others with it, takes long for what it says, or passes now and then.
+    LeftOut,
+}
+
+const fn fails(test: &'static str, reason: &'static str) -> Difference {
+    Difference {
+        test,
+        kind: Kind::Fails,
+        reason,
+    }
+}
+
+const fn left_out(test: &'static str, reason: &'static str) -> Difference {
+    Difference {
+        test,
+        kind: Kind::LeftOut,
+        reason,
+    }
+}
+
+/// The differences of a unit.
+pub fn of(unit: &str) -> &'static [Difference] {
+    let of_unit = DIFFERENCES.iter().find(|(name, _)| *name == unit);
+    of_unit.map_or(&[], |(_, differences)| differences)
+}
+
+/// Blocks of tests with these tags are not run: there are no clusters.
+pub const TAGS: &[&str] = &["-cluster"];
+
+/// The units that are run, long ones first.
+#[rustfmt::skip]
+pub const UNITS: &[&str] = &[
+    "unit/hyperloglog",
+    "unit/geo",
+    "unit/type/list-3",
+    "integration/psync2",
+    "integration/replication-4",
+    "integration/block-repl",
+    "unit/type/list",
+    "unit/dump",
+    "unit/type/zset",
+    "integration/psync2-reg",
+    "unit/type/stream",
+    "integration/psync2-pingoff",
+    "unit/latency-monitor",
+    "integration/logging",
+    "integration/dismiss-mem",
+    "unit/expire",
+    "unit/obuf-limits",
+    "unit/type/list-2",
+    "integration/convert-ziplist-hash-on-load",
+    "integration/convert-ziplist-zset-on-load",
+    "integration/failover",
+    "integration/redis-benchmark",
+    "integration/replication-2",
+    "integration/replication-3",
+    "unit/acl",
+    "unit/acl-v2",
+    "unit/bitfield",
+    "unit/bitops",
+    "unit/info",
+    "unit/info-command",
+    "unit/info-keysizes",
+    "unit/introspection-2",
+    "unit/keyspace",
+    "unit/limits",
+    "unit/multi",
+    "unit/networking",
+    "unit/printver",
+    "unit/protocol",
+    "unit/pubsubshard",
+    "unit/querybuf",
+    "unit/quit",
+    "unit/replybufsize",
+    "unit/scan",
+    "unit/slowlog",
+    "unit/sort",
+    "unit/tracking",
+    "unit/type/hash",
+    "unit/type/hash-field-expire",
+    "unit/type/incr",
+    "unit/type/set",
+    "unit/type/stream-cgroups",
+    "unit/type/string",
+    "unit/violations",
+];
+
+/// Units that are not run, and why.
+#[rustfmt::skip]
+pub const UNITS_LEFT_OUT: &[(&str, &str)] = &[
+    ("unit/oom-score-adj", OPEN),
+    ("unit/wait", OPEN),
+    ("integration/aof", OPEN),
+    ("integration/aof-multi-part", OPEN),
+    ("integration/aof-race", OPEN),
+    ("integration/convert-zipmap-hash-on-load", OPEN),
+    ("integration/corrupt-dump", SLOW),
+    ("integration/corrupt-dump-fuzzer", SLOW),
+    ("integration/psync2-master-restart", OPEN),
+    ("integration/rdb", OPEN),
+    ("integration/redis-cli", OPEN),
+    ("integration/replication", OPEN),
+    ("integration/replication-buffer", OPEN),
+    ("integration/replication-psync", OPEN),
+    ("integration/replication-rdbchannel", OPEN),
+    ("integration/shutdown", OPEN),
+    ("unit/aofrw", OPEN),
+    ("unit/auth", OPEN),
+    ("unit/client-eviction", OPEN),
+    ("unit/functions", OPEN),
+    ("unit/introspection", OPEN),
+    ("unit/lazyfree", OPEN),
+    ("unit/maxmemory", OPEN),
+    ("unit/memefficiency", OPEN),
+    ("unit/other", OPEN),
+    ("unit/pause", OPEN),
+    ("unit/pubsub", OPEN),
+    ("unit/scripting", OPEN),
+    ("unit/shutdown", OPEN),
+    ("unit/tls", "the suite must be built for TLS"),
+];
+
+// ---- Reasons
+
+const SHARED: &str = "no objects are shared: OBJECT REFCOUNT is 1";
+const CLUSTER: &str = "clustering is not built";
+const BUFFERS: &str = "a connection that waits owns no buffer";
+const LOG: &str = "the log says it in other words, or another way";
+const PIECES: &str =
+    "the log's pieces stand behind annotations of Redpoll's own, where the suite expects commands";
+const NOT_BUSY: &str =
+    "a script holds up only those who need its keys: the others are served, and not told BUSY";
+const LAZY_FIELDS: &str =
+    "reading removes no fields whose time is over: they are hidden until the sweep comes";
+const INNER: &str = "it looks at a mechanism inside Redis";
+const KEYSIZES: &str = "key sizes are surveyed from time to time, not counted with every change";
+const RECORDS: &str = "what is written down has the same effect, in other words";
+const NEWER: &str = "answers have what newer servers added";
+const LATER: &str = "what is found expired may be removed a moment after the reply, and after what others do to other keys";
+const CLOCK: &str = "it asks how long something takes";
+const CHILD: &str = "there is no child process, and so none to kill";
+const GLOB: &str = "patterns are matched however long they are";
+const BIND: &str = "the default address is the loopback's";
+const COUNTS: &str = "a count whose reply no buffer could take is refused";
+const LOG_OFF: &str = "BGREWRITEAOF needs a log that is on";
+const SLOW: &str = "it takes minutes";
+const OPEN: &str = "it is not known yet who is wrong";
+
+// ---- The table
+
+/// By unit.
+#[rustfmt::skip]
+const DIFFERENCES: &[(&str, &[Difference])] = &[
+    ("integration/dismiss-mem", &[
+        fails("dismiss all data types memory", LOG_OFF),
+    ]),
+    ("integration/failover", &[
+        fails("failover aborts if target rejects sync request", LOG),
+        fails("failover to a replica with force works", LOG),
+    ]),
+    ("integration/logging", &[
+        fails("Crash report generated on DEBUG SEGFAULT", LOG),
+        fails("Crash report generated on SIGABRT", LOG),
+        fails("Stacktraces generated on SIGALRM", LOG),
+    ]),
+    ("integration/replication-4", &[
+        fails("Data divergence can happen under default conditions", OPEN),
+        fails("spopwithcount rewrite srem command", OPEN),
+    ]),
+    ("unit/acl", &[
+        fails("ACL requires explicit permission for scripting for EVAL_RO, EVALSHA_RO and FCALL_RO", OPEN),
+        fails("blocked command gets rejected when reprocessed after permission change", OPEN),
+    ]),
+    ("unit/bitops", &[
+        fails("BITCOUNT with illegal arguments", OPEN),
+    ]),
+    ("unit/dump", &[
+        fails("MIGRATE is caching connections", INNER),
+        fails("MIGRATE timeout actually works", OPEN),
+        fails("RESTORE should not store key that are already expired, with REPLACE will propagate it as DEL or UNLINK", RECORDS),
+    ]),
+    ("unit/expire", &[
+        fails("All TTL in commands are propagated as absolute timestamp in replication stream", RECORDS),
+        fails("All time-to-live(TTL) in commands are propagated as absolute timestamp in milliseconds in AOF", PIECES),
+    ]),
+    ("unit/geo", &[
+        fails("GEOSEARCH BYRADIUS and BYBOX one must exist", NEWER),
+    ]),
+    ("unit/hyperloglog", &[
+        fails("PFMERGE results with simd", INNER),
+    ]),
+    ("unit/info", &[
+        fails("errorstats: limit errors will not increase indefinitely", LOG),
+        fails("memory: database and pubsub overhead and rehashing dict count", INNER),
+        fails("stats: debug metrics", INNER),
+        left_out("stats: instantaneous metrics", CLOCK),
+    ]),
+    ("unit/info-keysizes", &[
+        fails("KEYSIZES - DEBUG RELOAD reset keysizes ", KEYSIZES),
+        fails("KEYSIZES - DEBUG RELOAD reset keysizes (replica)", KEYSIZES),
+        fails("KEYSIZES - Histogram of values of Bytes, Kilo and Mega ", KEYSIZES),
+        fails("KEYSIZES - Histogram of values of Bytes, Kilo and Mega (replica)", KEYSIZES),
+        fails("KEYSIZES - Test HASH (hashtable) ", KEYSIZES),
+        fails("KEYSIZES - Test HASH (hashtable) (replica)", KEYSIZES),
+        fails("KEYSIZES - Test HASH (listpackex) ", KEYSIZES),
+        fails("KEYSIZES - Test HASH (listpackex) (replica)", KEYSIZES),
+        fails("KEYSIZES - Test Hash field lazy expiration (hashtable) ", KEYSIZES),
+        fails("KEYSIZES - Test Hash field lazy expiration (hashtable) (replica)", KEYSIZES),
+        fails("KEYSIZES - Test Hash field lazy expiration (listpackex) ", KEYSIZES),
+        fails("KEYSIZES - Test Hash field lazy expiration (listpackex) (replica)", KEYSIZES),
+        fails("KEYSIZES - Test List ", KEYSIZES),
+        fails("KEYSIZES - Test List (replica)", KEYSIZES),
+        fails("KEYSIZES - Test MOVE ", KEYSIZES),
+        fails("KEYSIZES - Test MOVE (replica)", KEYSIZES),
+        fails("KEYSIZES - Test RDB ", KEYSIZES),
+        fails("KEYSIZES - Test RDB (replica)", KEYSIZES),
+        fails("KEYSIZES - Test RENAME ", KEYSIZES),
+        fails("KEYSIZES - Test RENAME (replica)", KEYSIZES),
+        fails("KEYSIZES - Test RESTORE ", KEYSIZES),
+        fails("KEYSIZES - Test RESTORE (replica)", KEYSIZES),
+        fails("KEYSIZES - Test SET ", KEYSIZES),
+        fails("KEYSIZES - Test SET (replica)", KEYSIZES),
+        fails("KEYSIZES - Test STRING ", KEYSIZES),
+        fails("KEYSIZES - Test STRING (replica)", KEYSIZES),
+        fails("KEYSIZES - Test STRING BITS ", KEYSIZES),
+        fails("KEYSIZES - Test STRING BITS (replica)", KEYSIZES),
+        fails("KEYSIZES - Test SWAPDB ", KEYSIZES),
+        fails("KEYSIZES - Test SWAPDB (replica)", KEYSIZES),
+        fails("KEYSIZES - Test ZSET ", KEYSIZES),
+        fails("KEYSIZES - Test ZSET (replica)", KEYSIZES),
+        fails("KEYSIZES - Test hyperloglog ", KEYSIZES),
+        fails("KEYSIZES - Test hyperloglog (replica)", KEYSIZES),
+        fails("KEYSIZES - Test i'th bin counts keysizes between (2^i) and (2^(i+1)-1) as expected ", KEYSIZES),
+        fails("KEYSIZES - Test i'th bin counts keysizes between (2^i) and (2^(i+1)-1) as expected (replica)", KEYSIZES),
+    ]),
+    ("unit/introspection-2", &[
+        fails("COMMAND LIST FILTERBY PATTERN - list all commands/subcommands", CLUSTER),
+    ]),
+    ("unit/keyspace", &[
+        fails("Regression for pattern matching very long nested loops", GLOB),
+    ]),
+    ("unit/multi", &[
+        fails("EXEC and script timeout", NOT_BUSY),
+        fails("MULTI / EXEC is propagated correctly (multiple commands with SELECT)", RECORDS),
+        fails("MULTI / EXEC is propagated correctly (multiple commands)", RECORDS),
+        fails("MULTI and script timeout", NOT_BUSY),
+        fails("MULTI propagation of PUBLISH", OPEN),
+        fails("MULTI propagation of XREADGROUP", OPEN),
+        fails("MULTI with BGREWRITEAOF", LOG_OFF),
+        fails("MULTI with FLUSHALL and AOF", PIECES),
+        fails("MULTI with config set appendonly", OPEN),
+        fails("MULTI-EXEC body and script timeout", NOT_BUSY),
+        fails("just EXEC and script timeout", NOT_BUSY),
+    ]),
+    ("unit/networking", &[
+        fails("Default bind address configuration handling", BIND),
+        fails("Protected mode works as expected", OPEN),
+    ]),
+    ("unit/obuf-limits", &[
+        fails("No response for multi commands in pipeline if client output buffer limit is enforced", OPEN),
+        fails("Obuf limit, HRANDFIELD with huge count stopped mid-run", COUNTS),
+    ]),
+    ("unit/querybuf", &[
+        fails("query buffer resized correctly", BUFFERS),
+        fails("query buffer resized correctly when not idle", BUFFERS),
+        fails("query buffer resized correctly with fat argv", BUFFERS),
+    ]),
+    ("unit/replybufsize", &[
+        fails("verify reply buffer limits", BUFFERS),
+    ]),
+    ("unit/sort", &[
+        fails("SORT STORE quicklist with the right options", INNER),
+    ]),
+    ("unit/tracking", &[
+        fails("CLIENT TRACKINGINFO provides reasonable results when tracking redir broken", OPEN),
+        fails("Regression test for #11715", OPEN),
+        fails("Tracking info is correct", OPEN),
+    ]),
+    ("unit/type/hash-field-expire", &[
+        fails("Active Expire - deletes hash that all its fields got expired (hashtable)", OPEN),
+        fails("Active Expire - deletes hash that all its fields got expired (listpackex)", OPEN),
+        fails("All TTL in commands are propagated as absolute timestamp in replication stream", RECORDS),
+        fails("All TTLs in commands are propagated as absolute timestamp in milliseconds in AOF", PIECES),
+        fails("HGETEX - Test with lazy expiry (hashtable)", LAZY_FIELDS),
+        fails("HGETEX - Test with lazy expiry (listpackex)", LAZY_FIELDS),
+        fails("HGETEX - input validation (hashtable)", OPEN),
+        fails("HGETEX - input validation (listpackex)", OPEN),
+        fails("HRANDFIELD delete expired fields and propagate DELs to replica", LAZY_FIELDS),
+        fails("HSETEX - Test FXX flag with lazy expire (hashtable)", LAZY_FIELDS),
+        fails("HSETEX - Test FXX flag with lazy expire (listpackex)", LAZY_FIELDS),
+        fails("HSETEX - input validation (hashtable)", OPEN),
+        fails("HSETEX - input validation (listpackex)", OPEN),
+        fails("Lazy Expire - fields are lazy deleted (hashtable)", LAZY_FIELDS),
+        fails("Lazy Expire - fields are lazy deleted (listpackex)", LAZY_FIELDS),
+        fails("Lazy Expire - fields are lazy deleted and propagated to replicas (listpack)", LAZY_FIELDS),
+        fails("Lazy Expire - verify various HASH commands handling expired fields (hashtable)", LAZY_FIELDS),
+        fails("Lazy Expire - verify various HASH commands handling expired fields (listpackex)", LAZY_FIELDS),
+        fails("Statistics - Hashes with HFEs (hashtable)", INNER),
+        fails("Test HRANDFIELD deletes all expired fields (hashtable)", LAZY_FIELDS),
+        fails("Test HRANDFIELD deletes all expired fields (listpackex)", LAZY_FIELDS),
+        fails("Test HSCAN with mostly expired fields return empty result (hashtable)", LAZY_FIELDS),
+        fails("Test HSCAN with mostly expired fields return empty result (listpackex)", LAZY_FIELDS),
+        fails("Test listpack converts to ht and active expiry works", INNER),
+        fails("Test listpack debug listpack", INNER),
+    ]),
+    ("unit/type/incr", &[
+        fails("INCR uses shared objects in the 0-9999 range", SHARED),
+    ]),
+    ("unit/type/list", &[
+        left_out("BLMPOP propagate as pop with count command to replica", RECORDS),
+        left_out("BLPOP unblock but the key is expired and then block again - reprocessing command", CLOCK),
+        left_out("MULTI + LPUSH + EXPIRE + DEBUG SLEEP on blocked client, key already expired", LATER),
+        left_out("SWAPDB wants to wake blocked client, but the key already expired", LATER),
+    ]),
+    ("unit/type/set", &[
+        fails("SPOP new implementation: code path #1 propagate as DEL or UNLINK", RECORDS),
+        left_out("SRANDMEMBER with a dict containing long chain", CHILD),
+    ]),
+    ("unit/type/stream-cgroups", &[
+        fails("XINFO FULL output", NEWER),
+    ]),
+    ("unit/type/string", &[
+        fails("GETDEL propagate as DEL command to replica", RECORDS),
+    ]),
+    ("unit/type/zset", &[
+        left_out("BZMPOP propagate as pop with count command to replica", RECORDS),
+        left_out("BZPOPMIN unblock but the key is expired and then block again - reprocessing command", CLOCK),
+    ]),
+];
