@@ -15,13 +15,13 @@ use std::mem;
 use std::sync::Arc;
 
 /// Connections whose replies are held back at most. More would only make the first of them wait longer.
-const MOST: usize = 16;
+const MOST: usize = 32;
 
 /// Bytes from which replies are not held back any longer.
-const BYTES: usize = 32 * 1024;
+const BYTES: usize = 64 * 1024;
 
 /// Nanoseconds that a reply is held back at most while others are ready, not counting the batch that runs then.
-const LONGEST_NS: u64 = 100_000;
+const LONGEST_NS: u64 = 250_000;
 
 /// The replies that a worker holds back.
 #[derive(Default)]

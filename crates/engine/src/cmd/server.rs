@@ -14,6 +14,7 @@ use crate::context::ctx::Ctx;
 use crate::door::change::Change;
 use crate::table::categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use resp::number::parse_i64;
+use std::num::NonZeroU64;
 use std::sync::atomic::Ordering::Relaxed;
 use store::Dict;
 
@@ -164,7 +165,7 @@ fn swapdb(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 fn time(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    let us = ctx.moment.unwrap_or_else(unix_nanos) / 1000;
+    let us = ctx.moment.map_or_else(unix_nanos, NonZeroU64::get) / 1000;
     ctx.out.array(2);
     ctx.out.bulk_int((us / 1_000_000) as i64);
     ctx.out.bulk_int((us % 1_000_000) as i64);

@@ -38,6 +38,7 @@ use resp::{Mark, Out};
 use smallvec::SmallVec;
 use std::cell::Cell;
 use std::collections::HashSet;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -71,7 +72,7 @@ pub struct Ctx<'e> {
     /// Whether it is part of a script.
     pub(crate) in_script: bool,
     /// When the transaction or script began that it is part of, in Unix nanoseconds: for them the time stands still.
-    pub(crate) moment: Option<u64>,
+    pub(crate) moment: Option<NonZeroU64>,
     /// What is needed to take back the script or transaction that runs, if that is possible.
     pub(crate) undo: Option<Undo>,
     /// A script that is part of a transaction cannot go on: the whole has to start over.
@@ -108,7 +109,7 @@ impl<'e> Ctx<'e> {
     /// For a transaction or a script the time stands still, in Unix nanoseconds. Where a log is read, there is none: see
     /// [`Session::replay`].
     pub(crate) fn stand_still_at(&mut self, now: u64) {
-        self.moment = Some(now);
+        self.moment = NonZeroU64::new(now);
         if !self.session.replays {
             self.keys.now_ms = now / 1_000_000;
         }

@@ -111,6 +111,8 @@ impl Worker {
                 .map(|a| (a.as_ptr() as usize, Arc::new(a.to_vec())))
                 .collect();
         }
+        let clock = engine.config().live.aging.clock(clock_ms);
+        // Between here and where it is put into its place nothing may unwind: it is handed over in registers then.
         let Locked { held, first, token } =
             match lock(engine, session, entry, planned, argv, &mut self.known) {
                 Ok(locked) => locked,
@@ -135,18 +137,6 @@ impl Worker {
                     return Next::Retry(engine.until_busy());
                 }
             };
-        if session.is_parked() && !command.has(OWN_LOCKS) {
-            session.leave_lines();
-        }
-        self.ran += 1;
-        // What a command makes its shard grow by is told to who keeps to the limit, if there is one.
-        let metered = match &held {
-            // What only looks can but let go of what has expired, which the next count of all of it finds.
-            Held::One(shard, _) if engine.memory().limit() != 0 && command.has(WRITE) => {
-                Some((*shard, engine.keyspace().shard_bytes(*shard)))
-            }
-            _ => None,
-        };
         let mut ctx = Ctx {
             keys: Keys {
                 ks: engine.keyspace(),
@@ -155,7 +145,7 @@ impl Worker {
                 now_ms,
                 frozen,
                 coarse: false,
-                clock: engine.config().live.aging.clock(clock_ms),
+                clock,
                 aging: &engine.config().live.aging,
                 known: KnownKeys::new(first, &mut self.known),
                 counters,
@@ -186,6 +176,18 @@ impl Worker {
             restart: Cell::new(None),
             stays_until_ms: Cell::new(0),
             next: Next::Done,
+        };
+        if ctx.session.is_parked() && !command.has(OWN_LOCKS) {
+            ctx.session.leave_lines();
+        }
+        self.ran += 1;
+        // What a command makes its shard grow by is told to who keeps to the limit, if there is one.
+        let metered = match &ctx.keys.held {
+            // What only looks can but let go of what has expired, which the next count of all of it finds.
+            Held::One(shard, _) if engine.memory().limit() != 0 && command.has(WRITE) => {
+                Some((*shard, engine.keyspace().shard_bytes(*shard)))
+            }
+            _ => None,
         };
         let db = ctx.keys.db;
         if ctx.keys.recording {

@@ -70,6 +70,25 @@ fn a_command_hashes_each_of_its_keys_once() {
     check(&mut TestClient::new(), "alone");
 }
 
+/// In a pipeline on one key it is hashed once for all of them, and as soon as there is another key once for each command.
+#[test]
+fn a_pipeline_on_one_key_hashes_it_once() {
+    let mut db = TestClient::new();
+    for (lines, hashed) in [
+        (&["RPUSH l a", "PING", "RPUSH l b", "LLEN l"][..], 1),
+        (&["LPOP l", "LLEN l", "SET k v", "LLEN l", "GET k"], 4),
+        (&["SET kk v", "GET k", "GET kk"], 3),
+    ] {
+        let before = count::hashed();
+        db.pipeline(lines);
+        assert_eq!(count::hashed() - before, hashed, "{lines:?}");
+    }
+    assert_eq!(
+        db.pipeline(&["RPUSH l c", "RPUSH l d", "LRANGE l 0 -1"]),
+        ":2 :3 *3 $1 b $1 c $1 d"
+    );
+}
+
 /// Also while others watch, wait, cache and are notified, and while what happens is written down.
 #[test]
 fn also_with_all_that_follows_from_a_change() {

@@ -57,6 +57,8 @@ impl Worker {
         let alone = range.len() == 1;
         // Pipelines mostly repeat one command: the last one found is tried first.
         let mut last: Option<(&[u8], &Entry)> = None;
+        // Some are on one key throughout, which is then hashed and fetched once. The first other key ends the comparing.
+        let (mut only, mut varied): (Option<(&[u8], Place)>, bool) = (None, false);
         for i in range {
             let argv = batch.get(i);
             #[cfg(test)]
@@ -82,9 +84,15 @@ impl Worker {
                 _ => None,
             };
             if let Some(key) = first {
-                p.place = ks.place(key);
                 p.placed = true;
-                if !alone {
+                match only {
+                    Some((before, place)) if !varied && same(before, key) => p.place = place,
+                    _ => {
+                        p.place = ks.place(key);
+                        varied = only.replace((key, p.place)).is_some();
+                    }
+                }
+                if !alone && (varied || self.probes.is_empty()) {
                     self.probes.push((ks.probe(db, p.place), p.place.hash()));
                     if entry.is_some_and(|e| e.command.has(WRITE)) {
                         engine.journal.soon(p.place.shard());

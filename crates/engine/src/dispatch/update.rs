@@ -22,6 +22,7 @@ use crate::table::positions::{each_key, has_patterns};
 use resp::Out;
 use smallvec::SmallVec;
 use std::cell::Cell;
+use std::num::NonZeroU64;
 use std::sync::atomic::Ordering::Relaxed;
 use store::Place;
 use store::locks::Indices;
@@ -182,7 +183,7 @@ impl Worker {
             runner: &mut self.runner,
             nested: true,
             in_script: false,
-            moment: Some(now),
+            moment: NonZeroU64::new(now),
             undo: None,
             restart: Cell::new(None),
             stays_until_ms: Cell::new(0),

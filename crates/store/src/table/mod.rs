@@ -158,10 +158,16 @@ impl Segment {
     }
 
     #[inline]
-    fn word(&self, line: usize, i: usize) -> &AtomicU64 {
-        debug_assert!(line < SIZES[self.size]);
+    fn at(self, line: usize, i: usize) -> Block {
+        debug_assert!(line < SIZES[self.size] && i < LINE / 8);
         // SAFETY: a segment of this size has this line.
-        unsafe { self.block.add(line * 8 + i).as_ref() }
+        unsafe { self.block.add(line * 8 + i) }
+    }
+
+    #[inline]
+    fn word(&self, line: usize, i: usize) -> &AtomicU64 {
+        // SAFETY: a word of the segment's.
+        unsafe { self.at(line, i).as_ref() }
     }
 
     #[inline]
@@ -173,6 +179,12 @@ impl Segment {
     #[inline]
     fn bucket(&self, b: usize, i: usize) -> &AtomicU64 {
         self.word(b + 1, i)
+    }
+
+    /// Slot `i` of bucket `b`.
+    #[inline]
+    fn pos(self, b: usize, i: usize) -> Pos {
+        Pos(self.at(b + 1, 1 + i))
     }
 
     #[inline]
@@ -249,12 +261,31 @@ fn slot_of(h: u64, addr: usize, flag: bool) -> u64 {
     (h >> TAG_BITS) << (ADDR_BITS + 1) | if flag { FLAG } else { 0 } | (addr as u64) >> 3
 }
 
-/// Where an entry is: valid until the table changes.
+/// Where an entry is, as the address of its slot: valid until the table changes.
+///
+/// A single word, as it is handed on with what was found for every command.
 #[derive(Clone, Copy)]
-pub struct Pos {
-    segment: Segment,
-    bucket: usize,
-    slot: usize,
+pub struct Pos(Block);
+
+impl Pos {
+    /// The slot's number in its bucket.
+    #[inline]
+    fn slot(self) -> usize {
+        self.0.as_ptr() as usize % LINE / 8 - 1
+    }
+
+    #[inline]
+    fn word(&self) -> &AtomicU64 {
+        // SAFETY: the table has not changed since this was found, so its segment is alive.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The bucket's first word.
+    #[inline]
+    fn bucket(self) -> Block {
+        // SAFETY: slots are the words behind it. A bucket is aligned to its size.
+        unsafe { self.0.sub(1 + self.slot()) }
+    }
 }
 
 /// A slot met on a visit.
@@ -371,11 +402,7 @@ impl Table {
                     && (ctrl >> (8 * i)) & 0xff == tag
                     && eq(addr_of(slot))
                 {
-                    return Some(Pos {
-                        segment,
-                        bucket: b,
-                        slot: i,
-                    });
+                    return Some(segment.pos(b, i));
                 }
             }
             if ctrl >> 56 == 0 {
@@ -391,13 +418,13 @@ impl Table {
     /// The address of the entry at `pos`.
     #[inline]
     pub fn addr(&self, pos: Pos) -> usize {
-        addr_of(pos.segment.bucket(pos.bucket, 1 + pos.slot).load(Relaxed))
+        addr_of(pos.word().load(Relaxed))
     }
 
     /// Puts another entry with the same hash at `pos`.
     #[inline]
     pub fn replace(&mut self, pos: Pos, addr: usize, flag: bool) {
-        let word = pos.segment.bucket(pos.bucket, 1 + pos.slot);
+        let word = pos.word();
         let hash_bits = word.load(Relaxed) & !(2 * FLAG - 1);
         word.store(
             hash_bits | if flag { FLAG } else { 0 } | (addr as u64) >> 3,
@@ -458,14 +485,15 @@ impl Table {
 
     /// Removes the entry at `pos`, which has table hash `h`, and returns its address.
     pub fn remove(&mut self, h: u64, pos: Pos) -> usize {
-        let s = pos.segment;
-        let word = s.bucket(pos.bucket, 1 + pos.slot);
+        let s = self.segment(h).expect("the segment of an entry");
+        let word = pos.word();
         let addr = addr_of(word.load(Relaxed));
         word.store(0, Relaxed);
-        let ctrl = s.bucket(pos.bucket, 0);
-        ctrl.store(ctrl.load(Relaxed) & !(0xff << (8 * pos.slot)), Relaxed);
+        // SAFETY: a word of the segment that the slot is in.
+        let ctrl = unsafe { pos.bucket().as_ref() };
+        ctrl.store(ctrl.load(Relaxed) & !(0xff << (8 * pos.slot())), Relaxed);
         let mut b = s.home(h);
-        while b != pos.bucket {
+        while s.at(b + 1, 0) != pos.bucket() {
             let ctrl = s.bucket(b, 0);
             let w = ctrl.load(Relaxed);
             debug_assert!(w >> 56 > 0, "an entry passed here");

@@ -162,14 +162,7 @@ impl Table {
             if ctrl & USED & (0xff << (8 * slot)) != 0 {
                 let word = s.bucket(bucket, 1 + slot).load(Relaxed);
                 let h = u64::from(hash_of(word, ctrl >> (8 * slot)));
-                return Some((
-                    h,
-                    Pos {
-                        segment: s,
-                        bucket,
-                        slot,
-                    },
-                ));
+                return Some((h, s.pos(bucket, slot)));
             }
         }
         self.place_of_nth(below(self.len as u64) as usize)
@@ -186,14 +179,7 @@ impl Table {
                     if n == 0 {
                         let word = s.bucket(bucket, 1 + slot).load(Relaxed);
                         let h = u64::from(hash_of(word, ctrl >> (8 * slot)));
-                        return Some((
-                            h,
-                            Pos {
-                                segment: s,
-                                bucket,
-                                slot,
-                            },
-                        ));
+                        return Some((h, s.pos(bucket, slot)));
                     }
                     n -= 1;
                 }

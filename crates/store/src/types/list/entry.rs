@@ -160,7 +160,11 @@ impl<'a> Encoded<'a> {
     pub(super) fn write(&self, to: &mut [u8]) {
         let body = self.body_len();
         let (head, rest) = to.split_at_mut(self.head_len);
-        head.copy_from_slice(&self.head[..self.head_len]);
+        match head {
+            // Nearly all of them: not worth the call of a copy.
+            [mark] => *mark = self.head[0],
+            _ => head.copy_from_slice(&self.head[..self.head_len]),
+        }
         let (text, trailer) = rest.split_at_mut(self.text.len());
         text.copy_from_slice(self.text);
         let mut left = body;

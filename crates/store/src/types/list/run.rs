@@ -375,13 +375,18 @@ impl Run for Packed {
             }
         }
         let (start, end) = (self.start as usize, self.end as usize);
+        // At an end nothing moves.
         if front {
             let new_start = start + remove - insert;
-            self.buf.copy_within(start..start + at, new_start);
+            if at > 0 {
+                self.buf.copy_within(start..start + at, new_start);
+            }
             self.start = length32(new_start);
         } else {
-            self.buf
-                .copy_within(start + at + remove..end, start + at + insert);
+            if behind > 0 {
+                self.buf
+                    .copy_within(start + at + remove..end, start + at + insert);
+            }
             self.end = length32(end + insert - remove);
         }
         if remove > insert

@@ -112,13 +112,15 @@ impl Large {
 
     /// How many members come before this one, and its score.
     pub fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
-        let score = self.score(member)?;
-        let seek = Seek::Member {
+        let (_, slot) = self.find(hash(member), member)?;
+        let score = self.slots.score(slot);
+        let seek = Seek::Element {
             key: key_of(score),
             member,
-            after: false,
+            slot,
         };
-        Some((self.tree.rank(&self.slots, &seek), score))
+        // It counts itself among those before the place behind it.
+        Some((self.tree.rank(&self.slots, &seek) - 1, score))
     }
 
     /// Has what setting this score will need come into the cache: see [`SortedSet::fetch`].
@@ -162,17 +164,21 @@ impl Large {
         for moves in moves.chunks(TOGETHER) {
             seeks.clear();
             for m in moves {
-                let old = self.likely(m.hash).map(|slot| self.slots.score(slot));
-                let new = if m.adds {
-                    old.unwrap_or_default() + m.score
-                } else {
-                    m.score
-                };
-                seeks.extend(old.into_iter().chain([new]).map(|score| Seek::Member {
+                let old = self
+                    .likely(m.hash)
+                    .map(|slot| (slot, self.slots.score(slot)));
+                let was = old.map_or(0.0, |(_, score)| score);
+                let new = if m.adds { was + m.score } else { m.score };
+                seeks.extend(old.map(|(slot, score)| Seek::Element {
                     key: key_of(score),
                     member: m.member,
-                    after: true,
+                    slot,
                 }));
+                seeks.push(Seek::Member {
+                    key: key_of(new),
+                    member: m.member,
+                    after: false,
+                });
             }
             self.tree.fetch_all(&self.slots, &seeks);
         }

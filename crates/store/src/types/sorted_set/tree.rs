@@ -163,10 +163,10 @@ impl Tree {
 
     fn take_out(&mut self, slots: &Slots, slot: u32, new_key: Option<u64>) -> bool {
         let key = key_of(slots.score(slot));
-        let seek = Seek::Member {
+        let seek = Seek::Element {
             key,
             member: slots.member(slot),
-            after: true,
+            slot,
         };
         let removal = Removal {
             seek,

@@ -9,6 +9,7 @@ use super::Tree;
 use super::leaf::Seek;
 use super::node::Node;
 use smallvec::SmallVec;
+use std::ops::Range;
 
 /// A search on its way down.
 struct Way<'a> {
@@ -20,6 +21,11 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
+    #[inline]
+    fn set(&mut self, open: Range<usize>) {
+        (self.low, self.high) = (open.start, open.end);
+    }
+
     /// The slot to compare next, and its number in the node.
     #[inline]
     fn middle(&self) -> (usize, u32) {
@@ -70,11 +76,20 @@ impl Tree {
         while !ways.is_empty() {
             let mut open = false;
             for way in &mut ways {
-                let range = match way.node {
-                    Node::Leaf(leaf) => leaf.open(way.seek),
-                    Node::Inner(inner) => inner.open(way.seek),
-                };
-                (way.low, way.high) = (range.start, range.end);
+                match way.node {
+                    Node::Leaf(leaf) => {
+                        way.set(leaf.equal(way.seek));
+                        leaf.fetch_slots(way.low);
+                    }
+                    Node::Inner(inner) => {
+                        way.set(inner.open(way.seek));
+                        open |= way.fetch_next(slots);
+                    }
+                }
+            }
+            for way in &mut ways {
+                let Node::Leaf(leaf) = way.node else { break };
+                way.set(way.seek.behind(&leaf.slots, way.low..way.high));
                 open |= way.fetch_next(slots);
             }
             while open {
@@ -99,7 +114,7 @@ impl Tree {
                 };
                 debug_assert!(way.is_right(slots));
                 way.node = &inner.children[way.low.saturating_sub(1)];
-                way.node.fetch();
+                way.node.fetch_hints();
             }
         }
     }
@@ -131,9 +146,11 @@ mod tests {
                 (n % 4) as f64
             }
         };
+        let mut there = Vec::new();
         for (n, member) in members.iter().enumerate().filter(|(n, _)| n % 5 > 0) {
             let slot = slots.insert(member, score(n));
             tree.insert(&slots, slot);
+            there.push((n, slot));
         }
         tree.fetch_all(&slots, &[]);
         let seeks: Vec<Seek<'_>> = members
@@ -147,6 +164,28 @@ mod tests {
             .collect();
         for seeks in seeks.chunks(128) {
             tree.fetch_all(&slots, seeks);
+        }
+        // Behind an element is the same place whether it is known by its slot or by its member.
+        let place = |&(n, slot): &(usize, u32), by_slot: bool| {
+            let (key, member) = (key_of(score(n)), &members[n][..]);
+            match by_slot {
+                true => Seek::Element { key, member, slot },
+                false => Seek::Member {
+                    key,
+                    member,
+                    after: true,
+                },
+            }
+        };
+        for some in there.chunks(128) {
+            let seeks: Vec<Seek<'_>> = some.iter().map(|at| place(at, true)).collect();
+            tree.fetch_all(&slots, &seeks);
+            for (seek, at) in seeks.iter().zip(some) {
+                assert_eq!(
+                    tree.rank(&slots, seek),
+                    tree.rank(&slots, &place(at, false))
+                );
+            }
         }
     }
 }

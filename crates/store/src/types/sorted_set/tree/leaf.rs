@@ -7,6 +7,8 @@
 //! themselves are enough for; when a leaf splits and its halves would do with a finer unit, it is read from the slots anew.
 
 use super::super::slots::Slots;
+use crate::mem::prefetch_of;
+use crate::mem::words::LINE;
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -38,6 +40,13 @@ pub enum Seek<'a> {
         member: &'a [u8],
         after: bool,
     },
+    /// Behind an element that is there. It is known by its slot, so that those beside it with the same score, each of which would
+    /// have to be fetched to be compared, are mostly not looked at.
+    Element {
+        key: u64,
+        member: &'a [u8],
+        slot: u32,
+    },
     /// Before or behind a member whatever its score, in a set whose scores are all the same.
     Lex { member: &'a [u8], after: bool },
 }
@@ -46,7 +55,9 @@ impl Seek<'_> {
     #[inline]
     pub fn key(&self) -> Option<u64> {
         match *self {
-            Seek::Score { key, .. } | Seek::Member { key, .. } => Some(key),
+            Seek::Score { key, .. } | Seek::Member { key, .. } | Seek::Element { key, .. } => {
+                Some(key)
+            }
             Seek::Lex { .. } => None,
         }
     }
@@ -60,7 +71,20 @@ impl Seek<'_> {
                 let this = slots.member(slot);
                 if after { this <= member } else { this < member }
             }
+            Seek::Element { member, .. } => slots.member(slot) <= member,
         }
+    }
+
+    /// The place behind this very element, if it is among these slots, `open` of a node's.
+    #[inline]
+    pub fn behind(&self, slots: &[u32], open: Range<usize>) -> Range<usize> {
+        if let Seek::Element { slot, .. } = *self
+            && let Some(at) = slots[open.clone()].iter().position(|&s| s == slot)
+        {
+            let behind = open.start + at + 1;
+            return behind..behind;
+        }
+        open
     }
 
     /// Whether the element at `slot` comes before the place.
@@ -183,10 +207,16 @@ impl Leaf {
         *self = Leaf::of(&elements);
     }
 
-    /// The elements of which the hints do not tell whether they come before a place: all before them do, none behind
-    /// them does.
+    /// The elements of which it is not known without looking at them whether they come before a place: all before them do, none
+    /// behind them does.
     #[inline]
     pub fn open(&self, seek: &Seek<'_>) -> Range<usize> {
+        seek.behind(&self.slots, self.equal(seek))
+    }
+
+    /// The elements whose hints are a place's: the same as far as the hints alone tell.
+    #[inline]
+    pub fn equal(&self, seek: &Seek<'_>) -> Range<usize> {
         let (mut low, mut high) = (0, self.len());
         if let Some(key) = seek.key() {
             if key < self.base {
@@ -210,6 +240,16 @@ impl Leaf {
             }
         }
         low..high
+    }
+
+    /// Has the slots of the elements from this one on come into the cache, which move if it is removed or one inserted before it.
+    #[inline]
+    pub fn fetch_slots(&self, from: usize) {
+        let used = &self.slots[from.min(self.len())..self.len()];
+        used.iter()
+            .step_by(LINE / size_of::<u32>())
+            .chain(used.last())
+            .for_each(prefetch_of);
     }
 
     /// How many elements come before a place.

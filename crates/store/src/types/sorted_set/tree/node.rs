@@ -56,8 +56,19 @@ impl Node {
     /// Has what a search looks at come into the cache at once, rather than line after line.
     #[inline]
     pub fn fetch(&self) {
+        self.fetch_up_to(size_of::<Leaf>());
+    }
+
+    /// The same, but of a leaf only its hints: [`Leaf::fetch_slots`] goes on once it is known which slots matter.
+    #[inline]
+    pub fn fetch_hints(&self) {
+        self.fetch_up_to(offset_of!(Leaf, slots));
+    }
+
+    #[inline]
+    fn fetch_up_to(&self, leaf_end: usize) {
         let (addr, part) = match self {
-            Node::Leaf(leaf) => (&raw const **leaf as usize, 0..size_of::<Leaf>()),
+            Node::Leaf(leaf) => (&raw const **leaf as usize, 0..leaf_end),
             Node::Inner(inner) => (&raw const **inner as usize, SEARCHED),
         };
         for line in part.step_by(LINE) {
@@ -115,7 +126,7 @@ impl Inner {
                 high += keys[low..].partition_point(|&k| k == key);
             }
         }
-        low..high
+        seek.behind(&self.firsts, low..high)
     }
 
     /// How many children begin before a place.
