@@ -25,6 +25,7 @@ const GROUPS: &[&str] = &[
     "transactions",
     "scripting",
     "pubsub",
+    "cluster",
 ];
 
 /// Commands of those groups that are still to come. A test fails as soon as one of them exists, so that the list stays true.

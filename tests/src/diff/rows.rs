@@ -309,12 +309,19 @@ pub const CONNECTION: &[Row] = &[
     row("CLIENT REPLY", 1, "(ON|text)", Exact).tame(),
     row("CLIENT SETINFO", 4, "(LIB-NAME|LIB-VER|text) name", Exact),
     row("CLIENT SETNAME", 4, "name", Exact),
-    // Redpoll does not offer client-side caching yet and refuses ON, saying so.
+    // ON would have invalidations come between the replies.
     row("CLIENT TRACKING", 2, "OFF", Exact).tame(),
     row("CLIENT TRACKINGINFO", 2, "", Exact),
     row("CLIENT UNBLOCK", 2, "id [TIMEOUT|ERROR|text]", Exact),
     row("CLIENT UNPAUSE", 1, "", Exact),
     row("CLIENT", 1, "text", Exact),
+    row("ASKING", 1, "", Exact),
+    row(
+        "CLUSTER",
+        2,
+        "(INFO|SLOTS|NODES|SHARDS|MYID|KEYSLOT text|COUNTKEYSINSLOT int|RESET|HELP|text)",
+        Exact,
+    ),
     row("ECHO", 6, "text", Exact),
     row(
         "HELLO",
@@ -330,6 +337,8 @@ pub const CONNECTION: &[Row] = &[
     )
     .alone(),
     row("PING", 6, "[text]", Exact),
+    row("READONLY", 1, "", Exact),
+    row("READWRITE", 1, "", Exact),
     row("RESET", 2, "", Exact),
     row("SELECT", 6, "db", Exact),
     row("NOSUCHCOMMAND", 3, "text*", Exact),

@@ -36,6 +36,8 @@ texts! {
     NAN_OR_INFINITY = "ERR increment would produce NaN or Infinity";
     /// A key that must exist.
     NO_SUCH_KEY = "ERR no such key";
+    /// CLUSTER and its kin, on a server that is not part of a cluster.
+    NO_CLUSTER = "ERR This instance has cluster support disabled";
     /// A database number past the last.
     DB_INDEX = "ERR DB index is out of range";
     /// An index past the end of a list.

@@ -64,7 +64,7 @@ fn dump(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+pub(super) fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, ttl, bytes) = (args.take(), args.take(), args.take());
     if bytes.len() > LONG_VALUE && ctx.moves_elsewhere() {
         return Ok(());

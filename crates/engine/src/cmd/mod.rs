@@ -8,6 +8,7 @@ mod acl;
 pub mod bitmap;
 pub mod bless;
 pub mod client;
+mod cluster;
 pub mod command;
 pub mod command_log;
 pub mod config;
@@ -74,6 +75,7 @@ pub const FAMILIES: &[&[Command]] = &[
     persistence::COMMANDS,
     memory::COMMANDS,
     module::COMMANDS,
+    cluster::COMMANDS,
     info::COMMANDS,
     config::COMMANDS,
     acl::COMMANDS,

@@ -2,8 +2,10 @@
 
 use super::command::help;
 use crate::base::args::Args;
-use crate::base::error::Result;
-use crate::context::command::{ADMIN, Command, Group, LOADING, NOSCRIPT, STALE, container, row};
+use crate::base::error::{Error, Result};
+use crate::context::command::{
+    ADMIN, Command, Group, LOADING, NO_ASYNC_LOADING, NOSCRIPT, STALE, container, row,
+};
 use crate::context::ctx::Ctx;
 
 /// The commands of this file.
@@ -13,15 +15,32 @@ pub const COMMANDS: &[Command] = &[
         .docs("Holds the commands about modules.", "Depends on the subcommand"),
 ];
 
+/// Would change what is loaded.
+const CHANGES: u64 = ADMIN | NOSCRIPT | NO_ASYNC_LOADING;
+
 /// The subcommands of MODULE.
 #[rustfmt::skip]
 const MODULE_COMMANDS: &[Command] = &[
     row("module|help", 2, LOADING | STALE, Group::Server, "5.0.0", help)
         .docs("Lists the subcommands of MODULE.", "O(1)"),
+    row("module|load", -3, CHANGES, Group::Server, "4.0.0", not_built)
+        .args("path [arg...]").docs("Loads a module.", "O(1)"),
+    row("module|loadex", -3, CHANGES, Group::Server, "7.0.0", not_built)
+        .args("path [CONFIG* configs{name value}...] [ARGS args...]")
+        .docs("Loads a module with settings.", "O(1)"),
+    row("module|unload", 3, CHANGES, Group::Server, "4.0.0", not_built)
+        .args("name").docs("Takes a module away.", "O(1)"),
     row("module|list", 2, ADMIN | NOSCRIPT, Group::Server, "4.0.0", module_list)
         .tips(&["nondeterministic_output_order"])
         .docs("Lists the modules: there are none.", "O(1)"),
 ];
+
+/// Real servers with `enable-module-command no`, their default, refuse these too.
+fn not_built(_: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    Err(Error::new(
+        "ERR MODULE command not allowed. There are no modules: code that was built for another server cannot be loaded",
+    ))
+}
 
 fn module_list(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     ctx.out.array(0);
@@ -37,7 +56,7 @@ mod tests {
         check("MODULE LIST", "[]");
         check(
             "MODULE LOAD x",
-            "-ERR unknown subcommand 'LOAD'. Try MODULE HELP.",
+            "-ERR MODULE command not allowed. There are no modules: code that was built for another server cannot be loaded",
         );
     }
 }

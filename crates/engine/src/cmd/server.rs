@@ -4,7 +4,7 @@ use crate::base::args::Args;
 use crate::base::clock::unix_nanos;
 use crate::base::error::{Error, Result};
 use crate::base::random::random_below;
-use crate::base::version::VERSION;
+use crate::base::version::{REDIS_VERSION, VERSION};
 use crate::config::host::{SaveMode, ShutdownMode};
 use crate::context::command::{
     ADMIN, ALL_SHARDS, ALLOW_BUSY, CHANGES_SESSION, Command, Databases, FAST, Group, LOADING,
@@ -264,7 +264,7 @@ fn lolwut(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             "\nEvery row follows from the one above it by rule {rule}: three cells decide about one.\n"
         );
     }
-    text += &format!("Redpoll ver. {VERSION}\n");
+    text += &format!("Redpoll ver. {VERSION}, like Redis ver. {REDIS_VERSION}\n");
     ctx.out.verbatim("txt", text.as_bytes());
     Ok(())
 }
@@ -371,19 +371,21 @@ mod tests {
         );
     }
 
+    /// The last line of what LOLWUT answers: client libraries look for `Redis ver.` there.
+    fn signature() -> String {
+        format!("Redpoll ver. {VERSION}, like Redis ver. {REDIS_VERSION}\\n")
+    }
+
     #[test]
     fn lolwut_draws() {
         assert_eq!(automaton(90, 8, 4), "\u{2880}\u{2894}\u{2891}\u{2884}\n");
         let picture = run("LOLWUT VERSION 0 30");
         assert!(
-            picture.ends_with(&format!("Redpoll ver. {VERSION}\\n\"")),
+            picture.ends_with(&format!("{}\"", signature())),
             "{picture}"
         );
         assert!(picture.contains("rule 30"));
-        check3(
-            "LOLWUT VERSION 5",
-            &format!("=txt:\"Redpoll ver. {VERSION}\\n\""),
-        );
+        check3("LOLWUT VERSION 5", &format!("=txt:\"{}\"", signature()));
         check(
             "LOLWUT VERSION x",
             "-ERR value is not an integer or out of range",
