@@ -139,7 +139,6 @@ pub const UNITS_LEFT_OUT: &[(&str, &str)] = &[
 // ---- Reasons
 
 const SHARED: &str = "no objects are shared: OBJECT REFCOUNT is 1";
-const CLUSTER: &str = "clustering is not built";
 const BUFFERS: &str = "a connection that waits owns no buffer";
 const LOG: &str = "the log says it in other words, or another way";
 const PIECES: &str =
@@ -192,7 +191,6 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         fails("spopwithcount rewrite srem command", RECORDS),
     ]),
     ("unit/acl", &[
-        left_out("ACL requires explicit permission for scripting for EVAL_RO, EVALSHA_RO and FCALL_RO", CLUSTER),
         fails("blocked command gets rejected when reprocessed after permission change", OPEN),
     ]),
     ("unit/auth", &[
@@ -268,9 +266,6 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         fails("KEYSIZES - Test hyperloglog (replica)", KEYSIZES),
         fails("KEYSIZES - Test i'th bin counts keysizes between (2^i) and (2^(i+1)-1) as expected ", KEYSIZES),
         fails("KEYSIZES - Test i'th bin counts keysizes between (2^i) and (2^(i+1)-1) as expected (replica)", KEYSIZES),
-    ]),
-    ("unit/introspection-2", &[
-        left_out("COMMAND LIST FILTERBY PATTERN - list all commands/subcommands", CLUSTER),
     ]),
     ("unit/keyspace", &[
         fails("Regression for pattern matching very long nested loops", GLOB),
