@@ -9,7 +9,7 @@ use std::io::{self, IoSlice, Read, Seek, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 
 /// Files and folders by path.
@@ -56,6 +56,10 @@ pub trait File: Send {
     /// does the next call of this. So the disk works while the next bytes are made, and what it still has to do is bounded.
     fn begin_sync(&mut self) -> io::Result<()> {
         self.sync()
+    }
+    /// Whether what [`File::begin_sync`] began is done, without waiting for it. An error is that of the sync, as of [`File::sync`].
+    fn is_synced(&mut self) -> io::Result<bool> {
+        Ok(true)
     }
     /// Cuts the file to a size it has or exceeds.
     fn truncate(&mut self, size: u64) -> io::Result<()>;
@@ -177,6 +181,20 @@ impl Syncing {
             true => self.result.recv().map_err(io::Error::other)?,
             false => Ok(()),
         }
+    }
+
+    /// Whether it has done what it was asked for.
+    fn is_done(&mut self) -> io::Result<bool> {
+        if !self.asked {
+            return Ok(true);
+        }
+        let result = match self.result.try_recv() {
+            Err(TryRecvError::Empty) => return Ok(false),
+            Err(error @ TryRecvError::Disconnected) => Err(io::Error::other(error)),
+            Ok(result) => result,
+        };
+        self.asked = false;
+        result.map(|()| true)
     }
 }
 
@@ -363,6 +381,10 @@ impl File for RealFile {
         }
     }
 
+    fn is_synced(&mut self) -> io::Result<bool> {
+        self.syncing.as_mut().map_or(Ok(true), Syncing::is_done)
+    }
+
     fn truncate(&mut self, size: u64) -> io::Result<()> {
         self.file.set_len(size)?;
         self.end = size;
@@ -435,6 +457,31 @@ mod tests {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).expect("a temporary folder");
         folder
+    }
+
+    #[test]
+    fn a_real_file_goes_on_while_it_is_synced() {
+        let dir = folder("goes-on");
+        let path = dir.join("f");
+        let mut file = RealDisk.create(&path).expect("created");
+        assert!(file.is_synced().expect("asked"), "nothing was begun");
+        let mut all = Vec::new();
+        for round in 0..5_u8 {
+            let bytes = vec![b'a' + round; 300_000 + 70_001 * usize::from(round)];
+            append_all(&mut *file, &bytes).expect("appended");
+            all.extend(bytes);
+            file.begin_sync().expect("begun");
+            append_all(&mut *file, b"meanwhile").expect("appended");
+            all.extend(b"meanwhile");
+            while !file.is_synced().expect("synced") {
+                std::thread::yield_now();
+            }
+            assert!(read_all(&RealDisk, &path).expect("read") == all);
+        }
+        file.sync().expect("synced");
+        drop(file);
+        assert!(read_all(&RealDisk, &path).expect("read") == all);
+        fs::remove_dir_all(&dir).expect("removed");
     }
 
     #[test]

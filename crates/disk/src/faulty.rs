@@ -199,6 +199,8 @@ struct State {
     locks: BTreeMap<PathBuf, String>,
     /// Bytes that all files together may have.
     capacity: Option<usize>,
+    /// Syncs that are begun come to no end.
+    syncs_held: bool,
     operations: u64,
 }
 
@@ -281,6 +283,12 @@ impl FaultyDisk {
     /// Room for so many bytes in all files together.
     pub fn capacity(&self, bytes: Option<usize>) {
         self.lock_state().capacity = bytes;
+    }
+
+    /// Whether syncs that are only [begun](File::begin_sync) come to an end. [`File::sync`] does.
+    #[cfg(test)]
+    pub(crate) fn hold_syncs(&self, hold: bool) {
+        self.lock_state().syncs_held = hold;
     }
 
     /// How many operations were asked for so far.
@@ -399,6 +407,7 @@ impl FaultyDisk {
             path: path.to_owned(),
             id,
             late: None,
+            begun: None,
         })
     }
 }
@@ -585,6 +594,8 @@ struct Handle {
     id: usize,
     /// A sync that was begun has failed, and nobody was told yet.
     late: Option<io::Error>,
+    /// How many changes a sync that was begun makes certain.
+    begun: Option<usize>,
 }
 
 impl File for Handle {
@@ -648,6 +659,7 @@ impl File for Handle {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        self.begun = None;
         if let Some(late) = self.late.take() {
             return Err(late);
         }
@@ -669,11 +681,34 @@ impl File for Handle {
         if let Some(late) = self.late.take() {
             return Err(late);
         }
-        if let Err(error) = self.disk.ask(Operation::Sync, &self.path) {
-            self.disk.lock_state().inodes[self.id].lose();
+        let asked = self.disk.ask(Operation::Sync, &self.path);
+        let mut state = self.disk.lock_state();
+        let inode = &mut state.inodes[self.id];
+        if let Err(error) = asked {
+            inode.lose();
             self.late = Some(error);
         }
+        self.begun = Some(inode.pending.len());
         Ok(())
+    }
+
+    fn is_synced(&mut self) -> io::Result<bool> {
+        let mut state = self.disk.lock_state();
+        if state.syncs_held {
+            return Ok(self.begun.is_none());
+        }
+        let begun = self.begun.take();
+        if let Some(late) = self.late.take() {
+            return Err(late);
+        }
+        let inode = &mut state.inodes[self.id];
+        // Another handle may have synced some of it.
+        let done = begun.unwrap_or(0).min(inode.pending.len());
+        let rest = inode.pending.split_off(done);
+        for change in std::mem::replace(&mut inode.pending, rest) {
+            play(&change, &mut inode.durable);
+        }
+        Ok(true)
     }
 
     fn truncate(&mut self, size: u64) -> io::Result<()> {

@@ -16,7 +16,7 @@ use crate::manifest::{Entry, Kind, Manifest};
 use crate::piece::{Header, MAX_LINE};
 use crate::reader::Summary;
 use crate::temp::AtomicFile;
-use increment::Increment;
+use increment::{Increment, Syncing};
 use std::io::{self, IoSlice, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -107,6 +107,9 @@ pub struct Spent {
 const ROOM: u64 = 1 << 20;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// How often it is asked whether the sync of every second is done. While pieces come it is asked after each.
+const ASK: Duration = Duration::from_millis(5);
 
 /// Most slices that the system takes in one call.
 const MAX_SLICES: usize = 1024;
@@ -359,15 +362,32 @@ impl Writer {
         if increment.size == increment.synced_size && !(increment.mark && marks_too) {
             return;
         }
+        // It waits for one that is under way, and this is one for all that there is.
+        increment.syncing = None;
         let began = Instant::now();
         let synced = increment.file.sync();
-        self.spent.sync = self.spent.sync.max(began.elapsed());
-        match synced {
+        let all = Syncing {
+            size: increment.size,
+            room: increment.room,
+            written: self.written,
+            began,
+            asked: began,
+        };
+        self.synced(synced, &all);
+    }
+
+    /// A sync is done, or has failed.
+    fn synced(&mut self, result: io::Result<()>, of: &Syncing) {
+        self.spent.sync = self.spent.sync.max(of.began.elapsed());
+        let Some(increment) = &mut self.increment else {
+            return;
+        };
+        match result {
             Ok(()) => {
-                increment.synced_size = increment.size;
-                increment.synced_room = increment.room;
-                increment.mark = false;
-                self.synced = self.written;
+                increment.synced_size = increment.synced_size.max(of.size);
+                increment.synced_room = of.room;
+                increment.mark &= increment.size != of.size;
+                self.synced = of.written;
                 if self.trust == Trust::Whole {
                     self.durable = self.synced;
                 }
@@ -385,6 +405,53 @@ impl Writer {
                 }
                 self.fail(reason);
             }
+        }
+    }
+
+    /// Begins the sync of every second, if there is anything to sync. It may take long, and pieces go on being written meanwhile: those
+    /// that had to wait for it would need memory, every second anew.
+    fn begin_sync(&mut self, now: Instant) {
+        let Some(increment) = self.increment.as_mut().filter(|i| !i.broken) else {
+            return;
+        };
+        if increment.syncing.is_some() {
+            return;
+        }
+        self.last_sync = Some(now);
+        if increment.size == increment.synced_size {
+            return;
+        }
+        let begun = Syncing {
+            size: increment.size,
+            room: increment.room,
+            written: self.written,
+            began: Instant::now(),
+            asked: now,
+        };
+        match increment.file.begin_sync() {
+            Ok(()) => {
+                increment.syncing = Some(begun);
+                self.hear(now);
+            }
+            Err(error) => self.synced(Err(error), &begun),
+        }
+    }
+
+    /// Hears what became of a sync that is under way.
+    fn hear(&mut self, now: Instant) {
+        let Some(increment) = self.increment.as_mut() else {
+            return;
+        };
+        let Some(mut begun) = increment.syncing.take() else {
+            return;
+        };
+        match increment.file.is_synced() {
+            Ok(false) => {
+                begun.asked = now;
+                increment.syncing = Some(begun);
+            }
+            Ok(true) => self.synced(Ok(()), &begun),
+            Err(error) => self.synced(Err(error), &begun),
         }
     }
 
@@ -416,6 +483,9 @@ impl Writer {
     /// When [`Writer::tick`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let increment = self.increment.as_ref().filter(|i| !i.broken)?;
+        if let Some(syncing) = &increment.syncing {
+            return Some(syncing.asked + ASK);
+        }
         let dirty = increment.size != increment.synced_size;
         let last_sync = self.last_sync.or(self.last_write)?;
         let sync = (self.fsync == Fsync::EverySecond && dirty).then_some(last_sync + SECOND);
@@ -436,8 +506,9 @@ impl Writer {
         let due = |since: Option<Instant>| {
             since.is_none_or(|since| now.saturating_duration_since(since) >= SECOND)
         };
+        self.hear(now);
         if self.fsync == Fsync::EverySecond && due(self.last_sync) {
-            self.sync(now);
+            self.begin_sync(now);
         }
         if self.mark_due() && due(self.last_write) {
             self.mark();

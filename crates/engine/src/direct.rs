@@ -134,14 +134,24 @@ impl Engine {
         let metered =
             (intent.writes() && self.memory().limit() != 0).then(|| ks.shard_bytes(shard));
         let result = carry_out(&mut keys, key, intent, work);
+        // Of most calls nothing is written down but what the key holds now, which goes into the log from where it is.
+        let mut as_it_is = false;
+        if keys.recording {
+            as_it_is = keys.changes.is_empty() && keys.records.take_as_it_came();
+            if !as_it_is {
+                write_up(&mut keys, key);
+            }
+        }
         if !keys.changes.is_empty() {
             self.follow.apply(&mut keys, None);
         }
-        if keys.recording {
-            // Threads of a program have no session; what one does to one key stays in order by the shard's clock.
-            if let Some(piece) = self.write_down(&mut keys, &mut 0) {
-                counters.piece.set(piece);
-            }
+        // Threads of a program have no session; what one does to one key stays in order by the shard's clock.
+        if as_it_is {
+            counters.piece.set(self.write_down_state(&keys, key));
+        } else if keys.recording
+            && let Some(piece) = self.write_down(&mut keys, &mut 0)
+        {
+            counters.piece.set(piece);
         }
         if let Some(before) = metered {
             let grown = ks.shard_bytes(shard).wrapping_sub(before) as isize;
@@ -316,7 +326,7 @@ impl Engine {
     }
 }
 
-/// Lets `work` have a key whose shard is held, and sees to it that what it changed is said and written down.
+/// Lets `work` have a key whose shard is held, and sees to it that what it changed is said.
 #[inline]
 pub(crate) fn carry_out<R>(
     keys: &mut Keys<'_>,
@@ -325,7 +335,7 @@ pub(crate) fn carry_out<R>(
     work: impl FnOnce(&mut Keys<'_>) -> Result<R>,
 ) -> Result<R> {
     let (db, counters) = (keys.db, keys.counters);
-    let result = guarded(counters, "a typed call", || work(keys)).unwrap_or_else(|| {
+    guarded(counters, "a typed call", || work(keys)).unwrap_or_else(|| {
         keys.db = db;
         keys.say_what_was_emptied();
         if intent.writes() {
@@ -333,14 +343,15 @@ pub(crate) fn carry_out<R>(
             keys.record_what_is_there(key);
         }
         Err(Error::INTERNAL)
-    });
-    if keys.recording {
-        if keys.records.is_unsaid() {
-            keys.record_state(key);
-        }
-        keys.records.finish(db, &[]);
+    })
+}
+
+/// Makes records of what a typed call has changed, while changes are written down.
+pub(crate) fn write_up(keys: &mut Keys<'_>, key: &[u8]) {
+    if keys.records.is_unsaid() {
+        keys.record_state(key);
     }
-    result
+    keys.records.finish(keys.db, &[]);
 }
 
 #[cfg(test)]

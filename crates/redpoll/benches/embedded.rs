@@ -3,9 +3,10 @@
 //! `cargo bench -p redpoll [-- NAME]`: 100,000 resident 16-byte keys with 32-byte values, in random order. Prints
 //! nanoseconds per call, the median of several rounds, and how much more two threads do than one; with a name, only of
 //! the calls that contain it. The keys stand in the order they are asked for, so that fetching the bench's own copy
-//! of them is not part of what is measured: a program that asks for a key has it at hand.
+//! of them is not part of what is measured: a program that asks for a key has it at hand. What is kept in files
+//! ([`Files`], synced every second) stands in a folder for temporary files, which is removed at the end.
 
-use redpoll::{Config, Db};
+use redpoll::{Config, Db, Files};
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
@@ -81,6 +82,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         db.sadd("set", keys[i])?;
         db.zadd("sorted set", keys[i], number(i) as f64)?;
     }
+    let folder = std::env::temp_dir().join(format!("redpoll-bench-{}", std::process::id()));
+    let kept = Db::open(Files::at(&folder))?;
+    for i in (0..KEYS).map(|i| i * 41_421_357 % KEYS) {
+        kept.set(keys[i], &[i as u8; 32])?;
+        kept.hset(hashes[i], "field", &[i as u8; 32])?;
+    }
     let value = [7u8; 32];
     type Call<'a> = Box<dyn Fn(usize) + Sync + 'a>;
     let calls: Vec<(&str, Call<'_>)> = vec![
@@ -112,6 +119,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         (
             "get, of keys that expire",
             Box::new(|i| _ = black_box(db.get(expiring[i]))),
+        ),
+        (
+            "set, kept every second",
+            Box::new(|i| _ = black_box(kept.set(keys[i], &value))),
+        ),
+        (
+            "hset, kept every second",
+            Box::new(|i| _ = black_box(kept.hset(hashes[i], "field", &value))),
         ),
         ("incr", Box::new(|i| _ = black_box(db.incr(numbers[i])))),
         (
@@ -162,5 +177,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             two_rate / one_rate
         );
     }
+    drop(calls);
+    drop(kept);
+    std::fs::remove_dir_all(&folder)?;
     Ok(())
 }

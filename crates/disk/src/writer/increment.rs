@@ -5,6 +5,7 @@ use crate::manifest::Entry;
 use crate::room;
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// See the module's page.
 pub(super) struct Increment {
@@ -26,6 +27,19 @@ pub(super) struct Increment {
     pub torn: bool,
     /// Nothing is written to it any more.
     pub broken: bool,
+    /// The sync that is under way while more is written.
+    pub syncing: Option<Syncing>,
+}
+
+/// A sync that was begun, and what is on the disk when it is done.
+pub(super) struct Syncing {
+    pub size: u64,
+    pub room: u64,
+    /// The last piece.
+    pub written: u64,
+    pub began: Instant,
+    /// When it was last asked whether it is done.
+    pub asked: Instant,
 }
 
 impl Increment {
@@ -43,6 +57,7 @@ impl Increment {
             mark: false,
             torn: false,
             broken: false,
+            syncing: None,
         }
     }
 

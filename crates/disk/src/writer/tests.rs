@@ -112,6 +112,77 @@ fn every_second_is_every_second_and_a_mark_when_it_is_quiet() {
 }
 
 #[test]
+fn pieces_are_written_while_the_sync_of_every_second_takes_its_time() {
+    let mut bench = Bench::new(Fsync::EverySecond);
+    bench.disk.hold_syncs(true);
+    bench.piece(1, 0);
+    assert_eq!((bench.syncs(), bench.writer.progress()), (1, (1, 0)));
+    assert_eq!(bench.writer.deadline(), Some(bench.at(5)));
+    bench.piece(2, 4);
+    assert_eq!(bench.writer.deadline(), Some(bench.at(9)));
+    // Another one begins only once this one is done.
+    bench.piece(3, 2000);
+    assert_eq!((bench.syncs(), bench.writer.progress()), (1, (3, 0)));
+    bench.disk.hold_syncs(false);
+    bench.writer.tick(bench.at(2001));
+    // It was one for the first piece, and the next one follows at once.
+    assert_eq!((bench.syncs(), bench.writer.progress()), (2, (3, 3)));
+    assert_eq!(
+        bench.headers()[2..],
+        [(2, false, Some(0)), (3, false, Some(0))]
+    );
+}
+
+#[test]
+fn a_sync_makes_sure_of_what_was_written_when_it_began() {
+    let mut bench = Bench::new(Fsync::EverySecond);
+    bench.piece(1, 0);
+    bench.disk.hold_syncs(true);
+    bench.piece(2, 1000);
+    bench.piece(3, 1001);
+    bench.disk.hold_syncs(false);
+    bench.writer.tick(bench.at(1006));
+    assert_eq!((bench.syncs(), bench.writer.progress()), (2, (3, 2)));
+    assert_eq!(bench.writer.deadline(), Some(bench.at(2000)));
+    // Whoever cannot wait waits for the one that is under way, and has another one.
+    bench.disk.hold_syncs(true);
+    bench.piece(4, 2000);
+    bench.piece(5, 2001);
+    bench.writer.sync(bench.at(2002));
+    assert_eq!((bench.syncs(), bench.writer.progress()), (4, (5, 5)));
+    assert_eq!(bench.writer.deadline(), Some(bench.at(3001)), "a mark");
+}
+
+#[test]
+fn a_sync_that_fails_while_pieces_come_ends_the_log_there() {
+    let mut bench = Bench::new(Fsync::EverySecond);
+    bench.piece(1, 0);
+    bench.disk.hold_syncs(true);
+    bench.disk.script(|operation, _| {
+        (operation == Operation::Sync).then_some(crate::faulty::Fault::Error(5))
+    });
+    bench.piece(2, 1000);
+    bench.piece(3, 1001);
+    assert_eq!(bench.writer.take_failure(), None);
+    assert_eq!(bench.writer.progress(), (3, 1));
+    bench.disk.hold_syncs(false);
+    bench.writer.tick(bench.at(1006));
+    let reason = bench.writer.take_failure().expect("a failure");
+    assert!(
+        reason.starts_with("cannot sync /d/f/a.1.incr.aof"),
+        "{reason}"
+    );
+    assert_eq!(bench.writer.progress(), (3, 1));
+    assert_eq!(bench.writer.deadline(), None);
+    bench.piece(4, 2000);
+    assert_eq!(
+        bench.writer.progress(),
+        (3, 1),
+        "nothing is written any more"
+    );
+}
+
+#[test]
 fn always_syncs_each_group_and_no_syncs_none() {
     let mut bench = Bench::new(Fsync::Always);
     bench.piece(1, 0);

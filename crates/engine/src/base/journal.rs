@@ -120,6 +120,16 @@ impl Records {
     }
 
     fn write<A: AsRef<[u8]>>(&mut self, db: usize, argv: &[A], expired: bool) {
+        self.put(db, |into| put_command(into, argv), expired);
+    }
+
+    /// The running command says itself what is written down of it: the command that this puts there, as [`put_command`] would.
+    pub fn say_one(&mut self, db: usize, put: impl FnOnce(&mut Vec<u8>)) {
+        self.said = true;
+        self.put(db, put, false);
+    }
+
+    fn put(&mut self, db: usize, put: impl FnOnce(&mut Vec<u8>), expired: bool) {
         let readers = match expired {
             true => Readers::ALL,
             false => self.readers,
@@ -127,7 +137,7 @@ impl Records {
         if !readers.log && !readers.replicas {
             return;
         }
-        put_command(&mut self.bytes, argv);
+        put(&mut self.bytes);
         self.commands.push(Written {
             db,
             end: self.bytes.len(),
@@ -156,7 +166,7 @@ impl Records {
     }
 
     /// Whether the running command is done and all that there is to write down is the command as it came: then it is taken for
-    /// written down, and the caller does it with [`Journal::write_down_raw`]. If not, nothing has happened.
+    /// written down, and the caller does it with [`Journal::write_down_one`]. If not, nothing has happened.
     #[inline]
     pub fn take_as_it_came(&mut self) -> bool {
         let so = self.changed && !self.said && self.commands.is_empty() && self.behind.is_empty();
@@ -264,6 +274,10 @@ pub struct Lane {
 
 /// Memory that is kept for the next cut is no more than this, for a lane and for pieces together.
 const KEPT_BYTES: usize = 16 << 20;
+/// The least that is taken for a piece.
+const LEAST_ROOM: usize = 64 << 10;
+/// Bytes of memory of a lane that become a piece as they are.
+const MOST_SWAPPED: usize = 4 << 20;
 /// Bytes that wait in the lanes from which whoever empties them does not nap on.
 const ENOUGH_BYTES: usize = 1 << 20;
 
@@ -326,9 +340,46 @@ pub struct Journal {
     asleep: Padded<AtomicBool>,
     /// Rung, and not heard yet.
     bell: (Mutex<bool>, Condvar),
-    /// Memory for the lanes of the next cut, and for the bytes of pieces. Fresh memory costs more than what is put there: the system
-    /// empties it, and a vector that grows moves what it has.
-    spare: Mutex<(Vec<Units>, Vec<Vec<u8>>)>,
+    /// Memory for the lanes of the next cut, and for the bytes of pieces.
+    spare: Mutex<(Vec<Units>, Rooms)>,
+}
+
+/// Memory that was used for pieces. Fresh memory costs more than what is put there: the system empties it, and a vector that grows
+/// moves what it has.
+#[derive(Debug, Default)]
+struct Rooms {
+    /// Empty ones, the last used last.
+    kept: Vec<Vec<u8>>,
+    /// What they hold together.
+    bytes: usize,
+}
+
+impl Rooms {
+    /// Memory with room for so many bytes: the least of what is kept that has it. Sizes are few, so that there soon is one.
+    fn take(&mut self, bytes: usize) -> Vec<u8> {
+        let fit = (0..self.kept.len()).rev();
+        let fit = fit.filter(|&at| self.kept[at].capacity() >= bytes);
+        match fit.min_by_key(|&at| self.kept[at].capacity()) {
+            Some(at) => {
+                let room = self.kept.remove(at);
+                self.bytes -= room.capacity();
+                room
+            }
+            None => Vec::with_capacity(bytes.next_power_of_two().max(LEAST_ROOM)),
+        }
+    }
+
+    /// Keeps memory for the next ones; if that is too much, the least are let go of.
+    fn give(&mut self, mut room: Vec<u8>) {
+        room.clear();
+        self.bytes += room.capacity();
+        self.kept.push(room);
+        while self.bytes > KEPT_BYTES {
+            let least = (0..self.kept.len()).min_by_key(|&at| self.kept[at].capacity());
+            let Some(least) = least else { return };
+            self.bytes -= self.kept.remove(least).capacity();
+        }
+    }
 }
 
 impl Journal {
@@ -391,7 +442,7 @@ impl Journal {
     #[inline]
     pub fn soon(&self, shard: usize) {
         if self.is_on() {
-            store::prefetch_of(&self.clocks[shard]);
+            store::prefetch_to_write(&self.clocks[shard]);
         }
     }
 
@@ -410,16 +461,19 @@ impl Journal {
         piece
     }
 
-    /// The same for one command as it came: its database, and its bytes as [`put_command`] would write them.
+    /// The same for one command that is in no records: its database, and what puts it there as [`put_command`] would.
     #[inline]
-    pub fn write_down_raw(
+    pub fn write_down_one(
         &self,
         lane: &Lane,
-        (db, bytes): (usize, &[u8]),
+        (db, put): (usize, impl FnOnce(&mut Vec<u8>)),
         held: impl Fn(&mut dyn FnMut(usize)),
         clock: &mut u64,
     ) -> u64 {
-        let add = |units: &mut Units, stamp| units.add_one(stamp, db, bytes);
+        let add = |units: &mut Units, stamp| {
+            put(&mut units.bytes);
+            units.close(stamp, db as u32, 0);
+        };
         self.stamped(lane, held, clock, add)
     }
 
@@ -498,11 +552,11 @@ impl Journal {
         }
         let number = self.cuts.load(Relaxed) + 1;
         self.cuts.store(number, Relaxed);
-        let (mut spare, mut rooms) = std::mem::take(&mut *self.spare.lock());
+        let mut spare = self.spare.lock();
         let mut taken: Vec<Units> = Vec::new();
         for (units, lane) in held.iter_mut().zip(&*lanes) {
             if !units.units.is_empty() {
-                let empty = spare.pop().unwrap_or_default();
+                let empty = spare.0.pop().unwrap_or_default();
                 taken.push(std::mem::replace(&mut **units, empty));
                 lane.bytes.store(0, Relaxed);
             }
@@ -518,52 +572,33 @@ impl Journal {
         };
         match &mut taken[..] {
             // One thread did all of it, and in this order.
-            [one] if one.is_plain(*db) => {
-                let room = take_room(&mut rooms, bytes.min(KEPT_BYTES));
+            [one] if one.bytes.capacity() <= MOST_SWAPPED && one.is_plain(*db) => {
+                // The lane is to have as much room as before: it would have to grow again.
+                let room = spare.1.take(one.bytes.capacity());
                 piece.bytes = std::mem::replace(&mut one.bytes, room);
             }
             _ => {
-                piece.bytes = take_room(&mut rooms, bytes + 64);
+                piece.bytes = spare.1.take(bytes + 64);
                 merge(&taken, db, &mut piece);
             }
         }
         for mut units in taken {
             units.clear();
             if units.bytes.capacity() <= KEPT_BYTES {
-                spare.push(units);
+                spare.0.push(units);
             }
         }
-        let mut kept = self.spare.lock();
-        kept.0 = spare;
-        // Some may have come meanwhile.
-        kept.1.append(&mut rooms);
-        drop(kept);
         Some(piece)
     }
 
     /// Takes memory of a piece that is not needed any more for the next ones.
-    pub fn reuse(&self, mut bytes: Vec<u8>) {
-        bytes.clear();
-        let mut spare = self.spare.lock();
-        let kept: usize = spare.1.iter().map(Vec::capacity).sum();
-        if kept + bytes.capacity() <= KEPT_BYTES {
-            spare.1.push(bytes);
-        }
+    pub fn reuse(&self, bytes: Vec<u8>) {
+        self.spare.lock().1.give(bytes);
     }
 
     /// The number of the last piece.
     pub fn last_piece(&self) -> u64 {
         self.cuts.load(Relaxed)
-    }
-}
-
-/// Memory with room for so many bytes, of those that are kept if one has it.
-fn take_room(rooms: &mut Vec<Vec<u8>>, bytes: usize) -> Vec<u8> {
-    let largest = (0..rooms.len()).max_by_key(|&at| rooms[at].capacity());
-    match largest.map(|at| rooms.swap_remove(at)) {
-        Some(room) if room.capacity() >= bytes => room,
-        // More than is needed now, so that the next one need not grow either.
-        _ => Vec::with_capacity(bytes + bytes / 4),
     }
 }
 
@@ -615,11 +650,16 @@ impl Reader<'_> {
     /// Writes the next unit and those whose stamps are not above this. False at the end of the lane.
     fn put_until(&mut self, stamp: u64, db: &mut Option<usize>, piece: &mut Piece) -> bool {
         let (bytes, into) = (&self.lane.bytes, &mut piece.bytes);
+        // Units that stand as the log has them are copied together.
+        let mut from = self.byte;
         loop {
             let unit = self.lane.units[self.unit];
+            if unit.several != 0 || *db != Some(unit.db as usize) {
+                into.extend_from_slice(&bytes[from..self.byte]);
+                from = self.byte;
+            }
             if unit.several == 0 {
                 select(unit.db as usize, db, into);
-                into.extend_from_slice(&bytes[self.byte..unit.end]);
             } else {
                 let last = self.command + unit.several as usize;
                 let commands = &self.lane.commands[self.command..last];
@@ -639,14 +679,17 @@ impl Reader<'_> {
                     put_command(into, &[b"EXEC"]);
                 }
                 self.command = last;
+                from = unit.end;
             }
             self.byte = unit.end;
             self.unit += 1;
-            match self.lane.units.get(self.unit) {
-                None => return false,
-                Some(next) if next.stamp > stamp => return true,
-                Some(_) => {}
-            }
+            let goes_on = match self.lane.units.get(self.unit) {
+                None => false,
+                Some(next) if next.stamp > stamp => true,
+                Some(_) => continue,
+            };
+            into.extend_from_slice(&bytes[from..self.byte]);
+            return goes_on;
         }
     }
 }
@@ -682,13 +725,6 @@ impl Units {
         self.close(stamp, db, several);
     }
 
-    /// Adds a unit of one command.
-    #[inline]
-    fn add_one(&mut self, stamp: u64, db: usize, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-        self.close(stamp, db as u32, 0);
-    }
-
     /// What was added is a unit.
     #[inline]
     fn close(&mut self, stamp: u64, db: u32, several: u32) {
@@ -699,7 +735,8 @@ impl Units {
             several,
         });
         // The memory was last read by another thread: what the next one writes to is fetched while nobody waits for it.
-        store::prefetch_room(&mut self.bytes);
+        store::prefetch_room(&mut self.bytes, 3);
+        store::prefetch_room(&mut self.units, 1);
     }
 
     /// Whether the bytes stand as the log has them: single commands, all in this database.

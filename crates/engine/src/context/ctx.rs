@@ -30,6 +30,7 @@ use crate::follow::waiting::{NEXT_NUMBER, Waiter};
 use crate::follow::{command_log, monitor};
 use crate::script::runner::Runner;
 use crate::table::positions::each_key;
+use crate::table::registry::KeyLayout;
 use crate::table::row::{
     CHANGES_READ_KEYS, KS_RO, OTHER_DB, RUNS_QUEUE, RUNS_SCRIPT, WHOLE, WRITE,
 };
@@ -194,12 +195,23 @@ impl<'e> Ctx<'e> {
     /// Removes those of a write command's keys that have expired. Who only looks at a key may leave it there, and
     /// who does the command again, at a time when they had not expired, would see them.
     pub(crate) fn expire_named_keys(&mut self, entry: &Entry, argv: &[&[u8]]) {
-        if entry.command.has(WRITE) {
-            each_key(entry, argv, |i, _| {
-                if self.keys.may_have_expired(argv[i]) {
-                    let _ = self.keys.peek_or_expire(argv[i]);
-                }
-            });
+        if !entry.command.has(WRITE) {
+            return;
+        }
+        match entry.keys {
+            // Nearly all, without a look at what their keys are.
+            KeyLayout::One(i) => argv
+                .get(i)
+                .into_iter()
+                .for_each(|key| self.expire_named(key)),
+            _ => each_key(entry, argv, |i, _| self.expire_named(argv[i])),
+        }
+    }
+
+    #[inline]
+    fn expire_named(&mut self, key: &[u8]) {
+        if self.keys.may_have_expired(key) {
+            let _ = self.keys.peek_or_expire(key);
         }
     }
 

@@ -311,9 +311,20 @@ impl Engine {
         command: (usize, &[u8]),
         clock: &mut u64,
     ) -> u64 {
+        let (db, bytes) = command;
+        let put = |into: &mut Vec<u8>| into.extend_from_slice(bytes);
         let lane = &keys.counters.lane;
         self.journal
-            .write_down_raw(lane, command, |f| keys.held.each(f), clock)
+            .write_down_one(lane, (db, put), |f| keys.held.each(f), clock)
+    }
+
+    /// The same for a typed call of which nothing is to be written down but what the key holds now.
+    #[inline]
+    pub(crate) fn write_down_state(&self, keys: &Keys<'_>, key: &[u8]) -> u64 {
+        let put = |into: &mut Vec<u8>| keys.put_state(key, into);
+        let lane = &keys.counters.lane;
+        self.journal
+            .write_down_one(lane, (keys.db, put), |f| keys.held.each(f), &mut 0)
     }
 
     /// Counts something of a command that was left to a helper thread.

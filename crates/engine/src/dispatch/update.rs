@@ -13,7 +13,7 @@ use crate::context::engine::Engine;
 use crate::context::gate::{self, Closed, Intent, LIBRARY, Request, UPDATE};
 use crate::context::next::Next;
 use crate::context::session::Session;
-use crate::direct::carry_out;
+use crate::direct::{carry_out, write_up};
 use crate::dispatch::worker::Worker;
 use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys};
@@ -116,6 +116,9 @@ impl Update<'_> {
         gate::admit::<UPDATE>(&request).map_err(Closed::into_error)?;
         ctx.keys.known.set_one(key, place);
         let result = carry_out(&mut ctx.keys, key, intent, work);
+        if ctx.keys.recording {
+            write_up(&mut ctx.keys, key);
+        }
         ctx.keys.known.forget();
         result
     }

@@ -3,7 +3,7 @@
 //! Most write commands are written down as they came. Those whose effect depends on the time, on chance, or on what a
 //! program made of a value say themselves what another server has to do for the same result.
 
-use crate::base::journal::Records;
+use crate::base::journal::{Records, put_command};
 use crate::door::change::KeyBytes;
 use crate::door::keys::Keys;
 use resp::number::format_i64;
@@ -96,26 +96,40 @@ impl Keys<'_> {
         if !self.recording {
             return;
         }
-        let mut number = [0; 20];
-        let mut time = [0; 20];
-        let (value, at) = match self.peek(key) {
-            None => (None, None),
-            Some(e) if e.kind() != Type::String => {
-                debug_assert!(false, "a collection has a command of its own");
-                return;
-            }
-            Some(e) => match e.value() {
-                Value::Int(i) => (Some(format_i64(i, &mut number).to_vec()), e.expiry_ms()),
-                Value::Inline(b) => (Some(b.to_vec()), e.expiry_ms()),
-                Value::Blob(b) => (Some(b.to_vec()), e.expiry_ms()),
-            },
+        // It lies where this looks at.
+        let mut text = Vec::new();
+        self.put_state(key, &mut text);
+        if !text.is_empty() {
+            let db = self.db;
+            self.records
+                .say_one(db, |into| into.extend_from_slice(&text));
+        }
+    }
+
+    /// Puts the command there that makes a key of the selected database what it is now: a string, or nothing.
+    ///
+    /// # Panics
+    /// In tests, if the key holds a collection.
+    #[inline]
+    pub(crate) fn put_state(&self, key: &[u8], into: &mut Vec<u8>) {
+        let (mut number, mut time) = ([0; 20], [0; 20]);
+        let Some(e) = self.peek(key) else {
+            return put_command(into, &[b"DEL", key]);
         };
-        match (value, at) {
-            (None, _) => self.record(&[b"DEL", key]),
-            (Some(value), None) => self.record(&[b"SET", key, &value]),
-            (Some(value), Some(at)) => {
+        if e.kind() != Type::String {
+            debug_assert!(false, "a collection has a command of its own");
+            return;
+        }
+        let value = match e.value() {
+            Value::Int(i) => format_i64(i, &mut number),
+            Value::Inline(b) => b,
+            Value::Blob(b) => &b[..],
+        };
+        match e.expiry_ms() {
+            None => put_command(into, &[b"SET", key, value]),
+            Some(at) => {
                 let at = format_i64(at as i64, &mut time);
-                self.record(&[b"SET", key, &value, b"PXAT", at]);
+                put_command(into, &[b"SET", key, value, b"PXAT", at]);
             }
         }
     }
