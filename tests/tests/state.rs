@@ -216,6 +216,21 @@ fn unsent_replies_heed_a_limit_that_is_lowered() {
     });
 }
 
+/// Who has not said who it is, and takes no replies, is disconnected: else whoever knows no password could fill the memory.
+#[test]
+fn strangers_who_do_not_read_are_disconnected() {
+    let server = Server::redpoll_with(&["--requirepass", "x"]);
+    let mut known = server.connect();
+    assert_eq!(show(&known.run("AUTH x")), "OK");
+    let mut stranger = server.connect();
+    let pings = b"*1\r\n$4\r\nPING\r\n".repeat(10_000);
+    eventually("it is disconnected", || stranger.send_raw(&pings).is_err());
+    let disconnected = "client_output_buffer_limit_disconnections:1\\r";
+    eventually("that is counted", || {
+        show(&known.run("INFO stats")).contains(disconnected)
+    });
+}
+
 /// A reply that grows over the client's limit ends it while it is being made, however it is made.
 #[test]
 fn replies_are_bounded_while_they_grow() {

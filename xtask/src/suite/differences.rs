@@ -164,8 +164,6 @@ const MESSAGES: &str = "messages are not passed on to replicas";
 const THREADS: &str = "what two connections send is done by two threads, in either order";
 const FREES: &str =
     "large values are always freed by a thread of their own and what is small is not counted";
-const STRANGERS: &str =
-    "replies that a client does not take are bounded by the memory there is, whoever it is";
 const SLOW: &str = "it takes minutes";
 const OPEN: &str = "it is not known yet who is wrong";
 
@@ -194,7 +192,6 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         fails("blocked command gets rejected when reprocessed after permission change", OPEN),
     ]),
     ("unit/auth", &[
-        left_out("For unauthenticated clients output buffer is limited", STRANGERS),
         fails("MASTERAUTH test with binary password rdbchannel=no", LOG),
         fails("MASTERAUTH test with binary password rdbchannel=yes", LOG),
     ]),

@@ -13,6 +13,9 @@ use std::task::{Context, Poll};
 /// Replies of at most so many bytes may wait for those of other connections.
 const HELD_BACK: usize = 16 * 1024;
 
+/// More unsent bytes than this nobody may have who has not said who it is: else whoever knows no password could fill the memory.
+const FOR_STRANGERS: usize = 1024;
+
 impl Connection {
     /// Sends replies, after those that are still unsent, or leaves them to be sent with those of others. Leaves `out` empty.
     /// `now_ns`: when the batch began that they answer, in Unix nanoseconds, or 0.
@@ -159,7 +162,9 @@ impl Connection {
             Poll::Pending => {
                 let limits = &kit.engine.config().live.output_limits;
                 let limit = &limits[self.client.class()];
-                let over = unsent.over_limit(limit, cx);
+                let stranger =
+                    (self.session.as_ref()).is_some_and(|session| !session.limits().authenticated);
+                let over = unsent.over_limit(limit, cx) || stranger && unsent.len() > FOR_STRANGERS;
                 limit.disconnections.fetch_add(u64::from(over), Relaxed);
                 over
             }
