@@ -116,6 +116,12 @@ impl Keeper {
                 continue;
             };
             piece.keep_for_log();
+            if piece.bytes.is_empty() {
+                // Nothing but messages. Where the stream is now is written down with what comes next, or once a tick.
+                pump.stream_is_last = false;
+                engine.journal.reuse(piece.bytes);
+                continue;
+            }
             pump.stream_is_last = settled;
             if settled {
                 pump.put_stream(self.stream_at(), &mut piece.bytes);

@@ -51,6 +51,7 @@ impl Keeper {
         self.pump(engine, &mut pump, true);
         pump.begin_anew();
         self.fed.store(want, Relaxed);
+        engine.journal.give_replicas(want);
         engine.journal.turn(want || self.log().is_some());
         at()
     }

@@ -66,8 +66,13 @@ impl Db {
 
     fn publish_to(&self, sharded: bool, channel: &[u8], message: &Payload<'_>) -> Result<usize> {
         self.check_lengths(channel.len(), message.len())?;
-        let engine = self.engine();
-        Ok(message.with_bytes(|bytes| engine.follow.publish(sharded, channel, bytes)))
+        let shared = &self.way.shared;
+        let verb: &[u8] = if sharded { b"SPUBLISH" } else { b"PUBLISH" };
+        Ok(message.with_bytes(|bytes| {
+            let engine = &shared.engine;
+            engine.pass_on(&[verb, channel, bytes], shared.counters());
+            engine.follow.publish(sharded, channel, bytes)
+        }))
     }
 
     /// A receiver of messages that subscribes to nothing yet.

@@ -68,6 +68,8 @@ pub struct Records {
     changed: bool,
     /// It has said itself what to write down.
     said: bool,
+    /// It has changed nothing, but replicas are to do it too.
+    passed_on: bool,
     /// Who is to have what is done now.
     readers: Readers,
 }
@@ -96,6 +98,11 @@ impl Records {
     /// The running command says itself what is written down of it: what follows, or nothing.
     pub fn say(&mut self) {
         self.said = true;
+    }
+
+    /// The running command changes nothing that a file would keep, but replicas are to do it too.
+    pub fn pass_on(&mut self) {
+        self.passed_on = true;
     }
 
     /// Writes a command down that belongs to the running one.
@@ -158,6 +165,12 @@ impl Records {
                 self.push(db, argv);
             }
         }
+        if std::mem::take(&mut self.passed_on) {
+            let readers = self.readers;
+            self.readers.log = false;
+            self.push(db, argv);
+            self.readers = readers;
+        }
         for (db, argv) in std::mem::take(&mut self.behind) {
             self.write(db, &argv, true);
         }
@@ -199,6 +212,7 @@ impl Records {
         }
         self.changed = false;
         self.said = false;
+        self.passed_on = false;
     }
 
     fn clear(&mut self) {
@@ -206,6 +220,7 @@ impl Records {
         self.bytes.clear();
         self.changed = false;
         self.said = false;
+        self.passed_on = false;
         self.readers = Readers::ALL;
     }
 }
@@ -330,8 +345,8 @@ struct Padded<T>(T);
 /// All lanes, and the clocks of the shards. See the module's page.
 #[derive(Debug)]
 pub struct Journal {
-    /// Whether changes are written down; whether they are refused.
-    on: Padded<(AtomicBool, AtomicBool)>,
+    /// Whether changes are written down; whether they are refused; whether replicas get them.
+    on: Padded<(AtomicBool, AtomicBool, AtomicBool)>,
     clocks: Box<[Padded<AtomicU64>]>,
     lanes: Mutex<Vec<Arc<Lane>>>,
     /// Cuts taken so far: the number of the last piece.
@@ -420,6 +435,17 @@ impl Journal {
     /// wholly after it.
     pub fn turn(&self, on: bool) {
         self.on.0.0.store(on, Relaxed);
+    }
+
+    /// Whether replicas get what is written down.
+    #[inline]
+    pub fn has_replicas(&self) -> bool {
+        self.on.0.2.load(Relaxed)
+    }
+
+    /// From now on replicas get it, or no longer. With the locks of all shards held.
+    pub fn give_replicas(&self, give: bool) {
+        self.on.0.2.store(give, Relaxed);
     }
 
     /// A lane for a thread that runs commands.

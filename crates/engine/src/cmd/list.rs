@@ -534,6 +534,10 @@ fn ltrim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ctx.keys
                 .edit(key, |list: &mut List| list.keep(kept, limits))?;
             ctx.keys.changed_times(key, LTRIM, n);
+            if n == 0 {
+                // It is announced all the same.
+                ctx.keys.record_instead();
+            }
         }
     }
     ctx.out.ok();

@@ -168,6 +168,10 @@ const LARGE: usize = 4 << 10;
 
 fn send(ctx: &mut Ctx<'_>, mut args: Args<'_>, sharded: bool) -> Result {
     let (channel, message) = (args.take(), args.take());
+    if ctx.engine.journal.has_replicas() {
+        // Theirs get it too.
+        ctx.keys.pass_on();
+    }
     let pubsub = &ctx.engine.follow.pubsub;
     let received = if ctx.nested {
         // It goes out with all else that the transaction or script does, once that is certain to be done.

@@ -4,7 +4,7 @@ use crate::acl::Users;
 use crate::acl::catalog::Catalog;
 use crate::base::clock::unix_ms;
 use crate::base::clock::unix_nanos;
-use crate::base::journal::Journal;
+use crate::base::journal::{Journal, Records};
 use crate::base::loading::Loading;
 use crate::base::memory::Memory;
 use crate::base::own_expiries::OwnExpiries;
@@ -325,6 +325,17 @@ impl Engine {
         let lane = &keys.counters.lane;
         self.journal
             .write_down_one(lane, (keys.db, put), |f| keys.held.each(f), &mut 0)
+    }
+
+    /// Has the replicas do a command too that changes nothing here, if there are any.
+    pub fn pass_on(&self, argv: &[&[u8]], counters: &Counters) {
+        if self.journal.has_replicas() {
+            let mut records = Records::default();
+            records.pass_on();
+            records.finish(0, argv);
+            self.journal
+                .write_down(&counters.lane, &mut records, |_| {}, &mut 0);
+        }
     }
 
     /// Counts something of a command that was left to a helper thread.

@@ -66,6 +66,13 @@ impl Keys<'_> {
         }
     }
 
+    /// The running command changes nothing, but replicas are to do it too.
+    pub(crate) fn pass_on(&mut self) {
+        if self.recording {
+            self.records.pass_on();
+        }
+    }
+
     /// Writes down when a key expires.
     pub(crate) fn record_expiry(&mut self, key: &[u8], at_ms: u64) {
         if self.recording {

@@ -247,7 +247,11 @@ pub fn get_and_set(
     show: impl FnOnce(Option<Value<'_>>),
 ) -> Result {
     show(keys.read_string(key)?.map(|e| e.value()));
+    let text = keys.recording().then(|| Text::of(&value));
     set(keys, key, value);
+    if let Some(text) = text {
+        record_set(keys, key, &text, None);
+    }
     Ok(())
 }
 
@@ -263,6 +267,7 @@ pub fn get_and_delete(
     if is_there {
         keys.remove(key);
         keys.changed(key, Event::DEL);
+        keys.record(&[b"DEL", key]);
     }
     Ok(())
 }
