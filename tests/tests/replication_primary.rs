@@ -2,6 +2,7 @@
 //! true.
 
 use redpoll_tests::check::{check, show};
+use redpoll_tests::client::encode;
 use redpoll_tests::cut::Cable;
 use redpoll_tests::peers::Peer;
 use redpoll_tests::pretender::{EOF, Pretender};
@@ -711,4 +712,32 @@ fn those_behind_a_replica_follow_it_and_go_on_when_it_leads() {
     eventually("the last has it", || show(&l.run("GET led")) == "\"by\"");
     assert_eq!(number(&mut m, "sync_full"), full);
     assert!(number(&mut m, "sync_partial_ok") > 0);
+}
+
+/// Who is told to follow somebody else has its own replicas get what it has done, though they have not taken it yet.
+#[test]
+fn who_becomes_a_replica_leaves_its_own_nothing_out() {
+    let peers = Peers::find();
+    let real = all(&peers)
+        .into_iter()
+        .map(|peer| Server::peer(peer, USUAL));
+    for server in [primary(&[])].into_iter().chain(real) {
+        let mut c = server.connect();
+        let mut one = Pretender::to(&server, &[EOF]);
+        let (_, offset) = one.take_copy();
+        c.run("SET begin 1");
+        one.ack(offset);
+        one.commands_until(&["SET", "begin", "1"]);
+        let (large, mut bytes) = ("x".repeat(100_000), Vec::new());
+        for n in 0..200 {
+            encode(&["SET", &format!("large{n}"), &large], &mut bytes);
+        }
+        // A port that nobody listens on.
+        encode(&["REPLICAOF", "127.0.0.1", "1"], &mut bytes);
+        c.send_and_read(&bytes, 201, |_, raw| assert_eq!(raw, b"+OK\r\n"));
+        assert_eq!(info(&mut c, "role"), "slave");
+        let sent = one.commands_until(&["SET", "large199", &large]);
+        assert_eq!(sent.len(), 199, "{}", server.name());
+        assert_eq!(info(&mut c, "connected_slaves"), "1", "{}", server.name());
+    }
 }

@@ -27,6 +27,7 @@ impl Downstream for Below {
     fn become_replica(&self) {
         self.with(|hub, engine| {
             let _applying = hub.applying.lock();
+            // Those who follow go on to get what was done here. They are dropped when the stream is not theirs any more.
             let turned = hub.keeper.want_pieces(false, || {
                 engine.standing.set_replica(true);
                 if !hub.stream.is_active() {
@@ -39,7 +40,6 @@ impl Downstream for Below {
             if let Err(why) = turned {
                 tracing::warn!("The stream did not end: {why}");
             }
-            hub.primary.drop_replicas();
         });
     }
 
