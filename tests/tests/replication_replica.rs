@@ -2,9 +2,13 @@
 //! be loaded as it found itself.
 
 use redpoll_tests::check::show;
-use redpoll_tests::replication::{DEBUG, Load, Proxy, contents, in_sync, info, real, same};
+use redpoll_tests::replication::{
+    DEBUG, Load, Proxy, Stopping, contents, in_sync, info, real, same,
+};
+use redpoll_tests::server::Folder;
 use redpoll_tests::{Client, Server, env_number, eventually, every_peer};
 use resp::Value;
+use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -663,4 +667,60 @@ fn scripts_say_whether_data_may_be_stale() {
             assert_eq!(ours, said(server), "{}", server.name());
         }
     }
+}
+
+/// Who may write to a replica that keeps a log may do so while the log begins anew behind a copy, and when the log is turned on.
+#[test]
+fn a_log_that_begins_anew_holds_up_no_writes() {
+    let primary = replica(&["--repl-diskless-sync-delay", "0"]);
+    Load::new(7).send(&mut primary.connect(), 300);
+    let folder = Folder::new();
+    let kept = ["--appendonly", "yes", "--replica-read-only", "no", "--dir"];
+    let mut server = replica(&[&kept[..], &[folder.text()]].concat());
+    let mut r = server.connect();
+    for round in 0..6 {
+        let way = ["disabled", "swapdb", "flush-before-load"][round % 3];
+        r.call(&["CONFIG", "SET", "repl-diskless-load", way]);
+        let stop = AtomicBool::new(false);
+        let refused = thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let (mut c, mut refused) = (server.connect(), Vec::new());
+                while !stop.load(SeqCst) {
+                    let reply = show(&c.run("SET own 1"));
+                    // Where it is not built beside what there is, nobody sees the data while they are loaded.
+                    if reply != "OK" && !reply.contains("LOADING") {
+                        refused.push(reply);
+                    }
+                }
+                refused
+            });
+            let _stopping = Stopping(&stop);
+            follow(&mut r, primary.port());
+            in_sync(&mut primary.connect(), &mut r);
+            eventually("it has a base", || {
+                info(&mut r, "aof_rewrite_in_progress") == "0"
+            });
+            r.run("REPLICAOF NO ONE");
+            r.run("CONFIG SET appendonly no");
+            eventually("it is off", || info(&mut r, "aof_enabled") == "0");
+            r.run("CONFIG SET appendonly yes");
+            eventually("it is on", || {
+                info(&mut r, "aof_enabled") == "1" && info(&mut r, "aof_rewrite_in_progress") == "0"
+            });
+            stop.store(true, SeqCst);
+            writer.join().expect("no panic")
+        });
+        assert_eq!(refused, [""; 0], "{way}");
+        // Another stream, so that a copy is needed again.
+        r.run("DEBUG CHANGE-REPL-ID");
+    }
+    r.run("SET last 1");
+    assert_eq!(show(&r.run("WAITAOF 1 0 20000")), "[1, 0]");
+    server.signal(Signal::KILL);
+    server.wait();
+    let again = replica(&[&kept[..], &[folder.text()]].concat());
+    assert_eq!(
+        show(&again.connect().run("MGET own last")),
+        "[\"1\", \"1\"]"
+    );
 }

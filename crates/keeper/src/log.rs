@@ -1,10 +1,12 @@
 //! From the journal to the log.
 
 use crate::commands::AsCommands;
+use crate::feed::StreamAt;
 use crate::keeper::Keeper;
 use crate::pump::Pump;
+use crate::saving::Busy;
 use crate::snapshot::Snapshot;
-use disk::{AofFolder, Fsync, Log, Outcome, Settings};
+use disk::{AofFolder, Fsync, Log, Outcome, Rewrite, Settings};
 use engine::{Config, Engine, OnFate};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,6 +14,13 @@ use std::task::{Poll, Waker};
 
 /// Numbers kept.
 const NUMBERS: usize = 1 << 14;
+
+/// A rewrite of the log that has begun: what is to be written into its base.
+pub(crate) struct Begun {
+    snapshot: Snapshot,
+    rewrite: Rewrite,
+    stream: Option<StreamAt>,
+}
 
 pub(crate) fn fsync(config: &Config) -> Fsync {
     match &*config.text("appendfsync") {
@@ -40,7 +49,7 @@ impl Keeper {
             let _all = ks.lock_all();
             engine.journal.turn(true);
         } else {
-            self.rewrite_now(engine)?;
+            self.rewrite_now(engine, None)?;
         }
         self.heed_fsync(config);
         Ok(())
@@ -271,25 +280,21 @@ impl Keeper {
         }
     }
 
-    /// Writes the log anew with what the engine holds, and returns when it is done.
-    pub(crate) fn rewrite_now(&self, engine: &Arc<Engine>) -> Result<(), String> {
-        let log = self.log().ok_or("the append-only file is off")?;
+    /// Writes the log anew with what the engine holds, and returns when it is done. `begun`: its moment is past.
+    pub(crate) fn rewrite_now(
+        &self,
+        engine: &Arc<Engine>,
+        mut begun: Option<Begun>,
+    ) -> Result<(), String> {
         loop {
-            let (snapshot, (rewrite, stream)) = self.between_units(|| {
-                Snapshot::take(engine, self.options(engine, true), |shared| {
-                    self.note_running(shared.clone());
-                    // What was done before this moment is in the old increment, what comes later in the new one.
-                    let mut pump = self.pump.lock();
-                    self.pump(engine, &mut pump, true);
-                    pump.begin_anew();
-                    let rewrite = log.begin_rewrite();
-                    engine
-                        .journal
-                        .turn(rewrite.is_ok() || engine.journal.is_on());
-                    (rewrite, self.stream_at())
-                })
-            });
-            let rewrite = rewrite.map_err(|refused| refused.0)?;
+            let Begun {
+                snapshot,
+                rewrite,
+                stream,
+            } = match begun.take() {
+                Some(begun) => begun,
+                None => self.begin_base(engine, None)?,
+            };
             // A log that refused pieces for want of a base takes them now.
             self.pump_all();
             let plan =
@@ -313,6 +318,45 @@ impl Keeper {
                 // The data set was replaced meanwhile: there is another one to write.
                 None if !self.is_cancelled() => {}
                 None => return Err("given up".into()),
+            }
+        }
+    }
+
+    /// Takes the moment of a rewrite: what was done before it is in the snapshot and in the old increment, what comes later in the new
+    /// one. With `new` it is that of a log that begins with it, and that nobody has seen before: so there is no time at which there
+    /// is a log and it takes nothing.
+    pub(crate) fn begin_base(
+        &self,
+        engine: &Arc<Engine>,
+        new: Option<Arc<Log>>,
+    ) -> Result<Begun, String> {
+        let log = new.clone().or_else(|| self.log());
+        let log = log.ok_or("the append-only file is off")?;
+        let (snapshot, (rewrite, stream)) = self.between_units(|| {
+            Snapshot::take(engine, self.options(engine, true), |shared| {
+                self.note_running(shared.clone());
+                let mut pump = self.pump.lock();
+                self.pump(engine, &mut pump, true);
+                pump.begin_anew();
+                let rewrite = log.begin_rewrite();
+                if new.is_some() && rewrite.is_ok() {
+                    *self.log.write() = new;
+                }
+                engine
+                    .journal
+                    .turn(rewrite.is_ok() || engine.journal.is_on());
+                (rewrite, self.stream_at())
+            })
+        });
+        match rewrite {
+            Ok(rewrite) => Ok(Begun {
+                snapshot,
+                rewrite,
+                stream,
+            }),
+            Err(refused) => {
+                snapshot.give_up(engine);
+                Err(refused.0)
             }
         }
     }
@@ -341,15 +385,21 @@ impl Keeper {
         closed
     }
 
-    /// Begins a log anew, which takes nothing before its first rewrite.
-    pub(crate) fn fresh_log(&self, engine: &Engine) -> Result<(), String> {
+    /// A log that begins anew. It takes nothing before its first rewrite.
+    fn fresh_log(&self, engine: &Engine) -> Result<Arc<Log>, String> {
         self.take_folder()?;
-        let config = engine.config();
         let folder = self.log_folder()?;
-        let log = Log::fresh(folder, 0, self.log_settings(config)).map_err(|e| e.to_string())?;
-        *self.log.write() = Some(Arc::new(log));
-        self.heed_fsync(config);
-        Ok(())
+        let settings = self.log_settings(engine.config());
+        let log = Log::fresh(folder, 0, settings).map_err(|e| e.to_string())?;
+        Ok(Arc::new(log))
+    }
+
+    /// Begins the log anew with what the engine holds now; its base is still to be written ([`Keeper::rewrite_now`]), by whoever has
+    /// claimed that.
+    pub(crate) fn begin_log_anew(&self, engine: &Arc<Engine>) -> Result<Begun, String> {
+        let begun = self.begin_base(engine, Some(self.fresh_log(engine)?))?;
+        self.heed_fsync(engine.config());
+        Ok(begun)
     }
 
     /// CONFIG SET appendonly.
@@ -362,7 +412,18 @@ impl Keeper {
         if self.log().is_some() {
             return Ok(());
         }
-        self.fresh_log(&engine)?;
-        self.begin_rewrite().map(|_| ())
+        match self.claim(Busy::Rewrite) {
+            Ok(()) => {
+                let begun = self.begin_log_anew(&engine);
+                let begun = begun.inspect_err(|_| self.note_end())?;
+                self.spawn(Busy::Rewrite, Some(begun))
+            }
+            // What is being written comes first.
+            Err(_) => {
+                *self.log.write() = Some(self.fresh_log(&engine)?);
+                self.heed_fsync(engine.config());
+                self.begin_rewrite().map(|_| ())
+            }
+        }
     }
 }

@@ -53,6 +53,17 @@ impl Keeper {
         Ok(self.unlike_the_log.load(Relaxed))
     }
 
+    /// The same where a copy is about to take the place of the data set, which is in the next log then, with what is done meanwhile:
+    /// changes are taken, but for a log that does not end as it should.
+    fn leave_log_for_copy(&self, engine: &Engine) -> Result<bool, String> {
+        let logs = self.log().is_some();
+        if logs && let Err(why) = self.end_log(engine) {
+            self.unlike_the_log.store(true, Relaxed);
+            return Err(why);
+        }
+        Ok(logs || self.unlike_the_log.load(Relaxed))
+    }
+
     /// Log and memory are the same again.
     fn agree_with_log(&self) {
         self.unlike_the_log.store(false, Relaxed);
@@ -81,8 +92,8 @@ impl Keeper {
         let read = read.ok_or_else(|| format!("{}: there is no such file", path.display()))?;
         *self.loaded.lock() = read;
         if logs {
-            self.fresh_log(&engine)?;
-            self.rewrite_now(&engine)?;
+            let begun = self.begin_log_anew(&engine)?;
+            self.rewrite_now(&engine, Some(begun))?;
             self.agree_with_log();
         }
         drop(closed);
@@ -261,7 +272,7 @@ impl Keeper {
                 file.sync()
                     .map_err(|e| format!("{}: {e}", temp.display()))?;
                 let closed = self.close_to_all(&engine);
-                let logs = self.leave_log(&engine)?;
+                let logs = self.leave_log_for_copy(&engine)?;
                 let loaded = self.load_file(&engine, &temp, copy);
                 self.settle(closed, &engine, logs, loaded, done)?;
                 // It is a snapshot like any other, and the data set's.
@@ -279,7 +290,7 @@ impl Keeper {
                 let loaded = load::read_rdb(&engine, &mut counted, plan(To::Beside(&twin)))?;
                 copy.finish().map_err(|e| e.to_string())?;
                 let closed = self.claim_for_loading(&engine);
-                let logs = self.leave_log(&engine)?;
+                let logs = self.leave_log_for_copy(&engine)?;
                 let result = self.exchange(&engine, twin, loaded);
                 drop(beside);
                 self.reopen(closed, &engine, logs, result, done)
@@ -290,7 +301,7 @@ impl Keeper {
                 let mut file = self.file_for_copy(SyncPlan::incremental(false))?;
                 let loaded = read_into(&engine, copy, &mut file, read, plan(To::Beside(&twin)))?;
                 let mut closed = self.claim_for_loading(&engine);
-                let logs = self.leave_log(&engine)?;
+                let logs = self.leave_log_for_copy(&engine)?;
                 let result = self.exchange(&engine, twin, loaded);
                 if result.is_ok() {
                     self.keep_file(&mut closed, &engine, file);
@@ -299,7 +310,7 @@ impl Keeper {
             }
             Replace::FlushFirst => {
                 let closed = self.close_to_all(&engine);
-                let logs = self.leave_log(&engine)?;
+                let logs = self.leave_log_for_copy(&engine)?;
                 engine.loading.expect(total.unwrap_or(0));
                 let loaded = empty(&engine).and_then(|()| {
                     let mut counted = Counted {
@@ -311,7 +322,7 @@ impl Keeper {
                     Ok(loaded)
                 });
                 if loaded.is_err() && !engine.loading.is_stopped() {
-                    empty(&engine)?;
+                    empty(&engine).inspect_err(|_| self.unlike_the_log.store(logs, Relaxed))?;
                 }
                 self.settle(closed, &engine, logs, loaded, done)
             }
@@ -409,7 +420,7 @@ impl Keeper {
     /// A copy is in place, or is not: opens the data set again, and has the log begin anew with it.
     fn reopen(
         &self,
-        closed: Closed<'_>,
+        mut closed: Closed<'_>,
         engine: &Arc<Engine>,
         logs: bool,
         loaded: Result<load::Loaded, String>,
@@ -420,14 +431,17 @@ impl Keeper {
             *self.loaded.lock() = loaded.clone();
         }
         if logs {
-            // It takes nothing before it has a base, which is written once others may go on.
-            self.fresh_log(engine)?;
+            // Its base is written once others may go on.
+            self.saving.lock().busy = Some(Busy::Rewrite);
+            let begun = self.begin_log_anew(engine);
+            let begun = begun.inspect_err(|_| self.unlike_the_log.store(true, Relaxed))?;
             self.agree_with_log();
+            closed.claims = false;
+            if let Err(why) = self.spawn(Busy::Rewrite, Some(begun)) {
+                tracing::warn!("The log is not written anew: {why}");
+            }
         }
         drop(closed);
-        if logs && let Err(why) = self.begin_rewrite() {
-            tracing::warn!("The log is not written anew: {why}");
-        }
         loaded.map(drop)
     }
 }

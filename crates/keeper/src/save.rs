@@ -2,6 +2,7 @@
 
 use crate::feed::StreamAt;
 use crate::keeper::Keeper;
+use crate::log::Begun;
 use crate::saving::{Busy, Running, changes};
 use crate::snapshot::{Failed, Shared, Snapshot};
 use disk::{AtomicFile, SyncPlan};
@@ -145,13 +146,13 @@ impl Keeper {
     }
 
     /// Does what is to be written, if nothing else is being written, and notes what came of it.
-    fn write_as(&self, busy: Busy) -> Result<(), String> {
+    fn write_as(&self, busy: Busy, begun: Option<Begun>) -> Result<(), String> {
         let began = Instant::now();
         let done = self.engine().and_then(|engine| {
             self.take_folder()?;
             match busy {
                 Busy::Save => self.save_once(&engine),
-                Busy::Rewrite => self.rewrite_now(&engine),
+                Busy::Rewrite => self.rewrite_now(&engine, begun),
                 Busy::Load | Busy::Send => Err(LOADING.into()),
             }
         });
@@ -212,7 +213,7 @@ impl Keeper {
         loop {
             let seen = self.freed.seen();
             match self.claim(Busy::Save) {
-                Ok(()) => return self.write_as(Busy::Save),
+                Ok(()) => return self.write_as(Busy::Save, None),
                 Err(Busy::Save) => return Err("Background save already in progress".into()),
                 // These are short enough to be waited for.
                 Err(Busy::Rewrite | Busy::Load | Busy::Send) => self.freed.sleep(seen),
@@ -228,20 +229,21 @@ impl Keeper {
         loop {
             let seen = self.freed.seen();
             match self.claim(Busy::Rewrite) {
-                Ok(()) => return self.write_as(Busy::Rewrite),
+                Ok(()) => return self.write_as(Busy::Rewrite, None),
                 Err(_) => self.freed.sleep(seen),
             }
         }
     }
 
-    fn spawn(&self, busy: Busy) -> Result<(), String> {
+    /// Has a thread write what was claimed.
+    pub(crate) fn spawn(&self, busy: Busy, begun: Option<Begun>) -> Result<(), String> {
         let me = self.me.upgrade().ok_or("the database is being closed")?;
         let spawned = std::thread::Builder::new()
             .name("snapshot".into())
             .spawn(move || {
                 // The cores that are idle are its own.
                 engine::stand_behind_workers(engine::FAR_BEHIND);
-                let _ = me.write_as(busy);
+                let _ = me.write_as(busy, begun);
             });
         spawned.map(|_| ()).map_err(|e| {
             self.note_end();
@@ -253,7 +255,7 @@ impl Keeper {
     pub(crate) fn begin_save(&self, schedule: bool) -> Result<&'static str, String> {
         match self.claim(Busy::Save) {
             Ok(()) => {
-                self.spawn(Busy::Save)?;
+                self.spawn(Busy::Save, None)?;
                 Ok("Background saving started")
             }
             Err(Busy::Save) => Err("Background save already in progress".into()),
@@ -293,7 +295,7 @@ impl Keeper {
         }
         match self.claim(Busy::Rewrite) {
             Ok(()) => {
-                self.spawn(Busy::Rewrite)?;
+                self.spawn(Busy::Rewrite, None)?;
                 Ok("Background append only file rewriting started")
             }
             Err(Busy::Rewrite) => {
