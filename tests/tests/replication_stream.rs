@@ -20,7 +20,6 @@ const SAME: &[&str] = &[
     "SET k v PXAT {ms+1000}",
     "SET k v; SET k w NX; SET x v XX",
     "SET k v GET; SET k w GET EX 100",
-    "SET k v; SET k w XX GET KEEPTTL",
     "SETEX k 100 v; PSETEX k 100000 v",
     "SETNX k v; SETNX k w",
     "GETSET k v; GETSET k w",
@@ -124,7 +123,7 @@ const SAME: &[&str] = &[
     "EVAL \"redis.pcall('lpush','a',1) redis.pcall('incr','a') redis.call('set','b',1)\" 0",
     "MULTI; EVAL \"redis.call('set','a',1) redis.call('set','b',1)\" 0; SET c 1; EXEC",
     "SCRIPT LOAD \"return 1\"; SCRIPT FLUSH",
-    "FUNCTION LOAD \"#!lua name=l\\nredis.register_function('f',function(k) redis.call('set',k[1],1) return redis.call('incr',k[1]) end)\"; \
+    "FUNCTION LOAD REPLACE \"#!lua name=l\\nredis.register_function('f',function(k) redis.call('set',k[1],1) return redis.call('incr',k[1]) end)\"; \
      FCALL f 1 k; FUNCTION DELETE l",
     "FUNCTION LOAD REPLACE \"#!lua name=l\\nredis.register_function('f',function(k) return 1 end)\"; FUNCTION FLUSH; FUNCTION FLUSH ASYNC",
     // Messages.
@@ -141,6 +140,18 @@ const SAME: &[&str] = &[
 const DIFFERENT: &[(&str, &[&str], &str)] = &[
     ("SET k v NX", &["SET k v"], MET),
     ("SET k v NX GET", &["SET k v"], MET),
+    (
+        "SET k v; SET k w XX GET KEEPTTL",
+        &["SET k v", "SET k w"],
+        MET,
+    ),
+    (
+        "FUNCTION LOAD \"#!lua name=l\\nredis.register_function('f',function(k) return 1 end)\"",
+        &[
+            "FUNCTION LOAD REPLACE #!lua name=l\nredis.register_function('f',function(k) return 1 end)",
+        ],
+        "a library is what it is here, whatever was there",
+    ),
     (
         "SET a 1; EXPIRE a 100 NX; EXPIRE a 200 GT",
         &["SET a 1", "PEXPIREAT a <+100>", "PEXPIREAT a <+200>"],

@@ -449,7 +449,10 @@ const KEEPER: Rooms = &[
     ("saving", &["feed", "snapshot"]),
     ("keeper", &["feed", "load", "pump", "saving"]),
     ("info", &["keeper", "saving", "snapshot"]),
-    ("log", &["commands", "feed", "keeper", "pump", "saving", "snapshot"]),
+    (
+        "log",
+        &["commands", "feed", "keeper", "pump", "saving", "snapshot"],
+    ),
     ("open", &["keeper", "load", "saving"]),
     ("reload", &["keeper", "load", "saving"]),
     ("save", &["feed", "keeper", "log", "saving", "snapshot"]),

@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 /// Bytes of a block of memory.
 const BLOCK: usize = 64 << 10;
 
-/// Blocks that were read and are kept for what comes next.
-const SPARE: usize = 4;
+/// Most blocks that were read and are kept for what comes next: fresh memory has to be cleared by the system first, which takes as long
+/// as filling it. What of them is not needed for some time goes ([`Spool::let_go`]).
+const SPARE: usize = 128;
 
 /// Bytes of a file.
 const SEGMENT: u64 = 64 << 20;
@@ -57,8 +58,9 @@ struct OnDisk {
 
 struct Inner {
     blocks: VecDeque<Vec<u8>>,
-    /// Some that were read, to be used again: fresh memory has to be cleared by the system first.
+    /// Some that were read, to be used again, and how many of them have not been needed since that was last looked at.
     spare: Vec<Vec<u8>>,
+    unneeded: usize,
     /// Position of the first byte in memory.
     start: u64,
     /// Position behind the last.
@@ -110,6 +112,7 @@ impl Spool {
             inner: Mutex::new(Inner {
                 blocks: VecDeque::new(),
                 spare: Vec::new(),
+                unneeded: 0,
                 start: at,
                 end: at,
                 first: at,
@@ -129,12 +132,15 @@ impl Spool {
     pub fn append(&self, mut bytes: &[u8]) -> u64 {
         let mut inner = self.inner.lock();
         inner.end += bytes.len() as u64;
+        // First, for its memory.
+        self.trim(&mut inner);
         while !bytes.is_empty() {
             let room = inner.blocks.back().map_or(0, |block| BLOCK - block.len());
             if room == 0 {
                 let block = inner.spare.pop().unwrap_or_else(|| {
                     Vec::with_capacity(BLOCK.min(bytes.len().next_power_of_two().max(1 << 10)))
                 });
+                inner.unneeded = inner.unneeded.min(inner.spare.len());
                 inner.blocks.push_back(block);
                 continue;
             }
@@ -144,7 +150,6 @@ impl Spool {
             }
             bytes = later;
         }
-        self.trim(&mut inner);
         let end = inner.end;
         let wakes = inner.waiting > 0;
         drop(inner);
@@ -220,6 +225,14 @@ impl Spool {
             spool: self.clone(),
             id,
         })
+    }
+
+    /// Lets go of memory that has not been needed since this was called last.
+    pub(crate) fn let_go(&self) {
+        let mut inner = self.inner.lock();
+        let stay = inner.spare.len() - inner.unneeded;
+        inner.spare.truncate(stay);
+        inner.unneeded = stay;
     }
 
     /// Drops what nobody needs.
@@ -524,6 +537,29 @@ mod tests {
         assert_eq!(drain(&reader), b"more");
         assert!(spool.reader(999).is_none() && spool.reader(201_005).is_none());
         assert!(spool.reader(201_004).is_some());
+    }
+
+    #[test]
+    fn memory_is_used_again_and_goes_when_it_is_not_needed() {
+        let spool = Spool::new(0, 300_000);
+        let reader = spool.reader(0).expect("it is there");
+        spool.append(&bytes(0, 3_000_000));
+        drain(&reader);
+        let most = spool.memory();
+        assert!(most >= 3_000_000);
+        for round in 0..100 {
+            spool.append(&bytes(0, 1_000_000));
+            drain(&reader);
+            assert_eq!(spool.memory(), most, "in round {round}");
+        }
+        // Some of it was needed since it was first looked at.
+        spool.let_go();
+        spool.append(&bytes(0, 1_000_000));
+        drain(&reader);
+        spool.let_go();
+        assert!((1_000_000..2_000_000).contains(&spool.memory()));
+        spool.let_go();
+        assert!(spool.memory() < 300_000 + 2 * BLOCK);
     }
 
     #[test]

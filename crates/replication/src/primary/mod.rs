@@ -18,13 +18,16 @@ use keeper::Keeper;
 use link::{Link, State};
 use parking_lot::Mutex;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_millis(100);
+
+/// After so many looks memory of the stream goes that was not needed meanwhile.
+const TICKS_TO_LET_GO: u64 = 20;
 
 /// Those who follow, and what they follow.
 pub(crate) struct Primary {
@@ -49,6 +52,8 @@ pub(crate) struct Primary {
     /// The disk has failed: that was said.
     spill_failed: AtomicBool,
     failing: failover::Failing,
+    /// How often the clock was looked at.
+    ticks: AtomicU64,
     stop: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -96,6 +101,7 @@ impl Primary {
             alone_since: Mutex::default(),
             spill_failed: AtomicBool::new(false),
             failing: failover::Failing::default(),
+            ticks: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             thread: Mutex::new(None),
         })
@@ -292,6 +298,13 @@ impl Primary {
     /// What is needed and does not fit in memory goes to the disk.
     fn spill(&self, engine: &Engine) {
         let overflow = self.overflow(engine);
+        if self
+            .ticks
+            .fetch_add(1, Relaxed)
+            .is_multiple_of(TICKS_TO_LET_GO)
+        {
+            self.stream.spool().let_go();
+        }
         let failed = &self.spill_failed;
         match self.stream.spool().spill(&overflow) {
             Ok(()) => failed.store(false, Relaxed),
