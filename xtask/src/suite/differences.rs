@@ -160,7 +160,6 @@ const COUNTS: &str = "a count whose reply no buffer could take is refused";
 const LOG_OFF: &str = "BGREWRITEAOF needs a log that is on";
 const VALKEY: &str = "it is taken as Valkey takes it";
 const ADDRESS: &str = "it needs an address beside the loopback's";
-const MESSAGES: &str = "messages are not passed on to replicas";
 const THREADS: &str = "what two connections send is done by two threads, in either order";
 const FREES: &str =
     "large values are always freed by a thread of their own and what is small is not counted";
@@ -283,7 +282,6 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         fails("MULTI / EXEC is propagated correctly (multiple commands with SELECT)", RECORDS),
         fails("MULTI / EXEC is propagated correctly (multiple commands)", RECORDS),
         fails("MULTI and script timeout", NOT_BUSY),
-        fails("MULTI propagation of PUBLISH", MESSAGES),
         fails("MULTI propagation of XREADGROUP", RECORDS),
         fails("MULTI with BGREWRITEAOF", LOG_OFF),
         fails("MULTI with FLUSHALL and AOF", PIECES),
@@ -319,7 +317,9 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         left_out("Active Expire - deletes hash that all its fields got expired (hashtable)", CLOCK),
         left_out("Active Expire - deletes hash that all its fields got expired (listpackex)", CLOCK),
         fails("All TTL in commands are propagated as absolute timestamp in replication stream", RECORDS),
-        fails("All TTLs in commands are propagated as absolute timestamp in milliseconds in AOF", PIECES),
+        left_out("All TTLs in commands are propagated as absolute timestamp in milliseconds in AOF", PIECES),
+        left_out("Test Command propagated to replica as expected (ht)", PIECES),
+        left_out("Test Command propagated to replica as expected (listpack)", PIECES),
         fails("HGETEX - Test with lazy expiry (hashtable)", LAZY_FIELDS),
         fails("HGETEX - Test with lazy expiry (listpackex)", LAZY_FIELDS),
         fails("HGETEX - input validation (hashtable)", NEWER),
@@ -332,13 +332,16 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         fails("Lazy Expire - fields are lazy deleted (hashtable)", LAZY_FIELDS),
         fails("Lazy Expire - fields are lazy deleted (listpackex)", LAZY_FIELDS),
         fails("Lazy Expire - fields are lazy deleted and propagated to replicas (listpack)", LAZY_FIELDS),
+        fails("Lazy Expire - fields are lazy deleted and propagated to replicas (ht)", LAZY_FIELDS),
         fails("Lazy Expire - verify various HASH commands handling expired fields (hashtable)", LAZY_FIELDS),
         fails("Lazy Expire - verify various HASH commands handling expired fields (listpackex)", LAZY_FIELDS),
         fails("Statistics - Hashes with HFEs (hashtable)", INNER),
+        fails("Test HGETEX command replication", RECORDS),
         fails("Test HRANDFIELD deletes all expired fields (hashtable)", LAZY_FIELDS),
         fails("Test HRANDFIELD deletes all expired fields (listpackex)", LAZY_FIELDS),
         fails("Test HSCAN with mostly expired fields return empty result (hashtable)", LAZY_FIELDS),
         fails("Test HSCAN with mostly expired fields return empty result (listpackex)", LAZY_FIELDS),
+        fails("Test HSETEX command replication", RECORDS),
         fails("Test listpack converts to ht and active expiry works", INNER),
         fails("Test listpack debug listpack", INNER),
     ]),
@@ -358,9 +361,6 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
     ]),
     ("unit/type/stream-cgroups", &[
         fails("XINFO FULL output", NEWER),
-    ]),
-    ("unit/type/string", &[
-        fails("GETDEL propagate as DEL command to replica", RECORDS),
     ]),
     ("unit/type/zset", &[
         left_out("BZMPOP propagate as pop with count command to replica", RECORDS),
