@@ -163,6 +163,7 @@ const ADDRESS: &str = "it needs an address beside the loopback's";
 const THREADS: &str = "what two connections send is done by two threads, in either order";
 const FREES: &str =
     "large values are always freed by a thread of their own and what is small is not counted";
+const REFUSED: &str = "a log that is turned on while a copy is being written refuses changes until that is done: the next test fails now and then";
 const SLOW: &str = "it takes minutes";
 const OPEN: &str = "it is not known yet who is wrong";
 
@@ -175,8 +176,9 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         fails("dismiss all data types memory", LOG_OFF),
     ]),
     ("integration/failover", &[
-        fails("failover aborts if target rejects sync request", LOG),
+        left_out("failover aborts if target rejects sync request", LOG),
         fails("failover to a replica with force works", LOG),
+        left_out("failovers can be aborted", OPEN),
     ]),
     ("integration/logging", &[
         fails("Crash report generated on DEBUG SEGFAULT", LOG),
@@ -285,7 +287,7 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         fails("MULTI propagation of XREADGROUP", RECORDS),
         fails("MULTI with BGREWRITEAOF", LOG_OFF),
         fails("MULTI with FLUSHALL and AOF", PIECES),
-        fails("MULTI with config set appendonly", OPEN),
+        left_out("MULTI with config set appendonly", REFUSED),
         fails("MULTI-EXEC body and script timeout", NOT_BUSY),
         fails("just EXEC and script timeout", NOT_BUSY),
     ]),
