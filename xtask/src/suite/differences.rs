@@ -312,6 +312,7 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
     ]),
     ("unit/tracking", &[
         left_out("CLIENT TRACKINGINFO provides reasonable results when tracking redir broken", OPEN),
+        left_out("RESP3 based basic tracking-redir-broken with client reply off", OPEN),
         left_out("Regression test for #11715", OPEN),
         left_out("Tracking info is correct", OPEN),
     ]),
