@@ -14,6 +14,7 @@ pub(crate) fn prefetch_of<T>(what: &T) {
 }
 
 /// Fetches the cache line of something that is written to soon.
+/// A hint: where the program is built for processors that need not know how to fetch for writing, it is fetched for reading.
 #[inline]
 pub fn prefetch_to_write<T>(what: &T) {
     #[cfg(target_arch = "x86_64")]
