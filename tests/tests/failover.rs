@@ -349,3 +349,72 @@ fn a_failover_that_nobody_knows_the_end_of_is_given_up_by_hand() {
     eventually("it is the primary", || info(&mut c, "role") == "master");
     eventually("it takes changes", || show(&c.run("SET k v")) == "OK");
 }
+
+/// Whoever is told that it is given up can rely on that: it is over, this server is the primary, and changes go on.
+#[test]
+fn a_failover_is_over_when_its_abort_is_answered() {
+    let server = primary(&[]);
+    let mut c = server.connect();
+    let (_listener, _one, _) = online(&server, &mut c);
+    for round in 0..40 {
+        // The replica never has this.
+        c.call(&["SET", "k", &round.to_string()]);
+        check(&mut c, "FAILOVER", "OK");
+        if round % 2 == 0 {
+            check(&mut c, "FAILOVER ABORT", "OK");
+            assert_eq!(info(&mut c, "master_failover_state"), "no-failover");
+        } else {
+            c.run("MULTI");
+            c.run("FAILOVER ABORT");
+            c.run("INFO replication");
+            let replies = show(&c.run("EXEC"));
+            assert!(
+                replies.contains("master_failover_state:no-failover"),
+                "{replies}"
+            );
+        }
+        check(&mut c, "FAILOVER ABORT", "-ERR No failover in progress.");
+        check(&mut c, "SET k v", "OK");
+    }
+}
+
+/// At any moment, also when the replica has been asked already: then it may have taken over, and there are two primaries, as with
+/// real servers.
+#[test]
+fn a_failover_is_given_up_at_any_moment_or_done() {
+    let server = primary(&[]);
+    let port = server.port().to_string();
+    let follower = Server::redpoll_with(&["--replicaof", "127.0.0.1", &port]);
+    let (mut c, mut r) = (server.connect(), follower.connect());
+    let (mut given_up, mut done) = (0, 0);
+    for round in 0_u32..60 {
+        eventually("it follows", || {
+            // It may have heard only now that it was to take over.
+            if info(&mut r, "role") == "master" {
+                r.call(&["REPLICAOF", "127.0.0.1", &port]);
+            }
+            c.run("WAIT 1 10") == Value::Int(1)
+        });
+        check(&mut c, "FAILOVER", "OK");
+        // It takes some milliseconds.
+        thread::sleep(Duration::from_micros(u64::from(round) * 100));
+        match &*show(&c.run("FAILOVER ABORT")) {
+            "OK" => {
+                given_up += 1;
+                assert_eq!(info(&mut c, "master_failover_state"), "no-failover");
+                assert_eq!(info(&mut c, "role"), "master", "{}", server.log());
+                check(&mut c, "SET k v", "OK");
+            }
+            "-ERR No failover in progress." => {
+                done += 1;
+                assert_eq!(info(&mut c, "master_failover_state"), "no-failover");
+                assert_eq!(info(&mut c, "role"), "slave", "{}", server.log());
+                check(&mut c, "REPLICAOF NO ONE", "OK");
+            }
+            other => panic!("{other}"),
+        }
+        // Otherwise it rests for a second before it links itself anew.
+        check(&mut r, "REPLICAOF NO ONE", "OK");
+    }
+    assert!(given_up > 0, "{done} were done");
+}

@@ -178,7 +178,6 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
     ("integration/failover", &[
         left_out("failover aborts if target rejects sync request", LOG),
         fails("failover to a replica with force works", LOG),
-        left_out("failovers can be aborted", OPEN),
     ]),
     ("integration/logging", &[
         fails("Crash report generated on DEBUG SEGFAULT", LOG),

@@ -198,8 +198,16 @@ fn failover(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::new("ERR this database has no replicas"));
     };
     if args.left() == 1 && args.keyword("ABORT") {
-        hub.abort_failover().map_err(Error::new)?;
-        ctx.out.ok();
+        if ctx.nested {
+            // The locks that it may have to wait for are held.
+            hub.abort_failover(false).map_err(Error::new)?;
+            ctx.out.ok();
+            return Ok(());
+        }
+        ctx.offload(Box::new(move |out| match hub.abort_failover(true) {
+            Ok(()) => out.simple("OK"),
+            Err(text) => out.error(&text),
+        }));
         return Ok(());
     }
     let mut how = Failover::default();

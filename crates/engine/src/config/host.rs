@@ -271,8 +271,8 @@ pub trait Replication: Send + Sync {
     /// FAILOVER: begins to give the role of the primary to a replica, and returns at once.
     fn failover(&self, how: Failover) -> Result<(), String>;
 
-    /// FAILOVER ABORT.
-    fn abort_failover(&self) -> Result<(), String>;
+    /// FAILOVER ABORT. `waits`: it is over when this returns, for which no lock of the keyspace may be held, and not on a worker.
+    fn abort_failover(&self, waits: bool) -> Result<(), String>;
 
     /// Whether a FAILOVER is under way.
     fn is_failing_over(&self) -> bool;

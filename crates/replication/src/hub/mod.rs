@@ -95,18 +95,19 @@ impl Hub {
     /// Follows a primary from now on.
     ///
     /// # Errors
-    /// There is no thread for it, or the database is being closed.
+    /// There is no thread for it, a FAILOVER is under way, or the database is being closed.
     pub fn follow(&self, host: &str, port: u16) -> Result<(), String> {
         let host = host.to_owned();
-        self.replica.follow(Address { host, port }, None)
+        let follow = || self.replica.follow(Address { host, port }, None);
+        self.primary.change_role(follow)
     }
 
     /// Follows nobody any more.
     ///
     /// # Errors
-    /// The database is being closed.
+    /// A FAILOVER is under way, or the database is being closed.
     pub fn lead(&self) -> Result<(), String> {
-        self.replica.lead()
+        self.primary.change_role(|| self.replica.lead())
     }
 
     /// What is known of the link to the primary, if one is followed.
@@ -163,8 +164,8 @@ impl Replication for Hub {
         self.primary.begin_failover(how)
     }
 
-    fn abort_failover(&self) -> Result<(), String> {
-        self.primary.end_failover()
+    fn abort_failover(&self, waits: bool) -> Result<(), String> {
+        self.primary.end_failover(waits)
     }
 
     fn is_failing_over(&self) -> bool {

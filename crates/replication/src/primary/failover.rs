@@ -11,7 +11,7 @@ use crate::replica::handover::TookOver;
 use engine::{CHANGES_HELD, Failover};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// How far that is.
@@ -20,29 +20,41 @@ enum Stage {
     #[default]
     No,
     /// For the replica to have everything.
-    Waiting {
-        how: Failover,
-        until: Option<Instant>,
-        /// What was under way when changes began to be held back is done.
-        still: bool,
-    },
+    Waiting(Wait),
     /// The replica is asked to take over.
     Switching,
-    /// It did.
+    /// It did, which is being noted.
     Done,
-    /// It did not, or that was given up.
+    /// It did not, or that was given up: this server is to be the primary again.
     Failed,
 }
 
-/// See the module's page.
+/// What is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wait {
+    /// Tells this failover from one that was given up.
+    number: u64,
+    how: Failover,
+    until: Option<Instant>,
+    /// What was under way when changes began to be held back is done.
+    still: bool,
+}
+
+/// See the module's page. The gate is opened and closed with the stage locked, so that it is open where there is none.
 #[derive(Default)]
-pub(super) struct Failing(Mutex<Stage>);
+pub(super) struct Failing {
+    stage: Mutex<Stage>,
+    /// Failovers so far.
+    begun: AtomicU64,
+    /// Held by who changes the role, and taken before the stage is looked at for that. Such a step waits for locks of the keyspace.
+    step: Mutex<()>,
+}
 
 impl Primary {
     /// FAILOVER.
     pub(crate) fn begin_failover(&self, how: Failover) -> Result<(), String> {
         let engine = self.engine()?;
-        let mut stage = self.failing.0.lock();
+        let mut stage = self.failing.stage.lock();
         if *stage != Stage::No {
             return Err("ERR FAILOVER already in progress.".into());
         }
@@ -72,72 +84,127 @@ impl Primary {
         engine.standing.close(CHANGES_HELD, true);
         let patience = Duration::from_millis(how.timeout_ms);
         let until = (how.timeout_ms > 0).then(|| Instant::now() + patience);
-        *stage = Stage::Waiting {
+        *stage = Stage::Waiting(Wait {
+            number: self.failing.begun.fetch_add(1, Relaxed),
             how,
             until,
             still: false,
-        };
+        });
         drop(stage);
         self.wake();
         Ok(())
     }
 
-    /// FAILOVER ABORT.
-    pub(crate) fn end_failover(&self) -> Result<(), String> {
-        let mut stage = self.failing.0.lock();
-        if *stage == Stage::No {
-            return Err("ERR No failover in progress.".into());
+    /// FAILOVER ABORT. `waits`: no lock of the keyspace is held, so that this server is a primary when it returns, even if it followed
+    /// the replica already.
+    pub(crate) fn end_failover(&self, waits: bool) -> Result<(), String> {
+        let _step = waits.then(|| self.failing.step.lock());
+        {
+            let mut stage = self.failing.stage.lock();
+            match *stage {
+                Stage::No | Stage::Done => return Err("ERR No failover in progress.".into()),
+                Stage::Waiting(_) => self.failover_is_over(&mut stage),
+                Stage::Switching | Stage::Failed => *stage = Stage::Failed,
+            }
+            tracing::info!("FAILOVER is given up, as was asked for");
+            if *stage == Stage::No {
+                return Ok(());
+            }
         }
-        tracing::info!("FAILOVER is given up, as was asked for");
-        *stage = Stage::Failed;
-        drop(stage);
-        self.wake();
+        match waits {
+            true => self.lead_again(),
+            false => self.wake(),
+        }
         Ok(())
     }
 
     pub(crate) fn is_failing_over(&self) -> bool {
-        *self.failing.0.lock() != Stage::No
+        *self.failing.stage.lock() != Stage::No
     }
 
     /// As INFO calls it.
     pub(super) fn failover_state(&self) -> &'static str {
-        match *self.failing.0.lock() {
+        match *self.failing.stage.lock() {
             Stage::No => "no-failover",
-            Stage::Waiting { .. } => "waiting-for-sync",
+            Stage::Waiting(_) => "waiting-for-sync",
             Stage::Switching | Stage::Done | Stage::Failed => "failover-in-progress",
         }
     }
 
+    /// Follows another server or none, as it was told to, unless there is a failover, which is to decide that.
+    pub(crate) fn change_role(
+        &self,
+        change: impl FnOnce() -> Result<(), String>,
+    ) -> Result<(), String> {
+        let _step = self.failing.step.lock();
+        if self.is_failing_over() {
+            return Err("ERR REPLICAOF not allowed while failing over.".into());
+        }
+        change()
+    }
+
+    fn follows(&self) -> bool {
+        self.engine()
+            .is_ok_and(|engine| engine.standing.is_replica())
+    }
+
     /// Does what is to be done next, if there is a failover.
     pub(super) fn drive_failover(&self) {
-        let stage = self.failing.0.lock().clone();
+        let stage = self.failing.stage.lock().clone();
         match stage {
-            Stage::No | Stage::Switching => {}
-            Stage::Waiting { how, until, still } => self.wait_to_switch(how, until, still),
-            Stage::Done => self.failover_is_over(),
+            Stage::No | Stage::Switching | Stage::Done => {}
+            Stage::Waiting(wait) => self.wait_to_switch(wait),
             Stage::Failed => {
-                if let Err(why) = self.replica.lead() {
-                    tracing::warn!("After a FAILOVER that failed: {why}");
-                }
-                self.failover_is_over();
+                let _step = self.failing.step.lock();
+                self.lead_again();
             }
         }
     }
 
-    fn failover_is_over(&self) {
-        *self.failing.0.lock() = Stage::No;
+    /// After one that failed. With the step held.
+    fn lead_again(&self) {
+        // Somebody else may have done so.
+        if *self.failing.stage.lock() != Stage::Failed {
+            return;
+        }
+        if let Err(why) = self.replica.lead() {
+            tracing::warn!("After a FAILOVER that failed: {why}");
+        }
+        self.failover_is_over(&mut self.failing.stage.lock());
+    }
+
+    fn failover_is_over(&self, stage: &mut Stage) {
+        *stage = Stage::No;
         if let Ok(engine) = self.engine() {
             engine.standing.close(CHANGES_HELD, false);
         }
     }
 
-    fn wait_to_switch(&self, how: Failover, until: Option<Instant>, still: bool) {
+    /// Looks at, and changes, the stage of this failover; None if it is another's by now.
+    fn while_waiting<R>(&self, number: u64, work: impl FnOnce(&mut Stage) -> R) -> Option<R> {
+        let mut stage = self.failing.stage.lock();
+        let is_this = matches!(&*stage, Stage::Waiting(wait) if wait.number == number);
+        is_this.then(|| work(&mut stage))
+    }
+
+    fn wait_to_switch(&self, wait: Wait) {
+        let Wait {
+            number,
+            how,
+            until,
+            still,
+        } = wait;
         if !still {
             // Whoever was in the middle of a change has it done when all locks were had.
-            if self.keeper.want_pieces(true, || ()).is_ok()
-                && let Stage::Waiting { still, .. } = &mut *self.failing.0.lock()
-            {
-                *still = true;
+            let _step = self.failing.step.lock();
+            let is_still = !self.follows() && self.keeper.want_pieces(true, || ()).is_ok();
+            self.while_waiting(number, |stage| match stage {
+                Stage::Waiting(wait) if is_still => wait.still = true,
+                // It was told to follow another server just before.
+                _ => self.failover_is_over(stage),
+            });
+            if !is_still {
+                return;
             }
         }
         self.keeper.give_pieces();
@@ -160,20 +227,33 @@ impl Primary {
             None => None,
         };
         match target {
-            Some(link) => self.switch_to(link),
+            Some(link) => self.switch_to(number, link),
             None if over => {
-                tracing::warn!("FAILOVER is given up: no replica got everything in time");
-                *self.failing.0.lock() = Stage::Failed;
-                self.wake();
+                self.while_waiting(number, |stage| {
+                    tracing::warn!("FAILOVER is given up: no replica got everything in time");
+                    self.failover_is_over(stage);
+                });
             }
             None => {}
         }
     }
 
-    fn switch_to(&self, link: &Link) {
+    fn switch_to(&self, number: u64, link: &Link) {
+        // Whoever gives it up from here on finds that this server follows the replica, and ends that.
+        let _step = self.failing.step.lock();
+        let goes_on = self.while_waiting(number, |stage| {
+            let leads = !self.follows();
+            match leads {
+                true => *stage = Stage::Switching,
+                false => self.failover_is_over(stage),
+            }
+            leads
+        });
+        if goes_on != Some(true) {
+            return;
+        }
         let (host, port) = (link.ip().to_owned(), link.announced.port);
         tracing::info!("FAILOVER: {host}:{port} is asked to be the primary");
-        *self.failing.0.lock() = Stage::Switching;
         let primary = self.me.clone();
         let told = move |took_over| {
             if let Some(primary) = primary.upgrade() {
@@ -183,21 +263,26 @@ impl Primary {
         let address = Address { host, port };
         if let Err(why) = self.replica.follow(address, Some(Box::new(told))) {
             tracing::warn!("FAILOVER: {why}");
-            *self.failing.0.lock() = Stage::Failed;
+            *self.failing.stage.lock() = Stage::Failed;
+            self.wake();
         }
     }
 
-    /// What came of asking it.
+    /// What came of asking it. Called by the thread that asks, which whoever gives the failover up waits for.
     fn handed_over(&self, took_over: TookOver) {
         let Ok(engine) = self.engine() else { return };
         {
-            let mut stage = self.failing.0.lock();
+            let mut stage = self.failing.stage.lock();
             if *stage != Stage::Switching {
                 return;
             }
             match took_over {
                 TookOver::Yes => *stage = Stage::Done,
                 TookOver::No => *stage = Stage::Failed,
+                // That may last. As a replica this server says at once that it takes no changes.
+                TookOver::Unknown if engine.config().flag("replica-read-only") => {
+                    engine.standing.close(CHANGES_HELD, false);
+                }
                 TookOver::Unknown => {}
             }
         }
@@ -207,20 +292,19 @@ impl Primary {
                 let text = address.map_or_else(String::new, |p| format!("{} {}", p.host, p.port));
                 let _ = engine.config().record("replicaof", &text);
                 tracing::info!("FAILOVER: it is the primary, and followed from now on");
+                self.failover_is_over(&mut self.failing.stage.lock());
             }
-            TookOver::No => tracing::warn!("FAILOVER: it is not, and this server goes on to be"),
+            TookOver::No => {
+                tracing::warn!("FAILOVER: it is not, and this server goes on to be");
+                self.wake();
+            }
             TookOver::Unknown => {
                 tracing::warn!(
                     "FAILOVER: the link broke when it had been asked, so that it may be the primary. It is asked until it answers; \
                      FAILOVER ABORT makes this server the primary in any case"
                 );
-                // That may take long. As a replica this server says at once that it takes no changes.
-                if engine.config().flag("replica-read-only") {
-                    engine.standing.close(CHANGES_HELD, false);
-                }
             }
         }
-        self.wake();
     }
 }
 
