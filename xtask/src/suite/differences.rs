@@ -309,12 +309,6 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
     ("unit/sort", &[
         fails("SORT STORE quicklist with the right options", INNER),
     ]),
-    ("unit/tracking", &[
-        left_out("CLIENT TRACKINGINFO provides reasonable results when tracking redir broken", OPEN),
-        left_out("RESP3 based basic tracking-redir-broken with client reply off", OPEN),
-        left_out("Regression test for #11715", OPEN),
-        left_out("Tracking info is correct", OPEN),
-    ]),
     ("unit/type/hash-field-expire", &[
         left_out("Active Expire - deletes hash that all its fields got expired (hashtable)", CLOCK),
         left_out("Active Expire - deletes hash that all its fields got expired (listpackex)", CLOCK),

@@ -252,7 +252,12 @@ impl Client {
         }
     }
 
-    /// Whether its connection has ended.
+    /// Whoever was to tell it something finds it gone from now on, though its last reply may be still to be sent.
+    pub(crate) fn leave(&self) {
+        self.gone.store(true, Relaxed);
+    }
+
+    /// Whether its connection has ended, or is about to.
     pub(crate) fn is_gone(&self) -> bool {
         self.gone.load(Relaxed)
     }
@@ -387,7 +392,7 @@ impl Clients {
     /// Forgets a client.
     pub fn remove(&self, id: u64) {
         if let Some(client) = self.all.lock().remove(&id) {
-            client.gone.store(true, Relaxed);
+            client.leave();
         }
     }
 

@@ -192,6 +192,8 @@ fn set_proto(ctx: &mut Ctx<'_>, proto: Proto) {
 }
 
 fn quit(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    // Before the reply: who has it may rely on being gone.
+    ctx.session.take_leave();
     ctx.out.ok();
     ctx.close_after_reply();
     Ok(())

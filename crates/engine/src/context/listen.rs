@@ -100,6 +100,15 @@ impl Session {
     }
 }
 impl Session {
+    /// The client is told nothing any more, and whoever redirected messages to it finds it gone.
+    pub(crate) fn take_leave(&mut self) {
+        self.unwatch();
+        self.unsubscribe_all();
+        self.untrack();
+        self.stop_to_monitor();
+        self.client.leave();
+    }
+
     /// Begins to track, or goes on in another way.
     pub(crate) fn track(&mut self, wish: Wish<'_>) {
         self.tracks_reads = wish.bits & state::BCAST == 0;

@@ -221,10 +221,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.unwatch();
-        self.unsubscribe_all();
-        self.untrack();
-        self.stop_to_monitor();
+        self.take_leave();
         if let Some(waiter) = self.client.waits_for::<Waiter>() {
             self.engine.follow.leave(&waiter);
         }

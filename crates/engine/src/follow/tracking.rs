@@ -45,6 +45,9 @@ pub mod state {
 /// Parts of the table, each with a lock of its own.
 const PARTS: usize = 64;
 
+/// So many keys are not forgotten where a command waits for it.
+const MANY: usize = 1 << 14;
+
 /// The ids of clients, in ascending order.
 type Ids = SmallVec<[u64; 2]>;
 
@@ -322,6 +325,16 @@ impl Tracking {
         if trackers.is_empty() {
             return;
         }
+        self.forget_all();
+        let mut message = Message::new(|out: &mut Out| write_invalidation(out, None));
+        for tracker in trackers.values() {
+            tell(follow, tracker, &mut message);
+        }
+    }
+
+    fn forget_all(&self) {
+        let mut all: Vec<Part> = Vec::new();
+        let mut keys = 0;
         for part in &self.parts {
             let taken = std::mem::take(&mut *part.lock());
             let items: usize = taken.slots.iter().map(|(_, ids)| ids.len()).sum();
@@ -329,10 +342,13 @@ impl Tracking {
             self.bytes.fetch_sub(bytes, Relaxed);
             self.keys.fetch_sub(taken.slots.len(), Relaxed);
             self.items.fetch_sub(items, Relaxed);
+            keys += taken.slots.len();
+            all.push(taken);
         }
-        let mut message = Message::new(|out: &mut Out| write_invalidation(out, None));
-        for tracker in trackers.values() {
-            tell(follow, tracker, &mut message);
+        if keys >= MANY {
+            // It takes milliseconds, which no command should wait for. Without a thread it is dropped here.
+            let thread = std::thread::Builder::new().name("reclaim".into());
+            let _ = thread.spawn(move || drop(all));
         }
     }
 
@@ -428,7 +444,15 @@ impl Follow {
             });
             self.tracking.prefixes.store(broadcasts.len(), Relaxed);
         }
-        self.tracking.trackers.write().remove(&client.id);
+        {
+            let mut trackers = self.tracking.trackers.write();
+            trackers.remove(&client.id);
+            // With nobody to tell changes are not looked at, and what is noted here would be taken for what the next one has read. That one
+            // waits for the lock.
+            if trackers.is_empty() {
+                self.tracking.forget_all();
+            }
+        }
         self.effects.listening.end();
     }
 }
@@ -561,6 +585,43 @@ mod tests {
         a.check_messages(&format!(r#">["tracking-redir-broken" {id}]"#));
         assert!(a.run("CLIENT TRACKINGINFO").contains("broken_redirect"));
         assert!(a.run("CLIENT INFO").contains(" flags=tR "));
+    }
+
+    #[test]
+    fn what_was_read_is_forgotten_with_the_last_who_tracks() {
+        let (mut a, mut b) = pair("");
+        let mut c = a.another().resp3();
+        c.run("CLIENT TRACKING ON");
+        a.run("GET k1; GET k2; GET k3");
+        a.run("CLIENT TRACKING OFF");
+        assert_eq!(a.engine.follow.tracking.keys(), 3);
+        drop(c);
+        let tracking = &b.engine.follow.tracking;
+        assert_eq!((tracking.keys(), tracking.items()), (0, 0));
+        assert_eq!(tracking.memory(), 0);
+        // It has read none of them since.
+        b.run("SET k1 1");
+        a.run("CLIENT TRACKING ON");
+        b.run("SET k2 1; SET k3 1");
+        a.check_messages("");
+    }
+
+    /// Whoever has the reply to QUIT has left, though the connection is closed a moment later.
+    #[test]
+    fn who_has_quit_is_told_nothing() {
+        let mut a = TestClient::new().resp3();
+        let (mut b, mut target) = (a.another(), a.another());
+        target.run("SUBSCRIBE __redis__:invalidate; SUBSCRIBE c");
+        let id = target.session.client().id;
+        a.check(&format!("CLIENT TRACKING ON REDIRECT {id}"), "OK");
+        a.run("GET k");
+        b.check("PUBLISH c m", "1");
+        target.messages();
+        target.check("QUIT", "OK");
+        b.check("PUBLISH c m", "0");
+        b.run("SET k 1");
+        a.check_messages(&format!(r#">["tracking-redir-broken" {id}]"#));
+        target.check_messages("");
     }
 
     #[test]
