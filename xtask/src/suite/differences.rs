@@ -188,9 +188,6 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         fails("Data divergence can happen under default conditions", INNER),
         fails("spopwithcount rewrite srem command", RECORDS),
     ]),
-    ("unit/acl", &[
-        fails("blocked command gets rejected when reprocessed after permission change", OPEN),
-    ]),
     ("unit/auth", &[
         fails("MASTERAUTH test with binary password rdbchannel=no", LOG),
         fails("MASTERAUTH test with binary password rdbchannel=yes", LOG),

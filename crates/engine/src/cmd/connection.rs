@@ -107,7 +107,14 @@ fn authenticate(ctx: &mut Ctx<'_>, command: &[u8], name: &[u8], password: &[u8])
         let context = if ctx.nested { "multi" } else { "toplevel" };
         let kind = Refused::Authentication;
         let engine = ctx.engine;
-        engine.note_refusal(ctx.session, ctx.command.name, kind, context, command, name);
+        engine.note_refusal(
+            &ctx.session.client,
+            ctx.command.name,
+            kind,
+            context,
+            command,
+            name,
+        );
         return Err(Error::WRONG_PASS);
     };
     ctx.session.sign_in(user);

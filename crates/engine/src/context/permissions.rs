@@ -10,6 +10,7 @@ use crate::acl::user::User;
 use crate::acl::{Changed, DEFAULT_USER};
 use crate::base::clock::unix_ms;
 use crate::base::error::Error;
+use crate::client::clients::Client;
 use crate::context::command::Entry;
 use crate::context::describe::describe;
 use crate::context::engine::Engine;
@@ -98,7 +99,7 @@ impl Session {
         engine.users.denied_certificates.fetch_add(1, Relaxed);
         let name = names.first().map_or("", String::as_str);
         let kind = Refused::Certificate;
-        engine.note_refusal(self, "NULL", kind, "toplevel", b"", name.as_bytes());
+        engine.note_refusal(&self.client, "NULL", kind, "toplevel", b"", name.as_bytes());
     }
 
     fn be(&mut self, user: Arc<User>) {
@@ -145,7 +146,7 @@ impl Session {
     pub(crate) fn may_still(&self, entry: &Entry, argv: &[&[u8]]) -> Option<MayStill> {
         let user = self.user.clone()?;
         let (engine, id, name) = (Arc::downgrade(&self.engine), entry.id, entry.command.name);
-        let (version, db) = (self.users_version, self.db);
+        let (version, db, client) = (self.users_version, self.db, self.client.clone());
         let argv: Vec<Box<[u8]>> = argv.iter().map(|arg| (*arg).into()).collect();
         Some(Box::new(move || {
             let Some(engine) = engine.upgrade().filter(|e| e.users.version() != version) else {
@@ -160,8 +161,11 @@ impl Session {
             };
             debug_assert_eq!(entry.id, id);
             now.check(entry, &argv, db).map_err(|denied| {
-                engine.users.count(denied.reason);
-                Error::new(format!("NOPERM {}", denied.reason.text(&now, name, None)))
+                let (reason, object) = (denied.reason, refused(&denied, name, &argv));
+                engine.users.count(reason);
+                let kind = Refused::Permission(reason);
+                engine.note_refusal(&client, name, kind, "toplevel", object, &now.name);
+                Error::new(format!("NOPERM {}", reason.text(&now, name, None)))
             })
         }))
     }
@@ -170,6 +174,14 @@ impl Session {
     pub(crate) fn may_read_all_keys(&self, entry: &Entry, argv: &[&[u8]]) -> bool {
         let user = self.user.as_ref();
         user.is_none_or(|user| user.reads_all_keys(entry, argv, self.db))
+    }
+}
+
+/// What of a call is refused, as ACL LOG names it.
+fn refused<'a>(denied: &Denied, command: &'a str, argv: &[&'a [u8]]) -> &'a [u8] {
+    match denied.reason {
+        Reason::Command | Reason::Database if denied.at == 0 => command.as_bytes(),
+        _ => argv.get(denied.at).copied().unwrap_or_default(),
     }
 }
 
@@ -186,10 +198,7 @@ pub(crate) fn refusal(
         return Error::INTERNAL;
     };
     let (reason, command) = (denied.reason, entry.command.name);
-    let object = match reason {
-        Reason::Command | Reason::Database if denied.at == 0 => command.as_bytes(),
-        _ => request.argv.get(denied.at).copied().unwrap_or_default(),
-    };
+    let object = refused(&denied, command, request.argv);
     let context = match way {
         SCRIPT => "lua",
         QUEUE | EXEC => "multi",
@@ -198,7 +207,8 @@ pub(crate) fn refusal(
     let engine = request.engine;
     engine.users.count(reason);
     let kind = Refused::Permission(reason);
-    engine.note_refusal(session, request.within, kind, context, object, &user.name);
+    let client = &session.client;
+    engine.note_refusal(client, request.within, kind, context, object, &user.name);
     let why = reason.text(user, command, None);
     Error::new(match way {
         SCRIPT => format!("ERR ACL failure in script: {why}"),
@@ -222,7 +232,7 @@ impl Engine {
     /// Adds a refusal to ACL LOG. `command`: what the client is doing.
     pub(crate) fn note_refusal(
         &self,
-        session: &Session,
+        client: &Client,
         command: &str,
         kind: Refused,
         context: &'static str,
@@ -230,9 +240,9 @@ impl Engine {
         user: &[u8],
     ) {
         let now_ms = unix_ms();
-        let mut client = String::new();
-        describe(&session.client, true, now_ms / 1000, command, &mut client);
-        client.truncate(client.trim_end().len());
+        let mut line = String::new();
+        describe(client, true, now_ms / 1000, command, &mut line);
+        line.truncate(line.trim_end().len());
         let entry = LogEntry {
             number: 0,
             count: 1,
@@ -240,7 +250,7 @@ impl Engine {
             context,
             object: object.into(),
             user: user.into(),
-            client,
+            client: line,
             created_ms: now_ms,
             updated_ms: now_ms,
         };
@@ -257,11 +267,12 @@ impl Engine {
     /// among them, whose connection is the handler's to close.
     pub(crate) fn disconnect(&self, changed: &Changed, session: &Session) -> bool {
         let mut me = false;
-        let mut close = |client: &crate::client::clients::Client| {
+        let mut close = |client: &Client| {
             if client.user.load(Relaxed) == changed.id {
-                match client.id == session.client.id {
-                    true => me = true,
-                    false => client.kill(),
+                if client.id == session.client.id {
+                    me = true;
+                } else {
+                    client.kill();
                 }
             }
         };

@@ -147,6 +147,9 @@ impl Worker {
                             self.heat(session, batch, first, unbooked..at, (took, calls));
                         }
                         (unbooked, alone) = (at, took);
+                        if let Next::Block(waiter) = &next {
+                            waiter.tried_first(took, &self.counters);
+                        }
                         // What blocks or goes on elsewhere is noted when it is done.
                         if done && took >= watch.noted_from {
                             match calls {

@@ -139,7 +139,7 @@ pub struct Waiter {
     /// A further key that `attempt` will change, and where that is.
     pub(crate) further: Option<Box<[u8]>>,
     pub(crate) further_shards: SmallVec<[usize; 1]>,
-    /// The time that attempts to serve it took.
+    /// The time that attempts to serve it took, the first of them included. It is its command's when that is done.
     pub(crate) ticks: AtomicU64,
     /// Its arguments for the log of slow commands.
     pub(crate) shown: OnceLock<Box<[u8]>>,
@@ -177,6 +177,22 @@ impl Waiter {
         self.shown.get_or_init(|| command_log::shown(command, argv));
     }
 
+    /// Its first attempt, after which it waits, took so many ticks, which `counters` have as its command's: they are that when it is
+    /// done.
+    pub(crate) fn tried_first(&self, took: u64, counters: &Counters) {
+        // Who was served before this has been counted without them.
+        if !self.is_served() {
+            counters.commands[self.command].ticks.take_back(took);
+            self.ticks.fetch_add(took, Relaxed);
+        }
+    }
+
+    /// Counts the command as one that its user may not do (any more), as if it came only now.
+    fn count_rejected(&self, error: &Error, counters: &Counters) {
+        counters.commands[self.command].rejected.add(1);
+        counters.error(error.code());
+    }
+
     /// Counts the command, now that it is done, with the counters of the thread that has done it.
     fn count(&self, follow: &Follow, error: Option<&str>, now_ms: u64, counters: &Counters) {
         let took = self.ticks.load(Relaxed);
@@ -190,6 +206,7 @@ impl Waiter {
             follow.note_slow(false, took, &self.client, || shown.clone());
         }
         let command = &counters.commands[self.command];
+        command.ticks.add(took);
         command.calls.add(1);
         counters.calls.add(1);
         self.client.commands.fetch_add(1, Relaxed);
@@ -294,8 +311,10 @@ fn serve_all(
             keys.changes.push(Change::By(waiter.client.clone()));
             let counters = keys.counters;
             let began = ticks::now();
+            let mut rejected = false;
             let tried = guarded(counters, "a command that waited", || {
-                waiter.may_still.get().map_or(Ok(()), |may| may())?;
+                let may_still = waiter.may_still.get().map_or(Ok(()), |may| may());
+                may_still.inspect_err(|_| rejected = true)?;
                 attempt(keys, key, &mut out)
             });
             let tried = tried.unwrap_or_else(|| {
@@ -311,9 +330,7 @@ fn serve_all(
             // It has no command of its own any more: what it did has been said.
             keys.records.finish(db, &[]);
             (keys.db, keys.no_touch) = (own_db, own_touch);
-            let tally = &counters.commands[waiter.command];
             let took = ticks::now() - began;
-            tally.ticks.add(took);
             waiter.ticks.fetch_add(took, Relaxed);
             let error = match tried {
                 Ok(true) => None,
@@ -324,8 +341,13 @@ fn serve_all(
                     Some(e)
                 }
             };
-            let code = error.as_ref().map(Error::code);
-            waiter.count(follow, code, keys.now_ms, keys.counters);
+            match error {
+                Some(error) if rejected => waiter.count_rejected(&error, counters),
+                error => {
+                    let code = error.as_ref().map(Error::code);
+                    waiter.count(follow, code, keys.now_ms, counters);
+                }
+            }
             *waiter.reply.lock() = Some(out);
             Some(())
         });

@@ -238,6 +238,14 @@ fn a_client_that_waits_is_asked_again() {
     admin.run("LPUSH a 1");
     c.check_blocked("-NOPERM User u has no permissions to run the 'blpop' command");
     admin.check("LRANGE a 0 -1", r#"["1"]"#);
+    // It was rejected, as if it had come only then: nothing of it was carried out.
+    let stats = admin.run("INFO commandstats");
+    let line =
+        "cmdstat_blpop:calls=0,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0\\r\\n";
+    assert!(stats.contains(line), "{stats}");
+    let log = admin.run("ACL LOG");
+    let refused = r#""reason" "command" "context" "toplevel" "object" "blpop" "username" "u""#;
+    assert!(log.contains(refused), "{log}");
     admin.run("ACL SETUSER u +blpop");
     admin.run("DEL a");
     c.block("BLPOP a 0");
