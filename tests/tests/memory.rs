@@ -537,6 +537,36 @@ fn pipelines_grow() {
     check(&mut control, "STRLEN k", &MB.to_string());
 }
 
+/// A client that takes more than all of them may is gone before what it has sent is carried out, whatever it takes that for.
+#[test]
+fn one_client_takes_more_than_all_may() {
+    let server = Server::redpoll_with(&["--maxmemory-clients", "2mb"]);
+    let mut control = server.connect();
+    let sent = server
+        .connect()
+        .try_call(&["SET", "k", &"v".repeat(3 * MB)]);
+    assert!(sent.is_err(), "{sent:?}");
+    check(&mut control, "EXISTS k", "0");
+    let mut queue = server.connect();
+    check(&mut queue, "MULTI", "OK");
+    let value = "v".repeat(MB / 2);
+    let queued = (0..5)
+        .take_while(|_| queue.try_call(&["SET", "k", &value]).is_ok())
+        .count();
+    assert!(queued < 5, "{queued} were queued");
+    assert_eq!(info(&mut control, "evicted_clients"), 2);
+    // What all take together is known to whoever looks after the limit.
+    check(&mut control, "CLIENT NO-EVICT ON", "OK");
+    let part = format!("*2\r\n$4\r\nECHO\r\n${}\r\n{value}", 4 * MB);
+    let mut some: Vec<Client> = (0..8).map(|_| server.connect()).collect();
+    for client in &mut some {
+        let _ = client.send_raw(part.as_bytes());
+    }
+    eventually("some of them have gone", || {
+        info(&mut control, "evicted_clients") > 2
+    });
+}
+
 /// Subscribers that do not read, whatever their own bound.
 #[test]
 fn subscribers_do_not_read() {

@@ -139,10 +139,7 @@ const ENGINE: Rooms = &[
             "base", "context", "direct", "door", "follow", "script", "table",
         ],
     ),
-    (
-        "upkeep",
-        &["base", "client", "cmd", "context", "door", "evict"],
-    ),
+    ("upkeep", &["base", "cmd", "context", "door", "evict"]),
     ("insight", &["base", "client", "cmd", "context", "follow"]),
     // Built only for tests and fuzzing.
     (

@@ -158,7 +158,10 @@ impl Connection {
         match self.serve(cx, kit) {
             Ok(()) => {
                 self.report();
-                Poll::Pending
+                match kit.engine.is_too_large(&self.client) {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                }
             }
             Err(Over) => Poll::Ready(()),
         }
@@ -338,6 +341,9 @@ impl Connection {
             if self.input.len() >= LARGE_INPUT {
                 // It may go on for long before this is reported, and others have to know what it takes.
                 self.report();
+                if kit.engine.is_too_large(&self.client) {
+                    return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
+                }
             }
         }
         read

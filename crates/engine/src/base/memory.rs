@@ -269,8 +269,6 @@ pub struct Memory {
     exceeded_nanos: AtomicU64,
     /// Since when it is, in Unix nanoseconds; 0 if it is not.
     exceeded_since: AtomicU64,
-    /// `maxmemory-clients` in bytes; 0 for none.
-    pub limit_of_clients: AtomicUsize,
     /// `activedefrag`
     pub tidies: AtomicBool,
     /// Since when entries are being moved together, in Unix nanoseconds; 0 while they are not.
@@ -295,6 +293,8 @@ struct Limit {
     bytes: AtomicUsize,
     /// See [`Memory::step`].
     step: AtomicIsize,
+    /// See [`Memory::limit_of_clients`].
+    of_clients: AtomicUsize,
 }
 
 /// Written when something has grown by a step.
@@ -314,6 +314,17 @@ impl Memory {
         let step = (bytes / 1024).clamp(64, MOST_STEP);
         self.limit.step.store(step as isize, Relaxed);
         self.limit.bytes.store(bytes, Relaxed);
+    }
+
+    /// `maxmemory-clients` in bytes; 0 for none.
+    #[inline]
+    pub fn limit_of_clients(&self) -> usize {
+        self.limit.of_clients.load(Relaxed)
+    }
+
+    /// Sets it.
+    pub fn set_limit_of_clients(&self, bytes: usize) {
+        self.limit.of_clients.store(bytes, Relaxed);
     }
 
     /// By how much a thread's commands may make the keyspace grow or shrink before it says so, in bytes.

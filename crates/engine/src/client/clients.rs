@@ -19,7 +19,7 @@ use std::task::Waker;
 const CONNECTION: usize = 2048;
 
 /// About what a name takes that a client subscribes to, or a key that it watches, beside its bytes.
-const LISTED: usize = 128;
+pub(crate) const LISTED: usize = 128;
 
 /// Clients that are shown under one hold of their list's lock: some microseconds.
 const AT_ONCE: usize = 128;
@@ -102,7 +102,7 @@ pub struct Client {
     pub(crate) queued: AtomicUsize,
     /// Bytes of the commands it has queued.
     pub(crate) queued_bytes: AtomicUsize,
-    /// Bytes of the names that it subscribes to and of the keys that it watches.
+    /// Bytes of the names that it subscribes to, of the keys that it watches, and of what it takes to be told of prefixes of keys.
     pub(crate) listed_bytes: AtomicUsize,
     pub words: Mutex<Words>,
     /// The number of its user; 0: it needs none.
@@ -181,10 +181,11 @@ impl Client {
         self.kill.load(Relaxed)
     }
 
-    /// Asks for the connection to be closed and wakes its task.
-    pub fn kill(&self) {
-        self.kill.store(true, Relaxed);
+    /// Asks for the connection to be closed and wakes its task. False if somebody has asked before.
+    pub fn kill(&self) -> bool {
+        let first = !self.kill.swap(true, Relaxed);
         self.wake();
+        first
     }
 
     /// Wakes the connection's task.

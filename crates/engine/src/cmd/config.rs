@@ -78,6 +78,9 @@ fn config_set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     set.map_err(|text| Error::new(format!("ERR {text}")))?;
     engine.follow.heed_settings();
     engine.heed_memory_settings();
+    if engine.memory().limit_of_clients() != 0 {
+        engine.evict_clients(Some(ctx.session.client.id));
+    }
     ctx.out.ok();
     Ok(())
 }

@@ -7,6 +7,7 @@ mod declared;
 pub(crate) mod describe;
 pub mod engine;
 pub mod gate;
+mod greedy;
 pub(crate) mod hot;
 pub mod listen;
 pub mod multi;

@@ -227,7 +227,7 @@ impl Engine {
         let soon = (limit != 0).then_some(SOON);
         self.host().give_back_after(soon);
         let of_clients = config.memory("maxmemory-clients", || limit as u64);
-        memory.limit_of_clients.store(of_clients, Relaxed);
+        memory.set_limit_of_clients(of_clients);
         let tidies = config.flag("activedefrag");
         memory.tidies.store(tidies, Relaxed);
         if changed || of_clients != 0 || tidies {

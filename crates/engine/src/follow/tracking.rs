@@ -11,7 +11,7 @@
 
 use crate::base::class;
 use crate::base::random::random_below;
-use crate::client::clients::Client;
+use crate::client::clients::{Client, LISTED};
 use crate::client::outbox::Message;
 use crate::door::change::{Change, Event};
 use crate::follow::Follow;
@@ -424,7 +424,10 @@ impl Follow {
         };
         for prefix in all {
             let ids = broadcasts.entry(Box::from(*prefix)).or_default();
-            ids.insert(client.id);
+            if ids.insert(client.id) {
+                let bytes = LISTED + prefix.len();
+                client.listed_bytes.fetch_add(bytes, Relaxed);
+            }
         }
         self.tracking.prefixes.store(broadcasts.len(), Relaxed);
     }
@@ -438,8 +441,11 @@ impl Follow {
         client.redirects_to.store(0, Relaxed);
         if bits & state::BCAST != 0 {
             let mut broadcasts = self.tracking.broadcasts.write();
-            broadcasts.retain(|_, ids| {
-                ids.remove(&client.id);
+            broadcasts.retain(|prefix, ids| {
+                if ids.remove(&client.id) {
+                    let bytes = LISTED + prefix.len();
+                    client.listed_bytes.fetch_sub(bytes, Relaxed);
+                }
                 !ids.is_empty()
             });
             self.tracking.prefixes.store(broadcasts.len(), Relaxed);
@@ -563,6 +569,21 @@ mod tests {
         drop(c);
         assert_eq!(b.engine.follow.tracking.prefixes(), 0);
         assert!(!b.engine.follow.effects.listening());
+    }
+
+    #[test]
+    fn prefixes_are_memory_of_who_is_told_of_them() {
+        let mut a = TestClient::new().resp3();
+        let memory = |a: &TestClient| a.session.client().memory();
+        let before = memory(&a);
+        let prefix = "p".repeat(1000);
+        a.run(&format!("CLIENT TRACKING ON BCAST PREFIX {prefix}"));
+        let one = memory(&a) - before;
+        assert!((1000..1500).contains(&one), "{one}");
+        a.run("CLIENT TRACKING ON BCAST PREFIX q");
+        assert!(memory(&a) - before > one);
+        a.run("CLIENT TRACKING OFF");
+        assert_eq!(memory(&a), before);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! room again ([`Evictor`](crate::evict::Evictor)). So commands hardly ever have to. Without a limit it sleeps.
 //!
 //! # Clients
-//! If clients together take more than `maxmemory-clients`, those that take most are disconnected. Where all is over what
+//! If clients together take more than `maxmemory-clients`, those that take most are disconnected: here, and at once by whoever
+//! lowers the limit. One that does so by itself is closed by its own connection ([`Engine::is_too_large`]). Where all is over what
 //! `maxmemory` allows by so much that evicting keys cannot be the answer, that goes for their buffers too: nothing else
 //! could be given up.
 //!
@@ -17,7 +18,6 @@ use crate::base::clock::{unix_ms, unix_nanos};
 use crate::base::memory::{Memory, SOON};
 use crate::base::process;
 use crate::base::stats::Counters;
-use crate::client::clients::Client;
 use crate::context::engine::Engine;
 use crate::evict::{MANY, Outcome};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -47,6 +47,9 @@ const HURRY: u32 = 10;
 
 /// The part of the time that this may take.
 const CLIENTS_PART: u32 = 50;
+
+/// But they are looked at this often however long that takes: a thread that loses its processor in the middle takes long too.
+const CLIENTS_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// Free slots are too many from this part of what keys and values take on,
 const WASTE: usize = 12;
@@ -205,7 +208,7 @@ impl Keeper {
     pub fn tick(&mut self, engine: &Engine, counters: &Counters) -> Rest {
         let memory = engine.memory();
         let limit = memory.limit();
-        let of_clients = memory.limit_of_clients.load(Relaxed);
+        let of_clients = memory.limit_of_clients();
         let tidies = memory.tidies.load(Relaxed);
         if limit == 0 && of_clients == 0 && !tidies {
             memory.line.call();
@@ -226,12 +229,12 @@ impl Keeper {
         let due = since.is_none_or(|since| since >= rest);
         engine.measure_memory(due);
         if due {
-            let (evicted, going) = evict_clients(engine, of_clients);
+            let (evicted, going) = engine.evict_clients(None);
             // Who is disconnected and has not gone yet is still counted.
             let stay = evicted == 0 && memory.used().saturating_sub(going) > memory.bound();
             memory.clients_stay.store(stay, Relaxed);
             self.clients_at = Some(began);
-            self.clients_rest = CLIENTS_EVERY.max(began.elapsed() * CLIENTS_PART);
+            self.clients_rest = rest_of_clients(began.elapsed());
         }
         if limit != 0 {
             self.give_back.look(engine, limit);
@@ -368,56 +371,9 @@ impl Moving {
     }
 }
 
-/// Disconnects the clients that take most while all take more than they may; returns how many, and the bytes of those who were
-/// disconnected before and have not gone yet.
-fn evict_clients(engine: &Engine, limit: usize) -> (usize, usize) {
-    let memory = engine.memory();
-    // Who is to go counts until it has gone.
-    let (mut taken, mut going) = (0, 0);
-    for client in engine.clients().list() {
-        match client.kill_requested() {
-            true => going += client.memory(),
-            // Primary and replicas are not closed for it, so that nobody else is to be for what they take.
-            false if client.replicates() => {}
-            false => taken += client.memory(),
-        }
-    }
-    let mut allowed = match limit {
-        0 => usize::MAX,
-        limit => limit,
-    };
-    // What is over for good goes at the clients' expense, but for what a crowd of idle ones takes.
-    let beyond = memory.used().saturating_sub(going + memory.bound());
-    if beyond > 0 {
-        allowed = allowed.min(taken.saturating_sub(beyond).max(16 << 20));
-    }
-    let mut evicted = 0;
-    if taken <= allowed {
-        return (evicted, going);
-    }
-    let mut all: Vec<(usize, Arc<Client>)> = engine
-        .clients()
-        .list()
-        .into_iter()
-        .filter(|c| !c.kill_requested() && !c.no_evict.load(Relaxed) && !c.replicates())
-        .map(|c| (c.memory(), c))
-        .collect();
-    all.sort_unstable_by_key(|(bytes, c)| (std::cmp::Reverse(*bytes), c.id));
-    for (bytes, client) in all {
-        if taken <= allowed {
-            break;
-        }
-        tracing::warn!(
-            "Evicting client {} ({}): {bytes} bytes of the {taken} that all clients take",
-            client.id,
-            client.addr
-        );
-        client.kill();
-        memory.evicted_clients.fetch_add(1, Relaxed);
-        taken = taken.saturating_sub(bytes);
-        evicted += 1;
-    }
-    (evicted, going)
+/// How long clients are not looked at after a look that took this long.
+fn rest_of_clients(took: Duration) -> Duration {
+    (took * CLIENTS_PART).clamp(CLIENTS_EVERY, CLIENTS_AT_LEAST)
 }
 
 #[cfg(test)]

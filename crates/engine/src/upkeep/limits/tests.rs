@@ -32,7 +32,8 @@ fn it_works_as_much_as_there_is_to_do() {
     db.check("DBSIZE", &left.to_string());
 }
 
-/// The clients that take most go first, and not those who have said that they are not to.
+/// The clients that take most go first, and not those who have said that they are not to: when the limit is lowered, and whenever
+/// somebody looks.
 #[test]
 fn clients_that_take_most_are_disconnected() {
     let mut db = TestClient::new();
@@ -42,14 +43,58 @@ fn clients_that_take_most_are_disconnected() {
         client.session.client().set_buffers(bytes, 0, 0, 0);
     }
     others[1].run("CLIENT NO-EVICT ON");
+    let killed = |others: &[TestClient]| -> Vec<bool> {
+        let killed = |client: &TestClient| client.session.client().kill_requested();
+        others.iter().map(killed).collect()
+    };
     db.check("CONFIG SET maxmemory-clients 600kb", "OK");
+    assert_eq!(killed(&others), [false, false, true, true]);
+    others[0].session.client().set_buffers(300_000, 0, 0, 0);
     look(&mut Keeper::default(), &db);
-    let killed: Vec<bool> = others
-        .iter()
-        .map(|client| client.session.client().kill_requested())
-        .collect();
-    assert_eq!(killed, [false, false, true, true]);
-    assert!(db.run("INFO stats").contains("evicted_clients:2\\r\\n"));
+    assert_eq!(killed(&others), [true, false, true, true]);
+    assert!(db.run("INFO stats").contains("evicted_clients:3\\r\\n"));
+}
+
+/// Who lowers the limit and takes most gets the reply, and goes at the next look; those who take less stay.
+#[test]
+fn who_lowers_the_limit_of_clients_gets_its_reply() {
+    let mut db = TestClient::new();
+    let other = db.another();
+    other.session.client().set_buffers(100_000, 0, 0, 0);
+    db.session.client().set_buffers(500_000, 0, 0, 0);
+    db.check("CONFIG SET maxmemory-clients 200kb", "OK");
+    let killed = |client: &TestClient| client.session.client().kill_requested();
+    assert!(!killed(&db) && !killed(&other));
+    look(&mut Keeper::default(), &db);
+    assert!(killed(&db) && !killed(&other));
+}
+
+/// One that takes by itself more than all may is closed by whoever serves it, and counted once.
+#[test]
+fn a_client_may_be_too_large_by_itself() {
+    let mut db = TestClient::new();
+    let mut other = db.another();
+    let too_large = |c: &TestClient| c.engine.is_too_large(c.session.client());
+    other.session.client().set_buffers(700_000, 0, 0, 0);
+    assert!(!too_large(&other), "there is no limit");
+    other.session.client().set_buffers(0, 0, 0, 0);
+    db.check("CONFIG SET maxmemory-clients 600kb", "OK");
+    assert!(!too_large(&other));
+    other.session.client().set_buffers(700_000, 0, 0, 0);
+    other.run("CLIENT NO-EVICT ON");
+    assert!(!too_large(&other));
+    other.run("CLIENT NO-EVICT OFF");
+    assert!(too_large(&other) && !too_large(&other));
+    assert!(other.session.client().kill_requested());
+    assert!(db.run("INFO stats").contains("evicted_clients:1\\r\\n"));
+}
+
+/// A look that took long, be it that its thread lost the processor, does not put off the next one for long.
+#[test]
+fn clients_are_looked_at_soon_again() {
+    assert_eq!(rest_of_clients(Duration::ZERO), CLIENTS_EVERY);
+    assert_eq!(rest_of_clients(Duration::from_millis(2)), CLIENTS_EVERY * 5);
+    assert_eq!(rest_of_clients(Duration::from_secs(2)), CLIENTS_AT_LEAST);
 }
 
 /// Pages that many removals have left partly empty are given back, when memory is short or at any time.
