@@ -98,8 +98,8 @@ struct Shared {
     spare: Mutex<Vec<Vec<u8>>>,
 }
 
-/// Most of it that is kept, in bytes.
-const SPARE: usize = 16 << 20;
+/// Most of it that is kept, in bytes, until whoever makes pieces takes it: as much as they may take while the disk stands still.
+const SPARE: usize = 64 << 20;
 
 /// What the thread tells after each round.
 struct Told {

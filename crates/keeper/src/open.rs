@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// How often the clock is looked at: for save points, and whether a log has grown too large.
 const TICK: Duration = Duration::from_millis(100);
+/// After so many of these without a change, memory that would be used for the next ones is let go of.
+const IDLE_TICKS: u32 = 10;
 /// How long changes gather before the log gets them, while no reply waits for it.
 const NAP: Duration = Duration::from_millis(5);
 /// The same while there are replicas, behind changes of which none had come for as long.
@@ -261,7 +263,7 @@ impl Keeper {
 
 fn run(keeper: &Weak<Keeper>) {
     let mut ticked = Instant::now();
-    let (mut cuts, mut fed_nap) = (0, FED_NAP);
+    let (mut cuts, mut fed_nap, mut idle) = (0, FED_NAP, 0u32);
     loop {
         let Some(this) = keeper.upgrade() else { return };
         let Ok(engine) = this.engine() else { return };
@@ -282,6 +284,14 @@ fn run(keeper: &Weak<Keeper>) {
         drop((this, engine));
         let journal = &journal.journal;
         let before = std::mem::replace(&mut cuts, journal.last_piece());
+        idle = if before == cuts {
+            idle.saturating_add(1)
+        } else {
+            0
+        };
+        if idle == IDLE_TICKS {
+            journal.let_go();
+        }
         if before == cuts || hurries {
             journal.sleep(TICK);
             fed_nap = FED_NAP;

@@ -29,7 +29,7 @@ pub use dict::{
     Counts, Dict, EntryMut, EntryRef, Found, MAX_INLINE, MAX_KEY, NewValue, ObjectValue, Observer,
     Removed, Value, new_value, string_value,
 };
-pub use mem::{prefetch_room, prefetch_to_write, same};
+pub use mem::{prefetch_room, same};
 pub use shard::keyspace::{Keyspace, Shard};
 pub use shard::place::Place;
 pub use shard::{keyspace, locks, parked, place, readers, threads};

@@ -6,12 +6,14 @@
 //!
 //! # Order without a shared line
 //! One log needs one order, but one counter would bounce between all cores. So each shard has a clock of its own, touched
-//! only under the shard's lock, and so does each session. A unit is stamped with one more than the largest of the clocks of
-//! its session, of its thread, and of the shards it holds, and sets them all to that (Lamport's clocks). Two units that share a
-//! shard, or come from one connection, are so ordered as they ran; others may come in either order.
+//! only under the shard's lock, and so does each session ([`Clock`]: a stamp, and the lane that set it). A unit's stamp is the least
+//! that comes before nothing it has to come after: no less than those of its session, of its thread, and of the shards it holds, and
+//! more than those of them that another lane has set. It then sets all these clocks (after Lamport). Two units that share a shard, or
+//! come from one connection, are so ordered as they ran, by their stamps or by their places in one lane; others may come in either
+//! order. While nobody else comes to its shards, all of a thread's units have one stamp, and stand in the lane as one *run*.
 //!
 //! Whoever empties the lanes takes a *cut*: all lanes' locks at once, ascending, for as long as it takes to swap their memory.
-//! The units of a cut, merged by their stamps, are a [`Piece`]: nothing is missing in it that came before anything in it, since what
+//! The runs of a cut, merged by their stamps, are a [`Piece`]: nothing is missing in it that came before anything in it, since what
 //! came before was in its lane before the shard's lock went on. Pieces follow each other in real time.
 //!
 //! Nothing of this exists while nobody reads it: then a command looks at one flag.
@@ -257,23 +259,32 @@ fn put_head(into: &mut Vec<u8>, kind: u8, n: usize) {
     into.extend_from_slice(b"\r\n");
 }
 
-/// What a command, a transaction or a script wrote down, together.
+/// The time of a shard or a session: the last stamp, and behind it, in [`LANE_BITS`], the number of the lane that set it.
+type Clock = AtomicU64;
+
+/// Lanes beyond what these bits hold have no number: what they did is taken for another's by all, them included.
+const LANE_BITS: u32 = 12;
+const LANE_MASK: u64 = (1 << LANE_BITS) - 1;
+
+/// Units with the same stamp: single commands in one database, or one unit that is more than that.
 #[derive(Clone, Copy, Debug)]
-struct Unit {
+struct Run {
     stamp: u64,
     /// Where its bytes end.
     end: usize,
-    /// The database of its only command; of several, [`Units::commands`] says it.
+    /// The database of its commands; of a unit of several, [`Units::commands`] says it.
     db: u32,
-    /// How many commands it has, if there are several, or if one is not for all readers; else 0.
+    /// How many commands its unit has, if there are several, or if one is not for all readers; else 0.
     several: u32,
 }
 
 #[derive(Debug, Default)]
 struct Units {
-    /// Their stamps ascend.
-    units: Vec<Unit>,
-    /// The commands of those units that have several.
+    /// Their stamps do not descend.
+    runs: Vec<Run>,
+    /// One has several commands, or they are not all in one database.
+    mixed: bool,
+    /// The commands of those that have several.
     commands: Vec<Written>,
     bytes: Vec<u8>,
 }
@@ -283,12 +294,15 @@ struct Units {
 #[repr(align(128))]
 pub struct Lane {
     units: Mutex<Units>,
+    /// Its number, from 1 on; of lanes that have none, one more than the last.
+    number: u64,
     /// Bytes of them: what others may look at without the lock.
     bytes: AtomicUsize,
 }
 
-/// Memory that is kept for the next cut is no more than this, for a lane and for pieces together.
-const KEPT_BYTES: usize = 16 << 20;
+/// Memory that is kept for the next cut is no more than this, for a lane and for pieces together, and only while changes come
+/// ([`Journal::let_go`]): what a disk that stands still for a moment holds up is some tens of megabytes.
+const KEPT_BYTES: usize = 64 << 20;
 /// The least that is taken for a piece.
 const LEAST_ROOM: usize = 64 << 10;
 /// Bytes of memory of a lane that become a piece as they are.
@@ -303,8 +317,6 @@ pub struct Piece {
     pub number: u64,
     /// Commands as arrays of bulk strings, with SELECT where the database changes and MULTI and EXEC around units of several.
     pub bytes: Vec<u8>,
-    /// Number of units.
-    pub units: usize,
     /// What some of the readers are not to have, in order: hardly ever anything.
     partial: Vec<(Range<usize>, Readers)>,
 }
@@ -342,13 +354,14 @@ impl Piece {
 #[derive(Debug, Default)]
 struct Padded<T>(T);
 
-/// All lanes, and the clocks of the shards. See the module's page.
-#[derive(Debug)]
+/// All lanes. See the module's page.
+#[derive(Debug, Default)]
 pub struct Journal {
     /// Whether changes are written down; whether they are refused; whether replicas get them.
     on: Padded<(AtomicBool, AtomicBool, AtomicBool)>,
-    clocks: Box<[Padded<AtomicU64>]>,
     lanes: Mutex<Vec<Arc<Lane>>>,
+    /// Lanes there have been.
+    numbered: AtomicU64,
     /// Cuts taken so far: the number of the last piece.
     cuts: AtomicU64,
     /// Whoever empties the lanes sleeps.
@@ -398,19 +411,6 @@ impl Rooms {
 }
 
 impl Journal {
-    /// A journal that is off, for a keyspace with this many shards.
-    pub fn new(shards: usize) -> Journal {
-        Journal {
-            on: Padded::default(),
-            clocks: (0..shards).map(|_| Padded::default()).collect(),
-            lanes: Mutex::default(),
-            cuts: AtomicU64::new(0),
-            asleep: Padded::default(),
-            bell: Default::default(),
-            spare: Mutex::default(),
-        }
-    }
-
     /// Whether changes are written down. Read with the locks of the changed keys held, since it is turned on and off with all
     /// of them held.
     #[inline]
@@ -450,10 +450,14 @@ impl Journal {
 
     /// A lane for a thread that runs commands.
     pub fn add_lane(&self) -> Arc<Lane> {
-        let lane = Arc::new(Lane::default());
+        let number = self.numbered.fetch_add(1, Relaxed) + 1;
+        let lane = Arc::new(Lane {
+            number: number.min(LANE_MASK + 1),
+            ..Lane::default()
+        });
         let mut lanes = self.lanes.lock();
         // Those of threads that have ended and left nothing.
-        lanes.retain(|lane| Arc::strong_count(lane) > 1 || !lane.units.lock().units.is_empty());
+        lanes.retain(|lane| Arc::strong_count(lane) > 1 || !lane.units.lock().runs.is_empty());
         lanes.push(lane.clone());
         lane
     }
@@ -464,21 +468,13 @@ impl Journal {
         lanes.iter().map(|lane| lane.bytes.load(Relaxed)).sum()
     }
 
-    /// Fetches what [`Journal::write_down`] will need for a change in this shard.
-    #[inline]
-    pub fn soon(&self, shard: usize) {
-        if self.is_on() {
-            store::prefetch_to_write(&self.clocks[shard]);
-        }
-    }
-
-    /// Puts the records of a command that is done into a lane, stamped, and empties them. The locks of `held` shards are held.
-    /// `clock` is the session's. Returns the number of the piece that they will be in.
+    /// Puts the records of a command that is done into a lane, stamped, and empties them. `held` calls what it is given with
+    /// the clocks of all shards that are held, `clock` is the session's. Returns the number of the piece that they will be in.
     pub fn write_down(
         &self,
         lane: &Lane,
         records: &mut Records,
-        held: impl Fn(&mut dyn FnMut(usize)),
+        held: impl Fn(&mut dyn FnMut(&Clock)),
         clock: &mut u64,
     ) -> u64 {
         debug_assert!(!records.is_empty(), "nothing was changed");
@@ -493,7 +489,7 @@ impl Journal {
         &self,
         lane: &Lane,
         (db, put): (usize, impl FnOnce(&mut Vec<u8>)),
-        held: impl Fn(&mut dyn FnMut(usize)),
+        held: impl Fn(&mut dyn FnMut(&Clock)),
         clock: &mut u64,
     ) -> u64 {
         let add = |units: &mut Units, stamp| {
@@ -508,16 +504,21 @@ impl Journal {
     fn stamped(
         &self,
         lane: &Lane,
-        held: impl Fn(&mut dyn FnMut(usize)),
+        held: impl Fn(&mut dyn FnMut(&Clock)),
         clock: &mut u64,
         add: impl FnOnce(&mut Units, u64),
     ) -> u64 {
         let mut units = lane.units.lock();
-        let mut stamp = (*clock).max(units.units.last().map_or(0, |unit| unit.stamp));
-        held(&mut |shard| stamp = stamp.max(self.clocks[shard].0.load(Relaxed)));
-        stamp += 1;
-        *clock = stamp;
-        held(&mut |shard| self.clocks[shard].0.store(stamp, Relaxed));
+        let after = |clock: u64| {
+            let by_others = clock & LANE_MASK != lane.number;
+            (clock >> LANE_BITS) + u64::from(by_others)
+        };
+        let mut stamp = units.runs.last().map_or(0, |run| run.stamp);
+        stamp = stamp.max(after(*clock));
+        held(&mut |shard| stamp = stamp.max(after(shard.load(Relaxed))));
+        let set = stamp << LANE_BITS | (lane.number & LANE_MASK);
+        *clock = set;
+        held(&mut |shard| shard.store(set, Relaxed));
         add(&mut units, stamp);
         let bytes = units.bytes.len();
         let before = lane.bytes.load(Relaxed);
@@ -555,7 +556,7 @@ impl Journal {
     /// Whether nothing is in any lane, by their locks.
     fn is_empty(&self) -> bool {
         let lanes = self.lanes.lock();
-        lanes.iter().all(|lane| lane.units.lock().units.is_empty())
+        lanes.iter().all(|lane| lane.units.lock().runs.is_empty())
     }
 
     /// Lets the lanes fill: returns after this time, or as soon as somebody rings, or a megabyte waits. Whoever adds something
@@ -573,7 +574,7 @@ impl Journal {
     pub fn cut(&self, db: &mut Option<usize>) -> Option<Piece> {
         let lanes = self.lanes.lock();
         let mut held: Vec<_> = lanes.iter().map(|lane| lane.units.lock()).collect();
-        if held.iter().all(|units| units.units.is_empty()) {
+        if held.iter().all(|units| units.runs.is_empty()) {
             return None;
         }
         let number = self.cuts.load(Relaxed) + 1;
@@ -581,7 +582,7 @@ impl Journal {
         let mut spare = self.spare.lock();
         let mut taken: Vec<Units> = Vec::new();
         for (units, lane) in held.iter_mut().zip(&*lanes) {
-            if !units.units.is_empty() {
+            if !units.runs.is_empty() {
                 let empty = spare.0.pop().unwrap_or_default();
                 taken.push(std::mem::replace(&mut **units, empty));
                 lane.bytes.store(0, Relaxed);
@@ -593,7 +594,6 @@ impl Journal {
         let mut piece = Piece {
             number,
             bytes: Vec::new(),
-            units: taken.iter().map(|u| u.units.len()).sum(),
             partial: Vec::new(),
         };
         match &mut taken[..] {
@@ -620,6 +620,12 @@ impl Journal {
     /// Takes memory of a piece that is not needed any more for the next ones.
     pub fn reuse(&self, bytes: Vec<u8>) {
         self.spare.lock().1.give(bytes);
+    }
+
+    /// Lets go of the memory that is kept for the next cuts.
+    pub fn let_go(&self) {
+        let kept = std::mem::take(&mut *self.spare.lock());
+        drop(kept);
     }
 
     /// The number of the last piece.
@@ -652,46 +658,46 @@ fn merge(lanes: &[Units], db: &mut Option<usize>, into: &mut Piece) {
 /// A lane that is being written out.
 struct Reader<'a> {
     lane: &'a Units,
-    /// The next unit, its first byte, and the next command of those that are listed.
-    unit: usize,
+    /// The next run, its first byte, and the next command of those that are listed.
+    run: usize,
     byte: usize,
     command: usize,
 }
 
 impl Reader<'_> {
-    /// At the first unit of a lane, which has one.
+    /// At the first run of a lane, which has one.
     fn new(lane: &Units) -> Reader<'_> {
         Reader {
             lane,
-            unit: 0,
+            run: 0,
             byte: 0,
             command: 0,
         }
     }
 
     fn stamp(&self) -> u64 {
-        self.lane.units[self.unit].stamp
+        self.lane.runs[self.run].stamp
     }
 
-    /// Writes the next unit and those whose stamps are not above this. False at the end of the lane.
+    /// Writes the next run and those whose stamps are not above this. False at the end of the lane.
     fn put_until(&mut self, stamp: u64, db: &mut Option<usize>, piece: &mut Piece) -> bool {
         let (bytes, into) = (&self.lane.bytes, &mut piece.bytes);
-        // Units that stand as the log has them are copied together.
+        // Those that stand as the log has them are copied together.
         let mut from = self.byte;
         loop {
-            let unit = self.lane.units[self.unit];
-            if unit.several != 0 || *db != Some(unit.db as usize) {
+            let run = self.lane.runs[self.run];
+            if run.several != 0 || *db != Some(run.db as usize) {
                 into.extend_from_slice(&bytes[from..self.byte]);
                 from = self.byte;
             }
-            if unit.several == 0 {
-                select(unit.db as usize, db, into);
+            if run.several == 0 {
+                select(run.db as usize, db, into);
             } else {
-                let last = self.command + unit.several as usize;
+                let last = self.command + run.several as usize;
                 let commands = &self.lane.commands[self.command..last];
                 for (n, w) in commands.iter().enumerate() {
                     select(w.db, db, into);
-                    if n == 0 && unit.several > 1 {
+                    if n == 0 && run.several > 1 {
                         put_command(into, &[b"MULTI"]);
                     }
                     let from = into.len();
@@ -701,15 +707,15 @@ impl Reader<'_> {
                         piece.partial.push((from..into.len(), w.readers));
                     }
                 }
-                if unit.several > 1 {
+                if run.several > 1 {
                     put_command(into, &[b"EXEC"]);
                 }
                 self.command = last;
-                from = unit.end;
+                from = run.end;
             }
-            self.byte = unit.end;
-            self.unit += 1;
-            let goes_on = match self.lane.units.get(self.unit) {
+            self.byte = run.end;
+            self.run += 1;
+            let goes_on = match self.lane.runs.get(self.run) {
                 None => false,
                 Some(next) if next.stamp > stamp => true,
                 Some(_) => continue,
@@ -754,27 +760,33 @@ impl Units {
     /// What was added is a unit.
     #[inline]
     fn close(&mut self, stamp: u64, db: u32, several: u32) {
-        self.units.push(Unit {
-            stamp,
-            end: self.bytes.len(),
-            db,
-            several,
-        });
+        let end = self.bytes.len();
+        match self.runs.last_mut() {
+            Some(run) if run.stamp == stamp && run.db == db && run.several | several == 0 => {
+                run.end = end;
+            }
+            before => {
+                self.mixed |= several != 0 || before.is_some_and(|before| before.db != db);
+                self.runs.push(Run {
+                    stamp,
+                    end,
+                    db,
+                    several,
+                });
+            }
+        }
         // The memory was last read by another thread: what the next one writes to is fetched while nobody waits for it.
         store::prefetch_room(&mut self.bytes, 3);
-        store::prefetch_room(&mut self.units, 1);
     }
 
     /// Whether the bytes stand as the log has them: single commands, all in this database.
     fn is_plain(&self, db: Option<usize>) -> bool {
-        let Some(db) = db else { return false };
-        self.units
-            .iter()
-            .all(|u| u.several == 0 && u.db as usize == db)
+        !self.mixed && self.runs.first().map(|run| run.db as usize) == db
     }
 
     fn clear(&mut self) {
-        self.units.clear();
+        self.runs.clear();
+        self.mixed = false;
         self.commands.clear();
         self.bytes.clear();
     }

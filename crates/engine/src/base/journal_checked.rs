@@ -39,6 +39,7 @@ mod journal;
 use journal::{Journal, Records};
 use shuttle::thread;
 use std::sync::Arc;
+use sync::atomic::AtomicU64;
 use sync::{Mutex, MutexGuard};
 
 const SCHEDULES: usize = 6000;
@@ -48,6 +49,7 @@ type Shard = [u64; 2];
 struct World {
     journal: Journal,
     shards: [Mutex<Shard>; 2],
+    clocks: [AtomicU64; 2],
     /// What the log has: the bytes of all pieces.
     log: Mutex<Vec<u8>>,
 }
@@ -100,7 +102,7 @@ fn work(world: &World, who: usize) {
             let [mut a, mut b] = world.lock_all();
             add(&mut [(0, &mut a), (1, &mut b)], place, &mut records);
             if world.journal.is_on() {
-                let held = |f: &mut dyn FnMut(usize)| (0..2).for_each(f);
+                let held = |f: &mut dyn FnMut(&AtomicU64)| world.clocks.iter().for_each(f);
                 (world.journal).write_down(&lane, &mut records, held, &mut clock);
             }
         } else {
@@ -108,7 +110,7 @@ fn work(world: &World, who: usize) {
             let mut shard = world.shards[number].lock();
             add(&mut [(number, &mut shard)], place, &mut records);
             if world.journal.is_on() {
-                let held = |f: &mut dyn FnMut(usize)| f(number);
+                let held = |f: &mut dyn FnMut(&AtomicU64)| f(&world.clocks[number]);
                 (world.journal).write_down(&lane, &mut records, held, &mut clock);
             }
         }
@@ -119,8 +121,9 @@ fn work(world: &World, who: usize) {
 /// Runs the model once.
 fn model() {
     let world = Arc::new(World {
-        journal: Journal::new(2),
+        journal: Journal::default(),
         shards: Default::default(),
+        clocks: [0; 2].map(AtomicU64::new),
         log: Mutex::default(),
     });
     world.journal.turn(true);

@@ -199,7 +199,8 @@ impl<'e> Ctx<'e> {
             return;
         }
         match entry.keys {
-            // Nearly all, without a look at what their keys are.
+            // Nearly all, without a look at what their keys are, where keys with an expiry are few.
+            KeyLayout::One(_) if !self.keys.held_may_have_expired() => {}
             KeyLayout::One(i) => argv
                 .get(i)
                 .into_iter()

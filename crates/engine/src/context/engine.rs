@@ -113,7 +113,7 @@ impl Engine {
             replication: OnceLock::new(),
             standing: Standing::default(),
             own_expiries: OwnExpiries::default(),
-            journal: Journal::new(keyspace.shards()),
+            journal: Journal::default(),
             loading: Loading::default(),
             pressure: Arc::new(Pressure::new(keyspace.shards())),
             keyspace,
@@ -299,7 +299,7 @@ impl Engine {
         let lane = &keys.counters.lane;
         Some(
             self.journal
-                .write_down(lane, records, |f| held.each(f), clock),
+                .write_down(lane, records, |f| held.each_clock(f), clock),
         )
     }
 
@@ -315,7 +315,7 @@ impl Engine {
         let put = |into: &mut Vec<u8>| into.extend_from_slice(bytes);
         let lane = &keys.counters.lane;
         self.journal
-            .write_down_one(lane, (db, put), |f| keys.held.each(f), clock)
+            .write_down_one(lane, (db, put), |f| keys.held.each_clock(f), clock)
     }
 
     /// The same for a typed call of which nothing is to be written down but what the key holds now.
@@ -324,7 +324,7 @@ impl Engine {
         let put = |into: &mut Vec<u8>| keys.put_state(key, into);
         let lane = &keys.counters.lane;
         self.journal
-            .write_down_one(lane, (keys.db, put), |f| keys.held.each(f), &mut 0)
+            .write_down_one(lane, (keys.db, put), |f| keys.held.each_clock(f), &mut 0)
     }
 
     /// Has the replicas do a command too that changes nothing here, if there are any.

@@ -94,9 +94,6 @@ impl Worker {
                 }
                 if !alone && (varied || self.probes.is_empty()) {
                     self.probes.push((ks.probe(db, p.place), p.place.hash()));
-                    if entry.is_some_and(|e| e.command.has(WRITE)) {
-                        engine.journal.soon(p.place.shard());
-                    }
                 }
             }
             self.plan.push(p);

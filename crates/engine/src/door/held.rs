@@ -1,5 +1,6 @@
 //! The shards that a command holds while it runs.
 
+use std::sync::atomic::AtomicU64;
 use store::Dict;
 use store::Shard;
 use store::keyspace::ShardGuard;
@@ -44,6 +45,16 @@ impl<'e> Held<'e> {
             Held::None => {}
             Held::One(shard, _) => f(*shard),
             Held::Many(many) => many.indices().for_each(f),
+        }
+    }
+
+    /// Calls `f` with the clock of every shard that is held.
+    #[inline]
+    pub(crate) fn each_clock(&self, f: &mut dyn FnMut(&AtomicU64)) {
+        match self {
+            Held::None => {}
+            Held::One(_, shard) => f(shard.clock()),
+            Held::Many(many) => many.iter().for_each(|shard| f(shard.clock())),
         }
     }
 

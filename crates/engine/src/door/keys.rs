@@ -731,6 +731,16 @@ impl<'e> Keys<'e> {
         self.held.has(shard) && self.held.dict_ref(shard, self.db).expiring() > 0
     }
 
+    /// Whether keys of the selected database in the one shard that is held have an expiry at all; true of several shards.
+    #[inline]
+    pub(crate) fn held_may_have_expired(&self) -> bool {
+        match &self.held {
+            Held::None => false,
+            Held::One(_, shard) => shard.db_ref(self.db).expiring() > 0,
+            Held::Many(_) => true,
+        }
+    }
+
     /// Keeps a freed value until the locks are gone.
     pub fn discard(&mut self, removed: Removed) {
         self.garbage.extend(removed.freed);

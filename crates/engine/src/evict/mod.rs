@@ -334,7 +334,7 @@ impl Evictor<'_> {
                 let (held, records) = (&keys.held, &mut *keys.records);
                 let lane = &counters.lane;
                 self.journal
-                    .write_down(lane, records, |f| held.each(f), &mut 0);
+                    .write_down(lane, records, |f| held.each_clock(f), &mut 0);
             }
             garbage = keys.garbage;
         }

@@ -31,7 +31,9 @@ use entry::EntryPtr;
 use smallvec::SmallVec;
 
 /// See the module's page.
+#[repr(C)]
 pub struct Dict {
+    // What nearly every command looks at, in one line of the cache.
     table: Table,
     arena: Option<Box<Arena>>,
     /// Told before anything changes.
@@ -79,6 +81,13 @@ impl Dict {
         let mut dict = Dict::new();
         dict.row = Some(row);
         dict
+    }
+
+    /// The addresses of what nearly every command looks at.
+    #[cfg(test)]
+    pub(crate) fn hot_bytes(&self) -> std::ops::Range<usize> {
+        let begin = &raw const self.table as usize;
+        begin..&raw const self.expiring as usize
     }
 
     /// Exchanges the contents, with who observes them, but not the rows they are known in.

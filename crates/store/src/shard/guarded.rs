@@ -1,19 +1,27 @@
 //! One shard: what its lock guards, the lock, and who may look without it.
 //!
-//! A shard's lock stands in a cache line of its own, with what is counted of it. It is *open* while only readers come: then
-//! they look without it, and whoever takes it first closes it and waits until they have left (see [`crate::shard::readers`]).
+//! A shard's lock stands in a cache line with all that changes whenever it is taken: what is counted of it, whether readers may
+//! come, and the shard's clock; the next line has what finds a key. A command that goes to a shard that another core had so waits
+//! for one pair of lines, which processors fetch together.
+//!
+//! A shard is *open* while only readers come: then they look without its lock, and whoever takes that first closes it and waits
+//! until they have left (see [`crate::shard::readers`]).
 
 use crate::dict::{Board, BoardRow, Dict};
+use crate::mem::words::LINE;
+use crate::mem::{prefetch, prefetch_to_write};
 use crate::shard::locks::{Lockable, Many};
 use crate::shard::parked::{Line, Real, Turn};
 use crate::shard::readers::{Slots, Word};
-use parking_lot::lock_api;
+use parking_lot::lock_api::{self, RawMutex};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// What one lock guards: a part of every database. Most programs use one; the others' parts are made when they are first asked for.
+#[repr(C)]
 pub struct Shard {
+    clock: AtomicU64,
     first: Dict,
     others: Box<[Option<Box<Dict>>]>,
     /// Where they stand on the board; `None` of the token, which has no keys.
@@ -27,6 +35,7 @@ impl Shard {
     /// The parts of a shard of this number, of so many databases.
     pub(super) fn new(board: &Arc<Board>, shard: usize, databases: usize) -> Shard {
         Shard {
+            clock: AtomicU64::new(0),
             first: Dict::at(BoardRow::new(board, 0, shard)),
             others: (1..databases).map(|_| None).collect(),
             at: Some((board.clone(), shard)),
@@ -36,10 +45,17 @@ impl Shard {
     /// No part of anything.
     pub(super) fn without_keys() -> Shard {
         Shard {
+            clock: AtomicU64::new(0),
             first: Dict::new(),
             others: Box::default(),
             at: None,
         }
+    }
+
+    /// A clock for whoever puts what happens to shards in an order: read and set by who holds the shard, and left alone here.
+    #[inline]
+    pub fn clock(&self) -> &AtomicU64 {
+        &self.clock
     }
 
     /// This shard's part of a database.
@@ -112,7 +128,7 @@ impl Shard {
 }
 
 /// Holding one shard.
-pub type ShardGuard<'a> = lock_api::MutexGuard<'a, Line, Shard>;
+pub type ShardGuard<'a> = lock_api::MutexGuard<'a, Head, Shard>;
 /// Holding several shards.
 pub type ShardGuards<'a> = Many<ShardGuard<'a>>;
 
@@ -121,7 +137,7 @@ pub type ShardGuards<'a> = Many<ShardGuard<'a>>;
 pub(super) struct Padded<T>(pub T);
 
 /// Readers that must have taken a shard's lock before it is opened to them again.
-pub(super) const READS_TO_OPEN: usize = 32;
+pub(super) const READS_TO_OPEN: u32 = 32;
 
 /// What one reader is looking at.
 #[derive(Default)]
@@ -174,16 +190,50 @@ const _: () = {
 
 pub(super) type Readers = Slots<Slot, AtomicUsize>;
 
-/// One shard with its lock.
-pub(super) struct Guarded {
-    index: usize,
-    lock: lock_api::Mutex<Line, Shard>,
+/// A shard's lock, with what changes when it is taken.
+#[repr(C)]
+pub struct Head {
+    line: Line,
     /// 1: open to readers.
     open: AtomicUsize,
-    /// Readers that have taken the lock since it was closed. Changed under the lock.
-    waited: AtomicUsize,
     /// How often it was taken. Changed under the lock.
     taken: AtomicU64,
+}
+
+// SAFETY: the line is one.
+unsafe impl RawMutex for Head {
+    #[allow(clippy::declare_interior_mutable_const)]
+    const INIT: Head = Head {
+        line: Line::INIT,
+        open: AtomicUsize::new(0),
+        taken: AtomicU64::new(0),
+    };
+    type GuardMarker = <Line as RawMutex>::GuardMarker;
+
+    #[inline]
+    fn lock(&self) {
+        self.line.lock();
+    }
+
+    #[inline]
+    fn try_lock(&self) -> bool {
+        RawMutex::try_lock(&self.line)
+    }
+
+    #[inline]
+    unsafe fn unlock(&self) {
+        // SAFETY: as the caller promises.
+        unsafe { RawMutex::unlock(&self.line) };
+    }
+}
+
+/// One shard with its lock.
+#[repr(C)]
+pub(super) struct Guarded {
+    lock: lock_api::Mutex<Head, Shard>,
+    index: u32,
+    /// Readers that have taken the lock since it was closed. Changed under the lock.
+    waited: AtomicU32,
     /// How often somebody who wanted it had to wait, and for how many nanoseconds all of them together.
     waits: AtomicU64,
     wait_nanos: AtomicU64,
@@ -221,8 +271,7 @@ impl Lockable for Guarded {
 
     #[inline]
     fn line(&self) -> &Line {
-        // SAFETY: whoever unlocks it without a guard must have locked it without one: here, by way of `taken`, that is nobody.
-        unsafe { self.lock.raw() }
+        &self.head().line
     }
 }
 
@@ -230,21 +279,40 @@ impl Guarded {
     /// A shard with its lock, closed to readers.
     pub fn new(index: usize, shard: Shard, readers: &Arc<Readers>) -> Guarded {
         Guarded {
-            index,
             lock: lock_api::Mutex::new(shard),
-            open: AtomicUsize::new(0),
-            waited: AtomicUsize::new(0),
-            taken: AtomicU64::new(0),
+            index: index as u32,
+            waited: AtomicU32::new(0),
             waits: AtomicU64::new(0),
             wait_nanos: AtomicU64::new(0),
             readers: readers.clone(),
         }
     }
 
+    #[inline]
+    fn index(&self) -> usize {
+        self.index as usize
+    }
+
+    #[inline]
+    fn head(&self) -> &Head {
+        // SAFETY: whoever unlocks it without a guard must have locked it without one: here, by way of `taken`, that is nobody.
+        unsafe { self.lock.raw() }
+    }
+
+    /// Begins to fetch what a command that takes the lock needs.
+    #[inline]
+    pub fn fetch(&self) {
+        let head = self.head();
+        prefetch_to_write(head);
+        prefetch(&raw const *head as usize + LINE);
+    }
+
     /// Lets a reader in, if the shard is open.
     #[inline]
     pub fn enter(&self, reader: usize) -> Option<Entered<'_>> {
-        let slot = self.readers.enter(reader, self.index, &self.open)?;
+        let slot = self
+            .readers
+            .enter(reader, self.index(), &self.head().open)?;
         Some(Entered {
             slot,
             guarded: self,
@@ -264,7 +332,7 @@ impl Guarded {
         let waited = self.waited.load(Relaxed) + 1;
         self.waited.store(waited, Relaxed);
         if waited >= READS_TO_OPEN && register() {
-            Word::store(&self.open, 1);
+            Word::store(&self.head().open, 1);
         }
         result
     }
@@ -272,13 +340,13 @@ impl Guarded {
     /// Whether it is open to readers.
     #[cfg(test)]
     pub fn is_open(&self) -> bool {
-        self.open.load(Relaxed) == 1
+        self.head().open.load(Relaxed) == 1
     }
 
     /// What its lock has had to do since the start.
     pub fn load(&self) -> ShardLoad {
         ShardLoad {
-            taken: self.taken.load(Relaxed),
+            taken: self.head().taken.load(Relaxed),
             waits: self.waits.load(Relaxed),
             wait_nanos: self.wait_nanos.load(Relaxed),
         }
@@ -288,9 +356,10 @@ impl Guarded {
     #[inline]
     fn closed<'a>(&self, guard: ShardGuard<'a>) -> ShardGuard<'a> {
         // Whoever holds the lock counts, alone.
-        let taken = self.taken.load(Relaxed);
-        self.taken.store(taken.wrapping_add(1), Relaxed);
-        if self.open.load(Relaxed) != 0 {
+        let head = self.head();
+        let taken = head.taken.load(Relaxed);
+        head.taken.store(taken.wrapping_add(1), Relaxed);
+        if head.open.load(Relaxed) != 0 {
             self.close();
         }
         guard
@@ -329,9 +398,9 @@ impl Guarded {
         // Who has been called and comes again goes on with the wait that was counted.
         let goes_on = turn
             .as_ref()
-            .is_some_and(|turn| turn.has_wanted(self.index));
+            .is_some_and(|turn| turn.has_wanted(self.index()));
         let number = turn.map(|turn| {
-            turn.come_to(self.index, line);
+            turn.come_to(self.index(), line);
             turn.number
         });
         let began = Instant::now();
@@ -352,12 +421,12 @@ impl Guarded {
         self.waited.store(0, Relaxed);
         let own = self.readers.slots.get(crate::shard::threads::number());
         assert!(
-            own.is_none_or(|slot| Word::load(slot) != self.index + 1),
+            own.is_none_or(|slot| Word::load(slot) != self.index() + 1),
             "a shard's lock was taken inside a look at that shard, which would wait for itself"
         );
         let mut spins = 0;
         // Readers take some tens of nanoseconds, unless their thread is not running.
-        self.readers.close(self.index, &self.open, || {
+        self.readers.close(self.index(), &self.head().open, || {
             spins += 1;
             if spins < 100 {
                 std::hint::spin_loop();
@@ -365,5 +434,32 @@ impl Guarded {
                 std::thread::yield_now();
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The addresses of what a command needs of a shard whose lock it takes, in lines of 64 bytes from the first on.
+    #[test]
+    fn what_a_command_needs_lies_in_two_lines_side_by_side() {
+        let readers = Arc::new(Slots {
+            slots: Box::default(),
+            used: AtomicUsize::new(0),
+        });
+        let board = Arc::new(Board::new(1, 1));
+        let it = Box::new(Padded(Guarded::new(0, Shard::new(&board, 0, 1), &readers)));
+        let begin = &raw const *it as usize;
+        let head = it.0.head();
+        let shard = it.0.acquire();
+        let line = |at: usize| (at - begin) / 64;
+        assert_eq!(begin % 128, 0);
+        assert_eq!(line(&raw const *head as usize), 0);
+        assert_eq!(line(&raw const head.taken as usize), 0);
+        assert_eq!(line(&raw const *shard.clock() as usize), 0);
+        let dict = shard.first.hot_bytes();
+        assert_eq!([dict.start, dict.end - 1].map(line), [1, 1]);
+        assert_eq!(size_of_val(&*it), 256);
     }
 }

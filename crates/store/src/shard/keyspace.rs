@@ -326,7 +326,7 @@ impl Keyspace {
     /// First step of prefetching a key: takes no lock.
     #[inline]
     pub fn probe(&self, db: usize, place: Place) -> Probe {
-        crate::mem::prefetch(&raw const self.locks[place.shard()] as usize);
+        self.locks[place.shard()].0.fetch();
         let root = self.board.root(db, place.shard());
         Probe::start(root, table_hash(place.hash()))
     }

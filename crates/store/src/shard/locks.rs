@@ -267,6 +267,11 @@ impl<G> Many<G> {
     }
 
     /// All that is held, in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = &G> {
+        self.held.iter().map(|(_, g)| g)
+    }
+
+    /// The same, to be changed.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut G> {
         self.held.iter_mut().map(|(_, g)| g)
     }
