@@ -265,6 +265,29 @@ fn as_the_system_sees_it() {
         );
         assert_eq!(proc("oom_score_adj"), (base + change).to_string());
     }
+    // A replica has its own, and one that is not told keeps what others have set.
+    let score = || proc("oom_score_adj").parse::<i32>().unwrap();
+    let mut set = |name: &str, value: &str| {
+        check_args(&mut client, &["CONFIG", "SET", name, value], "OK");
+    };
+    if base + 60 <= 1000 {
+        set("oom-score-adj-values", "10 20 30");
+        check(&mut server.connect(), "REPLICAOF 127.0.0.1 1", "OK");
+        assert_eq!(score(), base + 20);
+        check(&mut server.connect(), "REPLICAOF NO ONE", "OK");
+        assert_eq!(score(), base + 10);
+        set("oom-score-adj", "no");
+        assert_eq!(score(), base);
+        std::fs::write(
+            format!("/proc/{}/oom_score_adj", server.pid()),
+            (base + 5).to_string(),
+        )
+        .unwrap();
+        set("oom-score-adj-values", "50 1 1");
+        assert_eq!(score(), base + 5);
+        set("oom-score-adj", "yes");
+        assert_eq!(score(), base + 55);
+    }
     check_args(
         &mut client,
         &["CONFIG", "SET", "oom-score-adj-values", "1 2"],

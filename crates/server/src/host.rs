@@ -428,11 +428,19 @@ impl Host for ServerHost {
             "oom-score-adj" | "oom-score-adj-values" => {
                 self.apply_oom_score(config).map_err(|error| {
                     tracing::warn!("oom-score-adj: {error}");
-                    "Failed to apply new oom_score_adj configuration, check server logs.".into()
+                    "Failed to set current oom_score_adj. Check server logs.".into()
                 })
             }
             "dir" => system::enter_dir(config).map_err(|error| error.to_string()),
             _ => Ok(()),
+        }
+    }
+
+    fn role_changed(&self, is_replica: bool, config: &Config) {
+        let mut oom_score = self.oom_score.lock();
+        oom_score.is_replica = is_replica;
+        if let Err(error) = oom_score.apply(config) {
+            tracing::warn!("oom-score-adj: {error}");
         }
     }
 

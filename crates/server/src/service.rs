@@ -100,19 +100,24 @@ fn send(socket: &OsString, state: &str) -> io::Result<()> {
 /// Where the kernel keeps how readily it ends this process.
 const OOM_SCORE: &str = "/proc/self/oom_score_adj";
 
-/// `oom-score-adj`: what the process had at its start, and what it was told.
+/// `oom-score-adj`: what the process had before, and what it is.
 #[derive(Debug, Default)]
 pub(crate) struct OomScore {
-    /// Read before it is changed for the first time.
+    /// What it had when it was told; none while it is not.
     base: Option<i32>,
+    /// It follows a primary.
+    pub is_replica: bool,
 }
 
 impl OomScore {
-    /// Puts the directives into effect. Of a server that was never told otherwise, nothing is touched.
+    /// Puts the directives into effect. Of a server that is not told otherwise nothing is touched: others may have set it.
     pub fn apply(&mut self, config: &Config) -> io::Result<()> {
         let how = config.text("oom-score-adj");
-        if how == "no" && self.base.is_none() {
-            return Ok(());
+        if how == "no" {
+            return match self.base.take() {
+                Some(base) => std::fs::write(OOM_SCORE, base.to_string()),
+                None => Ok(()),
+            };
         }
         let base = match self.base {
             Some(base) => base,
@@ -123,14 +128,14 @@ impl OomScore {
             }
         };
         let values = config.text("oom-score-adj-values");
-        let first = values.split(' ').next().and_then(|n| n.parse().ok());
-        std::fs::write(OOM_SCORE, score(&how, base, first.unwrap_or(0)).to_string())
+        let mine = values.split(' ').nth(usize::from(self.is_replica));
+        let value = mine.and_then(|n| n.parse().ok()).unwrap_or(0);
+        std::fs::write(OOM_SCORE, score(&how, base, value).to_string())
     }
 }
 
 fn score(how: &str, base: i32, value: i32) -> i32 {
     let wanted = match how {
-        "no" => base,
         "absolute" => value,
         _ => base + value,
     };

@@ -82,13 +82,18 @@ pub const UNITS: &[&str] = &[
     "unit/info",
     "unit/info-command",
     "unit/info-keysizes",
+    "unit/introspection",
     "unit/introspection-2",
     "unit/keyspace",
     "unit/limits",
     "unit/multi",
     "unit/networking",
+    "unit/oom-score-adj",
+    "unit/other",
+    "unit/pause",
     "unit/printver",
     "unit/protocol",
+    "unit/pubsub",
     "unit/pubsubshard",
     "unit/querybuf",
     "unit/quit",
@@ -109,7 +114,6 @@ pub const UNITS: &[&str] = &[
 /// Units that are not run, and why.
 #[rustfmt::skip]
 pub const UNITS_LEFT_OUT: &[(&str, &str)] = &[
-    ("unit/oom-score-adj", OPEN),
     ("unit/wait", OPEN),
     ("integration/aof", OPEN),
     ("integration/aof-multi-part", OPEN),
@@ -126,11 +130,7 @@ pub const UNITS_LEFT_OUT: &[(&str, &str)] = &[
     ("integration/replication-rdbchannel", OPEN),
     ("integration/shutdown", OPEN),
     ("unit/aofrw", OPEN),
-    ("unit/introspection", OPEN),
     ("unit/maxmemory", OPEN),
-    ("unit/other", OPEN),
-    ("unit/pause", OPEN),
-    ("unit/pubsub", OPEN),
     ("unit/scripting", OPEN),
     ("unit/shutdown", OPEN),
     ("unit/tls", "the suite must be built for TLS"),
@@ -167,6 +167,19 @@ const THREADS: &str = "what two connections send is done by two threads, in eith
 const FREES: &str =
     "large values are always freed by a thread of their own and what is small is not counted";
 const REFUSED: &str = "a log that is turned on while a copy is being written refuses changes until that is done: the next test fails now and then";
+const FORCED: &str = "it needs DEBUG CONFIG-REWRITE-FORCE-ALL, for which there is no use here";
+const NAMES: &str = "commands keep their names";
+const FIXED: &str =
+    "it sets every directive to what it is, and more of them cannot be set while the server runs";
+const WORKERS: &str = "io-threads are workers, of which the first has clients too";
+const DEBUGGER: &str = "there is no debugger for scripts";
+const EARLY: &str = "it is started anew, and the suite connects before it listens";
+const CLUSTER: &str = "no operation is counted for not going together with a cluster";
+const FLUSHED: &str = "FLUSHALL writes no snapshot";
+const TITLE: &str = "the program has another name";
+const PAUSED: &str = "a pause holds up no CLIENT command, so that CLIENT UNPAUSE can end it";
+const EXPIRED: &str = "RANDOMKEY names no key that has expired, also while a pause keeps it";
+const STREAM: &str = "a pause of a replica's clients does not hold up what the primary sends";
 const SLOW: &str = "it takes minutes";
 const OPEN: &str = "it is not known yet who is wrong";
 
@@ -271,6 +284,17 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         fails("KEYSIZES - Test i'th bin counts keysizes between (2^i) and (2^(i+1)-1) as expected ", KEYSIZES),
         fails("KEYSIZES - Test i'th bin counts keysizes between (2^i) and (2^(i+1)-1) as expected (replica)", KEYSIZES),
     ]),
+    ("unit/introspection", &[
+        fails("CLIENT INFO", NEWER),
+        fails("CLIENT LIST", NEWER),
+        fails("CONFIG REWRITE sanity", FORCED),
+        left_out("CONFIG REWRITE handles rename-command properly", NAMES),
+        fails("CONFIG sanity", FIXED),
+        fails("Clients are evenly distributed among io threads", WORKERS),
+        left_out("IO threads client number", DEBUGGER),
+        left_out("cannot modify protected configuration - local", ADDRESS),
+        left_out("config during loading", EARLY),
+    ]),
     ("unit/keyspace", &[
         fails("Regression for pattern matching very long nested loops", GLOB),
     ]),
@@ -304,6 +328,35 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
     ("unit/obuf-limits", &[
         fails("No response for multi commands in pipeline if client output buffer limit is enforced", OPEN),
         fails("Obuf limit, HRANDFIELD with huge count stopped mid-run", COUNTS),
+    ]),
+    ("unit/oom-score-adj", &[
+        fails("CONFIG SET oom-score-adj works as expected", CHILD),
+    ]),
+    ("unit/other", &[
+        fails("Cross DB command is incompatible with cluster mode", CLUSTER),
+        fails("Don't rehash if redis has child process", CHILD),
+        fails("EXPIRES after a reload (snapshot + append only file rewrite)", LOG_OFF),
+        fails("FLUSHALL and bgsave", FLUSHED),
+        fails("FLUSHALL should reset the dirty counter to 0 if we enable save", FLUSHED),
+        fails("Function no-cluster flag is incompatible with cluster mode", CLUSTER),
+        fails("Lua scripts are incompatible with cluster mode", CLUSTER),
+        fails("Normal cross slot commands are incompatible with cluster mode", CLUSTER),
+        fails("Process title set as expected", TITLE),
+        fails("SORT command incompatible operations with cluster mode", CLUSTER),
+        fails("Same dataset digest if saving/reloading as AOF?", LOG_OFF),
+        fails("Script no-cluster flag is incompatible with cluster mode", CLUSTER),
+        fails("Shard subscribe commands are incompatible with cluster mode", CLUSTER),
+        fails("Transaction is incompatible with cluster mode", CLUSTER),
+        fails("cluster-compatibility-sample-ratio configuration can work", CLUSTER),
+    ]),
+    ("unit/pause", &[
+        left_out("Test old pause-all takes precedence over new pause-write (less restrictive)", PAUSED),
+        left_out("Test the randomkey command will not cause the server to get into an infinite loop during the client pause write", EXPIRED),
+        fails("Test when replica paused, offset would not grow", STREAM),
+    ]),
+    ("unit/pubsub", &[
+        left_out("Keyspace notifications: hash events test (hashtable)", LAZY_FIELDS),
+        left_out("Keyspace notifications: hash events test (listpackex)", LAZY_FIELDS),
     ]),
     ("unit/querybuf", &[
         fails("query buffer resized correctly", BUFFERS),

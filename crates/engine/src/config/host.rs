@@ -46,6 +46,11 @@ pub trait Host: Send + Sync {
     /// An error is the reason CONFIG SET gives; the value is then set back, and `applied` called again for the old one.
     fn applied(&self, directive: &str, config: &Config) -> Result<(), String>;
 
+    /// This server follows a primary from now on, or does not any more.
+    fn role_changed(&self, is_replica: bool, config: &Config) {
+        let _ = (is_replica, config);
+    }
+
     /// Replaces a configuration file as a whole or not at all by what `change` makes of its text; of one that is not there,
     /// of an empty text. Not called from a worker. The error is the reason.
     fn replace_config(&self, path: &Path, change: &dyn Fn(&str) -> String) -> Result<(), String> {

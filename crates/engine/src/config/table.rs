@@ -630,8 +630,8 @@ pub(super) const BUILT: &[Directive] = &[
         "no",
         Runtime,
         SERVICE,
-        "Whether the kernel is told how readily it may end the process when memory is short: by the first of `oom-score-adj-values`, as it is (absolute) or \
-         added to what the process had at its start (relative, yes).",
+        "Whether the kernel is told how readily it may end the process when memory is short: by one of `oom-score-adj-values`, as it is (absolute) or \
+         added to what the process had before (relative, yes).",
     ),
     row(
         "oom-score-adj-values",

@@ -134,6 +134,7 @@ impl Replica {
         if !engine.standing.is_replica() {
             self.known.store(false, Relaxed);
             self.downstream.become_replica();
+            engine.host().role_changed(true, engine.config());
             engine.release_blocked_clients();
         }
         let (leash, status) = (Leash::default(), Arc::new(Status::default()));
@@ -185,6 +186,7 @@ impl Replica {
         }
         self.leave();
         self.downstream.become_primary();
+        engine.host().role_changed(false, engine.config());
         self.set_stale(&engine, false);
         self.heed_access(&engine);
         Ok(())
