@@ -446,11 +446,9 @@ const KEEPER: Rooms = &[
     ("saving", &["feed", "snapshot"]),
     ("keeper", &["feed", "load", "pump", "saving"]),
     ("info", &["keeper", "saving", "snapshot"]),
-    (
-        "log",
-        &["commands", "feed", "keeper", "pump", "saving", "snapshot"],
-    ),
+    ("log", &["commands", "feed", "keeper", "pump", "snapshot"]),
     ("open", &["keeper", "load", "saving"]),
+    ("turn", &["keeper", "saving"]),
     ("reload", &["keeper", "load", "saving"]),
     ("save", &["feed", "keeper", "log", "saving", "snapshot"]),
     (

@@ -9,10 +9,15 @@ use std::sync::atomic::Ordering::Relaxed;
 impl Keeper {
     pub(crate) fn write_info(&self, into: &mut String) {
         let Ok(engine) = self.engine() else { return };
+        let loading = engine.loading.is_on() && engine.config().flag("appendonly");
+        let enabled = loading || self.log_is_on();
         let stats = self.stats.lock();
         let saving = self.saving.lock();
         let log = self.log();
         let status = log.as_ref().map(|log| log.status());
+        let beginning = self.beginning.load(Relaxed);
+        let begins_later = saving.busy != Some(Busy::Rewrite) || saving.ending_log;
+        let scheduled = saving.rewrite_scheduled || beginning && begins_later;
         let ok = |ok: bool| if ok { "ok" } else { "err" };
         let secs = |s: Option<u64>| s.map_or(-1, |s| s as i64);
         let now = |busy: Busy| match &saving.running {
@@ -56,9 +61,9 @@ impl Keeper {
         let loaded = self.loaded.lock().clone();
         line("rdb_last_load_keys_expired", &loaded.expired);
         line("rdb_last_load_keys_loaded", &loaded.keys);
-        line("aof_enabled", &u8::from(log.is_some()));
+        line("aof_enabled", &u8::from(enabled));
         line("aof_rewrite_in_progress", &u8::from(rewriting));
-        line("aof_rewrite_scheduled", &u8::from(saving.rewrite_scheduled));
+        line("aof_rewrite_scheduled", &u8::from(scheduled));
         line("aof_last_rewrite_time_sec", &secs(stats.rewrite_secs));
         line("aof_current_rewrite_time_sec", &now(Busy::Rewrite));
         line("aof_last_bgrewrite_status", &ok(stats.rewrite_ok));
@@ -66,18 +71,22 @@ impl Keeper {
         line("aof_rewrites_consecutive_failures", &stats.rewrite_failures);
         line("aof_last_cow_size", &stats.peaks[1]);
         let refusing = log.as_ref().and_then(|log| log.refusing());
-        line("aof_last_write_status", &ok(refusing.is_none()));
-        if let Some(status) = status {
-            line("aof_current_size", &status.size);
-            line("aof_base_size", &status.base_size);
+        line(
+            "aof_last_write_status",
+            &ok(refusing.is_none() || beginning),
+        );
+        if enabled {
+            let size = |of: fn(&disk::Status) -> u64| status.as_ref().map_or(0, of);
+            line("aof_current_size", &size(|s| s.size));
+            line("aof_base_size", &size(|s| s.base_size));
             line("aof_pending_rewrite", &0);
             line("aof_buffer_length", &engine.journal.waiting_bytes());
-            let syncing = status.progress.durable < status.progress.written;
+            let syncing = size(|s| s.progress.durable) < size(|s| s.progress.written);
             line("aof_pending_bio_fsync", &u8::from(syncing));
             // A write never waits for a sync that somebody else makes.
             line("aof_delayed_fsync", &0);
-            line("redpoll_log_piece_given", &status.progress.given);
-            line("redpoll_log_piece_durable", &status.progress.durable);
+            line("redpoll_log_piece_given", &size(|s| s.progress.given));
+            line("redpoll_log_piece_durable", &size(|s| s.progress.durable));
         }
         let running = saving.running.as_ref().map(|running| &running.shared);
         let held = running.map_or(0, |shared| shared.held_bytes.load(Relaxed));

@@ -29,6 +29,9 @@ pub struct Keeper {
     pub(crate) fed: AtomicBool,
     /// `appendfsync always`, and the log is on.
     pub(crate) promises: AtomicBool,
+    /// The log was turned on and its first base is not there yet: it has not even begun while something else is being written. Changes
+    /// are taken meanwhile, and nothing of them is promised. Changed under the lock of `saving`.
+    pub(crate) beginning: AtomicBool,
     pub(crate) saving: Mutex<Saving>,
     /// Those who wait for what is being written, or loaded, to be done.
     pub(crate) freed: Arc<WaitList>,

@@ -22,6 +22,7 @@ mod save;
 mod saving;
 mod send;
 pub mod snapshot;
+mod turn;
 
 pub use feed::{Feed, StreamAt};
 pub use keeper::Keeper;

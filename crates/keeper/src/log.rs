@@ -4,7 +4,6 @@ use crate::commands::AsCommands;
 use crate::feed::StreamAt;
 use crate::keeper::Keeper;
 use crate::pump::Pump;
-use crate::saving::Busy;
 use crate::snapshot::Snapshot;
 use disk::{AofFolder, Fsync, Log, Outcome, Rewrite, Settings};
 use engine::{Config, Engine, OnFate};
@@ -66,7 +65,7 @@ impl Keeper {
     }
 
     pub(crate) fn heed_fsync(&self, config: &Config) {
-        let on = self.log().is_some();
+        let on = self.log().is_some() && !self.beginning.load(Relaxed);
         self.promises
             .store(on && fsync(config) == Fsync::Always, Relaxed);
     }
@@ -149,8 +148,9 @@ impl Keeper {
                 }
             }
         }
+        let refusing = log.and_then(|log| log.refusing()).is_some();
         engine.journal.refuse(
-            log.and_then(|log| log.refusing()).is_some()
+            refusing && self.relies_on_log()
                 || self.last_save_failed(engine)
                 || self.unlike_the_log.load(Relaxed),
         );
@@ -183,6 +183,12 @@ impl Keeper {
 
     /// Whether a piece is on the disk, whatever the log promises. None: not yet.
     pub(crate) fn fate_of(&self, piece: u64) -> Option<bool> {
+        if self.beginning.load(Relaxed) {
+            return None;
+        }
+        if piece == 0 {
+            return Some(true);
+        }
         let number = {
             let pump = self.pump.lock();
             if piece > pump.last {
@@ -239,6 +245,11 @@ impl Keeper {
 
     /// Has a piece, and all before it, on the disk, whatever `appendfsync` says; 0: all that there is.
     pub(crate) fn sync_piece(&self, piece: u64) -> Result<(), String> {
+        if self.beginning.load(Relaxed) {
+            return Err(
+                "the append-only file has only begun: its base is still to be written".into(),
+            );
+        }
         if piece != 0 && self.fate_of(piece) == Some(true) {
             return Ok(());
         }
@@ -247,7 +258,6 @@ impl Keeper {
         log.sync()?;
         match self.fate_of(piece) {
             Some(true) => Ok(()),
-            None if piece == 0 => Ok(()),
             _ => Err("what was changed is not on the disk; the log says why".into()),
         }
     }
@@ -293,6 +303,9 @@ impl Keeper {
                 stream,
             } = match begun.take() {
                 Some(begun) => begun,
+                None if self.log().is_none() && self.beginning.load(Relaxed) => {
+                    self.begin_log_anew(engine)?
+                }
                 None => self.begin_base(engine, None)?,
             };
             // A log that refused pieces for want of a base takes them now.
@@ -400,30 +413,5 @@ impl Keeper {
         let begun = self.begin_base(engine, Some(self.fresh_log(engine)?))?;
         self.heed_fsync(engine.config());
         Ok(begun)
-    }
-
-    /// CONFIG SET appendonly.
-    pub(crate) fn turn_log(&self, on: bool) -> Result<(), String> {
-        let engine = self.engine()?;
-        if !on {
-            self.give_up_running();
-            return self.end_log(&engine);
-        }
-        if self.log().is_some() {
-            return Ok(());
-        }
-        match self.claim(Busy::Rewrite) {
-            Ok(()) => {
-                let begun = self.begin_log_anew(&engine);
-                let begun = begun.inspect_err(|_| self.note_end())?;
-                self.spawn(Busy::Rewrite, Some(begun))
-            }
-            // What is being written comes first.
-            Err(_) => {
-                *self.log.write() = Some(self.fresh_log(&engine)?);
-                self.heed_fsync(engine.config());
-                self.begin_rewrite().map(|_| ())
-            }
-        }
     }
 }

@@ -89,6 +89,7 @@ impl Keeper {
             feed: RwLock::default(),
             fed: AtomicBool::new(false),
             promises: AtomicBool::new(false),
+            beginning: AtomicBool::new(false),
             saving: Mutex::default(),
             freed: Arc::default(),
             stats: Mutex::new(Stats::new(engine)),
@@ -180,7 +181,7 @@ impl Keeper {
         self.tell_loaded();
         engine.loading.end();
         // It may have been changed meanwhile.
-        self.heed("appendonly", config)
+        self.heed_log(config.flag("appendonly"))
     }
 
     /// Carries out what a log holds, and cuts its end off if that is torn.
@@ -219,8 +220,8 @@ impl Keeper {
         {
             let _ = thread.join();
         }
+        let mut result = self.finish_beginning();
         self.give_up_running();
-        let mut result = Ok(());
         let stream = self.stream_at();
         let changed = self.engine.upgrade().is_some_and(|e| {
             let stats = self.stats.lock();
@@ -229,7 +230,7 @@ impl Keeper {
                 || stream.is_some() && stream != stats.stream_at_last_save
         });
         if save && (changed || !self.is_saved()) {
-            result = self.save_now();
+            result = result.and(self.save_now());
         }
         self.pump_all();
         self.between_units(|| self.note_stream());
@@ -343,11 +344,11 @@ impl Persistence for Keeper {
     }
 
     fn has_log(&self) -> bool {
-        self.log().is_some()
+        self.log_is_on()
     }
 
     fn is_on_disk(&self, piece: u64) -> bool {
-        piece == 0 || self.fate_of(piece) == Some(true)
+        self.fate_of(piece) == Some(true)
     }
 
     fn when_on_disk(&self, piece: u64, tell: OnFate) {
@@ -367,20 +368,24 @@ impl Persistence for Keeper {
     }
 
     fn data_set_replaced(&self) {
-        let saving = self.saving.lock();
-        if let Some(running) = &saving.running {
-            running.shared.abort();
-        }
+        self.saving.lock().begin_again();
     }
 
-    fn all_flushed(&self) {
-        let saving = self.saving.lock();
-        // Replicas get what there was, and that it was flushed.
-        if let Some(running) = &saving.running
-            && saving.busy != Some(Busy::Send)
+    fn all_flushed(&self) -> bool {
         {
-            running.shared.abort();
+            let mut saving = self.saving.lock();
+            match saving.busy {
+                Some(Busy::Save) if !saving.awaited => saving.give_up(),
+                // Replicas get what there was, and that it was flushed.
+                Some(Busy::Send) | None => {}
+                Some(Busy::Save | Busy::Rewrite | Busy::Load) => saving.begin_again(),
+            }
         }
+        self.saves_at_the_end()
+    }
+
+    fn save_flushed(&self, later: bool) {
+        self.save_what_is_left(later);
     }
 
     fn applied(&self, directive: &str, config: &engine::Config) -> Result<(), String> {

@@ -97,6 +97,7 @@ impl Keeper {
             self.agree_with_log();
         }
         drop(closed);
+        self.heed_log(engine.config().flag("appendonly"))?;
         tracing::info!("The data set is reloaded from {}", path.display());
         Ok(())
     }
@@ -120,7 +121,7 @@ impl Keeper {
             self.agree_with_log();
         }
         drop(closed);
-        self.heed("appendonly", config)?;
+        self.heed_log(config.flag("appendonly"))?;
         tracing::info!("The data set is reloaded from the log");
         Ok(())
     }
@@ -442,6 +443,9 @@ impl Keeper {
             }
         }
         drop(closed);
+        if let Err(why) = self.heed_log(engine.config().flag("appendonly")) {
+            tracing::warn!("appendonly: {why}");
+        }
         loaded.map(drop)
     }
 }

@@ -63,7 +63,6 @@ impl Keeper {
             rewrite,
             began: Instant::now(),
             shared,
-            cancelled: false,
         });
     }
 
@@ -74,6 +73,7 @@ impl Keeper {
             saving.busy = None;
             saving.running = None;
             saving.cancelled = false;
+            saving.awaited = false;
         }
         self.freed.call();
     }
@@ -146,7 +146,7 @@ impl Keeper {
     }
 
     /// Does what is to be written, if nothing else is being written, and notes what came of it.
-    fn write_as(&self, busy: Busy, begun: Option<Begun>) -> Result<(), String> {
+    pub(crate) fn write_as(&self, busy: Busy, begun: Option<Begun>) -> Result<(), String> {
         let began = Instant::now();
         let done = self.engine().and_then(|engine| {
             self.take_folder()?;
@@ -156,7 +156,14 @@ impl Keeper {
                 Busy::Load | Busy::Send => Err(LOADING.into()),
             }
         });
+        if busy == Busy::Rewrite
+            && let Ok(engine) = self.engine()
+        {
+            self.settle_beginning(&engine, done.is_ok());
+        }
         let secs = Some(began.elapsed().as_secs());
+        // Somebody wanted that: nothing has failed.
+        let given_up = done.is_err() && self.is_cancelled();
         match (&done, busy) {
             (Ok(()), Busy::Save) => tracing::info!("The data set is saved"),
             (Ok(()), Busy::Rewrite) => tracing::info!("The log is rewritten"),
@@ -168,26 +175,26 @@ impl Keeper {
         let mut stats = self.stats.lock();
         match busy {
             Busy::Save => {
-                stats.last_save_ok = done.is_ok();
+                stats.last_save_ok = done.is_ok() || given_up && stats.last_save_ok;
                 stats.last_save_secs = secs;
                 stats.last_save_tried = Instant::now();
                 if done.is_ok() {
                     stats.saves += 1;
                     stats.save_failures = 0;
                     stats.last_save_s = engine::unix_ms() / 1000;
-                } else {
+                } else if !given_up {
                     stats.save_failures += 1;
                 }
             }
             Busy::Load | Busy::Send => {}
             Busy::Rewrite => {
-                stats.rewrite_ok = done.is_ok();
+                stats.rewrite_ok = done.is_ok() || given_up && stats.rewrite_ok;
                 stats.rewrite_secs = secs;
                 stats.rewrite_tried = Instant::now();
                 if done.is_ok() {
                     stats.rewrites += 1;
                     stats.rewrite_failures = 0;
-                } else {
+                } else if !given_up {
                     stats.rewrite_failures += 1;
                 }
             }
@@ -197,22 +204,22 @@ impl Keeper {
     }
 
     pub(crate) fn claim(&self, busy: Busy) -> Result<(), Busy> {
+        self.saving.lock().claim(busy)
+    }
+
+    /// The same for a save that a command waits for.
+    fn claim_awaited(&self) -> Result<(), Busy> {
         let mut saving = self.saving.lock();
-        match saving.busy {
-            Some(other) => Err(other),
-            None => {
-                saving.busy = Some(busy);
-                saving.cancelled = false;
-                Ok(())
-            }
-        }
+        let claimed = saving.claim(Busy::Save);
+        saving.awaited |= claimed.is_ok();
+        claimed
     }
 
     /// SAVE.
     pub(crate) fn save_now(&self) -> Result<(), String> {
         loop {
             let seen = self.freed.seen();
-            match self.claim(Busy::Save) {
+            match self.claim_awaited() {
                 Ok(()) => return self.write_as(Busy::Save, None),
                 Err(Busy::Save) => return Err("Background save already in progress".into()),
                 // These are short enough to be waited for.
@@ -221,9 +228,33 @@ impl Keeper {
         }
     }
 
+    /// FLUSHALL with save points: what was flushed does not come back. What comes of it is in the server's log: the keys are gone.
+    pub(crate) fn save_what_is_left(&self, later: bool) {
+        loop {
+            let seen = self.freed.seen();
+            match self.claim_awaited() {
+                Ok(()) if later => {
+                    let _ = self.spawn(Busy::Save, None);
+                    return;
+                }
+                Ok(()) => {
+                    let _ = self.write_as(Busy::Save, None);
+                    return;
+                }
+                Err(_) if later => {
+                    self.saving.lock().save_scheduled = true;
+                    return;
+                }
+                // There is another data set soon.
+                Err(Busy::Load) => return,
+                Err(Busy::Save | Busy::Rewrite | Busy::Send) => self.freed.sleep(seen),
+            }
+        }
+    }
+
     /// Rewrites the log, on this thread.
     pub(crate) fn rewrite_here(&self) -> Result<(), String> {
-        if self.log().is_none() {
+        if !self.log_is_on() {
             return Err("the append-only file is off".into());
         }
         loop {
@@ -275,11 +306,8 @@ impl Keeper {
     /// BGSAVE CANCEL.
     pub(crate) fn cancel(&self) -> Result<&'static str, String> {
         let mut saving = self.saving.lock();
-        if saving.busy == Some(Busy::Save) {
-            saving.cancelled = true;
-            if let Some(running) = &saving.running {
-                running.shared.abort();
-            }
+        if saving.busy == Some(Busy::Save) && !saving.awaited {
+            saving.give_up();
             return Ok("Background saving cancelled");
         }
         if std::mem::take(&mut saving.save_scheduled) {
@@ -290,7 +318,7 @@ impl Keeper {
 
     /// BGREWRITEAOF.
     pub(crate) fn begin_rewrite(&self) -> Result<&'static str, String> {
-        if self.log().is_none() {
+        if !self.log_is_on() {
             return Err("the append-only file is off: CONFIG SET appendonly yes begins it".into());
         }
         match self.claim(Busy::Rewrite) {
@@ -318,11 +346,7 @@ impl Keeper {
                 if saving.busy.is_none_or(|busy| busy == Busy::Load) {
                     return;
                 }
-                saving.cancelled = true;
-                if let Some(running) = &mut saving.running {
-                    running.cancelled = true;
-                    running.shared.abort();
-                }
+                saving.give_up();
             }
             self.freed.sleep(seen);
         }
@@ -338,6 +362,9 @@ impl Keeper {
 
     /// Begins what is due.
     pub(crate) fn tick(&self, engine: &Arc<Engine>) {
+        if self.begin_late() {
+            return;
+        }
         let (save, rewrite) = {
             let mut saving = self.saving.lock();
             if saving.busy.is_some() {
@@ -391,25 +418,7 @@ impl Keeper {
     /// CONFIG SET.
     pub(crate) fn heed(&self, directive: &str, config: &Config) -> Result<(), String> {
         match directive {
-            // Whoever loads looks when that is over.
-            "appendonly" if self.engine()?.loading.is_on() => Ok(()),
-            "appendonly" => {
-                let on = config.flag("appendonly");
-                if on == self.log().is_some() {
-                    return Ok(());
-                }
-                // Not here: the caller is a worker.
-                let me = self.me.upgrade().ok_or("the database is being closed")?;
-                let spawned =
-                    std::thread::Builder::new()
-                        .name("appendonly".into())
-                        .spawn(move || {
-                            if let Err(e) = me.turn_log(on) {
-                                tracing::warn!("appendonly: {e}");
-                            }
-                        });
-                spawned.map(|_| ()).map_err(|e| e.to_string())
-            }
+            "appendonly" => self.heed_log(config.flag("appendonly")),
             "appendfsync" => {
                 if let Some(log) = self.log() {
                     log.set_fsync(crate::log::fsync(config)).map_err(|r| r.0)?;

@@ -11,7 +11,6 @@ pub(crate) struct Running {
     pub rewrite: bool,
     pub began: Instant,
     pub shared: Arc<Shared>,
-    pub cancelled: bool,
 }
 
 /// What is being written and what is to be written next.
@@ -23,6 +22,40 @@ pub(crate) struct Saving {
     pub save_scheduled: bool,
     pub rewrite_scheduled: bool,
     pub cancelled: bool,
+    /// Somebody waits for it: it is not given up because of a command of others.
+    pub awaited: bool,
+    /// Somebody ends the log; the next one begins after that.
+    pub ending_log: bool,
+}
+
+impl Saving {
+    /// Nobody else writes until whoever has claimed that is done; or what is being written.
+    pub fn claim(&mut self, busy: Busy) -> Result<(), Busy> {
+        match self.busy {
+            Some(other) => Err(other),
+            None if self.ending_log && matches!(busy, Busy::Rewrite | Busy::Load) => {
+                Err(Busy::Rewrite)
+            }
+            None => {
+                self.busy = Some(busy);
+                self.cancelled = false;
+                Ok(())
+            }
+        }
+    }
+
+    /// Has what is being written given up.
+    pub fn give_up(&mut self) {
+        self.cancelled = true;
+        self.begin_again();
+    }
+
+    /// Has the snapshot that is being written begun again, or given up if that is wanted.
+    pub fn begin_again(&self) {
+        if let Some(running) = &self.running {
+            running.shared.abort();
+        }
+    }
 }
 
 /// What a thread is at.

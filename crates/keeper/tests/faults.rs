@@ -1,98 +1,11 @@
 //! The whole way from commands to a disk that fails and forgets, and back: what was promised is there, what is damaged is said, and
 //! nothing comes back that was answered with an error.
 
+mod common;
+
+use common::Kept;
 use disk::faulty::{ENOSPC, Fault, FaultyDisk, Operation};
-use engine::{Config, Engine, Kind, Next, NoHost, Origin, Persistence};
-use redpoll_keeper::Keeper;
-use std::path::Path;
-use std::sync::Arc;
-
-/// An engine kept on a disk in memory, and one client of it.
-struct Kept {
-    engine: Arc<Engine>,
-    keeper: Arc<Keeper>,
-    worker: engine::Worker,
-    session: engine::Session,
-}
-
-fn config(fsync: &str) -> Config {
-    let mut config = Config::default();
-    for (name, value) in [
-        ("appendonly", "yes"),
-        ("save", ""),
-        ("appendfsync", fsync),
-        ("enable-debug-command", "yes"),
-    ] {
-        config.directive(name, &[value]).expect("a directive");
-    }
-    config
-}
-
-impl Kept {
-    fn open(disk: &FaultyDisk, fsync: &str) -> Result<Kept, String> {
-        let engine = Engine::new(config(fsync), Arc::new(NoHost));
-        let keeper = Keeper::open_on(&engine, Arc::new(disk.clone()), Path::new("/d"))?;
-        let session = engine.session(Origin {
-            addr: String::new(),
-            laddr: String::new(),
-            fd: -1,
-            kind: Kind::Embedded,
-            waker: None,
-        });
-        Ok(Kept {
-            worker: engine.worker(),
-            engine,
-            keeper,
-            session,
-        })
-    }
-
-    /// A command's reply, as the protocol has it. What it changed is on the disk, as far as that is promised, or that is said.
-    fn run(&mut self, line: &str) -> (String, Result<(), String>) {
-        let argv: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-        let mut batch = resp::Batch::new();
-        batch.push(&argv);
-        let mut out = resp::Out::new(resp::Proto::Resp2);
-        let mut from = 0;
-        while from < batch.len() {
-            let progress = self
-                .worker
-                .run_long(&mut self.session, &batch, from, &mut out);
-            from = progress.executed;
-            match progress.next {
-                Next::Offload(job) => job(&mut out),
-                Next::Retry(time)
-                    if !self
-                        .session
-                        .client()
-                        .set_waker(&store::parked::this_thread()) =>
-                {
-                    std::thread::park_timeout(time);
-                }
-                _ => {}
-            }
-        }
-        let piece = self.session.piece();
-        let kept = match self.keeper.promises() && piece > 0 {
-            true => self.keeper.sync(piece),
-            false => Ok(()),
-        };
-        (String::from_utf8_lossy(&out.to_vec()).into_owned(), kept)
-    }
-
-    fn ok(&mut self, line: &str) -> String {
-        let (reply, kept) = self.run(line);
-        assert_eq!(kept, Ok(()), "{line}");
-        assert!(!reply.starts_with('-'), "{line}: {reply}");
-        reply
-    }
-
-    fn number(&mut self, key: &str) -> usize {
-        let (reply, _) = self.run(&format!("GET {key}"));
-        let digits = reply.lines().nth(1).unwrap_or("0");
-        digits.parse().expect("a number")
-    }
-}
+use engine::Persistence;
 
 #[test]
 fn what_was_promised_survives_a_power_failure() {

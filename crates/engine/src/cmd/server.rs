@@ -102,10 +102,10 @@ fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, db: Option<usize>) -> Result {
     }
     args.finish()?;
     ctx.engine.follow.touch_before_flush(&ctx.keys, db);
-    if let Some(keeper) = ctx.engine.persistence()
-        && db.is_none()
-    {
-        keeper.all_flushed();
+    let keeper = ctx.engine.persistence().filter(|_| db.is_none()).cloned();
+    let mut saves = keeper.filter(|keeper| keeper.all_flushed());
+    if ctx.session.replays && !ctx.session.follows {
+        saves = None;
     }
     let dbs = match db {
         Some(db) => db..db + 1,
@@ -128,10 +128,20 @@ fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, db: Option<usize>) -> Result {
     ctx.keys.happened(Change::Flushed(db));
     ctx.keys.count_changes(keys);
     if in_background {
-        ctx.engine.reclaimer.dicts(taken);
-    } else if taken.iter().map(Dict::bytes).sum::<usize>() > SMALL_FLUSH {
+        ctx.engine.reclaimer.dicts(std::mem::take(&mut taken));
+    }
+    // A transaction goes on with all locks held, and a primary waits for its replica.
+    if (ctx.nested || ctx.session.follows)
+        && let Some(keeper) = saves.take()
+    {
+        keeper.save_flushed(true);
+    }
+    if saves.is_some() || taken.iter().map(Dict::bytes).sum::<usize>() > SMALL_FLUSH {
         ctx.offload(Box::new(move |out| {
             drop(taken);
+            if let Some(keeper) = saves {
+                keeper.save_flushed(false);
+            }
             out.ok();
         }));
         return Ok(());

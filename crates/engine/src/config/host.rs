@@ -170,8 +170,13 @@ pub trait Persistence: Send + Sync {
     /// completed.
     fn data_set_replaced(&self);
 
-    /// All databases are about to lose their keys (FLUSHALL), with all locks held: a file of what they held is of no use.
-    fn all_flushed(&self);
+    /// All databases are about to lose their keys (FLUSHALL), with all locks held: a file of what they held is of no use. Whether a
+    /// snapshot of what is left is wanted ([`Persistence::save_flushed`]): there are save points.
+    fn all_flushed(&self) -> bool;
+
+    /// Writes a snapshot after FLUSHALL, so that a start does not find what was flushed, and returns when it is on the disk; not called from
+    /// a worker then. With `later` it is only begun, as soon as nothing else is being written.
+    fn save_flushed(&self, later: bool);
 
     /// Puts a directive's new value into effect; `config` has it already. An error is the reason CONFIG SET gives.
     fn applied(&self, directive: &str, config: &Config) -> Result<(), String>;

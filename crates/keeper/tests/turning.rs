@@ -1,0 +1,174 @@
+//! CONFIG SET appendonly: no write is refused for it, whatever else is being written, and the next start finds what there was.
+
+mod common;
+
+use common::Kept;
+use disk::faulty::{ENOSPC, Fault, FaultyDisk, Operation};
+use engine::Persistence;
+use std::time::Duration;
+
+/// Waits until the log has its base.
+fn await_log(kept: &mut Kept) {
+    kept.await_info("aof_rewrite_scheduled", "0");
+    kept.await_info("aof_rewrite_in_progress", "0");
+    assert_eq!(kept.info("aof_enabled"), "1");
+    assert_eq!(kept.info("aof_last_bgrewrite_status"), "ok");
+}
+
+/// Without a log, and with a key, and a save under way that ends when it is cancelled.
+fn saving() -> (FaultyDisk, Kept) {
+    let disk = FaultyDisk::new();
+    let mut kept = Kept::open_with(&disk, &[]).expect("an empty disk");
+    kept.ok("SET before 1");
+    kept.begin_save();
+    (disk, kept)
+}
+
+fn enabled_and_scheduled(kept: &mut Kept) -> [String; 3] {
+    [
+        "aof_enabled",
+        "aof_rewrite_scheduled",
+        "aof_rewrite_in_progress",
+    ]
+    .map(|name| kept.info(name))
+}
+
+#[test]
+fn a_log_that_is_turned_on_during_a_save_begins_after_it() {
+    let (disk, mut kept) = saving();
+    kept.ok("CONFIG SET appendonly yes");
+    assert_eq!(enabled_and_scheduled(&mut kept), ["1", "1", "0"]);
+    for _ in 0..100 {
+        kept.ok("INCR meanwhile");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // The same again is nothing new, and a rewrite is what is scheduled anyway.
+    kept.ok("CONFIG SET appendonly yes");
+    let scheduled = "+Background append only file rewriting scheduled\r\n";
+    assert_eq!(kept.ok("BGREWRITEAOF"), scheduled);
+    assert_eq!(kept.info("rdb_bgsave_in_progress"), "1");
+    // Nothing is on the disk yet, whoever asks.
+    assert!(!kept.keeper.is_on_disk(0));
+    assert!(kept.keeper.sync(0).is_err());
+    kept.ok("BGSAVE CANCEL");
+    await_log(&mut kept);
+    kept.ok("INCR meanwhile");
+    kept.keeper.sync(kept.session.piece()).expect("a sync");
+    assert!(kept.keeper.is_on_disk(kept.session.piece()));
+    let mut again = Kept::open(&disk.crash(1), "everysec").expect("a log");
+    assert_eq!(again.number("before"), 1);
+    assert_eq!(again.number("meanwhile"), 101);
+}
+
+#[test]
+fn a_log_that_was_to_begin_can_be_called_off() {
+    let (disk, mut kept) = saving();
+    kept.ok("CONFIG SET appendonly yes");
+    kept.ok("CONFIG SET appendonly no");
+    assert_eq!(enabled_and_scheduled(&mut kept), ["0", "0", "0"]);
+    kept.ok("BGSAVE CANCEL");
+    kept.await_info("rdb_bgsave_in_progress", "0");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(enabled_and_scheduled(&mut kept), ["0", "0", "0"]);
+    assert!(
+        disk.contents("/d/appendonlydir/appendonly.aof.manifest")
+            .is_none()
+    );
+    // And turned on after all.
+    kept.ok("CONFIG SET appendonly yes");
+    await_log(&mut kept);
+    let mut again = Kept::open(&disk.crash(1), "everysec").expect("a log");
+    assert_eq!(again.number("before"), 1);
+}
+
+/// What was said last holds, however fast it is said.
+#[test]
+fn off_and_on_in_one_breath_is_on() {
+    let disk = FaultyDisk::new();
+    let mut kept = Kept::open(&disk, "everysec").expect("an empty disk");
+    for n in 1..=50 {
+        kept.ok("CONFIG SET appendonly no");
+        assert_eq!(kept.info("aof_enabled"), "0");
+        kept.ok("INCR count");
+        kept.ok("CONFIG SET appendonly yes");
+        assert_eq!(kept.info("aof_enabled"), "1");
+        kept.ok("INCR count");
+        if n % 5 == 0 {
+            await_log(&mut kept);
+            kept.keeper.sync(kept.session.piece()).expect("a sync");
+            let mut again = Kept::open(&disk.crash(n), "everysec").expect("a log");
+            assert_eq!(again.number("count") as u64, 2 * n);
+        }
+    }
+}
+
+/// The next start is to find what the log was turned on for, though it had not even begun.
+#[test]
+fn a_log_that_was_to_begin_is_there_after_the_end() {
+    let (disk, mut kept) = saving();
+    kept.ok("CONFIG SET appendonly yes");
+    kept.ok("SET meanwhile 7");
+    assert_eq!(kept.keeper.close(false), Ok(()));
+    let mut again = Kept::open(&disk.kill(), "everysec").expect("a log");
+    assert_eq!(again.number("before"), 1);
+    assert_eq!(again.number("meanwhile"), 7);
+}
+
+/// A full disk is no reason to refuse what nobody was promised.
+#[test]
+fn a_log_that_cannot_begin_is_tried_again_and_refuses_nothing() {
+    let disk = FaultyDisk::new();
+    let mut kept = Kept::open_with(&disk, &[]).expect("an empty disk");
+    kept.ok("CONFIG SET appendfsync always");
+    kept.ok("SET before 1");
+    disk.script(|operation, _| match operation {
+        Operation::Append(_) | Operation::Write(_) => Some(Fault::Error(ENOSPC)),
+        _ => None,
+    });
+    kept.ok("CONFIG SET appendonly yes");
+    kept.await_info("aof_last_bgrewrite_status", "err");
+    for _ in 0..50 {
+        kept.ok("INCR meanwhile");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(kept.info("aof_enabled"), "1");
+    disk.heal();
+    kept.await_info("aof_last_bgrewrite_status", "ok");
+    await_log(&mut kept);
+    assert!(kept.keeper.promises());
+    kept.ok("INCR meanwhile");
+    let mut again = Kept::open(&disk.crash(1), "always").expect("a log");
+    assert_eq!(again.number("before"), 1);
+    assert_eq!(again.number("meanwhile"), 51);
+}
+
+/// While its first base is being written nobody waits for it, and a log that fails in that time refuses nothing.
+#[test]
+fn a_log_without_its_base_promises_nothing_and_refuses_nothing() {
+    let disk = FaultyDisk::new();
+    let mut kept = Kept::open_with(&disk, &[("appendfsync", "always")]).expect("an empty disk");
+    kept.ok("SET before 1");
+    disk.script(|operation, path| {
+        let appends = matches!(operation, Operation::Append(_) | Operation::Write(_));
+        let increment = path.to_string_lossy().contains(".incr.");
+        (appends && increment).then_some(Fault::Error(ENOSPC))
+    });
+    kept.ok("CONFIG SET rdb-key-save-delay 1000000000");
+    kept.ok("CONFIG SET appendonly yes");
+    kept.await_info("current_save_keys_total", "1");
+    kept.ok("CONFIG SET rdb-key-save-delay 0");
+    for _ in 0..100 {
+        assert!(!kept.keeper.promises());
+        kept.ok("INCR meanwhile");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(kept.info("aof_rewrite_in_progress"), "1");
+    assert_eq!(kept.info("aof_last_write_status"), "ok");
+    disk.heal();
+    kept.ok("CONFIG SET appendonly no");
+    kept.ok("CONFIG SET appendonly yes");
+    await_log(&mut kept);
+    assert!(kept.keeper.promises());
+    let mut again = Kept::open(&disk.crash(1), "always").expect("a log");
+    assert_eq!(again.number("meanwhile"), 100);
+}
