@@ -300,3 +300,47 @@ fn their_tools_find_ours_valid_and_ours_says_what_theirs_do() {
         assert!(valid, "{text}");
     }
 }
+
+/// A base was written when a key had little time left, and a command behind it gave it more, or none: it is there though that time is over.
+#[test]
+fn what_had_expired_by_the_base_may_live_by_what_follows() {
+    let data = Data::new();
+    let log = Log::resume(data.folder(), &Summary::default(), Settings::default()).expect("a log");
+    let rewrite = log.begin_rewrite().expect("begun");
+    let mut base = rewrite.base(SyncPlan::incremental(true)).expect("made");
+    let mut rdb = b"REDIS0010\xfe\0".to_vec();
+    for key in [b"kept", b"long", b"gone"] {
+        rdb.push(0xfc);
+        rdb.extend(1_700_000_000_000_u64.to_le_bytes());
+        rdb.extend([0, 4]);
+        rdb.extend(key);
+        rdb.extend(b"\x01v");
+    }
+    rdb.push(0xff);
+    rdb.extend([0; 8]);
+    base.write_all(&rdb).expect("written");
+    rewrite.finish(base, false).expect("done");
+    let commands = [
+        command(&[b"SELECT", b"0"]),
+        command(&[b"PERSIST", b"kept"]),
+        command(&[b"PEXPIREAT", b"long", b"9999999999999"]),
+        command(&[b"APPEND", b"kept", b"w"]),
+    ];
+    log.append(commands.concat(), 0).expect("taken");
+    log.close().expect("closed");
+    let check = |server: &Server| {
+        let mut client = server.connect();
+        assert_eq!(text(&mut client, "kept"), b"vw", "{}", server.name());
+        assert_eq!(text(&mut client, "long"), b"v", "{}", server.name());
+        assert_eq!(client.run("TTL kept"), Value::Int(-1));
+        assert_eq!(client.run("EXISTS gone"), Value::Int(0));
+        eventually("what is over is swept away", || {
+            client.run("DBSIZE") == Value::Int(2)
+        });
+    };
+    let args = ["--dir", data.0.text(), "--appendonly", "yes"];
+    check(&Server::redpoll_with(&args));
+    for peer in every_peer("what_had_expired_by_the_base_may_live_by_what_follows") {
+        check(&data.start(&peer, &[]));
+    }
+}

@@ -3,9 +3,11 @@
 
 use redpoll_tests::check::show;
 use redpoll_tests::cut::Cable;
+use redpoll_tests::pretender::{EOF, Pretender};
 use redpoll_tests::replication::{Stopping, in_sync, info, same, says};
 use redpoll_tests::server::Folder;
 use redpoll_tests::{Client, Peers, Server, eventually};
+use resp::Value;
 use rustix::process::Signal;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
@@ -276,4 +278,59 @@ fn a_writable_replica_keeps_what_it_has_answered() {
     for n in 0..300 {
         assert_eq!(show(&c.run(&format!("GET own:{n}"))), format!("\"{n}\""));
     }
+}
+
+/// Keys whose time is over when a primary starts again are removed on those too that go on without a copy.
+#[test]
+fn what_expired_before_a_restart_goes_from_replicas() {
+    let folder = Folder::new();
+    let args = ["--save", "3600 1", "--dir", folder.text()];
+    let mut server = ours(&args);
+    let cable = Cable::to(server.addr());
+    let replica_of = format!("127.0.0.1 {}", cable.port());
+    let follower = ours(&["--replicaof", &replica_of]);
+    let (mut c, mut r) = (server.connect(), follower.connect());
+    eventually("it is linked", || is_linked(&mut r));
+    c.run("DEBUG SET-ACTIVE-EXPIRE 0");
+    for n in 0..100 {
+        c.run(&format!("SET k{n} v PX 1"));
+    }
+    c.run("HSET h f v");
+    c.run("HPEXPIRE h 1 FIELDS 1 f");
+    c.run("SET stays v");
+    in_sync(&mut c, &mut r);
+    assert_eq!(show(&r.run("DBSIZE")), "102");
+    c.send(&["SHUTDOWN"]);
+    assert!(server.wait().success(), "{}", server.log());
+    server = ours(&args);
+    cable.lead_to(server.addr());
+    let mut c = server.connect();
+    assert_eq!(info(&mut c, "rdb_last_load_keys_expired"), "100");
+    eventually("it goes on", || number(&mut c, "sync_partial_ok") == 1);
+    eventually("they are gone", || show(&r.run("DBSIZE")) == "1");
+    assert_eq!(show(&c.run("DBSIZE")), "1");
+    in_sync(&mut c, &mut r);
+    assert_eq!(number(&mut c, "sync_full"), 0);
+}
+
+/// A stop that waits for nobody asks nobody either: the question would be behind what replicas have, and in what is kept.
+#[test]
+fn a_stop_at_once_adds_nothing_to_the_stream() {
+    let folder = Folder::new();
+    let args = ["--save", "3600 1", "--dir", folder.text()];
+    let mut server = ours(&args);
+    let mut c = server.connect();
+    let mut one = Pretender::to(&server, &[EOF]);
+    let (_, offset) = one.take_copy();
+    one.ack(offset);
+    eventually("it is online", || c.run("WAIT 1 10") == Value::Int(1));
+    c.run("SET k v");
+    // It has not said that it has this.
+    let end = number(&mut c, "master_repl_offset");
+    assert!(end > offset);
+    c.send(&["SHUTDOWN", "NOW"]);
+    assert!(server.wait().success(), "{}", server.log());
+    server = ours(&args);
+    let mut c = server.connect();
+    assert_eq!(number(&mut c, "master_repl_offset"), end);
 }

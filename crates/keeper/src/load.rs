@@ -42,7 +42,7 @@ impl StreamPlace {
 pub struct Loaded {
     /// Keys.
     pub keys: u64,
-    /// Keys that had expired and were left out.
+    /// Keys of a primary that had expired: they were left out, or are there until they are swept away.
     pub expired: u64,
     /// Commands of a log.
     pub commands: u64,
@@ -125,7 +125,8 @@ pub(crate) struct How<'k> {
     /// How many bytes it has, if that is known.
     pub total: Option<u64>,
     pub twice: Twice,
-    /// Keys and fields whose time is over are kept: a replica removes nothing that its primary has not removed.
+    /// Keys and fields whose time is over are kept: a replica removes nothing that its primary has not removed, and a primary what others
+    /// have to be told of only once that is so.
     pub keep_expired: bool,
     pub to: To<'k>,
 }
@@ -158,7 +159,10 @@ pub fn snapshot(
         inner: buffered(file),
         loading: &engine.loading,
     };
-    let loaded = read_rdb(engine, &mut source, How::usual(engine, Some(size), twice));
+    let mut how = How::usual(engine, Some(size), twice);
+    // Replicas that go on with the stream have it too, and are told when it is removed.
+    how.keep_expired |= names_stream(source.fill_buf().map_err(|e| in_file(&e))?);
+    let loaded = read_rdb(engine, &mut source, how);
     if engine.loading.is_stopped() {
         return Err(GIVEN_UP.into());
     }
@@ -171,6 +175,17 @@ pub fn snapshot(
     }
     loaded.bytes = size;
     Ok(Some(loaded))
+}
+
+/// The fields at the head of a snapshot stand in so many of its bytes.
+const HEAD: usize = 4 << 10;
+
+/// Whether the fields at the head of a snapshot say where it stands in a stream of replication.
+fn names_stream(head: &[u8]) -> bool {
+    let field = b"\xfa\x07repl-id";
+    head[..head.len().min(HEAD)]
+        .windows(field.len())
+        .any(|bytes| bytes == field)
 }
 
 /// Reads an RDB up to its end, and not further. Its libraries of functions are loaded too, but for those of one that goes beside
@@ -252,7 +267,12 @@ pub fn log(
                     inner: part,
                     loading: &engine.loading,
                 };
-                let rdb = read_rdb(engine, &mut part, How::usual(engine, None, Twice::Refuse));
+                let how = How {
+                    // Commands behind it may have given it more time, or none.
+                    keep_expired: true,
+                    ..How::usual(engine, None, Twice::Refuse)
+                };
+                let rdb = read_rdb(engine, &mut part, how);
                 if engine.loading.is_stopped() {
                     return Err(GIVEN_UP.into());
                 }

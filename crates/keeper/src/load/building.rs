@@ -41,6 +41,7 @@ pub(super) fn read_keys(
     let building = Building {
         engine,
         how,
+        leads: !engine.standing.is_replica(),
         stream: Mutex::default(),
         keys: AtomicU64::new(0),
         expired: AtomicU64::new(0),
@@ -185,6 +186,8 @@ impl<R: ?Sized> Drop for Over<'_, '_, R> {
 struct Building<'e> {
     engine: &'e Arc<Engine>,
     how: How<'e>,
+    /// This server is no replica.
+    leads: bool,
     stream: Mutex<StreamPlace>,
     keys: AtomicU64,
     expired: AtomicU64,
@@ -362,9 +365,11 @@ impl<'b, 'a> Adding<'b, 'a> {
                 entry.offset
             ));
         }
-        if !self.building.how.keep_expired && entry.expiry_ms.is_some_and(|at| at <= self.now_ms) {
+        if self.building.leads && entry.expiry_ms.is_some_and(|at| at <= self.now_ms) {
             self.expired += 1;
-            return Ok(());
+            if !self.building.how.keep_expired {
+                return Ok(());
+            }
         }
         self.keys.push(NewKey {
             db,
