@@ -1,9 +1,9 @@
 //! What those see who read on a replica, or ask how far it is, while a copy of the data set or the stream comes.
 
 use redpoll_tests::check::show;
-use redpoll_tests::replication::{DEBUG, Proxy, Stopping, in_sync, info};
+use redpoll_tests::replication::{DEBUG, Proxy, Stopping, in_sync, info, real};
 use redpoll_tests::rng::Rng;
-use redpoll_tests::{Client, Server, eventually};
+use redpoll_tests::{Client, Server, eventually, every_peer};
 use resp::Value;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
@@ -225,4 +225,38 @@ fn nobody_sees_half_a_transfer() {
         }
         drop(stopping);
     });
+}
+
+/// A copy takes the place of all keys at once, which is told as a flush is: to who watches a key, and to who has said that it keeps copies
+/// of keys.
+#[test]
+fn a_copy_is_told_as_a_flush() {
+    let ours = ["disabled", "swapdb", "on-empty-db", "flush-before-load"];
+    let peers = every_peer("a_copy_is_told_as_a_flush");
+    let ours = ours.map(|way| (way, redpoll(&[])));
+    let theirs = ["disabled", "swapdb"].map(|way| (way, &peers));
+    let theirs = theirs
+        .iter()
+        .flat_map(|(way, peers)| peers.iter().map(|peer| (*way, real(peer, &[]))));
+    let primary = saying("1");
+    for (way, server) in ours.into_iter().chain(theirs) {
+        let what = format!("{way} {}", server.name());
+        let mut r = server.connect();
+        r.call(&["CONFIG", "SET", "repl-diskless-load", way]);
+        r.run("SET k v");
+        let (mut watches, mut tracks) = (server.connect(), server.connect());
+        watches.run("WATCH k");
+        tracks.run("HELLO 3");
+        tracks.run("CLIENT TRACKING ON");
+        tracks.run("GET k");
+        follow(&mut r, primary.port());
+        eventually("the copy is there", || {
+            info(&mut r, "master_link_status") == "up"
+        });
+        watches.run("MULTI");
+        watches.run("GET k");
+        assert_eq!(show(&watches.run("EXEC")), "nil", "{what}");
+        assert_eq!(show(&tracks.read()), ">[\"invalidate\", nil]", "{what}");
+        assert_eq!(show(&r.run("GET k")), "nil", "{what}");
+    }
 }
