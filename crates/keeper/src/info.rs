@@ -49,7 +49,8 @@ impl Keeper {
         line("rdb_changes_since_last_save", &changed);
         line(
             "rdb_bgsave_in_progress",
-            &u8::from(saving.busy == Some(Busy::Save)),
+            // As in real servers: a copy for replicas too.
+            &u8::from(matches!(saving.busy, Some(Busy::Save | Busy::Send))),
         );
         line("rdb_last_save_time", &stats.last_save_s);
         line("rdb_last_bgsave_status", &ok(stats.last_save_ok));

@@ -169,6 +169,9 @@ fn config_resetstat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         .for_each(|n| n.store(0, Relaxed));
     ctx.engine.users.denied_certificates.store(0, Relaxed);
     ctx.engine.host().reset_stats();
+    if let Some(replication) = ctx.engine.replication() {
+        replication.reset_syncs();
+    }
     ctx.out.ok();
     Ok(())
 }

@@ -315,6 +315,9 @@ pub trait Replication: Send + Sync {
     /// Copies of the data set that replicas got, how often one could go on without, and how often one that wanted to could not.
     fn syncs(&self) -> [u64; 3];
 
+    /// CONFIG RESETSTAT: begins to count them anew.
+    fn reset_syncs(&self);
+
     /// Bytes that are kept for replicas.
     fn memory(&self) -> StreamMemory;
 

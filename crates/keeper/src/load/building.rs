@@ -5,7 +5,7 @@
 //! what is in it while others take theirs. So no thread waits for another to hand it something, none is more than there are processors,
 //! and what is built was just read by the same one. Only a large collection comes in pieces that one thread puts together in order.
 
-use super::{How, Loaded, StreamPlace, Twice};
+use super::{How, Loaded, StreamPlace, To, Twice};
 use crate::delay::Delay;
 use engine::{Engine, NewKey};
 use parking_lot::Mutex;
@@ -61,14 +61,31 @@ pub(super) fn read_keys(
         end: None,
     });
     let threads = thread::available_parallelism().map_or(1, |n| n.get().min(THREADS));
+    let begin = || {
+        // Clients are served what there was before, here, and perhaps by a primary on the same machine, which makes the copy and has more of a
+        // hurry, since it holds locks.
+        if !matches!(building.how.to, To::DataSet) {
+            engine::stand_behind_workers(engine::FAR_BEHIND);
+        }
+    };
     thread::scope(|scope| {
         // Whatever becomes of this thread, the others come to an end.
         let _over = Over(&finding);
-        scope.spawn(|| building.build_pieces(pieces));
-        for _ in 1..threads {
-            scope.spawn(|| building.build(&finding));
+        scope.spawn(|| {
+            begin();
+            building.build_pieces(pieces);
+        });
+        let build = || {
+            begin();
+            building.build(&finding);
+        };
+        // This one has other things to do behind that.
+        let builders: Vec<_> = (0..threads).map(|_| scope.spawn(build)).collect();
+        for builder in builders {
+            if let Err(panic) = builder.join() {
+                std::panic::resume_unwind(panic);
+            }
         }
-        building.build(&finding);
     });
     if let Some(error) = building.error.into_inner() {
         return Err(error);

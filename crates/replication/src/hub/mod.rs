@@ -208,6 +208,10 @@ impl Replication for Hub {
         self.primary.syncs()
     }
 
+    fn reset_syncs(&self) {
+        self.primary.reset_syncs();
+    }
+
     fn memory(&self) -> StreamMemory {
         self.primary.memory()
     }

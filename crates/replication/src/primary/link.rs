@@ -393,7 +393,7 @@ impl Sender {
             let greeting = std::mem::take(&mut job.greeting);
             self.send(&greeting)?;
         }
-        self.send_copy(&job)?;
+        job = self.send_copy_behind(job)?;
         let Job {
             copy, mark, stream, ..
         } = job;
@@ -439,6 +439,24 @@ impl Sender {
                 }
             }
             self.send(b"\n")?;
+        }
+    }
+
+    /// Has a thread send it that stands behind the workers, as whoever sends the stream does not: clients wait for that.
+    fn send_copy_behind(&mut self, job: Job) -> Result<Job, Ended> {
+        let sent = std::thread::scope(|scope| {
+            let send = || {
+                engine::stand_behind_workers(engine::CLOSE_BEHIND);
+                self.send_copy(&job).map(|()| job)
+            };
+            let thread = std::thread::Builder::new().name("full-sync-send".into());
+            let thread = thread.spawn_scoped(scope, send);
+            thread.map(|thread| thread.join())
+        });
+        match sent {
+            Ok(Ok(sent)) => sent,
+            Ok(Err(_)) => Err("sending the copy panicked".to_owned()),
+            Err(error) => Err(format!("no thread to send the copy: {error}")),
         }
     }
 

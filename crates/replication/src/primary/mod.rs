@@ -473,9 +473,19 @@ impl Primary {
         line("redpoll_repl_spilled_bytes", &self.stream.spool().spilled());
     }
 
-    pub(crate) fn syncs(&self) -> [u64; 3] {
+    fn sync_counts(&self) -> [&AtomicU64; 3] {
         let copies = &self.copies;
-        [&copies.full, &copies.partial, &copies.refused_partial].map(|count| count.load(Relaxed))
+        [&copies.full, &copies.partial, &copies.refused_partial]
+    }
+
+    pub(crate) fn syncs(&self) -> [u64; 3] {
+        self.sync_counts().map(|count| count.load(Relaxed))
+    }
+
+    pub(crate) fn reset_syncs(&self) {
+        for count in self.sync_counts() {
+            count.store(0, Relaxed);
+        }
     }
 
     /// Has CLIENT LIST show what each replica still has to be sent.

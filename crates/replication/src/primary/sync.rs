@@ -97,6 +97,8 @@ impl Primary {
         let spawned = std::thread::Builder::new()
             .name("full-sync".into())
             .spawn(move || {
+                // Not far: who wants the shard whose lock it holds waits until it has a core again.
+                engine::stand_behind_workers(engine::CLOSE_BEHIND);
                 if let Err(why) = me.write_copy(&group) {
                     tracing::warn!("A copy of the data set for replicas was not written: {why}");
                     group.links.iter().for_each(|link| link.close());
