@@ -26,9 +26,10 @@ pub struct Inner {
     pub counts: [u32; FANOUT],
 }
 
-/// The part of an inner node that a search looks at: from the length of its children on.
+/// The part of an inner node that every search looks at: from the length of its children on. First elements come behind it: they are
+/// looked at where a key is the one that is searched for.
 const SEARCHED: Range<usize> =
-    offset_of!(Inner, len) - size_of::<usize>()..offset_of!(Inner, counts);
+    offset_of!(Inner, len) - size_of::<usize>()..offset_of!(Inner, firsts);
 
 #[derive(Clone, Debug)]
 pub enum Node {
