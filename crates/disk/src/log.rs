@@ -50,6 +50,8 @@ pub struct Settings {
     pub on_progress: Option<OnProgress>,
     /// Told what the disk took.
     pub on_spent: Option<OnSpent>,
+    /// Told by the log's own thread when pieces are synced, first of all and when that changes.
+    pub on_fsync: Option<fn(Fsync)>,
 }
 
 impl fmt::Debug for Settings {
@@ -397,7 +399,9 @@ const ROUND_BYTES: usize = 64 << 20;
 /// The thread.
 fn write(mut writer: Writer, shared: &Shared, settings: &Settings) {
     let on_progress = settings.on_progress.as_ref();
+    let on_fsync = settings.on_fsync.unwrap_or(|_| ());
     let _end = End(shared);
+    on_fsync(writer.fsync);
     let mut jobs = VecDeque::new();
     let mut pieces: Vec<Piece> = Vec::new();
     loop {
@@ -426,6 +430,7 @@ fn write(mut writer: Writer, shared: &Shared, settings: &Settings) {
                     }
                 }
                 Job::Fsync(fsync) => {
+                    on_fsync(fsync);
                     writer.set_fsync(fsync, Instant::now());
                 }
                 Job::Timestamps(timestamps) => writer.timestamps = timestamps,

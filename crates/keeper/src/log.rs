@@ -61,6 +61,8 @@ impl Keeper {
             room: None,
             on_progress: Some(self.on_progress()),
             on_spent: Some(self.on_spent()),
+            // Where replies wait for it, it comes first.
+            on_fsync: Some(|fsync| engine::wait_for_turn(fsync != Fsync::Always)),
         }
     }
 

@@ -280,6 +280,7 @@ fn run(keeper: &Weak<Keeper>) {
         // Somebody waits for what is being done, who does not see to it himself as those do who are promised that it is kept.
         let hurries = this.asked.load(Relaxed);
         let fed = this.fed.load(Relaxed);
+        engine::wait_for_turn(!hurries && !fed && !this.promises.load(Relaxed));
         // Held only while there is something to do, so that whoever drops them last is not this thread.
         let journal = engine.clone();
         drop((this, engine));

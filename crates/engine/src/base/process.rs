@@ -41,6 +41,29 @@ pub fn stand_behind_workers(steps: i32) {
     }
 }
 
+/// Whether the calling thread, when it is woken where all processors are busy, waits for one that sleeps or has had its turn, instead of
+/// taking the place of the thread that runs there. It gets as much as before, some milliseconds later, and the others go on with
+/// what they have in the cache.
+pub fn wait_for_turn(wait: bool) {
+    thread_local! {
+        static WAITS: Cell<bool> = const { Cell::new(false) };
+    }
+    if WAITS.replace(wait) == wait {
+        return;
+    }
+    #[cfg(target_os = "linux")]
+    // SAFETY: the call is about the calling thread, which 0 stands for, and reads the argument, which lives until it returns. Where it
+    // may not be made nothing changes.
+    unsafe {
+        let policy = match wait {
+            true => libc::SCHED_BATCH,
+            false => libc::SCHED_OTHER,
+        };
+        let priority: libc::sched_param = std::mem::zeroed();
+        libc::sched_setscheduler(0, policy, &raw const priority);
+    }
+}
+
 /// How many threads of the machine ran or wanted to, on average over the last minute.
 pub fn load() -> Option<f64> {
     #[cfg(target_os = "linux")]
@@ -174,6 +197,18 @@ pub fn system_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What the system says of the calling thread.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_thread_waits_for_its_turn_and_no_longer() {
+        // SAFETY: the call is about the calling thread and takes nothing else.
+        let policy = || unsafe { libc::sched_getscheduler(0) };
+        wait_for_turn(true);
+        assert_eq!(policy(), libc::SCHED_BATCH);
+        wait_for_turn(false);
+        assert_eq!(policy(), libc::SCHED_OTHER);
+    }
 
     #[test]
     fn proc_files_are_understood() {
