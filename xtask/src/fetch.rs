@@ -108,6 +108,7 @@ pub fn suites() -> Report {
         "Redis's own tests",
         servers::redis_tools(),
     );
+    report.add("redis-cli 8", "Redis's own tests", servers::newer_cli());
     add_suites(&mut report);
     report
 }

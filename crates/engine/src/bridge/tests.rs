@@ -54,6 +54,35 @@ fn an_answer_with_an_error_is_a_failed_call() {
     }
 }
 
+/// Of the scripts that EVAL brings, 500 are kept: what nobody asks for for longest goes, and is known no more by its digest, whoever
+/// has run it before.
+#[test]
+fn scripts_that_nobody_asks_for_are_forgotten() {
+    let mut c = TestClient::new();
+    let sha = |n: usize| lua::sha1_hex(format!("return {n}").as_bytes());
+    let evalsha = |n: usize| format!("EVALSHA {} 0", String::from_utf8_lossy(&sha(n)));
+    for n in 1..=500 {
+        c.check(&format!("EVAL \"return {n}\" 0"), &n.to_string());
+    }
+    c.check(&evalsha(3), "3");
+    c.check("EVAL \"return 1\" 0", "1");
+    c.check(&evalsha(2), "2");
+    c.check("EVAL \"return 1000\" 0", "1000");
+    for n in [1, 2, 3, 5, 500, 1000] {
+        c.check(&evalsha(n), &n.to_string());
+    }
+    let gone = "-NOSCRIPT No matching script. Please use EVAL.";
+    c.check(&evalsha(4), gone);
+    assert!(c.run("INFO stats").contains("evicted_scripts:1\\r\\n"));
+    // Nothing but the last few are asked for from here on: the digest that this thread has run itself goes too.
+    for n in 2001..=2500 {
+        c.run(&format!("EVAL \"return {n}\" 0"));
+    }
+    c.check(&evalsha(3), gone);
+    c.check("CONFIG RESETSTAT", "OK");
+    assert!(c.run("INFO stats").contains("evicted_scripts:0\\r\\n"));
+}
+
 /// What a script asks for and does not get is rejected; what it does get counts as everybody's commands do.
 #[test]
 fn commands_of_scripts_are_counted() {

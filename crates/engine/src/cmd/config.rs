@@ -159,6 +159,7 @@ fn config_resetstat(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     ctx.engine.stats().reset();
     ctx.engine.reclaimer.reset();
     ctx.engine.memory().reset();
+    ctx.engine.scripts.evicted.store(0, Relaxed);
     for limit in &ctx.engine.config().live.output_limits {
         limit.disconnections.store(0, Relaxed);
     }

@@ -52,6 +52,8 @@ pub struct Body {
     pub slow: Slow,
     /// It had to make room; a worker that still has it makes it known again when it is next sent.
     pub(super) evicted: AtomicBool,
+    /// How many scripts EVAL had brought when it was last asked for.
+    used: AtomicU64,
 }
 
 impl Body {
@@ -63,6 +65,7 @@ impl Body {
             flags: header.present.then_some(header.flags),
             slow: Slow::default(),
             evicted: AtomicBool::new(false),
+            used: AtomicU64::new(0),
         })
     }
 
@@ -147,14 +150,16 @@ impl End {
 #[derive(Default)]
 struct Cache {
     bodies: HashMap<Sha, Arc<Body>>,
-    /// Those that EVAL brought, the oldest first.
-    evaled: VecDeque<Sha>,
+    /// Those that EVAL brought, those first that were not asked for for longest, and when that was as far as is noted here.
+    evaled: VecDeque<(Sha, u64)>,
 }
 
 /// Scripts that are known, libraries, and what runs.
 #[derive(Default)]
 pub struct Scripts {
     cache: RwLock<Cache>,
+    /// Scripts that EVAL brought. By that they age: it changes only when one may have to go.
+    brought: AtomicU64,
     /// Raised by SCRIPT FLUSH.
     pub(super) epoch: AtomicU64,
     running: Mutex<Vec<Arc<Running>>>,
@@ -275,23 +280,47 @@ impl Scripts {
             let known = known.clone();
             if !evaled {
                 // SCRIPT LOAD makes it stay.
-                cache.evaled.retain(|sha| *sha != known.sha);
+                cache.evaled.retain(|(sha, _)| *sha != known.sha);
             }
+            self.note_use(&known);
             return known;
         }
         if evaled {
-            if cache.evaled.len() >= MOST_EVALED
-                && let Some(oldest) = cache.evaled.pop_front()
-            {
-                if let Some(body) = cache.bodies.remove(&oldest) {
-                    body.evicted.store(true, Relaxed);
-                }
-                self.evicted.fetch_add(1, Relaxed);
+            if cache.evaled.len() >= MOST_EVALED {
+                self.make_room(&mut cache);
             }
-            cache.evaled.push_back(body.sha);
+            let now = self.brought.fetch_add(1, Relaxed) + 1;
+            body.used.store(now, Relaxed);
+            cache.evaled.push_back((body.sha, now));
         }
         cache.bodies.insert(body.sha, body.clone());
         body
+    }
+
+    /// Forgets the script that EVAL brought and that nobody asked for for longest.
+    fn make_room(&self, cache: &mut Cache) {
+        while let Some((sha, noted)) = cache.evaled.pop_front() {
+            let used = cache.bodies.get(&sha).map(|body| body.used.load(Relaxed));
+            if let Some(used) = used.filter(|used| *used > noted) {
+                let place = cache.evaled.partition_point(|(_, noted)| *noted <= used);
+                cache.evaled.insert(place, (sha, used));
+                continue;
+            }
+            if let Some(body) = cache.bodies.remove(&sha) {
+                body.evicted.store(true, Relaxed);
+            }
+            self.evicted.fetch_add(1, Relaxed);
+            return;
+        }
+    }
+
+    /// A script is asked for.
+    #[inline]
+    pub(super) fn note_use(&self, body: &Body) {
+        let now = self.brought.load(Relaxed);
+        if body.used.load(Relaxed) != now {
+            body.used.store(now, Relaxed);
+        }
     }
 
     /// Forgets all scripts.

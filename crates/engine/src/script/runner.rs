@@ -102,6 +102,7 @@ impl Runner {
             if body.evicted.load(Relaxed) && body.evicted.swap(false, Relaxed) {
                 scripts.add(Arc::clone(body), true);
             }
+            scripts.note_use(body);
             return Ok(body.clone());
         }
         let body = Arc::new(Body::new(source)?);
@@ -119,10 +120,14 @@ impl Runner {
         self.follow(scripts);
         let unknown = || Error::new("NOSCRIPT No matching script. Please use EVAL.");
         let sha: Sha = sha.to_ascii_lowercase().try_into().map_err(|_| unknown())?;
-        if let Some(body) = self.by_sha.get(&sha) {
+        if let Some(body) = self.by_sha.get(&sha)
+            && !body.evicted.load(Relaxed)
+        {
+            scripts.note_use(body);
             return Ok(body.clone());
         }
         let body = Arc::new(scripts.get(&sha).ok_or_else(unknown)?);
+        scripts.note_use(&body);
         self.by_sha.insert(sha, body.clone());
         Ok(body)
     }
