@@ -460,7 +460,20 @@ fn a_command_is_written_down_alike_in_whatever_form_it_came() {
 
 #[test]
 fn units_of_several_lanes_stand_in_the_order_of_their_shards() {
+    units_stand_in_order(0);
+}
+
+#[test]
+fn units_of_lanes_that_have_no_number_stand_in_the_order_of_their_shards() {
+    units_stand_in_order(5000);
+}
+
+/// Two lanes write down what they did to two shards, after so many others have come and gone.
+fn units_stand_in_order(lanes_before: usize) {
     let journal = Journal::default();
+    for _ in 0..lanes_before {
+        journal.add_lane();
+    }
     let shards = [0; 2].map(AtomicU64::new);
     journal.turn(true);
     let lanes = [journal.add_lane(), journal.add_lane()];
