@@ -736,6 +736,8 @@ const ELSEWHERE: &[&str] = &[
     "mem_not_counted_for_evict",
     "rdb_last_cow_size",
     "rdb_saves_consecutive_failures",
+    "redpoll_log_queue_bytes",
+    "redpoll_log_queue_waits",
     "redpoll_repl_spilled_bytes",
     "redpoll_snapshot_bound_bytes",
     "redpoll_snapshot_last_longest_hold_us",

@@ -393,8 +393,8 @@ impl Drop for End<'_> {
     }
 }
 
-/// Most bytes written before progress is published.
-const ROUND_BYTES: usize = 64 << 20;
+/// Most bytes written before progress is published: who waits for room in the queue is not to wait for all of it.
+const ROUND_BYTES: usize = 8 << 20;
 
 /// The thread.
 fn write(mut writer: Writer, shared: &Shared, settings: &Settings) {
@@ -501,7 +501,9 @@ fn tell(writer: &mut Writer, shared: &Shared, on_progress: Option<&OnProgress>, 
     }
     let after = shared.handoff.progress();
     if let Some(on_progress) = on_progress
-        && (failure.is_some() || (after.written, after.durable) != (before.written, before.durable))
+        && (failure.is_some()
+            || done > 0
+            || (after.written, after.durable) != (before.written, before.durable))
     {
         on_progress(&after);
     }

@@ -35,6 +35,7 @@ pub use base::histogram::{Bounds, Total as Times};
 pub use base::hot::{HotKey, HotKeys, MEASURES, Measure};
 pub use base::journal::put_command;
 pub use base::loading::{LoadProgress, Loading, OnLoad};
+pub use base::log_queue::LogQueue;
 pub use base::pressure::Pressure;
 pub use base::process::{CLOSE_BEHIND, CpuTime, FAR_BEHIND, stand_behind_workers, wait_for_turn};
 pub use base::random::random_bytes;

@@ -735,6 +735,11 @@ fn persistence(into: &mut Writer, info: &HashMap<&str, &str>) {
             "redpoll_snapshot_waits",
             "Changes that had to wait for a snapshot.",
         ),
+        (
+            "redpoll_log_queue_waits",
+            "redpoll_log_queue_waits",
+            "Changes that had to wait for the log's disk.",
+        ),
     ] {
         if let Some(value) = number(field) {
             into.single(name, Kind::Counter, help, value);

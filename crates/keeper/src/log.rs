@@ -19,6 +19,8 @@ pub(crate) struct Begun {
     snapshot: Snapshot,
     rewrite: Rewrite,
     stream: Option<StreamAt>,
+    /// The log is to hold this base and nothing else: it is off.
+    alone: Option<Arc<Log>>,
 }
 
 pub(crate) fn fsync(config: &Config) -> Fsync {
@@ -116,6 +118,14 @@ impl Keeper {
         while let Some(spare) = log.as_ref().and_then(|log| log.take_spare()) {
             engine.journal.reuse(spare);
         }
+        let note_queue = || {
+            if let Some(log) = &log {
+                let waiting = || log.progress().waiting_bytes;
+                let waiting = || usize::try_from(waiting()).unwrap_or(usize::MAX);
+                engine.log_queue.has_grown(waiting);
+            }
+        };
+        note_queue();
         while let Some(mut piece) = engine.journal.cut(&mut pump.db) {
             pump.last = piece.number;
             if let Some(feed) = &feed {
@@ -149,6 +159,8 @@ impl Keeper {
                     pump.lost = Some((piece.number, refused.0));
                 }
             }
+            // Those who write may be faster than this.
+            note_queue();
         }
         let refusing = log.and_then(|log| log.refusing()).is_some();
         engine.journal.refuse(
@@ -158,13 +170,16 @@ impl Keeper {
         );
     }
 
-    /// Wakes the keeper's thread when the log got further and somebody waits for that.
+    /// When the log got further, wakes those whose changes wait for that, and the keeper's thread if somebody wants to be told.
     fn on_progress(&self) -> disk::log::OnProgress {
         let (engine, asked) = (self.engine.clone(), self.asked.clone());
-        Box::new(move |_| {
-            if asked.load(Relaxed)
-                && let Some(engine) = engine.upgrade()
-            {
+        Box::new(move |progress| {
+            let Some(engine) = engine.upgrade() else {
+                return;
+            };
+            let waiting = usize::try_from(progress.waiting_bytes).unwrap_or(usize::MAX);
+            engine.log_queue.has_got_to(waiting);
+            if asked.load(Relaxed) {
                 engine.journal.ring();
             }
         })
@@ -303,11 +318,13 @@ impl Keeper {
                 snapshot,
                 rewrite,
                 stream,
+                alone,
             } = match begun.take() {
                 Some(begun) => begun,
                 None if self.log().is_none() && self.beginning.load(Relaxed) => {
                     self.begin_log_anew(engine)?
                 }
+                None if self.log().is_none() => self.begin_base_alone(engine)?,
                 None => self.begin_base(engine, None)?,
             };
             // A log that refused pieces for want of a base takes them now.
@@ -328,7 +345,7 @@ impl Keeper {
             match written {
                 Some((base, as_commands)) => {
                     rewrite.finish(base, as_commands)?;
-                    return Ok(());
+                    return alone.map_or(Ok(()), |log| log.close());
                 }
                 // The data set was replaced meanwhile: there is another one to write.
                 None if !self.is_cancelled() => {}
@@ -368,6 +385,35 @@ impl Keeper {
                 snapshot,
                 rewrite,
                 stream,
+                alone: None,
+            }),
+            Err(refused) => {
+                snapshot.give_up(engine);
+                Err(refused.0)
+            }
+        }
+    }
+
+    /// The same while the log is off: the next start with `appendonly yes` finds what there is now, as with real servers.
+    fn begin_base_alone(&self, engine: &Arc<Engine>) -> Result<Begun, String> {
+        let log = self.fresh_log(engine)?;
+        let (snapshot, (rewrite, stream)) = self.between_units(|| {
+            Snapshot::take(engine, self.options(engine, true), |shared| {
+                self.note_running(shared.clone());
+                if self.feed().is_some() {
+                    // What was done before is in the stream before its offset is written down.
+                    let mut pump = self.pump.lock();
+                    self.pump(engine, &mut pump, true);
+                }
+                (log.begin_rewrite(), self.stream_at())
+            })
+        });
+        match rewrite {
+            Ok(rewrite) => Ok(Begun {
+                snapshot,
+                rewrite,
+                stream,
+                alone: Some(log),
             }),
             Err(refused) => {
                 snapshot.give_up(engine);
@@ -391,6 +437,7 @@ impl Keeper {
             Some(log) => log.close(),
             None => Ok(()),
         };
+        engine.log_queue.has_got_to(0);
         // The numbers of the next log are others.
         let mut pump = self.pump.lock();
         pump.numbers.clear();

@@ -318,9 +318,6 @@ impl Keeper {
 
     /// BGREWRITEAOF.
     pub(crate) fn begin_rewrite(&self) -> Result<&'static str, String> {
-        if !self.log_is_on() {
-            return Err("the append-only file is off: CONFIG SET appendonly yes begins it".into());
-        }
         match self.claim(Busy::Rewrite) {
             Ok(()) => {
                 self.spawn(Busy::Rewrite, None)?;

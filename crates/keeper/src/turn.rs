@@ -80,7 +80,7 @@ impl Keeper {
             if !self.beginning.load(Relaxed) {
                 return;
             }
-            if written && !saving.ending_log {
+            if written && !saving.ending_log && self.log().is_some() {
                 self.beginning.store(false, Relaxed);
             }
         }
@@ -101,9 +101,9 @@ impl Keeper {
     fn turn_off(&self) -> Result<(), String> {
         {
             let mut saving = self.saving.lock();
-            self.beginning.store(false, Relaxed);
+            let begins = self.beginning.swap(false, Relaxed) && saving.busy == Some(Busy::Rewrite);
             saving.rewrite_scheduled = false;
-            let is_off = self.log().is_none() && saving.busy != Some(Busy::Rewrite);
+            let is_off = self.log().is_none() && !begins;
             if is_off || saving.ending_log {
                 return Ok(());
             }

@@ -172,3 +172,53 @@ fn a_log_without_its_base_promises_nothing_and_refuses_nothing() {
     let mut again = Kept::open(&disk.crash(1), "always").expect("a log");
     assert_eq!(again.number("meanwhile"), 100);
 }
+
+/// BGREWRITEAOF with the log off leaves a base that the next start with a log finds; what comes later is not in it.
+#[test]
+fn a_rewrite_without_a_log_is_for_the_next_start() {
+    for preamble in ["yes", "no"] {
+        let disk = FaultyDisk::new();
+        let mut kept = Kept::open_with(&disk, &[]).expect("an empty disk");
+        kept.ok(&format!("CONFIG SET aof-use-rdb-preamble {preamble}"));
+        for n in 1..=2 {
+            kept.ok(&format!("SET key {n}"));
+            let started = "+Background append only file rewriting started\r\n";
+            assert_eq!(kept.ok("BGREWRITEAOF"), started);
+            kept.await_info("aof_rewrites", &n.to_string());
+            kept.await_info("aof_rewrite_in_progress", "0");
+            kept.ok("SET later 1");
+        }
+        assert_eq!(kept.info("aof_enabled"), "0");
+        assert_eq!(kept.info("aof_last_bgrewrite_status"), "ok");
+        assert!(!kept.engine.journal.is_on());
+        let disk = disk.crash(1);
+        let mut again = Kept::open(&disk, "always").expect("a log");
+        assert_eq!(again.number("key"), 2);
+        again.ok("INCR key");
+        let mut again = Kept::open(&disk.crash(1), "always").expect("a log");
+        assert_eq!(again.number("key"), 3);
+    }
+}
+
+/// It is not the first base of a log that is turned on meanwhile, and turning off what is off leaves it alone.
+#[test]
+fn a_rewrite_without_a_log_is_beside_turning_it_on() {
+    let disk = FaultyDisk::new();
+    let mut kept = Kept::open_with(&disk, &[]).expect("an empty disk");
+    kept.ok("SET before 1");
+    kept.ok("CONFIG SET rdb-key-save-delay 100000");
+    kept.ok("BGREWRITEAOF");
+    kept.await_info("current_save_keys_total", "1");
+    kept.ok("CONFIG SET rdb-key-save-delay 0");
+    kept.ok("CONFIG SET appendonly no");
+    assert_eq!(kept.info("aof_rewrite_in_progress"), "1");
+    kept.ok("CONFIG SET appendonly yes");
+    kept.ok("SET meanwhile 1");
+    kept.await_info("aof_rewrites", "2");
+    await_log(&mut kept);
+    kept.ok("SET later 1");
+    kept.keeper.sync(0).expect("a sync");
+    let mut again = Kept::open(&disk.crash(1), "everysec").expect("a log");
+    let numbers = ["before", "meanwhile", "later"].map(|key| again.number(key));
+    assert_eq!(numbers, [1, 1, 1]);
+}

@@ -160,7 +160,6 @@ const CHILD: &str = "there is no child process, and so none to kill";
 const GLOB: &str = "patterns are matched however long they are";
 const BIND: &str = "the default address is the loopback's";
 const COUNTS: &str = "a count whose reply no buffer could take is refused";
-const LOG_OFF: &str = "BGREWRITEAOF needs a log that is on";
 const VALKEY: &str = "it is taken as Valkey takes it";
 const ADDRESS: &str = "it needs an address beside the loopback's";
 const THREADS: &str = "what two connections send is done by two threads, in either order";
@@ -192,7 +191,6 @@ const OPEN: &str = "it is not known yet who is wrong";
 #[rustfmt::skip]
 const DIFFERENCES: &[(&str, &[Difference])] = &[
     ("integration/dismiss-mem", &[
-        fails("dismiss all data types memory", LOG_OFF),
     ]),
     ("integration/failover", &[
         left_out("failover aborts if target rejects sync request", LOG),
@@ -322,7 +320,7 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         fails("MULTI / EXEC is propagated correctly (multiple commands)", RECORDS),
         fails("MULTI and script timeout", NOT_BUSY),
         fails("MULTI propagation of XREADGROUP", RECORDS),
-        fails("MULTI with BGREWRITEAOF", LOG_OFF),
+        fails("MULTI with BGREWRITEAOF", CHILD),
         fails("MULTI with FLUSHALL and AOF", PIECES),
         fails("MULTI with config set appendonly", LOG),
         fails("MULTI-EXEC body and script timeout", NOT_BUSY),
@@ -342,14 +340,12 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
     ("unit/other", &[
         fails("Cross DB command is incompatible with cluster mode", CLUSTER),
         fails("Don't rehash if redis has child process", CHILD),
-        fails("EXPIRES after a reload (snapshot + append only file rewrite)", LOG_OFF),
         left_out("FLUSHALL and bgsave", BEHIND),
         fails("Function no-cluster flag is incompatible with cluster mode", CLUSTER),
         fails("Lua scripts are incompatible with cluster mode", CLUSTER),
         fails("Normal cross slot commands are incompatible with cluster mode", CLUSTER),
         fails("Process title set as expected", TITLE),
         fails("SORT command incompatible operations with cluster mode", CLUSTER),
-        fails("Same dataset digest if saving/reloading as AOF?", LOG_OFF),
         fails("Script no-cluster flag is incompatible with cluster mode", CLUSTER),
         fails("Shard subscribe commands are incompatible with cluster mode", CLUSTER),
         fails("Transaction is incompatible with cluster mode", CLUSTER),

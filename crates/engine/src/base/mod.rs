@@ -14,6 +14,7 @@ pub mod journal;
 #[cfg(test)]
 mod journal_checked;
 pub mod loading;
+pub mod log_queue;
 pub mod memory;
 pub mod own_expiries;
 pub mod pressure;

@@ -514,7 +514,8 @@ pub(super) const BUILT: &[Directive] = &[
         DURABILITY,
         "Whether changes are refused while the last background save, with save points set, has failed.",
     ),
-    row("appendonly", Flag, "no", Runtime, DURABILITY, "Whether every change is also appended to a log of commands, which is what a start loads then."),
+    row("appendonly", Flag, "no", Runtime, DURABILITY, "Whether every change is also appended to a log of commands, which is what a start loads then. Where the disk is slower than those who \
+         change keys, up to 64 MB wait for it in memory; then changes wait, and reads go on (`redpoll_log_queue_*` in INFO)."),
     row(
         "appendfsync",
         Choice(&["everysec", "always", "no"]),

@@ -6,6 +6,7 @@ use crate::base::clock::unix_ms;
 use crate::base::clock::unix_nanos;
 use crate::base::journal::{Journal, Records};
 use crate::base::loading::Loading;
+use crate::base::log_queue::LogQueue;
 use crate::base::memory::Memory;
 use crate::base::own_expiries::OwnExpiries;
 use crate::base::pressure::Pressure;
@@ -60,6 +61,8 @@ pub struct Engine {
     pub loading: Loading,
     /// Changes that wait for a snapshot.
     pub pressure: Arc<Pressure>,
+    /// Changes that wait for the log.
+    pub log_queue: LogQueue,
     /// Scripts and functions.
     pub scripts: Scripts,
     pub(crate) reclaimer: Reclaimer,
@@ -115,6 +118,7 @@ impl Engine {
             own_expiries: OwnExpiries::default(),
             journal: Journal::default(),
             loading: Loading::default(),
+            log_queue: LogQueue::default(),
             pressure: Arc::new(Pressure::new(keyspace.shards())),
             keyspace,
             registry,

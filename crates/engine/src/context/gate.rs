@@ -239,6 +239,7 @@ gates! {
     "kept"            [CLIENT QUEUE LIBRARY] kept;
     "paused"          [CLIENT QUEUE LIBRARY] paused;
     "held up"         [CLIENT LIBRARY]       held_up;
+    "log queue"       [CLIENT LIBRARY]       log_queue;
     // Asked last, and only by those who cannot get their locks: nobody else is in a script's way.
     parked:
     "busy script"     [CLIENT LIBRARY]       busy_script;
@@ -644,17 +645,23 @@ fn held_up(request: &Request<'_>, way: u8) -> Passed {
     Ok(())
 }
 
-#[cold]
-fn itself_held_up(request: &Request<'_>, way: u8) -> Passed {
-    let engine = request.engine;
+/// Whether it changes something here and now, and is not only queued by MULTI.
+fn changes_now(request: &Request<'_>) -> bool {
     let queues = request.session.is_some_and(|s| s.multi.is_some());
     let runs = request.facts.has(RUNS_QUEUE | RUNS_SCRIPT);
     let does = does(request);
     let changes = does & WRITE != 0 || runs && does & LIKE_WRITE != 0;
-    if queues && !runs || !changes {
+    changes && (runs || !queues)
+}
+
+#[cold]
+fn itself_held_up(request: &Request<'_>, way: u8) -> Passed {
+    let engine = request.engine;
+    if !changes_now(request) {
         return Ok(());
     }
     // What a transaction or a script works on is not looked for, and a typed call does not say.
+    let runs = request.facts.has(RUNS_QUEUE | RUNS_SCRIPT);
     let pressure = &engine.pressure;
     let mut waits_for = (way == LIBRARY || runs).then_some(EVERY_SHARD);
     if waits_for.is_none() {
@@ -672,6 +679,29 @@ fn itself_held_up(request: &Request<'_>, way: u8) -> Passed {
         let waits = pressure.any() && (topic == EVERY_SHARD || pressure.concerns(topic));
         waits.then(|| {
             pressure.note_wait();
+            CALLED
+        })
+    })
+}
+
+/// As much waits for the disk as may: what would be written down beside it waits too.
+#[inline(always)]
+fn log_queue(request: &Request<'_>, _: u8) -> Passed {
+    if request.engine.log_queue.is_full() {
+        return itself_log_queue(request);
+    }
+    Ok(())
+}
+
+#[cold]
+fn itself_log_queue(request: &Request<'_>) -> Passed {
+    if !changes_now(request) {
+        return Ok(());
+    }
+    let queue = &request.engine.log_queue;
+    until(&queue.line, ANY, || {
+        queue.is_full().then(|| {
+            queue.note_wait();
             CALLED
         })
     })

@@ -44,6 +44,8 @@ pub(crate) struct Other {
     pub sources: (usize, usize),
     /// What is written down of changes and not in the log yet.
     pub journal: usize,
+    /// Of that, what waits for the disk.
+    pub log_queue: usize,
     /// What is kept for replicas.
     pub stream: StreamMemory,
 }
@@ -63,10 +65,10 @@ impl Other {
             + self.stream.behind()
     }
 
-    /// What nobody's keys are evicted for: a replica that is slow would else have the primary emptied, and the changes that that
-    /// makes wait for it too.
+    /// What nobody's keys are evicted for: a replica or a disk that is slow would else have the data set emptied, and the changes that
+    /// that makes wait for it too.
     pub fn not_evicted_for(&self) -> usize {
-        self.stream.behind()
+        self.stream.behind() + self.log_queue
     }
 }
 
@@ -91,7 +93,8 @@ impl Engine {
             tracking: self.follow.tracking.memory(),
             vms: scripts.vm_memory(),
             sources: (scripts.totals().1, scripts.libraries.current().bytes()),
-            journal: self.journal.waiting_bytes(),
+            journal: self.journal.waiting_bytes() + self.log_queue.bytes(),
+            log_queue: self.log_queue.bytes(),
             stream: (self.replication()).map_or_else(StreamMemory::default, |r| r.memory()),
         }
     }

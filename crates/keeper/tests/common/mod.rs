@@ -26,6 +26,16 @@ fn config(directives: &[(&str, &str)]) -> Config {
     config
 }
 
+fn session(engine: &Arc<Engine>) -> engine::Session {
+    engine.session(Origin {
+        addr: String::new(),
+        laddr: String::new(),
+        fd: -1,
+        kind: Kind::Embedded,
+        waker: None,
+    })
+}
+
 impl Kept {
     /// With a log that is synced so.
     pub fn open(disk: &FaultyDisk, fsync: &str) -> Result<Kept, String> {
@@ -36,19 +46,23 @@ impl Kept {
     pub fn open_with(disk: &FaultyDisk, directives: &[(&str, &str)]) -> Result<Kept, String> {
         let engine = Engine::new(config(directives), Arc::new(NoHost));
         let keeper = Keeper::open_on(&engine, Arc::new(disk.clone()), Path::new("/d"))?;
-        let session = engine.session(Origin {
-            addr: String::new(),
-            laddr: String::new(),
-            fd: -1,
-            kind: Kind::Embedded,
-            waker: None,
-        });
+        let session = session(&engine);
         Ok(Kept {
             worker: engine.worker(),
             engine,
             keeper,
             session,
         })
+    }
+
+    /// Another client of the same engine.
+    pub fn another(&self) -> Kept {
+        Kept {
+            worker: self.engine.worker(),
+            engine: self.engine.clone(),
+            keeper: self.keeper.clone(),
+            session: session(&self.engine),
+        }
     }
 
     /// A command's reply, as the protocol has it. What it changed is on the disk, as far as that is promised, or that is said.

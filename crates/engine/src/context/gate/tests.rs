@@ -36,6 +36,7 @@ loading         x       x                       x
 kept            x       x                       x
 paused          x       x                       x
 held up         x                               x
+log queue       x                               x
 busy script     x                               x
 "
     );
@@ -217,6 +218,8 @@ const CASES: &[Case] = &[
     ("busy script", LIBRARY, &["busy"], "", "BUSY"),
     ("held up", CLIENT, &["pressed"], "SET k v", ""),
     ("held up", LIBRARY, &["pressed"], "", ""),
+    ("log queue", CLIENT, &["log full"], "SET k v", ""),
+    ("log queue", LIBRARY, &["log full"], "", ""),
     ("busy script", CLIENT, &["busy"], "GET k", "BUSY"),
 ];
 
@@ -257,6 +260,7 @@ fn check(&(name, way, before, line, text): &Case) {
             "stale" => db.engine.standing.close(STALE_REPLICA, true),
             "refusing" => db.engine.journal.refuse(true),
             "pressed" => press(&db.engine, true),
+            "log full" => db.engine.log_queue.has_grown(|| usize::MAX),
             "over" => {
                 let mut other = db.another();
                 // More than what has begun may go on with.
@@ -532,6 +536,36 @@ fn what_a_snapshot_cannot_hold_back_waits() {
     db.engine.pressure.set(false);
 }
 
+/// Who only reads does not wait for the log.
+#[test]
+fn what_the_disk_is_too_slow_for_waits() {
+    use crate::testing::Asked;
+    let mut db = TestClient::new();
+    db.run("SET k v");
+    db.engine.log_queue.has_grown(|| usize::MAX);
+    for (line, wait) in [
+        ("GET k", false),
+        ("INFO", false),
+        ("PUBLISH c m", false),
+        ("EVAL_RO \"return 1\" 0", false),
+        ("SET k w", true),
+        ("FLUSHALL", true),
+        ("EVAL \"return 1\" 0", true),
+        ("MULTI", false),
+        ("SET k w", false),
+        ("EXEC", true),
+    ] {
+        if db.session.multi.is_none() {
+            db = db.another();
+        }
+        db.run(line);
+        assert_eq!(matches!(db.asked, Asked::Retry(_)), wait, "{line}");
+    }
+    assert_eq!(db.engine.log_queue.waits(), 4);
+    db.engine.log_queue.has_got_to(0);
+    db.another().check("SET k w", "OK");
+}
+
 /// While only writes are paused, scripts are judged by what they declare, alone and in a transaction.
 #[test]
 fn a_pause_of_writes_lets_scripts_run_that_only_read() {
@@ -603,6 +637,15 @@ const WAITED_FOR: &[Gate] = &[
             false => engine.pressure.set(false),
         },
         |engine| &engine.pressure.line,
+    ),
+    (
+        "log queue",
+        CLIENT | LIBRARY,
+        |engine, closed| match closed {
+            true => engine.log_queue.has_grown(|| usize::MAX),
+            false => engine.log_queue.has_got_to(0),
+        },
+        |engine| &engine.log_queue.line,
     ),
     (
         "held up, its shard",

@@ -1,0 +1,93 @@
+//! A disk that is slower than those who change keys: what waits for it is bounded, and only changes wait.
+
+mod common;
+
+use common::Kept;
+use disk::faulty::{FaultyDisk, Operation};
+use engine::{LogQueue, Persistence};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+/// A disk that takes nothing while it is held.
+#[derive(Default)]
+struct Held(Mutex<bool>, Condvar);
+
+impl Held {
+    fn hold(&self, on: bool) {
+        *self.0.lock().expect("no panic") = on;
+        self.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let held = self.0.lock().expect("no panic");
+        drop(self.1.wait_while(held, |held| *held).expect("no panic"));
+    }
+}
+
+#[test]
+fn what_waits_for_the_disk_is_bounded_and_reads_go_on() {
+    let (disk, held) = (FaultyDisk::new(), Arc::new(Held::default()));
+    let mut kept = Kept::open(&disk, "everysec").expect("an empty disk");
+    let waits = held.clone();
+    disk.script(move |operation, _| {
+        if matches!(operation, Operation::Append(_)) {
+            waits.wait();
+        }
+        None
+    });
+    held.hold(true);
+    let (stop, written) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let mut writer = kept.another();
+    let thread = std::thread::spawn({
+        let (stop, written) = (stop.clone(), written.clone());
+        move || {
+            let value = "x".repeat(1 << 20);
+            while !stop.load(SeqCst) {
+                writer.ok(&format!("SET large {value}"));
+                written.fetch_add(1, SeqCst);
+            }
+        }
+    });
+    let queue = &kept.engine.log_queue;
+    for _ in 0..20_000 {
+        if queue.waits() > 0 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(queue.waits() > 0);
+    let waiting = queue.bytes();
+    let bounded = LogQueue::BOUND..LogQueue::BOUND + (64 << 20);
+    assert!(bounded.contains(&waiting), "{waiting}");
+    let before = written.load(SeqCst);
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(written.load(SeqCst), before, "changes wait");
+    assert_eq!(kept.ok("EXISTS large"), ":1\r\n");
+    assert!(
+        kept.info("aof_buffer_length")
+            .parse::<usize>()
+            .expect("a number")
+            > LogQueue::BOUND
+    );
+    stop.store(true, SeqCst);
+    held.hold(false);
+    thread.join().expect("it goes on");
+    assert!(written.load(SeqCst) > before);
+    kept.keeper.sync(0).expect("a sync");
+    assert_eq!(kept.info("redpoll_log_queue_bytes"), "0");
+}
+
+/// Who waits for a log that is turned off goes on.
+#[test]
+fn a_log_that_is_turned_off_holds_nobody_up() {
+    let mut kept = Kept::open(&FaultyDisk::new(), "everysec").expect("an empty disk");
+    kept.engine.log_queue.has_grown(|| usize::MAX);
+    assert!(kept.engine.log_queue.is_full());
+    kept.ok("CONFIG SET appendonly no");
+    // Returns once the gate is open.
+    kept.ok("SET key 1");
+}
