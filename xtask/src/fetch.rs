@@ -109,6 +109,7 @@ pub fn suites() -> Report {
         servers::redis_tools(),
     );
     report.add("redis-cli 8", "Redis's own tests", servers::newer_cli());
+    report.add("pytest", "redis-py's own tests", python_clients());
     add_suites(&mut report);
     report
 }
@@ -143,7 +144,7 @@ fn venv() -> Result<PathBuf> {
 }
 
 /// Packages from PyPI, whose versions are fixed so that a failure is ours and not a new release's.
-const PYTHON_PACKAGES: [(&str, &str); 7] = [
+const PYTHON_PACKAGES: [(&str, &str); 10] = [
     ("redis", "8.1.0"),
     ("rq", "3.0.0"),
     ("celery", "5.7.0"),
@@ -154,6 +155,10 @@ const PYTHON_PACKAGES: [(&str, &str); 7] = [
     ("pottery", "3.0.1"),
     // Reads metrics in both of their formats.
     ("prometheus_client", "0.26.0"),
+    // What redis-py's own tests are run with.
+    ("pytest", "8.3.4"),
+    ("pytest-asyncio", "0.23.8"),
+    ("pytest-timeout", "2.3.1"),
 ];
 
 fn python_clients() -> Result<String> {

@@ -1,7 +1,7 @@
 //! `cargo xtask`: what a developer runs, and what CI runs, are the same commands.
 //!
 //! Each task is a module: `fetch` brings the real servers and clients that the tests speak to, `peers` finds them,
-//! `test` runs everything that can run on this machine, `suite` Redis's own tests, `check`, `layers`, `docs` and `deny` hold the rules that a compiler does not,
+//! `test` runs everything that can run on this machine, `suite` the tests of others, `check`, `layers`, `docs` and `deny` hold the rules that a compiler does not,
 //! `package` tries what publishing would do, `bench` measures.
 
 mod bench;
@@ -66,7 +66,7 @@ enum Task {
     Package,
     /// Build the console's page into crates/http/ui/dist, with Node and npm
     Page,
-    /// Only Redis's own tests, against Redpoll
+    /// Only Redis's own tests, and redis-py's, against Redpoll
     Suite(suite::Options),
     /// Only the tests of the crates with unsafe modules, under valgrind memcheck
     Memcheck,

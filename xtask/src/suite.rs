@@ -4,10 +4,13 @@
 //! start stand scripts that start Redpoll's. Each unit, a file of tests, runs by itself, two at a time. What is known to differ is in the
 //! table of `differences`, with a reason; `output` reads what the suite prints.
 //!
+//! redis-py's own tests come after them (`redis_py`).
+//!
 //! A test that fails and is not in the table is a failure, and so is one in the table that passes: what is mended leaves it.
 
 mod differences;
 mod output;
+mod redis_py;
 
 use self::differences::{Difference, Kind};
 use self::output::{Outcome, Said};
@@ -107,7 +110,11 @@ fn run(options: &Options, server: &Path) -> Result<()> {
         println!("skipped: {CLI}, redis-cli 8 is not there");
         units.retain(|unit| *unit != CLI);
     }
-    ensure!(!units.is_empty(), "no unit has such a name");
+    let with_redis_py = wanted(redis_py::NAME);
+    ensure!(
+        !units.is_empty() || with_redis_py,
+        "no unit has such a name"
+    );
     let mut failed = Vec::new();
     if options.units.is_empty() {
         failed.extend(suite.unknown()?);
@@ -126,6 +133,19 @@ fn run(options: &Options, server: &Path) -> Result<()> {
         began.elapsed().as_secs(),
         results.len(),
     );
+    if with_redis_py {
+        failed.extend(match redis_py::lacks() {
+            Some(lacks) => {
+                ensure!(
+                    !run::in_ci(),
+                    "redis-py's own tests, {lacks}, and in CI it must be"
+                );
+                println!("skipped: redis-py's own tests, {lacks}");
+                Vec::new()
+            }
+            None => redis_py::run(&suite.server, &suite.folder, options.port, options.survey)?,
+        });
+    }
     for what in &failed {
         println!("FAILED: {what}");
     }

