@@ -336,3 +336,33 @@ fn a_stop_at_once_adds_nothing_to_the_stream() {
     let mut c = server.connect();
     assert_eq!(number(&mut c, "master_repl_offset"), end);
 }
+
+/// What was done while nobody followed, and nothing was kept for replicas, is in the copy that the next one gets: who waits for that is told, once
+/// the replica's log has it.
+#[test]
+fn who_waits_for_what_was_done_with_nobody_there_is_told() {
+    let (above, below) = (Folder::new(), Folder::new());
+    let log = ["--appendonly", "yes", "--dir"];
+    let server = ours(&[&log[..], &[above.text()]].concat());
+    let follower = ours(&[&log[..], &[below.text()]].concat());
+    let (mut c, mut r) = (server.connect(), follower.connect());
+    c.run("SET k v");
+    // A base that takes its time: until it is there, nothing is on that disk.
+    for n in 0..20 {
+        c.run(&format!("SET k{n} v"));
+    }
+    let [mut wait, mut waitaof] = [server.connect(), server.connect()];
+    for client in [&mut wait, &mut waitaof] {
+        client.run("INCR n");
+    }
+    wait.send(&["WAIT", "1", "0"]);
+    waitaof.send(&["WAITAOF", "0", "1", "0"]);
+    eventually("both wait", || info(&mut c, "blocked_clients") == "2");
+    r.run("CONFIG SET rdb-key-save-delay 100000");
+    let port = server.port().to_string();
+    assert_eq!(show(&r.call(&["REPLICAOF", "127.0.0.1", &port])), "OK");
+    assert_eq!(wait.read(), Value::Int(1));
+    let both = show(&waitaof.read());
+    assert!(both.ends_with("1]"), "{both}");
+    assert_eq!(info(&mut r, "aof_rewrite_in_progress"), "0");
+}

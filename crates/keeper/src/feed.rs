@@ -36,4 +36,7 @@ pub trait Feed: Send + Sync {
 
     /// A piece, as the log has it; they come in order. It holds up those who write, so it is to be quick.
     fn piece(&self, number: u64, bytes: &[u8]);
+
+    /// All up to this piece is done, and what of it was not given will not be: it is in every copy of the data set from now on.
+    fn passed(&self, number: u64);
 }

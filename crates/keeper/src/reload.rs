@@ -432,10 +432,17 @@ impl Keeper {
             *self.loaded.lock() = loaded.clone();
         }
         if logs {
-            // Its base is written once others may go on.
-            self.saving.lock().busy = Some(Busy::Rewrite);
+            // Its base is written once others may go on, and until it is there nothing of all this is on the disk.
+            {
+                let mut saving = self.saving.lock();
+                saving.busy = Some(Busy::Rewrite);
+                self.beginning.store(true, Relaxed);
+            }
             let begun = self.begin_log_anew(engine);
-            let begun = begun.inspect_err(|_| self.unlike_the_log.store(true, Relaxed))?;
+            let begun = begun.inspect_err(|_| {
+                self.beginning.store(false, Relaxed);
+                self.unlike_the_log.store(true, Relaxed);
+            })?;
             self.agree_with_log();
             closed.claims = false;
             if let Err(why) = self.spawn(Busy::Rewrite, Some(begun)) {

@@ -49,6 +49,9 @@ impl Keeper {
     fn turn_feed<R>(&self, engine: &Engine, want: bool, at: impl FnOnce() -> R) -> R {
         let mut pump = self.pump.lock();
         self.pump(engine, &mut pump, true);
+        if let Some(feed) = self.any_feed() {
+            feed.passed(pump.last);
+        }
         pump.begin_anew();
         self.fed.store(want, Relaxed);
         engine.journal.give_replicas(want);

@@ -81,6 +81,12 @@ impl Stream {
         }
     }
 
+    /// Pieces up to this one are part of the stream, or of every copy of the data set that is made from now on.
+    pub(crate) fn passed(&self, number: u64) {
+        let mut pieces = self.pieces.lock();
+        pieces.last = pieces.last.max(number);
+    }
+
     /// Appends what is no piece of the journal: whole commands. On a primary what it says itself (PING, GETACK); on a replica what
     /// came from its primary, verbatim, once that is carried out.
     pub fn append(&self, bytes: &[u8]) -> u64 {

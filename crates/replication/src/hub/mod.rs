@@ -145,6 +145,10 @@ impl Feed for Hub {
     fn piece(&self, number: u64, bytes: &[u8]) {
         self.stream.piece(number, bytes);
     }
+
+    fn passed(&self, number: u64) {
+        self.stream.passed(number);
+    }
 }
 
 impl Replication for Hub {

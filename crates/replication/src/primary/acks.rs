@@ -42,6 +42,8 @@ impl Primary {
     }
 
     fn count_at(&self, offset: u64, on_disk: bool) -> usize {
+        // A replica whose disk has not even the copy says 0. Whoever waits has asked, so that there is more in the stream.
+        let offset = offset.max(u64::from(on_disk));
         let has = |link: &&Arc<Link>| {
             let at = match on_disk {
                 true => link.on_disk.load(Relaxed),
@@ -88,6 +90,15 @@ impl Primary {
         let mut bytes = Vec::new();
         put_command(&mut bytes, &[&b"REPLCONF"[..], b"GETACK", b"*"]);
         *asked_at = self.stream.append(&bytes);
+    }
+
+    /// A replica has come, who has not heard what those were asked that are here.
+    pub(super) fn ask_who_has_come(&self) {
+        if self.waits.lock().is_empty() {
+            return;
+        }
+        *self.asked_at.lock() = 0;
+        self.ask_for_acks();
     }
 
     /// A replica has said how far it is.

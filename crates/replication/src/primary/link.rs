@@ -419,7 +419,9 @@ impl Sender {
     fn online(&self) -> Result<(), Ended> {
         self.link.heard();
         self.link.set(State::Online);
-        self.primary()?.replicas_changed();
+        let primary = self.primary()?;
+        primary.replicas_changed();
+        primary.ask_who_has_come();
         Ok(())
     }
 
