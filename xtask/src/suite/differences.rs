@@ -58,6 +58,9 @@ pub const UNITS: &[&str] = &[
     "integration/psync2-reg",
     "unit/type/stream",
     "integration/psync2-pingoff",
+    "integration/psync2-master-restart",
+    "integration/replication-buffer",
+    "unit/wait",
     "unit/latency-monitor",
     "integration/logging",
     "integration/dismiss-mem",
@@ -116,19 +119,16 @@ pub const UNITS: &[&str] = &[
 /// Units that are not run, and why.
 #[rustfmt::skip]
 pub const UNITS_LEFT_OUT: &[(&str, &str)] = &[
-    ("unit/wait", OPEN),
     ("integration/aof", OPEN),
     ("integration/aof-multi-part", OPEN),
     ("integration/aof-race", OPEN),
     ("integration/convert-zipmap-hash-on-load", OPEN),
     ("integration/corrupt-dump", SLOW),
     ("integration/corrupt-dump-fuzzer", SLOW),
-    ("integration/psync2-master-restart", OPEN),
     ("integration/rdb", OPEN),
-    ("integration/replication", OPEN),
-    ("integration/replication-buffer", OPEN),
-    ("integration/replication-psync", OPEN),
-    ("integration/replication-rdbchannel", OPEN),
+    ("integration/replication", "it takes many minutes, and most of it asks for lines of the log or for a child process"),
+    ("integration/replication-psync", SLOW),
+    ("integration/replication-rdbchannel", ONE_LINK),
     ("integration/shutdown", OPEN),
     ("unit/aofrw", OPEN),
     ("unit/maxmemory", "it takes minutes, and asks for the bytes that Redis's keys and clients take"),
@@ -182,6 +182,14 @@ const STREAM: &str = "a pause of a replica's clients does not hold up what the p
 const STATES: &str =
     "every thread that runs scripts has a state of its own, of some hundred kilobytes";
 const LIBRARIES: &str = "it loads 50,000 libraries, and each that is loaded has the list of all of them copied: it takes minutes";
+const ONE_LINK: &str = "a copy of the data set and the stream behind it come over one connection, whatever the other side can do";
+const OLD_FIRST: &str = "what changes while a copy is made is written at once, without the delay that the test gives each key";
+const MEANWHILE: &str = "a replica answers while a copy comes: what is done then is in it, and REPLICAOF is refused while it is loaded";
+const KEPT_MEMORY: &str =
+    "memory of the stream is kept for the next changes for some seconds, and goes in blocks";
+const SWEPT: &str =
+    "what expired before a restart is removed behind it, and replicas may be back before it is";
+const SYNCED: &str = "a log that is turned off is synced first, so that who waits for that has it";
 const SLOW: &str = "it takes minutes";
 const OPEN: &str = "it is not known yet who is wrong";
 
@@ -204,6 +212,19 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
     ("integration/redis-cli", &[
         fails("Interactive CLI: db_num showed in redis-cli after reconnected", LOG),
         fails("Non-interactive non-TTY CLI: Test command-line hinting - latest server", NEWER),
+    ]),
+    ("integration/replication-buffer", &[
+        left_out("All replicas share one global replication buffer rdbchannel=no", KEPT_MEMORY),
+        left_out("All replicas share one global replication buffer rdbchannel=yes", ONE_LINK),
+        left_out("Replica could use replication buffer (beyond backlog config) for partial resynchronization rdbchannel=no", OLD_FIRST),
+        left_out("Replica could use replication buffer (beyond backlog config) for partial resynchronization rdbchannel=yes", OLD_FIRST),
+        left_out("Replication backlog memory will become smaller if disconnecting with replica rdbchannel=no", OLD_FIRST),
+        left_out("Replication backlog memory will become smaller if disconnecting with replica rdbchannel=yes", OLD_FIRST),
+        left_out("Replication buffer will become smaller when no replica uses rdbchannel=no", KEPT_MEMORY),
+        left_out("Replication buffer will become smaller when no replica uses rdbchannel=yes", ONE_LINK),
+    ]),
+    ("integration/psync2-master-restart", &[
+        left_out("PSYNC2: Full resync after Master restart when too many key expired", SWEPT),
     ]),
     ("integration/replication-4", &[
         fails("Data divergence can happen under default conditions", INNER),
@@ -385,6 +406,12 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
     ]),
     ("unit/sort", &[
         fails("SORT STORE quicklist with the right options", INNER),
+    ]),
+    ("unit/wait", &[
+        left_out("WAITAOF local if AOFRW was postponed", CHILD),
+        left_out("WAITAOF replica copy before fsync", MEANWHILE),
+        left_out("WAITAOF when replica switches between masters, fsync: always", MEANWHILE),
+        fails("WAITAOF local wait and then stop aof", SYNCED),
     ]),
     ("unit/type/hash-field-expire", &[
         left_out("Active Expire - deletes hash that all its fields got expired (hashtable)", CLOCK),
