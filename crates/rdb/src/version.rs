@@ -4,8 +4,10 @@
 //! counts on from 80 under a name of its own. Valkey refuses Redis's 12 and up, Redis all of Valkey's own, so that 11 is the
 //! highest that both read.
 
-/// The versions of Redis that are understood, in files from that of 2.6, which brought the checksum, to that of 8.8.
-pub(crate) const REDIS: std::ops::RangeInclusive<u16> = 5..=14;
+/// The versions of Redis that are understood in files, up to that of 8.8.
+pub(crate) const REDIS: std::ops::RangeInclusive<u16> = 1..=14;
+/// The first with a checksum, that of 2.6.
+pub(crate) const FIRST_CHECKED: u16 = 5;
 /// The versions of Valkey that are understood.
 pub(crate) const VALKEY: std::ops::RangeInclusive<u16> = 80..=80;
 /// From here on a number is Valkey's.

@@ -67,7 +67,7 @@ impl fmt::Display for What {
             }
             What::Version(version) => write!(
                 f,
-                "RDB version {version} is not understood, only REDIS0005 to REDIS0014 and VALKEY080"
+                "RDB version {version} is not understood, only REDIS0001 to REDIS0014 and VALKEY080"
             ),
             What::Truncated => f.write_str("the file ends in the middle"),
             What::Malformed(malformed) => malformed.fmt(f),

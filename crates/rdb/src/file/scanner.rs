@@ -358,6 +358,9 @@ impl Scanner {
     }
 
     fn checksum(&mut self) -> Result<(), Stopped> {
+        if self.version < version::FIRST_CHECKED {
+            return self.end_unchecked();
+        }
         let Some(stored) = self.buf[self.at..self.filled].first_chunk() else {
             return Err(Stopped::Missing((8 - (self.filled - self.at)) as u64));
         };
@@ -377,6 +380,25 @@ impl Scanner {
             version: self.version,
             dialect: self.dialect,
             checksum,
+            bytes: self.offset(),
+        });
+        Ok(())
+    }
+
+    /// The end of a file that has no checksum. Nothing may stand behind it: one flipped bit of the version would be enough to have that of
+    /// a newer file ignored.
+    fn end_unchecked(&mut self) -> Result<(), Stopped> {
+        const BEHIND: Malformed = Malformed("a file without a checksum goes on behind its end");
+        if self.filled > self.at {
+            return Err(Stopped::Wrong(0, What::Malformed(BEHIND)));
+        }
+        if !self.ended && self.options.total != Some(self.offset()) {
+            return Err(Stopped::Missing(1));
+        }
+        self.state = State::Done(Summary {
+            version: self.version,
+            dialect: self.dialect,
+            checksum: Checksum::Absent,
             bytes: self.offset(),
         });
         Ok(())
