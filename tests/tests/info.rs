@@ -736,6 +736,7 @@ const ELSEWHERE: &[&str] = &[
     "mem_not_counted_for_evict",
     "rdb_last_cow_size",
     "rdb_saves_consecutive_failures",
+    "redpoll_log_queue_bound_bytes",
     "redpoll_log_queue_bytes",
     "redpoll_log_queue_waits",
     "redpoll_repl_spilled_bytes",
