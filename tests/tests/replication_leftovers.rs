@@ -152,7 +152,14 @@ fn a_replica_keeps_nothing_of_copies_that_broke_off() {
     let mut rng = Rng::new(env_number("REDPOLL_SEED", 1));
     let port = cable.port().to_string();
     leaves_nothing(&server, &mut r, |r, round| {
-        let way = ["disabled", "swapdb", "flush-before-load"][round % 3];
+        // Through a file where there is something to lose, into memory and a file where there is nothing.
+        let (way, own) = [
+            ("disabled", "SET own v"),
+            ("disabled", "FLUSHALL"),
+            ("swapdb", "SET own v"),
+            ("flush-before-load", "SET own v"),
+        ][round % 4];
+        assert_eq!(show(&r.run(own)), "OK");
         r.call(&["CONFIG", "SET", "repl-diskless-load", way]);
         cable.cut_after(somewhere(&mut rng));
         assert_eq!(show(&r.call(&["REPLICAOF", "127.0.0.1", &port])), "OK");
