@@ -40,6 +40,7 @@ pub struct Dict {
     observer: Option<Box<dyn Observer>>,
     /// Entries with an expiry.
     expiring: usize,
+    // The rest.
     /// Entries that are never to be evicted.
     kept: usize,
     /// Entries that own memory outside of slab pages: blobs, objects, and slots too large for a page.
@@ -87,7 +88,7 @@ impl Dict {
     #[cfg(test)]
     pub(crate) fn hot_bytes(&self) -> std::ops::Range<usize> {
         let begin = &raw const self.table as usize;
-        begin..&raw const self.expiring as usize
+        begin..&raw const self.kept as usize
     }
 
     /// Exchanges the contents, with who observes them, but not the rows they are known in.

@@ -304,8 +304,9 @@ pub struct Visited {
 pub struct Table {
     dir: Option<Block>,
     depth: u32,
+    /// As many as the directory has words at most.
+    segments: u32,
     len: usize,
-    segments: usize,
     resident: usize,
 }
 
@@ -348,9 +349,14 @@ impl Table {
         self.resident + self.dir.map_or(0, |_| self.dir_lines() * LINE)
     }
 
+    /// Number of segments.
+    fn segments(&self) -> usize {
+        self.segments as usize
+    }
+
     /// (segments, buckets) of the table, for DEBUG HTSTATS.
     pub fn shape(&self) -> (usize, usize) {
-        (self.segments, self.resident / LINE - self.segments)
+        (self.segments(), self.resident / LINE - self.segments())
     }
 
     fn dir_lines(&self) -> usize {
@@ -765,7 +771,7 @@ impl Table {
         }
         assert_eq!(
             (total, resident, segments),
-            (self.len, self.resident, self.segments)
+            (self.len, self.resident, self.segments())
         );
     }
 }

@@ -100,7 +100,7 @@ impl Table {
             return 0;
         }
         let h = random & HASH_MASK;
-        let all = self.resident / super::LINE - self.segments;
+        let all = self.resident / super::LINE - self.segments();
         let Some(mut s) = self.segment(h) else {
             return 0;
         };
@@ -275,7 +275,7 @@ mod tests {
                 }
                 assert_eq!(seen.len() as u64, n, "{n} by {want}");
                 assert!(seen.values().all(|&times| times == 1), "{n} by {want}");
-                assert!(steps <= n as usize / want + table.segments + 1);
+                assert!(steps <= n as usize / want + table.segments() + 1);
             }
         }
     }
