@@ -6,6 +6,9 @@ mod common;
 use common::Kept;
 use disk::faulty::{ENOSPC, Fault, FaultyDisk, Operation};
 use engine::Persistence;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
 
 #[test]
 fn what_was_promised_survives_a_power_failure() {
@@ -174,4 +177,49 @@ fn a_full_disk_refuses_changes_until_there_is_room() {
     assert_eq!(again.run("DEBUG DIGEST").0, there);
     assert_eq!(again.number("after"), 1);
     assert!(!kept.engine.loading.is_on());
+}
+
+/// What was done before a rewrite's moment is in its base and nowhere else, and what follows says which database it is in.
+#[test]
+fn a_rewrite_parts_the_log_at_one_moment() {
+    let disk = FaultyDisk::new();
+    let mut kept = Kept::open(&disk, "everysec").expect("an empty disk");
+    kept.ok("SELECT 1");
+    for n in 1..=20usize {
+        kept.ok("INCR count");
+        kept.keeper.rewrite_now().expect("a rewrite");
+        kept.ok("INCR count");
+        kept.keeper.sync(0).expect("a sync");
+        let mut again = Kept::open(&disk.crash(n as u64), "everysec").expect("a log");
+        again.ok("SELECT 1");
+        assert_eq!(again.number("count"), 2 * n);
+        assert_eq!(again.ok("DBSIZE"), ":1\r\n");
+    }
+}
+
+/// Who waits for the disk is not told of what is only written.
+#[test]
+fn what_is_written_and_not_synced_is_not_on_the_disk() {
+    let disk = FaultyDisk::new();
+    let mut kept = Kept::open(&disk, "everysec").expect("an empty disk");
+    let held = Arc::new(AtomicBool::new(true));
+    let holds = held.clone();
+    disk.script(move |operation, _| {
+        while operation == Operation::Sync && holds.load(SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        None
+    });
+    kept.ok("INCR count");
+    let piece = kept.session.piece();
+    kept.await_info("aof_pending_bio_fsync", "1");
+    assert!(!kept.keeper.is_on_disk(piece));
+    held.store(false, SeqCst);
+    for _ in 0..20_000 {
+        if kept.keeper.is_on_disk(piece) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("it never is on the disk");
 }

@@ -153,6 +153,64 @@ fn a_sync_makes_sure_of_what_was_written_when_it_began() {
     assert_eq!(bench.writer.deadline(), Some(bench.at(3001)), "a mark");
 }
 
+/// A mark says what is on the disk, and not what is only written: a reader would take a torn end for damage.
+#[test]
+fn a_mark_vouches_for_what_is_synced_only() {
+    let mut bench = Bench::new(Fsync::EverySecond);
+    bench.piece(1, 0);
+    bench.disk.hold_syncs(true);
+    bench.piece(2, 1000);
+    bench.piece(3, 1001);
+    bench.disk.hold_syncs(false);
+    bench.writer.tick(bench.at(1006));
+    // The next sync takes its time.
+    bench.disk.hold_syncs(true);
+    bench.writer.tick(bench.at(2001));
+    assert_eq!(bench.writer.progress(), (3, 2));
+    assert_eq!(bench.headers().last(), Some(&(3, true, Some(2))));
+}
+
+/// Names are on the disk in the order in which they are synced, and not in that in which they were given: no list may name a file that
+/// is not there after a power failure.
+#[test]
+fn an_increment_has_its_name_on_the_disk_before_it_is_listed() {
+    for fresh in [false, true] {
+        let mut bench = Bench::new(Fsync::EverySecond);
+        bench.piece(1, 0);
+        let seen: Arc<std::sync::Mutex<Vec<(Operation, String)>>> = Arc::default();
+        let noted = Arc::clone(&seen);
+        bench.disk.script(move |operation, path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let mut seen = noted.lock().expect("no panic");
+            seen.push((operation, name.into_owned()));
+            None
+        });
+        bench.writer.begin(1, fresh, bench.at(10));
+        if fresh {
+            let disk = bench.writer.disk();
+            let temp = bench.writer.folder().path("temp-a.base");
+            let base = AtomicFile::create(&disk, &temp, SyncPlan::incremental(false));
+            let now = bench.at(20);
+            let finished = bench.writer.finish(base.expect("made"), true, now);
+            finished.expect("a whole log");
+        }
+        let seen = seen.lock().expect("no panic");
+        let named = match fresh {
+            true => Operation::Rename,
+            false => Operation::Create,
+        };
+        let place = |operation, name: &str| {
+            let found = seen.iter().position(|(o, n)| *o == operation && n == name);
+            found.unwrap_or_else(|| panic!("no {operation:?} of {name}: {seen:?}"))
+        };
+        let named = place(named, "a.2.incr.aof");
+        let listed = place(Operation::Rename, "a.manifest");
+        let between = &seen[named..listed];
+        let is_sync = |(operation, _): &(Operation, String)| *operation == Operation::SyncFolder;
+        assert!(between.iter().any(is_sync), "{between:?}");
+    }
+}
+
 #[test]
 fn a_sync_that_fails_while_pieces_come_ends_the_log_there() {
     let mut bench = Bench::new(Fsync::EverySecond);
