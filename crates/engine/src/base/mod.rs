@@ -28,6 +28,7 @@ pub mod stats;
 mod sync;
 pub mod ticks;
 pub mod tree;
+pub(crate) mod turns;
 pub mod version;
 pub mod wait_list;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Who moves the stream (`Replication`) does the work. It waits for what is under way, which may hold locks of the keyspace, so it is
 //! asked on a helper thread, or on one of its own from inside of a transaction, whose locks are held: a sentinel sends SLAVEOF so,
-//! and looks at INFO for what came of it.
+//! and looks at INFO for what came of it. Whatever thread does it, what was asked for last is what is done last.
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
@@ -60,7 +60,9 @@ fn replicaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         .config()
         .record("replicaof", &text)
         .map_err(|why| Error::new(format!("ERR {why}")))?;
+    let turn = engine.roles.ask();
     let follow = move || {
+        turn.wait();
         let primary = primary.as_ref().map(|(host, port)| (&**host, *port));
         replication.follow(primary)
     };

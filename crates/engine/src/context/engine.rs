@@ -16,6 +16,7 @@ use crate::base::replication::Standing;
 use crate::base::stats::Counters;
 use crate::base::stats::Stats;
 use crate::base::ticks;
+use crate::base::turns::Turns;
 use crate::client::clients::{Clients, Origin};
 use crate::config::Config;
 use crate::config::host::{Host, Persistence, Replication};
@@ -63,6 +64,8 @@ pub struct Engine {
     pub pressure: Arc<Pressure>,
     /// Changes that wait for the log.
     pub log_queue: LogQueue,
+    /// Whom to follow, asked for by commands.
+    pub(crate) roles: Arc<Turns>,
     /// Scripts and functions.
     pub scripts: Scripts,
     pub(crate) reclaimer: Reclaimer,
@@ -119,6 +122,7 @@ impl Engine {
             journal: Journal::default(),
             loading: Loading::default(),
             log_queue: LogQueue::default(),
+            roles: Arc::default(),
             pressure: Arc::new(Pressure::new(keyspace.shards())),
             keyspace,
             registry,
