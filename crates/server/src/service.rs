@@ -198,7 +198,6 @@ mod tests {
 
     #[test]
     fn scores_are_absolute_or_added() {
-        assert_eq!(score("no", 100, 5), 100);
         assert_eq!(score("absolute", 100, 5), 5);
         assert_eq!(score("relative", 100, 5), 105);
         assert_eq!(score("yes", 100, 2000), 1000);
