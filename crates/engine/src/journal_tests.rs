@@ -509,6 +509,28 @@ fn units_stand_in_order(lanes_before: usize) {
     assert!(journal.cut(&mut None).is_none() && journal.waiting_bytes() == 0);
 }
 
+/// Whoever has the reply of one connection before it asks on another, about other keys, finds both in that order.
+#[test]
+fn what_is_done_behind_a_reply_to_somebody_else_stands_behind_it() {
+    let mut one = TestClient::new();
+    one.engine.journal.turn(true);
+    let mut other = one.another();
+    let mut wanted = Vec::new();
+    for n in 0..20 {
+        // The other's clock is ahead, by the key that both have changed.
+        for at in 0..3 {
+            let client = if at == 1 { &mut other } else { &mut one };
+            let (key, value) = (if at < 2 { "key" } else { "last" }, format!("{n}-{at}"));
+            assert_eq!(client.raw(&["SET", key, &value]), b"+OK\r\n");
+            wanted.push(format!("SET {key} {value}"));
+            // Some look at the time lies between them.
+            std::thread::sleep(std::time::Duration::from_micros(50));
+        }
+    }
+    let piece = one.engine.journal.cut(&mut Some(0)).expect("something");
+    assert_eq!(words(&piece.bytes), wanted.join(" "));
+}
+
 /// The words of commands, one after the other.
 fn words(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);

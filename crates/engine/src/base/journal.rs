@@ -10,7 +10,9 @@
 //! that comes before nothing it has to come after: no less than those of its session, of its thread, and of the shards it holds, and
 //! more than those of them that another lane has set. It then sets all these clocks (after Lamport). Two units that share a shard, or
 //! come from one connection, are so ordered as they ran, by their stamps or by their places in one lane; others may come in either
-//! order. While nobody else comes to its shards, all of a thread's units have one stamp, and stand in the lane as one *run*.
+//! order, but for clients: the clock of a session is never behind the time at which its request was read ([`clock_at`]), so that what a
+//! client does behind the reply to another one comes behind what that one did. While nobody else comes to its shards, all that a thread
+//! does with one look at the time has one stamp, and stands in the lane as one *run*.
 //!
 //! Whoever empties the lanes takes a *cut*: all lanes' locks at once, ascending, for as long as it takes to swap their memory.
 //! The runs of a cut, merged by their stamps, are a [`Piece`]: nothing is missing in it that came before anything in it, since what
@@ -265,6 +267,13 @@ type Clock = AtomicU64;
 /// Lanes beyond what these bits hold have no number: what they did is taken for another's by all, them included.
 const LANE_BITS: u32 = 12;
 const LANE_MASK: u64 = (1 << LANE_BITS) - 1;
+
+/// What a session's clock is set to at least before it does something: the time, in nanoseconds since 1970 as whoever reads requests
+/// has it. Stamps count microseconds, and one that comes from conflicts is ahead of the time by as many as there were at once.
+#[inline]
+pub fn clock_at(unix_nanos: u64) -> u64 {
+    (unix_nanos / 1000) << LANE_BITS
+}
 
 /// Units with the same stamp: single commands in one database, or one unit that is more than that.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use crate::acl::Users;
 use crate::acl::catalog::Catalog;
 use crate::base::clock::unix_ms;
 use crate::base::clock::unix_nanos;
-use crate::base::journal::{Journal, Records};
+use crate::base::journal::{Journal, Records, clock_at};
 use crate::base::loading::Loading;
 use crate::base::log_queue::LogQueue;
 use crate::base::memory::Memory;
@@ -341,8 +341,9 @@ impl Engine {
             let mut records = Records::default();
             records.pass_on();
             records.finish(0, argv);
+            let mut clock = clock_at(unix_nanos());
             self.journal
-                .write_down(&counters.lane, &mut records, |_| {}, &mut 0);
+                .write_down(&counters.lane, &mut records, |_| {}, &mut clock);
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::base::clock::unix_nanos;
 use crate::base::error::Error;
 use crate::base::guard;
+use crate::base::journal::clock_at;
 use crate::base::reclaim::BIG_VALUE;
 use crate::base::ticks;
 use crate::context::command::{
@@ -191,6 +192,7 @@ impl Worker {
         };
         let db = ctx.keys.db;
         if ctx.keys.recording {
+            ctx.session.clock = ctx.session.clock.max(clock_at(began));
             ctx.expire_named_keys(entry, argv);
         }
         let result = ctx.carry_out(entry, argv);
