@@ -9,9 +9,10 @@ pub const CLOSE_BEHIND: i32 = 1;
 /// For a thread that does what can wait.
 pub const FAR_BEHIND: i32 = 5;
 
-/// How long such a thread runs on where nobody else wants its processor, in nanoseconds.
+/// How long such a thread runs on before another one that stands behind too has its turn, in nanoseconds. Longer than what workers have
+/// (some milliseconds at most), and no longer than it must be: one of them may hold a lock that a worker waits for.
 #[cfg(target_os = "linux")]
-const SLICE_NS: u64 = 20_000_000;
+const SLICE_NS: u64 = 5_000_000;
 
 /// Has the calling thread stand behind the workers where there are not processors enough for all, so many steps of `nice`: what takes
 /// long does not take theirs. Workers have short errands. With longer slices than theirs, and at least one step behind, a worker that is
