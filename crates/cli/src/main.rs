@@ -17,6 +17,7 @@ mod check;
 mod crash;
 mod daemon;
 mod migrate;
+mod pages;
 mod title;
 
 const USAGE: &str = "\
@@ -122,6 +123,7 @@ fn load(
         tracing::info!("Ready to accept connections unix ({})", path.display());
     }
     host.supervisor().tell_ready();
+    pages::drop_what_the_start_used();
     Ok(())
 }
 
