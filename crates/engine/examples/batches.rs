@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Arguments: commands a batch, keys there are, and which commands: `get set setifeq setifdeq setifne delex digest incr sadd sismember
-//! lpush rpop hset zadd mset`, and the pairs `setdel` and `setdelex`, which count as one. `setifeq` finds what it compares with, and
-//! `delex` alone does not: it deletes nothing. Prints nanoseconds a command: the quickest of many short
+//! lpush rpop hset zadd zmove mset`, and the pairs `setdel` and `setdelex`, which count as one. `setifeq` finds what it compares with, and
+//! `delex` alone does not: it deletes nothing. `zmove` gives members of a sorted set of so many other scores, some ten members to each. Prints nanoseconds a command: the quickest of many short
 //! rounds, which a busy machine disturbs least, and the median of all rounds. To compare two states of the code, run both in turn.
 
 use redpoll_engine::{Config, Engine, Kind, NoHost, Origin};
@@ -16,6 +16,8 @@ use std::time::Instant;
 
 /// Batches of a round.
 const BATCHES: usize = 400;
+/// Scores of a sorted set.
+const SCORES: u64 = 1_000_000;
 /// Rounds of each command.
 const ROUNDS: usize = 400;
 
@@ -31,7 +33,7 @@ impl Random {
 }
 
 /// A command on a random key.
-fn command(name: &str, key: u64, into: &mut Vec<u8>) {
+fn command(name: &str, key: u64, score: u64, into: &mut Vec<u8>) {
     let value = [b'x'; 64];
     let value = std::str::from_utf8(&value).unwrap_or_default();
     let digest = redpoll_engine::ops::strings::digest_of(value.as_bytes());
@@ -39,6 +41,7 @@ fn command(name: &str, key: u64, into: &mut Vec<u8>) {
     let string = format!("key:{key:012}");
     let number = format!("number:{key:012}");
     let member = format!("element:{key:012}");
+    let score = score.to_string();
     let argv: Vec<&str> = match name {
         "set" => vec!["SET", &string, value],
         "setifeq" => vec!["SET", &string, value, "IFEQ", value],
@@ -60,6 +63,7 @@ fn command(name: &str, key: u64, into: &mut Vec<u8>) {
         "rpop" => vec!["RPOP", "list"],
         "hset" => vec!["HSET", "hash", &member, value],
         "zadd" => vec!["ZADD", "sorted", "1", &member],
+        "zmove" => vec!["ZADD", "moved", &score, &member],
         "mset" => vec![
             "MSET", &string, value, &number, "1", &member, value, "a", value, "b", value,
         ],
@@ -100,11 +104,21 @@ fn main() {
     };
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut filled = Vec::new();
-    for key in 0..keys {
-        command("set", key, &mut filled);
-        if key % 64 == 63 || key + 1 == keys {
-            run(&filled);
-            filled.clear();
+    let fills = [
+        names.iter().any(|n| n != "zmove"),
+        names.iter().any(|n| n == "zmove"),
+    ];
+    for (fill, _) in ["set", "zmove"]
+        .iter()
+        .zip(fills)
+        .filter(|(_, wanted)| *wanted)
+    {
+        for key in 0..keys {
+            command(fill, key, random.below(SCORES), &mut filled);
+            if key % 64 == 63 || key + 1 == keys {
+                run(&filled);
+                filled.clear();
+            }
         }
     }
     for name in &names {
@@ -113,7 +127,10 @@ fn main() {
                 let batches: Vec<Vec<u8>> = (0..BATCHES)
                     .map(|_| {
                         let mut bytes = Vec::new();
-                        (0..each).for_each(|_| command(name, random.below(keys), &mut bytes));
+                        (0..each).for_each(|_| {
+                            let (key, score) = (random.below(keys), random.below(SCORES));
+                            command(name, key, score, &mut bytes);
+                        });
                         bytes
                     })
                     .collect();

@@ -6,7 +6,7 @@ use super::small;
 use super::tree::{Seek, Tree, Walk, key_of};
 use super::{Limits, Move, SortedSet};
 use crate::mem::same;
-use crate::table::{POSITIONS, Pos, Probe, Table, table_hash};
+use crate::table::{HASH_BITS, POSITIONS, Pos, Probe, Table, table_hash};
 use crate::types::object::Collection;
 use crate::types::packed::Item;
 use crate::types::watch::{Element, Watched};
@@ -18,22 +18,51 @@ use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
 use std::sync::LazyLock;
 
-/// The table's part of a member's hash, keyed like that of keys.
-fn hash(member: &[u8]) -> u64 {
-    static HASHER: LazyLock<FixedState> =
-        LazyLock::new(|| FixedState::with_seed(RandomState::new().build_hasher().finish()));
-    let mut h = HASHER.build_hasher();
-    h.write(member);
-    table_hash(h.finish())
+/// A member's hash.
+#[derive(Clone, Copy)]
+struct Hash(u64);
+
+impl Hash {
+    /// Keyed like that of keys.
+    fn of(member: &[u8]) -> Hash {
+        static HASHER: LazyLock<FixedState> =
+            LazyLock::new(|| FixedState::with_seed(RandomState::new().build_hasher().finish()));
+        let mut h = HASHER.build_hasher();
+        h.write(member);
+        Hash(h.finish())
+    }
+
+    /// The table's part.
+    #[inline]
+    fn table(self) -> u64 {
+        table_hash(self.0)
+    }
+
+    /// A slot as the table knows it, which wants an address, a multiple of eight. Where an address has more bits than a slot there
+    /// are bits of the hash below those that the table itself compares: with millions of members many share the latter.
+    #[inline]
+    fn addr(self, slot: u32) -> usize {
+        (self.extra() << u32::BITS | slot as usize) << ADDR_SHIFT
+    }
+
+    #[inline]
+    fn extra(self) -> usize {
+        (self.0 >> (u64::BITS - HASH_BITS - EXTRA_BITS)) as usize & ((1 << EXTRA_BITS) - 1)
+    }
+
+    /// Whether an address has this hash's bits.
+    #[inline]
+    fn may_be_at(self, addr: usize) -> bool {
+        addr >> (ADDR_SHIFT + u32::BITS) == self.extra()
+    }
 }
 
-/// Slots as the table knows them: it wants addresses, which are multiples of eight.
-fn addr_of(slot: u32) -> usize {
-    (slot as usize) << 3
-}
+const ADDR_SHIFT: u32 = 3;
+/// Bits of hash in an address, of which a table takes 47.
+const EXTRA_BITS: u32 = 12;
 
 fn slot_at(addr: usize) -> u32 {
-    (addr >> 3) as u32
+    (addr >> ADDR_SHIFT) as u32
 }
 
 /// Members from which on a set is no longer in the cache anyway.
@@ -55,7 +84,8 @@ impl Clone for Large {
     fn clone(&self) -> Self {
         let mut table = Table::new();
         for slot in self.tree.walk(0..self.len(), false) {
-            table.insert(hash(self.slots.member(slot)), addr_of(slot), false);
+            let h = Hash::of(self.slots.member(slot));
+            table.insert(h.table(), h.addr(slot), false);
         }
         Large {
             slots: self.slots.clone(),
@@ -96,23 +126,23 @@ impl Large {
     }
 
     #[inline]
-    fn find(&self, h: u64, member: &[u8]) -> Option<(Pos, u32)> {
-        let pos = self
-            .table
-            .find(h, |addr| same(self.slots.member(slot_at(addr)), member))?;
+    fn find(&self, h: Hash, member: &[u8]) -> Option<(Pos, u32)> {
+        let pos = self.table.find(h.table(), |addr| {
+            h.may_be_at(addr) && same(self.slots.member(slot_at(addr)), member)
+        })?;
         Some((pos, slot_at(self.table.addr(pos))))
     }
 
     /// A member's score.
     #[inline]
     pub fn score(&self, member: &[u8]) -> Option<f64> {
-        let (_, slot) = self.find(hash(member), member)?;
+        let (_, slot) = self.find(Hash::of(member), member)?;
         Some(self.slots.score(slot))
     }
 
     /// How many members come before this one, and its score.
     pub fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
-        let (_, slot) = self.find(hash(member), member)?;
+        let (_, slot) = self.find(Hash::of(member), member)?;
         let score = self.slots.score(slot);
         let seek = Seek::Element {
             key: key_of(score),
@@ -126,7 +156,7 @@ impl Large {
     /// Has what setting this score will need come into the cache: see [`SortedSet::fetch`].
     pub fn fetch(&self, member: &[u8], score: f64) {
         if self.len() >= FETCH_FROM {
-            Probe::start(self.table.root(), hash(member));
+            Probe::start(self.table.root(), Hash::of(member).table());
             self.tree.fetch(&self.slots, key_of(score));
         }
     }
@@ -136,24 +166,24 @@ impl Large {
     #[inline]
     pub fn fetch_member(&self, member: &[u8]) -> Option<u64> {
         (self.len() >= FETCH_FROM).then(|| {
-            let h = hash(member);
-            Probe::start(self.table.root(), h);
-            h
+            let h = Hash::of(member);
+            Probe::start(self.table.root(), h.table());
+            h.0
         })
     }
 
     /// The slot of the member with this hash. None is looked at: one with the same bits of hash is nearly always the
     /// right one.
     #[inline]
-    fn likely(&self, h: u64) -> Option<u32> {
-        let pos = self.table.find(h, |_| true)?;
+    fn likely(&self, h: Hash) -> Option<u32> {
+        let pos = self.table.find(h.table(), |addr| h.may_be_at(addr))?;
         Some(slot_at(self.table.addr(pos)))
     }
 
     /// Begins to fetch the member itself.
     #[inline]
     pub fn fetch_item(&self, h: u64) {
-        if let Some(slot) = self.likely(h) {
+        if let Some(slot) = self.likely(Hash(h)) {
             self.slots.fetch(slot);
         }
     }
@@ -165,7 +195,7 @@ impl Large {
             seeks.clear();
             for m in moves {
                 let old = self
-                    .likely(m.hash)
+                    .likely(Hash(m.hash))
                     .map(|slot| (slot, self.slots.score(slot)));
                 let was = old.map_or(0.0, |(_, score)| score);
                 let new = if m.adds { was + m.score } else { m.score };
@@ -186,21 +216,21 @@ impl Large {
 
     /// Adds a member that is not there.
     pub fn insert(&mut self, member: &[u8], score: f64) {
-        self.insert_hashed(hash(member), member, score);
+        self.insert_hashed(Hash::of(member), member, score);
     }
 
-    fn insert_hashed(&mut self, h: u64, member: &[u8], score: f64) {
+    fn insert_hashed(&mut self, h: Hash, member: &[u8], score: f64) {
         if let Some(watcher) = self.watched.get() {
             watcher.before_insert(0, Element::Scored(member, score));
         }
         let slot = self.slots.insert(member, score);
-        self.table.insert(h, addr_of(slot), false);
+        self.table.insert(h.table(), h.addr(slot), false);
         self.tree.insert(&self.slots, slot);
     }
 
     /// Sets a member's score to what `f` makes of the present one, or leaves all as it is.
     pub fn update(&mut self, member: &[u8], f: impl FnOnce(Option<f64>) -> Option<f64>) {
-        let h = hash(member);
+        let h = Hash::of(member);
         match self.find(h, member) {
             None => {
                 if let Some(score) = f(None) {
@@ -228,14 +258,14 @@ impl Large {
 
     /// Removes a member; returns the score it had.
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
-        let h = hash(member);
+        let h = Hash::of(member);
         let (pos, slot) = self.find(h, member)?;
         let score = self.slots.score(slot);
         if let Some(watcher) = self.watched.get() {
             watcher.before_change(0, Element::Scored(member, score));
         }
         self.tree.remove(&self.slots, slot);
-        self.table.remove(h, pos);
+        self.table.remove(h.table(), pos);
         self.slots.remove(slot);
         Some(score)
     }
@@ -254,9 +284,9 @@ impl Large {
                     let (member, score) = (self.slots.member(slot), self.slots.score(slot));
                     watcher.before_change(0, Element::Scored(member, score));
                 }
-                let h = hash(self.slots.member(slot));
-                if let Some(pos) = self.table.find(h, |addr| addr == addr_of(slot)) {
-                    self.table.remove(h, pos);
+                let h = Hash::of(self.slots.member(slot));
+                if let Some(pos) = self.table.find(h.table(), |addr| addr == h.addr(slot)) {
+                    self.table.remove(h.table(), pos);
                 }
                 self.slots.remove(slot);
             }
@@ -378,7 +408,10 @@ impl Large {
         assert_eq!(self.table.len(), self.tree.len());
         for slot in self.walk(0..self.len(), false) {
             let member = self.slots.member(slot);
-            assert_eq!(self.find(hash(member), member).map(|(_, s)| s), Some(slot));
+            assert_eq!(
+                self.find(Hash::of(member), member).map(|(_, s)| s),
+                Some(slot)
+            );
         }
     }
 }
@@ -410,11 +443,10 @@ impl Builder {
 
     /// Sets a member's score to what `f` makes of the one it has so far.
     pub fn merge(&mut self, member: &[u8], f: impl FnOnce(Option<f64>) -> f64) {
-        let h = hash(member);
-        match self
-            .table
-            .find(h, |addr| self.slots.member(slot_at(addr)) == member)
-        {
+        let h = Hash::of(member);
+        match self.table.find(h.table(), |addr| {
+            h.may_be_at(addr) && same(self.slots.member(slot_at(addr)), member)
+        }) {
             Some(pos) => {
                 let slot = slot_at(self.table.addr(pos));
                 let score = f(Some(self.slots.score(slot)));
@@ -422,7 +454,7 @@ impl Builder {
             }
             None => {
                 let slot = self.slots.insert(member, f(None));
-                self.table.insert(h, addr_of(slot), false);
+                self.table.insert(h.table(), h.addr(slot), false);
                 self.members.push(slot);
                 self.longest = self.longest.max(member.len());
             }
@@ -459,5 +491,27 @@ impl Builder {
             tree,
             watched: Watched::NO,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hashes that are the same to the table are told apart without looking at a member.
+    #[test]
+    fn addresses_hold_a_slot_and_the_hash_bits_that_the_table_does_not_compare() {
+        let h = Hash(0x0123_4567_89ab_cdef);
+        for slot in [0, 1, 1 << 31, u32::MAX] {
+            let addr = h.addr(slot);
+            assert!(addr.is_multiple_of(8) && addr >> 47 == 0);
+            assert_eq!(slot_at(addr), slot);
+            assert!(h.may_be_at(addr));
+            for bit in 0..EXTRA_BITS {
+                let other = Hash(h.0 ^ 1 << (u64::BITS - 1 - HASH_BITS - bit));
+                assert_eq!(other.table(), h.table());
+                assert!(!other.may_be_at(addr), "{bit}");
+            }
+        }
     }
 }
