@@ -19,6 +19,8 @@ pub(crate) struct Begun {
     snapshot: Snapshot,
     rewrite: Rewrite,
     stream: Option<StreamAt>,
+    /// The last piece that is in the snapshot.
+    last: u64,
     /// The log is to hold this base and nothing else: it is off.
     alone: Option<Arc<Log>>,
 }
@@ -318,6 +320,7 @@ impl Keeper {
                 snapshot,
                 rewrite,
                 stream,
+                last,
                 alone,
             } = match begun.take() {
                 Some(begun) => begun,
@@ -345,7 +348,11 @@ impl Keeper {
             match written {
                 Some((base, as_commands)) => {
                     rewrite.finish(base, as_commands)?;
-                    return alone.map_or(Ok(()), |log| log.close());
+                    match alone {
+                        Some(log) => return log.close(),
+                        None => self.pump.lock().found_again(last),
+                    }
+                    return Ok(());
                 }
                 // The data set was replaced meanwhile: there is another one to write.
                 None if !self.is_cancelled() => {}
@@ -364,7 +371,7 @@ impl Keeper {
     ) -> Result<Begun, String> {
         let log = new.clone().or_else(|| self.log());
         let log = log.ok_or("the append-only file is off")?;
-        let (snapshot, (rewrite, stream)) = self.between_units(|| {
+        let (snapshot, (rewrite, stream, last)) = self.between_units(|| {
             Snapshot::take(engine, self.options(engine, true), |shared| {
                 self.note_running(shared.clone());
                 let mut pump = self.pump.lock();
@@ -377,7 +384,7 @@ impl Keeper {
                 engine
                     .journal
                     .turn(rewrite.is_ok() || engine.journal.is_on());
-                (rewrite, self.stream_at())
+                (rewrite, self.stream_at(), pump.last)
             })
         });
         match rewrite {
@@ -385,6 +392,7 @@ impl Keeper {
                 snapshot,
                 rewrite,
                 stream,
+                last,
                 alone: None,
             }),
             Err(refused) => {
@@ -413,6 +421,7 @@ impl Keeper {
                 snapshot,
                 rewrite,
                 stream,
+                last: 0,
                 alone: Some(log),
             }),
             Err(refused) => {

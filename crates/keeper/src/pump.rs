@@ -28,6 +28,13 @@ impl Pump {
         self.numbers.get(at).map(|(_, number)| *number)
     }
 
+    /// What was done up to this piece is in a base that is written, whatever became of it before.
+    pub fn found_again(&mut self, upto: u64) {
+        if self.lost.as_ref().is_some_and(|(lost, _)| *lost <= upto) {
+            self.lost = None;
+        }
+    }
+
     /// What follows is to be understood without what came before.
     pub fn begin_anew(&mut self) {
         self.db = None;

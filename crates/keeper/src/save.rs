@@ -68,14 +68,20 @@ impl Keeper {
 
     /// What is being written is done, or given up.
     pub(crate) fn note_end(&self) {
-        {
-            let mut saving = self.saving.lock();
-            saving.busy = None;
-            saving.running = None;
-            saving.cancelled = false;
-            saving.awaited = false;
-        }
+        self.saving.lock().end();
         self.freed.call();
+    }
+
+    /// The same of a base of the log that is written. Whether a log that was beginning is there with it.
+    fn note_base(&self, config: &Config) -> bool {
+        let begun = {
+            let mut saving = self.saving.lock();
+            let begun = self.end_beginning(&saving, config);
+            saving.end();
+            begun
+        };
+        self.freed.call();
+        begun
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -156,11 +162,15 @@ impl Keeper {
                 Busy::Load | Busy::Send => Err(LOADING.into()),
             }
         });
-        if busy == Busy::Rewrite
-            && let Ok(engine) = self.engine()
-        {
-            self.settle_beginning(&engine, done.is_ok());
-        }
+        let based = match self.engine() {
+            Ok(engine) if busy == Busy::Rewrite => {
+                if done.is_err() {
+                    self.give_beginning_up(&engine);
+                }
+                done.is_ok().then_some(engine)
+            }
+            _ => None,
+        };
         let secs = Some(began.elapsed().as_secs());
         // Somebody wanted that: nothing has failed.
         let given_up = done.is_err() && self.is_cancelled();
@@ -199,7 +209,17 @@ impl Keeper {
                 }
             }
         }
-        self.note_end();
+        let Some(engine) = based else {
+            self.note_end();
+            return done;
+        };
+        let begun = self.note_base(engine.config());
+        drop(stats);
+        if begun {
+            self.pump_all();
+            // Some may wait for what the base has.
+            engine.journal.ring();
+        }
         done
     }
 

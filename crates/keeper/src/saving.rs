@@ -44,6 +44,14 @@ impl Saving {
         }
     }
 
+    /// What was claimed is done, or given up.
+    pub fn end(&mut self) {
+        self.busy = None;
+        self.running = None;
+        self.cancelled = false;
+        self.awaited = false;
+    }
+
     /// Has what is being written given up.
     pub fn give_up(&mut self) {
         self.cancelled = true;

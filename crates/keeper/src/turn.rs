@@ -6,7 +6,7 @@
 
 use crate::keeper::Keeper;
 use crate::saving::{Busy, Saving};
-use engine::Engine;
+use engine::{Config, Engine};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -73,29 +73,25 @@ impl Keeper {
         begins
     }
 
-    /// A base was written, or could not be; whoever claimed that has not said yet that it is over.
-    pub(crate) fn settle_beginning(&self, engine: &Engine, written: bool) {
-        {
-            let saving = self.saving.lock();
-            if !self.beginning.load(Relaxed) {
-                return;
-            }
-            if written && !saving.ending_log && self.log().is_some() {
-                self.beginning.store(false, Relaxed);
-            }
-        }
+    /// A base could not be written: the log that was to begin with it ends, if that is what it was for. Whoever claimed the writing has
+    /// not said yet that it is over.
+    pub(crate) fn give_beginning_up(&self, engine: &Engine) {
         if self.beginning.load(Relaxed) {
             // There is nothing in it that was promised.
             let _ = self.end_log(engine);
-            return;
         }
-        self.unlike_the_log.store(false, Relaxed);
-        // All that was done before is in the base, whatever became of the log before.
-        self.pump.lock().lost = None;
-        self.heed_fsync(engine.config());
-        self.pump_all();
-        // Some may wait for what the base has.
-        engine.journal.ring();
+    }
+
+    /// A base was written: a log that was beginning is there, unless it is being turned off. Whether that is so. Under the lock of
+    /// `saving`, and together with the end of the claim: who sees that the log is there may ask for the next rewrite at once.
+    pub(crate) fn end_beginning(&self, saving: &Saving, config: &Config) -> bool {
+        let ends = self.beginning.load(Relaxed) && !saving.ending_log && self.log().is_some();
+        if ends {
+            self.unlike_the_log.store(false, Relaxed);
+            self.beginning.store(false, Relaxed);
+            self.heed_fsync(config);
+        }
+        ends
     }
 
     fn turn_off(&self) -> Result<(), String> {

@@ -81,6 +81,32 @@ fn a_log_that_was_to_begin_can_be_called_off() {
     assert_eq!(again.number("before"), 1);
 }
 
+/// Who sees that the log is there may have it rewritten at once.
+#[test]
+fn a_log_that_has_begun_may_be_rewritten_at_once() {
+    let disk = FaultyDisk::new();
+    let mut kept = Kept::open_with(&disk, &[("appendfsync", "always")]).expect("an empty disk");
+    for round in 0..200 {
+        kept.ok("CONFIG SET appendonly yes");
+        while !match round % 2 {
+            0 => kept.keeper.is_on_disk(0),
+            _ => kept.keeper.promises(),
+        } {
+            std::thread::yield_now();
+        }
+        assert_eq!(
+            kept.keeper.rewrite(),
+            Ok("Background append only file rewriting started"),
+            "round {round}"
+        );
+        kept.await_info("aof_rewrite_in_progress", "0");
+        kept.ok("CONFIG SET appendonly no");
+        while kept.keeper.promises() {
+            std::thread::yield_now();
+        }
+    }
+}
+
 /// What was said last holds, however fast it is said.
 #[test]
 fn off_and_on_in_one_breath_is_on() {

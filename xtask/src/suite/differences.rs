@@ -149,7 +149,6 @@ const PIECES: &str =
 const NOT_BUSY: &str =
     "a script holds up only those who need its keys: the others are served, and not told BUSY";
 const SCRIPT_STAYS: &str = "a script holds up only those who need its keys, and the test leaves it running for those behind it";
-const JUST_BEFORE: &str = "a log that begins anew behind a copy is acknowledged a moment before the next rewrite may begin";
 const LAZY_FIELDS: &str =
     "reading removes no fields whose time is over: they are hidden until the sweep comes";
 const INNER: &str = "it looks at a mechanism inside Redis";
@@ -434,7 +433,6 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         left_out("WAITAOF local if AOFRW was postponed", CHILD),
         fails("WAITAOF local wait and then stop aof", SYNCED),
         left_out("WAITAOF replica copy before fsync", MEANWHILE),
-        left_out("WAITAOF replica copy everysec with AOFRW", JUST_BEFORE),
         left_out("WAITAOF when replica switches between masters, fsync: always", MEANWHILE),
     ]),
     ("unit/type/hash-field-expire", &[
