@@ -3,6 +3,7 @@
 //! `REDPOLL_JOURNAL_ROUNDS` sets the number of runs.
 
 use crate::base::journal::{Journal, Piece, Records};
+use crate::base::log_queue::LogQueue;
 use crate::base::random::random_below;
 use crate::testing::TestClient;
 use resp::{Batch, Limits, Out, Parser, Value};
@@ -507,6 +508,37 @@ fn units_stand_in_order(lanes_before: usize) {
     assert_eq!(stretch, ["SELECT", "1", "MULTI", "a3", "a4", "EXEC"]);
     assert_eq!(piece.number, 1);
     assert!(journal.cut(&mut None).is_none() && journal.waiting_bytes() == 0);
+}
+
+/// What lies in the lanes counts as what waits for the disk does, from the first moment on, and until it is given on.
+#[test]
+fn changes_wait_when_too_much_lies_in_the_lanes() {
+    let mut c = TestClient::new();
+    let mut other = c.another();
+    let engine = c.engine.clone();
+    let journal = &engine.journal;
+    turn_on(&c);
+    let value = "x".repeat(1 << 20);
+    let mut written = 0usize;
+    while !journal.queue.is_full() {
+        assert!(journal.waiting_bytes() <= LogQueue::BOUND);
+        let client = if written.is_multiple_of(2) {
+            &mut c
+        } else {
+            &mut other
+        };
+        let reply = client.raw(&["SET", &written.to_string(), &value]);
+        assert_eq!(reply, b"+OK\r\n");
+        written += 1;
+    }
+    assert_eq!(written, 64);
+    let piece = journal.cut(&mut Some(0)).expect("all that was written");
+    assert_eq!(journal.waiting_bytes(), piece.bytes.len());
+    journal.log_has_grown(|| 0);
+    assert!(journal.queue.is_full(), "nobody has it yet");
+    journal.is_given();
+    journal.log_has_grown(|| 0);
+    assert!(!journal.queue.is_full());
 }
 
 /// Whoever has the reply of one connection before it asks on another, about other keys, finds both in that order.

@@ -81,7 +81,7 @@ impl Keeper {
             line("aof_current_size", &size(|s| s.size));
             line("aof_base_size", &size(|s| s.base_size));
             line("aof_pending_rewrite", &0);
-            let queued = engine.log_queue.bytes();
+            let queued = engine.journal.queue.bytes();
             line(
                 "aof_buffer_length",
                 &(engine.journal.waiting_bytes() + queued),
@@ -93,9 +93,9 @@ impl Keeper {
             line("redpoll_log_piece_given", &size(|s| s.progress.given));
             line("redpoll_log_piece_durable", &size(|s| s.progress.durable));
         }
-        line("redpoll_log_queue_bytes", &engine.log_queue.bytes());
+        line("redpoll_log_queue_bytes", &engine.journal.queue.bytes());
         line("redpoll_log_queue_bound_bytes", &engine::LogQueue::BOUND);
-        line("redpoll_log_queue_waits", &engine.log_queue.waits());
+        line("redpoll_log_queue_waits", &engine.journal.queue.waits());
         let running = saving.running.as_ref().map(|running| &running.shared);
         let held = running.map_or(0, |shared| shared.held_bytes.load(Relaxed));
         let bound = running.map_or(0, |shared| shared.bound_bytes);

@@ -121,11 +121,9 @@ impl Keeper {
             engine.journal.reuse(spare);
         }
         let note_queue = || {
-            if let Some(log) = &log {
-                let waiting = || log.progress().waiting_bytes;
-                let waiting = || usize::try_from(waiting()).unwrap_or(usize::MAX);
-                engine.log_queue.has_grown(waiting);
-            }
+            let waiting = || log.as_ref().map_or(0, |log| log.progress().waiting_bytes);
+            let waiting = || usize::try_from(waiting()).unwrap_or(usize::MAX);
+            engine.journal.log_has_grown(waiting);
         };
         note_queue();
         while let Some(mut piece) = engine.journal.cut(&mut pump.db) {
@@ -161,7 +159,12 @@ impl Keeper {
                     pump.lost = Some((piece.number, refused.0));
                 }
             }
+            engine.journal.is_given();
             // Those who write may be faster than this.
+            note_queue();
+        }
+        if engine.journal.queue.is_full() {
+            // Not all was for the log.
             note_queue();
         }
         let refusing = log.and_then(|log| log.refusing()).is_some();
@@ -180,7 +183,7 @@ impl Keeper {
                 return;
             };
             let waiting = usize::try_from(progress.waiting_bytes).unwrap_or(usize::MAX);
-            engine.log_queue.has_got_to(waiting);
+            engine.journal.log_has_got_to(waiting);
             if asked.load(Relaxed) {
                 engine.journal.ring();
             }
@@ -446,7 +449,7 @@ impl Keeper {
             Some(log) => log.close(),
             None => Ok(()),
         };
-        engine.log_queue.has_got_to(0);
+        engine.journal.log_has_got_to(0);
         // The numbers of the next log are others.
         let mut pump = self.pump.lock();
         pump.numbers.clear();

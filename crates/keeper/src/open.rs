@@ -239,7 +239,7 @@ impl Keeper {
             result = result.and(log.close());
         }
         if let Some(engine) = self.engine.upgrade() {
-            engine.log_queue.has_got_to(0);
+            engine.journal.log_has_got_to(0);
             // Whoever still has the engine does not change what is not kept any more.
             engine.journal.refuse(true);
         }

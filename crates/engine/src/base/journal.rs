@@ -20,6 +20,7 @@
 //!
 //! Nothing of this exists while nobody reads it: then a command looks at one flag.
 
+use super::log_queue::LogQueue;
 use super::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use super::sync::{Condvar, Mutex};
 use std::borrow::Cow;
@@ -373,6 +374,10 @@ pub struct Journal {
     numbered: AtomicU64,
     /// Cuts taken so far: the number of the last piece.
     cuts: AtomicU64,
+    /// Bytes of the last piece, until whoever took it has given it on.
+    taken: AtomicUsize,
+    /// How much may wait here and behind it.
+    pub queue: LogQueue,
     /// Whoever empties the lanes sleeps.
     asleep: Padded<AtomicBool>,
     /// Rung, and not heard yet.
@@ -471,10 +476,26 @@ impl Journal {
         lane
     }
 
-    /// Bytes that wait in the lanes.
+    /// Bytes that wait in the lanes, or were taken from there and are in nobody else's count yet.
     pub fn waiting_bytes(&self) -> usize {
         let lanes = self.lanes.lock();
-        lanes.iter().map(|lane| lane.bytes.load(Relaxed)).sum()
+        let in_lanes: usize = lanes.iter().map(|lane| lane.bytes.load(Relaxed)).sum();
+        in_lanes + self.taken.load(Relaxed)
+    }
+
+    /// What waits for the disk behind this has grown.
+    pub fn log_has_grown(&self, bytes: impl Fn() -> usize) {
+        self.queue.has_grown(|| (bytes(), self.waiting_bytes()));
+    }
+
+    /// What waits for the disk behind this has become less.
+    pub fn log_has_got_to(&self, bytes: usize) {
+        self.queue.has_got_to(bytes, || self.waiting_bytes());
+    }
+
+    /// Whoever took the last piece has given it on.
+    pub fn is_given(&self) {
+        self.taken.store(0, Relaxed);
     }
 
     /// Puts the records of a command that is done into a lane, stamped, and empties them. `held` calls what it is given with
@@ -532,14 +553,23 @@ impl Journal {
         let bytes = units.bytes.len();
         let before = lane.bytes.load(Relaxed);
         lane.bytes.store(bytes, Relaxed);
-        let enough = before < ENOUGH_BYTES && bytes >= ENOUGH_BYTES;
+        let enough = before / ENOUGH_BYTES != bytes / ENOUGH_BYTES;
         // The cut that takes this is the next one: it needs this lock.
         let piece = self.cuts.load(Relaxed) + 1;
         drop(units);
-        if enough || self.asleep.0.load(Relaxed) {
+        if enough {
+            self.has_enough();
+        } else if self.asleep.0.load(Relaxed) {
             self.ring();
         }
         piece
+    }
+
+    /// Another megabyte is in a lane.
+    #[cold]
+    fn has_enough(&self) {
+        self.queue.has_before(self.waiting_bytes());
+        self.ring();
     }
 
     /// Wakes whoever empties the lanes.
@@ -581,6 +611,7 @@ impl Journal {
     /// Takes what is in all lanes. `db` is the database that the log is in, which SELECT changes: None if that is not known.
     /// None if there is nothing.
     pub fn cut(&self, db: &mut Option<usize>) -> Option<Piece> {
+        self.is_given();
         let lanes = self.lanes.lock();
         let mut held: Vec<_> = lanes.iter().map(|lane| lane.units.lock()).collect();
         if held.iter().all(|units| units.runs.is_empty()) {
@@ -597,9 +628,10 @@ impl Journal {
                 lane.bytes.store(0, Relaxed);
             }
         }
+        let bytes: usize = taken.iter().map(|u| u.bytes.len()).sum();
+        self.taken.store(bytes, Relaxed);
         drop(held);
         drop(lanes);
-        let bytes: usize = taken.iter().map(|u| u.bytes.len()).sum();
         let mut piece = Piece {
             number,
             bytes: Vec::new(),

@@ -1,5 +1,5 @@
-//! What waits to be written to the log: so many bytes, and no more. Where the disk is slower than those who change keys, changes wait
-//! until it has taken enough; nothing else does.
+//! What waits to be written to the log: so many bytes, and no more. Where the disk, or whoever empties the lanes of the journal, is slower
+//! than those who change keys, changes wait until enough has been taken; nothing else does.
 //!
 //! While nothing of the kind happens, this is one look at a flag for each command.
 
@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 #[derive(Debug, Default)]
 pub struct LogQueue {
     full: AtomicBool,
+    /// What waits for the disk. What is in the lanes of the journal these know themselves.
     bytes: AtomicUsize,
     /// How often somebody had to wait.
     waits: AtomicU64,
@@ -32,26 +33,45 @@ impl LogQueue {
         self.full.load(Relaxed)
     }
 
-    /// What waits has grown: `bytes` says how much that is by now. Asked again behind the decision that changes wait: the last who
-    /// takes something may have done so before that, and looks no more.
-    pub fn has_grown(&self, bytes: impl Fn() -> usize) {
+    /// What waits has grown: `bytes` says how much that is by now, for the disk and before it. Asked again behind the decision that
+    /// changes wait: the last who takes something may have done so before that, and looks no more.
+    pub(crate) fn has_grown(&self, bytes: impl Fn() -> (usize, usize)) {
         let mut now = bytes();
-        if now > LogQueue::BOUND && !self.full.swap(true, Relaxed) {
+        if now.0.saturating_add(now.1) > LogQueue::BOUND && !self.full.swap(true, Relaxed) {
             now = bytes();
         }
-        self.has_got_to(now);
+        self.has_got_to(now.0, || now.1);
     }
 
-    /// What waits has become less, and is so much now.
-    pub fn has_got_to(&self, bytes: usize) {
+    /// What waits has become less: so much waits for the disk now, and so much before it.
+    pub(crate) fn has_got_to(&self, bytes: usize, before: impl FnOnce() -> usize) {
         self.bytes.store(bytes, Relaxed);
-        if bytes <= LogQueue::AGAIN && self.is_full() {
+        if self.is_full() && bytes.saturating_add(before()) <= LogQueue::AGAIN {
             self.full.store(false, Relaxed);
             self.line.call();
         }
     }
 
-    /// Bytes that wait.
+    /// So much waits before the disk: changes wait if that is too much together. Whoever calls this has those looked at then who empty
+    /// the lanes, who say how much it is behind that ([`LogQueue::has_grown`]).
+    pub(crate) fn has_before(&self, bytes: usize) {
+        if self.bytes().saturating_add(bytes) > LogQueue::BOUND {
+            self.full.store(true, Relaxed);
+        }
+    }
+
+    /// Has this thread wait for as long as changes wait, if they do: for who carries out what others did, and asks no gate.
+    pub fn wait_for_room(&self) {
+        while self.is_full() {
+            let seen = self.line.seen();
+            if self.is_full() {
+                self.note_wait();
+                self.line.sleep(seen);
+            }
+        }
+    }
+
+    /// Bytes that wait for the disk.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Relaxed)
     }
@@ -74,23 +94,35 @@ mod tests {
 
     #[test]
     fn it_is_full_from_the_bound_until_there_is_room_again() {
-        let queue = LogQueue::default();
-        queue.has_grown(|| LogQueue::BOUND);
-        assert!(!queue.is_full());
-        queue.has_grown(|| LogQueue::BOUND + 1);
-        assert!(queue.is_full());
-        queue.has_got_to(LogQueue::AGAIN + 1);
-        assert!(queue.is_full());
-        assert_eq!(queue.bytes(), LogQueue::AGAIN + 1);
-        queue.has_got_to(LogQueue::AGAIN);
-        assert!(!queue.is_full());
+        for before in [0, 1000] {
+            let queue = LogQueue::default();
+            queue.has_grown(|| (LogQueue::BOUND - before, before));
+            assert!(!queue.is_full());
+            queue.has_grown(|| (LogQueue::BOUND + 1 - before, before));
+            assert!(queue.is_full());
+            queue.has_got_to(LogQueue::AGAIN + 1 - before, || before);
+            assert!(queue.is_full());
+            assert_eq!(queue.bytes(), LogQueue::AGAIN + 1 - before);
+            queue.has_got_to(LogQueue::AGAIN - before, || before);
+            assert!(!queue.is_full());
+        }
     }
 
     /// Nobody is left to say that there is room.
     #[test]
     fn what_is_taken_while_it_becomes_full_opens_it() {
         let (queue, left) = (LogQueue::default(), Cell::new(LogQueue::BOUND + 1));
-        queue.has_grown(|| left.replace(0));
+        queue.has_grown(|| (left.replace(0), 0));
         assert!(!queue.is_full());
+    }
+
+    #[test]
+    fn what_is_before_the_disk_counts_too() {
+        let queue = LogQueue::default();
+        queue.has_grown(|| (1000, 0));
+        queue.has_before(LogQueue::BOUND - 1000);
+        assert!(!queue.is_full());
+        queue.has_before(LogQueue::BOUND - 999);
+        assert!(queue.is_full());
     }
 }

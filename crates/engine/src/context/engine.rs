@@ -6,7 +6,6 @@ use crate::base::clock::unix_ms;
 use crate::base::clock::unix_nanos;
 use crate::base::journal::{Journal, Records, clock_at};
 use crate::base::loading::Loading;
-use crate::base::log_queue::LogQueue;
 use crate::base::memory::Memory;
 use crate::base::own_expiries::OwnExpiries;
 use crate::base::pressure::Pressure;
@@ -62,8 +61,6 @@ pub struct Engine {
     pub loading: Loading,
     /// Changes that wait for a snapshot.
     pub pressure: Arc<Pressure>,
-    /// Changes that wait for the log.
-    pub log_queue: LogQueue,
     /// Whom to follow, asked for by commands.
     pub(crate) roles: Arc<Turns>,
     /// Scripts and functions.
@@ -121,7 +118,6 @@ impl Engine {
             own_expiries: OwnExpiries::default(),
             journal: Journal::default(),
             loading: Loading::default(),
-            log_queue: LogQueue::default(),
             roles: Arc::default(),
             pressure: Arc::new(Pressure::new(keyspace.shards())),
             keyspace,

@@ -687,7 +687,7 @@ fn itself_held_up(request: &Request<'_>, way: u8) -> Passed {
 /// As much waits for the disk as may: what would be written down beside it waits too.
 #[inline(always)]
 fn log_queue(request: &Request<'_>, _: u8) -> Passed {
-    if request.engine.log_queue.is_full() {
+    if request.engine.journal.queue.is_full() {
         return itself_log_queue(request);
     }
     Ok(())
@@ -695,10 +695,12 @@ fn log_queue(request: &Request<'_>, _: u8) -> Passed {
 
 #[cold]
 fn itself_log_queue(request: &Request<'_>) -> Passed {
-    if !changes_now(request) {
+    // Who carries out a primary's stream has waited for room before, and must come to where the keeper may empty the journal.
+    let follows = request.session.is_some_and(|session| session.follows);
+    if follows || !changes_now(request) {
         return Ok(());
     }
-    let queue = &request.engine.log_queue;
+    let queue = &request.engine.journal.queue;
     until(&queue.line, ANY, || {
         queue.is_full().then(|| {
             queue.note_wait();

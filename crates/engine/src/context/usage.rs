@@ -93,8 +93,8 @@ impl Engine {
             tracking: self.follow.tracking.memory(),
             vms: scripts.vm_memory(),
             sources: (scripts.totals().1, scripts.libraries.current().bytes()),
-            journal: self.journal.waiting_bytes() + self.log_queue.bytes(),
-            log_queue: self.log_queue.bytes(),
+            journal: self.journal.waiting_bytes() + self.journal.queue.bytes(),
+            log_queue: self.journal.queue.bytes(),
             stream: (self.replication()).map_or_else(StreamMemory::default, |r| r.memory()),
         }
     }

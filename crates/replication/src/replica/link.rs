@@ -300,6 +300,7 @@ impl Link {
                 let bytes = &wire.bytes()[..whole.bytes];
                 let leash = &self.leash;
                 let mut carried = false;
+                self.engine.journal.queue.wait_for_room();
                 self.downstream.pass(bytes, &mut || {
                     // Whoever has ended this has become something else meanwhile.
                     if !leash.is_ended() {

@@ -260,7 +260,7 @@ fn check(&(name, way, before, line, text): &Case) {
             "stale" => db.engine.standing.close(STALE_REPLICA, true),
             "refusing" => db.engine.journal.refuse(true),
             "pressed" => press(&db.engine, true),
-            "log full" => db.engine.log_queue.has_grown(|| usize::MAX),
+            "log full" => db.engine.journal.log_has_grown(|| 1 << 40),
             "over" => {
                 let mut other = db.another();
                 // More than what has begun may go on with.
@@ -542,7 +542,7 @@ fn what_the_disk_is_too_slow_for_waits() {
     use crate::testing::Asked;
     let mut db = TestClient::new();
     db.run("SET k v");
-    db.engine.log_queue.has_grown(|| usize::MAX);
+    db.engine.journal.log_has_grown(|| 1 << 40);
     for (line, wait) in [
         ("GET k", false),
         ("INFO", false),
@@ -561,8 +561,12 @@ fn what_the_disk_is_too_slow_for_waits() {
         db.run(line);
         assert_eq!(matches!(db.asked, Asked::Retry(_)), wait, "{line}");
     }
-    assert_eq!(db.engine.log_queue.waits(), 4);
-    db.engine.log_queue.has_got_to(0);
+    assert_eq!(db.engine.journal.queue.waits(), 4);
+    // Who carries out a primary's stream has waited before, where nothing of it was half done.
+    let mut link = db.another();
+    link.session.follow();
+    link.check("SET k w", "OK");
+    db.engine.journal.log_has_got_to(0);
     db.another().check("SET k w", "OK");
 }
 
@@ -642,10 +646,10 @@ const WAITED_FOR: &[Gate] = &[
         "log queue",
         CLIENT | LIBRARY,
         |engine, closed| match closed {
-            true => engine.log_queue.has_grown(|| usize::MAX),
-            false => engine.log_queue.has_got_to(0),
+            true => engine.journal.log_has_grown(|| 1 << 40),
+            false => engine.journal.log_has_got_to(0),
         },
-        |engine| &engine.log_queue.line,
+        |engine| &engine.journal.queue.line,
     ),
     (
         "held up, its shard",
