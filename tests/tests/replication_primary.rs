@@ -714,14 +714,17 @@ fn those_behind_a_replica_follow_it_and_go_on_when_it_leads() {
     assert!(number(&mut m, "sync_partial_ok") > 0);
 }
 
-/// Who is told to follow somebody else has its own replicas get what it has done, though they have not taken it yet.
+/// Who is told to follow somebody else has its own replicas get what it has done, though they have not taken it yet, and what it
+/// answers meanwhile is done and sent to them, or refused.
 #[test]
 fn who_becomes_a_replica_leaves_its_own_nothing_out() {
     let peers = Peers::find();
     let real = all(&peers)
         .into_iter()
         .map(|peer| Server::peer(peer, USUAL));
-    for server in [primary(&[])].into_iter().chain(real) {
+    // What is between two steps of it is seldom met.
+    let often = (0..10).map(|_| primary(&[]));
+    for server in often.chain(real) {
         let mut c = server.connect();
         let mut one = Pretender::to(&server, &[EOF]);
         let (_, offset) = one.take_copy();
@@ -734,10 +737,52 @@ fn who_becomes_a_replica_leaves_its_own_nothing_out() {
         }
         // A port that nobody listens on.
         encode(&["REPLICAOF", "127.0.0.1", "1"], &mut bytes);
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let mut client = server.connect();
+                thread::spawn(move || write_until_refused(&mut client, &format!("w{writer}")))
+            })
+            .collect();
         c.send_and_read(&bytes, 201, |_, raw| assert_eq!(raw, b"+OK\r\n"));
         assert_eq!(info(&mut c, "role"), "slave");
-        let sent = one.commands_until(&["SET", "large199", &large]);
-        assert_eq!(sent.len(), 199, "{}", server.name());
+        let mut sent = one.commands_until(&["SET", "large199", &large]);
+        for (writer, thread) in writers.into_iter().enumerate() {
+            let (name, last) = (format!("w{writer}"), thread.join().expect("a writer"));
+            let (last, key) = (last.to_string(), name.as_bytes());
+            let of_it = |argv: &&Vec<Vec<u8>>| argv.len() == 3 && argv[1] == key;
+            let last_sent = sent.iter().rev().find(of_it).map(|argv| argv[2].clone());
+            if last_sent.as_deref() != Some(last.as_bytes()) {
+                sent.extend(one.commands_until(&["SET", &name, &last]));
+            }
+        }
+        let large = sent.iter().filter(|argv| argv[1].starts_with(b"large"));
+        assert_eq!(large.count(), 199, "{}", server.name());
         assert_eq!(info(&mut c, "connected_slaves"), "1", "{}", server.name());
     }
+}
+
+/// Sets a key to one number after the other, many in a pipeline, until that is refused; the last that was set.
+fn write_until_refused(client: &mut Client, key: &str) -> u64 {
+    const AT_ONCE: u64 = 500;
+    let mut set = 0;
+    for pipeline in 0.. {
+        let mut bytes = Vec::new();
+        for n in 0..AT_ONCE {
+            let number = (pipeline * AT_ONCE + n + 1).to_string();
+            encode(&["SET", key, &number], &mut bytes);
+        }
+        let mut refused = 0;
+        client.send_and_read(&bytes, AT_ONCE as usize, |_, raw| {
+            match raw.starts_with(b"-READONLY") {
+                true => refused += 1,
+                // Behind one that was refused none is done.
+                false => assert_eq!((raw, refused), (&b"+OK\r\n"[..], 0)),
+            }
+        });
+        set += AT_ONCE - refused;
+        if refused > 0 {
+            return set;
+        }
+    }
+    unreachable!("it ends by being refused")
 }

@@ -58,16 +58,25 @@ impl Engine {
     fn with_placed<R>(
         &self,
         (db, key, place): (usize, &[u8], Place),
-        how: (Intent, u64),
+        mut how: (Intent, u64),
         counters: &Counters,
         work: impl FnOnce(&mut Keys<'_>) -> Result<R>,
     ) -> Result<R> {
         let ks = self.keyspace();
         // Bucket and entry arrive while the lock does, which another core may have had last.
         ks.probe(db, place).entry(table_hash(place.hash()), false);
-        let guard = match ks.try_lock(place.shard()) {
-            Some(guard) => guard,
-            None => self.wait_for(place.shard(), counters)?,
+        let guard = loop {
+            let guard = match ks.try_lock(place.shard()) {
+                Some(guard) => guard,
+                None => self.wait_for(place.shard(), counters)?,
+            };
+            if !how.0.writes() || !self.holds_changes(how.1) {
+                break guard;
+            }
+            // It was closed on the way here.
+            drop(guard);
+            self.wait_at_the_gate(how.0, unix_ms(), counters)?;
+            how.1 = unix_ms();
         };
         self.with_held(guard, (db, key, place), how, counters, work)
     }
@@ -104,7 +113,7 @@ impl Engine {
         if intent.writes() && self.follow.effects.listening() {
             held = self.with_further_shards(held);
         }
-        let frozen = !intent.writes() && self.pause.wait_ms(now_ms, true).is_some()
+        let frozen = !intent.writes() && self.holds_changes(now_ms)
             || self.standing.keeps_expired(|| intent.writes());
         let mut keys = Keys {
             ks,

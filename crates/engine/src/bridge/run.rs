@@ -29,7 +29,7 @@ use crate::base::journal::Readers;
 use crate::context::command::{ALL_SHARDS, Entry, OWN_LOCKS, PATTERN_KEYS, WRITE};
 use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
-use crate::context::gate::{self, SCRIPT};
+use crate::context::gate::{self, CLIENT, Closed, SCRIPT};
 use crate::context::next::Next;
 use crate::context::undo::Restart;
 use crate::door::held::Held;
@@ -189,6 +189,23 @@ impl Bridge<'_, '_> {
         })
     }
 
+    /// Whether a script's first change may be made, asked with the locks of its keys held; if changes are put off, the script waits for
+    /// them, and begins anew.
+    #[cold]
+    fn ask_again(&mut self, entry: &Entry, argv: &[&[u8]]) -> std::result::Result<Result, Abort> {
+        let (undoable, nested) = (self.ctx.undo.is_some(), self.ctx.nested);
+        let request = self.ctx.request(entry, argv);
+        if let Err(closed) = gate::admit::<SCRIPT>(&request) {
+            return Ok(Err(closed.into_error()));
+        }
+        let waits = matches!(gate::admit_held(&request, CLIENT), Err(Closed::Until(_)));
+        if waits && (undoable || !nested) {
+            self.restart = Some(Restart::AtTheGate);
+            return Err(Abort);
+        }
+        Ok(Ok(()))
+    }
+
     /// Answers a command that is not carried out.
     fn refuse(&mut self, entry: Option<&Entry>, reply: &mut Out, error: &Error) {
         let counters = self.ctx.keys.counters;
@@ -269,6 +286,13 @@ impl Server for Bridge<'_, '_> {
             });
             for key in &keys {
                 self.reach(key.place.shard())?;
+            }
+        }
+        if writes && !self.wrote && engine.holds_changes(unix_ms()) {
+            // That may have begun before it had any lock, and is then over for whoever waited for all of them.
+            if let Err(closed) = self.ask_again(entry, argv)? {
+                self.refuse(Some(entry), reply, &closed);
+                return Ok(());
             }
         }
         if let Err(restart) = self.ctx.keep_what_changes(entry, argv, &keys) {
@@ -483,6 +507,10 @@ pub(crate) fn run(
             }
             Some(Restart::Elsewhere) => {
                 ctx.next = Next::Elsewhere;
+                break;
+            }
+            Some(Restart::AtTheGate) => {
+                ctx.next = Next::Retry(Duration::ZERO);
                 break;
             }
             restart => {

@@ -11,8 +11,8 @@ use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::client::clients::Kind;
 use crate::context::command::{
-    ABOUT_CLIENT, ADMIN, ALLOW_BUSY, CHANGES_SESSION, Command, Group, LOADING, NO_MULTI, NOSCRIPT,
-    STALE, container, row,
+    ABOUT_CLIENT, ADMIN, ALL_SHARDS, ALLOW_BUSY, CHANGES_SESSION, Command, Group, LOADING,
+    NO_MULTI, NOSCRIPT, STALE, container, row,
 };
 use crate::context::ctx::Ctx;
 use crate::context::describe::describe;
@@ -127,7 +127,7 @@ const CLIENT_COMMANDS: &[Command] = &[
             Group::Connection, "7.2.0", client_no_touch)
         .args("enabled(ON | OFF)")
         .docs("Says whether this connection's commands count as use of their keys.", "O(1)"),
-    row("client|pause", -3, ABOUT_CLIENT | ADMIN | NOSCRIPT | LOADING | STALE,
+    row("client|pause", -3, ALL_SHARDS | ABOUT_CLIENT | ADMIN | NOSCRIPT | LOADING | STALE,
             Group::Connection, "3.0.0", client_pause)
         .args("timeout:int [mode(WRITE | ALL)@6.2.0]")
         .docs("Holds back the commands of clients for a while.", "O(1)")
@@ -394,6 +394,7 @@ fn client_pause(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let now = ctx.keys.now_ms;
     let until = now.checked_add(timeout).filter(|&t| t <= i64::MAX as u64);
     let until = until.ok_or_else(|| Error::new("ERR timeout is out of range"))?;
+    // With all locks held: what was let in before is done, and what comes for its locks after this sees it.
     ctx.engine.pause.start(now, until, writes_only);
     ctx.out.ok();
     Ok(())

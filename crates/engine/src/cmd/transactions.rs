@@ -20,6 +20,7 @@ use crate::context::next::Next;
 use crate::context::undo::Restart;
 use crate::door::held::Held;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 /// The commands of this file.
 #[rustfmt::skip]
@@ -159,6 +160,11 @@ fn start_over(ctx: &mut Ctx<'_>, mut multi: Box<Multi>, why: Restart, db: usize)
         Restart::Elsewhere => {
             ctx.session.multi = Some(multi);
             ctx.next = Next::Elsewhere;
+            return Ok(());
+        }
+        Restart::AtTheGate => {
+            ctx.session.multi = Some(multi);
+            ctx.next = Next::Retry(Duration::ZERO);
             return Ok(());
         }
         Restart::Stopping => {

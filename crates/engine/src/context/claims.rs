@@ -48,6 +48,10 @@ fn try_again(engine: &Engine, counters: &Counters, waiter: &Waiter, now_ms: u64)
     let Some(held) = ks.lock_many_for(&mut wanted, PATIENCE) else {
         return false;
     };
+    if engine.holds_changes(now_ms) || engine.standing.is_replica() {
+        // Since it was asked. On a replica nobody waits for long.
+        return false;
+    }
     let mut said = Said::default();
     let mut keys = Keys::of_nobody(
         (ks, Held::of_many(held)),

@@ -245,6 +245,17 @@ gates! {
     "busy script"     [CLIENT LIBRARY]       busy_script;
 }
 
+/// Whether a change that was let in may be made, asked with the locks of its keys held. Who closes these gates takes all locks
+/// after that, or while doing so, so that each change is wholly before it, or is asked about here.
+#[cold]
+pub(crate) fn admit_held(request: &Request<'_>, way: u8) -> Passed {
+    replication(request, way)?;
+    match writes(request) {
+        true => paused(request, way),
+        false => Ok(()),
+    }
+}
+
 /// The error for a command that there is not.
 #[cold]
 pub(crate) fn unknown(way: u8, argv: &[&[u8]]) -> Error {
@@ -391,6 +402,10 @@ fn itself_memory(request: &Request<'_>, way: u8) -> Passed {
     }
     if way == CLIENT && facts.group == Group::Pubsub && facts.has(LIKE_WRITE) {
         return sends_on(memory);
+    }
+    if way & (CLIENT | QUEUE | LIBRARY) != 0 && engine.holds_changes(request.now_ms) {
+        // It waits, or is refused, at one of the next gates: no key is to go for it meanwhile.
+        return Ok(());
     }
     let nested = way & (SCRIPT | EXEC | UPDATE) != 0;
     let grows = DENYOOM & if nested { facts.flags } else { does(request) } != 0;
@@ -720,6 +735,13 @@ fn busy_script(request: &Request<'_>, _: u8) -> Passed {
 }
 
 impl Engine {
+    /// Whether changes are refused or put off at the moment, by a gate that is asked about again with locks held.
+    #[inline]
+    pub(crate) fn holds_changes(&self, now_ms: u64) -> bool {
+        self.standing.closed() & (READ_ONLY_REPLICA | CHANGES_HELD) != 0
+            || self.pause.wait_ms(now_ms, true).is_some()
+    }
+
     /// The error for those whom a script keeps waiting that has been running for too long.
     pub(crate) fn busy(&self, now_ms: u64) -> Option<Error> {
         let threshold_ms = self.config().live.busy_reply_threshold_ms.load(Relaxed);

@@ -5,7 +5,7 @@
 //! between two of them: [`locks_of`] adds them up, together with those of the watched keys, whose expiry is looked at.
 
 use crate::context::command::Entry;
-use crate::context::command::{ALL_SHARDS, NOSCRIPT, OWN_LOCKS, PATTERN_KEYS, RUNS_SCRIPT};
+use crate::context::command::{ALL_SHARDS, NOSCRIPT, OWN_LOCKS, PATTERN_KEYS, RUNS_SCRIPT, WRITE};
 use crate::context::ctx::Ctx;
 use crate::context::session::Session;
 use crate::door::known::PlacedKey;
@@ -243,6 +243,9 @@ pub(crate) fn locks_of(session: &Session, wanted: &mut Wanted) {
             || command.has(PATTERN_KEYS) && crate::table::positions::has_patterns(argv)
         {
             wanted.all = true;
+        } else if command.has(WRITE) && keys.is_empty() {
+            // As dispatch has it.
+            wanted.shards.push(0);
         } else {
             wanted
                 .shards

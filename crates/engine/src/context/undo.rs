@@ -26,6 +26,8 @@ pub(crate) enum Restart {
     Elsewhere,
     /// The server stops.
     Stopping,
+    /// Changes are put off since a moment when it held nothing.
+    AtTheGate,
 }
 
 impl Ctx<'_> {

@@ -121,6 +121,8 @@ impl Engine {
             journal: &self.journal,
             reclaimer: &self.reclaimer,
             memory: self.memory(),
+            standing: &self.standing,
+            left_to_primary: (self.config().live.replica_ignore_maxmemory).load(Relaxed),
         }
     }
 

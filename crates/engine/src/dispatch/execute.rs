@@ -5,13 +5,14 @@ use crate::base::error::Error;
 use crate::base::guard;
 use crate::base::journal::clock_at;
 use crate::base::reclaim::BIG_VALUE;
+use crate::base::stats::Counters;
 use crate::base::ticks;
 use crate::context::command::{
     ABOUT_CLIENT, Entry, FAST, GATHERS, IN_MULTI, OWN_LOCKS, RUNS_SCRIPT, WRITE,
 };
 use crate::context::ctx::{Ctx, LONG_WORK};
 use crate::context::engine::Engine;
-use crate::context::gate::{self, CLIENT, QUEUE, Request};
+use crate::context::gate::{self, CLIENT, Closed, QUEUE, Request};
 use crate::context::next::{Job, Next};
 use crate::context::running::Running;
 use crate::context::session::{ReplyMode, Session};
@@ -29,6 +30,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use store::Blob;
+use store::keyspace::Token;
 
 /// Requests with at least this many bytes of arguments are executed on a helper thread.
 const LONG_REQUEST: usize = 1 << 20;
@@ -90,10 +92,6 @@ impl Worker {
         if let Err(closed) = gate::admit::<CLIENT>(&request) {
             return reject(counters, session, entry, closed, out, mark);
         }
-        // What goes on during a pause finds nothing expired that would have to be removed.
-        // On a replica nothing does that, whoever asks: its primary removes what has expired.
-        let frozen = engine.pause.wait_ms(now_ms, true).is_some() && !gate::writes(&request)
-            || engine.standing.keeps_expired(|| gate::writes(&request));
         if session.outgoing.is_some() && !command.has(GATHERS) {
             session.hand_out();
         }
@@ -119,17 +117,8 @@ impl Worker {
                 Ok(locked) => locked,
                 Err(index) => {
                     let request = Request {
-                        engine,
-                        session: Some(session),
-                        facts: &command.facts,
-                        entry: Some(entry),
-                        within: command.name,
-                        argv,
                         now_ms: unix_nanos() / 1_000_000,
-                        in_reader: false,
-                        short: false,
-                        more: 0,
-                        counters,
+                        ..request_of(engine, session, entry, argv, counters)
                     };
                     if let Err(closed) = gate::admit_parked::<CLIENT>(&request) {
                         return reject(counters, session, entry, closed, out, mark);
@@ -138,6 +127,15 @@ impl Worker {
                     return Next::Retry(engine.until_busy());
                 }
             };
+        let (mut locked, mut frozen) = ((held, token), false);
+        if engine.standing.closed() != 0 || engine.pause.wait_ms(now_ms, true).is_some() {
+            let request = (entry, argv, now_ms);
+            match ask_again(engine, session, request, counters, locked) {
+                Ok(open) => (locked, frozen) = open,
+                Err(closed) => return reject(counters, session, entry, closed, out, mark),
+            }
+        }
+        let (held, token) = locked;
         let mut ctx = Ctx {
             keys: Keys {
                 ks: engine.keyspace(),
@@ -295,6 +293,55 @@ impl Worker {
         }
         next
     }
+}
+
+/// A client's command, as the gate is asked about it again.
+#[cold]
+fn request_of<'a>(
+    engine: &'a Engine,
+    session: &'a Session,
+    entry: &'a Entry,
+    argv: &'a [&'a [u8]],
+    counters: &'a Counters,
+) -> Request<'a> {
+    Request {
+        engine,
+        session: Some(session),
+        facts: &entry.command.facts,
+        entry: Some(entry),
+        within: entry.command.name,
+        argv,
+        now_ms: 0,
+        in_reader: false,
+        short: false,
+        more: 0,
+        counters,
+    }
+}
+
+/// Asks with the locks of a command held whether it may still change something: who closes a gate to changes has all locks for a moment,
+/// and so none that was let in before makes them after that. It is also said whether what has expired is to stay where it is. It
+/// takes the locks and gives them back, so that nothing has to be dropped by who calls if this unwinds.
+#[cold]
+fn ask_again<'e>(
+    engine: &Engine,
+    session: &Session,
+    (entry, argv, now_ms): (&Entry, &[&[u8]], u64),
+    counters: &Counters,
+    locked: (Held<'e>, Option<Token<'e>>),
+) -> Result<((Held<'e>, Option<Token<'e>>), bool), Closed> {
+    let request = Request {
+        now_ms,
+        ..request_of(engine, session, entry, argv, counters)
+    };
+    if !session.replays {
+        gate::admit_held(&request, CLIENT)?;
+    }
+    // What goes on during a pause finds nothing expired that would have to be removed.
+    // On a replica nothing does that, whoever asks: its primary removes what has expired.
+    let frozen = engine.holds_changes(now_ms) && !gate::writes(&request)
+        || engine.standing.keeps_expired(|| gate::writes(&request));
+    Ok((locked, frozen))
 }
 
 /// Leaves what a command has freed to who frees it.

@@ -104,6 +104,8 @@ fn lock_several<'e>(
             }
         };
         match entry.keys {
+            // Any lock will do to be wholly before, or wholly after, the moment of a copy or of another role.
+            KeyLayout::None if command.has(WRITE) => wanted.shards.push(0),
             KeyLayout::None => {}
             KeyLayout::One(i) => argv.get(i).into_iter().for_each(|key| add(key)),
             KeyLayout::Range { first, last, step } => {

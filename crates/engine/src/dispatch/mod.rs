@@ -14,6 +14,8 @@ mod batch;
 mod execute;
 #[cfg(all(test, debug_assertions))]
 mod hash_tests;
+#[cfg(test)]
+mod held_tests;
 mod locks;
 mod look_ahead;
 #[cfg(test)]

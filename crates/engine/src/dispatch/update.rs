@@ -147,8 +147,14 @@ impl Worker {
         work: impl for<'e> FnOnce(Update<'e>) -> (R, Update<'e>),
     ) -> Result<R> {
         let engine = &*self.engine;
-        engine.wait_at_the_gate(Intent::Change, unix_ms(), &self.counters)?;
-        let (held, places) = lock(engine, keys, &self.counters)?;
+        let (held, places) = loop {
+            engine.wait_at_the_gate(Intent::Change, unix_ms(), &self.counters)?;
+            let locked = lock(engine, keys, &self.counters)?;
+            // It may have been closed on the way here.
+            if !engine.holds_changes(unix_ms()) {
+                break locked;
+            }
+        };
         // For all that it does the time stands still.
         let now = unix_nanos();
         let now_ms = now / 1_000_000;

@@ -24,6 +24,7 @@ use crate::base::journal::Journal;
 use crate::base::memory::{Aging, Memory, Order, Policy};
 use crate::base::random::random_below;
 use crate::base::reclaim::Reclaimer;
+use crate::base::replication::{CHANGES_HELD, Standing};
 use crate::base::stats::Counters;
 use crate::door::change::{Event, KeyBytes, note};
 use crate::door::held::Held;
@@ -73,6 +74,9 @@ pub(crate) struct Evictor<'a> {
     pub journal: &'a Journal,
     pub reclaimer: &'a Reclaimer,
     pub memory: &'a Memory,
+    pub standing: &'a Standing,
+    /// On a replica nothing is evicted: its primary sees to its memory.
+    pub left_to_primary: bool,
 }
 
 /// A key that may go.
@@ -291,6 +295,12 @@ impl Evictor<'_> {
         round: &mut Round,
     ) {
         let ks = self.ks;
+        // Asked with the lock held: what is removed once this server follows another is missing in no other copy.
+        let closed = self.standing.closed();
+        if closed & CHANGES_HELD != 0 || self.left_to_primary && self.standing.is_replica() {
+            round.missed = true;
+            return;
+        }
         let listening = self.follow.effects.listening();
         let recording = self.journal.is_on();
         let (mut said, mut garbage) = (Said::default(), Garbage::new());

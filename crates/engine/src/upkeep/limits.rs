@@ -17,6 +17,7 @@
 use crate::base::clock::{unix_ms, unix_nanos};
 use crate::base::memory::{Memory, SOON};
 use crate::base::process;
+use crate::base::replication::CHANGES_HELD;
 use crate::base::stats::Counters;
 use crate::context::engine::Engine;
 use crate::evict::{MANY, Outcome};
@@ -219,6 +220,7 @@ impl Keeper {
         let paused = engine.loading.is_on()
             || engine.maintenance_paused.load(Relaxed)
             || engine.leaves_memory_to_primary()
+            || engine.standing.closed() & CHANGES_HELD != 0
             || engine.pause.wait_ms(now_ms, true).is_some();
         let began = Instant::now();
         let since = self.clients_at.map(|at| began.duration_since(at));

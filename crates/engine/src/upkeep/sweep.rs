@@ -197,6 +197,10 @@ impl Sweep {
                 }
                 continue;
             };
+            if engine.holds_changes(now_ms) || engine.standing.is_replica() {
+                // Since it was asked. No key goes any more, not even one that has expired.
+                break;
+            }
             // Empty dictionaries are passed over under one hold.
             while left > 0 && self.position == 0 && shard.db_ref(self.db).is_empty() {
                 left -= 1;

@@ -27,9 +27,12 @@ impl Downstream for Below {
     fn become_replica(&self) {
         self.with(|hub, engine| {
             let _applying = hub.applying.lock();
+            let read_only = engine.config().flag("replica-read-only");
             // Those who follow go on to get what was done here. They are dropped when the stream is not theirs any more.
             let turned = hub.keeper.want_pieces(false, || {
                 engine.standing.set_replica(true);
+                // What comes from here on is in no stream of anybody's: nobody is to be told that it is done.
+                engine.standing.close(READ_ONLY_REPLICA, read_only);
                 if !hub.stream.is_active() {
                     // What was done is not in any stream: there is none to go on with.
                     hub.stream.restart(&new_stream_id(), 0);
