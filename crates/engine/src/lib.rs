@@ -37,7 +37,9 @@ pub use base::journal::put_command;
 pub use base::loading::{LoadProgress, Loading, OnLoad};
 pub use base::log_queue::LogQueue;
 pub use base::pressure::Pressure;
-pub use base::process::{CLOSE_BEHIND, CpuTime, FAR_BEHIND, stand_behind_workers, wait_for_turn};
+pub use base::process::{
+    CLOSE_BEHIND, CpuTime, FAR_BEHIND, ShortTurn, stand_behind_workers, wait_for_turn,
+};
 pub use base::random::random_bytes;
 pub use base::replication::{
     Announced, CHANGES_HELD, Filter, NO_STREAM_ID, READ_ONLY_REPLICA, STALE_REPLICA, Standing,

@@ -27,7 +27,7 @@ pub use shared::{Failed, Shared};
 
 use crate::delay::Delay;
 use collection::Collection;
-use engine::Engine;
+use engine::{Engine, ShortTurn};
 use marks::{MARK, Marks};
 use parking_lot::Mutex;
 use rdb::encode::Options;
@@ -41,7 +41,7 @@ use std::time::{Duration, Instant};
 use store::{Blob, Object, Shard};
 
 /// How long a hold of a shard's lock is to be.
-const HOLD: Duration = Duration::from_micros(150);
+const HOLD: Duration = Duration::from_micros(80);
 
 /// A dictionary to be written.
 struct Part {
@@ -268,6 +268,7 @@ impl Snapshot {
                 pace.want = 1;
             }
             {
+                let _turn = ShortTurn::begin();
                 // What was flushed nobody else looks at.
                 let mut shard = (!part.is_flushed()).then(|| ks.lock(part.shard));
                 let began = Instant::now();
@@ -429,6 +430,7 @@ impl Snapshot {
             if let Some(object) = &mut rest {
                 ended = collection.stretch(object, shared.sizes.most.min(1024));
             } else {
+                let _turn = ShortTurn::begin();
                 let mut shard = ks.lock(ks.place_of(collection.place().hash).shard());
                 let began = Instant::now();
                 match find_watched(&mut shard, collection) {

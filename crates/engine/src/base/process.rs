@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::fs::read_to_string;
+use std::marker::PhantomData;
 
 /// For a thread that does what clients wait for: it gets as much as a worker, nearly.
 pub const CLOSE_BEHIND: i32 = 1;
@@ -20,24 +21,74 @@ const SLICE_NS: u64 = 5_000_000;
 ///
 /// A thread that has done so stays there.
 pub fn stand_behind_workers(steps: i32) {
-    thread_local! {
-        static BEHIND: Cell<bool> = const { Cell::new(false) };
-    }
-    if BEHIND.replace(true) {
+    if BEHIND.replace(steps) != 0 {
         return;
     }
     // Elsewhere it would be the whole process.
     #[cfg(target_os = "linux")]
-    // SAFETY: both calls are about the calling thread, which 0 stands for. The attributes are plain numbers, of which 0 is the usual policy
+    if !set_slice(steps, SLICE_NS) {
+        // SAFETY: the call is about the calling thread, which 0 stands for. If it may not do this either, the kernel shares the processors
+        // out evenly.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, steps) };
+    }
+}
+
+/// Sets how far the calling thread stands behind, and how long it goes on once it has its turn. False if it may not.
+#[cfg(target_os = "linux")]
+fn set_slice(steps: i32, slice_ns: u64) -> bool {
+    // SAFETY: the call is about the calling thread, which 0 stands for. The attributes are plain numbers, of which 0 is the usual policy
     // and no flags; they live until the call returns.
     unsafe {
         let mut how: libc::sched_attr = std::mem::zeroed();
         how.size = size_of::<libc::sched_attr>() as u32;
         how.sched_nice = steps;
-        how.sched_runtime = SLICE_NS;
-        if libc::syscall(libc::SYS_sched_setattr, 0, &raw const how, 0) != 0 {
-            // If it may not do this either, the kernel shares the processors out evenly.
-            libc::setpriority(libc::PRIO_PROCESS, 0, steps);
+        how.sched_runtime = slice_ns;
+        libc::syscall(libc::SYS_sched_setattr, 0, &raw const how, 0) == 0
+    }
+}
+
+thread_local! {
+    /// How far the thread stands behind the workers.
+    static BEHIND: Cell<i32> = const { Cell::new(0) };
+}
+
+/// The turn of a thread that holds a lock which workers want, in nanoseconds: for so long none of them takes its processor.
+#[cfg(target_os = "linux")]
+const SHORT_SLICE_NS: u64 = 100_000;
+
+/// A short piece of work under a lock that workers may have to wait for. It is begun before the lock is taken, and ends with the value.
+///
+/// A worker that is woken takes the processor of a thread that stands behind at once. If that thread has the lock of a shard just then,
+/// the worker soon waits for it, and the lock comes free only when the thread has its next turn: after others that stand behind too, by
+/// some milliseconds. So the thread has the shortest slice of all while it holds such a lock, which nobody cuts short for a longer one
+/// (Linux since 6.12), and when it has let go of it, it gives way to who has been woken meanwhile.
+///
+/// Does nothing on threads that do not stand behind.
+#[must_use = "the work is over when this is dropped"]
+pub struct ShortTurn {
+    _on_this_thread: PhantomData<*const ()>,
+}
+
+impl ShortTurn {
+    /// The work begins.
+    pub fn begin() -> ShortTurn {
+        #[cfg(target_os = "linux")]
+        if BEHIND.get() != 0 {
+            set_slice(BEHIND.get(), SHORT_SLICE_NS);
+        }
+        ShortTurn {
+            _on_this_thread: PhantomData,
+        }
+    }
+}
+
+impl Drop for ShortTurn {
+    fn drop(&mut self) {
+        #[cfg(target_os = "linux")]
+        if BEHIND.get() != 0 {
+            // Who gives way gives the rest of its slice away, so the slice is still the short one.
+            std::thread::yield_now();
+            set_slice(BEHIND.get(), SLICE_NS);
         }
     }
 }
@@ -209,6 +260,40 @@ mod tests {
         assert_eq!(policy(), libc::SCHED_BATCH);
         wait_for_turn(false);
         assert_eq!(policy(), libc::SCHED_OTHER);
+    }
+
+    /// How long the calling thread goes on once it has its turn, as the system says; 0 where it does not know.
+    #[cfg(target_os = "linux")]
+    fn slice_ns() -> u64 {
+        // SAFETY: the call is about the calling thread, which 0 stands for, and fills in so many bytes as it is told.
+        unsafe {
+            let mut how: libc::sched_attr = std::mem::zeroed();
+            let size = size_of::<libc::sched_attr>();
+            let code = libc::syscall(libc::SYS_sched_getattr, 0, &raw mut how, size, 0);
+            assert_eq!(code, 0);
+            how.sched_runtime
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_lock_is_held_in_a_turn_that_nobody_cuts_short() {
+        let usual = slice_ns();
+        drop(ShortTurn::begin());
+        assert_eq!(slice_ns(), usual, "a worker has the slices it had");
+        let own = std::thread::spawn(|| {
+            stand_behind_workers(CLOSE_BEHIND);
+            let before = slice_ns();
+            let turn = ShortTurn::begin();
+            let meanwhile = slice_ns();
+            drop(turn);
+            (before, meanwhile, slice_ns())
+        });
+        let slices = own.join().expect("a thread ends");
+        // Kernels before 6.12 have one slice for all.
+        if usual != 0 {
+            assert_eq!(slices, (SLICE_NS, SHORT_SLICE_NS, SLICE_NS));
+        }
     }
 
     #[test]
