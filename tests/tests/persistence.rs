@@ -244,6 +244,27 @@ fn waitaof_waits_for_the_log() {
     check(&mut c, "WAITAOF 0 0 0", "[0, 0]");
 }
 
+/// With `always` a change is on the disk when it is answered, also behind a command that waited for something and changed nothing.
+#[test]
+fn what_is_done_behind_a_command_that_waited_is_on_the_disk_too() {
+    let folder = Folder::new();
+    let server = start(&folder, LOG);
+    let (mut c, mut other) = (server.connect(), server.connect());
+    for n in 0..200 {
+        match n % 3 {
+            0 => drop(c.run("BLPOP list 0.001")),
+            1 => drop(c.run("WAIT 1 1")),
+            _ => {
+                c.send(&["BLPOP", "list", "0"]);
+                other.run("RPUSH list x");
+                assert_eq!(show(&c.read()), "[\"list\", \"x\"]");
+            }
+        }
+        c.run("INCR k");
+        assert_eq!(show(&c.run("WAITAOF 0 0 0")), "[1, 0]", "round {n}");
+    }
+}
+
 /// A base of commands: what it makes is what there was, here and on real servers.
 #[test]
 fn a_base_of_commands_makes_the_same() {

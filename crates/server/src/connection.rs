@@ -68,7 +68,7 @@ pub(crate) struct Connection {
     sending: u64,
     /// Nothing is sent before this piece of the journal is on the disk (`appendfsync always`).
     held_until: Option<u64>,
-    /// The last piece of the session that was waited for.
+    /// The last piece of the session that was waited for, with something in it that this connection has changed.
     durable: u64,
     /// The last one that the worker's task for it knows of.
     announced: u64,
@@ -465,6 +465,14 @@ impl Connection {
     fn hold_until(&mut self, piece: u64, kit: &Kit) {
         if piece > self.durable && kit.engine.persistence().is_some_and(|k| k.promises()) {
             self.durable = piece;
+            self.held_until = Some(piece);
+        }
+    }
+
+    /// Has the reply of a command that waited stand behind what served it, which is in this piece at the latest. That one may still be
+    /// to come, with something in it then that this connection does later: it has not been waited for.
+    fn hold_behind(&mut self, piece: u64) {
+        if piece > self.durable {
             self.held_until = Some(piece);
         }
     }

@@ -124,7 +124,7 @@ impl Connection {
                         return Ok(Poll::Pending);
                     }
                     match kit.engine.piece_of_served_soon(&waiter, session) {
-                        Some(piece) => self.hold_until(piece, kit),
+                        Some(piece) => self.hold_behind(piece),
                         None => return Ok(Poll::Pending),
                     }
                 }
