@@ -557,7 +557,8 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     };
     ctx.keys
         .edit(key, |s: &mut Stream| s.edit_group(name, claim))?;
-    tell_of_claim(ctx, key, created, done.count() + usize::from(went_on));
+    // As in real servers, that the group went on is a change by itself only where nothing else is.
+    tell_of_claim(ctx, key, created, done.count().max(usize::from(went_on)));
     done.record(&mut ctx.keys, key, name, consumer, created);
     // Else the claims say it.
     if went_on && done.claimed.is_empty() {

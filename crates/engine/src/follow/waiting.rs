@@ -26,8 +26,9 @@ use crate::follow::pending::Pending;
 use crate::follow::{Follow, command_log};
 use crate::table::row::Facts;
 use parking_lot::Mutex;
-use resp::{Out, Proto};
+use resp::{LongDouble, Out, Proto};
 use smallvec::SmallVec;
+use std::cmp::Ordering;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -222,13 +223,25 @@ impl Waiter {
 ///
 /// The texts are those of real servers, and so is that what is less than a millisecond counts as one.
 pub fn timeout_seconds(text: &[u8], now_ms: u64) -> Result<Option<Duration>, Error> {
-    let seconds =
-        resp::parse_f64(text).ok_or(Error::new("ERR timeout is not a float or out of range"))?;
+    let seconds = resp::parse_f64(text)
+        .or_else(|| beyond_f64(text))
+        .ok_or(Error::new("ERR timeout is not a float or out of range"))?;
     let ms = (seconds * 1000.0).ceil();
     if ms >= i64::MAX as f64 {
         return Err(OUT_OF_RANGE);
     }
     timeout_of(ms as i64, now_ms)
+}
+
+/// Stands for a number that only 80 bits can hold, which is what real servers read a timeout into: it is too large, or next to nothing.
+fn beyond_f64(text: &[u8]) -> Option<f64> {
+    let number = LongDouble::parse(text)?;
+    Some(match number.compare(&LongDouble::ZERO) {
+        _ if number.compare(&LongDouble::ONE).is_gt() => f64::INFINITY,
+        Ordering::Less => f64::NEG_INFINITY,
+        Ordering::Equal => 0.0,
+        Ordering::Greater => f64::MIN_POSITIVE,
+    })
 }
 
 /// Reads a timeout in whole milliseconds; None: as long as it takes (0).

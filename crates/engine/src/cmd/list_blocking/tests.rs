@@ -45,6 +45,9 @@ fn arguments_are_checked_before_anything_is_waited_for() {
         ("-0.1", "-ERR timeout is negative"),
         ("inf", TOO_LONG),
         ("1e100", TOO_LONG),
+        ("1e400", TOO_LONG),
+        ("1e5000", NO_FLOAT),
+        ("-1e400", "-ERR timeout is negative"),
         ("9223372036854775807", TOO_LONG),
     ] {
         check(&format!("BLPOP a {timeout}"), error);
