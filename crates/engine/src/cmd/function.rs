@@ -200,9 +200,8 @@ fn function_load(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         .libraries
         .update(|set| set.add(library.clone(), replace));
     added.map_err(|c| clash(c, &library.name, true))?;
-    // Whoever does it again may have it from a snapshot that was taken at this very moment.
     ctx.keys.count_changes(1);
-    ctx.keys.record(&[b"FUNCTION", b"LOAD", b"REPLACE", source]);
+    ctx.keys.record_command();
     ctx.out.bulk(&library.name);
     Ok(())
 }
@@ -273,7 +272,7 @@ fn function_list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let out = &mut *ctx.out;
     let start = out.begin_array();
     let mut n = 0;
-    for library in set.libraries.values() {
+    for library in set.libraries() {
         if pattern.is_some_and(|p| !glob::matches_ignore_case(p, &library.name)) {
             continue;
         }
@@ -346,7 +345,7 @@ fn function_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     out.bulk(b"LUA");
     out.map(2);
     out.bulk(b"libraries_count");
-    out.int(set.libraries.len() as i64);
+    out.int(set.len() as i64);
     out.bulk(b"functions_count");
     out.int(set.functions() as i64);
     Ok(())
@@ -354,7 +353,8 @@ fn function_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
 
 fn function_dump(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let set = ctx.engine.scripts.libraries.current();
-    let sources = set.libraries.values().map(|l| &l.source[..]);
+    let sources = set.libraries();
+    let sources = sources.iter().map(|l| &l.source[..]);
     ctx.out.bulk(&rdb::payload::dump_functions(sources));
     Ok(())
 }

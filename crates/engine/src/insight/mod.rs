@@ -314,7 +314,7 @@ impl Engine {
         ScriptFigures {
             cached: self.scripts.totals().0 as u64,
             evicted: self.scripts.evicted.load(Relaxed),
-            libraries: libraries.libraries.len() as u64,
+            libraries: libraries.len() as u64,
             functions: libraries.functions() as u64,
             restarts: self.scripts.restarts.load(Relaxed),
             running_ms: running.map_or(0, |script| now_ms.saturating_sub(script.started_ms)),

@@ -53,11 +53,8 @@ impl Runner {
         let epoch = scripts.libraries.epoch();
         if self.libraries_epoch != epoch {
             let now = scripts.libraries.current();
-            for (name, old) in &self.libraries.libraries {
-                let kept = now.libraries.get(name);
-                if kept.is_none_or(|l| l.version != old.version) {
-                    self.vm.drop_library(name);
-                }
+            for gone in self.libraries.gone_in(&now) {
+                self.vm.drop_library(&gone.name);
             }
             (self.libraries, self.libraries_epoch) = (Arc::new(now), epoch);
         }

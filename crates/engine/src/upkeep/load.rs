@@ -182,6 +182,7 @@ impl Engine {
     /// The sources of all libraries of functions.
     pub fn function_sources(&self) -> Vec<Vec<u8>> {
         let set = self.scripts.libraries.current();
-        set.libraries.values().map(|l| l.source.to_vec()).collect()
+        let libraries = set.libraries();
+        libraries.iter().map(|l| l.source.to_vec()).collect()
     }
 }

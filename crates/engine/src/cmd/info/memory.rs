@@ -67,7 +67,7 @@ pub(super) fn memory(report: &Report<'_, '_>, into: &mut String) {
     line!(into, "used_memory_scripts_eval:{cached_bytes}");
     line!(into, "number_of_cached_scripts:{cached}");
     line!(into, "number_of_functions:{}", libraries.functions());
-    line!(into, "number_of_libraries:{}", libraries.libraries.len());
+    line!(into, "number_of_libraries:{}", libraries.len());
     line!(into, "used_memory_vm_functions:{of_functions}");
     size(
         into,
