@@ -724,3 +724,61 @@ fn a_log_that_begins_anew_holds_up_no_writes() {
         "[\"1\", \"1\"]"
     );
 }
+
+/// CLIENT PAUSE on a replica holds back what its primary sends too, until it ends, is ended, or the replica is promoted, which does without
+/// it then.
+#[test]
+fn a_pause_holds_the_stream_back() {
+    let primary = Server::redpoll_with(&["--repl-diskless-sync-delay", "0"]);
+    let mut p = primary.connect();
+    let large = "x".repeat(1 << 20);
+    // A transaction, so that it comes at once or not at all; `megabytes`: what else is in it.
+    let set = |p: &mut Client, value: &str, megabytes: usize| {
+        p.call(&["MULTI"]);
+        p.call(&["SET", "k", value]);
+        for part in 0..megabytes {
+            p.call(&["SET", &format!("large{part}"), &large]);
+        }
+        p.call(&["EXEC"]);
+    };
+    let held_back = |p: &mut Client| assert_eq!(show(&p.run("WAIT 1 100")), "0");
+    let there = |p: &mut Client, r: &mut Client, value: &str| {
+        assert_eq!(show(&p.run("WAIT 1 0")), "1");
+        assert_eq!(show(&r.run("GET k")), format!("\"{value}\""));
+    };
+    let real = every_peer("a_pause_holds_the_stream_back");
+    let real = real.iter().map(|peer| self::real(peer, &[]));
+    for server in [replica(&[])].into_iter().chain(real) {
+        let mut r = server.connect();
+        follow(&mut r, primary.port());
+        set(&mut p, "before", 0);
+        in_sync(&mut p, &mut r);
+        r.run("CLIENT PAUSE 600000 WRITE");
+        set(&mut p, "in a pause", 0);
+        held_back(&mut p);
+        assert_eq!(show(&r.run("GET k")), "\"before\"", "{}", server.name());
+        assert_eq!(info(&mut r, "master_link_status"), "up");
+        r.run("CLIENT UNPAUSE");
+        there(&mut p, &mut r, "in a pause");
+    }
+    // Of ours a pause of everything can be ended too.
+    let server = replica(&[]);
+    let mut r = server.connect();
+    follow(&mut r, primary.port());
+    in_sync(&mut p, &mut r);
+    r.run("CLIENT PAUSE 600000 ALL");
+    // More than it takes in meanwhile.
+    set(&mut p, "much", 30);
+    held_back(&mut p);
+    r.run("CLIENT UNPAUSE");
+    there(&mut p, &mut r, "much");
+    r.run("CLIENT PAUSE 200 WRITE");
+    set(&mut p, "later", 0);
+    there(&mut p, &mut r, "later");
+    r.run("CLIENT PAUSE 600000 WRITE");
+    set(&mut p, "too late", 0);
+    held_back(&mut p);
+    assert_eq!(show(&r.run("REPLICAOF NO ONE")), "OK");
+    r.run("CLIENT UNPAUSE");
+    assert_eq!(show(&r.run("GET k")), "\"later\"");
+}

@@ -47,7 +47,7 @@ pub use base::replication::{
 };
 pub use base::stats::Counters;
 pub use base::version::{REDIS_VERSION, VERSION};
-pub use base::wait_list::WaitList;
+pub use base::wait_list::{InLine, WaitList};
 pub use client::clients::{Client, Clients, Kind, Origin};
 pub use config::Config;
 pub use config::host::{

@@ -13,6 +13,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::Wake;
 use std::time::{Duration, Instant};
 
 /// The longest that one read waits.
@@ -117,6 +118,12 @@ impl Bell {
     pub(crate) fn ring(&self) {
         // It is full when it has been rung.
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Bell>) {
+        self.ring();
     }
 }
 
@@ -318,21 +325,26 @@ impl Wire {
         }
     }
 
-    /// Waits a moment for more as [`Wire::more`] does, or until the bell rings; whether that rang.
+    /// Waits for this time, [`TICK`] at most, for more as [`Wire::more`] does, or until the bell rings; whether that rang. If it does
+    /// not take more, it only finds out that the connection was cut.
     ///
     /// # Errors
     /// As of [`Wire::more`].
-    pub(crate) fn more_or(&mut self, bell: &Bell) -> io::Result<bool> {
-        if self.channel.holds_some() {
+    pub(crate) fn more_or(&mut self, bell: &Bell, time: Duration, takes: bool) -> io::Result<bool> {
+        if takes && self.channel.holds_some() {
             return self.more().map(|_| false);
         }
+        let awaited = match takes {
+            true => PollFlags::IN,
+            false => PollFlags::empty(),
+        };
         let mut both = [
-            PollFd::new(self.channel.socket(), PollFlags::IN),
+            PollFd::new(self.channel.socket(), awaited),
             PollFd::new(&bell.0, PollFlags::IN),
         ];
         let tick = Timespec {
             tv_sec: 0,
-            tv_nsec: TICK.subsec_nanos().into(),
+            tv_nsec: time.min(TICK).subsec_nanos().into(),
         };
         match poll(&mut both, Some(&tick)) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -341,6 +353,7 @@ impl Wire {
         let [came, rang] = both.map(|one| !one.revents().is_empty());
         match came || self.leash.is_ended() {
             true => self.more().map(|_| rang),
+            false if !takes => Ok(rang),
             false => self.nothing_came().map(|()| rang),
         }
     }
@@ -480,19 +493,19 @@ pub(crate) mod tests {
         let bell = Arc::new(Bell::new().unwrap());
         far.write_all(b"x").unwrap();
         while wire.bytes().is_empty() {
-            assert!(!wire.more_or(&bell).unwrap());
+            assert!(!wire.more_or(&bell, TICK, true).unwrap());
         }
         let ringer = bell.clone();
         let ringing = std::thread::spawn(move || ringer.ring());
-        while !wire.more_or(&bell).unwrap() {}
+        while !wire.more_or(&bell, TICK, true).unwrap() {}
         ringing.join().unwrap();
-        assert!(wire.more_or(&bell).unwrap(), "it goes on");
+        assert!(wire.more_or(&bell, TICK, true).unwrap(), "it goes on");
         far.write_all(b"y").unwrap();
         while wire.bytes() != b"xy" {
-            wire.more_or(&bell).unwrap();
+            wire.more_or(&bell, TICK, true).unwrap();
         }
         drop(far);
-        while wire.more_or(&bell).is_ok() {}
+        while wire.more_or(&bell, TICK, true).is_ok() {}
     }
 
     #[test]

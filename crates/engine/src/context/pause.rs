@@ -1,8 +1,11 @@
 //! CLIENT PAUSE.
 
-use crate::base::wait_list::WaitList;
+use crate::base::clock::unix_ms;
+use crate::base::wait_list::{InLine, WaitList};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::Waker;
+use std::time::Duration;
 
 /// CLIENT PAUSE: until when, and for which commands.
 #[derive(Debug, Default)]
@@ -24,6 +27,20 @@ impl Pause {
             return None;
         }
         Some(until - now_ms)
+    }
+
+    /// Whether what a primary sends has to wait too. Reading a log is not held up.
+    pub fn holds_stream(&self, is_write: bool) -> bool {
+        self.wait_ms(unix_ms(), is_write).is_some()
+    }
+
+    /// Has this waker called when a pause that holds these back ends before its time, for as long as the place is kept. How long that is
+    /// at most. None: nothing holds them back, or that has just changed.
+    pub fn call_when_over(&self, is_write: bool, waker: &Waker) -> Option<(Duration, InLine)> {
+        let seen = self.line.seen();
+        let left = Duration::from_millis(self.wait_ms(unix_ms(), is_write)?);
+        let place = InLine::last(&self.line);
+        place.wait(seen, 0, waker).then_some((left, place))
     }
 
     /// Pauses, or extends a pause; a pause of everything is not weakened to one of writes while it lasts.

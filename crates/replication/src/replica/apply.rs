@@ -30,6 +30,8 @@ pub(crate) struct Whole {
     pub bytes: usize,
     /// The primary wants to be told how far this is.
     pub asks: bool,
+    /// There is more in them than signs of life and such questions.
+    pub changes: bool,
 }
 
 /// Finds whole commands and transactions in a stream that may be cut anywhere.
@@ -40,6 +42,7 @@ pub(crate) struct Finder {
     seen: usize,
     in_transaction: bool,
     asks: bool,
+    changes: bool,
 }
 
 fn limits() -> Limits {
@@ -75,6 +78,10 @@ impl Finder {
                 Ok(None) => break,
                 Ok(Some(taken)) => self.seen += taken,
             }
+            self.changes |= argv.first().is_some_and(|name| {
+                let silent: [&[u8]; 3] = [b"ping", b"replconf", b"select"];
+                !silent.iter().any(|word| name.eq_ignore_ascii_case(word))
+            });
             match argv.first() {
                 Some(name) if name.eq_ignore_ascii_case(b"multi") => self.in_transaction = true,
                 Some(name) if name.eq_ignore_ascii_case(b"exec") => self.in_transaction = false,
@@ -87,6 +94,7 @@ impl Finder {
             }
             if !self.in_transaction {
                 whole.bytes = self.seen;
+                whole.changes |= std::mem::take(&mut self.changes);
             }
         }
         if whole.bytes > 0 {

@@ -2,20 +2,24 @@
 //! told to stop. Whatever breaks, it tries again.
 
 use super::acks::Acks;
-use super::apply::{Applier, Finder};
+use super::apply::{Applier, Finder, Whole};
 use super::handover::Handover;
 use super::handshake::{Answer, Failed, Introduction, greet};
 use super::payload::{self, Payload};
 use super::shown::Shown;
 use super::status::{Phase, Status};
 use super::{Address, Downstream};
-use crate::wire::{Bell, Dial, Leash, Wire};
+use crate::wire::{Bell, Dial, Leash, TICK, Wire};
 use engine::{Client, Counters, Engine, Persistence};
 use keeper::{Keeper, Replace};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::task::Waker;
 use std::time::{Duration, Instant};
+
+/// During a pause so many bytes of the stream are taken in, and the rest is left to wait with the primary.
+const MOST_HELD: usize = 16 << 20;
 
 /// The rest between two attempts.
 const REST: Duration = Duration::from_secs(1);
@@ -290,11 +294,20 @@ impl Link {
         let mut finder = Finder::default();
         // Rung when all up to there is on the disk, for which the primary waits.
         let mut bell: Option<(Arc<Bell>, u64)> = None;
+        // What stands first of what has come, while CLIENT PAUSE holds it back.
+        let mut held: Option<Whole> = None;
         loop {
             // What stands behind a copy has come already.
             loop {
-                let whole = finder.look(wire.bytes())?;
+                let whole = match held.take() {
+                    Some(whole) => whole,
+                    None => finder.look(wire.bytes())?,
+                };
                 if whole.bytes == 0 {
+                    break;
+                }
+                if self.engine.pause.holds_stream(whole.changes) {
+                    held = Some(whole);
                     break;
                 }
                 let bytes = &wire.bytes()[..whole.bytes];
@@ -331,6 +344,10 @@ impl Link {
             if self.acknowledge_if_due(wire, acks)? {
                 wire.set_patience(self.patience());
             }
+            if let Some(whole) = held {
+                self.wait_for_pause(wire, whole.changes)?;
+                continue;
+            }
             if !acks.are_awaited() {
                 wire.more()?;
                 continue;
@@ -339,7 +356,7 @@ impl Link {
                 Some(there) => there,
                 None => (self.bell_for(applier.piece())?, standing.offset()),
             };
-            if wire.more_or(&there)? {
+            if wire.more_or(&there, TICK, true)? {
                 self.acknowledge_if_due(wire, acks)?;
                 // If it is not there now, the log does not take it. What has been asked for since is waited for anew.
                 acks.give_up(upto);
@@ -347,6 +364,17 @@ impl Link {
                 bell = Some((there, upto));
             }
         }
+    }
+
+    /// Waits for the end of a pause, or a moment. Of what comes meanwhile it takes no more than some.
+    fn wait_for_pause(&self, wire: &mut Wire, changes: bool) -> io::Result<()> {
+        let bell = Arc::new(Bell::new()?);
+        let waker = Waker::from(bell.clone());
+        if let Some((left, _place)) = self.engine.pause.call_when_over(changes, &waker) {
+            let takes = wire.bytes().len() < MOST_HELD;
+            wire.more_or(&bell, left.min(TICK), takes)?;
+        }
+        Ok(())
     }
 
     /// A bell that is rung when a piece of the journal is on the disk, or never will be.
