@@ -116,7 +116,7 @@ impl InLine {
     }
 
     /// Whether this is the list.
-    pub fn is_in(&self, list: &Arc<WaitList>) -> bool {
+    pub(crate) fn is_in(&self, list: &Arc<WaitList>) -> bool {
         Arc::ptr_eq(&self.list, list)
     }
 

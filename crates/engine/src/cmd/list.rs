@@ -546,12 +546,21 @@ fn ltrim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 // ---- Moving
 
+/// By which name a move is written down: replicas get the words of who asked, without the waiting.
+#[derive(Clone, Copy)]
+pub(super) enum By {
+    /// LMOVE and BLMOVE.
+    Move,
+    /// RPOPLPUSH and BRPOPLPUSH.
+    PopPush,
+}
+
 /// Moves an element from an end of one list to an end of another and writes it; whether there was one.
 pub(super) fn move_element(
     keys: &mut Keys<'_>,
     (source, from): (&[u8], End),
     (target, to): (&[u8], End),
-    limits: Limits,
+    (limits, by): (Limits, By),
     out: &mut Out,
 ) -> Result<bool> {
     if list_len(keys, source)?.is_none() {
@@ -579,13 +588,16 @@ pub(super) fn move_element(
     }
     keys.changed(target, push_event(to));
     keys.changed_too(source, pop_event(from));
-    keys.record(&[b"LMOVE", source, target, end_word(from), end_word(to)]);
+    match by {
+        By::Move => keys.record(&[b"LMOVE", source, target, end_word(from), end_word(to)]),
+        By::PopPush => keys.record(&[b"RPOPLPUSH", source, target]),
+    }
     Ok(true)
 }
 
-fn move_now(ctx: &mut Ctx<'_>, source: (&[u8], End), target: (&[u8], End)) -> Result {
-    let limits = limits(ctx.engine);
-    if !move_element(&mut ctx.keys, source, target, limits, ctx.out)? {
+fn move_now(ctx: &mut Ctx<'_>, source: (&[u8], End), target: (&[u8], End), by: By) -> Result {
+    let how = (limits(ctx.engine), by);
+    if !move_element(&mut ctx.keys, source, target, how, ctx.out)? {
         ctx.out.null();
     }
     Ok(())
@@ -595,12 +607,12 @@ fn lmove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (source, target) = (args.take(), args.take());
     let (from, to) = (end(&mut args), end(&mut args));
     args.check()?;
-    move_now(ctx, (source, from), (target, to))
+    move_now(ctx, (source, from), (target, to), By::Move)
 }
 
 fn rpoplpush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (source, target) = (args.take(), args.take());
-    move_now(ctx, (source, End::Back), (target, End::Front))
+    move_now(ctx, (source, End::Back), (target, End::Front), By::PopPush)
 }
 
 // ---- Looking

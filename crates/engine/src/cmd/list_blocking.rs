@@ -8,7 +8,7 @@
 //! would have been served then; but it may have come to hold something else, which real servers answer with an error,
 //! while here what the client waits for is handed over.
 
-use super::list::{MultiPop, end, limits, list_len, move_element, pop_event, reply};
+use super::list::{By, MultiPop, end, limits, list_len, move_element, pop_event, reply};
 use crate::base::args::Args;
 use crate::base::error::Result;
 use crate::cmd::list::pop_verb;
@@ -143,10 +143,11 @@ fn move_or_wait(
     (source, from): (&[u8], End),
     (target, to): (&[u8], End),
     timeout: &[u8],
+    by: By,
 ) -> Result {
     let timeout = timeout_seconds(timeout, ctx.keys.now_ms)?;
-    let limits = limits(ctx.engine);
-    if move_element(&mut ctx.keys, (source, from), (target, to), limits, ctx.out)? {
+    let how = (limits(ctx.engine), by);
+    if move_element(&mut ctx.keys, (source, from), (target, to), how, ctx.out)? {
         return Ok(());
     }
     if ctx.nested {
@@ -156,7 +157,7 @@ fn move_or_wait(
     }
     let own_target: Box<[u8]> = target.into();
     let attempt = move |ks: &mut Keys<'_>, key: &[u8], out: &mut Out| {
-        Ok(is_of_use(ks, key) && move_element(ks, (key, from), (&own_target, to), limits, out)?)
+        Ok(is_of_use(ks, key) && move_element(ks, (key, from), (&own_target, to), how, out)?)
     };
     ctx.block(Wait {
         further: Some(target),
@@ -169,12 +170,13 @@ fn blmove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (source, target) = (args.take(), args.take());
     let (from, to) = (end(&mut args), end(&mut args));
     args.check()?;
-    move_or_wait(ctx, (source, from), (target, to), args.take())
+    move_or_wait(ctx, (source, from), (target, to), args.take(), By::Move)
 }
 
 fn brpoplpush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (source, target) = (args.take(), args.take());
-    move_or_wait(ctx, (source, End::Back), (target, End::Front), args.take())
+    let (source, target) = ((source, End::Back), (target, End::Front));
+    move_or_wait(ctx, source, target, args.take(), By::PopPush)
 }
 
 #[cfg(test)]

@@ -256,17 +256,24 @@ fn shutdown(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 /// Width and height of the picture in dots; a braille character shows 2 by 4 of them.
 const PICTURE: (usize, usize) = (144, 72);
 
-/// LOLWUT `[VERSION n [rule]]`: the only version with a picture is 0, and the default.
+/// LOLWUT `[VERSION n] [number...]`: the only version with a picture is 0, and the default; of the numbers it takes the first, if there is
+/// such a rule. What else is sent is passed over, as by real servers, of which each version has a use of its own for it; those that draw
+/// by numbers want some.
 fn lolwut(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    let mut version = 0;
+    let (mut version, mut rest) = (0, &args.argv()[1..]);
     if args.keyword_with_value("VERSION") {
         version = args.int();
+        args.check()?;
+        rest = &args.argv()[3..];
     }
-    let rule = match args.left() {
-        0 => INTERESTING[random_below(INTERESTING.len() as u64) as usize],
-        _ => args.int_in(0..=255, Error::NOT_AN_INTEGER) as u8,
-    };
-    args.finish()?;
+    let numbers = rest.iter().map(|word| parse_i64(word));
+    if matches!(version, 5 | 6) && numbers.clone().take(3).any(|n| n.is_none()) {
+        return Err(Error::NOT_AN_INTEGER);
+    }
+    let asked = numbers.flatten().next();
+    let rule = asked.and_then(|n| u8::try_from(n).ok());
+    let any = || INTERESTING[random_below(INTERESTING.len() as u64) as usize];
+    let rule = rule.unwrap_or_else(any);
     let mut text = String::new();
     if version == 0 {
         text = automaton(rule, PICTURE.0, PICTURE.1);
@@ -400,7 +407,18 @@ mod tests {
             "LOLWUT VERSION x",
             "-ERR value is not an integer or out of range",
         );
-        check("LOLWUT 256", "-ERR value is not an integer or out of range");
+        check3(
+            "LOLWUT VERSION 5 10 20 30",
+            &format!("=txt:\"{}\"", signature()),
+        );
+        check(
+            "LOLWUT VERSION 5 x",
+            "-ERR value is not an integer or out of range",
+        );
+        for words in ["256", "x", "1 2 3", "VERSION"] {
+            let picture = run(&format!("LOLWUT {words}"));
+            assert!(picture.contains("rule"), "{words}: {picture}");
+        }
     }
 
     #[derive(Default)]

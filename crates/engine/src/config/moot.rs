@@ -72,7 +72,7 @@ pub(super) const MOOT: &[Directive] = &[
     moot("dynamic-hz", Flag, "yes", Runtime, NO_TIMER),
     moot("extended-redis-compatibility", Flag, "no", Runtime, "clients are always told that they speak to a Redis"),
     moot("hz", Int { min: 0, max: INT }, "10", Runtime, NO_TIMER),
-    moot("ignore-warnings", Text, "", Startup, "the warnings it silences are about forks, of which there are none"),
+    moot("ignore-warnings", Text, "", Runtime, "the warnings it silences are about forks, of which there are none"),
     moot("io-threads-do-reads", Flag, "yes", Startup, "a worker always reads, executes and writes for its own connections"),
     moot("jemalloc-bg-thread", Flag, "yes", Runtime, "the allocator is another, and freed memory goes back to the system anyway"),
     moot("lazyfree-lazy-eviction", Flag, "no", Runtime, FREES_ANYWAY),
