@@ -7,7 +7,7 @@
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
-use crate::cmd::set::visible;
+use crate::cmd::set::{expire_members_of, visible};
 use crate::context::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, MOVABLEKEYS,
     PATTERN_KEYS, READONLY, WHOLE, WRITE, row,
@@ -304,6 +304,10 @@ fn sort_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Resul
         .unwrap_or(0);
     if known > LONG_SORT && ctx.moves_elsewhere() {
         return Ok(());
+    }
+    if request.store.is_some() && ctx.keys.recording() {
+        // Who does it again, at a time when nothing has expired, must see the same. Another type is told of below.
+        let _ = expire_members_of(&mut ctx.keys, key);
     }
     let (mut texts, mut range) = (Texts::default(), 0..0);
     let mut packed_sorted_set = false;
