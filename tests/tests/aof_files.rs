@@ -1,7 +1,7 @@
 //! Logs as files, between Redpoll's crate of files and real servers, in both directions and by turns: what one wrote the other
 //! loads, goes on with, rewrites, and gives back; and their tools find nothing wrong with ours.
 
-use disk::check::check_aof;
+use disk::check::{Repair, check_aof};
 use disk::reader::{RdbPart, Summary};
 use disk::{AofFolder, Event, Fsync, Log, LogReader, ReadOptions, RealDisk, Settings, SyncPlan};
 use redpoll_tests::peers::Peer;
@@ -271,12 +271,12 @@ fn their_tools_find_ours_valid_and_ours_says_what_theirs_do() {
             valid && text.contains("All AOF files and manifest are valid"),
             "{text}"
         );
-        let ours = |fix| {
-            check_aof(&RealDisk::shared(), &manifest, fix, &mut |_| {
+        let ours = |repair| {
+            check_aof(&RealDisk::shared(), &manifest, repair, &mut |_| {
                 Err("there is no RDB".to_owned())
             })
         };
-        assert!(ours(false).is_valid());
+        assert!(ours(Repair::No).is_valid());
         // A command that ends early: both offer the same cut.
         let increment = data.0.0.join("appendonlydir/appendonly.aof.2.incr.aof");
         let mut bytes = std::fs::read(&increment).expect("there");
@@ -288,14 +288,14 @@ fn their_tools_find_ours_valid_and_ours_says_what_theirs_do() {
             !valid && text.contains(&format!("ok_up_to={size},")),
             "{text}"
         );
-        let report = ours(false);
+        let report = ours(Repair::No);
         assert!(
             report
                 .to_string()
                 .contains(&format!("can be cut to {size} bytes")),
             "{report}"
         );
-        assert!(ours(true).is_valid());
+        assert!(ours(Repair::Fix).is_valid());
         let (valid, text) = theirs(&manifest);
         assert!(valid, "{text}");
     }

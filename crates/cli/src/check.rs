@@ -1,7 +1,11 @@
 //! `redpoll check-rdb` and `redpoll check-aof`: what files of data hold and what is wrong with them, without loading them.
 
 use clap::Parser;
-use disk::{Disk, Lock, RealDisk, check::check_aof, lock_folder};
+use disk::{
+    Disk, Lock, RealDisk,
+    check::{Repair, check_aof},
+    lock_folder,
+};
 use rdb::file::{ReadOptions, Report, Summary, check};
 use std::ffi::OsString;
 use std::fs::File;
@@ -28,6 +32,10 @@ struct CheckAof {
     /// Cut what is torn or damaged off the end of the last file. What was damaged is kept in a file beside it.
     #[arg(long)]
     fix: bool,
+    /// Cut what is later than this (seconds since 1970) off the end of the last file, as far as the timestamps in it tell
+    /// (`aof-timestamp-enabled`).
+    #[arg(long, value_name = "SECONDS", conflicts_with = "fix")]
+    truncate_to_timestamp: Option<u64>,
     /// The log: its folder, its manifest, or one file.
     path: PathBuf,
 }
@@ -104,7 +112,12 @@ pub fn aof(args: impl Iterator<Item = OsString>) -> ExitCode {
         Err(status) => return status,
     };
     let disk = RealDisk::shared();
-    let locks = if args.fix {
+    let repair = match args.truncate_to_timestamp {
+        Some(time) => Repair::Until(time),
+        None if args.fix => Repair::Fix,
+        None => Repair::No,
+    };
+    let locks = if repair != Repair::No {
         lock(&*disk, &args.path)
     } else {
         Ok(Vec::new())
@@ -116,7 +129,7 @@ pub fn aof(args: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let report = check_aof(&disk, &args.path, args.fix, &mut |part| {
+    let report = check_aof(&disk, &args.path, repair, &mut |part| {
         // Its report needs the whole of it and says where it ends, and commands may follow. So it is read from a handle of
         // its own, and then gone past.
         let (report, _) = read_rdb(part.path()).map_err(|e| e.to_string())?;

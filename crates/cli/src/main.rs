@@ -29,7 +29,7 @@ Usage: redpoll [/path/to/redis.conf|-] [--directive value ...] [-]
        redpoll top [options]        what a server does now; see redpoll top --help
        redpoll bench [options]      load generator; see redpoll bench --help
        redpoll check-rdb file       what a snapshot holds and what is wrong with it
-       redpoll check-aof [--fix] path
+       redpoll check-aof [--fix | --truncate-to-timestamp seconds] path
                                     the same of an append-only log, and cuts a damaged end off
        redpoll migrate --from redis://OLD --to redis://NEW
                                     moves a data set between servers in use; see redpoll migrate --help

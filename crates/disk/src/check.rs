@@ -6,7 +6,7 @@
 use crate::disk::{Disk, read_all};
 use crate::error::LogError;
 use crate::folder::AofFolder;
-use crate::reader::{Cut, Event, LogReader, RdbPart, ReadOptions, Summary};
+use crate::reader::{Cut, Event, Later, LogReader, RdbPart, ReadOptions, Summary};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,14 +34,29 @@ pub enum Verdict {
     Cuttable(Cut),
     /// That was done; what was cut may be kept in a file.
     WasCut(Cut, Option<PathBuf>),
+    /// It was cut at this place: what was behind it is later than was asked for.
+    CutAtTime(PathBuf, u64),
+    /// Nothing in it is later than was asked for.
+    NothingLater,
     /// It does not load, and cutting does not help.
     Broken(LogError),
+}
+
+/// What is to be done beside looking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// Nothing.
+    No,
+    /// What can be cut is cut.
+    Fix,
+    /// What is later than this, in seconds since 1970, is cut, as far as timestamps in the log tell.
+    Until(u64),
 }
 
 impl Report {
     /// Whether the log loads now.
     pub fn is_valid(&self) -> bool {
-        matches!(self.verdict, Verdict::Valid | Verdict::WasCut(..))
+        !matches!(self.verdict, Verdict::Cuttable(_) | Verdict::Broken(_))
     }
 }
 
@@ -56,6 +71,14 @@ impl fmt::Display for Report {
         }
         let cut = match &self.verdict {
             Verdict::Valid => return writeln!(f, "valid"),
+            Verdict::NothingLater => return writeln!(f, "valid, and nothing in it is later"),
+            Verdict::CutAtTime(path, offset) => {
+                return writeln!(
+                    f,
+                    "valid, and {} is cut to {offset} bytes: what was behind them is later",
+                    path.display()
+                );
+            }
             Verdict::Broken(error) => return writeln!(f, "not valid: {error}"),
             Verdict::Cuttable(cut) | Verdict::WasCut(cut, _) => cut,
         };
@@ -76,14 +99,19 @@ impl fmt::Display for Report {
     }
 }
 
-/// Looks at a log: its folder, its manifest, or one file. With `fix` it cuts what can be cut. Nobody may be writing to it.
-pub fn check_aof(disk: &Arc<dyn Disk>, path: &Path, fix: bool, check_rdb: CheckRdb<'_>) -> Report {
+/// Looks at a log: its folder, its manifest, or one file. Where it is to be repaired nobody may be writing to it.
+pub fn check_aof(
+    disk: &Arc<dyn Disk>,
+    path: &Path,
+    repair: Repair,
+    check_rdb: CheckRdb<'_>,
+) -> Report {
     let mut report = Report {
         files: Vec::new(),
         summary: Summary::default(),
         verdict: Verdict::Valid,
     };
-    if let Err(error) = look(disk, path, fix, check_rdb, &mut report) {
+    if let Err(error) = look(disk, path, repair, check_rdb, &mut report) {
         report.verdict = Verdict::Broken(error);
     }
     report
@@ -92,7 +120,7 @@ pub fn check_aof(disk: &Arc<dyn Disk>, path: &Path, fix: bool, check_rdb: CheckR
 fn look(
     disk: &Arc<dyn Disk>,
     path: &Path,
-    fix: bool,
+    repair: Repair,
     check_rdb: CheckRdb<'_>,
     report: &mut Report,
 ) -> Result<(), LogError> {
@@ -107,6 +135,9 @@ fn look(
         corrupt_tail_max: u64::MAX,
     };
     let mut reader = LogReader::of(disk, files, everything)?;
+    if let Repair::Until(time) = repair {
+        reader = reader.only_until(time);
+    }
     let summary = loop {
         match reader.next() {
             Ok(Event::Rdb(mut rdb)) => {
@@ -121,13 +152,44 @@ fn look(
     };
     report.summary = summary;
     if let Some(cut) = &report.summary.cut {
-        report.verdict = if fix {
-            Verdict::WasCut(cut.clone(), cut.apply(disk)?)
-        } else {
-            Verdict::Cuttable(cut.clone())
+        report.verdict = match repair {
+            Repair::Fix => Verdict::WasCut(cut.clone(), cut.apply(disk)?),
+            Repair::No | Repair::Until(_) => Verdict::Cuttable(cut.clone()),
+        };
+        return Ok(());
+    }
+    if let Repair::Until(time) = repair {
+        report.verdict = match &report.summary.later {
+            None => Verdict::NothingLater,
+            Some(later) => {
+                cut_later(disk, later, time)?;
+                Verdict::CutAtTime(later.path.clone(), later.offset)
+            }
         };
     }
     Ok(())
+}
+
+/// Cuts what is later than was asked for.
+fn cut_later(disk: &Arc<dyn Disk>, later: &Later, time: u64) -> Result<(), LogError> {
+    let path = &later.path;
+    if !later.is_last {
+        let what = format!(
+            "is later than {time} from offset {} on, and not the last file: whoever insists removes those behind it, and their \
+             lines in the manifest, first",
+            later.offset
+        );
+        return Err(LogError::manifest(path, what));
+    }
+    if !later.follows {
+        let what = format!("has nothing that is not later than {time}; aborting");
+        return Err(LogError::manifest(path, what));
+    }
+    let cut = disk.append(path).and_then(|mut file| {
+        file.truncate(later.offset)?;
+        file.sync()
+    });
+    cut.map_err(|e| LogError::io(path, "cut it", &e))
 }
 
 /// The files of what a path stands for.

@@ -115,8 +115,23 @@ pub struct Summary {
     pub room: u64,
     /// What has to be cut before the log is used any further.
     pub cut: Option<Cut>,
+    /// Where it was not read any further, since what follows is later than was asked for ([`LogReader::only_until`]).
+    pub later: Option<Later>,
     /// The name of the stream of changes that replicas follow, and its bytes so far, where the log ends. None if that is not known.
     pub stream: Option<StreamLine>,
+}
+
+/// Where what is later than some moment begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Later {
+    /// The file.
+    pub path: PathBuf,
+    /// The place in it.
+    pub offset: u64,
+    /// It is the last file.
+    pub is_last: bool,
+    /// Something stands before that in the file.
+    pub follows: bool,
 }
 
 /// Reads the files of a log one after the other.
@@ -146,6 +161,10 @@ pub struct LogReader {
     after_piece: bool,
     /// What came last is room, which begins there; and it has ended.
     room: Option<(u64, bool)>,
+    /// What a timestamp says is later is not read (seconds since 1970).
+    until: Option<u64>,
+    /// This file has a command, or an RDB.
+    has_any: bool,
     summary: Summary,
     ended: bool,
 }
@@ -205,9 +224,18 @@ impl LogReader {
             multi: None,
             after_piece: false,
             room: None,
+            until: None,
+            has_any: false,
             summary: Summary::default(),
             ended: false,
         })
+    }
+
+    /// Ends where a timestamp (`aof-timestamp-enabled`) is later than this, in seconds since 1970.
+    #[must_use]
+    pub fn only_until(mut self, unix_seconds: u64) -> LogReader {
+        self.until = Some(unix_seconds);
+        self
     }
 
     /// Bytes read so far, and bytes of all files.
@@ -234,6 +262,7 @@ impl LogReader {
                 self.rdb_given = true;
                 let start = window.peek(6)?;
                 if start.starts_with(b"REDIS") || start.starts_with(b"VALKEY") {
+                    self.has_any = true;
                     break;
                 }
             }
@@ -289,6 +318,7 @@ impl LogReader {
         self.window = Some(window.map_err(|e| LogError::io(path, "open it", &e))?);
         self.next_file += 1;
         self.rdb_given = false;
+        self.has_any = false;
         self.after_piece = false;
         self.room = None;
         self.summary.room = 0;
@@ -360,6 +390,7 @@ impl LogReader {
                     }
                     window.take(length, &mut self.out)?;
                     self.count += 1;
+                    self.has_any = true;
                     self.summary.stream = None;
                     self.after_piece = false;
                     return Ok(());
@@ -371,6 +402,10 @@ impl LogReader {
                     let readable = line.trim_ascii_end().iter().all(u8::is_ascii_graphic);
                     if !readable || self.last.is_some() && !line.starts_with(b"#TS:") {
                         return self.wrong(at, Wrong::Differs, "an annotation of an unknown kind");
+                    }
+                    if is_later(line, self.until) {
+                        self.end_before(at);
+                        return Ok(());
                     }
                     window.skip(length);
                     return Ok(());
@@ -415,6 +450,12 @@ impl LogReader {
             let what = format!("piece {number} is not what its checksum says");
             return self.wrong(at, Wrong::Piece(header), &what);
         }
+        if is_later(&self.out[start..], self.until) {
+            self.out.truncate(start);
+            self.end_before(at);
+            return Ok(());
+        }
+        self.has_any |= !header.is_mark();
         if !header.is_mark() {
             // It says so itself, or it is not known any more.
             self.summary.stream = None;
@@ -477,6 +518,27 @@ impl LogReader {
             ));
         }
         Ok(())
+    }
+
+    /// What follows is later than was asked for.
+    fn end_before(&mut self, at: u64) {
+        let Some(window) = self.window.take() else {
+            return;
+        };
+        let mut offset = at;
+        if let Some((start, at, count)) = self.multi.take() {
+            // Nothing of an open transaction counts.
+            self.out.truncate(start);
+            (self.count, offset) = (count, at);
+        }
+        self.summary.later = Some(Later {
+            path: window.path,
+            offset,
+            is_last: self.next_file == self.files.len(),
+            follows: self.has_any,
+        });
+        self.bytes_before += offset;
+        self.ended = true;
     }
 
     /// Something is wrong from this offset on: either it is to be cut, and that is the end, or it is an error.
@@ -571,6 +633,17 @@ impl LogReader {
         };
         Ok((torn, found.pieces, why.to_owned()))
     }
+}
+
+/// Whether bytes begin with a timestamp that is later than this.
+fn is_later(bytes: &[u8], until: Option<u64>) -> bool {
+    let Some(until) = until else { return false };
+    let Some(digits) = bytes.strip_prefix(b"#TS:") else {
+        return false;
+    };
+    let end = digits.iter().position(|b| !b.is_ascii_digit());
+    let time = str::from_utf8(&digits[..end.unwrap_or(digits.len())]).map(str::parse::<u64>);
+    matches!(time, Ok(Ok(time)) if time > until)
 }
 
 /// Longest annotations are longer than our lines, so that what is looked at for the one suffices for the other.

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{command, file, folder, new_log, open, read, read_with, set, shared};
-use redpoll_disk::check::{Verdict, check_aof};
+use redpoll_disk::check::{Repair, Verdict, check_aof};
 use redpoll_disk::error::LogErrorKind;
 use redpoll_disk::faulty::FaultyDisk;
 use redpoll_disk::piece::{Header, ReadHeader};
@@ -505,7 +505,7 @@ fn check_says_what_a_start_would_do_and_fixes_when_asked() {
     let shared = shared(&disk);
     let manifest = file("appendonly.aof.manifest");
     for path in [&manifest, Path::new("/d/appendonlydir"), &file(INCREMENT)] {
-        let report = check_aof(&shared, path, false, no_rdb);
+        let report = check_aof(&shared, path, Repair::No, no_rdb);
         assert!(report.is_valid(), "{report}");
         assert!(
             report
@@ -519,7 +519,7 @@ fn check_says_what_a_start_would_do_and_fixes_when_asked() {
     let second = lines(&bytes)[2].0;
     bytes[second + 70] ^= 4;
     disk.put(file(INCREMENT), &bytes);
-    let report = check_aof(&shared, &manifest, false, no_rdb);
+    let report = check_aof(&shared, &manifest, Repair::No, no_rdb);
     assert!(!report.is_valid());
     let text = report.to_string();
     for part in [
@@ -537,19 +537,19 @@ fn check_says_what_a_start_would_do_and_fixes_when_asked() {
         bytes,
         "nothing was changed"
     );
-    let report = check_aof(&shared, &manifest, true, no_rdb);
+    let report = check_aof(&shared, &manifest, Repair::Fix, no_rdb);
     assert!(report.is_valid(), "{report}");
     let Verdict::WasCut(_, Some(kept)) = &report.verdict else {
         panic!("{report}");
     };
     assert_eq!(disk.contents(kept).expect("kept"), &bytes[second..]);
     assert!(matches!(
-        check_aof(&shared, &manifest, false, no_rdb).verdict,
+        check_aof(&shared, &manifest, Repair::No, no_rdb).verdict,
         Verdict::Valid
     ));
     // What cannot be mended is named.
     disk.put(&manifest, b"file a seq 1 type b\nfile b seq 2 type b\n");
-    let report = check_aof(&shared, &manifest, true, no_rdb);
+    let report = check_aof(&shared, &manifest, Repair::Fix, no_rdb);
     assert!(
         report
             .to_string()
@@ -557,12 +557,17 @@ fn check_says_what_a_start_would_do_and_fixes_when_asked() {
         "{report}"
     );
     disk.put("/d/x.rdb.aof", b"REDIS0011garbage");
-    let report = check_aof(&shared, Path::new("/d/x.rdb.aof"), true, &mut |rdb| {
-        assert_eq!(rdb.size(), 16);
-        Err("no RDB".to_owned())
-    });
+    let report = check_aof(
+        &shared,
+        Path::new("/d/x.rdb.aof"),
+        Repair::Fix,
+        &mut |rdb| {
+            assert_eq!(rdb.size(), 16);
+            Err("no RDB".to_owned())
+        },
+    );
     assert!(matches!(report.verdict, Verdict::Broken(_)), "{report}");
-    let report = check_aof(&shared, Path::new("/d/none"), false, no_rdb);
+    let report = check_aof(&shared, Path::new("/d/none"), Repair::No, no_rdb);
     assert!(report.to_string().contains("is missing"), "{report}");
     assert!(disk.size(Path::new("/d/none")).expect("asked").is_none());
 }

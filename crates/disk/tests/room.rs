@@ -4,7 +4,7 @@
 mod common;
 
 use common::{command, file, new_log, open, read, set, shared};
-use redpoll_disk::check::{Verdict, check_aof};
+use redpoll_disk::check::{Repair, Verdict, check_aof};
 use redpoll_disk::faulty::FaultyDisk;
 use redpoll_disk::{Disk, Fsync, ReadOptions, Settings};
 
@@ -157,13 +157,13 @@ fn a_flipped_bit_in_room_costs_no_piece() {
 fn a_check_takes_a_log_with_room_for_whole() {
     let w = Written::new(300, 50);
     let mut no_rdb = |_: &mut redpoll_disk::reader::RdbPart<'_>| Ok(());
-    let report = check_aof(&shared(&w.disk), &file(""), false, &mut no_rdb);
+    let report = check_aof(&shared(&w.disk), &file(""), Repair::No, &mut no_rdb);
     assert!(matches!(report.verdict, Verdict::Valid), "{report}");
     let mut bytes = w.after.clone();
     let behind = w.to + 1000;
     bytes[behind..behind + 5].copy_from_slice(b"*1\r\n$");
     w.disk.put(file(INCREMENT), &bytes);
-    let report = check_aof(&shared(&w.disk), &file(""), true, &mut no_rdb);
+    let report = check_aof(&shared(&w.disk), &file(""), Repair::Fix, &mut no_rdb);
     let Verdict::WasCut(cut, _) = &report.verdict else {
         panic!("{report}");
     };
