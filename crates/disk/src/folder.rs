@@ -28,6 +28,11 @@ pub struct AofFolder {
     unsure: Vec<String>,
 }
 
+/// The pairs by which Redis 8 says which stretch of the stream to replicas an increment has: where it begins, and where it ended when
+/// its log was closed.
+const STARTS: &str = "startoffset";
+const ENDS: &str = "endoffset";
+
 impl AofFolder {
     /// Reads what is there, changing nothing: `dir` is the data folder, the others are `appenddirname` and `appendfilename`.
     ///
@@ -82,15 +87,31 @@ impl AofFolder {
     }
 
     /// Opens the log of a data folder, which must be locked, making it if there is none; takes in the single file of an older
-    /// server, and removes what an earlier process left behind.
+    /// server, and removes what an earlier process left behind, history too.
     pub fn open(
         disk: &Arc<dyn Disk>,
         dir: &Path,
         folder: &str,
         name: &str,
     ) -> Result<AofFolder, LogError> {
+        let mut this = AofFolder::open_with_history(disk, dir, folder, name)?;
+        for path in this.history() {
+            // One that is missing was removed before its line.
+            let _ = disk.remove(&path);
+        }
+        this.forget_history();
+        Ok(this)
+    }
+
+    /// The same, but history stays (`aof-disable-auto-gc`).
+    pub fn open_with_history(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        folder: &str,
+        name: &str,
+    ) -> Result<AofFolder, LogError> {
         AofFolder::take_in_single_file(disk, dir, folder, name)?;
-        let mut this = match AofFolder::look(disk, dir, folder, name)? {
+        let this = match AofFolder::look(disk, dir, folder, name)? {
             Some(this) => this,
             None => AofFolder::create(disk, dir, folder, name)?,
         };
@@ -218,19 +239,14 @@ impl AofFolder {
             .collect())
     }
 
-    /// Removes history and what earlier processes left behind. What cannot be removed now can the next time.
-    fn clean(&mut self) {
+    /// Removes what earlier processes left unfinished. What cannot be removed now can the next time.
+    fn clean(&self) {
         if let Ok(names) = self.disk.list(&self.folder) {
             let temp = format!("temp-{}.", self.name);
             for name in names.iter().filter(|name| name.starts_with(&temp)) {
                 let _ = self.disk.remove(&self.folder.join(name));
             }
         }
-        for path in self.history() {
-            // One that is missing was removed before its line.
-            let _ = self.disk.remove(&path);
-        }
-        self.forget_history();
     }
 
     /// Files of history.
@@ -239,13 +255,18 @@ impl AofFolder {
         names.map(|entry| self.folder.join(&entry.name)).collect()
     }
 
-    /// Removes the lines of history, whose files are gone. What fails now is done at the next start.
+    /// Removes the lines of history whose files are gone. What fails now is done at the next start.
     pub(crate) fn forget_history(&mut self) {
-        if self.manifest.history.is_empty() {
+        let mut history = self.manifest.history.clone();
+        history.retain(|entry| {
+            let size = self.disk.size(&self.folder.join(&entry.name));
+            !matches!(size, Ok(None))
+        });
+        if history.len() == self.manifest.history.len() {
             return;
         }
         let manifest = Manifest {
-            history: Vec::new(),
+            history,
             ..self.manifest.clone()
         };
         let _ = self.list(manifest);
@@ -329,14 +350,54 @@ impl AofFolder {
         self.next(Kind::Base, &format!("base.{ending}"), listed, "base.")
     }
 
-    /// A file that is to be the next increment, behind a piece.
-    pub(crate) fn next_increment(&self, after: u64) -> Result<Entry, LogError> {
+    /// Where in the stream to replicas the log ends, as far as Redis's pairs tell: without an end of the last increment that is its
+    /// beginning and its size.
+    pub fn stream_offset(&self) -> Option<u64> {
+        let last = self.manifest.increments.last()?;
+        if let Some(end) = last.number(ENDS) {
+            return Some(end);
+        }
+        let size = self.disk.size(&self.path(&last.name)).ok().flatten();
+        Some(last.number(STARTS)?.saturating_add(size.unwrap_or(0)))
+    }
+
+    /// Says, or does not say any more, where in the stream the last increment ends, if it says where it begins.
+    pub(crate) fn end_at(&mut self, offset: Option<u64>) -> Result<(), CommitError> {
+        let mut manifest = self.manifest.clone();
+        let Some(last) = manifest.increments.last_mut() else {
+            return Ok(());
+        };
+        let begins = last.number(STARTS).is_some();
+        last.extra
+            .retain(|(key, _)| !key.eq_ignore_ascii_case(ENDS));
+        if let Some(offset) = offset.filter(|_| begins) {
+            let behind = last
+                .extra
+                .iter()
+                .position(|(key, _)| key.eq_ignore_ascii_case(STARTS));
+            let pair = (ENDS.to_owned(), offset.to_string());
+            last.extra.insert(behind.map_or(0, |at| at + 1), pair);
+        }
+        match manifest == self.manifest {
+            true => Ok(()),
+            false => self.list(manifest),
+        }
+    }
+
+    /// A file that is to be the next increment, behind a piece, and where in the stream to replicas that is.
+    pub(crate) fn next_increment(
+        &self,
+        after: u64,
+        offset: Option<u64>,
+    ) -> Result<Entry, LogError> {
         let listed = self
             .manifest
             .increments
             .iter()
             .chain(&self.manifest.history);
         let mut entry = self.next(Kind::Increment, "incr.aof", listed, "incr.")?;
+        let begins = offset.map(|offset| (STARTS.to_owned(), offset.to_string()));
+        entry.extra.extend(begins);
         entry.extra.push((AFTER.to_owned(), after.to_string()));
         Ok(entry)
     }
@@ -375,12 +436,10 @@ impl AofFolder {
 
     /// The files to load, in order, each with the piece that came before it, where the list says so.
     pub(crate) fn chain(&self) -> Vec<(PathBuf, Option<u64>)> {
-        let after = |entry: &Entry| {
-            let pair = entry.extra.iter().find(|(key, _)| key == AFTER)?;
-            pair.1.parse().ok()
-        };
         let files = self.manifest.files();
-        files.map(|e| (self.path(&e.name), after(e))).collect()
+        files
+            .map(|e| (self.path(&e.name), e.number(AFTER)))
+            .collect()
     }
 
     /// Where a file of the log is.
@@ -445,12 +504,12 @@ mod tests {
             "appendonly.aof.1.base.rdb"
         );
         assert_eq!(
-            folder.next_increment(0).expect("fine").name,
+            folder.next_increment(0, None).expect("fine").name,
             "appendonly.aof.1.incr.aof"
         );
         // A file that is there is not written over, listed or not.
         disk.put(at("appendonly.aof.7.incr.aof"), b"x");
-        assert_eq!(folder.next_increment(0).expect("fine").seq, 8);
+        assert_eq!(folder.next_increment(0, None).expect("fine").seq, 8);
         assert_eq!(
             folder.next_base(true).expect("fine").name,
             "appendonly.aof.1.base.aof"

@@ -37,6 +37,9 @@ pub type OnProgress = Box<dyn Fn(&Progress) + Send>;
 /// Told by the log's thread how long its longest write and its longest sync of a round took. It must not wait for the log.
 pub type OnSpent = Box<dyn Fn(Spent) + Send>;
 
+/// Asked where the stream to replicas is. It must not wait for the log.
+pub type AskOffset = Box<dyn Fn() -> u64 + Send + Sync>;
+
 /// How a log is written.
 #[derive(Default)]
 pub struct Settings {
@@ -50,6 +53,10 @@ pub struct Settings {
     pub on_progress: Option<OnProgress>,
     /// Told what the disk took.
     pub on_spent: Option<OnSpent>,
+    /// Files that a rewrite has replaced stay (`aof-disable-auto-gc`).
+    pub keep_history: bool,
+    /// Says where the stream to replicas is, which the list of files tells of increments.
+    pub offset: Option<AskOffset>,
     /// Told by the log's own thread when pieces are synced, first of all and when that changes.
     pub on_fsync: Option<fn(Fsync)>,
 }
@@ -86,15 +93,22 @@ enum Job {
     Timestamps(bool),
     Sync(Sender<Result<(), String>>),
     Probe(Sender<Result<(), String>>),
-    Begin { cut: u64, fresh: bool },
+    Begin {
+        cut: u64,
+        fresh: bool,
+        offset: Option<u64>,
+    },
     Finish(AtomicFile, bool, Sender<Result<Vec<PathBuf>, String>>),
     Abort,
+    History(Sender<Vec<PathBuf>>),
     ForgetHistory,
 }
 
 struct Shared {
     handoff: Handoff<Job>,
     rewriting: AtomicBool,
+    keep_history: AtomicBool,
+    offset: Option<AskOffset>,
     told: Mutex<Told>,
     /// Memory of pieces that are written.
     spare: Mutex<Vec<Vec<u8>>>,
@@ -113,6 +127,19 @@ struct Told {
 }
 
 impl Shared {
+    fn offset(&self) -> Option<u64> {
+        self.offset.as_ref().map(|offset| offset())
+    }
+
+    /// Removes files that nobody needs any more, and their lines. Not on the log's thread: it may take long. What stays is removed at the
+    /// next start.
+    fn remove(&self, disk: &dyn Disk, history: Vec<PathBuf>) {
+        for path in history {
+            let _ = disk.remove(&path);
+        }
+        let _ = self.handoff.job(Job::ForgetHistory);
+    }
+
     fn told(&self) -> MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -147,7 +174,7 @@ impl Log {
         Log::run(writer, last, settings)
     }
 
-    fn run(mut writer: Writer, last: u64, settings: Settings) -> Result<Log, LogError> {
+    fn run(mut writer: Writer, last: u64, mut settings: Settings) -> Result<Log, LogError> {
         writer.timestamps = settings.timestamps;
         writer.room = settings.room.unwrap_or(writer.room);
         let refusing = match writer.trust() {
@@ -165,6 +192,8 @@ impl Log {
         let shared = Arc::new(Shared {
             handoff: Handoff::new(last, writer.progress().1, refusing),
             rewriting: AtomicBool::new(false),
+            keep_history: AtomicBool::new(settings.keep_history),
+            offset: settings.offset.take(),
             told: Mutex::new(Told {
                 state: writer.trust().clone(),
                 fsync: writer.fsync,
@@ -255,6 +284,20 @@ impl Log {
         self.shared.handoff.job(Job::Timestamps(timestamps))
     }
 
+    /// Changes whether files that a rewrite has replaced stay.
+    pub fn set_keep_history(&self, keep: bool) {
+        self.shared.keep_history.store(keep, Ordering::Relaxed);
+    }
+
+    /// Removes files that rewrites have replaced, on this thread, which may take long.
+    pub fn remove_history(&self) {
+        let (sender, receiver) = channel();
+        let asked = self.shared.handoff.job(Job::History(sender));
+        if let (Ok(()), Ok(history)) = (asked, receiver.recv()) {
+            self.shared.remove(&*self.disk, history);
+        }
+    }
+
     /// Writes and syncs all that was queued so far, whatever the setting, and waits for it.
     pub fn sync(&self) -> Result<(), String> {
         self.ask(Job::Sync)
@@ -284,9 +327,10 @@ impl Log {
             ));
         }
         let mut number = 0;
+        let offset = self.shared.offset();
         let queued = self.shared.handoff.cut(true, |cut, fresh| {
             number = cut;
-            Job::Begin { cut, fresh }
+            Job::Begin { cut, fresh, offset }
         });
         if let Err(refused) = queued {
             self.shared.rewriting.store(false, Ordering::Release);
@@ -366,11 +410,9 @@ impl Rewrite {
         let history = receiver
             .recv()
             .unwrap_or_else(|_| Err("the log's thread has ended".to_owned()))?;
-        for path in history {
-            // Removing large files takes long too. What stays is removed at the next start.
-            let _ = self.disk.remove(&path);
+        if !self.shared.keep_history.load(Ordering::Relaxed) {
+            self.shared.remove(&*self.disk, history);
         }
-        let _ = self.shared.handoff.job(Job::ForgetHistory);
         Ok(size)
     }
 }
@@ -447,7 +489,10 @@ fn write(mut writer: Writer, shared: &Shared, settings: &Settings) {
                 Job::Probe(answer) => {
                     let _ = answer.send(writer.probe());
                 }
-                Job::Begin { cut, fresh } => writer.begin(cut, fresh, Instant::now()),
+                Job::Begin { cut, fresh, offset } => {
+                    writer.offset = offset;
+                    writer.begin(cut, fresh, Instant::now());
+                }
                 Job::Finish(base, aof, answer) => {
                     let result = writer.finish(base, aof, Instant::now());
                     shared.rewriting.store(false, Ordering::Release);
@@ -457,6 +502,9 @@ fn write(mut writer: Writer, shared: &Shared, settings: &Settings) {
                 Job::Abort => {
                     writer.abandon("the rewrite was given up");
                     shared.rewriting.store(false, Ordering::Release);
+                }
+                Job::History(answer) => {
+                    let _ = answer.send(writer.folder().history());
                 }
                 Job::ForgetHistory => writer.forget_history(),
             }
@@ -474,6 +522,7 @@ fn write(mut writer: Writer, shared: &Shared, settings: &Settings) {
             break;
         }
     }
+    writer.offset = shared.offset();
     let closed = writer.close(Instant::now());
     tell(&mut writer, shared, on_progress, 0);
     shared.told().closed = Some(closed);

@@ -2,8 +2,9 @@
 //!
 //! One line a file, pairs of words in any order: `file appendonly.aof.1.base.rdb seq 1 type b`. Types are `b` for the base, `i`
 //! for increments, `h` for history: files that nobody needs any more and that are about to be removed. Pairs we do not know
-//! (Redis 8 adds `startoffset` and `endoffset`) are kept with their file. Lines that begin with `#` are comments; a manifest of
-//! comments only is that of a log without files. A name with blanks or other unusual characters stands in quotes.
+//! are kept with their file; `startoffset` and `endoffset`, which Redis 8 has too, say which stretch of the stream to replicas an
+//! increment has (`folder.rs`). Lines that begin with `#` are comments; a manifest of comments only is that of a log without files.
+//! A name with blanks or other unusual characters stands in quotes.
 
 use std::fmt::Write as _;
 
@@ -42,6 +43,14 @@ pub struct Entry {
     pub kind: Kind,
     /// Further pairs, as they were read.
     pub(crate) extra: Vec<(String, String)>,
+}
+
+impl Entry {
+    /// What a further pair says, if it is a number.
+    pub(crate) fn number(&self, key: &str) -> Option<u64> {
+        let pair = self.extra.iter().find(|(k, _)| k.eq_ignore_ascii_case(key));
+        pair?.1.parse().ok()
+    }
 }
 
 /// The files of a log in the order in which they are loaded: the base, then the increments.

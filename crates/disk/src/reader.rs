@@ -233,7 +233,7 @@ impl LogReader {
 
     /// Ends where a timestamp (`aof-timestamp-enabled`) is later than this, in seconds since 1970.
     #[must_use]
-    pub fn only_until(mut self, unix_seconds: u64) -> LogReader {
+    pub(crate) fn only_until(mut self, unix_seconds: u64) -> LogReader {
         self.until = Some(unix_seconds);
         self
     }

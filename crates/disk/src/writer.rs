@@ -88,6 +88,8 @@ pub(crate) struct Writer {
     /// Increments that are complete.
     older_size: u64,
     lines: Vec<u8>,
+    /// Where the stream to replicas is at the cut that the next increment begins with, and at the end: what is listed of it.
+    pub offset: Option<u64>,
     /// Bytes of room that are laid out at a time.
     pub room: u64,
     /// What the disk took since somebody asked.
@@ -134,26 +136,20 @@ impl Writer {
         }
         this.trust = Trust::Whole;
         let listed = this.folder.manifest().increments.last().cloned();
-        let Some(mut entry) = listed else {
+        let Some(entry) = listed else {
             let path = this.folder.manifest_path();
             let next = this.next_listed_increment();
             this.increment = Some(next.map_err(|(e, _)| LogError::manifest(path, e))?);
             return Ok(this);
         };
-        // Redis 8 notes the offset of replication at which an increment ends: it does not end there any more.
-        let before = entry.extra.len();
-        entry
-            .extra
-            .retain(|(key, _)| !key.eq_ignore_ascii_case("endoffset"));
-        if entry.extra.len() != before {
-            let mut manifest = this.folder.manifest().clone();
-            manifest.increments.pop();
-            manifest.increments.push(entry.clone());
-            let path = this.folder.manifest_path();
-            this.folder
-                .list(manifest)
-                .map_err(|e| LogError::manifest(path, e.to_string()))?;
-        }
+        // It does not end any more where it ended when it was closed.
+        let path = this.folder.manifest_path();
+        let went_on = this.folder.end_at(None);
+        went_on.map_err(|e| LogError::manifest(path, e.to_string()))?;
+        let entry = match this.folder.manifest().increments.last() {
+            Some(last) => last.clone(),
+            None => entry,
+        };
         let path = this.folder.path(&entry.name);
         let opened = this.folder.disk().append(&path).and_then(|mut file| {
             let all = file.size()?;
@@ -197,6 +193,7 @@ impl Writer {
             older_size: 0,
             spent: Spent::default(),
             lines: Vec::new(),
+            offset: None,
             room: ROOM,
         }
     }
@@ -559,7 +556,7 @@ impl Writer {
         let sure = |error: &dyn std::fmt::Display| (error.to_string(), false);
         let entry = self
             .folder
-            .next_increment(self.written)
+            .next_increment(self.written, self.offset)
             .map_err(|e| sure(&e))?;
         let path = self.folder.path(&entry.name);
         let disk = self.disk();
@@ -651,7 +648,8 @@ impl Writer {
     }
 
     fn fresh_increment(&mut self, cut: u64) -> Result<Increment, String> {
-        let entry = self.folder.next_increment(cut).map_err(|e| e.to_string())?;
+        let entry = self.folder.next_increment(cut, self.offset);
+        let entry = entry.map_err(|e| e.to_string())?;
         let path = self
             .folder
             .path(&format!("temp-{}.{cut}.incr.aof", self.folder.name()));
@@ -813,7 +811,14 @@ impl Writer {
         self.sync_file(true);
         match &self.trust {
             Trust::Failing(reason) => Err(reason.clone()),
-            Trust::Whole | Trust::NoBase => Ok(()),
+            Trust::NoBase => Ok(()),
+            Trust::Whole => {
+                if self.offset.is_some() {
+                    // Who reads it without makes do with where it begins, and its size.
+                    let _ = self.folder.end_at(self.offset);
+                }
+                Ok(())
+            }
         }
     }
 }

@@ -32,8 +32,9 @@ pub(crate) struct AsCommands<W> {
 }
 
 impl<W: Write> AsCommands<W> {
-    /// `settings`: those that values are built with meanwhile.
-    pub fn new(into: W, settings: rdb::Settings) -> AsCommands<W> {
+    /// `settings`: those that values are built with meanwhile. `unix_seconds`: a timestamp that stands first, if there is to be one.
+    pub fn new(into: W, settings: rdb::Settings, unix_seconds: Option<u64>) -> AsCommands<W> {
+        let stamp = unix_seconds.map_or_else(String::new, |time| format!("#TS:{time}\r\n"));
         let options = ReadOptions {
             verify: false,
             ..ReadOptions::default()
@@ -49,7 +50,7 @@ impl<W: Write> AsCommands<W> {
             assembly: Assembly::new(),
             db: None,
             kept: false,
-            out: Vec::new(),
+            out: stamp.into_bytes(),
         }
     }
 
@@ -59,6 +60,8 @@ impl<W: Write> AsCommands<W> {
         if !self.advance()? {
             return Err(io::Error::other("a snapshot that has no end"));
         }
+        // Of a data set without keys too.
+        self.into.write_all(&self.out)?;
         Ok(self.into)
     }
 

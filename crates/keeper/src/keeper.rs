@@ -75,7 +75,11 @@ impl Keeper {
         let engine = self.engine()?;
         let config = engine.config();
         let (dirname, name) = (config.text("appenddirname"), config.text("appendfilename"));
-        AofFolder::open(&self.disk, &self.dir, &dirname, &name).map_err(|e| e.to_string())
+        let open = match config.flag("aof-disable-auto-gc") {
+            true => AofFolder::open_with_history,
+            false => AofFolder::open,
+        };
+        open(&self.disk, &self.dir, &dirname, &name).map_err(|e| e.to_string())
     }
 
     /// Takes the data folder for this process, unless it has it.

@@ -303,12 +303,18 @@ pub fn log(
     }
 }
 
+/// Whether loading is still to be held up, which may have been called off meanwhile.
+fn is_delayed(engine: &Engine) -> bool {
+    engine.config().number("key-load-delay") != 0
+}
+
 /// Executes what a log holds.
 struct Replay<'e> {
     worker: engine::Worker,
     session: engine::Session,
     delay: Option<Delay>,
     loading: &'e Loading,
+    engine: &'e Engine,
 }
 
 impl<'e> Replay<'e> {
@@ -326,6 +332,7 @@ impl<'e> Replay<'e> {
             session,
             delay: Delay::of(engine, "key-load-delay"),
             loading: &engine.loading,
+            engine,
         }
     }
 
@@ -343,7 +350,8 @@ impl<'e> Replay<'e> {
             };
             let (taken, error) = batch.fill(&mut parser, &bytes[at..], &limits, 1024);
             if let Some(delay) = &mut self.delay {
-                delay.wait(batch.len(), || self.loading.is_stopped());
+                let ended = || self.loading.is_stopped() || !is_delayed(self.engine);
+                delay.wait(batch.len(), ended);
             }
             if let Some(error) = error {
                 return Err((at, format!("{error:?}")));

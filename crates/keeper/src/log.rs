@@ -63,6 +63,8 @@ impl Keeper {
             fsync: fsync(config),
             timestamps: config.flag("aof-timestamp-enabled"),
             room: None,
+            keep_history: config.flag("aof-disable-auto-gc"),
+            offset: Some(self.stream_offset()),
             on_progress: Some(self.on_progress()),
             on_spent: Some(self.on_spent()),
             // Where replies wait for it, it comes first.
@@ -187,6 +189,16 @@ impl Keeper {
             if asked.load(Relaxed) {
                 engine.journal.ring();
             }
+        })
+    }
+
+    /// Where the stream to replicas is, also while nobody follows and it is not counted.
+    fn stream_offset(&self) -> disk::log::AskOffset {
+        let engine = self.engine.clone();
+        Box::new(move || {
+            engine
+                .upgrade()
+                .map_or(0, |engine| engine.standing.offset())
         })
     }
 
@@ -342,7 +354,9 @@ impl Keeper {
                 let written = self.write_snapshot(engine, snapshot, base, true, stream)?;
                 written.map(|base| (base, false))
             } else {
-                let base = AsCommands::new(base, engine.load_settings());
+                let stamps = engine.config().flag("aof-timestamp-enabled");
+                let stamp = stamps.then(|| engine::unix_ms() / 1000);
+                let base = AsCommands::new(base, engine.load_settings(), stamp);
                 let written = self.write_snapshot(engine, snapshot, base, true, stream)?;
                 let base = written.map(AsCommands::finish).transpose();
                 let base = base.map_err(|e| format!("cannot write a snapshot: {e}"))?;

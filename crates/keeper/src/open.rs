@@ -146,6 +146,10 @@ impl Keeper {
             let summary = if has_log {
                 let (read, summary) = self.read_log(&engine, &folder)?;
                 loaded = read;
+                if loaded.stream.id.is_empty() {
+                    // Another server's, which says no more of the stream than this.
+                    loaded.stream.offset = folder.stream_offset().unwrap_or(0);
+                }
                 from = Some(folder.folder().display().to_string());
                 summary
             } else {

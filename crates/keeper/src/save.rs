@@ -39,6 +39,16 @@ fn points(config: &Config) -> Vec<(u64, u64)> {
     numbers.chunks_exact(2).map(|p| (p[0], p[1])).collect()
 }
 
+/// How long no rewrite begins by itself after so many in a row that failed: a disk that is full would else be filled with increments of
+/// little. The numbers are those of real servers.
+fn rest_after(failures: u32) -> Duration {
+    const LET_PASS: u32 = 3;
+    match failures.checked_sub(LET_PASS) {
+        None => Duration::ZERO,
+        Some(more) => Duration::from_secs(60 * (1 << more.min(6)).min(60)),
+    }
+}
+
 impl Keeper {
     pub(crate) fn options(&self, engine: &Engine, own: bool) -> Options {
         let config = engine.config();
@@ -206,6 +216,13 @@ impl Keeper {
                     stats.rewrite_failures = 0;
                 } else if !given_up {
                     stats.rewrite_failures += 1;
+                    let rest = rest_after(stats.rewrite_failures);
+                    if !rest.is_zero() {
+                        tracing::warn!(
+                            "Rewrites of the log go on failing: none begins by itself for {} minutes",
+                            rest.as_secs() / 60
+                        );
+                    }
                 }
             }
         }
@@ -423,13 +440,27 @@ impl Keeper {
         let config = engine.config();
         let percentage = config.number("auto-aof-rewrite-percentage") as u32;
         let least = config.number("auto-aof-rewrite-min-size") as u64;
-        let failures = self.stats.lock().rewrite_failures;
-        let may = failures == 0
-            || self.stats.lock().rewrite_tried.elapsed().as_secs()
-                >= 60u64 << failures.min(6).saturating_sub(1);
+        let may = {
+            let stats = self.stats.lock();
+            stats.rewrite_tried.elapsed() >= rest_after(stats.rewrite_failures)
+        };
         if may && disk::rewrite::is_due(status.size, status.base_size, percentage, least) {
             let _ = self.begin_rewrite();
         }
+    }
+
+    /// CONFIG SET aof-disable-auto-gc: what was kept goes with that.
+    fn heed_history(&self, keep: bool) -> Result<(), String> {
+        let Some(log) = self.log() else { return Ok(()) };
+        log.set_keep_history(keep);
+        if keep {
+            return Ok(());
+        }
+        // Not here: the caller is a worker.
+        let spawned = std::thread::Builder::new()
+            .name("history".into())
+            .spawn(move || log.remove_history());
+        spawned.map(drop).map_err(|e| e.to_string())
     }
 
     /// CONFIG SET.
@@ -449,7 +480,20 @@ impl Keeper {
                     .map_err(|r| r.0),
                 None => Ok(()),
             },
+            "aof-disable-auto-gc" => self.heed_history(config.flag("aof-disable-auto-gc")),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rest_after;
+
+    #[test]
+    fn rewrites_that_go_on_failing_rest_for_longer_and_longer() {
+        let minutes = |failures| rest_after(failures).as_secs() / 60;
+        let rests: Vec<u64> = (0..12).chain([u32::MAX]).map(minutes).collect();
+        assert_eq!(rests, [0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60]);
     }
 }

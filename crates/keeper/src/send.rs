@@ -130,4 +130,10 @@ impl Keeper {
         let stream = self.loaded.lock().stream.clone();
         (!stream.id.is_empty()).then_some(stream)
     }
+
+    /// Where the stream that the data set stands in had got to, though its name is not known: what follows is not to be counted as if it
+    /// had been before.
+    pub fn loaded_offset(&self) -> u64 {
+        self.loaded.lock().stream.offset
+    }
 }

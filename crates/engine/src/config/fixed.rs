@@ -78,7 +78,6 @@ pub(super) const FIXED: &[Directive] = &[
     later("cluster-enabled", &[], Flag, "no", Startup, CLUSTER),
     later("cluster-port", &[], Int { min: 0, max: 65_535 }, "0", Startup, CLUSTER),
     later("locale-collate", &[], Text, "", Runtime, INNER),
-    later("aof-disable-auto-gc", &[], Flag, "no", Runtime, DURABILITY),
     later("availability-zone", &[], Text, "", Runtime, CLUSTER),
     later("cluster-announce-client-ipv4", &[], Text, "", Runtime, CLUSTER),
     later("cluster-announce-client-ipv6", &[], Text, "", Runtime, CLUSTER),

@@ -544,6 +544,15 @@ pub(super) const BUILT: &[Directive] = &[
         DURABILITY,
         "So many bytes of damage at the end of a log are cut off like an end that is missing.",
     ),
+    row(
+        "aof-disable-auto-gc",
+        Flag,
+        "no",
+        Runtime,
+        DURABILITY,
+        "Whether files of the log that a rewrite has replaced stay, listed as history, until this is `no` again.",
+    )
+    .hidden(),
     row("aof-timestamp-enabled", Flag, "no", Runtime, DURABILITY, "Whether the log holds the time, second by second."),
     row("aof-rewrite-incremental-fsync", Flag, "yes", Runtime, DURABILITY, "Whether a rewrite goes to the disk in steps while it is written."),
     row(
@@ -1236,7 +1245,7 @@ pub(super) const BUILT: &[Directive] = &[
         "0",
         Runtime,
         TESTS,
-        "The same for loading a snapshot or a copy, and for each command of a log. Clients are answered meanwhile.",
+        "The same for loading a snapshot or a copy, and for each command of a log. Clients are answered meanwhile; 0 ends it at once.",
     )
     .hidden(),
 ];

@@ -252,13 +252,18 @@ impl Building<'_> {
             let next = finding.lock().next(built.take(), || self.goes_on());
             let Some(batch) = next else { return };
             if let Some(delay) = &mut delay {
-                delay.wait(batch.count(), || !self.goes_on());
+                delay.wait(batch.count(), || !self.is_delayed());
             }
             if let Err(error) = self.build_batch(&batch, &settings) {
                 self.fail(error);
             }
             built = Some(batch);
         }
+    }
+
+    /// Whether what comes is to be held up.
+    fn is_delayed(&self) -> bool {
+        self.goes_on() && super::is_delayed(self.engine)
     }
 
     fn delay(&self) -> Option<Delay> {
@@ -337,7 +342,7 @@ impl Building<'_> {
                     match assembly.add(&entry, &settings).map_err(|e| e.to_string())? {
                         Built::Value(value) => {
                             if let Some(delay) = &mut delay {
-                                delay.wait(1, || !self.goes_on());
+                                delay.wait(1, || !self.is_delayed());
                             }
                             let mut keys = Adding::new(self, 1);
                             keys.take(entry, value)?;

@@ -161,7 +161,12 @@ impl Primary {
 
     /// The data set is loaded, and with it, perhaps, what the stream was called and how long it was.
     pub(crate) fn begin(&self) {
-        let (Some(place), Ok(engine)) = (self.keeper.loaded_stream(), self.engine()) else {
+        let Ok(engine) = self.engine() else { return };
+        let Some(place) = self.keeper.loaded_stream() else {
+            let offset = self.keeper.loaded_offset();
+            if offset > 0 {
+                self.stream.restart(&engine.standing.ids().id, offset);
+            }
             return;
         };
         let replica = engine.standing.is_replica();
