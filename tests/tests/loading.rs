@@ -1,11 +1,14 @@
 //! While a server loads its data set it listens, says so, and shows nobody half of it.
 
 use redpoll_tests::check::show;
+use redpoll_tests::replication::{in_sync, same};
 use redpoll_tests::server::Folder;
 use redpoll_tests::{Client, Peers, Server, eventually};
 use resp::Value;
 use rustix::process::Signal;
 use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The text of an older server's log, one file, beside which a manifest is made at the first start.
 fn log_of(text: &str) -> Folder {
@@ -327,4 +330,62 @@ fn delays_show_what_is_over_in_a_moment() {
     }
     c.send(&["SHUTDOWN", "NOSAVE"]);
     assert_eq!(server.wait().code(), Some(0));
+}
+
+/// What clients and the primary of a server do while it saves and loads itself anew is done before that, or behind it, or refused.
+#[test]
+fn a_reload_loses_nothing_that_is_done_meanwhile() {
+    let usual = [
+        "--enable-debug-command",
+        "yes",
+        "--repl-diskless-sync-delay",
+        "0",
+    ];
+    for log in ["no", "yes"] {
+        let args = [&usual[..], &["--appendonly", log]].concat();
+        let (primary, replica) = (Server::redpoll_with(&args), Server::redpoll_with(&args));
+        let (mut p, mut r) = (primary.connect(), replica.connect());
+        r.call(&["REPLICAOF", "127.0.0.1", &primary.port().to_string()]);
+        for n in 0..2000 {
+            p.call(&["SET", &format!("key{n}"), "v"]);
+        }
+        in_sync(&mut p, &mut r);
+        let stop = Arc::new(AtomicBool::new(false));
+        let writer = {
+            let (stop, mut c) = (stop.clone(), primary.connect());
+            std::thread::spawn(move || {
+                let mut done = 0;
+                while !stop.load(Relaxed) {
+                    match c.call(&["INCR", "n"]) {
+                        Value::Int(_) => done += 1,
+                        // It is loading.
+                        other => assert!(show(&other).starts_with("-LOADING"), "{other:?}"),
+                    }
+                    c.call(&["SET", &format!("new{}", done % 500), "v"]);
+                }
+                done
+            })
+        };
+        for _ in 0..5 {
+            assert_eq!(ask(&mut r, "DEBUG RELOAD"), "OK");
+            assert_eq!(ask(&mut p, "DEBUG RELOAD"), "OK");
+        }
+        stop.store(true, Relaxed);
+        let done = writer.join().expect("the writer").to_string();
+        assert_eq!(ask(&mut p, "GET n"), done);
+        in_sync(&mut p, &mut r);
+        same("behind reloads", &mut p, &mut r);
+        // What is loaded is not what there was: a replica takes a copy of it.
+        p.call(&["SET", "unsaved", "1"]);
+        in_sync(&mut p, &mut r);
+        assert_eq!(ask(&mut p, "DEBUG RELOAD NOSAVE"), "OK");
+        assert_eq!(ask(&mut p, "EXISTS unsaved"), "Int(0)");
+        in_sync(&mut p, &mut r);
+        same("behind a reload of what is old", &mut p, &mut r);
+        if log == "yes" {
+            assert_eq!(ask(&mut p, "DEBUG LOADAOF"), "OK");
+            in_sync(&mut p, &mut r);
+            same("behind a reload of the log", &mut p, &mut r);
+        }
+    }
 }

@@ -44,6 +44,8 @@ pub struct Keeper {
     pub(crate) asked: Arc<AtomicBool>,
     /// What is in memory could not be made like the log again: changes are refused until it could.
     pub(crate) unlike_the_log: AtomicBool,
+    /// Held while the data set is loaded anew from its own files, and by whoever carries a primary's stream out.
+    pub(crate) reloading: Mutex<()>,
     /// What it counts with when it changes keys itself.
     pub(crate) counters: OnceLock<Arc<Counters>>,
 }
@@ -113,6 +115,13 @@ impl Keeper {
     }
 
     /// Does something while nothing of a primary's stream is half carried out.
+    /// Does something that changes the data set, whatever the gate says, and so must not come between its being saved and its being loaded
+    /// anew (DEBUG RELOAD): waits for the end of that.
+    pub fn beside_no_reload<R>(&self, work: impl FnOnce() -> R) -> R {
+        let _none = self.reloading.lock();
+        work()
+    }
+
     pub(crate) fn between_units<R>(&self, work: impl FnOnce() -> R) -> R {
         let Some(feed) = self.any_feed() else {
             return work();

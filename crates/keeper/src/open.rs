@@ -99,6 +99,7 @@ impl Keeper {
             waiting: Mutex::default(),
             asked: Arc::default(),
             unlike_the_log: AtomicBool::new(false),
+            reloading: Mutex::new(()),
             counters: OnceLock::new(),
         });
         engine.loading.begin();

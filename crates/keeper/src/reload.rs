@@ -16,6 +16,12 @@ use store::Keyspace;
 /// How long a command that was let in before loading began may take to get its locks, or to give that up and ask again.
 const SETTLE: Duration = Duration::from_millis(5);
 
+/// Waits for those who were let in before loading began.
+fn settle(engine: &Engine) {
+    std::thread::sleep(SETTLE);
+    drop(engine.keyspace().lock_all());
+}
+
 impl Keeper {
     /// Has nothing else written until the guard goes.
     fn claim_for_loading<'e>(&'e self, engine: &'e Arc<Engine>) -> Closed<'e> {
@@ -38,9 +44,7 @@ impl Keeper {
     fn close_to_all<'e>(&'e self, engine: &'e Arc<Engine>) -> Closed<'e> {
         let closed = self.claim_for_loading(engine);
         engine.loading.begin();
-        std::thread::sleep(SETTLE);
-        // Whoever runs now is waited for.
-        drop(engine.keyspace().lock_all());
+        settle(engine);
         closed
     }
 
@@ -71,25 +75,54 @@ impl Keeper {
         self.pump_all();
     }
 
+    /// Loads something, of which the stream to replicas says nothing. Those of a primary go on if it is the `same` as before; else they take a
+    /// copy of it.
+    fn unseen_by_replicas<R>(
+        &self,
+        engine: &Arc<Engine>,
+        same: bool,
+        load: impl FnOnce() -> Result<R, String>,
+    ) -> Result<R, String> {
+        let fed = self.fed.load(Relaxed);
+        if fed {
+            self.want_pieces(false, || ())?;
+        }
+        let loaded = load();
+        if fed {
+            self.want_pieces(true, || ())?;
+            if let Some(replication) = engine.replication().filter(|_| !same || loaded.is_err()) {
+                replication.rename_stream();
+            }
+        }
+        loaded
+    }
+
     /// DEBUG RELOAD.
     pub(crate) fn reload_snapshot(&self, how: Reload) -> Result<(), String> {
         let engine = self.engine()?;
+        let _reloading = self.reloading.lock();
         if how.save {
-            self.save_now()?;
+            // What is done behind this moment would be gone with what is loaded.
+            engine.loading.begin();
+            settle(&engine);
+            self.save_now().inspect_err(|_| engine.loading.end())?;
         }
         let closed = self.close_to_all(&engine);
         // Until what is loaded is its base, the log holds what there was before.
         let logs = self.leave_log(&engine)?;
-        if how.flush {
-            empty(&engine)?;
-        }
         let twice = match how.merge {
             true => Twice::Replace,
             false => Twice::Refuse,
         };
         let path = self.rdb_path(&engine);
-        let read = load::snapshot(&engine, &self.disk, &path, twice)?;
-        let read = read.ok_or_else(|| format!("{}: there is no such file", path.display()))?;
+        let same = how.save && how.flush;
+        let read = self.unseen_by_replicas(&engine, same, || {
+            if how.flush {
+                empty(&engine)?;
+            }
+            let read = load::snapshot(&engine, &self.disk, &path, twice)?;
+            read.ok_or_else(|| format!("{}: there is no such file", path.display()))
+        })?;
         *self.loaded.lock() = read;
         if logs {
             let begun = self.begin_log_anew(&engine)?;
@@ -106,15 +139,19 @@ impl Keeper {
     pub(crate) fn reload_log(&self) -> Result<(), String> {
         let engine = self.engine()?;
         let config = engine.config();
+        let _reloading = self.reloading.lock();
         self.take_folder()?;
         let closed = self.close_to_all(&engine);
         let logs = self.leave_log(&engine)?;
-        empty(&engine)?;
-        let folder = self.log_folder()?;
-        if folder.manifest().is_empty() {
-            return Err(format!("{}: there is no log", folder.folder().display()));
-        }
-        let (read, summary) = self.read_log(&engine, &folder)?;
+        let (folder, (read, summary)) = self.unseen_by_replicas(&engine, false, || {
+            empty(&engine)?;
+            let folder = self.log_folder()?;
+            if folder.manifest().is_empty() {
+                return Err(format!("{}: there is no log", folder.folder().display()));
+            }
+            let read = self.read_log(&engine, &folder)?;
+            Ok((folder, read))
+        })?;
         *self.loaded.lock() = read;
         if logs {
             self.begin_log(&engine, folder, &summary, true)?;

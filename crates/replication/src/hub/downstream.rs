@@ -80,11 +80,13 @@ impl Downstream for Below {
 
     fn pass(&self, bytes: &[u8], carry_out: &mut dyn FnMut() -> Option<usize>) {
         self.with(|hub, _| {
-            let _applying = hub.applying.lock();
-            if let Some(db) = carry_out() {
-                hub.stream.append(bytes);
-                hub.replica.note_db(db);
-            }
+            hub.keeper.beside_no_reload(|| {
+                let _applying = hub.applying.lock();
+                if let Some(db) = carry_out() {
+                    hub.stream.append(bytes);
+                    hub.replica.note_db(db);
+                }
+            });
         });
     }
 
