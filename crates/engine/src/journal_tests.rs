@@ -460,6 +460,44 @@ fn what_was_made_without_expired_members_is_made_so_again() {
     }
 }
 
+/// All members have expired when others come: the set is the same, and keeps its time to live and whatever else is known of it.
+///
+/// The expired ones were written down ahead of the new ones, so that the log had another set, which lived for ever.
+#[test]
+fn a_set_whose_members_have_all_expired_is_still_that_set() {
+    for line in [
+        "SADD s n",
+        "SADD s e",
+        "SADD s e n",
+        "SADDEX s MEMBERS 2 e n",
+        "SADDEX s EX 100 MEMBERS 1 e",
+        "SADDEX s EX 100 MEMBERS 2 f n",
+        "SADDEX s KEEPTTL MEMBERS 2 e n",
+        "MULTI; SADD s e; SADDEX s EX 100 MEMBERS 1 f; EXEC",
+        "EVAL \"redis.call('SADD', KEYS[1], 'e') redis.call('SREM', KEYS[1], 'n')\" 1 s",
+        "SREM s e",
+        "SPOP s",
+        "SMOVE o s m",
+        "SPEXPIRE s 100000 MEMBERS 1 e",
+    ] {
+        let (mut c, mut copy) = (TestClient::new(), TestClient::new());
+        turn_on(&c);
+        c.run(
+            "DEBUG SET-ACTIVE-EXPIRE 0; SADD s e f; SADD o m; EXPIRE s 1000; BLESS SET s NO-EVICT",
+        );
+        c.run("SPEXPIRE s 1 MEMBERS 2 e f");
+        while c.run("STTL s MEMBERS 2 e f") != "[-2 -2]" {
+            std::thread::yield_now();
+        }
+        c.run(line);
+        let piece = c.engine.journal.cut(&mut None).expect("a change");
+        let mut lines = vec![line.to_owned()];
+        replay(&mut copy, &piece, &mut lines);
+        copy = copy.another();
+        assert_eq!(state(&mut c), state(&mut copy), "{}", lines.join("\n"));
+    }
+}
+
 #[test]
 fn a_command_is_written_down_alike_in_whatever_form_it_came() {
     let forms: [&[u8]; 2] = [

@@ -118,10 +118,20 @@ pub(super) fn tell(
     events: impl IntoIterator<Item = Event>,
     times: usize,
 ) {
+    keys.record_expired_members(key, expired);
+    announce(keys, key, expired, events, times);
+}
+
+fn announce(
+    keys: &mut Keys<'_>,
+    key: &[u8],
+    expired: &Gone,
+    events: impl IntoIterator<Item = Event>,
+    times: usize,
+) {
     let mut first = None;
     if !expired.0.is_empty() {
         keys.counters.expired_fields.add(expired.0.len() as u64);
-        keys.record_expired_members(key, expired);
         first = Some(Event::SET_EXPIRED);
     }
     let events: SmallVec<[Event; 4]> = first.into_iter().chain(events).collect();
@@ -136,7 +146,9 @@ pub(super) fn expire_members_of(keys: &mut Keys<'_>, key: &[u8]) -> Result {
     let set = keys.peek_view::<Set>(key)?;
     if !keys.frozen && set.is_some_and(|set| set.may_be_due(now_ms)) {
         let gone = keys.edit::<Set, _>(key, |set| expire_members(set, now_ms))?;
-        tell(keys, key, &gone.unwrap_or_default(), None, 0);
+        let gone = gone.unwrap_or_default();
+        keys.record_expired_ahead(key, &gone);
+        announce(keys, key, &gone, None, 0);
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use resp::number::format_i64;
 use std::collections::BTreeMap;
 use store::types::hash::Hash;
 use store::types::list::List;
+use store::types::set::Set;
 use store::{Type, Value};
 
 /// Writes down that fields of a hash, or members of a set, are gone because their time was over.
@@ -29,11 +30,45 @@ pub(crate) fn record_fields<F: AsRef<[u8]>>(
 }
 
 impl Keys<'_> {
-    /// Notes that members of a set of the selected database are gone because their time was over: ahead of what the command
-    /// does, which may add them again.
-    pub(crate) fn record_expired_members(&mut self, key: &[u8], gone: &Gone) {
+    /// Notes that members of a set of the selected database are gone because their time was over, ahead of what the command does with
+    /// the others.
+    pub(crate) fn record_expired_ahead(&mut self, key: &[u8], gone: &Gone) {
         if self.recording {
             record_fields(self.records, self.db, key, &gone.0, true);
+        }
+    }
+
+    /// The same of a set that the command itself has changed since. What it has added again is there for whoever does this again, with
+    /// the time that is over, and must not have it any more.
+    pub(crate) fn record_expired_members(&mut self, key: &[u8], gone: &Gone) {
+        if !self.recording || gone.0.is_empty() {
+            return;
+        }
+        let Some(set) = self.peek_view::<Set>(key).ok().flatten() else {
+            return self.record_expired_ahead(key, gone);
+        };
+        let (mut absent, mut lasting) = (vec![b"SREM".to_vec(), key.to_vec()], Vec::new());
+        for member in &gone.0 {
+            match set.due_ms(member) {
+                None => absent.push(member.to_vec()),
+                Some(None) => lasting.push(member.to_vec()),
+                // The command says when.
+                Some(Some(_)) => {}
+            }
+        }
+        if absent.len() > 2 {
+            self.records.push_expired_behind(self.db, absent);
+        }
+        if !lasting.is_empty() {
+            let number = lasting.len().to_string().into_bytes();
+            let mut argv = vec![
+                b"SPERSIST".to_vec(),
+                key.to_vec(),
+                b"MEMBERS".to_vec(),
+                number,
+            ];
+            argv.append(&mut lasting);
+            self.records.push_expired_behind(self.db, argv);
         }
     }
 
