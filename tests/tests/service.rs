@@ -222,6 +222,40 @@ fn signals_do_what_their_directives_say() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
+/// A snapshot that is being written in the background keeps nobody from stopping: it is given up, and what there is by then is saved.
+#[test]
+fn a_stop_does_not_wait_for_a_background_save() {
+    for by_signal in [true, false] {
+        let mut server = Server::redpoll_with(&["--save", "3600 1000"]);
+        let mut client = server.connect();
+        check(&mut client, "SET k before", "OK");
+        let delay = |client: &mut Client, micros: &str| {
+            let set = format!("CONFIG SET rdb-key-save-delay {micros}");
+            check(client, &set, "OK");
+        };
+        delay(&mut client, "1000000000");
+        check(&mut client, "BGSAVE", "Background saving started");
+        eventually("the save looks at the delay", || {
+            let info = show(&client.run("INFO persistence"));
+            info.contains("rdb_bgsave_in_progress:1") && !info.contains("current_save_keys_total:0")
+        });
+        delay(&mut client, "0");
+        check(&mut client, "SET k after", "OK");
+        if by_signal {
+            server.signal(Signal::TERM);
+        } else {
+            // Its client does not wait for what comes of it, as Perl's does not.
+            client.send(&["SHUTDOWN"]);
+            drop(client);
+        }
+        assert_eq!(server.wait().code(), Some(0), "by signal: {by_signal}");
+        let log = server.log();
+        assert!(log.contains("given up"), "by signal: {by_signal}\n{log}");
+        let snapshot = std::fs::read(server.dir().join("dump.rdb")).unwrap();
+        assert!(snapshot.windows(5).any(|bytes| bytes == b"after"));
+    }
+}
+
 /// What `ps` shows, and how readily the kernel may end the process.
 #[test]
 fn as_the_system_sees_it() {

@@ -318,6 +318,10 @@ impl Persistence for Keeper {
         self.save_now()
     }
 
+    fn save_before_stop(&self) -> Result<(), String> {
+        Keeper::save_before_stop(self)
+    }
+
     fn save_in_background(&self, schedule: bool) -> Result<&'static str, String> {
         self.begin_save(schedule)
     }

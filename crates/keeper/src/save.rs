@@ -265,6 +265,23 @@ impl Keeper {
         }
     }
 
+    /// SHUTDOWN and signals: the save before the end takes the place of one in the background, which has less and would be waited for.
+    pub(crate) fn save_before_stop(&self) -> Result<(), String> {
+        loop {
+            let seen = self.freed.seen();
+            match self.claim_awaited() {
+                Ok(()) => return self.write_as(Busy::Save, None),
+                Err(busy) => {
+                    let mut saving = self.saving.lock();
+                    if busy == Busy::Save && saving.busy == Some(busy) && !saving.awaited {
+                        saving.give_up();
+                    }
+                }
+            }
+            self.freed.sleep(seen);
+        }
+    }
+
     /// FLUSHALL with save points: what was flushed does not come back. What comes of it is in the server's log: the keys are gone.
     pub(crate) fn save_what_is_left(&self, later: bool) {
         loop {

@@ -290,7 +290,7 @@ fn save_first(
     failed: mpsc::UnboundedSender<()>,
 ) {
     let save = move || {
-        let stopped = keeper.save().and_then(|()| host.shutdown(mode));
+        let stopped = keeper.save_before_stop().and_then(|()| host.shutdown(mode));
         if let Err(why) = stopped {
             tracing::warn!("The data set cannot be saved, so the server goes on: {why}");
             // If nobody listens the server has stopped in another way.

@@ -234,7 +234,7 @@ fn shutdown(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         // Tried while it can still be refused; what changes until the end is saved then.
         let engine = ctx.engine.handle();
         ctx.offload(Box::new(move |out| {
-            let saved = keeper.save();
+            let saved = keeper.save_before_stop();
             let done = saved
                 .map_err(|_| "Errors trying to SHUTDOWN. Check logs.".to_owned())
                 .and_then(|()| engine.host().shutdown(mode));

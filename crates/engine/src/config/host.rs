@@ -123,6 +123,9 @@ pub trait Persistence: Send + Sync {
     /// SAVE: writes a snapshot and returns when it is on the disk. Not called from a worker.
     fn save(&self) -> Result<(), String>;
 
+    /// The same before the server stops: a snapshot that is being written in the background is given up for it.
+    fn save_before_stop(&self) -> Result<(), String>;
+
     /// BGSAVE: begins a snapshot; what to answer. `schedule`: it may begin later, if something else is being written.
     fn save_in_background(&self, schedule: bool) -> Result<&'static str, String>;
 
