@@ -181,6 +181,21 @@ mod tests {
     }
 
     #[test]
+    fn what_sets_the_threshold_is_judged_by_it() {
+        let mut c = TestClient::new();
+        let setting = "CONFIG SET slowlog-log-slower-than 0";
+        c.pipeline(&["GET a", setting, "GET b", "GET c"]);
+        assert_eq!(
+            logged(&mut c, "SLOWLOG GET -1"),
+            ["GET c", "GET b", setting]
+        );
+        c.check("SLOWLOG RESET", "OK");
+        c.pipeline(&["CONFIG SET slowlog-log-slower-than -1", "GET d"]);
+        // RESET only.
+        c.check("SLOWLOG LEN", "1");
+    }
+
+    #[test]
     fn transactions_and_scripts_are_logged_command_by_command() {
         let mut c = logging();
         c.run("MULTI; SET x 1; INCR x; EXEC");

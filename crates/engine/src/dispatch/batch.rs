@@ -52,7 +52,7 @@ fn watch_each() -> u64 {
     *TICKS
 }
 
-/// Which commands of a batch stand out, as the settings are when it begins.
+/// Which commands of a batch stand out, as the settings are when it begins or a command of it has changed the thresholds of time.
 struct Watch {
     /// Every command is timed by itself, also the quick ones of one kind that follow each other.
     each: bool,
@@ -107,7 +107,7 @@ impl Worker {
         self.began_ns = began;
         out.set_proto(session.proto);
         let empty = out.len();
-        let watch = Watch::new(session, batch, from);
+        let mut watch = Watch::new(session, batch, from);
         let mut at = from;
         let mut next = Next::Done;
         // What replies may grow to before the client is over its limit.
@@ -149,6 +149,11 @@ impl Worker {
                         (unbooked, alone) = (at, took);
                         if let Next::Block(waiter) = &next {
                             waiter.tried_first(took, &self.counters);
+                        }
+                        // CONFIG SET of a threshold is judged by the new one itself, as on real servers.
+                        if session.engine.config().live.noted_from.load(Relaxed) != watch.noted_from
+                        {
+                            watch = Watch::new(session, batch, at);
                         }
                         // What blocks or goes on elsewhere is noted when it is done.
                         if done && took >= watch.noted_from {
