@@ -269,6 +269,15 @@ const NAMED: &[Difference] = &[
         then: Then::GoOn,
     },
     Difference {
+        from: &[NewestRedis],
+        why: "XINFO STREAM tells of idempotent producers where a stream has or had some: clients of older servers refuse the fields",
+        case: |c| {
+            let [ours, theirs] = [c.ours, c.theirs].map(String::from_utf8_lossy);
+            c.is("XINFO STREAM") && !ours.contains("idmp") && theirs.contains("idmp-duration")
+        },
+        then: Then::GoOn,
+    },
+    Difference {
         from: &[Redis, Valkey],
         why: "XREADGROUP takes CLAIM, and XADD takes IDMP and IDMPAUTO, as in Redis 8.6",
         case: |c| c.is_any(&["XREADGROUP", "XADD"]) && c.was_sent("CLAIM"),

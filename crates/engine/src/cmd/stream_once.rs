@@ -100,9 +100,7 @@ pub(super) fn new_stream(live: &Live) -> Stream {
 
 /// What XINFO STREAM says of it: how long names are remembered and how many, producers and names there are, messages added
 /// and found to be there.
-pub(super) fn figures(known: Option<&Idempotency>, now_ms: u64) -> [(&'static str, u64); 6] {
-    static USUAL: Idempotency = Idempotency::new(Idempotency::DURATION_S, Idempotency::MAX);
-    let known = known.unwrap_or(&USUAL);
+pub(super) fn figures(known: &Idempotency, now_ms: u64) -> [(&'static str, u64); 6] {
     let (mut producers, mut names) = (0, 0);
     for (_, of_one) in known.producers(now_ms) {
         producers += 1;

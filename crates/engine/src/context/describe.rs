@@ -54,7 +54,7 @@ pub(crate) fn describe(
     let words = client.words.lock();
     let _ = writeln!(
         into,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub={} psub={} ssub={} multi={} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={}{} db={} sub={} psub={} ssub={} multi={} \
          watch={} qbuf={} qbuf-free={} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={} tot-mem={} events={} \
          cmd={} user={} redir={} resp={} lib-name={} lib-ver={} io-thread={} tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
@@ -65,7 +65,11 @@ pub(crate) fn describe(
         now_s.saturating_sub(client.since_s),
         if asking { 0 } else { client.idle_s(now_s) },
         flags(client),
-        capa(client),
+        // Clients there are that refuse a line with a field they do not know, so it is there for those who know it.
+        match capa(client) {
+            "" => String::new(),
+            letters => format!(" capa={letters}"),
+        },
         client.db.load(Relaxed),
         get(channels),
         get(patterns),

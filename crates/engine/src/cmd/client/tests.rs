@@ -78,6 +78,9 @@ fn info_shows_the_connection_as_it_is() {
     }
     c.run("CLIENT NO-TOUCH OFF; CLIENT NO-EVICT OFF");
     assert_eq!(field(&c.run("CLIENT INFO"), "flags"), "N");
+    // Who has not sent CLIENT CAPA may not know the field.
+    let info = c.another().run("CLIENT INFO");
+    assert!(!info.contains("capa="), "{info}");
     check("CLIENT NO-EVICT maybe", "-ERR syntax error");
     check("CLIENT NO-TOUCH maybe", "-ERR syntax error");
     assert!(

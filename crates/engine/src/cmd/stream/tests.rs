@@ -195,8 +195,7 @@ fn what_xinfo_says() {
         "XADD s 1-1 a 1; XINFO STREAM s",
         "{\"length\": 1 \"radix-tree-keys\": 1 \"radix-tree-nodes\": 2 \"last-generated-id\": \"1-1\" \
          \"max-deleted-entry-id\": \"0-0\" \"entries-added\": 1 \"recorded-first-entry-id\": \"1-1\" \
-         \"idmp-duration\": 100 \"idmp-maxsize\": 100 \"pids-tracked\": 0 \"iids-tracked\": 0 \"iids-added\": 0 \
-         \"iids-duplicates\": 0 \"groups\": 0 \
+         \"groups\": 0 \
          \"first-entry\": [\"1-1\" [\"a\" \"1\"]] \"last-entry\": [\"1-1\" [\"a\" \"1\"]]}",
     );
     check("XINFO STREAM s", "-ERR no such key");
