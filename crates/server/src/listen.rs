@@ -252,7 +252,7 @@ fn open_tcp(address: SocketAddr, backlog: i32) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Opens the unix socket, if one is configured. A socket that an earlier server left behind is replaced.
+/// Opens the unix socket, if one is configured. A socket that an earlier server left behind is replaced, and so is an empty file.
 pub(crate) fn unix(config: &Config) -> Result<Option<Arc<Listener>>, ListenError> {
     let Some(path) = config.unixsocket() else {
         return Ok(None);
@@ -286,8 +286,11 @@ fn open_unix(
     backlog: i32,
 ) -> io::Result<Socket> {
     let group = group.map(crate::system::group).transpose()?;
-    // Only a socket is removed: a mistyped path must not cost somebody a file.
-    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+    // A mistyped path must not cost somebody a file. An empty one is the name that a script has had made for the socket.
+    let is_free = |found: &std::fs::Metadata| {
+        found.file_type().is_socket() || found.is_file() && found.len() == 0
+    };
+    if std::fs::symlink_metadata(path).is_ok_and(|found| is_free(&found)) {
         std::fs::remove_file(path)?;
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -363,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_unix_socket_is_replaced_and_a_file_is_not() {
+    fn a_stale_unix_socket_or_an_empty_file_is_replaced_and_another_file_is_not() {
         let path = std::env::temp_dir().join(format!("redpoll-listen-{}", std::process::id()));
         let mut config = Config::default();
         config
@@ -393,6 +396,10 @@ mod tests {
             "{error}"
         );
         config.directive("unixsocketgroup", &[""]).unwrap();
+        assert!(unix(&config).is_ok());
+        std::fs::write(&path, "").unwrap_err();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "").unwrap();
         assert!(unix(&config).is_ok());
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "precious").unwrap();

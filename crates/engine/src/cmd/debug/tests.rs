@@ -86,6 +86,7 @@ fn everybody_sleeps() {
     sleeper.join().expect("it wakes up");
     c.check("DEBUG SLEEP 0", "OK");
     c.check("DEBUG SLEEP -1", "OK");
+    c.check("DEBUG SLEEP \"0\\r\\n\"", "OK");
     for bad in ["x", "1e300", "inf"] {
         c.check(
             &format!("DEBUG SLEEP {bad}"),
