@@ -5,9 +5,11 @@
 //! ```
 //!
 //! Arguments: commands a batch, keys there are, and which commands: `get set setifeq setifdeq setifne delex digest incr sadd sismember
-//! lpush rpop hset zadd zmove mset`, and the pairs `setdel` and `setdelex`, which count as one. `setifeq` finds what it compares with, and
-//! `delex` alone does not: it deletes nothing. `zmove` gives members of a sorted set of so many other scores, some ten members to each. Prints nanoseconds a command: the quickest of many short
-//! rounds, which a busy machine disturbs least, and the median of all rounds. To compare two states of the code, run both in turn.
+//! lpush rpop hset zadd mset`, and the pairs `setdel` and `setdelex`, which count as one. `setifeq` finds what it compares with, and
+//! `delex` alone does not: it deletes nothing. On a sorted set of so many members, whose scores are drawn from a million: `zmove`, which
+//! gives present members other scores, `zincrby zrank`, `zrange` and `zrangebyscore` of ten, and the pair `zpop` of ZPOPMIN and ZADD of
+//! a new member. Prints nanoseconds a command: the quickest of many short rounds, which a busy machine disturbs least, and the median
+//! of all rounds. To compare two states of the code, run both in turn.
 
 use redpoll_engine::{Config, Engine, Kind, NoHost, Origin};
 use resp::{Batch, Limits, Out, Parser};
@@ -41,6 +43,9 @@ fn command(name: &str, key: u64, score: u64, into: &mut Vec<u8>) {
     let string = format!("key:{key:012}");
     let number = format!("number:{key:012}");
     let member = format!("element:{key:012}");
+    // Hardly ever one that is there.
+    let other = format!("element:{:012}", key << 20 | score);
+    let (rank, to_rank) = (key.to_string(), (key + 9).to_string());
     let score = score.to_string();
     let argv: Vec<&str> = match name {
         "set" => vec!["SET", &string, value],
@@ -64,6 +69,14 @@ fn command(name: &str, key: u64, score: u64, into: &mut Vec<u8>) {
         "hset" => vec!["HSET", "hash", &member, value],
         "zadd" => vec!["ZADD", "sorted", "1", &member],
         "zmove" => vec!["ZADD", "moved", &score, &member],
+        "zincrby" => vec!["ZINCRBY", "moved", "1", &member],
+        "zrank" => vec!["ZRANK", "moved", &member],
+        "zrange" => vec!["ZRANGE", "moved", &rank, &to_rank],
+        "zrangebyscore" => vec!["ZRANGEBYSCORE", "moved", &score, "+inf", "LIMIT", "0", "10"],
+        "zpop" => {
+            resp::write_command(into, &["ZPOPMIN", "moved"]);
+            vec!["ZADD", "moved", &score, &other]
+        }
         "mset" => vec![
             "MSET", &string, value, &number, "1", &member, value, "a", value, "b", value,
         ],
@@ -71,6 +84,11 @@ fn command(name: &str, key: u64, score: u64, into: &mut Vec<u8>) {
         other => panic!("{other}: see the top of this file for what there is"),
     };
     resp::write_command(into, &argv);
+}
+
+/// Whether a command is on the sorted set that is filled for it.
+fn on_moved(name: &str) -> bool {
+    name.starts_with('z') && name != "zadd"
 }
 
 fn main() {
@@ -105,8 +123,8 @@ fn main() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut filled = Vec::new();
     let fills = [
-        names.iter().any(|n| n != "zmove"),
-        names.iter().any(|n| n == "zmove"),
+        names.iter().any(|n| !on_moved(n)),
+        names.iter().any(|n| on_moved(n)),
     ];
     for (fill, _) in ["set", "zmove"]
         .iter()

@@ -1,5 +1,6 @@
 //! Memory: where entries and tables live.
 
+pub(crate) mod either;
 pub mod pages;
 mod same;
 pub(crate) mod slab;

@@ -3,7 +3,7 @@
 use super::range::{LexBound, LexRange, ScoreRange};
 use super::slots::Slots;
 use super::small;
-use super::tree::{Seek, Tree, Walk, key_of};
+use super::tree::{Element as Ordered, Prefix, Seek, Tree, Walk, key_of};
 use super::{Limits, Move, SortedSet};
 use crate::mem::same;
 use crate::table::{HASH_BITS, POSITIONS, Pos, Probe, Table, table_hash};
@@ -469,22 +469,28 @@ impl Builder {
             members,
             longest,
         } = self;
-        let mut order: Vec<(u64, u32)> = members
+        let prefix = Prefix::of(members.iter().map(|&slot| slots.member(slot)));
+        let mut order: Vec<Ordered> = members
             .into_iter()
-            .map(|slot| (key_of(slots.score(slot)), slot))
+            .map(|slot| Ordered {
+                key: key_of(slots.score(slot)),
+                window: prefix.window(slots.member(slot)),
+                slot,
+            })
             .collect();
         order.sort_unstable_by(|a, b| {
-            a.0.cmp(&b.0)
-                .then_with(|| slots.member(a.1).cmp(slots.member(b.1)))
+            (a.key, a.window)
+                .cmp(&(b.key, b.window))
+                .then_with(|| slots.member(a.slot).cmp(slots.member(b.slot)))
         });
         if order.len() <= limits.entries && longest <= limits.member {
             let mut bytes = Vec::new();
-            for (_, slot) in order {
+            for Ordered { slot, .. } in order {
                 small::push(&mut bytes, Item::of(slots.member(slot)), slots.score(slot));
             }
             return SortedSet::small(bytes);
         }
-        let tree = Tree::from_sorted(&order, &slots);
+        let tree = Tree::from_sorted(&order, prefix, &slots);
         SortedSet::large(Large {
             slots,
             table,

@@ -184,6 +184,80 @@ proptest! {
     }
 }
 
+/// Members that begin alike for a while, so that hints hold what stands behind that, among few scores.
+fn alike() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        30 => (0u32..3000).prop_map(|n| format!("element:{n:06}").into_bytes()),
+        10 => (0u32..3000).prop_map(|n| format!("element:00{n}").into_bytes()),
+        1 => prop::sample::select(vec![&b""[..], b"e", b"element:", b"element:00", b"elements", b"elemental", b"f", b"\xff"]).prop_map(<[u8]>::to_vec),
+    ]
+}
+
+fn few_scores() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        20 => (-3i32..3).prop_map(f64::from),
+        1 => (-3i32..3).prop_map(|n| f64::from(n) / 3.0),
+        1 => prop::sample::select(vec![0.0, 1e9, 1e-300, f64::NEG_INFINITY]),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: crate::testing::cases(48), ..ProptestConfig::default() })]
+    #[test]
+    fn members_that_begin_alike_are_in_order(
+        same in any::<bool>(),
+        first in prop::collection::vec((0u32..3000, -3i32..3), 0..400),
+        then in prop::collection::vec((alike(), few_scores(), any::<bool>()), 1..400),
+        asked in prop::collection::vec((alike(), alike(), few_scores()), 20),
+    ) {
+        let mut set = SortedSet::default();
+        let mut model = BTreeMap::new();
+        let score = |s: f64| if same { 7.0 } else { s };
+        for (n, s) in first {
+            let member = format!("element:{n:06}").into_bytes();
+            set.insert(&member, score(f64::from(s)), NEVER_SMALL);
+            model.insert(member, score(f64::from(s)));
+        }
+        check(&set, &model);
+        for (m, s, removes) in then {
+            if removes {
+                prop_assert_eq!(set.remove(&m), model.remove(&m));
+            } else {
+                set.insert(&m, score(s), NEVER_SMALL);
+                model.insert(m, score(s));
+            }
+        }
+        check(&set, &model);
+        let (view, all) = (set.view(), sorted(&model));
+        for (rank, (m, s)) in all.iter().enumerate() {
+            prop_assert_eq!(view.rank(m), Some((rank, *s)));
+        }
+        // Places of members that are not there, on either side of those that begin alike.
+        for (a, b, s) in asked {
+            let s = score(s);
+            let mut below = Vec::new();
+            if let Some(large) = set.own() {
+                large.stretch(Some((s, &a)), all.len(), &mut |element| {
+                    if let crate::types::watch::Element::Scored(m, s) = element {
+                        below.push((m.to_vec(), s));
+                    }
+                });
+                below.reverse();
+                let n = all.iter().filter(|(m, other)| (*other, m) < (s, &a)).count();
+                prop_assert_eq!(&below[..], &all[..n]);
+            }
+            if same {
+                let range = LexRange { min: LexBound::Open(&a), max: LexBound::Closed(&b) };
+                let want = all.iter().filter(|(m, _)| range.above_min(m) && range.below_max(m));
+                let got = collect(view.iter(view.ranks_by_lex(&range, false)));
+                prop_assert!(got.iter().eq(want));
+            }
+            let ranks = view.ranks_by_score(&ScoreRange::closed(s, s));
+            prop_assert!(collect(view.iter(ranks)).iter().eq(all.iter().filter(|(_, other)| *other == s)));
+        }
+    }
+}
+
 #[test]
 fn grows_out_of_its_packed_form_as_redis_does() {
     let encoding = |set: &SortedSet| SortedSet::encoding(set.view());

@@ -10,12 +10,15 @@
 //! quarters full together. All leaves are at the same depth.
 
 mod ahead;
+mod hints;
 mod leaf;
 mod node;
 
-pub use leaf::{Seek, key_of};
+pub use hints::{Element, Prefix, Seek, key_of};
 
 use super::slots::Slots;
+use crate::mem::either::Either;
+use hints::{Elements, Place};
 use leaf::{LEAF, Leaf};
 use node::{FANOUT, Inner, Node, Shape};
 use smallvec::SmallVec;
@@ -24,12 +27,13 @@ use std::ops::Range;
 /// Elements per leaf of a tree that is built at once: leaves some room.
 const BUILT: usize = 56;
 /// Children per inner node of a tree that is built at once.
-const BUILT_INNER: usize = 28;
+const BUILT_INNER: usize = 26;
 
 /// See the module's page. Every method needs the slots that the elements are in.
 #[derive(Clone, Debug)]
 pub struct Tree {
     root: Node,
+    prefix: Prefix,
     shape: Shape,
     len: usize,
 }
@@ -37,7 +41,8 @@ pub struct Tree {
 impl Default for Tree {
     fn default() -> Self {
         Tree {
-            root: Node::Leaf(Box::new(Leaf::new())),
+            root: Node::leaf(Leaf::new()),
+            prefix: Prefix::default(),
             shape: Shape {
                 leaves: 1,
                 inners: 0,
@@ -52,18 +57,17 @@ pub type Run = SmallVec<[u32; 64]>;
 
 /// What an insertion takes along on its way down.
 struct Insertion<'a> {
-    key: u64,
-    slot: u32,
-    seek: Seek<'a>,
+    element: Element,
+    place: Place<'a>,
 }
 
 /// What a removal takes along on its way down.
 struct Removal<'a> {
     /// Behind the element.
-    seek: Seek<'a>,
+    place: Place<'a>,
     slot: u32,
-    /// The element may stay, with this key, if it need not move for it.
-    new_key: Option<u64>,
+    /// What it becomes, in whose stead it may stay if it need not move for that.
+    new: Option<Element>,
 }
 
 /// What became of an element that was to be removed.
@@ -75,14 +79,18 @@ enum Taken {
 }
 
 impl Tree {
-    /// A tree of elements that are in order.
-    pub fn from_sorted(elements: &[(u64, u32)], slots: &Slots) -> Tree {
-        if elements.is_empty() {
+    /// A tree of elements that are in order, whose members have this prefix.
+    pub fn from_sorted(all: &[Element], prefix: Prefix, slots: &Slots) -> Tree {
+        if all.is_empty() {
             return Tree::default();
         }
+        let elements = Elements {
+            slots,
+            prefix: &prefix,
+        };
         let mut shape = Shape::default();
-        let mut level: Vec<Node> = evenly(elements.len(), BUILT)
-            .map(|range| Node::Leaf(Box::new(Leaf::of(&elements[range]))))
+        let mut level: Vec<Node> = evenly(all.len(), BUILT)
+            .map(|range| Node::leaf(Leaf::of(&all[range], &prefix)))
             .collect();
         shape.leaves = level.len();
         while level.len() > 1 {
@@ -92,20 +100,19 @@ impl Tree {
                 .map(|range| {
                     let mut inner = Inner::new();
                     for child in children.by_ref().take(range.len()) {
-                        inner.insert(inner.len, child, slots);
+                        inner.insert(inner.len(), child, elements);
                     }
-                    Node::Inner(Box::new(inner))
+                    Node::inner(inner)
                 })
                 .collect();
             shape.inners += level.len();
         }
-        let root = level
-            .pop()
-            .unwrap_or_else(|| Node::Leaf(Box::new(Leaf::new())));
+        let root = level.pop().unwrap_or_else(|| Node::leaf(Leaf::new()));
         Tree {
             root,
+            prefix,
             shape,
-            len: elements.len(),
+            len: all.len(),
         }
     }
 
@@ -117,35 +124,65 @@ impl Tree {
 
     /// Bytes it owns.
     pub fn memory(&self) -> usize {
-        self.shape.leaves * size_of::<Leaf>() + self.shape.inners * size_of::<Inner>()
+        self.shape.leaves * size_of::<Leaf>()
+            + self.shape.inners * size_of::<Inner>()
+            + self.prefix.memory()
+    }
+
+    fn elements<'a>(&'a self, slots: &'a Slots) -> Elements<'a> {
+        Elements {
+            slots,
+            prefix: &self.prefix,
+        }
     }
 
     /// Has the way to where a key stands come into the cache, without waiting for its last step.
     pub fn fetch(&self, slots: &Slots, key: u64) {
+        let elements = self.elements(slots);
         let seek = Seek::Score { key, after: false };
+        let place = elements.place(&seek);
         let mut node = &self.root;
-        while let Node::Inner(inner) = node {
-            node = &inner.children[inner.position(slots, &seek).saturating_sub(1)];
+        while let Either::Right(inner) = node.get() {
+            node = inner.child(inner.position(elements, &place).saturating_sub(1));
             node.fetch();
         }
     }
 
     /// Inserts an element, which must not be there.
     pub fn insert(&mut self, slots: &Slots, slot: u32) {
-        let key = key_of(slots.score(slot));
+        let member = slots.member(slot);
+        self.prefix.cover(member);
+        if let Either::Left(leaf) = self.root.get_mut()
+            && leaf.len() == LEAF
+        {
+            // There are members enough to say what all of them begin with.
+            let members = leaf.used().iter().map(|&slot| slots.member(slot));
+            self.prefix = Prefix::of(members.chain([member]));
+            let elements = Elements {
+                slots,
+                prefix: &self.prefix,
+            };
+            leaf.hints.read(&leaf.slots, elements);
+        }
+        let elements = Elements {
+            slots,
+            prefix: &self.prefix,
+        };
+        let element = elements.get(slot);
         let seek = Seek::Member {
-            key,
-            member: slots.member(slot),
+            key: element.key,
+            member,
             after: false,
         };
-        let new = Insertion { key, slot, seek };
+        let place = elements.place_of(&seek, &element);
+        let new = Insertion { element, place };
         self.len += 1;
-        if let Some(right) = insert(&mut self.root, slots, &new, true, true, &mut self.shape) {
+        if let Some(right) = insert(&mut self.root, elements, &new, true, true, &mut self.shape) {
             let mut root = Inner::new();
-            let left = std::mem::replace(&mut self.root, Node::Leaf(Box::new(Leaf::new())));
-            root.insert(0, left, slots);
-            root.insert(1, right, slots);
-            self.root = Node::Inner(Box::new(root));
+            let left = std::mem::replace(&mut self.root, Node::leaf(Leaf::new()));
+            root.insert(0, left, elements);
+            root.insert(1, right, elements);
+            self.root = Node::inner(root);
             self.shape.inners += 1;
         }
     }
@@ -162,18 +199,22 @@ impl Tree {
     }
 
     fn take_out(&mut self, slots: &Slots, slot: u32, new_key: Option<u64>) -> bool {
-        let key = key_of(slots.score(slot));
+        let elements = Elements {
+            slots,
+            prefix: &self.prefix,
+        };
+        let old = elements.get(slot);
         let seek = Seek::Element {
-            key,
+            key: old.key,
             member: slots.member(slot),
             slot,
         };
         let removal = Removal {
-            seek,
+            place: elements.place_of(&seek, &old),
             slot,
-            new_key,
+            new: new_key.map(|key| Element { key, ..old }),
         };
-        if take_out(&mut self.root, slots, &removal, &mut self.shape) == Taken::Stays {
+        if take_out(&mut self.root, elements, &removal, &mut self.shape) == Taken::Stays {
             return false;
         }
         self.len -= 1;
@@ -186,7 +227,12 @@ impl Tree {
     pub fn remove_run(&mut self, slots: &Slots, rank: usize, n: usize) -> Run {
         let mut run = SmallVec::new();
         if rank < self.len && n > 0 {
-            remove_run(&mut self.root, slots, rank, n, &mut run, &mut self.shape);
+            let elements = Elements {
+                slots,
+                prefix: &self.prefix,
+            };
+            let (root, shape) = (&mut self.root, &mut self.shape);
+            remove_run(root, elements, rank, n, &mut run, shape);
             self.len -= run.len();
             self.lower_root();
         }
@@ -195,11 +241,11 @@ impl Tree {
 
     /// Takes away roots with a single child.
     fn lower_root(&mut self) {
-        while let Node::Inner(inner) = &mut self.root {
-            let child = match inner.len {
+        while let Either::Right(inner) = self.root.get_mut() {
+            let child = match inner.len() {
                 0 => {
                     self.shape.leaves += 1;
-                    Node::Leaf(Box::new(Leaf::new()))
+                    Node::leaf(Leaf::new())
                 }
                 1 => inner.remove(0),
                 _ => break,
@@ -211,12 +257,14 @@ impl Tree {
 
     /// How many elements come before a place.
     pub fn rank(&self, slots: &Slots, seek: &Seek<'_>) -> usize {
+        let elements = self.elements(slots);
+        let place = elements.place(seek);
         let (mut node, mut rank) = (&self.root, 0);
         loop {
-            match node {
-                Node::Leaf(leaf) => return rank + leaf.position(slots, seek),
-                Node::Inner(inner) => {
-                    let n = inner.position(slots, seek);
+            match node.get() {
+                Either::Left(leaf) => return rank + leaf.position(elements, &place),
+                Either::Right(inner) => {
+                    let n = inner.position(elements, &place);
                     if n == 0 {
                         return rank;
                     }
@@ -224,7 +272,7 @@ impl Tree {
                         .iter()
                         .map(|&c| c as usize)
                         .sum::<usize>();
-                    node = &inner.children[n - 1];
+                    node = inner.child(n - 1);
                     node.fetch();
                 }
             }
@@ -235,12 +283,12 @@ impl Tree {
     pub fn at(&self, rank: usize) -> u32 {
         let (mut node, mut rank) = (&self.root, rank);
         loop {
-            match node {
-                Node::Leaf(leaf) => return leaf.slots[rank],
-                Node::Inner(inner) => {
+            match node.get() {
+                Either::Left(leaf) => return leaf.slots[rank],
+                Either::Right(inner) => {
                     let (at, before) = inner.child_of_rank(rank);
                     rank -= before;
-                    node = &inner.children[at];
+                    node = inner.child(at);
                 }
             }
         }
@@ -274,7 +322,7 @@ impl Tree {
     pub(super) fn check(&self, slots: &Slots) {
         let mut shape = Shape::default();
         let mut all = Vec::new();
-        check(&self.root, slots, true, &mut shape, &mut all);
+        check(&self.root, self.elements(slots), true, &mut shape, &mut all);
         assert_eq!(all.len(), self.len);
         assert_eq!(
             (shape.leaves, shape.inners),
@@ -298,91 +346,99 @@ fn evenly(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
 /// half if it had to be split.
 fn insert(
     node: &mut Node,
-    slots: &Slots,
+    elements: Elements<'_>,
     new: &Insertion<'_>,
     first: bool,
     last: bool,
     shape: &mut Shape,
 ) -> Option<Node> {
-    match node {
-        Node::Leaf(leaf) => {
-            let at = leaf.position(slots, &new.seek);
+    match node.get_mut() {
+        Either::Left(leaf) => {
+            leaf.freshen(elements);
+            let at = leaf.position(elements, &new.place);
             let len = leaf.len();
             if len < LEAF {
-                leaf.insert(at, new.key, new.slot);
+                leaf.insert(at, &new.element, elements.prefix);
                 return None;
             }
             shape.leaves += 1;
             let mut right = if last && at == len {
                 Leaf::new()
             } else if first && at == 0 {
-                std::mem::replace(&mut **leaf, Leaf::new())
+                std::mem::replace(leaf, Leaf::new())
             } else {
-                leaf.split(len / 2, slots)
+                leaf.split(len / 2, elements)
             };
             let half = leaf.len();
             if at > half || (half == len && at == len) {
-                right.insert(at - half, new.key, new.slot);
+                right.insert(at - half, &new.element, elements.prefix);
             } else {
-                leaf.insert(at, new.key, new.slot);
+                leaf.insert(at, &new.element, elements.prefix);
             }
-            Some(Node::Leaf(Box::new(right)))
+            Some(Node::leaf(right))
         }
-        Node::Inner(inner) => {
-            let n = inner.position(slots, &new.seek);
+        Either::Right(inner) => {
+            let n = inner.position(elements, &new.place);
             let at = n.saturating_sub(1);
             if n == 0 {
-                (inner.keys[0], inner.firsts[0]) = (new.key, new.slot);
+                inner.set_first(0, &new.element, elements);
             }
             inner.counts[at] += 1;
-            let (first, last) = (first && at == 0, last && at + 1 == inner.len);
-            inner.children[at].fetch();
-            let split = insert(&mut inner.children[at], slots, new, first, last, shape)?;
+            let (first, last) = (first && at == 0, last && at + 1 == inner.len());
+            let child = inner.child_mut(at);
+            child.fetch();
+            let split = insert(child, elements, new, first, last, shape)?;
             inner.counts[at] -= split.count();
             let at = at + 1;
-            if inner.len < FANOUT {
-                inner.insert(at, split, slots);
+            if inner.len() < FANOUT {
+                inner.insert(at, split, elements);
                 return None;
             }
             shape.inners += 1;
-            let mut right = inner.split(if last { FANOUT } else { FANOUT / 2 });
-            let half = inner.len;
+            let half = if last { FANOUT } else { FANOUT / 2 };
+            let mut right = inner.split(half, elements);
             if at > half || half == FANOUT {
-                right.insert(at - half, split, slots);
+                right.insert(at - half, split, elements);
             } else {
-                inner.insert(at, split, slots);
+                inner.insert(at, split, elements);
             }
-            Some(Node::Inner(Box::new(right)))
+            Some(Node::inner(right))
         }
     }
 }
 
 /// Removes an element below a node.
-fn take_out(node: &mut Node, slots: &Slots, removal: &Removal<'_>, shape: &mut Shape) -> Taken {
-    match node {
-        Node::Leaf(leaf) => {
-            let at = leaf.position(slots, &removal.seek) - 1;
+fn take_out(
+    node: &mut Node,
+    elements: Elements<'_>,
+    removal: &Removal<'_>,
+    shape: &mut Shape,
+) -> Taken {
+    match node.get_mut() {
+        Either::Left(leaf) => {
+            let at = leaf.position(elements, &removal.place) - 1;
             assert_eq!(
                 leaf.slots[at], removal.slot,
                 "the element to be removed is there"
             );
-            if let Some(key) = removal.new_key
-                && leaf.may_stay(at, key, slots)
+            if let Some(new) = &removal.new
+                && let Some(hint) = leaf.hints.may_stay(at, new, &leaf.slots, elements)
             {
-                leaf.hints[at] = ((key - leaf.base) >> leaf.shift) as u32;
+                leaf.hints.put(at, hint);
                 return Taken::Stays;
             }
             leaf.remove(at..at + 1);
             Taken::Out(at == 0)
         }
-        Node::Inner(inner) => {
-            let at = inner.position(slots, &removal.seek) - 1;
-            inner.children[at].fetch();
-            match take_out(&mut inner.children[at], slots, removal, shape) {
+        Either::Right(inner) => {
+            let at = inner.position(elements, &removal.place) - 1;
+            let child = inner.child_mut(at);
+            child.fetch();
+            match take_out(child, elements, removal, shape) {
                 Taken::Stays => Taken::Stays,
                 Taken::Out(first_changed) => {
                     inner.counts[at] -= 1;
-                    Taken::Out(inner.mend(at, first_changed, slots, shape))
+                    Taken::Out(inner.mend(at, first_changed, elements, shape))
                 }
             }
         }
@@ -392,26 +448,26 @@ fn take_out(node: &mut Node, slots: &Slots, removal: &Removal<'_>, shape: &mut S
 /// Removes up to `n` elements from a rank on. Returns whether the node's first is among them.
 fn remove_run(
     node: &mut Node,
-    slots: &Slots,
+    elements: Elements<'_>,
     rank: usize,
     n: usize,
     run: &mut Run,
     shape: &mut Shape,
 ) -> bool {
-    match node {
-        Node::Leaf(leaf) => {
+    match node.get_mut() {
+        Either::Left(leaf) => {
             let end = leaf.len().min(rank.saturating_add(n));
             run.extend_from_slice(&leaf.slots[rank..end]);
             leaf.remove(rank..end);
             rank == 0
         }
-        Node::Inner(inner) => {
+        Either::Right(inner) => {
             let (at, before) = inner.child_of_rank(rank);
             let had = run.len();
-            let first_changed =
-                remove_run(&mut inner.children[at], slots, rank - before, n, run, shape);
+            let child = inner.child_mut(at);
+            let first_changed = remove_run(child, elements, rank - before, n, run, shape);
             inner.counts[at] -= (run.len() - had) as u32;
-            inner.mend(at, first_changed, slots, shape)
+            inner.mend(at, first_changed, elements, shape)
         }
     }
 }
@@ -419,34 +475,28 @@ fn remove_run(
 #[cfg(test)]
 fn check(
     node: &Node,
-    slots: &Slots,
+    elements: Elements<'_>,
     is_root: bool,
     shape: &mut Shape,
     all: &mut Vec<u32>,
 ) -> usize {
     assert!(is_root || node.len() > 0, "no empty node but the root");
-    match node {
-        Node::Leaf(leaf) => {
+    match node.get() {
+        Either::Left(leaf) => {
             shape.leaves += 1;
-            assert_eq!(leaf.base & ((1 << leaf.shift) - 1), 0);
-            for (i, &slot) in leaf.used().iter().enumerate() {
-                let key = key_of(slots.score(slot));
-                assert!(key >= leaf.base && key <= leaf.top());
-                assert_eq!(u64::from(leaf.hints[i]), (key - leaf.base) >> leaf.shift);
-            }
+            leaf.hints.check(leaf.used(), elements);
             all.extend_from_slice(leaf.used());
             1
         }
-        Node::Inner(inner) => {
+        Either::Right(inner) => {
             shape.inners += 1;
-            assert_eq!(inner.children.len(), inner.len);
+            inner.check(elements);
             let mut depths = Vec::new();
-            for (i, child) in inner.children.iter().enumerate() {
+            for i in 0..inner.len() {
                 let before = all.len();
-                depths.push(check(child, slots, false, shape, all));
+                depths.push(check(inner.child(i), elements, false, shape, all));
                 assert_eq!(inner.counts[i] as usize, all.len() - before);
                 assert_eq!(inner.firsts[i], all[before]);
-                assert_eq!(inner.keys[i], key_of(slots.score(all[before])));
             }
             assert!(depths.windows(2).all(|d| d[0] == d[1]));
             1 + depths[0]
@@ -469,16 +519,16 @@ impl<'a> Walk<'a> {
     fn descend(&mut self, from: &'a Node, rank: usize) {
         let (mut node, mut rank) = (from, rank);
         loop {
-            match node {
-                Node::Leaf(leaf) => {
+            match node.get() {
+                Either::Left(leaf) => {
                     (self.leaf, self.at) = (leaf.used(), rank);
                     return;
                 }
-                Node::Inner(inner) => {
+                Either::Right(inner) => {
                     let (at, before) = inner.child_of_rank(rank);
                     self.path.push((inner, at));
                     rank -= before;
-                    node = &inner.children[at];
+                    node = inner.child(at);
                 }
             }
         }
@@ -491,7 +541,7 @@ impl<'a> Walk<'a> {
             let next = if self.downwards {
                 at.checked_sub(1)
             } else {
-                Some(at + 1).filter(|&n| n < inner.len)
+                Some(at + 1).filter(|&n| n < inner.len())
             };
             if let Some(next) = next {
                 self.path.push((inner, next));
@@ -500,7 +550,7 @@ impl<'a> Walk<'a> {
                 } else {
                     0
                 };
-                self.descend(&inner.children[next], rank);
+                self.descend(inner.child(next), rank);
                 return;
             }
         }

@@ -6,14 +6,15 @@
 
 use super::super::slots::Slots;
 use super::Tree;
-use super::leaf::Seek;
+use super::hints::{Elements, Place, Seek};
 use super::node::Node;
+use crate::mem::either::Either;
 use smallvec::SmallVec;
 use std::ops::Range;
 
 /// A search on its way down.
 struct Way<'a> {
-    seek: &'a Seek<'a>,
+    place: Place<'a>,
     node: &'a Node,
     /// Of the node's elements or children: how many come before the place for certain, and how many perhaps.
     low: usize,
@@ -30,19 +31,19 @@ impl Way<'_> {
     #[inline]
     fn middle(&self) -> (usize, u32) {
         let at = (self.low + self.high) / 2;
-        let slot = match self.node {
-            Node::Leaf(leaf) => leaf.slots[at],
-            Node::Inner(inner) => inner.firsts[at],
+        let slot = match self.node.get() {
+            Either::Left(leaf) => leaf.slots[at],
+            Either::Right(inner) => inner.firsts[at],
         };
         (at, slot)
     }
 
     /// Whether it found in its node what a search of its own finds.
-    fn is_right(&self, slots: &Slots) -> bool {
+    fn is_right(&self, elements: Elements<'_>) -> bool {
         self.low
-            == match self.node {
-                Node::Leaf(leaf) => leaf.position(slots, self.seek),
-                Node::Inner(inner) => inner.position(slots, self.seek),
+            == match self.node.get() {
+                Either::Left(leaf) => leaf.position(elements, &self.place),
+                Either::Right(inner) => inner.position(elements, &self.place),
             }
     }
 
@@ -54,7 +55,7 @@ impl Way<'_> {
             slots.fetch(self.middle().1);
             return true;
         }
-        if let Node::Inner(inner) = self.node {
+        if let Either::Right(inner) = self.node.get() {
             inner.fetch_child(self.low.saturating_sub(1));
         }
         false
@@ -64,10 +65,11 @@ impl Way<'_> {
 impl Tree {
     /// Has all that inserting or removing elements at these places looks at come into the cache.
     pub fn fetch_all(&self, slots: &Slots, seeks: &[Seek<'_>]) {
+        let elements = self.elements(slots);
         let mut ways: SmallVec<[Way<'_>; 128]> = seeks
             .iter()
             .map(|seek| Way {
-                seek,
+                place: elements.place(seek),
                 node: &self.root,
                 low: 0,
                 high: 0,
@@ -76,20 +78,22 @@ impl Tree {
         while !ways.is_empty() {
             let mut open = false;
             for way in &mut ways {
-                match way.node {
-                    Node::Leaf(leaf) => {
-                        way.set(leaf.equal(way.seek));
+                match way.node.get() {
+                    Either::Left(leaf) => {
+                        way.set(leaf.hints.open(&way.place));
                         leaf.fetch_slots(way.low);
                     }
-                    Node::Inner(inner) => {
-                        way.set(inner.open(way.seek));
+                    Either::Right(inner) => {
+                        way.set(inner.open(&way.place));
                         open |= way.fetch_next(slots);
                     }
                 }
             }
             for way in &mut ways {
-                let Node::Leaf(leaf) = way.node else { break };
-                way.set(way.seek.behind(&leaf.slots, way.low..way.high));
+                let Either::Left(leaf) = way.node.get() else {
+                    break;
+                };
+                way.set(way.place.seek.behind(&leaf.slots, way.low..way.high));
                 open |= way.fetch_next(slots);
             }
             while open {
@@ -97,7 +101,7 @@ impl Tree {
                 for way in &mut ways {
                     if way.low < way.high {
                         let (at, slot) = way.middle();
-                        if way.seek.passes(slots, slot) {
+                        if way.place.seek.passes(slots, slot) {
                             way.low = at + 1;
                         } else {
                             way.high = at;
@@ -107,13 +111,13 @@ impl Tree {
                 }
             }
             for way in &mut ways {
-                let Node::Inner(inner) = way.node else {
+                let Either::Right(inner) = way.node.get() else {
                     // All leaves are at the same depth.
-                    debug_assert!(ways.iter().all(|way| way.is_right(slots)));
+                    debug_assert!(ways.iter().all(|way| way.is_right(elements)));
                     return;
                 };
-                debug_assert!(way.is_right(slots));
-                way.node = &inner.children[way.low.saturating_sub(1)];
+                debug_assert!(way.is_right(elements));
+                way.node = inner.child(way.low.saturating_sub(1));
                 way.node.fetch_hints();
             }
         }

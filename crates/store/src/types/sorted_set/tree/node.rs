@@ -1,76 +1,94 @@
-//! Inner nodes: of each child where it begins and how much it holds.
+//! Nodes, and inner ones: of each child where it begins and how much it holds.
 
-use super::super::slots::Slots;
-use super::leaf::{LEAF, Leaf, Seek, key_of};
+use super::hints::{Element, Elements, Hints, Place};
+use super::leaf::{LEAF, Leaf};
+use crate::mem::either::{Either, EitherBox};
 use crate::mem::prefetch;
 use crate::mem::words::LINE;
-use smallvec::SmallVec;
 use std::mem::offset_of;
 use std::ops::Range;
 
-/// Children of an inner node.
-pub const FANOUT: usize = 32;
+/// Children of an inner node: as many as have their hints in two cache lines.
+pub const FANOUT: usize = 28;
 /// A node less than one part in this of full looks for a neighbour to join.
 pub const SPARSE: usize = 4;
 
+/// In this order in memory, as for leaves.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub struct Inner {
-    /// Ends with its own length, which is looked at first of all.
-    pub children: SmallVec<[Node; FANOUT]>,
-    // From here on what a search looks at lies together.
-    pub len: usize,
-    /// Of each child: the key and the slot of its first element, and how many it holds.
-    pub keys: [u64; FANOUT],
-    pub firsts: [u32; FANOUT],
+    /// Of each child's first element.
+    hints: Hints<FANOUT>,
+    /// Of each child: how many elements it holds.
     pub counts: [u32; FANOUT],
+    /// The slot of its first one.
+    pub firsts: [u32; FANOUT],
+    children: [Option<Node>; FANOUT],
 }
 
-/// The part of an inner node that every search looks at: from the length of its children on. First elements come behind it: they are
-/// looked at where a key is the one that is searched for.
-const SEARCHED: Range<usize> =
-    offset_of!(Inner, len) - size_of::<usize>()..offset_of!(Inner, firsts);
+/// What every search looks at of an inner node and of a leaf.
+const OF_INNER: Range<usize> = 0..offset_of!(Inner, counts);
+const OF_LEAF: Range<usize> = 0..offset_of!(Leaf, slots);
 
+/// A leaf on the left or an inner node on the right.
 #[derive(Clone, Debug)]
-pub enum Node {
-    Leaf(Box<Leaf>),
-    Inner(Box<Inner>),
-}
+pub struct Node(EitherBox<Leaf, Inner>);
+
+/// What a node is.
+pub type Kind<'a> = Either<&'a Leaf, &'a Inner>;
 
 impl Node {
+    pub fn leaf(leaf: Leaf) -> Node {
+        Node(EitherBox::left(Box::new(leaf)))
+    }
+
+    pub fn inner(inner: Inner) -> Node {
+        Node(EitherBox::right(Box::new(inner)))
+    }
+
+    #[inline]
+    pub fn get(&self) -> Kind<'_> {
+        self.0.get()
+    }
+
+    #[inline]
+    pub fn get_mut(&mut self) -> Either<&mut Leaf, &mut Inner> {
+        self.0.get_mut()
+    }
+
     /// Elements or children.
     pub fn len(&self) -> usize {
-        match self {
-            Node::Leaf(leaf) => leaf.len(),
-            Node::Inner(inner) => inner.len,
+        match self.get() {
+            Either::Left(leaf) => leaf.len(),
+            Either::Right(inner) => inner.len(),
         }
     }
 
     /// The most it may have.
     pub fn capacity(&self) -> usize {
-        match self {
-            Node::Leaf(_) => LEAF,
-            Node::Inner(_) => FANOUT,
+        match self.get() {
+            Either::Left(_) => LEAF,
+            Either::Right(_) => FANOUT,
         }
     }
 
     /// Has what a search looks at come into the cache at once, rather than line after line.
     #[inline]
     pub fn fetch(&self) {
-        self.fetch_up_to(size_of::<Leaf>());
+        self.fetch_parts(0..size_of::<Leaf>());
     }
 
     /// The same, but of a leaf only its hints: [`Leaf::fetch_slots`] goes on once it is known which slots matter.
     #[inline]
     pub fn fetch_hints(&self) {
-        self.fetch_up_to(offset_of!(Leaf, slots));
+        self.fetch_parts(OF_LEAF);
     }
 
     #[inline]
-    fn fetch_up_to(&self, leaf_end: usize) {
-        let (addr, part) = match self {
-            Node::Leaf(leaf) => (&raw const **leaf as usize, 0..leaf_end),
-            Node::Inner(inner) => (&raw const **inner as usize, SEARCHED),
+    fn fetch_parts(&self, of_leaf: Range<usize>) {
+        let (addr, part) = match self.get() {
+            Either::Left(leaf) => (std::ptr::from_ref(leaf).addr(), of_leaf),
+            Either::Right(inner) => (std::ptr::from_ref(inner).addr(), OF_INNER),
         };
         for line in part.step_by(LINE) {
             prefetch(addr + line);
@@ -79,25 +97,25 @@ impl Node {
 
     /// Elements below.
     pub fn count(&self) -> u32 {
-        match self {
-            Node::Leaf(leaf) => u32::from(leaf.len),
-            Node::Inner(inner) => inner.counts[..inner.len].iter().sum(),
+        match self.get() {
+            Either::Left(leaf) => leaf.len() as u32,
+            Either::Right(inner) => inner.counts[..inner.len()].iter().sum(),
         }
     }
 
-    /// Key and slot of the first element. There must be one.
-    pub fn first(&self, slots: &Slots) -> (u64, u32) {
-        match self {
-            Node::Leaf(leaf) => (key_of(slots.score(leaf.slots[0])), leaf.slots[0]),
-            Node::Inner(inner) => (inner.keys[0], inner.firsts[0]),
+    /// The slot of the first element. There must be one.
+    pub fn first(&self) -> u32 {
+        match self.get() {
+            Either::Left(leaf) => leaf.slots[0],
+            Either::Right(inner) => inner.firsts[0],
         }
     }
 
     /// Appends a node of the same depth whose elements come later.
     pub fn append(&mut self, other: Node) {
-        match (self, other) {
-            (Node::Leaf(a), Node::Leaf(b)) => a.append(*b),
-            (Node::Inner(a), Node::Inner(b)) => a.append(*b),
+        match (self.get_mut(), other.0.into_inner()) {
+            (Either::Left(a), Either::Left(b)) => a.append(*b),
+            (Either::Right(a), Either::Right(b)) => a.append(*b),
             _ => unreachable!("nodes side by side have the same depth"),
         }
     }
@@ -106,35 +124,41 @@ impl Node {
 impl Inner {
     pub fn new() -> Inner {
         Inner {
-            len: 0,
-            keys: [0; FANOUT],
+            hints: Hints::new(),
             firsts: [0; FANOUT],
             counts: [0; FANOUT],
-            children: SmallVec::new(),
+            children: [const { None }; FANOUT],
         }
     }
 
-    /// The children whose first elements' keys do not tell whether they begin before a place: all before them do, none
-    /// behind them does.
+    /// Number of children.
     #[inline]
-    pub fn open(&self, seek: &Seek<'_>) -> Range<usize> {
-        let (mut low, mut high) = (0, self.len);
-        if let Some(key) = seek.key() {
-            let keys = &self.keys[..high];
-            low = keys.partition_point(|&k| k < key);
-            high = low;
-            if keys.get(low) == Some(&key) {
-                high += keys[low..].partition_point(|&k| k == key);
-            }
-        }
-        seek.behind(&self.firsts, low..high)
+    pub fn len(&self) -> usize {
+        self.hints.len()
+    }
+
+    #[inline]
+    pub fn child(&self, at: usize) -> &Node {
+        self.children[at].as_ref().expect("a child")
+    }
+
+    #[inline]
+    pub fn child_mut(&mut self, at: usize) -> &mut Node {
+        self.children[at].as_mut().expect("a child")
+    }
+
+    /// The children of which the hints do not tell whether they begin before a place: all before them do, none behind them does.
+    #[inline]
+    pub fn open(&self, place: &Place<'_>) -> Range<usize> {
+        place.seek.behind(&self.firsts, self.hints.open(place))
     }
 
     /// How many children begin before a place.
     #[inline]
-    pub fn position(&self, slots: &Slots, seek: &Seek<'_>) -> usize {
-        let open = self.open(seek);
-        open.start + self.firsts[open].partition_point(|&slot| seek.passes_equal(slots, slot))
+    pub fn position(&self, elements: Elements<'_>, place: &Place<'_>) -> usize {
+        let open = self.open(place);
+        open.start
+            + self.firsts[open].partition_point(|&slot| place.seek.passes(elements.slots, slot))
     }
 
     /// Has what is known of a child come into the cache.
@@ -144,52 +168,70 @@ impl Inner {
         prefetch(&raw const self.children[at] as usize);
     }
 
+    /// Notes that a child begins with another element.
+    pub fn set_first(&mut self, at: usize, first: &Element, elements: Elements<'_>) {
+        self.freshen(elements);
+        self.firsts[at] = first.slot;
+        self.hints.set(at, first, elements.prefix);
+    }
+
+    fn freshen(&mut self, elements: Elements<'_>) {
+        self.hints
+            .freshen(&self.firsts[..self.hints.len()], elements);
+    }
+
     /// Inserts a child where there is room.
-    pub fn insert(&mut self, at: usize, child: Node, slots: &Slots) {
-        let len = self.len;
-        self.keys.copy_within(at..len, at + 1);
+    pub fn insert(&mut self, at: usize, child: Node, elements: Elements<'_>) {
+        self.freshen(elements);
+        let len = self.len();
+        let first = elements.get(child.first());
+        self.hints.insert(at, &first, elements.prefix);
         self.firsts.copy_within(at..len, at + 1);
+        self.firsts[at] = first.slot;
         self.counts.copy_within(at..len, at + 1);
-        (self.keys[at], self.firsts[at]) = child.first(slots);
         self.counts[at] = child.count();
-        self.children.insert(at, child);
-        self.len += 1;
+        self.children[at..=len].rotate_right(1);
+        self.children[at] = Some(child);
     }
 
     pub fn remove(&mut self, at: usize) -> Node {
-        let len = self.len;
-        self.keys.copy_within(at + 1..len, at);
+        let len = self.len();
+        self.hints.remove(at..at + 1);
         self.firsts.copy_within(at + 1..len, at);
         self.counts.copy_within(at + 1..len, at);
-        self.len -= 1;
-        self.children.remove(at)
+        let child = self.children[at].take();
+        self.children[at..len].rotate_left(1);
+        child.expect("a child")
     }
 
-    pub fn split(&mut self, at: usize) -> Inner {
+    /// Cuts off the children from `at` on.
+    pub fn split(&mut self, at: usize, elements: Elements<'_>) -> Inner {
         let mut right = Inner::new();
-        right.len = self.len - at;
-        right.keys[..right.len].copy_from_slice(&self.keys[at..self.len]);
-        right.firsts[..right.len].copy_from_slice(&self.firsts[at..self.len]);
-        right.counts[..right.len].copy_from_slice(&self.counts[at..self.len]);
-        right.children.extend(self.children.drain(at..));
-        self.len = at;
+        let moved = self.len() - at;
+        right.firsts[..moved].copy_from_slice(&self.firsts[at..at + moved]);
+        right.counts[..moved].copy_from_slice(&self.counts[at..at + moved]);
+        right.children[..moved].swap_with_slice(&mut self.children[at..at + moved]);
+        right.hints = self.hints.split(at);
+        for half in [self, &mut right] {
+            half.hints
+                .refine(&half.firsts[..half.hints.len()], elements);
+        }
         right
     }
 
-    pub fn append(&mut self, other: Inner) {
-        let (len, moved) = (self.len, other.len);
-        self.keys[len..len + moved].copy_from_slice(&other.keys[..moved]);
+    pub fn append(&mut self, mut other: Inner) {
+        let (len, moved) = (self.len(), other.len());
         self.firsts[len..len + moved].copy_from_slice(&other.firsts[..moved]);
         self.counts[len..len + moved].copy_from_slice(&other.counts[..moved]);
-        self.children.extend(other.children);
-        self.len += moved;
+        self.children[len..len + moved].swap_with_slice(&mut other.children[..moved]);
+        self.hints.append(other.hints);
     }
 
     /// The child that holds the element of a rank below this node, and how many elements come before that child.
     #[inline]
     pub fn child_of_rank(&self, rank: usize) -> (usize, usize) {
         let mut before = 0;
-        for (i, &count) in self.counts[..self.len].iter().enumerate() {
+        for (i, &count) in self.counts[..self.len()].iter().enumerate() {
             if rank < before + count as usize {
                 return (i, before);
             }
@@ -204,22 +246,22 @@ impl Inner {
         &mut self,
         at: usize,
         first_changed: bool,
-        slots: &Slots,
+        elements: Elements<'_>,
         shape: &mut Shape,
     ) -> bool {
-        if self.children[at].len() == 0 {
+        let child = self.child(at);
+        let (len, full) = (child.len(), child.capacity());
+        if len == 0 {
             shape.forget(&self.remove(at));
             return at == 0;
         }
         if first_changed {
-            (self.keys[at], self.firsts[at]) = self.children[at].first(slots);
+            let first = elements.get(child.first());
+            self.set_first(at, &first, elements);
         }
-        let len = self.children[at].len();
-        let full = self.children[at].capacity();
         if len < full / SPARSE {
-            let fits =
-                |other: usize| self.children[other].len() + len <= full / SPARSE * (SPARSE - 1);
-            let left = if at + 1 < self.len && fits(at + 1) {
+            let fits = |other: usize| self.child(other).len() + len <= full / SPARSE * (SPARSE - 1);
+            let left = if at + 1 < self.len() && fits(at + 1) {
                 Some(at)
             } else if at > 0 && fits(at - 1) {
                 Some(at - 1)
@@ -231,10 +273,18 @@ impl Inner {
                 let right = self.remove(left + 1);
                 shape.forget(&right);
                 self.counts[left] += count;
-                self.children[left].append(right);
+                self.child_mut(left).append(right);
             }
         }
         at == 0 && first_changed
+    }
+
+    /// Checks that the hints are those of the first elements.
+    #[cfg(test)]
+    pub fn check(&self, elements: Elements<'_>) {
+        self.hints.check(&self.firsts[..self.len()], elements);
+        let used = self.children.iter().take_while(|child| child.is_some());
+        assert_eq!(used.count(), self.len());
     }
 }
 
@@ -247,9 +297,9 @@ pub struct Shape {
 
 impl Shape {
     pub fn forget(&mut self, node: &Node) {
-        match node {
-            Node::Leaf(_) => self.leaves -= 1,
-            Node::Inner(_) => self.inners -= 1,
+        match node.get() {
+            Either::Left(_) => self.leaves -= 1,
+            Either::Right(_) => self.inners -= 1,
         }
     }
 }
