@@ -183,7 +183,6 @@ const BEHIND: &str =
 const TITLE: &str = "the program has another name";
 const PAUSED: &str = "a pause holds up no CLIENT command, so that CLIENT UNPAUSE can end it";
 const EXPIRED: &str = "RANDOMKEY names no key that has expired, also while a pause keeps it";
-const STREAM: &str = "a pause of a replica's clients does not hold up what the primary sends";
 const STATES: &str =
     "every thread that runs scripts has a state of its own, of some hundred kilobytes";
 const LIBRARIES: &str = "it loads 50,000 libraries, and each that is loaded has the list of all of them copied: it takes minutes";
@@ -416,7 +415,6 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
     ("unit/pause", &[
         left_out("Test old pause-all takes precedence over new pause-write (less restrictive)", PAUSED),
         left_out("Test the randomkey command will not cause the server to get into an infinite loop during the client pause write", EXPIRED),
-        fails("Test when replica paused, offset would not grow", STREAM),
     ]),
     ("unit/pubsub", &[
         left_out("Keyspace notifications: hash events test (hashtable)", LAZY_FIELDS),
