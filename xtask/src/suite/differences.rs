@@ -185,7 +185,6 @@ const PAUSED: &str = "a pause holds up no CLIENT command, so that CLIENT UNPAUSE
 const EXPIRED: &str = "RANDOMKEY names no key that has expired, also while a pause keeps it";
 const STATES: &str =
     "every thread that runs scripts has a state of its own, of some hundred kilobytes";
-const LIBRARIES: &str = "it loads 50,000 libraries, and each that is loaded has the list of all of them copied: it takes minutes";
 const ONE_LINK: &str = "a copy of the data set and the stream behind it come over one connection, whatever the other side can do";
 const OLD_FIRST: &str = "what changes while a copy is made is written at once, without the delay that the test gives each key";
 const MEANWHILE: &str = "a replica answers while a copy comes: what is done then is in it, and REPLICAOF is refused while it is loaded";
@@ -440,7 +439,6 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         left_out("Timedout script link is still usable after Lua returns", NOT_BUSY),
         left_out("Timedout scripts and unblocked command", NOT_BUSY),
         left_out("Timedout scripts that modified data can't be killed by SCRIPT KILL", NOT_BUSY),
-        left_out("Verify Lua performs GC correctly after script loading", LIBRARIES),
         left_out("not enough good replicas state change during long script", NOT_BUSY),
     ]),
     ("unit/shutdown", &[
