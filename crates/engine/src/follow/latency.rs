@@ -40,8 +40,6 @@ pub struct Event {
     pub samples: VecDeque<(u64, u64)>,
     /// The most milliseconds it ever took.
     pub worst_ms: u64,
-    /// The milliseconds of all that was noted.
-    pub sum_ms: u64,
     /// How often it was noted.
     pub times: u64,
 }
@@ -65,7 +63,6 @@ impl Latency {
         let mut events = self.0.lock();
         let event = events.entry(event).or_default();
         event.worst_ms = event.worst_ms.max(ms);
-        event.sum_ms += ms;
         event.times += 1;
         match event.samples.back_mut() {
             Some((second, worst)) if *second == now_s => *worst = ms.max(*worst),
@@ -114,7 +111,7 @@ mod tests {
         }
         let event = latency.event("command").expect("noted");
         assert_eq!(event.samples, [(1, 9), (2, 3)]);
-        assert_eq!((event.worst_ms, event.sum_ms, event.times), (9, 24, 4));
+        assert_eq!((event.worst_ms, event.times), (9, 4));
         assert!(latency.event("fast-command").is_none());
         for second in 10..400 {
             latency.add("command", 1, second);
