@@ -101,7 +101,7 @@ enum Job {
     Finish(AtomicFile, bool, Sender<Result<Vec<PathBuf>, String>>),
     Abort,
     History(Sender<Vec<PathBuf>>),
-    ForgetHistory,
+    ForgetHistory(Sender<()>),
 }
 
 struct Shared {
@@ -131,13 +131,17 @@ impl Shared {
         self.offset.as_ref().map(|offset| offset())
     }
 
-    /// Removes files that nobody needs any more, and their lines. Not on the log's thread: it may take long. What stays is removed at the
-    /// next start.
+    /// Removes files that nobody needs any more, and their lines, and returns when both are gone: who is told that a rewrite is done finds
+    /// them so. Not on the log's thread: it may take long. What stays is removed at the next start.
     fn remove(&self, disk: &dyn Disk, history: Vec<PathBuf>) {
         for path in history {
             let _ = disk.remove(&path);
         }
-        let _ = self.handoff.job(Job::ForgetHistory);
+        let (sender, receiver) = channel();
+        if self.handoff.job(Job::ForgetHistory(sender)).is_ok() {
+            // If the thread ends meanwhile, the lines stay.
+            let _ = receiver.recv();
+        }
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -506,7 +510,10 @@ fn write(mut writer: Writer, shared: &Shared, settings: &Settings) {
                 Job::History(answer) => {
                     let _ = answer.send(writer.folder().history());
                 }
-                Job::ForgetHistory => writer.forget_history(),
+                Job::ForgetHistory(answer) => {
+                    writer.forget_history();
+                    let _ = answer.send(());
+                }
             }
             tell(&mut writer, shared, on_progress, done as u64);
         }

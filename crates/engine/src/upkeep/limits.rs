@@ -251,7 +251,7 @@ impl Keeper {
             return Rest::For(CLIENTS_EVERY);
         }
         // Some room beyond, so that commands need not evict as soon as this rests.
-        let goal = limit - (limit / 256).clamp((limit / 64).min(16 << 10), 8 << 20);
+        let goal = limit - (limit / 256).min(8 << 20);
         // Who waits for more than that has been told to.
         let goal = goal.min(limit.saturating_sub(memory.take_asked()));
         let mut outcome = Outcome::Enough;

@@ -32,6 +32,23 @@ fn it_works_as_much_as_there_is_to_do() {
     db.check("DBSIZE", &left.to_string());
 }
 
+/// Room is kept free by a small part of the limit, be that small itself: whoever waits until it is nearly reached gets there.
+///
+/// Redis's own test of the limit does, with some hundred kilobytes, and waited for ever where 16 KB were kept free.
+#[test]
+fn a_small_limit_is_nearly_reached() {
+    let mut db = TestClient::with(&[("maxmemory-policy", "allkeys-random")]);
+    for i in 0..500 {
+        db.run(&format!("SET k{i} {}", "v".repeat(500)));
+    }
+    db.engine.measure_memory(true);
+    let used = db.engine.memory().used();
+    assert!((250_000..3 << 20).contains(&used), "{used}");
+    db.check(&format!("CONFIG SET maxmemory {}", used + used / 200), "OK");
+    assert_ne!(look(&mut Keeper::default(), &db), Rest::None);
+    db.check("DBSIZE", "500");
+}
+
 /// The clients that take most go first, and not those who have said that they are not to: when the limit is lowered, and whenever
 /// somebody looks.
 #[test]
