@@ -132,7 +132,7 @@ pub const UNITS_LEFT_OUT: &[(&str, &str)] = &[
     ("integration/replication-psync", SLOW),
     ("integration/replication-rdbchannel", ONE_LINK),
     ("integration/shutdown", OPEN),
-    ("unit/maxmemory", "it takes minutes, and asks for the bytes that Redis's keys and clients take"),
+    ("unit/maxmemory", OPEN),
     ("unit/tls", "the suite must be built for TLS"),
 ];
 
@@ -350,8 +350,6 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         fails("KEYSIZES - Test i'th bin counts keysizes between (2^i) and (2^(i+1)-1) as expected (replica)", KEYSIZES),
     ]),
     ("unit/introspection", &[
-        fails("CLIENT INFO", NEWER),
-        fails("CLIENT LIST", NEWER),
         fails("CONFIG REWRITE sanity", FORCED),
         left_out("CONFIG REWRITE handles rename-command properly", NAMES),
         fails("CONFIG sanity", FIXED),
@@ -504,7 +502,6 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         left_out("SRANDMEMBER with a dict containing long chain", CHILD),
     ]),
     ("unit/type/stream-cgroups", &[
-        fails("XINFO FULL output", NEWER),
     ]),
     ("unit/type/zset", &[
         left_out("BZMPOP propagate as pop with count command to replica", RECORDS),

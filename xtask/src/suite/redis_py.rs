@@ -19,7 +19,6 @@ pub const NAME: &str = "redis-py";
 
 const PORT: &str = "it asks a server at a port of its own choice";
 const OLDER: &str = "it wants what servers answered before Redis 8";
-const LOLWUT: &str = "LOLWUT takes no numbers; Redis 8's names no version";
 const MOCKED: &str = "the server that it plays itself refuses all databases but the first";
 
 /// Tests that fail, by the beginning of their ids.
@@ -31,10 +30,6 @@ const FAIL: &[(&str, &str)] = &[
     (
         "tests/test_asyncio/test_connection.py::test_connection_disconect_race[",
         MOCKED,
-    ),
-    (
-        "tests/test_commands.py::TestRedisCommands::test_lolwut",
-        LOLWUT,
     ),
     (
         "tests/test_commands.py::TestRedisCommands::test_xgroup_create_entriesread",
