@@ -181,6 +181,11 @@ impl Server {
         self.status_bytes("VmHWM:")
     }
 
+    /// Bytes of files, of the program's own above all, that are resident now.
+    pub fn resident_file_bytes(&self) -> u64 {
+        self.status_bytes("RssFile:")
+    }
+
     /// Bytes of address space in use now, touched or not.
     pub fn mapped_bytes(&self) -> u64 {
         self.status_bytes("VmSize:")
