@@ -424,6 +424,30 @@ fn what_a_random_run_wrote_down_gives_the_same_keys() {
     }
 }
 
+/// Holds that who carries out what was written down has the same keys, when `line` is run behind `before` and these members of the set
+/// `s` have expired in between, unseen.
+#[track_caller]
+fn same_after_expiry(before: &str, members: &str, line: &str) {
+    let (mut c, mut copy) = (TestClient::new(), TestClient::new());
+    turn_on(&c);
+    c.run("DEBUG SET-ACTIVE-EXPIRE 0");
+    c.run(before);
+    let n = members.split(' ').count();
+    c.run(&format!("SPEXPIRE s 1 MEMBERS {n} {members}"));
+    while !c
+        .run(&format!("STTL s MEMBERS {n} {members}"))
+        .contains("-2")
+    {
+        std::thread::yield_now();
+    }
+    c.run(line);
+    let piece = c.engine.journal.cut(&mut None).expect("a change");
+    let mut lines = vec![line.to_owned()];
+    replay(&mut copy, &piece, &mut lines);
+    copy = copy.another();
+    assert_eq!(state(&mut c), state(&mut copy), "{}", lines.join("\n"));
+}
+
 /// Where a log is read nothing expires but what it says, and so what a command has not seen any more has to be gone there, too.
 ///
 /// SORT of a set was written down as it came, and made its list of members that had expired as well.
@@ -444,19 +468,7 @@ fn what_was_made_without_expired_members_is_made_so_again() {
         "COPY s d",
         "RENAME s d",
     ] {
-        let (mut c, mut copy) = (TestClient::new(), TestClient::new());
-        turn_on(&c);
-        c.run("DEBUG SET-ACTIVE-EXPIRE 0; SADD s e 1 2; SADD o e 1");
-        c.run("SPEXPIRE s 1 MEMBERS 1 e");
-        while c.run("STTL s MEMBERS 1 e") != "[-2]" {
-            std::thread::yield_now();
-        }
-        c.run(line);
-        let piece = c.engine.journal.cut(&mut None).expect("a change");
-        let mut lines = vec![line.to_owned()];
-        replay(&mut copy, &piece, &mut lines);
-        copy = copy.another();
-        assert_eq!(state(&mut c), state(&mut copy), "{}", lines.join("\n"));
+        same_after_expiry("SADD s e 1 2; SADD o e 1", "e", line);
     }
 }
 
@@ -480,21 +492,8 @@ fn a_set_whose_members_have_all_expired_is_still_that_set() {
         "SMOVE o s m",
         "SPEXPIRE s 100000 MEMBERS 1 e",
     ] {
-        let (mut c, mut copy) = (TestClient::new(), TestClient::new());
-        turn_on(&c);
-        c.run(
-            "DEBUG SET-ACTIVE-EXPIRE 0; SADD s e f; SADD o m; EXPIRE s 1000; BLESS SET s NO-EVICT",
-        );
-        c.run("SPEXPIRE s 1 MEMBERS 2 e f");
-        while c.run("STTL s MEMBERS 2 e f") != "[-2 -2]" {
-            std::thread::yield_now();
-        }
-        c.run(line);
-        let piece = c.engine.journal.cut(&mut None).expect("a change");
-        let mut lines = vec![line.to_owned()];
-        replay(&mut copy, &piece, &mut lines);
-        copy = copy.another();
-        assert_eq!(state(&mut c), state(&mut copy), "{}", lines.join("\n"));
+        let set = "SADD s e f; SADD o m; EXPIRE s 1000; BLESS SET s NO-EVICT";
+        same_after_expiry(set, "e f", line);
     }
 }
 

@@ -288,7 +288,7 @@ impl Server for Bridge<'_, '_> {
                 self.reach(key.place.shard())?;
             }
         }
-        if writes && !self.wrote && engine.holds_changes(unix_ms()) {
+        if writes && !self.wrote && engine.may_hold_changes() && engine.holds_changes(unix_ms()) {
             // That may have begun before it had any lock, and is then over for whoever waited for all of them.
             if let Err(closed) = self.ask_again(entry, argv)? {
                 self.refuse(Some(entry), reply, &closed);

@@ -742,6 +742,12 @@ impl Engine {
             || self.pause.wait_ms(now_ms, true).is_some()
     }
 
+    /// Whether that is worth asking with the time of day, which takes longer to find out.
+    #[inline]
+    pub(crate) fn may_hold_changes(&self) -> bool {
+        self.standing.closed() != 0 || self.pause.was_begun()
+    }
+
     /// The error for those whom a script keeps waiting that has been running for too long.
     pub(crate) fn busy(&self, now_ms: u64) -> Option<Error> {
         let threshold_ms = self.config().live.busy_reply_threshold_ms.load(Relaxed);

@@ -29,6 +29,12 @@ impl Pause {
         Some(until - now_ms)
     }
 
+    /// Whether there is one that nobody has ended. It may be over.
+    #[inline]
+    pub(crate) fn was_begun(&self) -> bool {
+        self.until_ms.load(Relaxed) != 0
+    }
+
     /// Whether what a primary sends has to wait too. Reading a log is not held up.
     pub fn holds_stream(&self, is_write: bool) -> bool {
         self.wait_ms(unix_ms(), is_write).is_some()
