@@ -178,6 +178,7 @@ const SERVER: Rooms = &[
         &["input", "outbox", "output", "seat", "stream", "tls"],
     ),
     ("worker", &["connection", "seat"]),
+    ("stopping", &["listen"]),
     (
         "host",
         &[
@@ -186,15 +187,27 @@ const SERVER: Rooms = &[
             "logging",
             "seat",
             "service",
+            "stopping",
             "system",
             "tls",
         ],
     ),
     (
         "control",
-        &["handshake", "host", "listen", "seat", "system", "worker"],
+        &[
+            "handshake",
+            "host",
+            "listen",
+            "seat",
+            "stopping",
+            "system",
+            "worker",
+        ],
     ),
-    ("server", &["control", "host", "listen", "seat", "worker"]),
+    (
+        "server",
+        &["control", "host", "listen", "seat", "stopping", "worker"],
+    ),
 ];
 
 /// HTTP without its sockets.

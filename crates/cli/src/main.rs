@@ -1,7 +1,7 @@
 //! The program `redpoll`: the server by default, and its tools as subcommands.
 
 use engine::config::{Config, directives};
-use engine::{Engine, Host, SaveMode, ShutdownMode};
+use engine::{Engine, SaveMode};
 use keeper::Keeper;
 use replication::Hub;
 use server::service::Supervisor;
@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 mod allocator;
 mod check;
@@ -107,12 +106,7 @@ fn load(
             tracing::info!("The server stops before its data set is loaded");
             return Ok(());
         }
-        let now = ShutdownMode {
-            now: true,
-            ..ShutdownMode::default()
-        };
-        // If it is not running any more, there is nothing to stop.
-        let _ = host.shutdown(now);
+        host.stop_now();
         return loaded;
     }
     hub.loaded();
@@ -244,11 +238,7 @@ fn serve(
         Ok(loaded) => loaded?,
         Err(_) => return Err("loading the data set panicked; the log says where".into()),
     }
-    let mode = host.shutdown_mode();
-    let patience = match mode.now {
-        true => Duration::ZERO,
-        false => Duration::from_secs(engine.config().number("shutdown-timeout") as u64),
-    };
+    let server::End { mode, patience } = host.end();
     hub.close(patience);
     let saves = match mode.save {
         SaveMode::NoSave => false,
@@ -260,7 +250,7 @@ fn serve(
         Err(_) if mode.force => {}
         closed => closed?,
     }
-    tracing::info!("Bye");
+    tracing::info!("Redpoll is ready to exit, bye bye");
     // The process is about to end: giving back millions of entries one by one would only delay that.
     std::mem::forget::<Arc<Engine>>(engine);
     Ok(())

@@ -42,8 +42,8 @@ pub use base::process::{
 };
 pub use base::random::random_bytes;
 pub use base::replication::{
-    Announced, CHANGES_HELD, Filter, NO_STREAM_ID, READ_ONLY_REPLICA, STALE_REPLICA, Standing,
-    StreamIds, StreamWish, TOO_FEW_REPLICAS, new_stream_id,
+    Announced, CHANGES_HELD, FAILING_OVER, Filter, NO_STREAM_ID, READ_ONLY_REPLICA, STALE_REPLICA,
+    STOPPING, Standing, StreamIds, StreamWish, TOO_FEW_REPLICAS, new_stream_id,
 };
 pub use base::stats::Counters;
 pub use base::version::{REDIS_VERSION, VERSION};
@@ -51,8 +51,8 @@ pub use base::wait_list::{InLine, WaitList};
 pub use client::clients::{Client, Clients, Kind, Origin};
 pub use config::Config;
 pub use config::host::{
-    Failover, Host, Migration, NoHost, OnFate, Persistence, Reload, Replication, RoleReport,
-    SaveMode, ShutdownMode, StreamMemory, Wire,
+    Failover, Host, InSync, Migration, NoHost, OnFailure, OnFate, Persistence, Reload, Replication,
+    RoleReport, SaveMode, ShutdownMode, StreamMemory, Wire,
 };
 pub use context::engine::Engine;
 pub use context::gate::Intent;

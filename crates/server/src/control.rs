@@ -4,12 +4,13 @@
 //! It sleeps most of the time, and is a thread of its own so that a busy worker never delays an accept or a signal.
 
 use crate::handshake::Handshakes;
-use crate::host::{Order, ServerHost};
+use crate::host::ServerHost;
 use crate::listen::{ACCEPT_PAUSE, Accepting, Address, Listener, is_passing};
 use crate::seat::Arrival;
+use crate::stopping::{End, Order};
 use crate::system::Background;
 use crate::worker::{Handle, Phase};
-use engine::{Engine, Host, Kind, Origin, Persistence, SaveMode, ShutdownMode};
+use engine::{Engine, Kind, Origin, SaveMode, ShutdownMode};
 use socket2::Socket;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -100,9 +101,8 @@ impl Control {
         let mut tick = 0u32;
         let mut grown = false;
         let mut background = Background::of(self.engine.config());
-        // A signal has begun a save, which has not failed.
-        let mut saving = false;
-        let (saved, mut failed) = mpsc::unbounded_channel();
+        // A signal has begun a stop.
+        let mut asked = false;
         let now = loop {
             tokio::select! {
                 order = self.orders.recv() => match order {
@@ -112,29 +112,25 @@ impl Control {
                     None => break true,
                 },
                 name = signals.next() => {
-                    if saving && name == SIGINT {
+                    asked &= self.host.stopping.is_underway();
+                    if asked && name == SIGINT {
                         tracing::warn!("Received {name} again, leaving without a save");
-                        self.host.set_shutdown_mode(ShutdownMode {
+                        let mode = ShutdownMode {
                             save: SaveMode::NoSave,
+                            now: true,
                             ..ShutdownMode::default()
+                        };
+                        let _ = self.host.stopping.leave(End {
+                            mode,
+                            ..End::default()
                         });
                         break true;
                     }
-                    if saving {
-                        continue;
-                    }
-                    let mode = self.asked_by(name);
-                    if let Some(save) = self.save_before(mode) {
-                        tracing::info!("Received {name}, saving before the server stops");
-                        saving = true;
-                        save_first(save, self.host.clone(), mode, saved.clone());
-                    } else {
-                        tracing::info!("Received {name}, stopping");
-                        self.host.set_shutdown_mode(mode);
-                        break mode.now;
-                    }
+                    asked = true;
+                    tracing::info!("Received {name}, stopping");
+                    // What comes of it the log says.
+                    let _ = self.host.stopping.begin(self.asked_by(name), None);
                 }
-                _ = failed.recv() => saving = false,
                 _ = ticks.tick() => {
                     figures.sample(&self.engine, &self.host);
                     grown = grown || self.host.heed_growth();
@@ -194,19 +190,6 @@ impl Control {
             now: has("now"),
             force: has("force"),
         }
-    }
-
-    /// Who is to save before a stop, which is given up if that fails: None if nothing is to be saved, or the stop goes on whatever happens.
-    fn save_before(&self, mode: ShutdownMode) -> Option<Arc<dyn Persistence>> {
-        let saves = match mode.save {
-            // Half a data set does not take the place of the whole one.
-            _ if self.engine.loading.is_on() => false,
-            SaveMode::Save => true,
-            SaveMode::NoSave => false,
-            SaveMode::Configured => !self.engine.config().text("save").is_empty(),
-        };
-        let keeper = self.engine.persistence().cloned();
-        keeper.filter(|_| saves && !mode.force)
     }
 
     /// Waits until the workers have closed their connections, or their patience is over.
@@ -279,27 +262,6 @@ impl Control {
                 client.kill();
             }
         }
-    }
-}
-
-/// Saves on a thread of its own, and then has the server stop, or says that it failed. What changes until the end is saved then.
-fn save_first(
-    keeper: Arc<dyn Persistence>,
-    host: Arc<ServerHost>,
-    mode: ShutdownMode,
-    failed: mpsc::UnboundedSender<()>,
-) {
-    let save = move || {
-        let stopped = keeper.save_before_stop().and_then(|()| host.shutdown(mode));
-        if let Err(why) = stopped {
-            tracing::warn!("The data set cannot be saved, so the server goes on: {why}");
-            // If nobody listens the server has stopped in another way.
-            let _ = failed.send(());
-        }
-    };
-    let thread = std::thread::Builder::new().name("last save".into());
-    if let Err(error) = thread.spawn(save) {
-        tracing::warn!("No thread for saving, so the server goes on: {error}");
     }
 }
 

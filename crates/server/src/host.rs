@@ -5,10 +5,11 @@ use crate::listen::{self, Listener};
 use crate::logging::LogLevel;
 use crate::seat::{self, GiveBack, Load};
 use crate::service::{OomScore, Supervisor};
+use crate::stopping::{End, Order, Stopping};
 use crate::system;
 use crate::tls::{self, Certificates};
 use engine::Config;
-use engine::{Host, ShutdownMode};
+use engine::{Engine, Host, OnFailure, ShutdownMode};
 use parking_lot::Mutex;
 use std::fmt::Write;
 use std::io;
@@ -27,7 +28,8 @@ use tokio::sync::{mpsc, watch};
 /// It exists before the engine, which keeps it, and before the server, which fills it in when it starts.
 #[derive(Default)]
 pub struct ServerHost {
-    orders: OnceLock<mpsc::UnboundedSender<Order>>,
+    /// How the server stops.
+    pub(crate) stopping: Arc<Stopping>,
     loads: OnceLock<Vec<Arc<Load>>>,
     runtimes: OnceLock<Vec<RuntimeMetrics>>,
     log_level: OnceLock<LogLevel>,
@@ -42,21 +44,11 @@ pub struct ServerHost {
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) give_back: watch::Sender<GiveBack>,
     allocator: OnceLock<Allocator>,
-    /// What whoever had the server stop said of it.
-    shutdown_mode: Mutex<ShutdownMode>,
     /// Who started the server and is told how it is.
     supervisor: OnceLock<Supervisor>,
     /// Shows a title of the process.
     set_title: OnceLock<Titled>,
     oom_score: Mutex<OomScore>,
-}
-
-/// What the control thread is told.
-pub(crate) enum Order {
-    /// Stop; `now` gives clients no time to take their replies.
-    Stop { now: bool },
-    /// Listen on these sockets from now on and no others.
-    Listen(Vec<Arc<Listener>>),
 }
 
 /// How the program is called, and what shows another title of its process.
@@ -114,13 +106,22 @@ impl ServerHost {
         Arc::default()
     }
 
-    /// What SHUTDOWN said, or the directive of the signal that stopped the server.
-    pub fn shutdown_mode(&self) -> ShutdownMode {
-        *self.shutdown_mode.lock()
+    /// How the server was told to end.
+    pub fn end(&self) -> End {
+        self.stopping.end()
     }
 
-    pub(crate) fn set_shutdown_mode(&self, mode: ShutdownMode) {
-        *self.shutdown_mode.lock() = mode;
+    /// Ends the server at once: it has nothing that could be kept.
+    pub fn stop_now(&self) {
+        let now = ShutdownMode {
+            now: true,
+            ..ShutdownMode::default()
+        };
+        // If it is not running any more, there is nothing to stop.
+        let _ = self.stopping.leave(End {
+            mode: now,
+            ..End::default()
+        });
     }
 
     /// Says who started the server. Of several calls the first counts.
@@ -176,10 +177,11 @@ impl ServerHost {
     /// Connects the host with its server; false if it has one already.
     pub(crate) fn start(
         &self,
+        engine: &Arc<Engine>,
         orders: mpsc::UnboundedSender<Order>,
         (loads, runtimes): (Vec<Arc<Load>>, Vec<RuntimeMetrics>),
     ) -> bool {
-        self.orders.set(orders).is_ok()
+        self.stopping.start(engine, orders)
             && self.loads.set(loads).is_ok()
             && self.runtimes.set(runtimes).is_ok()
     }
@@ -209,13 +211,6 @@ impl ServerHost {
                 load.writes.load(Relaxed)
             );
         }
-    }
-
-    /// Sends the control thread an order; false if there is no server, or it has stopped.
-    pub(crate) fn order(&self, order: Order) -> bool {
-        self.orders
-            .get()
-            .is_some_and(|orders| orders.send(order).is_ok())
     }
 
     /// Bytes read from and written to sockets since the start.
@@ -269,7 +264,7 @@ impl ServerHost {
         *open = wanted;
         let mut all = open.clone();
         all.extend(self.others.lock().iter().cloned());
-        self.order(Order::Listen(all));
+        self.stopping.order(Order::Listen(all));
         Ok(())
     }
 
@@ -313,6 +308,7 @@ impl ServerHost {
     fn info_server(&self, into: &mut String) {
         let supervisor = self.supervisor().name();
         let _ = write!(into, "process_supervised:{supervisor}\r\n");
+        self.stopping.info(into);
         let tcp = self.tcp.lock();
         let others = self.others.lock();
         for (at, listener) in tcp.iter().chain(others.iter()).enumerate() {
@@ -371,12 +367,12 @@ impl ServerHost {
 }
 
 impl Host for ServerHost {
-    fn shutdown(&self, mode: ShutdownMode) -> Result<(), String> {
-        self.set_shutdown_mode(mode);
-        if self.order(Order::Stop { now: mode.now }) {
-            return Ok(());
-        }
-        Err("the server is not running".into())
+    fn shutdown(&self, mode: ShutdownMode, failed: OnFailure) -> Result<(), String> {
+        self.stopping.begin(mode, Some(failed))
+    }
+
+    fn abort_shutdown(&self) -> bool {
+        self.stopping.abort()
     }
 
     fn applied(&self, directive: &str, config: &Config) -> Result<(), String> {

@@ -35,6 +35,7 @@
 //! | `tls`, `handshake`, `tls_stream` | certificates and whom to trust; agreeing on an encryption; an encrypted socket |
 //! | `http_port` | the listeners for HTTP and the thread that serves them (`crates/http`) |
 //! | `host` | what commands may ask of the server |
+//! | `stopping` | a stop that is under way, and may be given up |
 //! | `logging` | log lines in the form of redis-server's |
 //! | `lines` | events as lines of a form |
 //! | `syslog` | the log of the system |
@@ -60,6 +61,7 @@ mod plain;
 mod seat;
 mod server;
 pub mod service;
+mod stopping;
 mod stream;
 mod syslog;
 pub mod system;
@@ -70,3 +72,4 @@ mod worker;
 
 pub use host::{Allocator, ServerHost};
 pub use server::{RunningServer, Server, ServerOptions};
+pub use stopping::End;

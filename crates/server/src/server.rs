@@ -1,9 +1,10 @@
 //! Starting and stopping the server.
 
 use crate::control::{Control, Placing};
-use crate::host::{Order, ServerHost};
+use crate::host::ServerHost;
 use crate::listen::{self, Address, Listener};
 use crate::seat::Helpers;
+use crate::stopping::Order;
 use crate::worker::{self, Handle, Phase};
 use engine::Engine;
 use engine::Maintenance;
@@ -108,6 +109,7 @@ impl Server {
         let workers = Arc::new(workers);
         let (send, orders) = mpsc::unbounded_channel();
         if !host.start(
+            &engine,
             send,
             workers
                 .iter()
@@ -186,7 +188,7 @@ impl RunningServer {
     /// clients have `shutdown-timeout` seconds to take their replies.
     pub fn stop(&self) {
         // If the order does not arrive the server has stopped already.
-        let _ = self.host.order(Order::Stop { now: false });
+        let _ = self.host.stopping.order(Order::Stop { now: false });
     }
 
     /// The TCP addresses that were opened at the start, but for those of TLS.

@@ -76,6 +76,7 @@ pub const UNITS: &[&str] = &[
     "unit/aofrw",
     "unit/shutdown",
     "integration/failover",
+    "integration/shutdown",
     "integration/redis-benchmark",
     "integration/redis-cli",
     "integration/replication-2",
@@ -131,7 +132,6 @@ pub const UNITS_LEFT_OUT: &[(&str, &str)] = &[
     ("integration/replication", "it takes many minutes, and most of it asks for lines of the log or for a child process"),
     ("integration/replication-psync", SLOW),
     ("integration/replication-rdbchannel", ONE_LINK),
-    ("integration/shutdown", OPEN),
     ("unit/maxmemory", OPEN),
     ("unit/tls", "the suite must be built for TLS"),
 ];
@@ -438,6 +438,9 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         left_out("Timedout scripts and unblocked command", NOT_BUSY),
         left_out("Timedout scripts that modified data can't be killed by SCRIPT KILL", NOT_BUSY),
         left_out("not enough good replicas state change during long script", NOT_BUSY),
+    ]),
+    ("integration/shutdown", &[
+        fails("Shutting down master waits for replica then fails", FIRST_BASE),
     ]),
     ("unit/shutdown", &[
         left_out("SHUTDOWN ABORT can cancel SIGTERM", CRON),

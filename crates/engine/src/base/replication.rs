@@ -22,7 +22,11 @@ pub const STALE_REPLICA: u8 = 1 << 2;
 const REPLICA: u8 = 1 << 3;
 
 /// A replica is about to take its place (FAILOVER): changes are put off until that is decided.
-pub const CHANGES_HELD: u8 = 1 << 4;
+pub const FAILING_OVER: u8 = 1 << 4;
+/// It is about to stop: changes are put off, so that its replicas get all there is.
+pub const STOPPING: u8 = 1 << 5;
+/// Changes are put off, for one of these reasons.
+pub const CHANGES_HELD: u8 = FAILING_OVER | STOPPING;
 
 /// Names of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,7 +149,7 @@ impl Standing {
                 true => self.closed.0.fetch_or(why, Relaxed),
                 false => self.closed.0.fetch_and(!why, Relaxed),
             };
-            if !closed && why & CHANGES_HELD != 0 {
+            if !closed && why & CHANGES_HELD != 0 && self.closed() & CHANGES_HELD == 0 {
                 self.held.call();
             }
         }

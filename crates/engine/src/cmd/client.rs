@@ -11,8 +11,8 @@ use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::client::clients::Kind;
 use crate::context::command::{
-    ABOUT_CLIENT, ADMIN, ALL_SHARDS, ALLOW_BUSY, CHANGES_SESSION, Command, Group, LOADING,
-    NO_MULTI, NOSCRIPT, STALE, container, row,
+    ABOUT_CLIENT, ADMIN, ALL_SHARDS, ALLOW_BUSY, BLOCKING, CHANGES_SESSION, Command, Group,
+    LOADING, NO_MULTI, NOSCRIPT, STALE, container, row,
 };
 use crate::context::ctx::Ctx;
 use crate::context::describe::describe;
@@ -428,7 +428,14 @@ fn client_unblock(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let id = parse_i64(id).ok_or(Error::NOT_AN_INTEGER)?;
     let client = u64::try_from(id).ok();
     let client = client.and_then(|id| ctx.engine.clients().get(id));
-    let waiter = client.and_then(|client| client.waits_for::<Waiter>());
+    let registry = ctx.registry();
+    let waiter = client
+        .and_then(|client| client.waits_for::<Waiter>())
+        // Whoever asked the server to stop waits for nothing that could be given up.
+        .filter(|waiter| {
+            let mut all = registry.iter_all();
+            all.any(|entry| entry.id == waiter.command && entry.command.has(BLOCKING))
+        });
     let unblocked =
         waiter.is_some_and(|waiter| ctx.engine.follow.give_up(&waiter, how, ctx.keys.counters));
     ctx.out.int(i64::from(unblocked));

@@ -4,7 +4,7 @@ use super::command::help;
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::config::Config;
-use crate::config::host::{Host, ShutdownMode};
+use crate::config::host::{Host, OnFailure, ShutdownMode};
 use crate::context::command::{
     ADMIN, Command, Group, LOADING, NOSCRIPT, STALE, Secret, container, row,
 };
@@ -126,8 +126,8 @@ fn config_rewrite(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
 struct Both<'e>(&'e Engine);
 
 impl Host for Both<'_> {
-    fn shutdown(&self, mode: ShutdownMode) -> std::result::Result<(), String> {
-        self.0.host().shutdown(mode)
+    fn shutdown(&self, mode: ShutdownMode, failed: OnFailure) -> std::result::Result<(), String> {
+        self.0.host().shutdown(mode, failed)
     }
 
     fn applied(&self, directive: &str, config: &Config) -> std::result::Result<(), String> {

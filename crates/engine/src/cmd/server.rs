@@ -11,7 +11,9 @@ use crate::context::command::{
     NO_MULTI, NOSCRIPT, OWN_LOCKS, READONLY, STALE, WRITE, row,
 };
 use crate::context::ctx::Ctx;
+use crate::context::next::Next;
 use crate::door::change::Change;
+use crate::follow::waiting::Wait;
 use crate::table::categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use resp::number::parse_i64;
 use std::num::NonZeroU64;
@@ -207,12 +209,15 @@ fn shutdown(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if abort && options > 1 {
         return Err(Error::SYNTAX);
     }
+    let host = ctx.engine.host();
     if abort {
-        // A stop that has begun executes no more commands, so this one finds none.
-        return Err(Error::new("ERR No shutdown in progress."));
+        if !host.abort_shutdown() {
+            return Err(Error::new("ERR No shutdown in progress."));
+        }
+        ctx.out.ok();
+        return Ok(());
     }
-    let keeper = ctx.engine.persistence().cloned();
-    if mode.save == SaveMode::Save && keeper.is_none() {
+    if mode.save == SaveMode::Save && ctx.engine.persistence().is_none() {
         return Err(Error::new("ERR this database is not kept in files"));
     }
     if failover {
@@ -220,35 +225,23 @@ fn shutdown(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             "ERR SHUTDOWN FAILOVER needs a cluster, and this server is on its own",
         ));
     }
-    let saves = match mode.save {
-        // Half a data set does not take the place of the whole one.
-        _ if ctx.engine.loading.is_on() => false,
-        SaveMode::Save => true,
-        SaveMode::NoSave => false,
-        SaveMode::Configured => !ctx.engine.config().text("save").is_empty(),
+    // Its client waits until the server has gone, or does not go.
+    ctx.block(Wait::new(&[], None, Box::new(|_, _, _| Ok(false))));
+    let waiter = match &ctx.next {
+        Next::Block(waiter) => waiter.clone(),
+        _ => return Ok(()),
     };
-    if let Some(keeper) = keeper
-        && saves
-        && !mode.force
-    {
-        // Tried while it can still be refused; what changes until the end is saved then.
-        let engine = ctx.engine.handle();
-        ctx.offload(Box::new(move |out| {
-            let saved = keeper.save_before_stop();
-            let done = saved
-                .map_err(|_| "Errors trying to SHUTDOWN. Check logs.".to_owned())
-                .and_then(|()| engine.host().shutdown(mode));
-            if let Err(text) = done {
-                out.error(&format!("ERR {text}"));
-            }
-        }));
-        return Ok(());
-    }
-    let begun = ctx.engine.host().shutdown(mode);
-    begun.map_err(|text| Error::new(format!("ERR {text}")))?;
-    // There is no reply: the connection ends with the server.
-    ctx.close_after_reply();
-    Ok(())
+    let (engine, told) = (ctx.engine.handle(), waiter.clone());
+    let failed = Box::new(move |why: &str| {
+        engine.count_job(|counters| {
+            engine.follow.fail(&told, why, counters);
+        });
+    });
+    host.shutdown(mode, failed).map_err(|text| {
+        ctx.engine.follow.leave(&waiter);
+        ctx.next = Next::Done;
+        Error::new(format!("ERR {text}"))
+    })
 }
 
 // ---- LOLWUT
@@ -317,7 +310,7 @@ fn automaton(rule: u8, width: usize, height: usize) -> String {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::config::host::Host;
+    use crate::config::host::{Host, OnFailure};
     use crate::testing::{Asked, TestClient, check, check3, run};
     use parking_lot::Mutex;
     use std::sync::Arc;
@@ -422,12 +415,22 @@ mod tests {
     }
 
     #[derive(Default)]
-    struct Stopping(Mutex<Option<ShutdownMode>>);
+    struct Stopping(Mutex<Vec<(ShutdownMode, OnFailure)>>);
 
     impl Host for Stopping {
-        fn shutdown(&self, mode: ShutdownMode) -> std::result::Result<(), String> {
-            *self.0.lock() = Some(mode);
+        fn shutdown(
+            &self,
+            mode: ShutdownMode,
+            failed: OnFailure,
+        ) -> std::result::Result<(), String> {
+            self.0.lock().push((mode, failed));
             Ok(())
+        }
+        fn abort_shutdown(&self) -> bool {
+            let asked = std::mem::take(&mut *self.0.lock());
+            let any = !asked.is_empty();
+            asked.into_iter().for_each(|(_, failed)| failed("no stop"));
+            any
         }
         fn applied(&self, _: &str, _: &Config) -> std::result::Result<(), String> {
             Ok(())
@@ -440,13 +443,25 @@ mod tests {
         let host = Arc::new(Stopping::default());
         let mut c = TestClient::behind(host.clone(), &[]);
         c.check("SHUTDOWN nosave NOW safe", "");
-        assert_eq!(c.asked, Asked::Close);
+        assert_eq!(c.asked, Asked::Block);
         let mode = ShutdownMode {
             save: SaveMode::NoSave,
             now: true,
             force: false,
         };
-        assert_eq!(host.0.lock().take(), Some(mode));
+        assert_eq!(host.0.lock()[0].0, mode);
+        // Nobody but the host ends that.
+        let mut other = c.another();
+        let unblock = format!("CLIENT UNBLOCK {}", c.session.client.id);
+        other.check(&unblock, "0");
+        let blocked = |other: &mut TestClient, clients: usize| {
+            let info = other.run("INFO clients");
+            info.contains(&format!("blocked_clients:{clients}\\r\\n"))
+        };
+        assert!(blocked(&mut other, 1));
+        other.check("SHUTDOWN ABORT", "OK");
+        assert!(blocked(&mut other, 0));
+        c.check_blocked("-ERR no stop");
         for bad in ["foo", "SAVE NOSAVE", "NOSAVE SAVE", "ABORT NOW", "NOW foo"] {
             c.check(&format!("SHUTDOWN {bad}"), "-ERR syntax error");
         }
@@ -459,7 +474,7 @@ mod tests {
             c.run("SHUTDOWN FAILOVER")
                 .starts_with("-ERR SHUTDOWN FAILOVER needs a cluster")
         );
-        assert_eq!(*host.0.lock(), None);
+        assert!(host.0.lock().is_empty());
         check(
             "SHUTDOWN",
             "-ERR the program that embeds this database decides when it ends",

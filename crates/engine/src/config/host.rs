@@ -11,6 +11,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 /// What SHUTDOWN was asked to do with the data set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,17 +30,26 @@ pub enum SaveMode {
 pub struct ShutdownMode {
     /// SAVE, NOSAVE or neither.
     pub save: SaveMode,
-    /// NOW: do not wait for clients to take their replies.
+    /// NOW: wait neither for replicas to have what was changed, nor for clients to take their replies.
     pub now: bool,
     /// FORCE: stop even when something that should come first fails.
     pub force: bool,
 }
 
+/// Told that something comes to nothing, and why.
+pub type OnFailure = Box<dyn FnOnce(&str) + Send>;
+
 /// What the engine's surroundings can do for a command. Every method is called from a worker and must not block long.
 pub trait Host: Send + Sync {
-    /// Begins an orderly stop and returns at once. The error is the text to answer, without its code, of a host that
-    /// cannot be stopped by a client.
-    fn shutdown(&self, mode: ShutdownMode) -> Result<(), String>;
+    /// Begins an orderly stop, or joins the one that is under way, and returns at once. `failed` is called if it comes to nothing, with
+    /// the text to answer, without its code; not while this is called. The error is that text of a host that cannot be stopped by a
+    /// client.
+    fn shutdown(&self, mode: ShutdownMode, failed: OnFailure) -> Result<(), String>;
+
+    /// SHUTDOWN ABORT: gives up a stop that is under way. False: there is none, or it is too late.
+    fn abort_shutdown(&self) -> bool {
+        false
+    }
 
     /// Puts a directive's new value into effect; `config` has it already.
     ///
@@ -236,6 +246,15 @@ pub struct Migration {
     pub keys: Vec<Vec<u8>>,
 }
 
+/// How many replicas have all there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InSync {
+    /// Those that do.
+    pub replicas: usize,
+    /// All that follow.
+    pub of: usize,
+}
+
 /// What ROLE tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RoleReport {
@@ -309,6 +328,16 @@ pub trait Replication: Send + Sync {
         tell: Box<dyn FnOnce() + Send>,
     );
 
+    /// Replicas that follow, as a primary, and have their copy of the data set; 0 on a replica.
+    fn replicas_online(&self) -> usize;
+
+    /// Waits until all replicas that follow have all there is, for this long at most; not at all on a replica, and no longer once that is
+    /// given up. Changes are held back. Not called from a worker.
+    fn wait_for_replicas(&self, most: Duration, given_up: &dyn Fn() -> bool) -> InSync;
+
+    /// Has who waits so look whether that is given up.
+    fn look_again(&self);
+
     /// What ROLE tells.
     fn role(&self) -> RoleReport;
 
@@ -339,7 +368,7 @@ pub trait Replication: Send + Sync {
 pub struct NoHost;
 
 impl Host for NoHost {
-    fn shutdown(&self, _mode: ShutdownMode) -> Result<(), String> {
+    fn shutdown(&self, _mode: ShutdownMode, _failed: OnFailure) -> Result<(), String> {
         Err("the program that embeds this database decides when it ends".into())
     }
 

@@ -596,7 +596,8 @@ pub(super) const BUILT: &[Directive] = &[
         "10",
         Runtime,
         GENERAL,
-        "Seconds that a stopping server waits for running commands and for clients to take their replies.",
+        "Seconds that a stopping server waits for its replicas to have all changes, and then for running commands and for clients to take their \
+         replies.",
     )
     .live(|live, value| live.shutdown_timeout_s.store(number(value), Relaxed)),
     row(

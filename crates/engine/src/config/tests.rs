@@ -2,7 +2,7 @@
 
 use super::page::markdown;
 use super::*;
-use crate::config::host::{Host, ShutdownMode};
+use crate::config::host::{Host, OnFailure, ShutdownMode};
 
 /// A host that refuses the directive it is given and remembers what it was told.
 #[derive(Default)]
@@ -12,7 +12,7 @@ struct Picky {
 }
 
 impl Host for Picky {
-    fn shutdown(&self, _mode: ShutdownMode) -> Result<(), String> {
+    fn shutdown(&self, _mode: ShutdownMode, _failed: OnFailure) -> Result<(), String> {
         Ok(())
     }
 

@@ -425,6 +425,14 @@ impl Follow {
         })
     }
 
+    /// Ends a wait that comes to nothing: the reply is this error, which has no code.
+    pub(crate) fn fail(&self, waiter: &Arc<Waiter>, why: &str, counters: &Counters) -> bool {
+        self.end_wait(waiter, |waiter| {
+            waiter.count(self, Some("ERR"), unix_ms(), counters);
+            waiter.answer(|out| out.error(&format!("ERR {why}")));
+        })
+    }
+
     /// [`GiveUp::Leave`].
     pub(crate) fn leave(&self, waiter: &Arc<Waiter>) {
         self.end_wait(waiter, |_| {});

@@ -10,13 +10,14 @@ use crate::stream::Stream;
 use crate::wire::{Dial, dial_plain};
 use downstream::{Below, configured, start_as_replica};
 use engine::{
-    Config, Engine, Failover, Migration, Replication, RoleReport, StreamMemory, StreamWish, Wire,
+    Config, Engine, Failover, InSync, Migration, Replication, RoleReport, StreamMemory, StreamWish,
+    Wire,
 };
 use keeper::{Feed, Keeper, StreamAt};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// See the crate's page. The engine owns it once it is started.
 pub struct Hub {
@@ -86,7 +87,8 @@ impl Hub {
 
     /// Ends all connections to other servers. Nobody changes anything any more; replicas get this long to have all of it.
     pub fn close(&self, patience: Duration) {
-        self.primary.wait_until_replicas_have_all(patience);
+        let until = Instant::now() + patience;
+        (self.primary).wait_until_replicas_have_all(until, &|| false);
         self.primary.stop();
         self.replica.close();
         self.primary.close();
@@ -197,6 +199,18 @@ impl Replication for Hub {
     ) {
         self.primary
             .tell_when_acknowledged(piece, replicas, on_disk, tell);
+    }
+
+    fn replicas_online(&self) -> usize {
+        self.primary.online()
+    }
+
+    fn wait_for_replicas(&self, most: Duration, given_up: &dyn Fn() -> bool) -> InSync {
+        self.primary.wait_for_replicas(most, given_up)
+    }
+
+    fn look_again(&self) {
+        self.primary.look_again();
     }
 
     fn role(&self) -> RoleReport {

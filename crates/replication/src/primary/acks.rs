@@ -2,9 +2,9 @@
 
 use super::Primary;
 use super::link::{Link, NONE};
-use engine::{TOO_FEW_REPLICAS, put_command};
+use engine::{InSync, TOO_FEW_REPLICAS, put_command};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Somebody who waits for acknowledgements.
@@ -19,6 +19,13 @@ pub(super) struct Wait {
 
 /// After so long nobody is told any more: the client may have gone.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// What asks replicas how far they are.
+fn question() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_command(&mut bytes, &[&b"REPLCONF"[..], b"GETACK", b"*"]);
+    bytes
+}
 
 impl Primary {
     /// The offset that a replica must have for a piece of the journal. None: it is not known yet.
@@ -87,9 +94,18 @@ impl Primary {
         if !online || *asked_at == self.stream.offset() && *asked_at != 0 {
             return;
         }
-        let mut bytes = Vec::new();
-        put_command(&mut bytes, &[&b"REPLCONF"[..], b"GETACK", b"*"]);
-        *asked_at = self.stream.append(&bytes);
+        *asked_at = self.stream.append(&question());
+    }
+
+    /// What a replica must have to have all there is. The question at the end of the stream moves no keys, and who has answered it has what
+    /// was before.
+    pub(super) fn end_of_changes(&self) -> u64 {
+        let asked_at = self.asked_at.lock();
+        let end = self.stream.offset();
+        match *asked_at == end && end != 0 {
+            true => end - question().len() as u64,
+            false => end,
+        }
     }
 
     /// A replica has come, who has not heard what those were asked that are here.
@@ -164,42 +180,101 @@ impl Primary {
         engine.standing.close(TOO_FEW_REPLICAS, few);
     }
 
-    /// Waits until all replicas that follow have all there is, for this long at most; whether they have.
-    pub(crate) fn wait_until_replicas_have_all(&self, time: Duration) -> bool {
-        let until = Instant::now() + time;
-        self.keeper.give_pieces();
-        let offset = self.stream.offset();
-        let is_replica = self
-            .engine()
-            .is_ok_and(|engine| engine.standing.is_replica());
-        if is_replica || self.lagging(offset).is_empty() {
-            return true;
+    /// Replicas that have their copy of the data set, as a primary.
+    pub(crate) fn online(&self) -> usize {
+        match self.follows() {
+            true => 0,
+            false => self.links().iter().filter(|l| l.is_online()).count(),
         }
+    }
+
+    /// Waits until all replicas that follow have all there is, for this long at most, and no longer once that is given up. Changes are held
+    /// back. A replica that still gets its copy of the data set is not waited for.
+    pub(crate) fn wait_for_replicas(&self, most: Duration, given_up: &dyn Fn() -> bool) -> InSync {
+        let until = Instant::now() + most;
+        // What was under way when changes began to be held back has to be done first, which may take longer than is waited.
+        let still = Arc::new(AtomicBool::new(false));
+        let (primary, is_still) = (self.me.clone(), still.clone());
+        let begun = std::thread::Builder::new()
+            .name("last changes".into())
+            .spawn(move || {
+                if let Some(primary) = primary.upgrade() {
+                    let _ = primary.come_to_rest();
+                    is_still.store(true, Relaxed);
+                    primary.heard.call();
+                }
+            });
+        if begun.is_err() {
+            let _ = self.come_to_rest();
+            still.store(true, Relaxed);
+        }
+        loop {
+            let seen = self.heard.seen();
+            if still.load(Relaxed) || given_up() {
+                break;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            self.heard.sleep_for(seen, left);
+        }
+        self.wait_until_replicas_have_all(until, given_up)
+    }
+
+    /// The same, with nothing under way any more.
+    pub(crate) fn wait_until_replicas_have_all(
+        &self,
+        until: Instant,
+        given_up: &dyn Fn() -> bool,
+    ) -> InSync {
+        if self.online() == 0 {
+            return InSync::default();
+        }
+        self.keeper.give_pieces();
+        let offset = self.end_of_changes();
+        let in_sync = |lagging: usize| {
+            let of = self.online().max(lagging);
+            let replicas = of - lagging;
+            InSync { replicas, of }
+        };
         // A question that nobody waits for the answer to would be behind what replicas have: they could not go on there after a restart.
-        if !time.is_zero() {
+        if until > Instant::now() && !self.lagging(offset).is_empty() {
             self.ask_for_acks();
         }
         loop {
             let seen = self.heard.seen();
             let lagging = self.lagging(offset);
-            if lagging.is_empty() {
-                return true;
+            if lagging.is_empty() || given_up() {
+                return in_sync(lagging.len());
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                for link in lagging {
-                    let acked = link.acked.load(Relaxed);
-                    tracing::warn!("The replica {} has {acked} of {offset} bytes", link.who());
+                for link in &lagging {
+                    let (who, acked) = (link.who(), link.acked.load(Relaxed));
+                    tracing::warn!("Lagging replica {who}: it has {acked} of {offset} bytes");
                 }
-                return false;
+                return in_sync(lagging.len());
             }
             self.heard.sleep_for(seen, left);
         }
     }
 
+    /// Has who waits for replicas look whether that is given up.
+    pub(crate) fn look_again(&self) {
+        self.heard.call();
+    }
+
     fn lagging(&self, offset: u64) -> Vec<Arc<Link>> {
         let links = self.links.lock();
         let lags = |link: &&Arc<Link>| link.is_online() && link.acked.load(Relaxed) < offset;
-        links.iter().filter(lags).cloned().collect()
+        // Nobody else's offsets are those of this stream.
+        let mine = !self.follows();
+        links
+            .iter()
+            .filter(lags)
+            .filter(|_| mine)
+            .cloned()
+            .collect()
     }
 }

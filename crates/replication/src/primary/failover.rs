@@ -8,7 +8,7 @@ use super::Primary;
 use super::link::Link;
 use crate::replica::Address;
 use crate::replica::handover::TookOver;
-use engine::{CHANGES_HELD, Failover};
+use engine::{FAILING_OVER, Failover};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -81,7 +81,7 @@ impl Primary {
             }
         }
         tracing::info!("FAILOVER begins: changes are held back until a replica has everything");
-        engine.standing.close(CHANGES_HELD, true);
+        engine.standing.close(FAILING_OVER, true);
         let patience = Duration::from_millis(how.timeout_ms);
         let until = (how.timeout_ms > 0).then(|| Instant::now() + patience);
         *stage = Stage::Waiting(Wait {
@@ -143,7 +143,14 @@ impl Primary {
         change()
     }
 
-    fn follows(&self) -> bool {
+    /// Whoever was in the middle of a change when changes began to be held back has it done when this returns, and it is in the stream.
+    /// Whether this server is a primary.
+    pub(super) fn come_to_rest(&self) -> bool {
+        let _step = self.failing.step.lock();
+        !self.follows() && self.keeper.want_pieces(true, || ()).is_ok()
+    }
+
+    pub(super) fn follows(&self) -> bool {
         self.engine()
             .is_ok_and(|engine| engine.standing.is_replica())
     }
@@ -176,7 +183,7 @@ impl Primary {
     fn failover_is_over(&self, stage: &mut Stage) {
         *stage = Stage::No;
         if let Ok(engine) = self.engine() {
-            engine.standing.close(CHANGES_HELD, false);
+            engine.standing.close(FAILING_OVER, false);
         }
     }
 
@@ -195,9 +202,7 @@ impl Primary {
             still,
         } = wait;
         if !still {
-            // Whoever was in the middle of a change has it done when all locks were had.
-            let _step = self.failing.step.lock();
-            let is_still = !self.follows() && self.keeper.want_pieces(true, || ()).is_ok();
+            let is_still = self.come_to_rest();
             self.while_waiting(number, |stage| match stage {
                 Stage::Waiting(wait) if is_still => wait.still = true,
                 // It was told to follow another server just before.
@@ -214,12 +219,8 @@ impl Primary {
             .filter(|link| how.to.is_none() || is_meant(link, &how))
             .filter(|link| link.is_online())
             .collect();
-        // The question at the end of the stream moves no keys, and who has answered it has what was before.
-        let offset = *self.asked_at.lock();
-        let has_all = |link: &&&Arc<Link>| {
-            let acked = link.acked.load(Relaxed);
-            acked >= self.stream.offset() || acked + 37 >= offset && offset == self.stream.offset()
-        };
+        let all = self.end_of_changes();
+        let has_all = |link: &&&Arc<Link>| link.acked.load(Relaxed) >= all;
         let over = until.is_some_and(|until| Instant::now() >= until);
         let target = match meant.iter().find(has_all) {
             Some(link) => Some(*link),
@@ -281,7 +282,7 @@ impl Primary {
                 TookOver::No => *stage = Stage::Failed,
                 // That may last. As a replica this server says at once that it takes no changes.
                 TookOver::Unknown if engine.config().flag("replica-read-only") => {
-                    engine.standing.close(CHANGES_HELD, false);
+                    engine.standing.close(FAILING_OVER, false);
                 }
                 TookOver::Unknown => {}
             }

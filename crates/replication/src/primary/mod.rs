@@ -12,7 +12,8 @@ use crate::replica::Replica;
 use crate::spool::Reader;
 use crate::stream::Stream;
 use engine::{
-    Config, Engine, RoleReport, StreamMemory, StreamWish, WaitList, put_command, unix_ms,
+    CHANGES_HELD, Config, Engine, RoleReport, StreamMemory, StreamWish, WaitList, put_command,
+    unix_ms,
 };
 use keeper::Keeper;
 use link::{Link, State};
@@ -241,7 +242,7 @@ impl Primary {
         let period = Duration::from_secs(engine.config().number("repl-ping-replica-period") as u64);
         let mut pinged = self.pinged.lock();
         let last = *pinged.get_or_insert_with(Instant::now);
-        if last.elapsed() < period || self.is_failing_over() {
+        if last.elapsed() < period || engine.standing.closed() & CHANGES_HELD != 0 {
             return;
         }
         *pinged = Some(Instant::now());

@@ -1,7 +1,7 @@
 //! ACL's commands, and what the gate lets through for whom.
 
 use crate::config::Config;
-use crate::config::host::{Host, ShutdownMode};
+use crate::config::host::{Host, OnFailure, ShutdownMode};
 use crate::testing::{Asked, TestClient};
 use parking_lot::Mutex;
 use std::path::Path;
@@ -468,7 +468,7 @@ fn passwords_are_not_shown() {
 struct OneFile(Mutex<Option<Vec<u8>>>);
 
 impl Host for OneFile {
-    fn shutdown(&self, _: ShutdownMode) -> Result<(), String> {
+    fn shutdown(&self, _: ShutdownMode, _: OnFailure) -> Result<(), String> {
         Err(String::new())
     }
 

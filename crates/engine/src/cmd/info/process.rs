@@ -3,6 +3,7 @@
 use super::Report;
 use crate::base::clock::unix_nanos;
 use crate::base::process;
+use crate::base::replication::{CHANGES_HELD, FAILING_OVER, STOPPING};
 use crate::base::ticks;
 use crate::base::version::{MODE, REDIS_VERSION, VERSION};
 use std::fmt::Write;
@@ -58,11 +59,14 @@ pub(super) fn clients(report: &Report<'_, '_>, into: &mut String) {
     let largest = |of: fn(&crate::client::clients::Client) -> usize| {
         all.iter().map(|c| of(c)).max().unwrap_or(0)
     };
+    let put_off = engine.standing.closed() & CHANGES_HELD;
     let (paused, left) = match (
         engine.pause.wait_ms(report.now_ms, false),
         engine.pause.wait_ms(report.now_ms, true),
     ) {
         (Some(ms), _) => ("all", ms),
+        // Until that is decided, which takes as long as it takes.
+        _ if put_off != 0 => ("write", (i64::MAX as u64).saturating_sub(report.now_ms)),
         (None, Some(ms)) => ("write", ms),
         (None, None) => ("none", 0),
     };
@@ -113,11 +117,11 @@ pub(super) fn clients(report: &Report<'_, '_>, into: &mut String) {
         "total_blocking_keys_on_nokey:{}",
         effects.blocking_keys_on_delete.load(Relaxed)
     );
-    let failing_over = engine.replication().is_some_and(|r| r.is_failing_over());
-    let reason = match (paused, failing_over) {
-        ("none", _) => "none",
-        (_, true) => "failover_in_progress",
-        (_, false) => "client_pause",
+    let reason = match paused {
+        "none" => "none",
+        _ if put_off & STOPPING != 0 => "shutdown_in_progress",
+        _ if put_off & FAILING_OVER != 0 => "failover_in_progress",
+        _ => "client_pause",
     };
     line!(into, "paused_reason:{reason}");
     line!(into, "paused_actions:{paused}");

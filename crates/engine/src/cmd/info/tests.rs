@@ -2,7 +2,7 @@
 
 use super::memory::human;
 use super::*;
-use crate::base::replication::CHANGES_HELD;
+use crate::base::replication::{FAILING_OVER, STOPPING};
 use crate::testing::{TestClient, run};
 
 /// The lines of an INFO reply.
@@ -218,11 +218,20 @@ fn who_waits_for_the_end_of_a_pause_counts_as_blocked() {
     assert_eq!(number(&mut c, "blocked_clients"), 0);
     // So does FAILOVER hold changes up.
     other.run("PING");
-    c.engine.standing.close(CHANGES_HELD, true);
-    other.run("SET k v");
-    assert_eq!(number(&mut c, "blocked_clients"), 1);
-    c.engine.standing.close(CHANGES_HELD, false);
-    assert_eq!(number(&mut c, "blocked_clients"), 0);
+    for (why, reason) in [
+        (FAILING_OVER, "failover_in_progress"),
+        (STOPPING, "shutdown_in_progress"),
+    ] {
+        c.engine.standing.close(why, true);
+        other.run("SET k v");
+        assert_eq!(number(&mut c, "blocked_clients"), 1);
+        let clients = c.run("INFO clients");
+        assert!(clients.contains(&format!("paused_reason:{reason}\\r\\n")));
+        assert!(clients.contains("paused_actions:write\\r\\n"));
+        c.engine.standing.close(why, false);
+        assert_eq!(number(&mut c, "blocked_clients"), 0);
+        assert!(c.run("INFO clients").contains("paused_reason:none\\r\\n"));
+    }
 }
 
 /// Who waits, for what, and for how long.

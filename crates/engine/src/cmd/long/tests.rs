@@ -2,7 +2,7 @@
 
 use super::LONG_WORK;
 use crate::config::Config;
-use crate::config::host::{Host, ShutdownMode};
+use crate::config::host::{Host, OnFailure, ShutdownMode};
 use crate::script::known::Running;
 use crate::testing::{Asked, TestClient, check};
 use std::fmt::Write;
@@ -90,7 +90,7 @@ fn long_transactions_are_moved() {
 struct Generous(AtomicUsize);
 
 impl Host for Generous {
-    fn shutdown(&self, _: ShutdownMode) -> Result<(), String> {
+    fn shutdown(&self, _: ShutdownMode, _: OnFailure) -> Result<(), String> {
         Ok(())
     }
     fn applied(&self, _: &str, _: &Config) -> Result<(), String> {

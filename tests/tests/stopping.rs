@@ -1,0 +1,172 @@
+//! How a primary stops: its replicas get all there is, while it goes on to serve what changes nothing, and that can be given up.
+
+use redpoll_tests::check::{check, show};
+use redpoll_tests::replication::info;
+use redpoll_tests::{Client, Server, eventually};
+use rustix::process::Signal;
+
+/// Signs of life come once an hour, so that there is nothing for a replica to have but changes.
+const QUIET: [&str; 4] = [
+    "--repl-diskless-sync-delay",
+    "0",
+    "--repl-ping-replica-period",
+    "3600",
+];
+
+const FAILED: &str = "-ERR Errors trying to SHUTDOWN. Check logs.";
+
+/// A primary that goes on until its replica has all, and the replica, which does not run and lacks a change.
+fn with_lagging_replica(args: &[&str]) -> (Server, Server, Client) {
+    let patient = ["--shutdown-timeout", "3600"];
+    let primary = Server::redpoll_with(&[&QUIET[..], &patient, args].concat());
+    let port = primary.port().to_string();
+    let replica = Server::redpoll_with(&["--replicaof", &format!("127.0.0.1 {port}")]);
+    let mut c = primary.connect();
+    check(&mut c, "SET k 1", "OK");
+    eventually("it follows", || show(&c.run("WAIT 1 10")) == "1");
+    replica.signal(Signal::STOP);
+    check(&mut c, "INCR k", "2");
+    (primary, replica, c)
+}
+
+fn waits_for_replicas(c: &mut Client) -> bool {
+    let left = info(c, "shutdown_in_milliseconds");
+    left.parse::<u64>().is_ok_and(|ms| ms > 0)
+}
+
+fn blocked(c: &mut Client) -> String {
+    info(c, "blocked_clients")
+}
+
+#[test]
+fn a_stop_waits_for_replicas_and_serves_meanwhile() {
+    for by_signal in [true, false] {
+        let (mut primary, replica, mut c) = with_lagging_replica(&[]);
+        let mut stopper = primary.connect();
+        match by_signal {
+            true => primary.signal(Signal::TERM),
+            false => stopper.send(&["SHUTDOWN"]),
+        }
+        eventually("it waits", || waits_for_replicas(&mut c));
+        check(&mut c, "GET k", "\"2\"");
+        assert_eq!(info(&mut c, "paused_actions"), "write");
+        assert_eq!(info(&mut c, "paused_reason"), "shutdown_in_progress");
+        // A pause of somebody else's ends, and this one goes on.
+        check(&mut c, "CLIENT UNPAUSE", "OK");
+        let mut writer = primary.connect();
+        writer.send(&["SET", "k", "3"]);
+        let all = if by_signal { "1" } else { "2" };
+        eventually("the change is put off", || blocked(&mut c) == all);
+        replica.signal(Signal::CONT);
+        assert_eq!(primary.wait().code(), Some(0));
+        assert_eq!(writer.read_to_close(), b"", "by signal: {by_signal}");
+        assert_eq!(stopper.read_to_close(), b"");
+        check(&mut replica.connect(), "GET k", "\"2\"");
+        let log = primary.log();
+        assert!(log.contains("1 of 1 replicas are in sync"), "{log}");
+        assert!(!log.contains("Lagging replica"), "{log}");
+    }
+}
+
+#[test]
+fn a_stop_that_waits_can_be_given_up() {
+    let (mut primary, replica, mut c) = with_lagging_replica(&[]);
+    check(&mut c, "SHUTDOWN ABORT", "-ERR No shutdown in progress.");
+    // Who comes later joins in, whatever his own words say.
+    let mut stoppers = [primary.connect(), primary.connect(), primary.connect()];
+    for (stopper, words) in stoppers.iter_mut().zip([
+        &["SHUTDOWN"][..],
+        &["SHUTDOWN", "NOSAVE", "NOW", "FORCE"],
+        &["SHUTDOWN", "SAVE"],
+    ]) {
+        stopper.send(words);
+        eventually("it waits", || waits_for_replicas(&mut c));
+    }
+    eventually("all wait", || blocked(&mut c) == "3");
+    let mut writer = primary.connect();
+    writer.send(&["INCR", "k"]);
+    eventually("the change is put off", || blocked(&mut c) == "4");
+    check(&mut c, "SHUTDOWN ABORT", "OK");
+    for stopper in &mut stoppers {
+        assert_eq!(show(&stopper.read()), FAILED);
+        check(stopper, "PING", "PONG");
+    }
+    assert_eq!(show(&writer.read()), "3");
+    assert_eq!(info(&mut c, "paused_reason"), "none");
+    assert!(!waits_for_replicas(&mut c));
+    check(&mut c, "SHUTDOWN ABORT", "-ERR No shutdown in progress.");
+    // What a signal asked for can be given up too, and asked for again.
+    primary.signal(Signal::INT);
+    eventually("it waits", || waits_for_replicas(&mut c));
+    check(&mut c, "SHUTDOWN ABORT", "OK");
+    primary.signal(Signal::INT);
+    eventually("it waits again", || waits_for_replicas(&mut c));
+    // The client that has asked may go: the server stops all the same.
+    drop(stoppers);
+    replica.signal(Signal::CONT);
+    assert_eq!(primary.wait().code(), Some(0));
+    check(&mut replica.connect(), "GET k", "\"3\"");
+}
+
+#[test]
+fn only_a_second_sigint_ends_the_wait() {
+    let (mut primary, _replica, mut c) = with_lagging_replica(&["--save", "3600 1000"]);
+    primary.signal(Signal::TERM);
+    eventually("it waits", || waits_for_replicas(&mut c));
+    primary.signal(Signal::TERM);
+    check(&mut c, "GET k", "\"2\"");
+    assert!(waits_for_replicas(&mut c));
+    primary.signal(Signal::INT);
+    assert_eq!(primary.wait().code(), Some(0));
+    assert!(!primary.dir().join("dump.rdb").exists());
+}
+
+#[test]
+fn a_wait_for_replicas_has_an_end() {
+    let stop = |args: &[&str], words: &[&str]| {
+        let (mut primary, _replica, mut c) = with_lagging_replica(args);
+        c.send(words);
+        assert_eq!(primary.wait().code(), Some(0), "{words:?}");
+        let log = primary.log();
+        assert!(log.contains("Lagging replica"), "{log}");
+        log
+    };
+    let waited = stop(&["--shutdown-timeout", "1"], &["SHUTDOWN"]);
+    assert!(waited.contains("0 of 1 replicas are in sync"), "{waited}");
+    for (args, words) in [
+        (&[][..], &["SHUTDOWN", "NOW"][..]),
+        (&["--shutdown-timeout", "0"], &["SHUTDOWN"]),
+    ] {
+        let log = stop(args, words);
+        assert!(!log.contains("Waiting for replicas"), "{log}");
+    }
+    // What is under way for ever does not make it longer.
+    let (mut primary, _replica, mut c) = with_lagging_replica(&["--shutdown-timeout", "1"]);
+    let mut stuck = primary.connect();
+    stuck.send(&["EVAL", "while true do end", "1", "k"]);
+    eventually("the script runs", || {
+        !show(&c.run("FUNCTION STATS")).starts_with("[\"running_script\", nil")
+    });
+    c.send(&["SHUTDOWN", "NOSAVE"]);
+    assert_eq!(primary.wait().code(), Some(0));
+}
+
+#[test]
+fn a_stop_whose_save_fails_goes_on_with_changes() {
+    let (mut primary, replica, mut c) = with_lagging_replica(&[]);
+    // Nothing can take the place of a folder.
+    let dump = primary.dir().join("dump.rdb");
+    std::fs::create_dir(&dump).unwrap();
+    let mut stopper = primary.connect();
+    stopper.send(&["SHUTDOWN", "SAVE"]);
+    eventually("it waits", || waits_for_replicas(&mut c));
+    replica.signal(Signal::CONT);
+    assert_eq!(show(&stopper.read()), FAILED);
+    check(&mut c, "SET k 9", "OK");
+    assert!(primary.log().contains("Errors trying to shut down"));
+    std::fs::remove_dir(&dump).unwrap();
+    c.send(&["SHUTDOWN", "SAVE"]);
+    assert_eq!(primary.wait().code(), Some(0));
+    assert!(dump.is_file());
+    check(&mut replica.connect(), "GET k", "\"9\"");
+}
