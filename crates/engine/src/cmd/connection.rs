@@ -215,6 +215,7 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     session.stop_to_monitor();
     session.select(0);
     session.reply_mode = ReplyMode::On;
+    session.debugs_scripts = false;
     session.sign_out();
     session.client.no_evict.store(false, Relaxed);
     session.client.no_touch.store(false, Relaxed);

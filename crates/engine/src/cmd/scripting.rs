@@ -91,6 +91,7 @@ fn evalsha_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 }
 
 fn by_source(ctx: &mut Ctx<'_>, args: Args<'_>, read_only: bool) -> Result {
+    refuse_to_debug(ctx)?;
     keys_and_args(&args, &Error::NOT_AN_INTEGER)?;
     let engine = ctx.engine;
     let source = args.argv()[1];
@@ -104,6 +105,7 @@ fn by_source(ctx: &mut Ctx<'_>, args: Args<'_>, read_only: bool) -> Result {
 }
 
 fn by_sha(ctx: &mut Ctx<'_>, args: Args<'_>, read_only: bool) -> Result {
+    refuse_to_debug(ctx)?;
     keys_and_args(&args, &Error::NOT_AN_INTEGER)?;
     let engine = ctx.engine;
     with_runner(ctx, |ctx, runner| {
@@ -224,13 +226,26 @@ fn script_kill(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     Ok(())
 }
 
+/// An error where a script would run for a client that has asked for the debugger: redis-cli asks and does not look at the answer,
+/// and what a script changes in a session of `--ldb` is not to stay.
+fn refuse_to_debug(ctx: &Ctx<'_>) -> Result {
+    if ctx.session.debugs_scripts {
+        return Err(Error::new(
+            "ERR this server has no debugger for scripts. Without it, after SCRIPT DEBUG NO, they run",
+        ));
+    }
+    Ok(())
+}
+
 fn script_debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     match args.argv()[2] {
         mode if mode.eq_ignore_ascii_case(b"no") && args.argv().len() == 3 => {
+            ctx.session.debugs_scripts = false;
             ctx.out.ok();
             Ok(())
         }
         mode if mode.eq_ignore_ascii_case(b"yes") || mode.eq_ignore_ascii_case(b"sync") => {
+            ctx.session.debugs_scripts = true;
             Err(Error::new("ERR this server has no debugger for scripts"))
         }
         _ => Err(Error::new("ERR Use SCRIPT DEBUG YES/SYNC/NO")),
@@ -352,6 +367,37 @@ mod tests {
             "SCRIPT LOAD 'return 7'",
             "\"59b6ab2fbe0ee4b25733de0f62e6cda4899ef8e9\"",
         );
+    }
+
+    /// Who asked for the debugger gets no script run without it, and whoever else does.
+    #[test]
+    fn no_script_runs_for_who_wants_to_debug_it() {
+        let mut db = TestClient::new();
+        let mut other = db.another();
+        let sha = db.run("SCRIPT LOAD \"return redis.call('incr','k')\"");
+        let sha = sha.trim_matches('"');
+        let by_source = "EVAL \"return redis.call('incr','k')\" 0";
+        let by_digest = format!("EVALSHA {sha} 0");
+        for (ask, end) in [("YES", "SCRIPT DEBUG NO"), ("SYNC", "RESET")] {
+            db.check(
+                &format!("SCRIPT DEBUG {ask}"),
+                "-ERR this server has no debugger for scripts",
+            );
+            for call in [by_source, by_digest.as_str(), "EVAL_RO 'return 1' 0"] {
+                let said = db.run(call);
+                assert!(
+                    said.starts_with("-ERR this server has no debugger"),
+                    "{said}"
+                );
+            }
+            db.check("EXISTS k", "0");
+            other.check(by_source, "1");
+            other.check("DEL k", "1");
+            db.run(end);
+            db.check(by_source, "1");
+            db.check(&by_digest, "2");
+            db.check("DEL k", "1");
+        }
     }
 
     /// A script that made room for others is known again once it is sent again, by whichever worker.

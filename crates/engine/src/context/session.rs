@@ -48,6 +48,8 @@ pub struct Session {
     pub(crate) users_version: u64,
     /// What CLIENT REPLY asked for.
     pub(crate) reply_mode: ReplyMode,
+    /// It has asked for the debugger of scripts, and so means no script of its to leave anything behind.
+    pub(crate) debugs_scripts: bool,
     /// It executes what a log holds: see [`Session::replay`].
     pub(crate) replays: bool,
     /// What it executes comes from a primary: see [`Session::follow`].
@@ -96,6 +98,7 @@ impl Session {
             unrestricted: true,
             users_version: 0,
             reply_mode: ReplyMode::On,
+            debugs_scripts: false,
             replays: false,
             follows: false,
             short: AtomicBool::new(false),
