@@ -258,6 +258,10 @@ fn a_writable_replica_keeps_what_it_has_answered() {
     let mut server = ours(&[&kept[..], &follows].concat());
     let mut r = server.connect();
     eventually("it is linked", || is_linked(&mut r));
+    // The log begins anew with the copy of the primary's data. Nothing is promised before its base is there.
+    eventually("its log has a base", || {
+        info(&mut r, "aof_rewrite_in_progress") == "0"
+    });
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {

@@ -1,9 +1,12 @@
-//! How a primary stops: its replicas get all there is, while it goes on to serve what changes nothing, and that can be given up.
+//! How a server stops. Replicas of a primary get all there is, while it goes on to serve what changes nothing, and that can be given up.
+//! What is being written in the background is not waited for.
 
 use redpoll_tests::check::{check, show};
 use redpoll_tests::replication::info;
+use redpoll_tests::server::Folder;
 use redpoll_tests::{Client, Server, eventually};
 use rustix::process::Signal;
+use std::path::Path;
 
 /// Signs of life come once an hour, so that there is nothing for a replica to have but changes.
 const QUIET: [&str; 4] = [
@@ -169,4 +172,82 @@ fn a_stop_whose_save_fails_goes_on_with_changes() {
     assert_eq!(primary.wait().code(), Some(0));
     assert!(dump.is_file());
     check(&mut replica.connect(), "GET k", "\"9\"");
+}
+
+/// A rewrite of the log and a copy for a replica keep nobody from stopping: they are given up, and nothing that was acknowledged is lost,
+/// whether the server is stopped or killed then.
+#[test]
+fn a_stop_gives_up_what_is_being_written() {
+    for (copies, how) in [
+        (false, "SHUTDOWN"),
+        (false, "SHUTDOWN NOSAVE"),
+        (false, "SHUTDOWN SAVE"),
+        (false, "TERM"),
+        (false, "KILL"),
+        (true, "SHUTDOWN SAVE"),
+        (true, "TERM"),
+        (true, "SHUTDOWN NOSAVE"),
+    ] {
+        let folder = Folder::new();
+        let kept = ["--appendonly", "yes", "--appendfsync", "always"];
+        let kept = [&kept[..], &["--save", "3600 1000", "--dir", folder.text()]].concat();
+        let mut server = Server::redpoll_with(&[&QUIET[..], &kept].concat());
+        let mut c = server.connect();
+        check(&mut c, "SET before 1", "OK");
+        // Only what begins now takes its time.
+        check(&mut c, "CONFIG SET rdb-key-save-delay 1000000000", "OK");
+        let replicaof = format!("127.0.0.1 {}", server.port());
+        let _replica = copies.then(|| Server::redpoll_with(&["--replicaof", &replicaof]));
+        if copies {
+            eventually("the copy is being written", || {
+                info(&mut c, "slave0").contains("state=send_bulk")
+            });
+        } else {
+            check(
+                &mut c,
+                "BGREWRITEAOF",
+                "Background append only file rewriting started",
+            );
+            eventually("the rewrite looks at the delay", || {
+                info(&mut c, "aof_rewrite_in_progress") == "1"
+                    && info(&mut c, "current_save_keys_total") != "0"
+            });
+        }
+        check(&mut c, "CONFIG SET rdb-key-save-delay 0", "OK");
+        check(&mut c, "INCR before", "2");
+        check(&mut c, "SET after 3", "OK");
+        match how {
+            "TERM" => server.signal(Signal::TERM),
+            "KILL" => server.signal(Signal::KILL),
+            words => c.send(&words.split(' ').collect::<Vec<_>>()),
+        }
+        let status = server.wait();
+        let log = server.log();
+        if how != "KILL" {
+            assert_eq!(status.code(), Some(0), "{how}, copies: {copies}\n{log}");
+        }
+        if how.contains("SAVE") && !copies && !how.contains("NOSAVE") {
+            assert!(log.contains("The log is not rewritten: given up"), "{log}");
+        }
+        let server = Server::redpoll_with(&kept);
+        let mut c = server.connect();
+        check(&mut c, "GET before", "\"2\"");
+        check(&mut c, "GET after", "\"3\"");
+        // It may be rewritten, with no trace of the one that was given up.
+        check(
+            &mut c,
+            "BGREWRITEAOF",
+            "Background append only file rewriting started",
+        );
+        eventually("it is rewritten", || {
+            info(&mut c, "aof_rewrite_in_progress") == "0"
+        });
+        assert_eq!(info(&mut c, "aof_last_bgrewrite_status"), "ok");
+        let left: Vec<String> = std::fs::read_dir(Path::new(folder.text()).join("appendonlydir"))
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.starts_with("temp"))
+            .collect();
+        assert!(left.is_empty(), "{how}: {left:?}");
+    }
 }

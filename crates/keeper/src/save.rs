@@ -265,15 +265,22 @@ impl Keeper {
         }
     }
 
-    /// SHUTDOWN and signals: the save before the end takes the place of one in the background, which has less and would be waited for.
+    /// SHUTDOWN and signals: the save before the end takes the place of what is being written, which has less, or which nobody needs any
+    /// more, and would be waited for. But for the first base of a log, without which there is none.
     pub(crate) fn save_before_stop(&self) -> Result<(), String> {
         loop {
             let seen = self.freed.seen();
             match self.claim_awaited() {
                 Ok(()) => return self.write_as(Busy::Save, None),
-                Err(busy) => {
+                Err(_) => {
                     let mut saving = self.saving.lock();
-                    if busy == Busy::Save && saving.busy == Some(busy) && !saving.awaited {
+                    let gives_up = match saving.busy {
+                        Some(Busy::Save) => !saving.awaited,
+                        Some(Busy::Rewrite) => !self.beginning.load(Relaxed),
+                        Some(Busy::Send) => true,
+                        None | Some(Busy::Load) => false,
+                    };
+                    if gives_up {
                         saving.give_up();
                     }
                 }
