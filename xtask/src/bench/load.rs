@@ -113,6 +113,9 @@ pub fn prepare(
 /// Options for keys that are nothing but a number.
 const BARE_NUMBERS: [&str; 4] = ["--key-prefix", "", "--key-size", "12"];
 
+/// The seed of the first round: that after the load generator's own, with which data sets are filled.
+const FIRST_SEED: usize = 2;
+
 /// An error with the text of the first error reply of a stage, if there was any.
 fn refuse_errors(stage: &Value) -> Result<()> {
     match stage["errors"]["total"].as_u64() {
@@ -125,14 +128,17 @@ fn refuse_errors(stage: &Value) -> Result<()> {
     }
 }
 
-/// Runs `scenario` once. Error replies are an error.
+/// Runs a round of `scenario`. Error replies are an error.
 pub fn measure(
     redpoll: &Path,
     server: &Server,
     scenario: &Scenario,
     settings: &Settings,
+    round: usize,
 ) -> Result<Measurement> {
     let mut command = bench(redpoll, server);
+    // A round that drew what the one before it drew would find that it has nothing to change.
+    command.args(["--seed", &(FIRST_SEED + round).to_string()]);
     command.args(["--command", scenario.command]);
     command.args(["--keys", &scenario.keys.to_string()]);
     if !scenario.loaded {

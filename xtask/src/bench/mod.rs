@@ -455,7 +455,7 @@ impl Bench {
             settle(server)?;
         }
         let Some(words) = scenario.beside else {
-            return load::measure(redpoll, server, scenario, &self.settings);
+            return load::measure(redpoll, server, scenario, &self.settings, round);
         };
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -466,7 +466,7 @@ impl Bench {
                 }
                 Ok(())
             });
-            let measured = load::measure(redpoll, server, scenario, &self.settings);
+            let measured = load::measure(redpoll, server, scenario, &self.settings, round);
             over.store(true, Ordering::Relaxed);
             match beside.join() {
                 Ok(outcome) => outcome.context("beside the load")?,

@@ -32,6 +32,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use store::Place;
 use store::keyspace::ShardGuard;
+use store::mem::paged::{Gathered, gather};
 
 /// The part of one core that active expiry may take.
 pub const DUTY: f64 = 0.05;
@@ -50,6 +51,9 @@ const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// With more dictionaries than this that is left to INFO: it would take longer than a few milliseconds.
 const MEASURE_MAX: usize = 1 << 16;
+
+/// How long the system is left alone that has no huge page.
+const GATHER_AGAIN: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 struct Stop {
@@ -103,10 +107,19 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
     let (mut sweep, mut own) = (Sweep::default(), OwnSweep::default());
     let mut give_back = GiveBack::default();
     let mut measured = Instant::now();
+    let mut next_gather = Instant::now();
     while !stop.stopped.load(Relaxed) {
         let began = Instant::now();
         let mut removed = 0;
         let mut next_claim = None;
+        let mut has_gathered = false;
+        if began >= next_gather {
+            let gathered = gather();
+            has_gathered = gathered == Gathered::One;
+            if gathered == Gathered::NotNow {
+                next_gather = began + GATHER_AGAIN;
+            }
+        }
         {
             let Some(engine) = engine.upgrade() else {
                 return;
@@ -146,7 +159,7 @@ fn run(engine: &Weak<Engine>, counters: &Counters, stop: &Stop) {
             }
         }
         // Where nothing was due, the next look can wait: a wake-up costs more than it finds.
-        let least = if removed == 0 {
+        let least = if removed == 0 && !has_gathered {
             IDLE_REST
         } else {
             Duration::from_millis(2)

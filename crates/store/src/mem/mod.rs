@@ -1,6 +1,7 @@
 //! Memory: where entries and tables live.
 
 pub(crate) mod either;
+pub mod paged;
 pub mod pages;
 mod same;
 pub(crate) mod slab;

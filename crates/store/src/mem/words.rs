@@ -9,9 +9,7 @@
 //! Two kinds of block:
 //!
 //! * *small*: a power of two of 64-byte lines, for directories and (apart from them) for segments of young tables;
-//! * *paged*: [`PAGED_BYTES`] of address space, aligned, of which a segment touches only the pages it needs. A
-//!   segment grows into its next page without moving and gives pages back with `madvise`, so segments of any
-//!   number of pages live side by side without fragmenting anything.
+//! * *paged* (see [`paged`](super::paged)): up to eight pages, for the segments of tables that have grown.
 
 use parking_lot::Mutex;
 use std::ptr::NonNull;
@@ -19,9 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Bytes of a line: the unit of allocation, and a bucket.
 pub const LINE: usize = 64;
-/// Address space of a paged block.
-pub const PAGED_BYTES: usize = 32 << 10;
-/// Bytes of a page, the unit in which paged blocks are given back.
+/// Bytes of a page, the unit in which paged blocks grow and are given back.
 pub const PAGE: usize = 4096;
 
 const CHUNK: usize = 2 << 20;
@@ -32,17 +28,13 @@ pub type Block = NonNull<AtomicU64>;
 struct Pool {
     /// Free small blocks by log2 of their lines.
     small: [Vec<usize>; 26],
-    paged: Vec<usize>,
     small_bump: (usize, usize),
-    paged_bump: (usize, usize),
 }
 
 impl Pool {
     const EMPTY: Pool = Pool {
         small: [const { Vec::new() }; 26],
-        paged: Vec::new(),
         small_bump: (0, 0),
-        paged_bump: (0, 0),
     };
 }
 
@@ -110,7 +102,7 @@ pub(crate) unsafe fn discard(start: usize, bytes: usize) {
     unsafe { libc::madvise(start as *mut _, bytes, libc::MADV_DONTNEED) };
 }
 
-fn block(addr: usize) -> Block {
+pub(super) fn block(addr: usize) -> Block {
     NonNull::new(addr as *mut AtomicU64).expect("a mapping is never at zero")
 }
 
@@ -158,49 +150,6 @@ pub unsafe fn free_small(of: Use, b: Block, lines: usize) {
     of.pool().lock().small[class].push(b.as_ptr() as usize);
 }
 
-/// A zeroed paged block; no page of it is resident yet.
-pub fn alloc_paged() -> Block {
-    let mut pool = SEGMENTS.lock();
-    if let Some(addr) = pool.paged.pop() {
-        return block(addr);
-    }
-    let (next, end) = pool.paged_bump;
-    let start = if next + PAGED_BYTES > end {
-        let chunk = map_aligned(CHUNK * 4, CHUNK);
-        // SAFETY: advice on a mapping just made. Huge pages would make untouched pages of a block resident.
-        unsafe { libc::madvise(chunk as *mut _, CHUNK * 4, libc::MADV_NOHUGEPAGE) };
-        pool.paged_bump.1 = chunk + CHUNK * 4;
-        chunk
-    } else {
-        next
-    };
-    pool.paged_bump.0 = start + PAGED_BYTES;
-    block(start)
-}
-
-/// Takes back a block of [`alloc_paged`].
-///
-/// # Safety
-/// `b` came from `alloc_paged` and nobody uses it any more (prefetching readers excepted).
-pub unsafe fn free_paged(b: Block) {
-    let addr = b.as_ptr() as usize;
-    // SAFETY: the whole block is ours and its content is no longer needed.
-    unsafe { discard(addr, PAGED_BYTES) };
-    SEGMENTS.lock().paged.push(addr);
-}
-
-/// Gives back the pages of a paged block from byte `from` (a multiple of [`PAGE`]) on.
-///
-/// # Safety
-/// `b` came from `alloc_paged` and its words from `from` on are no longer needed.
-pub unsafe fn trim_paged(b: Block, from: usize) {
-    debug_assert!(from.is_multiple_of(PAGE) && from <= PAGED_BYTES);
-    if from < PAGED_BYTES {
-        // SAFETY: inside the block, page-aligned, not needed.
-        unsafe { discard(b.as_ptr() as usize + from, PAGED_BYTES - from) };
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,16 +167,6 @@ mod tests {
             }
             // SAFETY: allocated above with the same size.
             unsafe { free_small(Use::Segment, b, lines) };
-        }
-        for _ in 0..3 {
-            let b = alloc_paged();
-            assert_eq!(b.as_ptr() as usize % PAGED_BYTES, 0);
-            // SAFETY: within the block.
-            let last = unsafe { b.add(PAGED_BYTES / 8 - 1).as_ref() };
-            assert_eq!(last.load(Relaxed), 0);
-            last.store(7, Relaxed);
-            // SAFETY: allocated above.
-            unsafe { free_paged(b) };
         }
     }
 }

@@ -16,7 +16,7 @@
 //! surely whether an entry is the right one before it is touched. Splitting and growing never touch entries at all.
 //!
 //! # Growth
-//! A segment that is nine tenths full grows by one page, in place (see [`crate::mem::words`]); one that has reached 32 KB
+//! A segment that is nine tenths full grows by one page, in place (see [`crate::mem::paged`]); one that has reached 32 KB
 //! splits in two by its next hash bit. Both move at most some 3,200 slots, a few tens of microseconds; no insert ever
 //! waits for more. Removing entries shrinks segments likewise.
 //!
@@ -30,6 +30,7 @@
 //! depth; segment `s` of local depth `l` owns the 2^(depth-l) consecutive directory words of its prefix. All pointer
 //! arithmetic stays within sizes taken from those words. Mutation requires `&mut Table`.
 
+use crate::mem::paged;
 use crate::mem::words::{self, Block, LINE, PAGE, Use};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -132,7 +133,7 @@ impl Segment {
         let block = if size < FIRST_PAGED {
             words::alloc_small(Use::Segment, SIZES[size])
         } else {
-            words::alloc_paged()
+            paged::alloc(pages(size))
         };
         let s = Segment { block, size, depth };
         s.head(HEAD_DUE).store(u64::MAX, Relaxed);
@@ -147,7 +148,7 @@ impl Segment {
             if self.size < FIRST_PAGED {
                 words::free_small(Use::Segment, self.block, SIZES[self.size]);
             } else {
-                words::free_paged(self.block);
+                paged::free(self.block, pages(self.size));
             }
         }
     }
@@ -161,7 +162,7 @@ impl Segment {
     fn at(self, line: usize, i: usize) -> Block {
         debug_assert!(line < SIZES[self.size] && i < LINE / 8);
         // SAFETY: a segment of this size has this line.
-        unsafe { self.block.add(line * 8 + i) }
+        unsafe { self.block.add(paged::offset(line) + i) }
     }
 
     #[inline]
@@ -566,10 +567,8 @@ impl Table {
         let in_place = s.size >= FIRST_PAGED && size >= FIRST_PAGED;
         let to = if in_place {
             s.clear();
-            if size < s.size {
-                // SAFETY: lines past the new size are no longer part of the segment.
-                unsafe { words::trim_paged(s.block, SIZES[size] * LINE) };
-            }
+            // SAFETY: lines past the new size are no longer part of the segment.
+            unsafe { paged::resize(s.block, pages(s.size), pages(size)) };
             Segment { size, ..s }
         } else {
             Segment::alloc(size, s.depth)
@@ -604,7 +603,7 @@ impl Table {
             ..s
         };
         // SAFETY: lines past the new size are no longer part of the segment.
-        unsafe { words::trim_paged(s.block, SIZES[low.size] * LINE) };
+        unsafe { paged::resize(s.block, pages(s.size), pages(low.size)) };
         let high = Segment::alloc(halves[1], s.depth + 1);
         for &(hash, slot) in &all {
             let to = if hash >> bit & 1 == 1 { &high } else { &low };
@@ -796,4 +795,10 @@ fn fitting_paged(count: usize) -> usize {
         .unwrap_or(LAST_SIZE)
 }
 
-const _: () = assert!(PAGE.is_multiple_of(LINE));
+/// Pages of a segment of a paged size.
+fn pages(size: usize) -> usize {
+    debug_assert!(size >= FIRST_PAGED);
+    SIZES[size] * LINE / PAGE
+}
+
+const _: () = assert!(SIZES[LAST_SIZE] * LINE == paged::PAGES * PAGE);

@@ -1,8 +1,8 @@
 //! Looking at a table ahead of time: see *Reading without the lock* in [the table's page](super).
 
 use super::{ADDR_BITS, HASH_BITS, Segment, TAG_BITS, addr_of, matches, tag_of};
-use crate::mem::prefetch;
 use crate::mem::words::LINE;
+use crate::mem::{paged, prefetch};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A key's way through a table, looked at ahead of time and without the lock.
@@ -28,7 +28,7 @@ impl Probe {
             return Probe { bucket: 0 };
         }
         let s = Segment::unpack(word);
-        let bucket = s.block.as_ptr() as usize + (s.home(h) + 1) * LINE;
+        let bucket = s.block.as_ptr() as usize + paged::offset(s.home(h) + 1) * 8;
         prefetch(bucket);
         Probe { bucket }
     }

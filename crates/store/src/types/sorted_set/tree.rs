@@ -27,7 +27,7 @@ use std::ops::Range;
 /// Elements per leaf of a tree that is built at once: leaves some room.
 const BUILT: usize = 56;
 /// Children per inner node of a tree that is built at once.
-const BUILT_INNER: usize = 26;
+const BUILT_INNER: usize = 56;
 
 /// See the module's page. Every method needs the slots that the elements are in.
 #[derive(Clone, Debug)]

@@ -8,8 +8,9 @@ use crate::mem::words::LINE;
 use std::mem::offset_of;
 use std::ops::Range;
 
-/// Children of an inner node: as many as have their hints in two cache lines.
-pub const FANOUT: usize = 28;
+/// Children of an inner node: as many as have their hints in four cache lines. With half as many a large tree is a level deeper, and each
+/// level costs more than two lines that come together.
+pub const FANOUT: usize = 60;
 /// A node less than one part in this of full looks for a neighbour to join.
 pub const SPARSE: usize = 4;
 
