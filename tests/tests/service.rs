@@ -237,7 +237,8 @@ fn a_stop_does_not_wait_for_a_background_save() {
         check(&mut client, "BGSAVE", "Background saving started");
         eventually("the save looks at the delay", || {
             let info = show(&client.run("INFO persistence"));
-            info.contains("rdb_bgsave_in_progress:1") && !info.contains("current_save_keys_total:0")
+            info.contains("rdb_bgsave_in_progress:1")
+                && !info.contains("current_save_keys_processed:0")
         });
         delay(&mut client, "0");
         check(&mut client, "SET k after", "OK");

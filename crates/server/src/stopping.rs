@@ -154,11 +154,9 @@ impl Stopping {
     pub fn abort(&self) -> bool {
         let number = self.state.lock().underway.as_ref().map(|it| it.number);
         let Some(number) = number else { return false };
-        let aborted = self.end_underway(number);
-        if aborted {
+        self.end_underway(number, || {
             tracing::info!("Shutdown manually aborted: the server goes on");
-        }
-        aborted
+        })
     }
 
     /// A line of INFO while replicas are waited for.
@@ -209,12 +207,13 @@ impl Stopping {
 
     /// The server goes on.
     fn give_up(&self, number: u64, why: &str) {
-        if self.end_underway(number) {
+        self.end_underway(number, || {
             tracing::warn!("Errors trying to shut down: {why}");
-        }
+        });
     }
 
-    fn end_underway(&self, number: u64) -> bool {
+    /// `say` comes first: who is told may look into the log. Whether it was this one that ended.
+    fn end_underway(&self, number: u64, say: impl FnOnce()) -> bool {
         let engine = self.engine.get().and_then(Weak::upgrade);
         let told = {
             let mut state = self.state.lock();
@@ -228,6 +227,7 @@ impl Stopping {
                 None => return false,
             }
         };
+        say();
         told.into_iter().for_each(|tell| tell(FAILED));
         if let Some(replication) = engine.as_ref().and_then(|e| e.replication()) {
             replication.look_again();
