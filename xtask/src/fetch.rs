@@ -109,7 +109,7 @@ pub fn suites() -> Report {
         servers::redis_tools(),
     );
     report.add("redis-cli 8", "Redis's own tests", servers::newer_cli());
-    report.add("pytest", "redis-py's own tests", python_clients());
+    report.add("pytest", "the tests of Python clients", python_clients());
     add_suites(&mut report);
     report
 }
@@ -144,7 +144,7 @@ fn venv() -> Result<PathBuf> {
 }
 
 /// Packages from PyPI, whose versions are fixed so that a failure is ours and not a new release's.
-const PYTHON_PACKAGES: [(&str, &str); 10] = [
+const PYTHON_PACKAGES: [(&str, &str); 14] = [
     ("redis", "8.1.0"),
     ("rq", "3.0.0"),
     ("celery", "5.7.0"),
@@ -155,10 +155,14 @@ const PYTHON_PACKAGES: [(&str, &str); 10] = [
     ("pottery", "3.0.1"),
     // Reads metrics in both of their formats.
     ("prometheus_client", "0.26.0"),
-    // What redis-py's own tests are run with.
+    // What the tests of redis-py and of fakeredis are run with.
     ("pytest", "8.3.4"),
     ("pytest-asyncio", "0.23.8"),
     ("pytest-timeout", "2.3.1"),
+    ("pytest-mock", "3.17.0"),
+    ("fakeredis", "2.41.0"),
+    ("lupa", "2.8"),
+    ("valkey", "6.2.0"),
 ];
 
 fn python_clients() -> Result<String> {

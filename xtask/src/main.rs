@@ -66,7 +66,7 @@ enum Task {
     Package,
     /// Build the console's page into crates/http/ui/dist, with Node and npm
     Page,
-    /// Only Redis's own tests, and redis-py's, against Redpoll
+    /// Only Redis's own tests, and those of redis-py and fakeredis, against Redpoll
     Suite(suite::Options),
     /// Only the tests of the crates with unsafe modules, under valgrind memcheck
     Memcheck,

@@ -4,16 +4,19 @@
 //! start stand scripts that start Redpoll's. Each unit, a file of tests, runs by itself, two at a time. What is known to differ is in the
 //! table of `differences`, with a reason; `output` reads what the suite prints.
 //!
-//! redis-py's own tests come after them (`redis_py`).
+//! The tests of redis-py and of fakeredis come after them (`redis_py`, `fakeredis`, run by `pytest`).
 //!
 //! A test that fails and is not in the table is a failure, and so is one in the table that passes: what is mended leaves it.
 
 mod differences;
+mod fakeredis;
 mod output;
+mod pytest;
 mod redis_py;
 
 use self::differences::{Difference, Kind};
 use self::output::{Outcome, Said};
+use self::pytest::Theirs;
 use crate::{fetch, run};
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
@@ -110,9 +113,12 @@ fn run(options: &Options, server: &Path) -> Result<()> {
         println!("skipped: {CLI}, redis-cli 8 is not there");
         units.retain(|unit| *unit != CLI);
     }
-    let with_redis_py = wanted(redis_py::NAME);
+    let of_others: Vec<&Theirs> = [&redis_py::THEIRS, &fakeredis::THEIRS]
+        .into_iter()
+        .filter(|theirs| wanted(theirs.name))
+        .collect();
     ensure!(
-        !units.is_empty() || with_redis_py,
+        !units.is_empty() || !of_others.is_empty(),
         "no unit has such a name"
     );
     let mut failed = Vec::new();
@@ -133,17 +139,18 @@ fn run(options: &Options, server: &Path) -> Result<()> {
         began.elapsed().as_secs(),
         results.len(),
     );
-    if with_redis_py {
-        failed.extend(match redis_py::lacks() {
+    for theirs in of_others {
+        let name = theirs.name;
+        failed.extend(match theirs.lacks() {
             Some(lacks) => {
                 ensure!(
                     !run::in_ci(),
-                    "redis-py's own tests, {lacks}, and in CI it must be"
+                    "{name}'s own tests, {lacks}, and in CI it must be"
                 );
-                println!("skipped: redis-py's own tests, {lacks}");
+                println!("skipped: {name}'s own tests, {lacks}");
                 Vec::new()
             }
-            None => redis_py::run(&suite.server, &suite.folder, options.port, options.survey)?,
+            None => theirs.run(&suite.server, &suite.folder, options.port, options.survey)?,
         });
     }
     for what in &failed {

@@ -1,4 +1,4 @@
-//! Test suites of others: the sources of a server, as Debian 13 has them, and of a client, from PyPI. `crate::suite` runs them; nothing of
+//! Test suites of others: the sources of a server, as Debian 13 has them, and of clients, from PyPI. `crate::suite` runs them; nothing of
 //! them is part of this project.
 
 use super::{debian, venv};
@@ -42,6 +42,13 @@ pub const ALL: &[Source] = &[
         from: From::Pypi("redis==5.2.1"),
         archive: "redis-5.2.1.tar.gz",
         sha256: "16f2e22dff21d5125e8481515e386711a34cbec50f0e44413dd7d9c060a54e0f",
+    },
+    Source {
+        title: "sources of fakeredis 2.41.0",
+        name: "fakeredis",
+        from: From::Pypi("fakeredis==2.41.0"),
+        archive: "fakeredis-2.41.0.tar.gz",
+        sha256: "a10d97197e6c6e9e98affc10abba9fb0efa9bc5671bbc425dca7f47063c2c577",
     },
 ];
 
