@@ -405,9 +405,9 @@ mod tests {
 
     #[test]
     fn a_full_stripe_becomes_huge_and_a_sparse_one_gives_back_what_it_does_not_use() {
-        // Regions of its own, whatever other tests have freed.
+        // So many that some of their regions are new, whatever other tests have freed.
         let mut regions: BTreeMap<usize, Vec<Block>> = BTreeMap::new();
-        let all: Vec<Block> = (0..4 * BLOCKS).map(|_| alloc(2)).collect();
+        let all: Vec<Block> = (0..8 * BLOCKS).map(|_| alloc(2)).collect();
         for &b in &all {
             fill(b, 0, 7);
             fill(b, 1, 8);
