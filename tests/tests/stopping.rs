@@ -28,8 +28,21 @@ fn with_lagging_replica(args: &[&str]) -> (Server, Server, Client) {
     check(&mut c, "SET k 1", "OK");
     eventually("it follows", || show(&c.run("WAIT 1 10")) == "1");
     replica.signal(Signal::STOP);
+    eventually("none of its threads runs", || stands_still(&replica));
     check(&mut c, "INCR k", "2");
     (primary, replica, c)
+}
+
+/// Whether all threads of a server are stopped.
+fn stands_still(server: &Server) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    tasks.flatten().all(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        // Behind the name, which may hold anything.
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.starts_with(" T"))
+    })
 }
 
 fn waits_for_replicas(c: &mut Client) -> bool {
