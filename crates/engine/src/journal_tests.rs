@@ -2,7 +2,7 @@
 //!
 //! `REDPOLL_JOURNAL_ROUNDS` sets the number of runs.
 
-use crate::base::journal::{Journal, Piece, Records};
+use crate::base::journal::{Journal, Piece, Records, put_command};
 use crate::base::log_queue::LogQueue;
 use crate::base::random::random_below;
 use crate::testing::TestClient;
@@ -582,6 +582,28 @@ fn units_stand_in_order(lanes_before: usize) {
     assert_eq!(stretch, ["SELECT", "1", "MULTI", "a3", "a4", "EXEC"]);
     assert_eq!(piece.number, 1);
     assert!(journal.cut(&mut None).is_none() && journal.waiting_bytes() == 0);
+}
+
+#[test]
+fn commands_of_any_length_are_written_as_arrays_of_strings() {
+    for words in [0, 1, 9, 10, 11, 99, 100, 1000] {
+        for bytes in [0, 1, 9, 10, 99, 100, 101, 999, 1000, 70_000] {
+            if words * bytes > 1 << 20 {
+                continue;
+            }
+            let argv: Vec<String> = (0..words).map(|n| "x".repeat(bytes + n % 2)).collect();
+            let mut expected = format!("before*{words}\r\n");
+            for arg in &argv {
+                expected += &format!("${}\r\n{arg}\r\n", arg.len());
+            }
+            let mut written = b"before".to_vec();
+            put_command(&mut written, &argv);
+            assert!(
+                written == expected.as_bytes(),
+                "{words} words of {bytes} bytes"
+            );
+        }
+    }
 }
 
 /// What lies in the lanes counts as what waits for the disk does, from the first moment on, and until it is given on.

@@ -66,13 +66,13 @@ impl Way for Direct {
         work: impl FnOnce(&mut Keys<'_>) -> engine::Result<R>,
     ) -> Result<R> {
         check_not_updating()?;
-        let shared = &*self.shared;
-        let done = shared
-            .engine
-            .with_key(db, key, intent, shared.counters(), work)
+        let engine = &*self.shared.engine;
+        let counters = self.shared.counters();
+        let done = engine
+            .with_key(db, key, intent, counters, work)
             .map_err(Error::of_engine)?;
-        if intent.writes() && shared.engine.journal.is_on() {
-            settle(&shared.engine, shared.counters().piece.get(), self.asked)?;
+        if intent.writes() && engine.journal.is_on() {
+            settle(engine, counters.piece.get(), self.asked)?;
         }
         Ok(done)
     }

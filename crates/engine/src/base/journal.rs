@@ -14,15 +14,17 @@
 //! client does behind the reply to another one comes behind what that one did. While nobody else comes to its shards, all that a thread
 //! does with one look at the time has one stamp, and stands in the lane as one *run*.
 //!
-//! Whoever empties the lanes takes a *cut*: all lanes' locks at once, ascending, for as long as it takes to swap their memory.
+//! Whoever empties the lanes takes a *cut*: all lanes' locks at once, ascending, for as long as it takes to swap their memory. A lane's
+//! lock costs the thread whose lane it is next to nothing ([`super::owned`]).
 //! The runs of a cut, merged by their stamps, are a [`Piece`]: nothing is missing in it that came before anything in it, since what
 //! came before was in its lane before the shard's lock went on. Pieces follow each other in real time.
 //!
 //! Nothing of this exists while nobody reads it: then a command looks at one flag.
 
 use super::log_queue::LogQueue;
+use super::owned::{Owned, Taken};
 use super::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use super::sync::{Condvar, Mutex};
+use super::sync::{Condvar, Mutex, has_barrier};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
@@ -231,35 +233,47 @@ impl Records {
 }
 
 /// Writes a command as an array of bulk strings.
+#[inline]
 pub fn put_command<A: AsRef<[u8]>>(into: &mut Vec<u8>, argv: &[A]) {
     let bytes: usize = argv.iter().map(|arg| arg.as_ref().len()).sum();
     into.reserve(bytes + (argv.len() + 1) * MOST_HEAD);
-    put_head(into, b'*', argv.len());
+    match argv.len() {
+        few @ 0..10 => into.extend_from_slice(&[b'*', b'0' + few as u8]),
+        many => {
+            into.push(b'*');
+            put_number(into, many);
+        }
+    }
     for arg in argv {
         let arg = arg.as_ref();
-        put_head(into, b'$', arg.len());
+        put_length(into, arg.len());
         into.extend_from_slice(arg);
-        into.extend_from_slice(b"\r\n");
     }
+    into.extend_from_slice(b"\r\n");
 }
 
 /// Most bytes of a head, with the end of the line before it.
 const MOST_HEAD: usize = 26;
 
-fn put_head(into: &mut Vec<u8>, kind: u8, n: usize) {
-    if n < 100 {
-        // Nearly all.
-        let [tens, ones] = [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
-        match n < 10 {
-            true => into.extend_from_slice(&[kind, ones, b'\r', b'\n']),
-            false => into.extend_from_slice(&[kind, tens, ones, b'\r', b'\n']),
+/// Ends the line before an argument, and writes the line that says how long that is.
+#[inline]
+fn put_length(into: &mut Vec<u8>, n: usize) {
+    // Nearly all have less than a hundred bytes.
+    let [tens, ones] = [b'0' + (n / 10 % 10) as u8, b'0' + (n % 10) as u8];
+    match n {
+        0..10 => into.extend_from_slice(&[b'\r', b'\n', b'$', ones, b'\r', b'\n']),
+        10..100 => into.extend_from_slice(&[b'\r', b'\n', b'$', tens, ones, b'\r', b'\n']),
+        100.. => {
+            into.extend_from_slice(b"\r\n$");
+            put_number(into, n);
+            into.extend_from_slice(b"\r\n");
         }
-        return;
     }
+}
+
+fn put_number(into: &mut Vec<u8>, n: usize) {
     let mut digits = [0; 20];
-    into.push(kind);
     into.extend_from_slice(resp::number::format_i64(n as i64, &mut digits));
-    into.extend_from_slice(b"\r\n");
 }
 
 /// The time of a shard or a session: the last stamp, and behind it, in [`LANE_BITS`], the number of the lane that set it.
@@ -303,7 +317,7 @@ struct Units {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Lane {
-    units: Mutex<Units>,
+    units: Owned<Units>,
     /// Its number, from 1 on; of lanes that have none, one more than the last.
     number: u64,
     /// Bytes of them: what others may look at without the lock.
@@ -464,6 +478,8 @@ impl Journal {
 
     /// A lane for a thread that runs commands.
     pub fn add_lane(&self) -> Arc<Lane> {
+        // Asked here since it may take a while, and changes are written down with locks held.
+        has_barrier();
         let number = self.numbered.fetch_add(1, Relaxed) + 1;
         let lane = Arc::new(Lane {
             number: number.min(LANE_MASK + 1),
@@ -471,7 +487,7 @@ impl Journal {
         });
         let mut lanes = self.lanes.lock();
         // Those of threads that have ended and left nothing.
-        lanes.retain(|lane| Arc::strong_count(lane) > 1 || !lane.units.lock().runs.is_empty());
+        lanes.retain(|lane| Arc::strong_count(lane) > 1 || !lane.units.take().runs.is_empty());
         lanes.push(lane.clone());
         lane
     }
@@ -514,7 +530,7 @@ impl Journal {
     }
 
     /// The same for one command that is in no records: its database, and what puts it there as [`put_command`] would.
-    #[inline]
+    #[inline(always)]
     pub fn write_down_one(
         &self,
         lane: &Lane,
@@ -530,7 +546,7 @@ impl Journal {
     }
 
     /// Adds a unit to a lane under the lock of the lane, with its stamp.
-    #[inline]
+    #[inline(always)]
     fn stamped(
         &self,
         lane: &Lane,
@@ -538,25 +554,25 @@ impl Journal {
         clock: &mut u64,
         add: impl FnOnce(&mut Units, u64),
     ) -> u64 {
-        let mut units = lane.units.lock();
-        let after = |clock: u64| {
-            let by_others = clock & LANE_MASK != lane.number;
-            (clock >> LANE_BITS) + u64::from(by_others)
-        };
-        let mut stamp = units.runs.last().map_or(0, |run| run.stamp);
-        stamp = stamp.max(after(*clock));
-        held(&mut |shard| stamp = stamp.max(after(shard.load(Relaxed))));
-        let set = stamp << LANE_BITS | (lane.number & LANE_MASK);
-        *clock = set;
-        held(&mut |shard| shard.store(set, Relaxed));
-        add(&mut units, stamp);
-        let bytes = units.bytes.len();
-        let before = lane.bytes.load(Relaxed);
-        lane.bytes.store(bytes, Relaxed);
-        let enough = before / ENOUGH_BYTES != bytes / ENOUGH_BYTES;
-        // The cut that takes this is the next one: it needs this lock.
-        let piece = self.cuts.load(Relaxed) + 1;
-        drop(units);
+        let (piece, enough) = lane.units.with(|units| {
+            let after = |clock: u64| {
+                let by_others = clock & LANE_MASK != lane.number;
+                (clock >> LANE_BITS) + u64::from(by_others)
+            };
+            let mut stamp = units.runs.last().map_or(0, |run| run.stamp);
+            stamp = stamp.max(after(*clock));
+            held(&mut |shard| stamp = stamp.max(after(shard.load(Relaxed))));
+            let set = stamp << LANE_BITS | (lane.number & LANE_MASK);
+            *clock = set;
+            held(&mut |shard| shard.store(set, Relaxed));
+            add(units, stamp);
+            let bytes = units.bytes.len();
+            let before = lane.bytes.load(Relaxed);
+            lane.bytes.store(bytes, Relaxed);
+            // The cut that takes this is the next one: it needs this lock.
+            let piece = self.cuts.load(Relaxed) + 1;
+            (piece, before / ENOUGH_BYTES != bytes / ENOUGH_BYTES)
+        });
         if enough {
             self.has_enough();
         } else if self.asleep.0.load(Relaxed) {
@@ -595,7 +611,7 @@ impl Journal {
     /// Whether nothing is in any lane, by their locks.
     fn is_empty(&self) -> bool {
         let lanes = self.lanes.lock();
-        lanes.iter().all(|lane| lane.units.lock().runs.is_empty())
+        lanes.iter().all(|lane| lane.units.take().runs.is_empty())
     }
 
     /// Lets the lanes fill: returns after this time, or as soon as somebody rings, or a megabyte waits. Whoever adds something
@@ -613,8 +629,11 @@ impl Journal {
     pub fn cut(&self, db: &mut Option<usize>) -> Option<Piece> {
         self.is_given();
         let lanes = self.lanes.lock();
-        let mut held: Vec<_> = lanes.iter().map(|lane| lane.units.lock()).collect();
-        if held.iter().all(|units| units.runs.is_empty()) {
+        let mut held = Owned::take_all(lanes.iter().map(|lane| &lane.units));
+        if held
+            .iter()
+            .all(|units: &Taken<'_, Units>| units.runs.is_empty())
+        {
             return None;
         }
         let number = self.cuts.load(Relaxed) + 1;

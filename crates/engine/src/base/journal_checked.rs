@@ -10,9 +10,12 @@
 )]
 
 /// The model checker's locks, as the journal knows those that run.
-mod sync {
+pub(super) mod sync {
     pub use shuttle::sync::MutexGuard;
     pub use shuttle::sync::atomic;
+
+    /// Soon, so that all that follows from it is tried.
+    pub const IN_A_ROW: u32 = 1;
 
     #[derive(Debug, Default)]
     pub struct Mutex<T>(shuttle::sync::Mutex<T>);
@@ -23,13 +26,33 @@ mod sync {
         }
     }
 
-    /// Nobody sleeps in the model.
     #[derive(Debug, Default)]
-    pub struct Condvar;
+    pub struct Condvar(shuttle::sync::Condvar);
 
     impl Condvar {
-        pub fn notify_all(&self) {}
+        pub fn notify_all(&self) {
+            self.0.notify_all();
+        }
+        pub fn wait<'a, T>(&self, held: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+            self.0.wait(held).expect("no thread panics")
+        }
+        /// Nobody sleeps for a time in the model.
         pub fn wait_for<T>(&self, _: &mut MutexGuard<'_, T>, _: std::time::Duration) {}
+    }
+
+    pub fn thread_key() -> usize {
+        usize::from(shuttle::current::me()) + 1
+    }
+
+    /// In the model everything is done in one order anyway: what is left of a barrier in the one thread that stands for one in all.
+    pub fn no_reordering() {
+        atomic::fence(atomic::Ordering::SeqCst);
+    }
+    pub fn barrier() {
+        atomic::fence(atomic::Ordering::SeqCst);
+    }
+    pub fn has_barrier() -> bool {
+        true
     }
 }
 /// How much waits is no matter of order.
@@ -46,6 +69,8 @@ mod log_queue {
 #[path = "journal.rs"]
 #[allow(dead_code, reason = "not everything is needed under the model checker")]
 mod journal;
+#[path = "owned.rs"]
+pub(super) mod owned;
 
 use journal::{Journal, Records};
 use shuttle::thread;

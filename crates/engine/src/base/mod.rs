@@ -17,6 +17,9 @@ pub mod loading;
 pub mod log_queue;
 pub mod memory;
 pub mod own_expiries;
+mod owned;
+#[cfg(test)]
+mod owned_tests;
 pub mod pressure;
 pub mod process;
 pub mod random;

@@ -307,15 +307,18 @@ impl Engine {
         )
     }
 
+    // The next two get all that they need in registers: what is handed over in memory is read in other pieces than it was written in,
+    // and so only when all that was written before, the entry too, is in the cache.
+
     /// The same for a command that is written down as it came and nothing else.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn write_down_raw(
         &self,
         keys: &Keys<'_>,
-        command: (usize, &[u8]),
+        db: usize,
+        bytes: &[u8],
         clock: &mut u64,
     ) -> u64 {
-        let (db, bytes) = command;
         let put = |into: &mut Vec<u8>| into.extend_from_slice(bytes);
         let lane = &keys.counters.lane;
         self.journal
@@ -323,7 +326,7 @@ impl Engine {
     }
 
     /// The same for a typed call of which nothing is to be written down but what the key holds now.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn write_down_state(&self, keys: &Keys<'_>, key: &[u8]) -> u64 {
         let put = |into: &mut Vec<u8>| keys.put_state(key, into);
         let lane = &keys.counters.lane;

@@ -225,7 +225,7 @@ impl Worker {
         }
         if verbatim {
             let clock = &mut ctx.session.clock;
-            ctx.session.piece = engine.write_down_raw(&ctx.keys, (db, raw), clock);
+            ctx.session.piece = engine.write_down_raw(&ctx.keys, db, raw, clock);
         } else if ctx.keys.recording
             && let Some(piece) = engine.write_down(&mut ctx.keys, &mut ctx.session.clock)
         {
