@@ -186,8 +186,18 @@ impl Spool {
     /// Bytes in memory.
     pub fn memory(&self) -> usize {
         let inner = self.inner.lock();
-        let blocks = inner.blocks.iter().chain(&inner.spare);
-        blocks.map(Vec::capacity).sum()
+        held(&inner.blocks) + held(&inner.spare)
+    }
+
+    /// The same in parts: what is kept anyway, what is kept for those who read, and what nobody needs at present.
+    pub(crate) fn memory_for(&self) -> (usize, usize, usize) {
+        let inner = self.inner.lock();
+        let (blocks, spare) = (held(&inner.blocks), held(&inner.spare));
+        let kept = blocks.min(inner.keep as usize);
+        match inner.readers.is_empty() {
+            true => (kept, 0, blocks - kept + spare),
+            false => (kept, blocks - kept, spare),
+        }
     }
 
     /// Bytes on the disk.
@@ -457,6 +467,11 @@ impl Spool {
     }
 }
 
+/// What blocks take.
+fn held<'b>(blocks: impl IntoIterator<Item = &'b Vec<u8>>) -> usize {
+    blocks.into_iter().map(Vec::capacity).sum()
+}
+
 fn copy_out(inner: &Inner, position: u64, into: &mut Vec<u8>, most: usize) {
     let mut skip = (position - inner.start) as usize;
     let mut left = most;
@@ -560,6 +575,23 @@ mod tests {
         assert!((1_000_000..2_000_000).contains(&spool.memory()));
         spool.let_go();
         assert!(spool.memory() < 300_000 + 2 * BLOCK);
+    }
+
+    /// What memory is for is told apart: what nobody reads is for nobody.
+    #[test]
+    fn memory_is_counted_by_what_it_is_for() {
+        let spool = Spool::new(0, 10_000);
+        spool.append(&bytes(0, 1_000));
+        assert_eq!(spool.memory_for(), (1 << 10, 0, 0));
+        let reader = spool.reader(0).expect("it is there");
+        spool.append(&bytes(1_000, 999_000));
+        let (kept, for_readers, spare) = spool.memory_for();
+        assert_eq!((kept, spare), (10_000, 0));
+        assert!(for_readers >= 990_000, "{for_readers}");
+        drop(reader);
+        let (kept, for_readers, spare) = spool.memory_for();
+        assert_eq!((kept, for_readers), (10_000, 0));
+        assert_eq!(kept + spare, spool.memory());
     }
 
     #[test]

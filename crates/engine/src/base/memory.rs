@@ -260,7 +260,11 @@ pub struct Memory {
     /// Bytes of all but keys and values when it was last added up.
     pub other: AtomicUsize,
     /// When that was, in Unix milliseconds.
+    pub other_ms: AtomicU64,
+    /// When all was added up, with that as it was known.
     pub measured_ms: AtomicU64,
+    /// Somebody has found it over the limit since this was looked at last.
+    pub was_over: AtomicBool,
     /// Clients have been looked at while all was far over the limit, and none could be disconnected.
     pub clients_stay: AtomicBool,
     /// Clients disconnected because clients took too much memory.
@@ -371,6 +375,11 @@ impl Memory {
             0 => usize::MAX,
             limit => limit.saturating_add(limit / 10).saturating_add(8 << 20),
         }
+    }
+
+    /// How much room is kept free below the limit while there is somebody who needs some, in bytes.
+    pub fn ahead(&self) -> usize {
+        (self.limit() / 256).min(8 << 20)
     }
 
     /// Notes whether the limit is exceeded.

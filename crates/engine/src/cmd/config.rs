@@ -77,7 +77,7 @@ fn config_set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         .set_for(&pairs, &Both(engine), ctx.session.client.is_local());
     set.map_err(|text| Error::new(format!("ERR {text}")))?;
     engine.follow.heed_settings();
-    engine.heed_memory_settings();
+    engine.heed_memory_settings(Some((ctx.keys.counters, ctx.keys.now_ms)));
     if engine.memory().limit_of_clients() != 0 {
         engine.evict_clients(Some(ctx.session.client.id));
     }

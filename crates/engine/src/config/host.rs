@@ -270,8 +270,10 @@ pub enum RoleReport {
 pub struct StreamMemory {
     /// The backlog: what is kept of the stream in any case.
     pub backlog: usize,
-    /// The rest of the stream, which a replica still has to be sent.
+    /// What else of the stream a replica still has to be sent.
     pub waiting: usize,
+    /// Memory of the stream that has been sent, and is kept for some time for what comes next.
+    pub spare: usize,
     /// Copies of the data set that replicas still have to be sent.
     pub copies: usize,
     /// The replicas' connections, which are among the clients too.
@@ -281,12 +283,17 @@ pub struct StreamMemory {
 impl StreamMemory {
     /// All of the stream.
     pub fn stream(&self) -> usize {
-        self.backlog + self.waiting
+        self.backlog + self.waiting + self.spare
+    }
+
+    /// What replicas that are connected have to themselves: what they still have to be sent, and their connections.
+    pub(crate) fn of_replicas(&self) -> usize {
+        self.waiting + self.copies + self.clients
     }
 
     /// What is there for replicas that are behind, and goes once they are not: neither backlog nor connections.
     pub fn behind(&self) -> usize {
-        self.waiting + self.copies
+        self.waiting + self.spare + self.copies
     }
 }
 

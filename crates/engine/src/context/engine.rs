@@ -144,7 +144,7 @@ impl Engine {
                 .collect(),
         });
         engine.follow.heed_notify_keyspace_events();
-        engine.heed_memory_settings();
+        engine.heed_memory_settings(None);
         engine
     }
 

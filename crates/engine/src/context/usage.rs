@@ -3,12 +3,13 @@
 use crate::base::clock::{unix_ms, unix_nanos};
 use crate::base::memory::{Memory, SOON};
 use crate::base::process;
+use crate::base::replication::CHANGES_HELD;
 use crate::base::stats::{CommandCounters, Counters};
 use crate::client::clients::Client;
 use crate::config::host::StreamMemory;
 use crate::context::engine::Engine;
 use crate::door::room::Room;
-use crate::evict::{Evictor, FEW, Outcome};
+use crate::evict::{Evictor, FEW, MANY, Outcome};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -44,8 +45,6 @@ pub(crate) struct Other {
     pub sources: (usize, usize),
     /// What is written down of changes and not in the log yet.
     pub journal: usize,
-    /// Of that, what waits for the disk.
-    pub log_queue: usize,
     /// What is kept for replicas.
     pub stream: StreamMemory,
 }
@@ -68,7 +67,7 @@ impl Other {
     /// What nobody's keys are evicted for: a replica or a disk that is slow would else have the data set emptied, and the changes that
     /// that makes wait for it too.
     pub fn not_evicted_for(&self) -> usize {
-        self.stream.behind() + self.log_queue
+        self.stream.behind() + self.journal
     }
 }
 
@@ -94,7 +93,6 @@ impl Engine {
             vms: scripts.vm_memory(),
             sources: (scripts.totals().1, scripts.libraries.current().bytes()),
             journal: self.journal.waiting_bytes() + self.journal.queue.bytes(),
-            log_queue: self.journal.queue.bytes(),
             stream: (self.replication()).map_or_else(StreamMemory::default, |r| r.memory()),
         }
     }
@@ -106,6 +104,7 @@ impl Engine {
             let other = self.measure_other();
             let counted = other.all() - other.not_evicted_for();
             memory.other.store(counted, Relaxed);
+            memory.other_ms.store(unix_ms(), Relaxed);
         }
         let used = self.keyspace().bytes() + memory.other.load(Relaxed);
         memory.set_used(used, unix_ms());
@@ -140,16 +139,13 @@ impl Engine {
             // Something may have gone without a thread having said so.
             self.measure_memory(false);
         }
+        memory.was_over.store(true, Relaxed);
         let tenacity = self.config().live.aging.tenacity.load(Relaxed);
         let patience = crate::evict::patience(tenacity);
         let began = Instant::now();
-        let outcome = self.evictor().evict(
-            counters,
-            now_ms,
-            memory.limit().saturating_sub(bytes),
-            patience,
-            FEW,
-        );
+        let goal = memory.limit().saturating_sub(bytes);
+        let goals = (goal, goal.saturating_sub(memory.ahead()));
+        let outcome = (self.evictor()).evict(counters, now_ms, goals, patience, FEW);
         self.note_latency("eviction-cycle", began.elapsed());
         if outcome != Outcome::Enough {
             memory.ring();
@@ -215,15 +211,25 @@ impl Engine {
         }
         self.measure_memory(false);
         let time = Duration::from_nanos((bytes.saturating_add(passing) as f64 / RATE) as u64);
-        let outcome = self.evictor().evict(counters, now_ms, goal, time, FEW);
+        let outcome = (self.evictor()).evict(counters, now_ms, (goal, goal), time, FEW);
         if outcome != Outcome::Enough {
             memory.ring();
         }
         fits()
     }
 
-    /// Puts the settings about memory into effect.
-    pub(crate) fn heed_memory_settings(&self) {
+    /// Whether keys may be evicted now.
+    pub(crate) fn may_evict(&self, now_ms: u64) -> bool {
+        !(self.loading.is_on()
+            || self.maintenance_paused.load(Relaxed)
+            || self.leaves_memory_to_primary()
+            || self.standing.closed() & CHANGES_HELD != 0
+            || self.pause.wait_ms(now_ms, true).is_some())
+    }
+
+    /// Puts the settings about memory into effect. `by`: for whom, whose next command is to find that keys have gone for a lower limit, as
+    /// far as the tenacity of eviction allows.
+    pub(crate) fn heed_memory_settings(&self, by: Option<(&Counters, u64)>) {
         let (config, memory) = (self.config(), self.memory());
         let whole = || process::available_bytes().unwrap_or(u64::MAX);
         let limit = config.memory("maxmemory", whole);
@@ -237,6 +243,16 @@ impl Engine {
         memory.tidies.store(tidies, Relaxed);
         if changed || of_clients != 0 || tidies {
             self.measure_memory(true);
+            // Before the thread, which would be in the way.
+            if let Some((counters, now_ms)) = by
+                && changed
+                && memory.is_over()
+                && self.may_evict(now_ms)
+            {
+                let patience = crate::evict::patience(config.live.aging.tenacity.load(Relaxed));
+                let evictor = self.evictor();
+                evictor.evict(counters, now_ms, (limit, limit), patience, MANY);
+            }
             memory.ring();
         }
     }

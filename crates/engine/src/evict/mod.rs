@@ -20,7 +20,7 @@
 
 use crate::base::class;
 use crate::base::clock::unix_nanos;
-use crate::base::journal::Journal;
+use crate::base::journal::{Journal, clock_at};
 use crate::base::memory::{Aging, Memory, Order, Policy};
 use crate::base::random::random_below;
 use crate::base::reclaim::Reclaimer;
@@ -90,10 +90,14 @@ struct Candidate {
 /// What a round did.
 #[derive(Clone, Copy, Debug, Default)]
 struct Round {
+    /// As many bytes are to go.
+    need: usize,
     keys: usize,
     bytes: usize,
     /// Keys that it has looked at.
     met: usize,
+    /// Keys where it has looked, and what they take.
+    there: (usize, usize),
     /// A shard's lock was not to be had.
     missed: bool,
 }
@@ -109,12 +113,13 @@ pub(crate) fn patience(tenacity: u32) -> Duration {
 }
 
 impl Evictor<'_> {
-    /// Evicts until no more than `goal` bytes are in use, for as long as `patience`, `at_once` keys at a time.
+    /// Evicts until no more than `goal` bytes are in use, for as long as `patience`, `at_once` keys at a time: a sample serves for some,
+    /// so as many go together as leave `down_to` bytes.
     pub fn evict(
         &self,
         counters: &Counters,
         now_ms: u64,
-        goal: usize,
+        (goal, down_to): (usize, usize),
         patience: Duration,
         at_once: usize,
     ) -> Outcome {
@@ -122,9 +127,11 @@ impl Evictor<'_> {
         let policy = aging.policy();
         let mut began = None;
         loop {
-            if self.memory.used() <= goal {
+            let used = self.memory.used();
+            if used <= goal {
                 return Outcome::Enough;
             }
+            let need = used - down_to.min(goal);
             let Policy {
                 order: Some(order),
                 volatile,
@@ -137,7 +144,14 @@ impl Evictor<'_> {
             if u128::from(now.saturating_sub(began)) >= patience.as_nanos() {
                 return Outcome::NotYet;
             }
-            let round = self.round(counters, now_ms, aging, order, volatile, at_once);
+            let clock = clock_at(now);
+            let round = self.round(
+                counters,
+                (now_ms, clock),
+                aging,
+                (order, volatile),
+                (at_once, need),
+            );
             self.memory.grow(-(round.bytes as isize));
             if round.keys == 0 {
                 let missed = round.missed || round.met > 0;
@@ -150,17 +164,19 @@ impl Evictor<'_> {
         }
     }
 
-    /// Removes at most `most` keys.
+    /// Removes at most `most` keys, and none once `need` bytes have gone.
     fn round(
         &self,
         counters: &Counters,
-        now_ms: u64,
+        (now_ms, clock): (u64, u64),
         aging: &Aging,
-        order: Order,
-        volatile: bool,
-        most: usize,
+        (order, volatile): (Order, bool),
+        (most, need): (usize, usize),
     ) -> Round {
-        let mut round = Round::default();
+        let mut round = Round {
+            need,
+            ..Round::default()
+        };
         let mut first = self.candidates(now_ms, aging, order, volatile, most, &mut round);
         first.sort_unstable_by_key(|c| c.shard);
         for of_shard in first.chunk_by(|a, b| a.shard == b.shard) {
@@ -169,7 +185,7 @@ impl Evictor<'_> {
                 Some(shard) => {
                     self.remove(
                         counters,
-                        now_ms,
+                        (now_ms, clock),
                         volatile,
                         (index, shard),
                         of_shard,
@@ -224,6 +240,10 @@ impl Evictor<'_> {
                 continue;
             };
             let left = want - round.met;
+            round.there.0 += (0..ks.databases())
+                .map(|db| ks.shard_counts(db, index).keys)
+                .sum::<usize>();
+            round.there.1 += ks.shard_bytes(index);
             let mut ranked: SmallVec<[(u64, &[u8]); 128]> = SmallVec::new();
             for db in 0..ks.databases() {
                 let here = count(db);
@@ -275,8 +295,10 @@ impl Evictor<'_> {
                 ranked.clear();
             }
         }
-        // As many of them as the sample was large enough for.
-        let most = (round.met / for_each).clamp(1, most);
+        // As many of them as the sample was large enough for, and no more than are to go if they are like others here.
+        let each = (round.there.1 / round.there.0.max(1)).max(1);
+        let most = most.min(round.need.div_ceil(each));
+        let most = (round.met / for_each).min(most).max(1);
         if first.len() > most {
             first.select_nth_unstable_by_key(most - 1, |c| std::cmp::Reverse(c.rank));
             first.truncate(most);
@@ -288,7 +310,7 @@ impl Evictor<'_> {
     fn remove(
         &self,
         counters: &Counters,
-        now_ms: u64,
+        (now_ms, mut clock): (u64, u64),
         volatile: bool,
         (index, mut shard): (usize, ShardGuard<'_>),
         which: &[Candidate],
@@ -306,6 +328,10 @@ impl Evictor<'_> {
         let (mut said, mut garbage) = (Said::default(), Garbage::new());
         let (before, mut gone) = (ks.shard_bytes(index), 0);
         for Candidate { db, key, .. } in which {
+            let so_far = before.saturating_sub(ks.shard_bytes(index));
+            if round.bytes + so_far >= round.need {
+                break;
+            }
             let place = ks.place(key);
             let Some(found) = shard.db(*db).find(place.hash(), key) else {
                 continue;
@@ -343,8 +369,9 @@ impl Evictor<'_> {
             if !keys.records.is_empty() {
                 let (held, records) = (&keys.held, &mut *keys.records);
                 let lane = &counters.lane;
+                // Behind what whoever set the limit has asked for before.
                 self.journal
-                    .write_down(lane, records, |f| held.each_clock(f), &mut 0);
+                    .write_down(lane, records, |f| held.each_clock(f), &mut clock);
             }
             garbage = keys.garbage;
         }

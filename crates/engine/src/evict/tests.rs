@@ -18,7 +18,7 @@ fn evict_some(db: &TestClient, bytes: usize) -> Outcome {
     let counters = db.worker.counters();
     db.engine
         .evictor()
-        .evict(counters, now_ms, goal, Duration::MAX, 1)
+        .evict(counters, now_ms, (goal, goal), Duration::MAX, 1)
 }
 
 /// A key's access clock, as the policy has it.
@@ -95,7 +95,10 @@ fn of_many_keys_the_first_go() {
     let counters = db.worker.counters();
     let aging = &db.engine.config().live.aging;
     for at_once in [FEW, MANY] {
-        let mut round = Round::default();
+        let mut round = Round {
+            need: usize::MAX,
+            ..Round::default()
+        };
         let candidates =
             db.engine
                 .evictor()
@@ -367,4 +370,70 @@ fn protection_can_be_ended_without_memory() {
         "-OOM command not allowed when used memory > 'maxmemory'.",
     );
     db.check("BLESS CLEAR b NO-EVICT", "1");
+}
+
+/// Large values go one by one, not as many at once as of small ones, whoever evicts.
+#[test]
+fn no_more_large_values_go_than_must() {
+    for at_once in [FEW, MANY] {
+        for policy in ["allkeys-random", "allkeys-lru", "volatile-ttl"] {
+            let mut db = TestClient::with(&[("maxmemory-policy", policy)]);
+            let value = "v".repeat(100_000);
+            for i in 0..100 {
+                db.raw(&["SET", &format!("k{i}"), &value, "EX", "1000"]);
+            }
+            // Small ones among them mislead about what the others take.
+            for i in 0..1000 {
+                db.run(&format!("SET s{i} v"));
+            }
+            db.engine.measure_memory(true);
+            let memory = db.engine.memory();
+            let used = memory.used();
+            memory.set_limit(used - 1000);
+            let goals = (used - 1000, used - 1000 - memory.ahead());
+            let now_ms = crate::base::clock::unix_ms();
+            let (evictor, counters) = (db.engine.evictor(), db.worker.counters());
+            let outcome = evictor.evict(counters, now_ms, goals, Duration::MAX, at_once);
+            assert_eq!(outcome, Outcome::Enough);
+            let gone = used - memory.used();
+            // What is too much and the room that is kept ahead, and one value beyond.
+            let most = 1000 + memory.ahead() + 110_000;
+            assert!(gone <= most, "{policy}, {at_once}: {gone}");
+        }
+    }
+}
+
+/// Who lowers the limit finds with the next request that keys have gone, and what is written down of them behind all that
+/// was done before, whichever thread evicts.
+#[test]
+fn who_lowers_the_limit_finds_keys_gone() {
+    let mut db = TestClient::with(&[
+        ("maxmemory-policy", "allkeys-lru"),
+        ("maxmemory-eviction-tenacity", "100"),
+    ]);
+    db.engine.journal.turn(true);
+    db.run("SET a 1; SET b 2; SET c 3");
+    over(&mut db);
+    db.check("DBSIZE", "0");
+    db.check("CONFIG SET maxmemory 0", "OK");
+    for line in ["SET a 1", "SET b 2", "SET c 3"] {
+        db.run(line);
+        // Some look at the time lies between them.
+        std::thread::sleep(Duration::from_micros(50));
+    }
+    db.engine.memory().set_limit(1);
+    db.engine.measure_memory(true);
+    let (thread, now_ms) = (db.engine.add_counters(), crate::base::clock::unix_ms());
+    let evictor = db.engine.evictor();
+    evictor.evict(&thread, now_ms, (0, 0), Duration::MAX, MANY);
+    let piece = db.engine.journal.cut(&mut Some(0)).expect("something");
+    let text = String::from_utf8_lossy(&piece.bytes);
+    let order: String = ["SET", "DEL", "set", "del"]
+        .iter()
+        .flat_map(|word| text.match_indices(*word))
+        .collect::<BTreeMap<usize, &str>>()
+        .into_values()
+        .map(|word| word[..1].to_uppercase())
+        .collect();
+    assert_eq!(order, "SSSDDDSSSDDD", "{text}");
 }

@@ -17,7 +17,6 @@
 use crate::base::clock::{unix_ms, unix_nanos};
 use crate::base::memory::{Memory, SOON};
 use crate::base::process;
-use crate::base::replication::CHANGES_HELD;
 use crate::base::stats::Counters;
 use crate::context::engine::Engine;
 use crate::evict::{MANY, Outcome};
@@ -138,7 +137,12 @@ pub(crate) struct Keeper {
     /// The free slots that were left after the last round, in bytes: nothing moves them together any more.
     floor: usize,
     give_back: Resident,
+    /// When there was last more than this keeps room for.
+    grew_at: Option<Instant>,
 }
+
+/// For so long room is kept free that nobody has asked for.
+const GROWS: Duration = Duration::from_secs(1);
 
 /// What the process holds beyond what is in use: what was freed and is kept by allocators for what they will be asked for next.
 #[derive(Default)]
@@ -217,18 +221,18 @@ impl Keeper {
         }
         engine.sleep_if_asleep();
         let now_ms = unix_ms();
-        let paused = engine.loading.is_on()
-            || engine.maintenance_paused.load(Relaxed)
-            || engine.leaves_memory_to_primary()
-            || engine.standing.closed() & CHANGES_HELD != 0
-            || engine.pause.wait_ms(now_ms, true).is_some();
+        let paused = !engine.may_evict(now_ms);
         let began = Instant::now();
         let since = self.clients_at.map(|at| began.duration_since(at));
-        let rest = match memory.used() > memory.bound() {
+        let far_over = memory.used() > memory.bound();
+        let rest = match far_over {
             true => self.clients_rest / HURRY,
             false => self.clients_rest,
         };
-        let due = since.is_none_or(|since| since >= rest);
+        // Keys that have just gone for a lower limit fill the buffers of those who are told, for whom no more keys are to go.
+        let other_ms = memory.other_ms.load(Relaxed);
+        let just_now = now_ms.saturating_sub(other_ms) < CLIENTS_EVERY.as_millis() as u64;
+        let due = since.is_none_or(|since| since >= rest) && (far_over || !just_now);
         engine.measure_memory(due);
         if due {
             let (evicted, going) = engine.evict_clients(None);
@@ -250,8 +254,15 @@ impl Keeper {
             }
             return Rest::For(CLIENTS_EVERY);
         }
-        // Some room beyond, so that commands need not evict as soon as this rests.
-        let goal = limit - (limit / 256).min(8 << 20);
+        // Some room beyond, so that commands need not evict as soon as this rests; while there are such, since what fits is to stay.
+        let ahead = limit - memory.ahead();
+        if memory.was_over.swap(false, Relaxed)
+            || memory.is_over()
+            || self.grows(began) && memory.used() > ahead
+        {
+            self.grew_at = Some(began);
+        }
+        let goal = if self.grows(began) { ahead } else { limit };
         // Who waits for more than that has been told to.
         let goal = goal.min(limit.saturating_sub(memory.take_asked()));
         let mut outcome = Outcome::Enough;
@@ -264,7 +275,7 @@ impl Keeper {
                 };
                 outcome = engine
                     .evictor()
-                    .evict(counters, unix_ms(), goal, stretch, MANY);
+                    .evict(counters, unix_ms(), (goal, goal), stretch, MANY);
                 if outcome != Outcome::NotYet || began.elapsed() >= SLICE {
                     break;
                 }
@@ -285,6 +296,11 @@ impl Keeper {
                 Rest::For(time.clamp(RESTS.0, RESTS.1))
             }
         }
+    }
+
+    /// Whether there is somebody for whom to keep room free.
+    fn grows(&self, now: Instant) -> bool {
+        (self.grew_at).is_some_and(|at| now.duration_since(at) < GROWS)
     }
 
     /// Moves entries together for a moment, if free slots take too much. `always`: also while memory is not short.

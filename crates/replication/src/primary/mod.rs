@@ -503,17 +503,20 @@ impl Primary {
     }
 
     pub(crate) fn memory(&self) -> StreamMemory {
-        let clients = self.links().iter().map(|link| link.client.memory()).sum();
-        let held = self.stream.spool().memory();
-        let keep = self
-            .engine()
-            .map_or(0, |e| e.config().number("repl-backlog-size") as usize);
-        let backlog = held.min(keep);
+        // Who is killed has gone, though what it reads from may be there for a moment.
+        let links = self.links();
+        let stay = links.iter().filter(|link| !link.client.kill_requested());
+        let each: Vec<usize> = stay.map(|link| link.client.memory()).collect();
+        let (backlog, mut waiting, mut spare) = self.stream.spool().memory_for();
+        if each.is_empty() {
+            spare += std::mem::take(&mut waiting);
+        }
         StreamMemory {
             backlog,
-            waiting: held - backlog,
+            waiting,
+            spare,
             copies: self.copies.memory(),
-            clients,
+            clients: each.iter().sum(),
         }
     }
 

@@ -102,7 +102,7 @@ pub(super) fn memory(report: &Report<'_, '_>, into: &mut String) {
     line!(into, "mem_replication_backlog:{}", other.stream.backlog);
     let stream = other.stream.stream();
     line!(into, "mem_total_replication_buffers:{stream}");
-    let of_replicas = other.stream.behind() + other.stream.clients;
+    let of_replicas = other.stream.of_replicas();
     line!(into, "mem_clients_slaves:{of_replicas}");
     // What comes while a copy is loaded stays in the socket, or on the disk.
     line!(into, "mem_replica_full_sync_buffer:0");

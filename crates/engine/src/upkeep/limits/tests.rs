@@ -5,6 +5,7 @@ use crate::testing::TestClient;
 
 fn look(keeper: &mut Keeper, db: &TestClient) -> Rest {
     keeper.clients_at = None;
+    db.engine.memory().other_ms.store(0, Relaxed);
     keeper.tick(&db.engine, db.worker.counters())
 }
 
@@ -208,4 +209,58 @@ fn who_is_going_is_waited_for() {
     look(&mut keeper, &db);
     look(&mut keeper, &db);
     assert!(stay());
+}
+
+/// What fits stays, however close to the limit; room beyond is kept for those who need some, and for no longer.
+#[test]
+fn what_fits_stays() {
+    let mut db = TestClient::with(&[("maxmemory-policy", "allkeys-random")]);
+    let mut keeper = Keeper::default();
+    for i in 0..500 {
+        db.run(&format!("SET k{i} {}", "v".repeat(500)));
+    }
+    db.engine.measure_memory(true);
+    let used = db.engine.memory().used();
+    let keys = |db: &mut TestClient| db.run("DBSIZE").parse::<usize>().unwrap();
+    db.check(&format!("CONFIG SET maxmemory {}", used + 200), "OK");
+    look(&mut keeper, &db);
+    assert_eq!(keys(&mut db), 500);
+    // One that needs room has some made for those behind it.
+    db.check(&format!("SET new {}", "v".repeat(500)), "OK");
+    db.run("SET newer v");
+    while look(&mut keeper, &db) == Rest::None {}
+    let memory = db.engine.memory();
+    assert!(memory.used() <= memory.limit() - memory.ahead());
+    let after = keys(&mut db);
+    assert!(after < 502, "{after}");
+    // And when nobody has needed any for some time, none is made.
+    keeper.grew_at = Some(Instant::now().checked_sub(GROWS).unwrap());
+    let used = db.engine.memory().used();
+    db.engine.memory().set_limit(used);
+    look(&mut keeper, &db);
+    assert_eq!(keys(&mut db), after);
+}
+
+/// Whom a lower limit has told of many keys has full buffers for a moment: no more keys go for them.
+#[test]
+fn who_is_told_of_evicted_keys_evicts_no_others() {
+    let mut db = TestClient::with(&[("maxmemory-policy", "allkeys-random")]);
+    let told = db.another();
+    for i in 0..500 {
+        db.run(&format!("SET k{i} {}", "v".repeat(500)));
+    }
+    db.engine.measure_memory(true);
+    let used = db.engine.memory().used();
+    db.check(&format!("CONFIG SET maxmemory {}", used + 200), "OK");
+    told.session.client().set_buffers(0, 100_000, 0, 0);
+    let added_up = &db.engine.memory().other_ms;
+    assert_ne!(added_up.load(Relaxed), 0);
+    // Just now, however slow this is.
+    added_up.store(u64::MAX, Relaxed);
+    let mut keeper = Keeper::default();
+    keeper.tick(&db.engine, db.worker.counters());
+    db.check("DBSIZE", "500");
+    // Who does not read them has full buffers later, too.
+    look(&mut keeper, &db);
+    assert_ne!(db.run("DBSIZE"), "500");
 }
