@@ -316,6 +316,22 @@ const DIFFERENT: &[(&str, &[&str], &str)] = &[
         "that an entry was delivered again is said",
     ),
     (
+        "XADD x 1-0 f v; XGROUP CREATE x g 0; XGROUP CREATECONSUMER x g c; XREADGROUP GROUP g c STREAMS x >; XDEL x 1-0; \
+         XDELEX x DELREF IDS 1 1-0",
+        &[
+            "XADD x 1-0 f v",
+            "XGROUP CREATE x g 0",
+            "XGROUP CREATECONSUMER x g c",
+            "MULTI",
+            "XCLAIM x g c 0 1-0 TIME <+0> RETRYCOUNT 1 FORCE JUSTID LASTID 1-0",
+            "XGROUP SETID x g 1-0 ENTRIESREAD 1",
+            "EXEC",
+            "XDEL x 1-0",
+            "XDELEX x DELREF IDS 1 1-0",
+        ],
+        "Redis takes what was deleted from the groups, and tells nobody",
+    ),
+    (
         "XADD x 1-0 f v; XADD x 2-0 f v; XGROUP CREATE x g 0; XGROUP CREATECONSUMER x g c; XREADGROUP GROUP g c STREAMS x >; \
          XCLAIM x g c 0 1; XCLAIM x g d 0 1 IDLE 5 RETRYCOUNT 7 FORCE JUSTID; XAUTOCLAIM x g c 0 0; XCLAIM x g d 10000000 1",
         &[

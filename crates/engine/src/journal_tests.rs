@@ -660,6 +660,23 @@ fn what_is_done_behind_a_reply_to_somebody_else_stands_behind_it() {
 }
 
 /// The words of commands, one after the other.
+/// What XDELEX takes from groups is written down although it deletes nothing, as real servers leave out; once it is gone, nothing is.
+#[test]
+fn dropped_references_to_deleted_entries_are_written_down() {
+    let mut c = TestClient::new();
+    turn_on(&c);
+    c.run("XADD s 1-1 a 1; XGROUP CREATE s g 0; XREADGROUP GROUP g c STREAMS s >; XDEL s 1-1");
+    let mut db = Some(0);
+    c.engine.journal.cut(&mut db).expect("what was there");
+    for expected in [Some("XDELEX s DELREF IDS 1 1-1"), None] {
+        c.check("XDELEX s KEEPREF IDS 1 1-1", "[-1]");
+        c.check("XDELEX s DELREF IDS 1 1-1", "[-1]");
+        let piece = c.engine.journal.cut(&mut db);
+        let said = piece.map(|piece| words(&piece.bytes));
+        assert_eq!(said.as_deref(), expected);
+    }
+}
+
 fn words(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let words = text

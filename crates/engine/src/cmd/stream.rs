@@ -5,7 +5,9 @@
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::cmd::long::LONG_WORK;
-use crate::cmd::stream_groups::{XGROUP_COMMANDS, xack, xackdel, xautoclaim, xclaim, xpending};
+use crate::cmd::stream_groups::{
+    XGROUP_COMMANDS, tell_silently, xack, xackdel, xautoclaim, xclaim, xpending,
+};
 use crate::cmd::stream_ids as ids;
 use crate::cmd::stream_info::XINFO_COMMANDS;
 use crate::cmd::stream_once::{Once, known, new_stream, xcfgset, xidmprecord};
@@ -548,11 +550,15 @@ fn xdelex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let wanted = parse_all(texts)?;
     let out = &mut *ctx.out;
-    let mut deleted = 0;
+    let (mut deleted, mut dropped) = (0, 0);
     ctx.keys.edit(key, |s: &mut Stream| {
         for id in wanted {
             out.int(match s.delete_with(id, refs) {
-                None => -1,
+                None => {
+                    // Groups may still hold what was deleted without looking at them.
+                    dropped += usize::from(refs == Refs::Delete && s.drop_references(id));
+                    -1
+                }
                 Some(true) => {
                     deleted += 1;
                     1
@@ -563,6 +569,8 @@ fn xdelex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     })?;
     if deleted > 0 {
         ctx.keys.changed_times(key, Event::stream("xdel"), deleted);
+    } else if dropped > 0 {
+        tell_silently(&mut ctx.keys, key, dropped);
     }
     Ok(())
 }

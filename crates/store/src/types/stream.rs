@@ -281,9 +281,10 @@ impl Stream {
         Some(self.delete(id))
     }
 
-    /// Makes an entry pending in no group.
-    pub fn drop_references(&mut self, id: StreamId) {
+    /// Makes an entry pending in no group, whether or not the stream has it; whether it was in one.
+    pub fn drop_references(&mut self, id: StreamId) -> bool {
         let body = &mut *self.0;
+        let mut dropped = false;
         for (name, group) in &mut body.groups {
             let before = group.memory();
             if let Some(was) = &mut body.was.0
@@ -291,9 +292,10 @@ impl Stream {
             {
                 was.keep_group(name, group);
             }
-            group.acknowledge(id);
+            dropped |= group.acknowledge(id);
             body.group_bytes = body.group_bytes + group.memory() - before;
         }
+        dropped
     }
 
     /// Deletes the oldest entries; returns how many.

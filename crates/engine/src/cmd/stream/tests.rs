@@ -153,6 +153,21 @@ fn messages_change_hands() {
     );
 }
 
+/// Groups hold what XDEL has deleted until it is acknowledged, or deleted once more together with all references.
+#[test]
+fn references_to_what_is_gone_go_too() {
+    let mut db = TestClient::new();
+    db.run("XADD s 1-1 a 1; XADD s 2-1 a 2; XGROUP CREATE s g 0; XGROUP CREATE s h 0");
+    db.run("XREADGROUP GROUP g c STREAMS s >; XREADGROUP GROUP h c STREAMS s >; XDEL s 1-1");
+    db.check("XDELEX s IDS 2 1-1 9-9", "[-1 -1]");
+    db.check("XPENDING s h", r#"[2 "1-1" "2-1" [["c" "2"]]]"#);
+    db.check("XDELEX s DELREF IDS 2 1-1 9-9", "[-1 -1]");
+    for group in ["g", "h"] {
+        let left = r#"[1 "2-1" "2-1" [["c" "1"]]]"#;
+        db.check(&format!("XPENDING s {group}"), left);
+    }
+}
+
 #[test]
 fn references_are_looked_after() {
     let mut db = TestClient::new();
