@@ -71,6 +71,7 @@ pub const UNITS: &[&str] = &[
     "integration/convert-ziplist-zset-on-load",
     "integration/convert-zipmap-hash-on-load",
     "integration/aof",
+    "integration/aof-multi-part",
     "integration/aof-race",
     "integration/rdb",
     "unit/aofrw",
@@ -127,7 +128,6 @@ pub const UNITS: &[&str] = &[
 /// Units that are not run, and why.
 #[rustfmt::skip]
 pub const UNITS_LEFT_OUT: &[(&str, &str)] = &[
-    ("integration/aof-multi-part", OPEN),
     ("integration/corrupt-dump", SLOW),
     ("integration/corrupt-dump-fuzzer", SLOW),
     ("integration/replication", "it takes many minutes, and most of it asks for lines of the log or for a child process"),
@@ -196,6 +196,9 @@ const SYNCED: &str = "a log that is turned off is synced first, so that who wait
 const UNLOADED: &str = "fields that have expired, and hashes without others, are not loaded, so that the sweep finds and counts none";
 const CRON: &str = "there is no cron to be paused";
 const FIRST_BASE: &str = "who stops while a log that was turned on has no base yet waits for that";
+const PAIR: &str = "the list of a log's files has a pair of Redpoll's own (`redpoll-after`), which every server passes over";
+const ONE_FOLDER: &str = "a data folder is locked by one server at a time";
+const BEHIND_KILLED: &str = "it goes on where a test leaves off that kills a child process";
 const SLOW: &str = "it takes minutes";
 const GONE: &str =
     "what clients take is added up every 20 ms, so that keys may go for those who have just left";
@@ -267,6 +270,29 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         fails("Test redis-check-aof only truncates the last file for Multi Part AOF in truncate-to-timestamp mode", CHECK),
         left_out("Unfinished MULTI: Server should have logged an error", LOG),
         left_out("Unknown command: Server should have logged an error", LOG),
+    ]),
+    ("integration/aof-multi-part", &[
+        left_out("AOF can produce consecutive sequence number after reload", BEHIND_KILLED),
+        left_out("AOF enable during BGSAVE will not write data util AOFRW finish", CHILD),
+        left_out("AOF multiple rewrite failures will open multiple INCR AOFs", CHILD),
+        left_out("AOF will open a temporary INCR AOF to accumulate data until the first AOFRW success when AOF is dynamically enabled", CHILD),
+        left_out("AOF enable/disable auto gc", BEHIND_KILLED),
+        left_out("AOF rewrite doesn't open new aof when AOF turn off", BEHIND_KILLED),
+        left_out("AOF will trigger limit when AOFRW fails many times", CHILD),
+        fails("Multi Part AOF can handle appendfilename contains whitespaces", PAIR),
+        left_out("Multi Part AOF can't load data when some file missing", LOG),
+        left_out("Multi Part AOF can't load data when the manifest contains the old AOF file name but the file does not exist in server dir and aof dir", LOG),
+        left_out("Multi Part AOF can't load data when the manifest file is empty", LOG),
+        left_out("Multi Part AOF can't load data when the manifest format is wrong (line too long)", LOG),
+        left_out("Multi Part AOF can't load data when the manifest format is wrong (line too short)", LOG),
+        left_out("Multi Part AOF can't load data when the manifest format is wrong (missing key)", LOG),
+        left_out("Multi Part AOF can't load data when the manifest format is wrong (odd parameter)", LOG),
+        left_out("Multi Part AOF can't load data when the manifest format is wrong (type unknown)", LOG),
+        left_out("Multi Part AOF can't load data when the sequence not increase monotonically", LOG),
+        left_out("Multi Part AOF can't load data when there are blank lines in the manifest file", LOG),
+        left_out("Multi Part AOF can't load data when there is a duplicate base file", LOG),
+        fails("Multi Part AOF will add the end offset if we close gracefully the AOF", PAIR),
+        left_out("Multi Part AOF can upgrade when when two redis share the same server dir", ONE_FOLDER),
     ]),
     ("unit/aofrw", &[
         left_out("Turning off AOF kills the background writing child if any", LOG),
