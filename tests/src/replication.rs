@@ -8,7 +8,7 @@ use crate::rng::Rng;
 use crate::server::{Folder, Server, eventually};
 use resp::Value;
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -29,6 +29,7 @@ pub struct Load {
     rng: Rng,
     grammars: BTreeMap<&'static str, Grammar>,
     sent: usize,
+    without: &'static str,
 }
 
 /// The groups of commands that are drawn from.
@@ -74,14 +75,24 @@ impl Load {
             rng: Rng::new(seed),
             grammars: BTreeMap::new(),
             sent: 0,
+            without: "(none)",
         }
+    }
+
+    /// Without commands that begin with a word.
+    pub fn without(mut self, word: &'static str) -> Load {
+        self.without = word;
+        self
     }
 
     fn one(&mut self) -> Vec<Vec<u8>> {
         loop {
             let table = TABLES[self.rng.below(TABLES.len())];
             let row = &table[self.rng.below(table.len())];
-            if row.dialect != Dialect::Common || NOT.iter().any(|w| row.name.starts_with(w)) {
+            let without = NOT.iter().chain([&self.without]);
+            if row.dialect != Dialect::Common
+                || without.into_iter().any(|w| row.name.starts_with(w))
+            {
                 continue;
             }
             let grammar = self
@@ -106,27 +117,36 @@ impl Load {
 
     /// Sends so many commands, some of them in transactions and some from scripts, in several databases. Errors do not matter.
     pub fn send(&mut self, client: &mut Client, commands: usize) {
+        self.try_send(client, commands)
+            .expect("the server stays where it is");
+    }
+
+    /// The same to a server that may go away.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub fn try_send(&mut self, client: &mut Client, commands: usize) -> io::Result<()> {
         for _ in 0..commands {
             self.sent += 1;
             match self.rng.below(40) {
                 0 => {
                     let db = self.rng.below(3).to_string();
-                    client.call(&["SELECT", &db]);
+                    client.try_call(&["SELECT", &db])?;
                 }
                 1..4 => {
-                    client.call(&["MULTI"]);
+                    client.try_call(&["MULTI"])?;
                     for _ in 0..self.rng.below(6) {
                         let argv = self.one();
-                        client.call(&argv);
+                        client.try_call(&argv)?;
                     }
-                    client.call(&["EXEC"]);
+                    client.try_call(&["EXEC"])?;
                 }
                 4..7 => {
                     let n = self.sent.to_string();
                     let script = "redis.call('INCR', KEYS[1]) redis.call('RPUSH', KEYS[2], ARGV[1], ARGV[1]) \
                                   redis.call('SET', 'late:' .. ARGV[1] % 7, redis.call('TIME')[1]) return redis.call('SPOP', 'script:set')";
-                    client.call(&["EVAL", script, "2", "script:count", "script:list", &n]);
-                    client.call(&["SADD", "script:set", &n, &format!("m{n}")]);
+                    client.try_call(&["EVAL", script, "2", "script:count", "script:list", &n])?;
+                    client.try_call(&["SADD", "script:set", &n, &format!("m{n}")])?;
                 }
                 7 => {
                     let n = self.rng.below(3);
@@ -134,24 +154,25 @@ impl Load {
                         "#!lua name=lib{n}\nredis.register_function('f{n}', function() return {} end)",
                         self.sent
                     );
-                    client.call(&["FUNCTION", "LOAD", "REPLACE", &code]);
+                    client.try_call(&["FUNCTION", "LOAD", "REPLACE", &code])?;
                 }
                 8 => {
                     let key = format!("short:{}", self.sent);
-                    client.call(&["SET", &key, "v", "PX", "5"]);
+                    client.try_call(&["SET", &key, "v", "PX", "5"])?;
                 }
                 9 => {
                     let key = format!("long:{}", self.sent % 50);
-                    client.call(&["SET", &key, "v", "EX", "100000"]);
+                    client.try_call(&["SET", &key, "v", "EX", "100000"])?;
                 }
                 _ => {
                     let argv = self.one();
-                    // What ends the connection is none of these; an error is an answer like any other.
-                    let _ = client.try_call(&argv);
+                    // An error is an answer like any other.
+                    client.try_call(&argv)?;
                 }
             }
         }
-        client.call(&["SELECT", "0"]);
+        client.try_call(&["SELECT", "0"])?;
+        Ok(())
     }
 }
 
@@ -398,7 +419,12 @@ impl Proxy {
 
     /// Leads to another server from now on.
     pub fn lead_to(&self, server: &Server) {
-        *self.shared.to.lock().expect("no panic") = server.addr();
+        self.lead_to_addr(server.addr());
+    }
+
+    /// Leads there from now on.
+    pub fn lead_to_addr(&self, addr: SocketAddr) {
+        *self.shared.to.lock().expect("no panic") = addr;
     }
 
     /// Lets so many more bytes of the server pass, then cuts the connection.

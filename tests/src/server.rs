@@ -55,10 +55,20 @@ impl Server {
 
     /// Redpoll on a port where a server was before.
     pub fn redpoll_on(port: u16, args: &[&str]) -> Server {
-        let mut server = Server::spawn("redpoll", redpoll_binary(), None, port, args);
+        Server::start_on(port, "redpoll", redpoll_binary(), args)
+    }
+
+    /// A real server on a port where one was before.
+    pub fn peer_on(port: u16, peer: &Peer, args: &[&str]) -> Server {
+        let name = format!("{} {}", peer.name, peer.version);
+        Server::start_on(port, &name, &peer.path, args)
+    }
+
+    fn start_on(port: u16, name: &str, binary: &Path, args: &[&str]) -> Server {
+        let mut server = Server::spawn(name, binary, None, port, args);
         match server.wait_until_ready(|_| true) {
             Ok(()) => server,
-            Err(log) => panic!("redpoll did not start again on port {port}; its log ends:\n{log}"),
+            Err(log) => panic!("{name} did not start again on port {port}; its log ends:\n{log}"),
         }
     }
 
