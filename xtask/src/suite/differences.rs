@@ -50,6 +50,7 @@ pub const UNITS: &[&str] = &[
     "unit/geo",
     "unit/type/list-3",
     "integration/psync2",
+    "integration/replication-psync",
     "integration/replication-4",
     "integration/block-repl",
     "unit/type/list",
@@ -131,7 +132,6 @@ pub const UNITS_LEFT_OUT: &[(&str, &str)] = &[
     ("integration/corrupt-dump", SLOW),
     ("integration/corrupt-dump-fuzzer", SLOW),
     ("integration/replication", "it takes many minutes, and most of it asks for lines of the log or for a child process"),
-    ("integration/replication-psync", SLOW),
     ("integration/replication-rdbchannel", ONE_LINK),
     ("unit/tls", "the suite must be built for TLS"),
 ];
@@ -200,6 +200,7 @@ const PAIR: &str = "the list of a log's files has a pair of Redpoll's own (`redp
 const ONE_FOLDER: &str = "a data folder is locked by one server at a time";
 const BEHIND_KILLED: &str = "it goes on where a test leaves off that kills a child process";
 const SLOW: &str = "it takes minutes";
+const ALIKE: &str = "it takes many seconds, and others of its kind are run";
 const GONE: &str =
     "what clients take is added up every 20 ms, so that keys may go for those who have just left";
 const OPEN: &str = "it is not known yet who is wrong";
@@ -231,6 +232,29 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         left_out("Replication backlog memory will become smaller if disconnecting with replica rdbchannel=yes", OLD_FIRST),
         left_out("Replication buffer will become smaller when no replica uses rdbchannel=no", KEPT_MEMORY),
         left_out("Replication buffer will become smaller when no replica uses rdbchannel=yes", ONE_LINK),
+    ]),
+    ("integration/replication-psync", &[
+        left_out("Test replication partial resync: backlog expired (diskless: no, disabled, reconnect: 1, rdbchannel: no)", ALIKE),
+        left_out("Test replication partial resync: backlog expired (diskless: no, swapdb, reconnect: 1, rdbchannel: no)", ALIKE),
+        left_out("Test replication partial resync: backlog expired (diskless: yes, disabled, reconnect: 1, rdbchannel: no)", ALIKE),
+        left_out("Test replication partial resync: backlog expired (diskless: yes, disabled, reconnect: 1, rdbchannel: yes)", ONE_LINK),
+        left_out("Test replication partial resync: backlog expired (diskless: yes, swapdb, reconnect: 1, rdbchannel: yes)", ONE_LINK),
+        left_out("Test replication partial resync: no backlog (diskless: no, disabled, reconnect: 1, rdbchannel: no)", ALIKE),
+        left_out("Test replication partial resync: no backlog (diskless: no, swapdb, reconnect: 1, rdbchannel: no)", ALIKE),
+        left_out("Test replication partial resync: no backlog (diskless: yes, disabled, reconnect: 1, rdbchannel: no)", ALIKE),
+        left_out("Test replication partial resync: no backlog (diskless: yes, disabled, reconnect: 1, rdbchannel: yes)", ONE_LINK),
+        left_out("Test replication partial resync: no backlog (diskless: yes, swapdb, reconnect: 1, rdbchannel: yes)", ONE_LINK),
+        left_out("Test replication partial resync: no reconnection, just sync (diskless: yes, disabled, reconnect: 0, rdbchannel: yes)", ONE_LINK),
+        left_out("Test replication partial resync: no reconnection, just sync (diskless: yes, swapdb, reconnect: 0, rdbchannel: yes)", ONE_LINK),
+        left_out("Test replication partial resync: ok after delay (diskless: no, disabled, reconnect: 1, rdbchannel: no)", ALIKE),
+        left_out("Test replication partial resync: ok after delay (diskless: no, swapdb, reconnect: 1, rdbchannel: no)", ALIKE),
+        left_out("Test replication partial resync: ok after delay (diskless: yes, disabled, reconnect: 1, rdbchannel: no)", ALIKE),
+        left_out("Test replication partial resync: ok after delay (diskless: yes, disabled, reconnect: 1, rdbchannel: yes)", ONE_LINK),
+        left_out("Test replication partial resync: ok after delay (diskless: yes, swapdb, reconnect: 1, rdbchannel: yes)", ONE_LINK),
+        left_out("Test replication partial resync: ok psync (diskless: no, swapdb, reconnect: 1, rdbchannel: no)", ALIKE),
+        left_out("Test replication partial resync: ok psync (diskless: yes, disabled, reconnect: 1, rdbchannel: no)", ALIKE),
+        left_out("Test replication partial resync: ok psync (diskless: yes, disabled, reconnect: 1, rdbchannel: yes)", ONE_LINK),
+        left_out("Test replication partial resync: ok psync (diskless: yes, swapdb, reconnect: 1, rdbchannel: yes)", ONE_LINK),
     ]),
     ("integration/psync2-master-restart", &[
         left_out("PSYNC2: Full resync after Master restart when too many key expired", SWEPT),
