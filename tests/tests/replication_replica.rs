@@ -426,6 +426,32 @@ fn fields_that_expire_on_a_writable_replica() {
     }
 }
 
+/// Such keys are removed in whatever database they are when their time comes, and those of the same name in the other are not.
+#[test]
+fn keys_that_expire_on_a_writable_replica_go_with_their_database() {
+    let server = replica(&["--replica-read-only", "no"]);
+    let primary =
+        Server::redpoll_with(&[&DEBUG[..], &["--repl-diskless-sync-delay", "0"]].concat());
+    let (mut p, mut r) = (primary.connect(), server.connect());
+    p.run("DEBUG SET-ACTIVE-EXPIRE 0");
+    follow(&mut r, primary.port());
+    in_sync(&mut p, &mut r);
+    for n in 0..20 {
+        r.run(&format!("SET own{n} v PX 1500"));
+    }
+    p.run("SELECT 1");
+    p.run("SET own3 v PX 1");
+    p.run("SWAPDB 0 1");
+    in_sync(&mut p, &mut r);
+    eventually("they are gone", || {
+        r.run("SELECT 1");
+        show(&r.run("DBSIZE")) == "0"
+    });
+    r.run("SELECT 0");
+    assert_eq!(show(&r.run("DBSIZE")), "1");
+    assert_eq!(info(&mut r, "slave_expires_tracked_keys"), "0");
+}
+
 /// Keys that clients let expire on a writable replica: it removes them itself, and no others.
 #[test]
 fn keys_that_expire_on_a_writable_replica() {

@@ -47,6 +47,26 @@ impl OwnExpiries {
         }
     }
 
+    /// Whether this one is remembered.
+    pub fn has(&self, key: &OwnKey) -> bool {
+        self.keys.lock().contains(key)
+    }
+
+    /// Two databases have changed places. All locks are held.
+    pub fn swap(&self, a: usize, b: usize) {
+        let swapped = |db| match db {
+            db if db == a => b,
+            db if db == b => a,
+            db => db,
+        };
+        if !self.is_empty() {
+            self.change(|keys| {
+                let all = std::mem::take(keys).into_iter();
+                *keys = all.map(|(db, key)| (swapped(db), key)).collect();
+            });
+        }
+    }
+
     /// The next ones behind this one, in an order of which nothing is said but that it goes through all of them; none at the end.
     pub fn behind(&self, last: Option<&OwnKey>, most: usize) -> Vec<OwnKey> {
         let keys = self.keys.lock();
@@ -90,5 +110,15 @@ mod tests {
         assert_eq!((met.len(), own.len()), (200, 200 - 200usize.div_ceil(7)));
         own.clear();
         assert!(own.is_empty());
+        own.add(0, b"k");
+        own.add(3, b"l");
+        own.swap(0, 1);
+        own.swap(5, 3);
+        own.swap(7, 8);
+        assert_eq!(
+            own.behind(None, 3),
+            [(1, (*b"k").into()), (5, (*b"l").into())]
+        );
+        assert!(own.has(&(5, (*b"l").into())) && !own.has(&(3, (*b"l").into())));
     }
 }

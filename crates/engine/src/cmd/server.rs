@@ -170,6 +170,7 @@ fn swapdb(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     for shard in ctx.keys.all_shards() {
         shard.swap_dbs(a, b);
     }
+    ctx.engine.own_expiries.swap(a, b);
     ctx.keys.happened(Change::Swapped(a, b));
     ctx.keys.count_changes(1);
     ctx.out.ok();

@@ -52,6 +52,10 @@ fn look(engine: &Engine, counters: &Counters, own: &OwnKey, now_ms: u64) -> bool
         .or_else(|| ks.lock_for(place.shard(), PATIENCE));
     // Whoever has it may keep it: another time.
     let Some(mut shard) = lock else { return false };
+    // Its database may have changed places with another, whose key of this name is the primary's.
+    if !engine.own_expiries.has(own) {
+        return false;
+    }
     let found = shard.db(*db).find(place.hash(), key);
     let expiry = found.as_ref().and_then(|found| found.expiry_ms());
     if expiry.is_some_and(|ms| ms > now_ms) {
