@@ -332,6 +332,30 @@ fn delays_show_what_is_over_in_a_moment() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
+/// Who comes as soon as a server listens finds a small data set there. Where the machine has no time for it, it may still be loading once.
+#[test]
+fn a_small_data_set_is_there_before_the_first_client() {
+    let folder = Folder::new();
+    {
+        let mut server = start(&folder, &[]);
+        let mut c = server.connect();
+        assert_eq!(ask(&mut c, "SET k v"), "OK");
+        c.send(&["SHUTDOWN", "SAVE"]);
+        assert_eq!(server.wait().code(), Some(0));
+    }
+    // Microseconds for the key and for each field at the head of the file.
+    let delay = ["--key-load-delay", "4000"];
+    let is_there = (0..5).any(|_| {
+        let mut server = start(&folder, &delay);
+        let mut c = server.connect();
+        let is_there = ask(&mut c, "GET k") == "v";
+        c.send(&["SHUTDOWN", "NOSAVE"]);
+        server.wait();
+        is_there
+    });
+    assert!(is_there, "it is loading whenever it listens");
+}
+
 /// What clients and the primary of a server do while it saves and loads itself anew is done before that, or behind it, or refused.
 #[test]
 fn a_reload_loses_nothing_that_is_done_meanwhile() {

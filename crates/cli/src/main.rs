@@ -9,7 +9,9 @@ use server::{Server, ServerHost, ServerOptions, logging, system};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 mod allocator;
 mod check;
@@ -81,26 +83,37 @@ fn main() -> ExitCode {
         _ => {}
     }
     let ended = Config::from_args(args).map_err(Into::into).and_then(begin);
-    match ended {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("redpoll: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    ended.unwrap_or_else(|error| failed(&*error))
 }
 
-/// Loads the data set beside the server, whose clients are told so until it is there. If it cannot be loaded the server is
-/// stopped. `kinds` are those of its TCP listeners.
+fn failed(why: &dyn Error) -> ExitCode {
+    eprintln!("redpoll: {why}");
+    ExitCode::FAILURE
+}
+
+/// The server waits so long for the data set before it serves: who comes as soon as it listens finds a small one loaded, as with real servers.
+const LOAD_FIRST: Duration = Duration::from_millis(100);
+
+/// Loads the data set, and `tell`s whether it is there. Clients of a server that serves meanwhile are told that it is loading, and if it cannot
+/// be loaded the server is stopped. `serving` brings the kinds of its TCP listeners, or ends where there is to be no server.
 fn load(
     engine: &Engine,
     keeper: &Keeper,
     hub: &Hub,
     host: &ServerHost,
-    kinds: &[&str],
+    tell: &mpsc::Sender<bool>,
+    serving: &mpsc::Receiver<Vec<&str>>,
 ) -> Result<(), String> {
     host.supervisor().tell_loading();
     let loaded = keeper.load();
+    if loaded.is_ok() {
+        hub.loaded();
+    }
+    // Nobody waits for it if it took long.
+    let _ = tell.send(loaded.is_ok());
+    let Ok(kinds) = serving.recv() else {
+        return loaded;
+    };
     if loaded.is_err() {
         if engine.loading.is_stopped() {
             tracing::info!("The server stops before its data set is loaded");
@@ -109,7 +122,6 @@ fn load(
         host.stop_now();
         return loaded;
     }
-    hub.loaded();
     for kind in kinds {
         tracing::info!("Ready to accept connections {kind}");
     }
@@ -124,7 +136,7 @@ fn load(
 /// Serves here, or in another process if the server is to go on in the background.
 fn begin(config: Config) -> Result<ExitCode, Box<dyn Error>> {
     let supervisor = Supervisor::of(&config)?;
-    let background = if config.flag("daemonize") && supervisor == Supervisor::None {
+    let mut background = if config.flag("daemonize") && supervisor == Supervisor::None {
         match daemon::begin().map_err(|error| format!("daemonize: {error}"))? {
             daemon::Role::Started(code) => return Ok(code),
             daemon::Role::Background(background) => Some(background),
@@ -132,7 +144,11 @@ fn begin(config: Config) -> Result<ExitCode, Box<dyn Error>> {
     } else {
         None
     };
-    serve(config, supervisor, background).map(|()| ExitCode::SUCCESS)
+    let served = serve(config, supervisor, &mut background);
+    // Before who has begun it stops waiting.
+    let code = served.map_or_else(|error| failed(&*error), |()| ExitCode::SUCCESS);
+    drop(background);
+    Ok(code)
 }
 
 /// Lets `ps` show what the server is, if it may.
@@ -151,7 +167,7 @@ fn show_title(config: &Config, host: &ServerHost) {
 fn serve(
     config: Config,
     supervisor: Supervisor,
-    background: Option<daemon::Background>,
+    background: &mut Option<daemon::Background>,
 ) -> Result<(), Box<dyn Error>> {
     let host = ServerHost::new();
     show_title(&config, &host);
@@ -203,6 +219,20 @@ fn serve(
     host.heed_load(&engine.loading);
     let keeper = Keeper::prepare(&engine)?;
     let hub = Hub::start_with(&engine, &keeper, server::dial::dialler())?;
+    let (tell_loaded, loaded) = mpsc::channel();
+    let (tell_serving, serving) = mpsc::channel();
+    let loader = {
+        let (engine, keeper, host) = (engine.clone(), keeper.clone(), host.clone());
+        let hub = hub.clone();
+        let load = move || load(&engine, &keeper, &hub, &host, &tell_loaded, &serving);
+        std::thread::Builder::new()
+            .name("loader".into())
+            .spawn(load)?
+    };
+    if loaded.recv_timeout(LOAD_FIRST) == Ok(false) {
+        drop(tell_serving);
+        return Ok(joined(loader)?);
+    }
     let options = ServerOptions {
         signals: true,
         ..ServerOptions::new(host.clone())
@@ -219,14 +249,8 @@ fn serve(
     .into_iter()
     .filter_map(|(kind, addresses)| (!addresses.is_empty()).then_some(kind))
     .collect();
-    let loader = {
-        let (engine, keeper, host) = (engine.clone(), keeper.clone(), host.clone());
-        let hub = hub.clone();
-        std::thread::Builder::new()
-            .name("loader".into())
-            .spawn(move || load(&engine, &keeper, &hub, &host, &kinds))?
-    };
-    if let Some(background) = background {
+    let _ = tell_serving.send(kinds);
+    if let Some(background) = background.take() {
         background
             .ready()
             .map_err(|error| format!("daemonize: {error}"))?;
@@ -234,10 +258,7 @@ fn serve(
     running.join();
     drop(pid_file);
     engine.loading.stop();
-    match loader.join() {
-        Ok(loaded) => loaded?,
-        Err(_) => return Err("loading the data set panicked; the log says where".into()),
-    }
+    joined(loader)?;
     let server::End { mode, patience } = host.end();
     hub.close(patience);
     let saves = match mode.save {
@@ -254,6 +275,12 @@ fn serve(
     // The process is about to end: giving back millions of entries one by one would only delay that.
     std::mem::forget::<Arc<Engine>>(engine);
     Ok(())
+}
+
+/// What came of loading.
+fn joined(loader: JoinHandle<Result<(), String>>) -> Result<(), String> {
+    let loaded = loader.join();
+    loaded.unwrap_or_else(|_| Err("loading the data set panicked; the log says where".into()))
 }
 
 /// Says which of the directives that are set change nothing, and why.
