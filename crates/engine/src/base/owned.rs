@@ -108,7 +108,8 @@ impl<T> Owned<T> {
         taken
     }
 
-    /// Takes several locks at once, in the order in which everybody does who takes several, with one barrier for all of them.
+    /// Takes several locks at once, with one barrier for all of them. Only one thread at a time may do so: while it waits for an owner to leave,
+    /// it is without that lock's mutex and has the others', so that two would wait for each other.
     pub fn take_all<'a>(all: impl Iterator<Item = &'a Owned<T>>) -> Vec<Taken<'a, T>>
     where
         T: 'a,
