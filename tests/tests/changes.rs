@@ -46,7 +46,8 @@ fn played(server: &Server) -> Vec<(String, i64)> {
             "SMOVE s t 1",
             "SMOVE s t 9",
         ],
-        &["SET gone 1 PX 1", "GET gone"],
+        // Until its time is over, and the millisecond after that.
+        &["SET gone 1 PX 1", "BLPOP nothing 0.01", "GET gone"],
         &[
             "ZADD z 1 a 2 b 3 c",
             "ZPOPMIN z 2",
