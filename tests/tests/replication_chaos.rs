@@ -105,6 +105,14 @@ struct Shared {
     sent: AtomicU64,
 }
 
+impl Shared {
+    /// Nobody writes until that is let go.
+    fn hold_writers(&self) -> Vec<MutexGuard<'_, ()>> {
+        let writers = self.writing.iter();
+        writers.map(|w| w.lock().expect("no panic")).collect()
+    }
+}
+
 fn to(port: u16) -> std::io::Result<Client> {
     let client = Client::try_connect(SocketAddr::from(([127, 0, 0, 1], port)))?;
     client.set_read_timeout(Duration::from_secs(20))?;
@@ -433,11 +441,7 @@ impl Chaos {
     /// Nobody writes, and all have the same.
     fn quiet(&mut self) {
         let shared = self.shared.clone();
-        let held: Vec<MutexGuard<'_, ()>> = shared
-            .writing
-            .iter()
-            .map(|w| w.lock().expect("no panic"))
-            .collect();
+        let held = shared.hold_writers();
         let mut root = self.nodes[self.root].client();
         // What is there for a moment only has gone.
         std::thread::sleep(Duration::from_millis(60));
@@ -486,11 +490,7 @@ impl Chaos {
     /// The primary begins again with what it had, be it killed or not.
     fn same_behind_a_restart(&mut self) {
         let shared = self.shared.clone();
-        let held: Vec<MutexGuard<'_, ()>> = shared
-            .writing
-            .iter()
-            .map(|w| w.lock().expect("no panic"))
-            .collect();
+        let held = shared.hold_writers();
         let mut client = self.nodes[self.root].client();
         // What expires, or what its clients did, is written down.
         let logged = show(&client.call(&["CONFIG", "GET", "appendonly"])).contains("yes");
