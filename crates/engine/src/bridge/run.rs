@@ -346,7 +346,8 @@ impl Server for Bridge<'_, '_> {
     }
 
     fn poll(&mut self, ahead: usize) -> Option<Interrupt> {
-        let now_ms = unix_ms();
+        let now = unix_nanos();
+        let now_ms = now / 1_000_000;
         let nothing_done = !self.ctx.nested && !self.wrote && self.ctx.keys.changes.is_empty();
         let can_be_undone = self.ctx.undo.is_some() || nothing_done;
         // One that begins when the stop has begun, as the next of a log that is being loaded, must not keep it waiting either.
@@ -367,6 +368,9 @@ impl Server for Bridge<'_, '_> {
             if now_ms >= self.leave_at_ms {
                 self.ctx.leave_the_others();
             }
+        }
+        if passed_ms >= self.ctx.engine.busy_after_ms() {
+            self.ctx.tell_the_time(now);
         }
         if !self.ctx.helper.get() && can_be_undone {
             // It will be moved before it can be a nuisance; who ends it must find the one that goes on.

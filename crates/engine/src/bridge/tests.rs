@@ -197,6 +197,33 @@ fn the_time_stands_still() {
     assert!(micros.is_sorted() && micros.len() == 3, "{reply}");
 }
 
+/// Once a script keeps others busy TIME goes on in it, and behind it in its transaction; for keys the time stands still.
+#[test]
+fn time_goes_on_in_a_script_that_keeps_others_busy() {
+    let waits = "redis.call('SET', KEYS[1], 'v', 'PX', 1) local a, b, t = redis.call('time'), nil, os.clock() \
+                 repeat b = redis.call('time') until b[2] ~= a[2] or os.clock() > t + tonumber(ARGV[1]) \
+                 return {tostring(b[2] ~= a[2]), redis.call('PTTL', KEYS[1])}";
+    let goes_on = b"*2\r\n$4\r\ntrue\r\n:1\r\n";
+    let mut db = TestClient::with(&[("busy-reply-threshold", "1")]);
+    assert_eq!(db.raw(&["EVAL", waits, "1", "k", "20"]), goes_on);
+    db.run("MULTI; TIME");
+    db.raw(&["EVAL", waits, "1", "k", "20"]);
+    db.run("TIME; PTTL k");
+    let reply = db.run("EXEC");
+    let parts: Vec<&str> = (reply.split('['))
+        .map(|part| part.trim_end_matches([']', ' ', '1']).trim_end())
+        .collect();
+    let [_, _, before, script, after] = parts[..] else {
+        panic!("{reply}");
+    };
+    assert!(before != after && script == "\"true\"", "{reply}");
+    assert!(reply.ends_with("] 1]"), "{reply}");
+    // Without a threshold nobody is kept busy.
+    db.run("CONFIG SET busy-reply-threshold 0");
+    let stands_still = b"*2\r\n$5\r\nfalse\r\n:1\r\n";
+    assert_eq!(db.raw(&["EVAL", waits, "1", "k", "0.05"]), stands_still);
+}
+
 /// A key that expires while a script runs is there for it to its end.
 #[test]
 fn nothing_expires_under_a_script() {

@@ -330,7 +330,7 @@ pub(super) const BUILT: &[Directive] = &[
         "5000",
         Runtime,
         SCRIPTS,
-        "Milliseconds that a script may run before commands that wait for its keys are answered BUSY.",
+        "Milliseconds that a script may run before commands that wait for its keys are answered BUSY, and TIME goes on within it. 0 is never.",
     )
     .alias(&["lua-time-limit"])
     .live(|live, value| live.busy_reply_threshold_ms.store(number(value), Relaxed)),

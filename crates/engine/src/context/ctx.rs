@@ -116,6 +116,12 @@ impl<'e> Ctx<'e> {
         }
     }
 
+    /// The time that TIME tells within a script that has been running for long, in Unix nanoseconds: who waits for a time to come must
+    /// see it come. For keys it stands still all the same.
+    pub(crate) fn tell_the_time(&mut self, now: u64) {
+        self.moment = NonZeroU64::new(now).max(self.moment);
+    }
+
     /// A command that is part of this one, as the [gate](crate::context::gate) is asked about it.
     pub(crate) fn request<'a>(&'a mut self, entry: &'a Entry, argv: &'a [&'a [u8]]) -> Request<'a> {
         self.session.heed_users();

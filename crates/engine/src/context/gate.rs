@@ -750,8 +750,15 @@ impl Engine {
 
     /// The error for those whom a script keeps waiting that has been running for too long.
     pub(crate) fn busy(&self, now_ms: u64) -> Option<Error> {
-        let threshold_ms = self.config().live.busy_reply_threshold_ms.load(Relaxed);
-        self.scripts.busy(now_ms, threshold_ms)
+        self.scripts.busy(now_ms, self.busy_after_ms())
+    }
+
+    /// After how long a script keeps others busy: never, if `busy-reply-threshold` is 0.
+    pub(crate) fn busy_after_ms(&self) -> u64 {
+        match self.config().live.busy_reply_threshold_ms.load(Relaxed) {
+            0 => u64::MAX,
+            threshold_ms => threshold_ms,
+        }
     }
 }
 

@@ -152,7 +152,7 @@ impl Engine {
     /// After how long a command that waits for its locks asks whether it goes on waiting or is told that a script is busy, if
     /// it is not called before.
     pub(crate) fn until_busy(&self) -> Duration {
-        let threshold_ms = self.config().live.busy_reply_threshold_ms.load(Relaxed);
+        let threshold_ms = self.busy_after_ms();
         let left_ms = match self.scripts.longest() {
             None => threshold_ms.max(1),
             Some(script) => {
