@@ -160,7 +160,7 @@ const SERVER: Rooms = &[
     ("system", &[]),
     ("listen", &["system"]),
     ("syslog", &["lines", "system"]),
-    ("logging", &["lines", "syslog"]),
+    ("logging", &["lines", "syslog", "system"]),
     ("tls", &["system"]),
     ("dial", &["tls"]),
     ("http_port", &["listen", "tls"]),

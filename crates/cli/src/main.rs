@@ -1,6 +1,6 @@
 //! The program `redpoll`: the server by default, and its tools as subcommands.
 
-use engine::config::{Config, directives};
+use engine::config::{Config, Directive, directives};
 use engine::{Engine, SaveMode};
 use keeper::Keeper;
 use replication::Hub;
@@ -8,6 +8,9 @@ use server::service::Supervisor;
 use server::{Server, ServerHost, ServerOptions, logging, system};
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -35,7 +38,7 @@ Usage: redpoll [/path/to/redis.conf|-] [--directive value ...] [-]
        redpoll migrate --from redis://OLD --to redis://NEW
                                     moves a data set between servers in use; see redpoll migrate --help
        redpoll -v | --version
-       redpoll -h | --help
+       redpoll -h | --help [word]   this page, or the directives with a word in their names
 
 A lone dash reads directives from standard input.
 
@@ -68,22 +71,42 @@ fn main() -> ExitCode {
             );
             return ExitCode::SUCCESS;
         }
-        Some("-h" | "--help") => {
-            print!("{USAGE}");
-            for row in directives() {
-                let default = if row.default.is_empty() {
-                    "\"\""
-                } else {
-                    row.default
-                };
-                println!("  {} {default}\n      {}", row.name, row.doc);
-            }
-            return ExitCode::SUCCESS;
-        }
+        Some("-h" | "--help") => return help(args.nth(1)),
         _ => {}
     }
     let ended = Config::from_args(args).map_err(Into::into).and_then(begin);
     ended.unwrap_or_else(|error| failed(&*error))
+}
+
+/// Prints how the program is called and every directive, or only those whose names have a word in them.
+fn help(word: Option<OsString>) -> ExitCode {
+    let word = word.map(|word| word.to_string_lossy().to_ascii_lowercase());
+    let mut page = String::new();
+    if word.is_none() {
+        page.push_str(USAGE);
+    }
+    let word = word.unwrap_or_default();
+    let word = word.trim_start_matches('-');
+    let named = |row: &&Directive| {
+        let mut names = row.aliases.iter().chain(std::iter::once(&row.name));
+        names.any(|name| name.contains(word))
+    };
+    let mut rows = directives().iter().filter(named).peekable();
+    if rows.peek().is_none() {
+        let why = format!("no directive has '{word}' in its name");
+        return failed(&*Box::<dyn Error>::from(why));
+    }
+    for row in rows {
+        let default = if row.default.is_empty() {
+            "\"\""
+        } else {
+            row.default
+        };
+        let _ = writeln!(page, "  {} {default}\n      {}", row.name, row.doc);
+    }
+    // Whoever reads it may have seen enough.
+    let _ = io::stdout().lock().write_all(page.as_bytes());
+    ExitCode::SUCCESS
 }
 
 fn failed(why: &dyn Error) -> ExitCode {
@@ -173,8 +196,9 @@ fn serve(
     show_title(&config, &host);
     system::choose_processors(&config).map_err(|error| format!("server-cpulist: {error}"))?;
     let dir = config.dir();
-    system::enter_dir(&config).map_err(|error| format!("dir '{}': {error}", dir.display()))?;
-    let level = logging::install(&config).map_err(|error| format!("logfile: {error}"))?;
+    system::enter_dir(&config)
+        .map_err(|error| format!("dir '{}': {}", dir.display(), system::reason(&error)))?;
+    let level = logging::install(&config)?;
     host.set_log_level(level);
     host.set_supervisor(supervisor);
     host.set_allocator(server::Allocator {

@@ -100,9 +100,15 @@ fn a_mistake_is_one_line_and_status_1() {
         failure(&["--no-such-thing", "1"]),
         "redpoll: command line: 'no-such-thing \"1\"': Bad directive or wrong number of arguments"
     );
+    assert!(failure(&["--prot", "1"]).ends_with("; is 'port' meant?"));
     assert!(failure(&["--mptcp", "yes"]).contains("is not built yet"));
     assert!(failure(&["/no/such/file.conf"]).ends_with("No such file or directory"));
-    assert!(failure(&["--dir", "/no/such/dir"]).contains("dir '/no/such/dir': No such file"));
+    for (name, path) in [("dir", "/no/such/dir"), ("logfile", "/no/such/dir/log")] {
+        assert_eq!(
+            failure(&[&format!("--{name}"), path]),
+            format!("redpoll: {name} '{path}': No such file or directory")
+        );
+    }
     assert!(failure(&["--port", "0", "--save", ""]).contains("nowhere to listen"));
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -123,7 +129,16 @@ fn help_and_version_are_asked_for_as_of_redis_server() {
             "{text}"
         );
         assert!(text.contains("  maxclients 10000\n"), "{text}");
+        let some = String::from_utf8(run(&[flag, "MaxClients"]).stdout).unwrap();
+        assert!(some.starts_with("  maxclients 10000\n"), "{some}");
+        assert!(!some.contains("  port "), "{some}");
+        assert!(failure(&[flag, "no-such"]).contains("no directive has 'no-such' in its name"));
     }
+    // Whoever reads it may have seen enough: here nobody reads it at all.
+    let (reader, nobody) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = redpoll(&["--help"]).stdout(nobody).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
     for flag in ["--version", "-v"] {
         let text = String::from_utf8(run(&[flag]).stdout).unwrap();
         assert!(

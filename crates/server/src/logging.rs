@@ -6,6 +6,7 @@
 
 use crate::lines::{Form, Lines};
 use crate::syslog::{self, Syslog};
+use crate::system::reason;
 use chrono::{DateTime, Local, SecondsFormat};
 use engine::config::Config;
 use std::any::Any;
@@ -54,12 +55,13 @@ fn filter(name: &str) -> LevelFilter {
 /// Makes `loglevel`, `logfile` and `syslog-enabled` true for the whole process.
 ///
 /// Fails if the file cannot be opened, if nobody takes what is for the log of the system, or if the process has a subscriber already.
-pub fn install(config: &Config) -> io::Result<LogLevel> {
+/// The error says which directive it is about.
+pub fn install(config: &Config) -> Result<LogLevel, String> {
     let target = match config.logfile() {
         Some(path) => {
-            let path = std::path::absolute(&path)?;
-            append(&path)?;
-            Target::File(path)
+            let whole = std::path::absolute(&path).and_then(|path| append(&path).map(|_| path));
+            let fails = |error| format!("logfile '{}': {}", path.display(), reason(&error));
+            Target::File(whole.map_err(fails)?)
         }
         None => Target::Stdout,
     };
@@ -71,7 +73,8 @@ pub fn install(config: &Config) -> io::Result<LogLevel> {
         .with_writer(target)
         .with_ansi(false);
     let system = if config.flag("syslog-enabled") {
-        let to = Syslog::connect(syslog::SOCKET.as_ref())?;
+        let to = Syslog::connect(syslog::SOCKET.as_ref())
+            .map_err(|error| format!("syslog-enabled: {}: {}", syslog::SOCKET, reason(&error)))?;
         let named = syslog::Named {
             ident: config.text("syslog-ident"),
             facility: syslog::facility(&config.text("syslog-facility")),
@@ -89,7 +92,7 @@ pub fn install(config: &Config) -> io::Result<LogLevel> {
         .with(lines)
         .with(system)
         .try_init()
-        .map_err(io::Error::other)?;
+        .map_err(|error| error.to_string())?;
     log_panics(style.clone());
     Ok(LogLevel {
         filter: handle,

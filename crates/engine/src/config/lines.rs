@@ -235,12 +235,14 @@ fn flush(line: Option<Line>, lines: &mut Vec<Line>) -> Result<(), ConfigError> {
 }
 
 fn read_file(path: &Path, lines: &mut Vec<Line>, depth: usize) -> Result<(), ConfigError> {
+    read_lines(&path.display().to_string(), &text_of(path)?, lines, depth)
+}
+
+fn text_of(path: &Path) -> Result<String, ConfigError> {
     let shown = path.display();
     let bytes = std::fs::read(path)
         .map_err(|e| ConfigError(format!("can't open config file '{shown}': {}", reason(&e))))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| ConfigError(format!("config file '{shown}' is not UTF-8")))?;
-    read_lines(&shown.to_string(), &text, lines, depth)
+    String::from_utf8(bytes).map_err(|_| ConfigError(format!("config file '{shown}' is not UTF-8")))
 }
 
 fn read_lines(
@@ -290,7 +292,8 @@ fn include(line: &Line, lines: &mut Vec<Line>, depth: usize) -> Result<(), Confi
         .and_then(|name| name.to_str())
         .unwrap_or_default();
     if !pattern.contains(['*', '?', '[']) {
-        return read_file(path, lines, depth + 1);
+        let text = text_of(path).map_err(|ConfigError(why)| line.error(&why))?;
+        return read_lines(&path.display().to_string(), &text, lines, depth + 1);
     }
     let dir = path
         .parent()
@@ -458,6 +461,11 @@ mod tests {
                 && error.ends_with("No such file or directory"),
             "{error}"
         );
+        // Of a file that another one names, it is told where that stands.
+        std::fs::write(at("names.conf"), format!("\ninclude {}\n", at("none.conf"))).unwrap();
+        let error = args(&[&at("names.conf")], "").unwrap_err();
+        let place = format!("{}:2: 'include ", at("names.conf"));
+        assert!(error.starts_with(&place), "{error}");
         std::fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -16,6 +16,7 @@ mod page;
 mod rewrite;
 mod table;
 pub mod title;
+mod unknown;
 
 pub use cpus::parse as cpu_list;
 pub(crate) use directive::parse_size;
@@ -288,9 +289,10 @@ impl Config {
             let line = fixed::LINES
                 .iter()
                 .find(|(line, _)| line.eq_ignore_ascii_case(name));
-            return Err(line
-                .map_or("Bad directive or wrong number of arguments", |(_, why)| why)
-                .into());
+            return Err(match line {
+                Some((_, why)) => (*why).into(),
+                None => unknown::refusal(&name.to_ascii_lowercase(), BY_NAME.keys().copied()),
+            });
         };
         let row = DIRECTIVES[at];
         let again = !self.seen.insert(at);
