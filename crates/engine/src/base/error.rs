@@ -102,6 +102,15 @@ impl Error {
         ))
     }
 
+    /// `ERR unknown subcommand or wrong number of arguments ...`, of a subcommand with options or arguments that it does not have.
+    pub(crate) fn subcommand_syntax(argv: &[&[u8]]) -> Error {
+        Error::new(format!(
+            "ERR unknown subcommand or wrong number of arguments for '{}'. Try {} HELP.",
+            argv.get(1).map_or(String::new(), |sub| shown(sub)),
+            shown(argv[0]).to_uppercase()
+        ))
+    }
+
     /// `ERR wrong number of arguments ...`; a subcommand's name is `container|sub`.
     pub(crate) fn wrong_arity(name: &str) -> Error {
         Error::new(format!(

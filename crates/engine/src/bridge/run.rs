@@ -260,7 +260,7 @@ impl Server for Bridge<'_, '_> {
     fn call(&mut self, argv: &[&[u8]], reply: &mut Out) -> std::result::Result<(), Abort> {
         let engine = self.ctx.engine;
         let Some(entry) = engine.registry().resolve(argv) else {
-            self.refuse(None, reply, &gate::unknown(SCRIPT, argv));
+            self.refuse(None, reply, &gate::unknown(engine, SCRIPT, argv));
             return Ok(());
         };
         let command = entry.command;

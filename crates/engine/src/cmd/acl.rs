@@ -80,18 +80,10 @@ const SHOWN: usize = 10;
 /// Longest password that ACL GENPASS makes, in bits.
 const MAX_BITS: i64 = 4096;
 
-/// The error of a subcommand with arguments too many.
-fn too_many(args: &Args<'_>) -> Error {
-    Error::new(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{}'. Try ACL HELP.",
-        shown(args.argv()[1])
-    ))
-}
-
 fn cat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
     if args.left() > 1 {
-        return Err(too_many(&args));
+        return Err(Error::subcommand_syntax(args.argv()));
     }
     if args.left() == 0 {
         ctx.out.array(CATEGORY_NAMES.len());
@@ -216,7 +208,7 @@ fn whoami(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
 fn genpass(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
     if args.left() > 1 {
-        return Err(too_many(&args));
+        return Err(Error::subcommand_syntax(args.argv()));
     }
     let mut bits = 256;
     if args.left() == 1 {
@@ -244,8 +236,6 @@ fn dryrun(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         .get(name)
         .ok_or_else(|| Error::new(format!("ERR User '{}' not found", shown(name))))?;
     let entry = ctx.registry().resolve(argv);
-    // A container alone, or with what is no subcommand, is no command.
-    let entry = entry.filter(|entry| argv.len() < 2 || !entry.command.container);
     let entry =
         entry.ok_or_else(|| Error::new(format!("ERR Command '{}' not found", shown(argv[0]))))?;
     if !entry.command.accepts(argv.len()) {
@@ -265,7 +255,7 @@ fn dryrun(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 fn log(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
     if args.left() > 1 {
-        return Err(too_many(&args));
+        return Err(Error::subcommand_syntax(args.argv()));
     }
     let mut most = SHOWN;
     if args.left() == 1 {

@@ -364,18 +364,10 @@ fn client_reply(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// The error of a subcommand with arguments too many.
-fn too_many(args: &Args<'_>) -> Error {
-    Error::new(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{}'. Try CLIENT HELP.",
-        crate::base::error::shown(args.argv()[1])
-    ))
-}
-
 fn client_pause(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
     if args.left() > 2 {
-        return Err(too_many(&args));
+        return Err(Error::subcommand_syntax(args.argv()));
     }
     let timeout = args.take();
     let mut writes_only = false;
@@ -413,7 +405,7 @@ fn client_unpause(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
 fn client_unblock(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
     if args.left() > 2 {
-        return Err(too_many(&args));
+        return Err(Error::subcommand_syntax(args.argv()));
     }
     let id = args.take();
     let mut how = GiveUp::Timeout;

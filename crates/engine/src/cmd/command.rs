@@ -57,10 +57,7 @@ const COMMAND_COMMANDS: &[Command] = &[
 ];
 
 /// COMMAND: describes every command.
-fn command(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    if args.argv().len() > 1 {
-        return Err(Error::unknown_subcommand(args.argv()));
-    }
+fn command(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     info_of_all(ctx);
     Ok(())
 }

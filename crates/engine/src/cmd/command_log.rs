@@ -53,7 +53,7 @@ const COMMANDLOG_COMMANDS: &[Command] = &[
 fn slowlog_get(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
     if args.left() > 1 {
-        return Err(Error::unknown_subcommand(args.argv()));
+        return Err(Error::subcommand_syntax(args.argv()));
     }
     let most = match args.left() {
         0 => 10,
@@ -284,6 +284,10 @@ mod tests {
         c.check(
             "SLOWLOG",
             "-ERR wrong number of arguments for 'slowlog' command",
+        );
+        c.check(
+            "SLOWLOG GET 1 2",
+            "-ERR unknown subcommand or wrong number of arguments for 'GET'. Try SLOWLOG HELP.",
         );
         let kind = "-ERR type should be one of the following: slow, large-request, large-reply";
         c.check("COMMANDLOG GET 1 foo", kind);

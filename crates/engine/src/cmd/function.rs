@@ -221,17 +221,9 @@ fn function_delete(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// What real servers say of a subcommand that got too many arguments.
-fn unknown_subcommand(args: &Args<'_>) -> Error {
-    let name = String::from_utf8_lossy(args.argv()[1]);
-    Error::new(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{name}'. Try FUNCTION HELP."
-    ))
-}
-
 fn function_flush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     if args.argv().len() > 3 {
-        return Err(unknown_subcommand(&args));
+        return Err(Error::subcommand_syntax(args.argv()));
     }
     flush_type(&args, "ERR FUNCTION FLUSH only supports SYNC|ASYNC option")?;
     ctx.engine.scripts.libraries.update(|set| {
@@ -363,7 +355,7 @@ fn function_restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let (payload, policy) = match args.argv()[2..] {
         [payload] => (payload, &b"append"[..]),
         [payload, policy] => (payload, policy),
-        _ => return Err(unknown_subcommand(&args)),
+        _ => return Err(Error::subcommand_syntax(args.argv())),
     };
     if payload.len() >= LONG_SOURCE && ctx.moves_elsewhere() {
         return Ok(());

@@ -202,10 +202,7 @@ fn spublish(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 fn list(ctx: &mut Ctx<'_>, mut args: Args<'_>, kind: Kind) -> Result {
     args.take();
     if args.left() > 1 {
-        return Err(Error::new(format!(
-            "ERR unknown subcommand or wrong number of arguments for '{}'. Try PUBSUB HELP.",
-            crate::base::error::shown(args.argv()[1])
-        )));
+        return Err(Error::subcommand_syntax(args.argv()));
     }
     let pattern = (args.left() > 0).then(|| args.take());
     let names = ctx.engine.follow.pubsub.names(kind, pattern);

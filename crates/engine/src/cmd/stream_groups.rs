@@ -65,16 +65,6 @@ pub(super) fn no_key_or_group(key: &[u8], group: &[u8]) -> Error {
     ))
 }
 
-/// Options or a number of arguments that a subcommand does not have.
-pub(super) fn subcommand_syntax(args: &Args<'_>) -> Error {
-    let argv = args.argv();
-    Error::new(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{}'. Try {} HELP.",
-        argv.get(1).map_or(String::new(), |sub| shown(sub)),
-        shown(argv[0]).to_uppercase()
-    ))
-}
-
 /// Says that something has happened to the groups of a stream.
 pub(super) fn tell(keys: &mut Keys<'_>, key: &[u8], name: &'static str) {
     keys.changed(key, Event::stream(name).aside());
@@ -109,7 +99,7 @@ fn group_options(args: &mut Args<'_>, creating: bool) -> Result<GroupOptions> {
             }
             options.entries_read = Some(n).filter(|n| *n >= 0);
         } else {
-            return Err(subcommand_syntax(args));
+            return Err(Error::subcommand_syntax(args.argv()));
         }
     }
     Ok(options)
@@ -155,7 +145,7 @@ fn xgroup_create(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let is_new = stream.is_none();
     // An option given twice.
     if args.argv().len() > 8 {
-        return Err(subcommand_syntax(&args));
+        return Err(Error::subcommand_syntax(args.argv()));
     }
     let at = if at == b"$" {
         last_id
@@ -185,7 +175,7 @@ fn xgroup_setid(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let options = group_options(&mut args, false)?;
     let stream = existing_group(ctx, key, name)?;
     if args.argv().len() > 7 {
-        return Err(subcommand_syntax(&args));
+        return Err(Error::subcommand_syntax(args.argv()));
     }
     let at = if at == b"$" {
         stream.last_id()

@@ -3,7 +3,7 @@
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::cmd::command::help;
-use crate::cmd::stream_groups::{no_such_group, subcommand_syntax};
+use crate::cmd::stream_groups::no_such_group;
 use crate::cmd::stream_ids as ids;
 use crate::cmd::stream_once::figures;
 use crate::context::command::{
@@ -59,12 +59,12 @@ fn xinfo_stream(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut full = None;
     if args.left() > 0 {
         if !matches!(args.left(), 1 | 3) || !args.keyword("FULL") {
-            return Err(subcommand_syntax(&args));
+            return Err(Error::subcommand_syntax(args.argv()));
         }
         let mut count = FULL_COUNT;
         if args.left() > 0 {
             if !args.keyword("COUNT") {
-                return Err(subcommand_syntax(&args));
+                return Err(Error::subcommand_syntax(args.argv()));
             }
             count = args.int();
             args.check()?;

@@ -37,9 +37,10 @@ pub const fn container(
     since: &'static str,
     subs: &'static [Command],
 ) -> Command {
-    row(name, -2, 0, group, since, unknown_subcommand).subs(subs)
+    row(name, -2, 0, group, since, never).subs(subs)
 }
 
-fn unknown_subcommand(_: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
+/// A container's first word alone has too few arguments, and with a second one its subcommand is carried out or there is none.
+fn never(_: &mut Ctx<'_>, args: Args<'_>) -> Result<(), Error> {
     Err(Error::unknown_subcommand(args.argv()))
 }

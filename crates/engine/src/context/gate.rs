@@ -256,11 +256,12 @@ pub(crate) fn admit_held(request: &Request<'_>, way: u8) -> Passed {
     }
 }
 
-/// The error for a command that there is not.
+/// The error for a command or a subcommand that there is not.
 #[cold]
-pub(crate) fn unknown(way: u8, argv: &[&[u8]]) -> Error {
+pub(crate) fn unknown(engine: &Engine, way: u8, argv: &[&[u8]]) -> Error {
     match way {
         SCRIPT => Error::new("ERR Unknown Redis command called from script"),
+        _ if engine.registry().get(argv[0]).is_some() => Error::unknown_subcommand(argv),
         _ => Error::unknown_command(argv),
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn reject_unknown(
     if let Some(multi) = &mut session.multi {
         multi.aborted = true;
     }
-    let error = gate::unknown(CLIENT, argv);
+    let error = gate::unknown(&session.engine, CLIENT, argv);
     refuse(counters, session, out, mark, &error)
 }
 

@@ -57,7 +57,7 @@ impl Update<'_> {
             return ctx.out.error(&Error::SYNTAX.0);
         };
         let Some(entry) = entry else {
-            let error = gate::unknown(UPDATE, argv);
+            let error = gate::unknown(ctx.engine, UPDATE, argv);
             ctx.keys.counters.error(error.code());
             return ctx.out.error(&error.0);
         };

@@ -160,14 +160,14 @@ impl<H> Registry<H> {
         }
     }
 
-    /// The command or subcommand that a call means.
+    /// The command or subcommand that a call means; a container's first word alone means the container.
     #[inline]
     pub fn resolve(&self, argv: &[&[u8]]) -> Option<&Entry<H>> {
         let e = self.get(argv[0])?;
         if e.subs.is_empty() || argv.len() < 2 {
             return Some(e);
         }
-        Some(e.sub(argv[1]).unwrap_or(e))
+        e.sub(argv[1])
     }
 
     /// The command called `name`, or the subcommand called `container|name`.

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::config::host::{Host, OnFailure, ShutdownMode};
-use crate::testing::{Asked, TestClient};
+use crate::testing::{Asked, TestClient, show};
 use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
@@ -184,6 +184,39 @@ fn what_a_user_may_not_is_refused() {
     c.check("PING", "PONG");
     c.check("RESET", "RESET");
     c.check("ACL WHOAMI", r#""default""#);
+}
+
+#[test]
+fn what_is_no_subcommand_is_no_command_before_anybody_asks_for_rights() {
+    let unknown = "-ERR unknown subcommand 'nosuch'. Try CLIENT HELP.";
+    let (mut c, mut admin) = user("+get +multi +exec +eval ~*");
+    c.check(
+        "CLIENT",
+        "-ERR wrong number of arguments for 'client' command",
+    );
+    admin.run("ACL LOG RESET; CONFIG RESETSTAT");
+    c.check("CLIENT nosuch", unknown);
+    // A transaction that it was to be part of fails, and a script is told what it is told of any other name.
+    c.run("MULTI");
+    c.check("CLIENT nosuch", unknown);
+    c.check(
+        "EXEC",
+        "-EXECABORT Transaction discarded because of previous errors.",
+    );
+    let mut eval = |script| show(&c.call(&["EVAL", script, "0"]).unwrap());
+    assert_eq!(
+        eval("return redis.pcall('client', 'nosuch')"),
+        "-ERR Unknown Redis command called from script"
+    );
+    let reply = eval("return redis.acl_check_cmd('client', 'nosuch')");
+    assert!(
+        reply.contains("Invalid command passed to redis.acl_check_cmd()"),
+        "{reply}"
+    );
+    // Neither refused nor called.
+    admin.check("ACL LOG", "[]");
+    let info = admin.run("INFO COMMANDSTATS");
+    assert!(!info.contains("cmdstat_client"), "{info}");
 }
 
 #[test]
