@@ -14,6 +14,7 @@ mod small;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod ways;
 
 pub use large::Builder;
 pub use range::{LexBound, LexRange, ScoreRange};

@@ -4,6 +4,7 @@ use super::range::{LexBound, LexRange, ScoreRange};
 use super::slots::Slots;
 use super::small;
 use super::tree::{Element as Ordered, Prefix, Seek, Tree, Walk, key_of};
+use super::ways::{self, Ways};
 use super::{Limits, Move, SortedSet};
 use crate::mem::same;
 use crate::table::{HASH_BITS, POSITIONS, Pos, Probe, Table, table_hash};
@@ -65,8 +66,8 @@ fn slot_at(addr: usize) -> u32 {
     (addr >> ADDR_SHIFT) as u32
 }
 
-/// Members from which on a set is no longer in the cache anyway.
-const FETCH_FROM: usize = 1 << 15;
+/// Members from which on a set is no longer in the cache anyway. Fewer in tests, so that these know what such sets do.
+const FETCH_FROM: usize = if cfg!(test) { 100 } else { 1 << 15 };
 
 /// Members whose places are looked for together.
 const TOGETHER: usize = 64;
@@ -188,7 +189,7 @@ impl Large {
         }
     }
 
-    /// Fetches the members' places in the order, and those of their new scores.
+    /// Fetches the members' places in the order, and those of their new scores, and notes the ways there.
     pub fn fetch_places(&self, moves: &[Move<'_>]) {
         let mut seeks: SmallVec<[Seek<'_>; 2 * TOGETHER]> = SmallVec::new();
         for moves in moves.chunks(TOGETHER) {
@@ -210,7 +211,20 @@ impl Large {
                     after: false,
                 });
             }
-            self.tree.fetch_all(&self.slots, &seeks);
+            let found = self.tree.fetch_all(&self.slots, &seeks);
+            let mut found = found.into_iter().zip(&seeks);
+            for m in moves {
+                let mut ways = Ways::default();
+                while let Some((way, seek)) = found.next() {
+                    if let Seek::Element { .. } = seek {
+                        ways.old = way;
+                    } else {
+                        ways.new = way;
+                        break;
+                    }
+                }
+                ways::note(m.hash, ways);
+            }
         }
     }
 
@@ -225,7 +239,17 @@ impl Large {
         }
         let slot = self.slots.insert(member, score);
         self.table.insert(h.table(), h.addr(slot), false);
-        self.tree.insert(&self.slots, slot);
+        self.tree.insert(&self.slots, slot, self.ways(h).new);
+    }
+
+    /// What the look ahead has found for the member with this hash.
+    #[inline]
+    fn ways(&self, h: Hash) -> Ways {
+        if self.len() >= FETCH_FROM {
+            ways::noted(h.0)
+        } else {
+            Ways::default()
+        }
     }
 
     /// Sets a member's score to what `f` makes of the present one, or leaves all as it is.
@@ -246,10 +270,11 @@ impl Large {
                         watcher.before_change(0, Element::Scored(member, old));
                         watcher.before_insert(0, Element::Scored(member, new));
                     }
-                    let removed = self.tree.rescore(&self.slots, slot, new);
+                    let ways = self.ways(h);
+                    let removed = self.tree.rescore(&self.slots, slot, new, ways.old);
                     self.slots.set_score(slot, new);
                     if removed {
-                        self.tree.insert(&self.slots, slot);
+                        self.tree.insert(&self.slots, slot, ways.new);
                     }
                 }
             }

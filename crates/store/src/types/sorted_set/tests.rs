@@ -56,6 +56,8 @@ fn member() -> impl Strategy<Value = Vec<u8>> {
 #[derive(Clone, Debug)]
 enum Op {
     Insert(Vec<u8>, f64),
+    /// Inserts all of these after a look ahead.
+    Ahead(Vec<(Vec<u8>, f64)>),
     Remove(Vec<u8>),
     RemoveRanks(prop::sample::Index, usize),
     Many(u16, bool),
@@ -65,6 +67,7 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         20 => (member(), score()).prop_map(|(m, s)| Op::Insert(m, s)),
+        3 => prop::collection::vec((member(), score()), 1..20).prop_map(Op::Ahead),
         8 => member().prop_map(Op::Remove),
         2 => (any::<prop::sample::Index>(), prop_oneof![0usize..5, 0usize..200]).prop_map(|(at, n)| Op::RemoveRanks(at, n)),
         1 => (0u16..300, any::<bool>()).prop_map(|(n, up)| Op::Many(n, up)),
@@ -90,6 +93,20 @@ proptest! {
                     // Equal scores are not exchanged, so that a zero keeps its sign.
                     if old != Some(s) {
                         model.insert(m, s);
+                    }
+                }
+                Op::Ahead(all) => {
+                    let ahead = all.iter().filter_map(|(member, score)| {
+                        let hash = set.fetch_member(member)?;
+                        Some(Move { hash, member, score: *score, adds: false })
+                    });
+                    set.fetch_places(&ahead.collect::<Vec<_>>());
+                    for (m, s) in all {
+                        let old = model.get(&m).copied();
+                        prop_assert_eq!(set.insert(&m, s, limits), old);
+                        if old != Some(s) {
+                            model.insert(m, s);
+                        }
                     }
                 }
                 Op::Remove(m) => prop_assert_eq!(set.remove(&m), model.remove(&m)),

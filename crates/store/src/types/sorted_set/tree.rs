@@ -13,8 +13,10 @@ mod ahead;
 mod hints;
 mod leaf;
 mod node;
+mod way;
 
 pub use hints::{Element, Prefix, Seek, key_of};
+pub use way::Way;
 
 use super::slots::Slots;
 use crate::mem::either::Either;
@@ -148,8 +150,8 @@ impl Tree {
         }
     }
 
-    /// Inserts an element, which must not be there.
-    pub fn insert(&mut self, slots: &Slots, slot: u32) {
+    /// Inserts an element, which must not be there, and whose place `way` may lead to.
+    pub fn insert(&mut self, slots: &Slots, slot: u32, way: Way) {
         let member = slots.member(slot);
         self.prefix.cover(member);
         if let Either::Left(leaf) = self.root.get_mut()
@@ -177,6 +179,9 @@ impl Tree {
         let place = elements.place_of(&seek, &element);
         let new = Insertion { element, place };
         self.len += 1;
+        if way.insert(&mut self.root, elements, &new) {
+            return;
+        }
         if let Some(right) = insert(&mut self.root, elements, &new, true, true, &mut self.shape) {
             let mut root = Inner::new();
             let left = std::mem::replace(&mut self.root, Node::leaf(Leaf::new()));
@@ -189,16 +194,16 @@ impl Tree {
 
     /// Removes an element, which must be there, its slot still as it was.
     pub fn remove(&mut self, slots: &Slots, slot: u32) {
-        self.take_out(slots, slot, None);
+        self.take_out(slots, slot, None, Way::NONE);
     }
 
     /// Prepares an element, whose slot is still as it was, for another score: puts it right if it may stay between its
-    /// neighbours in its leaf, and removes it if not. Returns whether it was removed.
-    pub fn rescore(&mut self, slots: &Slots, slot: u32, score: f64) -> bool {
-        self.take_out(slots, slot, Some(key_of(score)))
+    /// neighbours in its leaf, and removes it if not. Returns whether it was removed. `way` may lead to where it is.
+    pub fn rescore(&mut self, slots: &Slots, slot: u32, score: f64, way: Way) -> bool {
+        self.take_out(slots, slot, Some(key_of(score)), way)
     }
 
-    fn take_out(&mut self, slots: &Slots, slot: u32, new_key: Option<u64>) -> bool {
+    fn take_out(&mut self, slots: &Slots, slot: u32, new_key: Option<u64>, way: Way) -> bool {
         let elements = Elements {
             slots,
             prefix: &self.prefix,
@@ -214,12 +219,17 @@ impl Tree {
             slot,
             new: new_key.map(|key| Element { key, ..old }),
         };
-        if take_out(&mut self.root, elements, &removal, &mut self.shape) == Taken::Stays {
-            return false;
-        }
-        self.len -= 1;
-        self.lower_root();
-        true
+        let taken = match way.take_out(&mut self.root, elements, &removal) {
+            Some(taken) => taken,
+            None => {
+                let taken = take_out(&mut self.root, elements, &removal, &mut self.shape);
+                self.lower_root();
+                taken
+            }
+        };
+        let is_out = taken != Taken::Stays;
+        self.len -= usize::from(is_out);
+        is_out
     }
 
     /// Removes up to `n` elements from a rank on, as many as are in one leaf, and returns their slots, still as they

@@ -3,25 +3,29 @@
 //! One search after the other would wait for memory at every node, and, where scores are equal, for every member it
 //! compares. Here all searches take the same step, each of which ends with a request for what that search looks at next;
 //! by the time its turn comes again, that has arrived while the others took theirs.
+//!
+//! Their ways down are kept, so that the commands need not search once more: see [`super::way`].
 
 use super::super::slots::Slots;
-use super::Tree;
 use super::hints::{Elements, Place, Seek};
 use super::node::Node;
+use super::{Tree, Way};
 use crate::mem::either::Either;
 use smallvec::SmallVec;
 use std::ops::Range;
 
 /// A search on its way down.
-struct Way<'a> {
+struct Search<'a> {
     place: Place<'a>,
     node: &'a Node,
+    /// How it came there.
+    way: Way,
     /// Of the node's elements or children: how many come before the place for certain, and how many perhaps.
     low: usize,
     high: usize,
 }
 
-impl Way<'_> {
+impl Search<'_> {
     #[inline]
     fn set(&mut self, open: Range<usize>) {
         (self.low, self.high) = (open.start, open.end);
@@ -63,64 +67,76 @@ impl Way<'_> {
 }
 
 impl Tree {
-    /// Has all that inserting or removing elements at these places looks at come into the cache.
-    pub fn fetch_all(&self, slots: &Slots, seeks: &[Seek<'_>]) {
+    /// Has all that inserting or removing elements at these places looks at come into the cache. Returns the way to each.
+    pub fn fetch_all(&self, slots: &Slots, seeks: &[Seek<'_>]) -> SmallVec<[Way; 128]> {
         let elements = self.elements(slots);
-        let mut ways: SmallVec<[Way<'_>; 128]> = seeks
+        let mut all: SmallVec<[Search<'_>; 128]> = seeks
             .iter()
-            .map(|seek| Way {
+            .map(|seek| Search {
                 place: elements.place(seek),
                 node: &self.root,
+                way: Way::NONE,
                 low: 0,
                 high: 0,
             })
             .collect();
-        while !ways.is_empty() {
+        for level in 0.. {
+            if all.is_empty() {
+                break;
+            }
             let mut open = false;
-            for way in &mut ways {
-                match way.node.get() {
+            for search in &mut all {
+                match search.node.get() {
                     Either::Left(leaf) => {
-                        way.set(leaf.hints.open(&way.place));
-                        leaf.fetch_slots(way.low);
+                        search.set(leaf.hints.open(&search.place));
+                        leaf.fetch_slots(search.low);
                     }
                     Either::Right(inner) => {
-                        way.set(inner.open(&way.place));
-                        open |= way.fetch_next(slots);
+                        search.set(inner.open(&search.place));
+                        open |= search.fetch_next(slots);
                     }
                 }
             }
-            for way in &mut ways {
-                let Either::Left(leaf) = way.node.get() else {
+            for search in &mut all {
+                let Either::Left(leaf) = search.node.get() else {
                     break;
                 };
-                way.set(way.place.seek.behind(&leaf.slots, way.low..way.high));
-                open |= way.fetch_next(slots);
+                search.set(
+                    search
+                        .place
+                        .seek
+                        .behind(&leaf.slots, search.low..search.high),
+                );
+                open |= search.fetch_next(slots);
             }
             while open {
                 open = false;
-                for way in &mut ways {
-                    if way.low < way.high {
-                        let (at, slot) = way.middle();
-                        if way.place.seek.passes(slots, slot) {
-                            way.low = at + 1;
+                for search in &mut all {
+                    if search.low < search.high {
+                        let (at, slot) = search.middle();
+                        if search.place.seek.passes(slots, slot) {
+                            search.low = at + 1;
                         } else {
-                            way.high = at;
+                            search.high = at;
                         }
-                        open |= way.fetch_next(slots);
+                        open |= search.fetch_next(slots);
                     }
                 }
             }
-            for way in &mut ways {
-                let Either::Right(inner) = way.node.get() else {
+            for search in &mut all {
+                let Either::Right(inner) = search.node.get() else {
                     // All leaves are at the same depth.
-                    debug_assert!(ways.iter().all(|way| way.is_right(elements)));
-                    return;
+                    debug_assert!(all.iter().all(|search| search.is_right(elements)));
+                    return all.iter().map(|search| search.way).collect();
                 };
-                debug_assert!(way.is_right(elements));
-                way.node = inner.child(way.low.saturating_sub(1));
-                way.node.fetch_hints();
+                debug_assert!(search.is_right(elements));
+                let child = search.low.saturating_sub(1);
+                search.way = search.way.then(level, child);
+                search.node = inner.child(child);
+                search.node.fetch_hints();
             }
         }
+        SmallVec::new()
     }
 }
 
@@ -129,7 +145,7 @@ mod tests {
     use super::super::key_of;
     use super::*;
 
-    /// Searches that go together find what each would find alone: [`Way::is_right`] is asserted on the way down.
+    /// Searches that go together find what each would find alone: [`Search::is_right`] is asserted on the search down.
     #[test]
     fn searches_together_find_what_each_finds_alone() {
         let (mut slots, mut tree) = (Slots::default(), Tree::default());
@@ -153,7 +169,7 @@ mod tests {
         let mut there = Vec::new();
         for (n, member) in members.iter().enumerate().filter(|(n, _)| n % 5 > 0) {
             let slot = slots.insert(member, score(n));
-            tree.insert(&slots, slot);
+            tree.insert(&slots, slot, Way::NONE);
             there.push((n, slot));
         }
         tree.fetch_all(&slots, &[]);

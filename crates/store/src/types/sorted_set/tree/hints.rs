@@ -512,7 +512,7 @@ impl<const N: usize> Hints<N> {
 
     /// Whether the bits of members are not of what stands behind the prefix.
     #[inline]
-    fn is_stale(&self, prefix: &Prefix) -> bool {
+    pub fn is_stale(&self, prefix: &Prefix) -> bool {
         self.bits > 0 && self.skip != prefix.len()
     }
 

@@ -143,6 +143,12 @@ impl Inner {
         self.children[at].as_ref().expect("a child")
     }
 
+    /// The child with this number, if there is one.
+    #[inline]
+    pub fn any_child(&self, at: usize) -> Option<&Node> {
+        self.children.get(at)?.as_ref()
+    }
+
     #[inline]
     pub fn child_mut(&mut self, at: usize) -> &mut Node {
         self.children[at].as_mut().expect("a child")
