@@ -194,7 +194,7 @@ impl Stream {
     async fn may(&mut self, argv: &[&[u8]], what: &str) -> Result<bool, Over> {
         match self.session.check_call(argv) {
             Ok(()) => Ok(true),
-            Err(why) => self.refuse(what, &why.0).await.map(|()| false),
+            Err(why) => self.refuse(what, &why.text()).await.map(|()| false),
         }
     }
 

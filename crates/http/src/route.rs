@@ -202,8 +202,8 @@ fn may_have_metrics(shared: &Shared, head: &HeaderMap, peer: Peer) -> Entry {
     }
     match session.check_call(&[b"info"]) {
         Ok(()) => Entry::Granted(session.check_call(&[b"hotkeys", b"top"]).is_ok()),
-        Err(why) if why.0.starts_with("NOAUTH") => Entry::Unknown,
-        Err(why) => Entry::Refused(why.0.to_string()),
+        Err(why) if why.code() == "NOAUTH" => Entry::Unknown,
+        Err(why) => Entry::Refused(why.text().into_owned()),
     }
 }
 
@@ -425,7 +425,7 @@ impl Api<'_> {
         }
         session
             .check_call(argv)
-            .map_err(|why| refused(StatusCode::FORBIDDEN, &why.0))
+            .map_err(|why| refused(StatusCode::FORBIDDEN, &why.text()))
     }
 
     fn history(&self, query: &str) -> Answer {

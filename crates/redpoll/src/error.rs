@@ -91,7 +91,7 @@ impl Error {
 
     /// The engine's error, which has the same texts.
     pub(crate) fn of_engine(error: engine::Error) -> Error {
-        Error::new(error.0)
+        Error::new(error.into_text())
     }
 
     /// What kind of error it is.
@@ -132,7 +132,7 @@ fn kind_of(code: &str, text: &str) -> ErrorKind {
         ErrorKind::Script
     } else if says("an update works on the keys") || says("is not possible inside of an update") {
         ErrorKind::Undeclared
-    } else if text == engine::Error::INTERNAL.0 {
+    } else if text == engine::Error::INTERNAL.text() {
         ErrorKind::Internal
     } else if says("no such key") {
         ErrorKind::NoSuchKey

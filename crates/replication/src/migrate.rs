@@ -137,7 +137,7 @@ impl Migrate {
         let mut counting = self.counting.lock();
         let counters = counting.get_or_insert_with(|| engine.add_counters());
         let done = engine.with_key(db, key, intent, counters, |keys| Ok(work(keys)));
-        done.map_err(|error| Failed::Other(error.0.into_owned()))
+        done.map_err(|error| Failed::Other(error.text().into_owned()))
     }
 
     /// MIGRATE. What to answer after the plus; the error is the whole reply, without the dash.

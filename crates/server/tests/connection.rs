@@ -377,8 +377,10 @@ fn config_set_port_moves_the_server() {
     let new = taken.local_addr().unwrap().port();
     let error = set(new).unwrap_err();
     assert!(
-        error.ends_with("'port') - Unable to listen on this port. Check server logs."),
-        "{error}"
+        error
+            .text()
+            .ends_with("'port') - Unable to listen on this port. Check server logs."),
+        "{error:?}"
     );
     assert_eq!(config.port(), old);
     drop(taken);

@@ -5,17 +5,24 @@
 //! request.
 
 use std::borrow::Cow;
+use std::fmt;
 
-/// One error reply, its code first: `ERR syntax error`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error(pub Cow<'static, str>);
+/// One error reply, its code first: `ERR syntax error`. It may quote bytes of the request, which need not be UTF-8.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error(Cow<'static, [u8]>);
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({:?})", self.text())
+    }
+}
 
 /// The result of a handler.
 pub type Result<T = ()> = std::result::Result<T, Error>;
 
 macro_rules! texts {
     ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
-        impl Error { $($(#[$doc])* pub const $name: Error = Error(Cow::Borrowed($text));)* }
+        impl Error { $($(#[$doc])* pub const $name: Error = Error(Cow::Borrowed($text.as_bytes()));)* }
     };
 }
 
@@ -64,22 +71,68 @@ texts! {
     WRONG_PASS = "WRONGPASS invalid username-password pair or user is disabled.";
     /// A HELLO with a version other than 2 and 3.
     NO_PROTO = "NOPROTO unsupported protocol version";
+    /// EVALSHA of what is not known.
+    NO_SCRIPT = "NOSCRIPT No matching script. Please use EVAL.";
     /// What a handler that panicked answers.
     INTERNAL = "ERR internal error";
 }
 
 impl Error {
+    /// An error whose text is always the same, with its code.
+    pub(crate) const fn fixed(text: &'static str) -> Error {
+        Error(Cow::Borrowed(text.as_bytes()))
+    }
+
     /// An error whose text is made for the occasion, with its code.
     pub fn new(text: impl Into<Cow<'static, str>>) -> Error {
-        Error(text.into())
+        Error(match text.into() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        })
+    }
+
+    /// An error that somebody else has written, with its code.
+    pub(crate) fn of_bytes(line: Vec<u8>) -> Error {
+        Error(Cow::Owned(line))
+    }
+
+    /// An error that quotes the request: each `{}` of `text` is the next of `quoted`, as it is, up to a zero byte, where Redis's
+    /// formatting ends too.
+    pub(crate) fn quoting(text: &str, quoted: &[&[u8]]) -> Error {
+        let mut line = Vec::new();
+        let mut parts = text.split("{}");
+        line.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
+        debug_assert_eq!(parts.clone().count(), quoted.len(), "{text}");
+        for (part, quoted) in parts.zip(quoted) {
+            line.extend_from_slice(shown(quoted));
+            line.extend_from_slice(part.as_bytes());
+        }
+        Error::of_bytes(line)
+    }
+
+    /// The whole line as it is sent, without the dash.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The line as text, for whoever is no client.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.0)
+    }
+
+    /// The same of an error that is not needed any more.
+    pub fn into_text(self) -> Cow<'static, str> {
+        match self.0 {
+            Cow::Borrowed(line) => String::from_utf8_lossy(line),
+            Cow::Owned(line) => String::from_utf8_lossy(&line).into_owned().into(),
+        }
     }
 
     /// `ERR unknown command ...`, quoting the beginning of the arguments as Redis does.
     pub(crate) fn unknown_command(argv: &[&[u8]]) -> Error {
-        let mut text = format!(
-            "ERR unknown command '{}', with args beginning with: ",
-            clip(argv[0], 128)
-        );
+        let mut line = b"ERR unknown command '".to_vec();
+        line.extend_from_slice(clip(argv[0], 128));
+        line.extend_from_slice(b"', with args beginning with: ");
         let mut budget = 128usize;
         for arg in &argv[1..] {
             if budget == 0 {
@@ -87,28 +140,31 @@ impl Error {
             }
             let shown = clip(arg, budget);
             budget = budget.saturating_sub(shown.len() + 3);
-            text.push_str(&format!("'{shown}' "));
+            line.push(b'\'');
+            line.extend_from_slice(shown);
+            line.extend_from_slice(b"' ");
         }
-        Error::new(text)
+        Error::of_bytes(line)
     }
 
     /// `ERR unknown subcommand ...` of a container.
     pub(crate) fn unknown_subcommand(argv: &[&[u8]]) -> Error {
-        let sub = argv.get(1).map_or(String::new(), |s| clip(s, 128));
-        Error::new(format!(
+        let sub = argv.get(1).map_or(&b""[..], |sub| clip(sub, 128));
+        let container = clip(argv[0], 128).to_ascii_uppercase();
+        Error::quoting(
             "ERR unknown subcommand '{}'. Try {} HELP.",
-            sub,
-            clip(argv[0], 128).to_uppercase()
-        ))
+            &[sub, &container],
+        )
     }
 
     /// `ERR unknown subcommand or wrong number of arguments ...`, of a subcommand with options or arguments that it does not have.
     pub(crate) fn subcommand_syntax(argv: &[&[u8]]) -> Error {
-        Error::new(format!(
+        let sub = argv.get(1).map_or(&b""[..], |sub| clip(sub, 128));
+        let container = clip(argv[0], 128).to_ascii_uppercase();
+        Error::quoting(
             "ERR unknown subcommand or wrong number of arguments for '{}'. Try {} HELP.",
-            argv.get(1).map_or(String::new(), |sub| shown(sub)),
-            shown(argv[0]).to_uppercase()
-        ))
+            &[sub, &container],
+        )
     }
 
     /// `ERR wrong number of arguments ...`; a subcommand's name is `container|sub`.
@@ -138,21 +194,20 @@ impl Error {
 
     /// The code: the text's first word, if it could be one.
     pub fn code(&self) -> &str {
-        let word = self
-            .0
-            .split(|c: char| c.is_whitespace() || c.is_control())
-            .next();
-        word.filter(|word| !word.is_empty()).unwrap_or("ERR")
+        let ends = |b: &u8| b.is_ascii_whitespace() || b.is_ascii_control();
+        let word = self.0.split(ends).next().unwrap_or_default();
+        let word = std::str::from_utf8(word).unwrap_or_default();
+        if word.is_empty() { "ERR" } else { word }
     }
 }
 
-/// An argument as error texts quote it: up to a zero byte, where Redis's formatting ends too.
-pub fn shown(arg: &[u8]) -> String {
-    clip(arg, usize::MAX)
+/// An argument as error texts quote it: up to a zero byte.
+pub fn shown(arg: &[u8]) -> &[u8] {
+    arg.split(|b| *b == 0).next().unwrap_or(arg)
 }
 
-/// At most `max` bytes of an argument, as text: up to a zero byte, where Redis's formatting ends too.
-fn clip(bytes: &[u8], max: usize) -> String {
-    let bytes = bytes.split(|b| *b == 0).next().unwrap_or(bytes);
-    String::from_utf8_lossy(&bytes[..bytes.len().min(max)]).into_owned()
+/// At most `max` bytes of an argument as error texts quote it.
+fn clip(arg: &[u8], max: usize) -> &[u8] {
+    let arg = shown(arg);
+    &arg[..arg.len().min(max)]
 }

@@ -7,11 +7,9 @@ use std::ops::Range;
 use store::types::sorted_set::{LexBound, LexRange, ScoreRange};
 
 /// What a score range that cannot be read is answered with.
-const NOT_A_SCORE: Error = Error(std::borrow::Cow::Borrowed("ERR min or max is not a float"));
+const NOT_A_SCORE: Error = Error::fixed("ERR min or max is not a float");
 /// What a range of members that cannot be read is answered with.
-const NOT_A_LEX: Error = Error(std::borrow::Cow::Borrowed(
-    "ERR min or max not valid string range item",
-));
+const NOT_A_LEX: Error = Error::fixed("ERR min or max not valid string range item");
 
 /// One end of a score range and whether it is open.
 ///

@@ -213,7 +213,7 @@ impl Bridge<'_, '_> {
             counters.commands[entry.id].rejected.add(1);
         }
         counters.error(error.code());
-        reply.error(&error.0);
+        reply.error_bytes(error.bytes());
         if let Some(undo) = &mut self.ctx.undo {
             undo.counted_rejected(entry.map(|entry| entry.id), error);
         }

@@ -5,7 +5,7 @@ use crate::acl::DEFAULT_USER;
 use crate::acl::selector::Selector;
 use crate::base::args::Args;
 use crate::base::clock::unix_ms;
-use crate::base::error::{Error, Result, shown};
+use crate::base::error::{Error, Result};
 use crate::base::random::random_bytes;
 use crate::context::command::{
     ADMIN, Command, Group, LOADING, NOSCRIPT, STALE, Secret, container, row,
@@ -93,8 +93,9 @@ fn cat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     let name = args.take();
-    let category = category_by_name(name)
-        .ok_or_else(|| Error::new(format!("ERR Unknown category '{}'", shown(name))))?;
+    let category = category_by_name(name).ok_or_else(|| {
+        Error::quoting("ERR Unknown category '{}'", &[&name[..name.len().min(128)]])
+    })?;
     let catalog = &ctx.engine.users.catalog;
     ctx.out.array(catalog.of_category(category).count());
     for id in catalog.of_category(category) {
@@ -114,7 +115,7 @@ fn setuser(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let changed = engine
         .users
         .set(name, rules, engine.all_channels_by_default())
-        .map_err(|why| Error::new(format!("ERR {}", shown(&why))))?;
+        .map_err(|why| Error::quoting("ERR {}", &[&why]))?;
     if engine.disconnect(&changed, ctx.session) {
         ctx.close_after_reply();
     }
@@ -234,10 +235,9 @@ fn dryrun(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         .engine
         .users
         .get(name)
-        .ok_or_else(|| Error::new(format!("ERR User '{}' not found", shown(name))))?;
+        .ok_or_else(|| Error::quoting("ERR User '{}' not found", &[name]))?;
     let entry = ctx.registry().resolve(argv);
-    let entry =
-        entry.ok_or_else(|| Error::new(format!("ERR Command '{}' not found", shown(argv[0]))))?;
+    let entry = entry.ok_or_else(|| Error::quoting("ERR Command '{}' not found", &[argv[0]]))?;
     if !entry.command.accepts(argv.len()) {
         return Err(Error::wrong_arity(entry.command.name));
     }

@@ -193,9 +193,7 @@ fn bitcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 fn bitpos(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    const BIT_ARGUMENT: Error = Error(std::borrow::Cow::Borrowed(
-        "ERR The bit argument must be 1 or 0.",
-    ));
+    const BIT_ARGUMENT: Error = Error::fixed("ERR The bit argument must be 1 or 0.");
     let key = args.take();
     let bit = args.int();
     args.check()?;

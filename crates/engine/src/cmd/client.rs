@@ -212,10 +212,7 @@ fn client_setinfo(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let attribute = args.take();
     let is_name = attribute.eq_ignore_ascii_case(b"lib-name");
     if !is_name && !attribute.eq_ignore_ascii_case(b"lib-ver") {
-        return Err(Error::new(format!(
-            "ERR Unrecognized option '{}'",
-            crate::base::error::shown(attribute)
-        )));
+        return Err(Error::quoting("ERR Unrecognized option '{}'", &[attribute]));
     }
     let value = validate_word(&String::from_utf8_lossy(attribute), args.take())?;
     let mut words = ctx.session.client.words.lock();

@@ -65,9 +65,7 @@ fn slowlog_get(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 /// A number of entries; -1 is all.
 fn count(args: &mut Args<'_>) -> Result<usize> {
-    const WRONG: Error = Error(std::borrow::Cow::Borrowed(
-        "ERR count should be greater than or equal to -1",
-    ));
+    const WRONG: Error = Error::fixed("ERR count should be greater than or equal to -1");
     match resp::parse_i64(args.take()) {
         Some(-1) => Ok(usize::MAX),
         Some(n) => usize::try_from(n).map_err(|_| WRONG),

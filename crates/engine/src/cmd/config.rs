@@ -72,10 +72,9 @@ fn config_set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     }
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
     let engine = ctx.engine;
-    let set = engine
+    engine
         .config()
-        .set_for(&pairs, &Both(engine), ctx.session.client.is_local());
-    set.map_err(|text| Error::new(format!("ERR {text}")))?;
+        .set_for(&pairs, &Both(engine), ctx.session.client.is_local())?;
     engine.follow.heed_settings();
     engine.heed_memory_settings(Some((ctx.keys.counters, ctx.keys.now_ms)));
     if engine.memory().limit_of_clients() != 0 {

@@ -142,10 +142,10 @@ fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         } else if args.keyword_with_value("SETNAME") {
             name = Some(validate_word("Client names", args.take())?);
         } else {
-            return Err(Error::new(format!(
+            return Err(Error::quoting(
                 "ERR Syntax error in HELLO option '{}'",
-                crate::base::error::shown(option)
-            )));
+                &[option],
+            ));
         }
     }
     if let Some((user, password)) = credentials {

@@ -154,7 +154,7 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         // What makes data, replies, log lines.
         ("populate", [_] | [_, _] | [_, _, _]) => populate(ctx, &args.argv()[2..]),
         ("protocol", [kind]) => protocol(ctx.out, kind),
-        ("error", [text]) => Err(Error::new(String::from_utf8_lossy(text).into_owned())),
+        ("error", [text]) => Err(Error::of_bytes(text.to_vec())),
         ("log", [text]) => {
             tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(text));
             ctx.out.ok();
@@ -474,7 +474,7 @@ fn populate(ctx: &mut Ctx<'_>, args: &[&[u8]]) -> Result {
                 Ok(())
             });
             if let Err(refused) = added {
-                return out.error(&refused.0);
+                return out.error_bytes(refused.bytes());
             }
         }
         out.ok();

@@ -164,12 +164,11 @@ fn compile(ctx: &mut Ctx<'_>, source: &[u8]) -> Result<Library> {
 }
 
 fn clash(clash: Clash, library: &[u8], quoted: bool) -> Error {
-    let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
-    Error::new(match clash {
-        Clash::Library if quoted => format!("ERR Library '{}' already exists", text(library)),
-        Clash::Library => format!("ERR Library {} already exists", text(library)),
-        Clash::Function(name) => format!("ERR Function {} already exists", text(&name)),
-    })
+    match clash {
+        Clash::Library if quoted => Error::quoting("ERR Library '{}' already exists", &[library]),
+        Clash::Library => Error::quoting("ERR Library {} already exists", &[library]),
+        Clash::Function(name) => Error::quoting("ERR Function {} already exists", &[&name]),
+    }
 }
 
 // ---- FUNCTION
@@ -183,10 +182,7 @@ fn function_load(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let mut replace = false;
     for option in options {
         if !option.eq_ignore_ascii_case(b"replace") {
-            return Err(Error::new(format!(
-                "ERR Unknown option given: {}",
-                String::from_utf8_lossy(option)
-            )));
+            return Err(Error::quoting("ERR Unknown option given: {}", &[option]));
         }
         replace = true;
     }
@@ -254,10 +250,7 @@ fn function_list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
                 .ok_or_else(|| Error::new("ERR library name argument was not given"))?;
             pattern = Some(*name);
         } else {
-            return Err(Error::new(format!(
-                "ERR Unknown argument {}",
-                String::from_utf8_lossy(word)
-            )));
+            return Err(Error::quoting("ERR Unknown argument {}", &[word]));
         }
     }
     let set = ctx.engine.scripts.libraries.current();

@@ -202,10 +202,7 @@ fn expire_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: expiry::Unit) -> 
         } else if args.keyword("LT") {
             only.lt = true;
         } else {
-            return Err(Error::new(format!(
-                "ERR Unsupported option {}",
-                crate::base::error::shown(word)
-            )));
+            return Err(Error::quoting("ERR Unsupported option {}", &[word]));
         }
     }
     if only.nx && (only.xx || only.gt || only.lt) {

@@ -1,7 +1,7 @@
 //! Positions on the Earth: sorted sets whose scores are positions, as [`store::types::geo`] makes them.
 
 use crate::base::args::Args;
-use crate::base::error::{Error, Result, shown};
+use crate::base::error::{Error, Result};
 use crate::cmd::sorted_set::{limits, reply_member};
 use crate::context::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_RW, KS_UPDATE, KS_VARIABLE_FLAGS, KeySpec,
@@ -11,7 +11,6 @@ use crate::context::ctx::Ctx;
 use crate::door::change::Event;
 use resp::Out;
 use smallvec::SmallVec;
-use std::borrow::Cow;
 use store::Collection;
 use store::types::geo::{self, Hit, MAX_LAT, MAX_LON, Point, Search, Shape};
 use store::types::sorted_set::{SortedSet, SortedSetRef};
@@ -120,7 +119,7 @@ const ANY_WITHOUT_COUNT: Error = text("ERR the ANY argument requires COUNT argum
 const FEW_CORNERS: Error = text("ERR GEOSEARCH BYPOLYGON must have at least 3 vertices");
 
 const fn text(text: &'static str) -> Error {
-    Error(Cow::Borrowed(text))
+    Error::fixed(text)
 }
 
 /// Metres in a unit.
@@ -575,20 +574,20 @@ fn geosearch_generic<'a>(
         }
     }
     options.check_destination("GEOSEARCHSTORE")?;
-    let name = || shown(args.argv()[0]);
+    let name = args.argv()[0];
     let search = match (outline, from, by) {
         (Some(outline), _, _) => Some(outline),
         (None, None, _) => {
-            let name = name();
-            return Err(Error::new(format!(
-                "ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for {name}"
-            )));
+            return Err(Error::quoting(
+                "ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for {}",
+                &[name],
+            ));
         }
         (None, _, None) => {
-            let name = name();
-            return Err(Error::new(format!(
-                "ERR exactly one of BYRADIUS, BYBOX and BYPOLYGON can be specified for {name}"
-            )));
+            return Err(Error::quoting(
+                "ERR exactly one of BYRADIUS, BYBOX and BYPOLYGON can be specified for {}",
+                &[name],
+            ));
         }
         (None, Some(From::Member(None)), _) => None,
         (None, Some(From::Member(Some(center)) | From::Point(center)), Some((shape, unit))) => {

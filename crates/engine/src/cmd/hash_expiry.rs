@@ -21,7 +21,6 @@ use crate::door::change::Event;
 use resp::Out;
 use resp::number::parse_i64;
 use smallvec::SmallVec;
-use std::borrow::Cow;
 use store::Collection;
 use store::types::hash::{Expiry, Hash};
 
@@ -95,14 +94,11 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// What is wrong where FIELDS should be.
-const NO_FIELDS: Error = Error(Cow::Borrowed(
-    "ERR Mandatory argument FIELDS is missing or not at the right position",
-));
+const NO_FIELDS: Error =
+    Error::fixed("ERR Mandatory argument FIELDS is missing or not at the right position");
 
 /// What is wrong with a number of fields that is no positive number.
-const NOT_A_COUNT: Error = Error(Cow::Borrowed(
-    "ERR Number of fields must be a positive integer",
-));
+const NOT_A_COUNT: Error = Error::fixed("ERR Number of fields must be a positive integer");
 
 /// The end of most of these commands: `FIELDS numfields field ...`.
 fn fields<'a>(args: &mut Args<'a>, not_a_count: Error) -> Result<&'a [&'a [u8]]> {
@@ -351,9 +347,8 @@ fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 /// What Valkey says of a number of fields that is not right.
-const VALKEY_COUNT: Error = Error(Cow::Borrowed(
-    "ERR numfields should be greater than 0 and match the provided number of fields",
-));
+const VALKEY_COUNT: Error =
+    Error::fixed("ERR numfields should be greater than 0 and match the provided number of fields");
 
 /// The options of HSETEX. `key` and `field` say whether the key and every field must be there, or must not.
 #[derive(Default)]
@@ -443,12 +438,7 @@ fn set_options<'a>(
         } else if valkey {
             return Err(Error::SYNTAX);
         } else {
-            // Redis's formatting ends at a zero byte.
-            let shown = word.split(|b| *b == 0).next().unwrap_or(word);
-            return Err(Error::new(format!(
-                "ERR unknown argument: {}",
-                String::from_utf8_lossy(shown)
-            )));
+            return Err(Error::quoting("ERR unknown argument: {}", &[word]));
         }
     }
     Err(wrong_count())

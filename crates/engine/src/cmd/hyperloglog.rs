@@ -4,7 +4,7 @@
 //! costs about nothing; a dense one is changed in place.
 
 use crate::base::args::Args;
-use crate::base::error::{Error, Result, shown};
+use crate::base::error::{Error, Result};
 use crate::context::command::{
     ADMIN, Command, DENYOOM, FAST, Group, KS_ACCESS, KS_INSERT, KS_RO, KS_RW, KeySpec, LIKE_WRITE,
     READONLY, WRITE, row,
@@ -14,7 +14,6 @@ use crate::door::change::Event;
 use crate::door::keys::Keys;
 use crate::ops::strings::text;
 use crate::table::docs::SYSCMD;
-use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 use store::types::hll::{self, Corrupt, Draft, Form, Run, Union};
@@ -45,10 +44,8 @@ pub const COMMANDS: &[Command] = &[
         .docs("Tests the HyperLogLog implementation.", "N/A"),
 ];
 
-const NOT_A_HLL: Error = Error(Cow::Borrowed(
-    "WRONGTYPE Key is not a valid HyperLogLog string value.",
-));
-const CORRUPT: Error = Error(Cow::Borrowed("INVALIDOBJ Corrupted HLL object detected"));
+const NOT_A_HLL: Error = Error::fixed("WRONGTYPE Key is not a valid HyperLogLog string value.");
+const CORRUPT: Error = Error::fixed("INVALIDOBJ Corrupted HLL object detected");
 
 impl From<Corrupt> for Error {
     fn from(_: Corrupt) -> Error {
@@ -294,10 +291,10 @@ fn pfdebug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ctx.out.int(i64::from(*register));
         }
     } else {
-        return Err(Error::new(format!(
+        return Err(Error::quoting(
             "ERR Unknown PFDEBUG subcommand '{}'",
-            shown(subcommand)
-        )));
+            &[subcommand],
+        ));
     }
     Ok(())
 }

@@ -127,11 +127,12 @@ fn histogram(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 fn graph(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     args.take();
-    let asked = String::from_utf8_lossy(args.take()).into_owned();
-    let found = ctx.engine.follow.latency.event(&asked);
-    let event =
-        found.ok_or_else(|| Error::new(format!("ERR No samples available for event '{asked}'")))?;
-    let drawn = draw(&asked, &event, unix_ms() / 1000);
+    let asked = args.take();
+    let named = str::from_utf8(asked).ok();
+    let found = named.and_then(|name| Some((name, ctx.engine.follow.latency.event(name)?)));
+    let (name, event) =
+        found.ok_or_else(|| Error::quoting("ERR No samples available for event '{}'", &[asked]))?;
+    let drawn = draw(name, &event, unix_ms() / 1000);
     ctx.out.verbatim("txt", drawn.as_bytes());
     Ok(())
 }

@@ -60,9 +60,7 @@ impl Request {
     }
 
     fn take_count(mut self, mut args: Args<'_>) -> Result<Request> {
-        const BAD: Error = Error(std::borrow::Cow::Borrowed(
-            "ERR count should be greater than 0",
-        ));
+        const BAD: Error = Error::fixed("ERR count should be greater than 0");
         if args.left() > 0 {
             self.exactly = args.keyword_with_value("EXACTLY");
             if !self.exactly && !args.keyword_with_value("COUNT") {

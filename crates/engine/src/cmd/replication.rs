@@ -321,19 +321,19 @@ fn replconf(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                     .filter(|w| !w.is_empty())
                 {
                     if !word.eq_ignore_ascii_case(b"functions") {
-                        return Err(Error::new(format!(
+                        return Err(Error::quoting(
                             "ERR Unsupported rdb-filter-only option: {}",
-                            crate::base::error::shown(word)
-                        )));
+                            &[word],
+                        ));
                     }
                     announced.filter = Filter::OnlyFunctions;
                 }
             }
             _ => {
-                return Err(Error::new(format!(
+                return Err(Error::quoting(
                     "ERR Unrecognized REPLCONF option: {}",
-                    crate::base::error::shown(&option)
-                )));
+                    &[&option],
+                ));
             }
         }
     }

@@ -106,10 +106,14 @@ fn by_source(ctx: &mut Ctx<'_>, args: Args<'_>, read_only: bool) -> Result {
 
 fn by_sha(ctx: &mut Ctx<'_>, args: Args<'_>, read_only: bool) -> Result {
     refuse_to_debug(ctx)?;
+    let digest = args.argv()[1];
+    if digest.len() != size_of::<lua::Sha>() {
+        return Err(Error::NO_SCRIPT);
+    }
     keys_and_args(&args, &Error::NOT_AN_INTEGER)?;
     let engine = ctx.engine;
     with_runner(ctx, |ctx, runner| {
-        let body = runner.evalsha(&engine.scripts, args.argv()[1])?;
+        let body = runner.evalsha(&engine.scripts, digest)?;
         run_body(ctx, runner, &body, &args, read_only)
     })
 }
@@ -238,8 +242,19 @@ fn refuse_to_debug(ctx: &Ctx<'_>) -> Result {
 }
 
 fn script_debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    match args.argv()[3..] {
+        [] => {}
+        [engine] if engine.eq_ignore_ascii_case(b"lua") => {}
+        [engine] => {
+            return Err(Error::quoting(
+                "ERR No scripting engine found with name '{}' to enable debug",
+                &[engine],
+            ));
+        }
+        _ => return Err(Error::subcommand_syntax(args.argv())),
+    }
     match args.argv()[2] {
-        mode if mode.eq_ignore_ascii_case(b"no") && args.argv().len() == 3 => {
+        mode if mode.eq_ignore_ascii_case(b"no") => {
             ctx.session.debugs_scripts = false;
             ctx.out.ok();
             Ok(())

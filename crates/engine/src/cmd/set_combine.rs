@@ -11,7 +11,6 @@ use crate::context::ctx::Ctx;
 use crate::door::change::Event;
 use crate::door::keys::Keys;
 use crate::door::room::Sources;
-use std::borrow::Cow;
 use store::packed::Item;
 use store::types::hll;
 use store::types::set::{Limits, Set, SetRef};
@@ -136,8 +135,8 @@ fn card_arguments<'a>(
     args: &mut Args<'a>,
     may_estimate: bool,
 ) -> Result<(&'a [&'a [u8]], bool, usize)> {
-    const BAD_COUNT: Error = Error(Cow::Borrowed("ERR numkeys should be greater than 0"));
-    const BAD_LIMIT: Error = Error(Cow::Borrowed("ERR LIMIT can't be negative"));
+    const BAD_COUNT: Error = Error::fixed("ERR numkeys should be greater than 0");
+    const BAD_LIMIT: Error = Error::fixed("ERR LIMIT can't be negative");
     let n = args.int_in(1..=i64::MAX, BAD_COUNT);
     args.check()?;
     if n as usize > args.left() {

@@ -80,10 +80,7 @@ const SPERSIST: Event = Event::set("spersist");
 const SREM: Event = Event::set("srem");
 
 fn unknown(word: &[u8]) -> Error {
-    Error::new(format!(
-        "ERR unknown argument: {}",
-        crate::base::error::shown(word)
-    ))
+    Error::quoting("ERR unknown argument: {}", &[word])
 }
 
 /// `MEMBERS nummembers member ...` among other options, once.

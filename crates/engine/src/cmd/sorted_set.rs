@@ -19,7 +19,6 @@ use crate::door::keys::Keys;
 use resp::number::format_i64;
 use resp::{Out, Proto};
 use smallvec::SmallVec;
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;
 use store::packed::Item;
@@ -111,7 +110,7 @@ const COUNT_RANGE: Error = text(
 const OUT_OF_RANGE: Error = text("ERR value is out of range");
 
 const fn text(text: &'static str) -> Error {
-    Error(Cow::Borrowed(text))
+    Error::fixed(text)
 }
 
 /// Up to where sorted sets are packed, as configured at the moment.

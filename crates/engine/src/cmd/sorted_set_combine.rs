@@ -13,7 +13,6 @@ use crate::door::change::Event;
 use crate::door::keys::Keys;
 use crate::door::room::Sources;
 use smallvec::SmallVec;
-use std::borrow::Cow;
 use store::packed::Item;
 use store::types::set::{Set, SetRef};
 use store::types::sorted_set::{Builder, Limits, SortedSet, SortedSetRef};
@@ -68,8 +67,8 @@ pub const COMMANDS: &[Command] = &[
                result"),
 ];
 
-const NOT_A_WEIGHT: Error = Error(Cow::Borrowed("ERR weight value is not a float"));
-const NEGATIVE_LIMIT: Error = Error(Cow::Borrowed("ERR LIMIT can't be negative"));
+const NOT_A_WEIGHT: Error = Error::fixed("ERR weight value is not a float");
+const NEGATIVE_LIMIT: Error = Error::fixed("ERR LIMIT can't be negative");
 
 /// For results that are only shown.
 const NEVER_PACKED: Limits = Limits {

@@ -298,9 +298,7 @@ fn bzmove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 fn zmovemember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    const BAD: Error = Error(std::borrow::Cow::Borrowed(
-        "ERR num-members should be greater than 0",
-    ));
+    const BAD: Error = Error::fixed("ERR num-members should be greater than 0");
     let (source, target) = (args.take(), args.take());
     let condition = if args.keyword("NX") {
         Condition::New

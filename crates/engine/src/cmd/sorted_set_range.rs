@@ -11,7 +11,6 @@ use crate::context::command::{
 };
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
-use std::borrow::Cow;
 use std::ops::Range;
 use store::Collection;
 use store::types::sorted_set::{LexRange, ScoreRange, SortedSet, SortedSetRef};
@@ -90,12 +89,11 @@ pub const COMMANDS: &[Command] = &[
         .history(&[("2.1.6", "Either bound may be left out of the range.")]),
 ];
 
-const LIMIT_OF_RANKS: Error = Error(Cow::Borrowed(
+const LIMIT_OF_RANKS: Error = Error::fixed(
     "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
-));
-const SCORES_BY_LEX: Error = Error(Cow::Borrowed(
-    "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
-));
+);
+const SCORES_BY_LEX: Error =
+    Error::fixed("ERR syntax error, WITHSCORES not supported in combination with BYLEX");
 
 /// What a range is a range of.
 #[derive(Clone, Copy, PartialEq, Eq)]

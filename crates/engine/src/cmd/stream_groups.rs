@@ -5,7 +5,7 @@ use crate::base::error::{Error, Result};
 use crate::cmd::command::help;
 use crate::cmd::stream::id_text;
 use crate::cmd::stream::{parse_all, refs_and_ids};
-use crate::cmd::stream_ids::{self as ids, shown};
+use crate::cmd::stream_ids::{self as ids};
 use crate::cmd::stream_once::new_stream;
 use crate::context::command::{
     Command, DENYOOM, Group as Docs, KS_DELETE, KS_INSERT, KS_RW, KS_UPDATE, KeySpec, LOADING,
@@ -49,20 +49,18 @@ pub const XGROUP_COMMANDS: &[Command] = &[
 
 /// A group that must be there, asked for by a subcommand of XGROUP or XINFO.
 pub(super) fn no_such_group(key: &[u8], group: &[u8]) -> Error {
-    Error::new(format!(
+    Error::quoting(
         "NOGROUP No such consumer group '{}' for key name '{}'",
-        shown(group),
-        shown(key)
-    ))
+        &[group, key],
+    )
 }
 
 /// The same, asked for by any other command.
 pub(super) fn no_key_or_group(key: &[u8], group: &[u8]) -> Error {
-    Error::new(format!(
+    Error::quoting(
         "NOGROUP No such key '{}' or consumer group '{}'",
-        shown(key),
-        shown(group)
-    ))
+        &[key, group],
+    )
 }
 
 /// Says that something has happened to the groups of a stream.
@@ -105,10 +103,10 @@ fn group_options(args: &mut Args<'_>, creating: bool) -> Result<GroupOptions> {
     Ok(options)
 }
 
-const NO_STREAM: Error = Error(std::borrow::Cow::Borrowed(
+const NO_STREAM: Error = Error::fixed(
     "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM \
      option to create an empty stream automatically.",
-));
+);
 
 /// The stream that a subcommand of XGROUP needs.
 fn existing<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<StreamRef<'a>> {
@@ -476,10 +474,10 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         } else if args.keyword_with_value("LASTID") {
             last_id = ids::strict(args.take())?;
         } else {
-            return Err(Error::new(format!(
+            return Err(Error::quoting(
                 "ERR Unrecognized XCLAIM option '{}'",
-                shown(word)
-            )));
+                &[word],
+            ));
         }
     }
     // Clocks differ: a time that cannot be is taken for now.

@@ -8,9 +8,8 @@ use store::packed::Item;
 use store::types::stream::{Entry, StreamId};
 
 /// An ID that is none.
-pub const INVALID_ID: Error = Error(std::borrow::Cow::Borrowed(
-    "ERR Invalid stream ID specified as stream command argument",
-));
+pub const INVALID_ID: Error =
+    Error::fixed("ERR Invalid stream ID specified as stream command argument");
 
 /// A number of an ID. Real servers read it with C's `strtoull` unless it is plainly a negative number, so that spaces in
 /// front, signs and leading zeros pass.
@@ -35,11 +34,6 @@ fn number(text: &[u8]) -> Option<u64> {
 /// The text as C sees it: up to a zero byte.
 pub fn c_text(text: &[u8]) -> &[u8] {
     text.split(|b| *b == 0).next().unwrap_or_default()
-}
-
-/// The text of a name inside an error reply.
-pub fn shown(text: &[u8]) -> String {
-    String::from_utf8_lossy(c_text(text)).into_owned()
 }
 
 /// An ID as it was written: whole, without a sequence number, or with `*` in its place.

@@ -8,7 +8,7 @@ use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::cmd::long::LONG_WORK;
 use crate::cmd::stream_groups::{Claims, record_place, tell, tell_silently};
-use crate::cmd::stream_ids::{self as ids, c_text, shown};
+use crate::cmd::stream_ids::{self as ids, c_text};
 use crate::context::ctx::Ctx;
 use crate::door::keys::Keys;
 use crate::follow::waiting::{Again, Attempt, Wait, timeout_ms};
@@ -261,7 +261,7 @@ fn owned(streams: &Streams<&[u8]>) -> Streams<Box<[u8]>> {
 }
 
 const fn text(text: &'static str) -> Error {
-    Error(std::borrow::Cow::Borrowed(text))
+    Error::fixed(text)
 }
 
 /// Waits for something to read.
@@ -504,11 +504,10 @@ fn is_long(keys: &Keys<'_>, key: &[u8], group: &[u8], from: &[u8], claims: bool)
 fn check_group(stream: Option<StreamRef<'_>>, key: &[u8], group: &[u8]) -> Result {
     match stream.and_then(|s| s.group(group)) {
         Some(_) => Ok(()),
-        None => Err(Error::new(format!(
+        None => Err(Error::quoting(
             "NOGROUP No such key '{}' or consumer group '{}' in XREADGROUP with GROUP option",
-            shown(key),
-            shown(group)
-        ))),
+            &[key, group],
+        )),
     }
 }
 

@@ -319,7 +319,7 @@ fn msetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 }
 
 fn msetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    const BAD_COUNT: Error = Error(std::borrow::Cow::Borrowed("ERR invalid numkeys value"));
+    const BAD_COUNT: Error = Error::fixed("ERR invalid numkeys value");
     let n = args.int_in(1..=i64::from(i32::MAX), BAD_COUNT);
     args.check()?;
     let n = n as usize * 2;

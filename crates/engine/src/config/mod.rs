@@ -24,6 +24,7 @@ pub use directive::{Change, Directive, Kind, OutputLimit, Value};
 pub(crate) use lines::is_secret;
 pub use rewrite::Lists;
 
+use crate::base::error::Error;
 use crate::base::memory::Aging;
 use crate::base::ticks;
 use crate::config::host::Host;
@@ -355,27 +356,28 @@ impl Config {
     }
 
     /// CONFIG SET for a client that is not on this machine; see [`Config::set_for`].
-    pub fn set(&self, pairs: &[(&[u8], &[u8])], host: &dyn Host) -> Result<(), String> {
+    pub fn set(&self, pairs: &[(&[u8], &[u8])], host: &dyn Host) -> Result<(), Error> {
         self.set_for(pairs, host, false)
     }
 
     /// CONFIG SET: sets all of the name and value pairs or none.
     ///
     /// `local` says whether the client is on this machine, which protected directives may depend on. The error is the
-    /// text of the reply after `-ERR `.
+    /// reply.
     pub fn set_for(
         &self,
         pairs: &[(&[u8], &[u8])],
         host: &dyn Host,
         local: bool,
-    ) -> Result<(), String> {
+    ) -> Result<(), Error> {
         let _alone = self.setting.lock();
         let mut rows: Vec<usize> = Vec::with_capacity(pairs.len());
         let mut names: HashSet<String> = HashSet::with_capacity(pairs.len());
         for (name, _) in pairs {
-            let name = String::from_utf8_lossy(name);
-            let at = find(&name).ok_or_else(|| {
-                format!("Unknown option or number of arguments for CONFIG SET - '{name}'")
+            let known = str::from_utf8(name).ok().and_then(|n| Some((n, find(n)?)));
+            let (name, at) = known.ok_or_else(|| {
+                let text = "ERR Unknown option or number of arguments for CONFIG SET - '{}'";
+                Error::quoting(text, &[name])
             })?;
             let refused = match DIRECTIVES[at].change {
                 Change::Startup => Some("can't set immutable config"),
@@ -387,7 +389,7 @@ impl Config {
                 _ => None,
             };
             if let Some(reason) = refused {
-                return Err(failed(&name, reason));
+                return Err(failed(name, reason));
             }
             rows.push(at);
         }
@@ -626,8 +628,10 @@ fn only_value(row: &Directive, name: &str, value: &Value, only: &Value) -> Resul
     ))
 }
 
-fn failed(name: &str, reason: &str) -> String {
-    format!("CONFIG SET failed (possibly related to argument '{name}') - {reason}")
+fn failed(name: &str, reason: &str) -> Error {
+    Error::new(format!(
+        "ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}"
+    ))
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ fn set(config: &Config, pairs: &[(&str, &str)]) -> Result<(), String> {
         .iter()
         .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
         .collect();
-    config.set(&pairs, &Picky::default())
+    (config.set(&pairs, &Picky::default())).map_err(|error| error.into_text().into_owned())
 }
 
 fn get(config: &Config, pattern: &str) -> Vec<String> {
@@ -159,7 +159,7 @@ fn what_is_not_built_is_refused_and_its_absence_accepted() {
     let error = set(&config, &[("appendonly", "2")]).unwrap_err();
     assert_eq!(
         error,
-        "CONFIG SET failed (possibly related to argument 'appendonly') - argument must be 'yes' or 'no'"
+        "ERR CONFIG SET failed (possibly related to argument 'appendonly') - argument must be 'yes' or 'no'"
     );
 }
 
@@ -272,10 +272,10 @@ fn config_set_errors_are_those_of_redis() {
     let error = |pairs: &[(&str, &str)]| set(&config, pairs).unwrap_err();
     assert_eq!(
         error(&[("foo", "1")]),
-        "Unknown option or number of arguments for CONFIG SET - 'foo'"
+        "ERR Unknown option or number of arguments for CONFIG SET - 'foo'"
     );
     let about = |name: &str, reason: &str| {
-        format!("CONFIG SET failed (possibly related to argument '{name}') - {reason}")
+        format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")
     };
     assert_eq!(
         error(&[("databases", "3")]),
@@ -315,8 +315,8 @@ fn config_set_changes_all_or_nothing() {
     let pairs: [(&[u8], &[u8]); 2] = [(b"timeout", b"5"), (b"port", b"7001")];
     let error = config.set(&pairs, &host).unwrap_err();
     assert_eq!(
-        error,
-        "CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port."
+        error.text(),
+        "ERR CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port."
     );
     assert_eq!((config.text("timeout"), config.port()), ("0".into(), 6379));
     assert_eq!(

@@ -244,7 +244,7 @@ impl<'e> Ctx<'e> {
     pub(crate) fn refuse(&mut self, entry: &Entry, error: &Error) {
         self.keys.counters.commands[entry.id].rejected.add(1);
         self.keys.counters.error(error.code());
-        self.out.error(&error.0);
+        self.out.error_bytes(error.bytes());
         if let Some(undo) = &mut self.undo {
             undo.counted_rejected(Some(entry.id), error);
         }
@@ -379,7 +379,7 @@ impl<'e> Ctx<'e> {
             tally.failed.add(1);
             self.keys.counters.error(e.code());
             self.out.rollback(mark);
-            self.out.error(&e.0);
+            self.out.error_bytes(e.bytes());
         }
         (self.command, self.nested) = (command, nested);
     }

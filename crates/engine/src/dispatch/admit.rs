@@ -76,10 +76,9 @@ pub(super) fn reject(
 fn abort_multi(session: &mut Session, why: &Error) -> Error {
     session.end_multi();
     session.unwatch();
-    let text = why.0.trim_start_matches("ERR ");
-    Error::new(format!(
-        "EXECABORT Transaction discarded because of: {text}"
-    ))
+    let text = why.bytes();
+    let text = text.strip_prefix(b"ERR ").unwrap_or(text);
+    Error::quoting("EXECABORT Transaction discarded because of: {}", &[text])
 }
 
 /// Answers a command that is not executed.
@@ -91,7 +90,7 @@ fn refuse(
     error: &Error,
 ) -> Next {
     counters.error(error.code());
-    out.error(&error.0);
+    out.error_bytes(error.bytes());
     if session.tracks_reads {
         session.end_caching();
     }

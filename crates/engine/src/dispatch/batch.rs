@@ -411,7 +411,7 @@ impl Worker {
         guard::note(&self.counters, &String::from_utf8_lossy(name));
         self.counters.error(Error::INTERNAL.code());
         out.rollback(mark);
-        out.error(&Error::INTERNAL.0);
+        out.error_bytes(Error::INTERNAL.bytes());
         // What it has left behind is not the next one's.
         self.changes.clear();
         self.records = Default::default();

@@ -279,7 +279,7 @@ impl Worker {
             tally.failed.add(1);
             counters.error(e.code());
             out.rollback(mark);
-            out.error(&e.0);
+            out.error_bytes(e.bytes());
         }
         let muted = session.reply_mode != ReplyMode::On;
         if let Next::Offload(job) = next {
@@ -378,7 +378,7 @@ fn guarded_job(session: &Session, entry: &Entry, argv: &[&[u8]], muted: bool, jo
             if ran.is_err() {
                 guard::note(counters, name);
                 out.rollback(mark);
-                out.error(&Error::INTERNAL.0);
+                out.error_bytes(Error::INTERNAL.bytes());
                 counters.commands[id].failed.add(1);
                 counters.error(Error::INTERNAL.code());
             }

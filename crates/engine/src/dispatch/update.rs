@@ -54,12 +54,12 @@ impl Update<'_> {
     pub fn call(&mut self, argv: &[&[u8]]) {
         let ctx = &mut self.ctx;
         let Some(entry) = (!argv.is_empty()).then(|| ctx.engine.registry().resolve(argv)) else {
-            return ctx.out.error(&Error::SYNTAX.0);
+            return ctx.out.error_bytes(Error::SYNTAX.bytes());
         };
         let Some(entry) = entry else {
             let error = gate::unknown(ctx.engine, UPDATE, argv);
             ctx.keys.counters.error(error.code());
-            return ctx.out.error(&error.0);
+            return ctx.out.error_bytes(error.bytes());
         };
         if let Err(closed) = gate::admit::<UPDATE>(&ctx.request(entry, argv)) {
             return ctx.refuse(entry, &closed.into_error());
@@ -126,10 +126,10 @@ impl Update<'_> {
 
 #[cold]
 fn undeclared(key: &[u8]) -> Error {
-    let shown = String::from_utf8_lossy(key);
-    Error::new(format!(
-        "ERR an update works on the keys that it declares only, not on '{shown}'"
-    ))
+    Error::quoting(
+        "ERR an update works on the keys that it declares only, not on '{}'",
+        &[key],
+    )
 }
 
 impl Worker {

@@ -251,7 +251,7 @@ pub fn timeout_ms(text: &[u8], now_ms: u64) -> Result<Option<Duration>, Error> {
     timeout_of(ms, now_ms)
 }
 
-const OUT_OF_RANGE: Error = Error(std::borrow::Cow::Borrowed("ERR timeout is out of range"));
+const OUT_OF_RANGE: Error = Error::fixed("ERR timeout is out of range");
 
 fn timeout_of(ms: i64, now_ms: u64) -> Result<Option<Duration>, Error> {
     match u64::try_from(ms) {
@@ -350,7 +350,7 @@ fn serve_all(
                 Ok(false) => return None,
                 Err(e) => {
                     out.clear();
-                    out.error(&e.0);
+                    out.error_bytes(e.bytes());
                     Some(e)
                 }
             };

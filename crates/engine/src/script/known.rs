@@ -78,7 +78,7 @@ impl Body {
 }
 
 pub(crate) fn error_of(line: Vec<u8>) -> Error {
-    Error::new(String::from_utf8_lossy(&line).into_owned())
+    Error::of_bytes(line)
 }
 
 /// A script or function that has been running for some time.

@@ -115,15 +115,14 @@ impl Runner {
     /// The script with this digest.
     pub fn evalsha(&mut self, scripts: &Scripts, sha: &[u8]) -> Result<Own<Body>> {
         self.follow(scripts);
-        let unknown = || Error::new("NOSCRIPT No matching script. Please use EVAL.");
-        let sha: Sha = sha.to_ascii_lowercase().try_into().map_err(|_| unknown())?;
+        let sha: Sha = (sha.to_ascii_lowercase().try_into()).map_err(|_| Error::NO_SCRIPT)?;
         if let Some(body) = self.by_sha.get(&sha)
             && !body.evicted.load(Relaxed)
         {
             scripts.note_use(body);
             return Ok(body.clone());
         }
-        let body = Arc::new(scripts.get(&sha).ok_or_else(unknown)?);
+        let body = Arc::new(scripts.get(&sha).ok_or(Error::NO_SCRIPT)?);
         scripts.note_use(&body);
         self.by_sha.insert(sha, body.clone());
         Ok(body)

@@ -208,10 +208,7 @@ fn class(args: &mut Args<'_>) -> Result<Condition> {
     if is("master") || is("primary") {
         return Ok(Condition::Class(None));
     }
-    Err(Error::new(format!(
-        "ERR Unknown client type '{}'",
-        crate::base::error::shown(name)
-    )))
+    Err(Error::quoting("ERR Unknown client type '{}'", &[name]))
 }
 
 fn user(args: &mut Args<'_>, ctx: &Ctx<'_>) -> Result<Condition> {

@@ -151,12 +151,11 @@ fn check(ctx: &Ctx<'_>, wish: &Wish<'_>) -> Result {
 /// Checks that no prefix covers another: a client is told of a key once.
 fn check_prefixes(ctx: &Ctx<'_>, prefixes: &[&[u8]]) -> Result {
     let overlap = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
-    let error = |prefix: &[u8], what: &str, other: &[u8]| {
-        Err(Error::new(format!(
-            "ERR Prefix '{}' overlaps with {what} prefix '{}'. Prefixes for a single client must not overlap.",
-            crate::base::error::shown(prefix),
-            crate::base::error::shown(other)
-        )))
+    let error = |prefix: &[u8], what: &[u8], other: &[u8]| {
+        Err(Error::quoting(
+            "ERR Prefix '{}' overlaps with {} prefix '{}'. Prefixes for a single client must not overlap.",
+            &[prefix, what, other],
+        ))
     };
     let own = ctx.engine.follow.tracking.prefixes_of(&ctx.session.client);
     // In order, one that covers another has one that it covers right behind it.
@@ -171,13 +170,13 @@ fn check_prefixes(ctx: &Ctx<'_>, prefixes: &[&[u8]]) -> Result {
     }
     for (i, prefix) in prefixes.iter().enumerate() {
         if let Some(other) = own.iter().find(|other| overlap(prefix, other)) {
-            return error(prefix, "an existing", other);
+            return error(prefix, b"an existing", other);
         }
         if let Some(other) = prefixes[i + 1..]
             .iter()
             .find(|other| overlap(prefix, other))
         {
-            return error(prefix, "another provided", other);
+            return error(prefix, b"another provided", other);
         }
     }
     Ok(())

@@ -302,7 +302,9 @@ fn check(&(name, way, before, line, text): &Case) {
         };
         match admit::<EXEC>(&request) {
             Err(Closed::Until(_)) => assert!(text.is_empty(), "{what}"),
-            Err(Closed::Refused(error)) => assert!(error.0.contains(text), "{what}: {error:?}"),
+            Err(Closed::Refused(error)) => {
+                assert!(error.text().contains(text), "{what}: {error:?}")
+            }
             Ok(()) => panic!("{what} came in"),
         }
         return;
@@ -332,7 +334,7 @@ fn check(&(name, way, before, line, text): &Case) {
         let counters = db.worker.counters();
         let refused = engine.with_key(0, b"k", Intent::Grow, counters, |_| Ok(()));
         let error = refused.expect_err("a closed gate");
-        assert!(error.0.contains(text), "{what}: {error:?}");
+        assert!(error.text().contains(text), "{what}: {error:?}");
         return;
     }
     let reply = match way {
