@@ -199,6 +199,8 @@ impl<const N: usize> PartialEq<&[u8; N]> for Bytes {
 /// db.set("text", "text")?;
 /// db.set("bytes", b"\x00\xff")?;
 /// db.set("number", 42)?;
+/// db.set("ratio", 0.5)?;                  // stored as its digits
+/// assert_eq!(db.get("ratio")?.unwrap(), "0.5");
 /// db.set("large", vec![7; 1_000_000])?;   // stored as it is, without a copy
 /// # Ok::<(), redpoll::Error>(())
 /// ```
@@ -280,6 +282,15 @@ payloads! {
     u32: |v| Input::Int(v.into());
     u64: |v| unsigned(v);
     usize: |v| unsigned(v as u64);
+}
+
+impl From<f64> for Payload<'_> {
+    /// In decimal digits, as few as say which number it is.
+    fn from(x: f64) -> Self {
+        let mut text = Vec::new();
+        resp::format_f64(x, &mut text);
+        Payload(Input::Owned(text))
+    }
 }
 
 fn unsigned<'a>(n: u64) -> Input<'a> {

@@ -74,7 +74,10 @@ impl Connection {
             return Err(closed());
         }
         let most = self.session.limits().max_bulk_bytes;
-        if args.is_empty() || args.iter().any(|a| a.len() > most) {
+        if args.is_empty() {
+            return Err(Error::new("ERR there is no command without a name"));
+        }
+        if args.iter().any(|a| a.len() > most) {
             return Err(Error::new("ERR Protocol error: invalid bulk length"));
         }
         let mut batch = std::mem::take(&mut self.batch).recycle();

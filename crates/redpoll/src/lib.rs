@@ -77,6 +77,8 @@
 //! | | |
 //! |---|---|
 //! | `bytes` | values from and to `bytes::Bytes`, without a copy where they are long |
+//! | `files` | keeping the data in a folder; on by default |
+//! | `replication` | following a server ([`Db::replicate`]), with `files`; on by default |
 //! | `serde` | values of any type as JSON: `Db::get_json`, `Db::set_json` and the same for fields |
 //!
 //! # Locks

@@ -27,12 +27,18 @@ pub(crate) fn closed() -> Error {
     Error::of(ErrorKind::Closed, "ERR the connection is closed")
 }
 
-/// A reply that no command of this name gives.
+/// A reply of another kind than was asked for.
 #[cold]
 pub(crate) fn unexpected(value: &Value) -> Error {
+    const SHOWN: usize = 200;
+    let mut shown = format!("{value:?}");
+    if let Some((end, _)) = shown.char_indices().nth(SHOWN) {
+        shown.truncate(end);
+        shown.push_str("...");
+    }
     Error::of(
         ErrorKind::Decode,
-        format!("ERR an unexpected reply: {value:?}"),
+        format!("ERR the reply is not of the type that was asked for: {shown}"),
     )
 }
 

@@ -1,8 +1,21 @@
 //! Replies of commands.
 
+use std::fmt;
+
 /// A reply, as [`Db::execute`](crate::Db::execute) and scripts give it: in the types of RESP3. There may be more of them, so that a
 /// `match` needs an arm for others.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// ```
+/// # use redpoll::{Config, Db, Value};
+/// # let db = Db::open(Config::default())?;
+/// db.execute(["RPUSH", "l", "a", "b"])?;
+/// let Value::Array(values) = db.execute(["LRANGE", "l", "0", "-1"])? else { panic!("LRANGE answers with an array") };
+/// assert_eq!(values, [Value::Bulk(b"a".to_vec()), Value::Bulk(b"b".to_vec())]);
+/// // Strings are shown as they would stand in code.
+/// assert_eq!(format!("{values:?}"), r#"[Bulk(b"a"), Bulk(b"b")]"#);
+/// # Ok::<(), redpoll::Error>(())
+/// ```
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
     /// A word of the server's own, such as `OK`.
@@ -33,6 +46,44 @@ pub enum Value {
     Verbatim(String, Vec<u8>),
     /// A reply, and what else is said of it.
     Attribute(Vec<(Value, Value)>, Box<Value>),
+}
+
+impl fmt::Debug for Value {
+    /// As it would be written in code.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, field): (&str, &dyn fmt::Debug) = match self {
+            Value::Simple(text) => ("Simple", text),
+            Value::Error(line) => ("Error", line),
+            Value::Int(n) => ("Int", n),
+            Value::Bulk(bytes) => ("Bulk", &Literal(bytes)),
+            Value::Null => return f.write_str("Null"),
+            Value::Array(values) => ("Array", values),
+            Value::Map(pairs) => ("Map", pairs),
+            Value::Set(values) => ("Set", values),
+            Value::Push(values) => ("Push", values),
+            Value::Double(x) => ("Double", x),
+            Value::Bool(is) => ("Bool", is),
+            Value::BigNumber(digits) => ("BigNumber", digits),
+            Value::Verbatim(format, text) => {
+                let mut both = f.debug_tuple("Verbatim");
+                return both.field(format).field(&Literal(text)).finish();
+            }
+            Value::Attribute(about, value) => {
+                let mut both = f.debug_tuple("Attribute");
+                return both.field(about).field(value).finish();
+            }
+        };
+        f.debug_tuple(name).field(field).finish()
+    }
+}
+
+/// Bytes as a byte string literal.
+struct Literal<'a>(&'a [u8]);
+
+impl fmt::Debug for Literal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b\"{}\"", self.0.escape_ascii())
+    }
 }
 
 impl Value {
@@ -92,6 +143,12 @@ mod tests {
             V::Verbatim("txt".into(), b"a".into()),
             V::Attribute(vec![(V::Int(1), V::Int(2))], Box::new(V::Int(5))),
         ]);
-        assert_eq!(V::of_reply(value), expected);
+        let value = V::of_reply(value);
+        assert_eq!(value, expected);
+        assert_eq!(
+            format!("{value:?}"),
+            "Array([Simple(\"OK\"), Error(\"ERR x\"), Int(1), Bulk(b\"a\"), Null, Map([(Int(1), Int(2))]), Set([Int(3)]), Push([Int(4)]), \
+             Double(1.5), Bool(true), BigNumber(\"12\"), Verbatim(\"txt\", b\"a\"), Attribute([(Int(1), Int(2))], Int(5))])"
+        );
     }
 }

@@ -348,7 +348,8 @@ fn commands_of_any_kind() {
         "ERR unknown command 'NOSUCH', with args beginning with: "
     );
     let none: [&str; 0] = [];
-    assert!(db.execute(none).is_err());
+    let error = db.execute(none).unwrap_err();
+    assert_eq!(error.to_string(), "ERR there is no command without a name");
     let mut connection = db.connect().unwrap();
     connection.execute(["SELECT", "3"]).unwrap();
     connection.execute(["SET", "k", "in 3"]).unwrap();
