@@ -23,8 +23,6 @@ enum Stage {
     Waiting(Wait),
     /// The replica is asked to take over.
     Switching,
-    /// It did, which is being noted.
-    Done,
     /// It did not, or that was given up: this server is to be the primary again.
     Failed,
 }
@@ -102,7 +100,7 @@ impl Primary {
         {
             let mut stage = self.failing.stage.lock();
             match *stage {
-                Stage::No | Stage::Done => return Err("ERR No failover in progress.".into()),
+                Stage::No => return Err("ERR No failover in progress.".into()),
                 Stage::Waiting(_) => self.failover_is_over(&mut stage),
                 Stage::Switching | Stage::Failed => *stage = Stage::Failed,
             }
@@ -127,7 +125,7 @@ impl Primary {
         match *self.failing.stage.lock() {
             Stage::No => "no-failover",
             Stage::Waiting(_) => "waiting-for-sync",
-            Stage::Switching | Stage::Done | Stage::Failed => "failover-in-progress",
+            Stage::Switching | Stage::Failed => "failover-in-progress",
         }
     }
 
@@ -159,7 +157,7 @@ impl Primary {
     pub(super) fn drive_failover(&self) {
         let stage = self.failing.stage.lock().clone();
         match stage {
-            Stage::No | Stage::Switching | Stage::Done => {}
+            Stage::No | Stage::Switching => {}
             Stage::Waiting(wait) => self.wait_to_switch(wait),
             Stage::Failed => {
                 let _step = self.failing.step.lock();
@@ -278,7 +276,13 @@ impl Primary {
                 return;
             }
             match took_over {
-                TookOver::Yes => *stage = Stage::Done,
+                TookOver::Yes => {
+                    let address = self.replica.primary();
+                    let text =
+                        address.map_or_else(String::new, |p| format!("{} {}", p.host, p.port));
+                    let _ = engine.config().record("replicaof", &text);
+                    self.failover_is_over(&mut stage);
+                }
                 TookOver::No => *stage = Stage::Failed,
                 // That may last. As a replica this server says at once that it takes no changes.
                 TookOver::Unknown if engine.config().flag("replica-read-only") => {
@@ -289,11 +293,7 @@ impl Primary {
         }
         match took_over {
             TookOver::Yes => {
-                let address = self.replica.primary();
-                let text = address.map_or_else(String::new, |p| format!("{} {}", p.host, p.port));
-                let _ = engine.config().record("replicaof", &text);
                 tracing::info!("FAILOVER: it is the primary, and followed from now on");
-                self.failover_is_over(&mut self.failing.stage.lock());
             }
             TookOver::No => {
                 tracing::warn!("FAILOVER: it is not, and this server goes on to be");
