@@ -202,6 +202,12 @@ fn a_replica_is_a_client_of_its_primary() {
         p.call(&["SET", "large", &"x".repeat(24 << 20)]);
         let is_large = |bytes: String| bytes.parse::<usize>().expect("a number") > 8 << 20;
         eventually("what it lacks is shown", || is_large(shown(&mut p, "omem")));
+        let client = flagged(&mut p, "S").expect("a replica");
+        let [lacks, in_all] = ["omem", "tot-mem"].map(|field| {
+            let bytes = client[field].parse::<usize>();
+            bytes.expect("a number")
+        });
+        assert!(in_all > lacks, "{name}: {in_all} with {lacks}");
         // Real servers count it in one way or another.
         if name == "redpoll" {
             assert!(is_large(info(&mut p, "mem_clients_slaves")));

@@ -433,6 +433,9 @@ impl Host for ServerHost {
     }
 
     fn role_changed(&self, is_replica: bool, config: &Config) {
+        if let Some(level) = self.log_level.get() {
+            level.heed_role(is_replica);
+        }
         let mut oom_score = self.oom_score.lock();
         oom_score.is_replica = is_replica;
         if let Err(error) = oom_score.apply(config) {

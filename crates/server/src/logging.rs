@@ -40,6 +40,11 @@ impl LogLevel {
     pub(crate) fn heed_style(&self, config: &Config) {
         self.style.set(config);
     }
+
+    /// Lines say from now on whether this server is a replica.
+    pub(crate) fn heed_role(&self, is_replica: bool) {
+        self.style.is_replica.store(is_replica, Relaxed);
+    }
 }
 
 fn filter(name: &str) -> LevelFilter {
@@ -170,6 +175,7 @@ struct Style {
     time: AtomicU8,
     /// `hide-user-data-from-log no`.
     shows_user_data: AtomicBool,
+    is_replica: AtomicBool,
 }
 
 const LOGFMT: u8 = 1;
@@ -197,6 +203,7 @@ impl Style {
 impl Form for Style {
     fn line(&self, level: Level, now: DateTime<Local>, text: &str) -> String {
         let pid = std::process::id();
+        let is_replica = self.is_replica.load(Relaxed);
         let time = match self.time.load(Relaxed) {
             ISO8601 => now.to_rfc3339_opts(SecondsFormat::Millis, false),
             MILLISECONDS => now.timestamp_millis().to_string(),
@@ -211,8 +218,9 @@ impl Form for Style {
             };
             // Nothing that would end the field.
             let text = text.replace('"', "'").replace(['\n', '\r'], " ");
+            let role = if is_replica { "replica" } else { "primary" };
             return format!(
-                "pid={pid} role=primary timestamp=\"{time}\" level={level} message=\"{text}\""
+                "pid={pid} role={role} timestamp=\"{time}\" level={level} message=\"{text}\""
             );
         }
         let mark = match level {
@@ -221,7 +229,8 @@ impl Form for Style {
             Level::INFO => '*',
             Level::WARN | Level::ERROR => '#',
         };
-        format!("{pid}:M {time} {mark} {text}")
+        let role = if is_replica { 'S' } else { 'M' };
+        format!("{pid}:{role} {time} {mark} {text}")
     }
 }
 
@@ -273,5 +282,14 @@ mod tests {
             iso.starts_with(&format!("{pid}:M 2026-11-22T20:00:57.000")),
             "{iso}"
         );
+        style.is_replica.store(true, Relaxed);
+        let of_replica = |format: &str| {
+            config.directive("log-format", &[format]).unwrap();
+            style.set(&config);
+            style.line(Level::INFO, now, "a")
+        };
+        let lines = ["legacy", "logfmt"].map(of_replica);
+        assert!(lines[0].starts_with(&format!("{pid}:S 2026")), "{lines:?}");
+        assert!(lines[1].contains(" role=replica "), "{lines:?}");
     }
 }

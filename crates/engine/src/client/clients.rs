@@ -314,6 +314,15 @@ impl Client {
             + listed
     }
 
+    /// The same with what a replica still has to be sent, of which others may have to be sent the same: what CLIENT LIST shows.
+    pub(crate) fn memory_with_stream(&self) -> usize {
+        let stream = match self.follows.load(Relaxed) {
+            true => self.unsent_bytes(),
+            false => 0,
+        };
+        self.memory() + stream
+    }
+
     /// Notes the sizes of the connection's buffers, in bytes (`reply_chunks`: pieces).
     pub fn set_buffers(&self, query: usize, query_free: usize, reply: usize, reply_chunks: usize) {
         self.query_bytes.store(query, Relaxed);

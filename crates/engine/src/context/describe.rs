@@ -80,7 +80,7 @@ pub(crate) fn describe(
         query_free,
         get(&client.reply_chunks) + client.outbox.len(),
         unsent,
-        client.memory(),
+        client.memory_with_stream(),
         if unsent > 0 { "rw" } else { "r" },
         command,
         words.user,

@@ -110,6 +110,7 @@ pub(super) fn start_as_replica(engine: &Engine) {
     let config = engine.config();
     if configured(config).is_some() {
         engine.standing.set_replica(true);
+        engine.host().role_changed(true, config);
         engine
             .standing
             .close(READ_ONLY_REPLICA, config.flag("replica-read-only"));

@@ -180,16 +180,14 @@ impl Primary {
         engine.standing.close(TOO_FEW_REPLICAS, few);
     }
 
-    /// Replicas that have their copy of the data set, as a primary.
+    /// Replicas that have their copy of the data set.
     pub(crate) fn online(&self) -> usize {
-        match self.follows() {
-            true => 0,
-            false => self.links().iter().filter(|l| l.is_online()).count(),
-        }
+        self.links().iter().filter(|l| l.is_online()).count()
     }
 
-    /// Waits until all replicas that follow have all there is, for this long at most, and no longer once that is given up. Changes are held
-    /// back. A replica that still gets its copy of the data set is not waited for.
+    /// Waits until all replicas that follow have all there is, for this long at most, and no longer once that is given up. Changes, or
+    /// the stream of the primary that this server follows, are held back. A replica that still gets its copy of the data set is not
+    /// waited for.
     pub(crate) fn wait_for_replicas(&self, most: Duration, given_up: &dyn Fn() -> bool) -> InSync {
         let until = Instant::now() + most;
         // What was under way when changes began to be held back has to be done first, which may take longer than is waited.
@@ -199,13 +197,13 @@ impl Primary {
             .name("last changes".into())
             .spawn(move || {
                 if let Some(primary) = primary.upgrade() {
-                    let _ = primary.come_to_rest();
+                    primary.come_to_a_stop();
                     is_still.store(true, Relaxed);
                     primary.heard.call();
                 }
             });
         if begun.is_err() {
-            let _ = self.come_to_rest();
+            self.come_to_a_stop();
             still.store(true, Relaxed);
         }
         loop {
@@ -220,6 +218,14 @@ impl Primary {
             self.heard.sleep_for(seen, left);
         }
         self.wait_until_replicas_have_all(until, given_up)
+    }
+
+    /// What was under way when changes began to be held back is done, and in the stream, when this returns: on a primary what clients do,
+    /// on a replica what its primary sent.
+    fn come_to_a_stop(&self) {
+        if !self.come_to_rest() {
+            self.between_units(&mut || ());
+        }
     }
 
     /// The same, with nothing under way any more.
@@ -268,13 +274,6 @@ impl Primary {
     fn lagging(&self, offset: u64) -> Vec<Arc<Link>> {
         let links = self.links.lock();
         let lags = |link: &&Arc<Link>| link.is_online() && link.acked.load(Relaxed) < offset;
-        // Nobody else's offsets are those of this stream.
-        let mine = !self.follows();
-        links
-            .iter()
-            .filter(lags)
-            .filter(|_| mine)
-            .cloned()
-            .collect()
+        links.iter().filter(lags).cloned().collect()
     }
 }

@@ -48,10 +48,11 @@ pub(super) enum State {
 }
 
 impl State {
-    /// As INFO calls it.
-    pub fn name(self) -> &'static str {
+    /// As INFO calls it. `written`: the copy that it gets is. As in real servers it waits until then, though it may be sent some of it.
+    fn name(self, written: bool) -> &'static str {
         match self {
             State::Asks | State::Waits(_) => "wait_bgsave",
+            State::Receives if !written => "wait_bgsave",
             State::Receives => "send_bulk",
             State::HasCopy => "rdb_transmitted",
             // It counts as one that follows once it has got the copy, as in real servers.
@@ -150,6 +151,8 @@ pub(super) struct Link {
     pub heard_ms: AtomicU64,
     /// The offset up to which the stream has gone to its socket; [`NONE`]: it has no place in it yet.
     sent: AtomicU64,
+    /// The copy that it gets, or has got, is written.
+    pub copy_written: AtomicBool,
     /// It lacked less than its output buffer may hold at least once since it has loaded.
     pub caught_up: AtomicBool,
     /// Since when it is over the soft limit of its output buffer, in Unix milliseconds; 0: it is not.
@@ -174,6 +177,11 @@ impl Wake for OnKill {
 impl Link {
     pub fn state(&self) -> State {
         self.inner.lock().state
+    }
+
+    /// Where it is, as INFO calls it.
+    pub fn state_name(&self) -> &'static str {
+        self.state().name(self.copy_written.load(Relaxed))
     }
 
     /// Where it is from now on, unless it is gone; whether it was not.
@@ -286,6 +294,7 @@ impl Primary {
             has_acked: AtomicBool::new(false),
             heard_ms: AtomicU64::new(unix_ms()),
             sent: AtomicU64::new(NONE),
+            copy_written: AtomicBool::new(false),
             caught_up: AtomicBool::new(false),
             over_since_ms: AtomicU64::new(0),
             session: Mutex::new(Some(keep)),

@@ -452,7 +452,7 @@ impl Primary {
                 "ip={},port={},state={},offset={},lag={lag},type=replica",
                 link.ip(),
                 link.announced.port,
-                state.name(),
+                link.state_name(),
                 link.acked.load(Relaxed),
             )
             .to_string();

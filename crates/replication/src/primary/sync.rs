@@ -212,6 +212,9 @@ impl Primary {
             Err(why) => Err(why),
         };
         written.set(done.clone().map(|()| spool.written()));
+        for link in &group.links {
+            link.copy_written.store(true, Relaxed);
+        }
         spool.end(done.clone());
         if done.is_ok() {
             tracing::info!(
