@@ -592,6 +592,76 @@ fn what_a_replica_lets_clients_do() {
         show(&r.run("CONFIG GET replicaof")),
         "[\"replicaof\", \"\"]"
     );
+    // What stands behind it in there finds a replica, whatever is still under way.
+    for _ in 0..50 {
+        for line in ["MULTI", "SLAVEOF 127.0.0.1 1", "INFO replication", "ROLE"] {
+            r.run(line);
+        }
+        let done = show(&r.run("EXEC"));
+        for part in [
+            "role:slave",
+            "master_host:127.0.0.1",
+            "master_port:1\\r",
+            "master_link_status:down",
+            "[\"slave\", \"127.0.0.1\", 1, \"connect",
+        ] {
+            assert!(done.contains(part), "{part} in {done}");
+        }
+        assert_eq!(info(&mut r, "role"), "slave");
+        assert_eq!(show(&r.run("REPLICAOF NO ONE")), "OK");
+        assert_eq!(info(&mut r, "role"), "master");
+    }
+}
+
+/// Lines of the log say what the server is, and the kernel which of several is to go first.
+#[test]
+fn a_server_says_in_its_log_what_it_is() {
+    let scores = [
+        "--oom-score-adj",
+        "relative",
+        "--oom-score-adj-values",
+        "100 200 300",
+    ];
+    let server = replica(&[&scores[..], &["--replicaof", "127.0.0.1 1"]].concat());
+    let score = || {
+        let path = format!("/proc/{}/oom_score_adj", server.pid());
+        let text = std::fs::read_to_string(path).unwrap();
+        text.trim().parse::<i32>().unwrap()
+    };
+    let as_replica = score();
+    let mut r = server.connect();
+    assert_eq!(show(&r.run("REPLICAOF NO ONE")), "OK");
+    assert_eq!(as_replica - score(), 100);
+    r.run("REPLICAOF 127.0.0.1 2");
+    eventually("it is tried", || server.log().contains("127.0.0.1:2"));
+    let log = server.log();
+    let line = |text: &str| {
+        let found = log.lines().find(|line| line.contains(text));
+        found.unwrap_or_else(|| panic!("{text} in {log}"))
+    };
+    assert!(line("Ready to accept").contains(":S "), "{log}");
+    assert!(line("127.0.0.1:2").contains(":S "), "{log}");
+}
+
+/// How long a primary may say nothing is heeded at once, also by who waits for its first word.
+#[test]
+fn a_silent_primary_is_given_up_after_the_time_that_is_set() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = replica(&["--repl-timeout", "3600"]);
+    let mut r = server.connect();
+    follow(&mut r, silent.local_addr().unwrap().port());
+    silent.set_nonblocking(true).unwrap();
+    let mut calls = Vec::new();
+    let mut called = |times: usize| {
+        calls.extend(silent.accept());
+        calls.len() == times
+    };
+    eventually("it calls", || called(1));
+    eventually("it waits", || show(&r.run("ROLE")).contains("handshake"));
+    assert_eq!(show(&r.run("CONFIG SET repl-timeout 1")), "OK");
+    eventually("it calls again", || called(2));
+    let log = server.log();
+    assert!(log.contains("nothing came for 1 seconds"), "{log}");
 }
 
 /// On a replica what has expired is not seen, and removed by the primary alone.

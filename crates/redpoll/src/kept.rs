@@ -17,7 +17,7 @@ impl Drop for Kept {
     fn drop(&mut self) {
         #[cfg(feature = "replication")]
         if let Some(hub) = &self.hub {
-            hub.close(std::time::Duration::ZERO);
+            hub.close(Some(std::time::Duration::ZERO));
         }
         // What goes wrong stands in the log; nobody is left to be told.
         let _ = self.keeper.close(self.keeper.saves_at_the_end());

@@ -135,6 +135,8 @@ pub struct Leash(Arc<Held>);
 struct Held {
     state: Mutex<State>,
     bell: Condvar,
+    /// How long nothing may come, in milliseconds.
+    patience_ms: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -171,6 +173,16 @@ impl Leash {
         while !state.ended && !self.0.bell.wait_until(&mut state, until).timed_out() {}
     }
 
+    /// From now on nothing may come for this long.
+    pub(crate) fn set_patience(&self, patience: Duration) {
+        let ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        self.0.patience_ms.store(ms, Relaxed);
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_millis(self.0.patience_ms.load(Relaxed))
+    }
+
     fn hold(&self, socket: Option<TcpStream>) {
         self.0.state.lock().socket = socket;
         if self.is_ended() {
@@ -190,8 +202,6 @@ pub struct Wire {
     filled: usize,
     /// When something came last.
     heard: Instant,
-    /// How long nothing may come.
-    patience: Duration,
     /// Bytes that came over it, and that went.
     received: u64,
     sent: u64,
@@ -208,6 +218,7 @@ impl Wire {
         let socket = channel.socket();
         socket.set_read_timeout(Some(TICK))?;
         socket.set_write_timeout(Some(patience.max(TICK)))?;
+        leash.set_patience(patience);
         leash.hold(Some(socket.try_clone()?));
         Ok(Wire {
             channel,
@@ -216,7 +227,6 @@ impl Wire {
             at: 0,
             filled: 0,
             heard: Instant::now(),
-            patience,
             received: 0,
             sent: 0,
             counted: Arc::default(),
@@ -252,11 +262,6 @@ impl Wire {
     /// Bytes that came over it.
     pub fn received(&self) -> u64 {
         self.received
-    }
-
-    /// From now on nothing may come for this long.
-    pub(crate) fn set_patience(&mut self, patience: Duration) {
-        self.patience = patience;
     }
 
     /// Sends bytes as they are.
@@ -360,8 +365,9 @@ impl Wire {
 
     /// A moment has passed.
     fn nothing_came(&self) -> io::Result<()> {
-        if self.heard.elapsed() > self.patience {
-            let text = format!("nothing came for {} seconds", self.patience.as_secs());
+        let patience = self.leash.patience();
+        if self.heard.elapsed() > patience {
+            let text = format!("nothing came for {} seconds", patience.as_secs());
             return Err(io::Error::new(io::ErrorKind::TimedOut, text));
         }
         Ok(())

@@ -56,8 +56,9 @@ struct Underway {
 pub struct End {
     /// What SHUTDOWN said, or the directive of the signal.
     pub mode: ShutdownMode,
-    /// How long replicas get for what came after all, when nobody is served any more.
-    pub patience: Duration,
+    /// How long replicas get for what came after all, when nobody is served any more. None: they have been waited for, and those who
+    /// did not answer are not asked again.
+    pub patience: Option<Duration>,
 }
 
 impl Stopping {
@@ -123,6 +124,7 @@ impl Stopping {
         }
         if !waits && !saves {
             drop(state);
+            let patience = Some(patience);
             return self.leave(End { mode, patience });
         }
         state.begun += 1;
@@ -136,12 +138,9 @@ impl Stopping {
         drop(state);
         let this = self.clone();
         let stop = move || {
-            let mut end = End { mode, patience };
-            if waits && !this.replicas_have_all(&engine, number, patience) {
-                // Who did not answer is not asked again.
-                end.patience = Duration::ZERO;
-            }
-            this.save_and_leave(&engine, number, end, saves);
+            let all = !waits || this.replicas_have_all(&engine, number, patience);
+            let patience = all.then_some(patience);
+            this.save_and_leave(&engine, number, End { mode, patience }, saves);
         };
         let spawned = std::thread::Builder::new().name("stop".into()).spawn(stop);
         if let Err(error) = spawned {

@@ -7,10 +7,11 @@
 //! Who moves the stream (`crates/replication`) writes this; the gate looks at one word of it.
 
 use super::random::random_bytes;
-use super::wait_list::WaitList;
+use super::wait_list::{InLine, WaitList};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::task::Waker;
 
 /// Fewer replicas follow than `min-replicas-to-write` asks for.
 pub const TOO_FEW_REPLICAS: u8 = 1;
@@ -155,6 +156,21 @@ impl Standing {
         }
     }
 
+    /// Whether what a primary sends is to wait: its replicas are to have all there is, and then it stops.
+    pub fn holds_stream(&self) -> bool {
+        self.closed() & STOPPING != 0
+    }
+
+    /// Has this waker called when the stream goes on, for as long as the place is kept. None: it does, or has just begun to.
+    pub fn call_when_stream_goes_on(&self, waker: &Waker) -> Option<InLine> {
+        let seen = self.held.seen();
+        if !self.holds_stream() {
+            return None;
+        }
+        let place = InLine::last(&self.held);
+        place.wait(seen, 0, waker).then_some(place)
+    }
+
     /// Whether it follows a primary.
     #[inline]
     pub fn is_replica(&self) -> bool {
@@ -175,8 +191,8 @@ impl Standing {
         self.close(REPLICA, replica);
     }
 
-    /// `master` or `slave`, as INFO, HELLO and ROLE call it.
-    pub fn role(&self) -> &'static str {
+    /// `master` or `slave`.
+    pub(crate) fn role(&self) -> &'static str {
         if self.is_replica() { "slave" } else { "master" }
     }
 

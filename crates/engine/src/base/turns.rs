@@ -4,54 +4,60 @@ use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Who has asked and is not done yet, in that order.
+/// Who has asked and is not done yet, in that order, and what for, if that is to be known meanwhile.
 #[derive(Debug, Default)]
-pub(crate) struct Turns {
-    state: Mutex<State>,
+pub(crate) struct Turns<What> {
+    state: Mutex<State<What>>,
     moved_on: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct State<What> {
     last: u64,
-    waiting: VecDeque<u64>,
+    waiting: VecDeque<(u64, Option<What>)>,
 }
 
 /// A place behind all that was asked for before. Whoever drops it is done, or does without.
 #[derive(Debug)]
-pub(crate) struct InTurn {
-    turns: Arc<Turns>,
+pub(crate) struct InTurn<What> {
+    turns: Arc<Turns<What>>,
     number: u64,
 }
 
-impl Turns {
-    /// The last place.
-    pub(crate) fn ask(self: &Arc<Turns>) -> InTurn {
+impl<What: Clone> Turns<What> {
+    /// The last place. `known`: what is asked for, if others are to know.
+    pub(crate) fn ask(self: &Arc<Turns<What>>, known: Option<What>) -> InTurn<What> {
         let mut state = self.state.lock();
         state.last += 1;
         let number = state.last;
-        state.waiting.push_back(number);
+        state.waiting.push_back((number, known));
         InTurn {
             turns: self.clone(),
             number,
         }
     }
+
+    /// What was asked for last, if that is not done and is to be known.
+    pub(crate) fn last(&self) -> Option<What> {
+        let state = self.state.lock();
+        state.waiting.back().and_then(|(_, known)| known.clone())
+    }
 }
 
-impl InTurn {
+impl<What> InTurn<What> {
     /// Waits until all who asked before are done.
     pub(crate) fn wait(&self) {
         let mut state = self.turns.state.lock();
-        while state.waiting.front() != Some(&self.number) {
+        while state.waiting.front().map(|(number, _)| *number) != Some(self.number) {
             self.turns.moved_on.wait(&mut state);
         }
     }
 }
 
-impl Drop for InTurn {
+impl<What> Drop for InTurn<What> {
     fn drop(&mut self) {
         let mut state = self.turns.state.lock();
-        state.waiting.retain(|number| *number != self.number);
+        state.waiting.retain(|(number, _)| *number != self.number);
         self.turns.moved_on.notify_all();
     }
 }
@@ -64,7 +70,7 @@ mod tests {
     #[test]
     fn what_was_asked_for_first_is_done_first_and_who_does_without_holds_up_nobody() {
         let turns = Arc::new(Turns::default());
-        let asked: Vec<InTurn> = (0..4).map(|_| turns.ask()).collect();
+        let asked: Vec<InTurn<()>> = (0..4).map(|_| turns.ask(None)).collect();
         let done = Arc::new(Mutex::new(Vec::new()));
         let threads: Vec<_> = asked
             .into_iter()
@@ -85,5 +91,19 @@ mod tests {
             .into_iter()
             .for_each(|t| t.join().expect("no panic"));
         assert_eq!(*done.lock(), [0, 2, 3]);
+    }
+    #[test]
+    fn what_was_asked_for_last_is_known_until_it_is_done() {
+        let turns = Arc::new(Turns::default());
+        assert_eq!(turns.last(), None);
+        let first = turns.ask(Some("first"));
+        let second = turns.ask(Some("second"));
+        assert_eq!(turns.last(), Some("second"));
+        drop(first);
+        assert_eq!(turns.last(), Some("second"));
+        let third = turns.ask(None);
+        assert_eq!(turns.last(), None, "it is not to be known");
+        drop((second, third));
+        assert_eq!(turns.last(), None);
     }
 }

@@ -169,7 +169,7 @@ fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     } else {
         2
     };
-    let role = ctx.engine.standing.role();
+    let role = ctx.engine.role();
     let out = &mut *ctx.out;
     out.map(7);
     out.bulk(b"server");

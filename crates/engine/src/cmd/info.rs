@@ -216,7 +216,7 @@ fn persistence(report: &Report<'_, '_>, into: &mut String) {
 }
 
 fn replication(report: &Report<'_, '_>, into: &mut String) {
-    line!(into, "role:{}", report.engine.standing.role());
+    line!(into, "role:{}", report.engine.role());
     match report.engine.replication() {
         Some(replication) => replication.info(into),
         None => {

@@ -60,7 +60,8 @@ fn replicaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         .config()
         .record("replicaof", &text)
         .map_err(|why| Error::new(format!("ERR {why}")))?;
-    let turn = engine.roles.ask();
+    // A transaction's answer is there before that is done, and what stands behind it in there is carried out before.
+    let turn = engine.roles.ask(primary.clone().filter(|_| ctx.nested));
     let follow = move || {
         turn.wait();
         let primary = primary.as_ref().map(|(host, port)| (&**host, *port));

@@ -335,11 +335,11 @@ pub trait Replication: Send + Sync {
         tell: Box<dyn FnOnce() + Send>,
     );
 
-    /// Replicas that follow, as a primary, and have their copy of the data set; 0 on a replica.
+    /// Replicas that follow this server, a primary or a replica itself, and have their copy of the data set.
     fn replicas_online(&self) -> usize;
 
-    /// Waits until all replicas that follow have all there is, for this long at most; not at all on a replica, and no longer once that is
-    /// given up. Changes are held back. Not called from a worker.
+    /// Waits until all replicas that follow have all there is, for this long at most, and no longer once that is given up. Changes are
+    /// held back, and on a replica the stream of its primary. Not called from a worker.
     fn wait_for_replicas(&self, most: Duration, given_up: &dyn Fn() -> bool) -> InSync;
 
     /// Has who waits so look whether that is given up.

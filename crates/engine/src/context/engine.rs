@@ -62,7 +62,7 @@ pub struct Engine {
     /// Changes that wait for a snapshot.
     pub pressure: Arc<Pressure>,
     /// Whom to follow, asked for by commands.
-    pub(crate) roles: Arc<Turns>,
+    pub(crate) roles: Arc<Turns<(String, u16)>>,
     /// Scripts and functions.
     pub scripts: Scripts,
     pub(crate) reclaimer: Reclaimer,
@@ -252,6 +252,20 @@ impl Engine {
     /// Who speaks to primaries and replicas, if anybody does.
     pub fn replication(&self) -> Option<&Arc<dyn Replication>> {
         self.replication.get()
+    }
+
+    /// The primary that this server is just about to follow, as a transaction asked for, by its host and port: whoever asks is told so
+    /// from then on.
+    pub fn about_to_follow(&self) -> Option<(String, u16)> {
+        self.roles.last()
+    }
+
+    /// `master` or `slave`, as INFO and HELLO call it.
+    pub(crate) fn role(&self) -> &'static str {
+        match self.about_to_follow() {
+            Some(_) => "slave",
+            None => self.standing.role(),
+        }
     }
 
     /// Whether nothing is evicted here, since the primary sees to that.

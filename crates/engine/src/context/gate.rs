@@ -470,11 +470,11 @@ fn itself_replication(request: &Request<'_>, way: u8) -> Passed {
     };
     let closed = request.engine.standing.closed();
     if closed & CHANGES_HELD != 0 && way & (CLIENT | LIBRARY) != 0 {
-        // What has begun is finished, and what is queued is put off when it is carried out; so is a script, which may change
-        // something. Messages are not: they change nothing, and who watches servers speaks by them.
+        // What has begun is finished, and what is queued is put off when it is carried out; so are a script, which may change
+        // something, and a message, which replicas are to have too.
         let runs = request.facts.has(RUNS_QUEUE | RUNS_SCRIPT);
         let queues = request.session.is_some_and(|s| s.multi.is_some()) && !runs;
-        let changes = does & WRITE != 0 || runs && does & LIKE_WRITE != 0;
+        let changes = does & (WRITE | LIKE_WRITE) != 0;
         if changes && !queues && !replays(request) {
             let standing = &request.engine.standing;
             until(&standing.held, ANY, || {

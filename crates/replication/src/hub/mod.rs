@@ -85,12 +85,16 @@ impl Hub {
         }
     }
 
-    /// Ends all connections to other servers. Nobody changes anything any more; replicas get this long to have all of it.
-    pub fn close(&self, patience: Duration) {
-        let until = Instant::now() + patience;
-        (self.primary).wait_until_replicas_have_all(until, &|| false);
-        self.primary.stop();
+    /// Ends all connections to other servers. Nobody changes anything any more; replicas get this long to have all of it, and none at
+    /// all, nor a word about those who do not, if they have been waited for.
+    pub fn close(&self, patience: Option<Duration>) {
+        let until = patience.map(|patience| Instant::now() + patience);
+        // First, so that nothing comes that replicas would have to have too.
         self.replica.close();
+        if let Some(until) = until {
+            (self.primary).wait_until_replicas_have_all(until, &|| false);
+        }
+        self.primary.stop();
         self.primary.close();
     }
 

@@ -8,7 +8,7 @@ use super::handshake::{Answer, Failed, Introduction, greet};
 use super::payload::{self, Payload};
 use super::shown::Shown;
 use super::status::{Phase, Status};
-use super::{Address, Downstream};
+use super::{Address, Downstream, patience};
 use crate::wire::{Bell, Dial, Leash, TICK, Wire};
 use engine::{Client, Counters, Engine, Persistence};
 use keeper::{Keeper, Replace};
@@ -117,10 +117,6 @@ impl Link {
         }
     }
 
-    fn patience(&self) -> Duration {
-        Duration::from_secs(self.engine.config().number("repl-timeout").max(1) as u64)
-    }
-
     fn introduction(&self) -> Introduction {
         let config = self.engine.config();
         let announced = |name: &str| u16::try_from(config.number(name)).ok().filter(|n| *n > 0);
@@ -146,7 +142,7 @@ impl Link {
     /// Connects, and gets to where the stream begins.
     fn connect(&mut self, applier: &mut Applier) -> Result<Wire, Ended> {
         let Address { host, port } = self.primary.clone();
-        let patience = self.patience();
+        let patience = patience(self.engine.config());
         self.status.enter(Phase::Connecting);
         // Whoever ends it from here on does not wait for it.
         if self.leash.is_ended() {
@@ -156,6 +152,9 @@ impl Link {
             .and_then(|channel| Wire::new(channel, self.leash.clone(), patience))
         {
             Ok(mut wire) => {
+                // It may have been set meanwhile.
+                self.leash
+                    .set_patience(super::patience(self.engine.config()));
                 wire.count(&self.engine.stats().from_primary);
                 self.status.enter(Phase::Handshake);
                 let from = wire.socket().peer_addr();
@@ -294,7 +293,7 @@ impl Link {
         let mut finder = Finder::default();
         // Rung when all up to there is on the disk, for which the primary waits.
         let mut bell: Option<(Arc<Bell>, u64)> = None;
-        // What stands first of what has come, while CLIENT PAUSE holds it back.
+        // What stands first of what has come, while CLIENT PAUSE or a stop holds it back.
         let mut held: Option<Whole> = None;
         loop {
             // What stands behind a copy has come already.
@@ -306,7 +305,7 @@ impl Link {
                 if whole.bytes == 0 {
                     break;
                 }
-                if self.engine.pause.holds_stream(whole.changes) {
+                if standing.holds_stream() || self.engine.pause.holds_stream(whole.changes) {
                     held = Some(whole);
                     break;
                 }
@@ -315,15 +314,19 @@ impl Link {
                 let mut carried = false;
                 self.engine.journal.queue.wait_for_room();
                 self.downstream.pass(bytes, &mut || {
-                    // Whoever has ended this has become something else meanwhile.
-                    if !leash.is_ended() {
+                    // Whoever has ended this has become something else meanwhile, and who is about to stop has counted what there is.
+                    if !leash.is_ended() && !standing.holds_stream() {
                         applier.carry_out(bytes);
                         carried = true;
                     }
                     carried.then(|| applier.db())
                 });
-                if !carried {
+                if leash.is_ended() {
                     return Err(io::Error::other("the link was ended").into());
+                }
+                if !carried {
+                    held = Some(whole);
+                    break;
                 }
                 finder.used(whole.bytes);
                 wire.consume(whole.bytes);
@@ -341,9 +344,7 @@ impl Link {
             if shown.is_killed() {
                 return Err(Ended::Killed);
             }
-            if self.acknowledge_if_due(wire, acks)? {
-                wire.set_patience(self.patience());
-            }
+            self.acknowledge_if_due(wire, acks)?;
             if let Some(whole) = held {
                 self.wait_for_pause(wire, whole.changes)?;
                 continue;
@@ -366,11 +367,17 @@ impl Link {
         }
     }
 
-    /// Waits for the end of a pause, or a moment. Of what comes meanwhile it takes no more than some.
+    /// Waits for the end of a pause or of a stop that is given up, or a moment. Of what comes meanwhile it takes no more than some.
     fn wait_for_pause(&self, wire: &mut Wire, changes: bool) -> io::Result<()> {
         let bell = Arc::new(Bell::new()?);
         let waker = Waker::from(bell.clone());
-        if let Some((left, _place)) = self.engine.pause.call_when_over(changes, &waker) {
+        let stop = self.engine.standing.call_when_stream_goes_on(&waker);
+        let pause = match stop {
+            Some(_) => None,
+            None => self.engine.pause.call_when_over(changes, &waker),
+        };
+        let left = pause.as_ref().map(|(left, _)| *left);
+        if let Some(left) = left.or(stop.as_ref().map(|_| TICK)) {
             let takes = wire.bytes().len() < MOST_HELD;
             wire.more_or(&bell, left.min(TICK), takes)?;
         }
@@ -397,12 +404,11 @@ impl Link {
         wire.command(&words)
     }
 
-    /// The same if it is time for that; whether it was.
-    fn acknowledge_if_due(&self, wire: &mut Wire, acks: &mut Acks) -> io::Result<bool> {
-        let due = acks.are_due(Instant::now(), |piece| self.keeper.is_on_disk(piece));
-        if due {
-            self.acknowledge(wire, acks)?;
+    /// The same if it is time for that.
+    fn acknowledge_if_due(&self, wire: &mut Wire, acks: &mut Acks) -> io::Result<()> {
+        match acks.are_due(Instant::now(), |piece| self.keeper.is_on_disk(piece)) {
+            true => self.acknowledge(wire, acks),
+            false => Ok(()),
         }
-        Ok(due)
     }
 }

@@ -14,7 +14,7 @@ mod shown;
 pub mod status;
 
 use crate::wire::{Dial, Leash};
-use engine::{Counters, Engine, READ_ONLY_REPLICA, RoleReport, STALE_REPLICA};
+use engine::{Config, Counters, Engine, READ_ONLY_REPLICA, RoleReport, STALE_REPLICA};
 use handover::{Handover, OnHandover};
 use keeper::Keeper;
 use link::Link;
@@ -24,6 +24,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// What there is to do for those who follow this server, when its own place in the stream changes. Called from the link's thread,
 /// but for the two that change the role.
@@ -216,6 +217,11 @@ impl Replica {
                     .is_some_and(|status| status.phase() == Phase::Up);
                 self.set_stale(&engine, !up);
             }
+            "repl-timeout" => {
+                if let Some(following) = &*self.following.lock() {
+                    following.leash.set_patience(patience(engine.config()));
+                }
+            }
             // They are said when a link is made.
             "masterauth"
             | "masteruser"
@@ -258,20 +264,28 @@ impl Replica {
             .ok_or_else(|| "the database is being closed".to_owned())
     }
 
+    /// Whom this server follows, or is just about to, and what is known of the link.
+    fn followed(&self, engine: &Engine) -> Option<(Address, Arc<Status>)> {
+        if let Some((host, port)) = engine.about_to_follow() {
+            return Some((Address { host, port }, Arc::default()));
+        }
+        let following = self.following.lock();
+        following
+            .as_ref()
+            .map(|f| (f.primary.clone(), f.status.clone()))
+    }
+
     /// What ROLE tells of a replica; None of a primary.
     pub fn role(&self) -> Option<RoleReport> {
         let engine = self.engine().ok()?;
-        let following = self.following.lock();
-        let Following {
-            primary, status, ..
-        } = following.as_ref()?;
+        let (primary, status) = self.followed(&engine)?;
         let phase = status.phase();
         let offset = match phase {
             Phase::Up => i64::try_from(engine.standing.offset()).unwrap_or(i64::MAX),
             _ => -1,
         };
         Some(RoleReport::Replica(
-            primary.host.clone(),
+            primary.host,
             primary.port,
             phase.name(),
             offset,
@@ -281,11 +295,7 @@ impl Replica {
     /// Appends what INFO tells of a replica, each line ending in CR LF; nothing of a primary.
     pub fn info(&self, into: &mut String) {
         let Ok(engine) = self.engine() else { return };
-        let following = self.following.lock();
-        let Some(Following {
-            primary, status, ..
-        }) = following.as_ref()
-        else {
+        let Some((primary, status)) = self.followed(&engine) else {
             return;
         };
         let config = engine.config();
@@ -303,6 +313,11 @@ impl Replica {
             u8::from(config.flag("replica-announced")),
         );
     }
+}
+
+/// How long nothing may come from a primary.
+fn patience(config: &Config) -> Duration {
+    Duration::from_secs(config.number("repl-timeout").max(1) as u64)
 }
 
 impl Drop for Replica {
