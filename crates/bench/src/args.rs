@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long, default_value = "127.0.0.1", conflicts_with = "socket")]
     host: String,
     /// TCP port of the server.
-    #[arg(long, default_value_t = 6379, conflicts_with = "socket")]
+    #[arg(short, long, default_value_t = 6379, conflicts_with = "socket")]
     port: u16,
     /// Unix socket to connect to instead of a TCP port.
     #[arg(long, value_name = "PATH")]
@@ -396,6 +396,14 @@ mod tests {
             "1 x SET {key} {value}, 9 x GET {key}"
         );
         assert!(plan.load.is_none());
+    }
+
+    #[test]
+    fn the_port_is_said_as_to_other_clients() {
+        for line in ["-p 7000", "--port 7000"] {
+            let args = Args::try_parse_from(line.split(' ')).expect("arguments");
+            assert_eq!(args.port, 7000, "{line}");
+        }
     }
 
     #[test]

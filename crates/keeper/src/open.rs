@@ -38,7 +38,10 @@ impl Keeper {
     /// The same in another folder, which is made if there is none.
     pub fn open_in(engine: &Arc<Engine>, dir: &Path) -> Result<Arc<Keeper>, String> {
         let disk = RealDisk::shared();
-        let in_folder = |e: std::io::Error| format!("{}: {e}", dir.display());
+        let in_folder = |e: std::io::Error| match e.kind() {
+            std::io::ErrorKind::AlreadyExists => format!("{} is not a folder", dir.display()),
+            _ => format!("{}: {e}", dir.display()),
+        };
         if !disk.is_folder(dir).map_err(in_folder)? {
             disk.create_folder(dir).map_err(in_folder)?;
         }

@@ -307,3 +307,14 @@ fn a_program_that_is_killed_finds_its_data() {
         "{said}"
     );
 }
+
+#[test]
+fn a_path_that_is_no_folder_is_told() {
+    let folder = Folder::new();
+    std::fs::create_dir_all(&folder.0).unwrap();
+    let file = folder.0.join("file");
+    std::fs::write(&file, "x").unwrap();
+    let error = Db::open(&*file).err().expect("no database").to_string();
+    assert!(error.ends_with("/file is not a folder"), "{error}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"x");
+}
