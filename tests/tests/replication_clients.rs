@@ -215,6 +215,23 @@ fn a_replica_is_a_client_of_its_primary() {
     }
 }
 
+/// Who has the stream and asks for something else would wait for ever, or take the answer for a part of it.
+#[test]
+fn a_replica_that_asks_for_more_than_the_stream_is_disconnected() {
+    let primary = redpoll(&[]);
+    for words in [&["PING"][..], &["GET", "k"], &["nonsense"]] {
+        let mut pretender = Pretender::to(&primary, &[EOF]);
+        let (_, offset) = pretender.take_copy();
+        pretender.ack(offset);
+        let mut p = primary.connect();
+        eventually("it follows", || flagged(&mut p, "S").is_some());
+        pretender.say(words);
+        eventually("it is gone", || flagged(&mut p, "S").is_none());
+        let said = format!("asks for '{}'", words[0]);
+        assert!(primary.log().contains(&said), "{}", primary.log());
+    }
+}
+
 /// A replica comes from the address that it is told to come from; where that cannot be had, from any.
 #[test]
 fn a_replica_comes_from_the_address_it_is_told() {

@@ -642,6 +642,17 @@ fn take_in(primary: &Weak<Primary>, link: &Arc<Link>, unread: &mut Vec<u8>) -> R
             return Err(());
         }
         for at in 0..batch.len() {
+            // An empty line is a sign of life.
+            let command = batch.get(at).first().copied().unwrap_or(b"replconf");
+            if !command.eq_ignore_ascii_case(b"replconf") {
+                // The answer would stand in the middle of the stream, and without one it might wait for ever.
+                tracing::warn!(
+                    "The replica {} asks for '{}', which cannot be answered in its stream: it is disconnected",
+                    link.who(),
+                    command.escape_ascii()
+                );
+                return Err(());
+            }
             acknowledge(primary, link, batch.get(at));
         }
         if !batch.is_empty() {
@@ -669,14 +680,11 @@ fn note_command(primary: &Weak<Primary>, link: &Arc<Link>, batch: &Batch<'_>) {
     client.active_s.store(unix_ms() / 1000, Relaxed);
 }
 
-/// REPLCONF ACK offset [FACK offset]. Nothing else that a replica says is of interest.
+/// REPLCONF ACK offset [FACK offset]. Nothing else that a replica says so is of interest.
 fn acknowledge(primary: &Weak<Primary>, link: &Arc<Link>, argv: &[&[u8]]) {
-    let Some((command, options)) = argv.split_first() else {
+    let Some((_, options)) = argv.split_first() else {
         return;
     };
-    if !command.eq_ignore_ascii_case(b"replconf") {
-        return;
-    }
     let mut acknowledged = false;
     for pair in options.chunks_exact(2) {
         let number = resp::number::parse_i64(pair[1]).and_then(|n| u64::try_from(n).ok());
