@@ -51,6 +51,7 @@ pub const UNITS: &[&str] = &[
     "unit/type/list-3",
     "integration/psync2",
     "integration/replication-psync",
+    "integration/replication",
     "integration/replication-4",
     "integration/block-repl",
     "unit/type/list",
@@ -131,7 +132,6 @@ pub const UNITS: &[&str] = &[
 pub const UNITS_LEFT_OUT: &[(&str, &str)] = &[
     ("integration/corrupt-dump", SLOW),
     ("integration/corrupt-dump-fuzzer", SLOW),
-    ("integration/replication", "it takes many minutes, and most of it asks for lines of the log or for a child process"),
     ("integration/replication-rdbchannel", ONE_LINK),
     ("unit/tls", "the suite must be built for TLS"),
 ];
@@ -203,6 +203,11 @@ const SLOW: &str = "it takes minutes";
 const ALIKE: &str = "it takes many seconds, and others of its kind are run";
 const GONE: &str =
     "what clients take is added up every 20 ms, so that keys may go for those who have just left";
+const POPULATED: &str = "what DEBUG POPULATE makes is in the stream to replicas too";
+const WATCHDOG: &str = "there is no watchdog";
+const NO_SAVE: &str = "a copy for replicas goes to no file, so that it ends with them whatever is to be saved, and at its next write";
+const WRITTEN_SOON: &str =
+    "what is written down is in the log, and in its size, some milliseconds after the reply";
 const OPEN: &str = "it is not known yet who is wrong";
 
 // ---- The table
@@ -232,6 +237,39 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         left_out("Replication backlog memory will become smaller if disconnecting with replica rdbchannel=yes", OLD_FIRST),
         left_out("Replication buffer will become smaller when no replica uses rdbchannel=no", KEPT_MEMORY),
         left_out("Replication buffer will become smaller when no replica uses rdbchannel=yes", ONE_LINK),
+    ]),
+    ("integration/replication", &[
+        left_out("Allow appendonly config change while loading rdb on slave", WRITTEN_SOON),
+        fails("Busy script during async loading", NOT_BUSY),
+        left_out("Connect multiple replicas at the same time (issue #141), master diskless=no, replica diskless=disabled, rdbchannel=no", ALIKE),
+        left_out("Connect multiple replicas at the same time (issue #141), master diskless=no, replica diskless=swapdb, rdbchannel=no", ALIKE),
+        left_out("Connect multiple replicas at the same time (issue #141), master diskless=yes, replica diskless=disabled, rdbchannel=yes", ALIKE),
+        left_out("Diskless load swapdb (different replid): replica enter loading rdbchannel=no", MEANWHILE),
+        fails("Diskless load swapdb (async_loading): old database is exposed after async replication fails", POPULATED),
+        fails("Diskless load swapdb (async_loading): old database is exposed while async replication is in progress", POPULATED),
+        left_out("Kill rdb child process if its dumping RDB is not useful", NO_SAVE),
+        left_out("Master stream is correctly processed while the replica has a script in -BUSY state", SLOW),
+        fails("PSYNC with wrong offset should throw error", LOG),
+        left_out("Replica flushes db lazily when replica-lazy-flush enabled", FREES),
+        left_out("Replica should reply LOADING while flushing a large db (disklessload: disabled)", MEANWHILE),
+        left_out("Replica should reply LOADING while flushing a large db (disklessload: on-empty-db)", MEANWHILE),
+        left_out("Slave enters wait_bgsave", ONE_LINK),
+        left_out("Slave is able to detect timeout during handshake", LOG),
+        left_out("diskless all replicas drop during rdb pipe", LOG),
+        left_out("diskless fast replicas drop during rdb pipe", LOG),
+        left_out("diskless loading short read", LOG),
+        left_out("diskless no replicas drop during rdb pipe", LOG),
+        left_out("diskless replication child being killed is collected", CHILD),
+        left_out("diskless replication read pipe cleanup", CHILD),
+        left_out("diskless slow replicas drop during rdb pipe", LOG),
+        left_out("diskless timeout replicas drop during rdb pipe", LOG),
+        left_out("replica can handle EINTR if use diskless load", WATCHDOG),
+        fails("replica do not write the reply to the replication link - PSYNC (_addReplyToBufferOrList)", LOG),
+        fails("replica do not write the reply to the replication link - PSYNC (addReplyDeferredLen)", LOG),
+        left_out("replica do not write the reply to the replication link - SYNC (_addReplyToBufferOrList)", LOG),
+        left_out("replica do not write the reply to the replication link - SYNC (addReplyDeferredLen)", LOG),
+        left_out("replication child dies when parent is killed - diskless: no", CHILD),
+        left_out("replication child dies when parent is killed - diskless: yes", CHILD),
     ]),
     ("integration/replication-psync", &[
         left_out("Test replication partial resync: backlog expired (diskless: no, disabled, reconnect: 1, rdbchannel: no)", ALIKE),
