@@ -10,7 +10,7 @@ use crate::cmd::long::{LONG_WORK, check_picks};
 use crate::cmd::scan_options::{ScanOptions, Scanned};
 use crate::context::command::{
     ADDS_SCORE, Command, DENYOOM, FAST, Group, KS_ACCESS, KS_DELETE, KS_RO, KS_RW, KS_UPDATE,
-    KeySpec, MOVABLEKEYS, READONLY, WRITE, row,
+    KeySpec, MOVABLEKEYS, READONLY, SEEKS_PLACE, WRITE, row,
 };
 use crate::context::ctx::Ctx;
 use crate::context::engine::Engine;
@@ -70,17 +70,17 @@ pub const COMMANDS: &[Command] = &[
         .tips(&["nondeterministic_output"])
         .docs("Returns members of a sorted set picked at random.",
               "O(N), N being the number of members returned"),
-    row("zrank", -3, READONLY | FAST, Group::SortedSet, "2.0.0", zrank)
+    row("zrank", -3, SEEKS_PLACE | READONLY | FAST, Group::SortedSet, "2.0.0", zrank)
         .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key member [WITHSCORE]")
         .docs("Returns the rank of a member, counted from the lowest score.",
               "O(log(N)), N being the size of the sorted set")
         .history(&[("7.2.0", "New option WITHSCORE.")]),
-    row("zrem", -3, WRITE | FAST, Group::SortedSet, "1.2.0", zrem)
+    row("zrem", -3, SEEKS_PLACE | WRITE | FAST, Group::SortedSet, "1.2.0", zrem)
         .keys(&[KeySpec::at(1, KS_RW | KS_DELETE)]).args("key member...")
         .docs("Removes members from a sorted set.",
               "O(M*log(N)), N being the size of the sorted set and M the number of members given")
         .history(&[("2.4.0", "Several members may be given.")]),
-    row("zrevrank", -3, READONLY | FAST, Group::SortedSet, "2.0.0", zrevrank)
+    row("zrevrank", -3, SEEKS_PLACE | READONLY | FAST, Group::SortedSet, "2.0.0", zrevrank)
         .keys(&[KeySpec::at(1, KS_RO | KS_ACCESS)]).args("key member [WITHSCORE]")
         .docs("Returns the rank of a member, counted from the highest score.",
               "O(log(N)), N being the size of the sorted set")

@@ -1,11 +1,11 @@
 //! The look ahead: finding every command's row and fetching the memory it will need before any of them runs.
 
-use crate::context::command::{ADDS_SCORE, Entry, FAST, Group, WRITE};
+use crate::context::command::{ADDS_SCORE, Entry, FAST, Group, SEEKS_PLACE, WRITE};
 use crate::dispatch::worker::Worker;
 use crate::table::registry::KeyLayout;
 use resp::Batch;
 use store::table::table_hash;
-use store::types::sorted_set::Move;
+use store::types::sorted_set::{Goal, Move};
 use store::{Place, same};
 
 /// Commands looked ahead in a pipeline. Each needs some three cache lines, which must all stay in the first level.
@@ -19,6 +19,18 @@ const QUICK_ARGUMENTS: usize = 8;
 enum Step {
     Item,
     Order,
+}
+
+/// What a command does with a member.
+#[derive(Clone, Copy)]
+enum Aim<'a> {
+    Find,
+    /// Needs its place in the order.
+    Place,
+    /// Gives it this score.
+    Score(&'a [u8]),
+    /// Adds that to its score.
+    Add(&'a [u8]),
 }
 
 /// What is known of a command of the batch before it runs.
@@ -109,7 +121,7 @@ impl Worker {
     #[inline]
     pub(super) fn look_into(&mut self, db: usize, batch: &Batch<'_>, first: usize) {
         let ks = self.engine.keyspace();
-        // The key, the member, and what a sorted set's member is to be scored with; whether that is added.
+        // The key, the member, and what for.
         let member = |p: &Planned, i: usize| {
             // SAFETY: points into the registry of `self.engine`, which never changes.
             let command = unsafe { &*p.entry? }.command;
@@ -119,10 +131,18 @@ impl Worker {
             #[cfg(test)]
             assert!(batch.get(first + i).last() != Some(&&b"panic in the look into"[..]));
             match (command.group, batch.get(first + i)) {
-                (Group::Hash | Group::Set, [_, key, member, ..]) => Some((*key, *member, None)),
-                (Group::SortedSet, [_, key, member]) => Some((*key, *member, None)),
+                (Group::Hash | Group::Set, [_, key, member, ..]) => {
+                    Some((*key, *member, Aim::Find))
+                }
+                (Group::SortedSet, [_, key, member, ..]) if command.has(SEEKS_PLACE) => {
+                    Some((*key, *member, Aim::Place))
+                }
+                (Group::SortedSet, [_, key, member]) => Some((*key, *member, Aim::Find)),
+                (Group::SortedSet, [_, key, score, member]) if command.has(ADDS_SCORE) => {
+                    Some((*key, *member, Aim::Add(score)))
+                }
                 (Group::SortedSet, [_, key, score, member]) if command.has(WRITE) => {
-                    Some((*key, *member, Some((*score, command.has(ADDS_SCORE)))))
+                    Some((*key, *member, Aim::Score(score)))
                 }
                 _ => None,
             }
@@ -175,17 +195,22 @@ impl Worker {
                 while let Some(&(i, hash)) = rest.first()
                     && self.plan[i].place == p.place
                 {
-                    let (member, score) =
-                        member(&self.plan[i], i).map_or((&b""[..], None), |(_, m, s)| (m, s));
-                    moves |= score.is_some();
-                    match (object, step, score) {
+                    let (member, aim) =
+                        member(&self.plan[i], i).map_or((&b""[..], Aim::Find), |(_, m, a)| (m, a));
+                    let number = |score| resp::parse_f64(score).unwrap_or_default();
+                    let goal = match aim {
+                        Aim::Find => None,
+                        Aim::Place => Some(Goal::Same),
+                        Aim::Score(_) | Aim::Add(_) if step == Step::Item => Some(Goal::Same),
+                        Aim::Score(score) => Some(Goal::Score(number(score))),
+                        Aim::Add(score) => Some(Goal::Plus(number(score))),
+                    };
+                    moves |= goal.is_some();
+                    match (object, step, goal) {
                         (Some(object), Step::Item, _) => object.fetch_item(hash),
-                        (Some(_), Step::Order, Some((score, adds))) => places.push(Move {
-                            hash,
-                            member,
-                            score: resp::parse_f64(score).unwrap_or_default(),
-                            adds,
-                        }),
+                        (Some(_), Step::Order, Some(goal)) => {
+                            places.push(Move { hash, member, goal });
+                        }
                         _ => {}
                     }
                     rest = &rest[1..];

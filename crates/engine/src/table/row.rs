@@ -93,6 +93,8 @@ pub const OTHER_DB: u64 = 1 << 52;
 pub const CHANGES_READ_KEYS: u64 = 1 << 53;
 /// The score among its arguments is added to the one that is there (ZINCRBY). Not printed.
 pub const ADDS_SCORE: u64 = 1 << 54;
+/// Looks for where the first member it names stands in the order of its sorted set (ZRANK, ZREM). Not printed.
+pub const SEEKS_PLACE: u64 = 1 << 60;
 /// All arguments are secret (AUTH). Not printed.
 pub const SECRET: u64 = 1 << 55;
 /// The two arguments after the word AUTH are secret (HELLO). Not printed.
@@ -121,6 +123,7 @@ const _: () = {
         OTHER_DB,
         CHANGES_READ_KEYS,
         ADDS_SCORE,
+        SEEKS_PLACE,
         SECRET,
         SECRET_AFTER_AUTH,
         BY_DIGEST,

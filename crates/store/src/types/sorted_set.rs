@@ -35,17 +35,26 @@ pub struct Limits {
     pub member: usize,
 }
 
-/// A change of a member's score that is about to come: see [`crate::types::object::Object::fetch_places`].
+/// What is about to be done with a member: see [`crate::types::object::Object::fetch_places`].
 #[derive(Clone, Copy, Debug)]
 pub struct Move<'a> {
     /// What [`crate::types::object::Object::fetch`] returned for the member.
     pub hash: u64,
     /// The member.
     pub member: &'a [u8],
-    /// The new score, or what is added to the present one if `adds`.
-    pub score: f64,
-    /// Whether the score is added.
-    pub adds: bool,
+    /// Where it goes.
+    pub goal: Goal,
+}
+
+/// Where a member goes in the order.
+#[derive(Clone, Copy, Debug)]
+pub enum Goal {
+    /// Nowhere: its place is asked for, or it is removed.
+    Same,
+    /// To this score.
+    Score(f64),
+    /// To its score and this.
+    Plus(f64),
 }
 
 /// A sorted set.

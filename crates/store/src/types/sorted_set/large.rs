@@ -5,7 +5,7 @@ use super::slots::Slots;
 use super::small;
 use super::tree::{Element as Ordered, Prefix, Seek, Tree, Walk, key_of};
 use super::ways::{self, Ways};
-use super::{Limits, Move, SortedSet};
+use super::{Goal, Limits, Move, SortedSet};
 use crate::mem::same;
 use crate::table::{HASH_BITS, POSITIONS, Pos, Probe, Table, table_hash};
 use crate::types::object::Collection;
@@ -143,15 +143,13 @@ impl Large {
 
     /// How many members come before this one, and its score.
     pub fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
-        let (_, slot) = self.find(Hash::of(member), member)?;
+        let h = Hash::of(member);
+        let (_, slot) = self.find(h, member)?;
         let score = self.slots.score(slot);
-        let seek = Seek::Element {
-            key: key_of(score),
-            member,
-            slot,
-        };
-        // It counts itself among those before the place behind it.
-        Some((self.tree.rank(&self.slots, &seek) - 1, score))
+        Some((
+            self.tree.rank_of(&self.slots, slot, self.ways(h).old),
+            score,
+        ))
     }
 
     /// Has what setting this score will need come into the cache: see [`SortedSet::fetch`].
@@ -189,40 +187,44 @@ impl Large {
         }
     }
 
-    /// Fetches the members' places in the order, and those of their new scores, and notes the ways there.
+    /// Fetches the members' places in the order, and those they go to, and notes the ways there.
     pub fn fetch_places(&self, moves: &[Move<'_>]) {
         let mut seeks: SmallVec<[Seek<'_>; 2 * TOGETHER]> = SmallVec::new();
+        // Of each: whether it has a place, and whether it gets one.
+        let mut kinds: SmallVec<[(bool, bool); TOGETHER]> = SmallVec::new();
         for moves in moves.chunks(TOGETHER) {
             seeks.clear();
+            kinds.clear();
             for m in moves {
                 let old = self
                     .likely(Hash(m.hash))
                     .map(|slot| (slot, self.slots.score(slot)));
-                let was = old.map_or(0.0, |(_, score)| score);
-                let new = if m.adds { was + m.score } else { m.score };
+                let new = match m.goal {
+                    Goal::Same => None,
+                    Goal::Score(score) => Some(score),
+                    Goal::Plus(score) => Some(old.map_or(0.0, |(_, was)| was) + score),
+                };
                 seeks.extend(old.map(|(slot, score)| Seek::Element {
                     key: key_of(score),
                     member: m.member,
                     slot,
                 }));
-                seeks.push(Seek::Member {
-                    key: key_of(new),
+                seeks.extend(new.map(|score| Seek::Member {
+                    key: key_of(score),
                     member: m.member,
                     after: false,
-                });
+                }));
+                kinds.push((old.is_some(), new.is_some()));
             }
             let found = self.tree.fetch_all(&self.slots, &seeks);
-            let mut found = found.into_iter().zip(&seeks);
-            for m in moves {
-                let mut ways = Ways::default();
-                while let Some((way, seek)) = found.next() {
-                    if let Seek::Element { .. } = seek {
-                        ways.old = way;
-                    } else {
-                        ways.new = way;
-                        break;
-                    }
-                }
+            let mut found = found.into_iter();
+            for (m, &(has_old, has_new)) in moves.iter().zip(&kinds) {
+                let mut next = |there: bool| if there { found.next() } else { None };
+                let (old, new) = (next(has_old), next(has_new));
+                let ways = Ways {
+                    old: old.unwrap_or_default(),
+                    new: new.unwrap_or_default(),
+                };
                 ways::note(m.hash, ways);
             }
         }
@@ -289,7 +291,7 @@ impl Large {
         if let Some(watcher) = self.watched.get() {
             watcher.before_change(0, Element::Scored(member, score));
         }
-        self.tree.remove(&self.slots, slot);
+        self.tree.remove(&self.slots, slot, self.ways(h).old);
         self.table.remove(h.table(), pos);
         self.slots.remove(slot);
         Some(score)

@@ -98,7 +98,7 @@ proptest! {
                 Op::Ahead(all) => {
                     let ahead = all.iter().filter_map(|(member, score)| {
                         let hash = set.fetch_member(member)?;
-                        Some(Move { hash, member, score: *score, adds: false })
+                        Some(Move { hash, member, goal: Goal::Score(*score) })
                     });
                     set.fetch_places(&ahead.collect::<Vec<_>>());
                     for (m, s) in all {
@@ -109,7 +109,14 @@ proptest! {
                         }
                     }
                 }
-                Op::Remove(m) => prop_assert_eq!(set.remove(&m), model.remove(&m)),
+                Op::Remove(m) => {
+                    if let Some(hash) = set.fetch_member(&m) {
+                        set.fetch_places(&[Move { hash, member: &m, goal: Goal::Same }]);
+                    }
+                    let rank = sorted(&model).iter().position(|(member, _)| *member == m);
+                    prop_assert_eq!(set.view().rank(&m).map(|(rank, _)| rank), rank);
+                    prop_assert_eq!(set.remove(&m), model.remove(&m));
+                }
                 Op::RemoveRanks(at, n) => {
                     let all = sorted(&model);
                     let at = if all.is_empty() { 0 } else { at.index(all.len()) };

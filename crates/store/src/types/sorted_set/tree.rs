@@ -192,9 +192,9 @@ impl Tree {
         }
     }
 
-    /// Removes an element, which must be there, its slot still as it was.
-    pub fn remove(&mut self, slots: &Slots, slot: u32) {
-        self.take_out(slots, slot, None, Way::NONE);
+    /// Removes an element, which must be there, its slot still as it was. `way` may lead to it.
+    pub fn remove(&mut self, slots: &Slots, slot: u32, way: Way) {
+        self.take_out(slots, slot, None, way);
     }
 
     /// Prepares an element, whose slot is still as it was, for another score: puts it right if it may stay between its
@@ -265,6 +265,21 @@ impl Tree {
         }
     }
 
+    /// How many elements come before an element, which must be there. `way` may lead to it.
+    pub fn rank_of(&self, slots: &Slots, slot: u32, way: Way) -> usize {
+        let elements = self.elements(slots);
+        let element = elements.get(slot);
+        let seek = Seek::Element {
+            key: element.key,
+            member: slots.member(slot),
+            slot,
+        };
+        let place = elements.place_of(&seek, &element);
+        way.rank(&self.root, elements, &place, slot)
+            // It counts itself among those before the place behind it.
+            .unwrap_or_else(|| self.rank(slots, &seek) - 1)
+    }
+
     /// How many elements come before a place.
     pub fn rank(&self, slots: &Slots, seek: &Seek<'_>) -> usize {
         let elements = self.elements(slots);
@@ -278,10 +293,7 @@ impl Tree {
                     if n == 0 {
                         return rank;
                     }
-                    rank += inner.counts[..n - 1]
-                        .iter()
-                        .map(|&c| c as usize)
-                        .sum::<usize>();
+                    rank += inner.before(n - 1);
                     node = inner.child(n - 1);
                     node.fetch();
                 }

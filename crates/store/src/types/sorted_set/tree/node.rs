@@ -234,6 +234,13 @@ impl Inner {
         self.hints.append(other.hints);
     }
 
+    /// How many elements come before a child's.
+    #[inline]
+    pub fn before(&self, child: usize) -> usize {
+        let counts = self.counts[..child].iter();
+        counts.map(|&count| count as usize).sum()
+    }
+
     /// The child that holds the element of a rank below this node, and how many elements come before that child.
     #[inline]
     pub fn child_of_rank(&self, rank: usize) -> (usize, usize) {

@@ -5,7 +5,7 @@
 //! a place between two elements of one leaf is nowhere else. What concerns more than a leaf and the counts above it, its first
 //! element or its splitting and joining, takes the usual way.
 
-use super::hints::Elements;
+use super::hints::{Elements, Place};
 use super::leaf::{LEAF, Leaf};
 use super::node::{Node, SPARSE};
 use super::{Insertion, Removal, Taken};
@@ -61,6 +61,31 @@ impl Way {
                     let (child, rest) = way.step().expect("a way that has been gone");
                     inner.counts[child] = inner.counts[child].wrapping_add_signed(more);
                     (node, way) = (inner.child_mut(child), rest);
+                }
+            }
+        }
+    }
+
+    /// How many elements come before an element, whose place is behind it, if it stands where the way leads.
+    #[inline]
+    pub(super) fn rank(
+        self,
+        root: &Node,
+        elements: Elements<'_>,
+        place: &Place<'_>,
+        slot: u32,
+    ) -> Option<usize> {
+        let (mut node, mut way, mut rank) = (root, self, 0);
+        loop {
+            match node.get() {
+                Either::Left(leaf) => {
+                    let at = leaf.position(elements, place).checked_sub(1)?;
+                    return (leaf.slots[at] == slot).then_some(rank + at);
+                }
+                Either::Right(inner) => {
+                    let (child, rest) = way.step()?;
+                    (node, way) = (inner.any_child(child)?, rest);
+                    rank += inner.before(child);
                 }
             }
         }
@@ -146,7 +171,7 @@ mod tests {
             }
             for _ in 0..out.min(all.len()) {
                 let slot = all.swap_remove(below(all.len()));
-                tree.remove(&slots, slot);
+                tree.remove(&slots, slot, Way(below(1 << 24) as u64));
                 slots.remove(slot);
             }
             if all.is_empty() {
