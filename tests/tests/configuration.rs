@@ -1,8 +1,9 @@
-//! Configuration files of other servers, and what CONFIG REWRITE makes of one.
+//! Configuration files of other servers, what CONFIG REWRITE makes of one, and the folder that files are in.
 
-use redpoll_tests::check::{check, check_args};
+use redpoll_tests::check::{check, check_args, show};
 use redpoll_tests::client::Client;
-use redpoll_tests::{Server, every_peer};
+use redpoll_tests::server::Folder;
+use redpoll_tests::{Server, eventually, every_peer};
 use resp::Value;
 
 /// All of a server's directives with their values.
@@ -186,4 +187,72 @@ fn what_changes_nothing_is_said_once_at_the_start() {
         "{log}"
     );
     assert!(log.contains("hz changes nothing: "), "{log}");
+}
+
+/// The files of data lie in one folder: it is changed only while nothing is written or read there, and is locked wherever it is.
+#[test]
+fn the_folder_changes_only_while_no_file_of_it_is_in_use() {
+    let (one, other) = (Folder::new(), Folder::new());
+    let days = "1000000000";
+    let start = |folder: &Folder, args: &[&str]| {
+        let usual = ["--dir", folder.text(), "--enable-protected-configs", "yes"];
+        Server::redpoll_at_once(&[&usual[..], args].concat())
+    };
+    let dir = |folder: &Folder| format!("CONFIG SET dir {}", folder.text());
+    let refused =
+        |why: &str| format!("-ERR CONFIG SET failed (possibly related to argument 'dir') - {why}");
+    let names = |folder: &Folder| {
+        let mut names: Vec<String> = std::fs::read_dir(&folder.0)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    {
+        let mut server = start(&one, &["--save", "3600 1", "--rdb-key-save-delay", days]);
+        let mut c = server.connect();
+        check(&mut c, "SET k v", "OK");
+        check(&mut c, "BGSAVE", "Background saving started");
+        let busy = "files are being written to the present one: try again when that is done";
+        check(&mut c, &dir(&other), &refused(busy));
+        // Where it is already it may be said to be at any time.
+        check(&mut c, &dir(&one), "OK");
+        check(&mut c, "CONFIG SET rdb-key-save-delay 0", "OK");
+        check(&mut c, "BGSAVE CANCEL", "Background saving cancelled");
+        eventually("nothing is written", || {
+            show(&c.run("INFO persistence")).contains("rdb_bgsave_in_progress:0")
+        });
+        check(&mut c, &dir(&other), "OK");
+        check(&mut c, "SAVE", "OK");
+        assert_eq!(names(&one), ["redpoll.lock"]);
+        assert_eq!(names(&other), ["dump.rdb", "redpoll.lock"]);
+        // Another server may have the first one, and then it is no place to go back to.
+        let _another = start(&one, &["--save", "3600 1"]);
+        let reply = show(&c.run(&dir(&one)));
+        assert!(reply.contains("is in use by the process"), "{reply}");
+        check(
+            &mut c,
+            "CONFIG SET dir /dev/null",
+            &refused("Not a directory"),
+        );
+
+        check(&mut c, "CONFIG SET appendonly yes", "OK");
+        let log = "the append-only file is in the present one: turn it off first (appendonly no)";
+        let third = Folder::new();
+        check(&mut c, &dir(&third), &refused(log));
+        check(&mut c, "SET k w", "OK");
+        check(&mut c, "CONFIG SET appendonly no", "OK");
+        eventually("the log is off", || {
+            show(&c.run(&dir(&third))).contains("OK")
+        });
+        check(&mut c, &dir(&other), "OK");
+        assert!(names(&third).is_empty() || names(&third) == ["redpoll.lock"]);
+        c.send(&["SHUTDOWN", "NOSAVE"]);
+        assert_eq!(server.wait().code(), Some(0));
+    }
+    let server = start(&other, &["--save", "3600 1", "--key-load-delay", days]);
+    let mut c = server.connect();
+    let loading = "-LOADING Redis is loading the dataset in memory";
+    check(&mut c, &dir(&one), loading);
 }

@@ -3,7 +3,7 @@
 use crate::feed::{Feed, StreamAt};
 use crate::load::Loaded;
 use crate::pump::Pump;
-use crate::saving::{Saving, Stats};
+use crate::saving::{Busy, Saving, Stats};
 use disk::{AofFolder, Disk, Lock, Log};
 use engine::{Counters, Engine, OnFate, WaitList};
 use parking_lot::{Mutex, RwLock};
@@ -12,6 +12,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
+
+/// Where a server's files are.
+pub(crate) const WORKING_FOLDER: &str = ".";
 
 /// See the crate's page.
 pub struct Keeper {
@@ -93,6 +96,46 @@ impl Keeper {
         Ok(())
     }
 
+    /// CONFIG SET dir: the data folder is another one once `enter` has made it the working directory. Not while files are written or read
+    /// there: some of them would be found in the one folder, some in the other.
+    pub(crate) fn move_to(
+        &self,
+        folder: &Path,
+        enter: &dyn Fn() -> Result<(), String>,
+    ) -> Result<(), String> {
+        // What is no folder cannot be entered either, and the system says it best.
+        if is_same(folder, &self.dir) || !self.disk.is_folder(folder).unwrap_or(false) {
+            return enter();
+        }
+        if self.dir != Path::new(WORKING_FOLDER) {
+            return Err("the data stay in the folder that they were opened in".into());
+        }
+        // Held to the end: nothing begins to be written meanwhile.
+        let saving = self.saving.lock();
+        if self.engine()?.loading.is_on() {
+            return Err("the data set is being loaded".into());
+        }
+        if self.beginning.load(Relaxed) || self.log().is_some() || saving.ending_log {
+            return Err(
+                "the append-only file is in the present one: turn it off first (appendonly no)"
+                    .into(),
+            );
+        }
+        if matches!(saving.busy, Some(Busy::Save | Busy::Rewrite | Busy::Load)) {
+            return Err(
+                "files are being written to the present one: try again when that is done".into(),
+            );
+        }
+        let mut lock = self.lock.lock();
+        let next = match *lock {
+            Some(_) => Some(disk::lock_folder(&*self.disk, folder)?),
+            None => None,
+        };
+        enter()?;
+        *lock = next;
+        Ok(())
+    }
+
     /// The log, if it is on.
     pub(crate) fn log(&self) -> Option<Arc<Log>> {
         self.log.read().clone()
@@ -134,4 +177,10 @@ impl Keeper {
             (None, None) => unreachable!("what was called has a result"),
         }
     }
+}
+
+/// Whether both are one folder, by whatever names.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    matches!((real(one), real(other)), (Some(one), Some(other)) if one == other)
 }

@@ -1,6 +1,6 @@
 //! Opening a data folder, keeping what is in it, and closing it again.
 
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, WORKING_FOLDER};
 use crate::load::{self, Loaded};
 use crate::saving::{Busy, Stats, changes};
 use disk::{AofFolder, Disk, RealDisk};
@@ -32,7 +32,7 @@ impl Keeper {
     /// One line that says what is wrong, where: the folder is used by another process, a file is damaged or newer than what is
     /// understood, the disk fails. The engine may hold part of the data then, and is to be dropped.
     pub fn open(engine: &Arc<Engine>) -> Result<Arc<Keeper>, String> {
-        Keeper::open_on(engine, RealDisk::shared(), Path::new("."))
+        Keeper::open_on(engine, RealDisk::shared(), Path::new(WORKING_FOLDER))
     }
 
     /// The same in another folder, which is made if there is none.
@@ -65,7 +65,7 @@ impl Keeper {
     /// # Errors
     /// The folder is used by another process, or the disk fails.
     pub fn prepare(engine: &Arc<Engine>) -> Result<Arc<Keeper>, String> {
-        Keeper::prepare_on(engine, RealDisk::shared(), Path::new("."))
+        Keeper::prepare_on(engine, RealDisk::shared(), Path::new(WORKING_FOLDER))
     }
 
     /// The same with another disk or folder.
@@ -400,6 +400,10 @@ impl Persistence for Keeper {
 
     fn save_flushed(&self, later: bool) {
         self.save_what_is_left(later);
+    }
+
+    fn move_to(&self, folder: &Path, enter: &dyn Fn() -> Result<(), String>) -> Result<(), String> {
+        Keeper::move_to(self, folder, enter)
     }
 
     fn applied(&self, directive: &str, config: &engine::Config) -> Result<(), String> {

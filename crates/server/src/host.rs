@@ -427,7 +427,7 @@ impl Host for ServerHost {
                     "Failed to set current oom_score_adj. Check server logs.".into()
                 })
             }
-            "dir" => system::enter_dir(config).map_err(|error| error.to_string()),
+            "dir" => system::enter_dir(config).map_err(|error| system::reason(&error)),
             _ => Ok(()),
         }
     }

@@ -72,9 +72,16 @@ fn config_set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     }
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
     let engine = ctx.engine;
-    engine
-        .config()
-        .set_for(&pairs, &Both(engine), ctx.session.client.is_local())?;
+    let local = ctx.session.client.is_local();
+    let moves = pairs
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case(b"dir"));
+    if moves && engine.loading.is_on() && engine.config().allows("enable-protected-configs", local)
+    {
+        // Files are being read there.
+        return Err(Error::LOADING);
+    }
+    engine.config().set_for(&pairs, &Both(engine), local)?;
     engine.follow.heed_settings();
     engine.heed_memory_settings(Some((ctx.keys.counters, ctx.keys.now_ms)));
     if engine.memory().limit_of_clients() != 0 {
@@ -130,7 +137,11 @@ impl Host for Both<'_> {
     }
 
     fn applied(&self, directive: &str, config: &Config) -> std::result::Result<(), String> {
-        self.0.host().applied(directive, config)?;
+        let applied = || self.0.host().applied(directive, config);
+        match self.0.persistence() {
+            Some(keeper) if directive == "dir" => keeper.move_to(&config.dir(), &applied)?,
+            _ => applied()?,
+        }
         if directive == "requirepass" {
             let password = config.requirepass();
             let users = &self.0.users;

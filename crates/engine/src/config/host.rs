@@ -191,6 +191,10 @@ pub trait Persistence: Send + Sync {
     /// a worker then. With `later` it is only begun, as soon as nothing else is being written.
     fn save_flushed(&self, later: bool);
 
+    /// CONFIG SET dir: files are in this folder from the moment on at which `enter` makes it the working directory. An error: they stay
+    /// where they are, and why.
+    fn move_to(&self, folder: &Path, enter: &dyn Fn() -> Result<(), String>) -> Result<(), String>;
+
     /// Puts a directive's new value into effect; `config` has it already. An error is the reason CONFIG SET gives.
     fn applied(&self, directive: &str, config: &Config) -> Result<(), String>;
 

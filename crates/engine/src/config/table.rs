@@ -579,7 +579,8 @@ pub(super) const BUILT: &[Directive] = &[
         DURABILITY,
         "Changes nothing: a rewrite does not fork and does not hold up the log.",
     ),
-    row("dir", Text, "./", Protected, GENERAL, "The working directory; other relative paths start from it."),
+    row("dir", Text, "./", Protected, GENERAL, "The working directory; other relative paths start from it. Not to be changed while files of data are read or written there, the log \
+         included."),
     row("pidfile", Text, "", Startup, GENERAL, "A file that holds the process id while the server runs."),
     row("logfile", Text, "", Startup, GENERAL, "The file that log lines are appended to; empty is standard output."),
     row(
