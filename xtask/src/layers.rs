@@ -239,7 +239,8 @@ const HTTP: Rooms = &[
 /// The log's files.
 const DISK: Rooms = &[
     ("command", &[]),
-    ("disk", &[]),
+    ("direct", &[]),
+    ("disk", &["direct"]),
     ("error", &[]),
     ("guarded", &[]),
     ("manifest", &[]),

@@ -3,6 +3,7 @@
 //! [`Disk`] has the few operations that durable files need, no more, so that a model of it can be complete. Paths are whatever
 //! the caller uses consistently; nobody here depends on the current directory more than once.
 
+use crate::direct::{Direct, Way, first};
 use std::fmt;
 use std::fs;
 use std::io::{self, IoSlice, Read, Seek, Write};
@@ -61,6 +62,9 @@ pub trait File: Send {
     fn is_synced(&mut self) -> io::Result<bool> {
         Ok(true)
     }
+    /// What is appended from here on is not read again soon: the system need not keep it in memory. To be said while the file has the name that
+    /// it was opened by.
+    fn is_not_read_soon(&mut self) {}
     /// Cuts the file to a size it has or exceeds.
     fn truncate(&mut self, size: u64) -> io::Result<()>;
     /// Its size.
@@ -137,6 +141,9 @@ struct RealFile {
     end: u64,
     next: u64,
     syncing: Option<Syncing>,
+    /// Where large writes go past the system's cache.
+    direct: Option<Direct>,
+    path: PathBuf,
 }
 
 /// A thread that syncs a file for another one, which goes on writing meanwhile.
@@ -200,39 +207,66 @@ impl Syncing {
 
 impl RealFile {
     /// To read only.
-    fn reading(file: fs::File) -> RealFile {
+    fn reading(file: fs::File, path: PathBuf) -> RealFile {
         RealFile {
             file,
             end: 0,
             next: 0,
             syncing: None,
+            direct: None,
+            path,
         }
     }
 
     /// To write to as well. Not opened for appending, since then it could not be written over.
-    fn writing(file: fs::File) -> io::Result<RealFile> {
+    fn writing(file: fs::File, path: PathBuf) -> io::Result<RealFile> {
         let end = file.metadata()?.len();
         Ok(RealFile {
             file,
             end,
             next: 0,
             syncing: None,
+            direct: None,
+            path,
         })
+    }
+}
+
+impl RealFile {
+    /// Appends the first of these bytes past the system's cache, if that is their way. If not, says how many of them go through it.
+    fn append_past_cache(&mut self, slices: &[IoSlice<'_>]) -> Result<io::Result<usize>, usize> {
+        let bytes = slices.iter().map(|slice| slice.len()).sum();
+        let Some(direct) = &mut self.direct else {
+            return Err(bytes);
+        };
+        match direct.way(self.end, bytes) {
+            Way::Cache(first) => Err(first),
+            Way::Past(first) => direct.write(slices, first, self.end).ok_or_else(|| {
+                self.direct = None;
+                bytes
+            }),
+        }
     }
 }
 
 impl Disk for RealDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(RealFile::reading(fs::File::open(path)?)))
+        Ok(Box::new(RealFile::reading(
+            fs::File::open(path)?,
+            path.to_owned(),
+        )))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let file = options().create(true).truncate(true).open(path)?;
-        Ok(Box::new(RealFile::writing(file)?))
+        Ok(Box::new(RealFile::writing(file, path.to_owned())?))
     }
 
     fn append(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(RealFile::writing(options().open(path)?)?))
+        Ok(Box::new(RealFile::writing(
+            options().open(path)?,
+            path.to_owned(),
+        )?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -336,6 +370,22 @@ impl File for RealFile {
     }
 
     fn append(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let through = match self.append_past_cache(slices) {
+            Ok(written) => {
+                let n = written?;
+                self.end += n as u64;
+                return Ok(n);
+            }
+            Err(through) => through,
+        };
+        let cut;
+        let slices = match through < slices.iter().map(|slice| slice.len()).sum() {
+            true => {
+                cut = first(slices, through);
+                &cut
+            }
+            false => slices,
+        };
         if self.next != self.end {
             self.next = self.file.seek(io::SeekFrom::Start(self.end))?;
         }
@@ -383,6 +433,10 @@ impl File for RealFile {
 
     fn is_synced(&mut self) -> io::Result<bool> {
         self.syncing.as_mut().map_or(Ok(true), Syncing::is_done)
+    }
+
+    fn is_not_read_soon(&mut self) {
+        self.direct = Direct::open(&self.path, &self.file);
     }
 
     fn truncate(&mut self, size: u64) -> io::Result<()> {

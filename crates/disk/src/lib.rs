@@ -22,6 +22,7 @@ mod checked;
 pub mod command;
 #[cfg(test)]
 mod crashes;
+mod direct;
 pub mod disk;
 pub mod error;
 #[cfg(feature = "testing")]

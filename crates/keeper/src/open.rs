@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// How often the clock is looked at: for save points, and whether a log has grown too large.
 const TICK: Duration = Duration::from_millis(100);
 /// After so many of these without a change, memory that would be used for the next ones is let go of.
-const IDLE_TICKS: u32 = 10;
+const IDLE_TICKS: u32 = 100;
 /// How long changes gather before the log gets them, while no reply waits for it.
 const NAP: Duration = Duration::from_millis(5);
 /// The same while there are replicas, behind changes of which none had come for as long.

@@ -44,7 +44,8 @@ pub(super) struct Syncing {
 
 impl Increment {
     /// One whose `size` bytes are whole and on the disk.
-    pub fn new(file: Box<dyn File>, entry: Entry, path: PathBuf, size: u64) -> Increment {
+    pub fn new(mut file: Box<dyn File>, entry: Entry, path: PathBuf, size: u64) -> Increment {
+        file.is_not_read_soon();
         Increment {
             file,
             entry,
