@@ -50,6 +50,8 @@ pub(crate) struct Board {
     roots: Box<[AtomicU64]>,
     /// Keys that are never to be evicted, by dictionary.
     kept: Box<[AtomicUsize]>,
+    /// Keys with elements that expire, by dictionary.
+    timed: Box<[AtomicUsize]>,
     counts: Box<[Line]>,
     shards: usize,
     databases: usize,
@@ -66,6 +68,7 @@ impl Board {
         Board {
             roots: zeroed(shards * databases),
             kept: zeroed(shards * databases),
+            timed: zeroed(shards * databases),
             counts: zeroed(shards * lines),
             shards,
             databases,
@@ -92,6 +95,12 @@ impl Board {
     /// Keys that are never to be evicted, of all dictionaries.
     pub(crate) fn kept(&self) -> usize {
         self.kept.iter().map(|n| n.load(Relaxed)).sum()
+    }
+
+    /// Keys of a database with elements that expire.
+    pub(crate) fn timed(&self, db: usize) -> usize {
+        let of_db = &self.timed[db * self.shards..][..self.shards];
+        of_db.iter().map(|n| n.load(Relaxed)).sum()
     }
 
     /// A database's part of a shard.
@@ -168,6 +177,11 @@ impl BoardRow {
         self.board.kept[self.root as usize].store(kept, Relaxed);
     }
 
+    /// Makes the number of keys known with elements that expire.
+    pub(crate) fn set_timed(&self, timed: usize) {
+        self.board.timed[self.root as usize].store(timed, Relaxed);
+    }
+
     /// Adds to the idle bytes made known, modulo the word's size.
     #[inline]
     pub(crate) fn add_idle(&self, change: usize) {
@@ -182,6 +196,12 @@ impl BoardRow {
         for word in [&self.words()[BYTES], all] {
             word.store(word.load(Relaxed).wrapping_add(change), Relaxed);
         }
+    }
+
+    /// The number of keys known with elements that expire.
+    #[cfg(test)]
+    pub(crate) fn known_timed(&self) -> usize {
+        self.board.timed[self.root as usize].load(Relaxed)
     }
 
     /// What is known.

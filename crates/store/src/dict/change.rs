@@ -242,9 +242,11 @@ impl Spot<'_> {
     #[inline]
     fn set_value(&mut self, value: NewValue<'_>, raw: bool) -> Removed {
         let owned = self.entry.owns();
+        let was_timed = owned && self.entry.is_timed();
         match self.entry.try_replace(value, raw) {
             Ok(freed) => {
                 if owned || self.entry.owns() {
+                    self.dict.count_timed(self.entry.is_timed(), was_timed);
                     self.dict.heavy += usize::from(self.entry.is_heavy());
                     // The old one took a slot of this size.
                     self.dict.heavy -= usize::from(owned || self.entry.is_large());
@@ -271,6 +273,7 @@ impl Spot<'_> {
         }
         self.dict.owned_bytes += new.owned_bytes();
         let was_heavy = old.is_heavy();
+        self.dict.count_timed(new.is_timed(), old.is_timed());
         self.swap_in(new, was_heavy);
         let arena = self.dict.arena.as_mut().expect("entries have an arena");
         // SAFETY: the table no longer points to the old entry, and `self.entry` is the new one.
@@ -377,6 +380,7 @@ impl Spot<'_> {
         } = self;
         dict.expiring -= usize::from(entry.expiry_ms().is_some());
         dict.heavy -= usize::from(entry.is_heavy());
+        dict.count_timed(false, entry.is_timed());
         if entry.is_kept() {
             dict.kept -= 1;
             dict.publish_kept();
@@ -398,12 +402,17 @@ impl Spot<'_> {
 struct Counting<'s, 'a> {
     spot: &'s mut Spot<'a>,
     before: usize,
+    was_timed: bool,
 }
 
 impl<'s, 'a> Counting<'s, 'a> {
     fn new(spot: &'s mut Spot<'a>) -> Counting<'s, 'a> {
-        let before = spot.entry.owned_bytes();
-        Counting { spot, before }
+        let (before, was_timed) = (spot.entry.owned_bytes(), spot.entry.is_timed());
+        Counting {
+            spot,
+            before,
+            was_timed,
+        }
     }
 }
 
@@ -411,6 +420,7 @@ impl Drop for Counting<'_, '_> {
     fn drop(&mut self) {
         let entry = self.spot.entry;
         self.spot.dict.count_owned(entry.owned_bytes(), self.before);
+        self.spot.dict.count_timed(entry.is_timed(), self.was_timed);
         // Only a hash and a set have elements that expire.
         match entry.kind() {
             Type::Hash => self.spot.flag(),
@@ -424,6 +434,7 @@ impl Drop for Counting<'_, '_> {
 struct CountingOf<'s, 'a, C: Collection> {
     spot: &'s mut Spot<'a>,
     before: usize,
+    was_timed: bool,
     of: PhantomData<fn() -> C>,
 }
 
@@ -431,11 +442,19 @@ impl<'s, 'a, C: Collection> CountingOf<'s, 'a, C> {
     #[inline]
     fn new(spot: &'s mut Spot<'a>) -> CountingOf<'s, 'a, C> {
         let before = Self::bytes(spot.entry);
+        let was_timed = Self::is_timed(spot.entry);
         CountingOf {
             spot,
             before,
+            was_timed,
             of: PhantomData,
         }
+    }
+
+    /// Whether there are elements that expire, as only a hash and a set have.
+    #[inline]
+    fn is_timed(entry: EntryPtr) -> bool {
+        matches!(C::KIND, Type::Hash | Type::Set) && entry.is_timed()
     }
 
     #[inline]
@@ -450,6 +469,8 @@ impl<C: Collection> Drop for CountingOf<'_, '_, C> {
     fn drop(&mut self) {
         let entry = self.spot.entry;
         self.spot.dict.count_owned(Self::bytes(entry), self.before);
+        let is_timed = Self::is_timed(entry);
+        self.spot.dict.count_timed(is_timed, self.was_timed);
         // Only a hash and a set have elements that expire.
         match C::KIND {
             Type::Hash => self.spot.flag(),

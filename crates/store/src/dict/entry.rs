@@ -372,6 +372,12 @@ impl EntryPtr {
         }
     }
 
+    /// Whether there are elements that expire.
+    #[inline]
+    pub(crate) fn is_timed(self) -> bool {
+        self.object_ref().is_some_and(|o| o.next_due_ms().is_some())
+    }
+
     /// Bytes that the value owns outside of the entry.
     pub(crate) fn owned_bytes(self) -> usize {
         match self.repr() {

@@ -43,6 +43,8 @@ pub struct Dict {
     // The rest.
     /// Entries that are never to be evicted.
     kept: usize,
+    /// Entries with elements that expire.
+    timed: usize,
     /// Entries that own memory outside of slab pages: blobs, objects, and slots too large for a page.
     heavy: usize,
     /// Bytes of blobs and objects.
@@ -70,6 +72,7 @@ impl Dict {
             observer: None,
             expiring: 0,
             kept: 0,
+            timed: 0,
             heavy: 0,
             owned_bytes: 0,
             row: None,
@@ -99,6 +102,7 @@ impl Dict {
         for dict in [self, other] {
             dict.publish();
             dict.publish_kept();
+            dict.publish_timed();
         }
     }
 
@@ -153,6 +157,22 @@ impl Dict {
     fn publish_kept(&self) {
         if let Some(row) = &self.row {
             row.set_kept(self.kept);
+        }
+    }
+
+    /// Makes the number of entries known with elements that expire, which does not change often.
+    fn publish_timed(&self) {
+        if let Some(row) = &self.row {
+            row.set_timed(self.timed);
+        }
+    }
+
+    /// Counts an entry that has or had elements which expire.
+    #[inline]
+    fn count_timed(&mut self, is: bool, was: bool) {
+        if is != was {
+            self.timed = self.timed + usize::from(is) - usize::from(was);
+            self.publish_timed();
         }
     }
 
@@ -284,6 +304,7 @@ impl Dict {
             self.heavy += 1;
             self.owned_bytes += entry.owned_bytes();
             due = entry.due_ms();
+            self.count_timed(entry.is_timed(), false);
         }
         self.table.insert(h, entry.addr(), due.is_some());
         self.expiring += usize::from(expiry_ms.is_some());
@@ -455,9 +476,10 @@ impl Dict {
     pub(crate) fn check(&self) {
         self.table.check();
         let (mut n, mut expiring, mut heavy, mut owned) = (0, 0, 0, 0);
-        let mut kept = 0;
+        let (mut kept, mut timed) = (0, 0);
         self.for_each(|e| {
             n += 1;
+            timed += usize::from(e.entry().is_timed());
             kept += usize::from(e.is_kept());
             expiring += usize::from(e.expiry_ms().is_some());
             heavy += usize::from(e.entry().is_heavy());
@@ -467,8 +489,9 @@ impl Dict {
             (n, expiring, heavy, owned),
             (self.len(), self.expiring, self.heavy, self.owned_bytes)
         );
-        assert_eq!(kept, self.kept);
+        assert_eq!((kept, timed), (self.kept, self.timed));
         if let Some(row) = &self.row {
+            assert_eq!(row.known_timed(), self.timed);
             assert_eq!(row.known(), self.counts());
             assert_eq!(self.known_idle, self.idle_bytes());
         }
@@ -503,6 +526,10 @@ impl Drop for Dict {
         if self.kept > 0 {
             self.kept = 0;
             self.publish_kept();
+        }
+        if self.timed > 0 {
+            self.timed = 0;
+            self.publish_timed();
         }
     }
 }

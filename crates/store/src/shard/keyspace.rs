@@ -363,6 +363,11 @@ impl Keyspace {
         self.board.kept()
     }
 
+    /// Number of a database's keys with elements that expire, without taking a lock.
+    pub fn timed(&self, db: usize) -> usize {
+        self.board.timed(db)
+    }
+
     /// What there is of a database in one shard, without taking its lock.
     pub fn shard_counts(&self, db: usize, shard: usize) -> Counts {
         self.board.counts(db, shard)

@@ -20,9 +20,10 @@ pub(super) fn keyspace(report: &Report<'_, '_>, into: &mut String) {
         };
         line!(
             into,
-            "db{number}:keys={},expires={},avg_ttl={ttl}",
+            "db{number}:keys={},expires={},avg_ttl={ttl},subexpiry={}",
             db.keys,
-            db.expiring
+            db.expiring,
+            report.engine.keyspace().timed(number)
         );
     }
 }

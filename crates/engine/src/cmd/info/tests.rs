@@ -107,10 +107,51 @@ fn keyspace_counts_keys_and_estimates_their_time() {
     let report = lines(&c.run("INFO keyspace"));
     let ttl = report[1]
         .strip_prefix("db0:keys=2,expires=1,avg_ttl=")
+        .and_then(|rest| rest.strip_suffix(",subexpiry=0"))
         .expect("two keys");
     let ttl: u64 = ttl.parse().unwrap();
     assert!((900_000..=1_000_000).contains(&ttl), "{ttl}");
-    assert_eq!(report[2], "db9:keys=1,expires=0,avg_ttl=0");
+    assert_eq!(report[2], "db9:keys=1,expires=0,avg_ttl=0,subexpiry=0");
+}
+
+/// Keys with elements that expire are counted, however they came there and whatever becomes of them.
+#[test]
+fn keyspace_counts_keys_with_elements_that_expire() {
+    let mut c = TestClient::new();
+    let mut counts = |lines: &str, expected: &[(usize, usize)]| {
+        c.run(lines);
+        let report = self::lines(&c.run("INFO keyspace"));
+        let counts: Vec<(usize, usize)> = report
+            .iter()
+            .filter(|line| line.starts_with("db"))
+            .map(|line| {
+                let (db, rest) = line.split_once(":keys=").expect("a database");
+                let (_, timed) = rest.split_once(",subexpiry=").expect("the count");
+                (db[2..].parse().unwrap(), timed.parse().unwrap())
+            })
+            .collect();
+        assert_eq!(counts, expected, "after {lines}");
+    };
+    counts("SET x 1; HSET h f 1 g 2; HSET i f 1", &[(0, 0)]);
+    counts("HPEXPIRE h 1000000 FIELDS 1 f", &[(0, 1)]);
+    counts("HPEXPIRE h 1000000 FIELDS 1 g", &[(0, 1)]);
+    counts(
+        "COPY h j; RENAME h k; SADDEX s EX 1000 MEMBERS 2 m n",
+        &[(0, 3)],
+    );
+    counts(
+        "HSET i g 2; HPEXPIRE i 1000000 FIELDS 1 g; EXPIRE i 1000",
+        &[(0, 4)],
+    );
+    counts("SET j 1; SADD t a; SINTERSTORE s t t", &[(0, 2)]);
+    counts("MOVE i 1", &[(0, 1), (1, 1)]);
+    counts("SWAPDB 0 1", &[(0, 1), (1, 1)]);
+    counts("SET y 1; DEL i", &[(0, 0), (1, 1)]);
+    counts("FLUSHDB; SELECT 1; DEL k", &[(1, 0)]);
+    counts(
+        "HSET h f 1; HPEXPIRE h 1000000 FIELDS 1 f; FLUSHALL; SET x 1",
+        &[(1, 0)],
+    );
 }
 
 /// A number of INFO.
