@@ -659,7 +659,30 @@ fn what_is_done_behind_a_reply_to_somebody_else_stands_behind_it() {
     assert_eq!(words(&piece.bytes), wanted.join(" "));
 }
 
-/// The words of commands, one after the other.
+/// A replica is not to see a key gone that has expired, and what was done before not done yet.
+#[test]
+fn what_expires_by_itself_stands_behind_what_was_answered_before() {
+    let mut c = TestClient::new();
+    c.engine.journal.turn(true);
+    c.run("DEBUG SET-ACTIVE-EXPIRE 0; SET k v PX 1");
+    let ks = c.engine.keyspace();
+    let shard = |key: &str| ks.place(key.as_bytes()).shard();
+    let mut names = (0..).map(|n| format!("apart:{n}"));
+    let apart = names.find(|name| shard(name) != shard("k")).expect("one");
+    let until = crate::base::clock::unix_ms() + 3;
+    while crate::base::clock::unix_ms() < until {
+        std::thread::yield_now();
+    }
+    c.run(&format!("SET {apart} v"));
+    let counters = c.engine.add_counters();
+    let time = std::time::Duration::from_secs(10);
+    let removed = crate::upkeep::sweep::Sweep::default().slice(&c.engine, &counters, time);
+    assert_eq!(removed, 1);
+    let piece = c.engine.journal.cut(&mut Some(0)).expect("something");
+    let said = words(&piece.bytes);
+    assert!(said.ends_with(&format!(" SET {apart} v DEL k")), "{said}");
+}
+
 /// What XDELEX takes from groups is written down although it deletes nothing, as real servers leave out; once it is gone, nothing is.
 #[test]
 fn dropped_references_to_deleted_entries_are_written_down() {
@@ -677,6 +700,7 @@ fn dropped_references_to_deleted_entries_are_written_down() {
     }
 }
 
+/// The words of commands, one after the other.
 fn words(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let words = text

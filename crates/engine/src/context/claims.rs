@@ -75,7 +75,7 @@ fn try_again(engine: &Engine, counters: &Counters, waiter: &Waiter, now_ms: u64)
     }
     engine.follow.apply(&mut keys, None);
     if keys.recording {
-        engine.write_down(&mut keys, &mut 0);
+        engine.write_down_unasked(&mut keys);
     }
     let Keys { held, garbage, .. } = keys;
     drop(held);

@@ -321,6 +321,13 @@ impl Engine {
         )
     }
 
+    /// The same of what nobody has asked for: it stands behind what anybody was told before.
+    pub(crate) fn write_down_unasked(&self, keys: &mut Keys<'_>) {
+        if !keys.records.is_empty() {
+            self.write_down(keys, &mut clock_at(unix_nanos()));
+        }
+    }
+
     // The next two get all that they need in registers: what is handed over in memory is read in other pieces than it was written in,
     // and so only when all that was written before, the entry too, is in the cache.
 

@@ -346,6 +346,6 @@ pub(super) fn apply(
         &mut said,
     );
     engine.follow.apply(&mut keys, None);
-    engine.write_down(&mut keys, &mut 0);
+    engine.write_down_unasked(&mut keys);
     keys.garbage
 }
