@@ -314,7 +314,7 @@ fn a_path_that_is_no_folder_is_told() {
     std::fs::create_dir_all(&folder.0).unwrap();
     let file = folder.0.join("file");
     std::fs::write(&file, "x").unwrap();
-    let error = Db::open(&*file).err().expect("no database").to_string();
+    let error = Db::open(&*file).expect_err("no database").to_string();
     assert!(error.ends_with("/file is not a folder"), "{error}");
     assert_eq!(std::fs::read(&file).unwrap(), b"x");
 }

@@ -75,7 +75,9 @@ async function four(clients) {
   same("4: all are released", await first.exists("x", "y", "z"), 0);
   lock = await redlock.lock("short", 20);
   const next = await redlock.lock("short", 10_000);
-  same("4: one that ran out is free", await first.get("short"), next.value);
+  // Most of the servers are enough: one may have kept the old lock a millisecond longer.
+  const held = await Promise.all(clients.map((client) => client.get("short")));
+  same("4: one that ran out is free", held.filter((value) => value === next.value).length > 1, true);
   await next.unlock();
   // Ours no more: its release must not free another's.
   await Promise.all(clients.map((client) => client.set("short", "another's")));
