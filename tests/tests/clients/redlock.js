@@ -77,7 +77,7 @@ async function four(clients) {
   const next = await redlock.lock("short", 10_000);
   // Most of the servers are enough: one may have kept the old lock a millisecond longer.
   const held = await Promise.all(clients.map((client) => client.get("short")));
-  same("4: one that ran out is free", held.filter((value) => value === next.value).length > 1, true);
+  same("4: one that ran out is free", held.filter((value) => value === next.value).length > clients.length / 2, true);
   await next.unlock();
   // Ours no more: its release must not free another's.
   await Promise.all(clients.map((client) => client.set("short", "another's")));
