@@ -219,6 +219,28 @@ mod tests {
         (0..8).fold(0, |way, _| way << 8 | below(64) as u64)
     }
 
+    /// A leaf that becomes sparse joins a neighbour, whichever way its elements were found.
+    #[test]
+    fn sparse_leaves_join_where_ways_lead_to_them() {
+        let (mut slots, mut tree) = (Slots::default(), Tree::default());
+        let all: Vec<u32> = (0..5000u32)
+            .map(|n| slots.insert(&n.to_be_bytes(), f64::from(n)))
+            .collect();
+        for &slot in &all {
+            tree.insert(&slots, slot, Way::NONE);
+        }
+        let gone = all.iter().enumerate().filter(|(n, _)| n % 50 > 0);
+        for (n, &slot) in gone {
+            let key = key_of(n as f64);
+            let member = slots.member(slot);
+            let way = tree.fetch_all(&slots, &[Seek::Element { key, member, slot }])[0];
+            tree.remove(&slots, slot, way);
+        }
+        tree.check(&slots);
+        assert_eq!(tree.len(), 100);
+        assert!(tree.shape.leaves <= 100 / (LEAF / SPARSE) + 1);
+    }
+
     /// A way is gone where the tree is as it was: else all this would be for nothing, and no test would tell.
     #[test]
     fn a_way_is_gone() {
