@@ -239,9 +239,29 @@ fn keys_that_change_meanwhile() {
     }
     stop.store(true, SeqCst);
     writer.join().expect("the writer ends");
-    let reply = h.run("MIGRATE 127.0.0.1 1 none 0 100");
-    assert_eq!(show(&reply), "NOKEY");
+    // Whether there are keys is looked at first, as in real servers: neither the port nor the database is.
+    for more in [
+        "1 none 0",
+        "x none 0",
+        "70000 none 0",
+        "1 none -1",
+        "1 none 5000000000",
+    ] {
+        let reply = h.run(&format!("MIGRATE 127.0.0.1 {more} 100"));
+        assert_eq!(show(&reply), "NOKEY", "{more}");
+    }
     h.run("SET k v");
+    let unreachable = show(&h.run("MIGRATE 127.0.0.1 x k 0 100"));
+    assert!(unreachable.starts_with("-IOERR"), "{unreachable}");
+    for db in ["-1", "99", "5000000000"] {
+        let reply = show(&h.run(&format!("MIGRATE 127.0.0.1 {} k {db} 100", there.port())));
+        assert!(
+            reply.starts_with("-ERR Target instance replied with error"),
+            "{reply}"
+        );
+    }
+    let reply = show(&h.run("MIGRATE 127.0.0.1 1 k x 100"));
+    assert_eq!(reply, "-ERR value is not an integer or out of range");
     let reply = show(&h.run("MIGRATE 127.0.0.1 1 k 0 100"));
     assert_eq!(reply, "-IOERR error or timeout connecting to the client");
     h.run("MULTI");

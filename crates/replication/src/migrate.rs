@@ -242,7 +242,8 @@ impl Migrate {
     }
 
     fn reach(&self, engine: &Engine, what: &Migration, patience: Duration) -> io::Result<Target> {
-        let channel = (self.dial)(engine, &what.host, what.port, patience)?;
+        let port = what.port.ok_or(io::ErrorKind::InvalidInput)?;
+        let channel = (self.dial)(engine, &what.host, port, patience)?;
         Wire::new(channel, Leash::default(), patience).map(Target)
     }
 

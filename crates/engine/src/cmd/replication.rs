@@ -424,9 +424,8 @@ fn migrate(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let timeout = resp::parse_i64(timeout).ok_or(Error::NOT_AN_INTEGER)?;
     let to_db = resp::parse_i64(to_db).ok_or(Error::NOT_AN_INTEGER)?;
-    let to_db = u32::try_from(to_db).map_err(|_| Error::NOT_AN_INTEGER)?;
-    let number = resp::parse_i64(port).and_then(|n| u16::try_from(n).ok());
-    let port = number.ok_or(Error::new("ERR Invalid port"))?;
+    // Whether there are keys to be moved is looked at before the other server is thought of.
+    let port = resp::parse_i64(port).and_then(|n| u16::try_from(n).ok());
     let Some(hub) = hub(ctx) else {
         return Err(Error::new(
             "ERR this program opens no connections to other servers for its database",

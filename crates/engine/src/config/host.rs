@@ -230,10 +230,10 @@ pub struct Failover {
 pub struct Migration {
     /// The other server.
     pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// Its database.
-    pub to_db: u32,
+    /// Its port; None if what was given is none, where nobody can be reached.
+    pub port: Option<u16>,
+    /// Its database, which is for it to judge.
+    pub to_db: i64,
     /// The keys' database here.
     pub from_db: usize,
     /// How long it may take to answer.
