@@ -469,13 +469,11 @@ fn itself_replication(request: &Request<'_>, way: u8) -> Passed {
         _ => does(request),
     };
     let closed = request.engine.standing.closed();
-    if closed & CHANGES_HELD != 0 && way & (CLIENT | LIBRARY) != 0 {
-        // What has begun is finished, and what is queued is put off when it is carried out; so are a script, which may change
-        // something, and a message, which replicas are to have too.
-        let runs = request.facts.has(RUNS_QUEUE | RUNS_SCRIPT);
-        let queues = request.session.is_some_and(|s| s.multi.is_some()) && !runs;
+    if closed & CHANGES_HELD != 0 && way & (CLIENT | QUEUE | LIBRARY) != 0 {
+        // What has begun is finished. A script, which may change something, is put off, and so is a message, which replicas are
+        // to have too; what MULTI would queue is put off there, as real servers do, and if it was queued before, with EXEC.
         let changes = does & (WRITE | LIKE_WRITE) != 0;
-        if changes && !queues && !replays(request) {
+        if changes && !replays(request) {
             let standing = &request.engine.standing;
             until(&standing.held, ANY, || {
                 (standing.closed() & CHANGES_HELD != 0).then_some(CALLED)

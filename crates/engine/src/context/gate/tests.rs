@@ -572,6 +572,39 @@ fn what_the_disk_is_too_slow_for_waits() {
     db.another().check("SET k w", "OK");
 }
 
+/// While a stop or a failover puts changes off, MULTI queues nothing that would change something or be sent on to replicas, and what it has
+/// queued before waits with EXEC.
+#[test]
+fn what_is_put_off_is_not_queued() {
+    use crate::testing::Asked;
+    let (mut db, mut earlier) = (TestClient::new(), TestClient::new());
+    let hold = |db: &TestClient, held| db.engine.standing.close(CHANGES_HELD, held);
+    earlier.run("MULTI; PUBLISH c m");
+    hold(&db, true);
+    hold(&earlier, true);
+    for (line, waits) in [
+        ("MULTI", false),
+        ("GET k", false),
+        ("EVAL_RO \"return 1\" 0", false),
+        ("SET k v", true),
+        ("PUBLISH c m", true),
+        ("PFCOUNT k", true),
+        ("EVAL \"return 1\" 0", true),
+    ] {
+        if db.session.multi.is_none() {
+            db = db.another();
+            db.run("MULTI");
+        }
+        db.run(line);
+        assert_eq!(matches!(db.asked, Asked::Retry(_)), waits, "{line}");
+    }
+    hold(&db, false);
+    earlier.run("EXEC");
+    assert!(matches!(earlier.asked, Asked::Retry(_)));
+    hold(&earlier, false);
+    earlier.check("EXEC", "[0]");
+}
+
 /// While only writes are paused, scripts are judged by what they declare, alone and in a transaction.
 #[test]
 fn a_pause_of_writes_lets_scripts_run_that_only_read() {
