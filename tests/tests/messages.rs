@@ -4,7 +4,7 @@
 use redpoll_tests::check::show;
 use redpoll_tests::conversation::{all_said, compare, compare_with};
 use redpoll_tests::rng::Rng;
-use redpoll_tests::{Peers, Server, env_number, skip};
+use redpoll_tests::{Peers, Server, env_number, every_peer, skip};
 
 const CHANNELS: &[&str] = &[
     // RESP2.
@@ -700,4 +700,33 @@ const MONITOR: &[&str] = &[r#"
 #[test]
 fn monitor() {
     compare("messages::monitor", MONITOR, false);
+}
+
+/// The line of a script has the time at which it began, alone and in a transaction, so that times go upwards from line to line.
+#[test]
+fn times_of_monitor_do_not_descend() {
+    let mut servers = vec![Server::redpoll()];
+    let peers = every_peer("times_of_monitor_do_not_descend");
+    servers.extend(peers.iter().map(|peer| Server::peer(peer, &[])));
+    for server in &servers {
+        let (mut c, mut m) = (server.connect(), server.connect());
+        m.run("MONITOR");
+        let script = "for i = 1, 50 do redis.call('get', KEYS[1]) for j = 1, 5000 do end end";
+        c.call(&["EVAL", script, "1", "k"]);
+        c.run("MULTI");
+        c.run("PING");
+        c.call(&["EVAL", script, "1", "k"]);
+        c.run("EXEC");
+        let mut last = String::new();
+        for n in 0..105 {
+            let line = show(&m.read());
+            let time = line.split(' ').next().expect("a time").to_owned();
+            assert!(
+                time >= last,
+                "{}, line {n}: {line} after {last}",
+                server.name()
+            );
+            last = time;
+        }
+    }
 }

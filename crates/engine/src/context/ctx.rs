@@ -225,10 +225,10 @@ impl<'e> Ctx<'e> {
     /// Lists the line of a command that was part of another for those who watch. `listed`: length of the list before it
     /// was carried out.
     #[cold]
-    fn show_nested(&mut self, argv: &[&[u8]], in_script: bool, listed: usize) {
+    fn show_nested(&mut self, argv: &[&[u8]], (in_script, time): (bool, u64), listed: usize) {
         let (command, client) = (self.command, &self.session.client);
         if monitor::is_shown(command) {
-            let line = monitor::line(self.session.db, client, in_script, command, argv);
+            let line = monitor::line(time, self.session.db, client, in_script, command, argv);
             // What a script did comes after it.
             let changes = &mut self.keys.changes;
             let at = match command.has(RUNS_SCRIPT) {
@@ -335,6 +335,7 @@ impl<'e> Ctx<'e> {
         if self.keys.recording {
             self.expire_named_keys(entry, argv);
         }
+        let shown_at = monitor::time_of(&self.engine.follow.monitors, &entry.command.facts);
         let began = ticks::now();
         let result = self.carry_out(entry, argv);
         if self.restart.get().is_some() {
@@ -349,7 +350,7 @@ impl<'e> Ctx<'e> {
         self.keys.known.forget();
         self.keys.db = self.session.db;
         if self.engine.follow.monitors.watching() {
-            self.show_nested(argv, command.has(RUNS_SCRIPT), listed);
+            self.show_nested(argv, (command.has(RUNS_SCRIPT), shown_at), listed);
         }
         if self.session.tracks_reads && self.session.notes_reads() {
             let changes = &mut self.keys.changes;

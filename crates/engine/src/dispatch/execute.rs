@@ -193,6 +193,7 @@ impl Worker {
             ctx.session.clock = ctx.session.clock.max(clock_at(began));
             ctx.expire_named_keys(entry, argv);
         }
+        let shown_at = monitor::time_of(&engine.follow.monitors, command);
         let result = ctx.carry_out(entry, argv);
         if let Next::Block(waiter) = &ctx.next
             && let Some(may_still) = ctx.session.may_still(entry, argv)
@@ -214,14 +215,14 @@ impl Worker {
         let shown =
             engine.follow.monitors.watching() && (!ctx.session.replays || ctx.session.follows);
         if shown && command.has(RUNS_SCRIPT) {
-            show(&mut ctx, argv, true);
+            show(&mut ctx, argv, Some(shown_at));
         }
         if !ctx.keys.changes.is_empty() {
             let client = ctx.session.client.clone();
             engine.follow.apply(&mut ctx.keys, Some(&client));
         }
         if shown && !command.has(RUNS_SCRIPT) {
-            show(&mut ctx, argv, false);
+            show(&mut ctx, argv, None);
         }
         if verbatim {
             let clock = &mut ctx.session.clock;
@@ -393,20 +394,21 @@ fn guarded_job(session: &Session, entry: &Entry, argv: &[&[u8]], muted: bool, jo
     })
 }
 
-/// Shows a command to those who watch: now, or as the first of all that it has listed.
+/// Shows a command to those who watch: now, or, a script that began at some time, as the first of all that it has listed.
 #[cold]
-fn show(ctx: &mut Ctx<'_>, argv: &[&[u8]], first: bool) {
+fn show(ctx: &mut Ctx<'_>, argv: &[&[u8]], began: Option<u64>) {
     if matches!(ctx.next, Next::Elsewhere | Next::Retry(_)) || !monitor::is_shown(ctx.command) {
         return;
     }
     let line = monitor::line(
+        began.unwrap_or(0),
         ctx.session.db,
         &ctx.session.client,
         false,
         ctx.command,
         argv,
     );
-    if first {
+    if began.is_some() {
         ctx.keys.changes.insert(0, Change::Shown(line));
     } else {
         ctx.engine.follow.monitors.show(ctx.engine.config(), &line);

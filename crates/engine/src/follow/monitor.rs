@@ -2,7 +2,7 @@
 //!
 //! A command is shown when it is done, while the locks of its keys are held, so that what is said of one key is in the order
 //! in which it happened. Commands of a transaction are shown when EXEC carries them out, those of a script after the
-//! script; they travel in the list of changes, so that nothing is shown of a script that has to start over. Administrators'
+//! script, whose line has the time at which it began; they travel in the list of changes, so that nothing is shown of a script that has to start over. Administrators'
 //! commands are not shown, passwords neither.
 //!
 //! While nobody watches, this costs a command one look at a number that hardly ever changes.
@@ -68,15 +68,27 @@ pub(crate) fn is_refused(command: &Facts) -> bool {
     command.has(WRITE | READONLY | LIKE_WRITE | RUNS_SCRIPT)
 }
 
-/// The line that tells of a command: when, in which database, by whom, and its arguments in quotes.
+/// The time of a line: of a script that in which it begins, since its line comes before those of what it does; of other commands that
+/// in which they are done. To be asked before the command is carried out; zero while nobody watches.
+#[inline]
+pub(crate) fn time_of(monitors: &Monitors, command: &Facts) -> u64 {
+    match command.has(RUNS_SCRIPT) && monitors.watching() {
+        true => unix_nanos(),
+        false => 0,
+    }
+}
+
+/// The line that tells of a command: when, in which database, by whom, and its arguments in quotes. `time`: see [`time_of`].
 pub(crate) fn line(
+    time: u64,
     db: usize,
     client: &Client,
     in_script: bool,
     command: &Facts,
     argv: &[&[u8]],
 ) -> Vec<u8> {
-    let micros = unix_nanos() / 1000;
+    let nanos = if time != 0 { time } else { unix_nanos() };
+    let micros = nanos / 1000;
     let mut line = Vec::with_capacity(64 + argv.iter().map(|a| a.len() + 3).sum::<usize>());
     let (s, us) = (micros / 1_000_000, micros % 1_000_000);
     // Writing to memory cannot fail.
