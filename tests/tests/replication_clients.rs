@@ -208,6 +208,7 @@ fn a_replica_is_a_client_of_its_primary() {
             bytes.expect("a number")
         });
         assert!(in_all > lacks, "{name}: {in_all} with {lacks}");
+        assert_ne!(client["oll"], "0", "{name}");
         // Real servers count it in one way or another.
         if name == "redpoll" {
             assert!(is_large(info(&mut p, "mem_clients_slaves")));

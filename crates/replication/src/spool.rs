@@ -183,6 +183,23 @@ impl Spool {
         !self.inner.lock().readers.is_empty()
     }
 
+    /// In how many blocks what stands from a position on is, at most; what lies on the disk counts as if it were in blocks.
+    pub(crate) fn blocks_from(&self, at: u64) -> usize {
+        let inner = self.inner.lock();
+        if at >= inner.end {
+            return 0;
+        }
+        let on_disk = inner.start.saturating_sub(at.max(inner.first));
+        let mut ahead = at.saturating_sub(inner.start);
+        let read = inner.blocks.iter().take_while(|block| {
+            let whole = block.len() as u64 <= ahead;
+            ahead = ahead.saturating_sub(block.len() as u64);
+            whole
+        });
+        let read = read.count();
+        on_disk.div_ceil(BLOCK as u64) as usize + inner.blocks.len() - read
+    }
+
     /// Bytes in memory.
     pub fn memory(&self) -> usize {
         let inner = self.inner.lock();
@@ -552,6 +569,32 @@ mod tests {
         assert_eq!(drain(&reader), b"more");
         assert!(spool.reader(999).is_none() && spool.reader(201_005).is_none());
         assert!(spool.reader(201_004).is_some());
+    }
+
+    #[test]
+    fn blocks_that_are_still_to_be_read_are_counted() {
+        let spool = Spool::new(1000, 10_000);
+        let reader = spool.reader(1000).expect("it is there");
+        assert_eq!(spool.blocks_from(1000), 0);
+        spool.append(&bytes(0, 10 * BLOCK));
+        let (first, end) = (1000, 1000 + 10 * BLOCK as u64);
+        for (at, blocks) in [
+            (0, 10),
+            (first, 10),
+            (first + 1, 10),
+            (first + BLOCK as u64 - 1, 10),
+            (first + BLOCK as u64, 9),
+            (end - 1, 1),
+            (end, 0),
+            (end + 1, 0),
+        ] {
+            assert_eq!(spool.blocks_from(at), blocks, "from {at}");
+        }
+        // Wherever they lie.
+        spool.spill(&overflow(0, 0)).unwrap();
+        assert!(spool.spilled() > 0);
+        assert_eq!(spool.blocks_from(first + 1), 10);
+        assert_eq!(drain(&reader).len(), 10 * BLOCK);
     }
 
     #[test]

@@ -327,8 +327,13 @@ impl Client {
     pub fn set_buffers(&self, query: usize, query_free: usize, reply: usize, reply_chunks: usize) {
         self.query_bytes.store(query, Relaxed);
         self.query_free.store(query_free, Relaxed);
-        self.reply_bytes.store(reply, Relaxed);
-        self.reply_chunks.store(reply_chunks, Relaxed);
+        self.set_unsent(reply, reply_chunks);
+    }
+
+    /// Notes how many bytes wait to be sent, and in how many pieces.
+    pub fn set_unsent(&self, bytes: usize, chunks: usize) {
+        self.reply_bytes.store(bytes, Relaxed);
+        self.reply_chunks.store(chunks, Relaxed);
     }
 
     /// Whether it came from this machine.

@@ -5,6 +5,7 @@
 
 use super::Primary;
 use crate::spool::{Got, Reader};
+use crate::stream::Stream;
 use engine::{Announced, Client, Filter, StreamWish, Wire, unix_ms};
 use parking_lot::{Condvar, Mutex};
 use rdb::Version;
@@ -243,13 +244,16 @@ impl Link {
         self.heard_ms.store(unix_ms(), Relaxed);
     }
 
-    /// Bytes of the stream, which is this long, that have not gone to its socket. CLIENT LIST shows them from now on.
-    pub fn look_what_it_lacks(&self, offset: u64) -> u64 {
-        let lacks = match self.sent.load(Relaxed) {
-            NONE => 0,
-            sent => offset.saturating_sub(sent),
+    /// Bytes of the stream that have not gone to its socket. CLIENT LIST shows them from now on, and in how many blocks they are.
+    pub fn look_what_it_lacks(&self, stream: &Stream) -> u64 {
+        let (lacks, blocks) = match self.sent.load(Relaxed) {
+            NONE => (0, 0),
+            sent => (
+                stream.offset().saturating_sub(sent),
+                stream.spool().blocks_from(sent),
+            ),
         };
-        self.client.reply_bytes.store(lacks as usize, Relaxed);
+        self.client.set_unsent(lacks as usize, blocks);
         lacks
     }
 }

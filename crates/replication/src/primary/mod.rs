@@ -258,9 +258,8 @@ impl Primary {
         let (hard, soft) = (limit.hard.load(Relaxed), limit.soft.load(Relaxed));
         let soft_ms = limit.soft_seconds.load(Relaxed) * 1000;
         let keep = engine.config().number("repl-backlog-size") as u64;
-        let offset = self.stream.offset();
         for link in self.links() {
-            let lacks = link.look_what_it_lacks(offset);
+            let lacks = link.look_what_it_lacks(&self.stream);
             let state = link.state();
             if matches!(state, State::Online | State::Loads | State::HasCopy)
                 && link.lag_s() > timeout
@@ -496,9 +495,8 @@ impl Primary {
 
     /// Has CLIENT LIST show what each replica still has to be sent.
     pub(crate) fn look_what_replicas_lack(&self) {
-        let offset = self.stream.offset();
         for link in self.links() {
-            link.look_what_it_lacks(offset);
+            link.look_what_it_lacks(&self.stream);
         }
     }
 
