@@ -36,6 +36,14 @@ fn names_and_libraries_are_words() {
             &format!("-ERR Client names {error}"),
         );
     }
+    for byte in 0..=u8::MAX {
+        let said = match byte {
+            b'!'..=b'~' => "OK".to_owned(),
+            _ => format!("-ERR Client names {error}"),
+        };
+        c.check(&format!(r#"CLIENT SETNAME "\x{byte:02x}""#), &said);
+    }
+    c.check("CLIENT SETNAME a-name", "OK");
     c.check("CLIENT GETNAME", r#""a-name""#);
     c.check(r#"CLIENT SETNAME """#, "OK");
     c.check("CLIENT GETNAME", "nil");
