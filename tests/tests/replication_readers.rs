@@ -260,3 +260,35 @@ fn a_copy_is_told_as_a_flush() {
         assert_eq!(show(&r.run("GET k")), "nil", "{what}");
     }
 }
+
+/// What DEBUG POPULATE makes only those see who read on the server that was asked for it, be that a replica: it is in no stream and in no
+/// log.
+#[test]
+fn populated_keys_are_told_to_nobody() {
+    let logged = ["--appendonly", "yes"];
+    let mut servers = vec![Server::redpoll_with(&[&DEBUG[..], &logged].concat())];
+    let peers = every_peer("populated_keys_are_told_to_nobody");
+    servers.extend(peers.iter().map(|peer| real(peer, &logged)));
+    for server in &servers {
+        let name = server.name();
+        let follower = Server::redpoll_with(&DEBUG);
+        let (mut p, mut r) = (server.connect(), follower.connect());
+        r.call(&["REPLICAOF", "127.0.0.1", &server.port().to_string()]);
+        in_sync(&mut p, &mut r);
+        let said = |client: &mut Client, line: &str, reply: &str| {
+            assert_eq!(show(&client.run(line)), reply, "{name}: {line}");
+        };
+        said(&mut p, "DEBUG POPULATE 20", "OK");
+        said(&mut p, "MULTI", "OK");
+        said(&mut p, "DEBUG POPULATE 5 more", "QUEUED");
+        said(&mut p, "SET k v", "QUEUED");
+        said(&mut p, "EXEC", "[OK, OK]");
+        in_sync(&mut p, &mut r);
+        said(&mut r, "DBSIZE", "1");
+        said(&mut r, "DEBUG POPULATE 7 mine", "OK");
+        said(&mut r, "DBSIZE", "8");
+        said(&mut p, "DBSIZE", "26");
+        said(&mut p, "DEBUG LOADAOF", "OK");
+        said(&mut p, "DBSIZE", "1");
+    }
+}

@@ -204,7 +204,6 @@ const ALIKE: &str = "it takes many seconds, and others of its kind are run";
 const GONE: &str =
     "what clients take is added up every 20 ms, so that keys may go for those who have just left";
 const LINK_AWAKE: &str = "the link to the primary has a thread of its own, which comes back while DEBUG SLEEP holds up the rest";
-const POPULATED: &str = "what DEBUG POPULATE makes is in the stream to replicas too";
 const WATCHDOG: &str = "there is no watchdog";
 const NO_SAVE: &str = "a copy for replicas goes to no file, so that it ends with them whatever is to be saved, and at its next write";
 const WRITTEN_SOON: &str =
@@ -246,8 +245,6 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         left_out("Connect multiple replicas at the same time (issue #141), master diskless=no, replica diskless=swapdb, rdbchannel=no", ALIKE),
         left_out("Connect multiple replicas at the same time (issue #141), master diskless=yes, replica diskless=disabled, rdbchannel=yes", ALIKE),
         left_out("Diskless load swapdb (different replid): replica enter loading rdbchannel=no", MEANWHILE),
-        fails("Diskless load swapdb (async_loading): old database is exposed after async replication fails", POPULATED),
-        fails("Diskless load swapdb (async_loading): old database is exposed while async replication is in progress", POPULATED),
         left_out("Kill rdb child process if its dumping RDB is not useful", NO_SAVE),
         left_out("Master stream is correctly processed while the replica has a script in -BUSY state", SLOW),
         fails("PSYNC with wrong offset should throw error", LOG),

@@ -469,7 +469,8 @@ fn populate(ctx: &mut Ctx<'_>, args: &[&[u8]]) -> Result {
         for (key, value) in (0..count).map(numbered) {
             // Copied before the lock is taken if it is large.
             let value = store::string_value(&value);
-            let added = engine.with_key(db, &key, Intent::Grow, &counters, |keys| {
+            // As in real servers nobody is in its way: neither a primary nor a limit of memory.
+            let added = engine.with_key(db, &key, Intent::Look, &counters, |keys| {
                 add_new(keys, &key, value);
                 Ok(())
             });
@@ -482,8 +483,9 @@ fn populate(ctx: &mut Ctx<'_>, args: &[&[u8]]) -> Result {
     Ok(())
 }
 
-/// Adds a key of POPULATE unless it is there.
+/// Adds a key of POPULATE unless it is there. It is data for this server alone: as in real servers neither the log nor replicas are told.
 fn add_new(keys: &mut Keys<'_>, key: &[u8], value: NewValue<'_>) {
+    keys.record_instead();
     // During a pause what has expired stays.
     if keys.peek_or_expire(key).is_none() && keys.expiry_in(keys.db, key).is_none() {
         keys.insert_in(keys.db, key, value, None, false);
