@@ -12,9 +12,10 @@ pub use servers::make_executable;
 pub use suites::source;
 
 use crate::run;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use std::io::Write;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Once;
 
 /// What was found or fetched, and what could not be.
@@ -116,6 +117,7 @@ pub fn suites() -> Report {
 
 fn add_suites(report: &mut Report) {
     report.add("Tcl", "Redis's own tests", tcl());
+    report.add("tcl-tls", "Redis's own tests of TLS", tcl_tls());
     for source in suites::ALL {
         report.add(source.title, "its own tests", suites::fetch(source));
     }
@@ -283,6 +285,32 @@ fn tcl() -> Result<String> {
     match run::on_path("tclsh") {
         Some(path) => Ok(path.display().to_string()),
         None => bail!("its package has no tclsh"),
+    }
+}
+
+/// Whether Tcl finds its package for TLS.
+pub fn has_tcl_tls() -> bool {
+    let asks = || -> Result<bool> {
+        let mut tclsh = Command::new("tclsh")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut stdin = tclsh.stdin.take().context("a pipe")?;
+        stdin.write_all(b"if {[catch {package require tls 1.6}]} {exit 1}\n")?;
+        drop(stdin);
+        Ok(tclsh.wait()?.success())
+    };
+    asks().unwrap_or(false)
+}
+
+fn tcl_tls() -> Result<String> {
+    if !has_tcl_tls() {
+        apt_install(&["tcl-tls"])?;
+    }
+    match has_tcl_tls() {
+        true => Ok("Tcl finds it".into()),
+        false => bail!("Tcl does not find what its package has"),
     }
 }
 

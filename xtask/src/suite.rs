@@ -113,6 +113,14 @@ fn run(options: &Options, server: &Path) -> Result<()> {
         println!("skipped: {CLI}, redis-cli 8 is not there");
         units.retain(|unit| *unit != CLI);
     }
+    if units.contains(&TLS) && !fetch::has_tcl_tls() {
+        ensure!(
+            !run::in_ci(),
+            "tcl-tls is not installed, and in CI it must be"
+        );
+        println!("skipped: {TLS}, tcl-tls is not installed");
+        units.retain(|unit| *unit != TLS);
+    }
     let of_others: Vec<&Theirs> = [&redis_py::THEIRS, &fakeredis::THEIRS]
         .into_iter()
         .filter(|theirs| wanted(theirs.name))
@@ -162,6 +170,9 @@ fn run(options: &Options, server: &Path) -> Result<()> {
 
 /// The unit about redis-cli. It asks for what its makers built into it for tests, so it is theirs that speaks to Redpoll there.
 const CLI: &str = "integration/redis-cli";
+
+/// The unit about TLS, the only one that is run over it.
+const TLS: &str = "unit/tls";
 
 /// Their program, if this is its unit.
 fn their_cli(unit: &str) -> Option<PathBuf> {
@@ -321,6 +332,10 @@ impl Suite {
             .args(["--timeout", "120", "--baseport", &(port + 32).to_string()])
             .args(["--portcount", &(PORTS - 32).to_string()])
             .args(["--tags", &differences::TAGS.join(" ")]);
+        if unit == TLS {
+            certificates(&root.join("tests/tls"))?;
+            command.arg("--tls");
+        }
         if !options.survey {
             for difference in differences::of(unit) {
                 if difference.kind == Kind::LeftOut {
@@ -427,6 +442,45 @@ fn prepare(root: &Path) -> Result<()> {
         .lines()
         .filter(|line| *line != "    r script debug sync");
     fs::write(&path, kept.collect::<Vec<_>>().join("\n") + "\n")?;
+    Ok(())
+}
+
+/// Makes the certificates and keys that the suite expects, in a folder of theirs. Those that its own script makes are of X.509's first
+/// version, which are not taken here, and take the better part of a minute.
+fn certificates(folder: &Path) -> Result<()> {
+    const SECTIONS: &str = "[req]
+distinguished_name = name
+[name]
+[ca]
+basicConstraints = critical, CA:TRUE
+[server]
+keyUsage = digitalSignature, keyEncipherment
+extendedKeyUsage = serverAuth
+[client]
+keyUsage = digitalSignature, keyEncipherment
+extendedKeyUsage = clientAuth
+[redis]
+basicConstraints = CA:FALSE
+";
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join("sections"), SECTIONS)?;
+    // The suite names a file of parameters, which nothing here reads.
+    fs::write(folder.join("redis.dh"), "")?;
+    for name in ["ca", "server", "client", "redis"] {
+        let mut command = Command::new("openssl");
+        command
+            .args(["req", "-x509", "-nodes", "-newkey", "rsa:2048"])
+            .args(["-sha256", "-days", "30", "-config", "sections"])
+            .args(["-extensions", name, "-subj", &format!("/CN={name}")])
+            .args(["-keyout", &format!("{name}.key")])
+            .args(["-out", &format!("{name}.crt")])
+            .current_dir(folder);
+        if name != "ca" {
+            command.args(["-CA", "ca.crt", "-CAkey", "ca.key"]);
+        }
+        run::output(&mut command)?;
+    }
     Ok(())
 }
 
