@@ -202,6 +202,8 @@ fn messages_wait_for_a_stop_that_may_be_given_up() {
     queued.send(&["SPUBLISH", "c", "m"]);
     queued.send(&["EXEC"]);
     eventually("they are put off", || blocked(&mut c) == "3");
+    // What may be done is queued, and nothing else.
+    assert!(show(&c.run("CLIENT LIST")).contains(" multi=1 "));
     check(&mut c, "SHUTDOWN ABORT", "OK");
     assert_eq!(show(&senders[0].read()), "0");
     assert_eq!(show(&senders[1].read()), "QUEUED");
