@@ -196,8 +196,10 @@ fn cut_later(disk: &Arc<dyn Disk>, later: &Later, time: u64) -> Result<(), LogEr
 fn files(disk: &Arc<dyn Disk>, path: &Path) -> Result<Vec<(PathBuf, Option<u64>)>, LogError> {
     let io = |e: std::io::Error| LogError::io(path, "look at it", &e);
     let manifest = if disk.is_folder(path).map_err(io)? {
+        // A server that was killed while it wrote a manifest leaves a temporary one beside it.
         let names = disk.list(path).map_err(io)?;
-        let mut manifests = names.into_iter().filter(|name| name.ends_with(".manifest"));
+        let mut manifests = (names.into_iter())
+            .filter(|name| name.ends_with(".manifest") && !name.starts_with("temp-"));
         match (manifests.next(), manifests.next()) {
             (Some(name), None) => path.join(name),
             (None, _) => return Err(LogError::manifest(path, "holds no manifest")),
