@@ -148,15 +148,24 @@ struct Known {
 struct Peer {
     server: Server,
     links: [Client; 2],
+    /// Whether its data may be other than [`SETUP`] made them: a call that is refused changes nothing.
+    changed: bool,
 }
 
 impl Peer {
     fn new(server: Server) -> Peer {
         let links = [2, 3].map(|proto| connect(&server, proto));
-        Peer { server, links }
+        Peer {
+            server,
+            links,
+            changed: true,
+        }
     }
 
     fn set_up(&mut self) {
+        if !std::mem::take(&mut self.changed) {
+            return;
+        }
         let mut bytes = Vec::new();
         for line in SETUP {
             encode(&line.split(' ').collect::<Vec<_>>(), &mut bytes);
@@ -185,6 +194,7 @@ impl Peer {
             self.connect_anew();
         }
         let reply = reply.unwrap_or_else(|error| panic!("{}: {error}", call_text(call)));
+        self.changed |= succeeded(&reply);
         renamed(&reply)
     }
 
@@ -287,6 +297,11 @@ fn calls(command: &Known) -> Vec<Vec<Vec<u8>>> {
     calls
 }
 
+/// Whether a reply is no error.
+fn succeeded(reply: &[u8]) -> bool {
+    reply[0] != b'-'
+}
+
 /// Whether a server knows nothing of what another one has answered.
 fn is_unknown(reply: &[u8], answered: &[u8]) -> bool {
     ["-ERR unknown command ", "-ERR unknown subcommand '"]
@@ -320,6 +335,7 @@ fn what_is_wrong_with_a_call_is_told_as_real_servers_tell_it() {
                 if i == 0 || CONNECTION.contains(&container) {
                     server.connect_anew();
                 }
+                server.changed |= i == 0;
                 if i == 0 || command.writes {
                     server.set_up();
                 }
@@ -328,7 +344,6 @@ fn what_is_wrong_with_a_call_is_told_as_real_servers_tell_it() {
             let mut replies: Vec<Vec<u8>> = servers.iter_mut().map(ask).collect();
             let ours = replies.remove(0);
             replies.retain(|reply| !is_unknown(reply, &ours));
-            let succeeded = |reply: &[u8]| reply[0] != b'-';
             let same = |reply: &Vec<u8>| *reply == ours || succeeded(&ours) && succeeded(reply);
             tried += 1;
             if replies.iter().any(same) {

@@ -1,7 +1,7 @@
 //! `cargo xtask suite`: Redis's own tests, run against Redpoll.
 //!
 //! They are fetched (`fetch::suites`), unpacked into `target/suite/`, and run as they are: in place of the server and the tools that they
-//! start stand scripts that start Redpoll's. Each unit, a file of tests, runs by itself, two at a time. What is known to differ is in the
+//! start stand scripts that start Redpoll's. Each unit, a file of tests, runs by itself, four at a time: most of a unit's time is waiting. What is known to differ is in the
 //! table of `differences`, with a reason; `output` reads what the suite prints.
 //!
 //! The tests of redis-py and of fakeredis come after them (`redis_py`, `fakeredis`, run by `pytest`).
@@ -41,10 +41,10 @@ pub struct Options {
 }
 
 /// How many units run side by side.
-const LANES: u16 = 2;
+const LANES: u16 = 4;
 
 /// The ports of a lane.
-const PORTS: u16 = 500;
+const PORTS: u16 = 250;
 
 /// A unit that takes longer is ended, and has failed. The slowest takes about a minute.
 const LIMIT: Duration = Duration::from_secs(300);
