@@ -64,6 +64,9 @@ const SCRIPTS: &[&str] = &[
     r##"
     a: FUNCTION LOAD "#!lua name=lib\nlocal n = 0\nredis.register_function('count', function() n = n + 1 return n end)\nredis.register_function('err', function() return redis.error_reply('MY error') end)\nredis.register_function('fail', function() error('oops') end)\nredis.register_function('global', function() x = 1 end)\nredis.register_function{function_name='write', callback=function(k) return redis.call('SET', k[1], 'v') end, flags={'no-writes'}}\nredis.register_function('three', function() redis.setresp(3) return redis.call('HGETALL', 'h') end)"
     a: FCALL count 0
+    a: FUNCTION LOAD "#!lua name=lib\nredis.register_function('count', 1)"
+    a: FUNCTION LOAD "#!lua name=lib\nredis.register_function('count', function() return 'another' end)"
+    a: FCALL count 0
     a: FCALL err 0
     a: FCALL fail 0
     a: FCALL global 0

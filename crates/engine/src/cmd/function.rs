@@ -189,6 +189,11 @@ fn function_load(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     if source.len() >= LONG_SOURCE && ctx.moves_elsewhere() {
         return Ok(());
     }
+    // A name that is taken is told of before anything of the library runs.
+    let name = lua::shebang::library(source).map_err(error_of)?.name;
+    if !replace && ctx.engine.scripts.libraries.current().has(&name) {
+        return Err(clash(Clash::Library, &name, true));
+    }
     let library = Arc::new(compile(ctx, source)?);
     let added = ctx
         .engine

@@ -127,6 +127,11 @@ impl Set {
         Some((library, &library.functions[*at]))
     }
 
+    /// Whether there is a library of this name.
+    pub fn has(&self, name: &[u8]) -> bool {
+        self.libraries.get(name).is_some()
+    }
+
     /// All of them, by name.
     pub fn libraries(&self) -> Vec<&Arc<Library>> {
         let mut all: Vec<_> = self.libraries.values().collect();
@@ -160,7 +165,7 @@ impl Set {
 
     /// Adds a library, with `replace` in place of one that has its name.
     pub fn add(&mut self, library: Arc<Library>, replace: bool) -> Result<(), Clash> {
-        if self.libraries.get(&library.name).is_some() && !replace {
+        if self.has(&library.name) && !replace {
             return Err(Clash::Library);
         }
         for f in &library.functions {
