@@ -12,8 +12,8 @@
 
 use crate::table::registry::{Entry, KeyLayout};
 use crate::table::row::{
-    Begin, Facts, Find, KS_ACCESS, KS_DELETE, KS_INCOMPLETE, KS_NOT_KEY, KS_OW, KS_RO, KS_RW,
-    KS_UPDATE, KS_VARIABLE_FLAGS, KeySpec, NO_MANDATORY_KEYS,
+    Begin, Facts, Find, KS_ACCESS, KS_DELETE, KS_INCOMPLETE, KS_NOT_KEY, KS_OW, KS_RM, KS_RO,
+    KS_RW, KS_UPDATE, KS_VARIABLE_FLAGS, KeySpec, NO_MANDATORY_KEYS,
 };
 use std::ops::Range;
 
@@ -232,6 +232,7 @@ fn by_hand(cmd: &Facts, argv: &[&[u8]], f: &mut impl FnMut(usize, u32)) -> Resul
     match cmd.name {
         "set" => set(argv, f),
         "bitfield" => bitfield(argv, f),
+        "delex" => delex(argv, f),
         "sort" => last_store(argv, 2, &SORT_OPTIONS, f),
         // BY and GET name keys by the elements' content: they are found when the command runs.
         "sort_ro" => require(argv, 1, KS_RO | KS_ACCESS, f),
@@ -274,6 +275,17 @@ fn set(argv: &[&[u8]], f: &mut impl FnMut(usize, u32)) -> Result<(), KeysError> 
         KS_OW | KS_UPDATE
     };
     require(argv, 1, flags, f)
+}
+
+/// DELEX looks at what it deletes where it has a condition.
+fn delex(argv: &[&[u8]], f: &mut impl FnMut(usize, u32)) -> Result<(), KeysError> {
+    let conditions: [&[u8]; 4] = [b"ifeq", b"ifne", b"ifdeq", b"ifdne"];
+    let looks = argv
+        .iter()
+        .skip(2)
+        .any(|arg| conditions.iter().any(|c| arg.eq_ignore_ascii_case(c)));
+    let flags = if looks { KS_RW } else { KS_RM };
+    require(argv, 1, flags | KS_DELETE, f)
 }
 
 /// BITFIELD with nothing but GETs only reads. What cannot be understood counts as writing.
@@ -518,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn set_and_bitfield_depend_on_their_options() {
+    fn set_delex_and_bitfield_depend_on_their_options() {
         const ONE: &[KeySpec] = &[KeySpec::at(1, KS_RW | KS_VARIABLE_FLAGS)];
         let set = cmd("set", 0, ONE);
         assert_eq!(keys(&set, "set k v"), Some(vec![(1, KS_OW | KS_UPDATE)]));
@@ -531,6 +543,14 @@ mod tests {
             Some(vec![(1, KS_OW | KS_UPDATE)])
         );
         assert_eq!(keys(&set, "set"), None);
+        let delex = cmd("delex", 0, ONE);
+        for (call, flags) in [
+            ("delex k", KS_RM | KS_DELETE),
+            ("delex k ifeq v", KS_RW | KS_DELETE),
+            ("delex k IFDNE v", KS_RW | KS_DELETE),
+        ] {
+            assert_eq!(keys(&delex, call), Some(vec![(1, flags)]), "{call}");
+        }
         let bitfield = cmd("bitfield", 0, ONE);
         let write = KS_RW | KS_ACCESS | KS_UPDATE;
         for (call, flags) in [
