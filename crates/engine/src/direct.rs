@@ -70,7 +70,7 @@ impl Engine {
                 Some(guard) => guard,
                 None => self.wait_for(place.shard(), counters)?,
             };
-            if !how.0.writes() || !self.holds_changes(how.1) {
+            if !how.0.writes() || !self.closes_to_changes(how.1) {
                 break guard;
             }
             // It was closed on the way here.

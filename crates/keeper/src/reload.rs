@@ -10,15 +10,10 @@ use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 use store::Keyspace;
 
-/// How long a command that was let in before loading began may take to get its locks, or to give that up and ask again.
-const SETTLE: Duration = Duration::from_millis(5);
-
-/// Waits for those who were let in before loading began.
+/// Waits for those who were let in before loading began and have their locks. Others are asked about again once they have them.
 fn settle(engine: &Engine) {
-    std::thread::sleep(SETTLE);
     drop(engine.keyspace().lock_all());
 }
 

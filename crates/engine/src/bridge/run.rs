@@ -198,12 +198,14 @@ impl Bridge<'_, '_> {
         if let Err(closed) = gate::admit::<SCRIPT>(&request) {
             return Ok(Err(closed.into_error()));
         }
-        let waits = matches!(gate::admit_held(&request, CLIENT), Err(Closed::Until(_)));
-        if waits && (undoable || !nested) {
-            self.restart = Some(Restart::AtTheGate);
-            return Err(Abort);
+        match gate::admit_held(&request, CLIENT) {
+            Err(Closed::Until(_)) if undoable || !nested => {
+                self.restart = Some(Restart::AtTheGate);
+                Err(Abort)
+            }
+            Err(Closed::Refused(error)) if request.engine.loading.is_on() => Ok(Err(error)),
+            _ => Ok(Ok(())),
         }
-        Ok(Ok(()))
     }
 
     /// Answers a command that is not carried out.
@@ -288,7 +290,11 @@ impl Server for Bridge<'_, '_> {
                 self.reach(key.place.shard())?;
             }
         }
-        if writes && !self.wrote && engine.may_hold_changes() && engine.holds_changes(unix_ms()) {
+        if writes
+            && !self.wrote
+            && engine.may_close_to_changes()
+            && engine.closes_to_changes(unix_ms())
+        {
             // That may have begun before it had any lock, and is then over for whoever waited for all of them.
             if let Err(closed) = self.ask_again(entry, argv)? {
                 self.refuse(Some(entry), reply, &closed);

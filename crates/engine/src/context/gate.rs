@@ -249,6 +249,7 @@ gates! {
 /// after that, or while doing so, so that each change is wholly before it, or is asked about here.
 #[cold]
 pub(crate) fn admit_held(request: &Request<'_>, way: u8) -> Passed {
+    loading(request, way)?;
     replication(request, way)?;
     match writes(request) {
         true => paused(request, way),
@@ -741,10 +742,16 @@ impl Engine {
             || self.pause.wait_ms(now_ms, true).is_some()
     }
 
+    /// The same, and whether nothing is let in because a data set is being loaded.
+    #[inline]
+    pub(crate) fn closes_to_changes(&self, now_ms: u64) -> bool {
+        self.loading.is_on() || self.holds_changes(now_ms)
+    }
+
     /// Whether that is worth asking with the time of day, which takes longer to find out.
     #[inline]
-    pub(crate) fn may_hold_changes(&self) -> bool {
-        self.standing.closed() != 0 || self.pause.was_begun()
+    pub(crate) fn may_close_to_changes(&self) -> bool {
+        self.standing.closed() != 0 || self.pause.was_begun() || self.loading.is_on()
     }
 
     /// The error for those whom a script keeps waiting that has been running for too long.

@@ -128,7 +128,10 @@ impl Worker {
                 }
             };
         let (mut locked, mut frozen) = ((held, token), false);
-        if engine.standing.closed() != 0 || engine.pause.wait_ms(now_ms, true).is_some() {
+        if engine.standing.closed() != 0
+            || engine.pause.wait_ms(now_ms, true).is_some()
+            || engine.loading.is_on() && !session.replays
+        {
             let request = (entry, argv, now_ms);
             match ask_again(engine, session, request, counters, locked) {
                 Ok(open) => (locked, frozen) = open,

@@ -67,6 +67,8 @@ fn count(engine: &Engine, work: impl FnOnce()) -> i64 {
 fn close(engine: &Engine, gate: &str, closed: bool) {
     match (gate, closed) {
         ("replica", _) => engine.standing.close(READ_ONLY_REPLICA, closed),
+        ("loading", true) => engine.loading.begin(),
+        ("loading", false) => engine.loading.end(),
         ("failover", _) => engine.standing.close(CHANGES_HELD, closed),
         (_, true) => engine.pause.start(1, i64::MAX as u64, true),
         (_, false) => engine.pause.stop(),
@@ -75,7 +77,7 @@ fn close(engine: &Engine, gate: &str, closed: bool) {
 
 #[test]
 fn nothing_changes_behind_a_gate_that_was_closed_with_all_locks() {
-    for gate in ["replica", "failover", "pause"] {
+    for gate in ["replica", "failover", "pause", "loading"] {
         for (name, way) in WAYS {
             let db = TestClient::with(&[("shards", "4")]);
             let (engine, over) = (db.engine.clone(), Arc::new(AtomicBool::new(false)));

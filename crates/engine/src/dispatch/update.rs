@@ -151,7 +151,7 @@ impl Worker {
             engine.wait_at_the_gate(Intent::Change, unix_ms(), &self.counters)?;
             let locked = lock(engine, keys, &self.counters)?;
             // It may have been closed on the way here.
-            if !(engine.may_hold_changes() && engine.holds_changes(unix_ms())) {
+            if !(engine.may_close_to_changes() && engine.closes_to_changes(unix_ms())) {
                 break locked;
             }
         };
