@@ -128,6 +128,9 @@ fn config_rewrite(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     Ok(())
 }
 
+/// Why there is nothing that a setting about files could be about.
+const NOT_KEPT: &str = "this data set is not kept in files";
+
 /// The host and whoever keeps the data, which both put settings into effect.
 struct Both<'e>(&'e Engine);
 
@@ -140,6 +143,7 @@ impl Host for Both<'_> {
         let applied = || self.0.host().applied(directive, config);
         match self.0.persistence() {
             Some(keeper) if directive == "dir" => keeper.move_to(&config.dir(), &applied)?,
+            None if directive == "dir" => return Err(NOT_KEPT.into()),
             _ => applied()?,
         }
         if directive == "requirepass" {
@@ -150,7 +154,7 @@ impl Host for Both<'_> {
         match self.0.persistence() {
             Some(keeper) => keeper.applied(directive, config)?,
             None if directive == "appendonly" && config.flag(directive) => {
-                return Err("this data set is not kept in files".into());
+                return Err(NOT_KEPT.into());
             }
             None => {}
         }
@@ -243,6 +247,18 @@ mod tests {
             "CONFIG SET timeout",
             "-ERR wrong number of arguments for 'config|set' command",
         );
+    }
+
+    #[test]
+    fn a_data_set_without_files_has_no_folder_to_change() {
+        let mut c = TestClient::with(&[("enable-protected-configs", "yes")]);
+        for pair in ["dir /", "appendonly yes"] {
+            let name = pair.split(' ').next().unwrap_or_default();
+            let error = format!(
+                "-ERR CONFIG SET failed (possibly related to argument '{name}') - this data set is not kept in files"
+            );
+            c.check(&format!("CONFIG SET {pair}"), &error);
+        }
     }
 
     #[test]

@@ -12,11 +12,11 @@ const INT: i64 = i32::MAX as i64;
 
 // What the rows of a group are about, as it stands in their error message and in the page of directives.
 const CLUSTER: &str = "clustering";
-const DURABILITY: &str = "snapshots and the append-only file";
+const UNKNOWN_VERSIONS: &str = "the loading of snapshots of unknown versions";
 const INNER: &str = "a mechanism inside Redis without a counterpart here";
-const REPLICATION: &str = "replication";
+const IMPORT: &str = "Valkey's import mode";
 const SCRIPTS: &str = "scripts and modules";
-const EVICTION: &str = "a memory limit with eviction";
+const WATCHDOG: &str = "a software watchdog";
 const TRANSPORTS: &str = "RDMA and multipath TCP";
 const VECTORS: &str = "vector sets";
 
@@ -86,14 +86,15 @@ pub(super) const FIXED: &[Directive] = &[
     later("cluster-databases", &[], Int { min: 1, max: INT }, "1", Startup, CLUSTER),
     later("cluster-slot-stats-enabled", &[], Flag, "no", Runtime, CLUSTER),
     later("hash-seed", &[], Text, "", Startup, INNER),
-    later("import-mode", &[], Flag, "no", Runtime, REPLICATION),
-    later("key-memory-histograms", &[], Flag, "no", Startup, EVICTION),
+    later("import-mode", &[], Flag, "no", Runtime, IMPORT),
+    later("key-memory-histograms", &[], Flag, "no", Startup, INNER),
     later("mptcp", &[], Flag, "no", Startup, TRANSPORTS),
-    later("rdb-version-check", &[], Choice(&["strict", "relaxed"]), "strict", Runtime, DURABILITY),
+    later("rdb-version-check", &[], Choice(&["strict", "relaxed"]), "strict", Runtime, UNKNOWN_VERSIONS),
     later("rdma-bind", &[], Words, "", Startup, TRANSPORTS),
     later("rdma-completion-vector", &[], Int { min: -1, max: 1024 }, "-1", Startup, TRANSPORTS),
     later("rdma-port", &[], Int { min: 0, max: 65_535 }, "0", Startup, TRANSPORTS),
     later("rdma-rx-size", &[], Size { min: 65_536, max: 16_777_216 }, "1048576", Startup, TRANSPORTS),
-    later("repl-mptcp", &[], Flag, "no", Startup, REPLICATION),
+    later("repl-mptcp", &[], Flag, "no", Startup, TRANSPORTS),
     later("vset-force-single-threaded-execution", &[], Flag, "no", Runtime, VECTORS),
+    later("watchdog-period", &[], Int { min: 0, max: INT }, "0", Runtime, WATCHDOG).hidden(),
 ];

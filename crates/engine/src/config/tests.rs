@@ -142,7 +142,11 @@ fn what_is_not_built_is_refused_and_its_absence_accepted() {
         "NO",
     ];
     from(&plain).unwrap();
-    for (name, value) in [("mptcp", "yes"), ("cluster-enabled", "yes")] {
+    for (name, value) in [
+        ("mptcp", "yes"),
+        ("cluster-enabled", "yes"),
+        ("watchdog-period", "100"),
+    ] {
         let error = from(&[&format!("--{name}"), value]).unwrap_err();
         assert!(error.contains("is not built yet"), "{error}");
         let error = set(&Config::default(), &[(name, value)]).unwrap_err();
