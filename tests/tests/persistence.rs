@@ -881,6 +881,16 @@ fn tool(words: &[&str]) -> (bool, String) {
     (run.status.success(), run.stdout + &run.stderr)
 }
 
+/// The file of a log's folder that is written to.
+fn increment_of(log: &std::path::Path) -> std::path::PathBuf {
+    std::fs::read_dir(log)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.to_string_lossy().ends_with(".incr.aof"))
+        .max()
+        .expect("an increment")
+}
+
 #[test]
 fn the_tools_say_what_files_hold_and_cut_a_torn_end() {
     let folder = Folder::new();
@@ -909,15 +919,23 @@ fn the_tools_say_what_files_hold_and_cut_a_torn_end() {
     assert!(valid && said.ends_with("valid\n"), "{said}");
     let (cut, said) = tool(&["check-aof", "--fix", log_text]);
     assert!(!cut && said.contains("is in use by the process"), "{said}");
+    let increment = increment_of(&log);
+    let (cut, said) = tool(&["check-aof", "--fix", &increment.to_string_lossy()]);
+    assert!(!cut && said.contains("is in use by the process"), "{said}");
+    // Nobody writes to a copy, wherever it lies.
+    for copy in ["copy", "copies/appendonlydir"] {
+        let copy = folder.0.join(copy);
+        std::fs::create_dir_all(&copy).expect("made");
+        for entry in std::fs::read_dir(&log).expect("a folder") {
+            let entry = entry.expect("an entry");
+            std::fs::copy(entry.path(), copy.join(entry.file_name())).expect("copied");
+        }
+        let (fine, said) = tool(&["check-aof", "--fix", &copy.to_string_lossy()]);
+        assert!(fine, "{said}");
+    }
 
     server.signal(Signal::KILL);
     server.wait();
-    let increment = std::fs::read_dir(&log)
-        .expect("a folder")
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.to_string_lossy().ends_with(".incr.aof"))
-        .max()
-        .expect("an increment");
     let mut bytes = std::fs::read(&increment).expect("there");
     let whole = bytes.len();
     bytes.extend_from_slice(b"*2\r\n$3\r\nGET\r\n$5\r\nab");

@@ -117,13 +117,13 @@ pub fn aof(args: impl Iterator<Item = OsString>) -> ExitCode {
         None if args.fix => Repair::Fix,
         None => Repair::No,
     };
-    let locks = if repair != Repair::No {
-        lock(&*disk, &args.path)
+    let lock = if repair != Repair::No {
+        take_folder(&*disk, &args.path)
     } else {
-        Ok(Vec::new())
+        Ok(None)
     };
-    let locks = match locks {
-        Ok(locks) => locks,
+    let lock = match lock {
+        Ok(lock) => lock,
         Err(error) => {
             eprintln!("redpoll check-aof: {error}");
             return ExitCode::FAILURE;
@@ -146,19 +146,35 @@ pub fn aof(args: impl Iterator<Item = OsString>) -> ExitCode {
         }
         Ok(())
     });
-    drop(locks);
+    drop(lock);
     print(&report.to_string());
     leave(report.is_valid())
 }
 
-/// Takes the data folders that a log may belong to: a log is in a folder of its own inside of the data folder, or, if it is
-/// one file, in the data folder itself. Without a lock file there has been no server.
-fn lock(disk: &dyn Disk, log: &Path) -> Result<Vec<Lock>, String> {
+/// Takes the data folder that a log belongs to, so that no server writes to it meanwhile: the one around the log's folder, if
+/// that is what it is, or the one that its file is in. Without a lock file there has been no server; and a log in another folder
+/// than the one that the file names is a copy, which no server has.
+fn take_folder(disk: &dyn Disk, log: &Path) -> Result<Option<Lock>, String> {
+    let failed = |e: io::Error| format!("{}: {e}", log.display());
     // Relative paths have too few parents.
-    let log = std::path::absolute(log).map_err(|e| format!("{}: {e}", log.display()))?;
-    log.ancestors()
-        .take(3)
-        .filter(|folder| folder.join(disk::disk::LOCK_FILE).is_file())
-        .map(|folder| lock_folder(disk, folder))
-        .collect()
+    let log = std::path::absolute(log).map_err(failed)?;
+    let mut folder = log.as_path();
+    if !folder.is_dir() {
+        folder = folder.parent().unwrap_or(folder);
+    }
+    let mut names = disk.list(folder).map_err(failed)?.into_iter();
+    if names.any(|name| name.ends_with(".manifest")) {
+        let name = folder.file_name().unwrap_or_default().as_encoded_bytes();
+        let data = folder.parent().unwrap_or(folder);
+        let told = std::fs::read(data.join(disk::disk::LOCK_FILE)).unwrap_or_default();
+        let has = told.split(|&b| b == b'\n').nth(1).unwrap_or_default();
+        if !has.is_empty() && has != name {
+            return Ok(None);
+        }
+        folder = data;
+    }
+    if !folder.join(disk::disk::LOCK_FILE).is_file() {
+        return Ok(None);
+    }
+    lock_folder(disk, folder, "").map(Some)
 }

@@ -103,13 +103,14 @@ pub const LOCK_FILE: &str = "redpoll.lock";
 
 /// Takes a data folder for this process: one server, or one embedding program, at a time.
 ///
-/// The lock ends with the process, however it ends; the file stays, and is no sign of anything by itself.
-pub fn lock_folder(disk: &dyn Disk, folder: &Path) -> Result<Lock, String> {
+/// The lock ends with the process, however it ends; the file stays, and is no sign of anything by itself. It says who has
+/// the folder, and the name of the folder in it that has the log (`log`), where that is known.
+pub fn lock_folder(disk: &dyn Disk, folder: &Path, log: &str) -> Result<Lock, String> {
     let path = folder.join(LOCK_FILE);
-    match disk.lock(&path, &format!("{}\n", std::process::id())) {
+    match disk.lock(&path, &format!("{}\n{log}\n", std::process::id())) {
         Ok(lock) => Ok(lock),
         Err(LockError::Held(text)) => {
-            let who = match text.trim().parse::<u32>() {
+            let who = match text.lines().next().unwrap_or_default().parse::<u32>() {
                 Ok(pid) if pid == std::process::id() => "this process already".to_owned(),
                 Ok(pid) => format!("the process {pid}"),
                 Err(_) => "another process".to_owned(),
@@ -582,13 +583,13 @@ mod tests {
     #[test]
     fn a_folder_has_one_holder_who_is_named() {
         let dir = folder("lock");
-        let lock = lock_folder(&RealDisk, &dir).expect("free");
-        let refused = lock_folder(&RealDisk, &dir).expect_err("held");
+        let lock = lock_folder(&RealDisk, &dir, "log").expect("free");
+        let refused = lock_folder(&RealDisk, &dir, "log").expect_err("held");
         assert!(refused.contains("in use by this process"), "{refused}");
         drop(lock);
-        let lock = lock_folder(&RealDisk, &dir).expect("free again");
+        let lock = lock_folder(&RealDisk, &dir, "log").expect("free again");
         fs::write(dir.join(LOCK_FILE), "123\n").expect("written");
-        let refused = lock_folder(&RealDisk, &dir).expect_err("held");
+        let refused = lock_folder(&RealDisk, &dir, "log").expect_err("held");
         assert!(refused.contains("in use by the process 123 "), "{refused}");
         drop(lock);
         fs::remove_dir_all(&dir).expect("removed");

@@ -91,9 +91,14 @@ impl Keeper {
     pub(crate) fn take_folder(&self) -> Result<(), String> {
         let mut lock = self.lock.lock();
         if lock.is_none() {
-            *lock = Some(disk::lock_folder(&*self.disk, &self.dir)?);
+            *lock = Some(self.lock_folder(&self.dir)?);
         }
         Ok(())
+    }
+
+    fn lock_folder(&self, folder: &Path) -> Result<disk::Lock, String> {
+        let log = self.engine()?.config().text("appenddirname");
+        disk::lock_folder(&*self.disk, folder, &log)
     }
 
     /// CONFIG SET dir: the data folder is another one once `enter` has made it the working directory. Not while files are written or read
@@ -128,7 +133,7 @@ impl Keeper {
         }
         let mut lock = self.lock.lock();
         let next = match *lock {
-            Some(_) => Some(disk::lock_folder(&*self.disk, folder)?),
+            Some(_) => Some(self.lock_folder(folder)?),
             None => None,
         };
         enter()?;

@@ -77,7 +77,11 @@ impl Keeper {
         let config = engine.config();
         let mut lock = None;
         if config.flag("appendonly") || !config.text("save").is_empty() {
-            lock = Some(disk::lock_folder(&*disk, dir)?);
+            lock = Some(disk::lock_folder(
+                &*disk,
+                dir,
+                &config.text("appenddirname"),
+            )?);
             // What a process that ended in the middle of it left behind.
             let _ = disk::temp::remove_leftovers(&*disk, dir, "rdb");
         }
