@@ -86,7 +86,7 @@ pub fn main(options: &Options) -> Result<()> {
     if !failed.is_empty() {
         bail!("{} step(s) failed", failed.len());
     }
-    println!("all steps passed");
+    println!("all steps of the tests passed");
     Ok(())
 }
 
