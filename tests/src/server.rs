@@ -53,6 +53,12 @@ impl Server {
         )
     }
 
+    /// The same with a configuration file of this text.
+    pub fn peer_with_file(peer: &Peer, text: &str, args: &[&str]) -> Server {
+        let name = format!("{} {}", peer.name, peer.version);
+        Server::start(&name, &peer.path, Some(text), args)
+    }
+
     /// Redpoll on a port where a server was before.
     pub fn redpoll_on(port: u16, args: &[&str]) -> Server {
         Server::start_on(port, "redpoll", redpoll_binary(), args)

@@ -2,8 +2,8 @@
 
 use redpoll_tests::check::{check, check_args, show};
 use redpoll_tests::client::Client;
-use redpoll_tests::server::Folder;
-use redpoll_tests::{Server, eventually, every_peer};
+use redpoll_tests::server::{Folder, run_redpoll};
+use redpoll_tests::{Peers, Server, eventually, every_peer};
 use resp::Value;
 
 /// All of a server's directives with their values.
@@ -187,6 +187,116 @@ fn what_changes_nothing_is_said_once_at_the_start() {
         "{log}"
     );
     assert!(log.contains("hz changes nothing: "), "{log}");
+}
+
+/// Commands that a configuration gives other names, or takes away, are called as on a real server, by clients and by scripts.
+#[test]
+fn commands_have_the_names_that_the_configuration_gives_them() {
+    const TEST: &str = "commands_have_the_names_that_the_configuration_gives_them";
+    let file = "# as hardening guides have it\nrename-command CONFIG k0nfig\nrename-command FLUSHALL \"\"\n\
+                rename-command GET s1\nrename-command SET get\nrename-command s1 SET\nrename-command DEL \"\"\n\
+                rename-command DEBUG \"d e\"\n";
+    let folder = Folder::new();
+    let log = ["--dir", folder.text(), "--appendonly", "yes"];
+    let peers = Peers::find().or_skip(TEST);
+    let mut servers: Vec<Server> = (peers.and_then(|peers| peers.redis8).iter())
+        .map(|peer| Server::peer_with_file(peer, file, &[]))
+        .collect();
+    servers.push(Server::redpoll_with_file(file, &log));
+    for server in &servers {
+        let mut client = server.connect();
+        for (line, reply) in [
+            (
+                "FLUSHALL",
+                "-ERR unknown command 'FLUSHALL', with args beginning with: ",
+            ),
+            (
+                "config get port",
+                "-ERR unknown command 'config', with args beginning with: 'get' 'port' ",
+            ),
+            ("K0NFIG SET timeout 0", "OK"),
+            (
+                "k0nfig gett",
+                "-ERR unknown subcommand 'gett'. Try K0NFIG HELP.",
+            ),
+            (
+                "k0nfig get",
+                "-ERR wrong number of arguments for 'config|get' command",
+            ),
+            ("GET a 1", "OK"),
+            ("SET a", "\"1\""),
+            (
+                "SET a 2",
+                "-ERR wrong number of arguments for 'get' command",
+            ),
+            (
+                "del a",
+                "-ERR unknown command 'del', with args beginning with: 'a' ",
+            ),
+            ("MULTI", "OK"),
+            ("get b 2", "QUEUED"),
+            ("EXEC", "[OK]"),
+            ("COMMAND INFO flushall del", "[nil, nil]"),
+            ("COMMAND GETKEYS get k v", "[\"k\"]"),
+            ("COMMAND GETKEYS del k", "-ERR Invalid command specified"),
+            ("ACL SETUSER who on nopass +get +config|get", "OK"),
+            ("ACL DRYRUN who del a", "-ERR Command 'del' not found"),
+            (
+                "ACL DRYRUN who get a b",
+                "\"User who has no permissions to run the 'set' command\"",
+            ),
+        ] {
+            check(&mut client, line, reply);
+        }
+        check_args(&mut client, &["d e", "sleep", "0"], "OK");
+        check_args(
+            &mut client,
+            &[
+                "EVAL",
+                "redis.call('get', 'c', '3') return redis.call('set', 'c')",
+                "0",
+            ],
+            "\"3\"",
+        );
+        check_args(
+            &mut client,
+            &["EVAL", "return redis.pcall('del', 'c').err", "0"],
+            "\"ERR Unknown Redis command called from script\"",
+        );
+        check(&mut client, "K0NFIG REWRITE", "OK");
+        let text = std::fs::read_to_string(server.dir().join("redis.conf")).unwrap();
+        assert!(text.starts_with(file), "{text}");
+    }
+    // The log has the commands' own names: a server that gives them others, or none, reads it.
+    drop(servers);
+    for file in [file, ""] {
+        let server = Server::redpoll_with_file(file, &log);
+        let get = if file.is_empty() { "GET" } else { "SET" };
+        for (key, value) in [("a", "1"), ("b", "2"), ("c", "3")] {
+            check(
+                &mut server.connect(),
+                &format!("{get} {key}"),
+                &format!("{value:?}"),
+            );
+        }
+    }
+}
+
+#[test]
+fn a_name_that_no_command_has_cannot_be_given_away() {
+    for (line, why) in [
+        ("nosuch x", "No such command in rename-command"),
+        ("config|get x", "No such command in rename-command"),
+        ("get set", "Target command name already exists"),
+        ("get", "wrong number of arguments"),
+    ] {
+        let run = run_redpoll(
+            &["redis.conf"],
+            &[("redis.conf", &format!("port 0\nrename-command {line}\n"))],
+        );
+        assert!(!run.status.success(), "{line}");
+        assert!(run.stderr.contains(why), "{line}: {}", run.stderr);
+    }
 }
 
 /// The files of data lie in one folder: it is changed only while nothing is written or read there, and is locked wherever it is.

@@ -171,7 +171,6 @@ const THREADS: &str = "what two connections send is done by two threads, in eith
 const FREES: &str =
     "large values are always freed by a thread of their own and what is small is not counted";
 const FORCED: &str = "it needs DEBUG CONFIG-REWRITE-FORCE-ALL, for which there is no use here";
-const NAMES: &str = "commands keep their names";
 const FIXED: &str =
     "it sets every directive to what it is, and more of them cannot be set while the server runs";
 const WORKERS: &str = "io-threads are workers, of which the first has clients too";
@@ -442,7 +441,6 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
     ]),
     ("unit/introspection", &[
         fails("CONFIG REWRITE sanity", FORCED),
-        left_out("CONFIG REWRITE handles rename-command properly", NAMES),
         fails("CONFIG sanity", FIXED),
         fails("Clients are evenly distributed among io threads", WORKERS),
         left_out("IO threads client number", DEBUGGER),

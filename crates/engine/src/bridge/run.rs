@@ -36,6 +36,7 @@ use crate::door::held::Held;
 use crate::door::known::PlacedKey;
 use crate::script::known::{End, Running, Scripts, Slow};
 use crate::script::runner::Runner;
+use crate::table::renamed::by_own_name;
 use lua::{Abort, Ended, Interrupt, LogLevel, Server, Vm};
 use resp::Out;
 use smallvec::SmallVec;
@@ -261,10 +262,16 @@ impl Bridge<'_, '_> {
 impl Server for Bridge<'_, '_> {
     fn call(&mut self, argv: &[&[u8]], reply: &mut Out) -> std::result::Result<(), Abort> {
         let engine = self.ctx.engine;
-        let Some(entry) = engine.registry().resolve(argv) else {
+        let called = match self.ctx.session.replays {
+            false => engine.resolve(argv),
+            true => engine.registry().resolve(argv),
+        };
+        let Some(entry) = called else {
             self.refuse(None, reply, &gate::unknown(engine, SCRIPT, argv));
             return Ok(());
         };
+        let renamed = engine.renamed().and_then(|_| by_own_name(entry, argv));
+        let argv = renamed.as_deref().unwrap_or(argv);
         let command = entry.command;
         let mut request = self.ctx.request(entry, argv);
         request.in_reader = self.call.read_only;
@@ -390,7 +397,7 @@ impl Server for Bridge<'_, '_> {
     }
 
     fn acl_check(&mut self, argv: &[&[u8]]) -> Option<bool> {
-        let entry = self.ctx.engine.registry().resolve(argv)?;
+        let entry = self.ctx.engine.resolve(argv)?;
         self.ctx.session.heed_users();
         Some(self.ctx.session.may(entry, argv).is_ok())
     }
@@ -633,7 +640,7 @@ impl Server for Silent<'_> {
     }
 
     fn acl_check(&mut self, argv: &[&[u8]]) -> Option<bool> {
-        self.engine.registry().resolve(argv).map(|_| true)
+        self.engine.resolve(argv).map(|_| true)
     }
 
     /// Nothing is written down meanwhile.

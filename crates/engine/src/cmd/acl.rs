@@ -236,7 +236,7 @@ fn dryrun(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         .users
         .get(name)
         .ok_or_else(|| Error::quoting("ERR User '{}' not found", &[name]))?;
-    let entry = ctx.registry().resolve(argv);
+    let entry = ctx.engine.resolve(argv);
     let entry = entry.ok_or_else(|| Error::quoting("ERR Command '{}' not found", &[argv[0]]))?;
     if !entry.command.accepts(argv.len()) {
         return Err(Error::wrong_arity(entry.command.name));

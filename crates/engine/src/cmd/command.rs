@@ -8,8 +8,9 @@ use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::base::glob;
 use crate::context::command::Registry;
-use crate::context::command::{Command, Group, LOADING, NO_MANDATORY_KEYS, STALE, row};
+use crate::context::command::{Command, Entry, Group, LOADING, NO_MANDATORY_KEYS, STALE, row};
 use crate::context::ctx::Ctx;
+use crate::context::engine::Engine;
 use crate::table::categories::{CAT_CONNECTION, categories, category_by_name};
 use crate::table::docs;
 use crate::table::positions;
@@ -63,16 +64,16 @@ fn command(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
 }
 
 fn info_of_all(ctx: &mut Ctx<'_>) {
-    let registry = ctx.registry();
-    ctx.out.array(registry.len());
-    for entry in registry.iter() {
+    let engine = ctx.engine;
+    ctx.out.array(callable(engine).count());
+    for entry in callable(engine) {
         docs::write_info(entry.command, ctx.out);
     }
 }
 
 /// COMMAND COUNT: subcommands are not counted.
 fn command_count(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    ctx.out.int(ctx.registry().len() as i64);
+    ctx.out.int(callable(ctx.engine).count() as i64);
     Ok(())
 }
 
@@ -85,7 +86,7 @@ fn command_info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     }
     ctx.out.array(names.len());
     for name in names {
-        match ctx.registry().by_full_name(name) {
+        match by_full_name(ctx.engine, name) {
             Some(entry) => docs::write_info(entry.command, ctx.out),
             None => ctx.out.null(),
         }
@@ -96,12 +97,12 @@ fn command_info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 /// COMMAND DOCS [name ...]: a name that does not exist is left out.
 fn command_docs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let names = &args.argv()[2..];
-    let registry = ctx.registry();
+    let engine = ctx.engine;
     if names.is_empty() {
-        write_docs(registry, ctx.out);
+        write_docs_of(callable(engine).count(), callable(engine), ctx.out);
         return Ok(());
     }
-    let found = || names.iter().filter_map(|name| registry.by_full_name(name));
+    let found = || names.iter().filter_map(|name| by_full_name(engine, name));
     ctx.out.map(found().count());
     for entry in found() {
         ctx.out.bulk(entry.command.name.as_bytes());
@@ -112,8 +113,12 @@ fn command_docs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 /// The documentation of all commands of a table.
 pub fn write_docs(registry: &Registry, out: &mut Out) {
-    out.map(registry.len());
-    for entry in registry.iter() {
+    write_docs_of(registry.len(), registry.iter(), out);
+}
+
+fn write_docs_of<'a>(count: usize, entries: impl Iterator<Item = &'a Entry>, out: &mut Out) {
+    out.map(count);
+    for entry in entries {
         out.bulk(entry.command.name.as_bytes());
         docs::write_command(entry.command, out);
     }
@@ -147,9 +152,10 @@ fn command_list(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 fn list(ctx: &mut Ctx<'_>, belongs: impl Fn(&Command) -> bool) {
-    let registry = ctx.registry();
+    let engine = ctx.engine;
     let found = || {
-        let all = registry.iter_all().map(|entry| entry.command);
+        let all = callable(engine).flat_map(|e| std::iter::once(e).chain(e.subs.iter()));
+        let all = all.map(|entry| entry.command);
         all.filter(|command| belongs(command))
     };
     ctx.out.array(found().count());
@@ -169,8 +175,10 @@ fn command_getkeysandflags(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 }
 
 fn get_keys(ctx: &mut Ctx<'_>, call: &[&[u8]], with_flags: bool) -> Result {
-    let command =
-        lookup(ctx.registry(), call).ok_or(Error::new("ERR Invalid command specified"))?;
+    let called = ctx.engine.resolve(call);
+    let command = called
+        .ok_or(Error::new("ERR Invalid command specified"))?
+        .command;
     if !positions::has_keys(command) {
         return Err(Error::new("ERR The command has no key arguments"));
     }
@@ -204,12 +212,18 @@ fn get_keys(ctx: &mut Ctx<'_>, call: &[&[u8]], with_flags: bool) -> Result {
     Ok(())
 }
 
-/// The command or subcommand that a call means; none if it names a subcommand that does not exist.
-fn lookup(registry: &Registry, call: &[&[u8]]) -> Option<&'static Command> {
-    let entry = registry.get(call.first()?)?;
-    match call.get(1) {
-        Some(sub) if !entry.subs.is_empty() => entry.sub(sub).map(|e| e.command),
-        _ => Some(entry.command),
+/// The commands that clients can call, whatever they call them.
+fn callable(engine: &Engine) -> impl Iterator<Item = &Entry> {
+    let renamed = engine.renamed();
+    let all = engine.registry().iter();
+    all.filter(move |entry| renamed.is_none_or(|renamed| renamed.has(entry)))
+}
+
+/// The command that clients call `name`, or the subcommand of what they call `container` by `container|name`.
+fn by_full_name<'a>(engine: &'a Engine, name: &[u8]) -> Option<&'a Entry> {
+    match name.iter().position(|&b| b == b'|') {
+        None => engine.called(name),
+        Some(bar) => engine.called(&name[..bar])?.sub(&name[bar + 1..]),
     }
 }
 

@@ -55,11 +55,6 @@ pub(super) const LINES: &[(&str, &str)] = &[
         "modules are not built: there is no interface for code that was built for another server",
     ),
     (
-        "rename-command",
-        "commands keep their names, because clients and scripts ask for them by these; to keep somebody from calling one, \
-         take it from the user's rights (ACL)",
-    ),
-    (
         "sentinel",
         "the sentinel is a program of its own, which is not built",
     ),
@@ -69,20 +64,10 @@ pub(super) const LINES: &[(&str, &str)] = &[
 #[rustfmt::skip]
 pub(super) const FIXED: &[Directive] = &[
     later("enable-module-command", &[], Choice(&["no", "yes", "local"]), "no", Startup, SCRIPTS),
-    later("cluster-announce-bus-port", &[], Int { min: 0, max: 65_535 }, "0", Runtime, CLUSTER),
-    later("cluster-announce-hostname", &[], Text, "", Runtime, CLUSTER),
-    later("cluster-announce-human-nodename", &[], Text, "", Runtime, CLUSTER),
-    later("cluster-announce-ip", &[], Text, "", Runtime, CLUSTER),
-    later("cluster-announce-port", &[], Int { min: 0, max: 65_535 }, "0", Runtime, CLUSTER),
-    later("cluster-announce-tls-port", &[], Int { min: 0, max: 65_535 }, "0", Runtime, CLUSTER),
     later("cluster-enabled", &[], Flag, "no", Startup, CLUSTER),
     later("cluster-port", &[], Int { min: 0, max: 65_535 }, "0", Startup, CLUSTER),
     later("locale-collate", &[], Text, "", Runtime, INNER),
     later("availability-zone", &[], Text, "", Runtime, CLUSTER),
-    later("cluster-announce-client-ipv4", &[], Text, "", Runtime, CLUSTER),
-    later("cluster-announce-client-ipv6", &[], Text, "", Runtime, CLUSTER),
-    later("cluster-announce-client-port", &[], Int { min: 0, max: 65_535 }, "0", Runtime, CLUSTER),
-    later("cluster-announce-client-tls-port", &[], Int { min: 0, max: 65_535 }, "0", Runtime, CLUSTER),
     later("cluster-databases", &[], Int { min: 1, max: INT }, "1", Startup, CLUSTER),
     later("cluster-slot-stats-enabled", &[], Flag, "no", Runtime, CLUSTER),
     later("hash-seed", &[], Text, "", Startup, INNER),

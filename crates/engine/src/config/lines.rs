@@ -278,7 +278,7 @@ fn read_lines(
     Ok(())
 }
 
-/// Reads the files an `include` names. Its last part may be a pattern; a pattern that matches nothing is no error.
+/// Reads the files an `include` names. Parts of its path may be patterns; where these match nothing, that is no error.
 fn include(line: &Line, lines: &mut Vec<Line>, depth: usize) -> Result<(), ConfigError> {
     let [path] = line.words.as_slice() else {
         return Err(line.error("wrong number of arguments"));
@@ -286,36 +286,54 @@ fn include(line: &Line, lines: &mut Vec<Line>, depth: usize) -> Result<(), Confi
     if depth >= MAX_DEPTH {
         return Err(line.error("files include each other too deeply"));
     }
-    let path = Path::new(path);
-    let pattern = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    if !pattern.contains(['*', '?', '[']) {
-        let text = text_of(path).map_err(|ConfigError(why)| line.error(&why))?;
-        return read_lines(&path.display().to_string(), &text, lines, depth + 1);
+    if !is_pattern(path) {
+        let text = text_of(Path::new(path)).map_err(|ConfigError(why)| line.error(&why))?;
+        return read_lines(path, &text, lines, depth + 1);
     }
-    let dir = path
-        .parent()
-        .filter(|dir| !dir.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let entries = std::fs::read_dir(dir).map_err(|e| line.error(&reason(&e)))?;
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .collect();
-    files.sort();
-    for file in files {
-        let name = file
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        // As in a shell, a pattern does not match hidden files unless it says so.
-        let hidden = name.starts_with('.') && !pattern.starts_with('.');
-        if !hidden && crate::base::glob::matches(pattern.as_bytes(), name.as_bytes()) {
-            read_file(&file, lines, depth + 1)?;
-        }
+    for file in matching(Path::new(path)) {
+        read_file(&file, lines, depth + 1)?;
     }
     Ok(())
+}
+
+fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?', '['])
+}
+
+/// What a path with patterns in its parts matches, in alphabetical order.
+fn matching(path: &Path) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::new()];
+    for part in path.components() {
+        let part = part.as_os_str();
+        match part.to_str().filter(|part| is_pattern(part)) {
+            Some(pattern) => {
+                found = (found.iter())
+                    .flat_map(|dir| matching_in(dir, pattern))
+                    .collect();
+            }
+            None => found.iter_mut().for_each(|path| path.push(part)),
+        }
+    }
+    found.retain(|path| path.exists());
+    found
+}
+
+/// What a pattern matches in a folder, which may not be there.
+fn matching_in(dir: &Path, pattern: &str) -> Vec<PathBuf> {
+    let here = match dir.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => dir,
+    };
+    let names = std::fs::read_dir(here).into_iter().flatten();
+    let mut found: Vec<PathBuf> = names
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        // As in a shell, a pattern does not match hidden files unless it says so.
+        .filter(|name| !name.starts_with('.') || pattern.starts_with('.'))
+        .filter(|name| crate::base::glob::matches(pattern.as_bytes(), name.as_bytes()))
+        .map(|name| dir.join(name))
+        .collect();
+    found.sort();
+    found
 }
 
 /// An I/O error without the code that the standard library appends.
@@ -431,12 +449,17 @@ mod tests {
         std::fs::write(at("conf.d/.hidden.conf"), "timeout 9\n").unwrap();
         std::fs::write(
             at("one.conf"),
-            format!("port 1\ninclude {}\nport 3\n", at("conf.d/*.conf")),
+            format!(
+                "port 1\ninclude {}\nport 3\ninclude {}\ninclude {}\n",
+                at("conf.d/*.conf"),
+                at("nowhere/*.conf"),
+                at("c*.?/a.con[f]")
+            ),
         )
         .unwrap();
         assert_eq!(
             args(&[&at("one.conf")], "").unwrap(),
-            ["port=1", "timeout=1", "timeout=2", "port=3"]
+            ["port=1", "timeout=1", "timeout=2", "port=3", "timeout=1"]
         );
         assert_eq!(
             args(&["--include", &at("conf.d/a.conf"), "--port", "4"], "").unwrap(),

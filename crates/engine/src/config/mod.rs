@@ -216,6 +216,8 @@ pub struct Config {
     file: Option<PathBuf>,
     /// The lines that begin with `user`: a name and its rules.
     users: Vec<(String, Vec<String>)>,
+    /// The lines that begin with `rename-command`: a name, and what clients say instead.
+    renames: Vec<(String, String)>,
     /// Directives that a line has set.
     seen: HashSet<usize>,
     /// The copies for busy paths.
@@ -240,6 +242,7 @@ impl Default for Config {
             setting: Mutex::new(()),
             file: None,
             users: Vec::new(),
+            renames: Vec::new(),
             seen: HashSet::new(),
             live,
         }
@@ -286,6 +289,13 @@ impl Config {
         if name.eq_ignore_ascii_case("user") {
             return self.add_user(words);
         }
+        if name.eq_ignore_ascii_case("rename-command") {
+            let &[from, to] = words else {
+                return Err("wrong number of arguments".into());
+            };
+            self.renames.push((from.to_owned(), to.to_owned()));
+            return Ok(());
+        }
         let Some(at) = find(name) else {
             let line = fixed::LINES
                 .iter()
@@ -327,6 +337,11 @@ impl Config {
     /// The users that the configuration names, each with its rules.
     pub fn users(&self) -> &[(String, Vec<String>)] {
         &self.users
+    }
+
+    /// The commands that the configuration renames, each with its new name, or an empty one where it is taken away.
+    pub(crate) fn renames(&self) -> &[(String, String)] {
+        &self.renames
     }
 
     /// CONFIG GET with one pattern: calls `found` with the name and value of every directive that it matches.

@@ -81,6 +81,11 @@ pub(crate) fn markdown() -> String {
         }
         let _ = writeln!(page, "| {} | {} |", names(row), code(row.default));
     }
+    page.push_str(
+        "\n## Lines that are no directives\n\n`include FILE`, also with wildcards; `user NAME RULE ...` ([security.md](security.md)); and \
+         `rename-command NAME OTHER`, which has clients and scripts call\na command by another name, or with `\"\"` not at all. \
+         Rules of users, logs and replicas go on to say the commands' own names.\n",
+    );
     page.push_str("\n## Lines that are refused\n\n| line | why |\n|---|---|\n");
     for (name, why) in fixed::LINES {
         let _ = writeln!(page, "| {} | {why} |", code(name));

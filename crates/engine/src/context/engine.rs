@@ -19,7 +19,7 @@ use crate::base::turns::Turns;
 use crate::client::clients::{Clients, Origin};
 use crate::config::Config;
 use crate::config::host::{Host, Persistence, Replication};
-use crate::context::command::Registry;
+use crate::context::command::{Entry, Registry};
 use crate::context::hot::Frequencies;
 use crate::context::pause::Pause;
 use crate::context::session::Session;
@@ -28,6 +28,7 @@ use crate::door::keys::Keys;
 use crate::follow::Follow;
 use crate::follow::waiting::{GiveUp, Waiter};
 use crate::script::known::Scripts;
+use crate::table::renamed::Renamed;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
@@ -39,6 +40,8 @@ pub struct Engine {
     me: Weak<Engine>,
     keyspace: Keyspace,
     registry: Registry,
+    /// Names of the configuration, where it has some, once they are loaded.
+    pub(super) renamed: OnceLock<Renamed>,
     config: Arc<Config>,
     host: Arc<dyn Host>,
     /// Who may do what.
@@ -122,6 +125,7 @@ impl Engine {
             pressure: Arc::new(Pressure::new(keyspace.shards())),
             keyspace,
             registry,
+            renamed: OnceLock::new(),
             config,
             host,
             stats: Stats::default(),
@@ -228,6 +232,29 @@ impl Engine {
     /// All commands.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// What clients call otherwise than by its own name, if anything.
+    #[inline]
+    pub(crate) fn renamed(&self) -> Option<&Renamed> {
+        self.renamed.get()
+    }
+
+    /// The command that clients call by this first word.
+    pub(crate) fn called(&self, name: &[u8]) -> Option<&Entry> {
+        match self.renamed() {
+            Some(renamed) => renamed.get(&self.registry, name),
+            None => self.registry.get(name),
+        }
+    }
+
+    /// The command or subcommand that clients mean by a call; a container's first word alone means the container.
+    #[inline]
+    pub(crate) fn resolve(&self, argv: &[&[u8]]) -> Option<&Entry> {
+        match self.renamed() {
+            Some(renamed) => renamed.get(&self.registry, argv[0])?.meant(argv),
+            None => self.registry.resolve(argv),
+        }
     }
 
     /// All counters.

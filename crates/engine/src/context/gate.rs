@@ -262,7 +262,7 @@ pub(crate) fn admit_held(request: &Request<'_>, way: u8) -> Passed {
 pub(crate) fn unknown(engine: &Engine, way: u8, argv: &[&[u8]]) -> Error {
     match way {
         SCRIPT => Error::new("ERR Unknown Redis command called from script"),
-        _ if engine.registry().get(argv[0]).is_some() => Error::unknown_subcommand(argv),
+        _ if engine.called(argv[0]).is_some() => Error::unknown_subcommand(argv),
         _ => Error::unknown_command(argv),
     }
 }

@@ -18,6 +18,7 @@ use crate::context::gate::{EXEC, QUEUE, Request, SCRIPT};
 use crate::context::session::Session;
 use crate::follow::messages::{KINDS, Kind};
 use crate::follow::waiting::MayStill;
+use crate::table::renamed::Renamed;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -298,12 +299,13 @@ impl Engine {
         me
     }
 
-    /// Loads the users of the configuration: its `user` lines, or the file that `aclfile` names. The error is one line. Once, before
-    /// there are clients; later calls do nothing.
+    /// Loads the users of the configuration: its `user` lines, or the file that `aclfile` names; and the names that it gives to
+    /// commands. The error is one line. Once, before there are clients; later calls do nothing.
     pub fn load_users(&self) -> Result<(), String> {
         if self.users_loaded.swap(true, Relaxed) {
             return Ok(());
         }
+        self.rename_commands()?;
         let config = self.config();
         let file = config.text("aclfile");
         if config.users().is_empty() {
@@ -337,6 +339,20 @@ impl Engine {
                     let why = why.rsplit_once("': ").map_or(&*why, |(_, why)| why);
                     format!("Error in user declaration '{name}': {why}")
                 })?;
+        }
+        Ok(())
+    }
+
+    /// Has clients call commands as the configuration's lines with `rename-command` say.
+    fn rename_commands(&self) -> Result<(), String> {
+        let mut renamed = Renamed::default();
+        for (from, to) in self.config().renames() {
+            renamed
+                .rename(self.registry(), from, to)
+                .map_err(|why| format!("rename-command {from} \"{to}\": {why}"))?;
+        }
+        if !self.config().renames().is_empty() {
+            let _ = self.renamed.set(renamed);
         }
         Ok(())
     }

@@ -112,10 +112,12 @@ impl Worker {
         let mut next = Next::Done;
         // What replies may grow to before the client is over its limit.
         let room = session.room_for_replies();
+        // A log and a primary call commands by their own names.
+        let renamed = self.engine.renamed().is_some() && !session.replays;
         while at < batch.len() && matches!(next, Next::Done) && out.len() < ENOUGH && !out.is_over()
         {
             let first = at;
-            let Some(end) = self.plan_stretch(session.db, batch, first) else {
+            let Some(end) = self.plan_stretch(session.db, renamed, batch, first) else {
                 self.answer_panic(batch, at, out, out.mark());
                 at += 1;
                 continue;
@@ -132,7 +134,10 @@ impl Worker {
                     let (before, booked) = (out.len(), self.ran);
                     out.bound(room);
                     let request = (batch.get(at), batch.raw(at));
-                    next = self.one(session, request, at - first, began, out, mark);
+                    next = match renamed {
+                        false => self.one(session, request, at - first, began, out, mark),
+                        true => self.one_renamed(session, request, at - first, began, out, mark),
+                    };
                     if matches!(next, Next::Retry(_) | Next::Elsewhere) {
                         break;
                     }
@@ -386,11 +391,17 @@ impl Worker {
 
     /// Plans a stretch of a batch; its end. None if that panicked for its first command, else the stretch ends before the one
     /// for which it did.
-    fn plan_stretch(&mut self, db: usize, batch: &Batch<'_>, first: usize) -> Option<usize> {
+    fn plan_stretch(
+        &mut self,
+        db: usize,
+        renamed: bool,
+        batch: &Batch<'_>,
+        first: usize,
+    ) -> Option<usize> {
         let end = batch.len().min(first + AHEAD);
         let counters = self.counters.clone();
         let planned = guarded(&counters, "the look ahead", || {
-            self.look_ahead(db, batch, first..end);
+            self.look_ahead(db, renamed, batch, first..end);
         });
         if planned.is_none() {
             return (!self.plan.is_empty()).then_some(first + self.plan.len());

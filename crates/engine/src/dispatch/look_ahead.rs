@@ -54,11 +54,12 @@ impl Planned {
 }
 
 impl Worker {
-    /// Plans a stretch of a batch: finds rows, hashes first keys and begins to fetch what they need.
+    /// Plans a stretch of a batch: finds rows (`renamed`: by the names that a configuration gave them), hashes first keys and begins to fetch what they need.
     #[inline]
     pub(super) fn look_ahead(
         &mut self,
         db: usize,
+        renamed: bool,
         batch: &Batch<'_>,
         range: std::ops::Range<usize>,
     ) {
@@ -77,6 +78,7 @@ impl Worker {
             assert!(argv.last() != Some(&&b"panic in the look ahead"[..]));
             let entry = match last {
                 Some((name, e)) if same(name, argv[0]) => Some(e),
+                _ if renamed => engine.resolve(argv),
                 _ => engine.registry().resolve(argv),
             };
             if let Some(e) = entry

@@ -4,4 +4,5 @@ pub mod categories;
 pub mod docs;
 pub mod positions;
 pub mod registry;
+pub mod renamed;
 pub mod row;

@@ -58,6 +58,15 @@ impl<H> Entry<H> {
             .find(|e| e.short_name().as_bytes().eq_ignore_ascii_case(name))
     }
 
+    /// Itself, or the subcommand that a call of it means.
+    #[inline]
+    pub(crate) fn meant(&self, argv: &[&[u8]]) -> Option<&Entry<H>> {
+        match argv.get(1) {
+            Some(sub) if !self.subs.is_empty() => self.sub(sub),
+            _ => Some(self),
+        }
+    }
+
     /// The name without the container's.
     pub(crate) fn short_name(&self) -> &'static str {
         let name = self.command.name;
@@ -163,11 +172,7 @@ impl<H> Registry<H> {
     /// The command or subcommand that a call means; a container's first word alone means the container.
     #[inline]
     pub fn resolve(&self, argv: &[&[u8]]) -> Option<&Entry<H>> {
-        let e = self.get(argv[0])?;
-        if e.subs.is_empty() || argv.len() < 2 {
-            return Some(e);
-        }
-        e.sub(argv[1])
+        self.get(argv[0])?.meant(argv)
     }
 
     /// The command called `name`, or the subcommand called `container|name`.
