@@ -194,7 +194,7 @@ fn what_changes_nothing_is_said_once_at_the_start() {
 fn commands_have_the_names_that_the_configuration_gives_them() {
     const TEST: &str = "commands_have_the_names_that_the_configuration_gives_them";
     let file = "# as hardening guides have it\nrename-command CONFIG k0nfig\nrename-command FLUSHALL \"\"\n\
-                rename-command GET s1\nrename-command SET get\nrename-command s1 SET\nrename-command DEL \"\"\n\
+                rename-command GET fetch\nrename-command SET get\nrename-command DEL \"\"\n\
                 rename-command DEBUG \"d e\"\n";
     let folder = Folder::new();
     let log = ["--dir", folder.text(), "--appendonly", "yes"];
@@ -224,10 +224,14 @@ fn commands_have_the_names_that_the_configuration_gives_them() {
                 "-ERR wrong number of arguments for 'config|get' command",
             ),
             ("GET a 1", "OK"),
-            ("SET a", "\"1\""),
+            ("FETCH a", "\"1\""),
+            (
+                "fetch a 2",
+                "-ERR wrong number of arguments for 'get' command",
+            ),
             (
                 "SET a 2",
-                "-ERR wrong number of arguments for 'get' command",
+                "-ERR unknown command 'SET', with args beginning with: 'a' '2' ",
             ),
             (
                 "del a",
@@ -253,7 +257,7 @@ fn commands_have_the_names_that_the_configuration_gives_them() {
             &mut client,
             &[
                 "EVAL",
-                "redis.call('get', 'c', '3') return redis.call('set', 'c')",
+                "redis.call('get', 'c', '3') return redis.call('fetch', 'c')",
                 "0",
             ],
             "\"3\"",
@@ -271,7 +275,7 @@ fn commands_have_the_names_that_the_configuration_gives_them() {
     drop(servers);
     for file in [file, ""] {
         let server = Server::redpoll_with_file(file, &log);
-        let get = if file.is_empty() { "GET" } else { "SET" };
+        let get = if file.is_empty() { "GET" } else { "FETCH" };
         for (key, value) in [("a", "1"), ("b", "2"), ("c", "3")] {
             check(
                 &mut server.connect(),
