@@ -237,7 +237,6 @@ impl Idle {
     pub(crate) fn give_back(&self, engine: &Engine, connection: Connection, args: &[&[u8]]) {
         let changed = !args.is_empty()
             && engine
-                .registry()
                 .resolve(args)
                 .is_some_and(|entry| entry.command.has(CHANGES_SESSION));
         if !changed && !connection.closed {

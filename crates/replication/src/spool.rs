@@ -190,14 +190,14 @@ impl Spool {
             return 0;
         }
         let on_disk = inner.start.saturating_sub(at.max(inner.first));
-        let mut ahead = at.saturating_sub(inner.start);
-        let read = inner.blocks.iter().take_while(|block| {
-            let whole = block.len() as u64 <= ahead;
-            ahead = ahead.saturating_sub(block.len() as u64);
-            whole
+        // From the end, where nearly every reader is: the backlog before it may be long.
+        let mut lacks = inner.end - at.max(inner.start);
+        let in_memory = inner.blocks.iter().rev().take_while(|block| {
+            let lacked = lacks > 0;
+            lacks = lacks.saturating_sub(block.len() as u64);
+            lacked
         });
-        let read = read.count();
-        on_disk.div_ceil(BLOCK as u64) as usize + inner.blocks.len() - read
+        on_disk.div_ceil(BLOCK as u64) as usize + in_memory.count()
     }
 
     /// Bytes in memory.

@@ -36,7 +36,6 @@ use crate::door::held::Held;
 use crate::door::known::PlacedKey;
 use crate::script::known::{End, Running, Scripts, Slow};
 use crate::script::runner::Runner;
-use crate::table::renamed::by_own_name;
 use lua::{Abort, Ended, Interrupt, LogLevel, Server, Vm};
 use resp::Out;
 use smallvec::SmallVec;
@@ -263,15 +262,14 @@ impl Server for Bridge<'_, '_> {
     fn call(&mut self, argv: &[&[u8]], reply: &mut Out) -> std::result::Result<(), Abort> {
         let engine = self.ctx.engine;
         let called = match self.ctx.session.replays {
-            false => engine.resolve(argv),
-            true => engine.registry().resolve(argv),
+            false => engine.resolve_nested(argv),
+            true => engine.registry().resolve(argv).map(|entry| (entry, None)),
         };
-        let Some(entry) = called else {
+        let Some((entry, own)) = called else {
             self.refuse(None, reply, &gate::unknown(engine, SCRIPT, argv));
             return Ok(());
         };
-        let renamed = engine.renamed().and_then(|_| by_own_name(entry, argv));
-        let argv = renamed.as_deref().unwrap_or(argv);
+        let argv = own.as_deref().unwrap_or(argv);
         let command = entry.command;
         let mut request = self.ctx.request(entry, argv);
         request.in_reader = self.call.read_only;

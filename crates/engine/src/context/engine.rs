@@ -28,7 +28,7 @@ use crate::door::keys::Keys;
 use crate::follow::Follow;
 use crate::follow::waiting::{GiveUp, Waiter};
 use crate::script::known::Scripts;
-use crate::table::renamed::Renamed;
+use crate::table::renamed::{OwnCall, Renamed, by_own_name};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
@@ -250,11 +250,21 @@ impl Engine {
 
     /// The command or subcommand that clients mean by a call; a container's first word alone means the container.
     #[inline]
-    pub(crate) fn resolve(&self, argv: &[&[u8]]) -> Option<&Entry> {
+    pub fn resolve(&self, argv: &[&[u8]]) -> Option<&Entry> {
         match self.renamed() {
             Some(renamed) => renamed.get(&self.registry, argv[0])?.meant(argv),
             None => self.registry.resolve(argv),
         }
+    }
+
+    /// The same for a call inside of another, with its arguments where it is not by the command's own name.
+    pub(crate) fn resolve_nested<'a>(
+        &self,
+        argv: &[&'a [u8]],
+    ) -> Option<(&Entry, Option<OwnCall<'a>>)> {
+        let entry = self.resolve(argv)?;
+        let own = self.renamed().and_then(|_| by_own_name(entry, argv));
+        Some((entry, own))
     }
 
     /// All counters.

@@ -133,11 +133,14 @@ impl Worker {
                     mark = out.mark();
                     let (before, booked) = (out.len(), self.ran);
                     out.bound(room);
-                    let request = (batch.get(at), batch.raw(at));
-                    next = match renamed {
-                        false => self.one(session, request, at - first, began, out, mark),
-                        true => self.one_renamed(session, request, at - first, began, out, mark),
+                    let (argv, raw) = (batch.get(at), batch.raw(at));
+                    let own = if renamed {
+                        self.own_call(at - first, argv)
+                    } else {
+                        None
                     };
+                    let request = own.as_deref().map_or((argv, raw), |own| (own, &[]));
+                    next = self.one(session, request, at - first, began, out, mark);
                     if matches!(next, Next::Retry(_) | Next::Elsewhere) {
                         break;
                     }

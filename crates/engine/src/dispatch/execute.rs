@@ -24,7 +24,7 @@ use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys};
 use crate::door::known::KnownKeys;
 use crate::follow::{command_log, monitor};
-use crate::table::renamed::by_own_name;
+use crate::table::renamed::{OwnCall, by_own_name};
 use resp::{Mark, Out};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,23 +40,12 @@ const LONG_REQUEST: usize = 1 << 20;
 const STEP_LEAST: usize = 64;
 
 impl Worker {
-    /// Executes one command where some have been given other names: from here on it is called by its own.
+    /// A planned call by the command's own name, if some have been given other names and it is by one of these.
     #[cold]
-    pub(super) fn one_renamed(
-        &mut self,
-        session: &mut Session,
-        (argv, raw): (&[&[u8]], &[u8]),
-        planned: usize,
-        began: u64,
-        out: &mut Out,
-        mark: Mark,
-    ) -> Next {
+    pub(super) fn own_call<'a>(&self, planned: usize, argv: &[&'a [u8]]) -> Option<OwnCall<'a>> {
         // SAFETY: points into the registry of `self.engine`, which never changes.
-        let entry = self.plan[planned].entry.map(|entry| unsafe { &*entry });
-        match entry.and_then(|entry| by_own_name(entry, argv)) {
-            Some(argv) => self.one(session, (&argv, &[]), planned, began, out, mark),
-            None => self.one(session, (argv, raw), planned, began, out, mark),
-        }
+        let entry = unsafe { &*self.plan[planned].entry? };
+        by_own_name(entry, argv)
     }
 
     /// Executes one command. `raw`: its bytes as they came, if the log may have them so.

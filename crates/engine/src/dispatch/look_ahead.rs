@@ -54,7 +54,8 @@ impl Planned {
 }
 
 impl Worker {
-    /// Plans a stretch of a batch: finds rows (`renamed`: by the names that a configuration gave them), hashes first keys and begins to fetch what they need.
+    /// Plans a stretch of a batch: finds rows (`renamed`: by the names that a configuration gave them), hashes first keys and begins
+    /// to fetch what they need.
     #[inline]
     pub(super) fn look_ahead(
         &mut self,

@@ -53,14 +53,15 @@ impl Update<'_> {
     /// Carries a command out; its reply, or its error, is added to [`Update::out`].
     pub fn call(&mut self, argv: &[&[u8]]) {
         let ctx = &mut self.ctx;
-        let Some(entry) = (!argv.is_empty()).then(|| ctx.engine.registry().resolve(argv)) else {
+        if argv.is_empty() {
             return ctx.out.error_bytes(Error::SYNTAX.bytes());
-        };
-        let Some(entry) = entry else {
+        }
+        let Some((entry, own)) = ctx.engine.resolve_nested(argv) else {
             let error = gate::unknown(ctx.engine, UPDATE, argv);
             ctx.keys.counters.error(error.code());
             return ctx.out.error_bytes(error.bytes());
         };
+        let argv = own.as_deref().unwrap_or(argv);
         if let Err(closed) = gate::admit::<UPDATE>(&ctx.request(entry, argv)) {
             return ctx.refuse(entry, &closed.into_error());
         }

@@ -11,13 +11,22 @@ use std::collections::HashMap;
 #[derive(Default)]
 pub struct Renamed {
     /// By what a client may say, in lower case: the command's own name, or none where there is no such command any more.
-    names: HashMap<Vec<u8>, Option<&'static str>>,
+    names: HashMap<Box<[u8]>, Option<&'static str>>,
+    /// Bytes of the longest of these, so that no longer word is looked at.
+    longest: usize,
 }
+
+/// A call's arguments with the command's own name first.
+pub type OwnCall<'a> = SmallVec<[&'a [u8]; 8]>;
 
 impl Renamed {
     /// The command that this name means, in any case.
     pub fn get<'a, H>(&self, registry: &'a Registry<H>, name: &[u8]) -> Option<&'a Entry<H>> {
-        match self.names.get(&name.to_ascii_lowercase()) {
+        if name.len() > self.longest {
+            return registry.get(name);
+        }
+        let lower: SmallVec<[u8; 32]> = name.iter().map(u8::to_ascii_lowercase).collect();
+        match self.names.get(&*lower) {
             Some(own) => registry.get((*own)?.as_bytes()),
             None => registry.get(name),
         }
@@ -34,15 +43,21 @@ impl Renamed {
             return Err("No such command in rename-command");
         };
         let own = entry.command.name;
-        self.names.insert(from.to_ascii_lowercase().into(), None);
+        self.insert(from, None);
         if to.is_empty() {
             return Ok(());
         }
         if self.get(registry, to.as_bytes()).is_some() {
             return Err("Target command name already exists");
         }
-        self.names.insert(to.to_ascii_lowercase().into(), Some(own));
+        self.insert(to, Some(own));
         Ok(())
+    }
+
+    fn insert(&mut self, name: &str, own: Option<&'static str>) {
+        self.longest = self.longest.max(name.len());
+        let lower = name.to_ascii_lowercase().into_bytes().into();
+        self.names.insert(lower, own);
     }
 
     /// Whether a command, or the one whose subcommand it is, can be called by any name.
@@ -53,7 +68,7 @@ impl Renamed {
 }
 
 /// A call by the command's own name, if it is one by another.
-pub fn by_own_name<'a, H>(entry: &Entry<H>, argv: &[&'a [u8]]) -> Option<SmallVec<[&'a [u8]; 8]>> {
+pub fn by_own_name<'a, H>(entry: &Entry<H>, argv: &[&'a [u8]]) -> Option<OwnCall<'a>> {
     let own = own_name(entry).as_bytes();
     (!argv[0].eq_ignore_ascii_case(own)).then(|| {
         let mut argv = SmallVec::from_slice(argv);
