@@ -126,6 +126,28 @@ fn only_declared_keys_and_calls_on_what_is_given() {
     assert_eq!(db.update([""; 0], |_| Ok::<i32, Error>(3)), Ok(3));
 }
 
+/// A configuration's names are those of every way to name a command, and what a call by such a name does to its connection stays there.
+#[test]
+fn renamed_commands_have_one_name_everywhere() {
+    let mut config = Config::new();
+    for (own, other) in [("SET", "put"), ("SELECT", "use")] {
+        config.directive("rename-command", &[own, other]).unwrap();
+    }
+    let db = Db::open(config).unwrap();
+    db.execute(["put", "k", "v"]).unwrap();
+    assert!(db.execute(["SET", "k", "w"]).is_err());
+    db.update(["k"], |t| {
+        assert!(t.execute(["SET", "k", "w"]).is_err());
+        assert_eq!(t.get("k")?.unwrap(), "v");
+        t.execute(["Put", "k", "w"]).map(drop)
+    })
+    .unwrap();
+    assert_eq!(db.get("k").unwrap().unwrap(), "w");
+    db.execute(["use", "3"]).unwrap();
+    db.execute(["put", "j", "v"]).unwrap();
+    assert!(db.exists("j").unwrap());
+}
+
 /// What had been done before an error or a panic stays done, is announced, and leaves nothing locked.
 #[test]
 fn errors_and_panics_take_nothing_back() {
