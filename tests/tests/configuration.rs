@@ -195,7 +195,7 @@ fn commands_have_the_names_that_the_configuration_gives_them() {
     const TEST: &str = "commands_have_the_names_that_the_configuration_gives_them";
     let file = "# as hardening guides have it\nrename-command CONFIG k0nfig\nrename-command FLUSHALL \"\"\n\
                 rename-command GET fetch\nrename-command SET get\nrename-command DEL \"\"\n\
-                rename-command DEBUG \"d e\"\n";
+                rename-command DEBUG \"d e\"\nenable-debug-command yes\n";
     let folder = Folder::new();
     let log = ["--dir", folder.text(), "--appendonly", "yes"];
     let peers = Peers::find().or_skip(TEST);
@@ -247,7 +247,7 @@ fn commands_have_the_names_that_the_configuration_gives_them() {
             ("ACL DRYRUN who del a", "-ERR Command 'del' not found"),
             (
                 "ACL DRYRUN who get a b",
-                "\"User who has no permissions to run the 'set' command\"",
+                "\"User who has no permissions to run the \\'set\\' command\"",
             ),
         ] {
             check(&mut client, line, reply);
