@@ -245,6 +245,43 @@ fn either_of_two_of_ours_restarts() {
     }
 }
 
+/// A primary is killed, its replica is promoted, and what was the primary comes back with less than that and follows it. What it lacks
+/// begins in the middle of the old stream, which does not say again in which database it is. (What was kept said it was the first: the
+/// rest of what was done in another one went there.)
+#[test]
+fn a_killed_primary_goes_on_in_the_database_that_its_stream_was_in() {
+    for kept in [&["--save", "3600 1"][..], &["--appendonly", "yes"]] {
+        let folder = Folder::new();
+        let server = ours(&[kept, &["--dir", folder.text()]].concat());
+        let port = server.addr().port().to_string();
+        let other = ours(&["--replicaof", "127.0.0.1", &port]);
+        let (mut c, mut r) = (server.connect(), other.connect());
+        eventually("it is linked", || is_linked(&mut r));
+        c.run("SELECT 3");
+        c.run("SET kept 1");
+        in_sync(&mut c, &mut r);
+        let end = number(&mut c, "master_repl_offset");
+        match kept.contains(&"--appendonly") {
+            true => eventually("the log says so", || says(&folder, end)),
+            false => assert_eq!(show(&c.run("SAVE")), "OK"),
+        }
+        let then = folder.copy();
+        c.run("SET missed 2");
+        in_sync(&mut c, &mut r);
+        server.signal(Signal::KILL);
+        assert_eq!(show(&r.run("REPLICAOF NO ONE")), "OK");
+        r.run("SELECT 3");
+        r.run("SET later 3");
+        let port = other.addr().port().to_string();
+        let args = ["--dir", then.text(), "--replicaof", "127.0.0.1", &port];
+        let back = ours(&[kept, &args].concat());
+        let mut b = back.connect();
+        in_sync(&mut r, &mut b);
+        assert_eq!(number(&mut r, "sync_partial_ok"), 1, "{}", back.log());
+        same("what came back", &mut r, &mut b);
+    }
+}
+
 /// A replica that takes writes of its own and has promised to keep them (`always`) gives them to its log between two commands of its
 /// primary's, and answers no earlier.
 #[test]

@@ -25,8 +25,8 @@ impl StreamAt {
 /// Who is given the pieces of the journal too, beside the log.
 pub trait Feed: Send + Sync {
     /// Where the stream is that the pieces become part of, so that it can be saved with the data set; None: it is not counted.
-    /// Right behind the pieces that were given.
-    fn stream_at(&self) -> Option<StreamAt>;
+    /// Right behind the pieces that were given, the last of which ends in this database; if the next one says anew which it is in, 0.
+    fn stream_at(&self, db: usize) -> Option<StreamAt>;
 
     /// The data set is loaded, and nobody has changed it yet.
     fn loaded(&self);

@@ -157,12 +157,11 @@ impl Keeper {
         self.any_feed()
     }
 
-    /// Where the stream is, for a file. With all locks held, and nothing in the journal.
-    pub(crate) fn stream_at(&self) -> Option<StreamAt> {
-        self.any_feed()?.stream_at()
+    /// Where the stream is, for a file, behind the pieces that were pumped. With all locks held, and nothing in the journal.
+    pub(crate) fn stream_at(&self, pump: &Pump) -> Option<StreamAt> {
+        self.any_feed()?.stream_at(pump.db.unwrap_or(0))
     }
 
-    /// Does something while nothing of a primary's stream is half carried out.
     /// Does something that changes the data set, whatever the gate says, and so must not come between its being saved and its being loaded
     /// anew (DEBUG RELOAD): waits for the end of that.
     pub fn beside_no_reload<R>(&self, work: impl FnOnce() -> R) -> R {
@@ -170,6 +169,7 @@ impl Keeper {
         work()
     }
 
+    /// Does something while nothing of a primary's stream is half carried out.
     pub(crate) fn between_units<R>(&self, work: impl FnOnce() -> R) -> R {
         let Some(feed) = self.any_feed() else {
             return work();

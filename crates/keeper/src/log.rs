@@ -102,7 +102,7 @@ impl Keeper {
         };
         let mut pump = self.pump.lock();
         self.pump(&engine, &mut pump, true);
-        let at = self.stream_at();
+        let at = self.stream_at(&pump);
         if at.is_none() || at == pump.stream && pump.stream_is_last {
             return;
         }
@@ -146,7 +146,7 @@ impl Keeper {
             }
             pump.stream_is_last = settled;
             if settled {
-                pump.put_stream(self.stream_at(), &mut piece.bytes);
+                pump.put_stream(self.stream_at(pump), &mut piece.bytes);
             }
             match log.append(piece.bytes, engine::unix_ms() / 1000) {
                 Ok(number) => {
@@ -401,7 +401,7 @@ impl Keeper {
                 engine
                     .journal
                     .turn(rewrite.is_ok() || engine.journal.is_on());
-                (rewrite, self.stream_at(), pump.last)
+                (rewrite, self.stream_at(&pump), pump.last)
             })
         });
         match rewrite {
@@ -425,12 +425,12 @@ impl Keeper {
         let (snapshot, (rewrite, stream)) = self.between_units(|| {
             Snapshot::take(engine, self.options(engine, true), |shared| {
                 self.note_running(shared.clone());
+                let mut pump = self.pump.lock();
                 if self.feed().is_some() {
                     // What was done before is in the stream before its offset is written down.
-                    let mut pump = self.pump.lock();
                     self.pump(engine, &mut pump, true);
                 }
-                (log.begin_rewrite(), self.stream_at())
+                (log.begin_rewrite(), self.stream_at(&pump))
             })
         });
         match rewrite {

@@ -234,7 +234,7 @@ impl Keeper {
         }
         let mut result = self.finish_beginning();
         self.give_up_running();
-        let stream = self.stream_at();
+        let stream = self.stream_at(&self.pump.lock());
         let changed = self.engine.upgrade().is_some_and(|e| {
             let stats = self.stats.lock();
             // Signs of life move the stream too, and who has got them goes on only where that is known.

@@ -307,11 +307,13 @@ impl Keeper {
                 let closed = self.close_to_all(&engine);
                 let logs = self.leave_log_for_copy(&engine)?;
                 let loaded = self.load_file(&engine, &temp, copy);
-                self.settle(closed, &engine, logs, loaded, done)?;
-                // It is a snapshot like any other, and the data set's.
-                file.commit(&self.rdb_path(&engine))
-                    .map_err(|e| e.to_string())?;
-                Ok(())
+                // It is a snapshot like any other, and the data set's. Before a newer one can be written.
+                if loaded.is_ok()
+                    && let Err(why) = file.commit(&self.rdb_path(&engine))
+                {
+                    tracing::warn!("The copy of the data set is not kept in a file: {why}");
+                }
+                self.settle(closed, &engine, logs, loaded, done)
             }
             Replace::Beside => {
                 let twin = engine.keyspace().twin();
@@ -336,10 +338,12 @@ impl Keeper {
                 let mut closed = self.claim_for_loading(&engine);
                 let logs = self.leave_log_for_copy(&engine)?;
                 let result = self.exchange(&engine, twin, loaded);
-                if result.is_ok() {
+                if let Ok(loaded) = &result {
+                    // First: once the file is kept another may be written, which is to say where the stream is now.
+                    done(&loaded.stream);
                     self.keep_file(&mut closed, &engine, file);
                 }
-                self.reopen(closed, &engine, logs, result, done)
+                self.reopen(closed, &engine, logs, result, &mut |_| ())
             }
             Replace::FlushFirst => {
                 let closed = self.close_to_all(&engine);

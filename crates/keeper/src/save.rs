@@ -140,12 +140,12 @@ impl Keeper {
             let (snapshot, (at, stream)) = self.between_units(|| {
                 Snapshot::take(engine, self.options(engine, false), |shared| {
                     self.note_running(shared.clone());
+                    let mut pump = self.pump.lock();
                     if self.feed().is_some() {
                         // What was done before is in the stream before its offset is written down.
-                        let mut pump = self.pump.lock();
                         self.pump(engine, &mut pump, true);
                     }
-                    (changes(engine), self.stream_at())
+                    (changes(engine), self.stream_at(&pump))
                 })
             });
             match self.write_snapshot(engine, snapshot, file, false, stream.clone())? {

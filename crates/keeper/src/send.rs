@@ -88,7 +88,7 @@ impl Keeper {
                 Snapshot::take(&engine, contents.options, |shared| {
                     self.note_running(shared.clone());
                     let result = self.turn_feed(&engine, true, at);
-                    (result, self.stream_at())
+                    (result, self.stream_at(&self.pump.lock()))
                 });
             if !contents.functions {
                 snapshot.leave_out_functions();

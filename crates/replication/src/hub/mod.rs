@@ -135,15 +135,15 @@ impl Feed for Hub {
         self.primary.begin();
     }
 
-    fn stream_at(&self) -> Option<StreamAt> {
+    fn stream_at(&self, db: usize) -> Option<StreamAt> {
         let engine = self.engine.upgrade()?;
         self.stream.is_active().then(|| StreamAt {
             id: engine.standing.ids().id,
             offset: self.stream.offset(),
+            // A replica's is its primary's. A primary that is killed may come back as a replica, and go on in its own.
             db: match engine.standing.is_replica() {
                 true => self.replica.db() as u64,
-                // Behind a copy, or a start, it says so anew.
-                false => 0,
+                false => db as u64,
             },
         })
     }
