@@ -49,8 +49,13 @@ impl Keeper {
         line("rdb_changes_since_last_save", &changed);
         line(
             "rdb_bgsave_in_progress",
-            // As in real servers: a copy for replicas too.
-            &u8::from(matches!(saving.busy, Some(Busy::Save | Busy::Send))),
+            // As in real servers: a copy for replicas too, once its moment has come, so that whoever sees this knows that all
+            // that is done from now on is in the stream.
+            &u8::from(match saving.busy {
+                Some(Busy::Save) => true,
+                Some(Busy::Send) => saving.running.is_some(),
+                _ => false,
+            }),
         );
         line("rdb_last_save_time", &stats.last_save_s);
         line("rdb_last_bgsave_status", &ok(stats.last_save_ok));

@@ -97,8 +97,6 @@ impl Primary {
         let spawned = std::thread::Builder::new()
             .name("full-sync".into())
             .spawn(move || {
-                // Not far: who wants the shard whose lock it holds waits until it has a core again.
-                engine::stand_behind_workers(engine::CLOSE_BEHIND);
                 if let Err(why) = me.write_copy(&group) {
                     tracing::warn!("A copy of the data set for replicas was not written: {why}");
                     group.links.iter().for_each(|link| link.close());
@@ -178,6 +176,9 @@ impl Primary {
         };
         let sink = |(offset, streams, id): (u64, Vec<Option<Reader>>, String)| {
             drop(applying.lock().take());
+            // Only now: on a busy machine the moment of the copy would come late, and all changes until then would be in it. Not
+            // far: who wants the shard whose lock it holds waits until it has a core again.
+            engine::stand_behind_workers(engine::CLOSE_BEHIND);
             tracing::info!(
                 "A copy of the data set begins for {} replicas, at offset {offset}",
                 group.links.len()
