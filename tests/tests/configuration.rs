@@ -197,7 +197,14 @@ fn commands_have_the_names_that_the_configuration_gives_them() {
                 rename-command GET fetch\nrename-command SET get\nrename-command DEL \"\"\n\
                 rename-command DEBUG \"d e\"\nenable-debug-command yes\n";
     let folder = Folder::new();
-    let log = ["--dir", folder.text(), "--appendonly", "yes"];
+    let log = [
+        "--dir",
+        folder.text(),
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "always",
+    ];
     let peers = Peers::find().or_skip(TEST);
     let mut servers: Vec<Server> = (peers.and_then(|peers| peers.redis8).iter())
         .map(|peer| Server::peer_with_file(peer, file, &[]))
