@@ -95,70 +95,78 @@ fn follow(replica: &mut Client, port: u16) {
     assert_eq!(show(&reply), "OK");
 }
 
-/// The copy, the stream, and what was missed while the link was cut, wherever that was: handshake, copy, stream.
+/// The copy, the stream, and what was missed while the link was cut, wherever that was: handshake, copy, stream. Most of it is waiting
+/// for the next attempt: the pairs wait at the same time.
 #[test]
 fn links_over_tls_carry_everything_and_are_resumed() {
-    for (real_primary, real_replica) in pairs("links_over_tls_carry_everything_and_are_resumed") {
-        let files = Files::new();
-        let start = |real, more: &[&str]| Secured::start(real, &files.nameless, &files.ca, more);
-        let primary = start(real_primary, &["--rdbcompression", "no"]).expect("a server");
-        let replica = start(real_replica, &["--repl-timeout", "20"]).expect("a server");
-        let name = format!("{} to {}", primary.server.name(), replica.server.name());
-        let (mut p, mut r) = (primary.connect(), replica.connect());
-        let mut load = Load::new(11);
-        load.send(&mut p, 600);
-        p.call(&["SET", "large", &"x".repeat(300_000)]);
-        r.run("SET old 1");
-        let proxy = Proxy::to_addr(primary.tls_addr());
-        // In the handshake of TLS, in that of the two servers, and in the copy: nothing is gone before it is whole.
-        let tried_again = |before: usize| {
-            eventually("it was cut and tried again", || {
-                proxy.connections() > before + 1
-            });
-        };
-        for (at, bytes) in [0, 1, 60, 700, 2_500, 100_000].into_iter().enumerate() {
-            let before = proxy.connections();
-            proxy.cut_after(bytes);
-            if at == 0 {
-                follow(&mut r, proxy.port());
-            }
-            tried_again(before);
-            if !real_replica {
-                assert_eq!(show(&r.run("GET old")), "\"1\"", "{name} at {bytes}");
-            }
+    let pairs = pairs("links_over_tls_carry_everything_and_are_resumed");
+    std::thread::scope(|scope| {
+        for (real_primary, real_replica) in pairs {
+            scope.spawn(move || a_link_that_is_cut(real_primary, real_replica));
         }
-        proxy.open(true);
-        in_sync(&mut p, &mut r);
-        same(&name, &mut p, &mut r);
-        let full = info(&mut p, "sync_full");
-        for bytes in [1, 20, 300, 5_000] {
-            let (before, resumed) = (proxy.connections(), info(&mut p, "sync_partial_ok"));
-            proxy.cut_after(bytes);
-            load.send(&mut p, 150);
-            p.call(&["SET", "more", &"y".repeat(20_000)]);
-            tried_again(before);
-            proxy.open(true);
-            eventually("it goes on where it was", || {
-                info(&mut p, "sync_partial_ok") != resumed
-            });
+    });
+}
+
+fn a_link_that_is_cut(real_primary: bool, real_replica: bool) {
+    let files = Files::new();
+    let start = |real, more: &[&str]| Secured::start(real, &files.nameless, &files.ca, more);
+    let primary = start(real_primary, &["--rdbcompression", "no"]).expect("a server");
+    let replica = start(real_replica, &["--repl-timeout", "20"]).expect("a server");
+    let name = format!("{} to {}", primary.server.name(), replica.server.name());
+    let (mut p, mut r) = (primary.connect(), replica.connect());
+    let mut load = Load::new(11);
+    load.send(&mut p, 600);
+    p.call(&["SET", "large", &"x".repeat(300_000)]);
+    r.run("SET old 1");
+    let proxy = Proxy::to_addr(primary.tls_addr());
+    // In the handshake of TLS, in that of the two servers, and in the copy: nothing is gone before it is whole.
+    let tried_again = |before: usize| {
+        eventually("it was cut and tried again", || {
+            proxy.connections() > before + 1
+        });
+    };
+    for (at, bytes) in [0, 1, 60, 700, 2_500, 100_000].into_iter().enumerate() {
+        let before = proxy.connections();
+        proxy.cut_after(bytes);
+        if at == 0 {
+            follow(&mut r, proxy.port());
         }
-        // In the middle of a handshake, when there is much to go on with.
-        for bytes in [10, 500, 1_500] {
-            let before = proxy.connections();
-            proxy.cut_after(bytes);
-            proxy.cut();
-            // If the handshake takes less, it is cut behind it.
-            p.call(&["SET", "more", &"z".repeat(20_000)]);
-            tried_again(before);
-        }
-        proxy.open(true);
-        load.send(&mut p, 150);
-        in_sync(&mut p, &mut r);
-        same(&name, &mut p, &mut r);
-        assert_eq!(info(&mut p, "sync_full"), full, "{name}");
+        tried_again(before);
         if !real_replica {
-            assert_eq!(info(&mut r, "redpoll_stream_errors"), "0", "{name}");
+            assert_eq!(show(&r.run("GET old")), "\"1\"", "{name} at {bytes}");
         }
+    }
+    proxy.open(true);
+    in_sync(&mut p, &mut r);
+    same(&name, &mut p, &mut r);
+    let full = info(&mut p, "sync_full");
+    for bytes in [1, 20, 300, 5_000] {
+        let (before, resumed) = (proxy.connections(), info(&mut p, "sync_partial_ok"));
+        proxy.cut_after(bytes);
+        load.send(&mut p, 150);
+        p.call(&["SET", "more", &"y".repeat(20_000)]);
+        tried_again(before);
+        proxy.open(true);
+        eventually("it goes on where it was", || {
+            info(&mut p, "sync_partial_ok") != resumed
+        });
+    }
+    // In the middle of a handshake, when there is much to go on with.
+    for bytes in [10, 500, 1_500] {
+        let before = proxy.connections();
+        proxy.cut_after(bytes);
+        proxy.cut();
+        // If the handshake takes less, it is cut behind it.
+        p.call(&["SET", "more", &"z".repeat(20_000)]);
+        tried_again(before);
+    }
+    proxy.open(true);
+    load.send(&mut p, 150);
+    in_sync(&mut p, &mut r);
+    same(&name, &mut p, &mut r);
+    assert_eq!(info(&mut p, "sync_full"), full, "{name}");
+    if !real_replica {
+        assert_eq!(info(&mut r, "redpoll_stream_errors"), "0", "{name}");
     }
 }
 
