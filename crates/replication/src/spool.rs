@@ -230,7 +230,7 @@ impl Spool {
         self.trim(&mut inner);
     }
 
-    /// Begins anew, empty, at another position. Nobody may be reading.
+    /// Begins anew, empty, at another position. Readers are to be dropped before anything is appended.
     pub(crate) fn restart(&self, at: u64) {
         let mut on_disk = self.on_disk.lock();
         let mut inner = self.inner.lock();

@@ -87,8 +87,7 @@ impl Stream {
         pieces.last = pieces.last.max(number);
     }
 
-    /// Appends what is no piece of the journal: whole commands. On a primary what it says itself (PING, GETACK); on a replica what
-    /// came from its primary, verbatim, once that is carried out.
+    /// Appends what came from this replica's primary, verbatim, once that is carried out: whole commands.
     pub fn append(&self, bytes: &[u8]) -> u64 {
         let _order = self.pieces.lock();
         let end = self.spool.append(bytes);
@@ -96,6 +95,24 @@ impl Stream {
             engine.standing.set_offset(end);
         }
         end
+    }
+
+    /// Appends what a primary says itself, PING or GETACK, and returns the offset behind it. None: this server has become a replica,
+    /// whose offset counts its primary's bytes alone.
+    pub(crate) fn say(&self, bytes: &[u8]) -> Option<u64> {
+        let engine = self.engine.upgrade()?;
+        let _order = self.pieces.lock();
+        if engine.standing.is_replica() {
+            return None;
+        }
+        let end = self.spool.append(bytes);
+        engine.standing.set_offset(end);
+        Some(end)
+    }
+
+    /// Waits for who is just appending. Where this server has been made a replica, nothing of its own is appended any more then.
+    pub(crate) fn settle(&self) {
+        drop(self.pieces.lock());
     }
 
     /// The offset behind a piece of the journal, or behind a later one if that is not known any more. None: the piece has not come
@@ -123,8 +140,8 @@ impl Stream {
         self.spool.reader(at)
     }
 
-    /// The stream is that of another primary from now on, and stands at this offset: nothing of it is here yet. Nobody may be
-    /// reading it.
+    /// The stream is that of another primary from now on, and stands at this offset: nothing of it is here yet. Whoever reads it is to be
+    /// dropped before anything is appended.
     pub(crate) fn restart(&self, id: &str, at: u64) {
         let Some(engine) = self.engine.upgrade() else {
             return;
@@ -176,5 +193,23 @@ impl Stream {
         if !is_replica {
             self.go_on_as(&new_stream_id());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::{Config, NoHost};
+
+    /// Else its offset would be ahead of what it has, and it would go on in the middle of a command.
+    #[test]
+    fn a_replica_says_nothing_of_its_own() {
+        let engine = Engine::new(Config::default(), Arc::new(NoHost));
+        let stream = Stream::new(&engine);
+        assert_eq!(stream.say(b"PING"), Some(4));
+        engine.standing.set_replica(true);
+        assert_eq!(stream.say(b"PING"), None);
+        assert_eq!(stream.append(b"what its primary said"), 25);
+        assert_eq!(stream.offset(), 25);
     }
 }

@@ -31,6 +31,7 @@ impl Downstream for Below {
             // Those who follow go on to get what was done here. They are dropped when the stream is not theirs any more.
             let turned = hub.keeper.want_pieces(false, || {
                 engine.standing.set_replica(true);
+                hub.stream.settle();
                 // What comes from here on is in no stream of anybody's: nobody is to be told that it is done.
                 engine.standing.close(READ_ONLY_REPLICA, read_only);
                 if !hub.stream.is_active() {
@@ -62,15 +63,16 @@ impl Downstream for Below {
 
     fn begin(&self, id: &str, offset: u64) {
         self.with(|hub, _| {
-            hub.primary.drop_replicas();
             hub.stream.restart(id, offset);
+            // Behind it: whoever has come at this very moment and goes on in the old stream is among them.
+            hub.primary.drop_replicas();
         });
     }
 
     fn rename(&self, id: &str) {
         self.with(|hub, _| {
-            hub.primary.drop_replicas();
             hub.stream.go_on_as(id);
+            hub.primary.drop_replicas();
         });
     }
 

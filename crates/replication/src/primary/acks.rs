@@ -94,7 +94,9 @@ impl Primary {
         if !online || *asked_at == self.stream.offset() && *asked_at != 0 {
             return;
         }
-        *asked_at = self.stream.append(&question());
+        if let Some(end) = self.stream.say(&question()) {
+            *asked_at = end;
+        }
     }
 
     /// What a replica must have to have all there is. The question at the end of the stream moves no keys, and who has answered it has what

@@ -248,7 +248,7 @@ impl Primary {
         *pinged = Some(Instant::now());
         let mut bytes = Vec::new();
         put_command(&mut bytes, &[b"PING"]);
-        self.stream.append(&bytes);
+        self.stream.say(&bytes);
     }
 
     /// Gives up those who have not been heard of for too long, or lack more than their output buffer may hold.
@@ -340,6 +340,8 @@ impl Primary {
             self.stream.rename();
             self.stream.spool().restart(self.stream.offset());
         });
+        // Whoever has come at this very moment would be told nothing any more.
+        self.drop_replicas();
         if ended.is_ok() {
             tracing::info!(
                 "Nobody has followed for {ttl} seconds: nothing is kept for replicas any more"
