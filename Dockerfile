@@ -15,4 +15,4 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 6379
 # The address of the container is its own: who may reach it is for whoever runs it to say. Signals reach the server itself.
-ENTRYPOINT ["redpoll", "--bind", "*", "::*", "--protected-mode", "no", "--dir", "/data"]
+ENTRYPOINT ["redpoll", "--bind", "*", "-::*", "--protected-mode", "no", "--dir", "/data"]
