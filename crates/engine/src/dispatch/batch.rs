@@ -15,6 +15,7 @@ use crate::dispatch::worker::Worker;
 use crate::door::known::{self, PlacedKey};
 use crate::follow::command_log;
 use crate::table::positions::each_key;
+use crate::table::renamed::OwnCall;
 use resp::{Batch, Mark, Out};
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -114,6 +115,7 @@ impl Worker {
         let room = session.room_for_replies();
         // A log and a primary call commands by their own names.
         let renamed = self.engine.renamed().is_some() && !session.replays;
+        let mut own = OwnCall::new();
         while at < batch.len() && matches!(next, Next::Done) && out.len() < ENOUGH && !out.is_over()
         {
             let first = at;
@@ -134,12 +136,10 @@ impl Worker {
                     let (before, booked) = (out.len(), self.ran);
                     out.bound(room);
                     let (argv, raw) = (batch.get(at), batch.raw(at));
-                    let own = if renamed {
-                        self.own_call(at - first, argv)
-                    } else {
-                        None
+                    let request = match renamed && self.own_call(at - first, argv, &mut own) {
+                        true => (&own[..], &[][..]),
+                        false => (argv, raw),
                     };
-                    let request = own.as_deref().map_or((argv, raw), |own| (own, &[]));
                     next = self.one(session, request, at - first, began, out, mark);
                     if matches!(next, Next::Retry(_) | Next::Elsewhere) {
                         break;

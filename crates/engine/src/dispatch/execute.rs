@@ -40,12 +40,21 @@ const LONG_REQUEST: usize = 1 << 20;
 const STEP_LEAST: usize = 64;
 
 impl Worker {
-    /// A planned call by the command's own name, if some have been given other names and it is by one of these.
+    /// Where some commands have been given other names: whether a planned call is by one of these, and if so the same call by the
+    /// command's own.
     #[cold]
-    pub(super) fn own_call<'a>(&self, planned: usize, argv: &[&'a [u8]]) -> Option<OwnCall<'a>> {
+    pub(super) fn own_call<'a>(
+        &self,
+        planned: usize,
+        argv: &[&'a [u8]],
+        own: &mut OwnCall<'a>,
+    ) -> bool {
+        let Some(entry) = self.plan[planned].entry else {
+            return false;
+        };
         // SAFETY: points into the registry of `self.engine`, which never changes.
-        let entry = unsafe { &*self.plan[planned].entry? };
-        by_own_name(entry, argv)
+        let entry = unsafe { &*entry };
+        by_own_name(entry, argv).map(|call| *own = call).is_some()
     }
 
     /// Executes one command. `raw`: its bytes as they came, if the log may have them so.
