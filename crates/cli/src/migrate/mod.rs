@@ -9,6 +9,7 @@ mod compare;
 
 use client::{Address, Server, field};
 use compare::Extent;
+use resp::Value;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use terminal::link::tls::TlsOptions;
@@ -276,12 +277,7 @@ fn check(old: &mut Server, new: &mut Server, options: &Options) -> Result<Findin
 
 fn modules(old: &mut Server, found: &mut Findings) {
     if let Ok(list) = old.call(&["MODULE", "LIST"]) {
-        let names = client::texts(&list);
-        let names: Vec<&str> = names
-            .windows(2)
-            .filter(|pair| pair[0] == "name")
-            .map(|pair| pair[1].as_str())
-            .collect();
+        let names = modules_with_types(&list);
         if !names.is_empty() {
             found.notes.push(format!(
                 "the old server has modules ({}): if keys hold their types, the copy will be refused",
@@ -289,6 +285,16 @@ fn modules(old: &mut Server, found: &mut Findings) {
             ));
         }
     }
+}
+
+/// Those modules in a reply of MODULE LIST that may have types of their own. Valkey 9.1 lists its engine for Lua, which has none.
+fn modules_with_types(list: &Value) -> Vec<String> {
+    let texts = client::texts(list);
+    texts
+        .windows(2)
+        .filter(|pair| pair[0] == "name" && pair[1] != "lua")
+        .map(|pair| pair[1].clone())
+        .collect()
 }
 
 fn databases(old: &mut Server, new: &mut Server, of_old: &str, found: &mut Findings) {
@@ -604,4 +610,18 @@ fn complete(
         println!("{compared} keys were compared, and are the same");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_for_lua_is_no_module_to_warn_of() {
+        let text = |text: &str| Value::Bulk(text.into());
+        let module =
+            |name: &str| Value::Array(vec![text("name"), text(name), text("path"), text(name)]);
+        let list = Value::Array(vec![module("lua"), module("search")]);
+        assert_eq!(modules_with_types(&list), ["search"]);
+    }
 }
