@@ -540,6 +540,9 @@ fn transcripts_against_redis_8_6() {
         "ACL GETUSER t",
         "ACL SETUSER t reset",
         "ACL GETUSER t",
+        // Refused as a whole.
+        "ACL DELUSER t default",
+        "ACL GETUSER t",
         "ACL DELUSER t t nosuch",
         "AUTH t p",
         "HELLO 3 AUTH t p",

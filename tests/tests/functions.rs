@@ -133,3 +133,53 @@ fn dumps_cross() {
         }
     }
 }
+
+/// A library that goes makes room for what another one of the same dump has of it, and is what is told of before its functions.
+#[test]
+fn a_dump_replaces_all_its_libraries_at_once() {
+    use redpoll_tests::check::{check, check_args, show};
+    use resp::Value;
+    let Some(peers) = Peers::find().or_skip("functions::a_dump_replaces_all_its_libraries_at_once")
+    else {
+        return;
+    };
+    let library = |name: &str, function: &str| {
+        format!(
+            "#!lua name={name}\nredis.register_function('{function}', function() return '{name}' end)"
+        )
+    };
+    let mut servers = vec![Server::redpoll()];
+    let real = [&peers.redis7, &peers.redis8, &peers.valkey];
+    servers.extend(
+        real.into_iter()
+            .flatten()
+            .map(|peer| Server::peer(peer, &[])),
+    );
+    let mut here = servers[0].connect();
+    let load = |client: &mut redpoll_tests::Client, name: &str, function: &str| {
+        let source = library(name, function);
+        check_args(
+            client,
+            &["FUNCTION", "LOAD", &source],
+            &format!("\"{name}\""),
+        );
+    };
+    load(&mut here, "one", "moved");
+    load(&mut here, "two", "other");
+    let Value::Bulk(dump) = here.run("FUNCTION DUMP") else {
+        panic!("a dump is a string")
+    };
+    for server in &servers {
+        let mut client = server.connect();
+        check(&mut client, "FUNCTION FLUSH", "OK");
+        load(&mut client, "two", "moved");
+        let refused = client.call(&[&b"FUNCTION"[..], b"RESTORE", &dump]);
+        let name = server.name();
+        assert_eq!(show(&refused), "-ERR Library two already exists", "{name}");
+        check(&mut client, "FCALL moved 0", "\"two\"");
+        let replaced = client.call(&[&b"FUNCTION"[..], b"RESTORE", &dump, b"REPLACE"]);
+        assert_eq!(show(&replaced), "OK", "{name}");
+        check(&mut client, "FCALL moved 0", "\"one\"");
+        check(&mut client, "FCALL other 0", "\"two\"");
+    }
+}

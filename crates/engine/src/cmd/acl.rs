@@ -124,14 +124,14 @@ fn setuser(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 }
 
 fn deluser(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    // Before anybody is removed: what is refused changes nothing.
+    if args.argv()[2..].contains(&DEFAULT_USER) {
+        return Err(Error::new("ERR The 'default' user cannot be removed"));
+    }
     args.take();
     let mut removed = 0;
     while args.left() > 0 {
-        let name = args.take();
-        if name == DEFAULT_USER {
-            return Err(Error::new("ERR The 'default' user cannot be removed"));
-        }
-        if let Some(changed) = ctx.engine.users.remove(name) {
+        if let Some(changed) = ctx.engine.users.remove(args.take()) {
             removed += 1;
             if ctx.engine.disconnect(&changed, ctx.session) {
                 ctx.close_after_reply();

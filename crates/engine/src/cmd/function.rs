@@ -378,8 +378,15 @@ fn function_restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         if is(b"flush") {
             *set = Set::default();
         }
+        // What is replaced goes first, all of it: a function may have moved from one library to another.
         for library in &libraries {
-            set.add(library.clone(), is(b"replace"))
+            if set.has(&library.name) && !is(b"replace") {
+                return Err(clash(Clash::Library, &library.name, false));
+            }
+            set.remove(&library.name);
+        }
+        for library in &libraries {
+            set.add(library.clone(), false)
                 .map_err(|c| clash(c, &library.name, false))?;
         }
         Ok::<(), Error>(())
