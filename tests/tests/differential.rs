@@ -38,5 +38,10 @@ groups! {
     sorted_set_large_resp2, sorted_set_large_resp3: SORTED_SET_LARGE;
     geo_resp2, geo_resp3: GEO;
     hyperloglog_resp2, hyperloglog_resp3: HYPERLOGLOG;
+    script_resp2, script_resp3: SCRIPT;
+    function_resp2, function_resp3: FUNCTION;
+    transaction_resp2, transaction_resp3: TRANSACTION;
+    messages_resp2, messages_resp3: MESSAGES;
+    acl_resp2, acl_resp3: ACL;
     hyperloglog_growth_resp2, hyperloglog_growth_resp3: HYPERLOGLOG_GROWTH;
 }

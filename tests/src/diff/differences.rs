@@ -278,6 +278,19 @@ const NAMED: &[Difference] = &[
         then: Then::GoOn,
     },
     Difference {
+        from: ALL,
+        why: "of several functions or libraries whose names are taken, chance decides which one a real server tells of",
+        case: |c| {
+            let same = |begin| c.replies(begin, begin);
+            c.is_any(&["FUNCTION LOAD", "FUNCTION RESTORE"])
+                && (same("-ERR Function ") || same("-ERR Library "))
+                && [c.ours, c.theirs]
+                    .iter()
+                    .all(|r| r.ends_with(b" already exists\r\n"))
+        },
+        then: Then::GoOn,
+    },
+    Difference {
         from: &[Redis, Valkey],
         why: "XREADGROUP takes CLAIM, and XADD takes IDMP and IDMPAUTO, as in Redis 8.6",
         case: |c| c.is_any(&["XREADGROUP", "XADD"]) && c.was_sent("CLAIM"),

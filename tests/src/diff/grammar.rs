@@ -741,7 +741,8 @@ pub fn argument(rng: &mut Rng, kind: &str, now_ms: u64) -> Vec<u8> {
         "id" => fixed(rng, &["1000000", "2000000", "0", "-1"]),
         // XXH3 of some of the values above, and what is none.
         "digest" => fixed(rng, DIGESTS),
-        _ => panic!("no such kind of argument: {kind}"),
+        _ => super::words::word(rng, kind)
+            .unwrap_or_else(|| panic!("no such kind of argument: {kind}")),
     }
 }
 

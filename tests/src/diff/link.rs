@@ -43,11 +43,11 @@ impl Link {
         let _ = self.client.send_raw(&bytes);
     }
 
-    /// The reply's raw bytes, invalidation messages of CLIENT TRACKING passed over.
+    /// The reply's raw bytes, passing over messages and the invalidations of CLIENT TRACKING.
     fn next(&mut self) -> Vec<u8> {
         loop {
             match self.client.try_read_raw() {
-                Ok(raw) if raw.starts_with(b">") => {}
+                Ok(raw) if raw.starts_with(b">") && !confirms(&raw) => {}
                 Ok(raw) => return raw,
                 Err(error)
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
@@ -116,6 +116,13 @@ impl Link {
         crate::client::encode(&items, &mut raw);
         raw
     }
+}
+
+/// Whether a push is the reply to SUBSCRIBE or one of its like.
+fn confirms(push: &[u8]) -> bool {
+    let mut lines = push.split(|byte| *byte == b'\n');
+    let kind = lines.nth(2).unwrap_or_default();
+    kind.trim_ascii_end().ends_with(b"subscribe")
 }
 
 /// The number of changes that INFO tells of; 0 where a server did not answer it.

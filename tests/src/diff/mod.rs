@@ -2,6 +2,7 @@
 //!
 //! - [`rows`] is the table of commands: a row a command, with a grammar for its arguments;
 //! - [`grammar`] turns a row into random arguments;
+//! - [`words`] has the arguments that are no data: users and their rules, scripts, channels;
 //! - [`reply`] decides when replies count as the same;
 //! - [`differences`] names where we differ from a real server, and why;
 //! - [`engine`] plays rounds over [`link`]s, finds mismatches and shrinks them.
@@ -15,3 +16,4 @@ pub mod grammar;
 pub mod link;
 pub mod reply;
 pub mod rows;
+pub mod words;

@@ -7,6 +7,8 @@
 mod geo;
 mod hash;
 mod hyperloglog;
+mod script;
+mod sessions;
 mod sort;
 mod sorted_set;
 mod stream;
@@ -14,6 +16,8 @@ mod stream;
 pub use geo::GEO;
 pub use hash::HASH;
 pub use hyperloglog::{HYPERLOGLOG, HYPERLOGLOG_GROWTH, HYPERLOGLOG_WHOLE};
+pub use script::{FUNCTION, SCRIPT};
+pub use sessions::{ACL, MESSAGES, TRANSACTION};
 pub use sort::SORT;
 pub use sorted_set::{SORTED_SET, SORTED_SET_LARGE, SORTED_SET_LEX};
 pub use stream::{STREAM, STREAM_ONCE};
@@ -596,6 +600,11 @@ mod tests {
             GEO,
             HYPERLOGLOG,
             HYPERLOGLOG_GROWTH,
+            SCRIPT,
+            FUNCTION,
+            TRANSACTION,
+            MESSAGES,
+            ACL,
             SET_GROUP,
             SORT,
             SORTED_SET,
