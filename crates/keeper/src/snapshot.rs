@@ -322,7 +322,7 @@ impl Snapshot {
                 file.out.encoded(&found)?;
             }
             if let Some(delay) = &mut file.delay {
-                delay.wait(keys, || shared.is_aborted());
+                delay.wait(keys, || shared.is_hurried());
             }
             for (hash, key) in large.drain(..) {
                 shared.between();
@@ -392,7 +392,7 @@ impl Snapshot {
     /// Writes old versions that have gathered.
     fn write_old<W: Write>(&self, file: &mut File<W>) -> Result<(), Failed> {
         let waiting = std::mem::take(&mut *self.shared.old.lock());
-        let mut encoded = Vec::new();
+        let (keys, mut encoded) = (waiting.len(), Vec::new());
         for (db, old) in waiting {
             file.select(db)?;
             match &old {
@@ -404,6 +404,9 @@ impl Snapshot {
                 }
             }
             self.shared.release(old.bytes());
+        }
+        if let Some(delay) = &mut file.delay {
+            delay.wait(keys, || self.shared.is_hurried());
         }
         Ok(())
     }

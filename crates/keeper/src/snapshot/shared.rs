@@ -202,6 +202,11 @@ impl Shared {
         self.aborted.load(Relaxed)
     }
 
+    /// Whether nothing is to be put off: the snapshot is given up, or somebody waits for what it holds back.
+    pub(super) fn is_hurried(&self) -> bool {
+        self.is_aborted() || self.pressure.any()
+    }
+
     /// Gives the snapshot up because it could not be written another time either.
     pub(super) fn fail(&self, why: impl std::fmt::Display) {
         self.failure.lock().get_or_insert_with(|| why.to_string());
