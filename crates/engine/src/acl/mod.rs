@@ -23,6 +23,7 @@ use self::log::Log;
 use self::password::Digest;
 use self::selector::Reason;
 use self::user::User;
+use crate::base::error::shown;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -175,7 +176,7 @@ impl Users {
                     .map_err(|why| {
                         [
                             b"Error in ACL SETUSER modifier '",
-                            &word[..],
+                            shown(word),
                             b"': ",
                             why.text().as_bytes(),
                         ]

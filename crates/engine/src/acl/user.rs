@@ -240,25 +240,20 @@ impl User {
 
 impl Reason {
     /// What a client is told that may not do something. `what`: the argument that it is about, where that may be said.
-    pub fn text(self, user: &User, command: &str, what: Option<&[u8]>) -> String {
-        let name = String::from_utf8_lossy(&user.name);
-        let access = |what: &[u8]| {
-            format!(
-                "User {name} has no permissions to access {}",
-                String::from_utf8_lossy(what)
-            )
+    pub fn text(self, user: &User, command: &str, what: Option<&[u8]>) -> Vec<u8> {
+        let access = |parts: &[&[u8]]| {
+            let begin = [b"User ", &user.name[..], b" has no permissions to "];
+            [&begin[..], parts].concat().concat()
         };
         let quoted =
-            |what: &[u8], kind: &str| access(&[b"the '", what, b"' ", kind.as_bytes()].concat());
+            |what: &[u8], kind: &str| access(&[b"access the '", what, b"' ", kind.as_bytes()]);
         match (self, what) {
-            (Reason::Command, _) => {
-                format!("User {name} has no permissions to run the '{command}' command")
-            }
+            (Reason::Command, _) => access(&[b"run the '", command.as_bytes(), b"' command"]),
             (Reason::Key, Some(key)) => quoted(key, "key"),
             (Reason::Key, None) => "No permissions to access a key".into(),
             (Reason::Channel, Some(channel)) => quoted(channel, "channel"),
             (Reason::Channel, None) => "No permissions to access a channel".into(),
-            (Reason::Database, Some(db)) => access(&[b"database ", db].concat()),
+            (Reason::Database, Some(db)) => access(&[b"access database ", db]),
             (Reason::Database, None) => "No permissions to access database".into(),
         }
     }

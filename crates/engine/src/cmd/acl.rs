@@ -246,7 +246,7 @@ fn dryrun(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         Err(denied) => {
             let what = argv.get(denied.at).copied();
             let text = denied.reason.text(&user, entry.command.name, what);
-            ctx.out.bulk(text.as_bytes());
+            ctx.out.bulk(&text);
         }
     }
     Ok(())

@@ -137,7 +137,7 @@ impl Session {
         self.may(entry, argv).map_err(|denied| {
             let user = self.user.as_ref();
             let why = user.map(|user| denied.reason.text(user, entry.command.name, None));
-            Error::new(format!("NOPERM {}", why.unwrap_or_default()))
+            Error::of_bytes([b"NOPERM ", &why.unwrap_or_default()[..]].concat())
         })
     }
 
@@ -166,7 +166,7 @@ impl Session {
                 engine.users.count(reason);
                 let kind = Refused::Permission(reason);
                 engine.note_refusal(&client, name, kind, "toplevel", object, &now.name);
-                Error::new(format!("NOPERM {}", reason.text(&now, name, None)))
+                Error::of_bytes([b"NOPERM ", &reason.text(&now, name, None)[..]].concat())
             })
         }))
     }
@@ -211,6 +211,7 @@ pub(crate) fn refusal(
     let client = &session.client;
     engine.note_refusal(client, request.within, kind, context, object, &user.name);
     let why = reason.text(user, command, None);
+    let why = String::from_utf8_lossy(&why);
     Error::new(match way {
         SCRIPT => format!("ERR ACL failure in script: {why}"),
         EXEC => format!(

@@ -63,7 +63,7 @@ pub const MESSAGES: &[Row] = &[
 /// Group `acl`: users that come, change and go, what they may do, and doing it as one of them. What changes the user that a
 /// connection begins with is not sent.
 pub const ACL: &[Row] = &[
-    row("ACL SETUSER", 30, "user rule+", Exact).tame(),
+    row("ACL SETUSER", 30, "user rule+", Exact),
     row("ACL GETUSER", 14, "(user|'default|'nosuch)", Exact),
     row("ACL DELUSER", 3, "(user|'nosuch)+", Exact).tame(),
     row("ACL DELUSER", 1, "user 'default", Exact).tame(),
@@ -72,10 +72,9 @@ pub const ACL: &[Row] = &[
     row(
         "ACL DRYRUN",
         16,
-        "user (GET word|SET word text [GET]|MGET word+|COPY word word|DEL word|GETEX word [PERSIST]|STRLEN word|SORT word BY weights|CONFIG (GET|SET|text) text|CLIENT ID|SELECT (0|1)|PUBLISH channel text|SUBSCRIBE channel+|PSUBSCRIBE channels|EVAL text 1 word|ACL WHOAMI|MULTI|AUTH text|text word)",
+        "user (GET key|SET key text [GET]|MGET key+|COPY key key|DEL key|GETEX key [PERSIST]|STRLEN key|SORT key BY weights|CONFIG (GET|SET|text) text|CLIENT ID|SELECT (0|1)|PUBLISH channel text|SUBSCRIBE channel+|PSUBSCRIBE channels|EVAL text 1 key|ACL WHOAMI|MULTI|AUTH text|text word)",
         Exact,
-    )
-    .tame(),
+    ),
     row("ACL CAT", 1, "text", Exact).tame(),
     row("ACL CAT", 1, "[(READ|'scripting|'dangerous)]", Shape).tame(),
     row("ACL WHOAMI", 3, "", Exact),
