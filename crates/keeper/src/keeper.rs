@@ -162,6 +162,17 @@ impl Keeper {
         self.any_feed()?.stream_at(pump.db.unwrap_or(0))
     }
 
+    /// The same for a snapshot. Only who is fed has the journal's pieces in its stream: else nobody waits for who is giving them.
+    pub(crate) fn settled_stream(&self, engine: &Engine) -> Option<StreamAt> {
+        if self.feed().is_none() {
+            return self.any_feed()?.stream_at(0);
+        }
+        let mut pump = self.pump.lock();
+        // What was done before is in the stream before its offset is written down.
+        self.pump(engine, &mut pump, true);
+        self.stream_at(&pump)
+    }
+
     /// Does something that changes the data set, whatever the gate says, and so must not come between its being saved and its being loaded
     /// anew (DEBUG RELOAD): waits for the end of that.
     pub fn beside_no_reload<R>(&self, work: impl FnOnce() -> R) -> R {

@@ -425,12 +425,8 @@ impl Keeper {
         let (snapshot, (rewrite, stream)) = self.between_units(|| {
             Snapshot::take(engine, self.options(engine, true), |shared| {
                 self.note_running(shared.clone());
-                let mut pump = self.pump.lock();
-                if self.feed().is_some() {
-                    // What was done before is in the stream before its offset is written down.
-                    self.pump(engine, &mut pump, true);
-                }
-                (log.begin_rewrite(), self.stream_at(&pump))
+                let stream = self.settled_stream(engine);
+                (log.begin_rewrite(), stream)
             })
         });
         match rewrite {

@@ -140,12 +140,7 @@ impl Keeper {
             let (snapshot, (at, stream)) = self.between_units(|| {
                 Snapshot::take(engine, self.options(engine, false), |shared| {
                     self.note_running(shared.clone());
-                    let mut pump = self.pump.lock();
-                    if self.feed().is_some() {
-                        // What was done before is in the stream before its offset is written down.
-                        self.pump(engine, &mut pump, true);
-                    }
-                    (changes(engine), self.stream_at(&pump))
+                    (changes(engine), self.settled_stream(engine))
                 })
             });
             match self.write_snapshot(engine, snapshot, file, false, stream.clone())? {
