@@ -100,7 +100,7 @@ fn lock_several<'e>(
             known.push(KnownKey::new(key, place));
             wanted.shards.push(place.shard());
             if ahead.len() < KEYS_AHEAD {
-                ahead.push((ks.probe(db, place), place.hash()));
+                ahead.push((ks.find_home(db, place), place.hash()));
             }
         };
         match entry.keys {
@@ -125,9 +125,11 @@ fn lock_several<'e>(
             }
         }
     }
-    for (probe, hash) in &ahead {
-        probe.entry(table_hash(*hash), false);
+    ahead.iter().for_each(|(probe, _)| probe.fetch());
+    for (probe, hash) in &mut ahead {
+        *probe = probe.entry(table_hash(*hash));
     }
+    ahead.iter().for_each(|(probe, _)| probe.fetch_entry(false));
     if let Some(parked) = &session.parked {
         wanted.shards.extend_from_slice(&parked.needs);
         wanted.token |= parked.needs_token;

@@ -108,14 +108,21 @@ impl Worker {
                     }
                 }
                 if !alone && (varied || self.probes.is_empty()) {
-                    self.probes.push((ks.probe(db, p.place), p.place.hash()));
+                    self.probes
+                        .push((ks.find_home(db, p.place), p.place.hash()));
                 }
             }
             self.plan.push(p);
         }
-        for (probe, hash) in &self.probes {
-            probe.entry(table_hash(*hash), self.wide);
+        // Each step for all, rather than all steps for each: see `Probe`.
+        self.probes.iter().for_each(|(probe, _)| probe.fetch());
+        for (probe, hash) in &mut self.probes {
+            *probe = probe.entry(table_hash(*hash));
         }
+        let wide = self.wide;
+        self.probes
+            .iter()
+            .for_each(|(probe, _)| probe.fetch_entry(wide));
     }
 
     /// Begins to fetch the members that a stretch's commands name in large sets and hashes. Unlike keys they are looked
@@ -151,6 +158,7 @@ impl Worker {
             }
         };
         self.members.clear();
+        self.hashes.clear();
         let mut large = false;
         let mut i = 0;
         while i < self.plan.len() {
@@ -168,16 +176,23 @@ impl Worker {
                 .db_ref(db)
                 .get(p.place.hash(), key)
                 .and_then(|e| e.own_object());
+            let from = self.hashes.len();
             // All that follow on the same key, under one lock.
             while i < self.plan.len() && self.plan[i].place == p.place {
                 if let Some(object) = object
                     && let Some((_, member, _)) = member(&self.plan[i], i)
-                    && let Some(hash) = object.fetch(member)
+                    && let Some(hash) = object.hash_of(member)
                 {
-                    self.members.push((i, hash));
-                    large = true;
+                    self.members.push(i);
+                    self.hashes.push(hash);
                 }
                 i += 1;
+            }
+            if let Some(object) = object
+                && self.hashes.len() > from
+            {
+                object.fetch_homes(&self.hashes[from..]);
+                large = true;
             }
             if !large && !self.large {
                 return;
@@ -187,17 +202,18 @@ impl Worker {
         // First the members, then, for those that will move in their order, their places.
         let mut places: smallvec::SmallVec<[Move<'_>; AHEAD]> = smallvec::SmallVec::new();
         for step in [Step::Item, Step::Order] {
-            let mut rest = &self.members[..];
-            let mut moves = false;
-            while let Some(&(i, _)) = rest.first() {
-                let p = &self.plan[i];
+            let (mut at, mut moves) = (0, false);
+            while let Some(&first) = self.members.get(at) {
+                let p = &self.plan[first];
                 let guard = ks.try_lock(p.place.shard());
-                let object = member(p, i)
+                let object = member(p, first)
                     .and_then(|(key, ..)| guard.as_ref()?.db_ref(db).get(p.place.hash(), key))
                     .and_then(|e| e.own_object());
-                while let Some(&(i, hash)) = rest.first()
+                let from = at;
+                while let Some(&i) = self.members.get(at)
                     && self.plan[i].place == p.place
                 {
+                    let hash = self.hashes[at];
                     let (member, aim) =
                         member(&self.plan[i], i).map_or((&b""[..], Aim::Find), |(_, m, a)| (m, a));
                     let number = |score| resp::parse_f64(score).unwrap_or_default();
@@ -209,19 +225,17 @@ impl Worker {
                         Aim::Add(score) => Some(Goal::Plus(number(score))),
                     };
                     moves |= goal.is_some();
-                    match (object, step, goal) {
-                        (Some(object), Step::Item, _) => object.fetch_item(hash),
-                        (Some(_), Step::Order, Some(goal)) => {
-                            places.push(Move { hash, member, goal });
-                        }
-                        _ => {}
+                    if step == Step::Order
+                        && let Some(goal) = goal
+                    {
+                        places.push(Move { hash, member, goal });
                     }
-                    rest = &rest[1..];
+                    at += 1;
                 }
-                if let Some(object) = object
-                    && !places.is_empty()
-                {
-                    object.fetch_places(&places);
+                match (object, step) {
+                    (Some(object), Step::Item) => object.fetch_items(&self.hashes[from..at]),
+                    (Some(object), Step::Order) => object.fetch_places(&places),
+                    (None, _) => {}
                 }
                 places.clear();
             }

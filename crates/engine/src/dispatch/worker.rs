@@ -18,8 +18,10 @@ pub struct Worker {
     pub(super) counters: Arc<Counters>,
     pub(super) plan: Vec<Planned>,
     pub(super) probes: Vec<(Probe, u64)>,
-    /// Index in the plan and hash of the members that are being fetched.
-    pub(super) members: Vec<(usize, u64)>,
+    /// Indices in the plan of the commands whose members are being fetched.
+    pub(super) members: Vec<usize>,
+    /// Hashes of these members.
+    pub(super) hashes: Vec<u64>,
     /// Whether the last batch had to do with large sets or hashes.
     pub(super) large: bool,
     /// Whether the last batch's requests or replies were so long that entries probably take more than two cache lines.
@@ -65,6 +67,7 @@ impl Worker {
             plan: Vec::with_capacity(AHEAD),
             probes: Vec::with_capacity(AHEAD),
             members: Vec::new(),
+            hashes: Vec::new(),
             large: false,
             wide: false,
             helper: false,

@@ -326,9 +326,17 @@ impl Keyspace {
     /// First step of prefetching a key: takes no lock.
     #[inline]
     pub fn probe(&self, db: usize, place: Place) -> Probe {
+        let probe = self.find_home(db, place);
+        probe.fetch();
+        probe
+    }
+
+    /// The same, but the key's bucket is only found, to be fetched together with others.
+    #[inline]
+    pub fn find_home(&self, db: usize, place: Place) -> Probe {
         self.locks[place.shard()].0.fetch();
         let root = self.board.root(db, place.shard());
-        Probe::start(root, table_hash(place.hash()))
+        Probe::new(root, table_hash(place.hash()))
     }
 
     /// Makes room in the tables for so many keys of a database in all: see [`Dict::reserve`](crate::Dict::reserve). Takes each shard's lock for a moment.
@@ -586,7 +594,9 @@ mod tests {
                 while !stop.load(Relaxed) {
                     let place = ks.place(&n.to_le_bytes());
                     let h = place.hash();
-                    ks.probe(0, place).entry(table_hash(h), n.is_multiple_of(2));
+                    ks.probe(0, place)
+                        .entry(table_hash(h))
+                        .fetch_entry(n.is_multiple_of(2));
                     n += 1;
                 }
                 n

@@ -5,18 +5,22 @@ use crate::mem::words::LINE;
 use crate::mem::{paged, prefetch};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A key's way through a table, looked at ahead of time and without the lock.
+/// A key's way through a table, looked at ahead of time and without the lock: first at its home bucket, then at its entry.
+///
+/// Finding and fetching are steps of their own, for those who have many: a processor waits for the translation of an address even if
+/// nothing but a hint asks for it, and it translates several at a time only where the hints stand close to each other.
 #[derive(Clone, Copy)]
 pub struct Probe {
-    bucket: usize,
+    /// 0 where there is nothing to be fetched.
+    at: usize,
 }
 
 impl Probe {
-    /// Finds the home bucket of `h` from a table's root word and begins to fetch it.
+    /// At the home bucket of `h`, found from a table's root word.
     #[inline]
-    pub fn start(root: u64, h: u64) -> Probe {
+    pub fn new(root: u64, h: u64) -> Probe {
         if root == 0 {
-            return Probe { bucket: 0 };
+            return Probe { at: 0 };
         }
         let depth = (root >> 48) as u32;
         let dir = (root & 0x0000_ffff_ffff_ffff) as *const AtomicU64;
@@ -25,22 +29,49 @@ impl Probe {
         let word = unsafe { (*dir.add((h >> (HASH_BITS - depth)) as usize)).load(Relaxed) };
         if word == 0 {
             // A directory that was freed and is being reused meanwhile.
-            return Probe { bucket: 0 };
+            return Probe { at: 0 };
         }
         let s = Segment::unpack(word);
-        let bucket = s.block.as_ptr() as usize + paged::offset(s.home(h) + 1) * 8;
-        prefetch(bucket);
-        Probe { bucket }
+        let at = s.block.as_ptr() as usize + paged::offset(s.home(h) + 1) * 8;
+        Probe { at }
     }
 
-    /// Once the bucket is there: begins to fetch the entry of `h`, if it is in its home bucket.
+    /// The same, and begins to fetch it.
     #[inline]
-    /// `wide` fetches a third line, for entries of more than some 100 bytes.
-    pub fn entry(self, h: u64, wide: bool) {
-        if self.bucket == 0 {
-            return;
+    pub fn start(root: u64, h: u64) -> Probe {
+        let probe = Probe::new(root, h);
+        probe.fetch();
+        probe
+    }
+
+    /// Begins to fetch a bucket.
+    #[inline]
+    pub fn fetch(self) {
+        if self.at != 0 {
+            prefetch(self.at);
         }
-        let at = self.bucket as *const AtomicU64;
+    }
+
+    /// Begins to fetch an entry. `wide` fetches a third line, for entries of more than some 100 bytes.
+    #[inline]
+    pub fn fetch_entry(self, wide: bool) {
+        if self.at != 0 {
+            prefetch(self.at);
+            // An entry of the usual size straddles two lines as often as not.
+            prefetch(self.at + LINE - 8);
+            if wide {
+                prefetch(self.at + 2 * LINE - 16);
+            }
+        }
+    }
+
+    /// Once the bucket is there: at the entry of `h`, if it is in its home bucket.
+    #[inline]
+    pub fn entry(self, h: u64) -> Probe {
+        if self.at == 0 {
+            return self;
+        }
+        let at = self.at as *const AtomicU64;
         // SAFETY: a bucket of a segment that is or was alive: mapped and atomic words for ever.
         let word = |i: usize| unsafe { (*at.add(i)).load(Relaxed) };
         let mut m = matches(word(0), tag_of(h));
@@ -50,15 +81,9 @@ impl Probe {
             m &= m - 1;
             let slot = word(1 + i);
             if slot >> (ADDR_BITS + 1) == want {
-                let addr = addr_of(slot);
-                prefetch(addr);
-                // An entry of the usual size straddles two lines as often as not.
-                prefetch(addr + LINE - 8);
-                if wide {
-                    prefetch(addr + 2 * LINE - 16);
-                }
-                return;
+                return Probe { at: addr_of(slot) };
             }
         }
+        Probe { at: 0 }
     }
 }

@@ -201,20 +201,26 @@ impl Hash {
         }
     }
 
-    /// Begins to fetch a field of a large hash: see [`Members::fetch`]. `None` if it is packed.
+    /// What fields of a large hash are known by: see [`Members::hash_of`]. `None` if it is packed.
     #[inline]
-    pub fn fetch(&self, field: &[u8]) -> Option<u64> {
+    pub(super) fn hash_of(&self, field: &[u8]) -> Option<u64> {
         match &self.form {
-            Form::Table(table) => Some(table.fetch(field)),
+            Form::Table(table) => Some(table.hash_of(field)),
             _ => None,
         }
     }
 
-    /// See [`Members::fetch_item`].
-    #[inline]
-    pub fn fetch_item(&self, hash: u64) {
+    /// See [`Members::fetch_homes`].
+    pub(super) fn fetch_homes(&self, hashes: &[u64]) {
         if let Form::Table(table) = &self.form {
-            table.fetch_item(hash);
+            table.fetch_homes(hashes);
+        }
+    }
+
+    /// See [`Members::fetch_items`].
+    pub(super) fn fetch_items(&self, hashes: &[u64]) {
+        if let Form::Table(table) = &self.form {
+            table.fetch_items(hashes);
         }
     }
 

@@ -36,6 +36,8 @@ use log::{Chunk, LONG, Log, Place, REMOVED, extra, head};
 
 /// Bytes of an item up to which it is fetched with the line in which it begins, even if it does not end there.
 const SHORT: usize = 24;
+/// Members that are looked for together.
+const TOGETHER: usize = 64;
 
 static HASHER: OnceLock<FixedState> = OnceLock::new();
 
@@ -234,27 +236,39 @@ impl<T: Tail> Members<T> {
         })
     }
 
-    /// Begins to fetch what a lookup of this member needs first; [`Members::fetch_item`] with the result goes on once
-    /// that is there.
+    /// What this member is known by to [`Members::fetch_homes`] and then [`Members::fetch_items`].
     #[inline]
-    pub fn fetch(&self, member: &[u8]) -> u64 {
-        let hash = hash_of(member);
-        Probe::start(self.table.root(), table_hash(hash));
-        hash
+    pub fn hash_of(&self, member: &[u8]) -> u64 {
+        hash_of(member)
     }
 
-    /// Begins to fetch the member with this hash, if there is one.
-    #[inline]
-    pub fn fetch_item(&self, hash: u64) {
-        let wanted = extra(hash);
-        // No member is looked at: one with the same bits of hash is nearly always the right one.
-        let same = |addr| Place(addr).extra() == wanted;
-        if let Some(pos) = self.table.find(table_hash(hash), same) {
-            let place = Place(self.table.addr(pos));
-            let start = self.log.chunks[place.id()].bytes.as_ptr() as usize + place.offset();
-            crate::mem::prefetch(start);
-            if start % LINE > LINE - SHORT {
-                crate::mem::prefetch(start + SHORT);
+    /// Begins to fetch what a lookup of the members with these hashes needs first.
+    pub fn fetch_homes(&self, hashes: &[u64]) {
+        let root = self.table.root();
+        for &hash in hashes {
+            Probe::start(root, table_hash(hash));
+        }
+    }
+
+    /// Begins to fetch the members with these hashes, as far as they are there.
+    pub fn fetch_items(&self, hashes: &[u64]) {
+        for hashes in hashes.chunks(TOGETHER) {
+            let found: SmallVec<[usize; TOGETHER]> = hashes
+                .iter()
+                .filter_map(|&hash| {
+                    let wanted = extra(hash);
+                    // No member is looked at: one with the same bits of hash is nearly always the right one.
+                    let same = |addr| Place(addr).extra() == wanted;
+                    let place = Place(self.table.addr(self.table.find(table_hash(hash), same)?));
+                    let chunk = self.log.chunks[place.id()].bytes.as_ptr();
+                    Some(chunk as usize + place.offset())
+                })
+                .collect();
+            for start in found {
+                crate::mem::prefetch(start);
+                if start % LINE > LINE - SHORT {
+                    crate::mem::prefetch(start + SHORT);
+                }
             }
         }
     }

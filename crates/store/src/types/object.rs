@@ -75,30 +75,44 @@ impl Object {
         self.len() == 0
     }
 
-    /// Begins to fetch what a lookup of an element of a large collection needs first; [`Object::fetch_item`] with the
-    /// result goes on once that is there. `None` where there is nothing to gain.
+    /// What an element of a large collection is known by to [`Object::fetch_homes`] and, once what that fetches is there,
+    /// [`Object::fetch_items`]. `None` where there is nothing to gain.
+    ///
+    /// All of a stretch's elements take a step together: a processor waits for the translation of an address even if nothing but a
+    /// hint asks for it, and it translates several at a time only where the hints stand close to each other.
     #[inline]
-    pub fn fetch(&self, element: &[u8]) -> Option<u64> {
+    pub fn hash_of(&self, element: &[u8]) -> Option<u64> {
         match self {
-            Object::Hash(h) => h.fetch(element),
-            Object::Set(s) => s.fetch(element),
-            Object::SortedSet(s) => s.fetch_member(element),
+            Object::Hash(h) => h.hash_of(element),
+            Object::Set(s) => s.hash_of(element),
+            Object::SortedSet(s) => s.hash_of(element),
             _ => None,
         }
     }
 
-    /// See [`Object::fetch`].
+    /// Begins to fetch what lookups of elements need first: see [`Object::hash_of`].
     #[inline]
-    pub fn fetch_item(&self, hash: u64) {
+    pub fn fetch_homes(&self, hashes: &[u64]) {
         match self {
-            Object::Hash(h) => h.fetch_item(hash),
-            Object::Set(s) => s.fetch_item(hash),
-            Object::SortedSet(s) => s.fetch_item(hash),
+            Object::Hash(h) => h.fetch_homes(hashes),
+            Object::Set(s) => s.fetch_homes(hashes),
+            Object::SortedSet(s) => s.fetch_homes(hashes),
             _ => {}
         }
     }
 
-    /// For a sorted set some of whose members' scores are about to be changed, after [`Object::fetch_item`]: fetches
+    /// Begins to fetch the elements: see [`Object::hash_of`].
+    #[inline]
+    pub fn fetch_items(&self, hashes: &[u64]) {
+        match self {
+            Object::Hash(h) => h.fetch_items(hashes),
+            Object::Set(s) => s.fetch_items(hashes),
+            Object::SortedSet(s) => s.fetch_items(hashes),
+            _ => {}
+        }
+    }
+
+    /// For a sorted set some of whose members' scores are about to be changed, after [`Object::fetch_items`]: fetches
     /// the old and the new places in the order.
     #[inline]
     pub fn fetch_places(&self, moves: &[Move<'_>]) {

@@ -277,22 +277,30 @@ impl Set {
         }
     }
 
-    /// Begins to fetch a member of a large set: see [`Members::fetch`]. `None` if it is packed.
+    /// What members of a large set are known by: see [`Members::hash_of`]. `None` if it is packed.
     #[inline]
-    pub fn fetch(&self, member: &[u8]) -> Option<u64> {
+    pub(super) fn hash_of(&self, member: &[u8]) -> Option<u64> {
         match &self.0 {
-            Repr::Large(m) => Some(m.fetch(member)),
+            Repr::Large(m) => Some(m.hash_of(member)),
             Repr::Small(_) => None,
-            Repr::Timed(hash) => hash.fetch(member),
+            Repr::Timed(fields) => fields.hash_of(member),
         }
     }
 
-    /// See [`Members::fetch_item`].
-    #[inline]
-    pub fn fetch_item(&self, hash: u64) {
+    /// See [`Members::fetch_homes`].
+    pub(super) fn fetch_homes(&self, hashes: &[u64]) {
         match &self.0 {
-            Repr::Large(m) => m.fetch_item(hash),
-            Repr::Timed(fields) => fields.fetch_item(hash),
+            Repr::Large(m) => m.fetch_homes(hashes),
+            Repr::Timed(fields) => fields.fetch_homes(hashes),
+            Repr::Small(_) => {}
+        }
+    }
+
+    /// See [`Members::fetch_items`].
+    pub(super) fn fetch_items(&self, hashes: &[u64]) {
+        match &self.0 {
+            Repr::Large(m) => m.fetch_items(hashes),
+            Repr::Timed(fields) => fields.fetch_items(hashes),
             Repr::Small(_) => {}
         }
     }

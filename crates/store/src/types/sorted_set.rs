@@ -171,20 +171,26 @@ impl SortedSet {
         }
     }
 
-    /// See [`crate::types::object::Object::fetch`].
+    /// See [`crate::types::object::Object::hash_of`].
     #[inline]
-    pub(crate) fn fetch_member(&self, member: &[u8]) -> Option<u64> {
+    pub(crate) fn hash_of(&self, member: &[u8]) -> Option<u64> {
         match &self.0 {
-            Repr::Large(large) => large.fetch_member(member),
+            Repr::Large(large) => large.hash_of(member),
             _ => None,
         }
     }
 
-    /// See [`crate::types::object::Object::fetch_item`].
-    #[inline]
-    pub fn fetch_item(&self, hash: u64) {
+    /// See [`crate::types::object::Object::fetch_homes`].
+    pub(crate) fn fetch_homes(&self, hashes: &[u64]) {
         if let Repr::Large(large) = &self.0 {
-            large.fetch_item(hash);
+            large.fetch_homes(hashes);
+        }
+    }
+
+    /// See [`crate::types::object::Object::fetch_items`].
+    pub(crate) fn fetch_items(&self, hashes: &[u64]) {
+        if let Repr::Large(large) = &self.0 {
+            large.fetch_items(hashes);
         }
     }
 

@@ -160,15 +160,19 @@ impl Large {
         }
     }
 
-    /// Begins to fetch what a lookup of this member needs first; [`Large::fetch_item`] and [`Large::fetch_places`] with
-    /// the result go on once that is there. `None` for a set that is in the cache anyway.
+    /// What this member is known by to [`Large::fetch_homes`], [`Large::fetch_items`] and [`Large::fetch_places`], one step after the
+    /// other. `None` for a set that is in the cache anyway.
     #[inline]
-    pub fn fetch_member(&self, member: &[u8]) -> Option<u64> {
-        (self.len() >= FETCH_FROM).then(|| {
-            let h = Hash::of(member);
-            Probe::start(self.table.root(), h.table());
-            h.0
-        })
+    pub fn hash_of(&self, member: &[u8]) -> Option<u64> {
+        (self.len() >= FETCH_FROM).then(|| Hash::of(member).0)
+    }
+
+    /// Begins to fetch what a lookup of the members with these hashes needs first.
+    pub fn fetch_homes(&self, hashes: &[u64]) {
+        let root = self.table.root();
+        for &h in hashes {
+            Probe::start(root, Hash(h).table());
+        }
     }
 
     /// The slot of the member with this hash. None is looked at: one with the same bits of hash is nearly always the
@@ -179,11 +183,14 @@ impl Large {
         Some(slot_at(self.table.addr(pos)))
     }
 
-    /// Begins to fetch the member itself.
-    #[inline]
-    pub fn fetch_item(&self, h: u64) {
-        if let Some(slot) = self.likely(Hash(h)) {
-            self.slots.fetch(slot);
+    /// Begins to fetch the members themselves.
+    pub fn fetch_items(&self, hashes: &[u64]) {
+        for hashes in hashes.chunks(TOGETHER) {
+            let found: SmallVec<[u32; TOGETHER]> = hashes
+                .iter()
+                .filter_map(|&h| self.likely(Hash(h)))
+                .collect();
+            found.iter().for_each(|&slot| self.slots.fetch(slot));
         }
     }
 

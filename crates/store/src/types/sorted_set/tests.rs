@@ -97,7 +97,7 @@ proptest! {
                 }
                 Op::Ahead(all) => {
                     let ahead = all.iter().filter_map(|(member, score)| {
-                        let hash = set.fetch_member(member)?;
+                        let hash = set.hash_of(member)?;
                         Some(Move { hash, member, goal: Goal::Score(*score) })
                     });
                     set.fetch_places(&ahead.collect::<Vec<_>>());
@@ -110,7 +110,7 @@ proptest! {
                     }
                 }
                 Op::Remove(m) => {
-                    if let Some(hash) = set.fetch_member(&m) {
+                    if let Some(hash) = set.hash_of(&m) {
                         set.fetch_places(&[Move { hash, member: &m, goal: Goal::Same }]);
                     }
                     let rank = sorted(&model).iter().position(|(member, _)| *member == m);
