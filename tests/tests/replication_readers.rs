@@ -292,3 +292,28 @@ fn populated_keys_are_told_to_nobody() {
         said(&mut p, "DBSIZE", "1");
     }
 }
+
+/// What the primary sends waits for a script that is in its way, however long that takes: it was answered with BUSY, and so lost.
+#[test]
+fn the_stream_waits_for_a_script_that_reads() {
+    let primary = redpoll(&[]);
+    let mut p = primary.connect();
+    let server = redpoll(&["--busy-reply-threshold", "50"]);
+    let mut r = server.connect();
+    follow(&mut r, primary.port());
+    p.run("SET k 1");
+    in_sync(&mut p, &mut r);
+    let mut stuck = server.connect();
+    stuck.send(&["EVAL", "while true do end", "1", "k"]);
+    eventually("others are told that it is slow", || {
+        show(&r.run("GET k")).starts_with("-BUSY ")
+    });
+    p.run("SET k 2");
+    assert_eq!(show(&p.run("WAIT 1 300")), "0");
+    assert_eq!(info(&mut r, "unexpected_error_replies"), "0");
+    assert_eq!(show(&r.run("SCRIPT KILL")), "OK");
+    let reply = show(&stuck.read());
+    assert!(reply.starts_with("-ERR Script killed"), "{reply}");
+    assert_eq!(show(&p.run("WAIT 1 0")), "1");
+    assert_eq!(show(&r.run("GET k")), "\"2\"");
+}

@@ -374,6 +374,14 @@ impl<'e> Replay<'e> {
 
     /// An error comes with the number of its command.
     fn execute(&mut self, batch: &resp::Batch<'_>) -> Result<(), (usize, String)> {
+        match first_refusal(&self.replies(batch)?) {
+            Some(refusal) => Err(refusal),
+            None => Ok(()),
+        }
+    }
+
+    /// Executes commands, each as soon as it may have its locks, and what they are answered with.
+    fn replies(&mut self, batch: &resp::Batch<'_>) -> Result<Vec<u8>, (usize, String)> {
         let mut out = Out::new(self.session.proto);
         let mut from = 0;
         while from < batch.len() {
@@ -384,6 +392,9 @@ impl<'e> Replay<'e> {
             match progress.next {
                 Next::Done | Next::Elsewhere => {}
                 Next::Offload(job) => job(&mut out),
+                Next::Retry(_) if self.loading.is_stopped() => {
+                    return Err((from, GIVEN_UP.into()));
+                }
                 Next::Retry(time) => {
                     // Whoever is to wake this thread must know it before.
                     if !self.session.client().set_waker(&this_thread()) {
@@ -396,10 +407,7 @@ impl<'e> Replay<'e> {
                 }
             }
         }
-        match first_refusal(&out.to_vec()) {
-            Some(refusal) => Err(refusal),
-            None => Ok(()),
-        }
+        Ok(out.to_vec())
     }
 }
 
@@ -437,14 +445,7 @@ pub(crate) fn execute(engine: &Arc<Engine>, argv: &[&[u8]]) -> Result<(), String
     let mut replay = Replay::new(engine);
     let (mut parser, mut batch) = (Parser::new(), resp::Batch::new());
     let _ = batch.fill(&mut parser, &request, &Limits::default(), 1);
-    let mut out = Out::new(replay.session.proto);
-    let progress = replay
-        .worker
-        .run_long(&mut replay.session, &batch, 0, &mut out);
-    if let Next::Offload(job) = progress.next {
-        job(&mut out);
-    }
-    let reply = out.to_vec();
+    let reply = replay.replies(&batch).map_err(|(_, error)| error)?;
     match reply.strip_prefix(b"-") {
         Some(error) => Err(String::from_utf8_lossy(error).trim_end().to_owned()),
         None => Ok(()),
@@ -454,6 +455,28 @@ pub(crate) fn execute(engine: &Arc<Engine>, argv: &[&[u8]]) -> Result<(), String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use engine::{Config, NoHost};
+    use std::time::Duration;
+
+    /// A command of a copy that met somebody's lock was taken for done, so that a library of functions was not there.
+    #[test]
+    fn a_command_waits_for_its_locks() {
+        let engine = Engine::new(Config::default(), Arc::new(NoHost));
+        let ks = engine.keyspace();
+        thread::scope(|scope| {
+            let held: Vec<_> = (0..ks.shards()).map(|shard| ks.lock(shard)).collect();
+            let load = scope.spawn(|| {
+                let sources =
+                    [&b"#!lua name=lib\nredis.register_function('f', function() end)"[..]];
+                load_functions(&engine, &sources.map(<[u8]>::to_vec))
+            });
+            // It stands in line by then, most of the time; if not, this proves nothing.
+            thread::sleep(Duration::from_millis(20));
+            drop(held);
+            load.join().unwrap().unwrap();
+        });
+        assert_eq!(engine.function_sources().len(), 1);
+    }
 
     #[test]
     fn what_cannot_be_carried_out_is_found_among_replies() {

@@ -725,7 +725,8 @@ fn itself_log_queue(request: &Request<'_>) -> Passed {
 }
 
 fn busy_script(request: &Request<'_>, _: u8) -> Passed {
-    if request.facts.has(ALLOW_BUSY) {
+    // What a log or a stream holds cannot be told to come again: it waits.
+    if request.facts.has(ALLOW_BUSY) || replays(request) {
         return Ok(());
     }
     match request.engine.busy(request.now_ms) {
