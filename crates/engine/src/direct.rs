@@ -64,9 +64,7 @@ impl Engine {
     ) -> Result<R> {
         let ks = self.keyspace();
         // Bucket and entry arrive while the lock does, which another core may have had last.
-        ks.probe(db, place)
-            .entry(table_hash(place.hash()))
-            .fetch_entry(false);
+        ks.probe(db, place).entry(table_hash(place.hash()), false);
         let guard = loop {
             let guard = match ks.try_lock(place.shard()) {
                 Some(guard) => guard,
@@ -202,9 +200,7 @@ impl Engine {
         self.wait_at_the_gate(Intent::Look, now_ms, counters)?;
         let ks = self.keyspace();
         let place = ks.place(key);
-        ks.probe(db, place)
-            .entry(table_hash(place.hash()))
-            .fetch_entry(false);
+        ks.probe(db, place).entry(table_hash(place.hash()), false);
         let seen = ks.read(place.shard(), |shard| {
             let e = shard.db_ref(db).get(place.hash(), key);
             if e.is_none() && self.follow.effects.listening.to_classes(class::KEY_MISS) {

@@ -12,7 +12,7 @@ use crate::door::known::KnownKey;
 use crate::table::registry::KeyLayout;
 use store::keyspace::Token;
 use store::locks::Indices;
-use store::table::{Probe, table_hash};
+use store::table::{Probe, fetch_all};
 
 /// Multi-key commands start fetching the entries of this many keys at once.
 const KEYS_AHEAD: usize = 32;
@@ -100,7 +100,7 @@ fn lock_several<'e>(
             known.push(KnownKey::new(key, place));
             wanted.shards.push(place.shard());
             if ahead.len() < KEYS_AHEAD {
-                ahead.push((ks.find_home(db, place), place.hash()));
+                ahead.push(ks.find_home(db, place));
             }
         };
         match entry.keys {
@@ -125,11 +125,7 @@ fn lock_several<'e>(
             }
         }
     }
-    ahead.iter().for_each(|(probe, _)| probe.fetch());
-    for (probe, hash) in &mut ahead {
-        *probe = probe.entry(table_hash(*hash));
-    }
-    ahead.iter().for_each(|(probe, _)| probe.fetch_entry(false));
+    fetch_all(&ahead, false);
     if let Some(parked) = &session.parked {
         wanted.shards.extend_from_slice(&parked.needs);
         wanted.token |= parked.needs_token;

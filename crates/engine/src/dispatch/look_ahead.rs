@@ -4,7 +4,7 @@ use crate::context::command::{ADDS_SCORE, Entry, FAST, Group, SEEKS_PLACE, WRITE
 use crate::dispatch::worker::Worker;
 use crate::table::registry::KeyLayout;
 use resp::Batch;
-use store::table::table_hash;
+use store::table::fetch_all;
 use store::types::sorted_set::{Goal, Move};
 use store::{Place, same};
 
@@ -108,21 +108,12 @@ impl Worker {
                     }
                 }
                 if !alone && (varied || self.probes.is_empty()) {
-                    self.probes
-                        .push((ks.find_home(db, p.place), p.place.hash()));
+                    self.probes.push(ks.find_home(db, p.place));
                 }
             }
             self.plan.push(p);
         }
-        // Each step for all, rather than all steps for each: see `Probe`.
-        self.probes.iter().for_each(|(probe, _)| probe.fetch());
-        for (probe, hash) in &mut self.probes {
-            *probe = probe.entry(table_hash(*hash));
-        }
-        let wide = self.wide;
-        self.probes
-            .iter()
-            .for_each(|(probe, _)| probe.fetch_entry(wide));
+        fetch_all(&self.probes, self.wide);
     }
 
     /// Begins to fetch the members that a stretch's commands name in large sets and hashes. Unlike keys they are looked

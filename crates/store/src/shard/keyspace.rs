@@ -326,17 +326,23 @@ impl Keyspace {
     /// First step of prefetching a key: takes no lock.
     #[inline]
     pub fn probe(&self, db: usize, place: Place) -> Probe {
-        let probe = self.find_home(db, place);
-        probe.fetch();
-        probe
+        let (root, h) = self.root_for(db, place);
+        Probe::start(root, h)
     }
 
-    /// The same, but the key's bucket is only found, to be fetched together with others.
+    /// The same, but the key's bucket is only found, for [`fetch_all`](crate::table::fetch_all).
     #[inline]
-    pub fn find_home(&self, db: usize, place: Place) -> Probe {
+    pub fn find_home(&self, db: usize, place: Place) -> (Probe, u64) {
+        let (root, h) = self.root_for(db, place);
+        (Probe::new(root, h), h)
+    }
+
+    /// Fetches the shard's lock; returns the root of the table that a key belongs to, and its hash there.
+    #[inline]
+    fn root_for(&self, db: usize, place: Place) -> (u64, u64) {
         self.locks[place.shard()].0.fetch();
         let root = self.board.root(db, place.shard());
-        Probe::new(root, table_hash(place.hash()))
+        (root, table_hash(place.hash()))
     }
 
     /// Makes room in the tables for so many keys of a database in all: see [`Dict::reserve`](crate::Dict::reserve). Takes each shard's lock for a moment.
@@ -594,9 +600,7 @@ mod tests {
                 while !stop.load(Relaxed) {
                     let place = ks.place(&n.to_le_bytes());
                     let h = place.hash();
-                    ks.probe(0, place)
-                        .entry(table_hash(h))
-                        .fetch_entry(n.is_multiple_of(2));
+                    ks.probe(0, place).entry(table_hash(h), n.is_multiple_of(2));
                     n += 1;
                 }
                 n

@@ -39,7 +39,8 @@ mod probe;
 mod room;
 mod walk;
 
-pub use probe::Probe;
+pub(crate) use probe::fetch_homes;
+pub use probe::{Probe, fetch_all};
 pub(crate) use walk::Met;
 
 /// Bits of hash that a table uses.

@@ -5,14 +5,15 @@ use crate::mem::words::LINE;
 use crate::mem::{paged, prefetch};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A key's way through a table, looked at ahead of time and without the lock: first at its home bucket, then at its entry.
+/// A key's way through a table, looked at ahead of time and without the lock.
 ///
-/// Finding and fetching are steps of their own, for those who have many: a processor waits for the translation of an address even if
-/// nothing but a hint asks for it, and it translates several at a time only where the hints stand close to each other.
+/// Who has many keys finds all their buckets with [`Probe::new`] and then has [`fetch_all`] fetch them: a processor waits for the
+/// translation of an address even if nothing but a hint asks for it, and it translates several at a time only where the hints stand
+/// close to each other.
 #[derive(Clone, Copy)]
 pub struct Probe {
     /// 0 where there is nothing to be fetched.
-    at: usize,
+    bucket: usize,
 }
 
 impl Probe {
@@ -20,7 +21,7 @@ impl Probe {
     #[inline]
     pub fn new(root: u64, h: u64) -> Probe {
         if root == 0 {
-            return Probe { at: 0 };
+            return Probe { bucket: 0 };
         }
         let depth = (root >> 48) as u32;
         let dir = (root & 0x0000_ffff_ffff_ffff) as *const AtomicU64;
@@ -29,11 +30,11 @@ impl Probe {
         let word = unsafe { (*dir.add((h >> (HASH_BITS - depth)) as usize)).load(Relaxed) };
         if word == 0 {
             // A directory that was freed and is being reused meanwhile.
-            return Probe { at: 0 };
+            return Probe { bucket: 0 };
         }
         let s = Segment::unpack(word);
-        let at = s.block.as_ptr() as usize + paged::offset(s.home(h) + 1) * 8;
-        Probe { at }
+        let bucket = s.block.as_ptr() as usize + paged::offset(s.home(h) + 1) * 8;
+        Probe { bucket }
     }
 
     /// The same, and begins to fetch it.
@@ -44,34 +45,21 @@ impl Probe {
         probe
     }
 
-    /// Begins to fetch a bucket.
     #[inline]
-    pub fn fetch(self) {
-        if self.at != 0 {
-            prefetch(self.at);
+    fn fetch(self) {
+        if self.bucket != 0 {
+            prefetch(self.bucket);
         }
     }
 
-    /// Begins to fetch an entry. `wide` fetches a third line, for entries of more than some 100 bytes.
+    /// Once the bucket is there: begins to fetch the entry of `h`, if it is in its home bucket. `wide` fetches a third line, for
+    /// entries of more than some 100 bytes.
     #[inline]
-    pub fn fetch_entry(self, wide: bool) {
-        if self.at != 0 {
-            prefetch(self.at);
-            // An entry of the usual size straddles two lines as often as not.
-            prefetch(self.at + LINE - 8);
-            if wide {
-                prefetch(self.at + 2 * LINE - 16);
-            }
+    pub fn entry(self, h: u64, wide: bool) {
+        if self.bucket == 0 {
+            return;
         }
-    }
-
-    /// Once the bucket is there: at the entry of `h`, if it is in its home bucket.
-    #[inline]
-    pub fn entry(self, h: u64) -> Probe {
-        if self.at == 0 {
-            return self;
-        }
-        let at = self.at as *const AtomicU64;
+        let at = self.bucket as *const AtomicU64;
         // SAFETY: a bucket of a segment that is or was alive: mapped and atomic words for ever.
         let word = |i: usize| unsafe { (*at.add(i)).load(Relaxed) };
         let mut m = matches(word(0), tag_of(h));
@@ -81,9 +69,32 @@ impl Probe {
             m &= m - 1;
             let slot = word(1 + i);
             if slot >> (ADDR_BITS + 1) == want {
-                return Probe { at: addr_of(slot) };
+                let addr = addr_of(slot);
+                prefetch(addr);
+                // An entry of the usual size straddles two lines as often as not.
+                prefetch(addr + LINE - 8);
+                if wide {
+                    prefetch(addr + 2 * LINE - 16);
+                }
+                return;
             }
         }
-        Probe { at: 0 }
+    }
+}
+
+/// Begins to fetch the buckets of all these keys, whose hashes stand beside them, and then their entries, as [`Probe::entry`] does.
+#[inline]
+pub fn fetch_all(probes: &[(Probe, u64)], wide: bool) {
+    probes.iter().for_each(|(probe, _)| probe.fetch());
+    for &(probe, h) in probes {
+        probe.entry(h, wide);
+    }
+}
+
+/// Begins to fetch the home buckets of all these hashes in one table.
+#[inline]
+pub fn fetch_homes(root: u64, hashes: impl Iterator<Item = u64>) {
+    for h in hashes {
+        Probe::start(root, h);
     }
 }

@@ -18,7 +18,7 @@
 
 use crate::mem::same;
 use crate::mem::words::LINE;
-use crate::table::{self, POSITIONS, Pos, Probe, Table, table_hash};
+use crate::table::{self, POSITIONS, Pos, Probe, Table, fetch_homes, table_hash};
 use crate::types::number::length32;
 use crate::types::object::Object;
 use crate::types::set::Set;
@@ -36,8 +36,6 @@ use log::{Chunk, LONG, Log, Place, REMOVED, extra, head};
 
 /// Bytes of an item up to which it is fetched with the line in which it begins, even if it does not end there.
 const SHORT: usize = 24;
-/// Members that are looked for together.
-const TOGETHER: usize = 64;
 
 static HASHER: OnceLock<FixedState> = OnceLock::new();
 
@@ -244,27 +242,19 @@ impl<T: Tail> Members<T> {
 
     /// Begins to fetch what a lookup of the members with these hashes needs first.
     pub fn fetch_homes(&self, hashes: &[u64]) {
-        let root = self.table.root();
-        for &hash in hashes {
-            Probe::start(root, table_hash(hash));
-        }
+        let tables = hashes.iter().map(|&hash| table_hash(hash));
+        fetch_homes(self.table.root(), tables);
     }
 
     /// Begins to fetch the members with these hashes, as far as they are there.
     pub fn fetch_items(&self, hashes: &[u64]) {
-        for hashes in hashes.chunks(TOGETHER) {
-            let found: SmallVec<[usize; TOGETHER]> = hashes
-                .iter()
-                .filter_map(|&hash| {
-                    let wanted = extra(hash);
-                    // No member is looked at: one with the same bits of hash is nearly always the right one.
-                    let same = |addr| Place(addr).extra() == wanted;
-                    let place = Place(self.table.addr(self.table.find(table_hash(hash), same)?));
-                    let chunk = self.log.chunks[place.id()].bytes.as_ptr();
-                    Some(chunk as usize + place.offset())
-                })
-                .collect();
-            for start in found {
+        for &hash in hashes {
+            let wanted = extra(hash);
+            // No member is looked at: one with the same bits of hash is nearly always the right one.
+            let same = |addr| Place(addr).extra() == wanted;
+            if let Some(pos) = self.table.find(table_hash(hash), same) {
+                let place = Place(self.table.addr(pos));
+                let start = self.log.chunks[place.id()].bytes.as_ptr() as usize + place.offset();
                 crate::mem::prefetch(start);
                 if start % LINE > LINE - SHORT {
                     crate::mem::prefetch(start + SHORT);

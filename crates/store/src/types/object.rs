@@ -78,7 +78,7 @@ impl Object {
     /// What an element of a large collection is known by to [`Object::fetch_homes`] and, once what that fetches is there,
     /// [`Object::fetch_items`]. `None` where there is nothing to gain.
     ///
-    /// All of a stretch's elements take a step together: a processor waits for the translation of an address even if nothing but a
+    /// All of a stretch's elements take each step together: a processor waits for the translation of an address even if nothing but a
     /// hint asks for it, and it translates several at a time only where the hints stand close to each other.
     #[inline]
     pub fn hash_of(&self, element: &[u8]) -> Option<u64> {

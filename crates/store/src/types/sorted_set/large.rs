@@ -7,7 +7,7 @@ use super::tree::{Element as Ordered, Prefix, Seek, Tree, Walk, key_of};
 use super::ways::{self, Ways};
 use super::{Goal, Limits, Move, SortedSet};
 use crate::mem::same;
-use crate::table::{HASH_BITS, POSITIONS, Pos, Probe, Table, table_hash};
+use crate::table::{HASH_BITS, POSITIONS, Pos, Probe, Table, fetch_homes, table_hash};
 use crate::types::object::Collection;
 use crate::types::packed::Item;
 use crate::types::watch::{Element, Watched};
@@ -169,10 +169,8 @@ impl Large {
 
     /// Begins to fetch what a lookup of the members with these hashes needs first.
     pub fn fetch_homes(&self, hashes: &[u64]) {
-        let root = self.table.root();
-        for &h in hashes {
-            Probe::start(root, Hash(h).table());
-        }
+        let tables = hashes.iter().map(|&h| Hash(h).table());
+        fetch_homes(self.table.root(), tables);
     }
 
     /// The slot of the member with this hash. None is looked at: one with the same bits of hash is nearly always the
@@ -185,12 +183,10 @@ impl Large {
 
     /// Begins to fetch the members themselves.
     pub fn fetch_items(&self, hashes: &[u64]) {
-        for hashes in hashes.chunks(TOGETHER) {
-            let found: SmallVec<[u32; TOGETHER]> = hashes
-                .iter()
-                .filter_map(|&h| self.likely(Hash(h)))
-                .collect();
-            found.iter().for_each(|&slot| self.slots.fetch(slot));
+        for &h in hashes {
+            if let Some(slot) = self.likely(Hash(h)) {
+                self.slots.fetch(slot);
+            }
         }
     }
 

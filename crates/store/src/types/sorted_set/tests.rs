@@ -100,7 +100,11 @@ proptest! {
                         let hash = set.hash_of(member)?;
                         Some(Move { hash, member, goal: Goal::Score(*score) })
                     });
-                    set.fetch_places(&ahead.collect::<Vec<_>>());
+                    let ahead: Vec<_> = ahead.collect();
+                    let hashes: Vec<u64> = ahead.iter().map(|m| m.hash).collect();
+                    set.fetch_homes(&hashes);
+                    set.fetch_items(&hashes);
+                    set.fetch_places(&ahead);
                     for (m, s) in all {
                         let old = model.get(&m).copied();
                         prop_assert_eq!(set.insert(&m, s, limits), old);
