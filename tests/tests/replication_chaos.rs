@@ -457,6 +457,14 @@ impl Chaos {
         }
         for at in self.replicas() {
             self.equal(at);
+            if self.nodes[at].peer.is_none() {
+                let refused = info(&mut self.nodes[at].client(), "unexpected_error_replies");
+                assert_eq!(
+                    refused, "0",
+                    "commands of the stream that {at} refused, behind {:#?}",
+                    self.past
+                );
+            }
         }
         drop(held);
     }
