@@ -6,6 +6,7 @@
 //! - [`certificates`] makes what TLS needs;
 //! - [`check`] writes expectations as one line each;
 //! - [`http`] speaks to the HTTP port;
+//! - [`pretender`] and [`fake_primary`] are a replica and a primary that say what they are told to;
 //! - [`cut`] is a connection between servers that can be cut;
 //! - [`program`] runs client programs and ends what they leave behind;
 //! - [`diff`] sends the same random commands to Redpoll and to real servers and compares what they answer.
@@ -20,6 +21,7 @@ pub mod client;
 pub mod conversation;
 pub mod cut;
 pub mod diff;
+pub mod fake_primary;
 pub mod http;
 pub mod lua_programs;
 #[path = "../../xtask/src/peers.rs"]

@@ -1,7 +1,9 @@
-//! What is left of links that break in the middle of a copy of the data set: nothing, on either side.
+//! What is left of links that break in the middle of a copy of the data set: nothing, on either side. And what of copies that cannot be
+//! loaded when the data set that was there is gone.
 
 use redpoll_tests::check::show;
 use redpoll_tests::cut::Cable;
+use redpoll_tests::fake_primary::{FakePrimary, rdb, with_length};
 use redpoll_tests::pretender::{EOF, Pretender};
 use redpoll_tests::replication::{DEBUG, in_sync, info};
 use redpoll_tests::rng::Rng;
@@ -174,4 +176,28 @@ fn a_replica_keeps_nothing_of_copies_that_broke_off() {
     assert_eq!(show(&r.call(&["REPLICAOF", "127.0.0.1", &port])), "OK");
     in_sync(&mut p, &mut r);
     assert_eq!(show(&r.run("DBSIZE")), (BYTES >> 20).to_string());
+}
+
+/// With the data set its place in the stream is gone, in memory and in the log: a primary that grants to go on there would do so with
+/// nothing.
+#[test]
+fn no_place_in_the_stream_outlives_its_data() {
+    let server = Server::redpoll_with(&["--appendonly", "yes"]);
+    let mut r = server.connect();
+    let key = &b"\0\x01k\x01v"[..];
+    let good = FakePrimary::new(with_length(&rdb(key)), Vec::new());
+    r.call(&["REPLICAOF", "127.0.0.1", &good.port.to_string()]);
+    eventually("the copy is there", || show(&r.run("GET k")) == "\"v\"");
+    // That is found only when keys are put in place, and what there was is gone then.
+    let twice = with_length(&rdb(&[key, key].concat()));
+    let bad = FakePrimary::new(twice, Vec::new());
+    r.call(&["REPLICAOF", "127.0.0.1", &bad.port.to_string()]);
+    let syncs = || -> Vec<String> {
+        let all = bad.asked();
+        all.into_iter().filter(|c| c.contains("PSYNC")).collect()
+    };
+    eventually("it asks again", || syncs().len() > 1);
+    assert!(syncs()[0].contains("\", \"101\"]"), "{:?}", syncs());
+    assert!(syncs()[1].contains("\"?\", \"-1\"]"), "{:?}", syncs());
+    assert_eq!(show(&r.run("DBSIZE")), "0");
 }

@@ -2,6 +2,7 @@
 //! be loaded as it found itself.
 
 use redpoll_tests::check::show;
+use redpoll_tests::fake_primary::{FakePrimary, rdb, with_length};
 use redpoll_tests::replication::{
     DEBUG, Load, Proxy, Stopping, contents, in_sync, info, real, same,
 };
@@ -9,10 +10,9 @@ use redpoll_tests::server::Folder;
 use redpoll_tests::{Client, Server, env_number, eventually, every_peer};
 use resp::Value;
 use rustix::process::Signal;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 
 fn replica(args: &[&str]) -> Server {
@@ -171,91 +171,6 @@ fn links_that_break() {
     }
 }
 
-/// A primary that plays what it is told, connection after connection.
-struct Fake {
-    port: u16,
-    asked: Arc<Mutex<Vec<String>>>,
-    connections: Arc<AtomicUsize>,
-}
-
-const ID: &str = "0123456789abcdef0123456789abcdef01234567";
-
-impl Fake {
-    fn new(copy: Vec<u8>, stream: Vec<u8>) -> Fake {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let (asked, connections) = (
-            Arc::<Mutex<Vec<String>>>::default(),
-            Arc::<AtomicUsize>::default(),
-        );
-        let (log, count) = (asked.clone(), connections.clone());
-        thread::spawn(move || {
-            for socket in listener.incoming().flatten() {
-                count.fetch_add(1, SeqCst);
-                // Whatever goes wrong ends the connection.
-                let _ = serve(socket, &copy, &stream, &log);
-            }
-        });
-        Fake {
-            port,
-            asked,
-            connections,
-        }
-    }
-
-    fn connections(&self) -> usize {
-        self.connections.load(SeqCst)
-    }
-}
-
-fn serve(
-    mut socket: TcpStream,
-    copy: &[u8],
-    stream: &[u8],
-    asked: &Mutex<Vec<String>>,
-) -> std::io::Result<()> {
-    let mut buf = Vec::new();
-    let mut chunk = [0; 4096];
-    loop {
-        let n = socket.read(&mut chunk)?;
-        if n == 0 {
-            return Ok(());
-        }
-        buf.extend_from_slice(&chunk[..n]);
-        while let Ok(Some((value, used))) = resp::decode(&buf) {
-            buf.drain(..used);
-            let line = show(&value);
-            let answer = if line.contains("PSYNC") {
-                socket.write_all(format!("+FULLRESYNC {ID} 100\r\n").as_bytes())?;
-                socket.write_all(copy)?;
-                socket.write_all(stream)?;
-                ""
-            } else if line.contains("ACK") {
-                ""
-            } else if line.contains("PING") {
-                "+PONG\r\n"
-            } else {
-                "+OK\r\n"
-            };
-            asked.lock().expect("no panic").push(line);
-            socket.write_all(answer.as_bytes())?;
-        }
-        // Signs of life.
-        while buf.first() == Some(&b'\n') {
-            buf.remove(0);
-        }
-    }
-}
-
-fn with_length(file: &[u8]) -> Vec<u8> {
-    [format!("${}\r\n", file.len()).as_bytes(), file].concat()
-}
-
-/// An RDB with nothing in it but these bytes, without a checksum.
-fn rdb(inner: &[u8]) -> Vec<u8> {
-    [b"REDIS0011", inner, &[255, 0, 0, 0, 0, 0, 0, 0, 0]].concat()
-}
-
 /// What cannot be loaded is said, the link is left, and nothing that was here is gone.
 #[test]
 fn a_primary_whose_data_cannot_be_loaded() {
@@ -309,7 +224,7 @@ fn a_primary_whose_data_cannot_be_loaded() {
         ]);
         let before = contents(&mut r);
         for (error, copy) in &files {
-            let fake = Fake::new(copy.clone(), Vec::new());
+            let fake = FakePrimary::new(copy.clone(), Vec::new());
             follow(&mut r, fake.port);
             eventually("it says what is wrong", || {
                 info(&mut r, "redpoll_link_error").contains(error)
@@ -334,7 +249,7 @@ fn a_primary_whose_stream_is_garbage() {
         b"$5\r\nhello\r\n",
         b"*2\r\n$3\r\nGET\r\n$99999999999999999999\r\n",
     ] {
-        let fake = Fake::new(with_length(&rdb(b"\0\x01k\x01v")), garbage.to_vec());
+        let fake = FakePrimary::new(with_length(&rdb(b"\0\x01k\x01v")), garbage.to_vec());
         follow(&mut r, fake.port);
         eventually("it tries again", || fake.connections() > 1);
         assert_eq!(show(&r.run("GET k")), "\"v\"");
@@ -354,7 +269,7 @@ fn a_primary_whose_stream_is_garbage() {
     ] {
         redpoll_tests::client::encode(&line.split(' ').collect::<Vec<_>>(), &mut stream);
     }
-    let fake = Fake::new(with_length(&rdb(b"\0\x01k\x01v")), stream);
+    let fake = FakePrimary::new(with_length(&rdb(b"\0\x01k\x01v")), stream);
     follow(&mut r, fake.port);
     eventually("the stream is carried out", || {
         show(&r.run("GET m")) == "\"1\""
@@ -363,7 +278,7 @@ fn a_primary_whose_stream_is_garbage() {
     eventually("errors are counted", || {
         info(&mut r, "redpoll_stream_errors") == "3"
     });
-    let asked = fake.asked.lock().expect("no panic").join("\n");
+    let asked = fake.asked().join("\n");
     assert!(asked.contains("[\"REPLCONF\", \"ACK\", \"100\""), "{asked}");
 }
 

@@ -7,7 +7,6 @@ use crate::saving::Busy;
 use disk::{AtomicFile, SyncPlan};
 use engine::{Engine, Reload};
 use std::io::{self, BufRead, Read, Write};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use store::Keyspace;
@@ -276,18 +275,19 @@ impl<R: BufRead> BufRead for Waited<'_, R> {
 
 impl Keeper {
     /// Has a copy of another server's data set take the place of this one's. `total` are its bytes, if that is known; `read` is
-    /// told how many more have come. `done` is called when it is there and before anybody sees it, with what the file says of
-    /// replication.
+    /// told how many more have come. `done` is called when the data set is another one and before anybody sees it: with what the file
+    /// says of replication, or with None if there is nothing now, because the copy could not be loaded when what there was had been
+    /// removed.
     ///
     /// # Errors
-    /// What is wrong with it. Everything is as it was then, but for [`Replace::FlushFirst`], after which there is nothing.
+    /// What is wrong with it. Everything is as it was then, unless `done` was called.
     pub fn take_copy(
         &self,
         how: Replace,
         total: Option<u64>,
         copy: &mut dyn Copy,
         read: &(dyn Fn(u64) + Sync),
-        done: &mut dyn FnMut(&StreamPlace),
+        done: &mut dyn FnMut(Option<&StreamPlace>),
     ) -> Result<(), String> {
         let engine = self.engine()?;
         let plan = |to| How {
@@ -304,9 +304,27 @@ impl Keeper {
                 read_into(&engine, copy, &mut file, read, plan(To::Nowhere))?;
                 file.sync()
                     .map_err(|e| format!("{}: {e}", temp.display()))?;
+                let in_file = |e: &dyn std::fmt::Display| format!("{}: {e}", temp.display());
+                // Before anything is removed: it may fail.
+                let size = self.disk.size(&temp).map_err(|e| in_file(&e))?;
+                let written = self.disk.open(&temp).map_err(|e| in_file(&e))?;
                 let closed = self.close_to_all(&engine);
                 let logs = self.leave_log_for_copy(&engine)?;
-                let loaded = self.load_file(&engine, &temp, copy);
+                engine.loading.expect(size.unwrap_or(0));
+                let loaded = empty(&engine).and_then(|()| {
+                    let mut counted = Counted {
+                        inner: Waited {
+                            file: load::buffered(written),
+                            copy,
+                        },
+                        loading: &engine.loading,
+                    };
+                    let how = How {
+                        total: size,
+                        ..plan(To::DataSet)
+                    };
+                    load::read_rdb(&engine, &mut counted, how).map_err(|e| in_file(&e))
+                });
                 // It is a snapshot like any other, and the data set's. Before a newer one can be written.
                 if loaded.is_ok()
                     && let Err(why) = file.commit(&self.rdb_path(&engine))
@@ -340,7 +358,7 @@ impl Keeper {
                 let result = self.exchange(&engine, twin, loaded);
                 if let Ok(loaded) = &result {
                     // First: once the file is kept another may be written, which is to say where the stream is now.
-                    done(&loaded.stream);
+                    done(Some(&loaded.stream));
                     self.keep_file(&mut closed, &engine, file);
                 }
                 self.reopen(closed, &engine, logs, result, &mut |_| ())
@@ -358,9 +376,6 @@ impl Keeper {
                     copy.finish().map_err(|e| e.to_string())?;
                     Ok(loaded)
                 });
-                if loaded.is_err() && !engine.loading.is_stopped() {
-                    empty(&engine).inspect_err(|_| self.unlike_the_log.store(logs, Relaxed))?;
-                }
                 self.settle(closed, &engine, logs, loaded, done)
             }
         }
@@ -374,17 +389,18 @@ impl Keeper {
     }
 
     /// Puts what was built beside the data set in its place. That stays open: with all locks held it is another one from one moment to
-    /// the next.
+    /// the next. If it fails, everything is as it was.
     fn exchange(
         &self,
         engine: &Arc<Engine>,
         twin: Keyspace,
         mut loaded: load::Loaded,
     ) -> Result<load::Loaded, String> {
+        // First: only this may fail.
+        load::replace_functions(engine, &std::mem::take(&mut loaded.functions))?;
         let counters = self.counters.get_or_init(|| engine.add_counters());
         engine.exchange_data_set(twin, counters);
-        let functions = std::mem::take(&mut loaded.functions);
-        load::replace_functions(engine, &functions).map(|()| loaded)
+        Ok(loaded)
     }
 
     /// Has a file that holds the data set be its snapshot, on a thread of its own. No newer one is written before it is.
@@ -409,47 +425,23 @@ impl Keeper {
         }
     }
 
-    /// Loads a file that is known to be good in place of the data set.
-    fn load_file(
-        &self,
-        engine: &Arc<Engine>,
-        path: &Path,
-        copy: &mut dyn Copy,
-    ) -> Result<load::Loaded, String> {
-        empty(engine)?;
-        let in_file = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-        let size = self.disk.size(path).map_err(|e| in_file(&e))?.unwrap_or(0);
-        let file = self.disk.open(path).map_err(|e| in_file(&e))?;
-        engine.loading.expect(size);
-        let mut source = Counted {
-            inner: Waited {
-                file: load::buffered(file),
-                copy,
-            },
-            loading: &engine.loading,
-        };
-        let how = How {
-            total: Some(size),
-            twice: Twice::Refuse,
-            keep_expired: true,
-            to: To::DataSet,
-        };
-        load::read_rdb(engine, &mut source, how).map_err(|e| in_file(&e))
-    }
-
-    /// A copy is in place, or is not, or half of it is because the server stops.
+    /// A copy was loaded where the data set was: it is in place, or there is nothing, or half of it because the server stops.
     fn settle(
         &self,
         closed: Closed<'_>,
         engine: &Arc<Engine>,
         logs: bool,
         loaded: Result<load::Loaded, String>,
-        done: &mut dyn FnMut(&StreamPlace),
+        done: &mut dyn FnMut(Option<&StreamPlace>),
     ) -> Result<(), String> {
         if engine.loading.is_stopped() {
             // Half a data set is nobody's: it goes on to be loading, so that nothing saves it.
             std::mem::forget(closed);
             return Err(load::GIVEN_UP.into());
+        }
+        if loaded.is_err() {
+            done(None);
+            empty(engine).inspect_err(|_| self.unlike_the_log.store(logs, Relaxed))?;
         }
         self.reopen(closed, engine, logs, loaded, done)
     }
@@ -461,10 +453,10 @@ impl Keeper {
         engine: &Arc<Engine>,
         logs: bool,
         loaded: Result<load::Loaded, String>,
-        done: &mut dyn FnMut(&StreamPlace),
+        done: &mut dyn FnMut(Option<&StreamPlace>),
     ) -> Result<(), String> {
         if let Ok(loaded) = &loaded {
-            done(&loaded.stream);
+            done(Some(&loaded.stream));
             *self.loaded.lock() = loaded.clone();
         }
         if logs {

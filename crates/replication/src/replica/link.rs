@@ -11,6 +11,7 @@ use super::status::{Phase, Status};
 use super::{Address, Downstream, patience};
 use crate::wire::{Bell, Dial, Leash, TICK, Wire};
 use engine::{Client, Counters, Engine, Persistence};
+use keeper::load::StreamPlace;
 use keeper::{Keeper, Replace};
 use std::io;
 use std::sync::Arc;
@@ -232,22 +233,20 @@ impl Link {
         self.status.begin_copy(total);
         let (status, downstream) = (&self.status, &self.downstream);
         let (known, db) = (&self.known, &self.db);
-        let taken =
-            self.keeper
-                .take_copy(way, total, &mut copy, &|n| status.copied(n), &mut |place| {
-                    downstream.begin(id, offset);
-                    known.store(true, Relaxed);
-                    applier.begin(place.db.unwrap_or(0));
-                    db.store(applier.db(), Relaxed);
-                });
-        if let Err(why) = taken {
-            if way == Replace::FlushFirst && !self.engine.loading.is_stopped() {
+        let mut done = |place: Option<&StreamPlace>| {
+            match place {
+                Some(_) => downstream.begin(id, offset),
                 // What there was is gone, and with it the place in the stream.
-                self.downstream.forget();
-                known.store(false, Relaxed);
-                applier.begin(0);
-                db.store(0, Relaxed);
+                None => downstream.forget(),
             }
+            known.store(place.is_some(), Relaxed);
+            applier.begin(place.and_then(|place| place.db).unwrap_or(0));
+            db.store(applier.db(), Relaxed);
+        };
+        let taken = self
+            .keeper
+            .take_copy(way, total, &mut copy, &|n| status.copied(n), &mut done);
+        if let Err(why) = taken {
             return Err(match copy.broken() {
                 Some(error) => Ended::Link(Failed::Io(error)),
                 None => Ended::Copy(why),
