@@ -3,8 +3,8 @@
 use redpoll_tests::check::{check, show};
 use redpoll_tests::cut::Cable;
 use redpoll_tests::pretender::{EOF, Pretender};
-use redpoll_tests::replication::{Stopping, info};
-use redpoll_tests::{Client, Peers, Server, eventually};
+use redpoll_tests::replication::{Stopping, info, real};
+use redpoll_tests::{Client, Peers, Server, eventually, every_peer};
 use resp::Value;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -375,6 +375,44 @@ fn a_failover_is_over_when_its_abort_is_answered() {
         }
         check(&mut c, "FAILOVER ABORT", "-ERR No failover in progress.");
         check(&mut c, "SET k v", "OK");
+    }
+}
+
+/// Who is told in a transaction to follow somebody is a replica from then on, though that is not done before the transaction's end: no
+/// failover begins in between and leaves a primary that takes no changes.
+#[test]
+fn no_failover_begins_behind_a_replicaof_of_the_same_transaction() {
+    let mut servers: Vec<Server> = every_peer("a FAILOVER behind a REPLICAOF")
+        .iter()
+        .map(|peer| real(peer, &[]))
+        .collect();
+    servers.push(primary(&[]));
+    for server in servers {
+        let mut c = server.connect();
+        let (_listener, _one, _) = online(&server, &mut c);
+        // The replica never has this.
+        check(&mut c, "SET k v", "OK");
+        c.run("MULTI");
+        c.run("REPLICAOF 127.0.0.1 1");
+        c.run("FAILOVER");
+        let refused = "[OK, -ERR FAILOVER is not valid when server is a replica.]";
+        assert_eq!(show(&c.run("EXEC")), refused, "{}", server.name());
+        check(&mut c, "FAILOVER ABORT", "-ERR No failover in progress.");
+        assert_eq!(info(&mut c, "role"), "slave", "{}", server.name());
+        check(&mut c, "REPLICAOF NO ONE", "OK");
+        check(&mut c, "SET k v", "OK");
+        check(&mut c, "CONFIG GET replicaof", "[\"replicaof\", \"\"]");
+        // Nor the other way round.
+        let (_listener, _one, _) = online(&server, &mut c);
+        check(&mut c, "SET k v", "OK");
+        c.run("MULTI");
+        c.run("FAILOVER");
+        c.run("REPLICAOF 127.0.0.1 1");
+        let refused = "[OK, -ERR REPLICAOF not allowed while failing over.]";
+        assert_eq!(show(&c.run("EXEC")), refused, "{}", server.name());
+        check(&mut c, "FAILOVER ABORT", "OK");
+        check(&mut c, "SET k v", "OK");
+        check(&mut c, "CONFIG GET replicaof", "[\"replicaof\", \"\"]");
     }
 }
 

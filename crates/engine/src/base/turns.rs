@@ -25,16 +25,29 @@ pub(crate) struct InTurn<What> {
 }
 
 impl<What: Clone> Turns<What> {
-    /// The last place. `known`: what is asked for, if others are to know.
-    pub(crate) fn ask(self: &Arc<Turns<What>>, known: Option<What>) -> InTurn<What> {
+    /// The last place, unless `is_refused` says that there is none to be had. `known`: what is asked for, if others are to know.
+    pub(crate) fn ask(
+        self: &Arc<Turns<What>>,
+        known: Option<What>,
+        is_refused: impl FnOnce() -> bool,
+    ) -> Option<InTurn<What>> {
         let mut state = self.state.lock();
+        if is_refused() {
+            return None;
+        }
         state.last += 1;
         let number = state.last;
         state.waiting.push_back((number, known));
-        InTurn {
+        Some(InTurn {
             turns: self.clone(),
             number,
-        }
+        })
+    }
+
+    /// Does something if nobody has asked who is not done yet, and nobody asks meanwhile.
+    pub(crate) fn while_none_asks<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
+        let state = self.state.lock();
+        state.waiting.is_empty().then(work)
     }
 
     /// What was asked for last, if that is not done and is to be known.
@@ -70,7 +83,7 @@ mod tests {
     #[test]
     fn what_was_asked_for_first_is_done_first_and_who_does_without_holds_up_nobody() {
         let turns = Arc::new(Turns::default());
-        let asked: Vec<InTurn<()>> = (0..4).map(|_| turns.ask(None)).collect();
+        let asked: Vec<InTurn<()>> = (0..4).filter_map(|_| turns.ask(None, || false)).collect();
         let done = Arc::new(Mutex::new(Vec::new()));
         let threads: Vec<_> = asked
             .into_iter()
@@ -92,18 +105,22 @@ mod tests {
             .for_each(|t| t.join().expect("no panic"));
         assert_eq!(*done.lock(), [0, 2, 3]);
     }
+
     #[test]
     fn what_was_asked_for_last_is_known_until_it_is_done() {
         let turns = Arc::new(Turns::default());
         assert_eq!(turns.last(), None);
-        let first = turns.ask(Some("first"));
-        let second = turns.ask(Some("second"));
+        let first = turns.ask(Some("first"), || false);
+        let second = turns.ask(Some("second"), || false);
         assert_eq!(turns.last(), Some("second"));
         drop(first);
         assert_eq!(turns.last(), Some("second"));
-        let third = turns.ask(None);
+        let third = turns.ask(None, || false);
         assert_eq!(turns.last(), None, "it is not to be known");
+        assert!(turns.ask(Some("fourth"), || true).is_none());
+        assert_eq!(turns.while_none_asks(|| ()), None);
         drop((second, third));
         assert_eq!(turns.last(), None);
+        assert_eq!(turns.while_none_asks(|| ()), Some(()));
     }
 }

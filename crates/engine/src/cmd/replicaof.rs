@@ -30,8 +30,9 @@ fn replicaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             "ERR this program follows no other server with its database",
         ));
     };
+    let failing_over = || Error::new("ERR REPLICAOF not allowed while failing over.");
     if replication.is_failing_over() {
-        return Err(Error::new("ERR REPLICAOF not allowed while failing over."));
+        return Err(failing_over());
     }
     let none = host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one");
     let primary = if none {
@@ -55,13 +56,17 @@ fn replicaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.out.simple("OK Already connected to specified master");
         return Ok(());
     }
+    // A transaction's answer is there before that is done, and what stands behind it in there is carried out before. So a failover may
+    // not begin in between, which would decide on the role: what is answered here is done.
+    let known = primary.clone().filter(|_| ctx.nested);
+    let turn = (engine.roles)
+        .ask(known, || replication.is_failing_over())
+        .ok_or_else(failing_over)?;
     // What CONFIG REWRITE of the same transaction writes.
     engine
         .config()
         .record("replicaof", &text)
         .map_err(|why| Error::new(format!("ERR {why}")))?;
-    // A transaction's answer is there before that is done, and what stands behind it in there is carried out before.
-    let turn = engine.roles.ask(primary.clone().filter(|_| ctx.nested));
     let follow = move || {
         turn.wait();
         let primary = primary.as_ref().map(|(host, port)| (&**host, *port));

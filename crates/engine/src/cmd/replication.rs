@@ -231,7 +231,16 @@ fn failover(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             return Err(Error::SYNTAX);
         }
     }
-    hub.failover(how).map_err(Error::new)?;
+    // Who was told to follow somebody is a replica, though that may not be done yet.
+    if ctx.engine.about_to_follow().is_some() {
+        return Err(Error::new(
+            "ERR FAILOVER is not valid when server is a replica.",
+        ));
+    }
+    let begun = ctx.engine.roles.while_none_asks(|| hub.failover(how));
+    begun
+        .unwrap_or_else(|| Err("ERR FAILOVER is not valid while REPLICAOF is carried out.".into()))
+        .map_err(Error::new)?;
     ctx.out.ok();
     Ok(())
 }
