@@ -466,15 +466,16 @@ impl Keeper {
                 saving.busy = Some(Busy::Rewrite);
                 self.beginning.store(true, Relaxed);
             }
-            let begun = self.begin_log_anew(engine);
-            let begun = begun.inspect_err(|_| {
-                self.beginning.store(false, Relaxed);
-                self.unlike_the_log.store(true, Relaxed);
-            })?;
-            self.agree_with_log();
-            closed.claims = false;
-            if let Err(why) = self.spawn(Busy::Rewrite, Some(begun)) {
-                tracing::warn!("The log is not written anew: {why}");
+            match self.begin_log_anew(engine) {
+                Ok(begun) => {
+                    self.agree_with_log();
+                    closed.claims = false;
+                    if let Err(why) = self.spawn(Busy::Rewrite, Some(begun)) {
+                        tracing::warn!("The log is not written anew: {why}");
+                    }
+                }
+                // It is still to begin, and tried again ([`Keeper::begin_late`]).
+                Err(why) => tracing::warn!("The log does not begin anew yet: {why}"),
             }
         }
         drop(closed);

@@ -1,10 +1,13 @@
-//! CONFIG SET appendonly: no write is refused for it, whatever else is being written, and the next start finds what there was.
+//! CONFIG SET appendonly: no write is refused for it, whatever else is being written, and the next start finds what there was. And the
+//! log that ends for a copy of another server's data set, and begins behind it.
 
 mod common;
 
 use common::Kept;
-use disk::faulty::{ENOSPC, Fault, FaultyDisk, Operation};
+use disk::faulty::{EIO, ENOSPC, Fault, FaultyDisk, Operation};
 use engine::Persistence;
+use redpoll_keeper::{Copy, Replace};
+use std::io::{self, BufRead, Read};
 use std::time::Duration;
 
 /// Waits until the log has its base.
@@ -247,4 +250,66 @@ fn a_rewrite_without_a_log_is_beside_turning_it_on() {
     let mut again = Kept::open(&disk.crash(1), "everysec").expect("a log");
     let numbers = ["before", "meanwhile", "later"].map(|key| again.number(key));
     assert_eq!(numbers, [1, 1, 1]);
+}
+
+/// A copy that has come already.
+struct Here<'c>(&'c [u8]);
+
+impl Read for Here<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
+impl BufRead for Here<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        Ok(self.0)
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.0.consume(n);
+    }
+}
+
+impl Copy for Here<'_> {
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn wait(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The data set is another one by then, and the log still to come.
+#[test]
+fn a_log_that_cannot_begin_behind_a_copy_is_tried_again_and_refuses_nothing() {
+    let theirs = FaultyDisk::new();
+    let mut other = Kept::open_with(&theirs, &[]).expect("an empty disk");
+    other.ok("SET theirs 1");
+    other.ok("SAVE");
+    let copy = theirs.contents("/d/dump.rdb").expect("a snapshot");
+    for how in [Replace::ThroughFile, Replace::Beside, Replace::FlushFirst] {
+        let disk = FaultyDisk::new();
+        let mut kept = Kept::open(&disk, "always").expect("an empty disk");
+        kept.ok("SET ours 1");
+        disk.script(|operation, path| {
+            let manifest = path.to_string_lossy().ends_with(".manifest");
+            (manifest && operation == Operation::Open).then_some(Fault::Error(EIO))
+        });
+        let (mut whole, mut done) = (Here(&copy), 0);
+        let taken = (kept.keeper).take_copy(how, None, &mut whole, &|_| (), &mut |place| {
+            done += usize::from(place.is_some());
+        });
+        assert_eq!((taken, done), (Ok(()), 1), "{how:?}");
+        kept.ok("SET meanwhile 2");
+        assert_eq!(kept.info("aof_enabled"), "1");
+        disk.heal();
+        await_log(&mut kept);
+        assert!(kept.keeper.promises());
+        kept.ok("SET later 3");
+        let mut again = Kept::open(&disk.crash(1), "always").expect("a log");
+        let numbers = ["ours", "theirs", "meanwhile", "later"].map(|key| again.number(key));
+        assert_eq!(numbers, [0, 1, 2, 3], "{how:?}");
+    }
 }
