@@ -72,6 +72,8 @@ struct Inner {
     /// Positions of those who read.
     readers: BTreeMap<u64, u64>,
     next_reader: u64,
+    /// How often it has begun anew.
+    restarts: u64,
     /// Nothing is written any more; why, if that is not the end.
     ended: Option<Result<(), String>>,
     /// Those who wait for more.
@@ -86,6 +88,20 @@ pub struct Spool {
     /// Somebody has read something.
     less: Condvar,
     on_disk: Mutex<OnDisk>,
+}
+
+/// Bytes that go to the disk, of blocks that stay in memory until they are there.
+struct Portion {
+    bytes: Vec<u8>,
+    start: u64,
+    /// How often the spool had begun anew: another time they are not its bytes any more.
+    restarts: u64,
+}
+
+impl Portion {
+    fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
 }
 
 /// A place in a spool, whose bytes stay until they are read. Given back when dropped.
@@ -119,6 +135,7 @@ impl Spool {
                 keep,
                 readers: BTreeMap::new(),
                 next_reader: 0,
+                restarts: 0,
                 ended: None,
                 waiting: 0,
             }),
@@ -234,6 +251,7 @@ impl Spool {
     pub(crate) fn restart(&self, at: u64) {
         let mut on_disk = self.on_disk.lock();
         let mut inner = self.inner.lock();
+        inner.restarts += 1;
         inner.blocks.clear();
         (inner.start, inner.end, inner.first) = (at, at, at);
         on_disk.segments.clear();
@@ -290,56 +308,81 @@ impl Spool {
     /// # Errors
     /// What the disk says; those who need what is over the bound have lost their place then.
     pub(crate) fn spill(&self, overflow: &Overflow) -> io::Result<()> {
-        loop {
-            let (portion, at) = {
-                let inner = self.inner.lock();
-                let held: usize = inner.blocks.iter().map(Vec::len).sum();
-                let bound = (inner.keep as usize).saturating_add(overflow.memory);
-                if held <= bound || inner.blocks.len() < 2 {
-                    break;
-                }
-                let mut portion = Vec::new();
-                for block in inner.blocks.iter().take(inner.blocks.len() - 1) {
-                    if portion.len() >= PORTION || portion.len() >= held - bound {
-                        break;
-                    }
-                    portion.extend_from_slice(block);
-                }
-                (portion, inner.start)
-            };
-            let written = self.write_out(overflow, at, &portion);
-            let mut inner = self.inner.lock();
-            if let Err(error) = written {
-                let start = inner.start + portion.len() as u64;
-                inner.readers.retain(|_, position| *position >= start);
-                self.trim(&mut inner);
-                drop(inner);
-                self.more.notify_all();
-                return Err(error);
-            }
-            // If everybody has read it meanwhile, it is gone by now.
-            let end = at + portion.len() as u64;
-            while inner.start < end {
-                let Some(block) = inner.blocks.pop_front() else {
-                    break;
-                };
-                inner.start += block.len() as u64;
-            }
-            let limit = overflow.limit;
-            if limit > 0 && inner.start - inner.first > limit {
-                let from = inner.start - limit;
-                inner.readers.retain(|_, position| *position >= from);
-                self.trim(&mut inner);
-                drop(inner);
-                self.more.notify_all();
-            }
+        while let Some(portion) = self.next_portion(overflow) {
+            let written = self.write_out(overflow, &portion);
+            self.note_written(overflow, &portion, written)?;
         }
         self.remove_read();
         Ok(())
     }
 
-    fn write_out(&self, overflow: &Overflow, at: u64, portion: &[u8]) -> io::Result<()> {
+    /// What is to go to the disk first, if there is too much.
+    fn next_portion(&self, overflow: &Overflow) -> Option<Portion> {
+        let inner = self.inner.lock();
+        let held: usize = inner.blocks.iter().map(Vec::len).sum();
+        let bound = (inner.keep as usize).saturating_add(overflow.memory);
+        if held <= bound || inner.blocks.len() < 2 {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        for block in inner.blocks.iter().take(inner.blocks.len() - 1) {
+            if bytes.len() >= PORTION || bytes.len() >= held - bound {
+                break;
+            }
+            bytes.extend_from_slice(block);
+        }
+        Some(Portion {
+            bytes,
+            start: inner.start,
+            restarts: inner.restarts,
+        })
+    }
+
+    /// Drops the blocks of what was written, or, if the disk did not take it, those who need it.
+    fn note_written(
+        &self,
+        overflow: &Overflow,
+        portion: &Portion,
+        written: io::Result<()>,
+    ) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        if inner.restarts != portion.restarts {
+            // What is in memory now is something else, and those who needed this are gone.
+            return written;
+        }
+        if let Err(error) = written {
+            let end = portion.end();
+            inner.readers.retain(|_, position| *position >= end);
+            self.trim(&mut inner);
+            drop(inner);
+            self.more.notify_all();
+            return Err(error);
+        }
+        // If everybody has read it meanwhile, it is gone by now.
+        while inner.start < portion.end() {
+            let Some(block) = inner.blocks.pop_front() else {
+                break;
+            };
+            inner.start += block.len() as u64;
+        }
+        let limit = overflow.limit;
+        if limit > 0 && inner.start - inner.first > limit {
+            let from = inner.start - limit;
+            inner.readers.retain(|_, position| *position >= from);
+            self.trim(&mut inner);
+            drop(inner);
+            self.more.notify_all();
+        }
+        Ok(())
+    }
+
+    fn write_out(&self, overflow: &Overflow, portion: &Portion) -> io::Result<()> {
         let mut on_disk = self.on_disk.lock();
+        // Nobody begins anew with the files locked.
+        if self.inner.lock().restarts != portion.restarts {
+            return Ok(());
+        }
+        let at = portion.start;
         let fits = |segment: &Segment| segment.end == at && segment.end - segment.start < SEGMENT;
         if !on_disk.segments.back().is_some_and(fits) {
             static NUMBER: AtomicU64 = AtomicU64::new(1);
@@ -360,7 +403,7 @@ impl Spool {
         let Some(segment) = on_disk.segments.back_mut() else {
             return Ok(());
         };
-        let mut rest = portion;
+        let mut rest = &portion.bytes[..];
         while !rest.is_empty() {
             let n = segment
                 .file
@@ -671,6 +714,32 @@ mod tests {
         spool.spill(&over).unwrap();
         assert_eq!(spool.spilled(), 0);
         assert!(spool.on_disk.lock().segments.is_empty());
+    }
+
+    /// A primary's copy is in place, and with it another stream, at any step of the writing of what there was of the one before.
+    #[test]
+    fn nothing_of_what_was_before_is_read_behind_a_restart() {
+        let over = overflow(0, 0);
+        for step in 0..3 {
+            let spool = Spool::new(0, 10_000);
+            let mut reader = spool.reader(0).unwrap();
+            spool.append(&bytes(0, 1_000_000));
+            let portion = spool.next_portion(&over).expect("it is too much");
+            let mut restart_at = |now| {
+                if now == step {
+                    spool.restart(1_000);
+                    reader = spool.reader(1_000).unwrap();
+                    spool.append(&bytes(77, 1_000_000));
+                }
+            };
+            restart_at(0);
+            let written = spool.write_out(&over, &portion);
+            restart_at(1);
+            spool.note_written(&over, &portion, written).unwrap();
+            restart_at(2);
+            spool.spill(&over).unwrap();
+            assert!(drain(&reader) == bytes(77, 1_000_000), "in step {step}");
+        }
     }
 
     #[test]
