@@ -124,14 +124,25 @@ fn counting<R>(server: &Server, then: impl FnOnce() -> R) -> R {
                 }
             });
         }
-        let _stopping = Stopping(&stop);
+        // What comes to a replica at once takes it some time.
+        let (mut c, stop) = (server.connect(), &stop);
+        scope.spawn(move || {
+            while !stop.load(SeqCst) {
+                const TOGETHER: usize = 2000;
+                for n in 0..TOGETHER {
+                    c.send(&["INCR", &format!("pile:{}", n % 10)]);
+                }
+                (0..TOGETHER).for_each(|_| drop(c.read()));
+            }
+        });
+        let _stopping = Stopping(stop);
         then()
     })
 }
 
 /// A replica is killed in the middle of carrying out what comes, again and again. It does nothing twice, leaves nothing out, and
-/// never needs a copy.
-fn a_killed_replica_goes_on(server: &Server, kept: &[&str]) {
+/// never needs a copy. `fed`: one of its own has had a copy of it each time before.
+fn a_killed_replica_goes_on(server: &Server, kept: &[&str], fed: bool) {
     let folder = Folder::new();
     let mut c = server.connect();
     c.run("FLUSHALL");
@@ -148,6 +159,12 @@ fn a_killed_replica_goes_on(server: &Server, kept: &[&str]) {
             let mut r = follower.connect();
             eventually("it is linked", || is_linked(&mut r));
             assert_eq!(number(&mut c, "sync_full"), full + 1, "{}", follower.log());
+            let port = follower.port().to_string();
+            let below = fed.then(|| ours(&["--replicaof", "127.0.0.1", &port]));
+            if let Some(below) = &below {
+                let mut b = below.connect();
+                eventually("it has a copy", || is_linked(&mut b));
+            }
             let before = number(&mut r, "slave_repl_offset");
             // Behind a copy the log is written anew, and until then the old one stands.
             eventually("it goes on, and its log", || {
@@ -181,8 +198,16 @@ fn a_killed_replica_does_nothing_twice() {
         a_killed_replica_goes_on(
             &server,
             &["--appendonly", "yes", "--aof-use-rdb-preamble", preamble],
+            false,
         );
     }
+}
+
+/// What it was on its own had been given to the stream since, though there it stands as the primary sent it: its log was cut in the middle
+/// of what was carried out together, with the place in the stream from before that.
+#[test]
+fn a_killed_replica_with_one_of_its_own_does_nothing_twice() {
+    a_killed_replica_goes_on(&ours(&[]), &["--appendonly", "yes"], true);
 }
 
 #[test]
@@ -195,7 +220,7 @@ fn a_killed_replica_of_a_real_server_does_nothing_twice() {
         .flatten()
     {
         let server = Server::peer(peer, USUAL);
-        a_killed_replica_goes_on(&server, &["--appendonly", "yes"]);
+        a_killed_replica_goes_on(&server, &["--appendonly", "yes"], false);
     }
 }
 
@@ -414,4 +439,50 @@ fn who_waits_for_what_was_done_with_nobody_there_is_told() {
     let both = show(&waitaof.read());
     assert!(both.ends_with("1]"), "{both}");
     assert_ne!(base(), of_before, "what was copied is in the log");
+}
+
+/// While its log is rewritten, what carries out the stream is held up so that the snapshot need not hold back too much. The rewrite waited
+/// for the end of the unit, and the unit for the rewrite.
+#[test]
+fn a_replica_rewrites_its_log_while_large_values_change() {
+    let server = ours(&[]);
+    let mut c = server.connect();
+    let (value, words) = ("x".repeat(1 << 20), 5000);
+    for n in 0..200 {
+        assert_eq!(show(&c.call(&["SET", &format!("large:{n}"), &value])), "OK");
+    }
+    let port = server.port().to_string();
+    let follower = ours(&["--appendonly", "yes", "--replicaof", "127.0.0.1", &port]);
+    let mut r = follower.connect();
+    eventually("it is linked", || is_linked(&mut r));
+    let rewritten =
+        |r: &mut Client| number(r, "aof_rewrites") - number(r, "aof_rewrite_in_progress");
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let stop = &stop;
+        for _ in 0..3 {
+            let mut c = server.connect();
+            scope.spawn(move || {
+                while !stop.load(SeqCst) {
+                    for n in 0..words {
+                        c.send(&["SETRANGE", &format!("large:{}", n % 200), "5", "y"]);
+                    }
+                    (0..words).for_each(|_| drop(c.read()));
+                }
+            });
+        }
+        let _stopping = Stopping(stop);
+        for _ in 0..3 {
+            eventually("nothing is rewritten", || {
+                number(&mut r, "aof_rewrite_in_progress") == 0
+            });
+            let before = rewritten(&mut r);
+            r.run("BGREWRITEAOF");
+            eventually("it is rewritten", || rewritten(&mut r) > before);
+            let at = number(&mut r, "slave_repl_offset");
+            eventually("it goes on", || number(&mut r, "slave_repl_offset") > at);
+        }
+    });
+    in_sync(&mut c, &mut r);
+    same("it", &mut c, &mut r);
 }

@@ -52,7 +52,7 @@ pub use client::clients::{Client, Clients, Kind, Origin};
 pub use config::Config;
 pub use config::host::{
     Failover, Host, InSync, Migration, NoHost, OnFailure, OnFate, Persistence, Reload, Replication,
-    RoleReport, SaveMode, ShutdownMode, StreamMemory, Wire,
+    RoleReport, SaveMode, ShutdownMode, StreamMemory, Tell, Wire,
 };
 pub use context::engine::Engine;
 pub use context::gate::Intent;

@@ -345,8 +345,11 @@ impl Keeper {
                 None if self.log().is_none() => self.begin_base_alone(engine)?,
                 None => self.begin_base(engine, None)?,
             };
-            // A log that refused pieces for want of a base takes them now.
-            self.pump_all();
+            // A log that refused pieces for want of a base takes them now. A replica's a little later: what carries out the stream of its
+            // primary may be waiting, in the middle of a unit, for this snapshot to hold back less.
+            if !engine.standing.is_replica() {
+                self.pump_all();
+            }
             let plan =
                 disk::SyncPlan::incremental(engine.config().flag("aof-rewrite-incremental-fsync"));
             let base = rewrite.base(plan).map_err(|e| e.to_string())?;

@@ -70,7 +70,7 @@ impl Keeper {
         self.claim(Busy::Send).is_ok()
     }
 
-    /// Writes a copy of the data set as it is at one moment, and has the journal's pieces given to the feed from that moment on. `at`
+    /// Writes a copy of the data set as it is at one moment, and has a primary's journal's pieces given to the feed from that moment on. `at`
     /// is called at the moment, with all locks held; what it returns is given to `into`, which says where the copy goes. After
     /// [`Keeper::begin_copy`]. `Ok(None)`: the data set was replaced meanwhile, or something else is more urgent, and what was
     /// written is worth nothing.
@@ -87,7 +87,10 @@ impl Keeper {
             let (mut snapshot, (result, stream)) =
                 Snapshot::take(&engine, contents.options, |shared| {
                     self.note_running(shared.clone());
-                    let result = self.turn_feed(&engine, true, at);
+                    // What a replica's replicas get is what its primary sends. If its journal were given too, it would be cut in the middle
+                    // of a unit, where the place in the stream is not the data set's.
+                    let own = !engine.standing.is_replica();
+                    let result = self.turn_feed(&engine, own, at);
                     (result, self.stream_at(&self.pump.lock()))
                 });
             if !contents.functions {

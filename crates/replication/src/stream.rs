@@ -163,8 +163,8 @@ impl Stream {
         let Some(engine) = self.engine.upgrade() else {
             return;
         };
-        let mut pieces = self.pieces.lock();
-        pieces.ends.clear();
+        // What was done before is where it was: who waits for it is not to be told of replicas that have less.
+        let _order = self.pieces.lock();
         let old = engine.standing.ids();
         let until = self.spool.written() + 1;
         engine.standing.set_ids(StreamIds {
@@ -200,6 +200,18 @@ impl Stream {
 mod tests {
     use super::*;
     use engine::{Config, NoHost};
+
+    /// Else who waits for what was done before would be told of replicas that have nothing of it.
+    #[test]
+    fn what_was_done_stays_where_it_was_under_another_name() {
+        let engine = Engine::new(Config::default(), Arc::new(NoHost));
+        let stream = Stream::new(&engine);
+        stream.piece(3, b"SET");
+        stream.go_on_as(&new_stream_id());
+        assert_eq!(stream.end_of(3), Some(3));
+        stream.restart(&new_stream_id(), 0);
+        assert_eq!(stream.end_of(3), None);
+    }
 
     /// Else its offset would be ahead of what it has, and it would go on in the middle of a command.
     #[test]

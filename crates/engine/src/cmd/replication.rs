@@ -7,14 +7,14 @@
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::base::replication::{Announced, Filter, StreamWish};
-use crate::config::host::{Failover, Migration, Replication, RoleReport};
+use crate::config::host::{Failover, Migration, Replication, RoleReport, Tell};
 use crate::context::command::{
     ADMIN, ALLOW_BUSY, BLOCKING, Command, FAST, Group, KS_ACCESS, KS_DELETE, KS_INCOMPLETE, KS_RW,
     KeySpec, LOADING, MOVABLEKEYS, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE, Secret, WRITE, row,
 };
 use crate::context::ctx::Ctx;
 use crate::context::next::Next;
-use crate::follow::waiting::{self, Empty, Wait};
+use crate::follow::waiting::{self, Empty, Wait, Waiter};
 use crate::table::categories::{CAT_ADMIN, CAT_CONNECTION, CAT_DANGEROUS, CAT_KEYSPACE};
 use crate::table::docs::SYSCMD;
 use std::sync::Arc;
@@ -98,11 +98,11 @@ fn wait_for_replicas(
 ) {
     block(ctx, timeout, answer.clone());
     if let (Some(hub), Next::Block(waiter)) = (hub, &ctx.next) {
-        let (engine, waiter) = (ctx.engine.handle(), waiter.clone());
-        let tell = Box::new(move || {
+        let engine = ctx.engine.handle();
+        let tell = Tell::new(waiter, move |waiter| {
             engine.count_job(|counters| {
                 let write = |out: &mut resp::Out| answer.write(out);
-                engine.follow.answer(&waiter, counters, write);
+                engine.follow.answer(waiter, counters, write);
             });
         });
         let replicas = usize::try_from(replicas).unwrap_or(usize::MAX);
@@ -172,23 +172,24 @@ fn waitaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let Next::Block(waiter) = &ctx.next else {
         return Ok(());
     };
-    let (engine, waiter) = (ctx.engine.handle(), waiter.clone());
-    let tell = Arc::new(move || {
+    let engine = ctx.engine.handle();
+    let tell = Arc::new(move |waiter: &Arc<Waiter>| {
         if enough() {
             engine.count_job(|counters| {
                 let write = |out: &mut resp::Out| answer.write(out);
-                engine.follow.answer(&waiter, counters, write);
+                engine.follow.answer(waiter, counters, write);
             });
         }
     });
     if let Some(keeper) = keeper
         && !is_here
     {
-        let tell = tell.clone();
-        keeper.when_on_disk(piece, Box::new(move |_| tell()));
+        let (tell, waiter) = (tell.clone(), waiter.clone());
+        keeper.when_on_disk(piece, Box::new(move |_| tell(&waiter)));
     }
     if let (Some(hub), Ok(replicas @ 1..)) = (hub, usize::try_from(replicas)) {
-        hub.when_acknowledged(piece, replicas, true, Box::new(move || tell()));
+        let tell = Tell::new(waiter, move |waiter| tell(waiter));
+        hub.when_acknowledged(piece, replicas, true, tell);
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::config::Config;
 use std::any::Any;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -122,6 +122,40 @@ pub struct Reload {
     pub flush: bool,
     /// What is loaded takes the place of keys that are there.
     pub merge: bool,
+}
+
+/// How to tell somebody of something who may have given up waiting for it.
+pub struct Tell {
+    waiter: Weak<dyn Any + Send + Sync>,
+    tell: Box<dyn FnOnce() + Send>,
+}
+
+impl Tell {
+    /// `tell` is called as long as this waiter is there.
+    pub fn new<W: Send + Sync + 'static>(
+        waiter: &Arc<W>,
+        tell: impl FnOnce(&Arc<W>) + Send + 'static,
+    ) -> Tell {
+        let weak = Arc::downgrade(waiter);
+        Tell {
+            waiter: weak.clone(),
+            tell: Box::new(move || {
+                if let Some(waiter) = weak.upgrade() {
+                    tell(&waiter);
+                }
+            }),
+        }
+    }
+
+    /// Whether anybody still waits.
+    pub fn is_wanted(&self) -> bool {
+        self.waiter.strong_count() > 0
+    }
+
+    /// Tells it.
+    pub fn tell(self) {
+        (self.tell)();
+    }
 }
 
 /// Told whether a piece of the journal is on the disk, or never will be.
@@ -329,15 +363,9 @@ pub trait Replication: Send + Sync {
     /// How many replicas have a piece of the journal; `on_disk`: on their disks.
     fn acknowledged(&self, piece: u64, on_disk: bool) -> usize;
 
-    /// Calls `tell` once so many replicas have a piece of the journal. Not while this is called. The replicas are asked at
+    /// Tells somebody once so many replicas have a piece of the journal. Not while this is called. The replicas are asked at
     /// once how far they are.
-    fn when_acknowledged(
-        &self,
-        piece: u64,
-        replicas: usize,
-        on_disk: bool,
-        tell: Box<dyn FnOnce() + Send>,
-    );
+    fn when_acknowledged(&self, piece: u64, replicas: usize, on_disk: bool, tell: Tell);
 
     /// Replicas that follow this server, a primary or a replica itself, and have their copy of the data set.
     fn replicas_online(&self) -> usize;

@@ -49,7 +49,7 @@ impl Downstream for Below {
 
     fn become_primary(&self) {
         self.with(|hub, engine| {
-            let _applying = hub.applying.lock();
+            let applying = hub.applying.lock();
             let turned = hub.keeper.want_pieces(true, || {
                 hub.stream.go_on_as(&new_stream_id());
                 engine.standing.set_replica(false);
@@ -57,6 +57,8 @@ impl Downstream for Below {
             if let Err(why) = turned {
                 tracing::warn!("The stream did not begin: {why}");
             }
+            // Who tells those who wait for replicas may want it, with their list in hand.
+            drop(applying);
             hub.primary.drop_replicas();
         });
     }

@@ -11,7 +11,7 @@ use crate::wire::{Dial, dial_plain};
 use downstream::{Below, configured, start_as_replica};
 use engine::{
     Config, Engine, Failover, InSync, Migration, Replication, RoleReport, StreamMemory, StreamWish,
-    Wire,
+    Tell, Wire,
 };
 use keeper::{Feed, Keeper, StreamAt};
 use parking_lot::Mutex;
@@ -121,6 +121,18 @@ impl Hub {
         self.replica.status()
     }
 
+    #[cfg(test)]
+    pub(crate) fn primary(&self) -> &Arc<Primary> {
+        &self.primary
+    }
+
+    /// Does something while nothing of a primary's stream is carried out.
+    #[cfg(test)]
+    pub(crate) fn stop_carrying_out<R>(&self, work: impl FnOnce() -> R) -> R {
+        let _applying = self.applying.lock();
+        work()
+    }
+
     fn engine(&self) -> Result<Arc<Engine>, String> {
         (self.engine.upgrade()).ok_or_else(|| "ERR the database is being closed".to_owned())
     }
@@ -194,13 +206,7 @@ impl Replication for Hub {
         self.primary.count_acknowledged(piece, on_disk)
     }
 
-    fn when_acknowledged(
-        &self,
-        piece: u64,
-        replicas: usize,
-        on_disk: bool,
-        tell: Box<dyn FnOnce() + Send>,
-    ) {
+    fn when_acknowledged(&self, piece: u64, replicas: usize, on_disk: bool, tell: Tell) {
         self.primary
             .tell_when_acknowledged(piece, replicas, on_disk, tell);
     }

@@ -2,7 +2,7 @@
 
 use super::Primary;
 use super::link::{Link, NONE};
-use engine::{InSync, TOO_FEW_REPLICAS, put_command};
+use engine::{InSync, TOO_FEW_REPLICAS, Tell, put_command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -12,13 +12,8 @@ pub(super) struct Wait {
     piece: u64,
     replicas: usize,
     on_disk: bool,
-    tell: Box<dyn FnOnce() + Send>,
-    /// Nobody waits so long.
-    until: Instant,
+    tell: Tell,
 }
-
-/// After so long nobody is told any more: the client may have gone.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// What asks replicas how far they are.
 fn question() -> Vec<u8> {
@@ -30,13 +25,17 @@ fn question() -> Vec<u8> {
 impl Primary {
     /// The offset that a replica must have for a piece of the journal. None: it is not known yet.
     fn offset_of(&self, piece: u64) -> Option<u64> {
+        if piece != 0 && self.stream.end_of(piece).is_none() {
+            self.keeper.give_pieces();
+        }
+        self.known_offset_of(piece)
+    }
+
+    /// The same, by what the stream has been given so far.
+    fn known_offset_of(&self, piece: u64) -> Option<u64> {
         if piece == 0 {
             return Some(0);
         }
-        if let Some(end) = self.stream.end_of(piece) {
-            return Some(end);
-        }
-        self.keeper.give_pieces();
         // What was done while nobody kept it is in every copy that was made since.
         (self.stream.end_of(piece)).or_else(|| (self.stream.last_piece() >= piece).then_some(0))
     }
@@ -66,14 +65,13 @@ impl Primary {
         piece: u64,
         replicas: usize,
         on_disk: bool,
-        tell: Box<dyn FnOnce() + Send>,
+        tell: Tell,
     ) {
         let wait = Wait {
             piece,
             replicas,
             on_disk,
             tell,
-            until: Instant::now() + LONGEST,
         };
         // First, so that what was done stands before the question.
         let _ = self.offset_of(piece);
@@ -142,13 +140,14 @@ impl Primary {
             if waits.is_empty() {
                 return;
             }
-            let now = Instant::now();
-            waits.retain(|wait| wait.until > now);
+            waits.retain(|wait| wait.tell.is_wanted());
             let mut at = 0;
             while at < waits.len() {
                 let wait = &waits[at];
+                // What they wait for was given to the stream when they came. To give it more would be to wait for whoever carries out
+                // a primary's stream, with their list in hand.
                 let enough = self
-                    .offset_of(wait.piece)
+                    .known_offset_of(wait.piece)
                     .is_some_and(|offset| self.count_at(offset, wait.on_disk) >= wait.replicas);
                 if enough {
                     told.push(waits.swap_remove(at));
@@ -157,7 +156,7 @@ impl Primary {
                 }
             }
         }
-        told.into_iter().for_each(|wait| (wait.tell)());
+        told.into_iter().for_each(|wait| wait.tell.tell());
     }
 
     /// Replicas that follow closely enough to count.
@@ -277,5 +276,60 @@ impl Primary {
         let links = self.links.lock();
         let lags = |link: &&Arc<Link>| link.is_online() && link.acked.load(Relaxed) < offset;
         links.iter().filter(lags).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Hub;
+    use disk::faulty::FaultyDisk;
+    use engine::{Config, Engine, NoHost};
+    use keeper::Keeper;
+    use std::path::Path;
+
+    fn hub() -> (Arc<Engine>, Arc<Hub>) {
+        let mut config = Config::default();
+        config.directive("appendonly", &["yes"]).unwrap();
+        let engine = Engine::new(config, Arc::new(NoHost));
+        let disk = Arc::new(FaultyDisk::new());
+        let keeper = Keeper::open_on(&engine, disk, Path::new("/d")).unwrap();
+        let hub = Hub::start(&engine, &keeper).unwrap();
+        (engine, hub)
+    }
+
+    #[test]
+    fn who_has_given_up_waiting_is_forgotten() {
+        let (_engine, hub) = hub();
+        let primary = hub.primary();
+        let waiter = Arc::new(());
+        let tell = Tell::new(&waiter, |_| panic!("there is no replica"));
+        primary.tell_when_acknowledged(1, 1, false, tell);
+        primary.tell_waits();
+        assert_eq!(primary.waits.lock().len(), 1);
+        drop(waiter);
+        primary.tell_waits();
+        assert_eq!(primary.waits.lock().len(), 0);
+    }
+
+    /// Who becomes a primary holds up what carries out the stream, and then looks whom there is to tell: others who do must not wait for
+    /// the one with the other in hand.
+    #[test]
+    fn who_is_told_does_not_wait_for_the_stream() {
+        let (engine, hub) = hub();
+        let waiter = Arc::new(());
+        // Of a piece that the stream has not been given.
+        let tell = Tell::new(&waiter, |_| ());
+        hub.primary().tell_when_acknowledged(7, 1, false, tell);
+        engine.standing.set_replica(true);
+        let (done, is_done) = std::sync::mpsc::channel();
+        hub.stop_carrying_out(|| {
+            let primary = hub.primary().clone();
+            std::thread::spawn(move || {
+                primary.tell_waits();
+                done.send(()).unwrap();
+            });
+            is_done.recv_timeout(Duration::from_secs(20)).unwrap();
+        });
     }
 }
