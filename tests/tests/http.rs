@@ -180,6 +180,9 @@ fn a_login_is_its_user_and_no_more() {
         Login::new(to, "nosuch", "").err().map(|a| a.status),
         Some(401)
     );
+    // Of strangers nothing long is read.
+    let long = Login::new(to, "reader", &"x".repeat(20_000));
+    assert_eq!(long.err().map(|a| a.status), Some(413));
     let login = Login::new(to, "reader", "pw").expect("a login");
     assert!(login.command(r#"{"args":["GET","a:1"]}"#).contains("\"x\""));
     for body in [r#"{"args":["GET","b:1"]}"#, r#"{"args":["SET","a:1","z"]}"#] {

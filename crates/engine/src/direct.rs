@@ -101,7 +101,7 @@ impl Engine {
         &self,
         guard: ShardGuard<'_>,
         (db, key, place): (usize, &[u8], Place),
-        (intent, now_ms): (Intent, u64),
+        (intent, mut now_ms): (Intent, u64),
         counters: &Counters,
         work: impl FnOnce(&mut Keys<'_>) -> Result<R>,
     ) -> Result<R> {
@@ -112,6 +112,14 @@ impl Engine {
         let mut held = Held::One(shard, guard);
         if intent.writes() && self.follow.effects.listening() {
             held = self.with_further_shards(held);
+            // It may have been closed while nothing was held.
+            while self.closes_to_changes(now_ms) {
+                drop(held);
+                self.wait_at_the_gate(intent, unix_ms(), counters)?;
+                now_ms = unix_ms();
+                let guard = self.wait_for(shard, counters)?;
+                held = self.with_further_shards(Held::One(shard, guard));
+            }
         }
         let frozen = !intent.writes() && self.holds_changes(now_ms)
             || self.standing.keeps_expired(|| intent.writes());

@@ -22,9 +22,17 @@ use resp::{Out, Proto};
 use serde_json::Value;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// Bytes of a request's body: a value that somebody edits has to fit, with what JSON makes of it.
 const MOST_BODY: usize = 32 << 20;
+
+/// The same of who has not shown yet who it is.
+const MOST_LOGIN: usize = 16 << 10;
+
+/// How long nothing of a body may come, and how long all of a login's may take.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Bytes of a string that a page may ask for.
 const MOST_LIMIT: u64 = 1 << 20;
@@ -122,6 +130,13 @@ fn broken() -> Answer {
     error(
         StatusCode::INTERNAL_SERVER_ERROR,
         "this failed; the log may say why",
+    )
+}
+
+fn too_slow() -> Answer {
+    error(
+        StatusCode::REQUEST_TIMEOUT,
+        "the body takes too long to come",
     )
 }
 
@@ -244,8 +259,8 @@ impl Api<'_> {
         )
     }
 
-    /// The body as JSON.
-    async fn body(&self, body: Incoming) -> Result<Value, Answer> {
+    /// The body as JSON, of so many bytes at most.
+    async fn body(&self, body: Incoming, most: usize) -> Result<Value, Answer> {
         let kind = self.head.get(header::CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         // A form of another site cannot be sent as this.
@@ -255,33 +270,44 @@ impl Api<'_> {
                 "the body has to be application/json",
             ));
         }
-        let body = Limited::new(body, MOST_BODY).collect().await;
-        let Ok(body) = body else {
-            return Err(error(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the body did not come whole, or is too long",
-            ));
-        };
-        serde_json::from_slice(&body.to_bytes())
+        let (mut body, mut bytes) = (Limited::new(body, most), Vec::new());
+        loop {
+            match timeout(BODY_PATIENCE, body.frame()).await {
+                Ok(None) => break,
+                Ok(Some(Ok(frame))) => {
+                    let data = frame.into_data().unwrap_or_default();
+                    bytes.extend_from_slice(&data);
+                }
+                Ok(Some(Err(_))) => {
+                    return Err(error(
+                        StatusCode::PAYLOAD_TOO_LARGE,
+                        "the body did not come whole, or is too long",
+                    ));
+                }
+                Err(_) => return Err(too_slow()),
+            }
+        }
+        serde_json::from_slice(&bytes)
             .map_err(|why| error(StatusCode::BAD_REQUEST, &format!("no JSON: {why}")))
     }
 
     async fn login(&self, body: Incoming) -> Answer {
-        let body = match self.body(body).await {
-            Ok(body) => body,
-            Err(answer) => return answer,
-        };
-        let word = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
-        let user = word("user").unwrap_or_else(|| "default".to_owned());
-        let password = word("password").unwrap_or_default();
-        let (shared, peer) = (self.shared.clone(), self.peer);
-        let address = peer.address.ip();
-        if shared.logins.has_to_wait(address) {
+        let address = self.peer.address.ip();
+        if self.shared.logins.has_to_wait(address) {
             return error(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too many wrong passwords; try again in a moment",
             );
         }
+        let body = match timeout(BODY_PATIENCE, self.body(body, MOST_LOGIN)).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(answer)) => return answer,
+            Err(_) => return too_slow(),
+        };
+        let word = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+        let user = word("user").unwrap_or_else(|| "default".to_owned());
+        let password = word("password").unwrap_or_default();
+        let (shared, peer) = (self.shared.clone(), self.peer);
         if password.is_empty() && !login::names_no_stranger(self.head) {
             // Anybody's page may call this machine by a name of its own.
             return error(
@@ -353,7 +379,7 @@ impl Api<'_> {
             Ok(login) => login,
             Err(answer) => return *answer,
         };
-        let call = match self.body(body).await {
+        let call = match self.body(body, MOST_BODY).await {
             Ok(body) => call(&body),
             Err(answer) => return answer,
         };
@@ -390,7 +416,7 @@ impl Api<'_> {
             Ok(login) => login,
             Err(answer) => return *answer,
         };
-        let wanted = match self.body(body).await {
+        let wanted = match self.body(body, MOST_BODY).await {
             Ok(body) => call(&body),
             Err(answer) => return answer,
         };

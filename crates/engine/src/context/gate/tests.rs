@@ -770,3 +770,38 @@ fn a_shard_that_is_written_calls_those_who_change_it() {
     assert_eq!(called([&here, &there, &script]), [true; 3]);
     assert_eq!(engine.pressure.waits(), 3, "counted once for each");
 }
+
+/// Who has to take further locks, for those who wait for its key, lets go of the first for a moment: the gate may be closed in it.
+#[test]
+fn a_typed_call_that_takes_further_locks_looks_at_the_gate_again() {
+    let db = TestClient::new();
+    let engine = db.engine.clone();
+    let ks = engine.keyspace();
+    let shard = |key: &str| ks.place(key.as_bytes()).shard();
+    let mut names = (0..).map(|n| format!("to:{n}"));
+    let to = names
+        .find(|name| shard(name) != shard("from"))
+        .expect("one");
+    let mut waits = db.another();
+    waits.block(&format!("BLMOVE from {to} LEFT LEFT 0"));
+    let further = ks.try_lock(shard(&to)).expect("nobody has it");
+    let thread = std::thread::spawn({
+        let engine = engine.clone();
+        move || {
+            let counters = engine.add_counters();
+            engine.with_key(0, b"from", Intent::Grow, &counters, |_| Ok(()))
+        }
+    });
+    // Until it waits for the other lock.
+    std::thread::sleep(Duration::from_millis(50));
+    engine
+        .standing
+        .close(crate::base::replication::STOPPING, true);
+    drop(further);
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(!thread.is_finished(), "it did not look again");
+    engine
+        .standing
+        .close(crate::base::replication::STOPPING, false);
+    assert_eq!(thread.join().expect("no panic"), Ok(()));
+}
