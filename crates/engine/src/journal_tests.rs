@@ -360,7 +360,7 @@ fn what_a_random_run_wrote_down_gives_the_same_keys() {
         let mut waits: Vec<TestClient> = (0..3).map(|_| c.another()).collect();
         let mut copy = TestClient::new();
         let (mut db, mut ids, mut lines) = (None, Vec::new(), Vec::new());
-        let mut in_multi = 0;
+        let (mut in_multi, mut payloads) = (0, Vec::new());
         for i in 0..600 {
             let mut line = fill(pick(TEMPLATES), &ids);
             if in_multi == 0 && random_below(20) == 0 {
@@ -386,6 +386,20 @@ fn what_a_random_run_wrote_down_gives_the_same_keys() {
                         .follow
                         .give_up(&waiter, crate::GiveUp::Timeout, &counters);
                 }
+            }
+            if in_multi == 0 && random_below(20) == 0 {
+                // What it holds may expire before it is restored.
+                let key = fill(pick(&["$t", "$h", "$k"]), &[]);
+                if let Some(Value::Bulk(payload)) = c.call(&["DUMP", &key]) {
+                    payloads.push((key, payload));
+                }
+                let (key, payload) = match payloads.len() {
+                    0 => continue,
+                    n => &payloads[random_below(n as u64) as usize],
+                };
+                let argv: [&[u8]; 5] = [b"RESTORE", key.as_bytes(), b"0", payload, b"REPLACE"];
+                assert_eq!(c.raw(&argv), b"+OK\r\n");
+                lines.push(format!("RESTORE {key} 0 ... REPLACE"));
             }
             for w in &mut waits {
                 if w.waiter.as_ref().is_some_and(|w| w.take_reply().is_some()) {
@@ -494,6 +508,121 @@ fn a_set_whose_members_have_all_expired_is_still_that_set() {
     ] {
         let set = "SADD s e f; SADD o m; EXPIRE s 1000; BLESS SET s NO-EVICT";
         same_after_expiry(set, "e f", line);
+    }
+}
+
+/// A thousand at a time had been removed ahead of a command, which took the others for members that are there: it added none of them, and
+/// they were gone the next moment.
+#[test]
+fn of_many_members_that_have_expired_none_is_left() {
+    let all: Vec<String> = (0..3000).map(|n| format!("m{n}")).collect();
+    let all = all.join(" ");
+    let mut c = TestClient::new();
+    for (line, expected) in [
+        (format!("SADD s {all}"), "3000"),
+        (format!("SADDEX s MNX EX 100 MEMBERS 3000 {all}"), "1"),
+        (format!("SREM s {all}"), "0"),
+        ("SUNIONSTORE d s o".to_owned(), "1"),
+        ("ZUNIONSTORE d 2 s o".to_owned(), "1"),
+        ("SORT s ALPHA STORE d".to_owned(), "1"),
+        ("SPOP s 5".to_owned(), "[\"last\"]"),
+        ("SMOVE s o m2999".to_owned(), "0"),
+    ] {
+        same_after_expiry(&format!("SADD s {all} last; SADD o last"), &all, &line);
+        c.run(&format!(
+            "FLUSHALL; DEBUG SET-ACTIVE-EXPIRE 0; SADD o last; SADD s {all} last"
+        ));
+        c.run(&format!(
+            "SPEXPIREAT s 1 MEMBERS 1 m0; SPEXPIRE s 1 MEMBERS 3000 {all}"
+        ));
+        wait_for(&mut c, "STTL s MEMBERS 1 m2999", "[-2]");
+        c.check(&line, expected);
+    }
+    c.run("FLUSHALL");
+    let pairs: Vec<String> = (0..3000).map(|n| format!("m{n} v")).collect();
+    c.run(&format!(
+        "HSET h last v {}; HPEXPIRE h 1 FIELDS 3000 {all}",
+        pairs.join(" ")
+    ));
+    wait_for(&mut c, "HTTL h FIELDS 1 m2999", "[-2]");
+    c.check("HSET h m2999 v", "1");
+    c.check("HLEN h", "2");
+}
+
+#[track_caller]
+fn wait_for(c: &mut TestClient, line: &str, expected: &str) {
+    while c.run(line) != expected {
+        std::thread::yield_now();
+    }
+}
+
+/// Has the payload of a key restored as `k` once some of its elements have expired, runs `then`, and has it all carried out again.
+#[track_caller]
+fn same_after_restore(make: &str, expired: &str, then: &str) -> TestClient {
+    let (mut c, mut copy) = (TestClient::new(), TestClient::new());
+    c.run("DEBUG SET-ACTIVE-EXPIRE 0");
+    let payload = loop {
+        c.run(make);
+        // It may be over already.
+        if let Some(Value::Bulk(payload)) = c.call(&["DUMP", "from"]) {
+            break payload;
+        }
+    };
+    wait_for(&mut c, expired, "[-2]");
+    c.run("FLUSHALL");
+    turn_on(&c);
+    let restore: [&[u8]; 4] = [b"RESTORE", b"k", b"0", &payload];
+    assert_eq!(c.raw(&restore), b"+OK\r\n");
+    c.run(then);
+    let mut lines = vec![then.to_owned()];
+    if let Some(piece) = c.engine.journal.cut(&mut None) {
+        replay(&mut copy, &piece, &mut lines);
+    }
+    copy = copy.another();
+    assert_eq!(state(&mut c), state(&mut copy), "{}", lines.join("\n"));
+    c
+}
+
+/// The payload was written down as it came, and what had expired in it stood in the log, with its time, for whatever came to be there
+/// later.
+#[test]
+fn what_had_expired_in_a_payload_is_not_written_down() {
+    let set = "SADD from a b; SPEXPIRE from 9 MEMBERS 1 a";
+    let hash = "HSET from a 1 b 2; HPEXPIRE from 9 FIELDS 1 a";
+    let set_is_over = "STTL from MEMBERS 1 a";
+    let hash_is_over = "HTTL from FIELDS 1 a";
+    same_after_restore(set, set_is_over, "SADDEX k KEEPTTL MEMBERS 1 a");
+    same_after_restore(set, set_is_over, "SADD k a");
+    same_after_restore(hash, hash_is_over, "HSETEX k KEEPTTL FIELDS 1 a v");
+    same_after_restore(hash, hash_is_over, "HINCRBY k a 1");
+}
+
+/// It was a set without members, which nothing ever removed.
+#[test]
+fn nothing_comes_of_a_payload_all_of_which_has_expired() {
+    let set = "SADD from a; SPEXPIRE from 9 MEMBERS 1 a";
+    let mut c = same_after_restore(set, "STTL from MEMBERS 1 a", "SET other v");
+    c.check("SELECT 0", "OK");
+    c.check("DBSIZE", "1");
+    let hash = "HSET from a 1; HPEXPIRE from 9 FIELDS 1 a";
+    let mut c = same_after_restore(hash, "HTTL from FIELDS 1 a", "SET other v");
+    c.check("SELECT 0", "OK");
+    c.check("DBSIZE", "1");
+}
+
+/// What had been removed ahead of it stayed in the log: there the key was gone when the transaction ran again, and its time to live with it.
+#[test]
+fn elements_that_were_found_expired_are_there_again_when_all_starts_over() {
+    // What takes so long begins anew on another thread.
+    let slow = "local t = os.clock() while os.clock() < t + 0.03 do end";
+    for first in [
+        "SADD s n",
+        "SMOVE s o e; SADD s n",
+        "SPOP s; SADD s n",
+        "SUNIONSTORE d s o; SADD s n",
+    ] {
+        let line = format!("MULTI; {first}; EVAL \"{slow}\" 1 s; EXEC");
+        same_after_expiry("SADD s e f; EXPIRE s 1000", "e f", &line);
     }
 }
 

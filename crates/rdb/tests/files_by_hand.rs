@@ -4,7 +4,7 @@ mod file;
 mod model;
 
 use file::*;
-use model::SETTINGS;
+use model::{NOW_MS, SETTINGS};
 use redpoll_rdb::Dialect;
 use redpoll_rdb::encode::Hint;
 use redpoll_rdb::file::{Checksum, Item, ReadOptions, Reader, check};
@@ -247,6 +247,21 @@ fn forms_of_long_ago() {
     assert_eq!(of(kinds::SET, &[0]), "nothing");
     assert_eq!(of(kinds::HASH, &[0]), "nothing");
     assert_eq!(of(kinds::LIST, &[0]), "nothing");
+}
+
+/// It was loaded as a set without members, which nothing ever removed.
+#[test]
+fn nothing_is_left_of_a_set_whose_members_have_all_expired() {
+    let set = |due_ms: u64| {
+        let head = [200, 1, b's', 1, 1, b'm'];
+        [&head[..], &due_ms.to_le_bytes()].concat()
+    };
+    for (due_ms, expected) in [(1, "nothing"), (NOW_MS + 1, r#"{"m"}"#)] {
+        let bytes = file(b"REDIS0012", &set(due_ms));
+        let (contents, _) = read(&bytes, 1, ReadOptions::default()).unwrap();
+        let shown = &contents.entries[0].4;
+        assert_eq!(shown, expected);
+    }
 }
 
 #[test]

@@ -59,8 +59,8 @@ struct Written {
     db: usize,
     /// Where it ends in the bytes.
     end: usize,
-    /// It removes what had expired, which stays true when a script is undone.
-    expired: bool,
+    /// It removes a key that had expired, which stays true when a script is undone.
+    stays: bool,
     readers: Readers,
 }
 
@@ -114,12 +114,18 @@ impl Records {
 
     /// Writes a command down that belongs to the running one.
     pub fn push<A: AsRef<[u8]>>(&mut self, db: usize, argv: &[A]) {
-        self.write(db, argv, false);
+        self.put(db, |into| put_command(into, argv), self.readers, false);
     }
 
-    /// Writes down that something is gone because its time was over.
+    /// Writes down that a key is gone because its time was over.
     pub fn push_expired(&mut self, db: usize, argv: &[&[u8]]) {
-        self.write(db, argv, true);
+        self.put(db, |into| put_command(into, argv), Readers::ALL, true);
+    }
+
+    /// Writes down that elements of a collection are gone because their time was over. When a script is undone they are there again, until
+    /// somebody finds them once more.
+    pub fn push_expired_elements(&mut self, db: usize, argv: &[&[u8]]) {
+        self.put(db, |into| put_command(into, argv), Readers::ALL, false);
     }
 
     /// The same, but behind what the running command did: whoever does it again must not lose a collection, with what else is
@@ -133,21 +139,13 @@ impl Records {
         self.readers = readers;
     }
 
-    fn write<A: AsRef<[u8]>>(&mut self, db: usize, argv: &[A], expired: bool) {
-        self.put(db, |into| put_command(into, argv), expired);
-    }
-
     /// The running command says itself what is written down of it: the command that this puts there, as [`put_command`] would.
     pub fn say_one(&mut self, db: usize, put: impl FnOnce(&mut Vec<u8>)) {
         self.said = true;
-        self.put(db, put, false);
+        self.put(db, put, self.readers, false);
     }
 
-    fn put(&mut self, db: usize, put: impl FnOnce(&mut Vec<u8>), expired: bool) {
-        let readers = match expired {
-            true => Readers::ALL,
-            false => self.readers,
-        };
+    fn put(&mut self, db: usize, put: impl FnOnce(&mut Vec<u8>), readers: Readers, stays: bool) {
         if !readers.log && !readers.replicas {
             return;
         }
@@ -155,7 +153,7 @@ impl Records {
         self.commands.push(Written {
             db,
             end: self.bytes.len(),
-            expired,
+            stays,
             readers,
         });
     }
@@ -179,7 +177,7 @@ impl Records {
             self.readers = readers;
         }
         for (db, argv) in std::mem::take(&mut self.behind) {
-            self.write(db, &argv, true);
+            self.put(db, |into| put_command(into, &argv), Readers::ALL, false);
         }
         self.changed = false;
         self.said = false;
@@ -201,8 +199,7 @@ impl Records {
         RecordMark(self.commands.len())
     }
 
-    /// Takes back what was written down since, but for what had expired: that is over in any case, and said twice does no
-    /// harm.
+    /// Takes back what was written down since, but for keys that had expired: they stay gone, and said twice it does no harm.
     pub fn undo_to(&mut self, mark: RecordMark) {
         let since = self.commands.split_off(mark.0.min(self.commands.len()));
         let from = self.commands.last().map_or(0, |w| w.end);
@@ -211,7 +208,7 @@ impl Records {
         for w in since {
             let text = &tail[at..w.end - from];
             at = w.end - from;
-            if w.expired {
+            if w.stays {
                 self.bytes.extend_from_slice(text);
                 let end = self.bytes.len();
                 self.commands.push(Written { end, ..w });

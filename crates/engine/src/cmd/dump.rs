@@ -9,6 +9,7 @@ use crate::context::command::{
 };
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
+use crate::door::record::Gone;
 use crate::table::categories::{CAT_DANGEROUS, CAT_KEYSPACE};
 use rdb::encode::Options;
 use rdb::payload::{self, Refused};
@@ -102,10 +103,20 @@ pub(super) fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if ttl < 0 {
         return Err(Error::new("ERR Invalid TTL value, must be >= 0"));
     }
-    let loaded = payload::restore(bytes, &settings(ctx)).map_err(|refused| match refused {
+    // With what has expired in it: whoever does this again gets the same payload, and must be told what of it is gone.
+    let all = Settings {
+        now_ms: 0,
+        ..settings(ctx)
+    };
+    let mut loaded = payload::restore(bytes, &all).map_err(|refused| match refused {
         Refused::Footer => Error::new("ERR DUMP payload version or checksum are wrong"),
         Refused::Value(_) => Error::new("ERR Bad data format"),
     })?;
+    let mut expired = Gone::default();
+    if let Loaded::Object(object) = &mut loaded {
+        let now_ms = ctx.keys.now_ms;
+        object.expire_elements(now_ms, usize::MAX, &mut |element| expired.add(element));
+    }
     // A payload may hold what is compressed.
     let larger = match &loaded {
         Loaded::String(text) => text.len(),
@@ -131,6 +142,7 @@ pub(super) fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             let at = format_i64(expiry_ms.unwrap_or(0), &mut digits);
             ctx.keys
                 .record(&[b"RESTORE", key, at, bytes, b"REPLACE", b"ABSTTL"]);
+            ctx.keys.record_expired_elements(key, &expired);
         } else if was.is_some() {
             ctx.keys.changed(key, Event::DEL);
             ctx.keys.record(&[b"DEL", key]);
@@ -157,7 +169,7 @@ pub(super) fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Adds a value under a key that is not there. False if there is nothing to add: a hash all of whose fields have expired.
+/// Adds a value under a key that is not there. False if there is nothing to add: all elements have expired.
 fn insert(ctx: &mut Ctx<'_>, key: &[u8], loaded: Loaded<'_>, expiry_ms: Option<u64>) -> bool {
     fn collection<C: Collection>(ctx: &mut Ctx<'_>, key: &[u8], value: C, expiry_ms: Option<u64>) {
         ctx.keys
@@ -170,6 +182,7 @@ fn insert(ctx: &mut Ctx<'_>, key: &[u8], loaded: Loaded<'_>, expiry_ms: Option<u
         }
         Loaded::String(text) => ctx.keys.set(key, store::new_value(&text), expiry_ms),
         Loaded::Object(Object::List(value)) => collection(ctx, key, value, expiry_ms),
+        Loaded::Object(Object::Set(value)) if value.is_empty() => return false,
         Loaded::Object(Object::Set(value)) => collection(ctx, key, value, expiry_ms),
         Loaded::Object(Object::SortedSet(value)) => collection(ctx, key, value, expiry_ms),
         Loaded::Object(Object::Hash(value)) if value.is_empty() => return false,

@@ -350,7 +350,7 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 #[inline]
 pub(super) fn expire_fields(hash: &mut Hash, now_ms: u64) -> Gone {
     let mut gone = Gone::default();
-    hash.expire_fields(now_ms, &mut |field| gone.add(field));
+    hash.expire_fields(now_ms, usize::MAX, &mut |field| gone.add(field));
     gone
 }
 

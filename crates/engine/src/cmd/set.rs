@@ -106,7 +106,7 @@ pub(super) fn visible(set: SetRef<'_>) -> usize {
 #[inline]
 pub(super) fn expire_members(set: &mut Set, now_ms: u64) -> Gone {
     let mut gone = Gone::default();
-    set.expire_members(now_ms, &mut |member| gone.add(member));
+    set.expire_members(now_ms, usize::MAX, &mut |member| gone.add(member));
     gone
 }
 
@@ -180,6 +180,7 @@ fn sadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn srem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let members = args.rest();
+    expire_members_of(&mut ctx.keys, key)?;
     let n = ctx
         .keys
         .edit::<Set, _>(key, |set| members.iter().filter(|m| set.remove(m)).count())?;

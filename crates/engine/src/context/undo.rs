@@ -58,8 +58,12 @@ impl Ctx<'_> {
             let mut places = placed.iter().peekable();
             each_key(entry, argv, |i, flags| {
                 let known = places.next_if(|key| key.index as usize == i);
-                if flags & KS_RO == 0 || command.has(CHANGES_READ_KEYS) {
-                    let place = known.map_or_else(|| keys.ks.place(argv[i]), |key| key.place);
+                let place = known.map_or_else(|| keys.ks.place(argv[i]), |key| key.place);
+                // Whoever stores what it makes of a set first removes what has expired of it.
+                if flags & KS_RO == 0
+                    || command.has(CHANGES_READ_KEYS)
+                    || keys.has_due_elements(argv[i], place)
+                {
                     kept = kept && keys.save(undo, keys.db, (argv[i], place));
                 }
             });

@@ -13,6 +13,9 @@ use store::types::list::List;
 use store::types::set::Set;
 use store::{Type, Value};
 
+/// Elements that one command removes, of those that are gone because their time was over: others take no more than a million.
+const MOST_ELEMENTS: usize = 1024;
+
 /// Writes down that fields of a hash, or members of a set, are gone because their time was over.
 pub(crate) fn record_fields<F: AsRef<[u8]>>(
     records: &mut Records,
@@ -23,9 +26,11 @@ pub(crate) fn record_fields<F: AsRef<[u8]>>(
 ) {
     if !gone.is_empty() {
         let verb: &[u8] = if of_set { b"SREM" } else { b"HDEL" };
-        let mut argv: Vec<&[u8]> = vec![verb, key];
-        argv.extend(gone.iter().map(AsRef::as_ref));
-        records.push_expired(db, &argv);
+        for gone in gone.chunks(MOST_ELEMENTS) {
+            let mut argv: Vec<&[u8]> = vec![verb, key];
+            argv.extend(gone.iter().map(AsRef::as_ref));
+            records.push_expired_elements(db, &argv);
+        }
     }
 }
 
@@ -38,6 +43,14 @@ impl Keys<'_> {
         }
     }
 
+    /// Notes that elements of a hash or set, of which the command has just written down more, are gone.
+    pub(crate) fn record_expired_elements(&mut self, key: &[u8], gone: &Gone) {
+        let of_set = self.peek(key).is_some_and(|e| e.kind() == Type::Set);
+        if self.recording {
+            record_fields(self.records, self.db, key, &gone.0, of_set);
+        }
+    }
+
     /// The same of a set that the command itself has changed since. What it has added again is there for whoever does this again, with
     /// the time that is over, and must not have it any more.
     pub(crate) fn record_expired_members(&mut self, key: &[u8], gone: &Gone) {
@@ -47,28 +60,20 @@ impl Keys<'_> {
         let Some(set) = self.peek_view::<Set>(key).ok().flatten() else {
             return self.record_expired_ahead(key, gone);
         };
-        let (mut absent, mut lasting) = (vec![b"SREM".to_vec(), key.to_vec()], Vec::new());
+        let (mut absent, mut lasting) = (Vec::new(), Vec::new());
         for member in &gone.0 {
             match set.due_ms(member) {
-                None => absent.push(member.to_vec()),
-                Some(None) => lasting.push(member.to_vec()),
+                None => absent.push(&member[..]),
+                Some(None) => lasting.push(&member[..]),
                 // The command says when.
                 Some(Some(_)) => {}
             }
         }
-        if absent.len() > 2 {
-            self.records.push_expired_behind(self.db, absent);
-        }
-        if !lasting.is_empty() {
-            let number = lasting.len().to_string().into_bytes();
-            let mut argv = vec![
-                b"SPERSIST".to_vec(),
-                key.to_vec(),
-                b"MEMBERS".to_vec(),
-                number,
-            ];
-            argv.append(&mut lasting);
-            self.records.push_expired_behind(self.db, argv);
+        self.record_behind(&[b"SREM", key], absent);
+        for lasting in lasting.chunks(MOST_ELEMENTS) {
+            let number = lasting.len().to_string();
+            let head: [&[u8]; 4] = [b"SPERSIST", key, b"MEMBERS", number.as_bytes()];
+            self.record_behind(&head, lasting.to_vec());
         }
     }
 
@@ -79,11 +84,16 @@ impl Keys<'_> {
         }
         let hash = self.peek_view::<Hash>(key).ok().flatten();
         let is_there = |field: &[u8]| hash.is_some_and(|h| h.get(field, 0).is_some());
-        let mut argv = vec![b"HDEL".to_vec(), key.to_vec()];
         let absent = gone.0.iter().filter(|field| !is_there(field));
-        argv.extend(absent.map(|field| field.to_vec()));
-        if argv.len() > 2 {
-            self.records.push_expired_behind(self.db, argv);
+        let absent = absent.map(|field| &field[..]).collect();
+        self.record_behind(&[b"HDEL", key], absent);
+    }
+
+    /// Writes a command down with these elements, behind what the running one did.
+    fn record_behind(&mut self, head: &[&[u8]], elements: Vec<&[u8]>) {
+        for elements in elements.chunks(MOST_ELEMENTS) {
+            let argv = head.iter().chain(elements).map(|arg| arg.to_vec());
+            self.records.push_expired_behind(self.db, argv.collect());
         }
     }
 

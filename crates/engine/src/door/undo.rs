@@ -113,6 +113,15 @@ impl Keys<'_> {
         }
     }
 
+    /// Whether elements of a key have expired and are still there; its shard is held.
+    pub(crate) fn has_due_elements(&self, key: &[u8], place: Place) -> bool {
+        let shard = self.held.shard(place.shard());
+        let entry = shard.and_then(|s| s.db_ref(self.db).get(place.hash(), key));
+        let object = entry.and_then(|e| e.own_object());
+        let due_ms = object.and_then(|object| object.next_due_ms());
+        due_ms.is_some_and(|due_ms| due_ms <= self.now_ms)
+    }
+
     /// Keeps a key's value before it changes; its shard is held. False if that would cost too much.
     pub(crate) fn save(&self, undo: &mut Undo, db: usize, (key, place): (&[u8], Place)) -> bool {
         if undo.saved(db, key).is_some() {

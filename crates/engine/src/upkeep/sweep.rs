@@ -46,6 +46,9 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(1);
 /// Keys removed under one hold of a shard's lock, at most.
 const MAX_PER_HOLD: usize = 64;
 
+/// Elements of one large collection removed at a time, so that nobody waits for more than some hundred microseconds.
+const MAX_ELEMENTS: usize = 1024;
+
 /// How often the memory in use is added up, so that INFO knows its peak.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
@@ -245,7 +248,7 @@ impl Sweep {
                             // Not the key is due, but elements of it.
                             let of_set = found.get().kind() == store::Type::Set;
                             let mut gone: Vec<Vec<u8>> = Vec::new();
-                            let n = found.expire_elements(now_ms, &mut |field| {
+                            let n = found.expire_elements(now_ms, MAX_ELEMENTS, &mut |field| {
                                 if recording || of_fields {
                                     gone.push(field.to_vec());
                                 }

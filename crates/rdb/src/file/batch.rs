@@ -305,7 +305,7 @@ impl<'a> Iterator for Items<'a> {
 
 impl<'a> Entry<'a> {
     /// Builds the value; `None` if there is nothing of it: a collection without elements, which old servers sometimes wrote,
-    /// or a hash whose fields have all expired. Whether the key itself has expired is not looked at.
+    /// or a hash or set whose elements have all expired. Whether the key itself has expired is not looked at.
     ///
     /// A piece is not a value: see [`Assembly`].
     pub fn load(&self, settings: &Settings) -> Result<Option<Loaded<'a>>, Error> {
@@ -326,6 +326,7 @@ impl<'a> Entry<'a> {
         match loaded {
             Ok(_) if r.left() > 0 => Err(self.error(r, Malformed("more than a value"))),
             Ok(Loaded::Object(store::Object::Hash(hash))) if hash.is_empty() => Ok(None),
+            Ok(Loaded::Object(store::Object::Set(set))) if set.is_empty() => Ok(None),
             Ok(loaded) => Ok(Some(loaded)),
             Err(EMPTY) => Ok(None),
             Err(malformed) => Err(self.error(r, malformed)),

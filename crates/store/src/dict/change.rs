@@ -154,8 +154,14 @@ impl<'a> EntryMut<'a> {
         self.open().edit(f)
     }
 
-    /// Removes elements of a collection that have expired, and calls `gone` with each; returns how many.
-    pub fn expire_elements(&mut self, now_ms: u64, gone: &mut dyn FnMut(&[u8])) -> usize {
+    /// Removes elements of a collection that have expired, of a large one `most` at most, and calls `gone` with each; returns
+    /// how many.
+    pub fn expire_elements(
+        &mut self,
+        now_ms: u64,
+        most: usize,
+        gone: &mut dyn FnMut(&[u8]),
+    ) -> usize {
         if self.spot.entry.object_ref().is_none() {
             return 0;
         }
@@ -164,7 +170,7 @@ impl<'a> EntryMut<'a> {
             .spot
             .entry
             .object_mut()
-            .map_or(0, |object| object.expire_elements(now_ms, gone))
+            .map_or(0, |object| object.expire_elements(now_ms, most, gone))
     }
 
     /// Changes the bytes in place, keeping their number: `f` gets them all. Integers are not changed in place, and

@@ -20,10 +20,6 @@ use crate::types::packed::Item;
 use crate::types::watch::Element;
 use pairs::Pairs;
 
-/// Expired fields of one large hash that are removed at a time, so that nobody waits for more than some hundred
-/// microseconds.
-const MAX_EXPIRED: usize = 1024;
-
 /// Up to where a hash stays packed.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -168,8 +164,13 @@ impl Hash {
         (self.due_ms != u64::MAX).then_some(self.due_ms)
     }
 
-    /// Removes fields that have expired, of a large hash a thousand at most; returns how many.
-    pub fn expire_fields(&mut self, now_ms: u64, gone: &mut dyn FnMut(&[u8])) -> usize {
+    /// Removes fields that have expired, of a large hash `most` at most; returns how many.
+    pub fn expire_fields(
+        &mut self,
+        now_ms: u64,
+        most: usize,
+        gone: &mut dyn FnMut(&[u8]),
+    ) -> usize {
         if self.due_ms > now_ms {
             return 0;
         }
@@ -194,7 +195,7 @@ impl Hash {
                 removed
             }
             Form::Table(table) => {
-                let (removed, next) = table.remove_due(now_ms, MAX_EXPIRED, gone);
+                let (removed, next) = table.remove_due(now_ms, most, gone);
                 self.due_ms = next.unwrap_or(u64::MAX);
                 removed
             }

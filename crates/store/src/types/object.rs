@@ -253,11 +253,16 @@ impl Object {
         }
     }
 
-    /// Removes the elements that have expired, and calls `gone` with each; returns how many.
-    pub fn expire_elements(&mut self, now_ms: u64, gone: &mut dyn FnMut(&[u8])) -> usize {
+    /// Removes elements that have expired, of a large collection `most` at most, and calls `gone` with each; returns how many.
+    pub fn expire_elements(
+        &mut self,
+        now_ms: u64,
+        most: usize,
+        gone: &mut dyn FnMut(&[u8]),
+    ) -> usize {
         match self {
-            Object::Hash(h) => h.expire_fields(now_ms, gone),
-            Object::Set(s) => s.expire_members(now_ms, gone),
+            Object::Hash(h) => h.expire_fields(now_ms, most, gone),
+            Object::Set(s) => s.expire_members(now_ms, most, gone),
             _ => 0,
         }
     }

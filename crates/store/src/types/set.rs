@@ -435,11 +435,16 @@ impl Set {
         }
     }
 
-    /// Removes members that have expired, of a large set a thousand at most, and calls `gone` with each; returns how many.
+    /// Removes members that have expired, of a large set `most` at most, and calls `gone` with each; returns how many.
     #[inline]
-    pub fn expire_members(&mut self, now_ms: u64, gone: &mut dyn FnMut(&[u8])) -> usize {
+    pub fn expire_members(
+        &mut self,
+        now_ms: u64,
+        most: usize,
+        gone: &mut dyn FnMut(&[u8]),
+    ) -> usize {
         match &mut self.0 {
-            Repr::Timed(hash) => hash.expire_fields(now_ms, gone),
+            Repr::Timed(hash) => hash.expire_fields(now_ms, most, gone),
             _ => 0,
         }
     }

@@ -81,7 +81,7 @@ proptest! {
                 }
                 Op::Pass(ms) => now += ms,
                 Op::Sweep => {
-                    hash.expire_fields(now, &mut |_| {});
+                    hash.expire_fields(now, usize::MAX, &mut |_| {});
                     prop_assert!(hash.next_due_ms().is_none_or(|ms| ms > now));
                     prop_assert_eq!(hash.len(), model.len());
                 }
@@ -195,10 +195,10 @@ fn a_large_hash_expires_in_parts() {
             limits,
         );
     }
-    assert_eq!(h.expire_fields(4, &mut |_| {}), 0);
+    assert_eq!(h.expire_fields(4, 1024, &mut |_| {}), 0);
     let mut rounds = 0;
     while h.next_due_ms().is_some_and(|ms| ms <= 5) {
-        assert!(h.expire_fields(5, &mut |_| {}) <= MAX_EXPIRED);
+        assert!(h.expire_fields(5, 1024, &mut |_| {}) <= 1024);
         rounds += 1;
     }
     assert_eq!((rounds, h.len(), h.next_due_ms()), (3, 500, None));
