@@ -38,7 +38,7 @@ pub struct Limits {
 /// What is about to be done with a member: see [`crate::types::object::Object::fetch_places`].
 #[derive(Clone, Copy, Debug)]
 pub struct Move<'a> {
-    /// What [`crate::types::object::Object::fetch`] returned for the member.
+    /// What [`crate::types::object::Object::hash_of`] returned for the member.
     pub hash: u64,
     /// The member.
     pub member: &'a [u8],
