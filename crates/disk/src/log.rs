@@ -265,6 +265,11 @@ impl Log {
         self.shared.handoff.refusing()
     }
 
+    /// Whether the files lack pieces, which a rewrite that is complete ends. Pieces may be taken before that, for the rewrite's increment.
+    pub fn is_failing(&self) -> bool {
+        matches!(self.shared.told().state, State::Failing(_))
+    }
+
     /// What INFO tells.
     pub fn status(&self) -> Status {
         let told = self.shared.told();

@@ -169,7 +169,8 @@ impl Keeper {
             // Not all was for the log.
             note_queue();
         }
-        let refusing = log.and_then(|log| log.refusing()).is_some();
+        // Also while a fresh base is being written: until it is there, what is done stands in no file that a start would read.
+        let refusing = log.is_some_and(|log| log.is_failing() || log.refusing().is_some());
         engine.journal.refuse(
             refusing && self.relies_on_log()
                 || self.last_save_failed(engine)
@@ -290,6 +291,8 @@ impl Keeper {
         self.pump_all();
         let log = self.log().ok_or("the append-only file is off")?;
         log.sync()?;
+        // Who was served asks for the piece behind what has been cut, and somebody else may have had that cut before.
+        let piece = piece.min(self.pump.lock().last);
         match self.fate_of(piece) {
             Some(true) => Ok(()),
             _ => Err("what was changed is not on the disk; the log says why".into()),
@@ -304,13 +307,20 @@ impl Keeper {
                 Err(why) => return Poll::Ready(Err(why)),
             }
         }
+        let cut = piece.min(pump.last);
         if let Some((upto, why)) = &pump.lost
-            && piece <= *upto
-            && !pump.numbers.iter().any(|(p, _)| *p == piece)
+            && cut <= *upto
+            && !pump.numbers.iter().any(|(p, _)| *p == cut)
         {
             return Poll::Ready(Err(why.clone()));
         }
-        let Some(number) = pump.number_of(piece) else {
+        // Who was served asks for the piece behind what has been cut. If there is none, somebody else has had that cut meanwhile, and it
+        // is in the last one that the log was given, or before it.
+        let number = match piece > pump.last {
+            true => pump.numbers.back().map(|(_, number)| *number),
+            false => pump.number_of(piece),
+        };
+        let Some(number) = number else {
             return Poll::Ready(Ok(()));
         };
         drop(pump);
@@ -352,7 +362,14 @@ impl Keeper {
             }
             let plan =
                 disk::SyncPlan::incremental(engine.config().flag("aof-rewrite-incremental-fsync"));
-            let base = rewrite.base(plan).map_err(|e| e.to_string())?;
+            let base = match rewrite.base(plan) {
+                Ok(base) => base,
+                Err(error) => {
+                    // Else who changes something would go on keeping old states for it.
+                    snapshot.give_up(engine);
+                    return Err(error.to_string());
+                }
+            };
             let written = if engine.config().flag("aof-use-rdb-preamble") {
                 let written = self.write_snapshot(engine, snapshot, base, true, stream)?;
                 written.map(|base| (base, false))
@@ -372,10 +389,20 @@ impl Keeper {
                         Some(log) => return log.close(),
                         None => self.pump.lock().found_again(last),
                     }
+                    // A log that was failing takes changes again.
+                    if !engine.standing.is_replica() {
+                        self.pump_all();
+                    }
                     return Ok(());
                 }
                 // The data set was replaced meanwhile: there is another one to write.
-                None if !self.is_cancelled() => {}
+                None if !self.is_cancelled() => {
+                    drop(rewrite);
+                    // The log's thread has heard of that before it is asked to begin the next. What is wrong with the disk the next one finds.
+                    if let Some(log) = self.log() {
+                        let _ = log.sync();
+                    }
+                }
                 None => return Err("given up".into()),
             }
         }

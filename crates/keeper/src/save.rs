@@ -468,6 +468,23 @@ impl Keeper {
         }
     }
 
+    /// Has what was done so far on the disk: replies may wait for it that were promised it, and the setting that would bring it there
+    /// in time is gone.
+    fn keep_promises(&self) -> Result<(), String> {
+        let me = self.me.upgrade().ok_or("the database is being closed")?;
+        // Not here: the caller is a worker.
+        let spawned = std::thread::Builder::new()
+            .name("sync".into())
+            .spawn(move || {
+                me.pump_all();
+                if let Some(log) = me.log() {
+                    // Who waits is told if it fails.
+                    let _ = log.sync();
+                }
+            });
+        spawned.map(drop).map_err(|e| e.to_string())
+    }
+
     /// CONFIG SET aof-disable-auto-gc: what was kept goes with that.
     fn heed_history(&self, keep: bool) -> Result<(), String> {
         let Some(log) = self.log() else { return Ok(()) };
@@ -487,11 +504,15 @@ impl Keeper {
         match directive {
             "appendonly" => self.heed_log(config.flag("appendonly")),
             "appendfsync" => {
+                let promised = self.promises.load(Relaxed);
                 if let Some(log) = self.log() {
                     log.set_fsync(crate::log::fsync(config)).map_err(|r| r.0)?;
                 }
                 self.heed_fsync(config);
-                Ok(())
+                match promised && !self.promises.load(Relaxed) {
+                    true => self.keep_promises(),
+                    false => Ok(()),
+                }
             }
             "aof-timestamp-enabled" => match self.log() {
                 Some(log) => log

@@ -30,6 +30,8 @@ const MOST: usize = 1024;
 
 /// Bytes of a handshake that are kept; certificates of clients are most of it.
 const MOST_BYTES: usize = 128 * 1024;
+/// About what one record has.
+const RECORD: u64 = 16 * 1024;
 
 /// Where handshakes are made.
 pub(crate) struct Handshakes {
@@ -176,6 +178,9 @@ async fn agree(
                     return Err(io::ErrorKind::InvalidData.into());
                 }
                 incoming.reserve(2048);
+                // No more at a time than a record has, however large the memory has become: what comes behind the handshake's last
+                // message is taken out in one piece, into a worker's memory.
+                let mut socket = (&mut *socket).take(RECORD);
                 if socket.read_buf(&mut incoming).await? == 0 {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }

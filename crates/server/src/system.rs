@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// Files a server needs besides those of its clients: listeners, epoll and event descriptors, logs.
 const OTHER_FILES: u64 = 32;
+/// As many more are allowed where that takes no privileges: each thread has some, each replica, and what is being saved.
+const SPARE_FILES: u64 = 1024;
 
 /// Raises the limit on open files so that `clients` can be connected.
 ///
@@ -17,18 +19,19 @@ pub fn allow_clients(clients: usize) -> usize {
     let wanted = clients as u64 + OTHER_FILES;
     let limit = getrlimit(Resource::Nofile);
     let enough = |limit: Option<u64>| limit.is_none_or(|n| n >= wanted);
-    if enough(limit.current) {
+    if limit.current.is_none_or(|n| n >= wanted + SPARE_FILES) {
         return clients;
     }
-    let hard = if enough(limit.maximum) {
-        limit.maximum
+    let (soft, hard) = if enough(limit.maximum) {
+        let most = limit.maximum.unwrap_or(u64::MAX);
+        ((wanted + SPARE_FILES).min(most), limit.maximum)
     } else {
-        Some(wanted)
+        (wanted, Some(wanted))
     };
     let raised = setrlimit(
         Resource::Nofile,
         Rlimit {
-            current: Some(wanted),
+            current: Some(soft),
             maximum: hard,
         },
     )

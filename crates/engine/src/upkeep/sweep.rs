@@ -325,7 +325,7 @@ impl Sweep {
         follow.latency.note(live, "expire-cycle", nanos / 1000);
         counters.expired.add(removed as u64);
         counters.expired_fields.add(expired_fields as u64);
-        removed
+        removed + expired_fields
     }
 }
 

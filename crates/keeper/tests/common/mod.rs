@@ -67,6 +67,17 @@ impl Kept {
 
     /// A command's reply, as the protocol has it. What it changed is on the disk, as far as that is promised, or that is said.
     pub fn run(&mut self, line: &str) -> (String, Result<(), String>) {
+        let reply = self.run_unkept(line);
+        let piece = self.session.piece();
+        let kept = match self.keeper.promises() && piece > 0 {
+            true => self.keeper.sync(piece),
+            false => Ok(()),
+        };
+        (reply, kept)
+    }
+
+    /// The same, before anybody has given the log what it changed.
+    pub fn run_unkept(&mut self, line: &str) -> String {
         let argv: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         let mut batch = resp::Batch::new();
         batch.push(&argv);
@@ -90,12 +101,7 @@ impl Kept {
                 _ => {}
             }
         }
-        let piece = self.session.piece();
-        let kept = match self.keeper.promises() && piece > 0 {
-            true => self.keeper.sync(piece),
-            false => Ok(()),
-        };
-        (String::from_utf8_lossy(&out.to_vec()).into_owned(), kept)
+        String::from_utf8_lossy(&out.to_vec()).into_owned()
     }
 
     /// The reply of one that must succeed, promise and all.

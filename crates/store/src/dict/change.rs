@@ -257,6 +257,9 @@ impl Spot<'_> {
                     // The old one took a slot of this size.
                     self.dict.heavy -= usize::from(owned || self.entry.is_large());
                     self.dict.count_owned(self.entry.owned_bytes(), 0);
+                    if self.entry.is_timed() {
+                        self.flag();
+                    }
                     return self.dict.forget(freed);
                 }
                 Removed::default()

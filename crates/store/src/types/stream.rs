@@ -736,8 +736,10 @@ impl<'a> Iterator for RangeBack<'a> {
             let (_, node) = self.nodes.as_mut()?.next_back()?;
             self.node = Some(node);
             let (start, end) = (self.start, self.end);
-            let wanted = node.entries().take_while(|raw| raw.id <= end);
-            let wanted = wanted.filter(|raw| raw.id >= start && !raw.deleted);
+            // Only those that live are in order: see `Node::find`.
+            let live = node.entries().filter(|raw| !raw.deleted);
+            let wanted = live.take_while(|raw| raw.id <= end);
+            let wanted = wanted.filter(|raw| raw.id >= start);
             self.offsets.extend(wanted.map(|raw| length32(raw.at)));
         }
     }

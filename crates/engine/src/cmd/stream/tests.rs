@@ -86,6 +86,22 @@ fn ranges_exclude_and_count() {
     db.check("XDEL s 1-1 9-9; XLEN s", "2");
 }
 
+/// A stream that was set back goes on below what was deleted, in the same node: what stood behind such an entry was not found.
+#[test]
+fn a_stream_that_was_set_back_finds_what_came_later() {
+    let mut db = TestClient::new();
+    db.run("XADD s 1-1 f v; XADD s 5-1 f v; XDEL s 5-1");
+    db.run("XSETID s 5-1 ENTRIESADDED 2 MAXDELETEDID 0-1; XSETID s 2-0; XADD s 3-1 f v");
+    db.run("XGROUP CREATE s g 0; XREADGROUP GROUP g c STREAMS s >");
+    db.check(
+        "XREVRANGE s 4-0 -",
+        r#"[["3-1" ["f" "v"]] ["1-1" ["f" "v"]]]"#,
+    );
+    db.check("XRANGE s 3-1 3-1", r#"[["3-1" ["f" "v"]]]"#);
+    db.check("XCLAIM s g d 0 3-1 JUSTID", r#"["3-1"]"#);
+    db.check("XDEL s 3-1; XLEN s", "1");
+}
+
 #[test]
 fn reading_is_answered_only_with_something_to_read() {
     let mut db = TestClient::new();

@@ -139,12 +139,15 @@ impl Group {
             pending: BTreeSet::new(),
         });
         self.names_bytes += name.len();
-        let no = match self.consumers.iter().position(Option::is_none) {
-            Some(free) if self.numbers.len() < self.consumers.len() => {
+        // Looked for only where there is one: a group may have very many consumers.
+        let has_free = self.numbers.len() < self.consumers.len();
+        let free = || self.consumers.iter().position(Option::is_none);
+        let no = match has_free.then(free).flatten() {
+            Some(free) => {
                 self.consumers[free] = consumer;
                 free
             }
-            _ => {
+            None => {
                 self.consumers.push(consumer);
                 self.consumers.len() - 1
             }

@@ -205,9 +205,10 @@ impl Node {
 
     /// The byte where a live entry of this ID stands.
     pub fn find(&self, id: StreamId) -> Option<usize> {
+        // Only those that live are in order: a stream that was set back goes on below what was deleted.
         self.entries()
-            .find(|e| e.id >= id)
-            .filter(|e| e.id == id && !e.deleted)
+            .find(|e| !e.deleted && e.id >= id)
+            .filter(|e| e.id == id)
             .map(|e| e.at)
     }
 
