@@ -97,6 +97,29 @@ fn idle_connections_are_closed_after_the_timeout() {
     });
 }
 
+/// Who sends a command bit by bit, or waits for the server to execute it, is not idle: `timeout` used to look at the last command
+/// that had been executed, so that CLIENT PAUSE or a slow upload ended the connection.
+#[test]
+fn who_sends_slowly_or_waits_for_the_server_is_not_idle() {
+    let server = Server::redpoll();
+    let mut other = server.connect();
+    let mut paused = server.connect();
+    let mut uploads = server.connect();
+    check(&mut other, "CONFIG SET timeout 2", "OK");
+    check(&mut other, "CLIENT PAUSE 5000 WRITE", "OK");
+    paused.send(&["SET", "k", "v"]);
+    let value = "v".repeat(300_000);
+    let upload = format!("*2\r\n$4\r\nECHO\r\n${}\r\n{value}\r\n", value.len());
+    let (short, long) = upload.split_at(40);
+    let beginning = short.as_bytes().chunks(10);
+    for piece in beginning.chain(long.as_bytes().chunks(30_000)) {
+        uploads.send_raw(piece).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(400));
+    }
+    assert_eq!(show(&uploads.read()), format!("{value:?}"));
+    assert_eq!(show(&paused.read()), "OK");
+}
+
 /// Raises the soft limit of open files to the hard one; servers started afterwards inherit it.
 fn raise_descriptor_limit() -> bool {
     let limit = getrlimit(Resource::Nofile);

@@ -87,6 +87,8 @@ pub(crate) struct Connection {
     closing: bool,
     /// Whether the client's buffer sizes were last reported as other than zero.
     reported: bool,
+    /// Whether the client waits for the server, as others were last told.
+    attended: bool,
     slot: Option<usize>,
     seat: Arc<Seat>,
     load: Arc<Load>,
@@ -139,6 +141,7 @@ impl Connection {
             ended: false,
             closing: false,
             reported: false,
+            attended: false,
             slot: None,
             seat: seat.clone(),
             load,
@@ -256,7 +259,7 @@ impl Connection {
         sent
     }
 
-    /// Notes that the client has been sent something, other than replies to what it has just asked.
+    /// Notes that the client has sent or been sent something, other than a command that was executed and its reply.
     fn not_idle(&self) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |since| since.as_secs());
@@ -282,6 +285,10 @@ impl Connection {
                 buffer[..left].copy_from_slice(self.input.as_slice());
                 let bytes = &buffer[..left + n];
                 self.run(bytes, kit, turn).map(|ran| {
+                    if ran.consumed == 0 {
+                        // Part of a command: nothing that was executed says when.
+                        self.not_idle();
+                    }
                     self.input.replace(&bytes[ran.consumed..]);
                     self.ready = self.prepend() || ran.more;
                     Poll::Ready(Ok(n))
@@ -337,6 +344,7 @@ impl Connection {
         let read = self.stream.poll_read_buf(cx, self.input.room(missing));
         if let Poll::Ready(Ok(n @ 1..)) = read {
             self.count_in(n);
+            self.not_idle();
             self.ready = true;
             if self.input.len() >= LARGE_INPUT {
                 // It may go on for long before this is reported, and others have to know what it takes.
@@ -538,7 +546,7 @@ impl Connection {
         }
     }
 
-    /// Tells the engine's list of clients how much is waiting here.
+    /// Tells the engine's list of clients how much is waiting here, and who waits for whom.
     fn report(&mut self) {
         let (query, reply) = (self.input.len(), self.unsent_bytes());
         let waiting = query + reply > 0;
@@ -547,6 +555,16 @@ impl Connection {
             self.client
                 .set_buffers(query, self.input.free(), reply, pieces);
             self.reported = waiting;
+        }
+        let blocked = matches!(self.busy, Some(Busy::Blocked(..)));
+        let attended = self.busy.is_some() && !blocked || self.held_until.is_some();
+        if attended != self.attended {
+            if !attended {
+                // From now on it is the client's turn.
+                self.not_idle();
+            }
+            self.attended = attended;
+            self.client.attended.store(attended, Relaxed);
         }
     }
 }

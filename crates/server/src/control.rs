@@ -243,7 +243,8 @@ impl Control {
         }
     }
 
-    /// Closes clients that have neither asked anything nor taken any reply for `timeout` seconds.
+    /// Closes clients that have neither sent anything nor taken any reply for `timeout` seconds, though nothing that they have asked
+    /// was still to be done.
     fn close_idle(&self) {
         let timeout = self.engine.config().live.timeout_s.load(Relaxed);
         if timeout == 0 {
@@ -256,7 +257,8 @@ impl Control {
             let waits = client.subscribes()
                 || client.replicates()
                 || client.monitors.load(Relaxed)
-                || client.is_blocked();
+                || client.is_blocked()
+                || client.attended.load(Relaxed);
             if !waits && client.idle_s(now) > timeout {
                 tracing::debug!("Closing idle client {} ({})", client.id, client.addr);
                 client.kill();

@@ -281,6 +281,7 @@ const DIFFERENCES: &[(&str, &[Difference])] = &[
         left_out("Test replication partial resync: no backlog (diskless: no, disabled, reconnect: 1, rdbchannel: no)", ALIKE),
         left_out("Test replication partial resync: no backlog (diskless: no, swapdb, reconnect: 1, rdbchannel: no)", ALIKE),
         left_out("Test replication partial resync: no backlog (diskless: yes, disabled, reconnect: 1, rdbchannel: no)", ALIKE),
+        left_out("Test replication partial resync: no backlog (diskless: yes, swapdb, reconnect: 1, rdbchannel: no)", LINK_AWAKE),
         left_out("Test replication partial resync: no backlog (diskless: yes, disabled, reconnect: 1, rdbchannel: yes)", ONE_LINK),
         left_out("Test replication partial resync: no backlog (diskless: yes, swapdb, reconnect: 1, rdbchannel: yes)", ONE_LINK),
         left_out("Test replication partial resync: no reconnection, just sync (diskless: yes, disabled, reconnect: 0, rdbchannel: yes)", ONE_LINK),

@@ -80,6 +80,8 @@ pub struct Client {
     pub(crate) since_s: u64,
     /// Unix seconds of its last command or connection.
     pub active_s: AtomicU64,
+    /// It waits for the server, for what it has asked: a command on a helper thread, a lock, the end of CLIENT PAUSE, the disk.
+    pub attended: AtomicBool,
     pub db: AtomicUsize,
     /// 2 or 3.
     pub proto: AtomicU8,
@@ -141,6 +143,7 @@ impl Client {
             thread: AtomicUsize::new(0),
             since_s: now_s,
             active_s: AtomicU64::new(now_s),
+            attended: AtomicBool::new(false),
             db: AtomicUsize::new(0),
             proto: AtomicU8::new(proto),
             last_command: AtomicUsize::new(0),

@@ -14,6 +14,7 @@ use crate::context::ctx::Ctx;
 use crate::door::change::Event;
 use crate::door::keys::Keys;
 use crate::door::record::Gone;
+use crate::upkeep::sweep::MAX_ELEMENTS;
 use resp::number::{format_i64, parse_i64};
 use resp::{LongDouble, Out, Proto};
 use std::collections::HashSet;
@@ -272,6 +273,7 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::new("ERR value is out of range"));
     }
     let may_move = ctx.must_move(count.unsigned_abs() as usize);
+    let may_move_walk = ctx.must_move(LONG_WORK);
     let out = &mut *ctx.out;
     let nested = values && out.proto() == Proto::Resp3;
     let each = if values && !nested { 2 } else { 1 };
@@ -289,18 +291,20 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     };
     check_picks(count)?;
-    if may_move && (count < 0 || hash.len() >= LONG_WORK) {
+    let hides = hash.may_be_due(now_ms);
+    if may_move && count < 0 || (may_move || may_move_walk && hides) && hash.len() >= LONG_WORK {
         return ctx.move_after_read();
     }
     if count < 0 {
         let picks = count.unsigned_abs() as usize;
-        // A packed hash is walked once, not once a pick.
-        let all: Vec<_> = if hash.is_packed() {
+        // A packed hash is walked once, not once a pick, and so is one of which perhaps hardly anything has not expired.
+        let all: Vec<_> = if hash.is_packed() || hides {
             hash.iter(now_ms).collect()
         } else {
             Vec::new()
         };
         let pick = || match all.len() {
+            0 if hides => None,
             0 => hash.random(now_ms, random_below),
             n => Some(all[random_below(n as u64) as usize]),
         };
@@ -314,13 +318,13 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     let wanted = count as usize;
-    let size = if hash.may_be_due(now_ms) {
+    let size = if hides {
         hash.iter(now_ms).count()
     } else {
         hash.len()
     };
     out.array(wanted.min(size) * each);
-    if !hash.is_packed() && wanted < size / 3 {
+    if !hash.is_packed() && wanted < size / 3 && !hides {
         // Few of many: drawn again where a field comes up twice.
         let mut seen = HashSet::with_capacity(wanted);
         while seen.len() < wanted {
@@ -346,11 +350,25 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 // ---- Writing
 
-/// Removes the fields of a hash that have expired.
+/// Removes fields of a hash that have expired, ahead of a command that changes it: those that the command names, and as many others
+/// as do not hold it up. The sweep removes the rest.
 #[inline]
-pub(super) fn expire_fields(hash: &mut Hash, now_ms: u64) -> Gone {
+pub(super) fn expire_fields<'n>(
+    hash: &mut Hash,
+    now_ms: u64,
+    named: impl IntoIterator<Item = &'n [u8]>,
+) -> Gone {
     let mut gone = Gone::default();
-    hash.expire_fields(now_ms, usize::MAX, &mut |field| gone.add(field));
+    if hash.next_due_ms().is_some_and(|ms| ms <= now_ms) {
+        hash.expire_fields(now_ms, MAX_ELEMENTS, &mut |field| gone.add(field));
+        if hash.next_due_ms().is_some_and(|ms| ms <= now_ms) {
+            for field in named {
+                if hash.expire_field(field, now_ms) {
+                    gone.add(field);
+                }
+            }
+        }
+    }
     gone
 }
 
@@ -409,7 +427,8 @@ fn set_all(ctx: &mut Ctx<'_>, key: &[u8], pairs: &[&[u8]]) -> Result<i64> {
     }
     let (limits, now_ms) = (limits(ctx), ctx.keys.now_ms);
     let (expired, n) = ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
-        let expired = expire_fields(hash, now_ms);
+        let named = pairs.iter().step_by(2).copied();
+        let expired = expire_fields(hash, now_ms, named);
         hash.prepare(pairs.len() / 2, pairs.iter().copied(), limits);
         let set = |pair: &&[&[u8]]| hash.set(pair[0], pair[1], Expiry::Clear, now_ms, limits);
         (expired, pairs.chunks_exact(2).filter(set).count() as i64)
@@ -446,7 +465,7 @@ fn hsetnx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     let expired = ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
-        let expired = expire_fields(hash, now_ms);
+        let expired = expire_fields(hash, now_ms, [field]);
         hash.set(field, value, Expiry::Clear, now_ms, limits);
         expired
     })?;
@@ -464,7 +483,7 @@ fn hdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let fields = args.rest();
     let mut removed = Touched::new(&ctx.keys);
     let done = ctx.keys.edit::<Hash, _>(key, |hash| {
-        let expired = expire_fields(hash, now_ms);
+        let expired = expire_fields(hash, now_ms, fields.iter().copied());
         let mut n = 0;
         for field in fields {
             if hash.remove(field, now_ms) {
@@ -492,7 +511,7 @@ fn update<R>(
 ) -> Result<R> {
     let (limits, now_ms) = (limits(ctx), ctx.keys.now_ms);
     let (expired, result) = ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
-        let expired = expire_fields(hash, now_ms);
+        let expired = expire_fields(hash, now_ms, [field]);
         let mut new = Vec::new();
         let mut number = [0; 20];
         let found = store::Collection::view(hash).get(field, now_ms);

@@ -156,7 +156,7 @@ fn change_fields<'f>(
     out.array(fields.len());
     let mut touched = Touched::new(&ctx.keys);
     let done = ctx.keys.edit::<Hash, _>(key, |hash| {
-        let expired = expire_fields(hash, now_ms);
+        let expired = expire_fields(hash, now_ms, fields.iter().copied());
         let (mut event, mut n) = (None, 0);
         for field in fields {
             let happened = change(hash, field, out);
@@ -474,7 +474,8 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let limits = limits(ctx);
     let mut lost = 0;
     let expired = ctx.keys.edit_or_create::<Hash, _>(key, |hash| {
-        let expired = expire_fields(hash, now_ms);
+        let named = pairs.iter().step_by(2).copied();
+        let expired = expire_fields(hash, now_ms, named);
         hash.prepare(pairs.len() / 2, pairs.iter().copied(), limits);
         for pair in pairs.chunks_exact(2) {
             let is_new = hash.set(pair[0], pair[1], expiry, now_ms, limits);

@@ -14,6 +14,7 @@ use crate::context::ctx::Ctx;
 use crate::door::change::Event;
 use crate::door::keys::Keys;
 use crate::door::record::Gone;
+use crate::upkeep::sweep::MAX_ELEMENTS;
 use resp::Out;
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
@@ -97,16 +98,26 @@ pub(super) fn reply_set(out: &mut Out, set: SetRef<'_>) {
 /// Number of members that are shown.
 pub(super) fn visible(set: SetRef<'_>) -> usize {
     match set.timed() {
-        Some(members) => members.count(),
-        None => set.len(),
+        Some(members) if set.may_hide() => members.count(),
+        _ => set.len(),
     }
 }
 
-/// Removes the members of a set that have expired.
+/// Removes members of a set that have expired, ahead of a command that changes it: those that the command names, and as many others as
+/// do not hold it up. The sweep removes the rest.
 #[inline]
-pub(super) fn expire_members(set: &mut Set, now_ms: u64) -> Gone {
+pub(super) fn expire_members(set: &mut Set, now_ms: u64, named: &[&[u8]]) -> Gone {
     let mut gone = Gone::default();
-    set.expire_members(now_ms, usize::MAX, &mut |member| gone.add(member));
+    if set.next_due_ms().is_some_and(|ms| ms <= now_ms) {
+        set.expire_members(now_ms, MAX_ELEMENTS, &mut |member| gone.add(member));
+        if set.next_due_ms().is_some_and(|ms| ms <= now_ms) {
+            for member in named {
+                if set.expire_member(member, now_ms) {
+                    gone.add(member);
+                }
+            }
+        }
+    }
     gone
 }
 
@@ -140,12 +151,43 @@ fn announce(
     }
 }
 
-/// Removes the members of a key's set that have expired, ahead of a command that changes it or writes down what it makes of it.
+/// Removes all members of a key's set that have expired, ahead of a command that picks among the others, or writes down what it makes of
+/// them.
 pub(super) fn expire_members_of(keys: &mut Keys<'_>, key: &[u8]) -> Result {
+    expire_with(keys, key, |set, now_ms| {
+        let mut gone = Gone::default();
+        set.expire_members(now_ms, usize::MAX, &mut |member| gone.add(member));
+        gone
+    })
+}
+
+/// Whether that may be so much for one of these keys that the command has to move.
+pub(super) fn expiring_must_move<'k>(
+    ctx: &Ctx<'_>,
+    keys: impl IntoIterator<Item = &'k [u8]>,
+) -> bool {
+    let now_ms = ctx.keys.now_ms;
+    ctx.must_move(LONG_WORK)
+        && keys.into_iter().any(|key| {
+            matches!(ctx.keys.peek_view::<Set>(key),
+                Ok(Some(set)) if set.may_be_due(now_ms) && set.len() >= LONG_WORK)
+        })
+}
+
+/// Removes members of a key's set that have expired, ahead of a command that changes these: see [`expire_members`].
+fn expire_named_of(keys: &mut Keys<'_>, key: &[u8], named: &[&[u8]]) -> Result {
+    expire_with(keys, key, |set, now_ms| expire_members(set, now_ms, named))
+}
+
+fn expire_with(
+    keys: &mut Keys<'_>,
+    key: &[u8],
+    expire: impl FnOnce(&mut Set, u64) -> Gone,
+) -> Result {
     let now_ms = keys.now_ms;
     let set = keys.peek_view::<Set>(key)?;
     if !keys.frozen && set.is_some_and(|set| set.may_be_due(now_ms)) {
-        let gone = keys.edit::<Set, _>(key, |set| expire_members(set, now_ms))?;
+        let gone = keys.edit::<Set, _>(key, |set| expire(set, now_ms))?;
         let gone = gone.unwrap_or_default();
         keys.record_expired_ahead(key, &gone);
         announce(keys, key, &gone, None, 0);
@@ -158,7 +200,7 @@ fn sadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let members = args.rest();
     let (limits, now_ms) = (limits(ctx), ctx.keys.now_ms);
     let (expired, n) = ctx.keys.edit_or_create::<Set, _>(key, |set| {
-        let expired = expire_members(set, now_ms);
+        let expired = expire_members(set, now_ms, members);
         if set.is_empty() {
             *set = Set::for_first(members[0], members.len(), limits);
         } else {
@@ -180,7 +222,7 @@ fn sadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn srem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let members = args.rest();
-    expire_members_of(&mut ctx.keys, key)?;
+    expire_named_of(&mut ctx.keys, key, members)?;
     let n = ctx
         .keys
         .edit::<Set, _>(key, |set| members.iter().filter(|m| set.remove(m)).count())?;
@@ -243,8 +285,8 @@ fn smove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         Some(set) => set.at(ctx.keys.now_ms).due_ms(member),
     };
     ctx.keys.peek_view::<Set>(to)?;
-    expire_members_of(&mut ctx.keys, from)?;
-    expire_members_of(&mut ctx.keys, to)?;
+    expire_named_of(&mut ctx.keys, from, &[member])?;
+    expire_named_of(&mut ctx.keys, to, &[member])?;
     if let Some(due) = due
         && from != to
     {
@@ -278,6 +320,9 @@ fn spop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::SYNTAX);
     }
     if args.left() == 0 {
+        if expiring_must_move(ctx, [key]) {
+            return ctx.move_elsewhere();
+        }
         expire_members_of(&mut ctx.keys, key)?;
         let member = ctx.keys.edit::<Set, _>(key, |set| {
             let member = set.view().random(random_below).map(Item::to_vec);
@@ -298,6 +343,9 @@ fn spop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let count = args.int_in(0..=i64::MAX, Error::NOT_POSITIVE) as usize;
     args.check()?;
+    if expiring_must_move(ctx, [key]) {
+        return ctx.move_elsewhere();
+    }
     expire_members_of(&mut ctx.keys, key)?;
     let may_move = ctx.must_move(count);
     // It is looked for to be changed.
@@ -367,32 +415,41 @@ fn srandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ));
     }
     let wanted = count.unsigned_abs() as usize;
-    let may_move = ctx.must_move(wanted);
+    let (may_move, may_move_walk) = (ctx.must_move(wanted), ctx.must_move(LONG_WORK));
     let now_ms = ctx.keys.now_ms;
     let Some(set) = ctx.keys.view::<Set>(key)?.map(|s| s.at(now_ms)) else {
         ctx.out.array(0);
         return Ok(());
     };
     check_picks(count)?;
+    // Where hardly any may be shown, drawing until one is would take long for each: all are looked at, once.
+    let hides = set.may_hide();
+    if may_move && count < 0 || (may_move || may_move_walk && hides) && set.len() >= LONG_WORK {
+        return ctx.move_after_read();
+    }
     let len = visible(set);
     if len == 0 {
         ctx.out.array(0);
         return Ok(());
     }
-    if may_move && (count < 0 || len >= LONG_WORK) {
-        return ctx.move_after_read();
-    }
     if count < 0 {
         ctx.out.array(wanted);
+        let shown: Vec<&[u8]> = match set.timed() {
+            Some(members) if hides => members.map(|(member, _)| member).collect(),
+            _ => Vec::new(),
+        };
         for _ in 0..wanted {
-            if let Some(item) = set.random(random_below) {
+            if hides {
+                ctx.out
+                    .bulk(shown[random_below(shown.len() as u64) as usize]);
+            } else if let Some(item) = set.random(random_below) {
                 reply_member(ctx.out, item);
             }
         }
     } else if wanted >= len {
         ctx.out.array(len);
         set.for_each(|item| reply_member(ctx.out, item));
-    } else if wanted * 3 > len {
+    } else if wanted * 3 > len || hides {
         // Most of the set: walk it, taking each member with the probability that leaves exactly as many as wanted.
         ctx.out.array(wanted);
         let (mut need, mut left) = (wanted as u64, len as u64);

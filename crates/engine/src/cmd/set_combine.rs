@@ -2,7 +2,7 @@
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
-use crate::cmd::set::{expire_members_of, limits, reply_member, reply_set};
+use crate::cmd::set::{expire_members_of, expiring_must_move, limits, reply_member, reply_set};
 use crate::context::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, MOVABLEKEYS, READONLY,
     WHOLE, WRITE, row,
@@ -289,13 +289,18 @@ fn sdiff(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 /// Removes what has expired of the sets that a result is made of which is stored: who does it again, at a time when nothing has
 /// expired, must see the same.
-fn expire_sources(keys: &mut Keys<'_>, names: &[&[u8]]) -> Result {
-    if keys.recording() {
-        for name in names {
-            expire_members_of(keys, name)?;
-        }
+/// True if the command has to move before.
+fn expire_sources(ctx: &mut Ctx<'_>, names: &[&[u8]]) -> Result<bool> {
+    if !ctx.keys.recording() {
+        return Ok(false);
     }
-    Ok(())
+    if expiring_must_move(ctx, names.iter().copied()) {
+        return Ok(true);
+    }
+    for name in names {
+        expire_members_of(&mut ctx.keys, name)?;
+    }
+    Ok(false)
 }
 
 /// Stores a result and answers its size.
@@ -309,7 +314,9 @@ fn store_result(ctx: &mut Ctx<'_>, key: &[u8], result: Set) -> Result {
 fn sinterstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let limits = limits(ctx);
-    expire_sources(&mut ctx.keys, args.rest())?;
+    if expire_sources(ctx, args.rest())? {
+        return ctx.move_elsewhere();
+    }
     ctx.keys.look_for(args.rest(), Type::Set);
     let sets = views(&ctx.keys, args.rest())?;
     if ctx.must_move(intersection_work(&sets)) {
@@ -334,7 +341,9 @@ fn sinterstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn sunionstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let limits = limits(ctx);
-    expire_sources(&mut ctx.keys, args.rest())?;
+    if expire_sources(ctx, args.rest())? {
+        return ctx.move_elsewhere();
+    }
     ctx.keys.look_for(args.rest(), Type::Set);
     let sets = views(&ctx.keys, args.rest())?;
     if ctx.must_move(union_work(&sets)) {
@@ -348,7 +357,9 @@ fn sunionstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn sdiffstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.take();
     let limits = limits(ctx);
-    expire_sources(&mut ctx.keys, args.rest())?;
+    if expire_sources(ctx, args.rest())? {
+        return ctx.move_elsewhere();
+    }
     ctx.keys.look_for(args.rest(), Type::Set);
     let sets = views(&ctx.keys, args.rest())?;
     if ctx.must_move(difference_work(&sets)) {

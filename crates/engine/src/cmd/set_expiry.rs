@@ -176,7 +176,7 @@ fn expire(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
     out.array(members.len());
     let (mut timed, mut gone): (Vec<&[u8]>, Vec<&[u8]>) = (Vec::new(), Vec::new());
     let expired = ctx.keys.edit::<Set, _>(key, |set| {
-        let expired = expire_members(set, now_ms);
+        let expired = expire_members(set, now_ms, members);
         for member in members {
             out.int(match set.view().due_ms(member) {
                 None => -2,
@@ -238,7 +238,7 @@ fn spersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     out.array(members.len());
     let mut lasting: Vec<&[u8]> = Vec::new();
     let expired = ctx.keys.edit::<Set, _>(key, |set| {
-        let expired = expire_members(set, now_ms);
+        let expired = expire_members(set, now_ms, members);
         for member in members {
             out.int(match set.view().due_ms(member) {
                 None => -2,
@@ -343,7 +343,7 @@ fn saddex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (mut met, mut added, mut persisted) = (true, 0, false);
     let mut gone: Vec<&[u8]> = Vec::new();
     let expired = ctx.keys.edit_or_create::<Set, _>(key, |set| {
-        let expired = expire_members(set, now_ms);
+        let expired = expire_members(set, now_ms, members);
         if let Some(present) = options.present {
             met = members
                 .iter()

@@ -2,7 +2,7 @@
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
-use crate::cmd::set::expire_members_of;
+use crate::cmd::set::{expire_members_of, expiring_must_move};
 use crate::cmd::sorted_set::{kind_of, limits, reply_members};
 use crate::context::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, MOVABLEKEYS, READONLY,
@@ -284,6 +284,9 @@ fn combine(ctx: &mut Ctx<'_>, mut args: Args<'_>, how: Combine, outcome: Outcome
     }
     let keys: SmallVec<[&[u8]; 8]> = (0..n).map(|_| args.take()).collect();
     if matches!(outcome, Outcome::Store(_)) && ctx.keys.recording() {
+        if expiring_must_move(ctx, keys.iter().copied()) {
+            return ctx.move_elsewhere();
+        }
         for key in &keys {
             // Another type is told of below.
             let _ = expire_members_of(&mut ctx.keys, key);

@@ -47,7 +47,7 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(1);
 const MAX_PER_HOLD: usize = 64;
 
 /// Elements of one large collection removed at a time, so that nobody waits for more than some hundred microseconds.
-const MAX_ELEMENTS: usize = 1024;
+pub(crate) const MAX_ELEMENTS: usize = 1024;
 
 /// How often the memory in use is added up, so that INFO knows its peak.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);

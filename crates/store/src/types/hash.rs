@@ -202,6 +202,29 @@ impl Hash {
         }
     }
 
+    /// Removes a field if it has expired and is still there; whether it has.
+    pub fn expire_field(&mut self, field: &[u8], now_ms: u64) -> bool {
+        let is_due = |due: u64| due != 0 && due <= now_ms;
+        match &mut self.form {
+            Form::Packed(_) => false,
+            Form::Timed(bytes) => match pairs::find(bytes, true, field) {
+                Ok(pair) if is_due(pair.due_ms) => {
+                    let span = pair.span;
+                    bytes.drain(span);
+                    true
+                }
+                _ => false,
+            },
+            Form::Table(table) => match table.find(field) {
+                Some(at) if is_due(Valued::due_ms(table.get(at).tail).unwrap_or(0)) => {
+                    table.remove_at(at);
+                    true
+                }
+                _ => false,
+            },
+        }
+    }
+
     /// What fields of a large hash are known by: see [`Members::hash_of`]. `None` if it is packed.
     #[inline]
     pub(super) fn hash_of(&self, field: &[u8]) -> Option<u64> {

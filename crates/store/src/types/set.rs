@@ -122,6 +122,12 @@ impl<'a> SetRef<'a> {
         }
     }
 
+    /// Whether members that it does not show may still be there: at the time of the view they have expired.
+    #[inline]
+    pub fn may_hide(&self) -> bool {
+        matches!(self, SetRef::Timed(hash, now_ms) if hash.view().may_be_due(*now_ms))
+    }
+
     /// When a member that is there expires, in Unix milliseconds; `None` if it is not there.
     pub fn due_ms(&self, member: &[u8]) -> Option<Option<u64>> {
         match self {
@@ -446,6 +452,14 @@ impl Set {
         match &mut self.0 {
             Repr::Timed(hash) => hash.expire_fields(now_ms, most, gone),
             _ => 0,
+        }
+    }
+
+    /// Removes a member if it has expired and is still there; whether it has.
+    pub fn expire_member(&mut self, member: &[u8], now_ms: u64) -> bool {
+        match &mut self.0 {
+            Repr::Timed(hash) => hash.expire_field(member, now_ms),
+            _ => false,
         }
     }
 

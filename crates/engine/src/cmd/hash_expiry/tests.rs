@@ -1,7 +1,7 @@
 //! Tests of expiring fields: replies as Redis 8.2.3 gives them.
 
 use crate::testing::{TestClient, check};
-use crate::upkeep::sweep::Sweep;
+use crate::upkeep::sweep::{MAX_ELEMENTS, Sweep};
 use std::time::Duration;
 
 const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
@@ -224,6 +224,62 @@ fn expired_fields_are_not_seen() {
         c.check("HLEN h", "2");
         c.check("HTTL h FIELDS 1 a", "[-1]");
     }
+}
+
+/// A write used to remove all that had expired, however many, while everybody who wanted the shard waited: a second for some millions of
+/// fields. It removes the fields that it is about, and so many others as take no time to speak of.
+#[test]
+fn a_write_removes_few_of_very_many_that_have_expired() {
+    let (n, mut c) = (12 * MAX_ELEMENTS, TestClient::new());
+    c.run("HSET h kept 1");
+    for i in (0..n).step_by(500) {
+        let names: Vec<String> = (i..n.min(i + 500)).map(|i| format!("f{i}")).collect();
+        let (count, names) = (names.len(), names.join(" "));
+        c.run(&format!(
+            "HSETEX h PXAT 10000000000000 FIELDS {count} {} 1",
+            names.replace(' ', " 1 ")
+        ));
+    }
+    // All at once, as if their time had come.
+    c.run("DEBUG SET-ACTIVE-EXPIRE 0");
+    for i in (0..n).step_by(500) {
+        let names: Vec<String> = (i..n.min(i + 500)).map(|i| format!("f{i}")).collect();
+        c.run(&format!(
+            "HPEXPIRE h 700 FIELDS {} {}",
+            names.len(),
+            names.join(" ")
+        ));
+    }
+    while c.run(&format!("HTTL h FIELDS 1 f{}", n - 1)) != "[-2]" {
+        std::thread::yield_now();
+    }
+    c.check("HLEN h", &(n + 1).to_string());
+    c.check_events("HSET h f1 x", "hexpired h, hset h");
+    c.check("HINCRBY h f2 5", "5");
+    c.check("HSETNX h f3 x", "1");
+    c.check("HDEL h f4", "0");
+    c.check("HEXPIRE h 100 FIELDS 1 f5", "[-2]");
+    c.check("HSETEX h FNX FIELDS 2 f6 x f7 x", "1");
+    c.check("HGETDEL h FIELDS 1 f8", "[nil]");
+    c.check("HTTL h FIELDS 4 f1 f2 f3 f6", "[-1 -1 -1 -1]");
+    let left: usize = c.run("HLEN h").parse().unwrap();
+    assert!(left > n - 7 * (MAX_ELEMENTS + 2), "{left} of {n} are left");
+    let shown = ["f1", "f2", "f3", "f6", "f7", "kept"].map(|f| format!("{f:?}"));
+    let sorted = |reply: String| {
+        let mut names: Vec<String> = reply
+            .trim_matches(['[', ']'])
+            .split(' ')
+            .map(String::from)
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(sorted(c.run("HKEYS h")), shown);
+    assert_eq!(sorted(c.run("HRANDFIELD h 9")), shown);
+    assert_eq!(sorted(c.run("HRANDFIELD h 1")).len(), 1);
+    let mut picked = sorted(c.run("HRANDFIELD h -300"));
+    picked.dedup();
+    assert_eq!(picked, shown);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Members of sets that expire.
 
 use crate::testing::TestClient;
+use crate::upkeep::sweep::MAX_ELEMENTS;
 use std::collections::BTreeMap;
 
 /// What the published documentation says, and Redis's own tests of it: `line | reply`, in one database.
@@ -238,6 +239,52 @@ fn what_has_expired_is_not_seen() {
     c.check_events("SADD s y", "sexpired s, sadd s");
     fill(&mut c);
     c.check("SPOP s 5; EXISTS s", "0");
+}
+
+/// As for hashes: a write removes the members that it is about, and so many others as take no time to speak of.
+#[test]
+fn a_write_removes_few_of_very_many_that_have_expired() {
+    let (n, mut c) = (10 * MAX_ELEMENTS, TestClient::new());
+    c.run("DEBUG SET-ACTIVE-EXPIRE 0; SADD s kept");
+    for command in ["SADD s", "SPEXPIRE s 700 MEMBERS 500"] {
+        for i in (0..n).step_by(500) {
+            let names: String = (i..i + 500).map(|i| format!(" m{i}")).collect();
+            c.run(&format!("{command}{names}"));
+        }
+    }
+    while c.run(&format!("STTL s MEMBERS 1 m{}", n - 1)) != "[-2]" {
+        std::thread::yield_now();
+    }
+    c.check_events("SADD s m1", "sexpired s, sadd s");
+    c.check("SREM s m2", "0");
+    c.check("SMOVE s other m3", "0");
+    c.check("SADDEX s MNX MEMBERS 1 m4", "1");
+    c.check("SPERSIST s MEMBERS 1 m5", "[-2]");
+    c.check("SPEXPIRE s 100 MEMBERS 1 m6", "[-2]");
+    c.check("SADD other m7; SMOVE other s m7", "1");
+    c.check("STTL s MEMBERS 3 m1 m4 m7", "[-1 -1 -1]");
+    let left: usize = c.run("SCARD s").parse().unwrap();
+    assert!(left > n - 7 * (MAX_ELEMENTS + 2), "{left} of {n} are left");
+    let shown = ["kept", "m1", "m4", "m7"].map(|m| format!("{m:?}"));
+    for (line, all) in [
+        ("SMEMBERS s", true),
+        ("SRANDMEMBER s 9", true),
+        ("SRANDMEMBER s -200", true),
+        ("SRANDMEMBER s 1", false),
+        ("SPOP s", false),
+    ] {
+        let reply = c.run(line);
+        let mut names: Vec<&str> = reply.trim_matches(['[', ']']).split(' ').collect();
+        names.sort();
+        names.dedup();
+        assert!(
+            names.iter().all(|name| shown.contains(&(*name).into())),
+            "{line}: {names:?}"
+        );
+        assert_eq!(names.len(), if all { 4 } else { 1 }, "{line}");
+    }
+    // Who picks among them has removed all others.
+    c.check("SCARD s", "3");
 }
 
 /// On a replica that clients write to they are unseen when their time has come, like fields of hashes; a later change of the set by a
