@@ -716,8 +716,11 @@ impl Writer {
         let old = self.folder.manifest().clone();
         let entry = self.folder.next_base(aof).map_err(|e| e.to_string())?;
         let path = self.folder.path(&entry.name);
-        base.commit(&path)
-            .map_err(|e| format!("{}: {e}", path.display()))?;
+        if let Err(error) = base.commit(&path) {
+            // It may have its name already, and the folder not be on the disk. Nothing lists it.
+            let _ = disk.remove(&path);
+            return Err(format!("{}: {error}", path.display()));
+        }
         let mut manifest = Manifest {
             base: Some(entry),
             history: old.history,

@@ -5,7 +5,7 @@ mod common;
 use common::{NAME, command, file, finish, new_log, open, read, set};
 use redpoll_disk::faulty::{EIO, Fault, FaultyDisk, Operation};
 use redpoll_disk::{Fsync, Log, Outcome, ReadOptions, Refused, Settings, State};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, Ordering::Relaxed};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Wake, Waker};
@@ -283,6 +283,31 @@ fn a_rewrite_that_is_given_up_leaves_the_log_as_it_was() {
     log.close().expect("closed");
     let all: Vec<u8> = (1..=5).flat_map(set).collect();
     assert_eq!(contents(&disk.crash(2)), all);
+}
+
+/// The base had its name when the folder could not be synced, and stayed there, as large as the data set, listed nowhere.
+#[test]
+fn a_base_whose_name_is_not_on_the_disk_does_not_stay() {
+    let disk = FaultyDisk::new();
+    let log = new_log(&disk, settings(Fsync::Always));
+    log.append(set(1), 0).expect("taken");
+    let rewrite = log.begin_rewrite().expect("begun");
+    let named = AtomicBool::new(false);
+    disk.script(move |operation, path| {
+        let base = path.to_string_lossy().ends_with("base.aof");
+        named.fetch_or(operation == Operation::Rename && base, Relaxed);
+        (operation == Operation::SyncFolder && named.load(Relaxed)).then_some(Fault::Error(EIO))
+    });
+    finish(rewrite, &set(1)).expect_err("no base");
+    disk.heal();
+    log.close().expect("closed");
+    let names = redpoll_disk::Disk::list(&disk, &file("")).expect("listed");
+    let manifest = format!("{NAME}.manifest");
+    let listed = disk.contents(file(&manifest)).expect("there");
+    let listed = String::from_utf8_lossy(&listed);
+    for name in names.iter().filter(|name| **name != manifest) {
+        assert!(listed.contains(&**name), "{name} is not in {listed}");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ const NUMBERS: usize = 1 << 14;
 
 /// A rewrite of the log that has begun: what is to be written into its base.
 pub(crate) struct Begun {
-    snapshot: Snapshot,
+    pub(crate) snapshot: Snapshot,
     rewrite: Rewrite,
     stream: Option<StreamAt>,
     /// The last piece that is in the snapshot.

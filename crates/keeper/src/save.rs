@@ -7,6 +7,7 @@ use crate::saving::{Busy, Running, changes};
 use crate::snapshot::{Failed, Shared, Snapshot};
 use disk::{AtomicFile, SyncPlan};
 use engine::{Config, Engine};
+use parking_lot::Mutex;
 use rdb::Version;
 use rdb::encode::Options;
 use rdb::file::Writer;
@@ -325,14 +326,21 @@ impl Keeper {
     /// Has a thread write what was claimed.
     pub(crate) fn spawn(&self, busy: Busy, begun: Option<Begun>) -> Result<(), String> {
         let me = self.me.upgrade().ok_or("the database is being closed")?;
+        let begun = Arc::new(Mutex::new(begun));
+        let its_own = begun.clone();
         let spawned = std::thread::Builder::new()
             .name("snapshot".into())
             .spawn(move || {
                 // The cores that are idle are its own.
                 engine::stand_behind_workers(engine::FAR_BEHIND);
+                let begun = its_own.lock().take();
                 let _ = me.write_as(busy, begun);
             });
         spawned.map(|_| ()).map_err(|e| {
+            if let (Some(begun), Ok(engine)) = (begun.lock().take(), self.engine()) {
+                // Else who changes something would go on keeping old states for it.
+                begun.snapshot.give_up(&engine);
+            }
             self.note_end();
             format!("no thread to write: {e}")
         })

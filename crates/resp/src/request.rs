@@ -232,6 +232,11 @@ impl Parser {
         }
     }
 
+    /// Bytes that it takes to know where the arguments are that have come so far.
+    pub fn memory(&self) -> usize {
+        self.spans.capacity() * size_of::<(usize, usize)>()
+    }
+
     /// Whether part of a command has been received.
     pub fn is_mid_command(&self) -> bool {
         !matches!(self.stage, Stage::Idle | Stage::Rewritten)

@@ -554,6 +554,7 @@ impl Connection {
             let pieces = self.unsent.as_ref().map_or(0, |unsent| unsent.pieces());
             self.client
                 .set_buffers(query, self.input.free(), reply, pieces);
+            (self.client.argument_bytes).store(self.parser.memory(), Relaxed);
             self.reported = waiting;
         }
         let blocked = matches!(self.busy, Some(Busy::Blocked(..)));

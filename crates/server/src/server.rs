@@ -228,16 +228,11 @@ impl RunningServer {
         let _ = self.thread.join();
         self.host.stop_http();
         let deadline = Instant::now() + GRACE;
-        if let Ok(workers) = Arc::try_unwrap(self.workers) {
-            for worker in workers {
-                if worker
-                    .load
-                    .wait_until(deadline, |load| load.ended.load(Acquire))
-                {
-                    let _ = worker.thread.join();
-                } else {
-                    tracing::warn!("A worker is in the middle of something and is not waited for");
-                }
+        for worker in self.workers.iter() {
+            if !(worker.load).wait_until(deadline, |load| load.ended.load(Acquire)) {
+                tracing::warn!("A worker is in the middle of something and is not waited for");
+            } else if let Some(thread) = worker.thread.lock().take() {
+                let _ = thread.join();
             }
         }
         self.host.tcp.lock().clear();

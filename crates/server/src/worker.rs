@@ -3,6 +3,7 @@
 use crate::connection::Connection;
 use crate::seat::{Arrival, Ends, GiveBack, Helpers, Load, Seat};
 use engine::Engine;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::thread::JoinHandle;
@@ -27,7 +28,8 @@ pub(crate) enum Phase {
 pub(crate) struct Handle {
     pub load: Arc<Load>,
     pub arrivals: mpsc::UnboundedSender<Arrival>,
-    pub thread: JoinHandle<()>,
+    /// None once it has been waited for.
+    pub thread: Mutex<Option<JoinHandle<()>>>,
     /// How often it has slept and for how long it was busy.
     pub runtime: RuntimeMetrics,
 }
@@ -72,7 +74,7 @@ pub(crate) fn start(
     Ok(Handle {
         load,
         arrivals,
-        thread,
+        thread: Mutex::new(Some(thread)),
         runtime: metrics,
     })
 }

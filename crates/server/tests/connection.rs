@@ -100,6 +100,43 @@ fn unexecuted_requests_are_bounded() {
     other.expect(b":1000000\r\n");
 }
 
+/// A command of very many short arguments takes more memory for where they are than for what they are.
+#[test]
+fn where_arguments_are_is_counted() {
+    let server = TestServer::start(&[]);
+    let (mut client, mut other) = (server.connect(), server.connect());
+    let count = 100_000;
+    for client in [&mut client, &mut other] {
+        client.send("PING\r\n");
+        client.expect("+PONG\r\n");
+    }
+    client.send(format!("*{}\r\n{}", 2 * count, "$1\r\na\r\n".repeat(count)));
+    let sender = || {
+        server
+            .engine
+            .clients()
+            .list()
+            .into_iter()
+            .next()
+            .expect("the first")
+    };
+    while sender().argument_bytes.load(Relaxed) < 16 * count {
+        std::thread::yield_now();
+    }
+    assert!(sender().memory() > 23 * count);
+    let shown = format!("argv-mem={} ", sender().argument_bytes.load(Relaxed));
+    other.send("MULTI\r\nSET k v\r\n");
+    other.expect("+OK\r\n+QUEUED\r\n");
+    let mut asks = server.connect();
+    asks.send("CLIENT LIST\r\nQUIT\r\n");
+    let list = String::from_utf8(asks.rest()).unwrap();
+    let line = |id: &str| list.lines().find(|line| line.contains(id)).unwrap();
+    assert!(line("id=1 ").contains(&shown), "{list}");
+    assert!(line("id=1 ").contains(" multi-mem=0 "), "{list}");
+    assert!(line("id=2 ").contains(" argv-mem=0 "), "{list}");
+    assert!(!line("id=2 ").contains(" multi-mem=0 "), "{list}");
+}
+
 #[test]
 fn unsent_replies_are_bounded() {
     let server = TestServer::start(&[("client-output-buffer-limit", &["normal", "8mb", "0", "0"])]);

@@ -92,6 +92,8 @@ pub struct Client {
     pub net_out: AtomicU64,
     pub query_bytes: AtomicUsize,
     pub(crate) query_free: AtomicUsize,
+    /// Bytes that it takes to know where the arguments are of the command that it is sending.
+    pub argument_bytes: AtomicUsize,
     pub reply_bytes: AtomicUsize,
     pub(crate) reply_chunks: AtomicUsize,
     pub(crate) no_evict: AtomicBool,
@@ -152,6 +154,7 @@ impl Client {
             net_out: AtomicU64::new(0),
             query_bytes: AtomicUsize::new(0),
             query_free: AtomicUsize::new(0),
+            argument_bytes: AtomicUsize::new(0),
             reply_bytes: AtomicUsize::new(0),
             reply_chunks: AtomicUsize::new(0),
             no_evict: AtomicBool::new(false),
@@ -310,6 +313,7 @@ impl Client {
         CONNECTION
             + self.query_bytes.load(Relaxed)
             + self.query_free.load(Relaxed)
+            + self.argument_bytes.load(Relaxed)
             + unsent
             + unsent / 8
             + self.queued_bytes.load(Relaxed)

@@ -55,7 +55,7 @@ pub(crate) fn describe(
     let _ = writeln!(
         into,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={}{} db={} sub={} psub={} ssub={} multi={} \
-         watch={} qbuf={} qbuf-free={} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={} tot-mem={} events={} \
+         watch={} qbuf={} qbuf-free={} argv-mem={} multi-mem={} rbs=0 rbp=0 obl=0 oll={} omem={} tot-mem={} events={} \
          cmd={} user={} redir={} resp={} lib-name={} lib-ver={} io-thread={} tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
         client.addr,
@@ -78,6 +78,8 @@ pub(crate) fn describe(
         get(&client.watched),
         query,
         query_free,
+        get(&client.argument_bytes),
+        get(&client.queued_bytes),
         get(&client.reply_chunks) + client.outbox.len(),
         unsent,
         client.memory_with_stream(),
