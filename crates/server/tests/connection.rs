@@ -104,12 +104,13 @@ fn unexecuted_requests_are_bounded() {
 #[test]
 fn where_arguments_are_is_counted() {
     let server = TestServer::start(&[]);
-    let (mut client, mut other) = (server.connect(), server.connect());
     let count = 100_000;
-    for client in [&mut client, &mut other] {
+    let [mut client, mut other] = std::array::from_fn(|_| {
+        let mut client = server.connect();
         client.send("PING\r\n");
         client.expect("+PONG\r\n");
-    }
+        client
+    });
     client.send(format!("*{}\r\n{}", 2 * count, "$1\r\na\r\n".repeat(count)));
     let sender = || {
         server
