@@ -249,9 +249,10 @@ impl AofFolder {
         }
     }
 
-    /// Files of history.
+    /// Files of history, which are to be removed: none that is to be loaded as well, as a manifest may say that somebody has edited.
     pub(crate) fn history(&self) -> Vec<PathBuf> {
-        let names = self.manifest.history.iter();
+        let loaded = |entry: &&Entry| self.manifest.files().any(|file| file.name == entry.name);
+        let names = self.manifest.history.iter().filter(|entry| !loaded(entry));
         names.map(|entry| self.folder.join(&entry.name)).collect()
     }
 
@@ -548,6 +549,20 @@ mod tests {
         );
         disk.put(at("appendonly.aof.3.incr.aof"), b"");
         open(&disk).expect("an empty file holds nothing");
+    }
+
+    #[test]
+    fn what_is_to_be_loaded_is_no_history() {
+        let disk = FaultyDisk::new();
+        disk.put(
+            at("appendonly.aof.manifest"),
+            b"file n.1.base.rdb seq 1 type b\nfile n.1.base.rdb seq 1 type h\nfile n.1.incr seq 1 type i\n",
+        );
+        for name in ["n.1.base.rdb", "n.1.incr"] {
+            disk.put(at(name), b"x");
+        }
+        open(&disk).expect("fine");
+        assert!(disk.contents(at("n.1.base.rdb")).is_some());
     }
 
     #[test]

@@ -76,11 +76,12 @@ impl Manifest {
             if line[0] == b'#' {
                 continue;
             }
-            if line.len() >= MAX_LINE || !line.ends_with(b"\n") {
+            if line.len() > MAX_LINE || !line.ends_with(b"\n") {
                 return Err(wrong("too long, or its end is missing"));
             }
             let text = std::str::from_utf8(line).map_err(|_| wrong("not UTF-8"))?;
-            let words = split(text.trim()).ok_or_else(|| wrong("unbalanced quotes"))?;
+            let words =
+                split(text.trim_matches(is_blank)).ok_or_else(|| wrong("unbalanced quotes"))?;
             let entry = entry(words).map_err(|what| wrong(&what))?;
             match entry.kind {
                 Kind::Base if manifest.base.is_some() => return Err(wrong("a second base")),
@@ -179,13 +180,18 @@ fn entry(words: Vec<String>) -> Result<Entry, String> {
     }
 }
 
+/// What real servers take for a blank, and nothing else that Unicode does.
+fn is_blank(c: char) -> bool {
+    c.is_ascii_whitespace() || c == '\x0b'
+}
+
 /// Words between blanks; in double quotes with escapes, in single quotes with `\'` only. None if a quote stays open or ends
 /// within a word.
 fn split(line: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut chars = line.chars().peekable();
     loop {
-        while chars.peek().is_some_and(|c| c.is_whitespace()) {
+        while chars.peek().is_some_and(|&c| is_blank(c)) {
             chars.next();
         }
         if chars.peek().is_none() {
@@ -227,12 +233,12 @@ fn split(line: &str) -> Option<Vec<String>> {
                         c => push(&mut word, c),
                     }
                 }
-                if chars.peek().is_some_and(|c| !c.is_whitespace()) {
+                if chars.peek().is_some_and(|&c| !is_blank(c)) {
                     return None;
                 }
             }
             _ => {
-                while let Some(c) = chars.next_if(|c| !c.is_whitespace()) {
+                while let Some(c) = chars.next_if(|&c| !is_blank(c)) {
                     push(&mut word, c);
                 }
             }
@@ -317,6 +323,16 @@ mod tests {
                 .expect("fine")
                 .is_empty()
         );
+    }
+
+    /// As long as real servers read, with blanks as they see them.
+    #[test]
+    fn a_line_of_full_length_and_names_with_other_blanks() {
+        let name = "x".repeat(MAX_LINE - "file  seq 1 type b\n".len());
+        let text = format!("file {name} seq 1 type b\nfile a\u{a0}b\x0bseq 1 type i\n");
+        let read = Manifest::parse(text.as_bytes()).expect("read");
+        assert_eq!(read.base.expect("a base").name, name);
+        assert_eq!(read.increments[0].name, "a\u{a0}b");
     }
 
     #[test]

@@ -508,6 +508,13 @@ impl Out {
         self.buf.capacity() + self.chunks.capacity() * size_of::<Chunk>()
     }
 
+    /// Bytes of the shared strings that are others' account, if everybody who has one of them bears an equal part of it.
+    pub fn borne_by_others(&self) -> usize {
+        let part = |chunk: &Chunk| chunk.range.len() / Arc::strong_count(&chunk.bytes);
+        let own: usize = self.chunks.iter().map(part).sum();
+        self.shared - own
+    }
+
     /// Forgets everything, its bound too. Keeps the buffer if it is at most 64 KiB, shrinks it to that if it is larger.
     pub fn clear(&mut self) {
         self.buf.clear();

@@ -551,9 +551,11 @@ impl Connection {
         let (query, reply) = (self.input.len(), self.unsent_bytes());
         let waiting = query + reply > 0;
         if waiting || self.reported {
-            let pieces = self.unsent.as_ref().map_or(0, |unsent| unsent.pieces());
+            let (pieces, shared) = (self.unsent.as_ref())
+                .map_or((0, 0), |unsent| (unsent.pieces(), unsent.borne_by_others()));
             self.client
                 .set_buffers(query, self.input.free(), reply, pieces);
+            self.client.reply_shared.store(shared, Relaxed);
             (self.client.argument_bytes).store(self.parser.memory(), Relaxed);
             self.reported = waiting;
         }

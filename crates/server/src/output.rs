@@ -21,6 +21,9 @@ const SLICES: usize = 64;
 /// Replies are collected in pieces of about this size, so that what is sent is freed while more is added.
 const PIECE: usize = 64 * 1024;
 
+/// Pieces that are looked at to see what others have of them.
+const LOOKED_AT: usize = 64;
+
 /// Bytes that are sent before other connections have their turn. A client that reads as fast as it is written to would else
 /// keep the worker for as long as its reply is: a value of 40 MB took 40 to 70 ms.
 const TURN: usize = 256 * 1024;
@@ -66,6 +69,12 @@ impl Unsent {
     /// Bytes still to send.
     pub fn len(&self) -> usize {
         self.left
+    }
+
+    /// Bytes that others have to send, or to keep, as well: see [`Out::borne_by_others`]. Of very many pieces only some are looked at.
+    pub fn borne_by_others(&self) -> usize {
+        let pieces = self.pieces.iter().take(LOOKED_AT);
+        pieces.map(Out::borne_by_others).sum()
     }
 
     /// Pieces still to send.

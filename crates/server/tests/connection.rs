@@ -138,6 +138,38 @@ fn where_arguments_are_is_counted() {
     assert!(!line("id=2 ").contains(" multi-mem=0 "), "{list}");
 }
 
+/// What the sockets of many do not take of the same message is there once.
+#[test]
+fn an_unsent_message_to_many_takes_memory_once() {
+    let server = TestServer::start(&[("client-output-buffer-limit", &["pubsub", "0", "0", "0"])]);
+    let subscribers: Vec<Client> = (0..20)
+        .map(|_| {
+            let mut client = server.connect();
+            client.send("SUBSCRIBE x\r\n");
+            client.expect("*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n");
+            client
+        })
+        .collect();
+    let (mut publisher, message) = (server.connect(), vec![b'm'; 24 << 20]);
+    publisher.send(command(&[b"PUBLISH", b"x", &message]));
+    publisher.expect(":20\r\n");
+    let clients = server.engine.clients();
+    let stuck = |c: &std::sync::Arc<engine::Client>| {
+        !c.subscribes() || c.outbox.is_empty() && c.reply_bytes.load(Relaxed) > 1 << 20
+    };
+    while !clients.list().iter().all(stuck) {
+        std::thread::yield_now();
+    }
+    let each: Vec<usize> = clients.list().iter().map(|c| c.memory()).collect();
+    assert!(each.iter().sum::<usize>() > 60 << 20);
+    assert!(
+        clients.memory() < 50 << 20,
+        "{} of {each:?}",
+        clients.memory()
+    );
+    drop(subscribers);
+}
+
 #[test]
 fn unsent_replies_are_bounded() {
     let server = TestServer::start(&[("client-output-buffer-limit", &["normal", "8mb", "0", "0"])]);

@@ -96,6 +96,8 @@ pub struct Client {
     pub argument_bytes: AtomicUsize,
     pub reply_bytes: AtomicUsize,
     pub(crate) reply_chunks: AtomicUsize,
+    /// Bytes of its replies that others bear: messages that are sent to many, values that are stored.
+    pub reply_shared: AtomicUsize,
     pub(crate) no_evict: AtomicBool,
     pub(crate) no_touch: AtomicBool,
     /// CLIENT CAPA REDIRECT: it can follow redirections.
@@ -157,6 +159,7 @@ impl Client {
             argument_bytes: AtomicUsize::new(0),
             reply_bytes: AtomicUsize::new(0),
             reply_chunks: AtomicUsize::new(0),
+            reply_shared: AtomicUsize::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             can_redirect: AtomicBool::new(false),
@@ -299,8 +302,8 @@ impl Client {
         self.reply_bytes.load(Relaxed) + self.outbox.bytes()
     }
 
-    /// Bytes that it takes: its record and its connection's, its buffers, what it has queued and subscribes to. Messages count
-    /// for each that they are to be sent to, although they share them.
+    /// Bytes that it takes: its record and its connection's, its buffers, what it has queued and subscribes to. What others are to be sent
+    /// as well counts whole, since it would take no less if this client were the only one.
     pub fn memory(&self) -> usize {
         let subscriptions: usize = self.subscriptions.iter().map(|n| n.load(Relaxed)).sum();
         let listed = (subscriptions + self.watched.load(Relaxed)) * LISTED;
@@ -319,6 +322,15 @@ impl Client {
             + self.queued_bytes.load(Relaxed)
             + self.listed_bytes.load(Relaxed)
             + listed
+    }
+
+    /// Its part of the bytes that all clients take: what several are to be sent counts once.
+    pub(crate) fn part_of_memory(&self) -> usize {
+        if self.follows.load(Relaxed) {
+            return self.memory();
+        }
+        let shared = self.reply_shared.load(Relaxed) + self.outbox.borne_by_others();
+        self.memory().saturating_sub(shared + shared / 8)
     }
 
     /// The same with what a replica still has to be sent, of which others may have to be sent the same: what CLIENT LIST shows.
@@ -450,10 +462,10 @@ impl Clients {
         }
     }
 
-    /// Bytes that they take.
+    /// Bytes that they take together.
     pub fn memory(&self) -> usize {
         let mut bytes = 0;
-        self.look(|client| bytes += client.memory());
+        self.look(|client| bytes += client.part_of_memory());
         bytes
     }
 

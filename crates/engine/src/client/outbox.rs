@@ -22,6 +22,12 @@ const AT_ONCE: usize = 256;
 /// Places for messages that an empty outbox keeps at most.
 const KEEP: usize = 1024;
 
+/// With fewer bytes in it nobody asks who else has the messages.
+const WORTH_A_LOOK: usize = 16 * 1024;
+
+/// Messages that are looked at for that.
+const LOOKED_AT: usize = 64;
+
 /// The output buffer limits of normal clients, replicas and subscribers.
 pub(crate) type Limits = [LiveOutputLimit; 3];
 
@@ -58,6 +64,26 @@ impl Outbox {
         self.bytes() == 0
     }
 
+    /// Bytes in it that others bear, if everybody who has a message bears an equal part of it. Of very many messages it looks at some, and
+    /// takes the others to be like them.
+    pub fn borne_by_others(&self) -> usize {
+        let bytes = self.bytes();
+        if bytes < WORTH_A_LOOK {
+            return 0;
+        }
+        let queue = self.queue.lock();
+        let every = queue.messages.len() / LOOKED_AT + 1;
+        let (mut all, mut own) = (0, 0);
+        for message in queue.messages.iter().step_by(every) {
+            all += message.len();
+            own += message.len() / Arc::strong_count(message);
+        }
+        match all {
+            0 => 0,
+            _ => ((all - own) as u128 * bytes as u128 / all as u128) as usize,
+        }
+    }
+
     /// Moves all messages to a connection's output.
     pub fn drain(&self, out: &mut Out) {
         loop {
@@ -77,6 +103,15 @@ impl Outbox {
                 return;
             }
         }
+    }
+
+    /// Drops all messages: nobody gets them any more.
+    fn forget(&self) {
+        let mut queue = self.queue.lock();
+        let dropped = std::mem::take(&mut queue.messages);
+        self.bytes
+            .fetch_sub(dropped.iter().map(|m| m.len()).sum(), Relaxed);
+        drop(queue);
     }
 
     /// Takes the first message.
@@ -139,6 +174,8 @@ impl<W: Fn(&mut Out)> Message<W> {
             tracing::warn!("Closing client {id} ({addr}): over client-output-buffer-limit");
             limit.disconnections.fetch_add(1, Relaxed);
             to.kill();
+            // Whoever serves it may not come by for long: a program that does not ask for its messages, a page that is asleep.
+            to.outbox.forget();
             return;
         }
         if to.outbox.push(|| self.form(to.protocol())) {

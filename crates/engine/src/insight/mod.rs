@@ -265,7 +265,7 @@ impl Engine {
     fn client_figures(&self) -> (ClientFigures, usize) {
         let (mut figures, mut bytes) = (ClientFigures::default(), 0);
         self.clients().look(|client| {
-            bytes += client.memory();
+            bytes += client.part_of_memory();
             match client.kind {
                 // Replicas are told of by themselves.
                 _ if client.follows.load(Relaxed) => {}
