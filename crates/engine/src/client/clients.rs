@@ -330,6 +330,8 @@ impl Client {
             return self.memory();
         }
         let shared = self.reply_shared.load(Relaxed) + self.outbox.borne_by_others();
+        // Of a message that is partly gone no more than the rest was counted.
+        let shared = shared.min(self.unsent_bytes());
         self.memory().saturating_sub(shared + shared / 8)
     }
 
