@@ -302,6 +302,27 @@ fn the_sweeper_removes_fields_and_then_the_key() {
     }
 }
 
+/// Of a large collection the sweep removes so many elements at a time, and says how many: where it said that nothing was due it would rest,
+/// with expired elements left.
+#[test]
+fn the_sweeper_says_that_elements_were_due() {
+    let names: Vec<String> = (0..2500).map(|n| format!("element:{n}")).collect();
+    let (members, pairs) = (names.join(" "), names.join(" v ") + " v");
+    for (add, expire) in [
+        (format!("HSET k {pairs}"), "HPEXPIRE k 1 FIELDS"),
+        (format!("SADD k {members}"), "SPEXPIRE k 1 MEMBERS"),
+    ] {
+        let mut c = TestClient::new();
+        c.check(&add, "2500");
+        c.run(&format!("{expire} 2500 {members}"));
+        pass_two_milliseconds();
+        let (mut sweep, counters) = (Sweep::default(), c.engine.add_counters());
+        let mut slice = || sweep.slice(&c.engine, &counters, Duration::from_secs(10));
+        assert_eq!([(); 4].map(|()| slice()), [1024, 1024, 452, 0], "{expire}");
+        c.check("EXISTS k", "0");
+    }
+}
+
 /// Waits until what expires in a millisecond from now has expired.
 fn pass_two_milliseconds() {
     let due = crate::base::clock::unix_ms() + 2;
