@@ -315,3 +315,48 @@ fn is_meant(link: &Link, how: &Failover) -> bool {
     };
     (how.to.as_ref()).is_some_and(|(host, port)| named(host) && *port == link.announced.port)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Hub;
+    use disk::faulty::FaultyDisk;
+    use engine::{Config, Engine, Kind, Next, NoHost, Origin};
+    use keeper::Keeper;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    /// A reply, and what is left to be done.
+    fn run(engine: &Arc<Engine>, line: &str) -> (String, Next) {
+        let mut session = engine.session(Origin {
+            addr: String::new(),
+            laddr: String::new(),
+            fd: -1,
+            kind: Kind::Embedded,
+            waker: None,
+        });
+        let (mut batch, mut out) = (resp::Batch::new(), resp::Out::new(resp::Proto::Resp2));
+        batch.push(&line.split(' ').map(str::as_bytes).collect::<Vec<_>>());
+        let next = (engine.worker()).run_long(&mut session, &batch, 0, &mut out);
+        (
+            String::from_utf8_lossy(&out.to_vec()).into_owned(),
+            next.next,
+        )
+    }
+
+    /// Another client has asked for another role, and is not answered yet.
+    #[test]
+    fn no_failover_begins_while_replicaof_is_carried_out() {
+        let engine = Engine::new(Config::default(), Arc::new(NoHost));
+        let disk = Arc::new(FaultyDisk::new());
+        let keeper = Keeper::open_on(&engine, disk, Path::new("/d")).unwrap();
+        let _hub = Hub::start(&engine, &keeper).unwrap();
+        let (_, begun) = run(&engine, "REPLICAOF 127.0.0.1 1");
+        assert!(matches!(begun, Next::Offload(_)));
+        let busy = "-ERR FAILOVER is not valid while REPLICAOF is carried out.\r\n";
+        assert_eq!(run(&engine, "FAILOVER").0, busy);
+        // It is not done after all.
+        drop(begun);
+        let alone = "-ERR FAILOVER requires connected replicas.\r\n";
+        assert_eq!(run(&engine, "FAILOVER").0, alone);
+    }
+}
