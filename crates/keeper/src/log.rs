@@ -516,3 +516,50 @@ impl Keeper {
         Ok(begun)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disk::faulty::FaultyDisk;
+    use engine::{NoHost, Persistence};
+    use std::path::Path;
+    use std::sync::atomic::AtomicBool;
+
+    /// Too much waits just when the log ends, and its disk has no further progress to tell of.
+    #[test]
+    fn a_log_that_ends_holds_nobody_up() {
+        for closes in [false, true] {
+            let (disk, mut config) = (FaultyDisk::new(), Config::default());
+            config
+                .directive("appendonly", &["yes"])
+                .expect("a directive");
+            let engine = Engine::new(config, Arc::new(NoHost));
+            let keeper = Keeper::open_on(&engine, Arc::new(disk.clone()), Path::new("/d"));
+            let keeper = keeper.expect("an empty disk");
+            keeper.sync(0).expect("a sync");
+            // Its thread would see to it too, but only later, and not behind its own end.
+            keeper.stop.store(true, Relaxed);
+            engine.journal.ring();
+            let thread = keeper.thread.lock().take().expect("it runs");
+            thread.join().expect("no panic");
+            let was_full = Arc::new(AtomicBool::new(false));
+            disk.script({
+                let (engine, was_full) = (Arc::downgrade(&engine), was_full.clone());
+                move |_, _| {
+                    if let Some(engine) = engine.upgrade() {
+                        engine.journal.log_has_grown(|| usize::MAX);
+                        was_full.store(engine.journal.queue.is_full(), Relaxed);
+                    }
+                    None
+                }
+            });
+            let ended = match closes {
+                true => keeper.close(false),
+                false => keeper.end_log(&engine),
+            };
+            assert_eq!(ended, Ok(()), "closes: {closes}");
+            assert!(was_full.load(Relaxed), "closes: {closes}");
+            assert!(!engine.journal.queue.is_full(), "closes: {closes}");
+        }
+    }
+}

@@ -87,14 +87,3 @@ fn what_waits_for_the_disk_is_bounded_and_reads_go_on() {
     kept.keeper.sync(0).expect("a sync");
     assert_eq!(kept.info("redpoll_log_queue_bytes"), "0");
 }
-
-/// Who waits for a log that is turned off goes on.
-#[test]
-fn a_log_that_is_turned_off_holds_nobody_up() {
-    let mut kept = Kept::open(&FaultyDisk::new(), "everysec").expect("an empty disk");
-    kept.engine.journal.log_has_grown(|| usize::MAX);
-    assert!(kept.engine.journal.queue.is_full());
-    kept.ok("CONFIG SET appendonly no");
-    // Returns once the gate is open.
-    kept.ok("SET key 1");
-}
