@@ -5,9 +5,11 @@ mod common;
 
 use common::Kept;
 use disk::faulty::{EIO, ENOSPC, Fault, FaultyDisk, Operation};
-use engine::Persistence;
+use engine::{Engine, Persistence};
 use redpoll_keeper::{Copy, Replace};
 use std::io::{self, BufRead, Read};
+use std::sync::{Arc, Mutex, Weak};
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 /// Waits until the log has its base.
@@ -312,4 +314,100 @@ fn a_log_that_cannot_begin_behind_a_copy_is_tried_again_and_refuses_nothing() {
         let numbers = ["ours", "theirs", "meanwhile", "later"].map(|key| again.number(key));
         assert_eq!(numbers, [0, 1, 2, 3], "{how:?}");
     }
+}
+
+/// A copy that is cut off is no data set: there is nothing where the old one had to go first, and the log begins anew with that. Else all is
+/// as it was.
+#[test]
+fn behind_a_copy_that_failed_the_log_goes_on() {
+    let theirs = FaultyDisk::new();
+    let mut other = Kept::open_with(&theirs, &[]).expect("an empty disk");
+    other.ok("SET theirs 1");
+    // More than is loaded at once, so that some of it is there already.
+    other.ok("DEBUG POPULATE 1000 key 10000");
+    other.ok("SAVE");
+    let copy = theirs.contents("/d/dump.rdb").expect("a snapshot");
+    for (how, ours) in [
+        (Replace::FlushFirst, 0),
+        (Replace::ThroughFile, 1),
+        (Replace::Beside, 1),
+        (Replace::BesideAndFile, 1),
+    ] {
+        let disk = FaultyDisk::new();
+        let mut kept = Kept::open(&disk, "always").expect("an empty disk");
+        kept.ok("SET ours 1");
+        let (mut torn, mut done) = (Here(&copy[..copy.len() - 9]), Vec::new());
+        let taken = (kept.keeper).take_copy(how, None, &mut torn, &|_| (), &mut |place| {
+            done.push(place.is_some());
+        });
+        assert!(taken.is_err(), "{how:?}");
+        assert_eq!(done, vec![false; 1 - ours], "{how:?}");
+        await_log(&mut kept);
+        assert!(kept.keeper.promises(), "{how:?}");
+        assert_eq!(kept.ok("DBSIZE"), format!(":{ours}\r\n"), "{how:?}");
+        kept.ok("SET later 3");
+        let mut again = Kept::open(&disk.crash(1), "always").expect("a log");
+        let numbers = ["ours", "theirs", "later"].map(|key| again.number(key));
+        assert_eq!(numbers, [ours, 0, 3], "{how:?}");
+    }
+}
+
+/// What is seen when somebody is told that the data set is another one.
+struct Looks(Weak<Engine>, Mutex<Vec<usize>>);
+
+impl Wake for Looks {
+    fn wake(self: Arc<Self>) {
+        let functions = self
+            .0
+            .upgrade()
+            .map(|engine| engine.function_sources().len());
+        self.1.lock().expect("no panic").extend(functions);
+    }
+}
+
+/// Who sees the keys of a copy finds its functions there too.
+#[test]
+fn functions_of_a_copy_are_there_before_its_keys() {
+    let theirs = FaultyDisk::new();
+    let mut other = Kept::open_with(&theirs, &[]).expect("an empty disk");
+    let library = "#!lua name=lib\nredis.register_function('f', function() end)";
+    other.run_words(&["FUNCTION", "LOAD", library]);
+    other.ok("SAVE");
+    let copy = theirs.contents("/d/dump.rdb").expect("a snapshot");
+    for how in [Replace::Beside, Replace::BesideAndFile] {
+        let mut kept = Kept::open_with(&FaultyDisk::new(), &[]).expect("an empty disk");
+        let looks = Arc::new(Looks(Arc::downgrade(&kept.engine), Mutex::default()));
+        for line in ["HELLO 3", "CLIENT TRACKING ON", "GET k"] {
+            kept.ok(line);
+        }
+        (kept.session.client()).set_waker(&Waker::from(looks.clone()));
+        let taken = (kept.keeper).take_copy(how, None, &mut Here(&copy), &|_| (), &mut |_| ());
+        assert_eq!(taken, Ok(()), "{how:?}");
+        assert_eq!(*looks.1.lock().expect("no panic"), [1], "{how:?}");
+    }
+}
+
+/// A disk that is full would else be filled with the beginnings of new logs.
+#[test]
+fn rewrites_that_go_on_failing_do_not_begin_by_themselves() {
+    let disk = FaultyDisk::new();
+    let always = [
+        ("appendonly", "yes"),
+        ("auto-aof-rewrite-percentage", "1"),
+        ("auto-aof-rewrite-min-size", "1"),
+    ];
+    let mut kept = Kept::open_with(&disk, &always).expect("an empty disk");
+    disk.script(|operation, path| {
+        let appends = matches!(operation, Operation::Append(_) | Operation::Write(_));
+        let base = path.to_string_lossy().contains(".base");
+        (appends && base).then_some(Fault::Error(ENOSPC))
+    });
+    kept.ok(&format!("SET key {}", "x".repeat(1000)));
+    kept.await_info("aof_rewrites_consecutive_failures", "3");
+    // More than one look at whether one is due.
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(kept.info("aof_rewrites_consecutive_failures"), "3");
+    disk.heal();
+    kept.ok("BGREWRITEAOF");
+    kept.await_info("aof_rewrites_consecutive_failures", "0");
 }

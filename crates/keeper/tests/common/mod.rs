@@ -78,7 +78,12 @@ impl Kept {
 
     /// The same, before anybody has given the log what it changed.
     pub fn run_unkept(&mut self, line: &str) -> String {
-        let argv: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        self.run_words(&line.split(' ').collect::<Vec<_>>())
+    }
+
+    /// A command whose words may have spaces in them.
+    pub fn run_words(&mut self, words: &[&str]) -> String {
+        let argv: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
         let mut batch = resp::Batch::new();
         batch.push(&argv);
         let mut out = resp::Out::new(resp::Proto::Resp2);
