@@ -347,6 +347,46 @@ fn what_a_user_may_not_hear_is_said() {
     }
 }
 
+/// What nobody reads costs no more than its limit, and goes with its connection.
+#[test]
+fn a_stream_that_is_not_read_is_ended_and_gives_its_memory_back() {
+    let server = Server::redpoll();
+    let to = open(&server);
+    let mut client = server.connect();
+    client.run("CONFIG SET client-output-buffer-limit \"pubsub 1mb 0 0\"");
+    let login = Login::new(to, "default", "").expect("a login");
+    let stream = begin(to, "GET", "/api/events?channel=c", &[login.cookie()], "");
+    eventually("it listens", || {
+        show(&client.run("PUBSUB NUMSUB c")) == r#"["c", 1]"#
+    });
+    let message = "m".repeat(50_000);
+    let publish = format!("PUBLISH c {message}");
+    eventually("nobody listens any more", || {
+        show(&client.run(&publish)) == "0"
+    });
+    assert!(!show(&client.run("CLIENT LIST")).contains("name=console-events"));
+    // Its connection goes too, with all that it had to send, and not with the end of a whole answer.
+    let mut sent = Vec::new();
+    let _ = BufReader::new(stream).read_to_end(&mut sent);
+    assert!(!sent.ends_with(b"0\r\n\r\n"));
+}
+
+#[test]
+fn a_login_has_so_many_streams_and_no_more() {
+    let server = Server::redpoll();
+    let to = open(&server);
+    let login = Login::new(to, "default", "").expect("a login");
+    let stream = || {
+        let mut stream = BufReader::new(begin(to, "GET", "/api/events", &[login.cookie()], ""));
+        (read_head(&mut stream).0, stream)
+    };
+    let mut open: Vec<_> = (0..16).map(|_| stream()).collect();
+    assert!(open.iter().all(|(status, _)| *status == 200));
+    assert_eq!(stream().0, 429);
+    open.pop();
+    eventually("there is room again", || stream().0 == 200);
+}
+
 #[test]
 fn nonsense_is_refused_and_the_next_is_served() {
     let server = Server::redpoll();

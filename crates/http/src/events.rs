@@ -1,7 +1,7 @@
 //! Event streams: numbers each second, slow commands, what MONITOR shows, and messages, as they come.
 //!
 //! A stream that listens has a session of its own, like any subscriber: what is for it piles up in its outbox, and if it is not
-//! read fast enough the same limit ends it as ends any other (`client-output-buffer-limit`).
+//! read fast enough the same limit ends it as ends any other (`client-output-buffer-limit`), with its connection if that takes nothing.
 
 use crate::answer::{Answer, Body, answer};
 use crate::command::{self, Workers};
@@ -20,10 +20,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// Pieces that wait for the socket; then the stream's task waits.
 const QUEUED: usize = 64;
+
+/// Streams of one login at a time. A page needs one; whoever opens more than this leaks them.
+const MOST_STREAMS: usize = 16;
 
 /// How often there is a sign of life, in which a stream whose login has ended is ended too.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
@@ -48,9 +51,11 @@ pub(crate) struct Wanted {
 struct Open(Arc<Login>);
 
 impl Open {
-    fn new(login: Arc<Login>) -> Open {
-        login.streams.fetch_add(1, Relaxed);
-        Open(login)
+    /// None if the login has enough of them.
+    fn new(login: Arc<Login>) -> Option<Open> {
+        let before = login.streams.fetch_add(1, Relaxed);
+        let open = Open(login);
+        (before < MOST_STREAMS).then_some(open)
     }
 }
 
@@ -60,23 +65,31 @@ impl Drop for Open {
     }
 }
 
-/// Answers with a stream, which a task of this runtime feeds until nobody reads it.
+/// Answers with a stream, which a task of this runtime feeds until nobody reads it. `cut` ends the connection at once.
 pub(crate) fn answer_stream(
     shared: &Arc<Shared>,
     login: Arc<Login>,
     peer: Peer,
+    cut: Arc<Notify>,
     wanted: Wanted,
 ) -> Answer {
     let (send, receive) = mpsc::channel(QUEUED);
+    let Some(open) = Open::new(login.clone()) else {
+        return crate::answer::error(
+            StatusCode::TOO_MANY_REQUESTS,
+            "this login has too many event streams; close some of them",
+        );
+    };
     let mut session = command::session(&shared.engine, peer, "console-events");
     if !session.sign_in_as(login.user.as_bytes()) {
         return crate::answer::error(StatusCode::UNAUTHORIZED, "log in again");
     }
     let stream = Stream {
         shared: shared.clone(),
-        login: Open::new(login),
+        login: open,
         session,
         send,
+        cut,
         told_slow: None,
     };
     tokio::spawn(stream.feed(wanted));
@@ -93,6 +106,7 @@ struct Stream {
     login: Open,
     session: Session,
     send: mpsc::Sender<Bytes>,
+    cut: Arc<Notify>,
     /// The last entry of the slow log that was told, if slow commands are.
     told_slow: Option<u64>,
 }
@@ -175,8 +189,25 @@ impl Stream {
         }
     }
 
+    /// Hands a piece to the connection. Whoever does not read keeps it waiting here, where only a kill ends it; the kill is for having too much
+    /// unread, as a rule, so everything of the stream goes with it, and the connection, which would wait for its reader as well.
     async fn send(&mut self, bytes: Bytes) -> Result<(), Over> {
-        self.send.send(bytes).await.map_err(|_| Over)
+        let client = self.session.client().clone();
+        let killed = poll_fn(|cx| {
+            client.set_waker(cx.waker());
+            match client.kill_requested() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        });
+        tokio::select! {
+            biased;
+            sent = self.send.send(bytes) => sent.map_err(|_| Over),
+            () = killed => {
+                self.cut.notify_one();
+                Err(Over)
+            }
+        }
     }
 
     /// Sends an event. `data` is JSON, which has no line ends.
@@ -232,7 +263,10 @@ impl Stream {
     }
 
     async fn tell_messages(&mut self) -> Result<(), Over> {
-        while let Some(message) = self.session.client().outbox.pop() {
+        // Who was killed is told no more than that.
+        while !self.session.client().kill_requested()
+            && let Some(message) = self.session.client().outbox.pop()
+        {
             if let Some((event, data)) = message_event(&message) {
                 self.tell(event, &data).await?;
             }

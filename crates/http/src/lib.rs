@@ -43,6 +43,7 @@ use shared::Shared;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 
 /// How long the head of a request may take to arrive: a client that is silent is closed.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
@@ -66,15 +67,20 @@ impl Http {
         let Some(_counted) = shared.count() else {
             return;
         };
-        let service = service_fn(|request| route::answer(shared.clone(), request, peer));
-        let served = http1::Builder::new()
+        let cut = Arc::new(Notify::new());
+        let service =
+            service_fn(|request| route::answer(shared.clone(), request, peer, cut.clone()));
+        let serving = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_PATIENCE)
             .max_buf_size(64 * 1024)
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
-        if let Err(error) = served {
-            tracing::debug!("HTTP with {}: {error}", peer.address);
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::select! {
+            served = serving => if let Err(error) = served {
+                tracing::debug!("HTTP with {}: {error}", peer.address);
+            },
+            // Dropped with all that it still had to send.
+            () = cut.notified() => {}
         }
     }
 

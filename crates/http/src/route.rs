@@ -23,6 +23,7 @@ use serde_json::Value;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// Bytes of a request's body: a value that somebody edits has to fit, with what JSON makes of it.
@@ -43,11 +44,12 @@ const LIMIT: u64 = 64 << 10;
 /// Commands of one request.
 const MOST_COMMANDS: usize = 1000;
 
-/// Answers a request.
+/// Answers a request. `cut` ends its connection.
 pub(crate) async fn answer(
     shared: Arc<Shared>,
     request: Request<Incoming>,
     peer: Peer,
+    cut: Arc<Notify>,
 ) -> Result<Answer, Infallible> {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
@@ -80,6 +82,7 @@ pub(crate) async fn answer(
                 shared,
                 head: &head.headers,
                 peer,
+                cut,
             };
             match (api_name(path), method) {
                 ("session", &Method::GET) => api.session(),
@@ -236,6 +239,8 @@ struct Api<'a> {
     shared: Arc<Shared>,
     head: &'a HeaderMap,
     peer: Peer,
+    /// Ends the request's connection, whatever is still to be sent on it.
+    cut: Arc<Notify>,
 }
 
 impl Api<'_> {
@@ -510,7 +515,7 @@ impl Api<'_> {
                 _ => return error(StatusCode::BAD_REQUEST, "no such event"),
             }
         }
-        events::answer_stream(&self.shared, login, self.peer, wanted)
+        events::answer_stream(&self.shared, login, self.peer, self.cut.clone(), wanted)
     }
 }
 
