@@ -216,6 +216,7 @@ const HTTP: Rooms = &[
     ("history", &[]),
     ("json", &[]),
     ("login", &[]),
+    ("patience", &[]),
     ("peer", &[]),
     ("text", &[]),
     ("page", &["answer"]),

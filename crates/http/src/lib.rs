@@ -18,6 +18,7 @@
 //! | `history` | the numbers of the last hour |
 //! | `events` | event streams |
 //! | `page` | the console's files |
+//! | `patience` | sockets of who does not read are given up |
 
 #![forbid(unsafe_code)]
 
@@ -29,6 +30,7 @@ mod json;
 mod login;
 mod metrics;
 mod page;
+mod patience;
 mod peer;
 mod route;
 mod shared;
@@ -38,6 +40,7 @@ use engine::Engine;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+pub use patience::Patient;
 pub use peer::Peer;
 use shared::Shared;
 use std::sync::Arc;

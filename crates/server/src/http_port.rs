@@ -7,7 +7,7 @@ use crate::listen::{self, ACCEPT_PAUSE, Accepting, Address, ListenError, Listene
 use crate::tls::Certificates;
 use engine::Engine;
 use engine::config::Config;
-use http::{Http, Peer};
+use http::{Http, Patient, Peer};
 use parking_lot::Mutex;
 use socket2::Socket;
 use std::io;
@@ -206,6 +206,7 @@ async fn connect(
         local: stream.local_addr()?,
         encrypted: certificates.is_some(),
     };
+    let stream = Patient::new(stream);
     let Some(certificates) = certificates else {
         http.serve(stream, peer).await;
         return Ok(());
