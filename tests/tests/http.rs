@@ -387,6 +387,57 @@ fn a_login_has_so_many_streams_and_no_more() {
     eventually("there is room again", || stream().0 == 200);
 }
 
+/// Metrics, logins and commands of others find their threads, and what nobody waits for any more is given up.
+#[test]
+fn commands_that_block_hold_up_nobody_for_long() {
+    let server = Server::redpoll();
+    let to = open(&server);
+    let mut client = server.connect();
+    let login = Login::new(to, "default", "").expect("a login");
+    let blocks: Vec<&str> = vec![r#"["BLPOP","nolist","0"]"#; 100];
+    let body = format!("{{\"commands\":[{}]}}", blocks.join(","));
+    let head = [login.cookie(), login.csrf()];
+    let waiting: Vec<_> = (0..32)
+        .map(|_| begin(to, "POST", "/api/command", &head, &body))
+        .collect();
+    eventually("some block", || {
+        !show(&client.run("INFO clients")).contains("blocked_clients:0")
+    });
+    assert_eq!(get(to, "/metrics", &[]).status, 200);
+    assert!(Login::new(to, "default", "").is_ok());
+    // All of them have gone.
+    drop(waiting);
+    eventually("none blocks", || {
+        show(&client.run("INFO clients")).contains("blocked_clients:0")
+    });
+    assert!(login.command(r#"{"args":["PING"]}"#).contains("PONG"));
+}
+
+/// A pause of all clients is no reason for the port to stand still.
+#[test]
+fn a_pause_of_clients_does_not_hold_up_the_port() {
+    let server = Server::redpoll();
+    let to = open(&server);
+    let mut client = server.connect();
+    let login = Login::new(to, "default", "").expect("a login");
+    client.run("CLIENT PAUSE 1000000 ALL");
+    let path = "/api/events?channel=c";
+    let stream = begin(to, "GET", path, &[login.cookie()], "");
+    let mut from = BufReader::new(stream);
+    assert_eq!(read_head(&mut from).0, 200);
+    assert_eq!(get(to, "/metrics", &[]).status, 200);
+    std::thread::scope(|scope| {
+        let late = scope.spawn(|| Login::new(to, "default", "wrong").err());
+        assert!(
+            login
+                .command(r#"{"args":["GET","k"]}"#)
+                .contains("BUSY this was not run")
+        );
+        let late = late.join().expect("an answer");
+        assert_eq!(late.map(|answer| answer.status), Some(503));
+    });
+}
+
 #[test]
 fn nonsense_is_refused_and_the_next_is_served() {
     let server = Server::redpoll();

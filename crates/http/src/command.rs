@@ -2,15 +2,19 @@
 
 use crate::json::{self, Budget};
 use crate::peer::Peer;
-use engine::{Engine, GiveUp, Kind, Next, Origin, Session, Waiter, Worker};
+use engine::{Client, Engine, GiveUp, Kind, Next, Origin, Session, Waiter, Worker};
 use parking_lot::Mutex;
 use resp::{Batch, Out, Proto};
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
-/// How long a blocking command waits at most.
-const MOST_BLOCKED: Duration = Duration::from_secs(10);
+/// How long the commands of one request stand still at most, all together.
+pub(crate) const MOST_BLOCKED: Duration = Duration::from_secs(10);
+
+/// What is said of a command that could not begin in that time.
+pub(crate) const LATE: &str = "this was not run: clients are paused, or something long has its keys, \
+     for longer than a request waits";
 
 /// Engine's workers that are kept for the next request.
 const KEPT: usize = 4;
@@ -42,6 +46,29 @@ impl Workers {
     }
 }
 
+/// How long a request may still stand still: for blocking commands, at closed gates and for locks. It is for all of its commands, since each of
+/// them has one of few threads for as long.
+pub(crate) struct Allowance {
+    left: Duration,
+}
+
+impl Allowance {
+    pub fn new(left: Duration) -> Allowance {
+        Allowance { left }
+    }
+
+    /// Stands still until the thread is woken, and for so long at most.
+    fn stand(&mut self, most: Duration) {
+        let began = Instant::now();
+        std::thread::park_timeout(most.min(self.left));
+        self.left = self.left.saturating_sub(began.elapsed());
+    }
+
+    fn is_over(&self) -> bool {
+        self.left.is_zero()
+    }
+}
+
 /// A session for somebody at the other end of a connection. Like any client's it is the default user's at first, or nobody's.
 pub(crate) fn session(engine: &Arc<Engine>, peer: Peer, name: &str) -> Session {
     let mut session = engine.session(Origin {
@@ -63,17 +90,20 @@ pub(crate) enum Failed {
     Request(String),
     /// The connection would have been closed by the server.
     Closed,
+    /// The command could not begin for too long, and was not run.
+    Late,
     /// What was changed could not be kept, as was promised.
     NotKept(String),
 }
 
-/// Runs one command; its reply is appended to `out`. The thread may stand still for as long as the command takes. True if a
-/// connection would be closed after it.
+/// Runs one command; its reply is appended to `out`. The thread may stand still for as long as the command takes, and as the allowance
+/// lets it. True if a connection would be closed after it.
 pub(crate) fn run(
     worker: &mut Worker,
     session: &mut Session,
     args: &[&[u8]],
     out: &mut Out,
+    allowance: &mut Allowance,
 ) -> Result<bool, Failed> {
     let most = session.limits().max_bulk_bytes;
     if args.is_empty() || args.iter().any(|arg| arg.len() > most) {
@@ -99,9 +129,10 @@ pub(crate) fn run(
             Next::CloseNow => return Err(Failed::Closed),
             // Of a replica, which has no place in a request.
             Next::GiveAway(_) => return Err(Failed::Closed),
-            Next::Retry(time) => std::thread::park_timeout(time),
+            Next::Retry(_) if allowance.is_over() => return Err(Failed::Late),
+            Next::Retry(time) => allowance.stand(time),
             Next::Offload(job) => job(out),
-            Next::Block(waiter) => served = wait(worker, session, &waiter, out)?,
+            Next::Block(waiter) => served = wait(worker, session, &waiter, out, allowance)?,
         }
         if closes {
             break;
@@ -117,10 +148,9 @@ fn wait(
     session: &Session,
     waiter: &Arc<Waiter>,
     out: &mut Out,
+    allowance: &mut Allowance,
 ) -> Result<u64, Failed> {
     let engine = session.engine();
-    let most = Instant::now() + MOST_BLOCKED;
-    let until = waiter.until.map_or(most, |until| until.min(most));
     loop {
         if let Some(mut reply) = waiter.take_reply() {
             out.append(&mut reply);
@@ -132,13 +162,15 @@ fn wait(
         if session.client().kill_requested() {
             return Err(Failed::Closed);
         }
-        match until.checked_duration_since(Instant::now()) {
-            Some(left) if !left.is_zero() => std::thread::park_timeout(left),
+        let left = waiter.until.map_or(Duration::MAX, |until| {
+            until.saturating_duration_since(Instant::now())
+        });
+        if left.is_zero() || allowance.is_over() {
             // If it has been served in this very moment, that is the reply.
-            _ => {
-                let counters = worker.counters();
-                engine.follow.give_up(waiter, GiveUp::Timeout, counters);
-            }
+            let counters = worker.counters();
+            engine.follow.give_up(waiter, GiveUp::Timeout, counters);
+        } else {
+            allowance.stand(left);
         }
     }
 }
@@ -170,6 +202,7 @@ pub(crate) fn answer(
     workers: &Workers,
     session: &mut Session,
     call: &Call,
+    mut allowance: Allowance,
 ) -> Result<String, Failed> {
     if call.db >= session.engine().keyspace().databases() {
         return Err(Failed::Request("there is no such database".into()));
@@ -184,17 +217,30 @@ pub(crate) fn answer(
     let mut budget = Budget::new(call.limit);
     session.select(call.db);
     workers.with(|worker| {
-        let mut closed = false;
+        // Why no further commands are run.
+        let mut over = None;
         for (i, command) in call.commands.iter().enumerate() {
             if i > 0 {
                 text.push(',');
             }
             let mut out = Out::new(session.proto);
-            if !closed {
-                let args: Vec<&[u8]> = command.iter().map(|arg| &**arg).collect();
-                closed = run(worker, session, &args, &mut out)?;
-            } else {
-                out.error("ERR the command before this one closed the connection");
+            match over {
+                Some(why) => out.error(why),
+                None => {
+                    let args: Vec<&[u8]> = command.iter().map(|arg| &**arg).collect();
+                    match run(worker, session, &args, &mut out, &mut allowance) {
+                        Ok(true) => {
+                            over = Some("ERR the command before this one closed the connection");
+                        }
+                        Ok(false) => {}
+                        // What has been run before it is told all the same; what comes behind it may need it.
+                        Err(Failed::Late) => {
+                            out.error(&format!("BUSY {LATE}"));
+                            over = Some("ERR a command before this one was not run");
+                        }
+                        Err(other) => return Err(other),
+                    }
+                }
             }
             bytes += out.len();
             match replies_of(&out, &mut budget) {
@@ -209,6 +255,28 @@ pub(crate) fn answer(
     text.push_str(if call.single { "" } else { "]" });
     text.push_str(&format!(",\"us\":{us},\"bytes\":{bytes}}}"));
     Ok(text)
+}
+
+/// Somebody who waits for commands of a session. If nobody does any more, since the client has gone, they are given up.
+pub(crate) struct Awaited(Option<Arc<Client>>);
+
+impl Awaited {
+    pub fn new(session: &Session) -> Awaited {
+        Awaited(Some(session.client().clone()))
+    }
+
+    /// They are done.
+    pub fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        if let Some(client) = &self.0 {
+            client.kill();
+        }
+    }
 }
 
 /// A command's reply; several (SUBSCRIBE of several channels) as a list.
@@ -226,5 +294,110 @@ struct Unpark(std::thread::Thread);
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::NoHost;
+    use engine::config::Config;
+
+    fn peer() -> Peer {
+        let address = ([127, 0, 0, 1], 1).into();
+        Peer {
+            address,
+            local: address,
+            encrypted: false,
+        }
+    }
+
+    fn call(commands: &[&str]) -> Call {
+        let words = |command: &&str| command.split(' ').map(|word| word.into()).collect();
+        Call {
+            db: 0,
+            commands: commands.iter().map(words).collect(),
+            single: false,
+            limit: 100,
+        }
+    }
+
+    /// The replies to commands that may stand still for a moment.
+    fn answered(workers: &Workers, session: &mut Session, commands: &[&str]) -> String {
+        let allowance = Allowance::new(Duration::from_millis(20));
+        let answer = answer(workers, session, &call(commands), allowance).expect("an answer");
+        let (replies, _) = answer.split_once(",\"us\"").expect("a time");
+        replies.to_owned()
+    }
+
+    fn engine() -> (Arc<Engine>, Workers) {
+        let engine = Engine::new(Config::default(), Arc::new(NoHost));
+        let workers = Workers::new(engine.clone());
+        (engine, workers)
+    }
+
+    /// None of these would come back by itself.
+    #[test]
+    fn all_commands_of_a_request_have_one_allowance() {
+        let (engine, workers) = engine();
+        let mut session = session(&engine, peer(), "one");
+        let commands = ["SET k v", "BLPOP q 0", "BLPOP q 0", "GET k"];
+        assert_eq!(
+            answered(&workers, &mut session, &commands),
+            r#"{"replies":[{"status":"OK"},null,null,"v"]"#
+        );
+        let mut allowance = Allowance::new(Duration::from_millis(20));
+        for _ in 0..2 {
+            let mut out = Out::new(Proto::Resp3);
+            let ran = workers.with(|worker| {
+                let argv: [&[u8]; 3] = [b"BLPOP", b"q", b"0"];
+                run(worker, &mut session, &argv, &mut out, &mut allowance)
+            });
+            assert!(matches!(ran, Ok(false)));
+            assert!(allowance.is_over());
+        }
+    }
+
+    #[test]
+    fn what_cannot_begin_is_told_and_nothing_runs_behind_it() {
+        let (engine, workers) = engine();
+        let mut session = session(&engine, peer(), "paused");
+        let commands = ["GET k", "CLIENT PAUSE 1000000 WRITE", "SET k v", "GET k"];
+        let replies = answered(&workers, &mut session, &commands);
+        let late = format!("{{\"error\":\"BUSY {LATE}\"}}");
+        let behind = r#"{"error":"ERR a command before this one was not run"}"#;
+        assert_eq!(
+            replies,
+            format!("{{\"replies\":[null,{{\"status\":\"OK\"}},{late},{behind}]")
+        );
+    }
+
+    #[test]
+    fn commands_that_nobody_waits_for_are_given_up() {
+        let (engine, workers) = engine();
+        let mut session = session(&engine, peer(), "gone");
+        let awaited = Awaited::new(&session);
+        let calls = call(&["BLPOP q 0"; 3]);
+        let answer = std::thread::scope(|scope| {
+            let client = session.client().clone();
+            let blocks = scope.spawn(|| {
+                answer(
+                    &workers,
+                    &mut session,
+                    &calls,
+                    Allowance::new(Duration::MAX),
+                )
+            });
+            while !client.is_blocked() {
+                std::thread::yield_now();
+            }
+            drop(awaited);
+            blocks.join().expect("an end")
+        });
+        assert!(matches!(answer, Err(Failed::Closed)));
+        // Who is done is not killed.
+        let other = super::session(&engine, peer(), "done");
+        Awaited::new(&other).done();
+        assert!(!other.client().kill_requested());
     }
 }

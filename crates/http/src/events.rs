@@ -4,14 +4,14 @@
 //! read fast enough the same limit ends it as ends any other (`client-output-buffer-limit`), with its connection if that takes nothing.
 
 use crate::answer::{Answer, Body, answer};
-use crate::command::{self, Workers};
+use crate::command::{self, Allowance, Failed, MOST_BLOCKED, Workers};
 use crate::history;
 use crate::json::{self, Budget};
 use crate::login::Login;
 use crate::peer::Peer;
 use crate::shared::Shared;
 use bytes::Bytes;
-use engine::{LogEntry, LogKind, Session};
+use engine::{Client, LogEntry, LogKind, Session};
 use hyper::StatusCode;
 use resp::{Out, Proto, Value};
 use std::future::poll_fn;
@@ -27,6 +27,9 @@ const QUEUED: usize = 64;
 
 /// Streams of one login at a time. A page needs one; whoever opens more than this leaks them.
 const MOST_STREAMS: usize = 16;
+
+/// When a command is tried again that could not begin.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// How often there is a sign of life, in which a stream whose login has ended is ended too.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
@@ -192,18 +195,10 @@ impl Stream {
     /// Hands a piece to the connection. Whoever does not read keeps it waiting here, where only a kill ends it; the kill is for having too much
     /// unread, as a rule, so everything of the stream goes with it, and the connection, which would wait for its reader as well.
     async fn send(&mut self, bytes: Bytes) -> Result<(), Over> {
-        let client = self.session.client().clone();
-        let killed = poll_fn(|cx| {
-            client.set_waker(cx.waker());
-            match client.kill_requested() {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        });
         tokio::select! {
             biased;
             sent = self.send.send(bytes) => sent.map_err(|_| Over),
-            () = killed => {
+            () = killed(self.session.client()) => {
                 self.cut.notify_one();
                 Err(Over)
             }
@@ -231,16 +226,29 @@ impl Stream {
 
     /// Carries out a command that has the session listen; says so if that is refused.
     async fn ask(&mut self, argv: &[&[u8]], what: &str) -> Result<(), Over> {
-        let mut out = Out::new(Proto::Resp3);
-        let ran = run_now(&self.shared.workers, &mut self.session, argv, &mut out);
-        let reply = out.to_vec();
-        match (ran, reply.first()) {
-            (Ok(()), Some(b'-')) => {
+        let mut left = MOST_BLOCKED;
+        let reply = loop {
+            let mut out = Out::new(Proto::Resp3);
+            match run_now(&self.shared.workers, &mut self.session, argv, &mut out) {
+                Ok(_) => break out.to_vec(),
+                Err(Failed::Late) if left.is_zero() => {
+                    return self.refuse(what, command::LATE).await;
+                }
+                Err(Failed::Late) => {}
+                Err(_) => return Err(Over),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => left = left.saturating_sub(AGAIN),
+                () = killed(self.session.client()) => return Err(Over),
+                () = self.send.closed() => return Err(Over),
+            }
+        };
+        match reply.first() {
+            Some(b'-') => {
                 let line = String::from_utf8_lossy(&reply[1..]);
                 self.refuse(what, line.trim_end()).await
             }
-            (Ok(()), _) => Ok(()),
-            (Err(()), _) => Err(Over),
+            _ => Ok(()),
         }
     }
 
@@ -275,18 +283,28 @@ impl Stream {
     }
 }
 
-/// Runs a command that takes no time and no locks of keys.
+/// Returns when a client is to go.
+async fn killed(client: &Client) {
+    poll_fn(|cx| {
+        client.set_waker(cx.waker());
+        match client.kill_requested() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+}
+
+/// Runs a command that takes no time and no locks of keys. This thread serves all connections, so it does not wait: where the command
+/// cannot begin, as while clients are paused, it is not run.
 fn run_now(
     workers: &Workers,
     session: &mut Session,
     argv: &[&[u8]],
     out: &mut Out,
-) -> Result<(), ()> {
-    workers.with(|worker| {
-        command::run(worker, session, argv, out)
-            .map(drop)
-            .map_err(drop)
-    })
+) -> Result<bool, Failed> {
+    let mut none = Allowance::new(Duration::ZERO);
+    workers.with(|worker| command::run(worker, session, argv, out, &mut none))
 }
 
 /// An entry of the slow log.

@@ -51,6 +51,10 @@ use tokio::sync::Notify;
 /// How long the head of a request may take to arrive: a client that is silent is closed.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Threads that the runtime which serves the port has to have for what blocks. Commands of the page have part of them and those who sign in
+/// another, so that metrics find some however long commands take.
+pub const HELPERS: usize = shared::HELPERS;
+
 /// See the crate's page. A handle; all clones serve the same port.
 #[derive(Clone)]
 pub struct Http(Arc<Shared>);

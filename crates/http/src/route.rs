@@ -1,7 +1,7 @@
 //! Which path is whose, and who may come in.
 
 use crate::answer::{Answer, Body, answer as answer_with, error, json, plain};
-use crate::command::{self, Call, Failed};
+use crate::command::{self, Allowance, Awaited, Call, Failed, MOST_BLOCKED};
 use crate::events::{self, Wanted as Events};
 use crate::login::{self, Login};
 use crate::metrics::Wanted;
@@ -136,6 +136,13 @@ fn broken() -> Answer {
     )
 }
 
+/// All that could carry it out stand still.
+fn busy(why: &str) -> Answer {
+    error(StatusCode::SERVICE_UNAVAILABLE, why)
+}
+
+const NO_PLACE: &str = "too many requests that run commands or sign in at a time; try again";
+
 fn too_slow() -> Answer {
     error(
         StatusCode::REQUEST_TIMEOUT,
@@ -154,6 +161,8 @@ enum Entry {
     Granted(bool),
     Unknown,
     Refused(String),
+    /// Whether it may could not be found out.
+    Late,
 }
 
 async fn metrics(shared: Arc<Shared>, head: HeaderMap, query: &str, peer: Peer) -> Answer {
@@ -162,8 +171,19 @@ async fn metrics(shared: Arc<Shared>, head: HeaderMap, query: &str, peer: Peer) 
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok());
     let format = Format::wanted(accept.unwrap_or_default());
+    // Whoever shows a user or a token may have to wait.
+    let place = match head.contains_key(header::AUTHORIZATION) {
+        true => match shared.place_to_sign_in().await {
+            Some(place) => Some(place),
+            None => return busy(NO_PLACE),
+        },
+        false => None,
+    };
     let made = aside(move || match may_have_metrics(&shared, &head, peer) {
-        Entry::Granted(keys) => Ok(metrics::text(&shared, format, Wanted { shards, keys })),
+        Entry::Granted(keys) => {
+            drop(place);
+            Ok(metrics::text(&shared, format, Wanted { shards, keys }))
+        }
         other => Err(other),
     });
     match made.await {
@@ -173,6 +193,7 @@ async fn metrics(shared: Arc<Shared>, head: HeaderMap, query: &str, peer: Peer) 
             Body::Whole(Bytes::from(text)),
         ),
         Some(Err(Entry::Refused(why))) => error(StatusCode::FORBIDDEN, &why),
+        Some(Err(Entry::Late)) => busy(command::LATE),
         Some(Err(_)) => {
             let mut answer = error(StatusCode::UNAUTHORIZED, "a user or a token is needed");
             answer.headers_mut().insert(
@@ -213,9 +234,13 @@ fn may_have_metrics(shared: &Shared, head: &HeaderMap, peer: Peer) -> Entry {
         if shared.logins.has_to_wait(peer.address.ip()) {
             return Entry::Refused("too many wrong passwords; try again in a moment".into());
         }
-        if !sign_in(shared, &mut session, user, password) {
-            shared.logins.note_wrong(peer.address.ip());
-            return Entry::Unknown;
+        match sign_in(shared, &mut session, user, password) {
+            Ok(true) => {}
+            Err(Failed::Late) => return Entry::Late,
+            Ok(false) | Err(_) => {
+                shared.logins.note_wrong(peer.address.ip());
+                return Entry::Unknown;
+            }
         }
     }
     match session.check_call(&[b"info"]) {
@@ -225,13 +250,21 @@ fn may_have_metrics(shared: &Shared, head: &HeaderMap, peer: Peer) -> Entry {
     }
 }
 
-/// Makes a session a user's, by the command that clients use for it: so that it is counted and logged as theirs are.
-fn sign_in(shared: &Shared, session: &mut Session, user: &[u8], password: &[u8]) -> bool {
+/// Makes a session a user's, by the command that clients use for it: so that it is counted and logged as theirs are. Whether it is
+/// one now.
+fn sign_in(
+    shared: &Shared,
+    session: &mut Session,
+    user: &[u8],
+    password: &[u8],
+) -> Result<bool, Failed> {
     let mut out = Out::new(Proto::Resp3);
-    let ran = shared
+    let mut allowance = Allowance::new(MOST_BLOCKED);
+    let argv: [&[u8]; 3] = [b"AUTH", user, password];
+    shared
         .workers
-        .with(|worker| command::run(worker, session, &[b"AUTH", user, password], &mut out));
-    ran.is_ok() && out.to_vec() == b"+OK\r\n"
+        .with(|worker| command::run(worker, session, &argv, &mut out, &mut allowance))?;
+    Ok(out.to_vec() == b"+OK\r\n")
 }
 
 /// A request below `/api/`.
@@ -320,19 +353,29 @@ impl Api<'_> {
                 "without a password only by an address, or as localhost",
             );
         }
-        let begun = aside(move || {
-            let mut session = command::session(&shared.engine, peer, "console");
-            if !sign_in(&shared, &mut session, user.as_bytes(), password.as_bytes()) {
-                shared.logins.note_wrong(address);
-                return None;
-            }
-            Some(shared.logins.begin(user, session))
-        });
-        let Some(begun) = begun.await else {
-            return broken();
+        let Some(place) = shared.place_to_sign_in().await else {
+            return busy(NO_PLACE);
         };
-        let Some((cookie, login)) = begun else {
-            return error(StatusCode::UNAUTHORIZED, "wrong user or password");
+        let mut session = command::session(&shared.engine, peer, "console");
+        let awaited = Awaited::new(&session);
+        let begun = aside(move || {
+            let _place = place;
+            match sign_in(&shared, &mut session, user.as_bytes(), password.as_bytes()) {
+                Ok(true) => Ok(shared.logins.begin(user, session)),
+                Err(Failed::Late) => Err(Failed::Late),
+                Ok(false) | Err(_) => {
+                    shared.logins.note_wrong(address);
+                    Err(Failed::Request("wrong user or password".into()))
+                }
+            }
+        });
+        let begun = begun.await;
+        awaited.done();
+        let (cookie, login) = match begun {
+            Some(Ok(begun)) => begun,
+            Some(Err(Failed::Request(why))) => return error(StatusCode::UNAUTHORIZED, &why),
+            Some(Err(_)) => return busy(command::LATE),
+            None => return broken(),
         };
         let text = serde_json::json!({
             "user": login.user,
@@ -392,21 +435,31 @@ impl Api<'_> {
             Ok(call) => call,
             Err(why) => return error(StatusCode::BAD_REQUEST, why),
         };
-        let (shared, peer) = (self.shared.clone(), self.peer);
+        let shared = self.shared.clone();
+        let Some(place) = shared.place_for_commands().await else {
+            return busy(NO_PLACE);
+        };
+        let mut session = command::session(&shared.engine, self.peer, "console");
+        // If the client goes, this future goes, and what it asked for is given up.
+        let awaited = Awaited::new(&session);
         let answered = aside(move || {
-            let mut session = command::session(&shared.engine, peer, "console");
+            let _place = place;
             if !session.sign_in_as(login.user.as_bytes()) {
                 return Err(Failed::Closed);
             }
-            command::answer(&shared.workers, &mut session, &call)
+            let allowance = Allowance::new(MOST_BLOCKED);
+            command::answer(&shared.workers, &mut session, &call, allowance)
         });
-        match answered.await {
+        let answered = answered.await;
+        awaited.done();
+        match answered {
             Some(Ok(text)) => json(StatusCode::OK, text),
             Some(Err(Failed::Request(why))) => error(StatusCode::BAD_REQUEST, &why),
             Some(Err(Failed::Closed)) => error(
                 StatusCode::CONFLICT,
                 "the server closed the connection of this command",
             ),
+            Some(Err(Failed::Late)) => busy(command::LATE),
             Some(Err(Failed::NotKept(why))) => error(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 &format!("the change could not be kept: {why}"),

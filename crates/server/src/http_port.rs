@@ -7,7 +7,7 @@ use crate::listen::{self, ACCEPT_PAUSE, Accepting, Address, ListenError, Listene
 use crate::tls::Certificates;
 use engine::Engine;
 use engine::config::Config;
-use http::{Http, Patient, Peer};
+use http::{HELPERS, Http, Patient, Peer};
 use parking_lot::Mutex;
 use socket2::Socket;
 use std::io;
@@ -21,9 +21,6 @@ use tokio_rustls::TlsAcceptor;
 
 /// How long a handshake may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Threads that carry out what the page asks for.
-const HELPERS: usize = 16;
 
 /// Address space of a helper's stack, in bytes: scripts may nest calls 200 deep.
 const STACK_BYTES: usize = 8 << 20;
