@@ -1,7 +1,8 @@
 //! Replies as JSON: see `ui/README.md` for what becomes of what.
 //!
 //! A reply may be hundreds of megabytes of which the page shows the beginning, so it is not put together first: its pieces are
-//! gone through, and of each string only what is wanted is copied.
+//! gone through, and of each string only what is wanted is copied. All that is written is counted, so that an answer stays about as long
+//! as it may be whatever it consists of.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,17 +10,21 @@ use resp::Out;
 use std::fmt::Write;
 use std::io::IoSlice;
 
-/// Bytes of all strings of one request together.
+/// Bytes of the JSON of all replies of one request together. One string may go beyond it by what has to be escaped in it, and what says that
+/// something was cut is written all the same.
 const MOST_BYTES: usize = 8 << 20;
 
 /// Elements of an array that are shown.
 const MOST_ELEMENTS: usize = 100_000;
 
-/// Deepest nesting.
+/// Deepest nesting that is shown.
 const MOST_DEPTH: usize = 64;
 
+/// Bytes of a number, a status or an error that are shown whatever is left.
+const LEAST_LINE: usize = 64;
+
 /// The largest integer that every reader of JSON has exactly.
-const EXACT: i64 = (1 << 53) - 1;
+const EXACT: u64 = (1 << 53) - 1;
 
 /// Appends a string in quotes.
 pub(crate) fn text(into: &mut String, text: &str) {
@@ -44,24 +49,60 @@ impl Budget {
             left: MOST_BYTES,
         }
     }
+
+    /// Writes something that is no list, and counts it.
+    fn write(&mut self, into: &mut String, write: impl FnOnce(&mut String)) {
+        let before = into.len();
+        write(into);
+        self.left = self.left.saturating_sub(into.len() - before);
+    }
+
+    fn push(&mut self, into: &mut String, text: &str) {
+        self.write(into, |into| into.push_str(text));
+    }
+
+    /// Bytes that are kept of a string of so many.
+    fn keep(&self, length: usize) -> usize {
+        length.min(self.each).min(self.left)
+    }
 }
 
 /// Appends all replies of an output, with commas between them. Returns how many there were.
 pub(crate) fn replies(into: &mut String, out: &Out, budget: &mut Budget) -> usize {
     let mut pieces = Pieces::new(out);
-    let mut n = 0;
+    let (mut n, mut cut) = (0, false);
     while !pieces.is_empty() {
-        if n > 0 {
-            into.push(',');
-        }
         n += 1;
-        if value(into, &mut pieces, budget, 0).is_none() {
+        // Of each command there is one, but few commands have very many.
+        cut |= n > 1 && budget.left == 0;
+        let start = into.len();
+        let well = match cut {
+            true => pieces.skip(1),
+            false => {
+                if n > 1 {
+                    budget.push(into, ",");
+                }
+                value(into, &mut pieces, budget, 0)
+            }
+        };
+        if well.is_none() {
             // The engine's replies are well formed; what is not is the last.
+            into.truncate(start);
+            into.push_str(if n > 1 { "," } else { "" });
             into.push_str("{\"error\":\"ERR a malformed reply\"}");
-            break;
+            return n;
         }
     }
+    if cut {
+        into.push(',');
+        cut_list(into, n);
+    }
     n
+}
+
+/// Says that a list of so many elements is not shown whole.
+fn cut_list(into: &mut String, length: usize) {
+    let _ = write!(into, "{{\"cut\":true,\"len\":{length}}}");
 }
 
 /// Appends one value. None if the bytes are no reply.
@@ -71,116 +112,127 @@ fn value(
     budget: &mut Budget,
     depth: usize,
 ) -> Option<()> {
-    let line = pieces.line()?;
-    let (tag, rest) = (*line.first()?, line.get(1..)?);
-    let word = std::str::from_utf8(rest).unwrap_or_default();
-    let lossy = || String::from_utf8_lossy(rest);
-    if depth > MOST_DEPTH {
-        return None;
-    }
-    match tag {
-        b'+' => tagged(into, "status", &lossy()),
-        b'-' => tagged(into, "error", &lossy()),
-        b',' => tagged(into, "double", word),
-        b'(' => tagged(into, "big", word),
-        b':' => {
-            let n: i64 = word.parse().ok()?;
-            let _ = if n.abs() <= EXACT {
-                write!(into, "{n}")
-            } else {
-                write!(into, "{{\"int\":\"{n}\"}}")
-            };
+    let (line, length) = loop {
+        let most = budget.keep(usize::MAX).max(LEAST_LINE);
+        let (line, length) = pieces.line(most)?;
+        match line.split_first()? {
+            // What is said about the value; the page has no use for it.
+            (b'|', rest) => pieces.skip(number(rest)?.checked_mul(2)?)?,
+            _ => break (line, length - 1),
         }
-        b'#' => into.push_str(if rest == b"t" { "true" } else { "false" }),
-        b'_' => into.push_str("null"),
+    };
+    let (tag, rest) = line.split_first()?;
+    let number = || number(rest);
+    let lossy = String::from_utf8_lossy(rest);
+    match tag {
+        b'+' => budget.write(into, |into| tagged(into, "status", rest, length)),
+        b'-' => budget.write(into, |into| tagged(into, "error", rest, length)),
+        b',' => budget.write(into, |into| tagged(into, "double", rest, length)),
+        b'(' => budget.write(into, |into| tagged(into, "big", rest, length)),
+        b':' => {
+            let n: i64 = lossy.parse().ok()?;
+            budget.write(into, |into| {
+                let _ = match n.unsigned_abs() <= EXACT {
+                    true => write!(into, "{n}"),
+                    false => write!(into, "{{\"int\":\"{n}\"}}"),
+                };
+            });
+        }
+        b'#' => budget.push(into, if *rest == *b"t" { "true" } else { "false" }),
+        b'_' => budget.push(into, "null"),
         b'$' | b'!' | b'=' => {
-            let Ok(length) = word.parse::<usize>() else {
-                into.push_str("null");
+            let Some(length) = number() else {
+                budget.push(into, "null");
                 return Some(());
             };
-            let keep = length.min(budget.each).min(budget.left);
-            budget.left -= keep;
-            let bytes = pieces.bytes(length, keep)?;
+            let bytes = pieces.bytes(length, budget.keep(length))?;
             pieces.bytes(2, 0)?;
-            match tag {
-                b'!' => tagged(into, "error", &String::from_utf8_lossy(&bytes)),
+            budget.write(into, |into| match tag {
+                b'!' => tagged(into, "error", &bytes, length),
                 b'=' => verbatim(into, &bytes, length),
                 _ => string(into, &bytes, length),
-            }
+            });
         }
-        b'*' | b'~' | b'>' => {
-            let Ok(n) = word.parse::<usize>() else {
-                into.push_str("null");
+        b'*' | b'~' | b'>' | b'%' => {
+            let Some(n) = number() else {
+                budget.push(into, "null");
                 return Some(());
             };
+            let each = if *tag == b'%' { 2 } else { 1 };
+            if depth > MOST_DEPTH {
+                budget.write(into, |into| cut_list(into, n));
+                return pieces.skip(n.checked_mul(each)?);
+            }
             let wrapper = match tag {
                 b'~' => Some("set"),
                 b'>' => Some("push"),
+                b'%' => Some("map"),
                 _ => None,
             };
             if let Some(name) = wrapper {
-                let _ = write!(into, "{{\"{name}\":");
+                budget.write(into, |into| {
+                    let _ = write!(into, "{{\"{name}\":");
+                });
             }
-            elements(into, n, |into| value(into, pieces, budget, depth + 1))?;
+            elements(into, pieces, budget, (n, each), depth + 1)?;
             if wrapper.is_some() {
-                into.push('}');
+                budget.push(into, "}");
             }
-        }
-        b'%' => {
-            let n = word.parse::<usize>().ok()?;
-            into.push_str("{\"map\":");
-            elements(into, n, |into| {
-                into.push('[');
-                value(into, pieces, budget, depth + 1)?;
-                into.push(',');
-                value(into, pieces, budget, depth + 1)?;
-                into.push(']');
-                Some(())
-            })?;
-            into.push('}');
-        }
-        b'|' => {
-            // What is said about the value; the page has no use for it.
-            let mut unused = String::new();
-            for _ in 0..2 * word.parse::<usize>().ok()? {
-                value(&mut unused, pieces, budget, depth + 1)?;
-            }
-            value(into, pieces, budget, depth + 1)?;
         }
         _ => return None,
     }
     Some(())
 }
 
-/// Appends a list. Those beyond [`MOST_ELEMENTS`] are passed over.
+fn number(digits: &[u8]) -> Option<usize> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Appends a list of so many elements, of one value each or of two in a list of their own. Those beyond [`MOST_ELEMENTS`], and those for which
+/// nothing is left, are passed over.
 fn elements(
     into: &mut String,
-    n: usize,
-    mut one: impl FnMut(&mut String) -> Option<()>,
+    pieces: &mut Pieces<'_>,
+    budget: &mut Budget,
+    (n, each): (usize, usize),
+    depth: usize,
 ) -> Option<()> {
-    into.push('[');
-    let mut unused = String::new();
-    for i in 0..n {
-        if i >= MOST_ELEMENTS {
-            unused.clear();
-            one(&mut unused)?;
+    budget.push(into, "[");
+    let mut shown = 0;
+    while shown < n.min(MOST_ELEMENTS) && budget.left > 0 {
+        if shown > 0 {
+            budget.push(into, ",");
+        }
+        shown += 1;
+        if each == 1 {
+            value(into, pieces, budget, depth)?;
             continue;
         }
-        if i > 0 {
-            into.push(',');
-        }
-        one(into)?;
+        budget.push(into, "[");
+        value(into, pieces, budget, depth)?;
+        budget.push(into, ",");
+        value(into, pieces, budget, depth)?;
+        budget.push(into, "]");
     }
-    if n > MOST_ELEMENTS {
-        let _ = write!(into, ",{{\"cut\":true,\"len\":{n}}}");
+    if shown < n {
+        pieces.skip((n - shown).checked_mul(each)?)?;
+        into.push_str(if shown > 0 { "," } else { "" });
+        // Readers of a map find nothing but pairs in it.
+        into.push_str(if each == 1 { "" } else { "[" });
+        cut_list(into, n);
+        into.push_str(if each == 1 { "" } else { ",null]" });
     }
-    into.push(']');
+    budget.push(into, "]");
     Some(())
 }
 
-fn tagged(into: &mut String, name: &str, word: &str) {
+/// Bytes of which these are the first, of so many, as text whatever they are.
+fn tagged(into: &mut String, name: &str, bytes: &[u8], length: usize) {
     let _ = write!(into, "{{\"{name}\":");
-    text(into, word);
+    text(into, &String::from_utf8_lossy(bytes));
+    if bytes.len() < length {
+        let _ = write!(into, ",\"len\":{length},\"cut\":true");
+    }
     into.push('}');
 }
 
@@ -222,7 +274,7 @@ fn verbatim(into: &mut String, bytes: &[u8], length: usize) {
     into.push_str(",\"text\":");
     text(into, &String::from_utf8_lossy(rest));
     if bytes.len() < length {
-        let _ = write!(into, ",\"len\":{},\"cut\":true", length - 4);
+        let _ = write!(into, ",\"len\":{},\"cut\":true", length.saturating_sub(4));
     }
     into.push('}');
 }
@@ -268,30 +320,55 @@ impl<'a> Pieces<'a> {
         self.piece >= self.pieces.len()
     }
 
-    /// A line without its end.
-    fn line(&mut self) -> Option<Vec<u8>> {
-        let mut line = Vec::new();
+    /// The beginning of a line, of so many bytes at most, and the length of the whole without its end.
+    fn line(&mut self, most: usize) -> Option<(Vec<u8>, usize)> {
+        let (mut line, mut length, mut returns) = (Vec::new(), 0, false);
         loop {
             let rest = self.rest();
             if rest.is_empty() {
                 return None;
             }
-            match rest.iter().position(|byte| *byte == b'\n') {
-                Some(end) => {
-                    line.extend_from_slice(&rest[..end]);
-                    self.advance(end + 1);
-                    if line.last() == Some(&b'\r') {
-                        line.pop();
-                    }
-                    return Some(line);
-                }
-                None => {
-                    line.extend_from_slice(rest);
-                    let n = rest.len();
-                    self.advance(n);
-                }
+            let end = rest.iter().position(|byte| *byte == b'\n');
+            let part = &rest[..end.unwrap_or(rest.len())];
+            let wanted = part.len().min(most - line.len());
+            line.extend_from_slice(&part[..wanted]);
+            length += part.len();
+            returns = part.last().map_or(returns, |byte| *byte == b'\r');
+            let n = part.len();
+            self.advance(n + usize::from(end.is_some()));
+            if end.is_some() {
+                length -= usize::from(returns);
+                line.truncate(length);
+                return Some((line, length));
             }
         }
+    }
+
+    /// Passes over so many values, with all that is in them.
+    fn skip(&mut self, values: usize) -> Option<()> {
+        let mut left = values;
+        while left > 0 {
+            left -= 1;
+            let (line, _) = self.line(LEAST_LINE)?;
+            let (tag, rest) = line.split_first()?;
+            let n = number(rest);
+            let within = match tag {
+                b'$' | b'!' | b'=' => {
+                    if let Some(length) = n {
+                        self.bytes(length, 0)?;
+                        self.bytes(2, 0)?;
+                    }
+                    0
+                }
+                b'*' | b'~' | b'>' => n.unwrap_or(0),
+                b'%' => n.unwrap_or(0).checked_mul(2)?,
+                // With the value that it is about.
+                b'|' => n?.checked_mul(2)?.checked_add(1)?,
+                _ => 0,
+            };
+            left = left.checked_add(within)?;
+        }
+        Some(())
     }
 
     /// The next so many bytes, of which only the first are kept.
@@ -383,6 +460,7 @@ mod tests {
         assert_eq!(text, format!("[{cut},7,{cut}]"));
     }
 
+    /// What is written is counted, be it strings or what stands around them.
     #[test]
     fn a_request_has_a_budget() {
         let part = vec![b'y'; 1 << 20];
@@ -390,8 +468,97 @@ mod tests {
             out.array(10);
             (0..10).for_each(|_| out.bulk(&part));
         });
-        let shown = text.matches('y').count();
-        assert_eq!(shown, MOST_BYTES);
-        assert_eq!(text.matches("\"cut\":true").count(), 2);
+        let all: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert!((MOST_BYTES..MOST_BYTES + 100).contains(&text.len()));
+        assert_eq!(all.as_array().map(Vec::len), Some(9));
+        assert_eq!(all[7]["len"], 1 << 20);
+        assert_eq!(all[8], serde_json::json!({"cut": true, "len": 10}));
+        // Small elements, of one command after the other.
+        let mut budget = Budget::new(100);
+        let mut total = 0;
+        for _ in 0..100 {
+            let mut out = Out::new(Proto::Resp3);
+            out.array(50_000);
+            for _ in 0..50_000 {
+                out.map(1);
+                out.bulk(b"\xff");
+                out.bool(true);
+            }
+            out.int(7);
+            let mut text = String::new();
+            assert_eq!(replies(&mut text, &out, &mut budget), 2);
+            let one: Vec<serde_json::Value> =
+                serde_json::from_str(&format!("[{text}]")).expect("JSON");
+            assert_eq!(one.len(), 2);
+            total += text.len();
+        }
+        assert!(
+            (MOST_BYTES..MOST_BYTES + 100 * 100).contains(&total),
+            "{total}"
+        );
+    }
+
+    #[test]
+    fn what_is_cut_of_a_map_is_a_pair() {
+        let mut out = Out::new(Proto::Resp3);
+        out.map(2);
+        (0..4).for_each(|n| out.int(n));
+        let mut budget = Budget::new(9);
+        budget.left = "{\"map\":[[0,1]".len();
+        let mut text = String::new();
+        replies(&mut text, &out, &mut budget);
+        assert_eq!(text, r#"{"map":[[0,1],[{"cut":true,"len":2},null]]}"#);
+    }
+
+    #[test]
+    fn long_lines_are_cut_too() {
+        let long = "e".repeat(1000);
+        let text = shown(70, |out| {
+            out.error(&long);
+            out.int(1);
+        });
+        let kept = &long[..69];
+        assert_eq!(
+            text,
+            format!("{{\"error\":\"{kept}\",\"len\":1000,\"cut\":true}},1")
+        );
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_passed_over() {
+        for depth in [MOST_DEPTH, MOST_DEPTH + 1, MOST_DEPTH + 2, 1000] {
+            let text = shown(9, |out| {
+                for _ in 0..depth {
+                    out.array(2);
+                }
+                (0..=depth).for_each(|n| out.int(n as i64));
+                out.ok();
+            });
+            let all: Vec<serde_json::Value> =
+                serde_json::from_str(&format!("[{text}]")).expect("JSON");
+            assert_eq!(all.len(), 2, "{text}");
+            assert_eq!(all[1], serde_json::json!({"status": "OK"}));
+            assert_eq!(all[0][1], depth);
+            let cut = text.matches(r#"{"cut":true,"len":2}"#).count();
+            assert_eq!(cut, usize::from(depth > MOST_DEPTH + 1), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_smallest_integer_is_shown() {
+        assert_eq!(
+            shown(9, |out| out.int(i64::MIN)),
+            r#"{"int":"-9223372036854775808"}"#
+        );
+    }
+
+    #[test]
+    fn what_is_no_reply_is_an_error_of_its_own() {
+        let text = shown(9, |out| {
+            out.int(1);
+            out.array(3);
+            out.int(2);
+        });
+        assert_eq!(text, r#"1,{"error":"ERR a malformed reply"}"#);
     }
 }
