@@ -330,6 +330,12 @@ fn delays_show_what_is_over_in_a_moment() {
     }
     c.send(&["SHUTDOWN", "NOSAVE"]);
     assert_eq!(server.wait().code(), Some(0));
+    // What is held up already goes on at once when that is called off.
+    let server = start(&folder, &["--key-load-delay", days]);
+    let mut c = server.connect();
+    assert_eq!(ask(&mut c, "GET k"), LOADING);
+    assert_eq!(ask(&mut c, "CONFIG SET key-load-delay 0"), "OK");
+    eventually("it has loaded", || ask(&mut c, "GET k") == "v");
 }
 
 /// Who comes as soon as a server listens finds a small data set there. Where the machine has no time for it, it may still be loading once.
@@ -407,6 +413,8 @@ fn a_reload_loses_nothing_that_is_done_meanwhile() {
         in_sync(&mut p, &mut r);
         same("behind a reload of what is old", &mut p, &mut r);
         if log == "yes" {
+            // What the replica has beside it goes with the copy that it takes.
+            assert_eq!(ask(&mut r, "DEBUG POPULATE 3 beside"), "OK");
             assert_eq!(ask(&mut p, "DEBUG LOADAOF"), "OK");
             in_sync(&mut p, &mut r);
             same("behind a reload of the log", &mut p, &mut r);

@@ -261,6 +261,13 @@ mod tests {
             b"*2\r\n$1\r\nb\r\n$1\r\na\r\n",
         );
         assert!(!same(How::Libraries, ab, ba));
+        // In RESP3 they are maps; the flags of a function are a set.
+        let map = |library: &str, flags: &str| format!("%1\r\n+{library}\r\n~2\r\n{flags}");
+        let (f, g) = (map("f", "+x\r\n+y\r\n"), map("g", "+x\r\n+y\r\n"));
+        let turned = map("f", "+y\r\n+x\r\n");
+        let both = |a: &str, b: &str| format!("*2\r\n{a}{b}").into_bytes();
+        assert!(same(How::Libraries, &both(&f, &g), &both(&g, &turned)));
+        assert!(!same(How::Libraries, &both(&f, &g), &both(&f, &f)));
     }
 
     #[test]
