@@ -13,8 +13,7 @@ use crate::context::command::{
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
 use crate::door::keys::Keys;
-use crate::door::record::Gone;
-use crate::upkeep::sweep::MAX_ELEMENTS;
+use crate::door::record::{EXPIRED_AT_ONCE, Gone};
 use resp::number::{format_i64, parse_i64};
 use resp::{LongDouble, Out, Proto};
 use std::collections::HashSet;
@@ -360,7 +359,7 @@ pub(super) fn expire_fields<'n>(
 ) -> Gone {
     let mut gone = Gone::default();
     if hash.next_due_ms().is_some_and(|ms| ms <= now_ms) {
-        hash.expire_fields(now_ms, MAX_ELEMENTS, &mut |field| gone.add(field));
+        hash.expire_fields(now_ms, EXPIRED_AT_ONCE, &mut |field| gone.add(field));
         if hash.next_due_ms().is_some_and(|ms| ms <= now_ms) {
             for field in named {
                 if hash.expire_field(field, now_ms) {

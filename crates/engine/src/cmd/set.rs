@@ -13,8 +13,7 @@ use crate::context::command::{
 use crate::context::ctx::Ctx;
 use crate::door::change::Event;
 use crate::door::keys::Keys;
-use crate::door::record::Gone;
-use crate::upkeep::sweep::MAX_ELEMENTS;
+use crate::door::record::{EXPIRED_AT_ONCE, Gone};
 use resp::Out;
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
@@ -109,7 +108,7 @@ pub(super) fn visible(set: SetRef<'_>) -> usize {
 pub(super) fn expire_members(set: &mut Set, now_ms: u64, named: &[&[u8]]) -> Gone {
     let mut gone = Gone::default();
     if set.next_due_ms().is_some_and(|ms| ms <= now_ms) {
-        set.expire_members(now_ms, MAX_ELEMENTS, &mut |member| gone.add(member));
+        set.expire_members(now_ms, EXPIRED_AT_ONCE, &mut |member| gone.add(member));
         if set.next_due_ms().is_some_and(|ms| ms <= now_ms) {
             for member in named {
                 if set.expire_member(member, now_ms) {

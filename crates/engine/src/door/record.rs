@@ -264,6 +264,10 @@ impl Keys<'_> {
     }
 }
 
+/// Elements of one large collection whose time is over that are removed at a time, so that nobody waits for more than some hundred
+/// microseconds.
+pub(crate) const EXPIRED_AT_ONCE: usize = 1024;
+
 /// Names of fields whose time was over.
 #[derive(Default)]
 pub(crate) struct Gone(pub Vec<KeyBytes>);

@@ -19,7 +19,7 @@ use crate::context::engine::Engine;
 use crate::door::change::{Change, Event, note, note_fields};
 use crate::door::held::Held;
 use crate::door::keys::{Garbage, Keys, Said};
-use crate::door::record::record_fields;
+use crate::door::record::{EXPIRED_AT_ONCE, record_fields};
 
 use crate::upkeep::give_back::GiveBack;
 use crate::upkeep::limits::Limits;
@@ -45,9 +45,6 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(1);
 
 /// Keys removed under one hold of a shard's lock, at most.
 const MAX_PER_HOLD: usize = 64;
-
-/// Elements of one large collection removed at a time, so that nobody waits for more than some hundred microseconds.
-pub(crate) const MAX_ELEMENTS: usize = 1024;
 
 /// How often the memory in use is added up, so that INFO knows its peak.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
@@ -248,7 +245,7 @@ impl Sweep {
                             // Not the key is due, but elements of it.
                             let of_set = found.get().kind() == store::Type::Set;
                             let mut gone: Vec<Vec<u8>> = Vec::new();
-                            let n = found.expire_elements(now_ms, MAX_ELEMENTS, &mut |field| {
+                            let n = found.expire_elements(now_ms, EXPIRED_AT_ONCE, &mut |field| {
                                 if recording || of_fields {
                                     gone.push(field.to_vec());
                                 }

@@ -1,7 +1,8 @@
 //! Tests of expiring fields: replies as Redis 8.2.3 gives them.
 
+use crate::door::record::EXPIRED_AT_ONCE;
 use crate::testing::{TestClient, check};
-use crate::upkeep::sweep::{MAX_ELEMENTS, Sweep};
+use crate::upkeep::sweep::Sweep;
 use std::time::Duration;
 
 const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
@@ -230,7 +231,7 @@ fn expired_fields_are_not_seen() {
 /// fields. It removes the fields that it is about, and so many others as take no time to speak of.
 #[test]
 fn a_write_removes_few_of_very_many_that_have_expired() {
-    let (n, mut c) = (12 * MAX_ELEMENTS, TestClient::new());
+    let (n, mut c) = (12 * EXPIRED_AT_ONCE, TestClient::new());
     c.run("HSET h kept 1");
     for i in (0..n).step_by(500) {
         let names: Vec<String> = (i..n.min(i + 500)).map(|i| format!("f{i}")).collect();
@@ -263,7 +264,10 @@ fn a_write_removes_few_of_very_many_that_have_expired() {
     c.check("HGETDEL h FIELDS 1 f8", "[nil]");
     c.check("HTTL h FIELDS 4 f1 f2 f3 f6", "[-1 -1 -1 -1]");
     let left: usize = c.run("HLEN h").parse().unwrap();
-    assert!(left > n - 7 * (MAX_ELEMENTS + 2), "{left} of {n} are left");
+    assert!(
+        left > n - 7 * (EXPIRED_AT_ONCE + 2),
+        "{left} of {n} are left"
+    );
     let shown = ["f1", "f2", "f3", "f6", "f7", "kept"].map(|f| format!("{f:?}"));
     let sorted = |reply: String| {
         let mut names: Vec<String> = reply

@@ -1,7 +1,7 @@
 //! Members of sets that expire.
 
+use crate::door::record::EXPIRED_AT_ONCE;
 use crate::testing::TestClient;
-use crate::upkeep::sweep::MAX_ELEMENTS;
 use std::collections::BTreeMap;
 
 /// What the published documentation says, and Redis's own tests of it: `line | reply`, in one database.
@@ -244,7 +244,7 @@ fn what_has_expired_is_not_seen() {
 /// As for hashes: a write removes the members that it is about, and so many others as take no time to speak of.
 #[test]
 fn a_write_removes_few_of_very_many_that_have_expired() {
-    let (n, mut c) = (10 * MAX_ELEMENTS, TestClient::new());
+    let (n, mut c) = (10 * EXPIRED_AT_ONCE, TestClient::new());
     c.run("DEBUG SET-ACTIVE-EXPIRE 0; SADD s kept");
     for command in ["SADD s", "SPEXPIRE s 700 MEMBERS 500"] {
         for i in (0..n).step_by(500) {
@@ -264,7 +264,10 @@ fn a_write_removes_few_of_very_many_that_have_expired() {
     c.check("SADD other m7; SMOVE other s m7", "1");
     c.check("STTL s MEMBERS 3 m1 m4 m7", "[-1 -1 -1]");
     let left: usize = c.run("SCARD s").parse().unwrap();
-    assert!(left > n - 7 * (MAX_ELEMENTS + 2), "{left} of {n} are left");
+    assert!(
+        left > n - 7 * (EXPIRED_AT_ONCE + 2),
+        "{left} of {n} are left"
+    );
     let shown = ["kept", "m1", "m4", "m7"].map(|m| format!("{m:?}"));
     for (line, all) in [
         ("SMEMBERS s", true),
