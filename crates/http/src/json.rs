@@ -20,8 +20,9 @@ const MOST_ELEMENTS: usize = 100_000;
 /// Deepest nesting that is shown.
 const MOST_DEPTH: usize = 64;
 
-/// Bytes of a number, a status or an error that are shown whatever is left.
-const LEAST_LINE: usize = 64;
+/// Bytes of a number, a status or an error that are shown however little is wanted of strings, and whatever is left: what went wrong can be
+/// read then.
+const LEAST_LINE: usize = 1024;
 
 /// The largest integer that every reader of JSON has exactly.
 const EXACT: u64 = (1 << 53) - 1;
@@ -512,15 +513,15 @@ mod tests {
 
     #[test]
     fn long_lines_are_cut_too() {
-        let long = "e".repeat(1000);
-        let text = shown(70, |out| {
+        let long = "e".repeat(5000);
+        let text = shown(9, |out| {
             out.error(&long);
             out.int(1);
         });
-        let kept = &long[..69];
+        let kept = &long[..LEAST_LINE - 1];
         assert_eq!(
             text,
-            format!("{{\"error\":\"{kept}\",\"len\":1000,\"cut\":true}},1")
+            format!("{{\"error\":\"{kept}\",\"len\":5000,\"cut\":true}},1")
         );
     }
 
