@@ -228,7 +228,8 @@ const HTTP: Rooms = &[
             "answer", "command", "history", "json", "login", "peer", "shared",
         ],
     ),
-    ("metrics", &["shared", "text"]),
+    ("hot_keys", &["shared", "text"]),
+    ("metrics", &["hot_keys", "shared", "text"]),
     (
         "route",
         &[

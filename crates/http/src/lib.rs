@@ -12,7 +12,7 @@
 //! | `peer`, `shared` | who is at the other end; what all connections share |
 //! | `answer` | answers and their bodies |
 //! | `route` | which path is whose, and who may come in |
-//! | `metrics`, `text` | `/metrics`: what is told, and the two formats of it |
+//! | `metrics`, `hot_keys`, `text` | `/metrics`: what is told, and the two formats of it |
 //! | `login` | who is logged in: cookies, tokens, requests of other sites |
 //! | `command`, `json` | running commands, and their replies as JSON |
 //! | `history` | the numbers of the last hour |
@@ -26,6 +26,7 @@ mod answer;
 mod command;
 mod events;
 mod history;
+mod hot_keys;
 mod json;
 mod login;
 mod metrics;

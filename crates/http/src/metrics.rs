@@ -1,11 +1,10 @@
 //! What `/metrics` tells. Names follow Prometheus's conventions: base units, counters that end in `_total`, one family a meaning
 //! with labels for its kinds.
 
+use crate::hot_keys::hot_keys;
 use crate::shared::Shared;
 use crate::text::{Format, Kind, Writer};
-use engine::{
-    CommandFigures, Figures, HotKey, HotKeys, LogKind, MEASURES, RoleReport, ShardFigures,
-};
+use engine::{CommandFigures, Figures, LogKind, RoleReport, ShardFigures};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -37,12 +36,6 @@ pub(crate) struct Wanted {
     /// Names of keys: for who may run HOTKEYS.
     pub keys: bool,
 }
-
-/// Bytes of a key in a label.
-const MOST_LABEL: usize = 128;
-
-/// Hot keys told by each measure.
-const HOT_KEYS: usize = 10;
 
 /// Nanoseconds as seconds.
 fn seconds(nanos: u64) -> f64 {
@@ -549,52 +542,6 @@ fn shards(into: &mut Writer, shards: &[ShardFigures], each: bool) {
             into.sample(&[("shard", "most")], most);
         }
     }
-}
-
-fn hot_keys(into: &mut Writer, shared: &Shared, told: bool) {
-    if !shared.engine.config().flag("hotkey-tracking") {
-        return;
-    }
-    let found = MEASURES.map(|measure| shared.engine.stats().hot_keys(measure, HOT_KEYS));
-    let names = ["ops", "cpu", "in", "out"];
-    into.single(
-        "redpoll_hot_key_window_seconds",
-        Kind::Gauge,
-        "The time that the shares of hot keys are about.",
-        found[0].window_ms as f64 / 1e3,
-    );
-    into.family(
-        "redpoll_hottest_key_ratio",
-        Kind::Gauge,
-        "The share of the whole that the hottest key has, by operations, time, bytes received and bytes sent.",
-    );
-    for (name, found) in names.iter().zip(&found) {
-        let share = found.keys.first().map_or(0.0, |hot| share(hot, found));
-        into.sample(&[("by", name)], share);
-    }
-    if !told {
-        return;
-    }
-    into.family(
-        "redpoll_hot_key_ratio",
-        Kind::Gauge,
-        "The same of the hottest keys, for who may run HOTKEYS.",
-    );
-    for (name, found) in names.iter().zip(&found) {
-        for hot in &found.keys {
-            let key = String::from_utf8_lossy(&hot.key[..hot.key.len().min(MOST_LABEL)]);
-            let labels = [
-                ("by", *name),
-                ("db", &format!("db{}", hot.db)),
-                ("key", &key),
-            ];
-            into.sample(&labels, share(hot, found));
-        }
-    }
-}
-
-fn share(hot: &HotKey, of: &HotKeys) -> f64 {
-    hot.value as f64 / of.total.max(1) as f64
 }
 
 fn replicas(into: &mut Writer, role: &RoleReport) {
