@@ -243,8 +243,12 @@ fn may_have_metrics(shared: &Shared, head: &HeaderMap, peer: Peer) -> Entry {
             }
         }
     }
+    // Who has shown nothing may be somebody's page, which calls this machine by a name of its own (DNS rebinding). Numbers are told all the same, since
+    // Prometheus calls it by any name; names of keys are not.
+    let stranger = given.is_empty()
+        && (login::is_foreign(head, peer.encrypted) || !login::names_no_stranger(head));
     match session.check_call(&[b"info"]) {
-        Ok(()) => Entry::Granted(session.check_call(&[b"hotkeys", b"top"]).is_ok()),
+        Ok(()) => Entry::Granted(!stranger && session.check_call(&[b"hotkeys", b"top"]).is_ok()),
         Err(why) if why.code() == "NOAUTH" => Entry::Unknown,
         Err(why) => Entry::Refused(why.text().into_owned()),
     }
