@@ -16,8 +16,8 @@ const MOST_CONNECTIONS: usize = 512;
 /// Threads for what blocks.
 pub(crate) const HELPERS: usize = 16;
 
-/// Of these, how many requests may have at a time that run commands, and how many that sign in, which has to wait too while clients
-/// are paused. The rest is for metrics.
+/// Of these, how many requests may have at a time that run commands, and how many that sign in, where a password takes its time. The rest
+/// is for metrics.
 const COMMANDS: usize = HELPERS / 2;
 const SIGN_INS: usize = HELPERS / 4;
 
