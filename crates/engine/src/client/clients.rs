@@ -467,7 +467,13 @@ impl Clients {
     /// Bytes that they take together.
     pub fn memory(&self) -> usize {
         let mut bytes = 0;
-        self.look(|client| bytes += client.part_of_memory());
+        self.look(|client| {
+            bytes += client.part_of_memory();
+            if client.reply_shared.load(Relaxed) > 0 {
+                // Others may have let go of it since. Its connection looks again, for the next who asks.
+                client.wake();
+            }
+        });
         bytes
     }
 

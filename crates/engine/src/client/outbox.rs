@@ -8,7 +8,7 @@
 //! A client that does not read is closed by whoever finds that too much has piled up for it
 //! (`client-output-buffer-limit`), so that it costs others no more than that much memory.
 
-use crate::client::clients::Client;
+use crate::client::clients::{Client, Kind};
 use crate::config::LiveOutputLimit;
 use parking_lot::Mutex;
 use resp::{Out, Proto};
@@ -174,8 +174,10 @@ impl<W: Fn(&mut Out)> Message<W> {
             tracing::warn!("Closing client {id} ({addr}): over client-output-buffer-limit");
             limit.disconnections.fetch_add(1, Relaxed);
             to.kill();
-            // Whoever serves it may not come by for long: a program that does not ask for its messages, a page that is asleep.
-            to.outbox.forget();
+            // Whoever serves it may not come by for long, as for a page that is asleep. A program's own subscriber still gets them.
+            if to.kind != Kind::Embedded {
+                to.outbox.forget();
+            }
             return;
         }
         if to.outbox.push(|| self.form(to.protocol())) {
