@@ -465,6 +465,60 @@ fn same_after_expiry(before: &str, members: &str, line: &str) {
     assert_eq!(c.run(len), copy.run(len), "{}", lines.join("\n"));
 }
 
+/// Valkey 9 reads no hexadecimal numbers, and went on without what it was told in them.
+#[test]
+fn numbers_are_written_down_in_decimal() {
+    let mut c = TestClient::new();
+    turn_on(&c);
+    c.run("ZADD z 1 0x10; GEOADD g 1 1 0x10 2 2 b");
+    let _ = c.engine.journal.cut(&mut None);
+    for (line, written) in [
+        ("ZADD z 0x10 0x10", "ZADD z 16 0x10"),
+        ("ZADD z NX CH 5 a -0X1.8p3 0x1", "ZADD z NX CH 5 a -12 0x1"),
+        ("ZINCRBY z 0x10 0x1", "ZINCRBY z 16 0x1"),
+        ("ZADD z INCR +0x1 0x1", "ZADD z INCR 1 0x1"),
+        (
+            "ZUNIONSTORE 0xd 1 z WEIGHTS 0x2",
+            "ZUNIONSTORE 0xd 1 z WEIGHTS 2",
+        ),
+        (
+            "ZINTERSTORE 0xd 2 z z WEIGHTS 0x.8 1 AGGREGATE MAX",
+            "ZINTERSTORE 0xd 2 z z WEIGHTS 0.5 1 AGGREGATE MAX",
+        ),
+        ("GEOADD g 0x1 0x2 0x3", "GEOADD g 1 2 0x3"),
+        (
+            "GEOSEARCHSTORE 0xd g FROMMEMBER 0x10 BYRADIUS 0x100 km",
+            "GEOSEARCHSTORE 0xd g FROMMEMBER 0x10 BYRADIUS 256 km",
+        ),
+        (
+            "GEOSEARCHSTORE 0xd g FROMLONLAT 0x1 0x1 BYBOX 0x100 300 km",
+            "GEOSEARCHSTORE 0xd g FROMLONLAT 1 1 BYBOX 256 300 km",
+        ),
+        (
+            "GEORADIUS g 0x1 0x2 0x100 km STORE 0xd",
+            "GEORADIUS g 1 2 256 km STORE 0xd",
+        ),
+        (
+            "GEORADIUSBYMEMBER g 0x10 0x100 km STORE 0xd",
+            "GEORADIUSBYMEMBER g 0x10 256 km STORE 0xd",
+        ),
+    ] {
+        let reply = c.run(line);
+        assert!(!reply.starts_with('-'), "{line}: {reply}");
+        let piece = c.engine.journal.cut(&mut None).expect("a change");
+        let (mut copy, mut lines) = (TestClient::new(), Vec::new());
+        replay(&mut copy, &piece, &mut lines);
+        assert_eq!(
+            lines.last().map(|l| l.trim_start_matches("    > ")),
+            Some(written),
+            "{line}"
+        );
+    }
+    // What changes nothing is not written down.
+    c.run("ZADD z NX 0x11 0x10");
+    assert!(c.engine.journal.cut(&mut None).is_none());
+}
+
 /// Where a log is read nothing expires but what it says, and so what a command has not seen any more has to be gone there, too.
 ///
 /// SORT of a set was written down as it came, and made its list of members that had expired as well.

@@ -2,7 +2,7 @@
 
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
-use crate::cmd::sorted_set::{limits, reply_member};
+use crate::cmd::sorted_set::{limits, record_in_decimal, reply_member};
 use crate::context::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_RW, KS_UPDATE, KS_VARIABLE_FLAGS, KeySpec,
     MOVABLEKEYS, READONLY, WRITE, row,
@@ -187,6 +187,7 @@ fn reply_point(out: &mut Out, p: Point) {
 // ---- GEOADD, and what is asked about members
 
 fn geoadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let argv = args.argv();
     let key = args.take();
     let (mut new_only, mut present_only, mut count_changed) = (false, false, false);
     loop {
@@ -236,6 +237,8 @@ fn geoadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         let times = (added + updated) as usize;
         ctx.keys
             .changed_times(key, Event::sorted_set("zadd"), times);
+        let first = argv.len() - 3 * members.len();
+        record_in_decimal(ctx, argv, |i| i >= first && (i - first) % 3 < 2);
     }
     ctx.out.int(if count_changed {
         added + updated
@@ -441,6 +444,7 @@ fn georadius_generic(
     by_member: bool,
     stores: bool,
 ) -> Result {
+    let argv = args.argv();
     let key = args.take();
     let set = ctx.keys.view::<SortedSet>(key)?;
     let center = if by_member {
@@ -480,7 +484,10 @@ fn georadius_generic(
     }
     options.check_destination("STORE option in GEORADIUS")?;
     options.check_any()?;
-    run(ctx, key, search, options)
+    run(ctx, key, search, options)?;
+    let numbers = if by_member { 3..4 } else { 2..5 };
+    record_in_decimal(ctx, argv, |i| numbers.contains(&i));
+    Ok(())
 }
 
 fn georadius(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
@@ -610,8 +617,12 @@ fn geosearch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 const MEMBER: usize = 64;
 
 fn geosearchstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let argv = args.argv();
     let destination = args.take();
-    geosearch_generic(ctx, args, Some(destination))
+    geosearch_generic(ctx, args, Some(destination))?;
+    let is_member = |i: usize| argv[i - 1].eq_ignore_ascii_case(b"FROMMEMBER");
+    record_in_decimal(ctx, argv, |i| i > 2 && !is_member(i));
+    Ok(())
 }
 
 #[cfg(test)]

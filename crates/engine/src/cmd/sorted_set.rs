@@ -210,7 +210,44 @@ impl Add {
     }
 }
 
+/// Whether a number is written in hexadecimal digits.
+#[inline]
+fn is_hex(number: &[u8]) -> bool {
+    matches!(
+        number,
+        [b'0', b'x' | b'X', ..] | [b'+' | b'-', b'0', b'x' | b'X', ..]
+    )
+}
+
+/// Has a command that has changed something written down with its hexadecimal numbers in decimal, if it has any: `strtod` reads them, and
+/// with it Redis, but Valkey 9 does not, and would stop following what its primary does. `is_number` tells of an index in the command whether
+/// a number stands there.
+pub(super) fn record_in_decimal(
+    ctx: &mut Ctx<'_>,
+    argv: &[&[u8]],
+    is_number: impl Fn(usize) -> bool,
+) {
+    let is_hex = |(i, arg): (usize, &&[u8])| is_number(i) && is_hex(arg);
+    if !ctx.keys.recording() || !argv.iter().enumerate().any(is_hex) {
+        return;
+    }
+    if !ctx.keys.records.is_unsaid() {
+        return;
+    }
+    let mut decimal: Vec<Vec<u8>> = argv.iter().map(|arg| arg.to_vec()).collect();
+    decimal[0] = ctx.command.name.to_ascii_uppercase().into_bytes();
+    for (i, arg) in argv.iter().enumerate().filter(|arg| is_hex(*arg)) {
+        if let Some(number) = resp::parse_f64(arg) {
+            decimal[i].clear();
+            resp::number::format_f64_shortest(number, &mut decimal[i]);
+        }
+    }
+    let decimal: Vec<&[u8]> = decimal.iter().map(|arg| &arg[..]).collect();
+    ctx.keys.record(&decimal);
+}
+
 fn zadd_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, mut add: Add) -> Result {
+    let argv = args.argv();
     let key = args.take();
     loop {
         if args.keyword("NX") {
@@ -276,6 +313,8 @@ fn zadd_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, mut add: Add) -> Result {
         let name = if add.increment { "zincr" } else { "zadd" };
         let times = (done.added + done.updated) as usize;
         ctx.keys.changed_times(key, Event::sorted_set(name), times);
+        let first = argv.len() - pairs.len();
+        record_in_decimal(ctx, argv, |i| i >= first && (i - first).is_multiple_of(2));
     }
     match (add.increment, done.score) {
         (true, Some(score)) => ctx.out.double(score),

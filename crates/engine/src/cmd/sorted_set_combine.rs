@@ -3,7 +3,7 @@
 use crate::base::args::Args;
 use crate::base::error::{Error, Result};
 use crate::cmd::set::{expire_members_of, expiring_must_move};
-use crate::cmd::sorted_set::{kind_of, limits, reply_members};
+use crate::cmd::sorted_set::{kind_of, limits, record_in_decimal, reply_members};
 use crate::context::command::{
     Command, DENYOOM, Group, KS_ACCESS, KS_OW, KS_RO, KS_UPDATE, KeySpec, MOVABLEKEYS, READONLY,
     WHOLE, WRITE, row,
@@ -270,6 +270,7 @@ enum Outcome<'a> {
 
 /// All the commands of this file, from `numkeys` on.
 fn combine(ctx: &mut Ctx<'_>, mut args: Args<'_>, how: Combine, outcome: Outcome<'_>) -> Result {
+    let argv = args.argv();
     let n = args.int();
     args.check()?;
     if n < 1 {
@@ -305,6 +306,7 @@ fn combine(ctx: &mut Ctx<'_>, mut args: Args<'_>, how: Combine, outcome: Outcome
         kinds.push(kind);
     }
     let joins = how != Combine::Difference && outcome != Outcome::Count;
+    let first_option = args.index();
     let mut weights: SmallVec<[f64; 8]> = SmallVec::from_elem(1.0, n);
     let (mut aggregate, mut with_scores, mut limit) = (Aggregate::Sum, false, 0);
     while args.left() > 0 && !args.failed() {
@@ -384,6 +386,7 @@ fn combine(ctx: &mut Ctx<'_>, mut args: Args<'_>, how: Combine, outcome: Outcome
         let result = result.finish(limits(ctx.engine));
         ctx.keys
             .store_result(destination, result, Event::sorted_set(ctx.command.name));
+        record_in_decimal(ctx, argv, |i| i >= first_option);
         ctx.out.int(n as i64);
     } else {
         reply_members(
