@@ -562,10 +562,6 @@ impl Connection {
         let blocked = matches!(self.busy, Some(Busy::Blocked(..)));
         let attended = self.busy.is_some() && !blocked || self.held_until.is_some();
         if attended != self.attended {
-            if !attended {
-                // From now on it is the client's turn.
-                self.not_idle();
-            }
             self.attended = attended;
             self.client.attended.store(attended, Relaxed);
         }

@@ -257,9 +257,11 @@ impl Control {
             let waits = client.subscribes()
                 || client.replicates()
                 || client.monitors.load(Relaxed)
-                || client.is_blocked()
-                || client.attended.load(Relaxed);
-            if !waits && client.idle_s(now) > timeout {
+                || client.is_blocked();
+            if client.attended.load(Relaxed) {
+                // Its turn begins when that is over. Noted here, so that a connection need not look at the clock whenever it waits.
+                client.active_s.store(now, Relaxed);
+            } else if !waits && client.idle_s(now) > timeout {
                 tracing::debug!("Closing idle client {} ({})", client.id, client.addr);
                 client.kill();
             }
